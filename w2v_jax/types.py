@@ -49,6 +49,10 @@ class ModelSpec(NamedTuple):
     """Frozen dataclass of the family's options, validated in `__post_init__`."""
     resolve: Callable[[Any, int], Any]
     """(cfg, vocab_size) -> cfg with every size filled in, so that the step lowers without any data."""
+    batch: Callable[[Any, int], dict[str, jax.ShapeDtypeStruct]]
+    """(cfg, batch_size) -> shape and dtype of every entry of one step's batch; axis 0 is the batch axis. The step adds
+    'row', int32, the global index along that axis: a draw that belongs to a row folds it in, so that it is the same on
+    whichever device the row lands."""
     consts: Callable[[Any, Any], Consts]
     """(cfg, corpus) -> arrays that are never trained (noise table, Huffman paths). `corpus` may be any object with
     `vocab.counts`. They are arguments of the jitted step."""

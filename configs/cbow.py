@@ -1,0 +1,22 @@
+"""CBOW on any text; the settings of the benchmark in docs/benchmarks.md.
+
+    python -m experiments.train --config=configs/cbow.py --workdir=runs/cbow --config.data.source='text:corpus/*.txt'
+
+Any of `--config.model.loss=negative|hierarchical|softmax`. Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5 passes,
+d = 100: about half a minute; what that gives on the similarity sets and the analogies is tabled in docs/benchmarks.md.
+"""
+
+from w2v_jax.config import Config, OptimizerConfig, TrainConfig, editable
+from w2v_jax.models.word2vec import Word2VecConfig
+
+
+def get_config():
+    """Sources: pydocs (no download), text:GLOB, tfds:NAME."""
+    return editable(
+        Config(
+            family="word2vec",
+            model=Word2VecConfig(architecture="cbow"),
+            train=TrainConfig(batch_size=2048, steps_per_call=128),
+            optimizer=OptimizerConfig(learning_rate=0.5),
+        )
+    )

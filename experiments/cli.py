@@ -1,0 +1,68 @@
+"""What every command shares: flags that fail in one line, and user errors that end with exit status 2."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from w2v_jax.errors import UserError, nearest
+
+# Without an accelerator plug-in in use, libtpu (if installed) and TensorFlow print pages of complaints at start.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    """absl's flag parser, with every mistake turned into one line."""
+    try:
+        return flags.FLAGS(list(argv))
+    except flags.UnrecognizedFlagError as e:
+        raise UserError(f"unknown flag --{e.flagname}{nearest(e.flagname, flags.FLAGS)}") from None
+    except flags.Error as e:
+        raise UserError(" ".join(str(e).split())) from None
+    except (KeyError, AttributeError) as e:  # ml_collections: an override of a key that the config lacks
+        text = str(e.args[0]) if e.args else str(e)
+        raise UserError("config override: " + " ".join(text.split())) from None
+    except (TypeError, ValueError) as e:  # ml_collections: an override of the wrong type
+        raise UserError("config override: " + " ".join(str(e).split())) from None
+    except OSError as e:
+        raise UserError(describe(e)) from None
+
+
+def describe(e: OSError) -> str:
+    """One line for an operating-system error: the file, the reason, and what to do where that is known."""
+    where = e.filename or "a file"
+    advice = {
+        errno.ENOSPC: "no space is left on the device: free some and run the same command again",
+        errno.EFBIG: "the file would pass the size limit: raise it and run the same command again",
+        errno.EDQUOT: "the disk quota is used up: free some and run the same command again",
+        errno.EACCES: "permission denied: choose another path or change its permissions",
+        errno.EROFS: "the file system is read-only: choose another path",
+    }
+    return f"{where}: {advice.get(e.errno or 0, e.strerror or str(e))}"
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Runs `main(argv)` under absl. A `UserError` or `OSError` becomes `error: LINE` on standard error and exit status 2."""
+
+    def guarded(argv: Sequence[str]) -> int | None:
+        try:
+            return main(argv)
+        except UserError as e:
+            return fail(str(e))
+        except OSError as e:
+            return fail(describe(e))
+
+    try:
+        app.run(guarded, flags_parser=_parse)
+    except UserError as e:
+        sys.exit(fail(str(e)))
+
+
+def fail(message: str) -> int:
+    """Prints the one line and returns the exit status 2."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return 2

@@ -1,0 +1,45 @@
+"""`--config=configs/NAME.py` with typed overrides, shared by every command that takes a run's config."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from w2v_jax.config import Config, freeze
+from w2v_jax.errors import UserError
+from w2v_jax.models import MODELS
+
+
+def define() -> Any:
+    """Registers the `--config` flag; read it with `parsed` after flags are parsed."""
+    return config_flags.DEFINE_config_file("config", None, "Config file, e.g. configs/demo.py; override by --config.KEY=VALUE.")
+
+
+def parsed(flag: Any) -> Config:
+    """The frozen config of the command line. Raises UserError when none was given or a value is impossible."""
+    if flag.value is None:
+        raise UserError("--config is missing: give a config file, e.g. --config=configs/demo.py")
+    return freeze(flag.value, MODELS)
+
+
+def load_config(path: str, **replace: Any) -> Config:
+    """The frozen config of a file, with dotted keys replaced (`**{"model.dim": 8}`), without any command line."""
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such config file")
+    module_spec = importlib.util.spec_from_file_location("config_file", path)
+    if module_spec is None or module_spec.loader is None:
+        raise UserError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise UserError(f"{path}: has no get_config()")
+    tree = module.get_config()
+    tree.update_from_flattened_dict(replace)
+    return freeze(tree, MODELS)
+
+
+__all__ = ["define", "flags", "load_config", "parsed"]

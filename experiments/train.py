@@ -1,0 +1,75 @@
+"""Trains any config of any model family: `python -m experiments.train --config=configs/NAME.py --workdir=DIR`.
+
+The same command on an interrupted workdir continues it; on a finished one it prints the result.
+Exit status: 0 finished, 1 the loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli, config_flag
+
+_CONFIG = config_flag.define()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, continued, or read when it is finished.")
+_PROFILE = flags.DEFINE_list("profile_steps", None, "FIRST,LAST: traces these steps into WORKDIR/profile.")
+_CACHE = flags.DEFINE_bool("compile_cache", True, "Keeps compiled programs in the cache folder for the next start.")
+
+
+def profile_steps(value: list[str] | None) -> tuple[int, int] | None:
+    """(first, last) of the flag. Raises UserError unless they are two rising numbers."""
+    from w2v_jax.errors import UserError
+
+    if value is None:
+        return None
+    if len(value) != 2 or not all(v.isdigit() for v in value) or int(value[0]) >= int(value[1]):
+        raise UserError(f"--profile_steps={','.join(value)}: must be two rising step numbers, e.g. 100,200")
+    return int(value[0]), int(value[1])
+
+
+def set_compile_cache(cache_dir: str) -> None:
+    """Points JAX's persistent compile cache below the data cache, unless the environment names one."""
+    import jax
+
+    root = Path(cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax").expanduser()
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(root / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit status."""
+    from launch import distributed
+    from w2v_jax.errors import UserError
+
+    if len(argv) > 1:
+        raise UserError(f"unexpected argument {argv[1]!r}: overrides are given as --config.KEY=VALUE")
+    config = config_flag.parsed(_CONFIG)
+    if not _WORKDIR.value:
+        raise UserError("--workdir is missing: give the folder of the run, e.g. --workdir=runs/demo")
+    steps = profile_steps(_PROFILE.value)
+    if _CACHE.value:
+        set_compile_cache(config.data.cache_dir)
+    distributed.initialize()
+    from w2v_jax.train import loop
+
+    try:
+        result = loop.train(config, Path(_WORKDIR.value), profile=steps)
+    except loop.Interrupted as e:
+        print(f"{e}. The same command continues: {' '.join(sys.orig_argv)}", file=sys.stderr)
+        return 128 + e.number
+    except loop.Diverged as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 1
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

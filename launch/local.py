@@ -1,0 +1,146 @@
+"""Several processes on this machine, joined as one run: python -m launch.local --processes=2 -- python -m experiments.train ...
+
+Each process has `--devices` CPU devices. Lines of output are prefixed by the process that wrote them. When one process
+fails the others are ended, and its exit status is returned. Ctrl-C and SIGTERM are passed on; a second one kills.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import IO
+
+from absl import flags
+
+from experiments import cli
+from launch.distributed import COORDINATOR, PROCESS_ID, PROCESSES
+from w2v_jax.errors import UserError
+
+_lines = threading.Lock()
+
+
+def free_port() -> int:
+    """A port of localhost that nobody listens on at the moment."""
+    with socket.socket() as s:
+        s.bind(("localhost", 0))
+        return int(s.getsockname()[1])
+
+
+def environment(process_id: int, processes: int, port: int, devices: int) -> dict[str, str]:
+    """The variables of one process, over those of this one."""
+    chosen = {
+        COORDINATOR: f"localhost:{port}",
+        PROCESSES: str(processes),
+        PROCESS_ID: str(process_id),
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {"JAX_PLATFORMS": "cpu", **os.environ, **chosen}
+
+
+def _copy(source: IO[str], target: IO[str], prefix: str) -> None:
+    for line in source:
+        with _lines:
+            target.write(f"{prefix}{line.rstrip()}\n")
+            target.flush()
+
+
+def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[str]:
+    # A session of its own: a Ctrl-C of the terminal then reaches the processes once, through us.
+    return subprocess.Popen(
+        list(command),
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def _signal(children: Sequence[subprocess.Popen[str]], number: int) -> None:
+    for child in children:
+        if child.poll() is None:
+            try:
+                os.killpg(child.pid, number)
+            except ProcessLookupError:
+                continue  # it has just ended
+
+
+def _wait(children: Sequence[subprocess.Popen[str]], grace_s: float) -> int:
+    """Until all have ended; from the first failure on, the others have `grace_s` seconds after SIGTERM."""
+    status, deadline = 0, float("inf")
+    while any(child.poll() is None for child in children):
+        failed = next((i for i, child in enumerate(children) if child.poll()), None)
+        if failed is not None and deadline == float("inf"):
+            status, deadline = int(children[failed].returncode), time.monotonic() + grace_s
+            print(f"process {failed} failed (exit status {status}): ending the others", file=sys.stderr, flush=True)
+            _signal(children, signal.SIGTERM)
+        if time.monotonic() > deadline:
+            _signal(children, signal.SIGKILL)
+        time.sleep(0.05)
+    return status or next((int(child.returncode) for child in children if child.returncode), 0)
+
+
+def launch(command: Sequence[str], processes: int, devices: int = 1, grace_s: float = 30.0) -> int:
+    """Runs `command` in `processes` joined processes and returns 0, or the exit status of the first that failed.
+
+    A process that a signal ended counts as 128 + its number, as in a shell.
+
+    Raises:
+      UserError: the command cannot be started.
+    """
+    port = free_port()
+    children: list[subprocess.Popen[str]] = []
+    seen: list[int] = []
+
+    def passed_on(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        _signal(children, number if len(seen) == 1 else signal.SIGKILL)
+
+    # Installed before the first process starts, so that none is ever left behind.
+    previous = {number: signal.signal(number, passed_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    copies: list[threading.Thread] = []
+    try:
+        for i in range(processes):
+            children.append(_start(command, environment(i, processes, port, devices)))
+            for source, target in ((children[-1].stdout, sys.stdout), (children[-1].stderr, sys.stderr)):
+                copies.append(threading.Thread(target=_copy, args=(source, target, f"[{i}] "), daemon=True))
+                copies[-1].start()
+        status = _wait(children, grace_s)
+        for copy in copies:
+            copy.join(timeout=5)  # a grandchild may hold the pipe open
+    except OSError as e:
+        raise UserError(f"{command[0]}: cannot be started ({e.strerror})") from None
+    finally:
+        _signal(children, signal.SIGKILL)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    return status if status >= 0 else 128 - status
+
+
+def define_flags() -> None:
+    """Registers the command's flags; only the command itself does so."""
+    flags.DEFINE_integer("processes", 2, "How many processes.", lower_bound=1)
+    flags.DEFINE_integer("devices", 1, "CPU devices of each process.", lower_bound=1)
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command line; what follows `--` is the command to run."""
+    command = list(argv[1:])
+    if not command:
+        raise UserError("no command: python -m launch.local --processes=2 -- python -m experiments.train --config=...")
+    return launch(command, flags.FLAGS.processes, flags.FLAGS.devices)
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)

@@ -1,0 +1,56 @@
+"""What every test starts from: 8 virtual CPU devices, strict ranks, no caches of the user's, no network.
+
+The environment is set while this file is imported, before any test module imports JAX or TensorFlow; commands that tests
+start as separate processes inherit it (all but the number of devices).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+if os.environ["JAX_PLATFORMS"] == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # TensorFlow takes all of a GPU's memory as soon as it sees one
+
+# One folder a session for token shards and compiled programs; the workers of pytest-xdist inherit the controller's.
+_OWNER = "PYTEST_XDIST_WORKER" not in os.environ
+if _OWNER:
+    os.environ["W2V_JAX_TEST_SCRATCH"] = tempfile.mkdtemp(prefix="w2v_jax_tests_")
+_SCRATCH = Path(os.environ["W2V_JAX_TEST_SCRATCH"])
+os.environ["W2V_JAX_CACHE"] = str(_SCRATCH / "cache")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_SCRATCH / "compiled")
+
+import jax  # noqa: E402  (after the environment is set)
+
+if os.environ["JAX_PLATFORMS"] == "cpu":
+    jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_unconfigure() -> None:
+    if _OWNER:
+        shutil.rmtree(_SCRATCH, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data named by $W2V_JAX_DATA; a test that asks for it is skipped when there is none."""
+    folder = os.environ.get("W2V_JAX_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("real data: set W2V_JAX_DATA to its folder")
+    return Path(folder)
+
+
+@pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty $W2V_JAX_CACHE for one test."""
+    folder = tmp_path / "w2v_jax_cache"
+    monkeypatch.setenv("W2V_JAX_CACHE", str(folder))
+    return folder

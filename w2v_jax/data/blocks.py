@@ -1,0 +1,367 @@
+"""Seekable batches of centre words with their surroundings: a pure function of (seed, step).
+
+The text of epoch e is all blocks of whole documents in an order drawn from (seed, e). Each token is kept or not by a hash
+of (seed, e, its index in the file); kept tokens form the epoch's stream, of which step s holds B consecutive centres. Rows
+overlap by a halo of `window` tokens on each side, so that no window is ever cut at the edge of a row or a step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from w2v_jax.data.corpus import Tokens
+from w2v_jax.data.hashing import key_of, thresholds, uniform_hash
+from w2v_jax.types import HostBatch
+
+_SCAN = 1 << 20  # tokens counted at a time
+_KEEP, _REACH, _ORDER = 1, 2, 3  # what a hash is drawn for
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Kept tokens of one block in one epoch, K of them."""
+
+    tokens: np.ndarray  # int32 [K]
+    doc: np.ndarray  # int32 [K] ordinal of the document, or of the part of it that lies in this block
+    position: np.ndarray  # int64 [K] index in the token file
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """One epoch: the order of its blocks and where each begins. N blocks."""
+
+    order: np.ndarray  # int64 [N]
+    kept: np.ndarray  # int64 [N + 1] kept tokens before the i-th block of the order
+    raw: np.ndarray  # int64 [N + 1] raw tokens before it
+
+
+def cut_blocks(offsets: np.ndarray, block_tokens: int) -> tuple[np.ndarray, np.ndarray]:
+    """Groups whole documents into blocks of about `block_tokens`; a longer document is split into such pieces.
+
+    Args:
+      offsets: int64 [D + 1], starts of documents.
+      block_tokens: a block ends at the first document that starts at or after a multiple of it.
+
+    Returns:
+      (int64 [N + 1] positions where blocks begin, bool [N] whether a block begins inside a document).
+    """
+    total = int(offsets[-1])
+    grid = np.arange(0, total, block_tokens, dtype=np.int64)
+    whole = np.asarray(offsets)[np.searchsorted(offsets, grid, "left")]
+    lengths = np.diff(offsets)
+    inner = [
+        np.arange(int(offsets[d]), int(offsets[d + 1]), block_tokens, dtype=np.int64)
+        for d in np.flatnonzero(lengths > block_tokens).tolist()
+    ]
+    edges = np.unique(np.concatenate([whole, *inner, np.array([0, total], np.int64)]))
+    starts = edges[:-1]
+    inside = np.asarray(offsets)[np.searchsorted(offsets, starts, "right") - 1] != starts
+    return edges, inside
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowSource:
+    """See `window_source`. `stacked` is the same function as `iterate`, one call of it, in plain numpy."""
+
+    tokens: Tokens
+    keep: np.ndarray
+    window: int
+    segment: int
+    batch_size: int
+    seed: int
+    block_tokens: int
+    shuffle: bool
+    steps_per_epoch: int
+    expected_kept: float  # tokens an epoch keeps on average
+
+    @property
+    def rows(self) -> int:
+        return self.batch_size // self.segment
+
+    @property
+    def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
+        wide = (self.rows, self.segment + 2 * self.window)
+        shapes = {"tokens": wide, "doc": wide, "reach": (self.rows, self.segment), "words": (self.rows,)}
+        return {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
+
+    @property
+    def splits(self) -> int:
+        """Cuts inside documents that are longer than a block; each loses the windows across it."""
+        return int(self._cuts[1].sum())
+
+    @cached_property
+    def _cuts(self) -> tuple[np.ndarray, np.ndarray]:
+        return cut_blocks(self.tokens.offsets, self.block_tokens)
+
+    @cached_property
+    def _first_doc(self) -> tuple[np.ndarray, np.ndarray]:
+        """(document of each block's first token, ordinal of its part): ordinals rise along the file without repeats."""
+        edges, inside = self._cuts
+        first = np.searchsorted(self.tokens.offsets, edges[:-1], "right") - 1
+        return first, first + np.cumsum(inside)
+
+    @cached_property
+    def _thresholds(self) -> np.ndarray | None:
+        return None if (self.keep >= 1).all() else thresholds(self.keep)
+
+    @cached_property
+    def _lock(self) -> threading.Lock:
+        return threading.Lock()
+
+    @cached_property
+    def _plan(self) -> Any:
+        return lru_cache(maxsize=2)(self._make_plan)
+
+    @cached_property
+    def _block(self) -> Any:
+        return lru_cache(maxsize=16)(self._make_block)  # neighbouring calls share the blocks at their edges
+
+    def plan(self, epoch: int) -> Plan:
+        """Order and sizes of the blocks of an epoch; counted in one pass over the tokens, kept for two epochs.
+
+        Raises:
+          RuntimeError: the epoch keeps more tokens than `steps_per_epoch` steps hold (odds below 1 in 10**8).
+        """
+        with self._lock:
+            plan: Plan = self._plan(epoch)
+            return plan
+
+    def _make_plan(self, epoch: int) -> Plan:
+        edges, _ = self._cuts
+        sizes = np.diff(edges)
+        kept = sizes if self._thresholds is None else self._count(epoch, edges)
+        order = np.arange(len(sizes))
+        if self.shuffle and len(sizes) > 1:
+            order = _shuffled(len(sizes), self.seed, epoch)
+        starts = [np.concatenate([[0], np.cumsum(a[order])]) for a in (kept, sizes)]
+        if starts[0][-1] > self.steps_per_epoch * self.batch_size:
+            raise RuntimeError(
+                f"epoch {epoch} keeps {starts[0][-1]} tokens, more than {self.steps_per_epoch} steps of "
+                f"{self.batch_size} hold; use another train.seed"
+            )
+        return Plan(order, starts[0], starts[1])
+
+    def _count(self, epoch: int, edges: np.ndarray) -> np.ndarray:
+        """Kept tokens of each block."""
+        running = np.zeros(len(edges), np.int64)
+        before = 0
+        for start in range(0, int(edges[-1]), _SCAN):
+            stop = min(start + _SCAN, int(edges[-1]))
+            total = np.cumsum(self._mask(epoch, start, stop), dtype=np.int64)
+            a, b = np.searchsorted(edges, (start, stop), "right")  # edges in (start, stop]
+            running[a:b] = before + total[edges[a:b] - start - 1]
+            before += int(total[-1])
+        return np.diff(running)
+
+    def _mask(self, epoch: int, start: int, stop: int) -> np.ndarray:
+        assert self._thresholds is not None
+        drawn = uniform_hash(key_of(self.seed, epoch, _KEEP), start, stop)
+        # 16-bit and 32-bit tokens index equally fast once they have the machine's own index type.
+        return drawn <= self._thresholds.take(self.tokens.tokens[start:stop])
+
+    def _make_block(self, epoch: int, block: int) -> Block:
+        edges = self._cuts[0]
+        start, stop = int(edges[block]), int(edges[block + 1])
+        first, ordinal = (int(a[block]) for a in self._first_doc)
+        offsets = self.tokens.offsets
+        last = int(np.searchsorted(offsets, stop, "left"))
+        bounds = np.clip(offsets[first : last + 1], start, stop)
+        doc = np.repeat(np.arange(ordinal, ordinal + len(bounds) - 1, dtype=np.int32), np.diff(bounds))
+        tokens = self.tokens.tokens[start:stop].astype(np.int32)
+        if self._thresholds is None:
+            return Block(tokens, doc, np.arange(start, stop))
+        kept = np.flatnonzero(self._mask(epoch, start, stop))
+        return Block(tokens[kept], doc[kept], kept + start)
+
+    def _stream(self, epoch: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Kept tokens start..stop-1 of an epoch: (tokens, doc, position in the file, position in the epoch).
+
+        Places before the first and after the last token have token 0, doc -1, position -1, and as their position in the
+        epoch its beginning or its end, so that differences of the latter account for every raw token once.
+        """
+        plan, size = self.plan(epoch), stop - start
+        total = int(plan.kept[-1])
+        tokens, doc = np.zeros(size, np.int32), np.full(size, -1, np.int32)
+        position, place = np.full(size, -1, np.int64), np.zeros(size, np.int64)
+        place[max(0, total - start) :] = plan.raw[-1]
+        lo, hi = max(start, 0), min(stop, total)
+        i = int(np.searchsorted(plan.kept, lo, "right")) - 1
+        while lo < hi:
+            number = int(plan.order[i])
+            block, base = self._block(epoch, number), int(plan.kept[i])
+            end = min(hi, int(plan.kept[i + 1]))
+            into, out_of = slice(lo - start, end - start), slice(lo - base, end - base)
+            tokens[into], doc[into] = block.tokens[out_of], block.doc[out_of]
+            position[into] = block.position[out_of]
+            place[into] = position[into] + (int(plan.raw[i]) - int(self._cuts[0][number]))
+            lo, i = end, i + 1
+        if start <= 0 < stop:
+            place[-start] = 0  # tokens dropped before the first kept one belong to the first row
+        return tokens, doc, position, place
+
+    def _make_rows(self, epoch: int, start: int, count: int) -> HostBatch:
+        """`count` consecutive rows, the first with its centres from kept token `start` on."""
+        w, seg = self.window, self.segment
+        centres = count * seg
+        tokens, doc, position, place = self._stream(epoch, start - w, start + centres + w)
+        wide = np.arange(count)[:, None] * seg + np.arange(seg + 2 * w)
+        middle = position[w : w + centres]
+        drawn = uniform_hash(key_of(self.seed, epoch, _REACH), middle)
+        reach = ((drawn.astype(np.uint64) * np.uint64(w)) >> np.uint64(32)).astype(np.int32) + 1
+        reach[middle < 0] = 0
+        return {
+            "tokens": tokens[wide],
+            "doc": doc[wide],
+            "reach": reach.reshape(count, seg),
+            "words": np.diff(place[w : w + centres + 1 : seg]).astype(np.int32),
+        }
+
+    def stacked(
+        self, first: int, stop: int, steps_per_call: int, process_index: int = 0, process_count: int = 1
+    ) -> HostBatch:
+        """Steps first..stop-1 (at most `steps_per_call`, padded to it) of one process: entries [S, rows, ...]."""
+        share = self.rows // process_count
+        out = {
+            name: np.full((steps_per_call, share, *spec.shape[1:]), -1 if name == "doc" else 0, np.int32)
+            for name, spec in self.spec.items()
+        }
+        step = first
+        while step < stop:
+            epoch, at = divmod(step, self.steps_per_epoch)
+            run = min(stop - step, self.steps_per_epoch - at) if process_count == 1 else 1
+            begin = at * self.batch_size + process_index * share * self.segment
+            rows = self._make_rows(epoch, begin, run * share)
+            for name, values in rows.items():
+                out[name][step - first : step - first + run] = values.reshape(run, share, *values.shape[1:])
+            step += run
+        return out
+
+    def iterate(
+        self, start: int, stop: int, steps_per_call: int = 1, process_index: int = 0, process_count: int = 1
+    ) -> Iterator[HostBatch]:
+        """See `w2v_jax.types.Source.iterate`. Made ahead of use by tf.data on at most two threads.
+
+        Raises:
+          ValueError: `process_count` does not divide the rows of a batch.
+          RuntimeError: see `plan`.
+        """
+        if self.rows % process_count:
+            raise ValueError(f"{self.rows} rows a batch cannot be split evenly over {process_count} processes")
+        calls = max(0, -(-(stop - start) // steps_per_call))
+        names, failures = list(self.spec), []
+
+        def make(call: np.int64) -> list[np.ndarray]:
+            try:
+                first = start + int(call) * steps_per_call
+                end = min(first + steps_per_call, stop)
+                made = self.stacked(first, end, steps_per_call, process_index, process_count)
+                return [made[name] for name in names]
+            except Exception as e:
+                failures.append(e)
+                raise
+
+        tf = _tensorflow()
+        data = tf.data.Dataset.range(calls).map(
+            lambda call: tf.numpy_function(make, [call], [tf.int32] * len(names)),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = 2
+        options.autotune.enabled = False
+        try:
+            for values in data.prefetch(2).with_options(options).as_numpy_iterator():
+                yield dict(zip(names, values, strict=True))
+        except tf.errors.OpError as e:
+            raise failures[0] if failures else e from None
+
+
+def window_source(
+    tokens: Tokens,
+    keep: np.ndarray,
+    *,
+    window: int,
+    segment: int,
+    batch_size: int,
+    seed: int,
+    block_tokens: int,
+    shuffle: bool = True,
+) -> WindowSource:
+    """Batches of centre words with up to `window` neighbours on each side, subsampled before windows are formed.
+
+    Entries of a step, R = batch_size / segment rows, L = segment, W = window:
+      tokens int32 [R, L + 2W]: kept tokens; the centres are columns W..W+L-1, the rest overlaps the neighbouring rows.
+      doc int32 [R, L + 2W]: ordinal of the token's document, -1 where there is no token. Two places belong to one window
+        only if these are equal. A document that is split over two blocks counts as two.
+      reach int32 [R, L]: the dynamic window, uniform on 1..W; 0 where there is no centre.
+      words int32 [R]: raw tokens this row stands for, dropped ones included; an epoch's sum is exactly the token count.
+
+    An epoch has ceil((E + 6 s) / B) steps, E and s being mean and standard deviation of the number of tokens it keeps,
+    and at most ceil(T / B); the end of its last steps is padding.
+
+    Args:
+      tokens: T tokens of the corpus.
+      keep: float64 [V], probability with which each word is kept (subsampling, Mikolov et al. 2013, arXiv 1310.4546).
+      window: W, the largest distance between centre and context.
+      segment: L, centres a row.
+      batch_size: B, centres a step; a multiple of `segment`.
+      seed: of the order of blocks, of what is kept and of the windows; 0 to 2**31 - 1.
+      block_tokens: documents are shuffled in blocks of about this many tokens.
+      shuffle: False keeps the order of the file in every epoch.
+
+    Raises:
+      ValueError: a size below 1, a batch size that `segment` does not divide, probabilities outside 0..1.
+    """
+    if min(window, segment, batch_size, block_tokens) < 1:
+        raise ValueError("window, segment, batch_size and block_tokens must be at least 1")
+    if batch_size % segment:
+        raise ValueError(f"batch_size={batch_size} is no multiple of segment={segment}")
+    keep = np.asarray(keep, np.float64)
+    if not ((keep >= 0) & (keep <= 1)).all():
+        raise ValueError("keep must hold probabilities between 0 and 1")
+    counts = np.zeros(len(keep), np.int64)
+    for start in range(0, len(tokens.tokens), _SCAN):
+        counts += np.bincount(tokens.tokens[start : start + _SCAN], minlength=len(keep))
+    mean = float(counts @ keep)
+    most = mean + 6 * float(np.sqrt(counts @ (keep * (1 - keep))))
+    steps = max(1, min(-(-len(tokens.tokens) // batch_size), int(np.ceil(most / batch_size))))
+    return WindowSource(
+        tokens,
+        keep,
+        window,
+        segment,
+        batch_size,
+        seed,
+        block_tokens,
+        shuffle,
+        steps_per_epoch=steps,
+        expected_kept=mean,
+    )
+
+
+def _shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
+    """A permutation of 0..n-1, int64, drawn from (seed, epoch)."""
+    tf = _tensorflow()
+    key = np.array(key_of(seed, epoch, _ORDER), np.uint32)
+    order: np.ndarray = tf.random.experimental.index_shuffle(np.arange(n), key, n - 1).numpy()
+    return order
+
+
+@lru_cache(maxsize=1)
+def _tensorflow() -> Any:
+    """TensorFlow, imported late (3 s) and kept off accelerators, which belong to JAX."""
+    import tensorflow as tf
+
+    try:
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.set_visible_devices([], "TPU")
+    except RuntimeError:  # already initialised by the program that calls us
+        pass
+    return tf

@@ -1,0 +1,71 @@
+"""Counter-based draws in numpy: a 32-bit hash of (key, index), so that any draw can be made without those before it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_PAGE = 1 << 32
+
+
+def _mix(x: int) -> int:
+    """The 32-bit finaliser of MurmurHash3, a bijection."""
+    x ^= x >> 16
+    x = x * 0x85EBCA6B & 0xFFFFFFFF
+    x ^= x >> 13
+    x = x * 0xC2B2AE35 & 0xFFFFFFFF
+    return x ^ x >> 16
+
+
+def key_of(seed: int, epoch: int, purpose: int) -> tuple[int, int]:
+    """Two 32-bit keys from (seed, epoch, purpose), all of them non-negative."""
+    state = 0x9E3779B9
+    for word in (seed & 0xFFFFFFFF, seed >> 32, epoch & 0xFFFFFFFF, epoch >> 32, purpose):
+        state = _mix(state ^ word) + 0x7F4A7C15 & 0xFFFFFFFF
+    return _mix(state ^ 0x243F6A88), _mix(state ^ 0x85A308D3)
+
+
+def uniform_hash(key: tuple[int, int], start: int | np.ndarray, stop: int = 0) -> np.ndarray:
+    """uint32 uniform on 0..2**32-1 for the indices start..stop-1, or for each of an int64 array `start`."""
+    if isinstance(start, np.ndarray):
+        index = start.astype(np.uint32)
+        pages = (start >> 32).astype(np.uint32)
+        page = int(pages.max(initial=0)) if start.size else 0
+        # Indices above 2**32 are told apart by their upper half, mixed into the key; most files have none.
+        salt = np.zeros_like(index) if page == 0 else _salts(pages)
+        return _hash(key, index + salt)
+    parts = []
+    while start < stop:
+        page, low = divmod(start, _PAGE)
+        size = min(stop - start, _PAGE - low)
+        index = np.arange(low, low + size, dtype=np.uint32)
+        if page:
+            index += _salts(np.array([page], np.uint32))
+        parts.append(_hash(key, index))
+        start += size
+    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.uint32), *parts])
+
+
+def _salts(pages: np.ndarray) -> np.ndarray:
+    table = np.array([_mix(p) for p in range(int(pages.max()) + 1)], np.uint32)
+    return table[pages]
+
+
+def _hash(key: tuple[int, int], x: np.ndarray) -> np.ndarray:
+    """MurmurHash3's finaliser with one key before and one in the middle; overwrites and returns `x` (uint32)."""
+    shifted = np.empty_like(x)
+    x += np.uint32(key[0])
+    x ^= np.right_shift(x, np.uint32(16), out=shifted)
+    x *= np.uint32(0x85EBCA6B)
+    x ^= np.uint32(key[1])
+    x ^= np.right_shift(x, np.uint32(13), out=shifted)
+    x *= np.uint32(0xC2B2AE35)
+    x ^= np.right_shift(x, np.uint32(16), out=shifted)
+    return x
+
+
+def thresholds(keep: np.ndarray) -> np.ndarray:
+    """uint32 [V] such that a uniform hash is <= threshold with probability `keep`, float64 [V].
+
+    Exact to 2**-32. A word with probability 0 would be kept once in 2**32 draws, which is below every use of it here.
+    """
+    return np.clip(np.round(keep * 2.0**32) - 1, 0, 2.0**32 - 1).astype(np.uint32)

@@ -1,0 +1,132 @@
+"""Text of a TFDS data set: every example of one split is a document."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from w2v_jax.config import DataConfig
+from w2v_jax.data.sources import RawText, stamp_of
+from w2v_jax.errors import UserError, nearest
+
+_BATCH = 512  # examples joined into one chunk
+
+
+def examples(name: str, cfg: DataConfig) -> RawText:
+    """The text feature `cfg.field` of split `cfg.tfds_split`, in the order of the record files.
+
+    With `cfg.offline` only the disk is read: the data set's own folder is opened, its builder code is not imported.
+
+    Args:
+      name: NAME, NAME/CONFIG, NAME:VERSION or NAME/CONFIG:VERSION.
+      cfg: where (`data_dir`), which split and which feature.
+
+    Raises:
+      UserError: not prepared on disk, no such split or feature, a feature that is no text.
+    """
+    builder = _offline_builder(name, cfg) if cfg.offline else _online_builder(name, cfg)
+    features = builder.info.features
+    if cfg.field not in features:
+        known = ", ".join(features)
+        raise UserError(f"data.field={cfg.field!r}: {name} has the features {known}{nearest(cfg.field, features)}")
+    if str(features[cfg.field].dtype) not in ("object", "str", "<class 'str'>", "<class 'object'>", "string"):
+        raise UserError(f"data.field={cfg.field!r}: this feature of {name} is not text but {features[cfg.field].dtype}")
+    try:
+        split = builder.info.splits[cfg.tfds_split]
+        parts = split.file_instructions
+    except (KeyError, ValueError) as e:
+        known = ", ".join(builder.info.splits)
+        raise UserError(
+            f"data.tfds_split={cfg.tfds_split!r}: {name} has {known} ({' '.join(str(e).split())[:80]})"
+        ) from None
+    entries = [(f"{p.filename} {p.skip} {p.take}", os.stat(p.filename)) for p in parts]
+    stamp, settled = stamp_of(entries)
+    label = f"{builder.info.full_name} {cfg.tfds_split} {cfg.field}"
+
+    def chunks(content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
+        content.update(f"tfds {label}\n".encode())
+        return _read(builder, cfg, label, split.num_examples, content)
+
+    # Bytes of a compressed record file say little about the text, so that the size is counted in bytes of examples.
+    return RawText(f"tfds {label}", stamp, settled, 0, chunks)
+
+
+def _read(builder: Any, cfg: DataConfig, label: str, total: int, content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
+    import tensorflow_datasets as tfds
+
+    order = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=False)
+    only = tfds.decode.PartialDecoding({cfg.field: True})
+    data = builder.as_dataset(split=cfg.tfds_split, shuffle_files=False, read_config=order, decoders=only)
+    done = seen = 0
+    for batch in data.map(lambda x: x[cfg.field]).batch(_BATCH).as_numpy_iterator():
+        pieces: list[bytes] = batch.tolist()
+        joined = b" \0 ".join(pieces)
+        done += len(joined)
+        content.update(joined + b" \0 ")
+        try:
+            text = joined.decode("utf-8")
+        except UnicodeDecodeError:
+            raise UserError(f"{label}: example {seen + _first_bad(pieces)} is not UTF-8") from None
+        if text.count("\0") != len(pieces) - 1:
+            bad = next(i for i, p in enumerate(pieces) if b"\0" in p)
+            raise UserError(f"{label}: example {seen + bad} holds a NUL; it is no text")
+        seen += len(pieces)
+        yield text + " \0 ", done
+    if seen != total:
+        raise UserError(f"{label}: {seen} examples read where {total} are recorded; prepare the data set again")
+
+
+def _first_bad(pieces: list[bytes]) -> int:
+    for i, piece in enumerate(pieces):
+        try:
+            piece.decode("utf-8")
+        except UnicodeDecodeError:
+            return i
+    raise AssertionError("unreachable: the joined text failed to decode")
+
+
+def _data_root(cfg: DataConfig) -> Path:
+    return Path(cfg.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def _version_key(path: Path) -> tuple[int, ...]:
+    return tuple(int(n) for n in path.name.split("."))
+
+
+def _offline_builder(name: str, cfg: DataConfig) -> Any:
+    """Opens NAME[/CONFIG]/VERSION by its folder: asking TFDS for a name would ask cloud storage about it too."""
+    base, _, version = name.partition(":")
+    folder = _data_root(cfg) / base
+    found = [
+        p for p in folder.glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", p.name) and (p / "dataset_info.json").exists()
+    ]
+    if version:
+        found = [p for p in found if p.name == version]
+    if not found:
+        configs = sorted({p.parent.parent.name for p in folder.glob("*/*/dataset_info.json")})
+        if configs and not version:
+            raise UserError(
+                f"tfds:{name}: name one of its prepared configs: " + ", ".join(f"{base}/{c}" for c in configs)
+            )
+        raise UserError(
+            f"tfds:{name} is not prepared under {_data_root(cfg)}: run once with --config.data.offline=False "
+            "to download it, or set data.data_dir"
+        )
+    import tensorflow_datasets as tfds
+
+    return tfds.builder_from_directory(str(max(found, key=_version_key)))
+
+
+def _online_builder(name: str, cfg: DataConfig) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=str(_data_root(cfg)))
+    except (tfds.core.DatasetNotFoundError, ValueError) as e:
+        raise UserError(f"tfds:{name}: {' '.join(str(e).split())[:200]}") from None
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    return builder

@@ -1,0 +1,116 @@
+"""The one tokeniser, and the vocabulary that counts its words."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from w2v_jax.config import DataConfig
+from w2v_jax.errors import UserError
+
+UNKNOWN = "<unk>"
+
+# Words are runs of letters and digits with their combining accents and inner apostrophes; any other mark stands alone.
+# An underscore counts as a mark: it is set apart before this pattern, which would take it for a letter, sees it.
+_PUNCTUATION = re.compile("[\\w\u0300-\u036f]+(?:['\u2019][\\w\u0300-\u036f]+)*|[^\\w\\s]")
+# The only two characters outside ASCII whose lower-case form holds an ASCII letter (a test tries all of Unicode).
+_KELVIN, _DOTTED_I = "\u212a", "\u0130"
+
+
+def _letters_table(upper: bool) -> bytes:
+    """Byte map that keeps letters and NUL, folds case unless `upper`, and blanks everything else."""
+    table = bytearray(b" " * 256)
+    table[0] = 0
+    for low, up in zip(range(97, 123), range(65, 91), strict=True):
+        table[low] = low
+        table[up] = up if upper else low
+    return bytes(table)
+
+
+def splitter(cfg: DataConfig) -> Callable[[str], Sequence[str | bytes]]:
+    """The tokeniser: text to words, as str or UTF-8 bytes, whichever is faster. A NUL between blanks is a word too.
+
+    For `letters` it gives exactly `re.findall('[a-z]+', text.lower())`, but works on bytes, several times as fast.
+    """
+    if cfg.tokens == "letters":
+        table = _letters_table(not cfg.lowercase)
+
+        def letters(text: str) -> list[bytes]:
+            if cfg.lowercase:
+                text = text.replace(_KELVIN, "k").replace(_DOTTED_I, "i\u0307")
+            return text.encode().translate(table).split()
+
+        return letters
+    fold: Callable[[str], str] = str.lower if cfg.lowercase else str
+    if cfg.tokens == "whitespace":
+        return lambda text: fold(text).split()
+    return lambda text: _PUNCTUATION.findall(fold(text).replace("_", " _ "))
+
+
+def as_str(word: str | bytes) -> str:
+    """A word of `splitter` as text."""
+    return word.decode() if isinstance(word, bytes) else word
+
+
+def words_of(text: str, cfg: DataConfig) -> list[str]:
+    """Words of `text` under the rules `cfg.tokens` and `cfg.lowercase`.
+
+    letters: every run of `[a-z]` of the lower-cased text (`[a-zA-Z]` with lowercase=False).
+    punctuation: words (letters with accents, digits, inner apostrophes: *don't*) and single marks.
+    whitespace: `str.split`.
+    """
+    return [as_str(w) for w in splitter(cfg)(text.replace("\0", " "))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """Words by falling count, ties by word; the position is the word's id."""
+
+    words: tuple[str, ...]
+    counts: np.ndarray  # int64 [V], over training documents
+
+    def __post_init__(self) -> None:
+        if self.counts.shape != (len(self.words),) or self.counts.dtype != np.int64:
+            raise ValueError(f"counts must be int64 [{len(self.words)}], got {self.counts.dtype} {self.counts.shape}")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Word to id."""
+        return {w: i for i, w in enumerate(self.words)}
+
+    def save(self, path: Path) -> None:
+        """Writes `word<TAB>count` lines, UTF-8, atomically."""
+        part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with open(part, "w", encoding="utf-8", newline="\n") as f:
+                f.writelines(f"{w}\t{n}\n" for w, n in zip(self.words, self.counts.tolist(), strict=True))
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Reads what `save` wrote.
+
+        Raises:
+          UserError: a line that is not `word<TAB>count`, a word that occurs twice, no word at all.
+        """
+        words: dict[str, int] = {}
+        with open(path, encoding="utf-8", newline="\n") as f:
+            for number, line in enumerate(f, 1):
+                word, tab, count = line.rstrip("\n").partition("\t")
+                if not (word and tab and count.isascii() and count.isdigit()) or word in words:
+                    raise UserError(f"{path}: line {number}: not a new word, a tab and a count")
+                words[word] = int(count)
+        if not words:
+            raise UserError(f"{path}: holds no word")
+        return cls(tuple(words), np.fromiter(words.values(), np.int64, len(words)))

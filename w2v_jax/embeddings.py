@@ -1,0 +1,322 @@
+"""The queried object: words and their vectors. It is looked up, compared, loaded and saved, never trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import os
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from w2v_jax import export, formats
+from w2v_jax.errors import UserError
+
+Metric = Literal["cosine", "euclidean"]
+Method = Literal["3cosadd", "3cosmul"]
+Scored = list[tuple[str, float]]
+Query = str | np.ndarray
+
+# The shift that keeps 3CosMul's denominator away from zero (Levy & Goldberg 2014, equation 4; gensim's value).
+EPSILON = 1e-6
+# Floats of the matrix looked at in one go (16 MiB), so that a query of a memory-mapped file needs little memory.
+_CHUNK_FLOATS = 1 << 22
+# A misspelt word is looked for among the most frequent words only: difflib over millions of words takes seconds.
+_SUGGEST_FROM = 50_000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Word vectors that are looked up and compared.
+
+    Args:
+      words: V distinct words, by falling frequency where that is known.
+      vectors: [V, D], floating point; kept as float32, and not copied when it is that already (it may be a memory map).
+      counts: [V] occurrences in the training text, or None.
+
+    Raises:
+      UserError: shapes that do not fit together, or a word that occurs twice.
+    """
+
+    words: Sequence[str]
+    vectors: np.ndarray
+    counts: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.vectors, np.ndarray) or self.vectors.dtype != np.float32:
+            object.__setattr__(self, "vectors", np.asarray(self.vectors, np.float32))
+        if self.vectors.ndim != 2 or self.vectors.shape[1] == 0:
+            raise UserError(f"vectors of shape {self.vectors.shape}: must be [words, dimensions]")
+        if len(self.words) != len(self.vectors):
+            raise UserError(f"{len(self.words)} words but {len(self.vectors)} vectors: they must be of the same run")
+        if self.counts is not None and len(self.counts) != len(self.words):
+            raise UserError(f"{len(self.words)} words but {len(self.counts)} counts: they must be of the same run")
+        if len(self.index) != len(self.words):
+            twice = next(w for i, w in enumerate(self.words) if self.index[w] != i)
+            raise UserError(f"word {twice!r} occurs twice: words must be distinct")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self.index
+
+    @property
+    def dim(self) -> int:
+        """D, the length of a vector."""
+        return int(self.vectors.shape[1])
+
+    @functools.cached_property
+    def index(self) -> dict[str, int]:
+        """Row of each word."""
+        return {word: i for i, word in enumerate(self.words)}
+
+    @functools.cached_property
+    def folded(self) -> dict[str, int]:
+        """Row of the first (most frequent) word of each upper-cased form."""
+        out: dict[str, int] = {}
+        for i, word in enumerate(self.words):
+            out.setdefault(word.upper(), i)
+        return out
+
+    @functools.cached_property
+    def norms(self) -> np.ndarray:
+        """Euclidean lengths, float32 [V]. UserError on a NaN or an infinity (a map shows them only now)."""
+        out = np.empty(len(self), np.float32)
+        for start, stop in self._chunks(len(self)):
+            out[start:stop] = np.linalg.norm(self.vectors[start:stop], axis=1)
+        if not np.isfinite(out).all():
+            word = self.words[int(np.argmin(np.isfinite(out)))]
+            raise UserError(f"vector of {word!r}: holds a NaN or an infinity; write the file again")
+        return out
+
+    def head(self, n: int) -> Embeddings:
+        """The first (most frequent) n words only; no vector is copied."""
+        counts = None if self.counts is None else self.counts[:n]
+        return Embeddings(self.words[:n], self.vectors[:n], counts)
+
+    def find(self, word: str) -> int | None:
+        """Row of the word as written, else in lower case, else in any case; None when it is missing."""
+        for form in (word, word.lower()):
+            if form in self.index:
+                return self.index[form]
+        return self.folded.get(word.upper())
+
+    def row(self, word: str) -> int:
+        """Row of a word. UserError with suggestions when it is missing."""
+        if word not in self.index:
+            near = self.suggest(word)
+            hint = f"; nearest in spelling: {', '.join(near)}" if near else ""
+            raise UserError(f"word {word!r} is not among the {len(self):,} words of these vectors{hint}")
+        return self.index[word]
+
+    def suggest(self, word: str, n: int = 5) -> list[str]:
+        """Up to n words spelt like `word`: its other letter cases, then close matches, frequent words only."""
+        same = [self.words[i]] if (i := self.folded.get(word.upper())) is not None else []
+        pool = [w for w in self.words[:_SUGGEST_FROM] if abs(len(w) - len(word)) <= 2]
+        close = difflib.get_close_matches(word.lower(), pool, n=n, cutoff=0.6)
+        return list(dict.fromkeys(same + close))[:n]
+
+    def vector(self, word: str) -> np.ndarray:
+        """The vector of a word, float32 [D]. UserError with suggestions when it is missing."""
+        return np.asarray(self.vectors[self.row(word)])
+
+    def unit(self, rows: np.ndarray | slice) -> np.ndarray:
+        """Rows scaled to length 1, float32 [n, D]; a zero vector stays zero."""
+        norms = self.norms[rows]
+        return np.asarray(self.vectors[rows]) / np.where(norms > 0, norms, 1)[:, None]
+
+    def similarity(self, first: str, second: str) -> float:
+        """cos(x, y) = x.y / (|x| |y|), from -1 to 1; 0 when either is a zero vector. UserError: a missing word."""
+        x, y = self.unit(np.array([self.row(first), self.row(second)]))
+        return float(x @ y)
+
+    def distance(self, first: str, second: str) -> float:
+        """Euclidean |x - y|, in the units of the vectors. UserError: a missing word."""
+        return float(np.linalg.norm(self.vector(first) - self.vector(second)))
+
+    def nearest(
+        self,
+        positive: Query | Sequence[Query],
+        negative: Query | Sequence[Query] = (),
+        topn: int = 10,
+        metric: Metric = "cosine",
+        restrict: int = 0,
+        exclude_query: bool = True,
+    ) -> Scored:
+        """Words nearest to a combination of words.
+
+        With cosine, q = sum of unit(positive) - sum of unit(negative), ranked by cos(q, x), highest first. With
+        Euclidean, q = (sum of positive - sum of negative) / max(1, #positive - #negative) of the raw vectors (a mean
+        for several positives, the plain offset for king - man + woman), ranked by |q - x|, lowest first.
+
+        Args:
+          positive: word, vector [D], or several of them.
+          negative: the same; may be empty.
+          topn: how many words, at most.
+          metric: 'cosine' or 'euclidean'.
+          restrict: look among the first (most frequent) so many words only; 0 is all.
+          exclude_query: leave out the words asked with.
+
+        Returns:
+          (word, similarity or distance), best first.
+
+        Raises:
+          UserError: a missing word (with suggestions), no word, an unknown metric, a sum of length 0 under cosine.
+        """
+        plus, minus = _listed(positive), _listed(negative)
+        if not plus and not minus:
+            raise UserError("no word to look up: give at least one")
+        if metric not in ("cosine", "euclidean"):
+            raise UserError(f"metric={metric!r}: must be cosine or euclidean")
+        cosine = metric == "cosine"
+        query = sum(self._term(q, cosine) for q in plus) - sum(self._term(q, cosine) for q in minus)
+        query = np.array(query, np.float32)
+        _ = self.norms  # refuses a NaN
+        hidden = [self.row(q) for q in plus + minus if isinstance(q, str)] if exclude_query else []
+        if cosine:
+            length = float(np.linalg.norm(query))
+            if length == 0:
+                raise UserError(
+                    "the words asked for add up to a zero vector, which has no direction: use --metric=euclidean"
+                )
+            scores = self._cosines(query[None] / length, restrict)[0]
+            return self._best(scores, topn, hidden)
+        query /= max(1, len(plus) - len(minus))
+        scores = np.empty(self._limit(restrict), np.float32)
+        for start, stop in self._chunks(len(scores)):
+            scores[start:stop] = -np.linalg.norm(self.vectors[start:stop] - query, axis=1)
+        return [(word, -score) for word, score in self._best(scores, topn, hidden)]
+
+    def analogy(
+        self,
+        a: str,
+        b: str,
+        c: str,
+        topn: int = 10,
+        method: Method = "3cosadd",
+        exclude: bool = True,
+        restrict: int = 0,
+    ) -> Scored:
+        """a is to b as c is to ?: man, king, woman asks for queen (king - man + woman).
+
+        3CosAdd (Mikolov et al. 2013): the highest cos(x, b - a + c), of unit vectors. 3CosMul (Levy & Goldberg 2014):
+        the highest s(x, b) s(x, c) / (s(x, a) + 1e-6), with s = (1 + cos) / 2.
+
+        Args:
+          a, b, c: words of the question.
+          topn: how many answers, at most.
+          method: '3cosadd' or '3cosmul'.
+          exclude: never answer a, b or c. Without it one of them usually wins.
+          restrict: answers from the first so many words only; 0 is all.
+
+        Returns:
+          (word, score), best first.
+
+        Raises:
+          UserError: a missing word, an unknown method.
+        """
+        if method == "3cosadd":
+            return self.nearest([b, c], [a], topn, "cosine", restrict, exclude)
+        if method != "3cosmul":
+            raise UserError(f"method={method!r}: must be 3cosadd or 3cosmul")
+        rows = [self.row(word) for word in (a, b, c)]
+        shifted = (1 + self._cosines(self.unit(np.array(rows)), restrict)) / 2
+        scores = shifted[1] * shifted[2] / (shifted[0] + EPSILON)
+        return self._best(scores, topn, rows if exclude else [])
+
+    def odd_one_out(self, words: Sequence[str]) -> Scored:
+        """The words by their cosine with the mean of their unit vectors, the least fitting first.
+
+        Raises:
+          UserError: a missing word, or fewer than three different words.
+        """
+        distinct = list(dict.fromkeys(words))
+        if len(distinct) < 3:
+            raise UserError("odd one out: give at least three different words")
+        units = self.unit(np.array([self.row(word) for word in distinct]))
+        mean = units.mean(axis=0)
+        fit = units @ mean / max(float(np.linalg.norm(mean)), 1e-30)
+        return [(distinct[i], float(fit[i])) for i in np.argsort(fit, kind="stable")]
+
+    def _limit(self, restrict: int) -> int:
+        return min(restrict, len(self)) if restrict > 0 else len(self)
+
+    def _chunks(self, total: int) -> Iterable[tuple[int, int]]:
+        size = max(1, _CHUNK_FLOATS // self.dim)
+        return ((start, min(start + size, total)) for start in range(0, total, size))
+
+    def _term(self, query: Query, unit: bool) -> np.ndarray:
+        """One term of a combination: a word's vector or the given one, scaled to length 1 if asked."""
+        if isinstance(query, str):
+            row = self.row(query)
+            return self.unit(slice(row, row + 1))[0] if unit else self.vector(query)
+        if query.shape != (self.dim,):
+            raise UserError(f"a vector of shape {query.shape} was asked for: these have {self.dim} dimensions")
+        return query / max(float(np.linalg.norm(query)), 1e-30) if unit else query
+
+    def _cosines(self, units: np.ndarray, restrict: int) -> np.ndarray:
+        """Cosines of n unit vectors [n, D] with the first words, [n, R]."""
+        out = np.empty((len(units), self._limit(restrict)), np.float32)
+        for start, stop in self._chunks(out.shape[1]):
+            norms = self.norms[start:stop]
+            out[:, start:stop] = units @ self.vectors[start:stop].T / np.where(norms > 0, norms, 1)
+        return out
+
+    def _best(self, scores: np.ndarray, topn: int, hidden: Iterable[int]) -> Scored:
+        """The topn highest scores, equal ones in order of the vocabulary, without the hidden rows."""
+        if topn < 1:
+            raise UserError(f"topn={topn}: must be at least 1")
+        skip = {row for row in hidden if row < len(scores)}
+        want = min(topn + len(skip), len(scores))
+        pool = np.sort(np.argpartition(-scores, want - 1)[:want]) if want < len(scores) else np.arange(len(scores))
+        ranked = [int(i) for i in pool[np.argsort(-scores[pool], kind="stable")] if int(i) not in skip]
+        return [(self.words[i], float(scores[i])) for i in ranked[:topn]]
+
+
+def _listed(queries: Query | Sequence[Query]) -> list[Query]:
+    if isinstance(queries, str) or (isinstance(queries, np.ndarray) and queries.ndim == 1):
+        return [queries]
+    return list(queries)
+
+
+def load(
+    path: str | os.PathLike[str],
+    limit: int = 0,
+    binary: bool | None = None,
+    encoding_errors: str = "strict",
+    mmap: bool = False,
+    counts: str | os.PathLike[str] | None = None,
+) -> Embeddings:
+    """Opens word2vec text or binary, GloVe text (each also .gz) or a native folder; content decides which it is.
+
+    Args:
+      path: the file, or the folder that `save(..., 'native')` wrote.
+      limit: read the first so many words only; 0 is all.
+      binary: True or False settles whether a file with a header is binary; None looks.
+      encoding_errors: what to do with words that are not UTF-8: 'strict', 'replace' or 'ignore'.
+      mmap: leave a native folder's vectors on disk, read as they are needed. Other formats cannot be mapped.
+      counts: a vocabulary file, `word count` a line, where the format itself holds no counts.
+
+    Raises:
+      UserError: missing, empty, truncated or malformed file, with its line or byte; a NaN; words that are not UTF-8.
+    """
+    table = formats.read(path, limit, binary, encoding_errors, mmap, counts)
+    return Embeddings(table.words, table.vectors, table.counts)
+
+
+def save(emb: Embeddings, path: str | os.PathLike[str], format: str = "auto") -> None:
+    """Writes the vectors, whole or not at all.
+
+    Args:
+      emb: what to write.
+      path: a file, or a folder for 'native' and 'projector'.
+      format: 'binary' and 'text' (word2vec), 'glove', 'native' (vectors.npy for memory maps and vocab.txt), 'projector'
+        (opens in TensorBoard), or 'auto': .bin is binary, .txt and .vec are text, no ending is native.
+
+    Raises:
+      UserError: an unknown format or ending, or a word the format cannot hold (empty, or with white space).
+    """
+    export.write(formats.Table(emb.words, emb.vectors, emb.counts), path, format)

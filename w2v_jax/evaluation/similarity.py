@@ -1,0 +1,56 @@
+"""Word similarity: do the vectors order pairs of words as people do?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from w2v_jax.embeddings import Embeddings
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.tables import read_tsv
+
+Pair = tuple[str, str, float]
+
+
+class Similarity(NamedTuple):
+    """Spearman and Pearson correlation (-1 to 1; None with under two different scores), pairs found and in all."""
+
+    spearman: float | None
+    pearson: float | None
+    found: int
+    total: int
+
+
+def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
+    """Pairs of a `word1<TAB>word2<TAB>score` file. UserError: missing file, or a malformed line by its number."""
+    pairs = []
+    for number, (first, second, score) in read_tsv(path, 3):
+        try:
+            pairs.append((first, second, float(score)))
+        except ValueError:
+            raise UserError(f"{os.fspath(path)}: line {number:,}: {score!r} is not a score") from None
+    return pairs
+
+
+def similarity(emb: Embeddings, pairs: Sequence[Pair]) -> Similarity:
+    """Correlates cosines with people's scores, over the pairs of which both words are known.
+
+    Words are looked up as written, else in lower case, else in any case (`Embeddings.find`).
+    """
+    rows = [(emb.find(a), emb.find(b), score) for a, b, score in pairs]
+    known = [(i, j, score) for i, j, score in rows if i is not None and j is not None]
+    if not known:
+        return Similarity(None, None, 0, len(pairs))
+    first = emb.unit(np.array([i for i, _, _ in known]))
+    second = emb.unit(np.array([j for _, j, _ in known]))
+    ours = np.einsum("nd,nd->n", first, second)
+    theirs = np.array([score for _, _, score in known])
+    if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+        return Similarity(None, None, len(known), len(pairs))
+    from scipy import stats  # a second of import time that looking up words need not pay
+
+    spearman, pearson = stats.spearmanr(ours, theirs), stats.pearsonr(ours, theirs)
+    return Similarity(float(spearman.statistic), float(pearson.statistic), len(known), len(pairs))

@@ -1,0 +1,153 @@
+"""Writes files of word vectors, whole or not at all; `w2v_jax.formats` reads them. See `w2v_jax.embeddings.save`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+
+from w2v_jax.errors import UserError, nearest
+from w2v_jax.formats import PathLike, Table
+
+FORMATS = ("binary", "text", "glove", "native", "projector")
+_BY_ENDING = {".bin": "binary", ".txt": "text", ".vec": "text", "": "native"}
+_ROWS = 4096  # rows turned to text or bytes in one go
+
+
+@contextlib.contextmanager
+def atomic(path: PathLike) -> Iterator[IO[bytes]]:
+    """A binary file that takes its name only when it is complete; a failed write leaves nothing behind.
+
+    Raises:
+      OSError: the write failed; `filename` is set, which the system itself leaves out when a disk is full.
+    """
+    path = os.fspath(path)
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    try:
+        with open(part, "wb") as f:
+            yield f
+        os.replace(part, path)
+    except OSError as e:
+        e.filename = path
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(part)
+
+
+@contextlib.contextmanager
+def _atomic_folder(path: str) -> Iterator[str]:
+    """A folder to fill. A new one appears at once; in one that exists, whole files take the place of the old ones."""
+    folder, name = os.path.split(path.rstrip("/"))
+    part = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UserError(f"{path}: is a file; this format is a folder, so give another name")
+    try:
+        os.mkdir(part)
+        yield part
+        if not os.path.isdir(path):
+            os.replace(part, path)
+        else:
+            for file in sorted(os.listdir(part)):
+                os.replace(os.path.join(part, file), os.path.join(path, file))
+    except OSError as e:
+        e.filename = path
+        raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write(table: Table, path: PathLike, format: str) -> None:
+    """Writes a table in one of `FORMATS`; see `w2v_jax.embeddings.save` for the arguments and the errors."""
+    path = os.fspath(path)
+    if format == "auto":
+        ending = os.path.splitext(path.rstrip("/"))[1]
+        if ending not in _BY_ENDING:
+            raise UserError(f"{path}: unknown ending {ending!r}; use .bin, .txt, .vec or none, or name a format")
+        format = _BY_ENDING[ending]
+    if format not in FORMATS:
+        raise UserError(f"format={format!r}: must be one of {', '.join(FORMATS)}{nearest(format, FORMATS)}")
+    bad = re.compile(r"[\t\n\r]" if format in ("native", "projector") else r"[ \t\n\r\v\f]")
+    for word in table.words:
+        if not word or bad.search(word):
+            raise UserError(f"{path}: word {word!r} is empty or has white space, which {format} cannot hold")
+    parent = os.path.dirname(path.rstrip("/"))
+    if parent and not os.path.isdir(parent):
+        raise UserError(f"{parent}: no such folder; make it first")
+    {"binary": _binary, "text": _text, "glove": _glove, "native": _native, "projector": _projector}[format](table, path)
+
+
+def _binary(table: Table, path: str) -> None:
+    with atomic(path) as f:
+        f.write(b"%d %d\n" % table.vectors.shape)
+        for start in range(0, len(table.words), _ROWS):
+            block = np.asarray(table.vectors[start : start + _ROWS], "<f4")
+            words = table.words[start : start + _ROWS]
+            # The newline after each record is the C tool's; readers that do not want it skip it.
+            f.write(b"".join(b"%s %s\n" % (w.encode(), v.tobytes()) for w, v in zip(words, block, strict=True)))
+
+
+def _text(table: Table, path: str) -> None:
+    with atomic(path) as f:
+        f.write(b"%d %d\n" % table.vectors.shape)
+        _lines(f, table, " ", words=True)
+
+
+def _glove(table: Table, path: str) -> None:
+    with atomic(path) as f:
+        _lines(f, table, " ", words=True)
+
+
+def _lines(f: IO[bytes], table: Table, separator: str, words: bool) -> None:
+    """One vector a line. Nine significant digits bring every float32 back exactly."""
+    row = separator.join(["%.9g"] * table.vectors.shape[1]) + "\n"
+    for start in range(0, len(table.words), _ROWS):
+        block = np.asarray(table.vectors[start : start + _ROWS], np.float64).tolist()
+        lines = [row % tuple(values) for values in block]
+        if words:
+            lines = [f"{w} {line}" for w, line in zip(table.words[start : start + _ROWS], lines, strict=True)]
+        f.write("".join(lines).encode())
+
+
+def _native(table: Table, path: str) -> None:
+    with _atomic_folder(path) as folder:
+        with open(os.path.join(folder, "vectors.npy"), "wb") as f:
+            np.save(f, np.asarray(table.vectors, np.float32), allow_pickle=False)
+        write_vocab(os.path.join(folder, "vocab.txt"), table)
+
+
+def write_vocab(path: PathLike, table: Table) -> None:
+    """`word<TAB>count` lines, or words alone without counts: what `load(..., counts=)` and gensim's `fvocab` read."""
+    if table.counts is None:
+        # A tab ends the word where a blank in it would read as the start of a count.
+        lines = [f"{word}\t\n" if " " in word else f"{word}\n" for word in table.words]
+    else:
+        lines = [f"{word}\t{count}\n" for word, count in zip(table.words, table.counts.tolist(), strict=True)]
+    with atomic(path) as f:
+        f.write("".join(lines).encode())
+
+
+def _projector(table: Table, path: str) -> None:
+    """vectors.tsv, metadata.tsv and the configuration that TensorBoard's projector looks for in a log folder."""
+    with _atomic_folder(path) as folder:
+        with open(os.path.join(folder, "vectors.tsv"), "wb") as f:
+            _lines(f, table, "\t", words=False)
+        with open(os.path.join(folder, "metadata.tsv"), "wb") as f:
+            # TensorBoard wants a heading only where there is more than one column.
+            if table.counts is None:
+                f.write("".join(f"{word}\n" for word in table.words).encode())
+            else:
+                rows = zip(table.words, table.counts.tolist(), strict=True)
+                f.write(("word\tcount\n" + "".join(f"{word}\t{count}\n" for word, count in rows)).encode())
+        with open(os.path.join(folder, "projector_config.pbtxt"), "wb") as f:
+            v, d = table.vectors.shape
+            f.write(
+                b'embeddings {\n  tensor_name: "word vectors"\n  tensor_shape: %d\n  tensor_shape: %d\n'
+                b'  tensor_path: "vectors.tsv"\n  metadata_path: "metadata.tsv"\n}\n' % (v, d)
+            )

@@ -1,0 +1,188 @@
+"""Losses over gathered rows, shared by the models. All arrays are float32 unless said otherwise.
+
+Shapes: R rows of text, each with L centres and a halo of W tokens on both sides; D dimensions; N noise words shared by the
+centres of a row; P inner nodes of a Huffman path. Nothing here draws random numbers. Every loss is a sum, not a mean:
+a step of many words is then the sum of the updates that the sequential word2vec tool would make.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.types import Array
+
+# Centres scored by one small matrix product. 16 to 32 measured fastest on CPUs (docs/benchmarks.md): a larger block does
+# more of its work off the band, a smaller one leaves the vector units idle.
+BLOCK = 32
+
+
+@jax.custom_jvp
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)) without overflow, the logistic loss of a score -x; a third of `jax.nn.softplus`'s time on CPUs."""
+    return jnp.maximum(x, 0.0) + jnp.log(1.0 + jnp.exp(-jnp.abs(x)))
+
+
+@softplus.defjvp
+def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return softplus(primals[0]), jax.nn.sigmoid(primals[0]) * tangents[0]
+
+
+# Three linear maps along the band of a window, each the transpose of the next. Forward passes are small matrix products
+# over blocks of centres; backward passes are sums of shifted products, which fuse into one loop over memory. (Forward, XLA
+# may fuse that loop with the gather of the contexts and read the table once for every neighbour.)
+
+
+def _blocks(contexts: Array, window: int, length: int) -> Array:
+    """[R, L + 2W, D] -> overlapping blocks [R, L / B, B + 2W, D]."""
+    block = BLOCK if length % BLOCK == 0 else length
+    places = jnp.arange(length // block)[:, None] * block + jnp.arange(block + 2 * window)
+    return contexts[:, places]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def window_scores(centres: Array, contexts: Array, window: int) -> Array:
+    """S[r, i, j] = centres[r, i] . contexts[r, i + j]: every centre against the tokens around it.
+
+    Args:
+      centres: [R, L, D].
+      contexts: [R, L + 2W, D]; entry i + W stands at the place of centre i.
+      window: W.
+
+    Returns:
+      [R, L, 2W + 1]. Column W is the centre's own place, which callers give weight 0.
+    """
+    rows, length, dim = centres.shape
+    wide = _blocks(contexts, window, length)
+    blocks, span = wide.shape[1:3]
+    block = length // blocks
+    dense = jnp.einsum("rbld,rbmd->rblm", centres.reshape(rows, blocks, block, dim), wide)
+    # Row i of a block needs columns i to i + 2W. With one spare column a row these come to stand under each other.
+    flat = jnp.pad(dense.reshape(rows, blocks, block * span), ((0, 0), (0, 0), (0, block)))
+    return flat.reshape(rows, length, span + 1)[:, :, : 2 * window + 1]
+
+
+@jax.custom_vjp
+def window_sum(contexts: Array, weights: Array) -> Array:
+    """H[r, i] = sum_j weights[r, i, j] contexts[r, i + j]: [R, L + 2W, D], [R, L, 2W + 1] -> [R, L, D]."""
+    rows, length, width = weights.shape
+    wide = _blocks(contexts, width // 2, length)
+    blocks, span = wide.shape[1:3]
+    block = length // blocks
+    # The inverse of the skew above: weights of row i move i columns to the right.
+    flat = jnp.pad(weights, ((0, 0), (0, 0), (0, span + 1 - width))).reshape(rows, blocks, block * (span + 1))
+    band = flat[:, :, : block * span].reshape(rows, blocks, block, span)
+    return jnp.einsum("rblm,rbmd->rbld", band, wide).reshape(rows, length, -1)
+
+
+def _shifted_sum(contexts: Array, weights: Array) -> Array:
+    """`window_sum` as a sum of shifted products."""
+    length = weights.shape[1]
+    terms = [weights[:, :, j, None] * contexts[:, j : j + length] for j in range(weights.shape[2])]
+    return sum(terms[1:], terms[0])
+
+
+def _shifted_spread(centres: Array, weights: Array) -> Array:
+    """The transpose of `window_sum` in its contexts: out[r, i + j] += weights[r, i, j] centres[r, i]."""
+    width = weights.shape[2]
+    span = weights.shape[1] + width - 1
+    pad = ((0, 0), (width - 1, width - 1), (0, 0))
+    wide, wide_weights = jnp.pad(centres, pad), jnp.pad(weights, pad)
+    terms = []
+    for j in range(width):
+        start = width - 1 - j
+        terms.append(wide_weights[:, start : start + span, j, None] * wide[:, start : start + span])
+    return sum(terms[1:], terms[0])
+
+
+window_scores.defvjp(
+    lambda centres, contexts, window: (window_scores(centres, contexts, window), (centres, contexts)),
+    lambda window, saved, g: (_shifted_sum(saved[1], g), _shifted_spread(saved[0], g)),
+)
+window_sum.defvjp(
+    lambda contexts, weights: (window_sum(contexts, weights), (contexts, weights)),
+    lambda saved, g: (_shifted_spread(g, saved[1]), window_scores(g, saved[0], saved[1].shape[2] // 2)),
+)
+
+
+def window_weights(doc: Array, reach: Array, *, window: int, draw: str) -> Array:
+    """Weight of every pair (centre i, its neighbour at offset j - W) in the objective, float32 [R, L, 2W + 1].
+
+    word2vec draws a reach b uniformly from 1..W for every centre and pairs it with the neighbours at distance <= b
+    (Mikolov et al. 2013a, arXiv 1301.3781, section 3.2). Pairs across documents weigh 0, as does the centre itself.
+
+    Args:
+      doc: int32 [R, L + 2W], document of each token, negative for padding.
+      reach: int32 [R, L], read when sampled.
+      window: W.
+      draw: 'sampled', the indicator distance <= reach; 'expected', its mean 1 - (distance - 1) / W, which gives a loss that
+        is linear in pairs the same mean at a lower variance; 'full', always 1.
+      reach: int32 [R, L], read when sampled.
+    """
+    length = doc.shape[1] - 2 * window
+    own = doc[:, window : window + length]
+    out = []
+    for j in range(2 * window + 1):
+        distance = abs(j - window)
+        pair = (doc[:, j : j + length] == own) & (own >= 0) & (distance > 0)
+        if draw == "sampled":
+            pair = pair & (reach >= distance)
+        out.append(pair * (1.0 - (distance - 1) / window if draw == "expected" else 1.0))
+    return jnp.stack(out, axis=-1).astype(jnp.float32)
+
+
+def shared_noise(hidden: Array, noise: Array, weights: Array, negatives: float) -> Array:
+    """Noise part of negative sampling with N noise words shared by a row: sum_i w_i (k / N) sum_n softplus(h_i . c_n).
+
+    Its expectation over the noise words is that of k words drawn afresh for every pair (Mikolov et al. 2013b,
+    arXiv 1310.4546, equation 4); sharing turns the scores into one matrix product (Ji et al. 2016, arXiv 1604.04661).
+
+    Args:
+      hidden: [R, L, D].
+      noise: [R, N, D].
+      weights: [R, L], pairs that each centre stands for.
+      negatives: k.
+    """
+    scores = jnp.einsum("rld,rnd->rln", hidden, noise)
+    return jnp.sum(weights * softplus(scores).sum(-1)) * (negatives / noise.shape[1])
+
+
+def path_loss(hidden: Array, nodes: Array, signs: Array) -> Array:
+    """Hierarchical softmax: -log p(word) = sum_p softplus(-sign_p h . n_p) over the inner nodes of the word's path.
+
+    Args:
+      hidden: [..., H, D] vectors that predict the same word.
+      nodes: [..., P, D] inner-node vectors of its Huffman path, root first.
+      signs: [..., P]; +1 where the path turns to code 0, -1 to code 1, 0 beyond its end (Mikolov et al. 2013b, eq. 3).
+
+    Returns:
+      [..., H] nats.
+    """
+    scores = jnp.einsum("...hd,...pd->...hp", hidden, nodes)
+    return jnp.sum(jnp.abs(signs)[..., None, :] * softplus(-signs[..., None, :] * scores), axis=-1)
+
+
+def log_partition(hidden: Array, table: Array, vocab_size: int, chunk: int = 512) -> Array:
+    """log sum_v exp(h . c_v) over the first `vocab_size` rows of `table`, in chunks so that [M, V] never stands whole.
+
+    Args:
+      hidden: [M, D].
+      table: [V', D] with V' >= vocab_size; the padding rows take no part.
+      vocab_size: V.
+      chunk: rows of `hidden` scored at a time.
+
+    Returns:
+      [M].
+    """
+    count, dim = hidden.shape
+    size = min(chunk, count)
+    padded = jnp.pad(hidden, ((0, -count % size), (0, 0))).reshape(-1, size, dim)
+    real = jnp.arange(table.shape[0]) < vocab_size
+
+    @jax.checkpoint
+    def one(part: Array) -> Array:
+        return jax.nn.logsumexp(jnp.where(real[None], part @ table.T, -jnp.inf), axis=-1)
+
+    return jax.lax.map(one, padded).reshape(-1)[:count]

@@ -1,0 +1,275 @@
+"""word2vec: {skip-gram, CBOW} x {full softmax, negative sampling, hierarchical softmax}.
+
+Mikolov et al. 2013a (arXiv 1301.3781) and 2013b (arXiv 1310.4546), with the C tool's subsampling before windowing, dynamic
+window, unigram^0.75 noise and initialisation. Two tables are trained: E [V', D], looked up for input words, and C [V', D],
+scored against (the notes' context matrix is C transposed; under hierarchical softmax its rows are the inner nodes). V' is
+the vocabulary padded to a multiple of 1,024, so that a checkpoint does not depend on the number of devices.
+
+A batch is R rows of L centres with a halo of W tokens on both sides (`w2v_jax.data.blocks`). Skip-gram's loss is linear in
+pairs, so it takes the dynamic window's expectation; CBOW averages its window inside the loss and samples it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from w2v_jax.config import check, check_choice
+from w2v_jax.errors import UserError
+from w2v_jax.losses import log_partition, path_loss, shared_noise, softplus, window_scores, window_sum, window_weights
+from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability
+from w2v_jax.nn.apart import compute_apart
+from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Source
+
+PAD_VOCAB = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Word2VecConfig:
+    """Options of the family; the defaults are the C tool's where it has them."""
+
+    architecture: str = "skipgram"  # skipgram: centre predicts neighbours | cbow: mean of neighbours predicts centre
+    loss: str = "negative"  # negative | hierarchical | softmax
+    dim: int = 100
+    window: int = 5
+    window_draw: str = "auto"  # expected | sampled | full (no dynamic window); auto: expected for skip-gram, else sampled
+    negatives: int = 5  # noise words a pair (k)
+    shared_negatives: int = 64  # words drawn for a whole row and reweighted to k; `segment` centres share them
+    segment: int = 256  # centres a row (L)
+    noise_power: float = 0.75
+    sample: float = 1e-3  # subsampling threshold, 0 for none
+    vocab_size: int = 0  # filled in by `resolve`
+    longest_path: int = 0  # of the Huffman tree, filled in by `resolve`
+
+    def __post_init__(self) -> None:
+        check_choice("model.architecture", self.architecture, ("skipgram", "cbow"))
+        check_choice("model.loss", self.loss, ("negative", "hierarchical", "softmax"))
+        check_choice("model.window_draw", self.window_draw, ("auto", "expected", "sampled", "full"))
+        for key in ("dim", "window", "negatives", "shared_negatives", "segment"):
+            check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
+        check(self.noise_power >= 0, "model.noise_power", self.noise_power, "0 or more")
+        check(self.sample >= 0, "model.sample", self.sample, "0 (no subsampling) or more")
+        if self.architecture == "cbow" and self.window_draw == "expected":
+            raise UserError("model.window_draw='expected': CBOW's loss is not linear in pairs, use sampled or full")
+
+    @property
+    def draw(self) -> str:
+        """`window_draw` with auto resolved."""
+        if self.window_draw != "auto":
+            return self.window_draw
+        return "expected" if self.architecture == "skipgram" else "sampled"
+
+    @property
+    def padded_vocab(self) -> int:
+        """V', rows of both tables."""
+        return -(-self.vocab_size // PAD_VOCAB) * PAD_VOCAB
+
+
+def resolve(cfg: Word2VecConfig, vocab_size: int) -> Word2VecConfig:
+    """Fills in the vocabulary size, and a path length that bounds every Huffman code of texts up to 2**40 words."""
+    if vocab_size < 2:
+        raise UserError(f"the vocabulary has {vocab_size} word: word vectors need at least 2")
+    if cfg.vocab_size and cfg.vocab_size != vocab_size:
+        raise UserError(f"model.vocab_size={cfg.vocab_size}: the corpus has {vocab_size} words")
+    # Codes grow like Fibonacci numbers in the count: 40 bits of text allow at most 58 levels.
+    return dataclasses.replace(cfg, vocab_size=vocab_size, longest_path=cfg.longest_path or min(vocab_size - 1, 58))
+
+
+def batch(cfg: Word2VecConfig, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """R = batch_size / L rows; see `w2v_jax.data.blocks.window_source` for the entries."""
+    if batch_size % cfg.segment:
+        raise UserError(f"train.batch_size={batch_size}: must be a multiple of model.segment={cfg.segment}")
+    count, length = batch_size // cfg.segment, cfg.segment
+    shapes = {
+        "tokens": (count, length + 2 * cfg.window),
+        "doc": (count, length + 2 * cfg.window),
+        "reach": (count, length),
+        "words": (count,),
+    }
+    return {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in shapes.items()}
+
+
+def consts(cfg: Word2VecConfig, corpus: Any) -> Consts:
+    """The alias table of the noise distribution, or the Huffman paths; {} for the full softmax."""
+    counts = np.asarray(corpus.vocab.counts)
+    if cfg.loss == "negative":
+        accept, alias = alias_table(noise_probability(counts, cfg.noise_power))
+        return {"accept": accept, "alias": alias}
+    if cfg.loss == "hierarchical":
+        nodes, signs = huffman_paths(counts)
+        if nodes.shape[1] > cfg.longest_path:
+            raise UserError(f"model.longest_path={cfg.longest_path}: the Huffman tree is {nodes.shape[1]} deep")
+        return {"nodes": nodes, "signs": signs}
+    return {}
+
+
+def source(cfg: Word2VecConfig, corpus: Any, split: str, batch_size: int, seed: int) -> Source:
+    """Subsampled text in rows of centres; the held-out split in its own order and with draws of its own."""
+    from w2v_jax.data.blocks import window_source
+
+    batch(cfg, batch_size)  # refuses a batch that does not divide into rows
+    return window_source(
+        corpus.train if split == "train" else corpus.heldout,
+        keep_probability(np.asarray(corpus.vocab.counts), cfg.sample),
+        window=cfg.window,
+        segment=cfg.segment,
+        batch_size=batch_size,
+        seed=seed,
+        block_tokens=corpus.block_tokens,
+        shuffle=split == "train",
+    )
+
+
+def init(rng: Array, cfg: Word2VecConfig, consts: Consts) -> Params:
+    """E uniform on [-1/2D, 1/2D], C zero, as in the C tool; float32 [V', D] both."""
+    shape = (cfg.padded_vocab, cfg.dim)
+    return {
+        "E": jax.random.uniform(rng, shape, jnp.float32, -0.5 / cfg.dim, 0.5 / cfg.dim),
+        "C": jnp.zeros(shape, jnp.float32),
+    }
+
+
+def carry(cfg: Word2VecConfig, batch_size: int) -> dict[str, Array]:
+    """Nothing is carried from step to step."""
+    return {}
+
+
+def draw_noise(consts: Consts, rng: Array, row: Array, count: int) -> Array:
+    """`count` noise words for each row by the alias table, int32 [R, count]; `row` [R] is folded into `rng`."""
+
+    def one(index: Array) -> tuple[Array, Array]:
+        pick, coin = jax.random.split(jax.random.fold_in(rng, index))
+        return jax.random.randint(pick, (count,), 0, consts["alias"].shape[0]), jax.random.uniform(coin, (count,))
+
+    word, coin = jax.vmap(one)(row)
+    return jnp.where(coin < consts["accept"][word], word, consts["alias"][word])
+
+
+def rows(cfg: Word2VecConfig, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:
+    """Which rows of E and C the step touches. Ids keep the row axis first, so that they split as the batch does."""
+    tokens, window = batch["tokens"], cfg.window
+    centres = tokens[:, window : tokens.shape[1] - window]
+    outward = cfg.architecture == "skipgram" and cfg.loss != "hierarchical"  # centre in E, neighbours in C
+    ids = {"E": centres if outward else tokens}
+    if cfg.loss == "softmax":
+        return ids, batch
+    if cfg.loss == "hierarchical":
+        return ids | {"C": consts["nodes"][centres]}, batch | {"signs": consts["signs"][centres].astype(jnp.float32)}
+    noise = draw_noise(consts, rng, batch["row"], cfg.shared_negatives)
+    return ids | {"C": jnp.concatenate([tokens if outward else centres, noise], axis=1)}, batch | {"noise": noise}
+
+
+def _softmax_loss(cfg: Word2VecConfig, hidden: Array, table: Array, targets: Array, weights: Array) -> Array:
+    """sum over centres of n_i log Z_i - sum_j w_ij h_i . c_target(i, j); targets int32 [R, L, J], weights alike."""
+    partition = log_partition(hidden.reshape(-1, cfg.dim), table, cfg.vocab_size).reshape(hidden.shape[:2])
+    true = jnp.einsum("rld,rljd->rlj", hidden, table[targets])
+    return jnp.sum(weights.sum(-1) * partition) - jnp.sum(weights * true)
+
+
+def _neighbours(tokens: Array, window: int, length: int) -> Array:
+    """int32 [R, L, 2W + 1], the token at every place of every centre's window."""
+    return jnp.stack([tokens[:, j : j + length] for j in range(2 * window + 1)], axis=-1)
+
+
+def _skipgram(cfg: Word2VecConfig, params: Params, batch: Batch, weights: Array) -> Array:
+    window, length = cfg.window, weights.shape[1]
+    inputs, outputs = params["E"], params["C"]
+    if cfg.loss == "softmax":
+        return _softmax_loss(cfg, inputs, outputs, _neighbours(batch["tokens"], window, length), weights)
+    if cfg.loss == "hierarchical":
+        # The C tool's direction: the neighbours in E predict the centre along its path. The pairs are the same.
+        around = jnp.stack([inputs[:, j : j + length] for j in range(2 * window + 1)], axis=2)
+        return jnp.sum(weights * path_loss(around, outputs, batch["signs"]))
+    split = length + 2 * window
+    positive = jnp.sum(weights * softplus(-window_scores(inputs, outputs[:, :split], window)))
+    return positive + shared_noise(inputs, outputs[:, split:], weights.sum(-1), cfg.negatives)
+
+
+def _cbow(cfg: Word2VecConfig, params: Params, batch: Batch, weights: Array) -> tuple[Array, Array]:
+    size = weights.sum(-1)
+    counted = (size > 0).astype(jnp.float32)
+    hidden = window_sum(params["E"], weights / jnp.maximum(size, 1.0)[..., None])
+    length, outputs = weights.shape[1], params["C"]
+    centres = batch["tokens"][:, cfg.window : cfg.window + length]
+    if cfg.loss == "softmax":
+        loss = _softmax_loss(cfg, hidden, outputs, centres[..., None], counted[..., None])
+    elif cfg.loss == "hierarchical":
+        loss = jnp.sum(counted * path_loss(hidden[:, :, None], outputs, batch["signs"])[..., 0])
+    else:
+        positive = jnp.sum(counted * softplus(-jnp.sum(hidden * outputs[:, :length], axis=-1)))
+        loss = positive + shared_noise(hidden, outputs[:, length:], counted, cfg.negatives)
+    return loss, counted.sum()
+
+
+def loss(
+    cfg: Word2VecConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
+) -> tuple[Array, tuple[Any, Metrics]]:
+    """Summed loss in nats of all pairs (skip-gram) or centres (CBOW) of the batch.
+
+    Metrics: 'loss' (sum, pairs or centres) and 'words' (raw words of the corpus, subsampled ones included, 1).
+    """
+    weigh = partial(window_weights, window=cfg.window, draw=cfg.draw)
+    weights = compute_apart(weigh, batch["doc"], batch["doc"], batch["reach"])
+    if cfg.architecture == "skipgram":
+        total, count = _skipgram(cfg, params, batch, weights), weights.sum()
+    else:
+        total, count = _cbow(cfg, params, batch, weights)
+    words = batch["words"].astype(jnp.float32).sum()
+    return total, (carry, {"loss": (total, count), "words": (words, jnp.ones(()))})
+
+
+def apply(cfg: Word2VecConfig, params: Params, consts: Consts, words: Array) -> Array:
+    """Scores of every word as the output of each input word: int32 [B] -> [B, V], E[words] C^T (not the inner nodes)."""
+    return params["E"][words] @ params["C"][: cfg.vocab_size].T
+
+
+def embed(cfg: Word2VecConfig, params: Params) -> dict[str, Array]:
+    """E and C of the unpadded vocabulary, [V, D] each. Under hierarchical softmax C holds inner nodes and is left out."""
+    out = {"E": params["E"][: cfg.vocab_size]}
+    return out if cfg.loss == "hierarchical" else out | {"C": params["C"][: cfg.vocab_size]}
+
+
+def axes(cfg: Word2VecConfig) -> Params:
+    """Both tables split by vocabulary."""
+    return {"E": ("vocab", "embed"), "C": ("vocab", "embed")}
+
+
+def flops(cfg: Word2VecConfig) -> tuple[float, str]:
+    """Multiply-adds counted as two, forward and backward, for each centre word that survives subsampling."""
+    pairs = 2 * cfg.window if cfg.draw == "full" else cfg.window + 1
+    outputs = {"negative": 1 + cfg.negatives, "softmax": cfg.vocab_size, "hierarchical": np.log2(max(cfg.vocab_size, 2))}
+    scored = outputs[cfg.loss] * (pairs if cfg.architecture == "skipgram" and cfg.loss != "softmax" else 1)
+    return 6.0 * cfg.dim * float(scored), "kept word"
+
+
+def _examples() -> tuple[Word2VecConfig, ...]:
+    tiny = Word2VecConfig(dim=8, window=2, segment=8, shared_negatives=4, negatives=2, sample=0.0)
+    return tuple(
+        dataclasses.replace(tiny, architecture=architecture, loss=loss, window_draw=draw)
+        for architecture, draws in (("skipgram", ("expected", "sampled", "full")), ("cbow", ("sampled", "full")))
+        for loss in ("negative", "hierarchical", "softmax")
+        for draw in draws
+    )
+
+
+SPEC = ModelSpec(
+    config=Word2VecConfig,
+    resolve=resolve,
+    batch=batch,
+    consts=consts,
+    source=source,
+    init=init,
+    carry=carry,
+    rows=rows,
+    loss=loss,
+    apply=apply,
+    embed=embed,
+    axes=axes,
+    flops=flops,
+    examples=_examples(),
+)

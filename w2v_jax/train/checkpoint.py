@@ -1,0 +1,349 @@
+"""Checkpoints: asynchronous, atomic, checked by digest on the way back. The only file that imports orbax.
+
+A checkpoint is a folder named by its step. Orbax writes it under a temporary name and renames it when all is there,
+so that a write that was killed is never taken for a checkpoint. Beside the arrays lies a JSON record with the name,
+type, shape and digest of every leaf, what the caller wants to remember (`meta`), and a digest of the record itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from jax.experimental import multihost_utils
+
+from w2v_jax.errors import UserError
+from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
+
+
+class Damaged(Exception):
+    """A checkpoint that cannot be trusted; the message is the reason."""
+
+
+class Checkpointer:
+    """Saves and restores train states in one folder.
+
+    Kept are the newest `keep` checkpoints and the one with the lowest held-out loss. Every process of a run makes one
+    and calls the same methods in the same order; process 0 cleans up.
+
+    Args:
+      directory: local path or `gs://` address; made if missing.
+      keep: how many of the newest stay.
+      asynchronous: `save` returns once the state is copied to the host, and the files are written meanwhile.
+      read_only: for evaluation beside a running training: nothing is made, cleaned up or deleted.
+      warn: takes the one-line warning for each damaged checkpoint; printed on standard error by default.
+
+    Raises:
+      UserError: the path is a file.
+      OSError: the folder cannot be made.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        keep: int = 1,
+        asynchronous: bool = True,
+        read_only: bool = False,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        _silence_orbax()
+        self.directory = epath.Path(directory).expanduser().resolve()
+        if self.directory.exists() and not self.directory.is_dir():
+            raise UserError(f"{self.directory}: is a file, but checkpoints need a folder: choose another workdir")
+        self._warn = warn or _print_warning
+        self._read_only = read_only
+        self._losses: dict[int, float] = {}
+        self._damaged: set[int] = set()
+        self._saving: int | None = None
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                create=not read_only,
+                read_only=read_only,
+                cleanup_tmp_directories=not read_only,
+                enable_async_checkpointing=asynchronous,
+                lightweight_initialize=True,  # orbax would otherwise fail to open a folder with damaged JSON in it
+                preservation_policy=_NewestAndBest(keep, self._losses),
+            ),
+        )
+        for step in self._manager.all_steps():
+            try:
+                self._note_loss(step, self._record(step)["loss"])
+            except Damaged:
+                continue  # said when it is restored; without a loss it cannot be the best
+
+    def save(
+        self, step: int, state: Any, meta: Mapping[str, Any], loss: float | None = None, block: bool = False
+    ) -> bool:
+        """Starts writing one checkpoint, after the one before is finished. `state` may be donated at once.
+
+        Args:
+          step: names the checkpoint.
+          state: pytree of jax arrays.
+          meta: JSON values that return with the state.
+          loss: held-out loss, lower is better; not finite or None never makes it the best.
+          block: returns only when the checkpoint is committed.
+
+        Returns:
+          False when an intact checkpoint of this step is there already (nothing is written), else True.
+
+        Raises:
+          OSError: this write or the one before failed, e.g. for lack of space; older checkpoints are intact.
+        """
+        if self._read_only:
+            raise ValueError("a read-only Checkpointer cannot save")
+        self.wait()
+        for bad in sorted(self._damaged):  # they stand in the way of their own step and would count as newest
+            self._manager.delete(bad)
+            self._damaged.discard(bad)
+        if step in self._manager.all_steps():
+            return False
+        digests = fingerprint(state)  # before the arrays leave the device, so that every later harm shows
+        leaves = {name: [*kind(leaf), digests[name]] for name, leaf in leaf_names(state).items()}
+        record = {"step": step, "loss": loss, "meta": dict(meta), "leaves": leaves}
+        self._note_loss(step, loss)
+        self._saving = step
+        try:
+            args = ocp.args.Composite(state=ocp.args.PyTreeSave(state), meta=ocp.args.JsonSave(seal(record)))
+            self._manager.save(step, args=args, force=True)
+        except Exception as e:
+            self._fail(e)
+        if block:
+            self.wait()
+        return True
+
+    def restore(self, target: Any) -> tuple[int, Any, dict[str, Any]] | None:
+        """The newest intact checkpoint, laid out as `target` asks, whatever devices wrote it.
+
+        Every leaf is compared with its digest. A damaged checkpoint gives one warning and the one before is tried; the
+        damaged ones are deleted at the next `save`.
+
+        Args:
+          target: pytree of `jax.ShapeDtypeStruct` with shardings, of the structure that was saved.
+
+        Returns:
+          (step, state, meta), or None when there is no checkpoint.
+
+        Raises:
+          UserError: the checkpoint has other leaves, shapes or types (the first is named); or all are damaged.
+        """
+        return self._newest_intact(target, prefix="")
+
+    def restore_part(self, part: str, target: Any, step: int | None = None) -> tuple[int, Any, dict[str, Any]] | None:
+        """As `restore`, but only the subtree `part` of the state (e.g. `params`), for evaluation.
+
+        Args:
+          part: top-level name in the saved state.
+          target: the subtree, of `jax.ShapeDtypeStruct` with shardings.
+          step: this checkpoint and no other; None takes the newest intact one.
+        """
+        found = self._newest_intact({part: target}, prefix=f"{part}/", only=step)
+        return None if found is None else (found[0], found[1][part], found[2])
+
+    def latest_step(self) -> int | None:
+        """The newest step on disk that is not known to be damaged; waits for a write under way."""
+        return max(self._steps(), default=None)
+
+    def best_step(self) -> int | None:
+        """The step with the lowest held-out loss; None when no checkpoint has one. Waits for a write under way."""
+        return _best([step for step in self._steps() if step in self._losses], self._losses)
+
+    def wait(self) -> None:
+        """Returns when nothing is being written. Raises OSError if the last write failed."""
+        try:
+            self._manager.wait_until_finished()
+        except Exception as e:
+            self._fail(e)
+        self._saving = None
+
+    def close(self) -> None:
+        """Waits and lets go of threads. Raises OSError if the last write failed."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    def __enter__(self) -> Checkpointer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            self.close()
+        except OSError as e:
+            if kind is None:
+                raise
+            self._warn(f"warning: {e.filename}: {e.strerror}")  # must not hide the exception that is on its way
+
+    def _steps(self) -> list[int]:
+        self.wait()
+        return [step for step in sorted(self._manager.all_steps()) if step not in self._damaged]
+
+    def _newest_intact(
+        self, target: Any, prefix: str, only: int | None = None
+    ) -> tuple[int, Any, dict[str, Any]] | None:
+        steps = self._steps()
+        if only is not None and only not in steps:
+            raise UserError(f"{self.directory}: has no checkpoint of step {only}; it has {steps or 'none'}")
+        wanted = steps if only is None else [only]
+        for step in reversed(wanted):
+            try:
+                record = self._record(step)
+                check_fits(f"{self.directory / str(step)}", record["leaves"], target, prefix)
+                return step, self._arrays(step, record, target, partial=bool(prefix)), record["meta"]
+            except Damaged as e:
+                self._damaged.add(step)
+                then = "trying the one before" if step != wanted[0] else "none is left"
+                self._warn(f"warning: checkpoint {step} in {self.directory} is damaged ({e}); {then}")
+        if wanted:
+            names = ", ".join(str(step) for step in wanted)
+            raise UserError(
+                f"{self.directory}: no intact checkpoint (damaged: {names}): start again in another workdir"
+            )
+        return None
+
+    def _record(self, step: int) -> dict[str, Any]:
+        """The JSON record of a checkpoint. Raises Damaged unless it agrees with its own digest."""
+        sealed = self._read(step, meta=ocp.args.JsonRestore())["meta"]
+        record = sealed.get("record") if isinstance(sealed, dict) else None
+        intact = isinstance(record, dict) and sealed == seal(record) and record.get("step") == step
+        if not _everywhere(intact):
+            raise Damaged("its record does not match its digest")
+        assert isinstance(record, dict)
+        return record
+
+    def _arrays(self, step: int, record: Mapping[str, Any], target: Any, partial: bool) -> Any:
+        args = ocp.args.PyTreeRestore(
+            item=target,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(target),
+            partial_restore=partial,
+        )
+        state = self._read(step, state=args)["state"]
+        for name, value in fingerprint(state).items():
+            if not _everywhere(value == record["leaves"][name][2]):
+                raise Damaged(f"{name} does not match its digest")
+        return state
+
+    def _read(self, step: int, **items: Any) -> Any:
+        problem, found = "", None
+        with _one_error_only():
+            try:
+                found = self._manager.restore(step, args=ocp.args.Composite(**items))
+            except (MemoryError, PermissionError, jax.errors.JaxRuntimeError):
+                raise  # no fault of the files
+            except Exception as e:  # whatever a damaged file leads the readers to
+                if "PERMISSION_DENIED" in str(e):
+                    raise
+                problem = f"{type(e).__name__}: {' '.join(str(e).split())[:160]}"
+            if problem:
+                gc.collect()  # the forgotten reads complain when they are collected: now, while nobody hears
+        if not _everywhere(not problem):
+            raise Damaged(problem or "another process could not read it")
+        return found
+
+    def _note_loss(self, step: int, loss: float | None) -> None:
+        if loss is not None and math.isfinite(loss):
+            self._losses[step] = float(loss)
+
+    def _fail(self, e: Exception) -> NoReturn:
+        """Mends what is remembered after a failed write and raises its error, as OSError where the system gave one."""
+        if self._saving is not None:
+            self._losses.pop(self._saving, None)
+        where = str(self.directory if self._saving is None else self.directory / str(self._saving))
+        self._saving = None
+        self._manager.reload()  # orbax had already struck off the checkpoints that this one was to replace
+        if isinstance(e, OSError) and e.errno:
+            raise OSError(e.errno, os.strerror(e.errno), where) from e
+        # tensorstore raises ValueError with the system's number in its text, in two spellings.
+        code = re.search(r"(?i)os[ _]error(?:_code)?\W*(\d+)", str(e))
+        if code:
+            raise OSError(int(code[1]), os.strerror(int(code[1])), where) from e
+        raise e
+
+
+class _NewestAndBest:
+    """Orbax preservation policy: the newest `keep` and the lowest loss.
+
+    Orbax's own ranking reads a file of its own for it, and a damaged one would keep the folder from opening.
+    """
+
+    def __init__(self, keep: int, losses: Mapping[int, float]) -> None:
+        self._keep, self._losses = keep, losses
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        steps = sorted(info.step for info in checkpoints)
+        stay = {*steps[-self._keep :], _best([step for step in steps if step in self._losses], self._losses)}
+        return [info.step in stay for info in checkpoints]
+
+
+def _best(steps: Sequence[int], losses: Mapping[int, float]) -> int | None:
+    return min(steps, key=lambda step: losses[step], default=None)
+
+
+def _everywhere(ok: bool) -> bool:
+    """Whether `ok` holds on every process, so that all take the same turn."""
+    return bool(np.all(multihost_utils.process_allgather(np.array(ok)))) if jax.process_count() > 1 else ok
+
+
+def _print_warning(line: str) -> None:
+    if jax.process_index() == 0:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _silence_orbax() -> None:
+    """Drops orbax's log records, and the echoes of its failed writes.
+
+    Those echoes are tasks that nobody asked for their result, and reports to an event loop that is closed by then. The
+    failures themselves all come back as exceptions, so no error is lost.
+    """
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(_not_from_orbax)  # adding it a second time does nothing
+    if not isinstance(sys.unraisablehook, _DropClosedLoop):
+        sys.unraisablehook = _DropClosedLoop(sys.unraisablehook)
+
+
+class _DropClosedLoop:
+    """A `sys.unraisablehook` that passes on everything but "Event loop is closed"."""
+
+    def __init__(self, before: Callable[[Any], Any]) -> None:
+        self._before = before
+
+    def __call__(self, report: Any) -> None:
+        if not (isinstance(report.exc_value, RuntimeError) and "Event loop is closed" in str(report.exc_value)):
+            self._before(report)
+
+
+def _not_from_orbax(entry: logging.LogRecord) -> bool:
+    mark = f"{os.sep}orbax{os.sep}"
+    return mark not in entry.pathname and mark not in entry.getMessage()
+
+
+@contextmanager
+def _one_error_only() -> Iterator[None]:
+    """Mutes what Python prints about the reads that orbax started beside the one that failed, and then forgot."""
+    hook, log = sys.unraisablehook, logging.getLogger("asyncio")
+
+    def silent(_: object) -> bool:
+        return False
+
+    sys.unraisablehook = silent
+    log.addFilter(silent)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # "coroutine ... was never awaited"
+            yield
+    finally:
+        sys.unraisablehook = hook
+        log.removeFilter(silent)

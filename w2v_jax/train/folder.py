@@ -1,0 +1,91 @@
+"""One run's folder: its config, result, vectors. What is in it decides whether a run starts, continues or is finished."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from w2v_jax.config import Config, differences, to_dict
+from w2v_jax.embeddings import Embeddings, save
+from w2v_jax.errors import UserError
+from w2v_jax.export import atomic
+
+CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON, whole or not at all."""
+    with atomic(path) as f:
+        f.write((json.dumps(value, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The parsed file, None where there is none. Raises UserError when it is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as e:
+        raise UserError(f"{path}: not JSON ({e}); restore it, or choose another workdir") from None
+
+
+def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
+    """Makes or opens a run folder for `config`.
+
+    Returns:
+      The result of a finished run of the same config, else None.
+
+    Raises:
+      UserError: the folder holds a run of another config (the differing keys are named), or it is no folder.
+      OSError: it cannot be written.
+    """
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"--workdir={workdir}: is a file; choose a folder")
+    if jax.process_index() == 0:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = workdir / f".writable.{os.getpid()}"
+        try:
+            probe.touch()
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink()
+    wanted = to_dict(config)
+    saved = read_json(workdir / CONFIG)
+    if saved is not None:
+        keys = differences(saved, wanted)
+        if keys:
+            raise UserError(
+                f"--workdir={workdir}: holds a run whose config differs in {', '.join(keys)}; "
+                "use the same values or another workdir"
+            )
+        result = read_json(workdir / RESULT)
+        if result is not None:
+            return dict(result)
+    if jax.process_index() == 0:
+        write_json(workdir / CONFIG, wanted)
+    return None
+
+
+def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, matrices: dict[str, Any]) -> list[Path]:
+    """Writes the vectors for use elsewhere: `vectors.bin` (the main matrix; word2vec binary), one `NAME.bin` for every
+    other matrix, `vocab.txt` (word and count) and `projector/` for the TensorBoard projector.
+
+    Args:
+      matrices: of `ModelSpec.embed`, [V, D] each, the main one first.
+    """
+    paths = []
+    for index, (name, matrix) in enumerate(matrices.items()):
+        emb = Embeddings(words, np.asarray(matrix, np.float32), counts=counts)
+        paths.append(workdir / ("vectors.bin" if index == 0 else f"{name}.bin"))
+        save(emb, paths[-1], "binary")
+        if index == 0:
+            save(emb, workdir / "projector", "projector")
+    with atomic(workdir / "vocab.txt") as f:
+        f.write("".join(f"{w}\t{int(c)}\n" for w, c in zip(words, counts, strict=True)).encode())
+    return paths

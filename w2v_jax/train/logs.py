@@ -1,0 +1,332 @@
+"""What a run writes down while it trains: `metrics.jsonl`, TensorBoard events and one console line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import jax
+import numpy as np
+
+from w2v_jax.types import Metrics
+
+METRICS_FILE = "metrics.jsonl"
+EVENTS_FOLDER = "tensorboard"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One log interval. A value that was not measured is None."""
+
+    step: int
+    passes: float  # over the training text so far; written as "pass"
+    loss: float | None = None  # nats a counted unit, mean over the interval
+    heldout_loss: float | None = None
+    words_per_second: float | None = None
+    data_wait: float | None = None  # share of the interval spent waiting for data, 0 to 1
+    learning_rate: float | None = None
+    seconds: float | None = None  # of training, since the run began
+
+
+class Interval:
+    """Sums metrics over a log interval without waiting for the device.
+
+    `add` only keeps the (sum, count) arrays of a call; `flush` fetches them, when a line is due. The mean is
+    `sum_i sum_i / sum_i count_i` in float64 on the host.
+    """
+
+    def __init__(self, most_pending: int = 256) -> None:
+        self._most_pending = most_pending
+        self._pending: list[Metrics] = []
+        self._totals: dict[str, np.ndarray] = {}
+
+    def add(self, metrics: Metrics) -> None:
+        """Takes the metrics of one call: {name: (sum, count)}, each a scalar or one value a step."""
+        self._pending.append(metrics)
+        if len(self._pending) > self._most_pending:  # the older half was computed long ago: fetching it stalls nothing
+            self._fetch(self._most_pending // 2)
+
+    def flush(self) -> dict[str, float]:
+        """The mean of every metric since the last flush; a metric that counted nothing is left out."""
+        self._fetch(len(self._pending))
+        means = {name: float(total / count) for name, (total, count) in self._totals.items() if count > 0}
+        self._totals = {}
+        return means
+
+    def _fetch(self, calls: int) -> None:
+        due, self._pending = self._pending[:calls], self._pending[calls:]
+        for metrics in jax.device_get(due):
+            for name, pair in metrics.items():
+                sums = np.array([np.sum(x, dtype=np.float64) for x in pair])
+                self._totals[name] = self._totals.get(name, np.zeros(2)) + sums
+
+
+class RunLog:
+    """Writes a run's records; on every process but the first it does nothing.
+
+    Args:
+      workdir: the run's folder, made if missing. Receives `metrics.jsonl`, one JSON object a line, and TensorBoard
+        event files in `tensorboard/`.
+      tensorboard: whether to write the event files.
+      total_steps: of the whole run.
+      total_passes: of the whole run, for the console; left out when None.
+      console: where the progress line goes; rewritten in place on a terminal, else a line every `plain_every` seconds.
+      clock: seconds, monotonic.
+
+    Raises:
+      OSError: from any method, when a file cannot be written. The line that failed is taken back whole.
+    """
+
+    def __init__(
+        self,
+        workdir: str | os.PathLike[str],
+        *,
+        tensorboard: bool,
+        total_steps: int,
+        total_passes: float | None = None,
+        console: TextIO | None = None,
+        plain_every: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._active = jax.process_index() == 0
+        self._workdir = Path(workdir)
+        self._tensorboard = tensorboard
+        self._first_step = 0
+        self._metrics: _Appender | None = None
+        self._events: _Events | None = None
+        console = console if console is not None else sys.stderr
+        self._progress = Progress(console, total_steps, total_passes, plain_every, clock)
+
+    def truncate_after(self, step: int) -> None:
+        """Drops what was logged after `step`, to which the run was restored, and a half-written last line."""
+        self._first_step = step
+        self._progress.begin(step)
+        if self._active:
+            _keep_lines(self._workdir / METRICS_FILE, step)
+
+    def write(self, record: Record, extra: Mapping[str, float] | None = None) -> None:
+        """Appends one record, with further named values if any. Values that are not finite are written as null."""
+        if not self._active:
+            return
+        self._open()
+        values = dataclasses.asdict(record)
+        step = values.pop("step")
+        line = {"step": step, "pass": values.pop("passes"), **values, **(extra or {})}
+        line = {key: value if value is not None and math.isfinite(value) else None for key, value in line.items()}
+        assert self._metrics is not None
+        self._metrics.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        if self._events is not None:
+            self._events.scalars(step, {k: v for k, v in line.items() if k != "step" and v is not None})
+        self._progress.show(record)
+
+    def note(self, text: str) -> None:
+        """Prints a line of its own on the console, clear of the progress line."""
+        if self._active:
+            self._progress.note(text)
+
+    def close(self) -> None:
+        """Closes the files and ends the progress line."""
+        if self._active:
+            self._progress.end()
+        for file in (self._metrics, self._events):
+            if file is not None:
+                file.close()
+        self._metrics = self._events = None
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        if self._metrics is not None:
+            return
+        path = self._workdir / METRICS_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _keep_lines(path, None)
+        self._metrics = _Appender(path)
+        if self._tensorboard:
+            self._events = _Events(self._workdir / EVENTS_FOLDER, self._first_step)
+
+
+class Progress:
+    """The console line: pass, step, loss, held-out loss, words/s, data wait, time left.
+
+    The time left follows from the seconds a step that passed between the last lines (older ones fade by half a line).
+    """
+
+    def __init__(
+        self,
+        console: TextIO,
+        total_steps: int,
+        total_passes: float | None,
+        plain_every: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._console, self._clock, self._plain_every = console, clock, plain_every
+        self._total_steps, self._total_passes = total_steps, total_passes
+        self._terminal = console.isatty()
+        self._printed = -math.inf
+        self._unprinted: str | None = None
+        self._in_line = False
+        self._heldout: float | None = None
+        self._seconds_per_step: float | None = None
+        self.begin(0)
+
+    def begin(self, step: int) -> None:
+        """The clock starts here, at `step`."""
+        self._last = (self._clock(), step)
+
+    def show(self, record: Record) -> None:
+        """Shows a record; on no terminal only when the last line is old enough."""
+        now = self._clock()
+        self._measure(now, record.step)
+        line = self._line(record)
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be rewritten
+            self._console.write(f"\r{line[:width]}\x1b[K")
+            self._in_line = True
+        elif now - self._printed >= self._plain_every:
+            self._console.write(line + "\n")
+            self._printed, self._unprinted = now, None
+        else:
+            self._unprinted = line
+        self._console.flush()
+
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        self._console.write(f"\r\x1b[K{text}\n" if self._in_line else f"{text}\n")
+        self._in_line = False
+        self._console.flush()
+
+    def end(self) -> None:
+        """Leaves the last line standing, also if its turn had not come."""
+        if self._in_line or self._unprinted is not None:
+            self._console.write((self._unprinted or "") + "\n")
+            self._console.flush()
+        self._in_line, self._unprinted = False, None
+
+    def _measure(self, now: float, step: int) -> None:
+        then, before = self._last
+        if step > before:
+            latest = (now - then) / (step - before)
+            old = self._seconds_per_step
+            self._seconds_per_step = latest if old is None else 0.5 * (old + latest)
+        self._last = (now, step)
+
+    def _line(self, record: Record) -> str:
+        self._heldout = record.heldout_loss if record.heldout_loss is not None else self._heldout
+        passes = f"{record.passes:.2f}" + ("" if self._total_passes is None else f"/{self._total_passes:g}")
+        done = f"{record.step:,}/{self._total_steps:,} ({record.step / max(self._total_steps, 1):.1%})"
+        parts = [f"pass {passes}", f"step {done}"]
+        if record.loss is not None:
+            parts.append(f"loss {record.loss:.4f}")
+        if self._heldout is not None:
+            parts.append(f"held-out {self._heldout:.4f}")
+        if record.words_per_second is not None:
+            parts.append(f"{record.words_per_second:,.0f} words/s")
+        if record.data_wait is not None:
+            parts.append(f"data wait {record.data_wait:.1%}")
+        if self._seconds_per_step is not None:
+            parts.append(f"{duration(self._seconds_per_step * max(self._total_steps - record.step, 0))} left")
+        return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+class _Appender:
+    """Appends whole pieces to a file: each is on disk when `write` returns, or not at all when it raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+
+    def write(self, data: bytes) -> None:
+        assert self._file is not None
+        size = os.fstat(self._file).st_size
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]  # a disk that fills up takes the first part in silence
+        except OSError as e:
+            os.ftruncate(self._file, size)
+            raise OSError(e.errno, e.strerror, str(self._path)) from e
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
+
+
+class _Events:
+    """A TensorBoard event file, through TensorBoard's own record format and messages.
+
+    Its EventFileWriter is not used: it imports TensorFlow and reports a full disk from a thread of its own.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
+        taken = sum(1 for _ in folder.glob(f"{stem}.*"))
+        self._writer = RecordWriter(_Appender(folder / f"{stem}.{taken}"))
+        self._write(file_version="brain.Event:2")
+        if first_step:  # tells readers to forget what an earlier process wrote after the step it was restored to
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._write(step=first_step + 1, session_log=start)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        pairs = [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        self._write(step=step, summary=self._summary(value=pairs))
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _write(self, **fields: Any) -> None:
+        self._writer.write(self._event(wall_time=time.time(), **fields).SerializeToString())
+
+
+def _keep_lines(path: Path, last_step: int | None) -> None:
+    """Rewrites a metrics file, if anything is to go: lines past `last_step`, and lines that a kill cut short."""
+    if not path.exists():
+        return
+    before = path.read_bytes()
+    kept = b"".join(line for line in before.splitlines(keepends=True) if _is_kept(line, last_step))
+    if kept != before:
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(kept)
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _is_kept(line: bytes, last_step: int | None) -> bool:
+    if not line.endswith(b"\n"):
+        return False
+    try:
+        step = json.loads(line)["step"]
+        return last_step is None or step <= last_step
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,53 @@
+"""One mesh maker and one table of rules from logical axes to mesh axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from w2v_jax.config import MeshConfig
+from w2v_jax.errors import UserError
+
+# Logical axis -> mesh axis. Changing how a model is split is changing this table, not the model.
+RULES: dict[str, str | None] = {"batch": "data", "vocab": "model", "embed": None, "mlp": "model", "heads": "model"}
+
+
+def make_mesh(cfg: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The (data, model) mesh over all devices, or the given ones.
+
+    Raises:
+      UserError: the device count is not data x model.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    if len(devices) % cfg.model:
+        raise UserError(f"mesh.model={cfg.model}: does not divide the {len(devices)} devices")
+    data = cfg.data or len(devices) // cfg.model
+    if data * cfg.model > len(devices):
+        raise UserError(f"mesh.data={data} x mesh.model={cfg.model}: there are {len(devices)} devices")
+    grid = np.asarray(devices[: data * cfg.model]).reshape(data, cfg.model)
+    # Auto axes: under Explicit ones a plain gather table[ids] raises.
+    return Mesh(grid, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def spec_of(axes: tuple[str | None, ...]) -> PartitionSpec:
+    """Mesh axes of one array from its logical axis names."""
+    return PartitionSpec(*(RULES[a] if a else None for a in axes))
+
+
+def shard_tree(mesh: Mesh, axes: Any) -> Any:
+    """NamedShardings for a tree whose leaves are tuples of logical axis names."""
+    return jax.tree.map(lambda a: NamedSharding(mesh, spec_of(a)), axes, is_leaf=lambda a: isinstance(a, tuple))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Of stacked batches [steps, batch axis, ...]: the batch axis is split over `data`."""
+    return NamedSharding(mesh, PartitionSpec(None, "data"))
