@@ -41,9 +41,7 @@ def main() -> None:
             corpus = build_corpus(DataConfig(source=args.source, cache_dir=cache, heldout_every=0), print)
             seconds = time.perf_counter() - start
             words = int(corpus.report["words"])
-            print(
-                f"counting and encoding: {words:,} words in {seconds:.2f} s, {words / seconds / 1e6:.2f} million words/s"
-            )
+            print(f"counted and encoded: {words:,} words in {seconds:.2f} s, {words / seconds / 1e6:.2f} million/s")
             tokens, counts = corpus.train, corpus.vocab.counts
         else:
             tokens, counts = zipfian(12_000_000, 60_000)

@@ -36,7 +36,7 @@ def define_source_flags() -> None:
 
 
 def source() -> str:
-    """The path of the vectors that the flags name. UserError: neither or both flags, or a run folder without vectors."""
+    """The path of the vectors that the flags name. UserError: neither flag or both, or no vectors there."""
     vectors, workdir = flags.FLAGS.vectors, flags.FLAGS.workdir
     if bool(vectors) == bool(workdir):
         raise UserError("give either --vectors=FILE or --workdir=DIR")

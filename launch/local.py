@@ -1,4 +1,6 @@
-"""Several processes on this machine, joined as one run: python -m launch.local --processes=2 -- python -m experiments.train ...
+"""Several processes on this machine, joined as one run.
+
+    python -m launch.local --processes=2 -- python -m experiments.train ...
 
 Each process has `--devices` CPU devices. Lines of output are prefixed by the process that wrote them. When one process
 fails the others are ended, and its exit status is returned. Ctrl-C and SIGTERM are passed on; a second one kills.
@@ -75,15 +77,19 @@ def _signal(children: Sequence[subprocess.Popen[str]], number: int) -> None:
                 continue  # it has just ended
 
 
-def _wait(children: Sequence[subprocess.Popen[str]], grace_s: float) -> int:
-    """Until all have ended; from the first failure on, the others have `grace_s` seconds after SIGTERM."""
+def _wait(children: Sequence[subprocess.Popen[str]], grace_s: float, seen: Sequence[int]) -> int:
+    """Until all have ended; from the first failure on, the others have `grace_s` seconds after SIGTERM.
+
+    Where a signal was passed on (`seen`) they are ending already, and a second SIGTERM could cut a save short.
+    """
     status, deadline = 0, float("inf")
     while any(child.poll() is None for child in children):
         failed = next((i for i, child in enumerate(children) if child.poll()), None)
         if failed is not None and deadline == float("inf"):
             status, deadline = int(children[failed].returncode), time.monotonic() + grace_s
-            print(f"process {failed} failed (exit status {status}): ending the others", file=sys.stderr, flush=True)
-            _signal(children, signal.SIGTERM)
+            if not seen:
+                print(f"process {failed} failed (exit status {status}): ending the others", file=sys.stderr, flush=True)
+                _signal(children, signal.SIGTERM)
         if time.monotonic() > deadline:
             _signal(children, signal.SIGKILL)
         time.sleep(0.05)
@@ -115,7 +121,7 @@ def launch(command: Sequence[str], processes: int, devices: int = 1, grace_s: fl
             for source, target in ((children[-1].stdout, sys.stdout), (children[-1].stderr, sys.stderr)):
                 copies.append(threading.Thread(target=_copy, args=(source, target, f"[{i}] "), daemon=True))
                 copies[-1].start()
-        status = _wait(children, grace_s)
+        status = _wait(children, grace_s, seen)
         for copy in copies:
             copy.join(timeout=5)  # a grandchild may hold the pipe open
     except OSError as e:
@@ -138,6 +144,8 @@ def main(argv: Sequence[str]) -> int:
     command = list(argv[1:])
     if not command:
         raise UserError("no command: python -m launch.local --processes=2 -- python -m experiments.train --config=...")
+    if command[0] in ("python", "python3"):
+        command[0] = sys.executable  # the one with our dependencies, whether or not its environment is activated
     return launch(command, flags.FLAGS.processes, flags.FLAGS.devices)
 
 

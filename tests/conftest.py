@@ -1,7 +1,7 @@
 """What every test starts from: 8 virtual CPU devices, strict ranks, no caches of the user's, no network.
 
-The environment is set while this file is imported, before any test module imports JAX or TensorFlow; commands that tests
-start as separate processes inherit it (all but the number of devices).
+The environment is set while this file is imported, before any test module imports JAX or TensorFlow; commands that
+tests start as separate processes inherit it (all but the number of devices).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ PathLike = str | os.PathLike[str]
 
 HEADER_BYTES = 256  # a header line is two numbers; nothing longer is taken for one
 MAX_DIM = 1_000_000
+MAX_WORDS = 1 << 32
 _MAX_WORD = 4096  # bytes of one word
 _MAX_NUMBER = 64  # bytes of one number written out, its blank included
 _READ = 1 << 20
@@ -146,16 +147,17 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
 def _read_file(path: str, limit: int, binary: bool | None, errors: str) -> Table:
     with _opened(path) as (f, size):
         head = f.read(HEADER_BYTES)
-        line, newline, _ = head.partition(b"\n")
-        match = re.fullmatch(rb" *([0-9]+)[ \t]+([0-9]+)[ \r]*", line) if newline else None
+        line = head.partition(b"\n")[0]
+        match = re.fullmatch(rb" *([0-9]+)[ \t]+([0-9]+)[ \r]*", line)
         if match is None:
             if binary:
                 raise UserError(f"{path}: line 1: no header of two numbers (words, dimensions): not word2vec binary")
             f.seek(0)
             return _read_text(f, path, errors, 0, 0, limit, size, 1)
         total, dim = int(match[1]), int(match[2])
-        if total < 1 or not 1 <= dim <= MAX_DIM:
-            raise UserError(f"{path}: line 1: header of {total} words x {dim} dimensions: not a file of word vectors")
+        if not 1 <= total <= MAX_WORDS or not 1 <= dim <= MAX_DIM:
+            said = line[:40].decode("ascii").strip()
+            raise UserError(f"{path}: line 1: header {said!r} (words, dimensions): not a file of word vectors")
         f.seek(len(line) + 1)
         if binary is None:
             binary = _looks_binary(f.read(1 << 16), dim)

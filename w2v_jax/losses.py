@@ -38,7 +38,7 @@ def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 def _blocks(contexts: Array, window: int, length: int) -> Array:
     """[R, L + 2W, D] -> overlapping blocks [R, L / B, B + 2W, D]."""
     block = BLOCK if length % BLOCK == 0 else length
-    places = jnp.arange(length // block)[:, None] * block + jnp.arange(block + 2 * window)
+    places = jnp.arange(length // block)[:, None] * block + jnp.arange(block + 2 * window)[None]
     return contexts[:, places]
 
 

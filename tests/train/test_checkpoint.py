@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import resource
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,7 +64,8 @@ def target(on: Mesh, rows: int = ROWS) -> Any:
 
 
 def same(a: Any, b: Any) -> bool:
-    if jax.tree.structure(a) != jax.tree.structure(b):
+    paths = [[path for path, _ in jax.tree_util.tree_flatten_with_path(x)[0]] for x in (a, b)]
+    if paths[0] != paths[1]:
         return False
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     return all(x.dtype == y.dtype and np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in pairs)
@@ -238,16 +239,33 @@ def test_unfinished_writes_are_cleaned_up_by_the_writer_only(copy: Path) -> None
 # Damage
 
 
+@pytest.mark.filterwarnings("error")  # pytest makes warnings of what Python prints about forgotten failures
 def test_truncated_or_deleted_files_fall_back(two: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     largest = files_of(two / "20")[-1].relative_to(two)
-    cases = {
+
+    def another_step(c: Path) -> None:
+        shutil.rmtree(c / "20")
+        shutil.copytree(c / "10", c / "20")
+
+    def empty_folder(c: Path) -> None:
+        shutil.rmtree(c / "20")
+        (c / "20").mkdir()
+
+    def other_meta(c: Path) -> None:
+        record = c / "20" / "meta" / "metadata"
+        text = record.read_text()
+        assert text.count('"at": 20') == 1
+        record.write_text(text.replace('"at": 20', '"at": 21'))
+
+    cases: dict[str, Callable[[Path], object]] = {
         "truncated": lambda c: (c / largest).write_bytes((c / largest).read_bytes()[:1000]),
         "empty": lambda c: (c / largest).write_bytes(b""),
         "deleted": lambda c: (c / largest).unlink(),
         "no arrays": lambda c: shutil.rmtree(c / "20" / "state"),
         "no record": lambda c: shutil.rmtree(c / "20" / "meta"),
-        "nothing": lambda c: [shutil.rmtree(c / "20"), (c / "20").mkdir()],
-        "another step's": lambda c: [shutil.rmtree(c / "20"), shutil.copytree(c / "10", c / "20")],
+        "nothing": empty_folder,
+        "edited": other_meta,
+        "another step's": another_step,
     }
     for name, harm in cases.items():
         folder = Path(shutil.copytree(two, tmp_path / name))
@@ -328,6 +346,7 @@ def test_another_model_is_an_error_not_damage(two: Path) -> None:
 # Failed writes
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_a_failed_write_surfaces_and_leaves_older_checkpoints(
     copy: Path, asynchronous: bool, capfd: pytest.CaptureFixture[str]
@@ -341,6 +360,7 @@ def test_a_failed_write_surfaces_and_leaves_older_checkpoints(
     assert sorted(p.name for p in copy.iterdir() if p.name.isdigit()) == ["10", "20"]
     ckpt.save(50, state(50, mesh(1)), {})  # with space again, it goes on
     ckpt.close()
+    assert sorted(p.name for p in copy.iterdir() if p.name.isdigit()) == ["20", "50"]
     assert restore(copy)[0][0] == 50
     gc.collect()
     assert capfd.readouterr() == ("", "")

@@ -1,8 +1,8 @@
 """Seekable batches of centre words with their surroundings: a pure function of (seed, step).
 
-The text of epoch e is all blocks of whole documents in an order drawn from (seed, e). Each token is kept or not by a hash
-of (seed, e, its index in the file); kept tokens form the epoch's stream, of which step s holds B consecutive centres. Rows
-overlap by a halo of `window` tokens on each side, so that no window is ever cut at the edge of a row or a step.
+The text of epoch e is all blocks of whole documents in an order drawn from (seed, e). Each token is kept or not by a
+hash of (seed, e, its index in the file); kept tokens form the epoch's stream, of which step s holds B consecutive
+centres. Rows overlap by a halo of `window` tokens on each side, so that no row or step cuts a window.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import numpy as np
 
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.hashing import key_of, thresholds, uniform_hash
+from w2v_jax.data.order import cut_blocks, shuffled, tensorflow
 from w2v_jax.types import HostBatch
 
 _SCAN = 1 << 20  # tokens counted at a time
 _KEEP, _REACH, _ORDER = 1, 2, 3  # what a hash is drawn for
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Block:
     """Kept tokens of one block in one epoch, K of them."""
 
@@ -33,7 +34,7 @@ class Block:
     position: np.ndarray  # int64 [K] index in the token file
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
     """One epoch: the order of its blocks and where each begins. N blocks."""
 
@@ -42,31 +43,7 @@ class Plan:
     raw: np.ndarray  # int64 [N + 1] raw tokens before it
 
 
-def cut_blocks(offsets: np.ndarray, block_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Groups whole documents into blocks of about `block_tokens`; a longer document is split into such pieces.
-
-    Args:
-      offsets: int64 [D + 1], starts of documents.
-      block_tokens: a block ends at the first document that starts at or after a multiple of it.
-
-    Returns:
-      (int64 [N + 1] positions where blocks begin, bool [N] whether a block begins inside a document).
-    """
-    total = int(offsets[-1])
-    grid = np.arange(0, total, block_tokens, dtype=np.int64)
-    whole = np.asarray(offsets)[np.searchsorted(offsets, grid, "left")]
-    lengths = np.diff(offsets)
-    inner = [
-        np.arange(int(offsets[d]), int(offsets[d + 1]), block_tokens, dtype=np.int64)
-        for d in np.flatnonzero(lengths > block_tokens).tolist()
-    ]
-    edges = np.unique(np.concatenate([whole, *inner, np.array([0, total], np.int64)]))
-    starts = edges[:-1]
-    inside = np.asarray(offsets)[np.searchsorted(offsets, starts, "right") - 1] != starts
-    return edges, inside
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class WindowSource:
     """See `window_source`. `stacked` is the same function as `iterate`, one call of it, in plain numpy."""
 
@@ -80,6 +57,7 @@ class WindowSource:
     shuffle: bool
     steps_per_epoch: int
     expected_kept: float  # tokens an epoch keeps on average
+    _lock: Any = dataclasses.field(default_factory=threading.Lock, repr=False)  # two threads must not count one epoch
 
     @property
     def rows(self) -> int:
@@ -112,10 +90,6 @@ class WindowSource:
         return None if (self.keep >= 1).all() else thresholds(self.keep)
 
     @cached_property
-    def _lock(self) -> threading.Lock:
-        return threading.Lock()
-
-    @cached_property
     def _plan(self) -> Any:
         return lru_cache(maxsize=2)(self._make_plan)
 
@@ -139,7 +113,7 @@ class WindowSource:
         kept = sizes if self._thresholds is None else self._count(epoch, edges)
         order = np.arange(len(sizes))
         if self.shuffle and len(sizes) > 1:
-            order = _shuffled(len(sizes), self.seed, epoch)
+            order = shuffled(len(sizes), key_of(self.seed, epoch, _ORDER))
         starts = [np.concatenate([[0], np.cumsum(a[order])]) for a in (kept, sizes)]
         if starts[0][-1] > self.steps_per_epoch * self.batch_size:
             raise RuntimeError(
@@ -213,7 +187,7 @@ class WindowSource:
         tokens, doc, position, place = self._stream(epoch, start - w, start + centres + w)
         wide = np.arange(count)[:, None] * seg + np.arange(seg + 2 * w)
         middle = position[w : w + centres]
-        drawn = uniform_hash(key_of(self.seed, epoch, _REACH), middle)
+        drawn = uniform_hash(key_of(self.seed, epoch, _REACH), np.maximum(middle, 0))
         reach = ((drawn.astype(np.uint64) * np.uint64(w)) >> np.uint64(32)).astype(np.int32) + 1
         reach[middle < 0] = 0
         return {
@@ -267,7 +241,7 @@ class WindowSource:
                 failures.append(e)
                 raise
 
-        tf = _tensorflow()
+        tf = tensorflow()
         data = tf.data.Dataset.range(calls).map(
             lambda call: tf.numpy_function(make, [call], [tf.int32] * len(names)),
             num_parallel_calls=2,
@@ -297,9 +271,9 @@ def window_source(
     """Batches of centre words with up to `window` neighbours on each side, subsampled before windows are formed.
 
     Entries of a step, R = batch_size / segment rows, L = segment, W = window:
-      tokens int32 [R, L + 2W]: kept tokens; the centres are columns W..W+L-1, the rest overlaps the neighbouring rows.
-      doc int32 [R, L + 2W]: ordinal of the token's document, -1 where there is no token. Two places belong to one window
-        only if these are equal. A document that is split over two blocks counts as two.
+      tokens int32 [R, L + 2W]: kept tokens; the centres are columns W..W+L-1, the rest overlaps neighbouring rows.
+      doc int32 [R, L + 2W]: ordinal of the token's document, -1 where there is no token. A window holds only places
+        of equal ordinal. A document that is split over two blocks counts as two.
       reach int32 [R, L]: the dynamic window, uniform on 1..W; 0 where there is no centre.
       words int32 [R]: raw tokens this row stands for, dropped ones included; an epoch's sum is exactly the token count.
 
@@ -344,24 +318,3 @@ def window_source(
         steps_per_epoch=steps,
         expected_kept=mean,
     )
-
-
-def _shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
-    """A permutation of 0..n-1, int64, drawn from (seed, epoch)."""
-    tf = _tensorflow()
-    key = np.array(key_of(seed, epoch, _ORDER), np.uint32)
-    order: np.ndarray = tf.random.experimental.index_shuffle(np.arange(n), key, n - 1).numpy()
-    return order
-
-
-@lru_cache(maxsize=1)
-def _tensorflow() -> Any:
-    """TensorFlow, imported late (3 s) and kept off accelerators, which belong to JAX."""
-    import tensorflow as tf
-
-    try:
-        tf.config.set_visible_devices([], "GPU")
-        tf.config.set_visible_devices([], "TPU")
-    except RuntimeError:  # already initialised by the program that calls us
-        pass
-    return tf

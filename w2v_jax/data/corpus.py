@@ -33,7 +33,7 @@ _STALE_SECONDS = 86_400.0
 Progress = Callable[[str], object]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Tokens:
     """Documents end to end. Document d is `tokens[offsets[d] : offsets[d + 1]]`."""
 
@@ -46,7 +46,7 @@ class Tokens:
         return len(self.offsets) - 1
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
     """What `build_corpus` returns; see there for the rules."""
 
@@ -56,6 +56,7 @@ class Corpus:
     heldout: Tokens
     report: dict[str, int | float]
     digest: str  # of content and rules: the same digest means the same tokens
+    block_tokens: int = DataConfig.block_tokens  # documents are shuffled in blocks of about this many tokens
 
 
 def cache_root(cfg: DataConfig) -> Path:
@@ -146,9 +147,10 @@ def _open(home: Path, cfg: DataConfig) -> Corpus | None:
         return None
     try:
         meta = json.loads((home / "meta.json").read_text(encoding="utf-8"))
+        for name, size in meta["bytes"].items():
+            if (home / name).stat().st_size != size:
+                raise ValueError(f"{name}: wrong size")
         vocab = Vocabulary.load(home / "vocab.txt")
-        if len(vocab) != meta["words"]:
-            raise ValueError("vocab.txt is incomplete")
         parts = {s: _tokens(home, s, meta["splits"][s]) for s in SPLITS}
     except (OSError, ValueError, KeyError, TypeError, UserError):
         shutil.rmtree(home, ignore_errors=True)
@@ -156,16 +158,14 @@ def _open(home: Path, cfg: DataConfig) -> Corpus | None:
     report = dict(meta["report"])
     lengths = np.diff(parts["train"].offsets)
     report["document_splits"] = int(((lengths - 1) // cfg.block_tokens)[lengths > 0].sum())
-    return Corpus(home, vocab, parts["train"], parts["heldout"], report, home.name)
+    return Corpus(home, vocab, parts["train"], parts["heldout"], report, home.name, cfg.block_tokens)
 
 
 def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
     arrays = []
     for name, dtype, size in (("tokens", meta["dtype"], meta["tokens"]), ("offsets", "int64", meta["documents"] + 1)):
-        path = home / f"{split}.{name}"
-        if path.stat().st_size != size * np.dtype(dtype).itemsize:
-            raise ValueError(f"{path}: wrong size")
-        arrays.append(np.memmap(path, dtype, "r", shape=(size,)) if size else np.zeros(0, dtype))
+        # An empty file cannot be mapped; one that is too short fails to.
+        arrays.append(np.memmap(home / f"{split}.{name}", dtype, "r", shape=(size,)) if size else np.zeros(0, dtype))
     return Tokens(arrays[0], arrays[1], int(meta["raw_words"]))
 
 
@@ -183,6 +183,7 @@ def _build(cfg: DataConfig, text: RawText, root: Path, say: Progress) -> tuple[P
         counted = count(cfg, text, work, say)
         _check(cfg, counted)
         meta = encode(cfg, counted, work)
+        meta["bytes"] = {p.name: p.stat().st_size for p in work.iterdir()}
         (work / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         home = root / _key([counted.digest, _rules(cfg)])
         if _open(home, cfg) is None:

@@ -146,7 +146,7 @@ def encode(cfg: DataConfig, counted: Counted, work: Path) -> dict[str, Any]:
         "heldout_documents": int(held.sum()),
         "heldout_words": int(lengths[held].sum()),
     }
-    return {"words": len(vocab), "splits": {"train": train.record(), "heldout": rest.record()}, "report": report}
+    return {"splits": {"train": train.record(), "heldout": rest.record()}, "report": report}
 
 
 def _map_documents(

@@ -25,27 +25,27 @@ def key_of(seed: int, epoch: int, purpose: int) -> tuple[int, int]:
 
 
 def uniform_hash(key: tuple[int, int], start: int | np.ndarray, stop: int = 0) -> np.ndarray:
-    """uint32 uniform on 0..2**32-1 for the indices start..stop-1, or for each of an int64 array `start`."""
+    """uint32 uniform on 0..2**32-1 for the indices start..stop-1, or for each of a non-negative int64 array."""
     if isinstance(start, np.ndarray):
         index = start.astype(np.uint32)
-        pages = (start >> 32).astype(np.uint32)
-        page = int(pages.max(initial=0)) if start.size else 0
-        # Indices above 2**32 are told apart by their upper half, mixed into the key; most files have none.
-        salt = np.zeros_like(index) if page == 0 else _salts(pages)
-        return _hash(key, index + salt)
+        # Indices above 2**32 are told apart by their upper half; few files have any.
+        if start.max(initial=0) >= _PAGE:
+            index += _salts(start >> 32)
+        return _hash(key, index)
     parts = []
     while start < stop:
         page, low = divmod(start, _PAGE)
         size = min(stop - start, _PAGE - low)
         index = np.arange(low, low + size, dtype=np.uint32)
         if page:
-            index += _salts(np.array([page], np.uint32))
+            index += _salts(np.array([page]))
         parts.append(_hash(key, index))
         start += size
     return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.uint32), *parts])
 
 
 def _salts(pages: np.ndarray) -> np.ndarray:
+    """uint32 offset of each page of 2**32 indices; 0 for page 0."""
     table = np.array([_mix(p) for p in range(int(pages.max()) + 1)], np.uint32)
     return table[pages]
 

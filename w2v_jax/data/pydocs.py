@@ -160,7 +160,7 @@ def prose(doc: str) -> list[str]:
 
 
 def _is_prose(line: str) -> bool:
-    """Whether at least four fifths of a line's characters other than blanks are letters and it is no assignment."""
+    """Whether at least four fifths of a line's characters other than blanks are letters; no assignment, no columns."""
     dense = line.replace(" ", "")
     letters = sum(map(str.isalpha, dense))
-    return letters >= 0.8 * len(dense) > 0 and " = " not in line and "  " not in line
+    return letters >= 0.8 * len(dense) > 0 and " = " not in line and "   " not in line

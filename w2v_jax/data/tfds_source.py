@@ -33,16 +33,16 @@ def examples(name: str, cfg: DataConfig) -> RawText:
     if cfg.field not in features:
         known = ", ".join(features)
         raise UserError(f"data.field={cfg.field!r}: {name} has the features {known}{nearest(cfg.field, features)}")
-    if str(features[cfg.field].dtype) not in ("object", "str", "<class 'str'>", "<class 'object'>", "string"):
-        raise UserError(f"data.field={cfg.field!r}: this feature of {name} is not text but {features[cfg.field].dtype}")
+    kind = getattr(features[cfg.field].tf_dtype, "name", "a structure")
+    if kind != "string" or features[cfg.field].shape != ():
+        raise UserError(f"data.field={cfg.field!r}: this feature of {name} is not text but {kind}; name a text feature")
     try:
         split = builder.info.splits[cfg.tfds_split]
         parts = split.file_instructions
     except (KeyError, ValueError) as e:
+        why = " ".join(str(e).split())[:160]
         known = ", ".join(builder.info.splits)
-        raise UserError(
-            f"data.tfds_split={cfg.tfds_split!r}: {name} has {known} ({' '.join(str(e).split())[:80]})"
-        ) from None
+        raise UserError(f"data.tfds_split={cfg.tfds_split!r}: {name} has the splits {known} ({why})") from None
     entries = [(f"{p.filename} {p.skip} {p.take}", os.stat(p.filename)) for p in parts]
     stamp, settled = stamp_of(entries)
     label = f"{builder.info.full_name} {cfg.tfds_split} {cfg.field}"

@@ -68,7 +68,7 @@ def words_of(text: str, cfg: DataConfig) -> list[str]:
     return [as_str(w) for w in splitter(cfg)(text.replace("\0", " "))]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Vocabulary:
     """Words by falling count, ties by word; the position is the word's id."""
 

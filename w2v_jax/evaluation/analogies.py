@@ -1,8 +1,8 @@
 """Analogies: a is to b as c is to ?, by 3CosAdd and 3CosMul, with the three query words excluded and not.
 
 Agrees with gensim's `evaluate_word_analogies(restrict_vocab=R, case_insensitive=True, dummy4unknown=False)`: the first
-R words alone are asked and answered with, questions with another word are skipped, and words that differ in case only are
-one answer. "Included" counts what is right when a, b and c may be answered too: how the offset behaves by itself.
+R words alone are asked and answered with, questions with another word are skipped, and words that differ in case only
+are one answer. "Included" counts what is right when a, b and c may be answered too: how the offset behaves by itself.
 """
 
 from __future__ import annotations

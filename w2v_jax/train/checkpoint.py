@@ -216,7 +216,7 @@ class Checkpointer:
 
     def _record(self, step: int) -> dict[str, Any]:
         """The JSON record of a checkpoint. Raises Damaged unless it agrees with its own digest."""
-        sealed = self._read(step, meta=ocp.args.JsonRestore())["meta"]
+        sealed = self._read(step, "meta", ocp.JsonCheckpointHandler(), ocp.args.JsonRestore())
         record = sealed.get("record") if isinstance(sealed, dict) else None
         intact = isinstance(record, dict) and sealed == seal(record) and record.get("step") == step
         if not _everywhere(intact):
@@ -230,17 +230,21 @@ class Checkpointer:
             restore_args=ocp.checkpoint_utils.construct_restore_args(target),
             partial_restore=partial,
         )
-        state = self._read(step, state=args)["state"]
+        state = self._read(step, "state", ocp.PyTreeCheckpointHandler(), args)
         for name, value in fingerprint(state).items():
             if not _everywhere(value == record["leaves"][name][2]):
                 raise Damaged(f"{name} does not match its digest")
         return state
 
-    def _read(self, step: int, **items: Any) -> Any:
+    def _read(self, step: int, item: str, handler: ocp.CheckpointHandler, args: ocp.args.CheckpointArgs) -> Any:
+        """One item of a checkpoint, or Damaged on every process.
+
+        Read by its handler alone: the manager waits for all processes, for ever if one of them met a damaged file.
+        """
         problem, found = "", None
         with _one_error_only():
             try:
-                found = self._manager.restore(step, args=ocp.args.Composite(**items))
+                found = handler.restore(self.directory / str(step) / item, args=args)
             except (MemoryError, PermissionError, jax.errors.JaxRuntimeError):
                 raise  # no fault of the files
             except Exception as e:  # whatever a damaged file leads the readers to

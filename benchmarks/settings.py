@@ -1,0 +1,64 @@
+"""What the word2vec benchmark trains on both sides, and what our side must reach."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from w2v_jax.errors import UserError, nearest
+
+PASSES = 5
+# Largest shortfall from the peer that passes, by test.
+QUALITY_GATES = {"men": 0.01, "analogies": 0.01, "ws353": 0.02, "simlex999": 0.02}
+DATA_WAIT_GATE = 0.03  # largest share of the training time spent waiting for batches
+TESTS = ("ws353", "men", "simlex999", "analogies", "msr", "bats")  # shown in this order
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One model at one size. Common to all: window 5, sample 1e-3, minimum count 5, 5 passes, 5 negatives or none."""
+
+    name: str
+    config: str  # of ours
+    dim: int
+    skipgram: bool
+    hierarchical: bool = False
+    speed_gate: float = 0.0  # least median ratio of words/s, ours to the peer's; 0 is shown only
+    speed_aim: float = 0.0
+    quality_gated: bool = True
+
+    def overrides(self) -> list[str]:
+        """Config overrides of our training command."""
+        loss = "hierarchical" if self.hierarchical else "negative"
+        return [f"--config.model.dim={self.dim}", f"--config.model.loss={loss}"]
+
+    def peer(self) -> dict[str, Any]:
+        """Arguments of gensim's Word2Vec, what is left out being its default."""
+        return {
+            "vector_size": self.dim,
+            "sg": int(self.skipgram),
+            "alpha": 0.025 if self.skipgram else 0.05,
+            "hs": int(self.hierarchical),
+            "negative": 0 if self.hierarchical else 5,
+            "window": 5,
+            "sample": 1e-3,
+            "min_count": 5,
+        }
+
+
+SETTINGS = (
+    Setting("skipgram-100", "configs/skipgram.py", 100, True, speed_gate=2.0, speed_aim=4.0),
+    Setting("skipgram-300", "configs/skipgram.py", 300, True, speed_gate=1.5, speed_aim=4.0),
+    Setting("cbow-100", "configs/cbow.py", 100, False, speed_gate=1.0, speed_aim=2.0),
+    Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, quality_gated=False),
+)
+
+
+def chosen(names: Sequence[str]) -> list[Setting]:
+    """The settings of these names, all for none. Raises UserError for an unknown name."""
+    known = {s.name: s for s in SETTINGS}
+    for name in names:
+        if name not in known:
+            raise UserError(f"--only={name}: must be one of {', '.join(known)}{nearest(name, known)}")
+    return [known[name] for name in names] if names else list(SETTINGS)

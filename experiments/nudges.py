@@ -1,0 +1,171 @@
+"""Three words in two dimensions, trained pair by pair with the project's own step, every update kept.
+
+*cat* and *dog* occur with *pet*, *animal* and *cute*, *microscope* with words of its own. A step sees one (word, context)
+pair, so it moves one word and never looks at another: what draws *cat* and *dog* together is the contexts they share.
+
+    loss = -log softmax(E[word] C^T)[context],    E[word] <- E[word] - rate dloss/dE[word],    C alike
+
+or the loss of negative sampling (Mikolov et al. 2013b, arXiv 1310.4546). `w2v_jax.figures.nudges` draws what is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check
+from w2v_jax.export import atomic
+from w2v_jax.formats import PathLike
+from w2v_jax.models import MODELS
+from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.train.step import init_state, make_step
+
+WORDS = ("cat", "dog", "microscope")
+CONTEXTS = {
+    "cat": ("pet", "animal", "cute"),
+    "dog": ("pet", "animal", "cute"),
+    "microscope": ("lens", "laboratory", "glass"),
+}
+SHARED, MEOW, BARK = ("pet", "animal", "cute", "furry"), ("meow", "purr"), ("bark", "growl")
+LENS = ("lens", "laboratory", "glass", "slide")
+# How many of their four contexts cat and dog each have to themselves.
+TWINS = {own: (SHARED[own:] + MEOW[:own], SHARED[own:] + BARK[:own]) for own in (0, 1, 2)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Of one run. The rate is constant, and large because a step holds a single pair."""
+
+    updates: int = 360
+    learning_rate: float = 0.25
+    loss: str = "softmax"  # softmax | negative
+    negatives: int = 3  # noise words a pair
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check(self.updates >= 1, "--updates", self.updates, "at least 1")
+        check(0 <= self.seed < 2**31 - 1, "--seed", self.seed, "from 0 to 2**31 - 2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """One run. T updates, V words in all."""
+
+    vocab: tuple[str, ...]  # the three words, then the contexts
+    pairs: np.ndarray  # int32 [T, 2] word and context of each update
+    positions: np.ndarray  # float32 [T + 1, 3, 2] E of the three words, before the first update and after each
+    loss: np.ndarray  # float32 [T] nats, of the update's own pair, before the update
+    columns: np.ndarray  # float32 [V, 2] C at the end
+
+
+def draw_pairs(contexts: Mapping[str, Sequence[str]], vocab: Sequence[str], updates: int, seed: int) -> np.ndarray:
+    """Every (word, context) pair once a pass, each pass in an order of its own; int32 [updates, 2]."""
+    index = {word: i for i, word in enumerate(vocab)}
+    pairs = np.array([(index[w], index[c]) for w, near in contexts.items() for c in near], np.int32)
+    rng = np.random.default_rng(seed)
+    passes = -(-updates // len(pairs))
+    return np.concatenate([rng.permutation(pairs) for _ in range(passes)])[:updates]
+
+
+def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequence[str] = ()) -> Track:
+    """Trains on single pairs and keeps E of the three words after every update.
+
+    Args:
+      contexts: the contexts of each of the three words.
+      options: see `Options`.
+      vocab: words in all; those that `contexts` names by default. Words that never occur are scored as outputs too.
+
+    Raises:
+      UserError: an impossible option.
+    """
+    names = tuple(vocab) or tuple(dict.fromkeys([*WORDS, *(c for near in contexts.values() for c in near)]))
+    pairs = draw_pairs(contexts, names, options.updates, options.seed)
+    spec = MODELS["word2vec"]
+    model = Word2VecConfig(
+        loss=options.loss,
+        dim=2,
+        window=1,
+        window_draw="full",
+        segment=1,
+        negatives=options.negatives,
+        shared_negatives=options.negatives,
+        sample=0.0,
+    )
+    config = Config(
+        family="word2vec",
+        model=model,
+        train=TrainConfig(seed=options.seed, batch_size=1, steps_per_call=options.updates),
+        optimizer=OptimizerConfig(rows="sgd", dense="sgd", learning_rate=options.learning_rate, schedule="constant"),
+    )
+    cfg = spec.resolve(model, len(names))
+    counts = np.bincount(pairs.reshape(-1), minlength=len(names))
+    corpus = types.SimpleNamespace(vocab=types.SimpleNamespace(counts=counts))
+    consts = jax.tree.map(jnp.asarray, spec.consts(cfg, corpus))
+    step = make_step(spec, config, cfg, options.updates)
+
+    def one(state: Any, batch: dict[str, jax.Array]) -> Any:
+        state, metrics = step(state, consts, batch)
+        return state, (state.params["E"][: len(WORDS)], metrics["loss"][0])
+
+    state = init_state(spec, config, cfg, consts, options.updates)
+    first = np.asarray(state.params["E"][: len(WORDS)])
+    state, (rest, loss) = jax.jit(lambda s, b: jax.lax.scan(one, s, b))(state, as_batches(pairs))
+    columns = np.asarray(spec.embed(cfg, state.params)["C"]) if spec.embed else np.zeros((0, 2), np.float32)
+    return Track(names, pairs, np.concatenate([first[None], np.asarray(rest)]), np.asarray(loss), columns)
+
+
+def as_batches(pairs: np.ndarray) -> dict[str, np.ndarray]:
+    """Steps of one pair each, in the layout of the window source: nothing on the left, the word, its context.
+
+    Args:
+      pairs: int32 [T, 2].
+    """
+    steps = len(pairs)
+    tokens = np.stack([pairs[:, 0], pairs[:, 0], pairs[:, 1]], axis=1)[:, None]
+    doc = np.tile(np.array([-1, 0, 0], np.int32), (steps, 1, 1))
+    reach, words = np.ones((steps, 1, 1), np.int32), np.ones((steps, 1), np.int32)
+    return {"tokens": tokens, "doc": doc, "reach": reach, "words": words}
+
+
+def write(path: PathLike, options: Options, note: Callable[[str], None] = lambda line: None) -> None:
+    """Trains the main run and the twins, and writes what `w2v_jax.figures.nudges.read` reads.
+
+    Args:
+      path: the .npz file.
+      options: of the main run; each pair of twins gets twice its updates, to show where they stay.
+      note: takes lines for people.
+
+    Raises:
+      UserError: an impossible option.
+      OSError: the file cannot be written.
+    """
+    note(f"training {', '.join(WORDS)}: {options.updates:,} updates of one pair each")
+    main = train(CONTEXTS, options)
+    longer = dataclasses.replace(options, updates=2 * options.updates)
+    # One vocabulary for all, so that the three differ in the contexts alone.
+    vocab = tuple(dict.fromkeys([*WORDS, *SHARED, *MEOW, *BARK, *LENS]))
+    twins = []
+    for own, (cat, dog) in TWINS.items():
+        note(f"training twins with {own} of {len(cat)} contexts of their own: {longer.updates:,} updates")
+        twins.append(train({"cat": cat, "dog": dog, "microscope": LENS}, longer, vocab).positions[:, :2])
+    about = {**dataclasses.asdict(options), "contexts": CONTEXTS, "twins": {str(k): v for k, v in TWINS.items()}}
+    with atomic(path) as f:
+        np.savez_compressed(
+            f,
+            words=np.array(WORDS),
+            vocab=np.array(main.vocab),
+            pairs=main.pairs,
+            positions=main.positions,
+            loss=main.loss,
+            columns=main.columns,
+            twins_own=np.array(list(TWINS), np.int32),
+            twins=np.stack(twins),
+            about=np.array(json.dumps(about)),
+        )

@@ -1,0 +1,246 @@
+"""Checks a run before it costs anything.
+
+    python -m launch.preflight --config=configs/NAME.py --workdir=DIR [--config.KEY=VALUE]
+
+Run it with the training command's own config and launcher. One line a check: the config is valid, every process
+answers, devices are seen, mesh and batch divide, the workdir can be written, the step lowers and compiles. With
+`--topology=v5e:2x4` it is compiled for TPUs that are not there (needs libtpu, not a TPU) and its memory is printed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import cli
+from launch.distributed import Place, initialize, managed, place
+from launch.rollcall import missing_processes
+from w2v_jax.config import Config
+from w2v_jax.errors import UserError
+
+GIB = 2**30
+
+
+def check_processes(here: Place | None, timeout_s: float) -> str:
+    """Every process of the run answers within `timeout_s`, and then joins. Raises UserError naming the missing ones."""
+    if here is not None and here.processes > 1:
+        try:
+            missing = missing_processes(here, timeout_s)
+        except OSError as e:
+            raise UserError(f"{here.coordinator}: process 0 cannot listen there ({e.strerror})") from None
+        if missing:
+            raise UserError(
+                f"missing after {timeout_s:.0f} s: process {', '.join(map(str, missing))} of {here.processes}"
+                f" (seen by process {here.process_id} at {here.coordinator}): see that it is started and can connect"
+            )
+    initialize(max(1, int(timeout_s)))
+    import jax
+
+    return f"{jax.process_count()} process{'es' if jax.process_count() > 1 else ''} ({managed() or 'joined here'})"
+
+
+def check_devices() -> str:
+    """JAX sees devices, and every process as many as the others."""
+    import jax
+
+    by_process: dict[int, int] = {}
+    for device in jax.devices():
+        by_process[device.process_index] = by_process.get(device.process_index, 0) + 1
+    if len(set(by_process.values())) > 1:
+        raise UserError(
+            f"processes see different numbers of devices: {by_process}: restart the machine that lacks some"
+        )
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind}, {jax.local_device_count()} in this process"
+
+
+def check_mesh(config: Config, devices: int, processes: int) -> str:
+    """Mesh and batch divide over devices and processes.
+
+    Args:
+      config: the run.
+      devices: of all processes.
+      processes: that feed them.
+
+    Raises:
+      UserError: naming the key and the numbers that do not divide.
+    """
+    model, batch = config.mesh.model, config.train.batch_size
+    if devices % model:
+        raise UserError(f"mesh.model={model}: does not divide the {devices} devices")
+    data = config.mesh.data or devices // model
+    if data * model != devices:
+        raise UserError(f"mesh.data={data} x mesh.model={model}: is not the number of devices, {devices}")
+    for count, what in ((processes, "processes"), (data, "parts of mesh.data")):
+        if batch % count:
+            raise UserError(f"train.batch_size={batch}: does not divide over the {count} {what}")
+    return f"data {data} x model {model}; batch {batch} = {data} x {batch // data}, {batch // processes} a process"
+
+
+def check_workdir(workdir: str) -> str:
+    """A file can be written and removed in the folder, or in the nearest folder above it that exists."""
+    folder = Path(workdir).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is not a folder; choose another --workdir")
+    try:
+        with tempfile.TemporaryFile(dir=folder) as f:
+            f.write(b"preflight")
+            f.flush()
+    except OSError as e:
+        raise UserError(f"{workdir}: cannot be written ({e.strerror}); choose another --workdir") from None
+    return f"{workdir} can be written, {shutil.disk_usage(folder).free / GIB:.1f} GiB free"
+
+
+def without_tpu() -> None:
+    """Keeps JAX and libtpu from looking for a TPU on a machine that has none."""
+    if managed() == "Cloud TPU":
+        return
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+
+
+def topology_devices(name: str) -> list[Any]:
+    """Descriptions of the TPU devices of a topology such as `v5e:2x4`, none of which need exist.
+
+    Raises:
+      UserError: libtpu is not installed, or has no such topology.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("libtpu") is None:
+        raise UserError(f"--topology={name}: needs libtpu: pip install -e '.[tpu]'")
+    from jax.experimental import topologies
+
+    try:
+        return list(topologies.get_topology_desc(platform="tpu", topology_name=name).devices)
+    except Exception as e:
+        raise UserError(f"--topology={name}: {' '.join(str(e).split())[:200]}") from None
+
+
+def _lower(config: Config, devices: Sequence[Any] | None, vocab_size: int) -> Any:
+    from w2v_jax.train.lowering import lower_step
+
+    return lower_step(config, devices, vocab_size)
+
+
+def check_step(config: Config, devices: Sequence[Any] | None, vocab_size: int) -> str:
+    """The step lowers and compiles for the devices. Returns its memory by device, and its collectives."""
+    start = time.monotonic()
+    try:
+        compiled = _lower(config, devices, vocab_size).compile()
+    except UserError:
+        raise
+    except Exception as e:  # whatever the compiler says, on one line
+        raise UserError(f"the step does not compile: {type(e).__name__}: {' '.join(str(e).split())[:400]}") from None
+    parts = [f"compiled in {time.monotonic() - start:.0f} s"]
+    if (memory := compiled.memory_analysis()) is not None:
+        sizes = (memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes)
+        names = ("arguments", "outputs", "working space")
+        parts.append("a device: " + ", ".join(f"{n} {s / GIB:.3f} GiB" for n, s in zip(names, sizes, strict=True)))
+        parts.append(f"{memory.alias_size_in_bytes / GIB:.3f} GiB of the outputs in place of arguments")
+    kinds = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+    text = compiled.as_text() or ""
+    found = [f"{n} {kind}" for kind in kinds if (n := text.count(f" {kind}(") + text.count(f" {kind}-start("))]
+    return "; ".join([*parts, "collectives: " + (", ".join(found) or "none")])
+
+
+def first_process() -> bool:
+    """True in process 0, and in a lone one. Asks JAX only where nothing else knows, once they have joined."""
+    if (here := place()) is not None:
+        return here.process_id == 0
+    if managed() is None:
+        return True
+    import jax
+
+    return jax.process_index() == 0
+
+
+def report(name: str, check: Callable[[], str]) -> bool:
+    """Runs one check and prints its line; False when it failed. Only failures are printed by every process."""
+    try:
+        line = check()
+        if first_process():
+            print(f"ok    {name}: {line}", flush=True)
+    except UserError as e:
+        print(f"FAIL  {name}: {e}", flush=True)
+        return False
+    return True
+
+
+def preflight(config: Config, workdir: str, topology: str, vocab_size: int, timeout_s: float) -> int:
+    """Makes every check and returns how many failed.
+
+    Args:
+      config: the run.
+      workdir: where the run will write; not checked when empty.
+      topology: the TPUs to compile for; the devices that are here when empty.
+      vocab_size: stands for the vocabulary where the config does not state it.
+      timeout_s: how long to wait for other processes.
+    """
+    if topology:
+        without_tpu()
+    if not report("processes", lambda: check_processes(place(), timeout_s)):
+        return 1  # asking for devices would wait for the missing ones
+    report("config", lambda: f"{config.family}, every key and value")
+    import jax
+
+    there: list[Any] = []
+
+    def find_topology() -> str:
+        there.extend(topology_devices(topology))
+        return f"{topology}: {len(there)} x {there[0].device_kind}"
+
+    results = [report("topology", find_topology) if topology else report("devices", check_devices)]
+    devices = there or jax.devices()
+    processes = len({d.process_index for d in devices})
+    if results[0]:
+        results.append(report("mesh", lambda: check_mesh(config, len(devices), processes)))
+    steppable = all(results)
+    if workdir:
+        results.append(report("workdir", lambda: check_workdir(workdir)))
+    if steppable:
+        results.append(report("step", lambda: check_step(config, devices, vocab_size)))
+    return results.count(False)
+
+
+def define_flags() -> Any:
+    """Registers the command's flags and returns the config's; only the command itself does so."""
+    from experiments import config_flag
+
+    flags.DEFINE_string("workdir", "", "The run's folder.")
+    flags.DEFINE_string("topology", "", "Compile for these TPUs, e.g. v5e:2x4, without having them (needs libtpu).")
+    flags.DEFINE_integer("vocab_size", 50_000, "Stands for the corpus where the config does not state its size.")
+    flags.DEFINE_integer("timeout", 60, "Seconds to wait for the other processes.", lower_bound=1)
+    return config_flag.define()
+
+
+def main(argv: Sequence[str], config: Any) -> int:
+    """The command line. `config` is what `define_flags` returned."""
+    from experiments import config_flag
+
+    chosen = flags.FLAGS
+    run = config_flag.parsed(config)
+    failed = preflight(run, chosen.workdir, chosen.topology, chosen.vocab_size, chosen.timeout)
+    if failed:
+        print(f"error: {failed} check{'s' if failed > 1 else ''} failed", file=sys.stderr)
+        # The other processes are not waited for: some of them may be what is missing.
+        sys.stdout.flush()
+        os._exit(2)
+    return 0
+
+
+if __name__ == "__main__":
+    defined = define_flags()
+    cli.run(lambda argv: main(argv, defined))

@@ -1,0 +1,324 @@
+"""Corpora from local text: rules, held-out split, cache, errors, against plain Python over the same text."""
+
+import collections
+import errno
+import gzip
+import lzma
+import multiprocessing
+import os
+import random
+import re
+
+import numpy as np
+import pytest
+
+from w2v_jax.config import DataConfig
+from w2v_jax.data import corpus as corpus_module
+from w2v_jax.data import encode, sources
+from w2v_jax.data.corpus import build_corpus
+from w2v_jax.errors import UserError
+
+WORDS = [a + b for a in "bcdfghklmnprst" for b in ("a", "e", "o", "ab", "ing", "ert")]
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    def make(path, **changes):
+        return DataConfig(
+            **({"source": f"text:{path}", "cache_dir": str(tmp_path / "cache"), "min_count": 1} | changes)
+        )
+
+    return make
+
+
+def sample_lines(n, seed=0):
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, weights=range(1, len(WORDS) + 1), k=rng.randrange(0, 30))) for _ in range(n)]
+
+
+def documents(part, vocab):
+    """The text of a split, read back."""
+    return [
+        [vocab.words[t] for t in part.tokens[a:b]] for a, b in zip(part.offsets[:-1], part.offsets[1:], strict=True)
+    ]
+
+
+def by_hand(docs, every, min_count):
+    """(training documents, held-out documents, counts) of lists of words, in plain Python."""
+    docs = [d for d in docs if d]
+    held = [d for i, d in enumerate(docs) if every and i % every == every - 1]
+    train = [d for i, d in enumerate(docs) if not (every and i % every == every - 1)]
+    counts = {w: n for w, n in collections.Counter(w for d in train for w in d).items() if n >= min_count}
+    cut = [[[w for w in d if w in counts] for d in part] for part in (train, held)]
+    return [d for d in cut[0] if d], [d for d in cut[1] if d], counts
+
+
+@pytest.mark.parametrize("chunk", [64, 1 << 20])
+@pytest.mark.parametrize(("every", "min_count"), [(0, 1), (7, 12), (2, 40)])
+def test_matches_plain_python(tmp_path, cfg, monkeypatch, chunk, every, min_count):
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    monkeypatch.setattr(encode, "_BATCH", 37)  # batches that cut documents anywhere
+    lines = sample_lines(300)
+    (tmp_path / "t.txt").write_text("\n".join(lines) + "\n")
+    c = build_corpus(cfg(tmp_path / "t.txt", heldout_every=every, min_count=min_count))
+    docs = [line.split() for line in lines]
+    train, held, counts = by_hand(docs, every, min_count)
+    assert documents(c.train, c.vocab) == train
+    assert documents(c.heldout, c.vocab) == held
+    ranked = sorted(counts.items(), key=lambda e: (-e[1], e[0]))
+    assert list(zip(c.vocab.words, c.vocab.counts.tolist(), strict=True)) == ranked
+    r = c.report
+    assert r["words"] == sum(map(len, docs)) == c.train.raw_words + c.heldout.raw_words
+    assert r["oov_words"] == r["words"] - sum(map(len, train + held))
+    assert r["empty_documents"] == sum(not d for d in docs)
+    assert r["documents"] == sum(map(bool, docs))
+    assert r["heldout_words"] == c.heldout.raw_words
+    assert r["lost_documents"] == r["documents"] - len(train) - len(held)
+
+
+@pytest.mark.parametrize("chunk", [5, 1 << 20])
+def test_document_rules(tmp_path, cfg, monkeypatch, chunk):
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.txt").write_bytes(b"one two\r\nthree\n\n \t\nfour\n\nfive six")
+    (folder / "deep" / "b.txt").write_bytes(b"seven\n\n\n\neight\n")
+    (folder / ".hidden").write_text("never")
+
+    def docs(rule):
+        c = build_corpus(cfg(folder, document=rule, heldout_every=0))
+        return documents(c.train, c.vocab)
+
+    assert docs("line") == [["one", "two"], ["three"], ["four"], ["five", "six"], ["seven"], ["eight"]]
+    assert docs("blank") == [["one", "two", "three"], ["four"], ["five", "six"], ["seven"], ["eight"]]
+    assert docs("file") == [["one", "two", "three", "four", "five", "six"], ["seven", "eight"]]
+
+
+def test_compressed_files_and_globs_give_the_same_tokens(tmp_path, cfg):
+    text = "\n".join(sample_lines(200)) + "\n"
+    (tmp_path / "t.txt").write_text(text)
+    (tmp_path / "t.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "t.xz").write_bytes(lzma.compress(text[:900].encode()) + lzma.compress(text[900:].encode()))
+    plain = build_corpus(cfg(tmp_path / "t.txt"))
+    for pattern in ("t.gz", "*.xz", "**/t.xz"):
+        other = build_corpus(cfg(tmp_path / pattern))
+        assert (other.train.tokens == plain.train.tokens).all() and other.vocab.words == plain.vocab.words
+
+
+def test_unknown_kept_and_vocabulary_limited(tmp_path, cfg):
+    (tmp_path / "t.txt").write_text("a a a b b c\nd a\n")
+    c = build_corpus(cfg(tmp_path / "t.txt", heldout_every=0, max_vocab=2, unknown="keep"))
+    assert c.vocab.words == ("a", "<unk>", "b") and c.vocab.counts.tolist() == [4, 2, 2]
+    assert documents(c.train, c.vocab) == [["a", "a", "a", "b", "b", "<unk>"], ["<unk>", "a"]]
+    assert c.report["oov_words"] == 2 and c.report["types_dropped"] == 2
+
+
+def test_long_line_in_bounded_pieces(tmp_path, cfg):
+    word_count = 4_000_000
+    piece = " ".join(WORDS[:50]) + " "
+    with open(tmp_path / "t.txt", "w") as f:
+        f.write(piece * (word_count // 50))  # one line of about 16 MB
+    largest = 0
+    text = sources.raw_text(cfg(tmp_path / "t.txt"))
+    for chunk, _ in text.chunks(sources.hashlib.blake2b()):
+        largest = max(largest, len(chunk))
+    assert largest < 3 * sources.CHUNK
+    c = build_corpus(cfg(tmp_path / "t.txt", heldout_every=0, block_tokens=1000))
+    assert len(c.train.tokens) == word_count and c.train.documents == 1
+    assert c.report["document_splits"] == word_count // 1000 - 1
+    assert [c.vocab.words[t] for t in c.train.tokens[-50:]] == WORDS[:50]
+
+
+# ---- cache ----
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """Counts how often text is tokenised."""
+    calls = []
+    real = corpus_module.count
+    monkeypatch.setattr(corpus_module, "count", lambda *a: calls.append(1) or real(*a))
+    return calls
+
+
+def test_cache_is_reused_and_changed_content_is_not(tmp_path, cfg, builds, monkeypatch):
+    path = tmp_path / "t.txt"
+    path.write_text("a b\nb c\n")
+    first = build_corpus(cfg(path, heldout_every=0))
+    assert build_corpus(cfg(path, heldout_every=0)).digest == first.digest and len(builds) == 1
+    # Same name, size and (set back) time: only the content tells.
+    st = path.stat()
+    path.write_text("a b\nb d\n")
+    os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    changed = build_corpus(cfg(path, heldout_every=0))
+    assert changed.digest != first.digest and "d" in changed.vocab.index and len(builds) == 2
+    # Once files have settled, nothing is read at all.
+    monkeypatch.setattr(sources, "SETTLE_SECONDS", -1.0)
+    build_corpus(cfg(path, heldout_every=0))
+    monkeypatch.setattr(sources._Hashed, "readinto", None)
+    assert build_corpus(cfg(path, heldout_every=0)).digest == changed.digest and len(builds) == 2
+
+
+def test_settled_note_is_not_trusted_after_a_change(tmp_path, cfg, monkeypatch):
+    monkeypatch.setattr(sources, "SETTLE_SECONDS", -1.0)
+    path = tmp_path / "t.txt"
+    path.write_text("a b\nb c\n")
+    build_corpus(cfg(path, heldout_every=0))
+    st = path.stat()
+    (tmp_path / "new").write_text("a b\nb d\n")
+    os.replace(tmp_path / "new", path)
+    os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    assert "d" in build_corpus(cfg(path, heldout_every=0)).vocab.index
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"min_count": 2}, {"tokens": "whitespace"}, {"heldout_every": 2}, {"document": "file", "heldout_every": 0}],
+)
+def test_rules_are_part_of_the_key(tmp_path, cfg, change):
+    path = tmp_path / "t.txt"
+    path.write_text("a b\nb c\na c\nb b\n")
+    assert build_corpus(cfg(path)).digest != build_corpus(cfg(path, **change)).digest
+
+
+def test_where_it_lies_is_not_part_of_the_key(tmp_path, cfg, builds):
+    (tmp_path / "x").mkdir()
+    for path in (tmp_path / "t.txt", tmp_path / "x" / "t.txt"):
+        path.write_text("a b\nb c\n")
+    assert (
+        build_corpus(cfg(tmp_path / "t.txt")).digest == build_corpus(cfg(tmp_path / "x/t.txt", block_tokens=5)).digest
+    )
+
+
+@pytest.mark.parametrize("name", ["train.tokens", "vocab.txt", "meta.json"])
+def test_damaged_cache_is_rebuilt(tmp_path, cfg, builds, name):
+    path = tmp_path / "t.txt"
+    path.write_text("a b\nb c\n")
+    home = build_corpus(cfg(path)).directory
+    (home / name).write_bytes((home / name).read_bytes()[:-1])
+    again = build_corpus(cfg(path))
+    assert len(builds) == 2 and again.train.tokens.tolist() == [1, 0, 0, 2] and again.directory == home
+
+
+def _build_in_process(kwargs, barrier, results):
+    barrier.wait()
+    c = build_corpus(DataConfig(**kwargs))
+    results.put((c.digest, int(np.sum(c.train.tokens, dtype=np.int64)), len(c.train.tokens)))
+
+
+def test_concurrent_builds(tmp_path):
+    (tmp_path / "t.txt").write_text("\n".join(sample_lines(3000)) + "\n")
+    kwargs = {"source": f"text:{tmp_path / 't.txt'}", "cache_dir": str(tmp_path / "cache"), "min_count": 1}
+    spawn = multiprocessing.get_context("spawn")
+    barrier, results = spawn.Barrier(3), spawn.Queue()
+    workers = [spawn.Process(target=_build_in_process, args=(kwargs, barrier, results)) for _ in range(3)]
+    for w in workers:
+        w.start()
+    found = {results.get(timeout=60) for _ in workers}
+    for w in workers:
+        w.join()
+    assert len(found) == 1
+    assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == sorted([found.pop()[0], "index"])
+
+
+# ---- errors ----
+
+
+def write(path, data):
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "changes", "message"),
+    [
+        ("none.txt", None, {}, "none.txt: no such file"),
+        ("*.nothing", None, {}, "matches no file"),
+        ("empty.txt", b"", {}, "empty.txt: the file is empty"),
+        ("bin.txt", b"ab \0cd\n", {}, r"bin.txt: binary file \(NUL at byte 3\)"),
+        ("latin.txt", "word\ncaf\u00e9 x\n".encode("latin-1"), {}, "latin.txt: not UTF-8 at byte 8"),
+        ("cut.txt", b"ab\n\xe2\x82", {}, "cut.txt: not UTF-8 at byte 3"),
+        ("digits.txt", b"1 2 3\n4\n", {}, "no word found"),
+        ("rare.txt", b"a b\nc d\n", {"min_count": 5}, "min_count=5: no word occurs that often"),
+        ("single.txt", b"a b c\n", {}, "heldout_every=0 or data.document=line"),
+        ("broken.gz", b"no gzip", {}, "broken.gz: damaged or truncated"),
+        ("short.gz", gzip.compress(b"word " * 5000)[:40], {}, "short.gz: damaged or truncated"),
+        ("short.xz", lzma.compress(b"word " * 5000)[:60], {}, "short.xz: damaged or truncated"),
+    ],
+)
+def test_each_error_is_one_line_and_leaves_nothing(tmp_path, cfg, name, data, changes, message):
+    path = tmp_path / "in" / name
+    if data is not None:
+        write(path, data)
+    with pytest.raises(UserError, match=message) as e:
+        build_corpus(cfg(path, **changes))
+    assert "\n" not in str(e.value)
+    cache = tmp_path / "cache"
+    assert not cache.exists() or [p for p in cache.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("boundary", [4, 5, 6, 7])
+def test_byte_offset_holds_across_chunks(tmp_path, cfg, monkeypatch, boundary):
+    monkeypatch.setattr(sources, "CHUNK", boundary)
+    path = write(tmp_path / "t.txt", "ab é cd ü x\n".encode() + b"zz \xff\n")
+    with pytest.raises(UserError, match=f"not UTF-8 at byte {len('ab é cd ü x'.encode()) + 1 + 3} "):
+        build_corpus(cfg(path))
+
+
+def test_empty_folder_synthetic_and_empty_pattern(tmp_path, cfg):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(UserError, match="holds no file"):
+        build_corpus(cfg(tmp_path / "in"))
+    with pytest.raises(UserError, match="not available yet"):
+        build_corpus(DataConfig(source="synthetic", cache_dir=str(tmp_path)))
+    with pytest.raises(UserError, match="after 'text:'"):
+        build_corpus(DataConfig(source="text:", cache_dir=str(tmp_path)))
+
+
+def _limited_build(kwargs, results):
+    import resource
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    try:
+        build_corpus(DataConfig(**kwargs))
+    except OSError as e:
+        results.put((e.errno, e.filename))
+    else:
+        results.put(None)
+
+
+def test_full_disk_leaves_nothing(tmp_path):
+    (tmp_path / "t.txt").write_text("\n".join(sample_lines(5000)) + "\n")
+    kwargs = {"source": f"text:{tmp_path / 't.txt'}", "cache_dir": str(tmp_path / "cache"), "min_count": 1}
+    spawn = multiprocessing.get_context("spawn")
+    results = spawn.SimpleQueue()
+    worker = spawn.Process(target=_limited_build, args=(kwargs, results))
+    worker.start()
+    found = results.get()
+    worker.join()
+    assert found == (errno.EFBIG, str(tmp_path / "cache"))
+    assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == []
+    assert build_corpus(DataConfig(**kwargs)).report["words"] > 0
+
+
+def test_progress_and_report_lines(tmp_path, cfg, monkeypatch):
+    monkeypatch.setattr(encode, "_TELL_SECONDS", -1.0)
+    (tmp_path / "t.txt").write_text("a b\nb c\n\n")
+    lines = []
+    build_corpus(cfg(tmp_path / "t.txt", heldout_every=0), lines.append)
+    assert re.search(r"words read, .* million/s, \d+ %, about 0:00 left", lines[0])
+    assert lines[-2].startswith("corpus: 2 documents (1 empty ones skipped), 4 words, 3 types kept")
+
+
+def test_real_text(cfg):
+    root = os.environ.get("W2V_JAX_DATA")
+    if not root:
+        pytest.skip("W2V_JAX_DATA is not set")
+    path = os.path.join(root, "wiki_en", "wiki_en.00.txt.xz")
+    c = build_corpus(cfg(path, min_count=5))
+    with lzma.open(path, "rt", encoding="utf-8") as f:
+        words = sum(len(re.findall("[a-z]+", line.lower())) for line in f)
+    assert c.report["words"] == words

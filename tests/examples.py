@@ -1,0 +1,81 @@
+"""Plausible input for any registered model: batches, parameters and consts, from its spec alone."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from w2v_jax.errors import UserError
+from w2v_jax.types import Consts, HostBatch, ModelSpec, Params
+
+# Half the compile time; what is computed stays the same.
+QUICK = {"xla_backend_optimization_level": 0}
+
+
+def quick(fn: Callable[..., Any], *args: Any) -> Any:
+    """`fn(*args)` under jit, compiled with little effort."""
+    return jax.jit(fn).lower(*args).compile(compiler_options=QUICK)(*args)
+
+
+def corpus_of(counts: np.ndarray) -> Any:
+    """A corpus that knows its word counts only, enough for `ModelSpec.consts`."""
+    return types.SimpleNamespace(vocab=types.SimpleNamespace(counts=np.asarray(counts)))
+
+
+def zipf_counts(vocab_size: int) -> np.ndarray:
+    """Counts by rank, falling, all distinct."""
+    return (1000 / np.arange(1, vocab_size + 1) ** 0.7).astype(np.int64) + np.arange(vocab_size, 0, -1)
+
+
+def device_consts(spec: ModelSpec, cfg: Any, vocab_size: int) -> Consts:
+    """The model's consts over `zipf_counts`."""
+    return jax.tree.map(jnp.asarray, spec.consts(cfg, corpus_of(zipf_counts(vocab_size))))
+
+
+def batch_size_for(spec: ModelSpec, cfg: Any, rows: int) -> int:
+    """The smallest batch size whose batch axis is a multiple of `rows`."""
+    for size in range(1, 4097):
+        try:
+            shapes = spec.batch(cfg, size)
+        except UserError:  # e.g. no whole number of rows
+            continue
+        if all(s.shape[0] % rows == 0 for s in shapes.values()):
+            return size
+    raise AssertionError(f"no batch size up to 4096 gives a multiple of {rows} rows")
+
+
+def random_batch(spec: ModelSpec, cfg: Any, batch_size: int, rng: np.random.Generator) -> HostBatch:
+    """A batch as `spec.batch` describes it. Unknown integer entries hold word ids, float ones normal numbers."""
+    out = {}
+    for name, entry in spec.batch(cfg, batch_size).items():
+        if name == "doc":
+            # Documents of about 5 tokens, the end of the batch padding.
+            doc = np.cumsum(rng.random(entry.shape) < 0.2, axis=-1)
+            values = np.where(np.arange(doc.size).reshape(doc.shape) < doc.size - 3, doc, -1)
+        elif name == "reach":
+            values = rng.integers(1, cfg.window + 1, entry.shape)
+        elif name == "words":
+            values = rng.integers(1, 100, entry.shape)
+        elif np.issubdtype(entry.dtype, np.integer):
+            values = rng.integers(0, cfg.vocab_size, entry.shape)
+        else:
+            values = rng.standard_normal(entry.shape)
+        out[name] = values.astype(entry.dtype)
+    return out
+
+
+def with_rows(batch: HostBatch) -> HostBatch:
+    """The batch with the 'row' entry that the step adds."""
+    return batch | {"row": np.arange(len(next(iter(batch.values()))), dtype=np.int32)}
+
+
+def random_params(spec: ModelSpec, cfg: Any, consts: Consts, seed: int, scale: float = 0.5) -> Params:
+    """Parameters of the model's shapes, every number normal: zeros of the real start would hide wrong gradients."""
+    shapes = jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, consts))
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda s: jnp.asarray(scale * rng.standard_normal(s.shape), s.dtype), shapes)

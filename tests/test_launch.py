@@ -1,0 +1,260 @@
+"""Launching: real processes on this machine, joined by JAX; commands for Cloud TPU that are printed and not run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from launch import preflight, tpu
+from launch.distributed import COORDINATOR, PROCESS_ID, PROCESSES, Place, managed, place
+from launch.local import free_port
+from launch.rollcall import missing_processes
+from w2v_jax.config import Config, MeshConfig, TrainConfig
+from w2v_jax.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PSUM = """
+from launch.distributed import initialize
+initialize()
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+mesh = Mesh(np.array(jax.devices()), ("d",))
+full = np.array([1, 2, 3, 4], np.float32)
+values = jax.make_array_from_callback((4,), NamedSharding(mesh, P("d")), lambda i: full[i])
+summed = jax.jit(jax.shard_map(lambda x: jax.lax.psum(x, "d"), mesh=mesh, in_specs=P("d"), out_specs=P()))(values)
+print("total", float(summed[0]), jax.process_count(), jax.local_device_count(), jax.device_count())
+"""
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+
+
+def local(*words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "launch.local", *words]
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout)
+
+
+def test_two_processes_sum_over_all_devices() -> None:
+    done = local("--processes=2", "--devices=2", "--", "python", "-c", PSUM)
+    assert done.returncode == 0, done.stderr
+    for process in (0, 1):
+        assert f"[{process}] total 10.0 2 2 4" in done.stdout
+
+
+def test_a_failing_process_ends_the_others_and_gives_its_status() -> None:
+    start = time.monotonic()
+    code = f"import os, sys, time; sys.exit(7) if os.environ['{PROCESS_ID}'] == '1' else time.sleep(60)"
+    done = local("--processes=3", "--", "python", "-c", code)
+    assert done.returncode == 7
+    assert time.monotonic() - start < 20
+    assert "process 1 failed (exit status 7)" in done.stderr
+
+
+def test_sigterm_is_passed_on_and_waited_for(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, sys, time\n"
+        f"me = os.environ['{PROCESS_ID}']\n"
+        "def stop(number, frame):\n"
+        "    time.sleep(0.5); pathlib.Path('saved' + me).touch(); sys.exit(5)\n"
+        "signal.signal(signal.SIGTERM, stop); pathlib.Path('ready' + me).touch(); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "launch.local", "--processes=2", "--", "python", "-c", code]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as running:
+        deadline = time.monotonic() + 30
+        while not all((tmp_path / f"ready{i}").exists() for i in (0, 1)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 5
+    assert (tmp_path / "saved0").exists() and (tmp_path / "saved1").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "no command"),
+        (("--", "no-such-command"), "no-such-command: cannot be started"),
+        (("--procesess=2", "--", "ls"), "did you mean 'processes'?"),
+    ],
+)
+def test_bad_command_lines(words: tuple[str, ...], message: str) -> None:
+    done = local(*words)
+    assert done.returncode == 2
+    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_place_reads_the_three_variables() -> None:
+    assert place({}) is None
+    assert place({COORDINATOR: "host:80", PROCESSES: "4", PROCESS_ID: "3"}) == Place("host:80", 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({COORDINATOR: ""}, f"{COORDINATOR} must be set too"),
+        ({COORDINATOR: "host"}, "must be HOST:PORT"),
+        ({PROCESSES: "two"}, "must be a whole number"),
+        ({PROCESS_ID: "4"}, f"must be below {PROCESSES}=4"),
+    ],
+)
+def test_place_names_what_is_wrong(change: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        place({COORDINATOR: "host:80", PROCESSES: "4", PROCESS_ID: "3", **change})
+
+
+def test_a_shell_inside_a_slurm_allocation_is_a_lone_process() -> None:
+    assert managed({"JAX_PLATFORMS": "cpu", "SLURM_JOB_ID": "1", "SLURM_NTASKS": "8"}) is None
+    assert managed({"JAX_PLATFORMS": "cpu", "SLURM_STEP_NUM_TASKS": "8"}) == "Slurm"
+
+
+@pytest.mark.parametrize(("present", "missing"), [((0, 1, 2), []), ((0, 2), [1]), ((1, 2), [0])])
+def test_roll_call_names_the_missing(present: tuple[int, ...], missing: list[int]) -> None:
+    address = f"localhost:{free_port()}"
+    answers: dict[int, list[int]] = {}
+
+    def call(process_id: int) -> None:
+        answers[process_id] = missing_processes(Place(address, 3, process_id), 1.5)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in present]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert answers == dict.fromkeys(present, missing)
+
+
+def test_roll_call_ignores_strangers() -> None:
+    port = free_port()
+    answers: list[list[int]] = []
+    first = threading.Thread(target=lambda: answers.append(missing_processes(Place(f"localhost:{port}", 2, 0), 3)))
+    first.start()
+    for message in (b"GET / HTTP/1.1\n", b"7\n", b"\xff\xff\n"):
+        for _ in range(50):
+            try:
+                with socket.create_connection(("localhost", port), timeout=1) as stranger:
+                    stranger.sendall(message)
+                break
+            except OSError:
+                time.sleep(0.02)
+    assert missing_processes(Place(f"localhost:{port}", 2, 1), 3) == []
+    first.join(timeout=10)
+    assert answers == [[]]
+
+
+def test_preflight_names_a_missing_process(tmp_path: Path) -> None:
+    config = tmp_path / "tiny.py"
+    config.write_text(
+        "from w2v_jax.config import Config, editable\nfrom w2v_jax.models import MODELS\n"
+        "def get_config():\n"
+        "    return editable(Config(family='word2vec', model=MODELS['word2vec'].examples[0]))\n"
+    )
+    where = {COORDINATOR: f"localhost:{free_port()}", PROCESSES: "2", PROCESS_ID: "0"}
+    command = [sys.executable, "-m", "launch.preflight", f"--config={config}", "--timeout=1"]
+    environ = {**environment(), **where}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "missing after 1 s: process 1 of 2" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "batch", "message"),
+    [
+        (0, 2, 64, None),
+        (4, 2, 64, None),
+        (0, 3, 64, "mesh.model=3: does not divide the 8 devices"),
+        (2, 2, 64, "is not the number of devices, 8"),
+        (0, 1, 60, "train.batch_size=60: does not divide over the 8 parts of mesh.data"),
+        (4, 2, 62, "train.batch_size=62: does not divide over the 4 parts of mesh.data"),
+        (0, 8, 63, "train.batch_size=63: does not divide over the 2 processes"),
+    ],
+)
+def test_preflight_mesh(data: int, model: int, batch: int, message: str | None) -> None:
+    config = Config("word2vec", None, train=TrainConfig(batch_size=batch), mesh=MeshConfig(data=data, model=model))
+    if message is None:
+        assert f"data 4 x model 2; batch {batch}" in preflight.check_mesh(config, 8, 2)
+    else:
+        with pytest.raises(UserError, match=re.escape(message)):
+            preflight.check_mesh(config, 8, 2)
+
+
+def test_preflight_workdir(tmp_path: Path) -> None:
+    assert "can be written" in preflight.check_workdir(str(tmp_path / "new" / "run"))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is not a folder"):
+        preflight.check_workdir(str(tmp_path / "file" / "run"))
+
+
+def test_preflight_lowers_a_tiny_step() -> None:
+    from w2v_jax.models import MODELS
+
+    config = Config("word2vec", MODELS["word2vec"].examples[0], train=TrainConfig(batch_size=64, steps_per_call=2))
+    line = preflight.check_step(config, None, 300)
+    assert "compiled in" in line and "arguments" in line
+    with pytest.raises(UserError, match="vocab_size"):
+        preflight.check_step(config, None, 0)
+
+
+PLAN = tpu.Plan("w2v", "us-west4-a", "v5litepod-16", "python -m experiments.train --workdir='a b'")
+
+
+def test_tpu_prints_and_does_not_run(tmp_path: Path) -> None:
+    trap = tmp_path / "gcloud"
+    trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/called\n")
+    trap.chmod(0o755)
+    flags = ["--name=w2v", "--zone=us-west4-a", "--accelerator=v5litepod-16", "--spot", "--queued", "--valid_for=6h"]
+    command = [sys.executable, "-m", "launch.tpu", *flags, "--", "python", "-m", "experiments.train", "--workdir=a b"]
+    environ = {**environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "called").exists()
+    assert "queued-resources create w2v" in done.stdout and "--valid-until-duration=6h" in done.stdout
+    assert "queued-resources delete w2v" in done.stdout.splitlines()[-1]
+    # With --yes the same lines are run, up to the first that fails.
+    trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/called\nexit 9\n")
+    done = subprocess.run([*command[:3], "--yes", *command[3:]], cwd=ROOT, env=environ, capture_output=True, timeout=60)
+    assert done.returncode == 9 and (tmp_path / "called").exists()
+
+
+def test_tpu_lines_are_shell_and_carry_the_command_whole(tmp_path: Path) -> None:
+    lines = tpu.steps(PLAN)
+    subprocess.run(["bash", "-n"], input="\n".join(lines), text=True, check=True)
+    assert "--spot" not in lines[0] and "v2-alpha-tpuv5-lite" in lines[0]
+    remote = next(
+        w for w in shlex.split(tpu.steps(PLAN._replace(command="printf '<%s>' 'a b'; exit 4"))[-1]) if "activate" in w
+    )
+    (tmp_path / "w2v_jax/.venv/bin").mkdir(parents=True)
+    (tmp_path / "w2v_jax/.venv/bin/activate").touch()
+    done = subprocess.run(
+        ["bash", "-c", remote.removeprefix("--command=")], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.stdout, done.returncode) == ("<a b>", 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"zone": ""}, "--zone is missing"),
+        ({"name": "W2V"}, "--name='W2V'"),
+        ({"zone": "us-west4"}, "--zone='us-west4'"),
+        ({"accelerator": "v5e"}, "--accelerator='v5e'"),
+        ({"command": ""}, "no command"),
+        ({"valid_for": "6h"}, "add --queued"),
+    ],
+)
+def test_tpu_refuses_what_gcloud_would(change: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        tpu.steps(PLAN._replace(**change))

@@ -1,0 +1,176 @@
+"""Losses over gathered rows against plain numpy loops in float64, values and gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from w2v_jax import losses
+from w2v_jax.nn.apart import compute_apart
+
+# (rows, length, window, dim): one block, several, a length that 32 does not divide, windows wider than the row.
+SHAPES = [(2, 32, 3, 4), (1, 64, 5, 3), (3, 40, 2, 5), (2, 7, 9, 2), (1, 1, 1, 1)]
+
+
+def band(rows: int, length: int, window: int, dim: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Random (centres, contexts, weights)."""
+    rng = np.random.default_rng(seed)
+    shapes = ((rows, length, dim), (rows, length + 2 * window, dim), (rows, length, 2 * window + 1))
+    centres, contexts, weights = (rng.standard_normal(s) for s in shapes)
+    return centres, contexts, weights
+
+
+def loop_scores(centres: np.ndarray, contexts: np.ndarray, window: int) -> np.ndarray:
+    out = np.zeros((*centres.shape[:2], 2 * window + 1))
+    for r, i, j in np.ndindex(*out.shape):
+        out[r, i, j] = centres[r, i] @ contexts[r, i + j]
+    return out
+
+
+def loop_sum(contexts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    out = np.zeros((*weights.shape[:2], contexts.shape[2]))
+    for r, i, j in np.ndindex(*weights.shape):
+        out[r, i] += weights[r, i, j] * contexts[r, i + j]
+    return out
+
+
+def loop_spread(centres: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    out = np.zeros((centres.shape[0], centres.shape[1] + weights.shape[2] - 1, centres.shape[2]))
+    for r, i, j in np.ndindex(*weights.shape):
+        out[r, i + j] += weights[r, i, j] * centres[r, i]
+    return out
+
+
+def close(got: Any, want: np.ndarray, tolerance: float = 1e-5) -> None:
+    assert got.shape == want.shape
+    np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * max(1.0, float(np.abs(want).max())))
+
+
+def single(*arrays: np.ndarray) -> list[jax.Array]:
+    return [jnp.asarray(a, jnp.float32) for a in arrays]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_window_scores_and_their_gradient(shape: tuple[int, int, int, int]) -> None:
+    centres, contexts, weights = band(*shape)
+    window = shape[2]
+    a, b, g = single(centres, contexts, weights)
+    scores, pull = jax.vjp(lambda x, y: losses.window_scores(x, y, window), a, b)
+    close(scores, loop_scores(centres, contexts, window))
+    by_centres, by_contexts = pull(g)
+    close(by_centres, loop_sum(contexts, weights))
+    close(by_contexts, loop_spread(centres, weights))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_window_sum_and_its_gradient(shape: tuple[int, int, int, int]) -> None:
+    centres, contexts, weights = band(*shape, seed=1)
+    b, w, g = single(contexts, weights, centres)
+    sums, pull = jax.vjp(losses.window_sum, b, w)
+    close(sums, loop_sum(contexts, weights))
+    by_contexts, by_weights = pull(g)
+    close(by_contexts, loop_spread(centres, weights))
+    close(by_weights, loop_scores(centres, contexts, shape[2]))
+
+
+@pytest.mark.parametrize("block", [1, 8, 16, 48])
+def test_the_block_size_changes_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    centres, contexts, weights = band(2, 48, 4, 3, seed=2)
+    monkeypatch.setattr(losses, "BLOCK", block)
+    close(losses.window_scores(*single(centres, contexts), 4), loop_scores(centres, contexts, 4))
+    close(losses.window_sum(*single(contexts, weights)), loop_sum(contexts, weights))
+
+
+def test_softplus_is_the_logistic_loss_everywhere() -> None:
+    x = np.array([-1e4, -90.0, -3.0, -1e-3, 0.0, 1e-3, 3.0, 90.0, 1e4])
+    value, slope = jax.vmap(jax.value_and_grad(losses.softplus))(jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(value, np.logaddexp(0.0, x), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(slope, 1 / (1 + np.exp(np.clip(-x, -700, 700))), rtol=1e-6, atol=1e-30)
+
+
+def loop_weights(doc: np.ndarray, reach: np.ndarray, window: int, draw: str) -> np.ndarray:
+    out = np.zeros((*reach.shape, 2 * window + 1))
+    for r, i in np.ndindex(*reach.shape):
+        for place in range(i, i + 2 * window + 1):
+            distance = abs(place - i - window)
+            if distance == 0 or doc[r, i + window] < 0 or doc[r, place] != doc[r, i + window]:
+                continue
+            rule = {
+                "full": 1.0,
+                "sampled": float(distance <= reach[r, i]),
+                "expected": (window - distance + 1) / window,
+            }
+            out[r, i, place - i] = rule[draw]
+    return out
+
+
+@pytest.mark.parametrize("draw", ["full", "sampled", "expected"])
+def test_window_weights_stay_within_documents(draw: str) -> None:
+    rng = np.random.default_rng(3)
+    window, doc = 4, np.sort(rng.integers(0, 5, (3, 28)), axis=1)
+    doc[0, :6], doc[2, -9:] = -1, -1
+    reach = rng.integers(1, window + 1, (3, 20))
+    got = losses.window_weights(jnp.asarray(doc), jnp.asarray(reach), window=window, draw=draw)
+    want = loop_weights(doc, reach, window, draw)
+    assert got.dtype == jnp.float32 and want.sum() > 50
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_expected_window_is_the_mean_over_every_reach() -> None:
+    window, doc = 5, jnp.zeros((1, 22), jnp.int32)
+    drawn = [
+        losses.window_weights(doc, jnp.full((1, 12), b), window=window, draw="sampled") for b in range(1, window + 1)
+    ]
+    expected = losses.window_weights(doc, jnp.zeros((1, 12), jnp.int32), window=window, draw="expected")
+    np.testing.assert_allclose(expected, np.mean(drawn, axis=0), rtol=1e-6)
+
+
+def test_shared_noise_against_a_loop() -> None:
+    rng = np.random.default_rng(4)
+    hidden, noise, weights = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 6, 4)), rng.random((2, 3))
+    want = 0.0
+    for r, i, n in np.ndindex(2, 3, 6):
+        want += weights[r, i] * 5 / 6 * np.log1p(np.exp(hidden[r, i] @ noise[r, n]))
+    assert float(losses.shared_noise(*single(hidden, noise, weights), 5)) == pytest.approx(want, rel=1e-5)
+
+
+def test_path_loss_against_a_loop() -> None:
+    rng = np.random.default_rng(5)
+    hidden, nodes = rng.standard_normal((3, 2, 4)), rng.standard_normal((3, 5, 4))
+    signs = np.array([[1, -1, 1, -1, 1], [-1, 0, 0, 0, 0], [1, 1, -1, 0, 0]], np.float64)
+    want = np.zeros((3, 2))
+    for w, h, p in np.ndindex(3, 2, 5):
+        if signs[w, p]:
+            want[w, h] -= np.log(1 / (1 + np.exp(-signs[w, p] * (hidden[w, h] @ nodes[w, p]))))
+    close(losses.path_loss(*single(hidden, nodes, signs)), want)
+
+
+@pytest.mark.parametrize(("count", "chunk"), [(7, 512), (7, 3), (6, 3), (1, 1)])
+def test_log_partition_leaves_the_padding_out(count: int, chunk: int) -> None:
+    rng = np.random.default_rng(6)
+    hidden, table = rng.standard_normal((count, 4)), rng.standard_normal((11, 4))
+    table[8:] = 1e3  # padding that would win every softmax
+    a, b = single(hidden, table)
+    value, pull = jax.vjp(lambda h, t: losses.log_partition(h, t, 8, chunk), a, b)
+    scores = hidden @ table[:8].T
+    close(value, np.log(np.exp(scores).sum(1)))
+    by_hidden, by_table = pull(jnp.ones(count))
+    share = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    close(by_hidden, share @ table[:8])
+    close(by_table, np.concatenate([share.T @ hidden, np.zeros((3, 4))]))
+
+
+@pytest.mark.parametrize("first", [-1, 0, 7])
+def test_compute_apart_is_the_function_itself(first: int) -> None:
+    x = jnp.asarray([0.5, -2.0, 3.0])
+    witness = jnp.asarray([[first, 5]])
+
+    def apart(x: jax.Array) -> jax.Array:
+        return compute_apart(lambda x: jnp.sin(x) * 2, witness, x)
+
+    np.testing.assert_allclose(jax.jit(apart)(x), 2 * np.sin(x), rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.grad(lambda x: apart(x).sum()))(x), 2 * np.cos(x), rtol=1e-6)

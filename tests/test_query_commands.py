@@ -1,0 +1,120 @@
+"""The two commands as they are run: output, exit status, one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from w2v_jax.embeddings import Embeddings, save
+
+ROOT = Path(__file__).parents[1]
+WORDS = ["king", "man", "woman", "queen", "pear", "doctor", "value", "values", "array", "arrays"]
+
+
+def command(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", f"experiments.{name}", *arguments]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert all(part in done.stderr for part in parts), done.stderr
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory) -> Path:
+    """What a training run leaves behind, as far as these commands read it."""
+    x = np.random.default_rng(0).normal(0, 0.1, (10, 5)).astype(np.float32)
+    x[4:, :3] = 0
+    x[:4, :3] = [[1, 1, 0.2], [1, 0, 0.1], [0, 0.2, 1], [0.1, 1, 1.3]]
+    folder = tmp_path_factory.mktemp("run")
+    emb = Embeddings(WORDS, x, np.arange(100, 0, -10))
+    save(emb, folder / "vectors.bin")
+    save(emb, folder / "native")
+    (folder / "vocab.txt").write_bytes((folder / "native" / "vocab.txt").read_bytes())
+    return folder
+
+
+def test_neighbours(run_folder):
+    done = command("neighbours", f"--workdir={run_folder}", "king", "pear", "--topn=3")
+    assert done.returncode == 0 and done.stderr == ""
+    blocks = done.stdout.strip().split("\n\n")
+    assert [b.split()[:3] for b in blocks] == [["nearest", "to", "king"], ["nearest", "to", "pear"]]
+    assert all(len(b.split("\n")) == 4 for b in blocks)
+    native = command("neighbours", f"--vectors={run_folder / 'native'}", "king", "--metric=euclidean", "--topn", "2")
+    assert native.returncode == 0 and "distance" in native.stdout and native.stdout.count("\n") == 3
+
+
+def test_analogy_and_odd_one_out(run_folder):
+    done = command("neighbours", f"--workdir={run_folder}", "--analogy", "king", "man", "woman", "--topn=2")
+    assert done.returncode == 0
+    lines = done.stdout.split("\n")
+    assert lines[0] == "king - man + woman" and lines[2].split()[0] == "queen" and "query kept" in lines[1]
+    mul = command("neighbours", f"--workdir={run_folder}", "--analogy", "--method=3cosmul", "king", "man", "woman")
+    assert mul.stdout.split("\n")[2].split()[0] == "queen"
+    odd = command("neighbours", f"--workdir={run_folder}", "--odd", "king", "man", "doctor")
+    assert odd.stdout.startswith("odd one out: doctor\n")
+
+
+def test_a_missing_word_gets_suggestions(run_folder):
+    done = command("neighbours", f"--workdir={run_folder}", "king", "doctr")
+    refused(done, "'doctr'", "doctor")
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["king"], ["--vectors=FILE or --workdir=DIR"]),
+        (["--vectors=RUN/vectors.bin"], ["no word given"]),
+        (["--vectors=RUN/vectors.bin", "--analogy", "king", "man"], ["three words, 2 given"]),
+        (["--vectors=RUN/vectors.bin", "--odd", "king", "man"], ["three different words"]),
+        (["--vectors=RUN/none.bin", "king"], ["none.bin", "no such file"]),
+        (["--vectors=RUN/vectors.bin", "king", "--topn=0"], ["--topn=0"]),
+        (["--vectors=RUN/vectors.bin", "king", "--metrik=x"], ["--metrik", "metric"]),
+        (["--workdir=RUN/native", "king"], ["vectors.bin", "no such file"]),
+    ],
+)
+def test_wrong_questions(run_folder, arguments, parts):
+    refused(command("neighbours", *(a.replace("RUN", str(run_folder)) for a in arguments)), *parts)
+
+
+def test_evaluate_prints_a_table_and_writes_json(run_folder, tmp_path):
+    done = command("evaluate", f"--workdir={run_folder}")
+    assert done.returncode == 0, done.stderr
+    assert "gram plural" in done.stdout and "2/30" in done.stdout
+    results = json.loads((run_folder / "evaluation.json").read_text())
+    assert results["vectors"] == {"words": 10, "dim": 5} and results["analogy"]["builtin"]["all"]["asked"] == 2
+    (tmp_path / "similarity").mkdir()
+    (tmp_path / "similarity" / "own.tsv").write_text("king\tqueen\t9\nking\tpear\t1\nking\tnone\t1\n")
+    vectors = f"--vectors={run_folder / 'native'}"
+    done = command("evaluate", vectors, f"--data_dir={tmp_path}", f"--json={tmp_path / 'r.json'}", "--limit=7")
+    assert done.returncode == 0 and "own" in done.stdout and "2/3" in done.stdout
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert results["similarity"]["own"]["spearman"] == pytest.approx(1) and results["vectors"]["words"] == 7
+
+
+def test_evaluate_refuses(run_folder, tmp_path):
+    vectors = f"--vectors={run_folder / 'vectors.bin'}"
+    refused(command("evaluate", vectors, f"--data_dir={tmp_path}"), str(tmp_path), "no test file")
+    refused(command("evaluate", f"--workdir={tmp_path}"), "vectors.bin", "no such file")
+    refused(command("evaluate", vectors, "--json=/dev/null/x.json"), "/dev/null/x.json")
+    (tmp_path / "cut.bin").write_bytes((run_folder / "vectors.bin").read_bytes()[:-30])
+    refused(command("evaluate", f"--vectors={tmp_path / 'cut.bin'}"), "cut.bin", "byte", "truncated")
+
+
+def test_files_of_two_runs_are_told_apart(run_folder, tmp_path):
+    for name in ("vectors.bin", "vocab.txt"):
+        (tmp_path / name).write_bytes((run_folder / name).read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps({"model": {"dim": 300}}))
+    refused(command("evaluate", f"--workdir={tmp_path}"), "5 dimensions", "model.dim=300")
+    (tmp_path / "config.json").write_text(json.dumps({"model": {"dim": 5}}))
+    (tmp_path / "vocab.txt").write_text("other\t4\nwords\t3\n")
+    refused(command("neighbours", f"--workdir={tmp_path}", "king"), "'king' is not in vocab.txt")
+    assert not (tmp_path / "evaluation.json").exists()

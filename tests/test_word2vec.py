@@ -1,0 +1,409 @@
+"""word2vec against formulas derived by hand and written as numpy loops over pairs, in float64."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import chdtrc
+
+from tests.examples import (
+    batch_size_for,
+    corpus_of,
+    device_consts,
+    quick,
+    random_batch,
+    random_params,
+    with_rows,
+    zipf_counts,
+)
+from w2v_jax.config import Config, OptimizerConfig, TrainConfig
+from w2v_jax.data.corpus import Tokens
+from w2v_jax.data.windows import clean, skipgram_pairs
+from w2v_jax.errors import UserError
+from w2v_jax.models.huffman import noise_probability
+from w2v_jax.models.word2vec import SPEC, Word2VecConfig, draw_noise
+from w2v_jax.train.sharding import make_mesh
+from w2v_jax.train.step import gather_rows, init_state, make_call, make_step
+
+NURSE = "The nurse assisted the doctor with the patient's treatment at the hospital"
+FLOOR = 1.36749  # nats a pair: entropy of the neighbour given the centre over the 42 pairs
+EXAMPLES = [pytest.param(e, id=f"{e.architecture}-{e.loss}-{e.window_draw}") for e in SPEC.examples]
+VOCAB = 23
+
+# A sample: (tokens averaged into the hidden vector, token predicted, weight, noise words with their weights).
+Sample = tuple[list[int], int, float, list[tuple[int, float]]]
+
+
+def sigma(x: float) -> float:
+    return float(1 / (1 + np.exp(-x)))
+
+
+def samples_of(cfg: Word2VecConfig, batch: dict[str, np.ndarray], noise: np.ndarray | None) -> list[Sample]:
+    """Every training sample of a batch, by a walk over its centres."""
+    tokens, doc, window, out = batch["tokens"], batch["doc"], cfg.window, []
+    for r, i in np.ndindex(*batch["reach"].shape):
+        at = i + window
+        drawn = [] if noise is None else [(int(n), cfg.negatives / noise.shape[1]) for n in noise[r]]
+        near: list[tuple[int, float]] = []
+        for place in range(at - window, at + window + 1):
+            distance = abs(place - at)
+            if distance == 0 or doc[r, at] < 0 or doc[r, place] != doc[r, at]:
+                continue
+            if cfg.draw == "sampled" and distance > batch["reach"][r, i]:
+                continue
+            near.append((int(tokens[r, place]), 1 - (distance - 1) / window if cfg.draw == "expected" else 1.0))
+        centre = int(tokens[r, at])
+        if cfg.architecture == "cbow":
+            out += [([n for n, _ in near], centre, 1.0, drawn)] if near else []
+        elif cfg.loss == "hierarchical":
+            out += [([n], centre, weight, drawn) for n, weight in near]
+        else:
+            out += [([centre], n, weight, drawn) for n, weight in near]
+    return out
+
+
+def by_hand(
+    cfg: Word2VecConfig, E: np.ndarray, C: np.ndarray, consts: dict[str, np.ndarray], samples: list[Sample]
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """(loss, dE, dC) of the samples, each gradient written out."""
+    total, dE, dC = 0.0, np.zeros_like(E), np.zeros_like(C)
+    for inputs, target, weight, noise in samples:
+        hidden = sum(E[x] for x in inputs) / len(inputs)
+        back = np.zeros_like(hidden)
+        if cfg.loss == "softmax":
+            scores = C[: cfg.vocab_size] @ hidden
+            p = np.exp(scores) / np.exp(scores).sum()
+            total -= weight * np.log(p[target])
+            for v in range(cfg.vocab_size):
+                error = weight * (p[v] - (v == target))
+                dC[v] += error * hidden
+                back += error * C[v]
+        else:
+            if cfg.loss == "negative":
+                binary = [(target, 1, weight), *((n, 0, weight * share) for n, share in noise)]
+            else:
+                path = zip(consts["nodes"][target], consts["signs"][target], strict=True)
+                binary = [(int(node), int(sign > 0), weight) for node, sign in path if sign != 0]
+            for row, label, share in binary:
+                p_one = sigma(C[row] @ hidden)
+                total -= share * np.log(p_one if label else 1 - p_one)
+                error = share * (p_one - label)
+                dC[row] += error * hidden
+                back += error * C[row]
+        for x in inputs:
+            dE[x] += back / len(inputs)
+    return total, dE, dC
+
+
+def by_model(
+    cfg: Word2VecConfig, params: Any, consts: Any, batch: dict[str, np.ndarray], seed: int = 7
+) -> tuple[float, np.ndarray, np.ndarray, dict[str, Any], np.ndarray | None]:
+    """(loss, dE, dC, metrics, noise) from the model, its gradients by row summed into tables."""
+
+    def run(params: Any, batch: Any) -> Any:
+        ids, drawn = SPEC.rows(cfg, consts, batch, jax.random.key(seed))
+
+        def loss(dense: Any, gathered: Any) -> Any:
+            value, (_, metrics) = SPEC.loss(cfg, dense | gathered, consts, {}, drawn, None)
+            return value, metrics
+
+        dense = {k: v for k, v in params.items() if k not in ids}
+        out = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(dense, gather_rows(params, ids))
+        return out, ids, drawn.get("noise")
+
+    ((value, metrics), (dense, sparse)), ids, noise = quick(run, params, with_rows(batch))
+    grads = {}
+    for name, table in params.items():
+        grads[name] = np.zeros(table.shape)
+        if name in dense:
+            grads[name] += dense[name]
+        else:
+            np.add.at(grads[name], np.asarray(ids[name]).ravel(), np.asarray(sparse[name]).reshape(-1, cfg.dim))
+    return float(value), grads["E"], grads["C"], metrics, None if noise is None else np.asarray(noise)
+
+
+def doubles(tree: Any) -> Any:
+    return jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_gradients_agree_with_the_hand_derived_ones(example: Word2VecConfig) -> None:
+    cfg = SPEC.resolve(dataclasses.replace(example, window=3, segment=12), VOCAB)
+    consts = device_consts(SPEC, cfg, VOCAB)
+    params = random_params(SPEC, cfg, consts, seed=1)
+    batch = random_batch(SPEC, cfg, 24, np.random.default_rng(2))
+    assert (batch["doc"] < 0).any() and (np.diff(batch["doc"]) > 0).any()
+    value, dE, dC, metrics, noise = by_model(cfg, params, consts, batch)
+    samples = samples_of(cfg, batch, noise)
+    want, wantE, wantC = by_hand(cfg, **doubles(params), consts=jax.tree.map(np.asarray, consts), samples=samples)
+    assert value == pytest.approx(want, rel=1e-5)
+    for got, wanted in ((dE, wantE), (dC, wantC)):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * max(1.0, np.abs(wanted).max()))
+    assert float(metrics["loss"][0]) == value
+    assert float(metrics["loss"][1]) == pytest.approx(sum(s[2] for s in samples), rel=1e-6)
+    assert float(metrics["words"][0]) == batch["words"].sum()
+
+
+def text_batch(cfg: Word2VecConfig, lengths: list[int], seed: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    """(documents, all rows of the model's own source over them as one batch)."""
+    rng = np.random.default_rng(seed)
+    tokens, offsets = rng.integers(0, VOCAB, sum(lengths)).astype(np.uint16), np.cumsum([0, *lengths])
+    corpus = corpus_of(np.bincount(tokens, minlength=VOCAB))
+    corpus.heldout, corpus.block_tokens = Tokens(tokens, offsets, len(tokens)), 10_000
+    source = SPEC.source(cfg, corpus, "heldout", 2 * cfg.segment, 3)
+    stacked = source.stacked(0, source.steps_per_epoch, source.steps_per_epoch)  # type: ignore[attr-defined]
+    return np.split(tokens, offsets[1:-1]), {k: v.reshape(-1, *v.shape[2:]) for k, v in stacked.items()}
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e.values[0].window_draw != "expected"])  # type: ignore[attr-defined]
+def test_rows_of_text_give_the_objective_of_the_pair_lists(example: Word2VecConfig) -> None:
+    """No window is lost, repeated or carried over an edge between documents, rows or steps."""
+    cfg = SPEC.resolve(dataclasses.replace(example, window=3), VOCAB)
+    consts = device_consts(SPEC, cfg, VOCAB)
+    params = random_params(SPEC, cfg, consts, seed=4)
+    docs, batch = text_batch(cfg, [1, 9, 20, 2, 13, 1, 5, 10], seed=5)
+    value, *_, metrics, noise = by_model(cfg, params, consts, batch)
+    reach, samples, start = batch["reach"].ravel(), [], 0
+    for doc in docs:
+        # Pairs of places, so that reach and noise can be looked up; the words are those of the document.
+        near: dict[int, list[int]] = {}
+        for i, j in skipgram_pairs(range(len(doc)), cfg.window):
+            if cfg.draw == "full" or abs(i - j) <= reach[start + i]:
+                near.setdefault(i, []).append(j)
+        for i, places in near.items():
+            row = (start + i) // cfg.segment
+            drawn = [] if noise is None else [(int(n), cfg.negatives / noise.shape[1]) for n in noise[row]]
+            words = [int(doc[j]) for j in places]
+            if cfg.architecture == "cbow":
+                samples.append((words, int(doc[i]), 1.0, drawn))
+            elif cfg.loss == "hierarchical":
+                samples += [([w], int(doc[i]), 1.0, drawn) for w in words]
+            else:
+                samples += [([int(doc[i])], w, 1.0, drawn) for w in words]
+        start += len(doc)
+    want, _, _ = by_hand(cfg, **doubles(params), consts=jax.tree.map(np.asarray, consts), samples=samples)
+    assert value == pytest.approx(want, rel=1e-5)
+    assert float(metrics["loss"][1]) == len(samples) > 50
+
+
+@pytest.mark.parametrize("loss", ["negative", "hierarchical", "softmax"])
+def test_expected_windows_are_the_mean_over_all_reaches(loss: str) -> None:
+    example = next(e for e in SPEC.examples if e.loss == loss and e.architecture == "skipgram")
+    cfg = SPEC.resolve(dataclasses.replace(example, window=4, window_draw="expected"), VOCAB)
+    drawn = dataclasses.replace(cfg, window_draw="sampled")
+    consts = device_consts(SPEC, cfg, VOCAB)
+    params = random_params(SPEC, cfg, consts, seed=6)
+    batch = random_batch(SPEC, cfg, 16, np.random.default_rng(6))
+
+    def value(cfg: Word2VecConfig, params: Any, batch: Any) -> Any:
+        ids, b = SPEC.rows(cfg, consts, batch, jax.random.key(0))
+        return SPEC.loss(cfg, params | gather_rows(params, ids), consts, {}, b, None)[0]
+
+    def both(params: Any, batch: Any) -> Any:
+        # A centre's reach is uniform and its own: the mean over one reach for all is the mean over all draws.
+        reaches = jnp.arange(1, cfg.window + 1)
+        each = jax.vmap(lambda b: value(drawn, params, batch | {"reach": jnp.full_like(batch["reach"], b)}))(reaches)
+        return value(cfg, params, batch), each
+
+    expected, each = quick(both, params, with_rows(batch))
+    assert float(expected) == pytest.approx(float(each.mean()), rel=1e-5)
+    assert float(each.std()) > 0.1 * float(expected), "reaches that change nothing prove nothing"
+
+
+@pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
+def test_shared_negatives_mean_fresh_ones_for_every_pair(architecture: str) -> None:
+    """Exactly, over the noise distribution: the loss is a mean over noise places, each drawn alike."""
+    example = next(e for e in SPEC.examples if e.loss == "negative" and e.architecture == architecture)
+    cfg = SPEC.resolve(dataclasses.replace(example, window_draw="sampled", negatives=3), VOCAB)
+    consts = device_consts(SPEC, cfg, VOCAB)
+    params = random_params(SPEC, cfg, consts, seed=8)
+    batch = random_batch(SPEC, cfg, 16, np.random.default_rng(8))
+    noise_p = noise_probability(zipf_counts(VOCAB))
+
+    def value(params: Any, batch: Any, noise: Any) -> Any:
+        ids, b = SPEC.rows(cfg, consts, batch, jax.random.key(0))
+        at = ids["C"].shape[1] - cfg.shared_negatives
+        ids["C"] = jnp.concatenate([ids["C"][:, :at], jnp.broadcast_to(noise, (2, cfg.shared_negatives))], axis=1)
+        return SPEC.loss(cfg, params | gather_rows(params, ids), consts, {}, b, None)[0]
+
+    def mean(params: Any, batch: Any) -> Any:
+        each = jax.vmap(lambda v: value(params, batch, v))(jnp.arange(VOCAB))
+        return each @ jnp.asarray(noise_p, jnp.float32)
+
+    got, slope = quick(jax.value_and_grad(mean), params, with_rows(batch))
+    # k fresh words a pair, in expectation: every word of the vocabulary at k times its probability.
+    everywhere = [(v, cfg.negatives * float(noise_p[v])) for v in range(VOCAB)]
+    samples = [(x, t, w, everywhere) for x, t, w, _ in samples_of(cfg, batch, None)]
+    want, wantE, wantC = by_hand(cfg, **doubles(params), consts={}, samples=samples)
+    assert float(got) == pytest.approx(want, rel=1e-5)
+    for name, wanted in (("E", wantE), ("C", wantC)):
+        np.testing.assert_allclose(slope[name], wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_shared_negatives_over_many_draws() -> None:
+    cfg = SPEC.resolve(SPEC.examples[0], VOCAB)
+    consts = device_consts(SPEC, cfg, VOCAB)
+    params = random_params(SPEC, cfg, consts, seed=9)
+    batch = random_batch(SPEC, cfg, 16, np.random.default_rng(9))
+
+    def each(params: Any, batch: Any) -> Any:
+        def one(key: Any) -> Any:
+            ids, b = SPEC.rows(cfg, consts, batch, key)
+            return SPEC.loss(cfg, params | gather_rows(params, ids), consts, {}, b, None)[0]
+
+        return jax.vmap(one)(jax.random.split(jax.random.key(10), 400))
+
+    values = np.asarray(quick(each, params, with_rows(batch)), np.float64)
+    p = noise_probability(zipf_counts(VOCAB))
+    everywhere = [(v, cfg.negatives * float(p[v])) for v in range(VOCAB)]
+    samples = [(x, t, w, everywhere) for x, t, w, _ in samples_of(cfg, batch, None)]
+    want, _, _ = by_hand(cfg, **doubles(params), consts={}, samples=samples)
+    error = values.std() / np.sqrt(len(values))
+    assert abs(values.mean() - want) < 4 * error < 0.02 * want
+
+
+def test_noise_words_follow_their_distribution() -> None:
+    consts = device_consts(SPEC, SPEC.resolve(SPEC.examples[0], VOCAB), VOCAB)
+    rows = jnp.arange(50)
+    words = np.asarray(quick(partial(draw_noise, count=2000), consts, jax.random.key(3), rows))
+    assert words.min() >= 0 and words.max() < VOCAB
+    expected = noise_probability(zipf_counts(VOCAB)) * words.size
+    statistic = ((np.bincount(words.ravel(), minlength=VOCAB) - expected) ** 2 / expected).sum()
+    assert chdtrc(VOCAB - 1, statistic) > 1e-3, "chi-square"
+    # What a row draws hangs on its global number alone, not on the rows beside it on the device.
+    part = quick(partial(draw_noise, count=2000), consts, jax.random.key(3), rows[30:32])
+    np.testing.assert_array_equal(part, words[30:32])
+    assert (words[0] != words[1]).any()
+
+
+def trainer(cfg: Word2VecConfig, counts: np.ndarray, config: Config, steps: int) -> tuple[Any, Any, Any]:
+    """(call, state, consts) on one device."""
+    consts = jax.tree.map(jnp.asarray, SPEC.consts(cfg, corpus_of(counts)))
+    mesh = make_mesh(config.mesh, jax.devices()[:1])
+    state = init_state(SPEC, config, cfg, consts, steps)
+    return make_call(SPEC, config, cfg, steps, mesh, state, consts), state, consts
+
+
+def test_full_softmax_tends_to_the_floor_of_the_nurse_pairs() -> None:
+    words = clean(NURSE)
+    ids = {w: i for i, w in enumerate(dict.fromkeys(words))}
+    tokens = np.array([ids[w] for w in words])
+    pairs = np.zeros((9, 9))
+    np.add.at(pairs, tuple(np.array(skipgram_pairs(tokens.tolist(), 2)).T), 1)
+    share = pairs / pairs.sum(1, keepdims=True)
+    floor = -(pairs * np.log(np.where(pairs > 0, share, 1.0))).sum() / pairs.sum()
+    assert floor == pytest.approx(FLOOR, abs=5e-6) and pairs.sum() == 42
+
+    calls, stack = 6, 100
+    example = Word2VecConfig(loss="softmax", dim=16, window=2, window_draw="full", segment=12, sample=0.0)
+    cfg = SPEC.resolve(example, 9)
+    optimizer = OptimizerConfig(learning_rate=0.3, dense="adagrad")
+    config = Config("word2vec", example, train=TrainConfig(batch_size=12, steps_per_call=stack), optimizer=optimizer)
+    call, state, consts = trainer(cfg, np.bincount(tokens), config, stack * calls)
+    one = {
+        "tokens": np.pad(tokens, 2)[None],
+        "doc": np.pad(np.zeros(12, int), 2, constant_values=-1)[None],
+        "reach": np.ones((1, 12)),
+        "words": np.array([12]),
+    }
+    batches = {k: np.repeat(v[None].astype(np.int32), stack, axis=0) for k, v in one.items()}
+    seen, stop = [], np.zeros(1, np.int32)
+    for count in (1, *[stack] * calls):  # the first call makes one step
+        state, metrics, _ = call(state, consts, batches, count, stop)
+        total, number = metrics["loss"]
+        seen.append(float(total) / float(number))
+        assert float(number) == 42 * count
+    assert seen[0] == pytest.approx(np.log(9), abs=1e-6), "C is zero at the start, so every word is as likely"
+    assert min(seen) > FLOOR - 1e-5
+    assert seen[-1] < FLOOR + 2e-3
+    C = np.asarray(state.params["C"])
+    assert np.abs(C[:9]).max() > 0.5 and not C[9:].any(), "padding words are never trained"
+
+
+def single_pair(cfg: Word2VecConfig, word: int, neighbour: int) -> dict[str, Any]:
+    """One row of two words of which only the first has its neighbour within reach."""
+    place = [0] * cfg.window
+    one = {
+        "tokens": [[*place, word, neighbour, *place]],
+        "doc": [[*(-1 for _ in place), 0, 0, *(-1 for _ in place)]],
+        "reach": [[1, 0]],
+        "words": [2],
+    }
+    return {k: np.array(v, np.int32) for k, v in one.items()}
+
+
+def one_step(cfg: Word2VecConfig, E: np.ndarray, C: np.ndarray, rate: float) -> tuple[Any, Any, float]:
+    """(change of E, change of C, loss) of one plain gradient step on the pair (3, 7)."""
+    optimizer = OptimizerConfig(rows="sgd", dense="sgd", learning_rate=rate, schedule="constant")
+    config = Config("word2vec", cfg, train=TrainConfig(batch_size=2), optimizer=optimizer)
+    params = {"E": np.zeros((1024, 4), np.float32), "C": np.zeros((1024, 4), np.float32)}
+    params["E"][:10], params["C"][:10] = E, C
+    state = init_state(SPEC, config, cfg, {}, 10).replace(params=jax.tree.map(jnp.asarray, params))
+    after, metrics = quick(make_step(SPEC, config, cfg, 10), state, {}, single_pair(cfg, 3, 7))
+    change = jax.tree.map(lambda a, b: np.asarray(a, np.float64)[:10] - b[:10], after.params, params)
+    assert float(metrics["loss"][1]) == 1
+    return change["E"], change["C"], float(metrics["loss"][0])
+
+
+def test_directions_of_the_full_softmax_update() -> None:
+    example = Word2VecConfig(loss="softmax", dim=4, window=1, window_draw="sampled", segment=2, sample=0.0)
+    cfg, rate, rng = SPEC.resolve(example, 10), 0.5, np.random.default_rng(11)
+    E = rng.standard_normal((10, 4)).astype(np.float32)
+    # All scores alike: the true word has probability 0.1, the error is -0.9 there and 0.1 on every other word.
+    moved, context, loss = one_step(cfg, E, np.zeros((10, 4)), rate)
+    assert loss == pytest.approx(2.3026, abs=5e-5)
+    error = np.where(np.arange(10) == 7, -0.9, 0.1)
+    np.testing.assert_allclose(context, -rate * error[:, None] * E[3][None], atol=1e-6)
+    assert not moved.any(), "every column is zero: nothing to move toward"
+    C = rng.standard_normal((10, 4)).astype(np.float32)
+    moved, context, loss = one_step(cfg, E, C, rate)
+    p = np.exp(C @ E[3]) / np.exp(C @ E[3]).sum()
+    assert loss == pytest.approx(-np.log(p[7]), rel=1e-5)
+    toward = context @ E[3]
+    assert toward[7] > 0 and (np.delete(toward, 7) < 0).all()
+    assert toward.argmin() == np.where(np.arange(10) == 7, 0, p).argmax(), "the most probable wrong word moves most"
+    np.testing.assert_allclose(moved[3], rate * (C[7] - p @ C), atol=1e-6)
+    assert not np.delete(moved, 3, axis=0).any()
+
+
+def test_both_tables_are_reachable() -> None:
+    for example in SPEC.examples:
+        cfg = SPEC.resolve(example, VOCAB)
+        params = random_params(SPEC, cfg, {}, seed=12)
+        named = SPEC.embed(cfg, params)  # type: ignore[misc]
+        assert next(iter(named)) == "E"
+        assert set(named) == ({"E"} if cfg.loss == "hierarchical" else {"E", "C"})
+        for name, matrix in named.items():
+            np.testing.assert_array_equal(matrix, params[name][:VOCAB])
+    words = jnp.asarray([4, 0])
+    scores = SPEC.apply(cfg, params, {}, words)
+    np.testing.assert_allclose(scores, np.asarray(params["E"])[[4, 0]] @ np.asarray(params["C"])[:VOCAB].T, rtol=1e-5)
+
+
+def test_start_is_the_c_tools() -> None:
+    cfg = SPEC.resolve(Word2VecConfig(dim=50), VOCAB)
+    params = SPEC.init(jax.random.key(0), cfg, {})
+    E = np.asarray(params["E"])
+    assert E.shape == (1024, 50) and not np.asarray(params["C"]).any()
+    assert np.abs(E).max() <= 0.01 and np.abs(E).max() > 0.0099 and abs(E.mean()) < 1e-4
+    assert E.std() == pytest.approx(0.02 / np.sqrt(12), rel=0.02)
+
+
+def test_sizes_that_do_not_fit() -> None:
+    cfg = Word2VecConfig(segment=8)
+    with pytest.raises(UserError, match="train.batch_size=20: must be a multiple of model.segment=8"):
+        SPEC.batch(cfg, 20)
+    with pytest.raises(UserError, match="at least 2"):
+        SPEC.resolve(cfg, 1)
+    with pytest.raises(UserError, match="model.vocab_size=30: the corpus has 40 words"):
+        SPEC.resolve(dataclasses.replace(cfg, vocab_size=30), 40)
+    shallow = SPEC.resolve(dataclasses.replace(cfg, loss="hierarchical", longest_path=2), VOCAB)
+    with pytest.raises(UserError, match="model.longest_path=2"):
+        SPEC.consts(shallow, corpus_of(zipf_counts(VOCAB)))
+    assert batch_size_for(SPEC, cfg, 4) == 32

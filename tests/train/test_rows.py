@@ -1,0 +1,138 @@
+"""Row optimisers against dense formulas in numpy, duplicates included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.examples import quick
+from w2v_jax.train import rows
+
+VOCAB, DIM, COUNT = 40, 6, 150
+SUMS = [rows.sum_by_scatter, rows.sum_by_scan, rows.sum_rows]
+
+
+def case(seed: int, count: int = COUNT) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(table, ids with many duplicates and rows never named, gradients)."""
+    rng = np.random.default_rng(seed)
+    ids = np.minimum(rng.zipf(1.4, count), VOCAB - 3).astype(np.int32)
+    return rng.standard_normal((VOCAB, DIM)), ids, rng.standard_normal((count, DIM))
+
+
+def added(ids: np.ndarray, grads: np.ndarray) -> np.ndarray:
+    dense = np.zeros((VOCAB, DIM))
+    np.add.at(dense, ids, grads)
+    return dense
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 64, COUNT])
+@pytest.mark.parametrize("size", [VOCAB, 2**30], ids=["packed", "sorted"])
+def test_segments_group_equal_ids(size: int, count: int) -> None:
+    _, ids, _ = case(0, count)
+    ids = ids + (size - VOCAB)  # up to the largest ids of the table
+    found = quick(partial(rows.find_segments, num_rows=size), jnp.asarray(ids))
+    distinct = np.unique(ids)
+    np.testing.assert_array_equal(found.ids[: len(distinct)], distinct)
+    rest = np.asarray(found.ids[len(distinct) :])
+    assert (rest >= size).all() and (np.diff(found.ids) > 0).all(), "unused places: distinct, rising, beyond the table"
+    np.testing.assert_array_equal(np.asarray(found.ids)[found.segment], np.sort(ids))
+    np.testing.assert_array_equal(ids[np.asarray(found.order)], np.sort(ids))
+    assert sorted(np.asarray(found.order).tolist()) == list(range(count))
+
+
+def test_large_and_small_tables_take_the_same_way() -> None:
+    _, ids, _ = case(1)
+    packed, by_two_keys = (rows.find_segments(jnp.asarray(ids), n) for n in (2**24, 2**25))
+    assert 2**24 * 256 == 2**32, "the first is the largest table whose keys fit 32 bits beside 150 places"
+    np.testing.assert_array_equal(packed.order, by_two_keys.order)
+    np.testing.assert_array_equal(packed.segment, by_two_keys.segment)
+
+
+@pytest.mark.parametrize("add", SUMS)
+@pytest.mark.parametrize("ids", ["zipf", "all equal", "all distinct", "one"])
+def test_sums_are_those_of_numpy(add: Callable[..., Any], ids: str) -> None:
+    _, zipf, grads = case(2)
+    count = {"one": 1, "all distinct": VOCAB}.get(ids, COUNT)
+    chosen = {"zipf": zipf, "all equal": np.full(COUNT, 5), "one": np.array([3])}.get(ids, np.arange(VOCAB)[::-1])
+    chosen, grads = chosen[:count].astype(np.int32), grads[:count]
+    segments = rows.find_segments(jnp.asarray(chosen), VOCAB)
+    got = np.asarray(quick(add, segments, jnp.asarray(grads, jnp.float32)))
+    distinct = np.unique(chosen)
+    np.testing.assert_allclose(got[: len(distinct)], added(chosen, grads)[distinct], atol=1e-5)
+    assert not got[len(distinct) :].any()
+
+
+def test_row_wise_sgd_is_the_dense_gradient_step() -> None:
+    table, ids, _ = case(3)
+    targets = np.random.default_rng(3).standard_normal((COUNT, DIM))
+
+    def loss(gathered: Any) -> Any:
+        return jnp.sum(jnp.tanh(gathered - targets.astype(np.float32)) ** 2)
+
+    def both(table: Any) -> Any:
+        sparse, state = rows.update("sgd", table, {}, jnp.asarray(ids), jax.grad(loss)(table[ids]), jnp.float32(0.1))
+        assert state == {}
+        return sparse, table - 0.1 * jax.grad(lambda t: loss(t[ids]))(table)
+
+    sparse, dense = quick(both, jnp.asarray(table, jnp.float32))
+    np.testing.assert_allclose(sparse, dense, atol=2e-6)
+    untouched = np.setdiff1d(np.arange(VOCAB), ids)
+    assert len(untouched) > 3
+    np.testing.assert_array_equal(np.asarray(sparse)[untouched], table.astype(np.float32)[untouched])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adagrad"])
+def test_several_steps_against_the_formula(name: str) -> None:
+    table, *_ = case(4)
+    rates = [0.5, 0.3, 0.2, 0.1]
+    got, state = jnp.asarray(table, jnp.float32), rows.init(name, jnp.asarray(table, jnp.float32))
+    assert {k: v.shape for k, v in state.items()} == ({"square": (VOCAB,)} if name == "adagrad" else {})
+    step = jax.jit(partial(rows.update, name))
+    square = np.zeros(VOCAB)
+    for seed, rate in enumerate(rates):
+        _, ids, grads = case(10 + seed)
+        got, state = step(got, state, jnp.asarray(ids), jnp.asarray(grads, jnp.float32), jnp.float32(rate))
+        total = added(ids, grads)
+        if name == "adagrad":
+            square += (total**2).mean(1)
+            total /= np.sqrt(square + 1e-10)[:, None]
+        table = table - rate * total
+    np.testing.assert_allclose(got, table, atol=2e-5)
+    if name == "adagrad":
+        np.testing.assert_allclose(state["square"], square, rtol=1e-5)
+        assert (square == 0).any() and (square > 0).any()
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_word_500_times_in_a_step_moves_by_a_bounded_length(scale: float) -> None:
+    """The 500 gradients agree, as those of a frequent word with stale rows do: summed under plain SGD they diverge."""
+    rate, rng = 0.25, np.random.default_rng(5)
+    grads = scale * (1 + 0.1 * rng.standard_normal((500, DIM)))
+    ids = np.r_[np.full(499, 7), 8].astype(np.int32)
+    table = jnp.zeros((VOCAB, DIM))
+    given = (jnp.asarray(ids), jnp.asarray(grads, jnp.float32), jnp.float32(rate))
+    moved, _ = rows.update("adagrad", table, rows.init("adagrad", table), *given)
+    length = np.linalg.norm(np.asarray(moved), axis=1)
+    np.testing.assert_allclose(length[[7, 8]], rate * np.sqrt(DIM), rtol=1e-3)
+    assert np.delete(length, [7, 8]).max() == 0
+    plain, _ = rows.update("sgd", table, {}, *given)
+    assert np.linalg.norm(plain[7]) == pytest.approx(rate * np.linalg.norm(grads[:499].sum(0)), rel=1e-4)
+    clipped, _ = rows.update("sgd", table, {}, *given, clip=0.125)
+    assert np.linalg.norm(clipped[7]) == pytest.approx(min(0.125, float(np.linalg.norm(plain[7]))), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adagrad"])
+def test_gradients_of_zero_change_nothing(name: str) -> None:
+    table, ids, grads = case(6)
+    start = jnp.asarray(table, jnp.float32)
+    after, state = rows.update(
+        name, start, rows.init(name, start), jnp.asarray(ids), jnp.zeros(grads.shape), jnp.float32(1)
+    )
+    np.testing.assert_array_equal(after, start)
+    assert not any(np.asarray(v).any() for v in state.values())

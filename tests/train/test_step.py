@@ -1,0 +1,219 @@
+"""The training step: compiled once, donated, sparse, and the same on any mesh."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.examples import QUICK, batch_size_for, device_consts, quick, random_batch, random_params, with_rows
+from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
+from w2v_jax.errors import UserError
+from w2v_jax.models.word2vec import SPEC, Word2VecConfig
+from w2v_jax.train.lowering import lower_step
+from w2v_jax.train.optimizers import schedule
+from w2v_jax.train.sharding import batch_sharding, make_mesh
+from w2v_jax.train.step import init_state, make_call, make_eval, make_step, sparse_tables, state_sharding
+
+VOCAB, STACK = 50, 4
+KINDS = {
+    "negative": next(e for e in SPEC.examples if (e.architecture, e.loss) == ("skipgram", "negative")),
+    "hierarchical": next(e for e in SPEC.examples if (e.architecture, e.loss) == ("cbow", "hierarchical")),
+    "softmax": next(e for e in SPEC.examples if (e.architecture, e.loss) == ("skipgram", "softmax")),
+}
+
+
+def config_of(kind: str, mesh: MeshConfig = MeshConfig(), rows: str = "adagrad") -> Config:
+    """A run of small steps; its C is dense under the full softmax, and then has an optax state that is sharded too."""
+    train = TrainConfig(batch_size=batch_size_for(SPEC, KINDS[kind], 8), steps_per_call=STACK)
+    optimizer = OptimizerConfig(rows=rows, dense="adagrad", learning_rate=0.05)
+    return Config("word2vec", KINDS[kind], train=train, optimizer=optimizer, mesh=mesh)
+
+
+def start(config: Config) -> tuple[Any, Any, Any, dict[str, np.ndarray]]:
+    """(cfg, consts, state on the host with random params, stacked batches on the host)."""
+    cfg = SPEC.resolve(config.model, VOCAB)
+    consts = device_consts(SPEC, cfg, VOCAB)
+    state = init_state(SPEC, config, cfg, consts, 10).replace(params=random_params(SPEC, cfg, consts, seed=1))
+    rng = np.random.default_rng(2)
+    steps = [random_batch(SPEC, cfg, config.train.batch_size, rng) for _ in range(STACK)]
+    return cfg, consts, jax.device_get(state), {k: np.stack([s[k] for s in steps]) for k in steps[0]}
+
+
+def run(config: Config, devices: int, count: int = 3, quickly: bool = True) -> tuple[Any, Any, Any]:
+    """(call, state after `count` steps, metrics) from the same start on the first `devices` devices."""
+    cfg, consts, state, batches = start(config)
+    mesh = make_mesh(config.mesh, jax.devices()[:devices])
+    call: Any = make_call(SPEC, config, cfg, 10, mesh, state, consts)
+    state = jax.device_put(state, state_sharding(SPEC, cfg, mesh, state))
+    given = jax.device_put(batches, batch_sharding(mesh))
+    args = (state, consts, given, jnp.int32(count), jnp.zeros(devices, jnp.int32))
+    made = call.lower(*args).compile(compiler_options=QUICK) if quickly else call
+    state, metrics, _ = made(*args)
+    return call, state, metrics
+
+
+def agree(a: Any, b: Any) -> None:
+    flat, tree = jax.tree_util.tree_flatten_with_path(a)
+    assert tree == jax.tree.structure(b)
+    for (path, x), y in zip(flat, jax.tree.leaves(b), strict=True):
+        x, y = np.asarray(x), np.asarray(y)
+        scale = max(1.0, float(np.abs(y).max()))
+        np.testing.assert_allclose(x, y, rtol=0, atol=2e-5 * scale, err_msg=jax.tree_util.keystr(path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "meshes"),
+    [
+        ("negative", "adagrad", ["data=8", "model=2", "model=4", "per_device"]),
+        ("negative", "sgd", ["model=8"]),
+        ("hierarchical", "adagrad", ["model=2", "per_device"]),
+        ("softmax", "adagrad", ["model=4", "per_device"]),
+    ],
+)
+def test_one_and_eight_devices_agree(kind: str, rows: str, meshes: list[str]) -> None:
+    _, want, counted = run(config_of(kind, rows=rows), 1)
+    _, _, before, _ = start(config_of(kind))
+    assert all(np.abs(np.asarray(want.params[k]) - before.params[k]).max() > 1e-2 for k in "EC")
+    for name in meshes:
+        key, _, number = name.partition("=")
+        mesh = MeshConfig(per_device=True) if key == "per_device" else MeshConfig(**{key: int(number)})
+        _, state, metrics = run(config_of(kind, mesh, rows), 8)
+        table = state.params["E"]
+        split = {"data": 1, "per_device": 1}.get(key, int(number or 1))
+        assert table.sharding.shard_shape(table.shape)[0] == table.shape[0] // split, name
+        agree((state, metrics), (want, counted))
+
+
+def test_compiled_once_for_full_and_short_calls_and_donated() -> None:
+    config = config_of("negative")
+    call, state, _ = run(config, 1, count=STACK, quickly=False)
+    cfg, consts, host, batches = start(config)
+    tables = jax.tree.leaves(state.params)
+    state, metrics, stop = call(state, consts, batches, 1, np.full(1, 9, np.int32))
+    assert all(t.is_deleted() for t in tables), "the tables of the call before are gone: no second copy"
+    assert int(state.step) == STACK + 1 and int(stop) == 9
+    assert float(metrics["words"][0]) == batches["words"][0].sum()
+    state, metrics, _ = call(state, consts, batches, 0, np.zeros(1, np.int32))
+    assert int(state.step) == STACK + 1 and float(metrics["loss"][1]) == 0
+    assert call._cache_size() == 1
+
+
+def test_a_short_call_makes_the_same_steps_as_plain_python() -> None:
+    """`count` of the stacked steps, each exactly `make_step`, which draws by the step's number."""
+    config = config_of("negative")
+    cfg, consts, state, batches = start(config)
+    step = make_step(SPEC, config, cfg, 10)
+    one = jax.jit(step)
+    sums: Any = None
+    for i in range(3):
+        state, metrics = one(state, consts, {k: v[i] for k, v in batches.items()})
+        sums = metrics if sums is None else jax.tree.map(jnp.add, sums, metrics)
+    _, want, counted = run(config, 1, count=3)
+    agree((want, counted), (state, sums))
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_without_jit_the_step_is_the_same(kind: str) -> None:
+    config = config_of(kind)
+    cfg, consts, state, batches = start(config)
+    batch = {k: v[0, :2] for k, v in batches.items()}
+    step = make_step(SPEC, config, cfg, 10)
+    want = quick(step, state, consts, batch)
+    with jax.disable_jit():
+        got = step(jax.tree.map(jnp.asarray, state), consts, jax.tree.map(jnp.asarray, batch))
+    agree(got, want)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_an_empty_step_changes_no_table(kind: str) -> None:
+    config = config_of(kind)
+    cfg, consts, state, batches = start(config)
+    empty = {k: np.full_like(v[0], -1 if k == "doc" else 0) for k, v in batches.items()}
+    after, metrics = quick(make_step(SPEC, config, cfg, 10), state, consts, empty)
+    assert int(after.step) == 1
+    for name, table in state.params.items():
+        np.testing.assert_array_equal(after.params[name], table)
+    assert [float(x) for x in (*metrics["loss"], metrics["words"][0])] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_padding_words_are_left_alone(kind: str) -> None:
+    _, state, _ = run(config_of(kind), 1)
+    *_, before, _ = start(config_of(kind))
+    for name, table in before.params.items():
+        assert (np.asarray(state.params[name])[:VOCAB] != table[:VOCAB]).any()
+        np.testing.assert_array_equal(np.asarray(state.params[name])[VOCAB:], table[VOCAB:])
+
+
+@pytest.mark.parametrize("kind", ["negative", "hierarchical"])
+def test_no_dense_gradient_of_a_table(kind: str) -> None:
+    """The compiled call holds each table once: nothing of its size is made, copied or kept beside the donated ones."""
+    vocab = 20_000
+    config = dataclasses.replace(config_of(kind), train=TrainConfig(batch_size=64, steps_per_call=2))
+    cfg = SPEC.resolve(config.model, vocab)
+    compiled = lower_step(config, jax.devices()[:1], vocab).compile(compiler_options=QUICK)
+    memory = compiled.memory_analysis()
+    table = cfg.padded_vocab * cfg.dim * 4
+    assert memory.temp_size_in_bytes < table / 4
+    assert memory.alias_size_in_bytes > 2 * table, "E and C are updated in place"
+    shape = re.escape(f"f32[{cfg.padded_vocab},{cfg.dim}]")
+    made = re.findall(rf"= {shape}\S* ([\w-]+)\(", compiled.as_text())
+    assert "parameter" in made and not {"broadcast", "copy", "add", "constant", "select", "multiply"} & set(made)
+
+
+def test_which_tables_are_sparse() -> None:
+    for kind, tables in {"negative": ("C", "E"), "hierarchical": ("C", "E"), "softmax": ("E",)}.items():
+        config = config_of(kind)
+        cfg, consts, state, _ = start(config)
+        assert sparse_tables(SPEC, cfg, consts, config.train.batch_size) == tables
+        assert set(state.row_state) == set(tables)
+        dense = [x.shape for x in jax.tree.leaves(state.opt_state) if x.ndim == 2]
+        assert dense == ([(1024, 8)] if kind == "softmax" else [])
+
+
+@pytest.mark.parametrize("kind", ["negative", "softmax"])
+def test_evaluation_repeats_itself_and_is_the_training_loss(kind: str) -> None:
+    config = config_of(kind)
+    cfg, consts, state, batches = start(config)
+    evaluate = make_eval(SPEC, cfg)
+    first = evaluate(state.params, consts, batches, jnp.int32(0))
+    agree(evaluate(state.params, consts, batches, jnp.int32(0)), first)
+    assert float(first["words"][0]) == batches["words"].sum()
+    total = count = 0.0
+    for i in range(STACK):
+        rng = jax.random.fold_in(jax.random.key(0), i)
+        ids, batch = SPEC.rows(cfg, consts, with_rows({k: v[i] for k, v in batches.items()}), rng)
+        given = state.params | {k: state.params[k][np.asarray(v)] for k, v in ids.items()}
+        _, (_, metrics) = SPEC.loss(cfg, given, consts, {}, batch, None)
+        total, count = total + float(metrics["loss"][0]), count + float(metrics["loss"][1])
+    assert float(first["loss"][0]) == pytest.approx(total, rel=1e-5) and float(first["loss"][1]) == pytest.approx(count)
+
+
+def test_learning_rate_falls_in_a_line_to_its_floor() -> None:
+    rate = schedule(OptimizerConfig(learning_rate=0.2, final_fraction=0.1), 100)
+    assert [float(rate(jnp.int32(s))) for s in (0, 50, 90, 99, 1000)] == pytest.approx([0.2, 0.1, 0.02, 0.02, 0.02])
+    steady = schedule(OptimizerConfig(learning_rate=0.2, schedule="constant"), 100)
+    assert float(steady(jnp.int32(99))) == pytest.approx(0.2)
+
+
+def test_meshes() -> None:
+    devices = jax.devices()
+    assert dict(make_mesh(MeshConfig(), devices).shape) == {"data": 8, "model": 1}
+    assert dict(make_mesh(MeshConfig(model=4), devices).shape) == {"data": 2, "model": 4}
+    assert dict(make_mesh(MeshConfig(data=2), devices).shape) == {"data": 2, "model": 1}
+    with pytest.raises(UserError, match="mesh.model=3: does not divide the 8 devices"):
+        make_mesh(MeshConfig(model=3), devices)
+    with pytest.raises(UserError, match="mesh.data=5 x mesh.model=2: there are 8 devices"):
+        make_mesh(MeshConfig(data=5, model=2), devices)
+
+
+def test_lowering_without_data_needs_the_vocabulary_size() -> None:
+    config = Config("word2vec", Word2VecConfig(segment=8), train=TrainConfig(batch_size=8))
+    with pytest.raises(UserError, match="model.vocab_size=0"):
+        lower_step(config, jax.devices()[:1])

@@ -1,0 +1,52 @@
+"""Blocks of documents, their order in an epoch, and the one place where the data path reaches for TensorFlow."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+
+def cut_blocks(offsets: np.ndarray, block_tokens: int) -> tuple[np.ndarray, np.ndarray]:
+    """Groups whole documents into blocks of about `block_tokens`; a longer document is split into such pieces.
+
+    Args:
+      offsets: int64 [D + 1], starts of documents.
+      block_tokens: a block ends at the first document that starts at or after a multiple of it.
+
+    Returns:
+      (int64 [N + 1] positions where blocks begin, bool [N] whether a block begins inside a document).
+    """
+    total = int(offsets[-1])
+    grid = np.arange(0, total, block_tokens, dtype=np.int64)
+    whole = np.asarray(offsets)[np.searchsorted(offsets, grid, "left")]
+    lengths = np.diff(offsets)
+    inner = [
+        np.arange(int(offsets[d]), int(offsets[d + 1]), block_tokens, dtype=np.int64)
+        for d in np.flatnonzero(lengths > block_tokens).tolist()
+    ]
+    edges = np.unique(np.concatenate([whole, *inner, np.array([0, total], np.int64)]))
+    starts = edges[:-1]
+    inside = np.asarray(offsets)[np.searchsorted(offsets, starts, "right") - 1] != starts
+    return edges, inside
+
+
+def shuffled(n: int, key: tuple[int, int]) -> np.ndarray:
+    """A permutation of 0..n-1, int64, drawn from two 32-bit keys."""
+    tf = tensorflow()
+    order: np.ndarray = tf.random.experimental.index_shuffle(np.arange(n), np.array(key, np.uint32), n - 1).numpy()
+    return order
+
+
+@lru_cache(maxsize=1)
+def tensorflow() -> Any:
+    """TensorFlow, imported late (3 s) and kept off accelerators, which belong to JAX."""
+    import tensorflow as tf
+
+    try:
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.set_visible_devices([], "TPU")
+    except RuntimeError:  # already initialised by the program that calls us
+        pass
+    return tf

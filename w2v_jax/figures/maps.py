@@ -1,0 +1,207 @@
+"""Words on a plane: a labelled projection of their vectors, with groups or clusters in colour."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from w2v_jax.config import check_choice
+from w2v_jax.errors import UserError
+from w2v_jax.figures.labels import joined, place_labels
+from w2v_jax.figures.style import GREY, MARKERS, PALETTE, PathLike, check_ending, colour, drawing, legend_beside, marker
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PROJECTIONS = ("pca", "tsne", "mds")
+_NAMES = {"pca": "principal component", "tsne": "t-SNE axis", "mds": "MDS axis"}
+_MOST_CLUSTERS = len(PALETTE)
+OTHERS = "other words"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """A projection of n vectors. `explained` is the share of variance that each axis shows (PCA only, else None)."""
+
+    points: np.ndarray  # float64 [n, 2]
+    explained: tuple[float, float] | None
+    agreement: float  # Spearman's correlation of the distances in the plane with the cosine distances, -1 to 1
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1, float64 [n, D]; a zero vector stays zero."""
+    wide = np.asarray(vectors, np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.asarray(wide / np.where(lengths > 0, lengths, 1.0))
+
+
+def project(vectors: np.ndarray, projection: str = "pca", seed: int = 0) -> Plane:
+    """Vectors scaled to length 1, on a plane.
+
+    PCA keeps the two directions of largest variance: X = U S V^T of the centred vectors, points = U_2 S_2. t-SNE (van der
+    Maaten & Hinton 2008) keeps neighbours together, started from PCA; MDS (SMACOF) keeps distances, as far as it can.
+
+    Args:
+      vectors: [n, D], at least 3 and of at least 2 dimensions.
+      projection: 'pca', 'tsne' or 'mds'.
+      seed: of t-SNE and MDS.
+
+    Raises:
+      UserError: too few words or dimensions, an unknown projection, a value that is not finite.
+    """
+    check_choice("--projection", projection, PROJECTIONS)
+    if len(vectors) < 3 or vectors.shape[1] < 2:
+        raise UserError(f"a map of {len(vectors)} words in {vectors.shape[1]} dimensions: needs 3 words, 2 dimensions")
+    if not np.isfinite(vectors).all():
+        raise UserError("a vector holds a NaN or an infinity: no map can be drawn; write the vectors again")
+    from scipy.spatial.distance import pdist
+    from scipy.stats import spearmanr
+    from sklearn import decomposition, manifold
+
+    rows, explained = unit(vectors), None
+    if projection == "pca":
+        pca = decomposition.PCA(n_components=2, svd_solver="full")
+        spread = float(rows.var(axis=0).sum())
+        points = pca.fit_transform(rows) if spread > 0 else np.zeros((len(rows), 2))
+        first, second = pca.explained_variance_ratio_ if spread > 0 else (0.0, 0.0)
+        explained = (float(first), float(second))
+    elif projection == "tsne":
+        perplexity = min(30.0, (len(rows) - 1) / 3)
+        points = manifold.TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(rows)
+    else:
+        points = manifold.MDS(2, n_init=4, init="random", random_state=seed).fit_transform(rows)
+    plane, space = pdist(points), pdist(rows)
+    varied = np.ptp(plane) > 0 and np.ptp(space) > 0
+    return Plane(np.asarray(points, np.float64), explained, float(spearmanr(plane, space)[0]) if varied else 0.0)
+
+
+def cluster(words: Sequence[str], vectors: np.ndarray, count: int = 0, seed: int = 0) -> dict[str, list[str]]:
+    """k-means on vectors of length 1; each cluster is named by its three words nearest to its centre.
+
+    Args:
+      words: n words.
+      vectors: [n, D].
+      count: clusters; 0 takes about the square root of n / 2, at most 8.
+      seed: of the starts.
+
+    Raises:
+      UserError: fewer than 0 or more than 8 clusters, or more than words.
+    """
+    if not 0 <= count <= min(_MOST_CLUSTERS, len(words)):
+        raise UserError(f"--clusters={count}: must be 0 (chosen) to {min(_MOST_CLUSTERS, len(words))}")
+    from sklearn.cluster import KMeans
+
+    count = count or min(_MOST_CLUSTERS, max(2, round(float(np.sqrt(len(words) / 2)))))
+    rows = unit(vectors)
+    count = min(count, len(np.unique(rows, axis=0)))
+    fitted = KMeans(count, n_init=10, random_state=seed).fit(rows)
+    found: dict[str, list[str]] = {}
+    for k in sorted(range(count), key=lambda k: int(np.argmax(fitted.labels_ == k))):
+        members = np.flatnonzero(fitted.labels_ == k)
+        central = members[np.argsort(-(rows[members] @ fitted.cluster_centers_[k]), kind="stable")]
+        found[joined([words[i] for i in central])] = [words[i] for i in members]
+    return found
+
+
+def draw_map(
+    words: Sequence[str],
+    vectors: np.ndarray,
+    out: PathLike,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    projection: str = "pca",
+    *,
+    clusters: int = 0,
+    seed: int = 0,
+    vocabulary: int = 0,
+    source: str = "",
+) -> Plane:
+    """Draws words on a plane with labels that do not overlap; labels without room are left out and counted.
+
+    Args:
+      words: the n distinct words to draw, the most important first: their labels are placed first.
+      vectors: their vectors, [n, D]; scaled to length 1, so that the plane shows directions, as cosine does.
+      out: the picture, .png, .pdf or .svg.
+      groups: words by group name, in colour and outlined; words of no group are grey. None: clusters by k-means.
+      projection: 'pca', 'tsne' or 'mds'.
+      clusters: how many without `groups`; 0 chooses.
+      seed: of t-SNE, MDS and k-means.
+      vocabulary: words in all that the vectors have, for the title; 0 leaves it out.
+      source: small print: data, seed, command.
+
+    Returns:
+      The projection that was drawn.
+
+    Raises:
+      UserError: fewer than 3 words, a group's word that is not among `words`, or as `project`, `cluster`, `drawing`.
+      OSError: the picture cannot be written.
+    """
+    check_ending(out)
+    index = {word: i for i, word in enumerate(words)}
+    for name, members in (groups or {}).items():
+        absent = next((word for word in members if word not in index), None)
+        if absent is not None:
+            raise UserError(f"group {name!r}: {absent!r} is not among the words of the map; add it or leave it out")
+    plane = project(np.asarray(vectors), projection, seed)
+    named = groups if groups is not None else cluster(words, np.asarray(vectors), clusters, seed)
+    grouped = {word: k for k, members in enumerate(named.values()) for word in members}
+    colours = [colour(grouped[word]) if word in grouped else "#333333" for word in words]
+    mark = 5.5 if len(words) > 60 else 8.0
+    with drawing(out, (11.0, 7.5), source) as figure:
+        axes = figure.add_subplot()
+        for k, (name, members) in enumerate(named.items()):
+            places = plane.points[[index[word] for word in members]]
+            if groups is not None:
+                _outline(axes, places, colour(k))
+            axes.plot(
+                *places.T, marker(k), color=colour(k), markersize=mark, linestyle="", label=joined([name], 1), zorder=4
+            )
+        rest = plane.points[[i for i, word in enumerate(words) if word not in grouped]]
+        if len(rest):
+            axes.plot(*rest.T, MARKERS[0], color=GREY, markersize=mark - 1, linestyle="", label=OTHERS, zorder=3)
+        _dress(axes, plane, projection, (len(words), vocabulary, int(np.shape(vectors)[1])))
+        legend_beside(axes, "groups" if groups is not None else "k-means clusters, by central words")
+        left_out = _label(axes, plane.points, words, colours, mark)
+        if left_out:
+            axes.text(
+                0.0, 1.005, f"{left_out} labels left out for lack of room", transform=axes.transAxes, fontsize=8
+            ).set_color("#666666")
+    return plane
+
+
+def _label(axes: Axes, points: np.ndarray, words: Sequence[str], colours: Sequence[str], mark: float) -> int:
+    few = len(words) <= 60
+    return place_labels(axes, points, words, colours, 10.0 if few else 7.5, 8 if few else 3, mark / 2)
+
+
+def _outline(axes: Axes, places: np.ndarray, shade: str) -> None:
+    """A pale hull around the words of one group: wide round joins make it a band around two words, a disc around one."""
+    from matplotlib.patches import Polygon
+
+    corners = places
+    if len(places) > 2:
+        from scipy.spatial import ConvexHull, QhullError
+
+        try:
+            corners = places[ConvexHull(places).vertices]
+        except QhullError:  # all on one line
+            corners = places[np.lexsort(places.T)][[0, -1]]
+    band = {"joinstyle": "round", "capstyle": "round", "linewidth": 34, "alpha": 0.13, "zorder": 1}
+    axes.add_patch(Polygon(corners, closed=True, facecolor=shade, edgecolor=shade, **band))
+
+
+def _dress(axes: Axes, plane: Plane, projection: str, size: tuple[int, int, int]) -> None:
+    words, vocabulary, dim = size
+    shown = f"{words:,} of {vocabulary:,} words" if vocabulary else f"{words:,} words"
+    if plane.explained is not None:
+        fit = f"the plane shows {sum(plane.explained):.1%} of their variance"
+        names = [f"{_NAMES[projection]} {i + 1} ({share:.1%} of variance)" for i, share in enumerate(plane.explained)]
+    else:
+        fit = f"distances agree with those in {dim} dimensions by Spearman's {plane.agreement:.2f}"
+        names = [f"{_NAMES[projection]} {i} (arbitrary units)" for i in (1, 2)]
+    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.set_title(f"{shown}, {dim} dimensions, scaled to length 1: {fit}", pad=16)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.12 if words <= 60 else 0.06)

@@ -1,0 +1,125 @@
+"""What is fixed before the first step: corpus, resolved config, constants, mesh, batches, held-out text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from w2v_jax.config import Config
+from w2v_jax.data.corpus import Corpus, build_corpus
+from w2v_jax.errors import UserError
+from w2v_jax.models import MODELS
+from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
+from w2v_jax.train.step import TrainState, init_state, make_call, make_eval, state_sharding
+from w2v_jax.types import Consts, HostBatch, ModelSpec, Params, Source
+
+
+class Run(NamedTuple):
+    """Everything that stays fixed during a run."""
+
+    config: Config
+    spec: ModelSpec
+    cfg: Any  # the family's config, resolved
+    corpus: Corpus
+    consts: Consts
+    mesh: Mesh
+    source: Source
+    total_steps: int  # of the schedule
+    stop_step: int  # where this run ends
+
+
+def prepare(config: Config, say: Callable[[str], None]) -> Run:
+    """Reads the corpus and builds what stays fixed.
+
+    Raises:
+      UserError: the config does not fit the corpus or the devices.
+    """
+    spec = MODELS[config.family]
+    mesh = make_mesh(config.mesh)
+    for name, entry in spec.batch(config.model, config.train.batch_size).items():
+        if entry.shape[0] % mesh.shape["data"]:
+            raise UserError(
+                f"train.batch_size={config.train.batch_size}: makes {entry.shape[0]} rows of {name}, which do not divide "
+                f"over mesh.data={mesh.shape['data']} devices"
+            )
+    corpus = build_corpus(config.data, say)
+    cfg = spec.resolve(config.model, len(corpus.vocab.words))
+    source = spec.source(cfg, corpus, "train", config.train.batch_size, config.train.seed)
+    consts = jax.tree.map(lambda x: place(mesh, np.asarray(x)), spec.consts(cfg, corpus))
+    total = max(1, math.ceil(config.train.passes * source.steps_per_epoch))
+    return Run(config, spec, cfg, corpus, consts, mesh, source, total, min(total, config.train.max_steps or total))
+
+
+def place(mesh: Mesh, value: np.ndarray) -> jax.Array:
+    """The same array on every device of every process."""
+    return jax.make_array_from_callback(value.shape, replicated(mesh), lambda index: value[index])
+
+
+def fetch(mesh: Mesh, tree: Any) -> Any:
+    """Arrays under any sharding -> numpy on every process."""
+    whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
+    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), whole)
+
+
+def send(mesh: Mesh, batches: HostBatch) -> dict[str, jax.Array]:
+    """This process's part of stacked batches -> global arrays, without waiting for the copy."""
+    sharding = batch_sharding(mesh)
+    return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batches.items()}
+
+
+def send_flag(mesh: Mesh, flag: int) -> jax.Array:
+    """This process's number on each of its devices, int32 [devices]."""
+    sharding = NamedSharding(mesh, PartitionSpec(("data", "model")))
+    value = np.full(1, flag, np.int32)
+    return jax.make_array_from_callback((mesh.size,), sharding, lambda _: value)
+
+
+def fresh_state(run: Run) -> Callable[[Consts], TrainState]:
+    """The initial state as a function of the constants, to be jitted or asked for its shapes."""
+    return lambda consts: init_state(run.spec, run.config, run.cfg, consts, run.total_steps)
+
+
+def state_target(run: Run) -> TrainState:
+    """Shapes, dtypes and shardings of the train state."""
+    shapes = jax.eval_shape(fresh_state(run), run.consts)
+    shardings = state_sharding(run.spec, run.cfg, run.mesh, shapes)
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
+
+
+def compile_call(run: Run, target: TrainState) -> Any:
+    """Compiles the training call ahead of time, so that its cost is told apart and it can never be compiled again."""
+    call = make_call(run.spec, run.config, run.cfg, run.total_steps, run.mesh, target, run.consts)
+    stack, sharding = run.config.train.steps_per_call, batch_sharding(run.mesh)
+    batches = {
+        k: jax.ShapeDtypeStruct((stack, *s.shape), s.dtype, sharding=sharding)
+        for k, s in run.spec.batch(run.cfg, run.config.train.batch_size).items()
+    }
+    number = jax.ShapeDtypeStruct((), jnp.int32)
+    flags = jax.ShapeDtypeStruct((run.mesh.size,), jnp.int32)
+    return call.lower(target, run.consts, batches, number, flags).compile()
+
+
+def held_out_loss(run: Run) -> Callable[[Params], float | None]:
+    """A function that scores params on `log.eval_steps` batches of held-out text (0: all), read once and kept on the devices.
+
+    It returns the mean loss, or None without held-out text.
+    """
+    if run.corpus.heldout.documents == 0:
+        return lambda params: None
+    train = run.config.train
+    source = run.spec.source(run.cfg, run.corpus, "heldout", train.batch_size, train.seed)
+    steps = min(source.steps_per_epoch, run.config.log.eval_steps or source.steps_per_epoch)
+    batches = {k: place(run.mesh, v) for k, v in next(source.iterate(0, steps, steps)).items()}
+    evaluate = make_eval(run.spec, run.cfg)
+
+    def score(params: Params) -> float | None:
+        total, count = evaluate(params, run.consts, batches, jnp.int32(0))["loss"]
+        return float(total) / max(float(count), 1.0)
+
+    return score
