@@ -13,6 +13,7 @@ from w2v_jax.errors import UserError, nearest
 
 # Without an accelerator plug-in in use, libtpu (if installed) and TensorFlow print pages of complaints at start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
-from absl import flags
 from ml_collections import config_flags
 
 from w2v_jax.config import Config, freeze
@@ -42,4 +42,11 @@ def load_config(path: str, **replace: Any) -> Config:
     return freeze(tree, MODELS)
 
 
-__all__ = ["define", "flags", "load_config", "parsed"]
+def set_compile_cache(cache_dir: str) -> None:
+    """Points JAX's persistent compile cache below the data cache, unless the environment names one."""
+    import jax
+
+    root = Path(cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax").expanduser()
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(root / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

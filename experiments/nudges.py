@@ -1,7 +1,8 @@
 """Three words in two dimensions, trained pair by pair with the project's own step, every update kept.
 
-*cat* and *dog* occur with *pet*, *animal* and *cute*, *microscope* with words of its own. A step sees one (word, context)
-pair, so it moves one word and never looks at another: what draws *cat* and *dog* together is the contexts they share.
+*cat* and *dog* occur with *pet*, *animal* and *cute*, *microscope* with words of its own. A step sees one pair (word,
+context), so it moves one word and never looks at another: what draws *cat* and *dog* together is the contexts they
+share.
 
     loss = -log softmax(E[word] C^T)[context],    E[word] <- E[word] - rate dloss/dE[word],    C alike
 

@@ -7,7 +7,6 @@ Exit status: 0 finished, 1 the loss diverged, 2 bad input, 128 + n stopped by si
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,16 +32,6 @@ def profile_steps(value: list[str] | None) -> tuple[int, int] | None:
     return int(value[0]), int(value[1])
 
 
-def set_compile_cache(cache_dir: str) -> None:
-    """Points JAX's persistent compile cache below the data cache, unless the environment names one."""
-    import jax
-
-    root = Path(cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax").expanduser()
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(root / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
-
-
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     from launch import distributed
@@ -55,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("--workdir is missing: give the folder of the run, e.g. --workdir=runs/demo")
     steps = profile_steps(_PROFILE.value)
     if _CACHE.value:
-        set_compile_cache(config.data.cache_dir)
+        config_flag.set_compile_cache(config.data.cache_dir)
     distributed.initialize()
     from w2v_jax.train import loop
 

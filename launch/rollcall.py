@@ -1,7 +1,8 @@
 """A roll call before JAX joins the processes of a run.
 
 JAX's own rendezvous ends every process with an abort when one is missing and does not say which. This one does:
-process 0 listens at the coordinator's address until all have called or the time is up, then tells everyone who was missing.
+process 0 listens at the coordinator's address until all have called or the time is up, then tells
+everyone who was missing.
 """
 
 from __future__ import annotations

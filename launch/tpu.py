@@ -5,7 +5,8 @@
 Prints, as shell lines that can be pasted, what it would do: create the machine (or queue for one), copy this commit to
 every worker, install it there, run the command on all workers. Only `--yes` runs them, one by one. A TPU is paid for
 from the moment it is ready until it is deleted; the last line printed deletes it. A spot machine that is taken away
-takes its disk along: keep `--workdir` on a mounted bucket or disk, and the same command continues from the last checkpoint there.
+takes its disk along: keep `--workdir` on a mounted bucket or disk, and the same command continues from the last
+checkpoint there.
 """
 
 from __future__ import annotations

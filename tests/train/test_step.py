@@ -28,11 +28,11 @@ KINDS = {
 }
 
 
-def config_of(kind: str, mesh: MeshConfig = MeshConfig(), rows: str = "adagrad") -> Config:
+def config_of(kind: str, mesh: MeshConfig | None = None, rows: str = "adagrad") -> Config:
     """A run of small steps; its C is dense under the full softmax, and then has an optax state that is sharded too."""
     train = TrainConfig(batch_size=batch_size_for(SPEC, KINDS[kind], 8), steps_per_call=STACK)
     optimizer = OptimizerConfig(rows=rows, dense="adagrad", learning_rate=0.05)
-    return Config("word2vec", KINDS[kind], train=train, optimizer=optimizer, mesh=mesh)
+    return Config("word2vec", KINDS[kind], train=train, optimizer=optimizer, mesh=mesh or MeshConfig())
 
 
 def start(config: Config) -> tuple[Any, Any, Any, dict[str, np.ndarray]]:

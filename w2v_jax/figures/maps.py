@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PROJECTIONS = ("pca", "tsne", "mds")
 _NAMES = {"pca": "principal component", "tsne": "t-SNE axis", "mds": "MDS axis"}
 _MOST_CLUSTERS = len(PALETTE)
+_FEW = 60  # words up to which labels are large and all of them should find a place
 OTHERS = "other words"
 
 
@@ -28,7 +29,7 @@ class Plane:
 
     points: np.ndarray  # float64 [n, 2]
     explained: tuple[float, float] | None
-    agreement: float  # Spearman's correlation of the distances in the plane with the cosine distances, -1 to 1
+    agreement: float  # Spearman's correlation of distances in the plane with those of the unit vectors, -1 to 1
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -41,8 +42,9 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def project(vectors: np.ndarray, projection: str = "pca", seed: int = 0) -> Plane:
     """Vectors scaled to length 1, on a plane.
 
-    PCA keeps the two directions of largest variance: X = U S V^T of the centred vectors, points = U_2 S_2. t-SNE (van der
-    Maaten & Hinton 2008) keeps neighbours together, started from PCA; MDS (SMACOF) keeps distances, as far as it can.
+    PCA keeps the two directions of largest variance: X = U S V^T of the centred vectors, points = U_2 S_2. t-SNE (van
+    der Maaten & Hinton 2008) keeps neighbours together, started from PCA; MDS (SMACOF) keeps distances, as far as it
+    can.
 
     Args:
       vectors: [n, D], at least 3 and of at least 2 dimensions.
@@ -50,7 +52,7 @@ def project(vectors: np.ndarray, projection: str = "pca", seed: int = 0) -> Plan
       seed: of t-SNE and MDS.
 
     Raises:
-      UserError: too few words or dimensions, an unknown projection, a value that is not finite.
+      UserError: too few words or dimensions, an unknown projection, a value that is not finite, one vector for all words.
     """
     check_choice("--projection", projection, PROJECTIONS)
     if len(vectors) < 3 or vectors.shape[1] < 2:
@@ -60,19 +62,22 @@ def project(vectors: np.ndarray, projection: str = "pca", seed: int = 0) -> Plan
     from scipy.spatial.distance import pdist
     from scipy.stats import spearmanr
     from sklearn import decomposition, manifold
+    from threadpoolctl import threadpool_limits
 
     rows, explained = unit(vectors), None
-    if projection == "pca":
-        pca = decomposition.PCA(n_components=2, svd_solver="full")
-        spread = float(rows.var(axis=0).sum())
-        points = pca.fit_transform(rows) if spread > 0 else np.zeros((len(rows), 2))
-        first, second = pca.explained_variance_ratio_ if spread > 0 else (0.0, 0.0)
-        explained = (float(first), float(second))
-    elif projection == "tsne":
-        perplexity = min(30.0, (len(rows) - 1) / 3)
-        points = manifold.TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(rows)
-    else:
-        points = manifold.MDS(2, n_init=4, init="random", random_state=seed).fit_transform(rows)
+    if np.ptp(rows, axis=0).max() == 0:
+        raise UserError("the words of the map all have the same vector: there is nothing to draw")
+    with threadpool_limits(1):  # more threads gain nothing at this size, and lose much where cores are shared
+        if projection == "pca":
+            pca = decomposition.PCA(n_components=2, svd_solver="full")
+            points = pca.fit_transform(rows)
+            first, second = pca.explained_variance_ratio_
+            explained = (float(first), float(second))
+        elif projection == "tsne":
+            perplexity = min(30.0, (len(rows) - 1) / 3)
+            points = manifold.TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(rows)
+        else:
+            points = manifold.MDS(2, n_init=4, init="random", random_state=seed).fit_transform(rows)
     plane, space = pdist(points), pdist(rows)
     varied = np.ptp(plane) > 0 and np.ptp(space) > 0
     return Plane(np.asarray(points, np.float64), explained, float(spearmanr(plane, space)[0]) if varied else 0.0)
@@ -84,7 +89,7 @@ def cluster(words: Sequence[str], vectors: np.ndarray, count: int = 0, seed: int
     Args:
       words: n words.
       vectors: [n, D].
-      count: clusters; 0 takes about the square root of n / 2, at most 8.
+      count: clusters; 0 takes about the square root of n, at most 8.
       seed: of the starts.
 
     Raises:
@@ -93,16 +98,18 @@ def cluster(words: Sequence[str], vectors: np.ndarray, count: int = 0, seed: int
     if not 0 <= count <= min(_MOST_CLUSTERS, len(words)):
         raise UserError(f"--clusters={count}: must be 0 (chosen) to {min(_MOST_CLUSTERS, len(words))}")
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
-    count = count or min(_MOST_CLUSTERS, max(2, round(float(np.sqrt(len(words) / 2)))))
+    count = count or min(_MOST_CLUSTERS, max(2, round(float(np.sqrt(len(words))))))
     rows = unit(vectors)
     count = min(count, len(np.unique(rows, axis=0)))
-    fitted = KMeans(count, n_init=10, random_state=seed).fit(rows)
+    with threadpool_limits(1):
+        fitted = KMeans(count, n_init=10, random_state=seed).fit(rows)
     found: dict[str, list[str]] = {}
     for k in sorted(range(count), key=lambda k: int(np.argmax(fitted.labels_ == k))):
         members = np.flatnonzero(fitted.labels_ == k)
-        central = members[np.argsort(-(rows[members] @ fitted.cluster_centers_[k]), kind="stable")]
-        found[joined([words[i] for i in central])] = [words[i] for i in members]
+        central = members[np.argsort(-(rows[members] @ fitted.cluster_centers_[k]), kind="stable")].tolist()
+        found[joined([words[i] for i in central])] = [words[i] for i in members.tolist()]
     return found
 
 
@@ -148,13 +155,14 @@ def draw_map(
     named = groups if groups is not None else cluster(words, np.asarray(vectors), clusters, seed)
     grouped = {word: k for k, members in enumerate(named.values()) for word in members}
     colours = [colour(grouped[word]) if word in grouped else "#333333" for word in words]
-    mark = 5.5 if len(words) > 60 else 8.0
+    mark = 5.5 if len(words) > _FEW else 8.0
+    radius = 0.045 * float(np.ptp(plane.points, axis=0).max() or 1.0)
     with drawing(out, (11.0, 7.5), source) as figure:
         axes = figure.add_subplot()
         for k, (name, members) in enumerate(named.items()):
             places = plane.points[[index[word] for word in members]]
             if groups is not None:
-                _outline(axes, places, colour(k))
+                _outline(axes, places, radius, colour(k))
             axes.plot(
                 *places.T, marker(k), color=colour(k), markersize=mark, linestyle="", label=joined([name], 1), zorder=4
             )
@@ -172,24 +180,19 @@ def draw_map(
 
 
 def _label(axes: Axes, points: np.ndarray, words: Sequence[str], colours: Sequence[str], mark: float) -> int:
-    few = len(words) <= 60
+    few = len(words) <= _FEW
     return place_labels(axes, points, words, colours, 10.0 if few else 7.5, 8 if few else 3, mark / 2)
 
 
-def _outline(axes: Axes, places: np.ndarray, shade: str) -> None:
-    """A pale hull around the words of one group: wide round joins make it a band around two words, a disc around one."""
+def _outline(axes: Axes, places: np.ndarray, radius: float, shade: str) -> None:
+    """A pale hull around discs on the words of one group, so that one word gets a disc and two a band."""
     from matplotlib.patches import Polygon
+    from scipy.spatial import ConvexHull
 
-    corners = places
-    if len(places) > 2:
-        from scipy.spatial import ConvexHull, QhullError
-
-        try:
-            corners = places[ConvexHull(places).vertices]
-        except QhullError:  # all on one line
-            corners = places[np.lexsort(places.T)][[0, -1]]
-    band = {"joinstyle": "round", "capstyle": "round", "linewidth": 34, "alpha": 0.13, "zorder": 1}
-    axes.add_patch(Polygon(corners, closed=True, facecolor=shade, edgecolor=shade, **band))
+    turn = np.linspace(0, 2 * np.pi, 33)[:-1]
+    disc = radius * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    rim = (places[:, None] + disc).reshape(-1, 2)
+    axes.add_patch(Polygon(rim[ConvexHull(rim).vertices], facecolor=shade, edgecolor="none", alpha=0.15, zorder=1))
 
 
 def _dress(axes: Axes, plane: Plane, projection: str, size: tuple[int, int, int]) -> None:
@@ -202,6 +205,6 @@ def _dress(axes: Axes, plane: Plane, projection: str, size: tuple[int, int, int]
         fit = f"distances agree with those in {dim} dimensions by Spearman's {plane.agreement:.2f}"
         names = [f"{_NAMES[projection]} {i} (arbitrary units)" for i in (1, 2)]
     axes.set(xlabel=names[0], ylabel=names[1])
-    axes.set_title(f"{shown}, {dim} dimensions, scaled to length 1: {fit}", pad=16)
+    axes.set_title(f"{shown}, {dim} dimensions, scaled to length 1\n{fit}", pad=16)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.margins(0.12 if words <= 60 else 0.06)
+    axes.margins(0.12 if words <= _FEW else 0.06)

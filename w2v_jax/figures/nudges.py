@@ -88,7 +88,7 @@ def draw(run: Nudges, out: PathLike, source: str = "") -> None:
       UserError, OSError: see `style.drawing`.
     """
     with drawing(out, (13.0, 8.2), source) as figure:
-        parts = figure.subplot_mosaic(
+        parts: dict[str, Any] = figure.subplot_mosaic(
             [["plane", "cosine"], ["plane", "loss"], ["plane", "twins"]], width_ratios=[1.45, 1.0]
         )
         _plane(parts["plane"], run)
@@ -119,7 +119,7 @@ def _plane(axes: Axes, run: Nudges) -> None:
         )
         axes.plot(*path[0], marker(i), color="white", markeredgecolor=colour(i), markersize=9, zorder=4)
         label = f"{word}: {int((run.pairs[:, 0] == i).sum())} updates"
-        end = {"color": colour(i), "markersize": 11, "markeredgecolor": "black", "zorder": 5}
+        end: dict[str, Any] = {"color": colour(i), "markersize": 11, "markeredgecolor": "black", "zorder": 5}
         axes.plot(*path[-1], marker(i), label=plain(label), **end)
     contexts = sorted({int(c) for c in run.pairs[:, 1]})
     axes.plot(*run.columns[contexts].T, "x", color=GREY, markersize=7, zorder=4, label="contexts at the end (C)")
@@ -172,7 +172,9 @@ def _twins(axes: Axes, run: Nudges) -> None:
         name = "all shared" if own == 0 else f"{own} of {total} own"
         axes.plot(values, color=colour(i), linewidth=0.7, alpha=0.4)
         means = values[1:][: len(values[1:]) // once * once].reshape(-1, once).mean(axis=1)
-        axes.plot(np.arange(len(means)) * once + (once + 1) / 2, means, color=colour(i), label=name, linestyle=_LINES[i % 3])
+        axes.plot(
+            np.arange(len(means)) * once + (once + 1) / 2, means, color=colour(i), label=name, linestyle=_LINES[i % 3]
+        )
     axes.set(ylim=(0, 2.05), ylabel="distance / length", xlabel="updates")
     axes.set_title(f"{plain(run.words[0])} and {plain(run.words[1])}: identical contexts, or some of their own")
     axes.legend(title="contexts", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)

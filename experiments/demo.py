@@ -1,0 +1,92 @@
+"""The whole path on text that is already on this machine: train, evaluate, neighbours, map. `make demo` runs it.
+
+Everything lands in one run folder, whose path is printed last. Interrupted, the same command continues.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli, config_flag
+
+_WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Run folder.")
+_CONFIG = flags.DEFINE_string("demo_config", str(Path(__file__).parents[1] / "configs" / "demo.py"), "Config file.")
+_PASSES = flags.DEFINE_float("passes", 0.0, "Passes over the text; the config's when 0.")
+
+WORDS = ("array", "function", "string", "error", "file", "random", "matrix", "thread")
+GROUPS = {
+    "containers": ("list", "tuple", "dict", "set", "sequence", "mapping", "dictionary"),
+    "arrays": ("array", "matrix", "tensor", "vector", "ndarray", "arrays"),
+    "files": ("file", "directory", "path", "folder", "filename", "disk"),
+    "network": ("server", "socket", "client", "connection", "http", "host", "port"),
+    "errors": ("error", "exception", "raised", "warning", "failure", "traceback"),
+    "statistics": ("mean", "variance", "distribution", "probability", "median", "deviation"),
+    "learning": ("gradient", "optimizer", "loss", "training", "layer", "weights"),
+    "time": ("time", "date", "day", "month", "year", "seconds", "hour"),
+}
+
+
+def neighbours(emb: object, words: Sequence[str] = WORDS) -> str:
+    """A line a word with its five nearest neighbours and their cosines."""
+    from w2v_jax.embeddings import Embeddings
+
+    assert isinstance(emb, Embeddings)
+    lines = []
+    for word in words:
+        if word in emb:
+            near = ", ".join(f"{w} {cosine:.2f}" for w, cosine in emb.nearest([word], topn=5))
+            lines.append(f"  {word:>10}: {near}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the demo; returns its exit status."""
+    from w2v_jax.embeddings import load
+    from w2v_jax.evaluation import evaluate_all, table
+    from w2v_jax.figures.maps import draw_map
+    from w2v_jax.train import loop
+
+    workdir = Path(_WORKDIR.value)
+    config = config_flag.load_config(_CONFIG.value, **({"train.passes": _PASSES.value} if _PASSES.value else {}))
+    config_flag.set_compile_cache(config.data.cache_dir)
+    print("Skip-gram with negative sampling on the docstrings of the installed Python packages.", file=sys.stderr)
+    try:
+        result = loop.train(config, workdir)
+    except loop.Interrupted as e:
+        print(f"{e}. The same command continues.", file=sys.stderr)
+        return 128 + e.number
+    emb = load(workdir / "vectors.bin")
+    scores = evaluate_all(emb)
+    (workdir / "evaluation.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    groups = {name: [w for w in words if w in emb] for name, words in GROUPS.items()}
+    shown = [w for words in groups.values() for w in words]
+    draw_map(
+        shown,
+        emb.unit([emb.row(w) for w in shown]),
+        workdir / "map.png",
+        groups={name: words for name, words in groups.items() if words},
+        vocabulary=len(emb),
+        source=f"pydocs, {result['words']:,.0f} words trained on, seed {result['seed']}; python -m experiments.demo",
+    )
+    print(
+        f"\n{result['passes']:.0f} passes, {result['words']:,.0f} words in {result['seconds']:.0f} s: "
+        f"{result['words_per_second']:,.0f} words/s, loss {result['loss']:.4f}, held-out {result['heldout_loss']:.4f}\n"
+    )
+    print(table(scores))
+    print("\nNearest neighbours by cosine")
+    print(neighbours(emb))
+    print(
+        "\nvectors.bin (word2vec binary), C.bin, vocab.txt, map.png, evaluation.json, metrics.jsonl, tensorboard/, "
+        "projector/, config.json, result.json and checkpoints/ are in"
+    )
+    print(workdir.resolve())
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

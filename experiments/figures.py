@@ -1,0 +1,233 @@
+"""Draws what training and its vectors hold.
+
+  python -m experiments.figures map --vectors=FILE --groups='doctor,nurse,surgeon;teacher,student;car'
+  python -m experiments.figures map --workdir=DIR [--words=a,b,c] [--projection=pca|tsne|mds] [--top=200] [--out=PNG]
+  python -m experiments.figures nudges --out=DIR
+  python -m experiments.figures convergence --workdir=DIR[,DIR...] [--evaluate [--data_dir=DIR]] [--out=PNG]
+
+map: words on a plane, coloured by the groups given (a JSON file {"name": ["word", ...], ...} too) or by k-means;
+without words, the most frequent ones. nudges: three words in two dimensions, every update an arrow. convergence: loss
+and quality against passes; --evaluate first scores every checkpoint that the run kept (train with
+--config.checkpoint.keep=100) and writes quality.jsonl. Pictures are .png, .pdf or .svg.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from experiments import cli
+from experiments.evaluate import SOURCE_FLAGS, define_source_flags, open_vectors, source
+from w2v_jax.errors import UserError, nearest
+from w2v_jax.evaluation.tables import aligned
+from w2v_jax.figures import convergence, maps, style
+
+
+def small_print(*facts: str) -> str:
+    """The line below a picture: what it shows, and the command that drew it."""
+    return "; ".join([*facts, shlex.join(["python", "-m", "experiments.figures", *sys.argv[1:]])])
+
+
+def parse_groups(text: str) -> dict[str, list[str]]:
+    """Groups of words by name, from `a,b;name:c,d` or from a .json file of an object, or a list, of lists of words.
+
+    A group without a name is called by its words.
+
+    Raises:
+      UserError: missing or malformed file, a group without words, a word in two groups.
+    """
+    listed: list[tuple[str, list[str]]]
+    if text.endswith(".json"):
+        listed = _groups_file(text)
+    else:
+        listed = []
+        for part in text.split(";"):
+            name, _, members = part.rpartition(":")
+            listed.append((name.strip(), _listed(members)))
+    groups: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for name, words in listed:
+        name = name or ", ".join(words[:4]) + (", …" if len(words) > 4 else "")
+        if not words or name in groups:
+            raise UserError(f"--groups={text}: group {name!r} {'is there twice' if words else 'has no words'}")
+        twice = [w for i, w in enumerate(words) if w in seen or w in words[:i]]
+        if twice:
+            raise UserError(f"--groups={text}: {twice[0]!r} is there twice; a word has one group")
+        groups[name] = words
+        seen.update(words)
+    return groups
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _groups_file(path: str) -> list[tuple[str, list[str]]]:
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; --groups takes a .json file or a,b;c,d") from None
+    except ValueError as e:
+        raise UserError(f"{path}: not JSON ({e})") from None
+    listed = (
+        list(value.items()) if isinstance(value, dict) else [("", v) for v in value] if isinstance(value, list) else []
+    )
+    good = all(isinstance(words, list) and all(isinstance(w, str) for w in words) for _, words in listed)
+    if not listed or not good:
+        raise UserError(f'{path}: must hold {{"name": ["word", ...], ...}} or [["word", ...], ...]')
+    return listed
+
+
+def draw_map(out: str | None) -> None:
+    """The map command."""
+    f = flags.FLAGS
+    if f.words and f.groups:
+        raise UserError("give --words or --groups, not both")
+    if f.top < 3:
+        raise UserError(f"--top={f.top}: must be at least 3")
+    groups = parse_groups(f.groups) if f.groups else None
+    asked = _listed(f.words or "")
+    path = source()
+    target = out or os.path.join(path if os.path.isdir(path) else os.path.dirname(path), "map.png")
+    style.check_ending(target)
+    emb = open_vectors()
+    words = list(dict.fromkeys(asked)) or [w for group in (groups or {}).values() for w in group]
+    words = words or list(emb.words[: f.top])
+    vectors = np.asarray(emb.vectors[[emb.row(word) for word in words]])
+    facts = small_print(f"vectors: {os.path.basename(os.path.abspath(path))}", f"seed {f.seed}")
+    known: dict[str, Any] = {"clusters": f.clusters, "seed": f.seed, "vocabulary": len(emb), "source": facts}
+    plane = maps.draw_map(words, vectors, target, groups, f.projection, **known)
+    if plane.explained:
+        print(f"{len(words)} words; the plane shows {sum(plane.explained):.1%} of their variance")
+    print(f"distances in the plane agree with those of the vectors by Spearman's {plane.agreement:.3f}\nmap: {target}")
+
+
+def draw_nudges(out: str | None) -> None:
+    """The nudges command: trains three words, prints cosines and draws every update."""
+    from experiments import nudges as training
+    from w2v_jax.figures import nudges
+
+    f = flags.FLAGS
+    folder = Path(out or "nudges")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out={folder}: is a file; nudges takes a folder")
+    rate = {} if f.learning_rate is None else {"learning_rate": f.learning_rate}
+    options = training.Options(updates=f.updates, loss=f.loss, seed=f.seed, **rate)
+    folder.mkdir(parents=True, exist_ok=True)
+    training.write(folder / "nudges.npz", options, note=lambda line: print(line, file=sys.stderr))
+    run = nudges.read(folder / "nudges.npz")
+    print(nudge_tables(run))
+    facts = small_print(f"E of word2vec skip-gram, {f.loss}, rate {options.learning_rate:g}, seed {f.seed}")
+    nudges.draw(run, folder / "nudges.png", facts)
+    print(f"\npicture: {folder / 'nudges.png'}\nrecording: {folder / 'nudges.npz'}")
+
+
+def nudge_tables(run: Any) -> str:
+    """Cosines before and after, and what became of the twins, as text."""
+    from w2v_jax.figures import nudges
+
+    rows = [["cosine", "before", "after"]]
+    rows += [[name, f"{values[0]:.4f}", f"{values[-1]:.4f}"] for name, values in nudges.cosines(run).items()]
+    lasting = slice(-max(1, run.twins.shape[1] // 4), None)
+    twins = [["twins' contexts", "cosine", "distance / length"]]
+    for own, pair, gap in zip(run.twins_own, run.twins, nudges.gaps(run), strict=True):
+        name = "all shared" if own == 0 else f"{own} of their own"
+        cosine = nudges.cosine(pair[:, 0], pair[:, 1])
+        twins.append([name, f"{cosine[lasting].mean():.4f}", f"{gap[lasting].mean():.4f}"])
+    return f"{aligned(rows)}\n\n{aligned(twins)}\n(means over the last quarter of {run.twins.shape[1] - 1:,} updates)"
+
+
+def draw_convergence(out: str | None) -> None:
+    """The convergence command."""
+    f = flags.FLAGS
+    workdirs = _listed(f.workdir or "")
+    if not workdirs:
+        raise UserError("no run folder given: --workdir=DIR[,DIR...]")
+    target = out or os.path.join(workdirs[0], "convergence.png")
+    style.check_ending(target)
+    if f.evaluate:
+        from experiments.quality import evaluate_checkpoints
+
+        for workdir in workdirs:
+            evaluate_checkpoints(Path(workdir), f.data_dir, note=print)
+    runs = convergence.read_runs(workdirs)
+    rows = [["run", "curve", "first", "last", "95 % of the way by pass"]]
+    for run in runs:
+        for name, curve in {"held-out loss": run.heldout, **run.quality}.items():
+            if len(curve):
+                at = convergence.settled(curve)
+                rows.append(
+                    [run.label, name, f"{curve[0, 1]:.4f}", f"{curve[-1, 1]:.4f}", "-" if at is None else f"{at:.2f}"]
+                )
+    print(aligned(rows, left=(0, 1)))
+    convergence.draw(runs, target, small_print("metrics.jsonl and quality.jsonl of each run"))
+    print(f"\npicture: {target}")
+
+
+COMMANDS = {"map": draw_map, "nudges": draw_nudges, "convergence": draw_convergence}
+_OWN = {
+    "map": (
+        "vectors",
+        "limit",
+        "encoding_errors",
+        "words",
+        "groups",
+        "projection",
+        "top",
+        "clusters",
+        "workdir",
+        "seed",
+    ),
+    "nudges": ("loss", "updates", "learning_rate", "seed"),
+    "convergence": ("workdir", "evaluate", "data_dir"),
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command that the first argument names."""
+    known = ", ".join(COMMANDS)
+    if len(argv) < 2:
+        raise UserError(f"no figure named: python -m experiments.figures {known.replace(', ', '|')}")
+    name = argv[1]
+    if name not in COMMANDS:
+        raise UserError(f"figure {name!r}: must be one of {known}{nearest(name, COMMANDS)}")
+    if len(argv) > 2:
+        raise UserError(f"unexpected argument {argv[2]!r}; flags are written --name=value")
+    every = {flag for own in _OWN.values() for flag in own}
+    for flag in sorted(every - set(_OWN[name])):
+        if flags.FLAGS[flag].present:
+            raise UserError(f"--{flag} means nothing to the figure {name}: leave it out")
+    COMMANDS[name](flags.FLAGS.out)
+
+
+def _define_flags() -> None:
+    define_source_flags()
+    for name in SOURCE_FLAGS:
+        flags.declare_key_flag(name)
+    flags.DEFINE_string(
+        "out", None, "Picture; for nudges, a folder. By default beside the vectors or in the run folder."
+    )
+    flags.DEFINE_integer("seed", 0, "Of the projection and the clusters; of nudges' training.", 0, 2**31 - 2)
+    flags.DEFINE_string("words", None, "map: words to draw, a,b,c.")
+    flags.DEFINE_string("groups", None, "map: groups of words, a,b;name:c,d or a .json file.")
+    flags.DEFINE_enum("projection", "pca", maps.PROJECTIONS, "map: how vectors come to the plane.")
+    flags.DEFINE_integer("top", 200, "map: the first so many words, where neither words nor groups are given.")
+    flags.DEFINE_integer("clusters", 0, "map: clusters of k-means, where no groups are given; 0 chooses.")
+    flags.DEFINE_enum("loss", "softmax", ["softmax", "negative"], "nudges: the loss.")
+    flags.DEFINE_integer("updates", 360, "nudges: updates of one pair each.")
+    flags.DEFINE_float("learning_rate", None, "nudges: constant rate; by default one that suits.")
+    flags.DEFINE_bool("evaluate", False, "convergence: score every kept checkpoint first.")
+    flags.DEFINE_string("data_dir", None, "convergence --evaluate: test files; a small built-in list without.")
+
+
+if __name__ == "__main__":
+    _define_flags()
+    cli.run(main)

@@ -1,0 +1,90 @@
+"""Quality against passes: scores the checkpoints of a run, for the curve of `experiments.figures convergence`."""
+
+from __future__ import annotations
+
+import json
+import os
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from w2v_jax.config import freeze
+from w2v_jax.embeddings import Embeddings
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
+from w2v_jax.evaluation.builtin import analogy_sections, similarity_pairs
+from w2v_jax.evaluation.similarity import read_pairs, similarity
+from w2v_jax.export import atomic
+from w2v_jax.figures.convergence import QUALITY
+from w2v_jax.formats import read_vocab
+from w2v_jax.models import MODELS
+from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT, read_json
+
+
+def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[str], None] = lambda line: None) -> None:
+    """Scores the vectors at the start and at every kept checkpoint of a finished run; writes quality.jsonl.
+
+    Raises:
+      UserError: no finished run, no checkpoint, no test files, a family without word vectors.
+    """
+    saved, result = read_json(workdir / CONFIG), read_json(workdir / RESULT)
+    if saved is None or result is None or not (workdir / "vocab.txt").is_file():
+        raise UserError(f"{workdir}: no finished run; --evaluate needs its config.json, result.json and vocab.txt")
+    config = freeze(saved, MODELS)
+    spec = MODELS[config.family]
+    if spec.embed is None:
+        raise UserError(f"{workdir}: family {config.family} has no word vectors to score")
+    words, counts = read_vocab(str(workdir / "vocab.txt"))
+    cfg = spec.resolve(config.model, len(words))
+    consts = spec.consts(cfg, types.SimpleNamespace(vocab=types.SimpleNamespace(counts=np.asarray(counts))))
+    start = jax.jit(lambda key: spec.init(key, cfg, consts))(jax.random.key(config.train.seed))
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), start)
+    folder = workdir / CHECKPOINTS
+    steps = sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+    if not steps:
+        raise UserError(f"{folder}: no checkpoint to evaluate")
+    passes_a_step = result["passes"] / result["steps"]
+    rows = []
+    with Checkpointer(folder, read_only=True) as checkpoints:
+        for step in [0, *steps]:
+            found = checkpoints.restore_part("params", target, step) if step else (0, start, {})
+            if found is None:
+                continue
+            matrix = np.asarray(next(iter(spec.embed(cfg, found[1]).values())))
+            row = {"pass": step * passes_a_step, "step": step, **quality(Embeddings(words, matrix), data_dir)}
+            figures = [f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()]
+            note(f"{workdir.name}: {', '.join(figures)}")
+            rows.append(row)
+    with atomic(workdir / QUALITY) as out:
+        out.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+
+
+def quality(emb: Embeddings, data_dir: str | None, restrict: int = 30_000) -> dict[str, Any]:
+    """A few figures of one set of vectors: Spearman on MEN, WS-353 and SimLex-999, 3CosAdd on the Google analogies.
+
+    Only the test files that `data_dir` has are scored; without a folder, the built-in list is. Undefined ones are None.
+
+    Raises:
+      UserError: none of the files there, or a malformed one.
+    """
+    out: dict[str, Any]
+    if data_dir is None:
+        out, sections = {"similarity": similarity(emb, similarity_pairs()).spearman}, analogy_sections()
+    else:
+        files = {name: os.path.join(data_dir, "similarity", f"{name}.tsv") for name in ("men", "ws353", "simlex999")}
+        out = {name: similarity(emb, read_pairs(path)).spearman for name, path in files.items() if os.path.isfile(path)}
+        path = os.path.join(data_dir, "analogy", "questions-words.txt")
+        if not out and not os.path.isfile(path):
+            raise UserError(
+                f"{data_dir}: no similarity/men.tsv, ws353.tsv, simlex999.tsv or analogy/questions-words.txt"
+            )
+        sections = read_questions(path) if os.path.isfile(path) else {}
+    if sections:
+        scores = analogies(emb, sections, restrict)
+        out["analogies"] = add_up(list(scores.values())).shares()["accuracy_add"]
+    return {**out, "data": "built-in list" if data_dir is None else os.path.basename(os.path.abspath(data_dir))}

@@ -1,0 +1,195 @@
+"""Loss and quality against passes over the text, read from run folders: random at first, then settled."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from w2v_jax.errors import UserError
+from w2v_jax.figures.style import PathLike, colour, drawing, marker, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+METRICS, QUALITY, CONFIG, RESULT = "metrics.jsonl", "quality.jsonl", "config.json", "result.json"
+Curve = np.ndarray  # float64 [n, 2]: pass and value, by rising pass
+_TITLES = {
+    "men": "MEN, Spearman",
+    "ws353": "WS-353, Spearman",
+    "simlex999": "SimLex-999, Spearman",
+    "analogies": "analogies, accuracy",
+    "similarity": "similarity (built-in list), Spearman",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunCurves:
+    """What one run folder tells. A curve may have no points."""
+
+    label: str
+    kind: str  # architecture and loss: losses of different kinds do not compare
+    loss: Curve  # nats a counted unit, mean over a log interval
+    heldout: Curve  # the same on held-out text
+    quality: dict[str, Curve]  # by test
+
+
+def read_rows(path: PathLike) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file. A last line without an end is left out: the run is still writing it.
+
+    Raises:
+      UserError: missing file, or a line that is not an object with a number as 'pass', by its number.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as f:
+            lines = f.read().split(b"\n")[:-1]
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{name}: no such file; --workdir is the folder of a training run") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            good = isinstance(row, dict) and _finite(row["pass"])
+        except (ValueError, KeyError):
+            good = False
+        if not good:
+            raise UserError(f"{name}: line {number}: not an object with a 'pass'; was the file edited?")
+        rows.append(row)
+    return rows
+
+
+def read_run(workdir: PathLike) -> RunCurves:
+    """Curves of one run folder: metrics.jsonl, and quality.jsonl, config.json and result.json where they exist.
+
+    Raises:
+      UserError: no metrics, a malformed line or file, nothing logged yet.
+    """
+    folder = os.fspath(workdir)
+    rows = read_rows(os.path.join(folder, METRICS))
+    if not rows:
+        raise UserError(f"{os.path.join(folder, METRICS)}: nothing logged yet; wait for the first line of the run")
+    held = _curve(rows, "heldout_loss")
+    result = _object(os.path.join(folder, RESULT))
+    if _finite(result.get("passes")) and _finite(result.get("heldout_loss")):
+        held = np.concatenate([held, [[result["passes"], result["heldout_loss"]]]])
+    if len(held):  # a run repeats the last value measured on every line until the next: once is enough
+        held = held[np.concatenate([[True], held[1:, 1] != held[:-1, 1]])]
+    path = os.path.join(folder, QUALITY)
+    scored = read_rows(path) if os.path.exists(path) else []
+    tests = [key for key in dict.fromkeys(k for row in scored for k in row) if key not in ("pass", "step", "data")]
+    label, kind = _names(_object(os.path.join(folder, CONFIG)), os.path.basename(os.path.abspath(folder)))
+    return RunCurves(label, kind, _curve(rows, "loss"), held, {key: _curve(scored, key) for key in tests})
+
+
+def read_runs(workdirs: Sequence[PathLike]) -> list[RunCurves]:
+    """`read_run` of each; equal labels get the folder's name."""
+    runs = [read_run(workdir) for workdir in workdirs]
+    labels = [run.label for run in runs]
+    return [
+        dataclasses.replace(run, label=f"{run.label} ({os.path.basename(os.path.abspath(os.fspath(workdir)))})")
+        if labels.count(run.label) > 1
+        else run
+        for run, workdir in zip(runs, workdirs, strict=True)
+    ]
+
+
+def settled(curve: Curve, share: float = 0.95) -> float | None:
+    """The first pass from which the curve stays past `share` of its way from the first value to the last.
+
+    None with fewer than three points or no way to go. The learning rate's decay belongs to the curve: a run of more
+    passes settles later.
+    """
+    if len(curve) < 3 or curve[-1, 1] == curve[0, 1]:
+        return None
+    done = (curve[:, 1] - curve[0, 1]) / (curve[-1, 1] - curve[0, 1])
+    return float(curve[np.flatnonzero(np.append(True, done < share))[-1], 0])
+
+
+def draw(runs: Sequence[RunCurves], out: PathLike, source: str = "") -> None:
+    """Loss and held-out loss of every run against passes; one more panel for each quality test.
+
+    Raises:
+      UserError, OSError: see `style.drawing`.
+    """
+    tests = list(dict.fromkeys(test for run in runs for test, curve in run.quality.items() if len(curve)))
+    count = 1 + len(tests)
+    columns = min(count, 3)
+    lines = math.ceil(count / columns)
+    with drawing(
+        out, (4.4 * columns + (3.2 if columns == 1 else 0.4), 3.5 * lines + 0.9 + 0.25 * len(runs)), source
+    ) as fig:
+        panels = fig.subplots(lines, columns, squeeze=False).reshape(-1)
+        _loss(panels[0], runs)
+        for axes, test in zip(panels[1:], tests, strict=False):
+            _quality(axes, runs, test)
+        for axes in panels[count:]:
+            axes.set_axis_off()
+        top = max(float(run.loss[-1, 0]) for run in runs if len(run.loss)) if any(len(r.loss) for r in runs) else 1.0
+        for axes in panels[:count]:
+            axes.set_xlabel("passes over the text")
+            axes.set_xlim(-0.02 * top, 1.02 * top)
+        handles, labels = panels[0].get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside upper center", ncols=2)
+
+
+def _loss(axes: Axes, runs: Sequence[RunCurves]) -> None:
+    for i, run in enumerate(runs):
+        axes.plot(*run.loss.T, color=colour(i), alpha=0.55, linewidth=1.0, label=plain(f"{run.label}: training"))
+        mark: dict[str, Any] = {"marker": marker(i), "markersize": 5, "markeredgecolor": "white"}
+        axes.plot(*run.heldout.T, color=colour(i), label=plain(f"{run.label}: held out"), **mark)
+    kinds = len({run.kind for run in runs})
+    axes.set_title("Loss" + (" (kinds differ: compare shapes, not heights)" if kinds > 1 else ""))
+    axes.set_ylabel("loss, nats")
+
+
+def _quality(axes: Axes, runs: Sequence[RunCurves], test: str) -> None:
+    """Dotted: where 95 % of the way is done for good."""
+    for i, run in enumerate(runs):
+        curve = run.quality.get(test, np.zeros((0, 2)))
+        axes.plot(*curve.T, color=colour(i), marker=marker(i), markersize=5, markeredgecolor="white")
+        at = settled(curve)
+        if at is not None:
+            axes.axvline(at, color=colour(i), linestyle=":", linewidth=1.2)
+    axes.set_title("Quality (dotted: 95 % of the way)")
+    axes.set_ylabel(plain(_TITLES.get(test, test)))
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _curve(rows: Sequence[Mapping[str, Any]], key: str) -> Curve:
+    """(pass, value) of the rows that have a finite value, by rising pass."""
+    points = sorted((float(row["pass"]), float(row[key])) for row in rows if _finite(row.get(key)))
+    return np.array(points, np.float64).reshape(-1, 2)
+
+
+def _object(path: str) -> dict[str, Any]:
+    """A JSON object; empty where there is no file. UserError when it is something else."""
+    if not os.path.exists(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as f:
+            value = json.load(f)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a JSON object; restore it or remove it")
+    return value
+
+
+def _names(config: Mapping[str, Any], folder: str) -> tuple[str, str]:
+    """Label and kind of a run: family, architecture, loss and dimension, as far as its config has them."""
+    if not config:
+        return folder, folder
+    model = config.get("model")
+    model = model if isinstance(model, dict) else {}
+    kind = [str(model[key]) for key in ("architecture", "loss") if key in model]
+    dim = [f"d = {model['dim']}"] if "dim" in model else []
+    return " ".join([str(config.get("family", "run")), *kind, *dim]), " ".join(kind) or str(config.get("family"))
