@@ -107,17 +107,43 @@ class Attempt:
     reached: int  # last step it is known to have made
 
 
-def attempt(command: Sequence[str], workdir: Path, log: Path, after: float | None) -> Attempt:
-    """Runs the command and kills it after so many seconds (None: never). Raises UserError if it fails by itself."""
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """When to kill a process."""
+
+    seconds: float | None  # after its start; None: so many steps after it began to train
+    steps: int = 0
+    delay: float = 0.0  # seconds after that
+
+
+def wait_for(process: subprocess.Popen[bytes], moment: Moment, workdir: Path, log: Path) -> bool:
+    """Returns True at the moment, False when the process ended before it."""
+    begin, base = time.perf_counter(), None
+    while process.poll() is None:
+        if moment.seconds is not None:
+            if time.perf_counter() - begin >= moment.seconds:
+                return True
+        elif base is None:
+            base = started_at(log.read_text(errors="replace"))
+        elif last_step(workdir) - base >= moment.steps:
+            time.sleep(moment.delay)
+            return process.poll() is None
+        time.sleep(0.01)
+    return False
+
+
+def attempt(command: Sequence[str], workdir: Path, log: Path, moment: Moment | None) -> Attempt:
+    """Runs the command and kills it at the moment (None: never). Raises UserError if it fails by itself."""
     with open(log, "wb") as err:
         process = subprocess.Popen([*command, f"--workdir={workdir}"], stdout=subprocess.DEVNULL, stderr=err)
         try:
-            process.wait(after)
-            killed = False
-        except subprocess.TimeoutExpired:
-            killed = True
+            if moment is None:
+                process.wait()
+            else:
+                wait_for(process, moment, workdir, log)
         finally:
-            if process.poll() is None:
+            killed = process.poll() is None
+            if killed:
                 process.kill()
                 process.wait()
     stderr = log.read_text(errors="replace")
@@ -146,15 +172,15 @@ class Plan(NamedTuple):
     folder: Path
     interval: int  # steps between two checkpoints
     kills: int
-    whole: float  # seconds of an uninterrupted run
-    start: float  # of these before its first step
+    steps: int  # of a run
+    start: float  # seconds of an uninterrupted run before its first step
     rng: random.Random
 
-    def moment(self) -> float:
-        """Seconds until the kill: one in four before the first step, the others in the first half of the training."""
+    def moment(self) -> Moment:
+        """One kill in four falls before the first step, the others within two fifths of a run's steps after it."""
         if self.rng.random() < 0.25:
-            return self.rng.uniform(0, self.start)
-        return self.rng.uniform(self.start, self.start + 0.5 * (self.whole - self.start))
+            return Moment(self.rng.uniform(0, self.start))
+        return Moment(None, self.rng.randrange(max(1, self.steps * 2 // 5)), self.rng.uniform(0, 0.1))
 
 
 def run_to_its_end(plan: Plan, tally: Tally) -> Path:
@@ -162,8 +188,7 @@ def run_to_its_end(plan: Plan, tally: Tally) -> Path:
     workdir, log = plan.folder / f"run{tally.runs}", plan.folder / f"run{tally.runs}.log"
     reached: int | None = None  # when it was last killed
     while True:
-        after = plan.moment()
-        seen = attempt(plan.command, workdir, log, after if tally.kills < plan.kills else None)
+        seen = attempt(plan.command, workdir, log, plan.moment() if tally.kills < plan.kills else None)
         if reached is not None and seen.started is not None:
             tally.continued += 1
             tally.lost_steps.append(reached - seen.started)
@@ -177,7 +202,7 @@ def run_to_its_end(plan: Plan, tally: Tally) -> Path:
         tally.kills += 1
         tally.phases["starting" if seen.started is None else "training"] += 1
         reached = max(reached or 0, seen.reached)
-        print(f"kill {tally.kills}: after {after:.1f} s, at step {seen.reached:,}", file=sys.stderr, flush=True)
+        print(f"kill {tally.kills}: run {tally.runs}, at step {seen.reached:,}", file=sys.stderr, flush=True)
 
 
 def first_step_seconds(workdir: Path, whole: float) -> float:
@@ -220,7 +245,7 @@ def main(argv: Sequence[str]) -> int:
             tally.problems.append("two uninterrupted runs differ")
         start = first_step_seconds(folder / "whole", whole)
         print(f"uninterrupted: {steps:,} steps in {whole:.1f} s, the first after {start:.1f} s", file=sys.stderr)
-        plan = Plan(command, folder, given.interval, given.kills, whole, start, random.Random(given.seed))
+        plan = Plan(command, folder, given.interval, given.kills, steps, start, random.Random(given.seed))
         while tally.kills < given.kills:
             workdir = run_to_its_end(plan, tally)
             if digest(workdir) != want:

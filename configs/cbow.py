@@ -2,15 +2,18 @@
 
     python -m experiments.train --config=configs/cbow.py --workdir=runs/cbow --config.data.source='text:corpus/*.txt'
 
-Any of `--config.model.loss=negative|hierarchical|softmax`. Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5 passes,
-d = 100: about half a minute; what that gives on the similarity sets and the analogies is tabled in docs/benchmarks.md.
+Any of `--config.model.loss=negative|hierarchical|softmax`. Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5
+passes, d = 100: about half a minute; what that gives on the similarity sets and the analogies is tabled in
+docs/benchmarks.md.
 """
+
+import ml_collections
 
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig, editable
 from w2v_jax.models.word2vec import Word2VecConfig
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     """Sources: pydocs (no download), text:GLOB, tfds:NAME."""
     return editable(
         Config(

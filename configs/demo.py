@@ -1,16 +1,18 @@
-"""The demo: skip-gram with negative sampling on the docstrings of the installed Python packages (`pydocs`, no download).
+"""The demo: skip-gram with negative sampling on the docstrings of the installed packages (`pydocs`, no download).
 
     make demo        or        python -m experiments.demo
 
-Hardware: 2 CPU cores. A few million words; training takes at most 3 minutes (words/s are shown). Expect neighbours such as
-array: ndarray, arrays, ...; the built-in similarity list of technical English around a Spearman of 0.5.
+Hardware: 2 CPU cores. A few million words; training takes at most 3 minutes (words/s are shown). Expect neighbours such
+as array: ndarray, arrays, ...; the built-in similarity list of technical English around a Spearman of 0.5.
 """
+
+import ml_collections
 
 from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig, editable
 from w2v_jax.models.word2vec import Word2VecConfig
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     """pydocs, 100 dimensions, 10 passes."""
     return editable(
         Config(

@@ -4,17 +4,28 @@
         python -m experiments.train --config=configs/lm1b_pod.py --workdir=gs://BUCKET/lm1b
 
 Hardware: v5litepod-16 (4 hosts of 4 chips). Data: `tfds:lm1b`, prepared once with
-`--config.data.offline=False --config.data.data_dir=gs://BUCKET/tfds`. Tables are split over `model`, batches over `data`.
-Time and quality have not been measured: the step has only been compiled for the topology (`python -m launch.preflight
---config=configs/lm1b_pod.py --topology=v5e:4x4`). One pass is 768 million words; at 13.5 FLOPs a byte moved, the memory of
-16 chips would allow some 10 million words/s, five passes in about seven minutes.
+`--config.data.offline=False --config.data.data_dir=gs://BUCKET/tfds`. Tables are split over `model`, batches over
+`data`. Time and quality have not been measured: the step has only been compiled for the topology (`python -m
+launch.preflight --config=configs/lm1b_pod.py --topology=v5e:4x4`). One pass is 768 million words; at 13.5 FLOPs a byte
+moved, the memory of 16 chips would allow some 10 million words/s, five passes in about seven minutes.
 """
 
-from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, MeshConfig, OptimizerConfig, TrainConfig, editable
+import ml_collections
+
+from w2v_jax.config import (
+    CheckpointConfig,
+    Config,
+    DataConfig,
+    LogConfig,
+    MeshConfig,
+    OptimizerConfig,
+    TrainConfig,
+    editable,
+)
 from w2v_jax.models.word2vec import Word2VecConfig
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     """The vocabulary is capped so that both tables fit one chip twice over."""
     return editable(
         Config(

@@ -26,6 +26,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
         raise UserError(" ".join(str(e).split())) from None
     except (KeyError, AttributeError) as e:  # ml_collections: an override of a key that the config lacks
         text = str(e.args[0]) if e.args else str(e)
+        text = text.strip("\"'").replace("\\n", " ").replace("\\'", "'").replace('\\"', '"')
         raise UserError("config override: " + " ".join(text.split())) from None
     except (TypeError, ValueError) as e:  # ml_collections: an override of the wrong type
         raise UserError("config override: " + " ".join(str(e).split())) from None
@@ -47,7 +48,7 @@ def describe(e: OSError) -> str:
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Runs `main(argv)` under absl. A `UserError` or `OSError` becomes `error: LINE` on standard error and exit status 2."""
+    """Runs `main(argv)` under absl; a `UserError` or `OSError` becomes one `error:` line and exit status 2."""
 
     def guarded(argv: Sequence[str]) -> int | None:
         try:

@@ -16,7 +16,8 @@ from w2v_jax.models import MODELS
 
 def define() -> Any:
     """Registers the `--config` flag; read it with `parsed` after flags are parsed."""
-    return config_flags.DEFINE_config_file("config", None, "Config file, e.g. configs/demo.py; override by --config.KEY=VALUE.")
+    text = "Config file, e.g. configs/demo.py; override by --config.KEY=VALUE."
+    return config_flags.DEFINE_config_file("config", None, text)
 
 
 def parsed(flag: Any) -> Config:

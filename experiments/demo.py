@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from absl import flags
 
 from experiments import cli, config_flag
@@ -67,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     shown = [w for words in groups.values() for w in words]
     draw_map(
         shown,
-        emb.unit([emb.row(w) for w in shown]),
+        emb.unit(np.array([emb.row(w) for w in shown])),
         workdir / "map.png",
         groups={name: words for name, words in groups.items() if words},
         vocabulary=len(emb),

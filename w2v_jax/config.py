@@ -1,8 +1,8 @@
 """Typed run configuration.
 
-A config file's `get_config()` returns `editable(Config(...))`, a tree that command-line flags may override. After parsing,
-`freeze` rebuilds it once into the frozen dataclasses below, whose `__post_init__` validates every value. A key that does
-not exist, a value of the wrong type or an impossible value is a `UserError` before any work starts.
+A config file's `get_config()` returns `editable(Config(...))`, a tree that command-line flags may override. After
+parsing, `freeze` rebuilds it once into the frozen dataclasses below, whose `__post_init__` validates every value. A key
+that does not exist, a value of the wrong type or an impossible value is a `UserError` before any work starts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class DataConfig:
     offline: bool = True  # never touch the network; a TFDS name must then be prepared on disk already
     cache_dir: str = ""  # token shards; $W2V_JAX_CACHE or ~/.cache/w2v_jax when empty
     lowercase: bool = True
-    tokens: str = "letters"  # letters: runs of a-z (with lowercase=False A-Z too) | punctuation: words and marks | whitespace
+    # letters: runs of a-z (with lowercase=False A-Z too) | punctuation: words and marks | whitespace
+    tokens: str = "letters"
     document: str = "line"  # what ends a document: line | blank (an empty line) | file
     min_count: int = 5
     max_vocab: int = 0  # keep the most frequent words only; 0 keeps all
@@ -60,7 +61,12 @@ class DataConfig:
         check_choice("data.unknown", self.unknown, ("drop", "keep"))
         check(self.min_count >= 1, "data.min_count", self.min_count, "at least 1")
         check(self.max_vocab >= 0, "data.max_vocab", self.max_vocab, "0 (no limit) or more")
-        check(self.heldout_every >= 0 and self.heldout_every != 1, "data.heldout_every", self.heldout_every, "0 or above 1")
+        check(
+            self.heldout_every >= 0 and self.heldout_every != 1,
+            "data.heldout_every",
+            self.heldout_every,
+            "0 or above 1",
+        )
         check(self.block_tokens >= 1, "data.block_tokens", self.block_tokens, "at least 1")
 
 

@@ -1,8 +1,8 @@
 """Losses over gathered rows, shared by the models. All arrays are float32 unless said otherwise.
 
-Shapes: R rows of text, each with L centres and a halo of W tokens on both sides; D dimensions; N noise words shared by the
-centres of a row; P inner nodes of a Huffman path. Nothing here draws random numbers. Every loss is a sum, not a mean:
-a step of many words is then the sum of the updates that the sequential word2vec tool would make.
+Shapes: R rows of text, each with L centres and a halo of W tokens on both sides; D dimensions; N noise words shared by
+the centres of a row; P inner nodes of a Huffman path. Nothing here draws random numbers. Every loss is a sum, not a
+mean: a step of many words is then the sum of the updates that the sequential word2vec tool would make.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import jax.numpy as jnp
 
 from w2v_jax.types import Array
 
-# Centres scored by one small matrix product. 16 to 32 measured fastest on CPUs (docs/benchmarks.md): a larger block does
-# more of its work off the band, a smaller one leaves the vector units idle.
+# Centres scored by one small matrix product. 16 to 32 measured fastest on CPUs (docs/benchmarks.md): a larger block
+# does more of its work off the band, a smaller one leaves the vector units idle.
 BLOCK = 32
 
 
 @jax.custom_jvp
 def softplus(x: Array) -> Array:
-    """log(1 + exp(x)) without overflow, the logistic loss of a score -x; a third of `jax.nn.softplus`'s time on CPUs."""
+    """log(1 + exp(x)) without overflow, the logistic loss of a score -x; a third of `jax.nn.softplus`'s time on
+    CPUs."""
     return jnp.maximum(x, 0.0) + jnp.log(1.0 + jnp.exp(-jnp.abs(x)))
 
 
@@ -31,8 +32,8 @@ def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 
 
 # Three linear maps along the band of a window, each the transpose of the next. Forward passes are small matrix products
-# over blocks of centres; backward passes are sums of shifted products, which fuse into one loop over memory. (Forward, XLA
-# may fuse that loop with the gather of the contexts and read the table once for every neighbour.)
+# over blocks of centres; backward passes are sums of shifted products, which fuse into one loop over memory. (Forward,
+# XLA may fuse that loop with the gather of the contexts and read the table once for every neighbour.)
 
 
 def _blocks(contexts: Array, window: int, length: int) -> Array:
@@ -117,7 +118,8 @@ def window_weights(doc: Array, reach: Array, *, window: int, draw: str) -> Array
       doc: int32 [R, L + 2W], document of each token, negative for padding.
       reach: int32 [R, L], read when sampled.
       window: W.
-      draw: 'sampled', the indicator distance <= reach; 'expected', its mean 1 - (distance - 1) / W, which gives a loss that
+      draw: 'sampled', the indicator distance <= reach; 'expected', its mean 1 - (distance - 1) / W, which gives a loss
+      that
         is linear in pairs the same mean at a lower variance; 'full', always 1.
       reach: int32 [R, L], read when sampled.
     """

@@ -1,7 +1,8 @@
 """The contracts between data, models and training. Everything else imports these; these import nothing of ours.
 
-A model is one `ModelSpec`: pure functions over plain dict pytrees that keep apart what is configuration (`cfg`), what is
-constant data (`consts`), what is trained (`params`), what is carried from step to step (`carry`) and what is drawn (`rng`).
+A model is one `ModelSpec`: pure functions over plain dict pytrees that keep apart what is configuration (`cfg`), what
+is constant data (`consts`), what is trained (`params`), what is carried from step to step (`carry`) and what is drawn
+(`rng`).
 """
 
 from __future__ import annotations
@@ -24,20 +25,28 @@ Metrics = dict[str, tuple[Array, Array]]
 class Source(Protocol):
     """Batches as a pure function of (seed, step): nothing is remembered between calls, so any step can be asked for.
 
-    `spec` maps each batch entry to its global shape and dtype for one step; axis 0 of every entry is the batch axis that
-    processes and devices split. `seed`, epoch and position follow from the step alone.
+    `spec` maps each batch entry to its global shape and dtype for one step; axis 0 of every entry is the batch axis
+    that processes and devices split. `seed`, epoch and position follow from the step alone.
     """
 
-    spec: Mapping[str, jax.ShapeDtypeStruct]
-    steps_per_epoch: int
+    @property
+    def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
+        """Global shape and dtype of every entry of one step."""
+        ...
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one pass, the same for every pass."""
+        ...
 
     def iterate(
         self, start: int, stop: int, steps_per_call: int = 1, process_index: int = 0, process_count: int = 1
     ) -> Iterator[HostBatch]:
         """Yields steps `start..stop-1`, stacked `steps_per_call` at a time on a new leading axis.
 
-        The last stack is padded with empty steps when `stop - start` is no multiple of `steps_per_call`. Each process gets
-        its own contiguous slice of axis 1 (the batch axis); the slices of all processes, in order, are the global batch.
+        The last stack is padded with empty steps when `stop - start` is no multiple of `steps_per_call`. Each process
+        gets its own contiguous slice of axis 1 (the batch axis); the slices of all processes, in order, are the global
+        batch.
         """
         ...
 
@@ -63,16 +72,17 @@ class ModelSpec(NamedTuple):
     carry: Callable[[Any, int], Any]
     """(cfg, batch_size) -> what is carried from step to step; {} for most models."""
     rows: Callable[[Any, Consts, Batch, Array], tuple[dict[str, Array], Batch]]
-    """(cfg, consts, batch, rng) -> ({table: int32 ids of any one shape}, batch'). The step gathers `params[table][ids]` and
-    hands `loss` these rows in the table's place, so that no dense gradient of a table ever exists. `batch'` holds every
-    random draw. An empty dict means that nothing is sparse."""
+    """(cfg, consts, batch, rng) -> ({table: int32 ids of any one shape}, batch'). The step gathers `params[table][ids]`
+    and hands `loss` these rows in the table's place, so that no dense gradient of a table ever exists. `batch'` holds
+    every random draw. An empty dict means that nothing is sparse."""
     loss: Callable[[Any, Params, Consts, Any, Batch, Array | None], tuple[Array, tuple[Any, Metrics]]]
     """(cfg, params, consts, carry, batch', rng) -> (scalar that is differentiated, (carry, metrics)). `rng` None means
     evaluation. With rows, `params[table]` are the gathered rows."""
     apply: Callable[..., Any]
     """Forward pass: (cfg, params, consts, inputs) -> outputs of the family (scores, logits, states)."""
     embed: Callable[[Any, Params], dict[str, Array]] | None
-    """(cfg, params) -> named word-vector matrices [V, D] of unpadded vocabulary, the main one first; None without any."""
+    """(cfg, params) -> named word-vector matrices [V, D] of unpadded vocabulary, the main one first; None without
+    any."""
     axes: Callable[[Any], Any]
     """(cfg) -> logical axis names, the same tree as params with a tuple of names (or None) a leaf."""
     flops: Callable[[Any], tuple[float, str]]

@@ -137,7 +137,6 @@ class WindowSource:
     def _mask(self, epoch: int, start: int, stop: int) -> np.ndarray:
         assert self._thresholds is not None
         drawn = uniform_hash(key_of(self.seed, epoch, _KEEP), start, stop)
-        # 16-bit and 32-bit tokens index equally fast once they have the machine's own index type.
         return drawn <= self._thresholds.take(self.tokens.tokens[start:stop])
 
     def _make_block(self, epoch: int, block: int) -> Block:

@@ -52,7 +52,8 @@ def project(vectors: np.ndarray, projection: str = "pca", seed: int = 0) -> Plan
       seed: of t-SNE and MDS.
 
     Raises:
-      UserError: too few words or dimensions, an unknown projection, a value that is not finite, one vector for all words.
+      UserError: too few words or dimensions, an unknown projection, a value that is not finite, one vector for all
+      words.
     """
     check_choice("--projection", projection, PROJECTIONS)
     if len(vectors) < 3 or vectors.shape[1] < 2:

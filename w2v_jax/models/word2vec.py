@@ -1,12 +1,13 @@
 """word2vec: {skip-gram, CBOW} x {full softmax, negative sampling, hierarchical softmax}.
 
-Mikolov et al. 2013a (arXiv 1301.3781) and 2013b (arXiv 1310.4546), with the C tool's subsampling before windowing, dynamic
-window, unigram^0.75 noise and initialisation. Two tables are trained: E [V', D], looked up for input words, and C [V', D],
-scored against (the notes' context matrix is C transposed; under hierarchical softmax its rows are the inner nodes). V' is
-the vocabulary padded to a multiple of 1,024, so that a checkpoint does not depend on the number of devices.
+Mikolov et al. 2013a (arXiv 1301.3781) and 2013b (arXiv 1310.4546), with the C tool's subsampling before windowing,
+dynamic window, unigram^0.75 noise and initialisation. Two tables are trained: E [V', D], looked up for input words, and
+C [V', D], scored against (the notes' context matrix is C transposed; under hierarchical softmax its rows are the inner
+nodes). V' is the vocabulary padded to a multiple of 1,024, so that a checkpoint does not depend on the number of
+devices.
 
-A batch is R rows of L centres with a halo of W tokens on both sides (`w2v_jax.data.blocks`). Skip-gram's loss is linear in
-pairs, so it takes the dynamic window's expectation; CBOW averages its window inside the loss and samples it.
+A batch is R rows of L centres with a halo of W tokens on both sides (`w2v_jax.data.blocks`). Skip-gram's loss is linear
+in pairs, so it takes the dynamic window's expectation; CBOW averages its window inside the loss and samples it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Word2VecConfig:
     loss: str = "negative"  # negative | hierarchical | softmax
     dim: int = 100
     window: int = 5
-    window_draw: str = "auto"  # expected | sampled | full (no dynamic window); auto: expected for skip-gram, else sampled
+    # expected | sampled | full (no dynamic window); auto: expected for skip-gram, else sampled
+    window_draw: str = "auto"
     negatives: int = 5  # noise words a pair (k)
     shared_negatives: int = 64  # words drawn for a whole row and reweighted to k; `segment` centres share them
     segment: int = 256  # centres a row (L)
@@ -224,12 +226,14 @@ def loss(
 
 
 def apply(cfg: Word2VecConfig, params: Params, consts: Consts, words: Array) -> Array:
-    """Scores of every word as the output of each input word: int32 [B] -> [B, V], E[words] C^T (not the inner nodes)."""
+    """Scores of every word as the output of each input word: int32 [B] -> [B, V], E[words] C^T (not the inner
+    nodes)."""
     return params["E"][words] @ params["C"][: cfg.vocab_size].T
 
 
 def embed(cfg: Word2VecConfig, params: Params) -> dict[str, Array]:
-    """E and C of the unpadded vocabulary, [V, D] each. Under hierarchical softmax C holds inner nodes and is left out."""
+    """E and C of the unpadded vocabulary, [V, D] each. Under hierarchical softmax C holds inner nodes and is left
+    out."""
     out = {"E": params["E"][: cfg.vocab_size]}
     return out if cfg.loss == "hierarchical" else out | {"C": params["C"][: cfg.vocab_size]}
 
@@ -242,7 +246,8 @@ def axes(cfg: Word2VecConfig) -> Params:
 def flops(cfg: Word2VecConfig) -> tuple[float, str]:
     """Multiply-adds counted as two, forward and backward, for each centre word that survives subsampling."""
     pairs = 2 * cfg.window if cfg.draw == "full" else cfg.window + 1
-    outputs = {"negative": 1 + cfg.negatives, "softmax": cfg.vocab_size, "hierarchical": np.log2(max(cfg.vocab_size, 2))}
+    depth = np.log2(max(cfg.vocab_size, 2))  # of a balanced tree; Huffman's is shallower
+    outputs = {"negative": 1 + cfg.negatives, "softmax": cfg.vocab_size, "hierarchical": depth}
     scored = outputs[cfg.loss] * (pairs if cfg.architecture == "skipgram" and cfg.loss != "softmax" else 1)
     return 6.0 * cfg.dim * float(scored), "kept word"
 

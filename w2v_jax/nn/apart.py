@@ -14,9 +14,10 @@ from w2v_jax.types import Array
 def compute_apart(fn: Callable[..., Array], witness: Array, *args: Any) -> Array:
     """`fn(*args)`, computed once into a buffer of its own.
 
-    XLA's CPU back end fuses a gather or a small array into the loop of whatever broadcasts it, and then computes it again for
-    every element of the result (a gather for each number of a row: CBOW ran three times slower). It drops
-    `optimization_barrier` before it fuses, but it does not look into a conditional. Other back ends get plain `fn(*args)`.
+    XLA's CPU back end fuses a gather or a small array into the loop of whatever broadcasts it, and then computes it
+    again for every element of the result (a gather for each number of a row: CBOW ran three times slower). It drops
+    `optimization_barrier` before it fuses, but it does not look into a conditional. Other back ends get plain
+    `fn(*args)`.
 
     Args:
       fn: returns one array.

@@ -1,4 +1,5 @@
-"""One run's folder: its config, result, vectors. What is in it decides whether a run starts, continues or is finished."""
+"""One run's folder: its config, result, vectors. What is in it decides whether a run starts, continues or is
+finished."""
 
 from __future__ import annotations
 

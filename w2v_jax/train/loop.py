@@ -1,7 +1,7 @@
 """The training loop: one, for every model.
 
-Calls to the device are dispatched ahead and their metrics fetched late, so that the host never stands between two of them.
-Log lines, held-out losses and checkpoints fall on call boundaries.
+Calls to the device are dispatched ahead and their metrics fetched late, so that the host never stands between two of
+them. Log lines, held-out losses and checkpoints fall on call boundaries.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _signals() -> Iterator[list[int]]:
         seen.append(number)
         signal.signal(number, before[number])
 
-    before = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
+    before: dict[int, Any] = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield seen
     finally:
@@ -241,8 +241,8 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None)
 
     Args:
       config: the frozen config.
-      workdir: the run folder. Gets config.json, metrics.jsonl, TensorBoard events, checkpoints/, vectors and result.json.
-      profile: (first, last) step to trace into `workdir/profile`.
+      workdir: the run folder. Gets config.json, metrics.jsonl, TensorBoard events, checkpoints/, vectors and
+      result.json. profile: (first, last) step to trace into `workdir/profile`.
 
     Returns:
       The result that is also in result.json.

@@ -50,4 +50,4 @@ def lower_step(config: Config, devices: Sequence[jax.Device] | None = None, voca
     }
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), consts)
     count = jax.ShapeDtypeStruct((), jnp.int32)
-    return call.lower(state, shapes, batches, count, jax.ShapeDtypeStruct((mesh.size,), jnp.int32))  # type: ignore[attr-defined]
+    return call.lower(state, shapes, batches, count, jax.ShapeDtypeStruct((mesh.size,), jnp.int32))

@@ -1,12 +1,14 @@
 """Optimisers for the rows of a table that one step touched: no dense gradient, one scatter with distinct indices.
 
-A word that occurs m times in a step has m gradient rows. They are summed first (as `numpy.add.at` would), then the row is
-updated once. So row-wise SGD equals SGD on the dense gradient, and row-wise Adagrad sees one gradient a step and row:
+A word that occurs m times in a step has m gradient rows. They are summed first (as `numpy.add.at` would), then the row
+is updated once. So row-wise SGD equals SGD on the dense gradient, and row-wise Adagrad sees one gradient a step and
+row:
 
     a_r <- a_r + mean_d(g_r[d]^2),    w_r <- w_r - lr * g_r / sqrt(a_r + eps),    g_r = sum of the row's gradients,
 
-one accumulator a row instead of one a number. The step of a frequent word is thereby bounded by lr * sqrt(D) in norm however
-often it occurs. (Duchi et al. 2011; the row-wise form is that of large embedding tables, e.g. arXiv 1906.00091.)
+one accumulator a row instead of one a number. The step of a frequent word is thereby bounded by lr * sqrt(D) in norm
+however often it occurs. (Duchi et al. 2011; the row-wise form is that of large embedding tables, e.g. arXiv
+1906.00091.)
 
 Why sort: XLA compiles a float32 scatter-add with repeated indices to a compare-and-swap loop on GPUs, hundreds of times
 slower on Zipfian text (openxla/xla#46225). Here duplicates are summed by a segmented scan over sorted rows there, by a
@@ -15,7 +17,7 @@ scatter into a small buffer on CPUs, where that is the fastest way; the table is
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +98,7 @@ def update(
     """
     segments = find_segments(ids, table.shape[0])
     total = sum_rows(segments, grads)
-    distinct = {"mode": "drop", "unique_indices": True, "indices_are_sorted": True}
+    distinct: dict[str, Any] = {"mode": "drop", "unique_indices": True, "indices_are_sorted": True}
     if name == "adagrad":
         # Reading clips the out-of-range ids of unused places; writing drops them.
         square = state["square"].at[segments.ids].get(mode="clip") + jnp.mean(total * total, axis=1)

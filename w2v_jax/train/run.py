@@ -45,8 +45,8 @@ def prepare(config: Config, say: Callable[[str], None]) -> Run:
     for name, entry in spec.batch(config.model, config.train.batch_size).items():
         if entry.shape[0] % mesh.shape["data"]:
             raise UserError(
-                f"train.batch_size={config.train.batch_size}: makes {entry.shape[0]} rows of {name}, which do not divide "
-                f"over mesh.data={mesh.shape['data']} devices"
+                f"train.batch_size={config.train.batch_size}: makes {entry.shape[0]} rows of {name}, which do not "
+                f"divide over mesh.data={mesh.shape['data']} devices"
             )
     corpus = build_corpus(config.data, say)
     cfg = spec.resolve(config.model, len(corpus.vocab.words))
@@ -106,7 +106,8 @@ def compile_call(run: Run, target: TrainState) -> Any:
 
 
 def held_out_loss(run: Run) -> Callable[[Params], float | None]:
-    """A function that scores params on `log.eval_steps` batches of held-out text (0: all), read once and kept on the devices.
+    """A function that scores params on `log.eval_steps` batches of held-out text (0: all), read once and kept on the
+    devices.
 
     It returns the mean loss, or None without held-out text.
     """

@@ -1,7 +1,7 @@
 """The one training step, for every model: sparse rows and dense leaves, jitted over a mesh or mapped by device.
 
-The loss is differentiated by (dense leaves, gathered rows). optax updates the former; the row optimiser scatters the latter
-into donated tables, so that a sampled loss never has a dense gradient of a table.
+The loss is differentiated by (dense leaves, gathered rows). optax updates the former; the row optimiser scatters the
+latter into donated tables, so that a sampled loss never has a dense gradient of a table.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from w2v_jax.nn.apart import compute_apart
 from w2v_jax.train import optimizers, rows
 from w2v_jax.train.sharding import batch_sharding, replicated, shard_tree
 from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
-
-Call = Callable[..., tuple["TrainState", Metrics, Array]]
 
 
 @flax.struct.dataclass
@@ -71,7 +69,7 @@ def init_state(spec: ModelSpec, config: Config, cfg: Any, consts: Consts, total_
     )
 
 
-def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState) -> TrainState:
+def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState) -> Any:
     """Shardings of a state (or of its shapes): params by their logical axes, what follows a leaf like the leaf."""
     params = shard_tree(mesh, spec.axes(cfg))
     by_shape = {jax.tree_util.keystr(p): s for p, s in jax.tree_util.tree_flatten_with_path(params)[0]}
@@ -103,7 +101,8 @@ def make_step(
     """One step as a pure function of (state, consts, batch).
 
     Args:
-      axis: name of the mapped axis inside `shard_map`, where gradients and metrics are exchanged by hand; None under jit,
+      axis: name of the mapped axis inside `shard_map`, where gradients and metrics are exchanged by hand; None under
+      jit,
         where the partitioner does it.
     """
     rate = optimizers.schedule(config.optimizer, total_steps)
@@ -151,12 +150,12 @@ def make_step(
 
 def make_call(
     spec: ModelSpec, config: Config, cfg: Any, total_steps: int, mesh: Mesh, state: TrainState, consts: Consts
-) -> Call:
+) -> Any:
     """Compiles many steps into one device call: (state, consts, batches, count, stop) -> (state, metrics, stop).
 
     `batches` are stacked [steps_per_call, ...], of which the first `count` are made, so that a short last call compiles
-    nothing new. `metrics` are summed over the call. `stop` is a flag a device, and comes back as the largest of them: every
-    process then reads the same answer for the same step. The state is donated.
+    nothing new. `metrics` are summed over the call. `stop` is a flag a device, and comes back as the largest of them:
+    every process then reads the same answer for the same step. The state is donated.
     """
 
     def run(step: Callable[..., Any], state: TrainState, consts: Consts, batches: Batch, count: Array) -> Any:
