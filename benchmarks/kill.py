@@ -4,8 +4,8 @@
 
 A small run on made-up text is first trained without interruption. Then the same run is killed and continued until it
 ends, as often as it takes to reach so many kills. Each ended run must have the very bytes of the uninterrupted one's
-vectors, and no continuation may start more than one checkpoint before the newest that was due at the kill. Exit status 1
-otherwise. Writes OUT/kill.json.
+vectors, and no continuation may start more than one checkpoint before the newest that was due at the kill. Exit status
+1 otherwise. Writes OUT/kill.json.
 """
 
 from __future__ import annotations

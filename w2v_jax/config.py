@@ -93,7 +93,7 @@ class OptimizerConfig:
     """Optimisers: `rows` for gathered table rows, `dense` (optax) for every other leaf; one schedule for both."""
 
     rows: str = "adagrad"  # adagrad (row-wise) | sgd
-    dense: str = "sgd"  # sgd | adagrad | adamw
+    dense: str = "adagrad"  # sgd | adagrad | adamw
     learning_rate: float = 0.25
     schedule: str = "linear"  # linear decay to final_fraction of the rate | constant
     final_fraction: float = 0.0001
@@ -206,9 +206,9 @@ def freeze(tree: Mapping[str, Any] | ml_collections.ConfigDict, models: Mapping[
       UserError: an unknown key (with the nearest), a wrong type, an impossible value, an unknown family.
     """
     values = tree.to_dict() if isinstance(tree, ml_collections.ConfigDict) else dict(tree)
-    family = values.get("family")
+    family = str(values.get("family"))
     if family not in models:
-        raise UserError(f"family={family!r}: must be one of {', '.join(models)}{nearest(str(family), models)}")
+        raise UserError(f"family={family!r}: must be one of {', '.join(models)}{nearest(family, models)}")
     model = _build(models[family].config, values.pop("model"), "model.")
     known = {f.name for f in dataclasses.fields(Config)}
     for key in values:
@@ -217,7 +217,7 @@ def freeze(tree: Mapping[str, Any] | ml_collections.ConfigDict, models: Mapping[
     parts = {k: v for k, v in values.items() if k != "family"}
     defaults = {f.name: f.default for f in dataclasses.fields(Config) if f.name in parts}
     built = {k: _build(type(defaults[k]), v, f"{k}.") for k, v in parts.items()}
-    return Config(family=str(family), model=model, **built)
+    return Config(family=family, model=model, **built)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

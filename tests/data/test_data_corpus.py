@@ -171,6 +171,15 @@ def test_settled_note_is_not_trusted_after_a_change(tmp_path, cfg, monkeypatch):
     assert "d" in build_corpus(cfg(path, heldout_every=0)).vocab.index
 
 
+def test_file_too_new_for_its_time_stamp_is_read_again(tmp_path, cfg, monkeypatch):
+    """Two writes within one tick of the clock leave the same stamp: only content may decide then."""
+    monkeypatch.setattr(sources, "stamp_of", lambda entries: ("same", False))
+    path = tmp_path / "t.txt"
+    for last in ("c", "d"):
+        path.write_text(f"a b\nb {last}\n")
+        assert last in build_corpus(cfg(path, heldout_every=0)).vocab.index
+
+
 @pytest.mark.parametrize(
     "change",
     [{"min_count": 2}, {"tokens": "whitespace"}, {"heldout_every": 2}, {"document": "file", "heldout_every": 0}],

@@ -109,7 +109,7 @@ def test_several_steps_against_the_formula(name: str) -> None:
         assert (square == 0).any() and (square > 0).any()
 
 
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
 def test_a_word_500_times_in_a_step_moves_by_a_bounded_length(scale: float) -> None:
     """The 500 gradients agree, as those of a frequent word with stale rows do: summed under plain SGD they diverge."""
     rate, rng = 0.25, np.random.default_rng(5)

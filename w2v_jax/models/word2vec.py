@@ -213,7 +213,7 @@ def loss(
 ) -> tuple[Array, tuple[Any, Metrics]]:
     """Summed loss in nats of all pairs (skip-gram) or centres (CBOW) of the batch.
 
-    Metrics: 'loss' (sum, pairs or centres) and 'words' (raw words of the corpus, subsampled ones included, 1).
+    Metrics: 'loss' (sum, pairs or centres) and 'words' (raw words of the corpus, subsampled ones included, rows).
     """
     weigh = partial(window_weights, window=cfg.window, draw=cfg.draw)
     weights = compute_apart(weigh, batch["doc"], batch["doc"], batch["reach"])
@@ -222,7 +222,7 @@ def loss(
     else:
         total, count = _cbow(cfg, params, batch, weights)
     words = batch["words"].astype(jnp.float32).sum()
-    return total, (carry, {"loss": (total, count), "words": (words, jnp.ones(()))})
+    return total, (carry, {"loss": (total, count), "words": (words, jnp.float32(weights.shape[0]))})
 
 
 def apply(cfg: Word2VecConfig, params: Params, consts: Consts, words: Array) -> Array:

@@ -7,6 +7,7 @@ them. Log lines, held-out losses and checkpoints fall on call boundaries.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import signal
 import sys
@@ -113,13 +114,14 @@ class Trainer:
         self.log.truncate_after(step)
         score = held_out_loss(run)
         eval_every = config.log.eval_every_steps or run.source.steps_per_epoch
-        if step < run.stop_step:
-            began = time.perf_counter()
-            compiled = compile_call(run, state_target(run))
-            self.log.note(f"compiled in {time.perf_counter() - began:.1f} s")
         stacks = run.source.iterate(
             step, run.stop_step, config.train.steps_per_call, jax.process_index(), jax.process_count()
         )
+        if step < run.stop_step:
+            stacks = itertools.chain([next(stacks)], stacks)  # the pipeline starts before the clock does
+            began = time.perf_counter()
+            compiled = compile_call(run, state_target(run))
+            self.log.note(f"compiled in {time.perf_counter() - began:.1f} s")
         tracer = Tracer(profile, self.workdir / "profile")
         with _signals() as seen, contextlib.closing(tracer):
             self.clock = time.perf_counter()

@@ -86,7 +86,7 @@ def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState) -> 
         table: {k: shard_tree(mesh, spec.axes(cfg)[table][: v.ndim]) for k, v in entry.items()}
         for table, entry in state.row_state.items()
     }
-    return TrainState(
+    return state.replace(  # type: ignore[attr-defined]  # flax adds it at run time
         step=replicated(mesh),
         params=params,
         row_state=row_state,

@@ -1,0 +1,175 @@
+"""The benchmarks' own arithmetic, and one run of the whole comparison on a few thousand words."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import kill, measure, ours, report, text
+from benchmarks.settings import SETTINGS, chosen
+from w2v_jax.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_text_is_words_of_paragraphs(tmp_path: Path) -> None:
+    for i, content in enumerate(("= A Title =\nIt's 7 o'clock, Ωmega.\n\n", "= Two =\nCAFÉ = 3 =\n12 34\n")):
+        with lzma.open(tmp_path / f"s.{i}.txt.xz", "wt", encoding="utf-8") as f:
+            f.write(content)
+    out = tmp_path / "text.txt"
+    assert text.prepare(str(tmp_path / "s.*.txt.xz"), str(out)) == 6
+    assert out.read_text() == "it s o clock mega\ncaf\n"
+    about = text.describe(str(out))
+    assert (about["words"], about["lines"], about["bytes"]) == (6, 2, 22)
+
+
+def test_bad_text_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    out = tmp_path / "text.txt"
+    with pytest.raises(UserError, match="no file matches"):
+        text.prepare(str(tmp_path / "*.xz"), str(out))
+    (tmp_path / "a.xz").write_bytes(lzma.compress(b"whole words here\n" * 100)[:-20])
+    with pytest.raises(UserError, match=r"a\.xz"):
+        text.prepare(str(tmp_path / "*.xz"), str(out))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.xz"]
+    with pytest.raises(UserError, match="no such file"):
+        text.describe(str(out))
+
+
+def test_store_finds_runs_again_after_a_cut_line(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    store = measure.Store(path)
+    store.add({"seed": 0}, {"seconds": 1.0})
+    store.add({"seed": 0}, {"seconds": 2.0})
+    with open(path, "a") as f:
+        f.write('{"key": {"seed": 1}, "sec')
+    again = measure.Store(path)
+    assert again.find({"seed": 1}) is None
+    again.add({"seed": 2}, {"seconds": 3.0})
+    found = measure.Store(path)
+    assert [found.find({"seed": i}) and found.find({"seed": i})["seconds"] for i in range(3)] == [2.0, None, 3.0]  # type: ignore[index]
+
+
+def test_a_process_is_measured_by_itself(tmp_path: Path) -> None:
+    held = np.ones(2**26)  # 512 MiB in this process must not show in a child's peak
+    small = [sys.executable, "-c", "print('{\"a\": 1}')"]
+    large = [sys.executable, "-c", "import time; x = b'x' * (200 << 20); time.sleep(.3); print('{}')"]
+    first, second = (measure.run(c, tmp_path / "log") for c in (small, large))
+    assert held.sum() and first.result == {"a": 1}
+    assert first.peak_mb < 100 < 200 < second.peak_mb < 300
+    with pytest.raises(UserError, match="status 3: went wrong"):
+        measure.run(
+            [sys.executable, "-c", "import sys; print('went wrong', file=sys.stderr); sys.exit(3)"], tmp_path / "log"
+        )
+
+
+def _train(side: str, seconds: float, **more: float) -> dict[str, Any]:
+    apart = {"compile_seconds": 1.0, "data_wait": 0.01} if side == "ours" else {"vocabulary_seconds": 1.0}
+    return {"key": {"passes": 5}, "seconds": seconds, "peak_mb": 100.0, "vocabulary": 7, **apart, **more}
+
+
+def test_speed_is_the_median_of_pairwise_ratios() -> None:
+    setting = chosen(["skipgram-100"])[0]
+    times = {"ours": (10.0, 10.0, 20.0), "gensim": (30.0, 15.0, 42.0)}  # ratios 3, 1.5, 2.1
+    runs = {(side, seed): _train(side, s) for side, all_ in times.items() for seed, s in enumerate(all_)}
+    runs["ours", 3] = _train("ours", 1e-3)  # without its partner it must not count
+    found = report.speed(setting, runs, words=1000)
+    assert found is not None and found["pairs"] == 3
+    np.testing.assert_allclose(found["ratios"], [3, 1.5, 2.1])
+    assert found["ratio"] == pytest.approx(2.1) and found["pass"] and found["data_wait_pass"]
+    assert found["words_per_second"] == {"ours": pytest.approx(500), "gensim": pytest.approx(5000 / 30)}
+    slow = {**runs, ("ours", 2): _train("ours", 22.0, data_wait=0.5), ("ours", 0): _train("ours", 30.0, data_wait=0.5)}
+    found = report.speed(setting, slow, words=1000)
+    assert found is not None and not found["pass"] and not found["data_wait_pass"]
+    assert report.speed(setting, {("ours", 0): runs["ours", 0]}, 1000) is None
+
+
+def test_quality_gates_hold_means_against_the_peer() -> None:
+    def score(**values: float) -> dict[str, Any]:
+        return {"scores": values}
+
+    runs = {
+        ("ours", 0): score(men=0.50, ws353=0.60, analogies=0.3),
+        ("ours", 1): score(men=0.52, ws353=0.62, analogies=0.3),
+        ("gensim", 0): score(men=0.53, ws353=0.63, analogies=0.3),
+        ("gensim", 1): score(men=0.53, ws353=0.62, analogies=0.3),
+    }
+    found = report.quality(SETTINGS[0], runs)
+    assert found is not None and found["men"]["difference"] == pytest.approx(-0.02) and not found["men"]["pass"]
+    assert found["ws353"]["difference"] == pytest.approx(-0.015) and found["ws353"]["pass"]
+    assert found["analogies"]["pass"] and "simlex999" not in found
+    shown_only = report.quality(chosen(["hs-100"])[0], runs)
+    assert shown_only is not None and shown_only["men"]["pass"]
+    lines = report.failed({"settings": {"skipgram-100": {"speed": None, "quality": found}}})
+    assert len(lines) == 1 and "men -0.020" in lines[0]
+
+
+def test_settings_are_the_ones_agreed_on() -> None:
+    peers = {s.name: s.peer() for s in SETTINGS}
+    assert {n: (p["sg"], p["alpha"], p["hs"], p["negative"], p["vector_size"]) for n, p in peers.items()} == {
+        "skipgram-100": (1, 0.025, 0, 5, 100),
+        "skipgram-300": (1, 0.025, 0, 5, 300),
+        "cbow-100": (0, 0.05, 0, 5, 100),
+        "hs-100": (1, 0.025, 1, 0, 100),
+    }
+    with pytest.raises(UserError, match="skipgram-300"):
+        chosen(["skipgram300"])
+    assert [(s.speed_gate, s.speed_aim) for s in SETTINGS] == [(2.0, 4.0), (1.5, 4.0), (1.0, 2.0), (0.0, 0.0)]
+
+
+def test_what_a_killed_process_leaves_is_read(tmp_path: Path) -> None:
+    assert kill.last_step(tmp_path) == 0
+    (tmp_path / "metrics.jsonl").write_text('{"step": 16}\n{"step": 32}\n{"step": 4')
+    assert kill.last_step(tmp_path) == 32
+    assert kill.started_at("corpus ...\ncontinuing at step 1,280 of 9,000\n") == 1280
+    assert kill.started_at("compiled in 3.1 s\n") == 0
+    assert kill.started_at("corpus ...\n") is None
+    (tmp_path / "vectors.bin").write_bytes(b"1")
+    one = kill.digest(tmp_path)
+    (tmp_path / "vectors.bin").write_bytes(b"2")
+    assert kill.digest(tmp_path) != one
+
+
+def test_compile_time_is_needed() -> None:
+    result = {"seconds": 2.0, "data_wait": 0.0, "vocabulary": 5, "loss": 1.0}
+    done = measure.Finished(result, "x\ncompiled in 2.5 s\n", 9.0, 100.0)
+    assert ours.measured(done)["compile_seconds"] == 2.5
+    with pytest.raises(UserError, match="no compile time"):
+        ours.measured(measure.Finished(result, "", 9.0, 100.0))
+
+
+def test_whole_comparison_on_a_small_text(tmp_path: Path) -> None:
+    pytest.importorskip("gensim")
+    kill.write_text(tmp_path / "text.txt", 6000)
+    words = sorted(set((tmp_path / "text.txt").read_text().split()))[:40]
+    for part, name, lines in (
+        ("similarity", "men", [f"{a}\t{b}\t{i}" for i, (a, b) in enumerate(zip(words[::2], words[1::2], strict=True))]),
+        ("analogy", "questions-words", [": all", *(" ".join(words[i : i + 4]) for i in range(8))]),
+    ):
+        (tmp_path / "eval" / part).mkdir(parents=True)
+        ending = "tsv" if part == "similarity" else "txt"
+        (tmp_path / "eval" / part / f"{name}.{ending}").write_text("\n".join(lines) + "\n")
+    command = [
+        *(sys.executable, "-m", "benchmarks.word2vec", f"--text={tmp_path / 'text.txt'}"),
+        *(f"--data_dir={tmp_path / 'eval'}", f"--out={tmp_path / 'out'}", "--only=cbow-100", "--cores=1"),
+        *("--pairs=1", "--seeds=1", "--passes=1", "--override=--config.log.tensorboard=false"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    entry = summary["settings"]["cbow-100"]
+    assert summary["text"]["words"] == 6000 and entry["speed"]["pairs"] == 1
+    assert entry["speed"]["vocabulary"]["ours"] == entry["speed"]["vocabulary"]["gensim"]
+    assert set(entry["quality"]) == {"men", "analogies"}
+    assert (done.returncode == 1) == bool(report.failed(summary))
+    assert "| cbow-100" in done.stdout and (tmp_path / "out/table.md").read_text() in done.stdout
+    before = (tmp_path / "out/runs.jsonl").read_text()
+    again = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
+    assert again.returncode == done.returncode and (tmp_path / "out/runs.jsonl").read_text() == before

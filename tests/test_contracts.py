@@ -1,0 +1,222 @@
+"""What every registered model keeps to, tried on each of its examples. A new model is tested by being registered.
+
+One test compiles an example for one device and for eight, and looks at all that follows from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.examples import (
+    QUICK,
+    batch_size_for,
+    corpus_of,
+    device_consts,
+    quick,
+    random_batch,
+    random_params,
+    with_rows,
+    zipf_counts,
+)
+from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig, freeze, to_dict
+from w2v_jax.data.corpus import build_corpus
+from w2v_jax.models import MODELS
+from w2v_jax.train.lowering import stand_in_corpus
+from w2v_jax.train.sharding import RULES, batch_sharding, make_mesh, shard_tree
+from w2v_jax.train.step import gather_rows, init_state, make_call, state_sharding
+from w2v_jax.types import ModelSpec
+
+VOCAB, DEVICES, STACK = 50, 8, 6
+
+
+def _all() -> list[Any]:
+    found = [(family, i, e) for family, spec in MODELS.items() for i, e in enumerate(spec.examples)]
+    return [pytest.param(family, e, id=f"{family}-{i}") for family, i, e in found]
+
+
+EVERY = pytest.mark.parametrize(("family", "example"), _all())
+
+
+def named(tree: Any) -> dict[str, Any]:
+    return {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def same(a: Any, b: Any, tolerance: float = 2e-5) -> None:
+    """Equal trees, to float tolerance of each leaf's largest number."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for name, x in named(a).items():
+        y = np.asarray(named(b)[name])
+        scale = max(1.0, float(np.abs(y).max(initial=0)))
+        np.testing.assert_allclose(np.asarray(x), y, rtol=0, atol=tolerance * scale, err_msg=name)
+
+
+def is_names(x: Any) -> bool:
+    return x is None or isinstance(x, tuple)
+
+
+def value_and_grads(spec: ModelSpec, cfg: Any, params: Any, consts: Any, batch: Any, training: bool = True) -> Any:
+    """(loss, metrics, gradients of dense leaves, of gathered rows), as the step takes them."""
+    rng = jax.random.key(3)
+    ids, drawn = spec.rows(cfg, consts, batch, rng)
+    size = len(next(iter(batch.values())))
+    dense = {k: v for k, v in params.items() if k not in ids}
+
+    def loss(dense: Any, gathered: Any) -> Any:
+        carry = spec.carry(cfg, size)
+        value, (after, metrics) = spec.loss(cfg, dense | gathered, consts, carry, drawn, rng if training else None)
+        assert jax.tree.structure(after) == jax.tree.structure(carry)
+        return value, metrics
+
+    (value, metrics), grads = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(dense, gather_rows(params, ids))
+    return value, metrics, *grads
+
+
+@EVERY
+def test_shapes_names_and_sizes(family: str, example: Any) -> None:
+    spec = MODELS[family]
+    assert isinstance(example, spec.config)
+    assert freeze(to_dict(Config(family, example)), MODELS) == Config(family, example)
+    cfg = spec.resolve(example, VOCAB)
+    assert spec.resolve(cfg, VOCAB) == cfg and cfg.vocab_size == VOCAB
+    size = batch_size_for(spec, cfg, DEVICES)
+    entries = spec.batch(cfg, size)
+    assert len({e.shape[0] for e in entries.values()}) == 1 and "row" not in entries
+    consts = device_consts(spec, cfg, VOCAB)
+    params = jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, consts))
+    axes = spec.axes(cfg)
+    assert jax.tree.structure(axes, is_leaf=is_names) == jax.tree.structure(params)
+    for names, leaf in zip(jax.tree.leaves(axes, is_leaf=is_names), jax.tree.leaves(params), strict=True):
+        assert len(names or ()) in (0, leaf.ndim), f"{names} for {leaf.shape}"
+        assert set(names or ()) - {None} <= set(RULES)
+    flops, unit = spec.flops(cfg)
+    assert flops > 0 and unit
+
+
+@EVERY
+def test_start_is_finite_and_embeddings_are_of_real_words(family: str, example: Any) -> None:
+    spec = MODELS[family]
+    cfg = spec.resolve(example, VOCAB)
+    consts = device_consts(spec, cfg, VOCAB)
+    params = spec.init(jax.random.key(0), cfg, consts)
+    same(params, spec.init(jax.random.key(0), cfg, consts), tolerance=0)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(params))
+    other = spec.init(jax.random.key(1), cfg, consts)
+    assert any((np.asarray(a) != b).any() for a, b in zip(*map(jax.tree.leaves, (params, other)), strict=True))
+    if spec.embed:
+        matrices = spec.embed(cfg, params)
+        assert matrices and all(m.shape[0] == VOCAB and m.ndim == 2 for m in matrices.values())
+        assert len({m.shape[1] for m in matrices.values()}) == 1
+        assert np.asarray(next(iter(matrices.values()))).any(), "the main matrix is not all zero at the start"
+
+
+@EVERY
+def test_loss_gradients_and_metrics(family: str, example: Any) -> None:
+    spec = MODELS[family]
+    cfg = spec.resolve(example, VOCAB)
+    consts = device_consts(spec, cfg, VOCAB)
+    params = random_params(spec, cfg, consts, seed=1)
+    batch = with_rows(random_batch(spec, cfg, batch_size_for(spec, cfg, 2), np.random.default_rng(2)))
+
+    def run(training: bool) -> Any:
+        return lambda params, batch: value_and_grads(spec, cfg, params, consts, batch, training)
+
+    value, metrics, dense, sparse = got = quick(run(True), params, batch)
+    assert value.shape == () and value.dtype == jnp.float32 and np.isfinite(value)
+    for name, leaf in named((dense, sparse)).items():
+        assert np.isfinite(leaf).all() and np.asarray(leaf).any(), f"{name} gets no gradient"
+    for total, count in metrics.values():
+        assert total.shape == count.shape == () and total.dtype == count.dtype == jnp.float32
+    assert {"loss", "words"} <= set(metrics) and float(metrics["loss"][1]) > 0
+    # Operation by operation, and as evaluation, which draws nothing in the loss.
+    same(run(True)(params, jax.tree.map(jnp.asarray, batch)), got)
+    held = quick(run(False), params, batch)
+    assert np.isfinite(held[0])
+    same(held, quick(run(False), params, batch), tolerance=0)
+
+
+def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
+    """(metrics a step, state, metrics over the mesh): STACK steps from random parameters on so many devices."""
+    spec = MODELS[family]
+    cfg = spec.resolve(example, VOCAB)
+    train = TrainConfig(batch_size=batch_size_for(spec, cfg, DEVICES), steps_per_call=STACK)
+    optimizer = OptimizerConfig(rows="adagrad", dense="adagrad", learning_rate=0.05)
+    config = Config(family, example, train=train, optimizer=optimizer)
+    consts = device_consts(spec, cfg, VOCAB)
+    state = jax.device_get(init_state(spec, config, cfg, consts, 1000))
+    state = state.replace(params=random_params(spec, cfg, consts, seed=4))
+    mesh = make_mesh(config.mesh, jax.devices()[:devices])
+    call: Any = make_call(spec, config, cfg, 1000, mesh, state, consts)
+    rng = np.random.default_rng(5)
+    steps = [random_batch(spec, cfg, train.batch_size, rng) for _ in range(STACK)]
+    batches = {k: np.stack([s[k] for s in steps]) for k in steps[0]}
+    state = jax.device_put(state, state_sharding(spec, cfg, mesh, state))
+    args = (consts, jax.device_put(batches, batch_sharding(mesh)), jnp.int32(STACK), jnp.zeros(devices, jnp.int32))
+    made = call.lower(state, *args).compile(compiler_options=QUICK)
+    state, metrics, _ = made(state, *args)
+    result = jax.device_get((state, metrics))
+    again = []
+    if overfit:
+        one = {k: np.repeat(v[:1], STACK, axis=0) for k, v in batches.items()}
+        for _ in range(12):
+            state, metrics, _ = made(state, consts, one, *args[2:])
+            again.append(float(metrics["loss"][0]) / float(metrics["loss"][1]))
+    return result, again
+
+
+@EVERY
+def test_one_device_is_eight_and_overfitting_lowers_the_loss(family: str, example: Any) -> None:
+    alone, losses = compiled(family, example, 1, overfit=True)
+    spread, _ = compiled(family, example, DEVICES, overfit=False)
+    same(spread, alone, tolerance=5e-5)
+    assert losses[-1] < 0.8 * losses[0] and np.isfinite(losses).all(), losses
+
+
+@pytest.mark.parametrize("family", list(MODELS))
+def test_source_delivers_what_the_batch_says(family: str, tmp_path: Path, fresh_cache: Path) -> None:
+    text = tmp_path / "text.txt"
+    rng = np.random.default_rng(6)
+    words = np.array([a + b for a in "abcdefg" for b in "hijklmn"])
+    text.write_text("\n".join(" ".join(rng.choice(words, 40)) for _ in range(30)) + "\n")
+    corpus = build_corpus(DataConfig(source=f"text:{text}", min_count=1, heldout_every=10))
+    spec = MODELS[family]
+    example = spec.examples[0]
+    cfg = spec.resolve(example, len(corpus.vocab.words))
+    size = batch_size_for(spec, cfg, 2)
+    for split in ("train", "heldout"):
+        source = spec.source(cfg, corpus, split, size, 7)
+        promised = spec.batch(cfg, size)
+        assert dict(source.spec) == promised
+        stacks = list(source.iterate(0, 3, 2))
+        assert len(stacks) == 2
+        for stack in stacks:
+            assert {k: (v.shape, v.dtype) for k, v in stack.items()} == {
+                k: ((2, *s.shape), s.dtype) for k, s in promised.items()
+            }
+        halves = [list(source.iterate(0, 3, 2, process, 2)) for process in (0, 1)]
+        for stack, *parts in zip(stacks, *halves, strict=True):
+            for k in stack:
+                np.testing.assert_array_equal(np.concatenate([p[k] for p in parts], axis=1), stack[k])
+        (second,) = source.iterate(1, 2, 1)
+        assert all((second[k][0] == stacks[0][k][1]).all() for k in second), "a step hangs on its number alone"
+
+
+@EVERY
+def test_params_can_be_split_over_any_mesh(family: str, example: Any) -> None:
+    spec = MODELS[family]
+    cfg = spec.resolve(example, VOCAB)
+    consts = spec.consts(cfg, corpus_of(zipf_counts(VOCAB)))
+    assert jax.tree.structure(consts) == jax.tree.structure(spec.consts(cfg, stand_in_corpus(VOCAB)))
+    params = jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, consts))
+    mesh = make_mesh(Config(family, example).mesh, jax.devices())
+    wide = make_mesh(type(Config(family, example).mesh)(model=8), jax.devices())
+    for on in (mesh, wide):
+        for sharding, leaf in zip(
+            jax.tree.leaves(shard_tree(on, spec.axes(cfg))), jax.tree.leaves(params), strict=True
+        ):
+            sharding.shard_shape(leaf.shape)  # raises where the devices do not divide the array
