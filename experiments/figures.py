@@ -148,7 +148,7 @@ def nudge_tables(run: Any) -> str:
 def draw_convergence(out: str | None) -> None:
     """The convergence command."""
     f = flags.FLAGS
-    workdirs = _listed(f.workdir or "")
+    workdirs = list(dict.fromkeys(_listed(f.workdir or "")))
     if not workdirs:
         raise UserError("no run folder given: --workdir=DIR[,DIR...]")
     target = out or os.path.join(workdirs[0], "convergence.png")

@@ -12,6 +12,7 @@ or the loss of negative sampling (Mikolov et al. 2013b, arXiv 1310.4546). `w2v_j
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,8 @@ from w2v_jax.export import atomic
 from w2v_jax.formats import PathLike
 from w2v_jax.models import MODELS
 from w2v_jax.models.word2vec import Word2VecConfig
-from w2v_jax.train.step import init_state, make_step
+from w2v_jax.train.step import TrainState, init_state, make_step
+from w2v_jax.types import Batch, Consts
 
 WORDS = ("cat", "dog", "microscope")
 CONTEXTS = {
@@ -109,17 +111,26 @@ def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequen
     counts = np.bincount(pairs.reshape(-1), minlength=len(names))
     corpus = types.SimpleNamespace(vocab=types.SimpleNamespace(counts=counts))
     consts = jax.tree.map(jnp.asarray, spec.consts(cfg, corpus))
-    step = make_step(spec, config, cfg, options.updates)
-
-    def one(state: Any, batch: dict[str, jax.Array]) -> Any:
-        state, metrics = step(state, consts, batch)
-        return state, (state.params["E"][: len(WORDS)], metrics["loss"][0])
-
     state = init_state(spec, config, cfg, consts, options.updates)
     first = np.asarray(state.params["E"][: len(WORDS)])
-    state, (rest, loss) = jax.jit(lambda s, b: jax.lax.scan(one, s, b))(state, as_batches(pairs))
+    state, (rest, loss) = all_steps(config, cfg)(state, consts, as_batches(pairs))
     columns = np.asarray(spec.embed(cfg, state.params)["C"]) if spec.embed else np.zeros((0, 2), np.float32)
     return Track(names, pairs, np.concatenate([first[None], np.asarray(rest)]), np.asarray(loss), columns)
+
+
+@functools.cache
+def all_steps(config: Config, cfg: Word2VecConfig) -> Callable[..., Any]:
+    """(state, consts, stacked batches) -> (state, (E of the words after each step, its loss)), compiled once a shape."""
+    step = make_step(MODELS["word2vec"], config, cfg, config.train.steps_per_call)
+
+    def run(state: TrainState, consts: Consts, batches: Batch) -> Any:
+        def one(state: TrainState, batch: Batch) -> Any:
+            state, metrics = step(state, consts, batch)
+            return state, (state.params["E"][: len(WORDS)], metrics["loss"][0])
+
+        return jax.lax.scan(one, state, batches)
+
+    return jax.jit(run)
 
 
 def as_batches(pairs: np.ndarray) -> dict[str, np.ndarray]:

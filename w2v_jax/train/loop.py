@@ -152,11 +152,13 @@ class Trainer:
         return state
 
     def settle(self, left: int, quiet: int = -1) -> None:
-        """Fetches the metrics of dispatched calls until `left` remain, and writes the log lines that fall due.
+        """Fetches the metrics of dispatched calls until `left` remain, then writes the log line if one fell due.
 
-        The line of step `quiet` is left to the caller, who has its held-out loss to add.
+        One line for all of them: calls fetched together share one stretch of time. The line of step `quiet` is left to
+        the caller, who has its held-out loss to add.
         """
         every = self.run.config.log.every_steps
+        step = int(self.logged["step"])
         while len(self.pending) > left:
             step, metrics, flag = self.pending.popleft()
             pairs = {k: np.array([float(x) for x in pair]) for k, pair in jax.device_get(metrics).items()}
@@ -166,8 +168,8 @@ class Trainer:
             self.total["words"] += pairs.pop("words", np.zeros(2))[0]
             self.sums = {k: self.sums.get(k, np.zeros(2)) + pair for k, pair in pairs.items()}
             self.stopping = max(self.stopping, int(flag))
-            if step != quiet and step // every > self.logged["step"] // every:
-                self.write_log(step)
+        if step != quiet and step // every > self.logged["step"] // every:
+            self.write_log(step)
 
     def lap(self) -> float:
         """Seconds since this was last called."""

@@ -1,0 +1,428 @@
+"""Pictures: what is drawn is compared with formulas and with counts made another way; the files are opened again."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from experiments import figures as command
+from experiments import nudges as training
+from experiments.quality import evaluate_checkpoints
+from w2v_jax.config import Config, to_dict
+from w2v_jax.embeddings import Embeddings, save
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.builtin import similarity_pairs
+from w2v_jax.figures import convergence, labels, maps, nudges, style
+from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.train.checkpoint import Checkpointer
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    whole = [sys.executable, *arguments]
+    return subprocess.run(whole, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+
+
+def count_pixels(path: Path, index: int) -> int:
+    """Pixels of a picture that have the index-th colour of the palette."""
+    wanted = [int(style.colour(index)[i : i + 2], 16) for i in (1, 3, 5)]
+    picture = np.round(imread(path)[..., :3] * 255).astype(int)
+    return int((np.abs(picture - wanted).sum(axis=-1) < 6).sum())
+
+
+def test_figures_import_neither_training_nor_heavy_libraries() -> None:
+    code = (
+        "import sys\n"
+        "from w2v_jax.figures import convergence, labels, maps, nudges, style\n"
+        "bad = ('w2v_jax.train', 'w2v_jax.models', 'w2v_jax.data', 'experiments', 'jax', 'matplotlib', 'sklearn')\n"
+        "print([m for m in sys.modules if m in bad or m.startswith(tuple(b + '.' for b in bad))])"
+    )
+    assert run("-c", code).stdout.strip() == "[]"
+
+
+# ---- style ----
+
+
+def test_a_drawing_that_fails_leaves_the_old_picture(tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+    out.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), style.drawing(out) as figure:
+        figure.add_subplot().plot([1, 2])
+        _ = 1 / 0
+    assert out.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_a_drawing_is_the_same_file_twice_and_makes_its_folder(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "a.svg", "b.svg"):
+        with style.drawing(tmp_path / "new" / name, (3, 2), "small print with a $ sign and _") as figure:
+            figure.add_subplot().plot([1, 2], label=style.plain("_$x$"))
+    assert imread(tmp_path / "new" / "a.png").shape == (2 * style.DPI, 3 * style.DPI, 4)
+    for ending in ("png", "svg"):
+        assert (tmp_path / "new" / f"a.{ending}").read_bytes() == (tmp_path / "new" / f"b.{ending}").read_bytes()
+
+
+def test_pictures_have_known_endings(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"must end in \.png"), style.drawing(tmp_path / "a.gif"):
+        pass
+    assert not os.listdir(tmp_path)
+
+
+def test_colours_and_markers_make_64_different_pairs() -> None:
+    assert len({(style.colour(i), style.marker(i)) for i in range(64)}) == 64
+
+
+# ---- labels ----
+
+
+def test_boxes_overlap_no_box_and_no_point() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.integers(20, 380, (80, 2)).astype(float)
+    sizes = np.stack([rng.integers(10, 30, 80) * 2, np.full(80, 12)], axis=1).astype(float)
+    bounds = np.array([[0.0, 0.0], [400.0, 400.0]])
+    centres = labels.place_boxes(points, sizes, bounds, distance=5.0, radius=3.0)
+    placed = np.flatnonzero(~np.isnan(centres).any(axis=1))
+    assert 40 <= len(placed) < 80  # crowded on purpose
+    # Painted at quarter pixels, no cell may be covered twice.
+    canvas = np.zeros((1600, 1600), int)
+    for i in placed:
+        low, high = ((centres[i] + sign * sizes[i] / 2) * 4 for sign in (-1, 1))
+        assert (low >= 0).all() and (high <= 1600).all()
+        canvas[math.floor(low[0]) : math.ceil(high[0]), math.floor(low[1]) : math.ceil(high[1])] += 1
+    assert canvas.max() == 1
+    marks = np.zeros_like(canvas)
+    for x, y in (points * 4).astype(int):
+        marks[x - 12 : x + 12, y - 12 : y + 12] = 1
+    assert not (canvas * marks).any()
+
+
+def test_a_lone_label_stands_to_the_right_and_turns_at_the_edge() -> None:
+    size, bounds = np.array([[20.0, 10.0]]), np.array([[0.0, 0.0], [100.0, 100.0]])
+    assert labels.place_boxes(np.array([[50.0, 50.0]]), size, bounds, 5.0).tolist() == [[65.0, 50.0]]
+    assert labels.place_boxes(np.array([[95.0, 50.0]]), size, bounds, 5.0).tolist() == [[80.0, 50.0]]
+    assert np.isnan(labels.place_boxes(np.array([[5.0, 50.0]]), size * 6, bounds, 5.0)).all()
+
+
+# ---- maps ----
+
+
+def test_pca_keeps_the_variance_that_singular_values_say() -> None:
+    vectors = np.random.default_rng(1).normal(size=(30, 7)).astype(np.float32)
+    plane = maps.project(vectors)
+    rows = vectors.astype(float) / np.linalg.norm(vectors.astype(float), axis=1, keepdims=True)
+    _, s, _ = np.linalg.svd(rows - rows.mean(axis=0))
+    np.testing.assert_allclose(plane.explained, s[:2] ** 2 / (s**2).sum(), rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(plane.points, axis=0), s[:2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("projection", maps.PROJECTIONS)
+def test_projections_repeat_and_keep_three_groups_apart(projection: str) -> None:
+    rng = np.random.default_rng(2)
+    vectors = np.repeat(np.eye(3, 10) * 5, 8, axis=0) + rng.normal(size=(24, 10)) * 0.2
+    plane, again = (maps.project(vectors, projection, seed=3) for _ in range(2))
+    assert np.array_equal(plane.points, again.points)
+    assert (plane.explained is not None) == (projection == "pca")
+    blocks = plane.points.reshape(3, 8, 2)
+    centres = blocks.mean(axis=1)
+    inside = np.linalg.norm(blocks - centres[:, None], axis=-1).max()
+    between = min(np.linalg.norm(centres[i] - centres[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    assert between > 2 * inside
+    assert plane.agreement > 0.6
+
+
+def test_a_flat_cloud_is_shown_as_it_is() -> None:
+    rng = np.random.default_rng(0)
+    turn = rng.uniform(0, 5, 12)
+    flat = np.stack([np.cos(turn), np.sin(turn)], axis=1) @ np.linalg.qr(rng.normal(size=(6, 2)))[0].T
+    plane = maps.project(flat * np.arange(1, 13)[:, None])  # lengths play no part
+    assert plane.agreement == pytest.approx(1.0)
+    assert plane.explained is not None and sum(plane.explained) == pytest.approx(1.0)
+
+
+def test_clusters_are_found_and_named_by_central_words() -> None:
+    directions = np.array([[1, 0, 0], [0.9, 0.1, 0], [1, 0.2, 0], [0, 1, 0], [0, 1, 0.1], [0, 0.9, -0.1]])
+    words = ["a", "b", "c", "x", "y", "z"]
+    found = maps.cluster(words, directions, count=2)
+    assert list(found.values()) == [["a", "b", "c"], ["x", "y", "z"]]
+    assert all(name.startswith(first) for name, first in zip(found, ("b", "x"), strict=True))
+    assert len(maps.cluster(words, np.ones((6, 3)), count=3)) == 1  # no more clusters than different vectors
+    with pytest.raises(UserError, match="--clusters=7"):
+        maps.cluster(words, directions, count=7)
+
+
+def test_a_map_shows_difficult_words(tmp_path: Path) -> None:
+    words = ["$x_1$", "_y", "^", "naïve", "a\\b", "cat"]
+    vectors = np.random.default_rng(4).normal(size=(6, 5))
+    groups = {"_g$": words[:3], "one": words[3:4]}
+    plane = maps.draw_map(words, vectors, tmp_path / "m.png", groups, vocabulary=60, source="data $ seed")
+    assert plane.points.shape == (6, 2)
+    assert count_pixels(tmp_path / "m.png", 0) > 50 and count_pixels(tmp_path / "m.png", 1) > 50
+    assert count_pixels(tmp_path / "m.png", 2) == 0  # there are two groups
+
+
+def test_maps_that_cannot_be_drawn(tmp_path: Path) -> None:
+    vectors, out = np.random.default_rng(5).normal(size=(4, 3)), tmp_path / "m.png"
+    with pytest.raises(UserError, match="needs 3 words"):
+        maps.draw_map(["a", "b"], vectors[:2], out)
+    with pytest.raises(UserError, match="2 dimensions"):
+        maps.draw_map(list("abcd"), vectors[:, :1], out)
+    with pytest.raises(UserError, match="NaN"):
+        maps.draw_map(list("abcd"), np.where(vectors > 0, vectors, np.nan), out)
+    with pytest.raises(UserError, match="same vector"):
+        maps.draw_map(list("abcd"), np.ones((4, 3)), out)
+    with pytest.raises(UserError, match="'e' is not among"):
+        maps.draw_map(list("abcd"), vectors, out, {"g": ["a", "e"]})
+    with pytest.raises(UserError, match="did you mean 'tsne'"):
+        maps.draw_map(list("abcd"), vectors, out, projection="tsn")
+    assert not os.listdir(tmp_path)
+
+
+# ---- nudges ----
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("nudges") / "nudges.npz"
+    training.write(path, training.Options())
+    return path
+
+
+def test_the_trajectory_follows_the_gradient_of_the_softmax(recording: Path) -> None:
+    """Replayed in numpy: d loss / d E[w] = C^T (p - y), d loss / d C = (p - y) E[w]^T."""
+    saved = nudges.read(recording)
+    inputs, outputs = saved.positions[0].astype(float), np.zeros((len(saved.vocab), 2))
+    rate = training.Options().learning_rate
+    for t, (word, context) in enumerate(saved.pairs):
+        scores = outputs @ inputs[word]
+        p = np.exp(scores) / np.exp(scores).sum()
+        assert saved.loss[t] == pytest.approx(-math.log(p[context]), abs=1e-4)
+        p[context] -= 1
+        change = outputs.T @ p
+        outputs -= rate * np.outer(p, inputs[word])
+        inputs[word] -= rate * change
+        np.testing.assert_allclose(saved.positions[t + 1], inputs, atol=1e-4)
+    np.testing.assert_allclose(saved.columns, outputs, atol=1e-4)
+
+
+def test_an_update_moves_one_word_and_compares_it_with_no_other(recording: Path) -> None:
+    saved = nudges.read(recording)
+    for t, (word, _) in enumerate(saved.pairs):
+        others = [i for i in range(3) if i != word]
+        assert np.array_equal(saved.positions[t, others], saved.positions[t + 1, others])
+    seen = {(saved.vocab[w], saved.vocab[c]) for w, c in saved.pairs}
+    assert seen == {(w, c) for w, near in training.CONTEXTS.items() for c in near}
+
+
+def test_shared_contexts_draw_together_and_own_contexts_apart(recording: Path) -> None:
+    saved = nudges.read(recording)
+    cosines = nudges.cosines(saved)
+    assert cosines["cat-dog"][0] < 0 and cosines["cat-dog"][-1] > 0.99
+    assert cosines["cat-microscope"][-1] < -0.5 and cosines["dog-microscope"][-1] < -0.5
+    gaps = nudges.gaps(saved)[:, -100:].mean(axis=1)
+    assert saved.twins_own.tolist() == [0, 1, 2]
+    assert gaps[0] < 0.15 and gaps[1] > 0.6 and gaps[2] > 0.6
+    assert np.array_equal(saved.twins[0, 0], saved.twins[2, 0])  # the same start for all
+
+
+def test_the_floor_is_the_entropy_of_contexts(recording: Path) -> None:
+    saved = nudges.read(recording)
+    assert nudges.floor(saved) == pytest.approx(math.log(3))  # three equally likely contexts a word
+    assert saved.loss[:9].mean() == pytest.approx(math.log(9), abs=0.01)
+    assert nudges.floor(saved) < saved.loss[-90:].mean() < 1.4
+
+
+def test_negative_sampling_starts_at_its_known_loss() -> None:
+    options = training.Options(updates=18, loss="negative", negatives=3, seed=5)
+    track = training.train(training.CONTEXTS, options)
+    assert track.loss[0] == pytest.approx(4 * math.log(2), rel=1e-6)
+    assert np.isfinite(track.positions).all() and not np.array_equal(track.positions[0], track.positions[-1])
+    again = training.train(training.CONTEXTS, options)
+    assert np.array_equal(track.positions, again.positions)
+
+
+def test_nudges_are_drawn_in_their_colours(recording: Path, tmp_path: Path) -> None:
+    nudges.draw(nudges.read(recording), tmp_path / "n.png", "source")
+    assert min(count_pixels(tmp_path / "n.png", k) for k in range(3)) > 500
+
+
+def test_a_file_that_is_no_recording(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.npz"
+    with pytest.raises(UserError, match="no such file"):
+        nudges.read(bad)
+    bad.write_bytes(b"PK\x03\x04 not a zip")
+    with pytest.raises(UserError, match="not a recording"):
+        nudges.read(bad)
+    np.savez(bad, words=np.array([{"a": 1}], dtype=object), about=np.array("{}"))
+    with pytest.raises(UserError, match="not a recording"):
+        nudges.read(bad)
+
+
+def test_impossible_options() -> None:
+    with pytest.raises(UserError, match="--updates=0"):
+        training.Options(updates=0)
+    with pytest.raises(UserError, match="learning_rate"):
+        training.train(training.CONTEXTS, training.Options(learning_rate=-1.0))
+
+
+# ---- convergence ----
+
+
+def fake_run(folder: Path, architecture: str = "skipgram", quality: bool = True) -> Path:
+    """A run whose held-out loss is measured at whole passes and repeated in between, as the loop logs it."""
+    folder.mkdir()
+    config = {"family": "word2vec", "model": {"architecture": architecture, "loss": "negative", "dim": 100}}
+    (folder / "config.json").write_text(json.dumps(config))
+    rows, held = [], None
+    for step in range(1, 41):
+        if step > 1 and (step - 1) % 4 == 0:
+            held = 2 + 2 ** -((step - 1) / 4)
+        rows.append({"step": step, "pass": step / 4, "loss": 2 + 2 ** -(step / 4), "heldout_loss": held})
+    rows[3]["loss"] = None
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "result.json").write_text(json.dumps({"passes": 10.0, "heldout_loss": 2 + 2**-10}))
+    if quality:
+        scores = [{"pass": p, "step": 4 * p, "data": "x", "men": 0.7 * (1 - 0.5**p), "gone": None} for p in range(11)]
+        (folder / "quality.jsonl").write_text("".join(json.dumps(row) + "\n" for row in scores))
+    return folder
+
+
+def test_curves_of_a_run(tmp_path: Path) -> None:
+    run = convergence.read_run(fake_run(tmp_path / "r"))
+    assert run.label == "word2vec skipgram negative d = 100"
+    assert len(run.loss) == 39 and run.loss[0].tolist() == [0.25, 2 + 2**-0.25]
+    # Each value once, where it is first seen, and the last one from the result.
+    np.testing.assert_allclose(run.heldout[:, 1], [2 + 2.0**-p for p in range(1, 11)])
+    assert run.heldout[-1, 0] == 10.0
+    np.testing.assert_allclose(run.quality["men"], [[p, 0.7 * (1 - 0.5**p)] for p in range(11)])
+    assert len(run.quality["gone"]) == 0 and set(run.quality) == {"men", "gone"}
+    # 1 - 2^-p reaches 95 % of 1 - 2^-10 between passes 4 (93.75 %) and 5.
+    assert convergence.settled(run.quality["men"]) == 5.0
+    assert convergence.settled(run.heldout) is not None
+    assert convergence.settled(run.quality["men"][:2]) is None
+
+
+def test_settling_means_staying() -> None:
+    curve = np.array([[0, 0.0], [1, 1.0], [2, 0.5], [3, 0.99], [4, 1.0]])
+    assert convergence.settled(curve) == 3.0
+
+
+def test_runs_are_told_apart_and_drawn(tmp_path: Path) -> None:
+    folders = [fake_run(tmp_path / "a"), fake_run(tmp_path / "b"), fake_run(tmp_path / "c", "cbow", quality=False)]
+    runs = convergence.read_runs(folders)
+    assert [run.label.rpartition(" ")[2] for run in runs] == ["(a)", "(b)", "100"]
+    convergence.draw(runs, tmp_path / "all.png", "source")
+    convergence.draw(runs[2:], tmp_path / "one.png")
+    assert imread(tmp_path / "all.png").shape[1] > imread(tmp_path / "one.png").shape[1]
+
+
+def test_a_run_that_is_still_writing_and_one_that_was_edited(tmp_path: Path) -> None:
+    folder = fake_run(tmp_path / "r")
+    metrics = folder / "metrics.jsonl"
+    whole = metrics.read_bytes()
+    metrics.write_bytes(whole + b'{"step": 41, "pa')
+    assert len(convergence.read_run(folder).loss) == 39
+    metrics.write_bytes(whole + b'{"step": 41}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl: line 41"):
+        convergence.read_run(folder)
+    metrics.write_bytes(b"")
+    with pytest.raises(UserError, match="nothing logged yet"):
+        convergence.read_run(folder)
+    metrics.unlink()
+    with pytest.raises(UserError, match="no such file"):
+        convergence.read_run(folder)
+
+
+def test_checkpoints_are_scored_from_the_random_start_on(tmp_path: Path) -> None:
+    """Checkpoints made by hand: at step 20 every pair of the built-in list with a high score shares its vector."""
+    pairs = similarity_pairs()
+    words = list(dict.fromkeys(w for a, b, _ in pairs for w in (a, b)))
+    config = Config(family="word2vec", model=Word2VecConfig(dim=16))
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
+    (tmp_path / "result.json").write_text(json.dumps({"steps": 20, "passes": 4.0}))
+    (tmp_path / "vocab.txt").write_text("".join(f"{w}\t9\n" for w in words))
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(1024, 16)).astype(np.float32)
+    taught = table.copy()
+    for a, b, score in pairs:
+        if score > 7:
+            taught[words.index(b)] = taught[words.index(a)]
+    with Checkpointer(tmp_path / "checkpoints", keep=5) as checkpoints:
+        for step, matrix in ((10, table), (20, taught)):
+            params = {"E": jnp.asarray(matrix), "C": jnp.zeros((1024, 16))}
+            checkpoints.save(step, {"params": params, "step": jnp.int32(step)}, {}, None, block=True)
+    evaluate_checkpoints(tmp_path, None)
+    rows = [json.loads(line) for line in (tmp_path / "quality.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["pass"]) for row in rows] == [(0, 0.0), (10, 2.0), (20, 4.0)]
+    assert abs(rows[0]["similarity"]) < 0.4 and abs(rows[1]["similarity"]) < 0.4 and rows[2]["similarity"] > 0.7
+    assert {row["data"] for row in rows} == {"built-in list"}
+    (tmp_path / "result.json").unlink()
+    with pytest.raises(UserError, match="no finished run"):
+        evaluate_checkpoints(tmp_path, None)
+
+
+# ---- the command ----
+
+
+def test_groups_from_the_command_line_and_from_a_file(tmp_path: Path) -> None:
+    assert command.parse_groups("a,b; school: c ,d;e") == {"a, b": ["a", "b"], "school": ["c", "d"], "e": ["e"]}
+    path = tmp_path / "g.json"
+    path.write_text('{"x": ["a", "b"], "y": ["c"]}')
+    assert command.parse_groups(str(path)) == {"x": ["a", "b"], "y": ["c"]}
+    path.write_text('[["a", "b"], ["c"]]')
+    assert command.parse_groups(str(path)) == {"a, b": ["a", "b"], "c": ["c"]}
+    for text in ('{"x": "ab"}', "[]", "3", "{"):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"g\.json"):
+            command.parse_groups(str(path))
+    for text, line in (("a;", "has no words"), ("a,b;b", "'b' is there twice"), ("x:a;x:b", "'x' is there twice")):
+        with pytest.raises(UserError, match=line):
+            command.parse_groups(text)
+    with pytest.raises(UserError, match="no such file"):
+        command.parse_groups(str(tmp_path / "none.json"))
+
+
+def test_map_command(tmp_path: Path) -> None:
+    words = ["doctor", "nurse", "teacher", "student", "car"]
+    save(Embeddings(words, np.random.default_rng(6).normal(size=(5, 4))), tmp_path / "v.txt")
+    start = ("-m", "experiments.figures", "map", f"--vectors={tmp_path / 'v.txt'}")
+    done = run(*start, "--groups=doctor,nurse;teacher,student;car")
+    assert done.returncode == 0, done.stderr
+    assert "5 words; the plane shows" in done.stdout
+    assert imread(tmp_path / "map.png").ndim == 3
+    before = sorted(os.listdir(tmp_path))
+    done = run(*start, "--words=doctor,nurze,car")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "nurse" in done.stderr
+    done = run(*start, "--loss=negative")
+    assert done.returncode == 2 and "--loss means nothing to the figure map" in done.stderr
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_nudges_command(tmp_path: Path) -> None:
+    done = run("-m", "experiments.figures", "nudges", f"--out={tmp_path / 'n'}", "--updates=27", "--seed=1")
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(tmp_path / "n")) == ["nudges.npz", "nudges.png"]
+    table = {
+        line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith(("cat-", "dog-"))
+    }
+    cosines = nudges.cosines(nudges.read(tmp_path / "n" / "nudges.npz"))
+    assert table == {name: [f"{c[0]:.4f}", f"{c[-1]:.4f}"] for name, c in cosines.items()}
+
+
+def test_convergence_command(tmp_path: Path) -> None:
+    folder = fake_run(tmp_path / "r")
+    done = run("-m", "experiments.figures", "convergence", f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    assert imread(folder / "convergence.png").ndim == 3
+    assert any(line.split()[-4:] == ["men", "0.0000", "0.6993", "5.00"] for line in done.stdout.splitlines())
+    done = run("-m", "experiments.figures", "convergance")
+    assert done.returncode == 2 and "did you mean 'convergence'" in done.stderr
