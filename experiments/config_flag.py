@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_collections import config_flags
 
 from w2v_jax.config import Config, freeze
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, nearest
 from w2v_jax.models import MODELS
 
 
@@ -39,8 +40,24 @@ def load_config(path: str, **replace: Any) -> Config:
     if not hasattr(module, "get_config"):
         raise UserError(f"{path}: has no get_config()")
     tree = module.get_config()
-    tree.update_from_flattened_dict(replace)
+    known = list(_keys(tree.to_dict()))
+    for key in replace:
+        if key not in known:
+            raise UserError(f"config has no key {key!r}{nearest(key, known)}")
+    try:
+        tree.update_from_flattened_dict(replace)
+    except TypeError as e:
+        raise UserError("config override: " + " ".join(str(e).split())) from None
     return freeze(tree, MODELS)
+
+
+def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted names of the leaves."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
 
 
 def set_compile_cache(cache_dir: str) -> None:

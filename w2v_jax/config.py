@@ -112,7 +112,7 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointConfig:
-    every_steps: int = 2000  # rounded up to a call boundary
+    every_steps: int = 8192  # a killed run loses at most so many steps (and one call); saves start twice as often
     keep: int = 2  # the newest k stay, and the best by held-out loss
 
     def __post_init__(self) -> None:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 METRICS, QUALITY, CONFIG, RESULT = "metrics.jsonl", "quality.jsonl", "config.json", "result.json"
 Curve = np.ndarray  # float64 [n, 2]: pass and value, by rising pass
 _TITLES = {
-    "men": "MEN, Spearman",
-    "ws353": "WS-353, Spearman",
-    "simlex999": "SimLex-999, Spearman",
-    "analogies": "analogies, accuracy",
-    "similarity": "similarity (built-in list), Spearman",
+    "men": ("MEN", "Spearman"),
+    "ws353": ("WS-353", "Spearman"),
+    "simlex999": ("SimLex-999", "Spearman"),
+    "analogies": ("Analogies", "share answered right"),
+    "similarity": ("Similarity, built-in list", "Spearman"),
 }
 
 
@@ -102,10 +102,10 @@ def read_runs(workdirs: Sequence[PathLike]) -> list[RunCurves]:
 def settled(curve: Curve, share: float = 0.95) -> float | None:
     """The first pass from which the curve stays past `share` of its way from the first value to the last.
 
-    None with fewer than three points or no way to go. The learning rate's decay belongs to the curve: a run of more
-    passes settles later.
+    None with fewer than three points, without the start (pass 0), or with no way to go. The learning rate's decay
+    belongs to the curve: a run of more passes settles later.
     """
-    if len(curve) < 3 or curve[-1, 1] == curve[0, 1]:
+    if len(curve) < 3 or curve[0, 0] > 0 or curve[-1, 1] == curve[0, 1]:
         return None
     done = (curve[:, 1] - curve[0, 1]) / (curve[-1, 1] - curve[0, 1])
     return float(curve[np.flatnonzero(np.append(True, done < share))[-1], 0])
@@ -120,10 +120,10 @@ def draw(runs: Sequence[RunCurves], out: PathLike, source: str = "") -> None:
     tests = list(dict.fromkeys(test for run in runs for test, curve in run.quality.items() if len(curve)))
     count = 1 + len(tests)
     columns = min(count, 3)
-    lines = math.ceil(count / columns)
-    with drawing(
-        out, (4.4 * columns + (3.2 if columns == 1 else 0.4), 3.5 * lines + 0.9 + 0.25 * len(runs)), source
-    ) as fig:
+    lines, abreast = math.ceil(count / columns), 1 if columns < 3 else 2
+    width = {1: 7.6, 2: 9.4, 3: 13.6}[columns]
+    height = 3.5 * lines + 0.6 + 0.45 * len(runs) / abreast
+    with drawing(out, (width, height), source) as fig:
         panels = fig.subplots(lines, columns, squeeze=False).reshape(-1)
         _loss(panels[0], runs)
         for axes, test in zip(panels[1:], tests, strict=False):
@@ -135,7 +135,7 @@ def draw(runs: Sequence[RunCurves], out: PathLike, source: str = "") -> None:
             axes.set_xlabel("passes over the text")
             axes.set_xlim(-0.02 * top, 1.02 * top)
         handles, labels = panels[0].get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside upper center", ncols=2)
+        fig.legend(handles, labels, loc="outside upper center", ncols=abreast)
 
 
 def _loss(axes: Axes, runs: Sequence[RunCurves]) -> None:
@@ -144,8 +144,8 @@ def _loss(axes: Axes, runs: Sequence[RunCurves]) -> None:
         mark: dict[str, Any] = {"marker": marker(i), "markersize": 5, "markeredgecolor": "white"}
         axes.plot(*run.heldout.T, color=colour(i), label=plain(f"{run.label}: held out"), **mark)
     kinds = len({run.kind for run in runs})
-    axes.set_title("Loss" + (" (kinds differ: compare shapes, not heights)" if kinds > 1 else ""))
-    axes.set_ylabel("loss, nats")
+    axes.set_title("Loss" + (" (kinds differ: shapes compare, heights do not)" if kinds > 1 else ""))
+    axes.set_ylabel("loss, nats a pair (CBOW: a word)")
 
 
 def _quality(axes: Axes, runs: Sequence[RunCurves], test: str) -> None:
@@ -156,8 +156,9 @@ def _quality(axes: Axes, runs: Sequence[RunCurves], test: str) -> None:
         at = settled(curve)
         if at is not None:
             axes.axvline(at, color=colour(i), linestyle=":", linewidth=1.2)
-    axes.set_title("Quality (dotted: 95 % of the way)")
-    axes.set_ylabel(plain(_TITLES.get(test, test)))
+    name, unit = _TITLES.get(test, (test, "score"))
+    axes.set_title(plain(f"{name} (dotted: 95 % of the way)"))
+    axes.set_ylabel(unit)
 
 
 def _finite(value: Any) -> bool:

@@ -27,6 +27,8 @@ from jax.experimental import multihost_utils
 from w2v_jax.errors import UserError
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
 
+_ORBAX = f"{os.sep}orbax{os.sep}"  # in the path of every file of orbax
+
 
 class Damaged(Exception):
     """A checkpoint that cannot be trusted; the message is the reason."""
@@ -314,24 +316,25 @@ def _silence_orbax() -> None:
     """
     for name in ("absl", "asyncio"):
         logging.getLogger(name).addFilter(_not_from_orbax)  # adding it a second time does nothing
-    if not isinstance(sys.unraisablehook, _DropClosedLoop):
-        sys.unraisablehook = _DropClosedLoop(sys.unraisablehook)
+    if not isinstance(sys.unraisablehook, _DropEchoes):
+        sys.unraisablehook = _DropEchoes(sys.unraisablehook)
 
 
-class _DropClosedLoop:
-    """A `sys.unraisablehook` that passes on everything but "Event loop is closed"."""
+class _DropEchoes:
+    """A `sys.unraisablehook` that passes on everything but forgotten coroutines of orbax and "Event loop is closed"."""
 
     def __init__(self, before: Callable[[Any], Any]) -> None:
         self._before = before
 
     def __call__(self, report: Any) -> None:
-        if not (isinstance(report.exc_value, RuntimeError) and "Event loop is closed" in str(report.exc_value)):
+        code = getattr(report.object, "cr_code", None)
+        closed = isinstance(report.exc_value, RuntimeError) and "Event loop is closed" in str(report.exc_value)
+        if not closed and not (code is not None and _ORBAX in code.co_filename):
             self._before(report)
 
 
 def _not_from_orbax(entry: logging.LogRecord) -> bool:
-    mark = f"{os.sep}orbax{os.sep}"
-    return mark not in entry.pathname and mark not in entry.getMessage()
+    return _ORBAX not in entry.pathname and _ORBAX not in entry.getMessage()
 
 
 @contextmanager

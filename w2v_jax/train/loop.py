@@ -114,6 +114,8 @@ class Trainer:
         self.log.truncate_after(step)
         score = held_out_loss(run)
         eval_every = config.log.eval_every_steps or run.source.steps_per_epoch
+        # Twice an interval: a kill while one is being written then costs less than the interval, too.
+        save_every = max(1, config.checkpoint.every_steps // 2)
         stacks = run.source.iterate(
             step, run.stop_step, config.train.steps_per_call, jax.process_index(), jax.process_count()
         )
@@ -136,7 +138,7 @@ class Trainer:
                 self.pending.append((step, metrics, flag))
                 last = step == run.stop_step
                 scoring = last or step // eval_every > before // eval_every
-                saving = last or step // config.checkpoint.every_steps > before // config.checkpoint.every_steps
+                saving = last or step // save_every > before // save_every
                 self.settle(0 if scoring or saving or tracer.ends(step) else IN_FLIGHT, quiet=step if scoring else -1)
                 if self.stopping:  # every process has read the same flag of the same call
                     self.settle(0)
@@ -279,7 +281,8 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None)
         trainer = Trainer(run, workdir, checkpoints, log)
         state = trainer.fit(profile)
     if run.spec.embed is not None:
-        matrices = fetch(run.mesh, run.spec.embed(run.cfg, state.params))
+        # One by one: a dict that goes through jit comes back sorted, and the main matrix must stay first.
+        matrices = {k: fetch(run.mesh, v) for k, v in run.spec.embed(run.cfg, state.params).items()}
         if lead:
             folder.export_vectors(workdir, tuple(run.corpus.vocab.words), run.corpus.vocab.counts, matrices)
     result = summary(trainer)

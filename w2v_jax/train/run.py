@@ -61,10 +61,10 @@ def place(mesh: Mesh, value: np.ndarray) -> jax.Array:
     return jax.make_array_from_callback(value.shape, replicated(mesh), lambda index: value[index])
 
 
-def fetch(mesh: Mesh, tree: Any) -> Any:
-    """Arrays under any sharding -> numpy on every process."""
-    whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
-    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), whole)
+def fetch(mesh: Mesh, array: jax.Array) -> np.ndarray:
+    """An array under any sharding -> numpy on every process."""
+    whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(array)
+    return np.asarray(whole.addressable_data(0))
 
 
 def send(mesh: Mesh, batches: HostBatch) -> dict[str, jax.Array]:
