@@ -61,6 +61,9 @@ def main(argv: Sequence[str]) -> int:
     except loop.Interrupted as e:
         print(f"{e}. The same command continues.", file=sys.stderr)
         return 128 + e.number
+    except loop.Diverged as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 1
     emb = load(workdir / "vectors.bin")
     scores = evaluate_all(emb)
     (workdir / "evaluation.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")

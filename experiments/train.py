@@ -7,6 +7,7 @@ Exit status: 0 finished, 1 the loss diverged, 2 bad input, 128 + n stopped by si
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         result = loop.train(config, Path(_WORKDIR.value), profile=steps)
     except loop.Interrupted as e:
-        print(f"{e}. The same command continues: {' '.join(sys.orig_argv)}", file=sys.stderr)
+        print(f"{e}. The same command continues: {shlex.join(sys.orig_argv)}", file=sys.stderr)
         return 128 + e.number
     except loop.Diverged as e:
         print(f"error: {e}", file=sys.stderr)

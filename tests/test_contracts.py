@@ -61,7 +61,7 @@ def is_names(x: Any) -> bool:
 
 
 def value_and_grads(spec: ModelSpec, cfg: Any, params: Any, consts: Any, batch: Any) -> Any:
-    """(loss, metrics, gradients of dense leaves, of gathered rows), as the step takes them; (loss, metrics) evaluated."""
+    """((loss, metrics, gradients of dense leaves, of gathered rows) as the step takes them, (loss, metrics) evaluated)."""
     rng = jax.random.key(3)
     ids, drawn = spec.rows(cfg, consts, batch, rng)
     size = len(next(iter(batch.values())))
