@@ -43,13 +43,17 @@ def _all() -> list[Any]:
 EVERY = pytest.mark.parametrize(("family", "example"), _all())
 
 
+def shape_of(tree: Any, is_leaf: Any = None) -> Any:
+    return jax.tree.structure(tree, is_leaf=is_leaf)
+
+
 def named(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
 def same(a: Any, b: Any, tolerance: float = 2e-5) -> None:
     """Equal trees, to float tolerance of each leaf's largest number."""
-    assert jax.tree.structure(a) == jax.tree.structure(b)
+    assert shape_of(a) == shape_of(b)
     for name, x in named(a).items():
         y = np.asarray(named(b)[name])
         scale = max(1.0, float(np.abs(y).max(initial=0)))
@@ -61,7 +65,7 @@ def is_names(x: Any) -> bool:
 
 
 def value_and_grads(spec: ModelSpec, cfg: Any, params: Any, consts: Any, batch: Any) -> Any:
-    """((loss, metrics, gradients of dense leaves, of gathered rows) as the step takes them, (loss, metrics) evaluated)."""
+    """((loss, metrics, dense gradients, row gradients), as the step takes them; (loss, metrics) evaluated)."""
     rng = jax.random.key(3)
     ids, drawn = spec.rows(cfg, consts, batch, rng)
     size = len(next(iter(batch.values())))
@@ -70,7 +74,7 @@ def value_and_grads(spec: ModelSpec, cfg: Any, params: Any, consts: Any, batch: 
     def loss(dense: Any, gathered: Any, rng: Any) -> Any:
         carry = spec.carry(cfg, size)
         value, (after, metrics) = spec.loss(cfg, dense | gathered, consts, carry, drawn, rng)
-        assert jax.tree.structure(after) == jax.tree.structure(carry)
+        assert shape_of(after) == shape_of(carry)
         return value, metrics
 
     (value, metrics), grads = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(dense, gathered, rng)
@@ -90,7 +94,7 @@ def test_shapes_names_and_sizes(family: str, example: Any) -> None:
     consts = device_consts(spec, cfg, VOCAB)
     params = jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, consts))
     axes = spec.axes(cfg)
-    assert jax.tree.structure(axes, is_leaf=is_names) == jax.tree.structure(params)
+    assert shape_of(axes, is_leaf=is_names) == shape_of(params)
     for names, leaf in zip(jax.tree.leaves(axes, is_leaf=is_names), jax.tree.leaves(params), strict=True):
         assert len(names or ()) in (0, leaf.ndim), f"{names} for {leaf.shape}"
         assert set(names or ()) - {None} <= set(RULES)
@@ -208,7 +212,7 @@ def test_params_can_be_split_over_any_mesh(family: str, example: Any) -> None:
     spec = MODELS[family]
     cfg = spec.resolve(example, VOCAB)
     consts = spec.consts(cfg, corpus_of(zipf_counts(VOCAB)))
-    assert jax.tree.structure(consts) == jax.tree.structure(spec.consts(cfg, stand_in_corpus(VOCAB)))
+    assert shape_of(consts) == shape_of(spec.consts(cfg, stand_in_corpus(VOCAB)))
     params = jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, consts))
     mesh = make_mesh(Config(family, example).mesh, jax.devices())
     wide = make_mesh(type(Config(family, example).mesh)(model=8), jax.devices())

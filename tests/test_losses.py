@@ -135,7 +135,8 @@ def test_shared_noise_against_a_loop() -> None:
     want = 0.0
     for r, i, n in np.ndindex(2, 3, 6):
         want += weights[r, i] * 5 / 6 * np.log1p(np.exp(hidden[r, i] @ noise[r, n]))
-    assert float(losses.shared_noise(*single(hidden, noise, weights), 5)) == pytest.approx(want, rel=1e-5)
+    a, b, w = single(hidden, noise, weights)
+    assert float(losses.shared_noise(a, b, w, 5)) == pytest.approx(want, rel=1e-5)
 
 
 def test_path_loss_against_a_loop() -> None:

@@ -33,7 +33,7 @@ from w2v_jax.train.step import gather_rows, init_state, make_call, make_step
 
 NURSE = "The nurse assisted the doctor with the patient's treatment at the hospital"
 FLOOR = 1.36749  # nats a pair: entropy of the neighbour given the centre over the 42 pairs
-EXAMPLES = [pytest.param(e, id=f"{e.architecture}-{e.loss}-{e.window_draw}") for e in SPEC.examples]
+EVERY = pytest.mark.parametrize("example", SPEC.examples, ids=lambda e: f"{e.architecture}-{e.loss}-{e.window_draw}")
 VOCAB = 23
 
 # A sample: (tokens averaged into the hidden vector, token predicted, weight, noise words with their weights).
@@ -132,7 +132,7 @@ def doubles(tree: Any) -> Any:
     return jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@EVERY
 def test_gradients_agree_with_the_hand_derived_ones(example: Word2VecConfig) -> None:
     cfg = SPEC.resolve(dataclasses.replace(example, window=3, segment=12), VOCAB)
     consts = device_consts(SPEC, cfg, VOCAB)
@@ -161,9 +161,11 @@ def text_batch(cfg: Word2VecConfig, lengths: list[int], seed: int) -> tuple[list
     return np.split(tokens, offsets[1:-1]), {k: v.reshape(-1, *v.shape[2:]) for k, v in stacked.items()}
 
 
-@pytest.mark.parametrize("example", [e for e in EXAMPLES if e.values[0].window_draw != "expected"])  # type: ignore[attr-defined]
+@EVERY
 def test_rows_of_text_give_the_objective_of_the_pair_lists(example: Word2VecConfig) -> None:
     """No window is lost, repeated or carried over an edge between documents, rows or steps."""
+    if example.draw == "expected":  # its pairs weigh less than 1; see the mean over all reaches below
+        example = dataclasses.replace(example, window_draw="full", window=2, segment=16)
     cfg = SPEC.resolve(dataclasses.replace(example, window=3), VOCAB)
     consts = device_consts(SPEC, cfg, VOCAB)
     params = random_params(SPEC, cfg, consts, seed=4)

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from w2v_jax.train.logs import Interval, Record, RunLog, duration
+from w2v_jax.train.logs import Record, RunLog, duration
 
 
 class Terminal(io.StringIO):
@@ -168,27 +166,3 @@ def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.Monke
         log.write(record(10))
         log.note("hello")
     assert not (tmp_path / "run").exists() and console.getvalue() == ""
-
-
-def test_interval_means_are_exact_and_fetched_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    fetched: list[int] = []
-    fetch = jax.device_get
-
-    def counting(calls: list[object]) -> list[object]:
-        fetched.append(len(calls))
-        return fetch(calls)
-
-    monkeypatch.setattr(jax, "device_get", counting)
-    interval = Interval(most_pending=6)
-    assert interval.flush() == {}
-    fetched.clear()
-    big = np.array([2**24, 1], np.float32)  # in float32, 2**24 + 1 + 1 + ... never grows
-    interval.add({"loss": (jnp.asarray(big), jnp.array([1, 0])), "none": (jnp.float32(0), jnp.float32(0))})
-    for _ in range(4):
-        interval.add({"loss": (jnp.ones(2), jnp.array([1, 0])), "none": (jnp.float32(0), jnp.float32(0))})
-    assert fetched == []
-    assert interval.flush() == {"loss": (2**24 + 9) / 5}
-    for _ in range(8):
-        interval.add({"loss": (jnp.float32(3), jnp.float32(2))})
-    assert fetched == [5, 3]  # a long interval holds few device arrays
-    assert interval.flush() == {"loss": 1.5} and interval.flush() == {}

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from tests import commands
 from tests.commands import at_call, checkpoints, final_arrays, metrics, refused, train, vectors
-
 from w2v_jax.train import loop
 from w2v_jax.train.checkpoint import Checkpointer
 
@@ -87,7 +87,7 @@ def test_metrics_of_a_run(whole: tuple[Path, commands.Done]) -> None:
         assert fields <= row.keys()
         assert row["loss"] > 0 and row["words_per_second"] > 0 and 0 <= row["data_wait"] <= 1
         assert row["pass"] == pytest.approx(2 * row["step"] / result["steps"])
-        rate = 0.3 * (1 - (1 - 1e-4) * row["step"] / result["steps"])
+        rate = 0.3 * max(1 - row["step"] / result["steps"], 1e-4)
         assert row["learning_rate"] == pytest.approx(rate, rel=1e-4)
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert [a["seconds"] <= b["seconds"] for a, b in zip(rows, rows[1:], strict=False)] == [True] * (len(rows) - 1)
@@ -326,7 +326,7 @@ def test_parameters_that_are_not_finite_are_never_saved(text: Path, tmp_path: Pa
         patch.setattr(loop, "compile_call", poisoned)
         done = train(text, workdir, checkpoint__every_steps=32)
     assert done.status == 1, done.err
-    assert "not finite by step 32; the last good checkpoint is step 16." in done.err.splitlines()[-1]
+    assert "the parameters are not finite by step 32; the last good checkpoint is step 16." in done.err.splitlines()[-1]
     assert checkpoints(workdir) == [16]
     assert_all_finite(workdir)
 

@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import jax
-import numpy as np
-
-from w2v_jax.types import Metrics
 
 METRICS_FILE = "metrics.jsonl"
 EVENTS_FOLDER = "tensorboard"
@@ -35,39 +32,6 @@ class Record:
     data_wait: float | None = None  # share of the interval spent waiting for data, 0 to 1
     learning_rate: float | None = None
     seconds: float | None = None  # of training, since the run began
-
-
-class Interval:
-    """Sums metrics over a log interval without waiting for the device.
-
-    `add` only keeps the (sum, count) arrays of a call; `flush` fetches them, when a line is due. The mean is
-    `sum_i sum_i / sum_i count_i` in float64 on the host.
-    """
-
-    def __init__(self, most_pending: int = 256) -> None:
-        self._most_pending = most_pending
-        self._pending: list[Metrics] = []
-        self._totals: dict[str, np.ndarray] = {}
-
-    def add(self, metrics: Metrics) -> None:
-        """Takes the metrics of one call: {name: (sum, count)}, each a scalar or one value a step."""
-        self._pending.append(metrics)
-        if len(self._pending) > self._most_pending:  # the older half was computed long ago: fetching it stalls nothing
-            self._fetch(self._most_pending // 2)
-
-    def flush(self) -> dict[str, float]:
-        """The mean of every metric since the last flush; a metric that counted nothing is left out."""
-        self._fetch(len(self._pending))
-        means = {name: float(total / count) for name, (total, count) in self._totals.items() if count > 0}
-        self._totals = {}
-        return means
-
-    def _fetch(self, calls: int) -> None:
-        due, self._pending = self._pending[:calls], self._pending[calls:]
-        for metrics in jax.device_get(due):
-            for name, pair in metrics.items():
-                sums = np.array([np.sum(x, dtype=np.float64) for x in pair])
-                self._totals[name] = self._totals.get(name, np.zeros(2)) + sums
 
 
 class RunLog:

@@ -29,6 +29,7 @@ from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.run import (
     Run,
+    all_finite,
     compile_call,
     fetch,
     fresh_state,
@@ -197,18 +198,20 @@ class Trainer:
         self.log.write(record, means)
         self.sums, self.logged = {}, {"step": step} | self.total
 
-    def advice(self, step: int) -> str:
+    def advice(self, step: int, what: str = "loss is") -> str:
         """What to tell somebody whose run diverged."""
         newest = self.checkpoints.latest_step()
         good = "no checkpoint was saved before" if newest is None else f"the last good checkpoint is step {newest:,}"
         rate = self.run.config.optimizer.learning_rate
         return (
-            f"the loss is not finite by step {step:,}; {good}. In a new --workdir, try optimizer.learning_rate below "
+            f"the {what} not finite by step {step:,}; {good}. In a new --workdir, try optimizer.learning_rate below "
             f"{rate:g}, optimizer.rows=adagrad, or optimizer.clip_row above 0"
         )
 
     def save(self, step: int, state: TrainState, block: bool) -> None:
-        """Starts a checkpoint; all metrics up to it must be settled, so that no diverged state is ever saved."""
+        """Starts a checkpoint; all metrics up to it must be settled. Raises Diverged rather than save a diverged state."""
+        if not all_finite(state):  # the last step's loss is that of the parameters before it
+            raise Diverged(self.advice(step, "parameters are"))
         meta = self.fixed | {"total": self.total, "held": self.held, "loss": self.loss}
         self.checkpoints.save(step, state, meta | {"config": to_dict(self.run.config)}, self.held, block=block)
 

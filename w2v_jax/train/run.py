@@ -92,6 +92,17 @@ def state_target(run: Run) -> TrainState:
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
 
 
+@jax.jit
+def _finite(leaves: list[jax.Array]) -> jax.Array:
+    return jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
+
+
+def all_finite(tree: Any) -> bool:
+    """Whether no floating-point number in a tree of arrays is infinite or NaN."""
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return not leaves or bool(_finite(leaves))
+
+
 def compile_call(run: Run, target: TrainState) -> Any:
     """Compiles the training call ahead of time, so that its cost is told apart and it can never be compiled again."""
     call = make_call(run.spec, run.config, run.cfg, run.total_steps, run.mesh, target, run.consts)
