@@ -77,12 +77,15 @@ def run(module: str, *arguments: str) -> Done:
     raise AssertionError(f"{module} did not exit")
 
 
-def start(*arguments: str, devices: int = 8, **environment: str) -> subprocess.Popen[str]:
+def environment(devices: int) -> dict[str, str]:
+    """Of a process with so many CPU devices. Programs come out the same, to the last bit, on equal numbers of them."""
+    return {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
+
+
+def start(*arguments: str, devices: int = 8) -> subprocess.Popen[str]:
     """`python ARGUMENTS` in a process of its own, with its output in pipes."""
-    environ = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment(devices), text=True, **pipes)
 
 
 def text_of(words: int, lines: int = LINES, width: int = WORDS_A_LINE, seed: int = 0) -> str:

@@ -5,6 +5,7 @@ One test compiles an example for one device and for eight, and looks at all that
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ EVERY = pytest.mark.parametrize(("family", "example"), _all())
 
 
 def shape_of(tree: Any, is_leaf: Any = None) -> Any:
+    """The tree without its leaves."""
     return jax.tree.structure(tree, is_leaf=is_leaf)
 
 
@@ -150,7 +152,7 @@ def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
     config = Config(family, example, train=train, optimizer=optimizer)
     consts = device_consts(spec, cfg, VOCAB)
     state = jax.device_get(init_state(spec, config, cfg, consts, 1000))
-    state = state.replace(params=random_params(spec, cfg, consts, seed=4))
+    state = dataclasses.replace(state, params=random_params(spec, cfg, consts, seed=4))
     mesh = make_mesh(config.mesh, jax.devices()[:devices])
     call: Any = make_call(spec, config, cfg, 1000, mesh, state, consts)
     rng = np.random.default_rng(5)

@@ -164,8 +164,6 @@ def text_batch(cfg: Word2VecConfig, lengths: list[int], seed: int) -> tuple[list
 @EVERY
 def test_rows_of_text_give_the_objective_of_the_pair_lists(example: Word2VecConfig) -> None:
     """No window is lost, repeated or carried over an edge between documents, rows or steps."""
-    if example.draw == "expected":  # its pairs weigh less than 1; see the mean over all reaches below
-        example = dataclasses.replace(example, window_draw="full", window=2, segment=16)
     cfg = SPEC.resolve(dataclasses.replace(example, window=3), VOCAB)
     consts = device_consts(SPEC, cfg, VOCAB)
     params = random_params(SPEC, cfg, consts, seed=4)
@@ -174,24 +172,25 @@ def test_rows_of_text_give_the_objective_of_the_pair_lists(example: Word2VecConf
     reach, samples, start = batch["reach"].ravel(), [], 0
     for doc in docs:
         # Pairs of places, so that reach and noise can be looked up; the words are those of the document.
-        near: dict[int, list[int]] = {}
+        near: dict[int, list[tuple[int, float]]] = {}
         for i, j in skipgram_pairs(range(len(doc)), cfg.window):
-            if cfg.draw == "full" or abs(i - j) <= reach[start + i]:
-                near.setdefault(i, []).append(j)
-        for i, places in near.items():
-            row = (start + i) // cfg.segment
+            if cfg.draw != "sampled" or abs(i - j) <= reach[start + i]:
+                weight = 1 - (abs(i - j) - 1) / cfg.window if cfg.draw == "expected" else 1.0
+                near.setdefault(i, []).append((int(doc[j]), weight))
+        for i, words in near.items():
+            row, centre = (start + i) // cfg.segment, int(doc[i])
             drawn = [] if noise is None else [(int(n), cfg.negatives / noise.shape[1]) for n in noise[row]]
-            words = [int(doc[j]) for j in places]
             if cfg.architecture == "cbow":
-                samples.append((words, int(doc[i]), 1.0, drawn))
+                samples.append(([w for w, _ in words], centre, 1.0, drawn))
             elif cfg.loss == "hierarchical":
-                samples += [([w], int(doc[i]), 1.0, drawn) for w in words]
+                samples += [([w], centre, weight, drawn) for w, weight in words]
             else:
-                samples += [([int(doc[i])], w, 1.0, drawn) for w in words]
+                samples += [([centre], w, weight, drawn) for w, weight in words]
         start += len(doc)
     want, _, _ = by_hand(cfg, **doubles(params), consts=jax.tree.map(np.asarray, consts), samples=samples)
     assert value == pytest.approx(want, rel=1e-5)
-    assert float(metrics["loss"][1]) == len(samples) > 50
+    assert float(metrics["loss"][1]) == pytest.approx(sum(x[2] for x in samples), rel=1e-6)
+    assert len(samples) > 50
 
 
 @pytest.mark.parametrize("loss", ["negative", "hierarchical", "softmax"])
@@ -346,7 +345,7 @@ def one_step(cfg: Word2VecConfig, E: np.ndarray, C: np.ndarray, rate: float) -> 
     config = Config("word2vec", cfg, train=TrainConfig(batch_size=2), optimizer=optimizer)
     params = {"E": np.zeros((1024, 4), np.float32), "C": np.zeros((1024, 4), np.float32)}
     params["E"][:10], params["C"][:10] = E, C
-    state = init_state(SPEC, config, cfg, {}, 10).replace(params=jax.tree.map(jnp.asarray, params))
+    state = dataclasses.replace(init_state(SPEC, config, cfg, {}, 10), params=jax.tree.map(jnp.asarray, params))
     after, metrics = quick(make_step(SPEC, config, cfg, 10), state, {}, single_pair(cfg, 3, 7))
     change = jax.tree.map(lambda a, b: np.asarray(a, np.float64)[:10] - b[:10], after.params, params)
     assert float(metrics["loss"][1]) == 1

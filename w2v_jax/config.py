@@ -97,6 +97,7 @@ class OptimizerConfig:
     learning_rate: float = 0.25
     schedule: str = "linear"  # linear decay to final_fraction of the rate | constant
     final_fraction: float = 0.0001
+    initial_square: float = 0.0  # where row-wise adagrad's accumulators start; above 0 tames the first updates of a row
     clip_row: float = 0.0  # largest norm of one row's summed update under row-wise SGD; 0 is no limit
     weight_decay: float = 0.0  # adamw only
 
@@ -106,6 +107,7 @@ class OptimizerConfig:
         check_choice("optimizer.schedule", self.schedule, ("linear", "constant"))
         check(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "above 0")
         check(0 <= self.final_fraction <= 1, "optimizer.final_fraction", self.final_fraction, "between 0 and 1")
+        check(self.initial_square >= 0, "optimizer.initial_square", self.initial_square, "0 or more")
         check(self.clip_row >= 0, "optimizer.clip_row", self.clip_row, "0 (no limit) or more")
         check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more")
 

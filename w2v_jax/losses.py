@@ -31,6 +31,18 @@ def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
     return softplus(primals[0]), jax.nn.sigmoid(primals[0]) * tangents[0]
 
 
+@jax.custom_vjp
+def scale_forward(x: Array, factor: Array) -> Array:
+    """x * factor, whose gradient by x is passed on unscaled; `factor` gets none."""
+    return x * factor
+
+
+scale_forward.defvjp(
+    lambda x, factor: (x * factor, factor),
+    lambda factor, g: (g, jnp.zeros_like(factor)),
+)
+
+
 # Three linear maps along the band of a window, each the transpose of the next. Forward passes are small matrix products
 # over blocks of centres; backward passes are sums of shifted products, which fuse into one loop over memory. (Forward,
 # XLA may fuse that loop with the gather of the contexts and read the table once for every neighbour.)

@@ -39,7 +39,8 @@ def start(config: Config) -> tuple[Any, Any, Any, dict[str, np.ndarray]]:
     """(cfg, consts, state on the host with random params, stacked batches on the host)."""
     cfg = SPEC.resolve(config.model, VOCAB)
     consts = device_consts(SPEC, cfg, VOCAB)
-    state = init_state(SPEC, config, cfg, consts, 10).replace(params=random_params(SPEC, cfg, consts, seed=1))
+    state = init_state(SPEC, config, cfg, consts, 10)
+    state = dataclasses.replace(state, params=random_params(SPEC, cfg, consts, seed=1))
     rng = np.random.default_rng(2)
     steps = [random_batch(SPEC, cfg, config.train.batch_size, rng) for _ in range(STACK)]
     return cfg, consts, jax.device_get(state), {k: np.stack([s[k] for s in steps]) for k in steps[0]}
@@ -60,7 +61,8 @@ def run(config: Config, devices: int, count: int = 3, quickly: bool = True) -> t
 
 def agree(a: Any, b: Any) -> None:
     flat, tree = jax.tree_util.tree_flatten_with_path(a)
-    assert tree == jax.tree.structure(b)
+    other: Any = jax.tree.structure(b)
+    assert other == tree
     for (path, x), y in zip(flat, jax.tree.leaves(b), strict=True):
         x, y = np.asarray(x), np.asarray(y)
         scale = max(1.0, float(np.abs(y).max()))
@@ -81,7 +83,7 @@ def test_one_and_eight_devices_agree(kind: str, rows: str, meshes: list[str]) ->
     assert all(np.abs(np.asarray(want.params[k]) - before.params[k]).max() > 1e-2 for k in "EC")
     for name in meshes:
         key, _, number = name.partition("=")
-        mesh = MeshConfig(per_device=True) if key == "per_device" else MeshConfig(**{key: int(number)})
+        mesh = dataclasses.replace(MeshConfig(), **{key: True if key == "per_device" else int(number)})
         _, state, metrics = run(config_of(kind, mesh, rows), mesh.data or 8)
         table = state.params["E"]
         split = {"data": 1, "per_device": 1}.get(key, int(number or 1))
@@ -182,7 +184,7 @@ def test_which_tables_are_sparse() -> None:
 def test_evaluation_repeats_itself_and_is_the_training_loss() -> None:
     config = config_of("negative")
     cfg, consts, state, batches = start(config)
-    evaluate = make_eval(SPEC, cfg)
+    evaluate: Any = make_eval(SPEC, cfg)
     first = evaluate(state.params, consts, batches, jnp.int32(0))
     agree(evaluate(state.params, consts, batches, jnp.int32(0)), first)
     assert float(first["words"][0]) == batches["words"].sum()

@@ -22,7 +22,16 @@ import numpy as np
 
 from w2v_jax.config import check, check_choice
 from w2v_jax.errors import UserError
-from w2v_jax.losses import log_partition, path_loss, shared_noise, softplus, window_scores, window_sum, window_weights
+from w2v_jax.losses import (
+    log_partition,
+    path_loss,
+    scale_forward,
+    shared_noise,
+    softplus,
+    window_scores,
+    window_sum,
+    window_weights,
+)
 from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability
 from w2v_jax.nn.apart import compute_apart
 from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Source
@@ -44,6 +53,9 @@ class Word2VecConfig:
     shared_negatives: int = 64  # words drawn for a whole row and reweighted to k; `segment` centres share them
     segment: int = 256  # centres a row (L)
     noise_power: float = 0.75
+    # CBOW averages its window. tool: every word of it gets the whole gradient of the average, as in the C tool | mean:
+    # its own share, the derivative (Irsoy et al. 2021, arXiv 2012.15332)
+    context_gradient: str = "tool"
     sample: float = 1e-3  # subsampling threshold, 0 for none
     vocab_size: int = 0  # filled in by `resolve`
     longest_path: int = 0  # of the Huffman tree, filled in by `resolve`
@@ -51,6 +63,7 @@ class Word2VecConfig:
     def __post_init__(self) -> None:
         check_choice("model.architecture", self.architecture, ("skipgram", "cbow"))
         check_choice("model.loss", self.loss, ("negative", "hierarchical", "softmax"))
+        check_choice("model.context_gradient", self.context_gradient, ("tool", "mean"))
         check_choice("model.window_draw", self.window_draw, ("auto", "expected", "sampled", "full"))
         for key in ("dim", "window", "negatives", "shared_negatives", "segment"):
             check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
@@ -195,7 +208,11 @@ def _skipgram(cfg: Word2VecConfig, params: Params, batch: Batch, weights: Array)
 def _cbow(cfg: Word2VecConfig, params: Params, batch: Batch, weights: Array) -> tuple[Array, Array]:
     size = weights.sum(-1)
     counted = (size > 0).astype(jnp.float32)
-    hidden = window_sum(params["E"], weights / jnp.maximum(size, 1.0)[..., None])
+    share = 1.0 / jnp.maximum(size, 1.0)[..., None]
+    if cfg.context_gradient == "tool":
+        hidden = scale_forward(window_sum(params["E"], weights), share)
+    else:
+        hidden = window_sum(params["E"], weights * share)
     length, outputs = weights.shape[1], params["C"]
     centres = batch["tokens"][:, cfg.window : cfg.window + length]
     if cfg.loss == "softmax":
@@ -255,10 +272,11 @@ def flops(cfg: Word2VecConfig) -> tuple[float, str]:
 def _examples() -> tuple[Word2VecConfig, ...]:
     tiny = Word2VecConfig(dim=8, window=2, segment=8, shared_negatives=4, negatives=2, sample=0.0)
     return tuple(
-        dataclasses.replace(tiny, architecture=architecture, loss=loss, window_draw=draw)
+        dataclasses.replace(tiny, architecture=architecture, loss=loss, window_draw=draw, context_gradient=gradient)
         for architecture, draws in (("skipgram", ("expected", "sampled", "full")), ("cbow", ("sampled", "full")))
         for loss in ("negative", "hierarchical", "softmax")
         for draw in draws
+        for gradient in (("mean", "tool") if architecture == "cbow" and draw == "sampled" else ("mean",))
     )
 
 

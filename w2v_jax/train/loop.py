@@ -209,7 +209,7 @@ class Trainer:
         )
 
     def save(self, step: int, state: TrainState, block: bool) -> None:
-        """Starts a checkpoint; all metrics up to it must be settled. Raises Diverged rather than save a diverged state."""
+        """Starts a checkpoint; metrics up to it must be settled. Raises Diverged rather than save a diverged state."""
         if not all_finite(state):  # the last step's loss is that of the parameters before it
             raise Diverged(self.advice(step, "parameters are"))
         meta = self.fixed | {"total": self.total, "held": self.held, "loss": self.loss}

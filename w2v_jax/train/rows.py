@@ -6,9 +6,9 @@ row:
 
     a_r <- a_r + mean_d(g_r[d]^2),    w_r <- w_r - lr * g_r / sqrt(a_r + eps),    g_r = sum of the row's gradients,
 
-one accumulator a row instead of one a number. The step of a frequent word is thereby bounded by lr * sqrt(D) in norm
-however often it occurs. (Duchi et al. 2011; the row-wise form is that of large embedding tables, e.g. arXiv
-1906.00091.)
+one accumulator a row instead of one a number, starting at `optimizer.initial_square`. The step of a frequent word is
+thereby bounded by lr * sqrt(D) in norm however often it occurs. (Duchi et al. 2011; the row-wise form is that of large
+embedding tables, e.g. arXiv 1906.00091.)
 
 Why sort: XLA compiles a float32 scatter-add with repeated indices to a compare-and-swap loop on GPUs, hundreds of times
 slower on Zipfian text (openxla/xla#46225). Here duplicates are summed by a segmented scan over sorted rows there, by a
@@ -77,9 +77,9 @@ def sum_rows(segments: Segments, grads: Array) -> Array:
     return jax.lax.platform_dependent(segments, grads, cpu=sum_by_scatter, default=sum_by_scan)
 
 
-def init(name: str, table: Array) -> dict[str, Array]:
+def init(name: str, table: Array, initial_square: float = 0.0) -> dict[str, Array]:
     """Row-optimiser state of one table [V, D]: {'square': float32 [V]} for adagrad, {} for sgd."""
-    return {"square": jnp.zeros(table.shape[0], jnp.float32)} if name == "adagrad" else {}
+    return {"square": jnp.full(table.shape[0], initial_square, jnp.float32)} if name == "adagrad" else {}
 
 
 def update(

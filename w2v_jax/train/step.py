@@ -63,7 +63,7 @@ def init_state(spec: ModelSpec, config: Config, cfg: Any, consts: Consts, total_
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        row_state={k: rows.init(config.optimizer.rows, params[k]) for k in tables},
+        row_state={k: rows.init(config.optimizer.rows, params[k], config.optimizer.initial_square) for k in tables},
         opt_state=optimizers.dense(config.optimizer, total_steps).init(dense),
         carry=spec.carry(cfg, config.train.batch_size),
     )

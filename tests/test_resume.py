@@ -1,0 +1,137 @@
+"""Real processes that are ended by real signals, and continued: nothing of the end shows that they were."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests import commands
+from tests.commands import ROOT, checkpoints, final_arrays, metrics, start, train, training, vectors
+
+# Trains like the command, but stands still, with a line on standard output, at one point of the checkpoint of step 48.
+HELD = """
+import asyncio, pathlib, runpy, sys, time
+import orbax.checkpoint as ocp
+from orbax.checkpoint._src.path import atomicity
+from w2v_jax.train import loop
+
+point, workdir = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
+
+def hold():
+    print("held", flush=True)
+    time.sleep(600)
+
+if point == "between saves":
+    send, calls = loop.send, []
+    def held_send(*arguments):
+        calls.append(0)
+        if len(calls) == 15:  # steps 56 to 59
+            while not (workdir / "checkpoints" / "48").exists():
+                time.sleep(0.01)
+            hold()
+        return send(*arguments)
+    loop.send = held_send
+if point == "during a write":
+    write = ocp.JsonCheckpointHandler._save_fn
+    async def held_write(self, item, folder):
+        if item["record"]["step"] == 48:
+            while not any(f.is_file() for f in pathlib.Path(folder.parent, "state").rglob("*")):
+                await asyncio.sleep(0.01)
+            hold()
+        return await write(self, item, folder)
+    ocp.JsonCheckpointHandler._save_fn = held_write
+if point == "before the commit":
+    rename = atomicity.AtomicRenameTemporaryPath.finalize
+    async def held_rename(self, *arguments):
+        if self.get_final().name == "48":
+            hold()
+        return await rename(self, *arguments)
+    atomicity.AtomicRenameTemporaryPath.finalize = held_rename
+
+sys.argv[0] = "train"
+runpy.run_module("experiments.train", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text(commands.text_of(900))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing interrupts."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    done = train(text, workdir)
+    assert done.status == 0, done.err
+    return workdir
+
+
+@pytest.mark.parametrize(
+    ("point", "kept"),
+    [("between saves", [32, 48]), ("during a write", [16, 32]), ("before the commit", [16, 32])],
+)
+def test_killed_and_continued_it_ends_where_an_uninterrupted_run_ends(
+    point: str, kept: list[int], text: Path, whole: Path, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    words = training(text, workdir, checkpoint__every_steps=32)  # saved twice in that time
+    with start("-c", HELD, point, str(workdir), *words) as process:
+        killer = threading.Timer(100, process.kill)
+        killer.start()
+        try:
+            assert process.stdout is not None and process.stderr is not None
+            held = process.stdout.readline()
+            assert held == "held\n", process.stderr.read()
+            unfinished = [f for f in (workdir / "checkpoints").iterdir() if not f.name.isdigit()]
+            files = [f for folder in unfinished for f in folder.rglob("*") if f.is_file()]
+            reached = metrics(workdir)[-1]["step"]
+        finally:
+            killer.cancel()
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert checkpoints(workdir) == kept
+    assert bool(files) == (point != "between saves")  # the write was really cut short
+    done = commands.run("experiments.train", *words)
+    assert done.status == 0, done.err
+    assert f"continuing at step {kept[-1]} of" in done.err and "warning" not in done.err
+    assert reached - kept[-1] <= 32
+    assert vectors(workdir) == vectors(whole) and final_arrays(workdir) == final_arrays(whole)
+    assert all(f.name.isdigit() for f in (workdir / "checkpoints").iterdir())
+    steps = [row["step"] for row in metrics(workdir)]
+    assert steps == sorted(set(steps))
+
+
+def test_sigterm_saves_and_the_printed_command_continues(text: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "a run"  # a name that the printed command has to quote
+    words = training(text, workdir, train__passes=25.0)
+    with start("-m", "experiments.train", *words) as process:
+        try:
+            deadline = time.monotonic() + 100
+            while not (workdir / "metrics.jsonl").exists():
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 143 and out == "", err
+    line = err.strip().splitlines()[-1]
+    assert line.startswith("stopped by SIGTERM at step ") and "which is saved. The same command continues: " in line
+    (step,) = checkpoints(workdir)
+    assert not (workdir / "result.json").exists() and not (workdir / "vectors.bin").exists()
+    command = line.partition("continues: ")[2]
+    assert shlex.split(command)[-len(words) :] == words
+    here = commands.environment(devices=8)
+    again = subprocess.run(["bash", "-c", command], cwd=ROOT, env=here, capture_output=True, text=True, timeout=100)
+    assert again.returncode == 0 and f"continuing at step {step:,} of" in again.stderr, again.stderr
+    expected = tmp_path / "whole"
+    assert train(text, expected, train__passes=25.0).status == 0
+    assert vectors(workdir) == vectors(expected) and final_arrays(workdir) == final_arrays(expected)
