@@ -27,11 +27,12 @@ class Setting:
     speed_gate: float = 0.0  # least median ratio of words/s, ours to the peer's; 0 is shown only
     speed_aim: float = 0.0
     quality_gated: bool = True
+    extra: tuple[str, ...] = ()  # further overrides of ours, part of the recipe
 
     def overrides(self) -> list[str]:
         """Config overrides of our training command."""
         loss = "hierarchical" if self.hierarchical else "negative"
-        return [f"--config.model.dim={self.dim}", f"--config.model.loss={loss}"]
+        return [f"--config.model.dim={self.dim}", f"--config.model.loss={loss}", *self.extra]
 
     def peer(self) -> dict[str, Any]:
         """Arguments of gensim's Word2Vec, what is left out being its default."""
@@ -49,7 +50,15 @@ class Setting:
 
 SETTINGS = (
     Setting("skipgram-100", "configs/skipgram.py", 100, True, speed_gate=2.0, speed_aim=4.0),
-    Setting("skipgram-300", "configs/skipgram.py", 300, True, speed_gate=1.5, speed_aim=4.0),
+    Setting(
+        "skipgram-300",
+        "configs/skipgram.py",
+        300,
+        True,
+        speed_gate=1.5,
+        speed_aim=4.0,
+        extra=("--config.optimizer.learning_rate=0.2",),
+    ),
     Setting("cbow-100", "configs/cbow.py", 100, False, speed_gate=1.0, speed_aim=2.0),
     Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, quality_gated=False),
 )

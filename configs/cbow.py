@@ -20,6 +20,6 @@ def get_config() -> ml_collections.ConfigDict:
             family="word2vec",
             model=Word2VecConfig(architecture="cbow"),
             train=TrainConfig(batch_size=2048, steps_per_call=128),
-            optimizer=OptimizerConfig(learning_rate=0.6, initial_square=0.1),
+            optimizer=OptimizerConfig(learning_rate=0.6, initial_square=1.0),
         )
     )

@@ -14,7 +14,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.types import Consts, HostBatch, ModelSpec, Params
 
 # Half the compile time; what is computed stays the same.
-QUICK = {"xla_backend_optimization_level": 0}
+QUICK: Any = {"xla_backend_optimization_level": 0}
 
 
 def quick(fn: Callable[..., Any], *args: Any) -> Any:

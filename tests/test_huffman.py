@@ -6,6 +6,7 @@ import heapq
 import math
 from collections import Counter
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -108,12 +109,9 @@ def test_probabilities_of_the_tree_sum_to_one(counts: np.ndarray) -> None:
     assert (nodes[:, 0] == len(counts) - 2).all(), "paths start at the root"
     assert set(nodes[signs != 0].tolist()) == set(range(len(counts) - 1)), "every inner node is used"
     rng = np.random.default_rng(0)
-    hidden, table = rng.standard_normal((1, 4)), rng.standard_normal((len(counts) - 1, 4))
-    loss = path_loss(
-        np.broadcast_to(hidden, (len(counts), 1, 4)).astype(np.float32),
-        table[nodes].astype(np.float32),
-        signs.astype(np.float32),
-    )
+    hidden, table = rng.standard_normal(4), rng.standard_normal((len(counts) - 1, 4))
+    same = np.broadcast_to(hidden, (len(counts), 1, 4))
+    loss = path_loss(*(jnp.asarray(x, jnp.float32) for x in (same, table[nodes], signs)))
     assert np.exp(-np.asarray(loss, np.float64)).sum() == pytest.approx(1.0, abs=1e-5)
 
 

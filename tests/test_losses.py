@@ -132,7 +132,7 @@ def test_expected_window_is_the_mean_over_every_reach() -> None:
 def test_shared_noise_against_a_loop() -> None:
     rng = np.random.default_rng(4)
     hidden, noise, weights = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 6, 4)), rng.random((2, 3))
-    want = 0.0
+    want: Any = 0.0
     for r, i, n in np.ndindex(2, 3, 6):
         want += weights[r, i] * 5 / 6 * np.log1p(np.exp(hidden[r, i] @ noise[r, n]))
     a, b, w = single(hidden, noise, weights)

@@ -83,10 +83,16 @@ def test_one_and_eight_devices_agree(kind: str, rows: str, meshes: list[str]) ->
     assert all(np.abs(np.asarray(want.params[k]) - before.params[k]).max() > 1e-2 for k in "EC")
     for name in meshes:
         key, _, number = name.partition("=")
-        mesh = dataclasses.replace(MeshConfig(), **{key: True if key == "per_device" else int(number)})
+        size = int(number or 1)
+        choices = {
+            "model": MeshConfig(model=size),
+            "data": MeshConfig(data=size),
+            "per_device": MeshConfig(per_device=True),
+        }
+        mesh = choices[key]
         _, state, metrics = run(config_of(kind, mesh, rows), mesh.data or 8)
         table = state.params["E"]
-        split = {"data": 1, "per_device": 1}.get(key, int(number or 1))
+        split = size if key == "model" else 1
         assert table.sharding.shard_shape(table.shape)[0] == table.shape[0] // split, name
         agree((state, metrics), (want, counted))
 
