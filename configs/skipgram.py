@@ -1,7 +1,8 @@
 """Skip-gram with negative sampling on any text; the settings of the benchmark in docs/benchmarks.md.
 
     python -m experiments.train --config=configs/skipgram.py --workdir=runs/skipgram \
-        --config.data.source='text:corpus/*.txt' [--config.model.dim=300 --config.optimizer.learning_rate=0.2]
+        --config.data.source='text:corpus/*.txt' \
+        [--config.model.dim=300 --config.optimizer.learning_rate=0.2 --config.optimizer.initial_square=0.0]
 
 Any of `--config.model.loss=negative|hierarchical|softmax`. Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5
 passes, d = 100: about half a minute; what that gives on the similarity sets and the analogies is tabled in

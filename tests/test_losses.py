@@ -92,6 +92,17 @@ def test_softplus_is_the_logistic_loss_everywhere() -> None:
     np.testing.assert_allclose(slope, 1 / (1 + np.exp(np.clip(-x, -700, 700))), rtol=1e-6, atol=1e-30)
 
 
+def test_scale_forward_passes_the_gradient_on_unscaled() -> None:
+    x, factor, g = single(
+        np.array([[1.0, -2.0], [3.0, 4.0]]), np.array([[0.5], [0.25]]), np.array([[5.0, 6.0], [7.0, 8.0]])
+    )
+    value, pull = jax.vjp(losses.scale_forward, x, factor)
+    np.testing.assert_allclose(value, [[0.5, -1.0], [0.75, 1.0]])
+    by_x, by_factor = pull(g)
+    np.testing.assert_allclose(by_x, g)
+    assert not np.asarray(by_factor).any()
+
+
 def loop_weights(doc: np.ndarray, reach: np.ndarray, window: int, draw: str) -> np.ndarray:
     out = np.zeros((*reach.shape, 2 * window + 1))
     for r, i in np.ndindex(*reach.shape):

@@ -95,7 +95,7 @@ def test_killed_and_continued_it_ends_where_an_uninterrupted_run_ends(
             killer.cancel()
             process.kill()
     assert process.returncode == -signal.SIGKILL
-    assert checkpoints(workdir) == kept
+    assert checkpoints(workdir)[-2:] == kept  # one more is deleted once its successor is there
     assert bool(files) == (point != "between saves")  # the write was really cut short
     done = commands.run("experiments.train", *words)
     assert done.status == 0, done.err

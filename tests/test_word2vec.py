@@ -27,7 +27,9 @@ from w2v_jax.models.huffman import noise_probability
 from w2v_jax.models.word2vec import SPEC, Word2VecConfig, draw_noise
 from w2v_jax.train.step import gather_rows
 
-EVERY = pytest.mark.parametrize("example", SPEC.examples, ids=lambda e: f"{e.architecture}-{e.loss}-{e.window_draw}")
+EVERY = pytest.mark.parametrize(
+    "example", SPEC.examples, ids=lambda e: f"{e.architecture}-{e.loss}-{e.window_draw}-{e.context_gradient}"
+)
 VOCAB = 23
 
 # A sample: (tokens averaged into the hidden vector, token predicted, weight, noise words with their weights).
@@ -90,8 +92,9 @@ def by_hand(
                 error = share * (p_one - label)
                 dC[row] += error * hidden
                 back += error * C[row]
+        tool = cfg.architecture == "cbow" and cfg.context_gradient == "tool"
         for x in inputs:
-            dE[x] += back / len(inputs)
+            dE[x] += back if tool else back / len(inputs)
     return total, dE, dC
 
 
