@@ -18,6 +18,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 def _parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parser, with every mistake turned into one line."""
+    if any(word.lstrip("-").startswith("config") for word in argv):
+        from experiments import config_flag  # not every command has a config: those start without JAX
+
+        config_flag.check_command_line(argv)
     try:
         return flags.FLAGS(list(argv))
     except flags.UnrecognizedFlagError as e:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_collections
 from ml_collections import config_flags
 
 from w2v_jax.config import Config, freeze
@@ -28,27 +31,61 @@ def parsed(flag: Any) -> Config:
     return freeze(flag.value, MODELS)
 
 
+def check_command_line(argv: Sequence[str]) -> None:
+    """Raises UserError when the config file cannot be loaded, or an override names a key that it lacks.
+
+    Done before ml_collections parses the line: its own errors name neither the file nor the nearest key.
+    """
+    words = list(argv[: argv.index("--")]) if "--" in argv else list(argv)
+    paths = [w.partition("=")[2] for w in words if re.match(r"--?config=", w)]
+    paths += [path for word, path in itertools.pairwise(words) if word in ("--config", "-config")]
+    if not paths or not paths[-1]:
+        return
+    known = list(_keys(_tree(paths[-1]).to_dict()))
+    for word in words:
+        key = re.match(r"--?config\.([^=]+)", word)
+        if key:
+            _check_key(key[1], known)
+
+
 def load_config(path: str, **replace: Any) -> Config:
     """The frozen config of a file, with dotted keys replaced (`**{"model.dim": 8}`), without any command line."""
+    tree = _tree(path)
+    known = list(_keys(tree.to_dict()))
+    for key in replace:
+        _check_key(key, known)
+    try:
+        tree.update_from_flattened_dict(replace)
+    except TypeError as e:
+        raise UserError("config override: " + " ".join(str(e).split())) from None
+    return freeze(tree, MODELS)
+
+
+def _tree(path: str) -> ml_collections.ConfigDict:
+    """What a config file's get_config() returns. Raises UserError naming the file and what is wrong with it."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such config file")
     module_spec = importlib.util.spec_from_file_location("config_file", path)
     if module_spec is None or module_spec.loader is None:
         raise UserError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise UserError(f"{path}: has no get_config()")
-    tree = module.get_config()
-    known = list(_keys(tree.to_dict()))
-    for key in replace:
-        if key not in known:
-            raise UserError(f"config has no key {key!r}{nearest(key, known)}")
     try:
-        tree.update_from_flattened_dict(replace)
-    except TypeError as e:
-        raise UserError("config override: " + " ".join(str(e).split())) from None
-    return freeze(tree, MODELS)
+        module_spec.loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise UserError(f"{path}: has no get_config()")
+        tree = module.get_config()
+    except UserError:
+        raise
+    except Exception as e:  # anything may happen in a file that somebody is writing
+        raise UserError(f"{path}: {type(e).__name__}: {' '.join(str(e).split())}") from None
+    if not isinstance(tree, ml_collections.ConfigDict):
+        raise UserError(f"{path}: get_config() must return w2v_jax.config.editable(Config(...))")
+    return tree
+
+
+def _check_key(key: str, known: Sequence[str]) -> None:
+    if key not in known:
+        raise UserError(f"config has no key {key!r}{nearest(key, known)}")
 
 
 def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

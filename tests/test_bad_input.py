@@ -107,8 +107,8 @@ def test_a_line_of_20_megabytes_works(tmp_path: Path, fresh_cache: Path) -> None
         ("model.window=0", ["model.window=0: must be at least 1"]),
         ("model.dim=0", ["model.dim=0: must be at least 1"]),
         ("model.dim=-5", ["model.dim=-5: must be at least 1"]),
-        ("model.dmi=9", ["dmi", "did you mean .*dim"]),
-        ("modle.dim=9", ["modle", "did you mean .*model"]),
+        ("model.dmi=9", ["config has no key 'model.dmi' .did you mean 'model.dim'?"]),
+        ("modle.dim=9", ["config has no key 'modle.dim' .did you mean 'model.dim'?"]),
         ("model.dim=many", ["dim", "many"]),
         ("model.dim=2.5", ["dim", "2.5"]),
         ("model.loss=negativ", ["model.loss='negativ'", "did you mean 'negative'"]),
@@ -171,7 +171,7 @@ def test_bad_config_file(content: str | None, part: str, tmp_path: Path) -> None
     if content is not None:
         path.write_text(content)
     refused(run("experiments.train", f"--config={path}", f"--workdir={tmp_path / 'run'}"), part)
-    refused(run("experiments.demo", f"--demo_config={path}", f"--workdir={tmp_path / 'run'}"), part, alone=False)
+    refused(run("experiments.demo", f"--demo_config={path}", f"--workdir={tmp_path / 'run'}"), part)
     nothing_of_a_run(tmp_path / "run")
 
 
@@ -195,9 +195,9 @@ def test_workdir_without_permission(text: Path, tmp_path: Path) -> None:
 
 def test_workdir_with_a_broken_config(text: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"family": ')
-    refused(train(text, tmp_path), "config.json: not JSON")
+    refused(train(text, tmp_path), "config.json: not a JSON object")
     (tmp_path / "config.json").write_text("[1, 2]")
-    refused(train(text, tmp_path), "config.json")
+    refused(train(text, tmp_path), "config.json: not a JSON object .a list.")
 
 
 # Writes that fail
@@ -227,7 +227,7 @@ def fail(number: int) -> Callable[[Any], Any]:
 
 
 FAILURES: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
-    "checkpoint": (checkpoint.Checkpointer, "save", lambda call: with_size_limit(1_000, call), "checkpoints/16: "),
+    "checkpoint": (loop.Trainer, "save", lambda call: with_size_limit(1_000, call), "checkpoints/16: "),
     "metrics": (loop.RunLog, "write", lambda call: with_size_limit(10, call), "metrics.jsonl: "),
     "vectors": (loop.folder, "export_vectors", lambda call: with_size_limit(5_000, call), "vectors.bin: "),
     "result": (loop.folder, "write_json", fail(errno.ENOSPC), "no space is left on the device"),

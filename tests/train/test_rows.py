@@ -87,14 +87,15 @@ def test_row_wise_sgd_is_the_dense_gradient_step() -> None:
     np.testing.assert_array_equal(np.asarray(sparse)[untouched], table.astype(np.float32)[untouched])
 
 
-@pytest.mark.parametrize("name", ["sgd", "adagrad"])
-def test_several_steps_against_the_formula(name: str) -> None:
+@pytest.mark.parametrize(("name", "square_start"), [("sgd", 0.0), ("adagrad", 0.0), ("adagrad", 0.3)])
+def test_several_steps_against_the_formula(name: str, square_start: float) -> None:
     table, *_ = case(4)
     rates = [0.5, 0.3, 0.2, 0.1]
-    got, state = jnp.asarray(table, jnp.float32), rows.init(name, jnp.asarray(table, jnp.float32))
+    got = jnp.asarray(table, jnp.float32)
+    state = rows.init(name, got, square_start)
     assert {k: v.shape for k, v in state.items()} == ({"square": (VOCAB,)} if name == "adagrad" else {})
     step = jax.jit(partial(rows.update, name))
-    square = np.zeros(VOCAB)
+    square = np.full(VOCAB, square_start)
     for seed, rate in enumerate(rates):
         _, ids, grads = case(10 + seed)
         got, state = step(got, state, jnp.asarray(ids), jnp.asarray(grads, jnp.float32), jnp.float32(rate))
@@ -106,7 +107,7 @@ def test_several_steps_against_the_formula(name: str) -> None:
     np.testing.assert_allclose(got, table, atol=2e-5)
     if name == "adagrad":
         np.testing.assert_allclose(state["square"], square, rtol=1e-5)
-        assert (square == 0).any() and (square > 0).any()
+        assert (square == square_start).any() and (square > square_start).any()
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])

@@ -187,6 +187,13 @@ def test_which_tables_are_sparse() -> None:
         assert dense == ([(1024, 8)] if kind == "softmax" else [])
 
 
+def test_accumulators_start_where_the_config_says() -> None:
+    config = config_of("negative")
+    config = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, initial_square=0.3))
+    _, _, state, _ = start(config)
+    assert all((entry["square"] == np.float32(0.3)).all() for entry in state.row_state.values())
+
+
 def test_evaluation_repeats_itself_and_is_the_training_loss() -> None:
     config = config_of("negative")
     cfg, consts, state, batches = start(config)

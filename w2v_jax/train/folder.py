@@ -26,14 +26,17 @@ def write_json(path: Path, value: Any) -> None:
         f.write((json.dumps(value, indent=2) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """The parsed file, None where there is none. Raises UserError when it is not JSON."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The parsed file, None where there is none. Raises UserError when it is not a JSON object."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError(f"a {type(value).__name__}")
+        return value
     except FileNotFoundError:
         return None
     except ValueError as e:
-        raise UserError(f"{path}: not JSON ({e}); restore it, or choose another workdir") from None
+        raise UserError(f"{path}: not a JSON object ({e}); restore it, or choose another workdir") from None
 
 
 def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
@@ -67,7 +70,7 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
             )
         result = read_json(workdir / RESULT)
         if result is not None:
-            return dict(result)
+            return result
     if jax.process_index() == 0:
         write_json(workdir / CONFIG, wanted)
     return None

@@ -52,7 +52,10 @@ def prepare(config: Config, say: Callable[[str], None]) -> Run:
     cfg = spec.resolve(config.model, len(corpus.vocab.words))
     source = spec.source(cfg, corpus, "train", config.train.batch_size, config.train.seed)
     consts = jax.tree.map(lambda x: place(mesh, np.asarray(x)), spec.consts(cfg, corpus))
-    total = max(1, math.ceil(config.train.passes * source.steps_per_epoch))
+    length = config.train.passes * source.steps_per_epoch
+    if length >= 2**31:  # they are counted in 32 bits
+        raise UserError(f"train.passes={config.train.passes:g}: makes {length:.3g} steps, of which 2**31 - 1 can be made")
+    total = max(1, math.ceil(length))
     return Run(config, spec, cfg, corpus, consts, mesh, source, total, min(total, config.train.max_steps or total))
 
 
