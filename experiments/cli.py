@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from w2v_jax.errors import UserError, nearest
 
@@ -18,10 +18,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 def _parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parser, with every mistake turned into one line."""
-    if any(word.lstrip("-").startswith("config") for word in argv):
+    own = list(argv[: argv.index("--")]) if "--" in argv else argv
+    if any(word.startswith(("--config", "-config")) for word in own):
         from experiments import config_flag  # not every command has a config: those start without JAX
 
-        config_flag.check_command_line(argv)
+        config_flag.check_command_line(own)
     try:
         return flags.FLAGS(list(argv))
     except flags.UnrecognizedFlagError as e:
@@ -55,6 +56,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs `main(argv)` under absl; a `UserError` or `OSError` becomes one `error:` line and exit status 2."""
 
     def guarded(argv: Sequence[str]) -> int | None:
+        if flags.FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.WARNING)  # libraries say much at the level of information
         try:
             return main(argv)
         except UserError as e:

@@ -31,12 +31,11 @@ def parsed(flag: Any) -> Config:
     return freeze(flag.value, MODELS)
 
 
-def check_command_line(argv: Sequence[str]) -> None:
+def check_command_line(words: Sequence[str]) -> None:
     """Raises UserError when the config file cannot be loaded, or an override names a key that it lacks.
 
     Done before ml_collections parses the line: its own errors name neither the file nor the nearest key.
     """
-    words = list(argv[: argv.index("--")]) if "--" in argv else list(argv)
     paths = [w.partition("=")[2] for w in words if re.match(r"--?config=", w)]
     paths += [path for word, path in itertools.pairwise(words) if word in ("--config", "-config")]
     if not paths or not paths[-1]:
@@ -104,4 +103,5 @@ def set_compile_cache(cache_dir: str) -> None:
     root = Path(cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax").expanduser()
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(root / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

@@ -43,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
     config = config_flag.parsed(_CONFIG)
     if not _WORKDIR.value:
         raise UserError("--workdir is missing: give the folder of the run, e.g. --workdir=runs/demo")
+    if "://" in _WORKDIR.value:
+        raise UserError(f"--workdir={_WORKDIR.value}: must be a path; mount the bucket and give the folder below it")
     steps = profile_steps(_PROFILE.value)
     if _CACHE.value:
         config_flag.set_compile_cache(config.data.cache_dir)

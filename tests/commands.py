@@ -15,9 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import pytest
 from absl import flags
+
+# Small programs are kept too: most runs here share theirs.
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 ROOT = Path(__file__).resolve().parents[1]
 LINES, WORDS_A_LINE, MIN_COUNT, HELDOUT_EVERY = 640, 16, 2, 20
@@ -52,7 +57,7 @@ def _no_flags_of_ours() -> Iterator[None]:
 
 
 def _is_ours(name: str) -> bool:
-    module = flags.FLAGS.find_module_defining_flag(name, "")
+    module = str(flags.FLAGS.find_module_defining_flag(name, "experiments"))  # what came back has no module any more
     overrides = name.startswith("config.")  # ml_collections defines one for every override that it meets
     return overrides or module.startswith(("experiments", "launch", "benchmarks", "__main__"))
 
@@ -84,8 +89,8 @@ def environment(devices: int) -> dict[str, str]:
 
 def start(*arguments: str, devices: int = 8) -> subprocess.Popen[str]:
     """`python ARGUMENTS` in a process of its own, with its output in pipes."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment(devices), text=True, **pipes)
+    line, pipe = [sys.executable, *arguments], subprocess.PIPE
+    return subprocess.Popen(line, cwd=ROOT, env=environment(devices), stdout=pipe, stderr=pipe, text=True)
 
 
 def text_of(words: int, lines: int = LINES, width: int = WORDS_A_LINE, seed: int = 0) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,7 +106,7 @@ class OptimizerConfig:
         check_choice("optimizer.rows", self.rows, ("adagrad", "sgd"))
         check_choice("optimizer.dense", self.dense, ("sgd", "adagrad", "adamw"))
         check_choice("optimizer.schedule", self.schedule, ("linear", "constant"))
-        check(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "above 0")
+        check(0 < self.learning_rate < math.inf, "optimizer.learning_rate", self.learning_rate, "above 0 and finite")
         check(0 <= self.final_fraction <= 1, "optimizer.final_fraction", self.final_fraction, "between 0 and 1")
         check(self.initial_square >= 0, "optimizer.initial_square", self.initial_square, "0 or more")
         check(self.clip_row >= 0, "optimizer.clip_row", self.clip_row, "0 (no limit) or more")

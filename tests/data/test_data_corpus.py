@@ -318,7 +318,7 @@ def test_progress_and_report_lines(tmp_path, cfg, monkeypatch):
     (tmp_path / "t.txt").write_text("a b\nb c\n\n")
     lines = []
     build_corpus(cfg(tmp_path / "t.txt", heldout_every=0), lines.append)
-    assert re.search(r"words read, .* million/s, \d+ %, about 0:00 left", lines[0])
+    assert re.search(r"words read, .* words/s, \d+ %, about 0:00 left", lines[0])
     assert lines[-2].startswith("corpus: 2 documents (1 empty ones skipped), 4 words, 3 types kept")
 
 

@@ -57,7 +57,7 @@ def count(cfg: DataConfig, text: RawText, work: Path, say: Callable[[str], objec
                 told = now
                 say(_progress(counter.words, done, text.size, now - start))
     seconds = max(time.monotonic() - start, 1e-9)
-    say(f"corpus: {counter.words:,} words read in {seconds:.1f} s ({counter.words / seconds / 1e6:.1f} million/s)")
+    say(f"corpus: {counter.words:,} words read in {seconds:.1f} s ({counter.words / seconds:,.0f} words/s)")
     pad = len(ids)
     return Counted(
         words=[as_str(w) for w in ids],
@@ -75,7 +75,7 @@ def _padded(a: np.ndarray, size: int) -> np.ndarray:
 
 
 def _progress(words: int, done: int, size: int, seconds: float) -> str:
-    line = f"corpus: {words:,} words read, {words / seconds / 1e6:.1f} million/s"
+    line = f"corpus: {words:,} words read, {words / seconds:,.0f} words/s"
     if size and done:
         left = int(seconds * max(size - done, 0) / done)
         line += f", {min(100.0, 100.0 * done / size):.0f} %, about {left // 60}:{left % 60:02d} left"

@@ -40,7 +40,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
-    """Makes or opens a run folder for `config`.
+    """Makes or opens a run folder for `config`; the caller writes its config.json once the input proved good.
 
     Returns:
       The result of a finished run of the same config, else None.
@@ -71,8 +71,6 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
         result = read_json(workdir / RESULT)
         if result is not None:
             return result
-    if jax.process_index() == 0:
-        write_json(workdir / CONFIG, wanted)
     return None
 
 

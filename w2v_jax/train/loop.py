@@ -272,6 +272,8 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None)
         say(f"{workdir} holds this run, finished")
         return done
     run = prepare(config, say)
+    if lead:  # not before: a run that never began must not claim the folder for its mistaken config
+        folder.write_json(workdir / folder.CONFIG, to_dict(config))
     with (
         Checkpointer(workdir / folder.CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
         RunLog(

@@ -54,7 +54,9 @@ def prepare(config: Config, say: Callable[[str], None]) -> Run:
     consts = jax.tree.map(lambda x: place(mesh, np.asarray(x)), spec.consts(cfg, corpus))
     length = config.train.passes * source.steps_per_epoch
     if length >= 2**31:  # they are counted in 32 bits
-        raise UserError(f"train.passes={config.train.passes:g}: makes {length:.3g} steps, of which 2**31 - 1 can be made")
+        raise UserError(
+            f"train.passes={config.train.passes:g}: makes {length:.3g} steps, of which 2**31 - 1 can be made"
+        )
     total = max(1, math.ceil(length))
     return Run(config, spec, cfg, corpus, consts, mesh, source, total, min(total, config.train.max_steps or total))
 
