@@ -13,11 +13,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WORDS = "doctor nurse surgeon teacher student car train king queen man woman the a of and walks sees helps likes".split()
-SMALL = (
-    "--config.model.dim=8 --config.model.segment=16 --config.train.batch_size=64 --config.train.steps_per_call=8 "
-    "--config.train.passes=1 --config.log.every_steps=8"
-).split()
+WORDS = ["doctor", "nurse", "surgeon", "teacher", "student", "car", "train", "king", "queen", "man", "woman"]
+WORDS += ["the", "a", "of", "and", "walks", "sees", "helps", "likes"]
+SMALL = [
+    "--config.model.dim=8",
+    "--config.model.segment=16",
+    "--config.train.batch_size=64",
+    "--config.train.steps_per_call=8",
+    "--config.train.passes=1",
+    "--config.log.every_steps=8",
+]
 
 
 def commands() -> list[list[str]]:
