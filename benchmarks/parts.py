@@ -94,7 +94,7 @@ def pieces(cfg: Any) -> dict[str, Callable[..., Any]]:
     import jax
     import jax.numpy as jnp
 
-    from w2v_jax.losses import shared_noise, softplus, window_scores, window_sum, window_weights
+    from w2v_jax.losses import scale_forward, shared_noise, softplus, window_scores, window_sum, window_weights
 
     window, outward = cfg.window, cfg.architecture == "skipgram"
 
@@ -107,7 +107,7 @@ def pieces(cfg: Any) -> dict[str, Callable[..., Any]]:
             scores = window_scores(inputs, outputs[:, : length + 2 * window], window)
             return jnp.sum(weights * softplus(-scores))
         size = weights.sum(-1)
-        hidden = window_sum(inputs, weights / jnp.maximum(size, 1.0)[..., None])
+        hidden = scale_forward(window_sum(inputs, weights), 1.0 / jnp.maximum(size, 1.0)[..., None])
         return jnp.sum((size > 0) * softplus(-jnp.sum(hidden * outputs[:, :length], axis=-1)))
 
     def negative(inputs: Any, outputs: Any, weights: Any) -> Any:

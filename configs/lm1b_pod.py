@@ -4,7 +4,7 @@
         python -m experiments.train --config=configs/lm1b_pod.py --workdir=/mnt/bucket/lm1b
 
 Hardware: v5litepod-16 (4 hosts of 4 chips); `/mnt/bucket` is a bucket mounted on all of them. Data: `tfds:lm1b`,
-prepared once with `--config.data.offline=False --config.data.data_dir=/mnt/bucket/tfds`. Tables are split over `model`,
+prepared once, on one machine, with `--config.data.offline=False`. Tables are split over `model`,
 batches over `data`. Time and quality have not been measured: the step has only been compiled, for eight chips, by
 `python -m launch.preflight --config=configs/lm1b_pod.py --topology=v5e:2x4` (4 minutes on 2 cores).
 """
@@ -30,7 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
         Config(
             family="word2vec",
             model=Word2VecConfig(dim=300, sample=1e-5),
-            data=DataConfig(source="tfds:lm1b", max_vocab=400_000, heldout_every=1000),
+            data=DataConfig(source="tfds:lm1b", data_dir="/mnt/bucket/tfds", max_vocab=400_000, heldout_every=1000),
             train=TrainConfig(passes=5.0, batch_size=65_536, steps_per_call=64),
             optimizer=OptimizerConfig(learning_rate=0.3),
             checkpoint=CheckpointConfig(every_steps=4096),

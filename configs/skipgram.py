@@ -4,9 +4,10 @@
         --config.data.source='text:corpus/*.txt' \
         [--config.model.dim=300 --config.optimizer.learning_rate=0.2 --config.optimizer.initial_square=0.0]
 
-Any of `--config.model.loss=negative|hierarchical|softmax`. Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5
-passes, d = 100: about half a minute; what that gives on the similarity sets and the analogies is tabled in
-docs/benchmarks.md.
+Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5 passes, d = 100: about half a minute with negative sampling;
+what that gives on the similarity sets and the analogies is tabled in docs/benchmarks.md. `--config.model.loss` may be
+hierarchical (several times slower) or softmax, which scores the whole vocabulary for every word: hours on such text
+without an accelerator, so meant for small vocabularies or a GPU.
 """
 
 import ml_collections

@@ -64,6 +64,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             return fail(str(e))
         except OSError as e:
             return fail(describe(e))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
 
     try:
         app.run(guarded, flags_parser=_parse)

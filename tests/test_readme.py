@@ -54,8 +54,10 @@ def test_readme_names_the_front_door() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "make demo" in text and "make test" in text
     assert len(commands()) >= 10
+    assert "PLACEHOLDER" not in text
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
         assert (ROOT / link).exists(), f"README.md links to {link}, which is not there"
+        assert (ROOT / link).stat().st_size > 0, f"README.md links to {link}, which is empty"
 
 
 def test_commands_run_as_written(home: Path) -> None:

@@ -110,7 +110,7 @@ def test_killed_and_continued_it_ends_where_an_uninterrupted_run_ends(
 
 def test_sigterm_saves_and_the_printed_command_continues(text: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "a run"  # a name that the printed command has to quote
-    words = training(text, workdir, train__passes=12.0)
+    words = training(text, workdir, train__passes=25.0)
     with start("-m", "experiments.train", *words) as process:
         try:
             deadline = time.monotonic() + 100
@@ -132,5 +132,5 @@ def test_sigterm_saves_and_the_printed_command_continues(text: Path, tmp_path: P
     again = subprocess.run(["bash", "-c", command], cwd=ROOT, env=here, capture_output=True, text=True, timeout=100)
     assert again.returncode == 0 and f"continuing at step {step:,} of" in again.stderr, again.stderr
     expected = tmp_path / "whole"
-    assert train(text, expected, train__passes=12.0).status == 0
+    assert train(text, expected, train__passes=25.0).status == 0
     assert vectors(workdir) == vectors(expected) and final_arrays(workdir) == final_arrays(expected)

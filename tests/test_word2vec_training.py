@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.examples import batch_size_for, corpus_of, quick, random_params, zipf_counts
+from tests.examples import batch_size_for, corpus_of, quick, random_params
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig
 from w2v_jax.data.windows import clean, skipgram_pairs
 from w2v_jax.errors import UserError
@@ -144,7 +144,4 @@ def test_sizes_that_do_not_fit() -> None:
         SPEC.resolve(cfg, 1)
     with pytest.raises(UserError, match="model.vocab_size=30: the corpus has 40 words"):
         SPEC.resolve(dataclasses.replace(cfg, vocab_size=30), 40)
-    shallow = SPEC.resolve(dataclasses.replace(cfg, loss="hierarchical", longest_path=2), VOCAB)
-    with pytest.raises(UserError, match="model.longest_path=2"):
-        SPEC.consts(shallow, corpus_of(zipf_counts(VOCAB)))
     assert batch_size_for(SPEC, cfg, 4) == 32

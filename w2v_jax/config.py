@@ -52,10 +52,10 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check(
-            self.source in ("pydocs", "synthetic") or self.source.startswith(("text:", "tfds:")),
+            self.source == "pydocs" or self.source.startswith(("text:", "tfds:")),
             "data.source",
             self.source,
-            "pydocs, synthetic, text:GLOB or tfds:NAME",
+            "pydocs, text:GLOB or tfds:NAME",
         )
         check_choice("data.tokens", self.tokens, ("letters", "punctuation", "whitespace"))
         check_choice("data.document", self.document, ("line", "blank", "file"))

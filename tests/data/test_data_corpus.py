@@ -275,12 +275,10 @@ def test_byte_offset_holds_across_chunks(tmp_path, cfg, monkeypatch, boundary):
         build_corpus(cfg(path))
 
 
-def test_empty_folder_synthetic_and_empty_pattern(tmp_path, cfg):
+def test_empty_folder_and_empty_pattern(tmp_path, cfg):
     (tmp_path / "in").mkdir()
     with pytest.raises(UserError, match="holds no file"):
         build_corpus(cfg(tmp_path / "in"))
-    with pytest.raises(UserError, match="not available yet"):
-        build_corpus(DataConfig(source="synthetic", cache_dir=str(tmp_path)))
     with pytest.raises(UserError, match="after 'text:'"):
         build_corpus(DataConfig(source="text:", cache_dir=str(tmp_path)))
 

@@ -60,7 +60,7 @@ def raw_text(cfg: DataConfig) -> RawText:
       cfg: `source`, `document`, `field`, `tfds_split`, `data_dir` and `offline` are read.
 
     Raises:
-      UserError: nothing there, an empty file, a TFDS name that is not prepared, `synthetic` (not yet built).
+      UserError: nothing there, an empty file, a TFDS name that is not prepared.
     """
     kind, _, rest = cfg.source.partition(":")
     if kind == "text":

@@ -34,6 +34,7 @@ from w2v_jax.losses import (
 )
 from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability
 from w2v_jax.nn.apart import compute_apart
+from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Source
 
 PAD_VOCAB = 1024
@@ -58,7 +59,6 @@ class Word2VecConfig:
     context_gradient: str = "tool"
     sample: float = 1e-3  # subsampling threshold, 0 for none
     vocab_size: int = 0  # filled in by `resolve`
-    longest_path: int = 0  # of the Huffman tree, filled in by `resolve`
 
     def __post_init__(self) -> None:
         check_choice("model.architecture", self.architecture, ("skipgram", "cbow"))
@@ -86,13 +86,12 @@ class Word2VecConfig:
 
 
 def resolve(cfg: Word2VecConfig, vocab_size: int) -> Word2VecConfig:
-    """Fills in the vocabulary size, and a path length that bounds every Huffman code of texts up to 2**40 words."""
+    """Fills in the vocabulary size."""
     if vocab_size < 2:
         raise UserError(f"the vocabulary has {vocab_size} word: word vectors need at least 2")
     if cfg.vocab_size and cfg.vocab_size != vocab_size:
         raise UserError(f"model.vocab_size={cfg.vocab_size}: the corpus has {vocab_size} words")
-    # Codes grow like Fibonacci numbers in the count: 40 bits of text allow at most 58 levels.
-    return dataclasses.replace(cfg, vocab_size=vocab_size, longest_path=cfg.longest_path or min(vocab_size - 1, 58))
+    return dataclasses.replace(cfg, vocab_size=vocab_size)
 
 
 def batch(cfg: Word2VecConfig, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -117,8 +116,6 @@ def consts(cfg: Word2VecConfig, corpus: Any) -> Consts:
         return {"accept": accept, "alias": alias}
     if cfg.loss == "hierarchical":
         nodes, signs = huffman_paths(counts)
-        if nodes.shape[1] > cfg.longest_path:
-            raise UserError(f"model.longest_path={cfg.longest_path}: the Huffman tree is {nodes.shape[1]} deep")
         return {"nodes": nodes, "signs": signs}
     return {}
 
@@ -182,7 +179,7 @@ def rows(cfg: Word2VecConfig, consts: Consts, batch: Batch, rng: Array) -> tuple
 def _softmax_loss(cfg: Word2VecConfig, hidden: Array, table: Array, targets: Array, weights: Array) -> Array:
     """sum over centres of n_i log Z_i - sum_j w_ij h_i . c_target(i, j); targets int32 [R, L, J], weights alike."""
     partition = log_partition(hidden.reshape(-1, cfg.dim), table, cfg.vocab_size).reshape(hidden.shape[:2])
-    true = jnp.einsum("rld,rljd->rlj", hidden, table[targets])
+    true = jnp.einsum("rld,rljd->rlj", hidden, take_rows(table, targets))
     return jnp.sum(weights.sum(-1) * partition) - jnp.sum(weights * true)
 
 

@@ -7,6 +7,7 @@ type, shape and digest of every leaf, what the caller wants to remember (`meta`)
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import math
@@ -28,6 +29,10 @@ from w2v_jax.errors import UserError
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
 
 _ORBAX = f"{os.sep}orbax{os.sep}"  # in the path of every file of orbax
+
+
+# Errors of the moment, after which the same files may read well: no reason to delete a checkpoint.
+_PASSING = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
 
 
 class Damaged(Exception):
@@ -250,7 +255,7 @@ class Checkpointer:
             except (MemoryError, PermissionError, jax.errors.JaxRuntimeError):
                 raise  # no fault of the files
             except Exception as e:  # whatever a damaged file leads the readers to
-                if "PERMISSION_DENIED" in str(e):
+                if "PERMISSION_DENIED" in str(e) or getattr(e, "errno", None) in _PASSING:
                     raise
                 problem = f"{type(e).__name__}: {' '.join(str(e).split())[:160]}"
             if problem:

@@ -4,19 +4,23 @@ finished."""
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from w2v_jax.config import Config, differences, to_dict
+from w2v_jax.config import Config, differences, freeze, to_dict
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.export import atomic
+from w2v_jax.models import MODELS
 
+PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
 CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
 
 
@@ -62,7 +66,8 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
     wanted = to_dict(config)
     saved = read_json(workdir / CONFIG)
     if saved is not None:
-        keys = differences(saved, wanted)
+        # Through the dataclasses: a run from before an option existed has its default.
+        keys = differences(to_dict(freeze(saved, MODELS)), wanted)
         if keys:
             raise UserError(
                 f"--workdir={workdir}: holds a run whose config differs in {', '.join(keys)}; "
@@ -72,6 +77,23 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
         if result is not None:
             return result
     return None
+
+
+@contextlib.contextmanager
+def claimed(workdir: Path) -> Iterator[None]:
+    """Holds the run folder for this process until the end of the block, or of the process.
+
+    Raises:
+      UserError: another process trains in it.
+    """
+    with open(workdir / ".lock", "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"--workdir={workdir}: another process trains in it; wait, or choose another") from None
+        except OSError:  # file systems without locks
+            pass
+        yield
 
 
 def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, matrices: dict[str, Any]) -> list[Path]:
@@ -87,7 +109,7 @@ def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, ma
         paths.append(workdir / ("vectors.bin" if index == 0 else f"{name}.bin"))
         save(emb, paths[-1], "binary")
         if index == 0:
-            save(emb, workdir / "projector", "projector")
+            save(emb.head(PROJECTED), workdir / "projector", "projector")
     with atomic(workdir / "vocab.txt") as f:
         f.write("".join(f"{w}\t{int(c)}\n" for w, c in zip(words, counts, strict=True)).encode())
     return paths

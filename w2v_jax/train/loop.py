@@ -84,7 +84,8 @@ class Trainer:
         self.sums: dict[str, np.ndarray] = {}  # float64 (sum, count) by metric since the last log line
         self.total = {"seconds": 0.0, "words": 0.0, "waited": 0.0}  # of all training, resumed parts included
         self.logged = {"step": 0} | self.total  # as they stood at the last log line
-        self.held: float | None = None
+        self.held: float | None = None  # the last held-out loss
+        self.held_step = -1
         self.loss: float | None = None
         self.stopping = 0
         self.clock = 0.0
@@ -138,14 +139,15 @@ class Trainer:
                 state, metrics, flag = compiled(state, run.consts, stack, np.int32(step - before), flags)
                 self.pending.append((step, metrics, flag))
                 last = step == run.stop_step
-                scoring = last or step // eval_every > before // eval_every
                 saving = last or step // save_every > before // save_every
+                # A checkpoint is ranked by the held-out loss of its own parameters.
+                scoring = saving or step // eval_every > before // eval_every
                 self.settle(0 if scoring or saving or tracer.ends(step) else IN_FLIGHT, quiet=step if scoring else -1)
                 if self.stopping:  # every process has read the same flag of the same call
                     self.settle(0)
                 tracer.after(step, self.log.note)
                 if scoring:
-                    self.held = score(state.params)
+                    self.held, self.held_step = score(state.params), step
                     self.lap()  # scoring is no training time
                     self.write_log(step, self.held)
                 if saving or self.stopping:
@@ -213,7 +215,8 @@ class Trainer:
         if not all_finite(state):  # the last step's loss is that of the parameters before it
             raise Diverged(self.advice(step, "parameters are"))
         meta = self.fixed | {"total": self.total, "held": self.held, "loss": self.loss}
-        self.checkpoints.save(step, state, meta | {"config": to_dict(self.run.config)}, self.held, block=block)
+        loss = self.held if self.held_step == step else None
+        self.checkpoints.save(step, state, meta | {"config": to_dict(self.run.config)}, loss, block)
 
 
 class Tracer:
@@ -275,6 +278,7 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None)
     if lead:  # not before: a run that never began must not claim the folder for its mistaken config
         folder.write_json(workdir / folder.CONFIG, to_dict(config))
     with (
+        folder.claimed(workdir) if lead else contextlib.nullcontext(),
         Checkpointer(workdir / folder.CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
         RunLog(
             workdir,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from w2v_jax.config import Config
@@ -49,6 +50,7 @@ def prepare(config: Config, say: Callable[[str], None]) -> Run:
                 f"divide over mesh.data={mesh.shape['data']} devices"
             )
     corpus = build_corpus(config.data, say)
+    check_same_text(corpus.digest)
     cfg = spec.resolve(config.model, len(corpus.vocab.words))
     source = spec.source(cfg, corpus, "train", config.train.batch_size, config.train.seed)
     consts = jax.tree.map(lambda x: place(mesh, np.asarray(x)), spec.consts(cfg, corpus))
@@ -59,6 +61,14 @@ def prepare(config: Config, say: Callable[[str], None]) -> Run:
         )
     total = max(1, math.ceil(length))
     return Run(config, spec, cfg, corpus, consts, mesh, source, total, min(total, config.train.max_steps or total))
+
+
+def check_same_text(digest: str) -> None:
+    """Raises UserError unless every process of the run has read the same text: another would hang in a collective."""
+    if jax.process_count() > 1:
+        mine = np.uint32(int(digest[:8], 16))
+        if len({int(d) for d in multihost_utils.process_allgather(mine)}) > 1:
+            raise UserError("data.source: the processes of this run read different texts; give all the same files")
 
 
 def place(mesh: Mesh, value: np.ndarray) -> jax.Array:
