@@ -19,18 +19,18 @@ help:  ## show these targets
 
 venv: $(STAMP)  ## create .venv with the pinned dependencies (PYTHON=... chooses the interpreter)
 
-# The first of these that is at least 3.11 and can make virtual environments is used. The stamp is written last, so that a
+# The first of these that is 3.11 to 3.13 and can make virtual environments is used. The stamp is written last, so that a
 # failed or interrupted install is done again.
 $(STAMP): setup.cfg pyproject.toml constraints-py311.txt constraints-py312.txt
 	@rm -f $@; \
-	if ! $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	if ! $(BIN)/python -c 'import sys, pip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 	  found=; \
 	  for candidate in "$(PYTHON)" python3.13 python3.12 python3.11; do \
-	    if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 	      found=$$candidate; break; fi; \
 	  done; \
 	  if [ -z "$$found" ]; then \
-	    echo "error: no Python 3.11 or newer with the venv module among $(PYTHON), python3.13, python3.12, python3.11:" \
+	    echo "error: no Python 3.11 to 3.13 (TensorFlow has no newer wheels) with the venv module among $(PYTHON), python3.13, python3.12, python3.11:" \
 	      "install one, or name it with make PYTHON=/path/to/python" >&2; exit 2; fi; \
 	  echo "creating $(VENV) with $$found ($$("$$found" --version))"; \
 	  rm -rf "$(VENV)"; "$$found" -m venv "$(VENV)"; \

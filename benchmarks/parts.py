@@ -168,6 +168,7 @@ def time_optimizer(case: Case, params: dict[str, Any], ids: list[Any], repeats: 
     import jax
     import jax.numpy as jnp
 
+    from w2v_jax.nn.segments import find_segments, sum_rows
     from w2v_jax.train import rows
 
     count, kind = len(ids), case.config.optimizer.rows
@@ -176,8 +177,8 @@ def time_optimizer(case: Case, params: dict[str, Any], ids: list[Any], repeats: 
         size = table.shape[0]
         flat = [step[name].reshape(-1) for step in ids]
         grads = 1e-3 * jax.random.normal(jax.random.key(9), (flat[0].size, table.shape[1]))
-        sort = jax.jit(lambda index, size=size: rows.find_segments(index, size))
-        total = jax.jit(rows.sum_rows)
+        sort = jax.jit(lambda index, size=size: find_segments(index, size))
+        total = jax.jit(sum_rows)
         update = jax.jit(
             lambda table, state, index, grads: rows.update(kind, table, state, index, grads, jnp.float32(1e-3)),
             donate_argnums=(0, 1),

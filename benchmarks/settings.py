@@ -57,7 +57,11 @@ SETTINGS = (
         True,
         speed_gate=1.5,
         speed_aim=4.0,
-        extra=("--config.optimizer.learning_rate=0.2", "--config.optimizer.initial_square=0.0"),
+        extra=(
+            "--config.model.segment=128",
+            "--config.optimizer.learning_rate=0.2",
+            "--config.optimizer.initial_square=0.0",
+        ),
     ),
     Setting("cbow-100", "configs/cbow.py", 100, False, speed_gate=1.0, speed_aim=2.0),
     Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, quality_gated=False),

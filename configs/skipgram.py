@@ -2,7 +2,8 @@
 
     python -m experiments.train --config=configs/skipgram.py --workdir=runs/skipgram \
         --config.data.source='text:corpus/*.txt' \
-        [--config.model.dim=300 --config.optimizer.learning_rate=0.2 --config.optimizer.initial_square=0.0]
+        [--config.model.dim=300 --config.model.segment=128 --config.optimizer.learning_rate=0.2 \
+         --config.optimizer.initial_square=0.0]
 
 Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5 passes, d = 100: about half a minute with negative sampling;
 what that gives on the similarity sets and the analogies is tabled in docs/benchmarks.md. `--config.model.loss` may be

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from tests.examples import quick
+from w2v_jax.nn import segments
 from w2v_jax.train import rows
 
 VOCAB, DIM, COUNT = 40, 6, 150
-SUMS = [rows.sum_by_scatter, rows.sum_by_scan, rows.sum_rows]
+SUMS = [segments.sum_by_scatter, segments.sum_by_scan, segments.sum_rows]
 
 
 def case(seed: int, count: int = COUNT) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -36,7 +37,7 @@ def added(ids: np.ndarray, grads: np.ndarray) -> np.ndarray:
 def test_segments_group_equal_ids(size: int, count: int) -> None:
     _, ids, _ = case(0, count)
     ids = ids + (size - VOCAB)  # up to the largest ids of the table
-    found = quick(partial(rows.find_segments, num_rows=size), jnp.asarray(ids))
+    found = quick(partial(segments.find_segments, num_rows=size), jnp.asarray(ids))
     distinct = np.unique(ids)
     np.testing.assert_array_equal(found.ids[: len(distinct)], distinct)
     rest = np.asarray(found.ids[len(distinct) :])
@@ -48,7 +49,7 @@ def test_segments_group_equal_ids(size: int, count: int) -> None:
 
 def test_large_and_small_tables_take_the_same_way() -> None:
     _, ids, _ = case(1)
-    packed, by_two_keys = (rows.find_segments(jnp.asarray(ids), n) for n in (2**24, 2**25))
+    packed, by_two_keys = (segments.find_segments(jnp.asarray(ids), n) for n in (2**24, 2**25))
     assert 2**24 * 256 == 2**32, "the first is the largest table whose keys fit 32 bits beside 150 places"
     np.testing.assert_array_equal(packed.order, by_two_keys.order)
     np.testing.assert_array_equal(packed.segment, by_two_keys.segment)
@@ -61,11 +62,24 @@ def test_sums_are_those_of_numpy(add: Callable[..., Any], ids: str) -> None:
     count = {"one": 1, "all distinct": VOCAB}.get(ids, COUNT)
     chosen = {"zipf": zipf, "all equal": np.full(COUNT, 5), "one": np.array([3])}.get(ids, np.arange(VOCAB)[::-1])
     chosen, grads = chosen[:count].astype(np.int32), grads[:count]
-    segments = rows.find_segments(jnp.asarray(chosen), VOCAB)
-    got = np.asarray(quick(add, segments, jnp.asarray(grads, jnp.float32)))
+    groups = segments.find_segments(jnp.asarray(chosen), VOCAB)
+    got = np.asarray(quick(add, groups, jnp.asarray(grads, jnp.float32)))
     distinct = np.unique(chosen)
     np.testing.assert_allclose(got[: len(distinct)], added(chosen, grads)[distinct], atol=1e-5)
     assert not got[len(distinct) :].any()
+
+
+def test_taken_rows_have_the_gradient_of_a_plain_gather() -> None:
+    table, ids, grads = case(4)
+    weigh = jnp.asarray(grads, jnp.float32)
+
+    def loss(take: Callable[..., Any]) -> Any:
+        return quick(jax.grad(lambda t: jnp.sum(take(t, jnp.asarray(ids)) ** 2 * weigh)), jnp.asarray(table))
+
+    np.testing.assert_allclose(loss(segments.take_rows), loss(lambda t, i: t[i]), atol=1e-4)
+    expected = np.zeros(table.shape)
+    np.add.at(expected, ids, 2 * np.asarray(table)[ids] * np.asarray(grads))
+    np.testing.assert_allclose(loss(segments.take_rows), expected, atol=1e-4)
 
 
 def test_row_wise_sgd_is_the_dense_gradient_step() -> None:

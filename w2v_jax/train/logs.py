@@ -92,6 +92,10 @@ class RunLog:
             self._events.scalars(step, {k: v for k, v in line.items() if k != "step" and v is not None})
         self._progress.show(record)
 
+    def begin(self, step: int) -> None:
+        """Starts the clock of the time left at `step`, once everything is compiled."""
+        self._progress.begin(step)
+
     def note(self, text: str) -> None:
         """Prints a line of its own on the console, clear of the progress line."""
         if self._active:

@@ -129,6 +129,7 @@ class Trainer:
         tracer = Tracer(profile, self.workdir / "profile")
         with _signals() as seen, contextlib.closing(tracer):
             self.clock = time.perf_counter()
+            self.log.begin(step)
             while step < run.stop_step:
                 asked = time.perf_counter()
                 stack = send(run.mesh, next(stacks))
