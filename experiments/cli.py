@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from w2v_jax.errors import UserError, nearest
 
@@ -56,8 +57,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs `main(argv)` under absl; a `UserError` or `OSError` becomes one `error:` line and exit status 2."""
 
     def guarded(argv: Sequence[str]) -> int | None:
-        if flags.FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.WARNING)  # libraries say much at the level of information
+        logging.getLogger("jax").setLevel(logging.WARNING)  # or it tells of every back end that is not there
         try:
             return main(argv)
         except UserError as e:
