@@ -15,7 +15,7 @@ def compute_apart(fn: Callable[..., Array], witness: Array, *args: Any) -> Array
     """`fn(*args)`, computed once into a buffer of its own.
 
     XLA's CPU back end fuses a gather or a small array into the loop of whatever broadcasts it, and then computes it
-    again for every element of the result (a gather for each number of a row: CBOW ran three times slower). It drops
+    again for every element of the result (a gather for each number of a row). It drops
     `optimization_barrier` before it fuses, but it does not look into a conditional. Other back ends get plain
     `fn(*args)`.
 
