@@ -41,6 +41,7 @@ def define_flags() -> None:
     flags.DEFINE_list("only", [], "Settings, e.g. skipgram-100,cbow-100; all without.")
     flags.DEFINE_integer("pairs", 3, "Pairs of runs for the speed.", lower_bound=1)
     flags.DEFINE_integer("seeds", 2, "Seeds whose quality is averaged.", lower_bound=1)
+    flags.DEFINE_integer("first_seed", 0, "Of the pairs and of the seeds.", lower_bound=0)
     flags.DEFINE_integer("passes", PASSES, "Over the text.", lower_bound=1)
     flags.DEFINE_integer("cores", 2, "Cores each side may use; gensim gets as many workers.", lower_bound=1)
     flags.DEFINE_multi_string(
@@ -185,8 +186,9 @@ def main(argv: Sequence[str]) -> int:
     out = Path(given.out).absolute()
     out.mkdir(parents=True, exist_ok=True)
     bench = Bench(given.text, out)
-    speeds = range(0 if given.runs == "quality" else given.pairs)
-    seeds = range(0 if given.runs == "speed" else given.seeds)
+    first = given.first_seed
+    speeds = range(first, first + (0 if given.runs == "quality" else given.pairs))
+    seeds = range(first, first + (0 if given.runs == "speed" else given.seeds))
     bench.corpus()
     measure_all(bench, settings, speeds, seeds, given.data_dir)
     summary = collect(bench, settings, speeds, seeds)
