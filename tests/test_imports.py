@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "data": BASE,
     "nn": BASE,
     "losses": (*BASE, "nn"),
-    "models": (*BASE, "data", "nn", "losses"),
+    "models": (*BASE, "data", "formats", "nn", "losses"),
     "train": (*BASE, "data", "nn", "losses", "models", "embeddings", "export"),
     "evaluation": ("errors", "embeddings"),
     "figures": ("errors", "config", "export", "embeddings"),  # results files and vectors; never train

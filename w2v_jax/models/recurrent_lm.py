@@ -1,0 +1,260 @@
+"""Recurrent language model: embedding, layers of one recurrent cell, and a softmax over the vocabulary.
+
+    p(y_t | y_<t) = softmax(h_t A^T + a),   h of the last layer, A = E where the head is tied
+
+Text comes in contiguous lanes (`w2v_jax.data.lanes`): the state at the end of one window of `length` tokens is where
+the next begins, gradients stop there (truncated backpropagation through time), and it is zero at the start of a pass.
+Dropout is on what flows up, never on what flows along (Zaremba et al. 2014, arXiv 1409.2329).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.config import check, check_choice
+from w2v_jax.errors import UserError
+from w2v_jax.models.vectors import start_vectors
+from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
+from w2v_jax.nn.layers import dropout, pad_to
+from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_axes, init_cell, run_cell, trace_cell, zero_state
+from w2v_jax.nn.segments import take_rows
+from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Source
+
+PAD_VOCAB = 128  # fixed, so that a checkpoint does not depend on the mesh
+
+
+@dataclasses.dataclass(frozen=True)
+class RecurrentLMConfig:
+    """Options of the family."""
+
+    cell: str = "lstm"  # elementwise | rnn | lstm_elementwise | lstm | gru
+    layers: int = 2
+    hidden: int = 200
+    dim: int = 200  # of the embedding
+    tied: bool = False  # the head's table is the embedding; dim must equal hidden
+    length: int = 20  # tokens backpropagated through
+    dropout: float = 0.0  # share dropped of embeddings, between layers and before the head
+    init_scale: float = 0.1  # weights start uniform on [-init_scale, init_scale]
+    forget_bias: float = 0.0
+    vectors: str = ""  # word vectors (word2vec or GloVe file) that the embedding starts from
+    frozen: bool = False  # they are never trained
+    head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
+    vocab_size: int = 0  # filled in by `resolve`
+
+    def __post_init__(self) -> None:
+        check_choice("model.cell", self.cell, tuple(CELLS))
+        for key in ("layers", "hidden", "dim", "length", "head_chunk"):
+            check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
+        check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
+        check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+        if (self.tied or CELLS[self.cell].elementwise) and self.dim != self.hidden:
+            why = "a tied head" if self.tied else f"model.cell={self.cell}"
+            raise UserError(f"model.dim={self.dim}: {why} needs it equal to model.hidden={self.hidden}")
+        if self.frozen and not self.vectors:
+            raise UserError("model.frozen=True: needs model.vectors, a file of word vectors")
+        if self.frozen and self.tied:
+            raise UserError("model.tied=True: a frozen embedding cannot be the head's table")
+
+    @property
+    def padded_vocab(self) -> int:
+        """V', rows of the tables."""
+        return pad_to(self.vocab_size, PAD_VOCAB)
+
+    @property
+    def kind(self) -> Cell:
+        """The cell's functions."""
+        return CELLS[self.cell]
+
+
+def resolve(cfg: RecurrentLMConfig, vocab_size: int) -> RecurrentLMConfig:
+    """Fills in the vocabulary size."""
+    if vocab_size < 2:
+        raise UserError(f"the vocabulary has {vocab_size} token: a language model needs at least 2")
+    if cfg.vocab_size and cfg.vocab_size != vocab_size:
+        raise UserError(f"model.vocab_size={cfg.vocab_size}: the corpus has {vocab_size} tokens")
+    return dataclasses.replace(cfg, vocab_size=vocab_size)
+
+
+def batch(cfg: RecurrentLMConfig, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """`batch_size` lanes of `length` tokens; see `w2v_jax.data.lanes`."""
+    shapes = {
+        "tokens": (batch_size, cfg.length),
+        "targets": (batch_size, cfg.length),
+        "start": (batch_size,),
+        "words": (batch_size,),
+    }
+    return {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in shapes.items()}
+
+
+def consts(cfg: RecurrentLMConfig, corpus: Any) -> Consts:
+    """{'vectors': [V', D]} where the embedding starts from given vectors, else {}."""
+    if not cfg.vectors:
+        return {}
+    return {"vectors": start_vectors(cfg.vectors, corpus.vocab.words, cfg.dim, cfg.padded_vocab, cfg.init_scale)}
+
+
+def source(cfg: RecurrentLMConfig, corpus: Any, split: str, batch_size: int, seed: int) -> Source:
+    """Contiguous lanes of a split; nothing is shuffled, so the seed plays no part."""
+    from w2v_jax.data.lanes import lane_source
+
+    tokens = {"train": corpus.train, "heldout": corpus.heldout, "test": corpus.test}[split]
+    return lane_source(tokens, batch_size=batch_size, length=cfg.length, start_id=corpus.tokenizer.end_id)
+
+
+def init(rng: Array, cfg: RecurrentLMConfig, consts: Consts) -> Params:
+    """{'embed' [V', D], 'layers': {'0': cell, ...}, 'head': {'table' [V', H], 'bias' [V']}}, without frozen or tied
+    tables."""
+    embed_key, head_key, *keys = jax.random.split(rng, 2 + cfg.layers)
+
+    def uniform(key: Array, shape: tuple[int, ...]) -> Array:
+        return jax.random.uniform(key, shape, jnp.float32, -cfg.init_scale, cfg.init_scale)
+
+    layers = {
+        str(i): init_cell(key, cfg.kind, cfg.hidden if i else cfg.dim, cfg.hidden, cfg.init_scale, cfg.forget_bias)
+        for i, key in enumerate(keys)
+    }
+    params: Params = {"layers": layers, "head": {"bias": jnp.zeros(cfg.padded_vocab, jnp.float32)}}
+    if not cfg.tied:
+        params["head"]["table"] = uniform(head_key, (cfg.padded_vocab, cfg.hidden))
+    if not cfg.frozen:
+        given = consts.get("vectors")
+        params["embed"] = uniform(embed_key, (cfg.padded_vocab, cfg.dim)) if given is None else jnp.array(given)
+    return params
+
+
+def carry(cfg: RecurrentLMConfig, batch_size: int) -> dict[str, State]:
+    """The layers' states, zero; [B, H] each."""
+    return {str(i): zero_state(cfg.kind, batch_size, cfg.hidden) for i in range(cfg.layers)}
+
+
+def rows(cfg: RecurrentLMConfig, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:
+    """Nothing is sparse: the softmax touches every row of its table."""
+    return {}, batch
+
+
+def _embed(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array) -> Array:
+    """int32 [B, T] -> [T, B, D]."""
+    table = consts["vectors"] if cfg.frozen else params["embed"]
+    return take_rows(table, tokens.T)
+
+
+def _table(params: Params) -> Array:
+    return params["head"].get("table", params.get("embed"))
+
+
+def hidden_states(
+    cfg: RecurrentLMConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
+) -> tuple[Array, Any]:
+    """Last layer's outputs after dropout, [T, B, H], and the new carry."""
+    fresh = batch["start"][:, None] > 0
+    x = _embed(cfg, params, consts, batch["tokens"])
+    after = {}
+    for i in range(cfg.layers):
+        x = dropout(x, cfg.dropout, rng, batch["row"], i)
+        state = {k: jnp.where(fresh, 0.0, v) for k, v in carry[str(i)].items()}
+        x, after[str(i)] = run_cell(cfg.kind, params["layers"][str(i)], x, state)
+    return dropout(x, cfg.dropout, rng, batch["row"], cfg.layers), jax.lax.stop_gradient(after)
+
+
+def loss(
+    cfg: RecurrentLMConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
+) -> tuple[Array, tuple[Any, Metrics]]:
+    """Mean loss in nats over a full batch's places (length x rows of the whole step), additive over rows.
+
+    Metrics: 'loss' (nats, tokens), 'correct' (tokens whose target scored highest, tokens), 'words' (raw tokens, rows).
+    """
+    hidden, carry = hidden_states(cfg, params, consts, carry, batch, rng)
+    targets = batch["targets"].T.reshape(-1)
+    weights = jnp.full(targets.shape, 1.0 / cfg.length)
+    total, nats, correct = cross_entropy(
+        hidden.reshape(-1, cfg.hidden),
+        _table(params),
+        params["head"]["bias"],
+        targets,
+        weights,
+        cfg.vocab_size,
+        cfg.head_chunk,
+    )
+    count = jnp.sum(targets >= 0).astype(jnp.float32)
+    metrics = {
+        "loss": (nats.sum(), count),
+        "correct": (correct.sum().astype(jnp.float32), count),
+        "words": (batch["words"].sum().astype(jnp.float32), jnp.float32(batch["words"].shape[0])),
+    }
+    return total / batch["global_rows"], (carry, metrics)
+
+
+def apply(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array, carry: Any) -> dict[str, Any]:
+    """Everything about a few tokens, int32 [B, T], after `carry`.
+
+    Returns:
+      'logits' [B, T, V] of the token that follows each; 'parts', one dict a layer of inner values [B, T, H] (gates,
+      memory, h); 'carry', the state after the last token.
+    """
+    x = _embed(cfg, params, consts, tokens)
+    parts, after = [], {}
+    for i in range(cfg.layers):
+        inner, after[str(i)] = trace_cell(cfg.kind, params["layers"][str(i)], x, carry[str(i)])
+        x = inner["h"]
+        parts.append({k: v.swapaxes(0, 1) for k, v in inner.items()})
+    logits = next_token_logits(x.swapaxes(0, 1), _table(params), params["head"]["bias"], cfg.vocab_size)
+    return {"logits": logits, "parts": parts, "carry": after}
+
+
+def embed(cfg: RecurrentLMConfig, params: Params) -> dict[str, Array]:
+    """The trained embedding and, untied and of the same width, the head's table; [V, D]."""
+    out = {} if cfg.frozen else {"E": params["embed"][: cfg.vocab_size]}
+    if "table" in params["head"]:
+        out["A"] = params["head"]["table"][: cfg.vocab_size]
+    return out
+
+
+def axes(cfg: RecurrentLMConfig) -> Params:
+    """Tables split by vocabulary, cells by their gate columns."""
+    tree: Params = {
+        "layers": {str(i): cell_axes(cfg.kind) for i in range(cfg.layers)},
+        "head": {"bias": ("vocab",)},
+    }
+    if not cfg.tied:
+        tree["head"]["table"] = ("vocab", "embed")
+    return tree if cfg.frozen else tree | {"embed": ("vocab", "embed")}
+
+
+def flops(cfg: RecurrentLMConfig) -> tuple[float, str]:
+    """Matrix products of cells and head, forward and backward: 6 a weight and token."""
+    weights = cfg.hidden * cfg.vocab_size
+    if not cfg.kind.elementwise:
+        sizes = [cfg.dim] + [cfg.hidden] * (cfg.layers - 1)
+        weights += sum((inputs + cfg.hidden) * cfg.kind.gates * cfg.hidden for inputs in sizes)
+    return 6.0 * weights, "token"
+
+
+def _examples() -> tuple[RecurrentLMConfig, ...]:
+    tiny = RecurrentLMConfig(layers=1, hidden=8, dim=8, length=6, head_chunk=16)
+    return (
+        *(dataclasses.replace(tiny, cell=cell) for cell in CELLS),
+        dataclasses.replace(tiny, layers=2, dim=6, dropout=0.2, forget_bias=1.0),
+        dataclasses.replace(tiny, tied=True),
+    )
+
+
+SPEC = ModelSpec(
+    config=RecurrentLMConfig,
+    resolve=resolve,
+    batch=batch,
+    consts=consts,
+    source=source,
+    init=init,
+    carry=carry,
+    rows=rows,
+    loss=loss,
+    apply=apply,
+    embed=embed,
+    axes=axes,
+    flops=flops,
+    examples=_examples(),
+)

@@ -1,0 +1,116 @@
+"""The output head of a language model: cross-entropy against a large vocabulary, a chunk of tokens at a time.
+
+For hidden vectors h_m [H], a table W [V', H], a bias b and targets y_m the loss is
+
+    sum_m  a_m (log sum_v exp(h_m . w_v + b_v)  -  (h_m . w_{y_m} + b_{y_m}))
+
+Logits [M, V'] of all tokens never stand in memory. Under differentiation each chunk's gradients are taken right after
+its logits, while they are there, so that nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.types import Array
+
+CHUNK = 512  # tokens scored at a time
+HIDE = -1e30  # logit of a padding row
+
+
+def _chunks(size: int, *arrays: Array) -> tuple[Array, ...]:
+    """[M, ...] -> [M / size, size, ...], padded with zeros."""
+    count = arrays[0].shape[0]
+    return tuple(
+        jnp.pad(a, ((0, -count % size), *((0, 0),) * (a.ndim - 1))).reshape(-1, size, *a.shape[1:]) for a in arrays
+    )
+
+
+def _score(hidden: Array, table: Array, bias: Array, target: Array) -> tuple[Array, ...]:
+    """(exp of shifted logits [C, V'], their sum [C], nats [C], whether the target scored highest [C])."""
+    logits = hidden @ table.T + bias[None]
+    top = logits.max(-1)
+    at_target = jnp.take_along_axis(logits, target[:, None], axis=1)[:, 0]
+    raised = jnp.exp(logits - top[:, None])
+    total = raised.sum(-1)
+    return raised, total, jnp.log(total) + top - at_target, at_target >= top
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _summed(hidden: Array, table: Array, bias: Array, targets: Array, weights: Array, size: int) -> tuple[Array, ...]:
+    def one(part: tuple[Array, ...]) -> tuple[Array, Array]:
+        return _score(part[0], table, bias, part[1])[2:]
+
+    nats, correct = jax.lax.map(one, _chunks(size, hidden, targets))
+    count = hidden.shape[0]
+    nats, correct = nats.reshape(-1)[:count], correct.reshape(-1)[:count]
+    return jnp.sum(weights * nats), nats, correct
+
+
+def _summed_forward(
+    hidden: Array, table: Array, bias: Array, targets: Array, weights: Array, size: int
+) -> tuple[tuple[Array, ...], Any]:
+    def one(held: tuple[Array, Array], part: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
+        hidden, target, weight = part
+        raised, total, nats, correct = _score(hidden, table, bias, target)
+        grad = raised * (weight / total)[:, None]
+        grad = grad.at[jnp.arange(grad.shape[0]), target].add(-weight)
+        return (held[0] + grad.T @ hidden, held[1] + grad.sum(0)), (grad @ table, nats, correct)
+
+    start = (jnp.zeros_like(table), jnp.zeros_like(bias))
+    (grad_table, grad_bias), (grad_hidden, nats, correct) = jax.lax.scan(
+        one, start, _chunks(size, hidden, targets, weights)
+    )
+    count = hidden.shape[0]
+    nats, correct = nats.reshape(-1)[:count], correct.reshape(-1)[:count]
+    grads = (grad_hidden.reshape(-1, hidden.shape[1])[:count], grad_table, grad_bias)
+    return (jnp.sum(weights * nats), nats, correct), grads
+
+
+def _summed_backward(size: int, grads: tuple[Array, ...], cotangents: tuple[Array, ...]) -> tuple[Any, ...]:
+    # Only the sum is differentiated; the values by token are for looking at.
+    hidden, table, bias = (cotangents[0] * g for g in grads)
+    return hidden, table, bias, None, None
+
+
+_summed.defvjp(_summed_forward, _summed_backward)
+
+
+def cross_entropy(
+    hidden: Array, table: Array, bias: Array, targets: Array, weights: Array, vocab_size: int, chunk: int = CHUNK
+) -> tuple[Array, Array, Array]:
+    """Weighted sum of next-token losses, and what each token contributed.
+
+    Args:
+      hidden: [M, H].
+      table: [V', H], V' >= vocab_size; the padding rows take no part.
+      bias: [V'].
+      targets: int32 [M]; below 0 where nothing is predicted.
+      weights: [M], a_m above; taken as 0 where nothing is predicted. Not differentiated.
+      vocab_size: V.
+      chunk: tokens scored at a time.
+
+    Returns:
+      (the sum; nats [M], 0 where nothing is predicted; bool [M], whether the target had the highest logit). Gradients
+      flow through the sum only.
+    """
+    there = targets >= 0
+    bias = jnp.where(jnp.arange(table.shape[0]) < vocab_size, bias, HIDE)
+    total, nats, correct = _summed(
+        hidden,
+        table,
+        bias,
+        jnp.where(there, targets, 0),
+        jax.lax.stop_gradient(jnp.where(there, weights, 0.0)),
+        min(chunk, hidden.shape[0]),
+    )
+    return total, jnp.where(there, nats, 0.0), correct & there
+
+
+def next_token_logits(hidden: Array, table: Array, bias: Array, vocab_size: int) -> Array:
+    """[..., H] -> [..., V], for a few positions."""
+    return hidden @ table[:vocab_size].T + bias[:vocab_size].reshape((1,) * (hidden.ndim - 1) + (-1,))

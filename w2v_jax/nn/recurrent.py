@@ -1,0 +1,267 @@
+"""Recurrent cells behind one interface, and the one loop over time that they share.
+
+A cell sees its input x_t and its last output h_{t-1} through two products that it does not compute itself:
+
+    xz_t = W x_t + b      for all t at once, before the loop
+    hz_t = U h_{t-1} + c  inside it (c for cells that multiply hz by a gate)
+
+W and U are matrices, or, for the elementwise cells of the notes, one weight a dimension. What is left is elementwise:
+`gate(xz, hz, state) -> state`. The backward pass of the loop is written by hand, so that the gradient of U is one large
+product after the loop instead of a sum inside it, and so that a loop may end at a number of steps known only at run
+time.
+
+Arrays are float32 and time comes first: x [T, B, I], h [T, B, H]. G is the number of gates of a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.types import Array, Params
+
+State = dict[str, Array]  # 'h', the output, and what else a cell remembers, [B, H] each
+
+
+class Cell(NamedTuple):
+    """One kind of recurrence."""
+
+    gates: int
+    """G: xz and hz are [B, G * H]."""
+    memory: tuple[str, ...]
+    """Names of the state's entries, 'h' first."""
+    gate: Callable[[Array, Array, State], State]
+    """(xz, hz, state) -> state."""
+    parts: Callable[[Array, Array, State], dict[str, Array]]
+    """The same step's inner values by name, [B, H] each, to be looked at."""
+    elementwise: bool = False
+    """U, and W if `weighs_input`, hold one weight a dimension and gate, [G, H]; input size and H are then the same."""
+    weighs_input: bool = True
+    """False: xz = x, without W and b."""
+    recurrent_bias: bool = False
+    """Whether the last gate has a bias c [H] inside hz: only where hz does not simply add to xz."""
+
+
+def _split(z: Array, count: int) -> list[Array]:
+    return jnp.split(z, count, axis=-1)
+
+
+# ---- the cells ----
+
+
+def _leak(xz: Array, hz: Array, state: State) -> State:
+    return {"h": xz + hz}
+
+
+def _tanh(xz: Array, hz: Array, state: State) -> State:
+    return {"h": jnp.tanh(xz + hz)}
+
+
+def _lstm_parts(xz: Array, hz: Array, state: State, linear: bool = False) -> dict[str, Array]:
+    i, f, g, o = _split(xz + hz, 4)
+    candidate = g if linear else jnp.tanh(g)
+    parts = {"input": jax.nn.sigmoid(i), "forget": jax.nn.sigmoid(f), "candidate": candidate}
+    memory = parts["forget"] * state["c"] + parts["input"] * candidate
+    output = jax.nn.sigmoid(o)
+    return parts | {"output": output, "memory": memory, "h": output * jnp.tanh(memory)}
+
+
+def _lstm(xz: Array, hz: Array, state: State, linear: bool = False) -> State:
+    parts = _lstm_parts(xz, hz, state, linear)
+    return {"h": parts["h"], "c": parts["memory"]}
+
+
+def _gru_parts(xz: Array, hz: Array, state: State) -> dict[str, Array]:
+    xr, xu, xn = _split(xz, 3)
+    hr, hu, hn = _split(hz, 3)
+    reset, update = jax.nn.sigmoid(xr + hr), jax.nn.sigmoid(xu + hu)
+    candidate = jnp.tanh(xn + reset * hn)
+    return {
+        "reset": reset,
+        "update": update,
+        "candidate": candidate,
+        "h": (1.0 - update) * candidate + update * state["h"],
+    }
+
+
+def _gru(xz: Array, hz: Array, state: State) -> State:
+    return {"h": _gru_parts(xz, hz, state)["h"]}
+
+
+CELLS: dict[str, Cell] = {
+    # c <- w * c + x, one weight a dimension shared by all words: the recurrence of the notes.
+    "elementwise": Cell(1, ("h",), _leak, _leak, elementwise=True, weighs_input=False),
+    # h <- tanh(W x + U h + b) (Elman 1990).
+    "rnn": Cell(1, ("h",), _tanh, _tanh),
+    # The notes' LSTM: every gate has one weight a dimension for x and one for h; the candidate is w * x + u * h + b.
+    "lstm_elementwise": Cell(
+        4, ("h", "c"), partial(_lstm, linear=True), partial(_lstm_parts, linear=True), elementwise=True
+    ),
+    # c <- f * c + i * tanh(g), h <- o * tanh(c) (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
+    "lstm": Cell(4, ("h", "c"), _lstm, _lstm_parts),
+    # h <- (1 - u) * n + u * h, n = tanh(W x + r * (U h + c) + b) (Cho et al. 2014, arXiv 1406.1078).
+    "gru": Cell(3, ("h",), _gru, _gru_parts, recurrent_bias=True),
+}
+
+
+def init_cell(rng: Array, cell: Cell, inputs: int, hidden: int, scale: float, forget_bias: float = 0.0) -> Params:
+    """Parameters of one layer, uniform on [-scale, scale], biases 0 but for the forget gate's.
+
+    {'U'} and, as the cell has them, 'W', 'b' [G * H] and 'c' [H]. U is [H, G * H] and W [I, G * H], or [G, H] both
+    for elementwise cells. The weight of the `elementwise` cell starts in [0.5, 1): it is a rate of forgetting, and
+    from around 0 nothing before the last word would reach the loss.
+    """
+    keys = jax.random.split(rng)
+    columns = cell.gates * hidden
+
+    def uniform(key: Array, shape: tuple[int, ...]) -> Array:
+        return jax.random.uniform(key, shape, jnp.float32, -scale, scale)
+
+    if not cell.weighs_input:
+        return {"U": jax.random.uniform(keys[0], (cell.gates, hidden), jnp.float32, 0.5, 1.0)}
+    shapes = {
+        "U": (cell.gates, hidden) if cell.elementwise else (hidden, columns),
+        "W": (cell.gates, hidden) if cell.elementwise else (inputs, columns),
+    }
+    params = {name: uniform(key, shape) for key, (name, shape) in zip(keys, shapes.items(), strict=True)}
+    bias = jnp.zeros(columns, jnp.float32)
+    params["b"] = bias.at[hidden : 2 * hidden].set(forget_bias) if "c" in cell.memory else bias
+    return params | ({"c": jnp.zeros(hidden, jnp.float32)} if cell.recurrent_bias else {})
+
+
+def cell_axes(cell: Cell) -> Params:
+    """Logical axes of `init_cell`'s parameters."""
+    weight = (None, "embed") if cell.elementwise else ("embed", "mlp")
+    axes: Params = {"U": weight}
+    if cell.weighs_input:
+        axes |= {"W": weight, "b": (None,) if cell.elementwise else ("mlp",)}
+    return axes | ({"c": ("mlp",)} if cell.recurrent_bias else {})
+
+
+def zero_state(cell: Cell, batch: int, hidden: int) -> State:
+    """The state before the first step."""
+    return {name: jnp.zeros((batch, hidden), jnp.float32) for name in cell.memory}
+
+
+def input_product(cell: Cell, params: Params, x: Array) -> Array:
+    """xz of all steps: [T, B, I] -> [T, B, G * H]."""
+    if not cell.weighs_input:
+        return x
+    if cell.elementwise:
+        wide = x[..., None, :] * params["W"].reshape((1,) * (x.ndim - 1) + params["W"].shape)
+        return wide.reshape(*x.shape[:-1], -1) + params["b"].reshape((1,) * (x.ndim - 1) + (-1,))
+    flat = x.reshape(-1, x.shape[-1]) @ params["W"] + params["b"][None]
+    return flat.reshape(*x.shape[:-1], -1)
+
+
+def _product(cell: Cell, u: Array, c: Array | None, h: Array) -> Array:
+    """hz: [B, H] -> [B, G * H]."""
+    hz = (h[:, None] * u[None]).reshape(h.shape[0], -1) if cell.elementwise else h @ u
+    return hz if c is None else hz.at[:, -h.shape[1] :].add(c[None])
+
+
+def _product_transposed(cell: Cell, u: Array, g: Array) -> Array:
+    """Gradient of hz by h: [B, G * H] -> [B, H]."""
+    return jnp.sum(g.reshape(g.shape[0], *u.shape) * u[None], axis=1) if cell.elementwise else g @ u.T
+
+
+# ---- the loop over time ----
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _recur(
+    cell: Cell, u: Array, c: Array | None, xz: Array, state: State, valid: Array, count: Array
+) -> tuple[Array, State]:
+    return _forward(cell, u, c, xz, state, valid, count)[0]
+
+
+def _forward(
+    cell: Cell, u: Array, c: Array | None, xz: Array, state: State, valid: Array, count: Array
+) -> tuple[tuple[Array, State], Any]:
+    """Keeps each step's hz and the state before it for the backward pass."""
+    steps, batch = xz.shape[:2]
+    before = {k: jnp.zeros((steps + 1, *v.shape), v.dtype).at[0].set(v) for k, v in state.items()}
+    products = jnp.zeros((steps, batch, xz.shape[2]), xz.dtype)
+
+    def body(t: Array, held: Any) -> Any:
+        state, before, products = held
+        hz = _product(cell, u, c, state["h"])
+        new = cell.gate(xz[t], hz, state)
+        new = {k: jnp.where(valid[t][:, None], new[k], state[k]) for k in state}
+        return new, {k: before[k].at[t + 1].set(new[k]) for k in before}, products.at[t].set(hz)
+
+    state, before, products = jax.lax.fori_loop(0, count, body, (state, before, products))
+    return (before["h"][1:], state), (u, c, xz, before, products, valid, count)
+
+
+def _backward(cell: Cell, saved: Any, grads: tuple[Array, State]) -> Any:
+    u, c, xz, before, products, valid, count = saved
+    grad_h, grad_state = grads
+    grad_xz, grad_hz = jnp.zeros_like(xz), jnp.zeros_like(products)
+
+    def body(i: Array, held: Any) -> Any:
+        grad_state, grad_xz, grad_hz = held
+        t = count - 1 - i
+        state = {k: v[t] for k, v in before.items()}
+        total = grad_state | {"h": grad_state["h"] + grad_h[t]}
+        _, pull = jax.vjp(cell.gate, xz[t], products[t], state)
+        on = valid[t][:, None]
+        gx, gz, through = pull({k: jnp.where(on, v, 0.0) for k, v in total.items()})
+        back = {k: jnp.where(on, through[k], total[k]) for k in total}
+        back["h"] = back["h"] + _product_transposed(cell, u, gz)
+        return back, grad_xz.at[t].set(gx), grad_hz.at[t].set(gz)
+
+    grad_state, grad_xz, grad_hz = jax.lax.fori_loop(0, count, body, (grad_state, grad_xz, grad_hz))
+    last = before["h"][:-1]
+    if cell.elementwise:
+        grad_u = jnp.einsum("tbh,tbgh->gh", last, grad_hz.reshape(*last.shape[:2], *u.shape))
+    else:
+        grad_u = last.reshape(-1, last.shape[-1]).T @ grad_hz.reshape(-1, grad_hz.shape[-1])
+    grad_c = None if c is None else grad_hz[..., -last.shape[-1] :].sum((0, 1))
+    return grad_u, grad_c, grad_xz, grad_state, None, None
+
+
+_recur.defvjp(_forward, _backward)
+
+
+def run_cell(
+    cell: Cell,
+    params: Params,
+    x: Array,
+    state: State,
+    lengths: Array | None = None,
+    count: Array | None = None,
+) -> tuple[Array, State]:
+    """One layer over time.
+
+    Args:
+      cell: of `CELLS`.
+      params: of `init_cell`.
+      x: [T, B, I].
+      state: before the first step.
+      lengths: int32 [B]; from step `lengths[b]` on the state of row b stands still. All T steps if None.
+      count: int32 scalar, steps that are made at all, at least the largest length; the outputs beyond are 0.
+
+    Returns:
+      (h [T, B, H], the state after the last step).
+    """
+    steps = x.shape[0]
+    every = jnp.arange(steps, dtype=jnp.int32)[:, None]
+    valid = jnp.ones((steps, x.shape[1]), bool) if lengths is None else every < lengths[None]
+    count = jnp.int32(steps) if count is None else count
+    return _recur(cell, params["U"], params.get("c"), input_product(cell, params, x), state, valid, count)
+
+
+def trace_cell(cell: Cell, params: Params, x: Array, state: State) -> tuple[dict[str, Array], State]:
+    """`run_cell` that also returns every inner value of every step, {name: [T, B, H]}; slower."""
+
+    def one(state: State, xz: Array) -> tuple[State, dict[str, Array]]:
+        hz = _product(cell, params["U"], params.get("c"), state["h"])
+        return cell.gate(xz, hz, state), cell.parts(xz, hz, state)
+
+    state, parts = jax.lax.scan(one, state, input_product(cell, params, x))
+    return parts, state
