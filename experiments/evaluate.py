@@ -1,7 +1,11 @@
-"""Scores word vectors: similarity, analogies, categorisation. Prints a table and writes a JSON file.
+"""Scores what was trained. Prints a table and writes a JSON file.
 
   python -m experiments.evaluate --vectors=FILE --data_dir=DIR
   python -m experiments.evaluate --workdir=DIR
+
+Word vectors: similarity, analogies, categorisation. A language model's run folder: perplexity of the held-out and the
+test text with the state carried through all of it, the same by word and by byte, and loss by position; --text=SOURCE
+scores another text.
 
 Vectors are word2vec text or binary, GloVe text or a native folder; a workdir is what `experiments.train` wrote. The
 data folder holds similarity/, analogy/ and categorization/; without one a small built-in list gives an indication.
@@ -14,6 +18,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 
@@ -23,6 +28,8 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation import evaluate_all, table
 from w2v_jax.export import atomic
 from w2v_jax.formats import read_vocab
+from w2v_jax.models import MODELS
+from w2v_jax.train.folder import CONFIG, read_json
 
 SOURCE_FLAGS = ("vectors", "workdir", "limit", "encoding_errors")
 
@@ -88,10 +95,24 @@ def _check_run(emb: Embeddings, workdir: str) -> None:
         raise UserError(f"{file}: {emb.dim} dimensions, but config.json says model.dim={dim}: not of the same run")
 
 
+def _is_language_model(workdir: str) -> bool:
+    config = read_json(Path(workdir) / CONFIG)
+    spec = MODELS.get(config["family"]) if config and isinstance(config.get("family"), str) else None
+    return spec is not None and spec.score is not None
+
+
 def main(argv: Sequence[str]) -> None:
     """Prints the table and writes the results."""
     if len(argv) > 1:
         raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+    if flags.FLAGS.workdir and _is_language_model(flags.FLAGS.workdir):
+        from experiments import language
+
+        target = flags.FLAGS.json or os.path.join(flags.FLAGS.workdir, "evaluation.json")
+        language.evaluate(Path(flags.FLAGS.workdir), flags.FLAGS.text or "", Path(target))
+        return
+    if flags.FLAGS.text:
+        raise UserError("--text: is for the run folder of a language model (--workdir=DIR)")
     path = source()
     emb = open_vectors()
     results = evaluate_all(emb, flags.FLAGS.data_dir, flags.FLAGS.restrict)
@@ -107,5 +128,6 @@ if __name__ == "__main__":
     define_source_flags()
     flags.DEFINE_string("data_dir", None, "Folder of test files; a small built-in list without.")
     flags.DEFINE_integer("restrict", 30_000, "Analogies ask and answer with the first so many words; 0 is all.")
+    flags.DEFINE_string("text", None, "Language models: the data source to score, e.g. text:FILE.")
     flags.DEFINE_string("json", None, "Results file; evaluation.json beside the vectors by default.")
     cli.run(main)

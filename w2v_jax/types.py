@@ -89,3 +89,6 @@ class ModelSpec(NamedTuple):
     """(cfg) -> (training FLOPs, matrix products only, forward and backward, by the unit; the unit, e.g. 'word')."""
     examples: tuple[Any, ...]
     """Tiny configs that together touch every switch; the contract tests run over them."""
+    score: Callable[[Any, Params, Consts, Any, Batch], tuple[Array, Any]] | None = None
+    """Language models: (cfg, params, consts, carry, batch) -> (nats of every target [B, T], 0 where there is none,
+    carry). Nothing is dropped out."""

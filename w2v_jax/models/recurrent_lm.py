@@ -160,6 +160,24 @@ def hidden_states(
     return dropout(x, cfg.dropout, rng, batch["row"], cfg.layers), jax.lax.stop_gradient(after)
 
 
+def _scored(
+    cfg: RecurrentLMConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
+) -> tuple[tuple[Array, Array, Array], Any]:
+    """((sum of nats / length, nats [T * B], whether the target scored highest [T * B]), carry)."""
+    hidden, carry = hidden_states(cfg, params, consts, carry, batch, rng)
+    targets = batch["targets"].T.reshape(-1)
+    scored = cross_entropy(
+        hidden.reshape(-1, cfg.hidden),
+        _table(params),
+        params["head"]["bias"],
+        targets,
+        jnp.full(targets.shape, 1.0 / cfg.length),
+        cfg.vocab_size,
+        cfg.head_chunk,
+    )
+    return scored, carry
+
+
 def loss(
     cfg: RecurrentLMConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
 ) -> tuple[Array, tuple[Any, Metrics]]:
@@ -167,25 +185,20 @@ def loss(
 
     Metrics: 'loss' (nats, tokens), 'correct' (tokens whose target scored highest, tokens), 'words' (raw tokens, rows).
     """
-    hidden, carry = hidden_states(cfg, params, consts, carry, batch, rng)
-    targets = batch["targets"].T.reshape(-1)
-    weights = jnp.full(targets.shape, 1.0 / cfg.length)
-    total, nats, correct = cross_entropy(
-        hidden.reshape(-1, cfg.hidden),
-        _table(params),
-        params["head"]["bias"],
-        targets,
-        weights,
-        cfg.vocab_size,
-        cfg.head_chunk,
-    )
-    count = jnp.sum(targets >= 0).astype(jnp.float32)
+    (total, nats, correct), carry = _scored(cfg, params, consts, carry, batch, rng)
+    count = jnp.sum(batch["targets"] >= 0).astype(jnp.float32)
     metrics = {
         "loss": (nats.sum(), count),
         "correct": (correct.sum().astype(jnp.float32), count),
         "words": (batch["words"].sum().astype(jnp.float32), jnp.float32(batch["words"].shape[0])),
     }
     return total / batch["global_rows"], (carry, metrics)
+
+
+def score(cfg: RecurrentLMConfig, params: Params, consts: Consts, carry: Any, batch: Batch) -> tuple[Array, Any]:
+    """Nats of every target, [B, T], 0 where there is none; and the new carry."""
+    (_, nats, _), carry = _scored(cfg, params, consts, carry, batch, None)
+    return nats.reshape(batch["targets"].shape[::-1]).T, carry
 
 
 def apply(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array, carry: Any) -> dict[str, Any]:
@@ -257,4 +270,5 @@ SPEC = ModelSpec(
     axes=axes,
     flops=flops,
     examples=_examples(),
+    score=score,
 )

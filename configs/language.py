@@ -1,0 +1,45 @@
+"""A recurrent language model on any text: words of a capped vocabulary, byte pairs or characters.
+
+    python -m experiments.train --config=configs/language.py --workdir=runs/language \
+        [--config.data.source=text:FILE|tfds:NAME|pydocs --config.data.tokens=punctuation|bpe|characters \
+         --config.data.max_vocab=8192 --config.model.cell=lstm|gru|rnn|elementwise|lstm_elementwise]
+    python -m experiments.evaluate --workdir=runs/language
+
+Without options: the documentation of the installed packages (pydocs, no download), 8,192 words, an LSTM of 2 x 256.
+WikiText-2: --config.data.source=text:wikitext2.train.txt --config.data.heldout_source=text:wikitext2.valid.txt
+--config.data.test_source=text:wikitext2.test.txt --config.data.tokens=whitespace --config.data.unknown=error
+--config.data.max_vocab=0. Tiny Shakespeare by characters: --config.data.source=text:tinyshakespeare.txt
+--config.data.tokens=characters --config.data.document=blank --config.data.heldout_every=10 --config.data.max_vocab=0.
+
+Hardware: 2 CPU cores, about 10 minutes a pass over 2.5 million words; results are in docs/benchmarks.md.
+"""
+
+import ml_collections
+
+from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig, editable
+from w2v_jax.models.recurrent_lm import RecurrentLMConfig
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Every result is also given by word and by byte, so that tokenisers compare."""
+    return editable(
+        Config(
+            family="recurrent_lm",
+            model=RecurrentLMConfig(cell="lstm", layers=2, hidden=256, dim=256, length=64, dropout=0.1, tied=True),
+            data=DataConfig(
+                source="pydocs", tokens="punctuation", min_count=1, max_vocab=8192, unknown="keep", end_token="<eos>"
+            ),
+            train=TrainConfig(batch_size=32, passes=3, steps_per_call=20),
+            optimizer=OptimizerConfig(
+                dense="adamw",
+                learning_rate=3e-3,
+                schedule="cosine",
+                final_fraction=0.1,
+                warmup_steps=100,
+                clip_norm=1.0,
+                weight_decay=0.01,
+            ),
+            checkpoint=CheckpointConfig(every_steps=500),
+            log=LogConfig(every_steps=20, eval_steps=0),
+        )
+    )

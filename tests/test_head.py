@@ -1,0 +1,78 @@
+"""The chunked output head against the plain formula."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+
+from w2v_jax.nn.head import cross_entropy, next_token_logits
+
+TOKENS, HIDDEN, VOCAB, PADDED = 13, 5, 11, 16
+
+
+def inputs() -> tuple[np.ndarray, ...]:
+    """(hidden, table, bias, targets, weights); padding rows of the table are large, so that they would be seen."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(PADDED, HIDDEN)).astype(np.float32)
+    table[VOCAB:] = 10.0
+    targets = rng.integers(0, VOCAB, TOKENS).astype(np.int32)
+    targets[[2, 12]] = -1
+    hidden = rng.normal(size=(TOKENS, HIDDEN)).astype(np.float32)
+    bias = rng.normal(size=PADDED).astype(np.float32)
+    return hidden, table, bias, targets, rng.random(TOKENS).astype(np.float32)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 13, 100])
+def test_values_and_gradients_are_those_of_the_formula(chunk: int) -> None:
+    hidden, table, bias, targets, weights = inputs()
+
+    def total(hidden: jax.Array, table: jax.Array, bias: jax.Array) -> jax.Array:
+        return 2.0 * cross_entropy(hidden, table, bias, targets, jnp.asarray(weights), VOCAB, chunk)[0]
+
+    value, grads = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2)))(*map(jnp.asarray, (hidden, table, bias)))
+    logits = hidden.astype(np.float64) @ table[:VOCAB].T.astype(np.float64) + bias[:VOCAB]
+    nats = -scipy.special.log_softmax(logits, axis=1)[np.arange(TOKENS), targets]
+    there = targets >= 0
+    np.testing.assert_allclose(value, 2 * np.sum((weights * nats)[there]), rtol=1e-5)
+    slope = scipy.special.softmax(logits, axis=1)
+    slope[np.arange(TOKENS), targets] -= 1
+    slope *= 2 * (weights * there)[:, None]
+    wanted_table = np.zeros((PADDED, HIDDEN))
+    wanted_table[:VOCAB] = slope.T @ hidden
+    np.testing.assert_allclose(grads[0], slope @ table[:VOCAB], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(grads[1], wanted_table, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(grads[2][:VOCAB], slope.sum(0), rtol=1e-4, atol=1e-5)
+    assert not grads[2][VOCAB:].any()
+
+
+def test_values_by_token_are_the_same_with_and_without_differentiation() -> None:
+    hidden, table, bias, targets, weights = inputs()
+    args = (jnp.asarray(hidden), jnp.asarray(table), jnp.asarray(bias), jnp.asarray(targets), jnp.asarray(weights))
+
+    def total(hidden: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        value, *rest = cross_entropy(hidden, *args[1:], VOCAB, 4)
+        return value, (rest[0], rest[1])
+
+    (value, (nats, correct)), _ = jax.value_and_grad(total, has_aux=True)(args[0])
+    plain = cross_entropy(*args, VOCAB, 4)
+    for a, b in zip((value, nats, correct), plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    logits = next_token_logits(args[0], args[1], args[2], VOCAB)
+    assert logits.shape == (TOKENS, VOCAB)
+    there = targets >= 0
+    np.testing.assert_array_equal(correct, (np.argmax(logits, -1) == targets) & there)
+    np.testing.assert_allclose(nats, np.where(there, -jax.nn.log_softmax(logits)[np.arange(TOKENS), targets], 0), 1e-5)
+
+
+def test_the_logits_of_all_tokens_never_stand_in_memory() -> None:
+    tokens, vocab, chunk = 4096, 4096, 256
+
+    def total(hidden: jax.Array, table: jax.Array, targets: jax.Array) -> jax.Array:
+        return cross_entropy(hidden, table, jnp.zeros(vocab), targets, jnp.ones(tokens), vocab, chunk)[0]
+
+    shapes = [jax.ShapeDtypeStruct((n, 8), jnp.float32) for n in (tokens, vocab)]
+    lowered = jax.jit(jax.grad(total, argnums=(0, 1))).lower(*shapes, jax.ShapeDtypeStruct((tokens,), jnp.int32))
+    assert lowered.compile().memory_analysis().temp_size_in_bytes < tokens * vocab * 4 / 4
