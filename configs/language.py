@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
             data=DataConfig(
                 source="pydocs", tokens="punctuation", min_count=1, max_vocab=8192, unknown="keep", end_token="<eos>"
             ),
-            train=TrainConfig(batch_size=32, passes=3, steps_per_call=20),
+            train=TrainConfig(batch_size=32, passes=3.0, steps_per_call=20),
             optimizer=OptimizerConfig(
                 dense="adamw",
                 learning_rate=3e-3,

@@ -34,9 +34,9 @@ def get_config() -> ml_collections.ConfigDict:
                 unknown="error",
                 end_token="<eos>",
             ),
-            train=TrainConfig(batch_size=20, passes=13, steps_per_call=50),
+            train=TrainConfig(batch_size=20, passes=13.0, steps_per_call=50),
             optimizer=OptimizerConfig(
-                dense="sgd", learning_rate=20.0, schedule="step", hold_passes=4.0, decay=0.5, clip_norm=0.25
+                dense="sgd", learning_rate=20.0, schedule="step", hold_passes=4, decay=0.5, clip_norm=0.25
             ),
             checkpoint=CheckpointConfig(every_steps=2400),
             log=LogConfig(every_steps=100, eval_steps=0),

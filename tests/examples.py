@@ -61,6 +61,10 @@ def random_batch(spec: ModelSpec, cfg: Any, batch_size: int, rng: np.random.Gene
             values = rng.integers(1, cfg.window + 1, entry.shape)
         elif name == "words":
             values = rng.integers(1, 100, entry.shape)
+        elif name in ("length", "steps"):  # of a classifier's texts; every text ends with the last step
+            values = np.full(entry.shape, cfg.max_length)
+        elif name == "label":
+            values = rng.integers(0, cfg.classes, entry.shape)
         elif np.issubdtype(entry.dtype, np.integer):
             values = rng.integers(0, cfg.vocab_size, entry.shape)
         else:
@@ -70,8 +74,9 @@ def random_batch(spec: ModelSpec, cfg: Any, batch_size: int, rng: np.random.Gene
 
 
 def with_rows(batch: HostBatch) -> HostBatch:
-    """The batch with the 'row' entry that the step adds."""
-    return batch | {"row": np.arange(len(next(iter(batch.values()))), dtype=np.int32)}
+    """The batch with the entries that the step adds."""
+    size = len(next(iter(batch.values())))
+    return batch | {"row": np.arange(size, dtype=np.int32), "global_rows": np.asarray(size, np.float32)}
 
 
 def random_params(spec: ModelSpec, cfg: Any, consts: Consts, seed: int, scale: float = 0.5) -> Params:

@@ -70,7 +70,7 @@ def value_and_grads(spec: ModelSpec, cfg: Any, params: Any, consts: Any, batch: 
     """((loss, metrics, dense gradients, row gradients), as the step takes them; (loss, metrics) evaluated)."""
     rng = jax.random.key(3)
     ids, drawn = spec.rows(cfg, consts, batch, rng)
-    size = len(next(iter(batch.values())))
+    size = len(batch["row"])
     dense, gathered = {k: v for k, v in params.items() if k not in ids}, gather_rows(params, ids)
 
     def loss(dense: Any, gathered: Any, rng: Any) -> Any:
@@ -166,7 +166,7 @@ def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
     again = []
     if overfit:
         one = {k: np.repeat(v[:1], STACK, axis=0) for k, v in batches.items()}
-        for _ in range(12):
+        for _ in range(30):
             state, metrics, _ = made(state, consts, one, *args[2:])
             again.append(float(metrics["loss"][0]) / float(metrics["loss"][1]))
     return result, again
@@ -185,10 +185,15 @@ def test_source_delivers_what_the_batch_says(family: str, tmp_path: Path, fresh_
     text = tmp_path / "text.txt"
     rng = np.random.default_rng(6)
     words = np.array([a + b for a in "abcdefg" for b in "hijklmn"])
-    text.write_text("\n".join(" ".join(rng.choice(words, 40)) for _ in range(30)) + "\n")
-    corpus = build_corpus(DataConfig(source=f"text:{text}", min_count=1, heldout_every=10))
+    lines = [" ".join(rng.choice(words, 40)) for _ in range(30)]
     spec = MODELS[family]
     example = spec.examples[0]
+    if spec.corpus is None:
+        text.write_text("\n".join(lines) + "\n")
+        corpus = build_corpus(DataConfig(source=f"text:{text}", min_count=1, heldout_every=10))
+    else:
+        text.write_text("".join(f"{i % 2}\t{line}\n" for i, line in enumerate(lines)))
+        corpus = spec.corpus(example, DataConfig(source=f"tsv:{text}", min_count=1), print)
     cfg = spec.resolve(example, len(corpus.vocab.words))
     size = batch_size_for(spec, cfg, 2)
     for split in ("train", "heldout"):

@@ -12,7 +12,7 @@ import pytest
 
 from w2v_jax.data.windows import clean
 from w2v_jax.losses import path_loss
-from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability
+from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability, split_paths
 
 NURSE = "The nurse assisted the doctor with the patient's treatment at the hospital"
 
@@ -106,13 +106,39 @@ def test_huffman_code_is_optimal_and_prefix_free(counts: np.ndarray) -> None:
 @pytest.mark.parametrize("counts", TREES, ids=["two", "nurse", "zipf", "fibonacci", "equal", "unsorted"])
 def test_probabilities_of_the_tree_sum_to_one(counts: np.ndarray) -> None:
     nodes, signs = huffman_paths(counts)
-    assert (nodes[:, 0] == len(counts) - 2).all(), "paths start at the root"
+    assert (nodes[:, 0] == 0).all(), "paths start at the root"
     assert set(nodes[signs != 0].tolist()) == set(range(len(counts) - 1)), "every inner node is used"
     rng = np.random.default_rng(0)
     hidden, table = rng.standard_normal(4), rng.standard_normal((len(counts) - 1, 4))
     same = np.broadcast_to(hidden, (len(counts), 1, 4))
     loss = path_loss(*(jnp.asarray(x, jnp.float32) for x in (same, table[nodes], signs)))
     assert np.exp(-np.asarray(loss, np.float64)).sum() == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("counts", TREES, ids=["two", "nurse", "zipf", "fibonacci", "equal", "unsorted"])
+def test_nodes_are_numbered_by_falling_count(counts: np.ndarray) -> None:
+    nodes, signs = huffman_paths(counts)
+    uses = np.zeros(len(counts) - 1, np.int64)
+    for path, turns, count in zip(nodes, signs, counts, strict=True):
+        uses[path[turns != 0]] += count
+        assert (np.diff(path[turns != 0]) > 0).all(), "a parent comes first"
+    assert uses[0] == counts.sum() and (np.diff(uses) <= 0).all()
+
+
+@pytest.mark.parametrize("counts", TREES, ids=["two", "nurse", "zipf", "fibonacci", "equal", "unsorted"])
+def test_split_paths_joined_again_are_the_paths(counts: np.ndarray) -> None:
+    nodes, signs = huffman_paths(counts)
+    for top in {1, min(2, len(counts) - 1), len(counts) // 2, len(counts) - 1}:
+        exits, exit_signs, rest, rest_signs = split_paths(nodes, signs, top)
+        assert exit_signs.shape == (top + 1, top) and set(exits.tolist()) == set(range(top + 1))
+        assert rest.shape[1] == max(
+            int(((turns != 0) & (path >= top)).sum()) for path, turns in zip(nodes, signs, strict=True)
+        )
+        for word, (path, turns) in enumerate(zip(nodes, signs, strict=True)):
+            above = [(n, s) for n, s in enumerate(exit_signs[exits[word]].tolist()) if s]
+            below = [(n, s) for n, s in zip(rest[word].tolist(), rest_signs[word].tolist(), strict=True) if s]
+            assert above + below == [(n, s) for n, s in zip(path.tolist(), turns.tolist(), strict=True) if s]
+            assert all(n >= top for n, _ in below) and not rest[word, len(below) :].any()
 
 
 def test_the_deepest_tree_of_a_trillion_words_fits_the_bound() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.examples import quick
 from w2v_jax import losses
 from w2v_jax.nn.apart import compute_apart
 
@@ -47,7 +49,7 @@ def loop_spread(centres: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def close(got: Any, want: np.ndarray, tolerance: float = 1e-5) -> None:
     assert got.shape == want.shape
-    np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * max(1.0, float(np.abs(want).max())))
+    np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * max(1.0, float(np.abs(want).max(initial=0))))
 
 
 def single(*arrays: np.ndarray) -> list[jax.Array]:
@@ -75,6 +77,12 @@ def test_window_sum_and_its_gradient(shape: tuple[int, int, int, int]) -> None:
     by_contexts, by_weights = pull(g)
     close(by_contexts, loop_spread(centres, weights))
     close(by_weights, loop_scores(centres, contexts, shape[2]))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_window_spread_is_the_transpose(shape: tuple[int, int, int, int]) -> None:
+    centres, _, weights = band(*shape, seed=2)
+    close(losses.window_spread(*single(centres, weights)), loop_spread(centres, weights))
 
 
 @pytest.mark.parametrize("block", [1, 8, 16, 48])
@@ -159,6 +167,52 @@ def test_path_loss_against_a_loop() -> None:
         if signs[w, p]:
             want[w, h] -= np.log(1 / (1 + np.exp(-signs[w, p] * (hidden[w, h] @ nodes[w, p]))))
     close(losses.path_loss(*single(hidden, nodes, signs)), want)
+
+
+def test_node_loss_against_a_loop() -> None:
+    rng = np.random.default_rng(6)
+    x, plus, minus = 4 * rng.standard_normal((2, 3, 4)), rng.random((2, 3, 4)), rng.random((2, 3, 4))
+    want = sum(plus[k] * np.logaddexp(0, -x[k]) + minus[k] * np.logaddexp(0, x[k]) for k in np.ndindex(*x.shape))
+    assert float(losses.node_loss(*single(x, plus, minus))) == pytest.approx(want, rel=1e-5)
+
+
+def loop_paths(contexts: np.ndarray, nodes: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> Any:
+    """(sum of the weighted path losses, its gradients by contexts and by nodes)."""
+    total, by_contexts, by_nodes = 0.0, np.zeros_like(contexts), np.zeros_like(nodes)
+    for (r, i, j), p in itertools.product(np.ndindex(*weights.shape), range(nodes.shape[2])):
+        if sign := signs[r, i, p]:
+            x = contexts[r, i + j] @ nodes[r, i, p]
+            total += weights[r, i, j] * np.logaddexp(0, -sign * x)
+            slope = -sign * weights[r, i, j] / (1 + np.exp(sign * x))
+            by_contexts[r, i + j] += slope * nodes[r, i, p]
+            by_nodes[r, i, p] += slope * contexts[r, i + j]
+    return total, by_contexts, by_nodes
+
+
+@pytest.mark.parametrize(("shape", "depth"), [*((shape, 5) for shape in SHAPES), (SHAPES[0], 0), (SHAPES[0], 1)])
+def test_window_path_loss_and_its_gradient(shape: tuple[int, int, int, int], depth: int) -> None:
+    rows, length, _, dim = shape
+    _, contexts, weights = band(*shape, seed=7)
+    rng = np.random.default_rng(8)
+    nodes, signs = rng.standard_normal((rows, length, depth, dim)), rng.integers(-1, 2, (rows, length, depth))
+    c, n, s, w = single(contexts, nodes, signs, weights)
+    want, by_contexts, by_nodes = loop_paths(contexts, nodes, signs, weights)
+    run = jax.value_and_grad(lambda c, n: 3.0 * losses.window_path_loss(c, n, s, w), (0, 1))
+    value, slopes = quick(run, c, n)
+    assert float(value) == pytest.approx(3 * want, rel=1e-5, abs=1e-5 * np.abs(weights).sum())
+    for got, wanted in zip(slopes, (by_contexts, by_nodes), strict=True):
+        close(got, 3 * wanted)
+
+
+def test_the_deepest_path_overflows_nothing() -> None:
+    shape = (1, 4, 1, 2)
+    _, contexts, weights = band(*shape, seed=9)
+    signs = np.ones((1, 4, 58))
+    c, s, w = single(contexts, signs, weights)
+    zero = losses.window_path_loss(c, jnp.zeros((1, 4, 58, 2)), s, w)
+    assert float(zero) == pytest.approx(58 * np.log(2) * weights.sum(), rel=1e-5)
+    far = losses.window_path_loss(jnp.ones_like(c), jnp.full((1, 4, 58, 2), -1e4), s, w)
+    assert float(far) == pytest.approx(58 * 2e4 * weights.sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("count", "chunk"), [(7, 512), (7, 3), (6, 3), (1, 1)])

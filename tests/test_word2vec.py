@@ -23,7 +23,7 @@ from tests.examples import (
 )
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.windows import skipgram_pairs
-from w2v_jax.models.huffman import noise_probability
+from w2v_jax.models.huffman import huffman_paths, noise_probability
 from w2v_jax.models.word2vec import SPEC, Word2VecConfig, draw_noise
 from w2v_jax.train.step import gather_rows
 
@@ -65,9 +65,10 @@ def samples_of(cfg: Word2VecConfig, batch: dict[str, np.ndarray], noise: np.ndar
 
 
 def by_hand(
-    cfg: Word2VecConfig, E: np.ndarray, C: np.ndarray, consts: dict[str, np.ndarray], samples: list[Sample]
+    cfg: Word2VecConfig, E: np.ndarray, C: np.ndarray, samples: list[Sample]
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """(loss, dE, dC) of the samples, each gradient written out."""
+    """(loss, dE, dC) of the samples, each gradient written out; trees are those of `zipf_counts`, in whole paths."""
+    nodes, signs = huffman_paths(zipf_counts(cfg.vocab_size))
     total, dE, dC = 0.0, np.zeros_like(E), np.zeros_like(C)
     for inputs, target, weight, noise in samples:
         hidden = sum(E[x] for x in inputs) / len(inputs)
@@ -84,7 +85,7 @@ def by_hand(
             if cfg.loss == "negative":
                 binary = [(target, 1, weight), *((n, 0, weight * share) for n, share in noise)]
             else:
-                path = zip(consts["nodes"][target], consts["signs"][target], strict=True)
+                path = zip(nodes[target], signs[target], strict=True)
                 binary = [(int(node), int(sign > 0), weight) for node, sign in path if sign != 0]
             for row, label, share in binary:
                 p_one = sigma(C[row] @ hidden)
@@ -138,13 +139,30 @@ def test_gradients_agree_with_the_hand_derived_ones(example: Word2VecConfig) -> 
     assert (batch["doc"] < 0).any() and (np.diff(batch["doc"]) > 0).any()
     value, dE, dC, metrics, noise = by_model(cfg, params, consts, batch)
     samples = samples_of(cfg, batch, noise)
-    want, wantE, wantC = by_hand(cfg, **doubles(params), consts=jax.tree.map(np.asarray, consts), samples=samples)
+    want, wantE, wantC = by_hand(cfg, **doubles(params), samples=samples)
     assert value == pytest.approx(want, rel=1e-5)
     for got, wanted in ((dE, wantE), (dC, wantC)):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * max(1.0, np.abs(wanted).max()))
     assert float(metrics["loss"][0]) == value
     assert float(metrics["loss"][1]) == pytest.approx(sum(s[2] for s in samples), rel=1e-6)
     assert float(metrics["words"][0]) == batch["words"].sum()
+
+
+@pytest.mark.parametrize("vocab", [2, 3, 4, 9, 300])
+@pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
+def test_hierarchical_softmax_of_any_vocabulary(vocab: int, architecture: str) -> None:
+    """One inner node, no path below the top nodes, more words than four times the top nodes."""
+    example = next(e for e in SPEC.examples if e.loss == "hierarchical" and e.architecture == architecture)
+    cfg = SPEC.resolve(example, vocab)
+    consts = device_consts(SPEC, cfg, vocab)
+    assert consts["exit_signs"].shape[1] == {2: 1, 3: 1, 4: 1, 9: 2, 300: 64}[vocab]
+    params = random_params(SPEC, cfg, consts, seed=11)
+    batch = random_batch(SPEC, cfg, 16, np.random.default_rng(12))
+    value, dE, dC, _, _ = by_model(cfg, params, consts, batch)
+    want, wantE, wantC = by_hand(cfg, **doubles(params), samples=samples_of(cfg, batch, None))
+    assert value == pytest.approx(want, rel=1e-5)
+    for got, wanted in ((dE, wantE), (dC, wantC)):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * max(1.0, np.abs(wanted).max()))
 
 
 def text_batch(cfg: Word2VecConfig, lengths: list[int], seed: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
@@ -184,7 +202,7 @@ def test_rows_of_text_give_the_objective_of_the_pair_lists(example: Word2VecConf
             else:
                 samples += [([centre], w, weight, drawn) for w, weight in words]
         start += len(doc)
-    want, _, _ = by_hand(cfg, **doubles(params), consts=jax.tree.map(np.asarray, consts), samples=samples)
+    want, _, _ = by_hand(cfg, **doubles(params), samples=samples)
     assert value == pytest.approx(want, rel=1e-5)
     assert float(metrics["loss"][1]) == pytest.approx(sum(x[2] for x in samples), rel=1e-6)
     assert len(samples) > 50
@@ -238,7 +256,7 @@ def test_shared_negatives_mean_fresh_ones_for_every_pair(architecture: str) -> N
     # k fresh words a pair, in expectation: every word of the vocabulary at k times its probability.
     everywhere = [(v, cfg.negatives * float(noise_p[v])) for v in range(VOCAB)]
     samples = [(x, t, w, everywhere) for x, t, w, _ in samples_of(cfg, batch, None)]
-    want, wantE, wantC = by_hand(cfg, **doubles(params), consts={}, samples=samples)
+    want, wantE, wantC = by_hand(cfg, **doubles(params), samples=samples)
     assert float(got) == pytest.approx(want, rel=1e-5)
     for name, wanted in (("E", wantE), ("C", wantC)):
         np.testing.assert_allclose(slope[name], wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
@@ -261,7 +279,7 @@ def test_shared_negatives_over_many_draws() -> None:
     p = noise_probability(zipf_counts(VOCAB))
     everywhere = [(v, cfg.negatives * float(p[v])) for v in range(VOCAB)]
     samples = [(x, t, w, everywhere) for x, t, w, _ in samples_of(cfg, batch, None)]
-    want, _, _ = by_hand(cfg, **doubles(params), consts={}, samples=samples)
+    want, _, _ = by_hand(cfg, **doubles(params), samples=samples)
     error = values.std() / np.sqrt(len(values))
     assert abs(values.mean() - want) < 4 * error < 0.02 * want
 

@@ -8,6 +8,7 @@ that does not exist, a value of the wrong type or an impossible value is a `User
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -31,37 +32,113 @@ def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class SyntheticConfig:
+    """A generated language whose best possible loss is known exactly; `w2v_jax.data.synthetic` defines it."""
+
+    words: int = 1000  # word types, the sentence-final mark among them
+    zipf: float = 1.0  # exponent: the word of rank r has frequency about r**-zipf
+    topics: int = 8
+    switch: float = 0.1  # probability that a sentence draws a new topic
+    shared: float = 0.5  # share of fillers (neither subject nor verb) drawn from words that all topics have in common
+    senses: int = 50  # words that belong to two topics
+    classes: int = 2  # of subjects and verbs, which agree
+    distances: str = "1,2,4,8,16"  # from subject to verb, equally likely; rising
+    lead: float = 1.0  # mean number of fillers before the subject
+    tail: float = 4.0  # and after the verb
+    tokens: int = 1_000_000  # of source synthetic; the last sentence is finished
+    heldout_tokens: int = 100_000  # of synthetic:heldout
+    test_tokens: int = 100_000  # of synthetic:test
+    seed: int = 0  # of the texts; the language does not depend on it
+
+    def __post_init__(self) -> None:
+        check(0 < self.zipf <= 10, "data.synthetic.zipf", self.zipf, "above 0 and at most 10")
+        check(self.topics >= 1, "data.synthetic.topics", self.topics, "at least 1")
+        check(0 <= self.switch <= 1, "data.synthetic.switch", self.switch, "between 0 and 1")
+        check(0 <= self.shared < 1, "data.synthetic.shared", self.shared, "0 or more and below 1")
+        check(self.classes >= 2, "data.synthetic.classes", self.classes, "at least 2")
+        least = 2 * self.classes + self.topics + 2
+        check(self.words >= least, "data.synthetic.words", self.words, f"at least {least}: one a topic, class and kind")
+        check(0 <= self.senses < self.words, "data.synthetic.senses", self.senses, "0 or more and below words")
+        check(self.senses == 0 or self.topics >= 2, "data.synthetic.senses", self.senses, "0 when there is one topic")
+        steps = self.distances.split(",")
+        valid = all(d.isascii() and d.strip().isdigit() for d in steps) and int(steps[0]) > 0
+        valid = valid and all(int(a) < int(b) for a, b in itertools.pairwise(steps)) and int(steps[-1]) <= 4096
+        check(valid, "data.synthetic.distances", self.distances, "rising numbers from 1 to 4096 such as 1,2,4")
+        for key in ("lead", "tail"):
+            value = getattr(self, key)
+            check(0 <= value < math.inf, f"data.synthetic.{key}", value, "0 or more and finite")
+        check(
+            self.lead + self.tail + int(steps[-1]) > 1, "data.synthetic.tail", self.tail, "above 0: no filler is left"
+        )
+        for key in ("tokens", "heldout_tokens", "test_tokens"):
+            check(getattr(self, key) >= 1, f"data.synthetic.{key}", getattr(self, key), "at least 1")
+        check(0 <= self.seed < 2**31, "data.synthetic.seed", self.seed, "from 0 to 2**31 - 1")
+
+    def distance_list(self) -> tuple[int, ...]:
+        """`distances` as numbers."""
+        return tuple(int(d) for d in self.distances.split(","))
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Which text, how it is cut into words and documents, and what is held out."""
 
-    source: str = "pydocs"  # pydocs | text:GLOB (also a folder; plain, .gz, .xz) | tfds:NAME[/CONFIG]
+    # pydocs | text:GLOB (also a folder; plain, .gz, .xz) | tfds:NAME[/CONFIG][@SPLIT] | tsv:GLOB of labelled texts |
+    # synthetic (also synthetic:heldout, synthetic:test: the same language, other texts)
+    source: str = "pydocs"
+    heldout_source: str = ""  # text: or tfds: too; when set, it is the held-out split and nothing of `source` is
+    test_source: str = ""  # text: or tfds: too; without it there is no test split
     field: str = "text"  # the text feature of a TFDS data set
     tfds_split: str = "train"
     data_dir: str = ""  # where TFDS finds or prepares its record files; its own default when empty
     offline: bool = True  # never touch the network; a TFDS name must then be prepared on disk already
     cache_dir: str = ""  # token shards; $W2V_JAX_CACHE or ~/.cache/w2v_jax when empty
-    lowercase: bool = True
-    # letters: runs of a-z (with lowercase=False A-Z too) | punctuation: words and marks | whitespace
+    lowercase: bool = True  # before any tokeniser; characters and bpe keep the text exactly only with False
+    # letters: runs of a-z (with lowercase=False A-Z too) | punctuation: words and marks | whitespace |
+    # characters: code points | bpe: byte-level BPE, trained on the training documents until it has max_vocab tokens
     tokens: str = "letters"
     document: str = "line"  # what ends a document: line | blank (an empty line) | file
-    min_count: int = 5
-    max_vocab: int = 0  # keep the most frequent words only; 0 keeps all
-    unknown: str = "drop"  # drop: out-of-vocabulary words leave the text | keep: they become <unk>
+    # A token such as <eos> after every document of every split, in the vocabulary whatever min_count and max_vocab are.
+    # With document=line an empty line is then a document too, as in the usual counts of WikiText.
+    end_token: str = ""
+    min_count: int = 5  # rarer words are outside the vocabulary; not for bpe
+    max_vocab: int = 0  # keep the most frequent words only; 0 keeps all; bpe: size of the vocabulary, end_token in it
+    # drop: out-of-vocabulary words leave the text | keep: they become <unk> | error: the first one is refused
+    unknown: str = "drop"
     heldout_every: int = 100  # every n-th document is held out; 0 holds nothing out
     block_tokens: int = 16_384  # whole documents are grouped into blocks of about this size, the unit of shuffling
+    labels: str = "binary"  # of labelled texts: binary (0, 1) | as_is | sst2 (0-1 negative, 2 left out, 3-4 positive)
+    synthetic: SyntheticConfig = SyntheticConfig()
 
     def __post_init__(self) -> None:
         check(
-            self.source == "pydocs" or self.source.startswith(("text:", "tfds:")),
+            self.source in ("pydocs", "synthetic") or self.source.startswith(("text:", "tfds:", "tsv:", "synthetic:")),
             "data.source",
             self.source,
-            "pydocs, text:GLOB or tfds:NAME",
+            "pydocs, synthetic, text:GLOB, tsv:GLOB or tfds:NAME",
         )
-        check_choice("data.tokens", self.tokens, ("letters", "punctuation", "whitespace"))
+        for key in ("heldout_source", "test_source"):
+            value = getattr(self, key)
+            forms = ("text:", "tfds:", "tsv:", "synthetic:")
+            need = "text:GLOB, tsv:GLOB, tfds:NAME or synthetic:SPLIT"
+            check(not value or value.startswith(forms), f"data.{key}", value, need)
+        check_choice("data.tokens", self.tokens, ("letters", "punctuation", "whitespace", "characters", "bpe"))
         check_choice("data.document", self.document, ("line", "blank", "file"))
-        check_choice("data.unknown", self.unknown, ("drop", "keep"))
+        check(
+            self.end_token != "<unk>" and not any(c.isspace() or c == "\0" for c in self.end_token),
+            "data.end_token",
+            self.end_token,
+            "a word without white space and not <unk>, such as <eos>",
+        )
+        check_choice("data.unknown", self.unknown, ("drop", "keep", "error"))
         check(self.min_count >= 1, "data.min_count", self.min_count, "at least 1")
         check(self.max_vocab >= 0, "data.max_vocab", self.max_vocab, "0 (no limit) or more")
+        check(
+            self.tokens != "bpe" or self.max_vocab >= 257,
+            "data.max_vocab",
+            self.max_vocab,
+            "at least 257 (256 bytes and one more) for data.tokens=bpe",
+        )
         check(
             self.heldout_every >= 0 and self.heldout_every != 1,
             "data.heldout_every",
@@ -69,6 +146,7 @@ class DataConfig:
             "0 or above 1",
         )
         check(self.block_tokens >= 1, "data.block_tokens", self.block_tokens, "at least 1")
+        check_choice("data.labels", self.labels, ("binary", "as_is", "sst2"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +157,7 @@ class TrainConfig:
     passes: float = 5.0  # over the training text
     max_steps: int = 0  # ends earlier, the schedule stays; 0 is no limit
     batch_size: int = 4096  # in the model's unit (centre words for word vectors)
+    accumulate: int = 1  # microbatches whose gradients are summed before an update; saves memory, changes no result
     steps_per_call: int = 64  # steps made by one call to the device; logs and saves fall on call boundaries
 
     def __post_init__(self) -> None:
@@ -86,6 +165,7 @@ class TrainConfig:
         check(self.passes > 0, "train.passes", self.passes, "above 0")
         check(self.max_steps >= 0, "train.max_steps", self.max_steps, "0 (no limit) or more")
         check(self.batch_size >= 1, "train.batch_size", self.batch_size, "at least 1")
+        check(self.accumulate >= 1, "train.accumulate", self.accumulate, "at least 1")
         check(self.steps_per_call >= 1, "train.steps_per_call", self.steps_per_call, "at least 1")
 
 
@@ -96,20 +176,41 @@ class OptimizerConfig:
     rows: str = "adagrad"  # adagrad (row-wise) | sgd
     dense: str = "adagrad"  # sgd | adagrad | adamw
     learning_rate: float = 0.25
-    schedule: str = "linear"  # linear decay to final_fraction of the rate | constant
+    # linear, cosine: decay to final_fraction of the rate | constant | step: times `decay` at every pass after the first
+    # hold_passes | plateau: times `decay` when the held-out loss stands still; see w2v_jax.train.optimizers
+    schedule: str = "linear"
     final_fraction: float = 0.0001
+    warmup_steps: int = 0  # the rate rises from 0 in a line over so many steps first
+    hold_passes: int = 4  # step
+    decay: float = 0.5  # step and plateau
+    patience: int = 1  # plateau: evaluations in a row (log.eval_every_steps) without improvement before the rate falls
+    min_improvement: float = 0.0  # plateau: nats below the best held-out loss that count as an improvement
     initial_square: float = 0.0  # where row-wise adagrad's accumulators start; above 0 tames the first updates of a row
     clip_row: float = 0.0  # largest norm of one row's summed update under row-wise SGD; 0 is no limit
-    weight_decay: float = 0.0  # adamw only
+    clip_norm: float = 0.0  # largest norm of all dense gradients together; 0 is no limit
+    beta1: float = 0.9  # adamw
+    beta2: float = 0.999  # adamw
+    eps: float = 1e-8  # adamw
+    weight_decay: float = 0.0  # adamw, decoupled; of leaves with 2 or more axes
+    decay_embeddings: bool = False  # whether tables with a row a word decay too
 
     def __post_init__(self) -> None:
         check_choice("optimizer.rows", self.rows, ("adagrad", "sgd"))
         check_choice("optimizer.dense", self.dense, ("sgd", "adagrad", "adamw"))
-        check_choice("optimizer.schedule", self.schedule, ("linear", "constant"))
+        check_choice("optimizer.schedule", self.schedule, ("linear", "constant", "cosine", "step", "plateau"))
         check(0 < self.learning_rate < math.inf, "optimizer.learning_rate", self.learning_rate, "above 0 and finite")
         check(0 <= self.final_fraction <= 1, "optimizer.final_fraction", self.final_fraction, "between 0 and 1")
+        check(self.warmup_steps >= 0, "optimizer.warmup_steps", self.warmup_steps, "0 (no warm-up) or more")
+        check(self.hold_passes >= 0, "optimizer.hold_passes", self.hold_passes, "0 or more")
+        check(0 < self.decay < 1, "optimizer.decay", self.decay, "above 0 and below 1")
+        check(self.patience >= 1, "optimizer.patience", self.patience, "at least 1")
+        check(self.min_improvement >= 0, "optimizer.min_improvement", self.min_improvement, "0 or more")
         check(self.initial_square >= 0, "optimizer.initial_square", self.initial_square, "0 or more")
         check(self.clip_row >= 0, "optimizer.clip_row", self.clip_row, "0 (no limit) or more")
+        check(self.clip_norm >= 0, "optimizer.clip_norm", self.clip_norm, "0 (no limit) or more")
+        check(0 <= self.beta1 < 1, "optimizer.beta1", self.beta1, "0 or more and below 1")
+        check(0 <= self.beta2 < 1, "optimizer.beta2", self.beta2, "0 or more and below 1")
+        check(self.eps > 0, "optimizer.eps", self.eps, "above 0")
         check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more")
 
 

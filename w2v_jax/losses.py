@@ -17,6 +17,7 @@ from w2v_jax.types import Array
 # Centres scored by one small matrix product. 16 to 32 measured fastest on CPUs (docs/benchmarks.md): a larger block
 # does more of its work off the band, a smaller one leaves the vector units idle.
 BLOCK = 32
+PATH_BLOCK = 4  # the same where every centre brings nodes of its own
 
 
 @jax.custom_jvp
@@ -77,17 +78,21 @@ def window_scores(centres: Array, contexts: Array, window: int) -> Array:
     return flat.reshape(rows, length, span + 1)[:, :, : 2 * window + 1]
 
 
+def _band(weights: Array, block: int, span: int) -> Array:
+    """[R, L, 2W + 1] -> [R, L / B, B, S]: the inverse of the skew above, weights of row i move i columns to the
+    right."""
+    rows, length, width = weights.shape
+    flat = jnp.pad(weights, ((0, 0), (0, 0), (0, span + 1 - width))).reshape(rows, length // block, -1)
+    return flat[:, :, : block * span].reshape(rows, length // block, block, span)
+
+
 @jax.custom_vjp
 def window_sum(contexts: Array, weights: Array) -> Array:
     """H[r, i] = sum_j weights[r, i, j] contexts[r, i + j]: [R, L + 2W, D], [R, L, 2W + 1] -> [R, L, D]."""
     rows, length, width = weights.shape
     wide = _blocks(contexts, width // 2, length)
     blocks, span = wide.shape[1:3]
-    block = length // blocks
-    # The inverse of the skew above: weights of row i move i columns to the right.
-    flat = jnp.pad(weights, ((0, 0), (0, 0), (0, span + 1 - width))).reshape(rows, blocks, block * (span + 1))
-    band = flat[:, :, : block * span].reshape(rows, blocks, block, span)
-    return jnp.einsum("rblm,rbmd->rbld", band, wide).reshape(rows, length, -1)
+    return jnp.einsum("rblm,rbmd->rbld", _band(weights, length // blocks, span), wide).reshape(rows, length, -1)
 
 
 def _shifted_sum(contexts: Array, weights: Array) -> Array:
@@ -118,6 +123,19 @@ window_sum.defvjp(
     lambda contexts, weights: (window_sum(contexts, weights), (contexts, weights)),
     lambda saved, g: (_shifted_spread(g, saved[1]), window_scores(g, saved[0], saved[1].shape[2] // 2)),
 )
+
+
+def window_spread(centres: Array, weights: Array) -> Array:
+    """out[r, i + j] = sum of weights[r, i, j] centres[r, i]: [R, L, F], [R, L, 2W + 1] -> [R, L + 2W, F].
+
+    The transpose of `window_sum` in its contexts as a `window_sum` itself: centres and neighbours change roles.
+    """
+    last = weights.shape[2] - 1
+    length = weights.shape[1] + last
+    spare = -length % BLOCK
+    turned = [jnp.pad(weights[:, :, last - j], ((0, 0), (last - j, j + spare))) for j in range(last + 1)]
+    wide = jnp.pad(centres, ((0, 0), (last, last + spare), (0, 0)))
+    return window_sum(wide, jnp.stack(turned, axis=-1))[:, :length]
 
 
 def window_weights(doc: Array, reach: Array, *, window: int, draw: str) -> Array:
@@ -176,6 +194,77 @@ def path_loss(hidden: Array, nodes: Array, signs: Array) -> Array:
     """
     scores = jnp.einsum("...hd,...pd->...hp", hidden, nodes)
     return jnp.sum(jnp.abs(signs)[..., None, :] * softplus(-signs[..., None, :] * scores), axis=-1)
+
+
+def node_loss(scores: Array, plus: Array, minus: Array) -> Array:
+    """sum of plus softplus(-x) + minus softplus(x) over the scores x; all three of one shape.
+
+    The loss of nodes that are scored against every token: `plus` and `minus` are the summed weights of the pairs whose
+    path turns to code 0 or 1 there.
+    """
+    return jnp.sum((plus + minus) * softplus(scores) - plus * scores)  # softplus(-x) = softplus(x) - x
+
+
+def window_path_loss(contexts: Array, nodes: Array, signs: Array, weights: Array) -> Array:
+    """sum_ij weights[r, i, j] path_loss(contexts[r, i + j], path of centre i), scored by small matrix products.
+
+    Args:
+      contexts: [R, L + 2W, D].
+      nodes: [R, L, P, D].
+      signs: [R, L, P], of `path_loss`; not differentiated.
+      weights: [R, L, 2W + 1]; not differentiated.
+    """
+    rows, length, width = weights.shape
+    depth, dim = nodes.shape[2:]
+    block = PATH_BLOCK if length % PATH_BLOCK == 0 else 1
+    count, parts = length // block, -(-(block + width - 1) // block)
+    # Blocks by slices: the transpose of a gather would be a scatter.
+    wide = jnp.pad(contexts, ((0, 0), (0, (count + parts - 1) * block - contexts.shape[1]), (0, 0)))
+    wide = wide.reshape(rows, -1, block, dim)
+    around = jnp.concatenate([wide[:, i : i + count] for i in range(parts)], axis=2)
+    grouped = nodes.reshape(rows, count, block * depth, dim)
+    return _blocks_path_loss(grouped, around, signs.reshape(rows, count, block, depth), weights)
+
+
+@jax.custom_vjp
+def _blocks_path_loss(nodes: Array, around: Array, signs: Array, weights: Array) -> Array:
+    """[R, N, B * P, D], [R, N, S, D], [R, N, B, P], [R, L, 2W + 1] -> scalar."""
+    return _blocks_path_forward(nodes, around, signs, weights)[0]
+
+
+def _blocks_path_forward(nodes: Array, around: Array, signs: Array, weights: Array) -> tuple[Array, tuple[Array, ...]]:
+    scores = jnp.einsum("rnpd,rnsd->rnps", nodes, around)
+    x, sign = scores.reshape(*signs.shape, around.shape[2]), signs[..., None]
+    there = jnp.abs(sign)
+    # sum of log(1 + e) as the log of a product, one logarithm a path: at most 58 factors (tests/test_huffman.py) up
+    # to 2.
+    curved = jnp.log(jnp.prod(1.0 + there * jnp.exp(-jnp.abs(x)), axis=3))
+    straight = jnp.sum(there * jnp.maximum(x, 0.0) - jnp.maximum(sign, 0.0) * x, axis=3)
+    value = jnp.sum(_band(weights, signs.shape[2], around.shape[2]) * (curved + straight))
+    return value, (nodes, around, signs, weights, scores)
+
+
+def _blocks_path_backward(saved: tuple[Array, ...], g: Array) -> tuple[Array | None, ...]:
+    nodes, around, signs, weights, scores = saved
+    rows, count, block, depth = signs.shape
+    span, width = around.shape[2], weights.shape[2]
+    band = g * _band(weights, block, span)
+
+    x, sign = scores.reshape(rows, count, block, depth, span), signs[..., None]
+    pull = band[:, :, :, None] * (jnp.abs(sign) * jax.nn.sigmoid(x) - jnp.maximum(sign, 0.0))
+    by_node = []
+    for i in range(block):  # sums of products, which XLA writes straight to where the rows' gradients are collected
+        terms = [pull[:, :, i, :, j, None] * around[:, :, j, None] for j in range(i, i + width)]
+        by_node.append(sum(terms[1:], terms[0]))
+
+    # The same numbers from transposed scores: a product that contracts its left operand's rows is slow on CPUs.
+    x, sign = jnp.swapaxes(scores, 2, 3).reshape(rows, count, span, block, depth), signs[:, :, None]
+    pull = jnp.swapaxes(band, 2, 3)[..., None] * (jnp.abs(sign) * jax.nn.sigmoid(x) - jnp.maximum(sign, 0.0))
+    by_context = jnp.einsum("rnsp,rnpd->rnsd", pull.reshape(rows, count, span, block * depth), nodes)
+    return jnp.stack(by_node, axis=2).reshape(nodes.shape), by_context, None, None
+
+
+_blocks_path_loss.defvjp(_blocks_path_forward, _blocks_path_backward)
 
 
 def log_partition(hidden: Array, table: Array, vocab_size: int, chunk: int = 512) -> Array:

@@ -59,9 +59,12 @@ class ModelSpec(NamedTuple):
     resolve: Callable[[Any, int], Any]
     """(cfg, vocab_size) -> cfg with every size filled in, so that the step lowers without any data."""
     batch: Callable[[Any, int], dict[str, jax.ShapeDtypeStruct]]
-    """(cfg, batch_size) -> shape and dtype of every entry of one step's batch; axis 0 is the batch axis. The step adds
-    'row', int32, the global index along that axis: a draw that belongs to a row folds it in, so that it is the same on
-    whichever device the row lands."""
+    """(cfg, batch_size) -> shape and dtype of every entry of one step's batch; axis 0 is the batch axis. A step may
+    hand over its rows in parts, to several devices or in microbatches, and adds two entries:
+    'row', int32 [rows of this part], the global index along that axis: a draw that belongs to a row folds it in, so
+    that it is the same in whichever part the row lands (`rng` is the same for all parts);
+    'global_rows', float32 scalar, the rows of the whole step: a loss that is a mean divides by it and not by the rows
+    at hand, so that it stays a sum over rows."""
     consts: Callable[[Any, Any], Consts]
     """(cfg, corpus) -> arrays that are never trained (noise table, Huffman paths). `corpus` may be any object with
     `vocab.counts`. They are arguments of the jitted step."""
@@ -70,14 +73,18 @@ class ModelSpec(NamedTuple):
     init: Callable[[Array, Any, Consts], Params]
     """(rng, cfg, consts) -> params, a dict pytree of arrays."""
     carry: Callable[[Any, int], Any]
-    """(cfg, batch_size) -> what is carried from step to step; {} for most models."""
+    """(cfg, rows) -> what is carried from step to step, as it is at the start; {} for most models. `rows` is the length
+    of the batch axis, and axis 0 of every leaf is that axis: it is split over devices and microbatches like the batch.
+    A model that starts anew at times does so by an entry of the batch. Held-out batches are scored one after another
+    from this start."""
     rows: Callable[[Any, Consts, Batch, Array], tuple[dict[str, Array], Batch]]
     """(cfg, consts, batch, rng) -> ({table: int32 ids of any one shape}, batch'). The step gathers `params[table][ids]`
     and hands `loss` these rows in the table's place, so that no dense gradient of a table ever exists. `batch'` holds
     every random draw. An empty dict means that nothing is sparse."""
     loss: Callable[[Any, Params, Consts, Any, Batch, Array | None], tuple[Array, tuple[Any, Metrics]]]
     """(cfg, params, consts, carry, batch', rng) -> (scalar that is differentiated, (carry, metrics)). `rng` None means
-    evaluation. With rows, `params[table]` are the gathered rows."""
+    evaluation. With rows, `params[table]` are the gathered rows. Scalar and metrics are additive over rows: those of
+    a batch are the sums of those of its parts, given the same 'global_rows'."""
     apply: Callable[..., Any]
     """Forward pass: (cfg, params, consts, inputs) -> outputs of the family (scores, logits, states)."""
     embed: Callable[[Any, Params], dict[str, Array]] | None
@@ -92,3 +99,7 @@ class ModelSpec(NamedTuple):
     score: Callable[[Any, Params, Consts, Any, Batch], tuple[Array, Any]] | None = None
     """Language models: (cfg, params, consts, carry, batch) -> (nats of every target [B, T], 0 where there is none,
     carry). Nothing is dropped out."""
+    corpus: Callable[[Any, Any, Callable[[str], object]], Any] | None = None
+    """Families that do not train on running text: (cfg, DataConfig, progress) -> what `source` and `consts` take as the
+    corpus, with `vocab`, `tokenizer`, `heldout.documents`, `report` and `digest`. None: `build_corpus` reads the
+    text."""

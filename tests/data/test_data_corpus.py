@@ -14,7 +14,7 @@ import pytest
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import corpus as corpus_module
-from w2v_jax.data import encode, sources
+from w2v_jax.data import counting, encode, sources
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
 
@@ -72,7 +72,10 @@ def test_matches_plain_python(tmp_path, cfg, monkeypatch, chunk, every, min_coun
     assert r["oov_words"] == r["words"] - sum(map(len, train + held))
     assert r["empty_documents"] == sum(not d for d in docs)
     assert r["documents"] == sum(map(bool, docs))
-    assert r["heldout_words"] == c.heldout.raw_words
+    assert r["train_documents"] == len(train) and r["heldout_documents"] == len(held) and r["test_documents"] == 0
+    for part, docs in ((c.train, train), (c.heldout, held)):
+        assert part.words == sum(map(len, docs))
+        assert part.bytes == sum(len((" ".join(d) + "\n").encode()) for d in docs)
     assert r["lost_documents"] == r["documents"] - len(train) - len(held)
 
 
@@ -92,6 +95,14 @@ def test_document_rules(tmp_path, cfg, monkeypatch, chunk):
     assert docs("line") == [["one", "two"], ["three"], ["four"], ["five", "six"], ["seven"], ["eight"]]
     assert docs("blank") == [["one", "two", "three"], ["four"], ["five", "six"], ["seven"], ["eight"]]
     assert docs("file") == [["one", "two", "three", "four", "five", "six"], ["seven", "eight"]]
+
+
+@pytest.mark.parametrize("chunk", [4, 5, 6, 7, 8, 9, 1 << 20])
+def test_blank_lines_with_carriage_returns_across_chunks(tmp_path, cfg, monkeypatch, chunk):
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    (tmp_path / "t.txt").write_bytes(b"one\r\n\r\n \r\ntwo\r\nthree\r\n\r\n")
+    c = build_corpus(cfg(tmp_path / "t.txt", document="blank", heldout_every=0))
+    assert documents(c.train, c.vocab) == [["one"], ["two", "three"]]
 
 
 def test_compressed_files_and_globs_give_the_same_tokens(tmp_path, cfg):
@@ -199,7 +210,7 @@ def test_where_it_lies_is_not_part_of_the_key(tmp_path, cfg, builds):
     )
 
 
-@pytest.mark.parametrize("name", ["train.tokens", "vocab.txt", "meta.json"])
+@pytest.mark.parametrize("name", ["train.tokens", "test.offsets", "vocab.txt", "tokenizer.json", "meta.json"])
 def test_damaged_cache_is_rebuilt(tmp_path, cfg, builds, name):
     path = tmp_path / "t.txt"
     path.write_text("a b\nb c\n")
@@ -312,12 +323,13 @@ def test_full_disk_leaves_nothing(tmp_path):
 
 
 def test_progress_and_report_lines(tmp_path, cfg, monkeypatch):
-    monkeypatch.setattr(encode, "_TELL_SECONDS", -1.0)
+    monkeypatch.setattr(counting, "_TELL_SECONDS", -1.0)
     (tmp_path / "t.txt").write_text("a b\nb c\n\n")
     lines = []
     build_corpus(cfg(tmp_path / "t.txt", heldout_every=0), lines.append)
     assert re.search(r"words read, .* words/s, \d+ %, about 0:00 left", lines[0])
-    assert lines[-2].startswith("corpus: 2 documents (1 empty ones skipped), 4 words, 3 types kept")
+    assert lines[-3].startswith("corpus: 2 documents (1 empty ones skipped), 4 words, 3 types kept")
+    assert lines[-2] == "corpus: training: 2 documents with 4 tokens, 4 words, 8 bytes"
 
 
 def test_real_text(cfg):

@@ -91,6 +91,8 @@ def test_metrics_of_a_run(whole: tuple[Path, commands.Done]) -> None:
         assert row["learning_rate"] == pytest.approx(rate, rel=1e-4)
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert [a["seconds"] <= b["seconds"] for a, b in zip(rows, rows[1:], strict=False)] == [True] * (len(rows) - 1)
+    saved = {row["step"]: row["heldout_loss"] for row in rows if row["step"] % 16 == 0 or row is rows[-1]}
+    assert result["best_heldout_loss"] == min(saved.values()) == saved[result["best_heldout_step"]]
     # The held-out loss comes once a pass, on the call that ends it, and may come with a checkpoint.
     scored = [row["pass"] for row in rows if row["heldout_loss"] is not None and row["step"] % 16]
     assert len(scored) == 2 and 1 <= scored[0] < 1.1 and scored[1] == 2
@@ -239,6 +241,66 @@ def test_other_text_under_the_same_config_is_refused(text: Path, stopped: Path, 
         train(own, tmp_path / "run")
     own.write_text(commands.text_of(900, seed=1))
     refused(train(own, tmp_path / "run"), "trained on another corpus", "--workdir=", alone=False)
+
+
+# Rates that fall when the held-out loss stands still
+
+# Only the first evaluation, at step 16, is an improvement. The rate falls after those of steps 48, 80 and 112.
+PLATEAU: dict[str, Any] = {
+    "optimizer__schedule": "plateau",
+    "optimizer__patience": 2,
+    "optimizer__min_improvement": 100.0,
+    "log__eval_every_steps": 16,
+}
+
+
+@pytest.fixture(scope="module")
+def flat(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run under the plateau schedule that nothing interrupted."""
+    workdir = tmp_path_factory.mktemp("flat") / "run"
+    assert train(text, workdir, **PLATEAU).status == 0
+    return workdir
+
+
+def test_the_plateau_schedule_lowers_the_rate(flat: Path, whole: tuple[Path, commands.Done]) -> None:
+    rows = metrics(flat)
+    assert 128 < rows[-1]["step"] < 144
+    for row in rows:
+        fallen = sum(row["step"] >= at for at in (48, 80, 112))
+        assert row["learning_rate"] == pytest.approx(0.3 * 0.5**fallen)
+    assert final_arrays(flat)["rate_scale"][:2] == ["float32", []]
+    assert final_arrays(flat)["rate_scale"] != final_arrays(whole[0])["rate_scale"]
+
+
+def test_interrupted_between_two_judgements_it_continues_to_the_same_end(
+    text: Path, flat: Path, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        kill_self(patch, 17, signal.SIGTERM)
+        assert train(text, workdir, **PLATEAU).status == 143
+    assert 64 < checkpoints(workdir)[-1] < 80, "the rate has fallen once, and one evaluation counts against it"
+    before = stamps(workdir)
+    other = train(text, workdir, **PLATEAU | {"log__eval_every_steps": 8})
+    refused(other, r"log\.eval_every_steps: is 8 here and was 16 before", alone=False)
+    assert {f: at for f, at in stamps(workdir).items() if "checkpoints" in f} == {
+        f: at for f, at in before.items() if "checkpoints" in f
+    }
+    # How often a checkpoint is saved, and scored, changes nothing.
+    assert train(text, workdir, **PLATEAU, checkpoint__every_steps=24).status == 0
+    same_end(workdir, flat)
+    rates = [{row["step"]: row["learning_rate"] for row in metrics(w)} for w in (flat, workdir)]
+    assert all(rates[1].get(step, rate) == rate for step, rate in rates[0].items())
+
+
+def test_the_plateau_schedule_needs_held_out_text(text: Path, tmp_path: Path) -> None:
+    done = train(text, tmp_path / "run", **PLATEAU, data__heldout_every=0)
+    refused(done, "optimizer.schedule='plateau': needs held-out text", alone=False)
+
+
+def test_microbatches_that_do_not_divide_are_refused_before_the_text_is_read(tmp_path: Path) -> None:
+    done = train(tmp_path / "absent", tmp_path / "run", train__accumulate=3)
+    refused(done, "train.accumulate=3: does not divide the 4 rows")
 
 
 # Devices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from typing import Any
 
@@ -16,7 +17,6 @@ from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models.word2vec import SPEC, Word2VecConfig
 from w2v_jax.train.lowering import lower_step
-from w2v_jax.train.optimizers import schedule
 from w2v_jax.train.sharding import batch_sharding, make_mesh
 from w2v_jax.train.step import init_state, make_call, make_eval, make_step, sparse_tables, state_sharding
 
@@ -59,6 +59,12 @@ def run(config: Config, devices: int, count: int = 3, quickly: bool = True) -> t
     return call, state, metrics
 
 
+@functools.cache
+def alone(kind: str, rows: str = "adagrad") -> tuple[Any, Any]:
+    """(state, metrics) of `run` on one device, in one piece."""
+    return run(config_of(kind, rows=rows), 1)[1:]
+
+
 def agree(a: Any, b: Any) -> None:
     flat, tree = jax.tree_util.tree_flatten_with_path(a)
     other: Any = jax.tree.structure(b)
@@ -78,7 +84,7 @@ def agree(a: Any, b: Any) -> None:
     ],
 )
 def test_one_and_eight_devices_agree(kind: str, rows: str, meshes: list[str]) -> None:
-    _, want, counted = run(config_of(kind, rows=rows), 1)
+    want, counted = alone(kind, rows)
     _, _, before, _ = start(config_of(kind))
     assert all(np.abs(np.asarray(want.params[k]) - before.params[k]).max() > 1e-2 for k in "EC")
     for name in meshes:
@@ -123,7 +129,7 @@ def test_a_short_call_makes_the_same_steps_as_plain_python() -> None:
     for i in range(3):
         state, metrics = one(state, consts, {k: v[i] for k, v in batches.items()})
         sums = metrics if sums is None else jax.tree.map(jnp.add, sums, metrics)
-    _, want, counted = run(config, 1, count=3)
+    want, counted = alone("negative")
     agree((want, counted), (state, sums))
 
 
@@ -153,7 +159,7 @@ def test_an_empty_step_changes_no_table(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_padding_words_are_left_alone(kind: str) -> None:
-    _, state, _ = run(config_of(kind), 1)
+    state, _ = alone(kind)
     *_, before, _ = start(config_of(kind))
     for name, table in before.params.items():
         assert (np.asarray(state.params[name])[:VOCAB] != table[:VOCAB]).any()
@@ -211,11 +217,41 @@ def test_evaluation_repeats_itself_and_is_the_training_loss() -> None:
     np.testing.assert_allclose(first["loss"], np.sum(losses, axis=0), rtol=1e-5)
 
 
-def test_learning_rate_falls_in_a_line_to_its_floor() -> None:
-    rate = schedule(OptimizerConfig(learning_rate=0.2, final_fraction=0.1), 100)
-    assert [float(rate(jnp.int32(s))) for s in (0, 50, 90, 99, 1000)] == pytest.approx([0.2, 0.1, 0.02, 0.02, 0.02])
-    steady = schedule(OptimizerConfig(learning_rate=0.2, schedule="constant"), 100)
-    assert float(steady(jnp.int32(99))) == pytest.approx(0.2)
+@pytest.mark.parametrize(("kind", "rows"), [("negative", "adagrad"), ("hierarchical", "sgd"), ("softmax", "adagrad")])
+def test_microbatches_make_the_same_steps(kind: str, rows: str) -> None:
+    """Sampled noise, sparse tables and a dense one."""
+    config = config_of(kind, rows=rows)
+    want, counted = alone(kind, rows)
+    for parts in (2, 4):
+        _, state, metrics = run(dataclasses.replace(config, train=with_parts(config, parts)), 1)
+        agree((state, metrics), (want, counted))
+
+
+def test_microbatches_on_two_devices_make_the_same_steps() -> None:
+    want, counted = alone("negative")
+    for mesh in (MeshConfig(data=2), MeshConfig(data=2, per_device=True)):
+        config = config_of("negative", mesh)
+        _, state, metrics = run(dataclasses.replace(config, train=with_parts(config, 4)), 2)
+        agree((state, metrics), (want, counted))
+
+
+def with_parts(config: Config, parts: int) -> TrainConfig:
+    return dataclasses.replace(config.train, accumulate=parts)
+
+
+@pytest.mark.parametrize("kind", ["negative", "softmax"])
+def test_the_scale_of_the_rate_acts_on_rows_and_on_dense_leaves(kind: str) -> None:
+    """A quarter of the scale is a quarter of the rate."""
+    config = config_of(kind)
+    cfg, consts, state, batches = start(config)
+    batch = {k: v[0] for k, v in batches.items()}
+    quarter = dataclasses.replace(state, rate_scale=np.float32(0.25))
+    slow = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, learning_rate=0.0125))
+    got, _ = quick(make_step(SPEC, config, cfg, 10), quarter, consts, batch)
+    want, _ = quick(make_step(SPEC, slow, cfg, 10), state, consts, batch)
+    assert float(got.rate_scale) == 0.25
+    agree(got.params, want.params)
+    assert all(np.abs(got.params[k] - state.params[k]).max() > 1e-3 for k in "EC")
 
 
 def test_meshes() -> None:

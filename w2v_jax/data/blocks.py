@@ -11,14 +11,15 @@ import dataclasses
 import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
+from w2v_jax.data import pipeline
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.hashing import key_of, thresholds, uniform_hash
-from w2v_jax.data.order import cut_blocks, shuffled, tensorflow
+from w2v_jax.data.order import cut_blocks, shuffled
 from w2v_jax.types import HostBatch
 
 _SCAN = 1 << 20  # tokens counted at a time
@@ -57,6 +58,7 @@ class WindowSource:
     shuffle: bool
     steps_per_epoch: int
     expected_kept: float  # tokens an epoch keeps on average
+    empty: ClassVar = {"doc": -1}
     _lock: Any = dataclasses.field(default_factory=threading.Lock, repr=False)  # two threads must not count one epoch
 
     @property
@@ -196,64 +198,32 @@ class WindowSource:
             "words": np.diff(place[w : w + centres + 1 : seg]).astype(np.int32),
         }
 
+    def write(self, epoch: int, at: int, rows: slice, into: HostBatch) -> None:
+        """See `w2v_jax.data.pipeline.StepWriter`."""
+        steps, share = into["words"].shape
+        # One process makes all its steps at once; of several, each makes rows that are apart from step to step.
+        run = steps if share == self.rows else 1
+        for i in range(0, steps, run):
+            begin = (at + i) * self.batch_size + rows.start * self.segment
+            for name, values in self._make_rows(epoch, begin, run * share).items():
+                into[name][i : i + run] = values.reshape(run, share, *values.shape[1:])
+
     def stacked(
         self, first: int, stop: int, steps_per_call: int, process_index: int = 0, process_count: int = 1
     ) -> HostBatch:
         """Steps first..stop-1 (at most `steps_per_call`, padded to it) of one process: entries [S, rows, ...]."""
-        share = self.rows // process_count
-        out = {
-            name: np.full((steps_per_call, share, *spec.shape[1:]), -1 if name == "doc" else 0, np.int32)
-            for name, spec in self.spec.items()
-        }
-        step = first
-        while step < stop:
-            epoch, at = divmod(step, self.steps_per_epoch)
-            run = min(stop - step, self.steps_per_epoch - at) if process_count == 1 else 1
-            begin = at * self.batch_size + process_index * share * self.segment
-            rows = self._make_rows(epoch, begin, run * share)
-            for name, values in rows.items():
-                out[name][step - first : step - first + run] = values.reshape(run, share, *values.shape[1:])
-            step += run
-        return out
+        return pipeline.stacked(self, first, stop, steps_per_call, process_index, process_count)
 
     def iterate(
         self, start: int, stop: int, steps_per_call: int = 1, process_index: int = 0, process_count: int = 1
     ) -> Iterator[HostBatch]:
-        """See `w2v_jax.types.Source.iterate`. Made ahead of use by tf.data on at most two threads.
+        """See `w2v_jax.types.Source.iterate`.
 
         Raises:
           ValueError: `process_count` does not divide the rows of a batch.
           RuntimeError: see `plan`.
         """
-        if self.rows % process_count:
-            raise ValueError(f"{self.rows} rows a batch cannot be split evenly over {process_count} processes")
-        calls = max(0, -(-(stop - start) // steps_per_call))
-        names, failures = list(self.spec), []
-
-        def make(call: np.int64) -> list[np.ndarray]:
-            try:
-                first = start + int(call) * steps_per_call
-                end = min(first + steps_per_call, stop)
-                made = self.stacked(first, end, steps_per_call, process_index, process_count)
-                return [made[name] for name in names]
-            except Exception as e:
-                failures.append(e)
-                raise
-
-        tf = tensorflow()
-        data = tf.data.Dataset.range(calls).map(
-            lambda call: tf.numpy_function(make, [call], [tf.int32] * len(names)),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        options = tf.data.Options()
-        options.threading.private_threadpool_size = 2
-        options.autotune.enabled = False
-        try:
-            for values in data.prefetch(2).with_options(options).as_numpy_iterator():
-                yield dict(zip(names, values, strict=True))
-        except tf.errors.OpError as e:
-            raise failures[0] if failures else e from None
+        return pipeline.iterate(self, start, stop, steps_per_call, process_index, process_count)
 
 
 def window_source(

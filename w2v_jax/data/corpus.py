@@ -1,8 +1,8 @@
 """A corpus: text tokenised once into memory-mapped integer files, kept in a cache keyed by content and rules.
 
-The text is read in one pass. Words get provisional ids in order of appearance, which go to a scratch file; once all
-counts are known the ids are mapped to those of the sorted vocabulary. Memory holds the distinct words, a number a
-document and one chunk of text.
+The text is read in one pass (byte-level BPE reads the training text once before). Words get provisional ids in order
+of appearance, which go to a scratch file; once all counts are known the ids are mapped to those of the sorted
+vocabulary. Memory holds the distinct words, two numbers a document and one chunk of text.
 """
 
 from __future__ import annotations
@@ -10,36 +10,54 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data.encode import Counted, count, encode
+from w2v_jax.data.counting import SOURCES, SPLITS, Counted, count, heldout_every
+from w2v_jax.data.encode import encode
 from w2v_jax.data.sources import RawText, raw_text
-from w2v_jax.data.vocabulary import Vocabulary
+from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.vocabulary import Vocabulary, write_whole
 from w2v_jax.errors import UserError
 
-FORMAT = 1  # raise it when the files or the meaning of a rule change
-SPLITS = ("train", "heldout")
+FORMAT = 2  # raise it when the files or the meaning of a rule change
 _STALE_SECONDS = 86_400.0
 Progress = Callable[[str], object]
+Texts = Mapping[str, RawText]  # by split
+Digests = dict[str, str]  # of their content
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tokens:
-    """Documents end to end. Document d is `tokens[offsets[d] : offsets[d + 1]]`."""
+    """Documents end to end. Document d is `tokens[offsets[d] : offsets[d + 1]]`.
+
+    `words` and `bytes` measure the text that the tokens stand for, whatever the tokeniser: a loss summed over all
+    tokens and divided by one of them compares across tokenisers.
+
+    For letters, punctuation and whitespace that text is each document's words joined by single blanks, case folded
+    under `lowercase`; words that left it (`unknown='drop'`) do not count, those that became `<unk>` do, as they were
+    written. For characters and bpe it is the document as it stands, case folded likewise, without trailing white space;
+    a dropped character leaves `bytes` only.
+
+    words: its white-space separated words, and one a document where `end_token` is set.
+    bytes: its UTF-8 bytes, and one a document for the line end.
+    """
 
     tokens: np.ndarray  # uint16 or uint32 [T], memory-mapped
     offsets: np.ndarray  # int64 [D + 1], memory-mapped
-    raw_words: int  # words before out-of-vocabulary ones were dropped
+    raw_words: int  # tokens before out-of-vocabulary ones were dropped, end tokens left out
+    words: int = 0
+    bytes: int = 0
 
     @property
     def documents(self) -> int:
@@ -51,9 +69,11 @@ class Corpus:
     """What `build_corpus` returns; see there for the rules."""
 
     directory: Path
-    vocab: Vocabulary
+    vocab: Vocabulary  # the tokeniser's
+    tokenizer: Tokenizer
     train: Tokens
     heldout: Tokens
+    test: Tokens  # without documents where `test_source` is not set
     report: dict[str, int | float]
     digest: str  # of content and rules: the same digest means the same tokens
     block_tokens: int = DataConfig.block_tokens  # documents are shuffled in blocks of about this many tokens
@@ -67,40 +87,45 @@ def cache_root(cfg: DataConfig) -> Path:
 def build_corpus(cfg: DataConfig, progress: Progress | None = None) -> Corpus:
     """Opens the cached corpus of `cfg`, tokenising the text first where that has not been done.
 
-    Documents without any word are counted and left out. Of the others every `cfg.heldout_every`-th (index i with
-    i % n == n - 1) is held out; words are counted, and the vocabulary made, from the rest only. Documents have no limit
-    of length. With `cfg.unknown='drop'` words outside the vocabulary leave the text, else they become `<unk>`.
+    Documents without any word are counted and left out, but for empty lines with an end token (`counting.keeps_empty`).
+    Of the others every `cfg.heldout_every`-th (index i with i % n == n - 1) is held out, or none where
+    `cfg.heldout_source` names the held-out text; words are counted, and the vocabulary made, from the rest of
+    `cfg.source` only. Documents have no limit of length. With `cfg.unknown='drop'` words outside the vocabulary leave
+    the text, with 'keep' they become `<unk>`, with 'error' the first one is refused. `cfg.end_token` is appended to
+    each document.
 
     Args:
       cfg: the data section of a run's configuration.
       progress: called with a line of text now and then, and with the report at the end.
 
     Returns:
-      The corpus, its arrays memory-mapped read-only. `report` counts documents, words and what was dropped.
+      The corpus, its arrays memory-mapped read-only. `report` counts documents and words of all splits, what was
+      dropped, and as `train_words` etc. the documents, tokens, words and bytes of each split's `Tokens`.
 
     Raises:
-      UserError: bad source or text (see `sources`), no word above `cfg.min_count`, only one document to hold out from.
+      UserError: bad source or text (see `sources`), no word above `cfg.min_count`, only one document to hold out from,
+        a refused word.
       OSError: the cache cannot be written; nothing half-written stays.
     """
     say = progress or (lambda line: None)
-    text = raw_text(cfg)
+    texts = {split: raw_text(cfg, key) for split, key in SOURCES.items() if getattr(cfg, key)}
     root = cache_root(cfg)
     for folder in (root, root / "index"):
         folder.mkdir(parents=True, exist_ok=True)
-    note = root / "index" / f"{_key([text.name, _rules(cfg)])}.json"
-    digest = _recorded(note, text)
-    if digest is None and text.rehash is not None and note.exists():
-        digest = text.rehash()  # same names and sizes as an earlier run: hashing is cheaper than tokenising
-    if digest is not None:
-        home = root / _key([digest, _rules(cfg)])
+    note = root / "index" / f"{_key([[t.name for t in texts.values()], _rules(cfg)])}.json"
+    digests = _recorded(note, texts)
+    if digests is None and note.exists():
+        digests = _rehashed(texts)  # same names and sizes as an earlier run: hashing is cheaper than tokenising
+    if digests is not None:
+        home = root / _key([digests, _rules(cfg)])
         corpus = _open(home, cfg)
         if corpus is not None:
-            _record(note, text, digest)
+            _record(note, texts, digests)
             say(f"corpus: cached in {home}")
             _tell(say, corpus.report)
             return corpus
-    home, digest = _build(cfg, text, root, say)
-    _record(note, text, digest)
+    home, digests = _build(cfg, texts, root, say)
+    _record(note, texts, digests)
     corpus = _open(home, cfg)
     if corpus is None:
         raise UserError(f"{home}: damaged right after it was written; check the disk, or set data.cache_dir")
@@ -117,28 +142,35 @@ def _key(parts: Any) -> str:
 
 def _rules(cfg: DataConfig) -> dict[str, Any]:
     """Everything but the content that the token files depend on."""
-    names = ("tokens", "lowercase", "document", "min_count", "max_vocab", "unknown", "heldout_every")
-    kind = cfg.source.partition(":")[0]
-    return {"format": FORMAT, "kind": kind} | {n: getattr(cfg, n) for n in names}
+    names = ("tokens", "lowercase", "document", "end_token", "min_count", "max_vocab", "unknown")
+    kinds = {split: getattr(cfg, key).partition(":")[0] for split, key in SOURCES.items()}
+    rules = {"format": FORMAT, "kinds": kinds, "heldout_every": heldout_every(cfg)}
+    if cfg.tokens == "bpe":  # another version may train to other tokens
+        rules["tokenizers"] = importlib.metadata.version("tokenizers")
+    return rules | {n: getattr(cfg, n) for n in names}
 
 
-def _recorded(note: Path, text: RawText) -> str | None:
-    """Content digest noted by an earlier run, if the files have certainly not changed since."""
+def _recorded(note: Path, texts: Texts) -> Digests | None:
+    """Content digests noted by an earlier run, if the files have certainly not changed since."""
     try:
         entry = json.loads(note.read_text(encoding="utf-8"))
-        return str(entry["digest"]) if entry["settled"] and entry["stamp"] == text.stamp else None
+        same = entry["settled"] and entry["stamps"] == [t.stamp for t in texts.values()]
+        return dict(entry["digests"]) if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _record(note: Path, text: RawText, digest: str) -> None:
-    part = note.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        entry = {"digest": digest, "stamp": text.stamp, "settled": text.settled}
-        part.write_text(json.dumps(entry), encoding="utf-8")
-        os.replace(part, note)
-    finally:
-        part.unlink(missing_ok=True)
+def _rehashed(texts: Texts) -> Digests | None:
+    """Digests of the content of every text, None where that would cost as much as tokenising."""
+    if any(t.rehash is None for t in texts.values()):
+        return None
+    return {split: t.rehash() for split, t in texts.items() if t.rehash is not None}
+
+
+def _record(note: Path, texts: Texts, digests: Digests) -> None:
+    settled = all(t.settled for t in texts.values())
+    entry = {"digests": digests, "stamps": [t.stamp for t in texts.values()], "settled": settled}
+    write_whole(note, json.dumps(entry))
 
 
 def _open(home: Path, cfg: DataConfig) -> Corpus | None:
@@ -150,7 +182,7 @@ def _open(home: Path, cfg: DataConfig) -> Corpus | None:
         for name, size in meta["bytes"].items():
             if (home / name).stat().st_size != size:
                 raise ValueError(f"{name}: wrong size")
-        vocab = Vocabulary.load(home / "vocab.txt")
+        tokenizer = Tokenizer.load(home)
         parts = {s: _tokens(home, s, meta["splits"][s]) for s in SPLITS}
     except (OSError, ValueError, KeyError, TypeError, UserError):
         shutil.rmtree(home, ignore_errors=True)
@@ -158,7 +190,15 @@ def _open(home: Path, cfg: DataConfig) -> Corpus | None:
     report = dict(meta["report"])
     lengths = np.diff(parts["train"].offsets)
     report["document_splits"] = int(((lengths - 1) // cfg.block_tokens)[lengths > 0].sum())
-    return Corpus(home, vocab, parts["train"], parts["heldout"], report, home.name, cfg.block_tokens)
+    return Corpus(
+        directory=home,
+        vocab=tokenizer.vocab,
+        tokenizer=tokenizer,
+        **parts,
+        report=report,
+        digest=home.name,
+        block_tokens=cfg.block_tokens,
+    )
 
 
 def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
@@ -166,13 +206,13 @@ def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
     for name, dtype, size in (("tokens", meta["dtype"], meta["tokens"]), ("offsets", "int64", meta["documents"] + 1)):
         # An empty file cannot be mapped; one that is too short fails to.
         arrays.append(np.memmap(home / f"{split}.{name}", dtype, "r", shape=(size,)) if size else np.zeros(0, dtype))
-    return Tokens(arrays[0], arrays[1], int(meta["raw_words"]))
+    return Tokens(arrays[0], arrays[1], int(meta["raw_words"]), int(meta["words"]), int(meta["bytes"]))
 
 
 # ---- building ----
 
 
-def _build(cfg: DataConfig, text: RawText, root: Path, say: Progress) -> tuple[Path, str]:
+def _build(cfg: DataConfig, texts: Texts, root: Path, say: Progress) -> tuple[Path, Digests]:
     """Tokenises into a private folder and renames it into place; a run that was faster wins, and its files are used."""
     for old in root.glob("building-*"):  # left by a killed run
         with contextlib.suppress(OSError):
@@ -180,16 +220,16 @@ def _build(cfg: DataConfig, text: RawText, root: Path, say: Progress) -> tuple[P
                 shutil.rmtree(old, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix="building-", dir=root))
     try:
-        counted = count(cfg, text, work, say)
+        counted = count(cfg, texts, work, say)
         _check(cfg, counted)
         meta = encode(cfg, counted, work)
         meta["bytes"] = {p.name: p.stat().st_size for p in work.iterdir()}
         (work / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-        home = root / _key([counted.digest, _rules(cfg)])
+        home = root / _key([counted.digests, _rules(cfg)])
         if _open(home, cfg) is None:
             with contextlib.suppress(OSError):  # another run may put its own there first
                 os.rename(work, home)
-        return home, counted.digest
+        return home, counted.digests
     except OSError as e:
         raise OSError(e.errno, e.strerror or str(e), e.filename or str(root)) from e
     finally:
@@ -197,15 +237,13 @@ def _build(cfg: DataConfig, text: RawText, root: Path, say: Progress) -> tuple[P
 
 
 def _check(cfg: DataConfig, counted: Counted) -> None:
-    if counted.documents == 0:
-        raise UserError(f"data.source={cfg.source!r}: no word found under data.tokens={cfg.tokens!r}")
-    if counted.documents == 1 and cfg.heldout_every:
+    if heldout_every(cfg) and int((counted.splits != SPLITS.index("test")).sum()) == 1:
         raise UserError(
             f"data.source={cfg.source!r}: the text is one document, of which none can be held out; "
             "set data.heldout_every=0 or data.document=line"
         )
-    if counted.counts.max(initial=0) < cfg.min_count:
-        top = int(counted.counts.max(initial=0))
+    top = int(counted.counts[0, 1:].max(initial=0))
+    if cfg.tokens != "bpe" and top < cfg.min_count:
         raise UserError(
             f"data.min_count={cfg.min_count}: no word occurs that often (the most frequent occurs {top} times); "
             "lower it or give more text"
@@ -217,8 +255,11 @@ def _tell(say: Progress, r: dict[str, int | float]) -> None:
         f"corpus: {r['documents']:,} documents ({r['empty_documents']:,} empty ones skipped), {r['words']:,} words, "
         f"{r['types_kept']:,} types kept, {r['types_dropped']:,} rarer ones dropped with {r['oov_words']:,} occurrences"
     )
+    for split, label in zip(SPLITS, ("training", "held out", "test"), strict=True):
+        documents, *sizes = (f"{r[f'{split}_{key}']:,} {key}" for key in ("documents", "tokens", "words", "bytes"))
+        if r[f"{split}_documents"]:
+            say(f"corpus: {label}: {documents} with {', '.join(sizes)}")
     say(
-        f"corpus: held out {r['heldout_documents']:,} documents with {r['heldout_words']:,} words; "
-        f"{r['lost_documents']:,} documents held no known word; "
+        f"corpus: {r['lost_documents']:,} documents held no known word; "
         f"long documents are split {r['document_splits']:,} times, each losing the windows across the cut"
     )

@@ -1,8 +1,9 @@
 """Raw text, in bounded memory: local files, TFDS record files, and the docstrings of installed packages.
 
-A source turns into a `RawText`: chunks of text in which `END` (a NUL, which no text may hold) ends a document. A
-chunk ends at white space, never inside a word, so that each can be tokenised alone; neither a corpus larger than memory
-nor one very long line is ever held whole.
+A source turns into a `RawText`: chunks of text in which `MARK` ends a document: a NUL, which no text may hold, between
+two blanks that belong to no document. A chunk ends with a document or before a run of white space, never inside a word
+or such a run, so that each can be tokenised alone; neither a corpus larger than memory nor one very long line is ever
+held whole (a run of other characters than white space is).
 
 What ends a document: for `text:`, `data.document` (line, blank, file; the end of a file always does). For `tfds:` each
 example is one document under every setting: the example is that source's line, and line breaks inside it are only white
@@ -30,6 +31,10 @@ from w2v_jax.config import DataConfig
 from w2v_jax.errors import UserError
 
 END = "\0"
+MARK = f" {END} "
+# Unicode's White_Space. Python's own `isspace` holds four separators more (U+001C to U+001F), which the pattern of
+# byte-level BPE takes for marks: a cut before one of them would change its tokens.
+WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, because their words leave the processor's cache
 # A file changed within this time of being read may change again without its time stamp showing it.
 SETTLE_SECONDS = 2.0
@@ -48,32 +53,39 @@ class RawText:
     size: int
     """Bytes that `chunks` will count, 0 where unknown."""
     chunks: Callable[[hashlib.blake2b], Iterator[tuple[str, int]]]
-    """Given a hash to be fed with the content, yields (text with `END` marks, bytes read so far)."""
+    """Given a hash to be fed with the content, yields (text with a `MARK` after each document, bytes read so far)."""
     rehash: Callable[[], str] | None = None
     """Digest of the content without tokenising it, where that is cheaper."""
 
 
-def raw_text(cfg: DataConfig) -> RawText:
-    """The text that `cfg.source` names.
+def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
+    """The text that `cfg.source`, or another key of the same form, names.
 
     Args:
-      cfg: `source`, `document`, `field`, `tfds_split`, `data_dir` and `offline` are read.
+      cfg: the source, `document`, `field`, `tfds_split`, `data_dir` and `offline` are read.
+      key: source, heldout_source or test_source.
 
     Raises:
       UserError: nothing there, an empty file, a TFDS name that is not prepared.
     """
-    kind, _, rest = cfg.source.partition(":")
+    source: str = getattr(cfg, key)
+    kind, _, rest = source.partition(":")
     if kind == "text":
-        return _local(rest, cfg.document)
+        return _local(rest, cfg.document, f"data.{key}")
     if kind == "tfds":
         from w2v_jax.data import tfds_source
 
-        return tfds_source.examples(rest, cfg)
+        name, at, split = rest.partition("@")
+        return tfds_source.examples(name, dataclasses.replace(cfg, tfds_split=split) if at else cfg)
     if kind == "pydocs":
         from w2v_jax.data import pydocs
 
         return pydocs.paragraphs()
-    raise UserError(f"data.source={cfg.source!r}: not available yet; use pydocs, text:GLOB or tfds:NAME")
+    if kind == "synthetic":
+        from w2v_jax.data import synthetic
+
+        return synthetic.text(cfg, rest or "train")
+    raise UserError(f"data.{key}={source!r}: not available yet; use pydocs, synthetic, text:GLOB or tfds:NAME")
 
 
 def stamp_of(entries: list[tuple[str, os.stat_result]]) -> tuple[str, bool]:
@@ -89,21 +101,22 @@ def stamp_of(entries: list[tuple[str, os.stat_result]]) -> tuple[str, bool]:
 # ---- local files ----
 
 
-def find_files(pattern: str) -> list[Path]:
+def find_files(pattern: str, key: str = "data.source") -> list[Path]:
     """Files that `pattern` (a file, a folder taken recursively, or a glob with **) names, sorted by path.
 
+    `key` is what messages name as the place of the mistake.
     Hidden files and folders (a leading dot) inside folders are left out.
 
     Raises:
       UserError: nothing matches, or a folder holds no file.
     """
     if not pattern:
-        raise UserError("data.source='text:': name a file, a folder or a glob after 'text:'")
+        raise UserError(f"{key}='text:': name a file, a folder or a glob after 'text:'")
     root = os.path.expanduser(pattern)
     hits = [root] if os.path.exists(root) else glob.glob(root, recursive=True)
     if not hits:
         what = "matches no file" if glob.has_magic(root) else "no such file or folder"
-        raise UserError(f"data.source: {pattern}: {what}; check the path after 'text:'")
+        raise UserError(f"{key}: {pattern}: {what}; check the path after 'text:'")
     files: set[str] = set()
     for hit in hits:
         if not os.path.isdir(hit):
@@ -113,12 +126,12 @@ def find_files(pattern: str) -> list[Path]:
             below[:] = [d for d in below if not d.startswith(".")]
             files.update(os.path.join(folder, n) for n in names if not n.startswith("."))
     if not files:
-        raise UserError(f"data.source: {pattern}: the folder holds no file")
+        raise UserError(f"{key}: {pattern}: the folder holds no file")
     return [Path(f) for f in sorted(files)]
 
 
-def _local(pattern: str, document: str) -> RawText:
-    paths = find_files(pattern)
+def _local(pattern: str, document: str, key: str) -> RawText:
+    paths = find_files(pattern, key)
     stats = [(str(p.resolve()), p.stat()) for p in paths]
     for path, (_, st) in zip(paths, stats, strict=True):
         if not os.path.isfile(path):
@@ -127,7 +140,7 @@ def _local(pattern: str, document: str) -> RawText:
         if st.st_size == 0 and len(paths) == 1:
             raise UserError(f"{path}: the file is empty")
     if not any(st.st_size for _, st in stats):
-        raise UserError(f"data.source: {pattern}: all {len(paths)} files are empty")
+        raise UserError(f"{key}: {pattern}: all {len(paths)} files are empty")
     stamp, settled = stamp_of(stats)
 
     def chunks(content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
@@ -202,13 +215,13 @@ def _file_chunks(path: Path, file: IO[bytes], document: str) -> Iterator[str]:
         raise UserError(f"{path}: damaged or truncated compressed file ({e})") from None
 
 
-_BLANK = re.compile(r"\n\s*\n")
+_BLANK = re.compile(f"\n[{WHITE}]*\n")
 
 
 def _mark(text: str, document: str) -> str:
     if document == "line":
-        return text.replace("\n", " \0 ")
-    return _BLANK.sub(" \0 ", text) if document == "blank" else text
+        return text.replace("\n", MARK)
+    return _BLANK.sub(MARK, text) if document == "blank" else text
 
 
 def _chunks_of(path: Path, file: IO[bytes], document: str) -> Iterator[str]:
@@ -217,12 +230,22 @@ def _chunks_of(path: Path, file: IO[bytes], document: str) -> Iterator[str]:
     for text in _decoded(path, file):
         text = rest + text
         cut = max(text.rfind(" "), text.rfind("\n"), text.rfind("\t"))
-        head = text[: cut + 1].rstrip(" \n\t")
+        head = text[: cut + 1].rstrip(WHITE)
         rest = text[len(head) :]
         if head:
             yield _mark(head, document)
-    tail = rest.removesuffix("\n") if document == "line" else rest.rstrip()
-    yield _mark(tail, document) + " \0 "
+    tail = rest.removesuffix("\n") if document == "line" else rest.rstrip(WHITE)
+    yield _mark(tail, document) + MARK
+
+
+def pieces(chunk: str) -> list[str]:
+    """The documents of a chunk without their trailing white space; the last piece is the start of one still open.
+
+    A document longer than a chunk is the pieces of several chunks end to end; those after the first begin with white
+    space, where there is no end of the document.
+    """
+    documents = chunk.split(MARK)
+    return [d.rstrip(WHITE) for d in documents[:-1]] + documents[-1:]
 
 
 def _decoded(path: Path, file: IO[bytes]) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""The one tokeniser, and the vocabulary that counts its words."""
+"""How text is cut into words, and the vocabulary that counts them."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from w2v_jax.config import DataConfig
 from w2v_jax.errors import UserError
 
 UNKNOWN = "<unk>"
@@ -33,22 +33,23 @@ def _letters_table(upper: bool) -> bytes:
     return bytes(table)
 
 
-def splitter(cfg: DataConfig) -> Callable[[str], Sequence[str | bytes]]:
-    """The tokeniser: text to words, as str or UTF-8 bytes, whichever is faster. A NUL between blanks is a word too.
+def splitter(tokens: str, lowercase: bool) -> Callable[[str], Sequence[str | bytes]]:
+    """Text to words, as str or UTF-8 bytes, whichever is faster. A NUL between blanks is a word too.
 
-    For `letters` it gives exactly `re.findall('[a-z]+', text.lower())`, but works on bytes, several times as fast.
+    `tokens` is letters, punctuation or whitespace; see `words_of`. For `letters` it gives exactly
+    `re.findall('[a-z]+', text.lower())`, but works on bytes, several times as fast.
     """
-    if cfg.tokens == "letters":
-        table = _letters_table(not cfg.lowercase)
+    if tokens == "letters":
+        table = _letters_table(not lowercase)
 
         def letters(text: str) -> list[bytes]:
-            if cfg.lowercase:
+            if lowercase:
                 text = text.replace(_KELVIN, "k").replace(_DOTTED_I, "i\u0307")
             return text.encode().translate(table).split()
 
         return letters
-    fold: Callable[[str], str] = str.lower if cfg.lowercase else str
-    if cfg.tokens == "whitespace":
+    fold: Callable[[str], str] = str.lower if lowercase else str
+    if tokens == "whitespace":
         return lambda text: fold(text).split()
     return lambda text: _PUNCTUATION.findall(fold(text).replace("_", " _ "))
 
@@ -58,14 +59,67 @@ def as_str(word: str | bytes) -> str:
     return word.decode() if isinstance(word, bytes) else word
 
 
-def words_of(text: str, cfg: DataConfig) -> list[str]:
-    """Words of `text` under the rules `cfg.tokens` and `cfg.lowercase`.
+def words_of(text: str, tokens: str, lowercase: bool) -> list[str]:
+    """Words of `text` under the rules `data.tokens` and `data.lowercase`; a NUL is a blank.
 
     letters: every run of `[a-z]` of the lower-cased text (`[a-zA-Z]` with lowercase=False).
     punctuation: words (letters with accents, digits, inner apostrophes: *don't*) and single marks.
     whitespace: `str.split`.
     """
-    return [as_str(w) for w in splitter(cfg)(text.replace("\0", " "))]
+    return [as_str(w) for w in splitter(tokens, lowercase)(text.replace("\0", " "))]
+
+
+_ESCAPED = re.compile(r"\\(?:([nrt\\])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))|\\")
+_LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\\": "\\"}
+_MEANT = {letter: char for char, letter in _LETTERS.items()}
+
+
+def _escape_one(c: str) -> str:
+    if c in _LETTERS:
+        return f"\\{_LETTERS[c]}"
+    if c.isprintable() and c != " ":
+        return c
+    code = ord(c)
+    return f"\\x{code:02x}" if code < 1 << 8 else f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
+
+
+def escape(word: str) -> str:
+    r"""A word without white space and control characters: these become \n, \r, \t, \x20, \u200b; a backslash \\."""
+    return word if word.isprintable() and not {" ", "\\"} & set(word) else "".join(map(_escape_one, word))
+
+
+def unescape(word: str) -> str:
+    """What `escape` was given. Raises ValueError for a backslash that it cannot have written."""
+
+    def meant(match: re.Match[str]) -> str:
+        letter, *codes = match.groups()
+        if letter:
+            return _MEANT[letter]
+        code = next((c for c in codes if c), None)
+        if code is None:
+            raise ValueError(f"{word!r}: a backslash that escapes nothing")
+        return chr(int(code, 16))
+
+    return _ESCAPED.sub(meant, word) if "\\" in word else word
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a UTF-8 file that takes its name only when it is complete.
+
+    Raises:
+      OSError: the write failed, and nothing stays; `filename` is set, which the system leaves out when a disk is full.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(part, "w", encoding="utf-8", newline="\n") as f:
+            f.write(text)
+        os.replace(part, path)
+    except OSError as e:
+        e.filename = str(path)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,14 +142,9 @@ class Vocabulary:
         return {w: i for i, w in enumerate(self.words)}
 
     def save(self, path: Path) -> None:
-        """Writes `word<TAB>count` lines, UTF-8, atomically."""
-        part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with open(part, "w", encoding="utf-8", newline="\n") as f:
-                f.writelines(f"{w}\t{n}\n" for w, n in zip(self.words, self.counts.tolist(), strict=True))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        """Writes `word<TAB>count` lines, UTF-8, words as `escape` gives them; atomically."""
+        rows = zip(map(escape, self.words), self.counts.tolist(), strict=True)
+        write_whole(path, "".join(f"{word}\t{count}\n" for word, count in rows))
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
@@ -108,6 +157,10 @@ class Vocabulary:
         with open(path, encoding="utf-8", newline="\n") as f:
             for number, line in enumerate(f, 1):
                 word, tab, count = line.rstrip("\n").partition("\t")
+                try:
+                    word = unescape(word)
+                except (ValueError, OverflowError):
+                    word = ""
                 if not (word and tab and count.isascii() and count.isdigit()) or word in words:
                     raise UserError(f"{path}: line {number}: not a new word, a tab and a count")
                 words[word] = int(count)

@@ -63,7 +63,8 @@ def huffman_paths(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
       counts: [V], V >= 2.
 
     Returns:
-      nodes: int32 [V, P], inner nodes from the root (number V - 2) to the word's parent; 0 beyond the end.
+      nodes: int32 [V, P], inner nodes from the root (number 0) to the word's parent; 0 beyond the end. They are
+        numbered by falling count: the first T are the T most used, and a parent comes before its children.
       signs: int8 [V, P], +1 for code 0, -1 for code 1, 0 beyond the end. P is the longest code.
     """
     size = len(counts)
@@ -85,9 +86,42 @@ def huffman_paths(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     at, words = np.arange(size), np.arange(size)
     while len(words):
         place = depth[at] - 1
-        nodes[words, place] = parent[at] - size
+        nodes[words, place] = root - parent[at]
         signs[words, place] = 1 - 2 * code[at]
         at = parent[at]
         going = at != root
         at, words = at[going], words[going]
     return nodes, signs
+
+
+def split_paths(
+    nodes: np.ndarray, signs: np.ndarray, top: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Cuts every path where it leaves nodes 0 to T - 1, which are a tree with T + 1 ways out.
+
+    Args:
+      nodes: int32 [V, P], of `huffman_paths`.
+      signs: int8 [V, P], likewise.
+      top: T, from 1 to V - 1.
+
+    Returns:
+      exits: int32 [V], the way out that a word's path takes.
+      exit_signs: int8 [T + 1, T], sign of every top node on the way there; 0 where the path does not pass it.
+      nodes: int32 [V, Q], the rest of each path; 0 beyond the end. Q is the longest rest and may be 0.
+      signs: int8 [V, Q], likewise.
+    """
+    length = (signs != 0).sum(1)
+    within = (signs != 0) & (nodes < top)
+    cut = within.sum(1)
+    words = np.arange(len(nodes))
+    turn = 2 * nodes[words, cut - 1] + (signs[words, cut - 1] > 0)
+    _, first, exits = np.unique(turn, return_index=True, return_inverse=True)
+    exit_signs = np.zeros((len(first), top), np.int8)
+    way, place = np.nonzero(within[first])
+    exit_signs[way, nodes[first[way], place]] = signs[first[way], place]
+    at = cut[:, None] + np.arange((length - cut).max())[None]
+    inside = at < length[:, None]
+    at = np.minimum(at, nodes.shape[1] - 1)
+    rest = np.where(inside, np.take_along_axis(nodes, at, axis=1), 0)
+    rest_signs = np.where(inside, np.take_along_axis(signs, at, axis=1), 0)
+    return exits.astype(np.int32), exit_signs, rest.astype(np.int32), rest_signs.astype(np.int8)

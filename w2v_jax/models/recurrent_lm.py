@@ -221,7 +221,7 @@ def apply(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array,
 def embed(cfg: RecurrentLMConfig, params: Params) -> dict[str, Array]:
     """The trained embedding and, untied and of the same width, the head's table; [V, D]."""
     out = {} if cfg.frozen else {"E": params["embed"][: cfg.vocab_size]}
-    if "table" in params["head"]:
+    if "table" in params["head"] and cfg.hidden == cfg.dim:
         out["A"] = params["head"]["table"][: cfg.vocab_size]
     return out
 

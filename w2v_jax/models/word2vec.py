@@ -3,8 +3,8 @@
 Mikolov et al. 2013a (arXiv 1301.3781) and 2013b (arXiv 1310.4546), with the C tool's subsampling before windowing,
 dynamic window, unigram^0.75 noise and initialisation. Two tables are trained: E [V', D], looked up for input words, and
 C [V', D], scored against (the notes' context matrix is C transposed; under hierarchical softmax its rows are the inner
-nodes). V' is the vocabulary padded to a multiple of 1,024, so that a checkpoint does not depend on the number of
-devices.
+nodes, by falling count). V' is the vocabulary padded to a multiple of 1,024, so that a checkpoint does not depend on
+the number of devices.
 
 A batch is R rows of L centres with a halo of W tokens on both sides (`w2v_jax.data.blocks`). Skip-gram's loss is linear
 in pairs, so it takes the dynamic window's expectation; CBOW averages its window inside the loss and samples it.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,20 +24,26 @@ from w2v_jax.config import check, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.losses import (
     log_partition,
+    node_loss,
     path_loss,
     scale_forward,
     shared_noise,
     softplus,
+    window_path_loss,
     window_scores,
+    window_spread,
     window_sum,
     window_weights,
 )
-from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability
+from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability, split_paths
 from w2v_jax.nn.apart import compute_apart
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Source
 
 PAD_VOCAB = 1024
+# Inner nodes, the most used ones, that hierarchical softmax scores against every token instead of gathering them for
+# every path: 32 to 128 take the same time on CPUs. A quarter of a small vocabulary.
+TOP_NODES = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,14 +115,15 @@ def batch(cfg: Word2VecConfig, batch_size: int) -> dict[str, jax.ShapeDtypeStruc
 
 
 def consts(cfg: Word2VecConfig, corpus: Any) -> Consts:
-    """The alias table of the noise distribution, or the Huffman paths; {} for the full softmax."""
+    """The alias table of the noise distribution, or the Huffman paths by `split_paths`; {} for the full softmax."""
     counts = np.asarray(corpus.vocab.counts)
     if cfg.loss == "negative":
         accept, alias = alias_table(noise_probability(counts, cfg.noise_power))
         return {"accept": accept, "alias": alias}
     if cfg.loss == "hierarchical":
-        nodes, signs = huffman_paths(counts)
-        return {"nodes": nodes, "signs": signs}
+        top = max(1, min(TOP_NODES, len(counts) // 4))
+        exits, exit_signs, nodes, signs = split_paths(*huffman_paths(counts), top)
+        return {"exits": exits, "exit_signs": exit_signs, "nodes": nodes, "signs": signs}
     return {}
 
 
@@ -171,7 +178,10 @@ def rows(cfg: Word2VecConfig, consts: Consts, batch: Batch, rng: Array) -> tuple
     if cfg.loss == "softmax":
         return ids, batch
     if cfg.loss == "hierarchical":
-        return ids | {"C": consts["nodes"][centres]}, batch | {"signs": consts["signs"][centres].astype(jnp.float32)}
+        # Every row names all top nodes, so that a device finds them in whichever rows it holds.
+        count, top = len(tokens), consts["exit_signs"].shape[1]
+        shared = jnp.broadcast_to(jnp.arange(top, dtype=jnp.int32)[None], (count, top))
+        return ids | {"C": jnp.concatenate([shared, consts["nodes"][centres].reshape(count, -1)], axis=1)}, batch
     noise = draw_noise(consts, rng, batch["row"], cfg.shared_negatives)
     return ids | {"C": jnp.concatenate([tokens if outward else centres, noise], axis=1)}, batch | {"noise": noise}
 
@@ -188,21 +198,40 @@ def _neighbours(tokens: Array, window: int, length: int) -> Array:
     return jnp.stack([tokens[:, j : j + length] for j in range(2 * window + 1)], axis=-1)
 
 
-def _skipgram(cfg: Word2VecConfig, params: Params, batch: Batch, weights: Array) -> Array:
+class _Tree(NamedTuple):
+    """The gathered rows of C under hierarchical softmax, and how the centres' paths run through them."""
+
+    top: Array  # [R, T, D]
+    turns: Array  # [R, L, 2T], 1 where the centre's path turns to code 0, and then where to code 1, at each top node
+    nodes: Array  # [R, L, Q, D], the rest of the path
+    signs: Array  # [R, L, Q]
+
+
+def _tree(consts: Consts, outputs: Array, centres: Array) -> _Tree:
+    top = consts["exit_signs"].shape[1]
+    codes = jnp.concatenate([consts["exit_signs"] > 0, consts["exit_signs"] < 0], axis=1).astype(jnp.float32)
+    turns = compute_apart(lambda codes, exits: codes[exits], centres, codes, consts["exits"][centres])
+    signs = consts["signs"][centres].astype(jnp.float32)
+    return _Tree(outputs[:, :top], turns, outputs[:, top:].reshape(*signs.shape, outputs.shape[-1]), signs)
+
+
+def _skipgram(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch, weights: Array) -> Array:
     window, length = cfg.window, weights.shape[1]
     inputs, outputs = params["E"], params["C"]
     if cfg.loss == "softmax":
         return _softmax_loss(cfg, inputs, outputs, _neighbours(batch["tokens"], window, length), weights)
     if cfg.loss == "hierarchical":
         # The C tool's direction: the neighbours in E predict the centre along its path. The pairs are the same.
-        around = jnp.stack([inputs[:, j : j + length] for j in range(2 * window + 1)], axis=2)
-        return jnp.sum(weights * path_loss(around, outputs, batch["signs"]))
+        tree = _tree(consts, outputs, batch["tokens"][:, window : window + length])
+        plus, minus = jnp.split(window_spread(tree.turns, weights), 2, axis=-1)
+        shared = node_loss(jnp.einsum("rld,rtd->rlt", inputs, tree.top), plus, minus)
+        return shared + window_path_loss(inputs, tree.nodes, tree.signs, weights)
     split = length + 2 * window
     positive = jnp.sum(weights * softplus(-window_scores(inputs, outputs[:, :split], window)))
     return positive + shared_noise(inputs, outputs[:, split:], weights.sum(-1), cfg.negatives)
 
 
-def _cbow(cfg: Word2VecConfig, params: Params, batch: Batch, weights: Array) -> tuple[Array, Array]:
+def _cbow(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch, weights: Array) -> tuple[Array, Array]:
     size = weights.sum(-1)
     counted = (size > 0).astype(jnp.float32)
     share = 1.0 / jnp.maximum(size, 1.0)[..., None]
@@ -215,7 +244,10 @@ def _cbow(cfg: Word2VecConfig, params: Params, batch: Batch, weights: Array) -> 
     if cfg.loss == "softmax":
         loss = _softmax_loss(cfg, hidden, outputs, centres[..., None], counted[..., None])
     elif cfg.loss == "hierarchical":
-        loss = jnp.sum(counted * path_loss(hidden[:, :, None], outputs, batch["signs"])[..., 0])
+        tree = _tree(consts, outputs, centres)
+        plus, minus = jnp.split(counted[..., None] * tree.turns, 2, axis=-1)
+        shared = node_loss(jnp.einsum("rld,rtd->rlt", hidden, tree.top), plus, minus)
+        loss = shared + jnp.sum(counted * path_loss(hidden[:, :, None], tree.nodes, tree.signs)[..., 0])
     else:
         positive = jnp.sum(counted * softplus(-jnp.sum(hidden * outputs[:, :length], axis=-1)))
         loss = positive + shared_noise(hidden, outputs[:, length:], counted, cfg.negatives)
@@ -232,9 +264,9 @@ def loss(
     weigh = partial(window_weights, window=cfg.window, draw=cfg.draw)
     weights = compute_apart(weigh, batch["doc"], batch["doc"], batch["reach"])
     if cfg.architecture == "skipgram":
-        total, count = _skipgram(cfg, params, batch, weights), weights.sum()
+        total, count = _skipgram(cfg, params, consts, batch, weights), weights.sum()
     else:
-        total, count = _cbow(cfg, params, batch, weights)
+        total, count = _cbow(cfg, params, consts, batch, weights)
     words = batch["words"].astype(jnp.float32).sum()
     return total, (carry, {"loss": (total, count), "words": (words, jnp.float32(weights.shape[0]))})
 

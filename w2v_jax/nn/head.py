@@ -5,7 +5,12 @@ For hidden vectors h_m [H], a table W [V', H], a bias b and targets y_m the loss
     sum_m  a_m (log sum_v exp(h_m . w_v + b_v)  -  (h_m . w_{y_m} + b_{y_m}))
 
 Logits [M, V'] of all tokens never stand in memory. Under differentiation each chunk's gradients are taken right after
-its logits, while they are there, so that nothing is computed twice.
+its logits, while they are there, so that nothing is computed twice. With e_mv = exp(h_m . w_v + b_v - top_m) and
+s_m = a_m / sum_v e_mv they are
+
+    dh_m = s_m sum_v e_mv w_v - a_m w_{y_m}        dw_v = sum_m s_m e_mv h_m - sum_{m: y_m = v} a_m h_m
+
+so that e goes into both products as it is, and the targets take part in rows of the table instead of in logits.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import Array
 
 CHUNK = 512  # tokens scored at a time
@@ -30,7 +36,7 @@ def _chunks(size: int, *arrays: Array) -> tuple[Array, ...]:
     )
 
 
-def _score(hidden: Array, table: Array, bias: Array, target: Array) -> tuple[Array, ...]:
+def _score(hidden: Array, table: Array, bias: Array, target: Array) -> tuple[Array, Array, Array, Array]:
     """(exp of shifted logits [C, V'], their sum [C], nats [C], whether the target scored highest [C])."""
     logits = hidden @ table.T + bias[None]
     top = logits.max(-1)
@@ -57,17 +63,23 @@ def _summed_forward(
     def one(held: tuple[Array, Array], part: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
         hidden, target, weight = part
         raised, total, nats, correct = _score(hidden, table, bias, target)
-        grad = raised * (weight / total)[:, None]
-        grad = grad.at[jnp.arange(grad.shape[0]), target].add(-weight)
-        return (held[0] + grad.T @ hidden, held[1] + grad.sum(0)), (grad @ table, nats, correct)
+        scale = weight / total
+        # [H, V'] and not [V', H]: on CPUs this product is half as fast again as its transpose.
+        grad_table = held[0] + (hidden * scale[:, None]).T @ raised
+        return (grad_table, held[1] + scale @ raised), ((raised @ table) * scale[:, None], nats, correct)
 
-    start = (jnp.zeros_like(table), jnp.zeros_like(bias))
+    start = (jnp.zeros_like(table.T), jnp.zeros_like(bias))
     (grad_table, grad_bias), (grad_hidden, nats, correct) = jax.lax.scan(
         one, start, _chunks(size, hidden, targets, weights)
     )
     count = hidden.shape[0]
     nats, correct = nats.reshape(-1)[:count], correct.reshape(-1)[:count]
-    grads = (grad_hidden.reshape(-1, hidden.shape[1])[:count], grad_table, grad_bias)
+    at_target, add_rows = jax.vjp(lambda table: take_rows(table, targets), table)
+    grads = (
+        grad_hidden.reshape(-1, hidden.shape[1])[:count] - weights[:, None] * at_target,
+        grad_table.T - add_rows(weights[:, None] * hidden)[0],
+        grad_bias.at[targets].add(-weights),
+    )
     return (jnp.sum(weights * nats), nats, correct), grads
 
 

@@ -164,59 +164,91 @@ def _product(cell: Cell, u: Array, c: Array | None, h: Array) -> Array:
     return hz if c is None else hz.at[:, -h.shape[1] :].add(c[None])
 
 
-def _product_transposed(cell: Cell, u: Array, g: Array) -> Array:
-    """Gradient of hz by h: [B, G * H] -> [B, H]."""
-    return jnp.sum(g.reshape(g.shape[0], *u.shape) * u[None], axis=1) if cell.elementwise else g @ u.T
+def _product_transposed(cell: Cell, back: Array, g: Array) -> Array:
+    """Gradient of hz by h, [B, G * H] -> [B, H]; `back` is U transposed, or U of an elementwise cell."""
+    return jnp.sum(g.reshape(g.shape[0], *back.shape) * back[None], axis=1) if cell.elementwise else g @ back
 
 
 # ---- the loop over time ----
+#
+# XLA's CPU back end computes a fusion that reads a dynamic slice number by number instead of in vectors. So the slices
+# that a step reads are taken by the step before it and carried: to the fusions they are then arrays like any other.
+
+
+def _at(tree: Any, t: Array) -> Any:
+    return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, t, keepdims=False), tree)
+
+
+def _put(tree: Any, values: Any, t: Array) -> Any:
+    return jax.tree.map(lambda a, v: jax.lax.dynamic_update_index_in_dim(a, v, t, 0), tree, values)
+
+
+def _gate(cell: Cell, z: tuple[Array, ...], state: State) -> State:
+    """z is (xz + hz,) where that is all the cell needs, else (xz, hz)."""
+    return cell.gate(z[0], z[1] if cell.recurrent_bias else jnp.zeros_like(z[0]), state)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _recur(
-    cell: Cell, u: Array, c: Array | None, xz: Array, state: State, valid: Array, count: Array
+    cell: Cell, u: Array, c: Array | None, xz: Array, state: State, lengths: Array | None, count: Array | None
 ) -> tuple[Array, State]:
-    return _forward(cell, u, c, xz, state, valid, count)[0]
+    return _forward(cell, u, c, xz, state, lengths, count)[0]
 
 
 def _forward(
-    cell: Cell, u: Array, c: Array | None, xz: Array, state: State, valid: Array, count: Array
+    cell: Cell, u: Array, c: Array | None, xz: Array, state: State, lengths: Array | None, count: Array | None
 ) -> tuple[tuple[Array, State], Any]:
-    """Keeps each step's hz and the state before it for the backward pass."""
-    steps, batch = xz.shape[:2]
-    before = {k: jnp.zeros((steps + 1, *v.shape), v.dtype).at[0].set(v) for k, v in state.items()}
-    products = jnp.zeros((steps, batch, xz.shape[2]), xz.dtype)
+    """Keeps each step's z, in the place of xz where that is no longer needed, and the state before it."""
+    steps = jnp.int32(xz.shape[0]) if count is None else count
+    kept = (xz, jnp.zeros_like(xz)) if cell.recurrent_bias else (xz,)
+    before = {k: jnp.zeros((xz.shape[0] + 1, *v.shape), v.dtype) for k, v in state.items()}
 
     def body(t: Array, held: Any) -> Any:
-        state, before, products = held
+        state, x, kept, before = held
+        before = _put(before, state, t)
         hz = _product(cell, u, c, state["h"])
-        new = cell.gate(xz[t], hz, state)
-        new = {k: jnp.where(valid[t][:, None], new[k], state[k]) for k in state}
-        return new, {k: before[k].at[t + 1].set(new[k]) for k in before}, products.at[t].set(hz)
+        z = (x, hz) if cell.recurrent_bias else (x + hz,)
+        new = _gate(cell, z, state)
+        if lengths is not None:
+            new = {k: jnp.where((t < lengths)[:, None], new[k], state[k]) for k in state}
+        kept = (*kept[:-1], _put(kept[-1], z[-1], t))
+        return new, _at(kept[0], t + 1), kept, before
 
-    state, before, products = jax.lax.fori_loop(0, count, body, (state, before, products))
-    return (before["h"][1:], state), (u, c, xz, before, products, valid, count)
+    state, _, kept, before = jax.lax.fori_loop(0, steps, body, (state, xz[0], kept, before))
+    before = _put(before, state, steps)
+    return (before["h"][1:], state), (u, c, kept, before, lengths, count)
 
 
 def _backward(cell: Cell, saved: Any, grads: tuple[Array, State]) -> Any:
-    u, c, xz, before, products, valid, count = saved
+    u, c, kept, before, lengths, count = saved
     grad_h, grad_state = grads
-    grad_xz, grad_hz = jnp.zeros_like(xz), jnp.zeros_like(products)
+    size = grad_h.shape[0]
+    steps = jnp.int32(size) if count is None else count
+    back = u if cell.elementwise else u.T
+
+    def read(kept: tuple[Array, ...], t: Array) -> Any:
+        return _at((kept, before, grad_h), t)
 
     def body(i: Array, held: Any) -> Any:
-        grad_state, grad_xz, grad_hz = held
-        t = count - 1 - i
-        state = {k: v[t] for k, v in before.items()}
-        total = grad_state | {"h": grad_state["h"] + grad_h[t]}
-        _, pull = jax.vjp(cell.gate, xz[t], products[t], state)
-        on = valid[t][:, None]
-        gx, gz, through = pull({k: jnp.where(on, v, 0.0) for k, v in total.items()})
-        back = {k: jnp.where(on, through[k], total[k]) for k in total}
-        back["h"] = back["h"] + _product_transposed(cell, u, gz)
-        return back, grad_xz.at[t].set(gx), grad_hz.at[t].set(gz)
+        grad_state, (z, state, grad_out), kept = held
+        t = steps - 1 - i
+        total = grad_state | {"h": grad_state["h"] + grad_out}
+        _, pull = jax.vjp(partial(_gate, cell), z, state)
+        if lengths is None:
+            gz, through = pull(total)
+        else:
+            on = (t < lengths)[:, None]
+            gz, through = pull({k: jnp.where(on, v, 0.0) for k, v in total.items()})
+            through = {k: jnp.where(on, through[k], total[k]) for k in total}
+        through["h"] = through["h"] + _product_transposed(cell, back, gz[-1])
+        kept = _put(kept, gz, t)  # the gradient takes the place of the value, which is not read again
+        return through, read(kept, t - 1), kept
 
-    grad_state, grad_xz, grad_hz = jax.lax.fori_loop(0, count, body, (grad_state, grad_xz, grad_hz))
-    last = before["h"][:-1]
+    grad_state, _, found = jax.lax.fori_loop(0, steps, body, (grad_state, read(kept, steps - 1), kept))
+    if count is not None:
+        made = (jnp.arange(size) < count)[:, None, None]
+        found = tuple(jnp.where(made, g, 0.0) for g in found)
+    grad_xz, grad_hz, last = found[0], found[-1], before["h"][:-1]
     if cell.elementwise:
         grad_u = jnp.einsum("tbh,tbgh->gh", last, grad_hz.reshape(*last.shape[:2], *u.shape))
     else:
@@ -249,11 +281,7 @@ def run_cell(
     Returns:
       (h [T, B, H], the state after the last step).
     """
-    steps = x.shape[0]
-    every = jnp.arange(steps, dtype=jnp.int32)[:, None]
-    valid = jnp.ones((steps, x.shape[1]), bool) if lengths is None else every < lengths[None]
-    count = jnp.int32(steps) if count is None else count
-    return _recur(cell, params["U"], params.get("c"), input_product(cell, params, x), state, valid, count)
+    return _recur(cell, params["U"], params.get("c"), input_product(cell, params, x), state, lengths, count)
 
 
 def trace_cell(cell: Cell, params: Params, x: Array, state: State) -> tuple[dict[str, Array], State]:

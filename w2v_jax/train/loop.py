@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +27,7 @@ from w2v_jax.train import folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.logs import Record, RunLog
+from w2v_jax.train.plateau import Plateau
 from w2v_jax.train.run import (
     Run,
     all_finite,
@@ -34,12 +35,14 @@ from w2v_jax.train.run import (
     fetch,
     fresh_state,
     held_out_loss,
+    place,
     prepare,
     send,
     send_flag,
     state_target,
 )
 from w2v_jax.train.step import TrainState
+from w2v_jax.train.tracer import Tracer
 
 IN_FLIGHT = 2  # calls dispatched beyond the one whose metrics are read
 
@@ -79,13 +82,17 @@ class Trainer:
     def __init__(self, run: Run, workdir: Path, checkpoints: Checkpointer, log: RunLog) -> None:
         self.run, self.workdir, self.checkpoints, self.log = run, workdir, checkpoints, log
         self.fixed = {"corpus": run.corpus.digest, "consts": fingerprint(run.consts)}
-        self.rate = optimizers.schedule(run.config.optimizer, run.total_steps)
+        self.rate = optimizers.schedule_of(run.config, run.total_steps)
+        self.rate_scale = 1.0  # as in the train state
+        self.eval_every = run.config.log.eval_every_steps or run.source.steps_per_epoch
+        self.plateau = Plateau(run.config.optimizer, run.config.log, self.eval_every)
         self.pending: deque[tuple[int, Any, jax.Array]] = deque()
         self.sums: dict[str, np.ndarray] = {}  # float64 (sum, count) by metric since the last log line
         self.total = {"seconds": 0.0, "words": 0.0, "waited": 0.0}  # of all training, resumed parts included
         self.logged = {"step": 0} | self.total  # as they stood at the last log line
         self.held: float | None = None  # the last held-out loss
         self.held_step = -1
+        self.best: tuple[float, int] | None = None  # lowest held-out loss of a checkpoint, and its step
         self.loss: float | None = None
         self.stopping = 0
         self.clock = 0.0
@@ -103,7 +110,9 @@ class Trainer:
                     f"--workdir={self.workdir}: its checkpoint was trained on another {key}; "
                     "restore the text it was trained on, or use another workdir"
                 )
-        self.total, self.held, self.loss = meta["total"], meta["held"], meta["loss"]
+        self.plateau.restore(meta["plateau"])
+        self.total, self.held, self.loss, self.best = meta["total"], meta["held"], meta["loss"], meta["best"]
+        self.rate_scale = float(state.rate_scale)
         self.logged = {"step": step} | self.total
         self.log.note(f"continuing at step {step:,} of {run.stop_step:,}")
         return state
@@ -115,7 +124,6 @@ class Trainer:
         step = int(state.step)
         self.log.truncate_after(step)
         score = held_out_loss(run)
-        eval_every = config.log.eval_every_steps or run.source.steps_per_epoch
         # Twice an interval: a kill while one is being written then costs less than the interval, too.
         save_every = max(1, config.checkpoint.every_steps // 2)
         stacks = run.source.iterate(
@@ -141,8 +149,9 @@ class Trainer:
                 self.pending.append((step, metrics, flag))
                 last = step == run.stop_step
                 saving = last or step // save_every > before // save_every
+                judging = step // self.eval_every > before // self.eval_every
                 # A checkpoint is ranked by the held-out loss of its own parameters.
-                scoring = saving or step // eval_every > before // eval_every
+                scoring = saving or judging
                 self.settle(0 if scoring or saving or tracer.ends(step) else IN_FLIGHT, quiet=step if scoring else -1)
                 if self.stopping:  # every process has read the same flag of the same call
                     self.settle(0)
@@ -150,12 +159,21 @@ class Trainer:
                 if scoring:
                     self.held, self.held_step = score(state.params), step
                     self.lap()  # scoring is no training time
+                    # Not where only a checkpoint asked for the loss: how often one is saved changes no result.
+                    if judging and self.plateau.falls(self.held):
+                        state = self.lower_rate(state)
                     self.write_log(step, self.held)
                 if saving or self.stopping:
                     self.save(step, state, block=last or bool(self.stopping))
                 if self.stopping and not last:
                     raise Interrupted(step, self.stopping)
         return state
+
+    def lower_rate(self, state: TrainState) -> TrainState:
+        """Multiplies the rate by `optimizer.decay` from here on."""
+        scale = np.asarray(self.rate_scale * self.run.config.optimizer.decay, np.float32)
+        self.rate_scale = float(scale)
+        return state.replace(rate_scale=place(self.run.mesh, scale))  # type: ignore[attr-defined]  # flax adds it
 
     def settle(self, left: int, quiet: int = -1) -> None:
         """Fetches the metrics of dispatched calls until `left` remain, then writes the log line if one fell due.
@@ -195,7 +213,7 @@ class Trainer:
             heldout_loss=held,
             words_per_second=(self.total["words"] - self.logged["words"]) / took,
             data_wait=(self.total["waited"] - self.logged["waited"]) / took,
-            learning_rate=float(self.rate(step)),
+            learning_rate=float(self.rate(step)) * self.rate_scale,
             seconds=self.total["seconds"],
         )
         self.log.write(record, means)
@@ -208,45 +226,19 @@ class Trainer:
         rate = self.run.config.optimizer.learning_rate
         return (
             f"the {what} not finite by step {step:,}; {good}. In a new --workdir, try optimizer.learning_rate below "
-            f"{rate:g}, optimizer.rows=adagrad, or optimizer.clip_row above 0"
+            f"{rate:g}, optimizer.rows=adagrad, or optimizer.clip_row or optimizer.clip_norm above 0"
         )
 
     def save(self, step: int, state: TrainState, block: bool) -> None:
         """Starts a checkpoint; metrics up to it must be settled. Raises Diverged rather than save a diverged state."""
         if not all_finite(state):  # the last step's loss is that of the parameters before it
             raise Diverged(self.advice(step, "parameters are"))
-        meta = self.fixed | {"total": self.total, "held": self.held, "loss": self.loss}
         loss = self.held if self.held_step == step else None
-        self.checkpoints.save(step, state, meta | {"config": to_dict(self.run.config)}, loss, block)
-
-
-class Tracer:
-    """Writes a profile of the steps between two numbers, on call boundaries."""
-
-    def __init__(self, steps: tuple[int, int] | None, where: Path) -> None:
-        self.steps, self.where, self.running = steps, where, False
-
-    def before(self, step: int) -> None:
-        """Starts before the first call at or past the first step."""
-        if self.steps and not self.running and step >= self.steps[0]:
-            jax.profiler.start_trace(str(self.where))
-            self.running = True
-
-    def ends(self, step: int) -> bool:
-        """Whether the trace ends at this step."""
-        return self.steps is not None and self.running and step >= self.steps[1]
-
-    def after(self, step: int, say: Callable[[str], None]) -> None:
-        """Stops the trace when its end is reached."""
-        if self.ends(step):
-            self.close()
-            say(f"profile written to {self.where}: open it with TensorBoard or Perfetto")
-
-    def close(self) -> None:
-        """Stops a running trace."""
-        if self.running:
-            jax.profiler.stop_trace()
-        self.steps, self.running = None, False
+        if loss is not None and math.isfinite(loss) and (self.best is None or loss < self.best[0]):
+            self.best = loss, step
+        meta = self.fixed | {"total": self.total, "held": self.held, "loss": self.loss, "best": self.best}
+        meta |= {"plateau": self.plateau.to_meta(), "config": to_dict(self.run.config)}
+        self.checkpoints.save(step, state, meta, loss, block)
 
 
 def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None) -> dict[str, Any]:
@@ -255,7 +247,8 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None)
     Args:
       config: the frozen config.
       workdir: the run folder. Gets config.json, metrics.jsonl, TensorBoard events, checkpoints/, vectors and
-      result.json. profile: (first, last) step to trace into `workdir/profile`.
+        result.json.
+      profile: (first, last) step to trace into `workdir/profile`.
 
     Returns:
       The result that is also in result.json.
@@ -297,6 +290,9 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None)
             folder.export_vectors(workdir, tuple(run.corpus.vocab.words), run.corpus.vocab.counts, matrices)
     result = summary(trainer)
     if lead:
+        run.corpus.tokenizer.save(
+            workdir
+        )  # after the vectors: its vocab.txt is the one that tokenizer.json vouches for
         folder.write_json(workdir / folder.RESULT, result)  # last: its presence means that the run is finished
     return result
 
@@ -312,6 +308,8 @@ def summary(trainer: Trainer) -> dict[str, Any]:
         "words": total["words"],
         "loss": trainer.loss,
         "heldout_loss": trainer.held,
+        "best_heldout_loss": trainer.best and trainer.best[0],
+        "best_heldout_step": trainer.best and trainer.best[1],
         "seconds": total["seconds"],
         "words_per_second": total["words"] / seconds,
         "data_wait": total["waited"] / seconds,

@@ -1,30 +1,104 @@
-"""The learning-rate schedule and the optax optimiser of dense leaves; `rows.py` holds the optimisers of table rows."""
+"""Learning-rate schedules and the optax optimiser of dense leaves; `rows.py` holds the optimisers of table rows.
+
+The rate multiplies last, in the step, so that one schedule and one scale (`TrainState.rate_scale`) act on dense leaves
+and on rows alike.
+"""
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import optax
 
-from w2v_jax.config import OptimizerConfig
-from w2v_jax.types import Array
+from w2v_jax.config import Config, OptimizerConfig
+from w2v_jax.types import Array, Params
 
 
-def schedule(cfg: OptimizerConfig, total_steps: int) -> optax.Schedule:
-    """Learning rate by step: constant, or linear from `learning_rate` to `final_fraction` of it over the whole run."""
-    if cfg.schedule == "constant":
-        return optax.constant_schedule(cfg.learning_rate)
-    floor = cfg.learning_rate * cfg.final_fraction
+def schedule(cfg: OptimizerConfig, total_steps: int, steps_per_pass: int) -> optax.Schedule:
+    """Learning rate by step s, r(s) = learning_rate * min(1, s / W) * shape(s), with W = warmup_steps.
+
+    Where p = (s - W) / (total_steps - W), held between 0 and 1, and f = final_fraction, the shapes are
+
+        linear             max(1 - p, f)
+        cosine             f + (1 - f) (1 + cos(pi p)) / 2    (Loshchilov and Hutter 2017, arXiv 1608.03983)
+        constant, plateau  1    (plateau: the loop lowers `TrainState.rate_scale`, see `w2v_jax.train.plateau`)
+        step               decay ** max(0, floor(s / steps_per_pass) + 1 - hold_passes)    (Zaremba et al. 2014,
+                           arXiv 1409.2329: 4 passes at the full rate, then half of it at every further pass)
+
+    Args:
+      cfg: of the run.
+      total_steps: of the whole run.
+      steps_per_pass: of one pass over the training text; read by `step` only.
+
+    Returns:
+      A function of the step, int32 scalar (or int), to a float32 scalar.
+    """
+    warmup, floor = cfg.warmup_steps, cfg.learning_rate * cfg.final_fraction
+    span = max(total_steps - warmup, 1)
+
+    def progress(step: Array) -> Array:
+        return (jnp.maximum(step - warmup, 0) if warmup else step) / span
 
     # Stops at the floor as the C tool does, rather than aiming at it.
-    def rate(step: Array) -> Array:
-        return jnp.maximum(cfg.learning_rate * (1.0 - step / total_steps), floor)
+    def linear(step: Array) -> Array:
+        return jnp.maximum(cfg.learning_rate * (1.0 - progress(step)), floor)
 
-    return rate
+    def cosine(step: Array) -> Array:
+        half = 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(progress(step), 1.0)))
+        return floor + (cfg.learning_rate - floor) * half
+
+    def by_pass(step: Array) -> Array:
+        return cfg.learning_rate * cfg.decay ** jnp.maximum(step // steps_per_pass + 1 - cfg.hold_passes, 0)
+
+    constant = optax.constant_schedule(cfg.learning_rate)
+    rate = {"linear": linear, "cosine": cosine, "step": by_pass}.get(cfg.schedule, constant)
+    return (lambda step: rate(step) * jnp.minimum(step / warmup, 1.0)) if warmup else rate
 
 
-def dense(cfg: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
-    """The optax optimiser that `cfg.dense` names, under the common schedule."""
-    rate = schedule(cfg, total_steps)
-    if cfg.dense == "adamw":
-        return optax.adamw(rate, weight_decay=cfg.weight_decay)
-    return optax.adagrad(rate) if cfg.dense == "adagrad" else optax.sgd(rate)
+def schedule_of(config: Config, total_steps: int) -> optax.Schedule:
+    """The schedule of a run whose `train.passes` passes are made in `total_steps` steps."""
+    # total_steps is rounded up to a whole step: from one pass on, rounding down gives the exact length of a pass.
+    return schedule(config.optimizer, total_steps, max(1, int(total_steps / config.train.passes + 1e-6)))
+
+
+def decays(cfg: OptimizerConfig, params: Params, axes: Params) -> Params:
+    """Which leaves weight decay acts on: those of 2 or more axes, without a vocabulary axis unless `decay_embeddings`.
+
+    Args:
+      cfg: of the run.
+      params: arrays or their shapes.
+      axes: logical axis names, as `ModelSpec.axes` gives them; may name more tables than `params` has.
+
+    Returns:
+      The tree of `params` with a bool a leaf.
+    """
+
+    def one(leaf: Array, names: tuple[str | None, ...] | None) -> bool:
+        return leaf.ndim >= 2 and (cfg.decay_embeddings or "vocab" not in (names or ()))
+
+    return jax.tree.map(one, params, {k: axes[k] for k in params})
+
+
+def dense(cfg: OptimizerConfig, axes: Params) -> optax.GradientTransformation:
+    """The optax optimiser that `cfg.dense` names, without the rate: an update is -rate times what it returns.
+
+    With g the gradient, scaled down to `clip_norm` when the norm of all leaves together is above it (Pascanu et al.
+    2013, arXiv 1211.5063):
+
+        sgd      g
+        adagrad  g / sqrt(a + 1e-7),  a <- a + g^2 from 0.1    (Duchi et al. 2011)
+        adamw    m' / (sqrt(v') + eps) + weight_decay w,  m', v' the averages of g and g^2 under beta1 and beta2,
+                 corrected for their start at 0    (Loshchilov and Hutter 2019, arXiv 1711.05101)
+
+    Args:
+      cfg: of the run.
+      axes: logical axis names; see `decays`.
+    """
+    parts = [optax.clip_by_global_norm(cfg.clip_norm)] if cfg.clip_norm else []
+    if cfg.dense == "adagrad":
+        parts.append(optax.scale_by_rss())
+    elif cfg.dense == "adamw":
+        parts.append(optax.scale_by_adam(cfg.beta1, cfg.beta2, cfg.eps))
+        if cfg.weight_decay:
+            parts.append(optax.add_decayed_weights(cfg.weight_decay, lambda params: decays(cfg, params, axes)))
+    return optax.chain(*parts) if parts else optax.identity()

@@ -16,6 +16,7 @@ from w2v_jax.config import Config
 from w2v_jax.data.corpus import Corpus, build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.train.gradients import check_accumulate
 from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
 from w2v_jax.train.step import TrainState, init_state, make_call, make_eval, state_sharding
 from w2v_jax.types import Consts, HostBatch, ModelSpec, Params, Source
@@ -49,8 +50,11 @@ def prepare(config: Config, say: Callable[[str], None]) -> Run:
                 f"train.batch_size={config.train.batch_size}: makes {entry.shape[0]} rows of {name}, which do not "
                 f"divide over mesh.data={mesh.shape['data']} devices"
             )
-    corpus = build_corpus(config.data, say)
+        check_accumulate(config.train.accumulate, entry.shape[0] // mesh.shape["data"])
+    corpus = spec.corpus(config.model, config.data, say) if spec.corpus else build_corpus(config.data, say)
     check_same_text(corpus.digest)
+    if config.optimizer.schedule == "plateau" and corpus.heldout.documents == 0:
+        raise UserError("optimizer.schedule='plateau': needs held-out text; set data.heldout_every above 1")
     cfg = spec.resolve(config.model, len(corpus.vocab.words))
     source = spec.source(cfg, corpus, "train", config.train.batch_size, config.train.seed)
     consts = jax.tree.map(lambda x: place(mesh, np.asarray(x)), spec.consts(cfg, corpus))

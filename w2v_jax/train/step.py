@@ -1,23 +1,25 @@
 """The one training step, for every model: sparse rows and dense leaves, jitted over a mesh or mapped by device.
 
 The loss is differentiated by (dense leaves, gathered rows). optax updates the former; the row optimiser scatters the
-latter into donated tables, so that a sampled loss never has a dense gradient of a table.
+latter into donated tables, so that a sampled loss never has a dense gradient of a table. Losses are additive over rows,
+so gradients are summed over devices and over the microbatches of `train.accumulate` before the one update.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from w2v_jax.config import Config
-from w2v_jax.nn.apart import compute_apart
 from w2v_jax.train import optimizers, rows
+from w2v_jax.train.gradients import accumulate, count_rows, gather_rows, gradients, with_row
 from w2v_jax.train.sharding import batch_sharding, replicated, shard_tree
 from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
 
@@ -30,54 +32,46 @@ class TrainState:
     params: Params
     row_state: dict[str, dict[str, Array]]  # of the row optimiser, by table
     opt_state: Any  # of optax, over the leaves that are not sparse tables
-    carry: Any
+    carry: Any  # of the model; split over devices as the batch is
+    rate_scale: Array  # float32, multiplies the scheduled rate; the loop lowers it under the plateau schedule
 
 
 def sparse_tables(spec: ModelSpec, cfg: Any, consts: Consts, batch_size: int) -> tuple[str, ...]:
     """Names of the tables that `spec.rows` asks to be updated by rows."""
-    batch = with_row(dict(spec.batch(cfg, batch_size)))
-    ids, _ = jax.eval_shape(lambda c, b: spec.rows(cfg, c, b, jax.random.key(0)), consts, batch)
-    return tuple(sorted(ids))
 
+    def ids(consts: Consts, batch: Batch) -> dict[str, Array]:
+        return spec.rows(cfg, consts, with_row(batch), jax.random.key(0))[0]
 
-def with_row(batch: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.ShapeDtypeStruct]:
-    """A batch's shapes with the 'row' entry that the step adds."""
-    size = next(iter(batch.values())).shape[0]
-    return batch | {"row": jax.ShapeDtypeStruct((size,), jnp.int32)}
-
-
-def gather_rows(params: Params, ids: dict[str, Array]) -> Params:
-    """The rows of each table that `ids` names, [*ids.shape, D]."""
-
-    def get(table: Array, index: Array) -> Array:
-        return table.at[index].get(mode="promise_in_bounds")
-
-    return {name: compute_apart(get, index, params[name], index) for name, index in ids.items()}
+    return tuple(sorted(jax.eval_shape(ids, consts, dict(spec.batch(cfg, batch_size)))))
 
 
 def init_state(spec: ModelSpec, config: Config, cfg: Any, consts: Consts, total_steps: int) -> TrainState:
     """The state before the first step; a pure function of the config's seed."""
     params = spec.init(jax.random.key(config.train.seed), cfg, consts)
+    size = count_rows(spec.batch(cfg, config.train.batch_size))
     tables = sparse_tables(spec, cfg, consts, config.train.batch_size)
     dense = {k: v for k, v in params.items() if k not in tables}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         row_state={k: rows.init(config.optimizer.rows, params[k], config.optimizer.initial_square) for k in tables},
-        opt_state=optimizers.dense(config.optimizer, total_steps).init(dense),
-        carry=spec.carry(cfg, config.train.batch_size),
+        opt_state=optimizers.dense(config.optimizer, spec.axes(cfg)).init(dense),
+        carry=spec.carry(cfg, size),
+        rate_scale=jnp.ones((), jnp.float32),
     )
 
 
 def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState) -> Any:
-    """Shardings of a state (or of its shapes): params by their logical axes, what follows a leaf like the leaf."""
+    """Shardings of a state (or of its shapes): params by their logical axes, what follows a leaf like the leaf, the
+    carry by its batch axis, the first."""
     params = shard_tree(mesh, spec.axes(cfg))
-    by_shape = {jax.tree_util.keystr(p): s for p, s in jax.tree_util.tree_flatten_with_path(params)[0]}
+    by_name = {jax.tree_util.keystr(p): s for p, s in jax.tree_util.tree_flatten_with_path(params)[0]}
 
     def like_param(path: tuple[Any, ...], leaf: Any) -> Any:
-        # Optimiser state repeats the params tree somewhere below its own: match by the end of the path.
+        # Optimiser state repeats the params tree somewhere below its own: match by the end of the path, the longest
+        # first, as the name of a leaf at the top may be that of one deeper down.
         name = jax.tree_util.keystr(path)
-        for key, sharding in by_shape.items():
+        for key, sharding in sorted(by_name.items(), key=lambda pair: -len(pair[0])):
             if name.endswith(key) and leaf.ndim == len(sharding.spec):
                 return sharding
         return replicated(mesh)
@@ -91,23 +85,28 @@ def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState) -> 
         params=params,
         row_state=row_state,
         opt_state=jax.tree_util.tree_map_with_path(like_param, state.opt_state),
-        carry=jax.tree.map(lambda _: replicated(mesh), state.carry),
+        carry=jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec("data")), state.carry),
+        rate_scale=replicated(mesh),
     )
 
 
 def make_step(
-    spec: ModelSpec, config: Config, cfg: Any, total_steps: int, axis: str | None = None
+    spec: ModelSpec, config: Config, cfg: Any, total_steps: int, axis: str | None = None, devices: int = 1
 ) -> Callable[[TrainState, Consts, Batch], tuple[TrainState, Metrics]]:
     """One step as a pure function of (state, consts, batch).
 
     Args:
       axis: name of the mapped axis inside `shard_map`, where gradients and metrics are exchanged by hand; None under
-      jit,
-        where the partitioner does it.
+        jit, where the partitioner does it.
+      devices: how many devices the partitioner splits rows over.
+
+    Raises:
+      UserError: from the step, when `train.accumulate` does not divide the rows of a device.
     """
-    rate = optimizers.schedule(config.optimizer, total_steps)
-    optimizer = optimizers.dense(config.optimizer, total_steps)
+    rate = optimizers.schedule_of(config, total_steps)
+    optimizer = optimizers.dense(config.optimizer, spec.axes(cfg))
     base = jax.random.key(config.train.seed + 1)
+    parts = config.train.accumulate
 
     def gather(x: Array) -> Array:
         return jax.lax.all_gather(x, axis, tiled=True) if axis else x
@@ -116,34 +115,29 @@ def make_step(
         return jax.lax.psum(tree, axis) if axis else tree
 
     def step(state: TrainState, consts: Consts, batch: Batch) -> tuple[TrainState, Metrics]:
+        # The same for every device and microbatch: a draw that belongs to a row folds in the row.
         rng = jax.random.fold_in(base, state.step)
-        size = next(iter(batch.values())).shape[0]
-        offset = jax.lax.axis_index(axis) * size if axis else 0
-        batch = batch | {"row": offset + jnp.arange(size, dtype=jnp.int32)}
-        ids, batch = spec.rows(cfg, consts, batch, rng)
-        gathered = gather_rows(state.params, ids)
-        dense = {k: v for k, v in state.params.items() if k not in ids}
-
-        def loss(dense: Params, gathered: Params) -> tuple[Array, tuple[Any, Metrics]]:
-            return spec.loss(cfg, dense | gathered, consts, state.carry, batch, rng)
-
-        grads, (carry, metrics) = jax.grad(loss, argnums=(0, 1), has_aux=True)(dense, gathered)
-        updates, opt_state = optimizer.update(total(grads[0]), state.opt_state, dense)
-        params: Params = dict(optax.apply_updates(dense, updates))
+        first = jax.lax.axis_index(axis) * count_rows(batch) if axis else 0
+        batch = with_row(batch, first, jax.lax.axis_size(axis) if axis else 1)
+        one = partial(gradients, spec, cfg, state.params, consts, rng)
+        found = one(state.carry, batch) if parts == 1 else accumulate(one, state.carry, batch, parts, devices)
+        now = rate(state.step) * state.rate_scale
+        dense = {k: v for k, v in state.params.items() if k not in found.rows}
+        updates, opt_state = optimizer.update(total(found.dense), state.opt_state, dense)
+        params: Params = dict(optax.apply_updates(dense, jax.tree.map(lambda u: -now * u, updates)))
         row_state = {}
-        for table, index in ids.items():
-            flat = gather(grads[1][table].reshape(index.size, -1))
+        for table, (ids, grads) in found.rows.items():
             params[table], row_state[table] = rows.update(
                 config.optimizer.rows,
                 state.params[table],
                 state.row_state[table],
-                gather(index.reshape(-1)),
-                flat,
-                rate(state.step),
+                gather(ids),
+                gather(grads),
+                now,
                 config.optimizer.clip_row,
             )
-        state = TrainState(state.step + 1, params, row_state, opt_state, carry)
-        return state, total(metrics)
+        state = TrainState(state.step + 1, params, row_state, opt_state, found.carry, state.rate_scale)
+        return state, total(found.metrics)
 
     return step
 
@@ -176,6 +170,7 @@ def make_call(
     if config.mesh.per_device:
         local = make_step(spec, config, cfg, total_steps, axis="data")
         everywhere, by_batch = PartitionSpec(), PartitionSpec(None, "data")
+        by_leaf = jax.tree.map(lambda s: s.spec, shardings)
 
         def inner(state: TrainState, consts: Consts, batches: Batch, count: Array, stop: Array) -> Any:
             state, metrics = run(local, state, consts, batches, count)
@@ -185,18 +180,18 @@ def make_call(
         call = jax.shard_map(
             inner,
             mesh=mesh,
-            in_specs=(everywhere, everywhere, by_batch, everywhere, PartitionSpec(("data", "model"))),
-            out_specs=(everywhere, everywhere, everywhere),
+            in_specs=(by_leaf, everywhere, by_batch, everywhere, PartitionSpec(("data", "model"))),
+            out_specs=(by_leaf, everywhere, everywhere),
             check_vma=False,
         )
     else:
-        step = make_step(spec, config, cfg, total_steps)
+        step = make_step(spec, config, cfg, total_steps, devices=mesh.shape["data"])
 
         def call(state: TrainState, consts: Consts, batches: Batch, count: Array, stop: Array) -> Any:
             state, metrics = run(step, state, consts, batches, count)
             return state, metrics, stop.max()
 
-    flags = jax.sharding.NamedSharding(mesh, PartitionSpec(("data", "model")))
+    flags = NamedSharding(mesh, PartitionSpec(("data", "model")))
     return jax.jit(
         call,
         in_shardings=(shardings, fixed, {k: split for k in spec.batch(cfg, config.train.batch_size)}, whole, flags),
@@ -208,20 +203,22 @@ def make_call(
 def make_eval(spec: ModelSpec, cfg: Any) -> Callable[[Params, Consts, Mapping[str, Array], Array], Metrics]:
     """Metrics of stacked batches without any update: (params, consts, batches, first step) -> summed metrics.
 
-    Draws are the same at every evaluation, so that held-out losses of one run can be compared.
+    What the model carries goes from one batch to the next, from `spec.carry` on. Draws are the same at every
+    evaluation, so that held-out losses of one run can be compared.
     """
 
     @jax.jit
     def evaluate(params: Params, consts: Consts, batches: Batch, start: Array) -> Metrics:
-        def one(held: Array, batch: Batch) -> tuple[Array, Metrics]:
-            size = next(iter(batch.values())).shape[0]
-            rng = jax.random.fold_in(jax.random.key(0), held)
-            ids, batch = spec.rows(cfg, consts, batch | {"row": jnp.arange(size, dtype=jnp.int32)}, rng)
+        def one(held: tuple[Array, Any], batch: Batch) -> tuple[tuple[Array, Any], Metrics]:
+            step, carry = held
+            rng = jax.random.fold_in(jax.random.key(0), step)
+            ids, batch = spec.rows(cfg, consts, with_row(batch), rng)
             given = params | gather_rows(params, ids)
-            _, (_, metrics) = spec.loss(cfg, given, consts, spec.carry(cfg, size), batch, None)
-            return held + 1, metrics
+            _, (carry, metrics) = spec.loss(cfg, given, consts, carry, batch, None)
+            return (step + 1, carry), metrics
 
-        _, metrics = jax.lax.scan(one, start, dict(batches))
+        carry = spec.carry(cfg, next(iter(batches.values())).shape[1])
+        _, metrics = jax.lax.scan(one, (start, carry), dict(batches))
         return jax.tree.map(lambda x: x.sum(0), metrics)
 
     return evaluate

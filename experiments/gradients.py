@@ -1,0 +1,258 @@
+"""How far back recurrent cells can learn: gradients by distance, before and after training, and what they bring.
+
+  python -m experiments.gradients --workdir=DIR [--source=synthetic|pydocs|text:FILE] [--cells=lstm,gru]
+
+Trains a small language model of every cell under one config, each in DIR/CELL (the same command continues an
+interrupted run and reuses a finished one), and measures on held-out text
+
+- the norm of the derivative of the loss at step t by the state at step t - k, for k from 0 to --furthest, beside 0.8^k;
+- on the synthetic language, how often the class of a verb is known that agrees with a subject d words before;
+- which forget gates trained LSTMs use, beside the 0.948 that keeps half of a memory over 13 steps.
+
+Prints tables; writes gradients.json and gradients.png. About 4 minutes on 2 CPU cores with the synthetic language.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from configs import language, synthetic
+from experiments import cli, config_flag
+from experiments.reach import agreement, agreement_text, forget_gates, gradient_norms
+from w2v_jax.config import Config, check, check_choice, freeze
+from w2v_jax.data.corpus import build_corpus
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.recurrence import needed_gate
+from w2v_jax.evaluation.tables import aligned
+from w2v_jax.export import atomic
+from w2v_jax.figures import distance
+from w2v_jax.models import MODELS
+from w2v_jax.nn.recurrent import CELLS
+from w2v_jax.train import loop
+from w2v_jax.train.restore import Model, open_model
+
+GATE = needed_gate(0.5, 13)
+BINS = 50
+SHOWN = (1, 5, 10, 13, 20, 30)  # distances in the printed table
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Of one study."""
+
+    source: str = "synthetic"
+    cells: tuple[str, ...] = tuple(CELLS)
+    tokens: int = 1_000_000  # of the synthetic training text
+    hidden: int = 64  # of the only layer, and of the embedding
+    length: int = 40  # tokens backpropagated through in training
+    passes: float = 2.0
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    forget_bias: float = 1.0  # of LSTMs at the start (Jozefowicz et al. 2015)
+    seed: int = 0
+    furthest: int = 40  # K
+    windows: int = 512  # places of the held-out text whose gradients are averaged
+
+    def __post_init__(self) -> None:
+        for cell in self.cells:
+            check_choice("--cells", cell, tuple(CELLS))
+        check(len(set(self.cells)) == len(self.cells) > 0, "--cells", ",".join(self.cells), "different cells")
+        check(self.furthest >= 1, "--furthest", self.furthest, "at least 1")
+        check(self.windows >= 1, "--windows", self.windows, "at least 1")
+
+
+def config_of(options: Options, cell: str) -> Config:
+    """The one config, of `configs/synthetic.py` or `configs/language.py`, for a cell. UserError: impossible values."""
+    base = freeze((synthetic if options.source == "synthetic" else language).get_config(), MODELS)
+    size, replace = options.hidden, dataclasses.replace
+    sizes = {"layers": 1, "hidden": size, "dim": size, "length": options.length}
+    others = {"tied": False, "dropout": 0.0, "forget_bias": options.forget_bias}
+    spoken = replace(base.data.synthetic, tokens=options.tokens)
+    train = {"passes": options.passes, "batch_size": options.batch_size, "seed": options.seed}
+    return replace(
+        base,
+        model=replace(base.model, cell=cell, **sizes, **others),
+        data=replace(base.data, source=options.source, synthetic=spoken),
+        train=replace(base.train, **train),
+        optimizer=replace(base.optimizer, learning_rate=options.learning_rate),
+        log=replace(base.log, tensorboard=False),
+    )
+
+
+def untrained(model: Model) -> Model:
+    """The model as it was before the first step."""
+    start = jax.jit(lambda key, consts: model.spec.init(key, model.cfg, consts))
+    return model._replace(params=start(jax.random.key(model.config.train.seed), model.consts), step=0)
+
+
+def windows_of(tokens: np.ndarray, count: int, size: int) -> np.ndarray:
+    """`count` stretches of `size` tokens, evenly spread over a text; int32 [count, size]. UserError: a shorter text."""
+    if len(tokens) < size:
+        raise UserError(
+            f"the held-out text has {len(tokens)} tokens, but --length and --furthest need {size}; give more"
+        )
+    starts = np.linspace(0, len(tokens) - size, count).astype(np.int64)
+    return np.asarray(tokens)[starts[:, None] + np.arange(size)[None]].astype(np.int32)
+
+
+def study(options: Options, workdir: Path) -> dict[str, dict[str, Any]]:
+    """Trains and measures every cell; JSON values by cell.
+
+    Raises:
+      UserError: impossible options, a folder with other runs.
+      loop.Interrupted, loop.Diverged: see `loop.train`.
+    """
+    configs = {cell: config_of(options, cell) for cell in options.cells}
+    found = {}
+    for cell, config in configs.items():
+        print(f"{cell}: training in {workdir / cell}", file=sys.stderr, flush=True)
+        result = loop.train(config, workdir / cell)
+        model, corpus = open_model(workdir / cell), build_corpus(config.data)
+        windows = windows_of(corpus.heldout.tokens, options.windows, options.length + options.furthest + 2)
+        norms = {
+            when: gradient_norms(m, windows, options.furthest)
+            for when, m in (("untrained", untrained(model)), ("trained", model))
+        }
+        gates = forget_gates(model, windows)
+        agreed = agreement(model, options.windows) if options.source == "synthetic" else None
+        found[cell] = {
+            "training": {key: result[key] for key in ("steps", "words", "loss", "best_heldout_loss", "seconds")},
+            "parameters": sum(x.size for x in jax.tree.leaves(model.params)),
+            "gradients": {when: {part: v.tolist() for part, v in parts.items()} for when, parts in norms.items()},
+            "forget_gates": None if gates is None else gate_figures(gates),
+            "agreement": None if agreed is None else {str(d): list(v) for d, v in agreed.items()},
+        }
+    return found
+
+
+def gate_figures(gates: np.ndarray) -> dict[str, Any]:
+    """Share of gates by bin, mean, quantiles, and the share that is at least `GATE`."""
+    return {
+        "histogram": (np.histogram(gates, BINS, (0.0, 1.0))[0] / gates.size).tolist(),
+        "mean": float(gates.mean()),
+        "quantiles": {f"{q:g}": float(np.quantile(gates, q)) for q in (0.1, 0.25, 0.5, 0.75, 0.9)},
+        "needed": GATE,
+        "share_at_least_needed": float(np.mean(gates >= GATE)),
+    }
+
+
+def limits(options: Options) -> dict[str, Any]:
+    """Of agreement: the best possible accuracy by distance, and that of guessing; empty and 0 for other texts."""
+    if options.source != "synthetic":
+        return {"ceiling": {}, "chance": 0.0}
+    spoken, text = agreement_text(config_of(options, options.cells[0]).data)
+    ceiling = spoken.agreement_accuracy_ceiling(text)
+    return {"ceiling": {str(d): share for d, share in ceiling.items()}, "chance": 1.0 / spoken.grammar.classes}
+
+
+# ---- what is printed and drawn ----
+
+
+def tables(found: dict[str, dict[str, Any]]) -> str:
+    """Relative gradients, agreement and gates as text."""
+    furthest = len(next(iter(found.values()))["gradients"]["trained"]["h"]) - 1
+    shown = [k for k in SHOWN if k <= furthest]
+    rows = [["gradient, relative to k = 0", "", "part", *(f"k = {k}" for k in shown)]]
+    for cell, entry in found.items():
+        for when, parts in entry["gradients"].items():
+            for part, v in parts.items():
+                rows.append([cell, when, part, *(f"{v[k] / v[0]:.2g}" for k in shown)])
+    rows.append([f"{distance.FADE:g}^k", "", "", *(f"{distance.FADE**k:.2g}" for k in shown)])
+    blocks = [aligned(rows, left=(0, 1, 2))]
+    agreed = {cell: entry["agreement"] for cell, entry in found.items() if entry["agreement"]}
+    if agreed:
+        steps = list(next(iter(agreed.values())))
+        rows = [["agreement at distance", *steps, "held-out nats"]]
+        for cell, at in agreed.items():
+            held = found[cell]["training"]["best_heldout_loss"]
+            rows.append([cell, *(f"{at[d][0]:.3f}" for d in steps), f"{held:.4f}"])
+        blocks.append(aligned(rows))
+    rows = [["forget gates", "mean", "10 %", "median", "90 %", f"at least {GATE:.3f}"]]
+    for cell, entry in found.items():
+        gates = entry["forget_gates"]
+        if gates:
+            q = gates["quantiles"]
+            cells = (gates["mean"], q["0.1"], q["0.5"], q["0.9"])
+            rows.append([cell, *(f"{c:.3f}" for c in cells), f"{gates['share_at_least_needed']:.1%}"])
+    return "\n\n".join([*blocks, *([aligned(rows)] if len(rows) > 1 else [])])
+
+
+def figures_of(found: dict[str, dict[str, Any]]) -> dict[str, distance.Reach]:
+    """What is drawn."""
+
+    def relative(parts: dict[str, list[float]]) -> dict[str, np.ndarray]:
+        return {part: np.array(v) / v[0] for part, v in parts.items()}
+
+    return {
+        cell: distance.Reach(
+            untrained=relative(entry["gradients"]["untrained"]),
+            trained=relative(entry["gradients"]["trained"]),
+            gates=np.array(entry["forget_gates"]["histogram"]) if entry["forget_gates"] else None,
+            agreement={int(d): (v[0], v[1]) for d, v in entry["agreement"].items()} if entry["agreement"] else None,
+        )
+        for cell, entry in found.items()
+    }
+
+
+def main(argv: Sequence[str]) -> int:
+    """Trains, measures, prints, writes; returns the exit status."""
+    f = flags.FLAGS
+    if len(argv) > 1:
+        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+    if not f.workdir:
+        raise UserError("--workdir is missing: give a folder for the runs and the figures")
+    given: dict[str, Any] = {field.name: f[field.name].value for field in dataclasses.fields(Options)}
+    options = Options(**given | {"cells": tuple(f.cells)})
+    workdir = Path(f.workdir)
+    config_flag.set_compile_cache("")
+    command = shlex.join(["python", "-m", "experiments.gradients", *sys.argv[1:]])
+    try:
+        found = study(options, workdir)
+    except loop.Interrupted as e:
+        print(f"{e}. The same command continues: {command}", file=sys.stderr)
+        return 128 + e.number
+    except loop.Diverged as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 1
+    print(tables(found))
+    about: dict[str, Any] = {"command": command, "options": dataclasses.asdict(options), "fade": distance.FADE}
+    about |= limits(options)
+    with atomic(workdir / "gradients.json") as out:
+        out.write((json.dumps(about | {"cells": found}, indent=1, allow_nan=False) + "\n").encode())
+    facts = f"{options.source}, 1 layer of {options.hidden}, {options.passes:g} passes, {options.windows} windows"
+    limit = {int(d): share for d, share in about["ceiling"].items()}
+    distance.draw(figures_of(found), GATE, limit, about["chance"], workdir / "gradients.png", f"{facts}; {command}")
+    print(f"\nfigures: {workdir / 'gradients.json'}\npicture: {workdir / 'gradients.png'}")
+    return 0
+
+
+def _define_flags() -> None:
+    default = Options()
+    flags.DEFINE_string("workdir", None, "Folder of the runs, one a cell, and of gradients.json and gradients.png.")
+    flags.DEFINE_string("source", default.source, "Text: synthetic, pydocs or text:GLOB.")
+    flags.DEFINE_list("cells", list(default.cells), "Cells to train.")
+    flags.DEFINE_integer("tokens", default.tokens, "Length of the synthetic training text.")
+    flags.DEFINE_integer("hidden", default.hidden, "Units of the layer, and width of the embedding.")
+    flags.DEFINE_integer("length", default.length, "Tokens backpropagated through in training.")
+    flags.DEFINE_float("passes", default.passes, "Passes over the training text.")
+    flags.DEFINE_integer("batch_size", default.batch_size, "Lanes of text trained side by side.")
+    flags.DEFINE_float("learning_rate", default.learning_rate, "Peak rate of AdamW.")
+    flags.DEFINE_float("forget_bias", default.forget_bias, "Bias of the LSTMs' forget gates before training.")
+    flags.DEFINE_integer("seed", default.seed, "Of the parameters.")
+    flags.DEFINE_integer("furthest", default.furthest, "K, the most steps back.")
+    flags.DEFINE_integer("windows", default.windows, "Places whose gradients are averaged; verbs asked a distance.")
+
+
+if __name__ == "__main__":
+    _define_flags()
+    cli.run(main)

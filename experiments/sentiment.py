@@ -1,0 +1,271 @@
+"""A ladder of sentiment classifiers over the same frozen word vectors, from their mean to the LSTM.
+
+  python -m experiments.sentiment --vectors=FILE --train=tsv:GLOB --test=tsv:GLOB --workdir=DIR \
+      [--labels=binary|sst2] [--models=average,elementwise,rnn,lstm] [--max_length=400] [--config=FILE [...]]
+  python -m experiments.sentiment --workdir=DIR --text='The dog was cute'
+
+Every model is trained by `w2v_jax.train.loop.train` in DIR/MODEL with the settings of configs/sentiment.py, or of
+--config; the same command continues what was interrupted. Chosen is the checkpoint with the lowest loss on a held-out
+tenth of the training texts; the test texts are scored once, by these, at the end. The table is also in
+DIR/results.json, the picture in DIR/ladder.png. With --text, every model there says what it thinks of it.
+Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments import cli, config_flag
+from w2v_jax.config import Config, check_choice
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.classification import Scores, classification
+from w2v_jax.evaluation.tables import aligned
+from w2v_jax.formats import read
+from w2v_jax.models import MODELS
+from w2v_jax.models.recurrent_classifier import AVERAGE
+from w2v_jax.nn.recurrent import CELLS
+from w2v_jax.train.restore import Model, open_model
+from w2v_jax.types import Source
+
+FAMILY = "recurrent_classifier"
+CONFIG = Path(__file__).parents[1] / "configs" / "sentiment.py"
+RESULTS, PICTURE = "results.json", "ladder.png"
+LABELS = ("negative", "positive")  # of data.labels=binary and sst2
+SPLITS = ("train", "heldout", "test")
+RATES = {AVERAGE: 25.0, "elementwise": 10.0}  # times the config's learning rate
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error, results to standard output."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def rung(base: Config, cell: str) -> Config:
+    """The config of one model of the ladder: that of the file, but for what its kind asks for.
+
+    The mean of the vectors is small and has few weights, so that `average` and the elementwise cells learn at higher
+    rates. An elementwise cell is as wide as the vectors, and `elementwise` is classified by its last context, as in
+    the notes.
+    """
+    model, change = base.model, dict[str, Any]()
+    if cell == AVERAGE:
+        change["bidirectional"] = False
+    elif CELLS[cell].elementwise:
+        change["hidden"] = model.dim
+    if cell == "elementwise":
+        change["pool"] = "last"
+    rate = base.optimizer.learning_rate * RATES.get(cell, 1.0)
+    return dataclasses.replace(
+        base,
+        model=dataclasses.replace(model, cell=cell, **change),
+        optimizer=dataclasses.replace(base.optimizer, learning_rate=rate),
+    )
+
+
+def digest(consts: dict[str, Any]) -> str:
+    """SHA-256 of the frozen vectors, as they are handed to the step."""
+    return hashlib.sha256(np.ascontiguousarray(consts["vectors"]).tobytes()).hexdigest()
+
+
+def probabilities(model: Model, source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """(float32 [N, classes], labels int32 [N]) of all texts of one pass."""
+    spec, cfg = model.spec, model.cfg
+
+    @jax.jit
+    def forward(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+        return spec.apply(cfg, model.params, model.consts, tokens, lengths)["probabilities"]
+
+    found, labels = [], []
+    for step in source.iterate(0, source.steps_per_epoch):
+        there = step["label"][0] >= 0
+        found.append(np.asarray(forward(step["tokens"][0], step["length"][0]))[there])
+        labels.append(step["label"][0][there])
+    return np.concatenate(found), np.concatenate(labels)
+
+
+def score(model: Model, corpus: Any, split: str) -> Scores:
+    """Scores of a trained model on one split."""
+    train = model.config.train
+    return classification(*probabilities(model, model.spec.source(model.cfg, corpus, split, train.batch_size, 0)))
+
+
+def climb(base: Config, models: Sequence[str], workdir: Path) -> dict[str, Any]:
+    """Trains and scores the models; returns what goes into results.json.
+
+    Raises:
+      UserError: bad input. Interrupted, Diverged: see `w2v_jax.train.loop.train`.
+    """
+    from w2v_jax.train import loop
+
+    spec = MODELS[FAMILY]
+    assert spec.corpus is not None
+    corpus = spec.corpus(base.model, base.data, say)
+    cfg = spec.resolve(base.model, len(corpus.vocab))
+    before = digest(spec.consts(cfg, corpus))
+    sources = {split: spec.source(cfg, corpus, split, base.train.batch_size, 0) for split in SPLITS}
+    cut = {split: source.report for split, source in sources.items()}  # type: ignore[attr-defined]
+    rows: list[dict[str, Any]] = []
+    for cell in models:
+        say(f"--- {cell}")
+        config = rung(base, cell)
+        result = loop.train(config, workdir / cell)
+        model = open_model(workdir / cell)
+        held = score(model, corpus, "heldout")
+        count = sum(x.size for x in jax.tree.leaves(model.params))
+        rows.append({"model": cell, "parameters": count, "heldout_accuracy": held.accuracy})
+        rows[-1] |= {"heldout_loss": held.loss, "step": model.step, "seconds": result["seconds"]}
+    majority, after = 0.0, before
+    for row in rows:
+        model = open_model(workdir / row["model"])
+        test = score(model, corpus, "test")
+        majority, after = test.majority, digest(model.consts)
+        if after != before:
+            raise UserError(f"{base.model.vectors}: the vectors changed while models were trained on them; start again")
+        row |= {"test_accuracy": test.accuracy, "test_error": test.error, "test_loss": test.loss}
+        row["confusion"] = test.confusion.tolist()
+    return {
+        "vectors": {"file": base.model.vectors, "sha256_before": before, "sha256_after": after},
+        "corpus": corpus.report,
+        "max_length": base.model.max_length,
+        "cut": cut,
+        "majority": majority,
+        "models": rows,
+        "command": shlex.join(["python", "-m", "experiments.sentiment", *sys.argv[1:]]),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as text."""
+    rows = [["model", "trained parameters", "held-out accuracy", "test accuracy", "seconds"]]
+    rows += [
+        [
+            row["model"],
+            f"{row['parameters']:,}",
+            f"{row['heldout_accuracy']:.2%}",
+            f"{row['test_accuracy']:.2%} ± {row['test_error']:.2%}",
+            f"{row['seconds']:.0f}",
+        ]
+        for row in results["models"]
+    ]
+    shares = [
+        f"{split} {part['cut_examples'] / part['examples']:.1%} of the texts and {part['cut_share']:.1%} of the words"
+        for split, part in results["cut"].items()
+    ]
+    vectors = results["vectors"]
+    return "\n".join(
+        [
+            aligned(rows),
+            "",
+            f"± one standard error; always the most frequent class: {results['majority']:.2%}",
+            f"texts are cut after {results['max_length']} words: {', '.join(shares)}",
+            f"frozen vectors, SHA-256 before {vectors['sha256_before'][:16]}, after {vectors['sha256_after'][:16]}",
+        ]
+    )
+
+
+def classify(text: str, workdir: Path) -> str:
+    """What every trained model in `workdir`, or the one that it is, says of a text, as text.
+
+    Raises:
+      UserError: an empty text, one without a known word, no trained model there.
+    """
+    from w2v_jax.train.folder import CONFIG as SAVED
+
+    if not text.strip():
+        raise UserError("--text is empty: give a sentence, e.g. --text='The dog was cute'")
+    folders = [workdir] if (workdir / SAVED).is_file() else sorted(p.parent for p in workdir.glob(f"*/{SAVED}"))
+    if not folders:
+        raise UserError(f"--workdir={workdir}: holds no trained classifier; train them first with --vectors, --train")
+    rows = [["model", "label", "confidence"]]
+    for folder in folders:
+        model = open_model(folder)
+        if model.config.family != FAMILY:
+            raise UserError(f"{folder}: holds a {model.config.family}, no {FAMILY}; name the folder of a classifier")
+        ids = model.tokenizer.encode(text)[: model.cfg.max_length]
+        if not len(ids):
+            raise UserError(f"--text={text!r}: none of its words is in the vocabulary of {folder}")
+        out = model.spec.apply(model.cfg, model.params, model.consts, ids[None], np.array([len(ids)], np.int32))
+        chances = np.asarray(out["probabilities"][0])
+        best = int(chances.argmax())
+        name = f"label {best}" if model.config.data.labels == "as_is" else LABELS[best]
+        rows.append([model.cfg.cell, name, f"{chances[best]:.1%}"])
+    return aligned(rows, left=(0, 1))
+
+
+def base_config() -> Config:
+    """The config file with what the flags say. UserError: a flag that is missing or means nothing here."""
+    f = flags.FLAGS
+    needed = {"vectors": "runs/skipgram/vectors.bin", "train": "tsv:imdb/train.tsv.xz", "test": "tsv:imdb/test.tsv.xz"}
+    for name, example in needed.items():
+        if not f[name].value:
+            raise UserError(f"--{name} is missing: e.g. --{name}={example}")
+    config = config_flag.load_config(str(CONFIG)) if f.config is None else config_flag.parsed(f["config"])
+    if config.family != FAMILY:
+        raise UserError(f"--config: family {config.family} is no classifier; it must be {FAMILY}")
+    dim = read(f.vectors, 0, None, "strict", False, None).vectors.shape[1]
+    # A matrix cell stands in until `rung` puts its own in its place: it goes with any sizes.
+    model = dataclasses.replace(config.model, cell="lstm", vectors=f.vectors, dim=dim, frozen=True)
+    if f.max_length is not None:
+        model = dataclasses.replace(model, max_length=f.max_length)
+    data = dataclasses.replace(config.data, source=f.train, test_source=f.test, labels=f.labels)
+    return dataclasses.replace(config, model=model, data=data)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit status."""
+    f = flags.FLAGS
+    if len(argv) > 1:
+        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+    if not f.workdir:
+        raise UserError("--workdir is missing: give the folder of the ladder, e.g. --workdir=runs/sentiment")
+    workdir = Path(f.workdir)
+    if f.text is not None:
+        print(classify(f.text, workdir))
+        return 0
+    models = list(dict.fromkeys(f.models))
+    for name in models or [""]:
+        check_choice("--models", name, (AVERAGE, *CELLS))
+    from w2v_jax.figures import ladder
+    from w2v_jax.train import folder, loop
+
+    config = base_config()
+    config_flag.set_compile_cache(config.data.cache_dir)
+    try:
+        results = climb(config, models, workdir)
+    except loop.Interrupted as e:
+        say(f"{e}. The same command continues.")
+        return 128 + e.number
+    except loop.Diverged as e:
+        say(f"error: {e}")
+        return 1
+    folder.write_json(workdir / RESULTS, results)
+    ladder.draw(results["models"], results["majority"], workdir / PICTURE, results["command"])
+    print(f"{table(results)}\n\nresults: {workdir / RESULTS}\npicture: {workdir / PICTURE}")
+    return 0
+
+
+def _define_flags() -> None:
+    config_flag.define()
+    flags.DEFINE_string("vectors", None, "Word vectors (word2vec or GloVe file); they stay as they are.")
+    flags.DEFINE_string("train", None, "Labelled texts to train on: tsv:GLOB (label<TAB>text) or tfds:NAME[@SPLIT].")
+    flags.DEFINE_string("test", None, "Labelled texts to be scored once, at the end.")
+    flags.DEFINE_enum("labels", "binary", ["binary", "sst2"], "sst2: grades 0 to 4 made two, 2 left out.")
+    flags.DEFINE_list("models", ["average", "elementwise", "rnn", "lstm"], "The rungs, from the first to the last.")
+    flags.DEFINE_integer("max_length", None, "Words of a text that are read; the config's by default.", 1)
+    flags.DEFINE_string("workdir", None, "Folder with one run folder a model; made, continued or read.")
+    flags.DEFINE_string("text", None, "Say what the trained models think of this text.")
+
+
+if __name__ == "__main__":
+    _define_flags()
+    cli.run(main)

@@ -1,0 +1,282 @@
+"""Encoding and decoding: exact text, pieces equal to the whole, byte-level BPE against a plain one, damaged files."""
+
+import collections
+import itertools
+import json
+import random
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from w2v_jax.config import DataConfig
+from w2v_jax.data import bpe, sources
+from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
+from w2v_jax.data.counting import SPLITS
+from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.errors import UserError
+
+TEXT = (
+    "  To be,\tor not  to be: that's the question.\r\n"
+    "café naïve \u00e9 e\u0301 😀 \U0001f468\u200d\U0001f469 日本語\n"
+    "\n"
+    "\tx = [1, 22];   // it's 'd\\n'\u00a0\u3000 y\u2028z\x1c \x1f!\x85 \n"
+    "The cat sat on the mat. The cat sat.\x0b\x0c  \n\n\n"
+    "    indented   \n"
+    "the mat"
+)
+WHITE = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+\Z")
+
+
+def by_hand(text: str, document: str) -> list[str]:
+    """The documents of a file, without trailing white space, in plain Python."""
+    lines = text.split("\n")
+    if document == "blank":
+        groups = itertools.groupby(lines, key=lambda line: bool(WHITE.sub("", line)))
+        lines = ["\n".join(group) for filled, group in groups if filled]
+    found = [text] if document == "file" else lines
+    return [d for d in (WHITE.sub("", d) for d in found) if d]
+
+
+@pytest.fixture
+def build(tmp_path):
+    def make(text: str, **changes: Any) -> Corpus:
+        (tmp_path / "t.txt").write_bytes(text.encode())
+        given = {"source": f"text:{tmp_path / 't.txt'}", "cache_dir": str(tmp_path / "cache")}
+        given |= {"min_count": 1, "heldout_every": 0, "lowercase": False, "unknown": "error"}
+        return build_corpus(DataConfig(**(given | changes)))
+
+    return make
+
+
+def rows(part: Tokens) -> list[np.ndarray]:
+    return [part.tokens[a:b] for a, b in zip(part.offsets[:-1], part.offsets[1:], strict=True)]
+
+
+# ---- exactness ----
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 16, 1 << 20])
+@pytest.mark.parametrize("document", ["line", "blank", "file"])
+@pytest.mark.parametrize("kind", [{"tokens": "characters"}, {"tokens": "bpe", "max_vocab": 290}])
+def test_documents_come_back_exactly(build, monkeypatch, kind, document, chunk):
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    c = build(TEXT, document=document, **kind)
+    documents = by_hand(TEXT, document)
+    assert [c.tokenizer.decode(row) for row in rows(c.train)] == documents
+    for row, text in zip(rows(c.train), documents, strict=True):
+        encoded = c.tokenizer.encode(text)
+        assert encoded.dtype == np.int32 and np.array_equal(encoded, row)
+    if document == "file":
+        assert c.tokenizer.decode(c.tokenizer.encode(TEXT + " \n ")) == TEXT + " \n "  # its trailing white space too
+    assert c.train.words == sum(len(d.split()) for d in documents)
+    assert c.train.bytes == sum(len(d.encode()) + 1 for d in documents)
+    counts = np.bincount(c.train.tokens, minlength=len(c.vocab))
+    assert (
+        np.array_equal(counts, c.vocab.counts)
+        and c.tokenizer.words == c.vocab.words
+        and c.tokenizer.size == len(c.vocab)
+    )
+
+
+def test_pieces_of_random_text_equal_the_whole(build, monkeypatch):
+    """Every mixture of marks, letters and white space that a cut can fall into, one long document."""
+    rng = random.Random(1)
+    text = "".join(rng.choices("ab1!'s \n\t\r\xa0\x85\x1c\u2003\u2028éÉ\x0b😀", k=6000)) + "."
+    whole = build(text, tokens="bpe", max_vocab=400, document="file")
+    expected = whole.train.tokens.tolist()
+    assert whole.tokenizer.encode(text).tolist() == expected
+    for chunk in (3, 50, 333):
+        monkeypatch.setattr(sources, "CHUNK", chunk)
+        pieces = build(text + " " * chunk, tokens="bpe", max_vocab=400, document="file")  # a key of its own
+        assert pieces.digest != whole.digest and pieces.vocab.words == whole.vocab.words
+        assert pieces.train.tokens.tolist() == expected
+
+
+def test_a_long_document_is_read_in_bounded_pieces(build, monkeypatch, tmp_path):
+    monkeypatch.setattr(sources, "CHUNK", 1000)
+    text = "ab cd\n" * 5000
+    c = build(text, tokens="characters", document="file")
+    assert c.train.documents == 1 and len(c.train.tokens) == len(text) - 1
+    raw = sources.raw_text(DataConfig(source=f"text:{tmp_path / 't.txt'}", document="file"))
+    assert max(len(chunk) for chunk, _ in raw.chunks(sources.hashlib.blake2b())) < 2100
+
+
+def test_lower_case_folds_characters_and_bpe(build):
+    text = "ΑΣ ΑΣΑ\nÉcole İ The THE\n"
+    for kind in ({"tokens": "characters"}, {"tokens": "bpe", "max_vocab": 260}):
+        c = build(text, lowercase=True, **kind)
+        assert [c.tokenizer.decode(row) for row in rows(c.train)] == text.lower().splitlines()
+        assert np.array_equal(c.tokenizer.encode("The THE"), c.tokenizer.encode("the the"))
+
+
+def test_characters_by_frequency_and_their_vocabulary_file(build):
+    c = build("a\tb\n\na b\\\né a\n", tokens="characters", end_token="<eos>")
+    assert c.vocab.words == ("<eos>", "a", " ", "b", "\t", "\\", "é")
+    assert c.vocab.counts.tolist() == [4, 3, 2, 2, 1, 1, 1]
+    assert [row.tolist() for row in rows(c.train)] == [[1, 4, 3, 0], [0], [1, 2, 3, 5, 0], [6, 2, 1, 0]]
+    assert (c.train.words, c.train.bytes) == (6 + 4, len("a\tb\n\na b\\\né a\n".encode()))
+    assert c.tokenizer.pieces(range(7)) == ["<eos>", "a", r"\x20", "b", r"\t", r"\\", "é"]
+    assert c.tokenizer.decode([1, 4, 3, 0]) == "a\tb<eos>"
+
+
+def test_rare_characters_are_dropped_kept_or_refused(build):
+    text = "aaa bbb\n~aa bb\n"
+    assert build(text, tokens="characters", min_count=2, unknown="drop").train.bytes == len("aaa bbb\naa bb\n")
+    kept = build(text, tokens="characters", min_count=2, unknown="keep")
+    assert kept.tokenizer.decode(rows(kept.train)[1]) == "<unk>aa bb" and kept.train.bytes == len(text)
+    with pytest.raises(UserError, match="'~' is not in the vocabulary"):
+        build(text, tokens="characters", min_count=2)
+
+
+# ---- byte-level BPE ----
+
+
+def plain_bpe(words: dict[bytes, int], merges: int) -> list[bytes]:
+    """Byte-pair encoding by its definition: the most frequent pair becomes a token, again and again."""
+    split = {w: [bytes([b]) for b in w] for w in words}
+    found = []
+    for _ in range(merges):
+        pairs: collections.Counter[tuple[bytes, bytes]] = collections.Counter()
+        for w, parts in split.items():
+            for pair in zip(parts, parts[1:], strict=False):
+                pairs[pair] += words[w]
+        (left, right), _count = pairs.most_common(1)[0]
+        assert list(pairs.values()).count(_count) == 1, "a tie: the order of merges would be a matter of taste"
+        found.append(left + right)
+        for parts in split.values():
+            i = 0
+            while i < len(parts) - 1:
+                if (parts[i], parts[i + 1]) == (left, right):
+                    parts[i : i + 2] = [left + right]
+                i += 1
+    return found
+
+
+def test_merges_are_those_of_the_definition(build):
+    words = {"hug": 10, "pug": 5, "pun": 12, "bun": 4, "hugs": 7, "été": 3}
+    text = "".join(f"{w}\n" * n for w, n in words.items())
+    expected = plain_bpe({w.encode(): n for w, n in words.items()}, 4)
+    c = build(text, tokens="bpe", max_vocab=256 + 4)
+    table = bpe.byte_of()
+    tokens = {bpe.as_bytes(w, table) for w in c.vocab.words}
+    assert tokens == {bytes([b]) for b in range(256)} | set(expected) and b"hug" in tokens
+    assert c.tokenizer.pieces(c.tokenizer.encode("hugs un bug")) == ["hug", "s", "Ġ", "un", "Ġ", "b", "ug"]
+
+
+def test_bpe_is_the_same_for_the_same_text(build, tmp_path):
+    first = build(TEXT * 3, tokens="bpe", max_vocab=300, cache_dir=str(tmp_path / "one"))
+    again = build(TEXT * 3, tokens="bpe", max_vocab=300, cache_dir=str(tmp_path / "two"))
+    assert first.digest == again.digest and first.directory != again.directory
+    names = sorted(p.name for p in first.directory.iterdir())
+    assert names == sorted(p.name for p in again.directory.iterdir())
+    for name in names:
+        assert (first.directory / name).read_bytes() == (again.directory / name).read_bytes()
+
+
+@pytest.mark.parametrize("end", ["", "<eos>"])
+def test_bpe_vocabulary_has_the_size_asked_for(build, end):
+    c = build(TEXT * 3, tokens="bpe", max_vocab=300, end_token=end, min_count=1000)
+    assert c.tokenizer.size == len(c.vocab) == 300
+    assert c.vocab.counts.tolist() == sorted(c.vocab.counts.tolist(), reverse=True)
+    # The end token is none of the text's: its letters are encoded as any other.
+    ids = c.tokenizer.encode("the <eos> mat")
+    assert c.tokenizer.decode(ids) == "the <eos> mat" and (not end or c.tokenizer.end_id not in ids)
+
+
+def test_bpe_is_trained_on_training_documents_only(build, tmp_path):
+    (tmp_path / "valid.txt").write_text("zzzz zzzz zzzz\n" * 50)
+    held = "the cat\n\nzzzz zzzz zzzz\n" * 20  # the empty line has no number
+    for c in (
+        build(held, tokens="bpe", max_vocab=270, heldout_every=2),
+        build("the cat\n" * 20, tokens="bpe", max_vocab=270, heldout_source=f"text:{tmp_path / 'valid.txt'}"),
+    ):
+        assert not any("zz" in w for w in c.vocab.words) and "Ġcat" in c.vocab.words
+        assert c.tokenizer.decode(rows(c.heldout)[0]) == "zzzz zzzz zzzz"
+        assert c.heldout.words == 3 * c.heldout.documents
+
+
+def test_bpe_held_out_documents_are_those_of_the_other_tokenisers(build):
+    """Empty documents do not shift the numbers, whether they stay (with an end token) or not."""
+    text = "a\n\nb b\n \nc\n\nd\ne\n"
+    for end in ("", "<eos>"):
+        word = build(text, tokens="whitespace", heldout_every=2, end_token=end, unknown="keep")
+        pair = build(text, tokens="bpe", max_vocab=258, heldout_every=2, end_token=end)
+        for split in SPLITS:
+            assert getattr(pair, split).documents == getattr(word, split).documents
+            assert getattr(pair, split).words == getattr(word, split).words
+            assert getattr(pair, split).bytes == getattr(word, split).bytes
+
+
+def test_bpe_errors(build, monkeypatch):
+    with pytest.raises(UserError, match="data.end_token='mat': is a token of this text too"):
+        build("mat mat\n" * 9, tokens="bpe", max_vocab=300, end_token="mat")
+    with pytest.raises(UserError, match="no word found"):
+        build(" \n\n", tokens="bpe", max_vocab=300)
+    digests = iter("ab")
+    monkeypatch.setattr(sources._Hashed, "drain", lambda self: self.hash.update(next(digests).encode()))
+    with pytest.raises(UserError, match="changed while it was read"):
+        build("mat mat\n", tokens="bpe", max_vocab=300)
+
+
+# ---- words, and the saved tokeniser ----
+
+
+def test_words_are_encoded_as_in_the_corpus(build):
+    c = build("Don't stop the cat!\nThe cat\n", tokens="punctuation", lowercase=True)
+    assert np.array_equal(c.tokenizer.encode("DON'T stop the cat!"), rows(c.train)[0])
+    assert c.tokenizer.decode(rows(c.train)[0]) == "don't stop the cat !"
+    with pytest.raises(UserError, match="'dog' is not in the vocabulary; .*data.unknown=keep"):
+        c.tokenizer.encode("the dog")
+    drop = build("the cat\n", unknown="drop").tokenizer
+    assert drop.decode(drop.encode("the dog's cat")) == "the cat" and drop.encode("dog").shape == (0,)
+    keep = build("the cat\n", unknown="keep").tokenizer
+    assert keep.decode(keep.encode("the dog cat")) == "the <unk> cat" and keep.unknown_id is not None
+    held = build("a <unk> b\n", tokens="whitespace").tokenizer  # a text that brings its own
+    assert held.decode(held.encode("a c")) == "a <unk>"
+
+
+KINDS: list[dict[str, Any]] = [
+    {"tokens": "whitespace", "unknown": "keep"},
+    {"tokens": "characters", "end_token": "<eos>", "document": "file"},
+    {"tokens": "bpe", "max_vocab": 280, "end_token": "<eos>"},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_and_loaded(build, tmp_path, kind):
+    made = build(TEXT, **kind).tokenizer
+    made.save(tmp_path / "run" / "tokenizer")
+    made.save(tmp_path / "run" / "tokenizer")  # over the same
+    assert sorted(p.name for p in (tmp_path / "run" / "tokenizer").iterdir()) == ["tokenizer.json", "vocab.txt"]
+    found = Tokenizer.load(tmp_path / "run" / "tokenizer")
+    names = ("kind", "lowercase", "unknown", "end_token", "size", "end_id", "unknown_id")
+    assert [getattr(found, n) for n in names] == [getattr(made, n) for n in names]
+    assert np.array_equal(found.encode(TEXT), made.encode(TEXT))
+    assert found.decode(found.encode(TEXT)) == made.decode(made.encode(TEXT))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_files_are_named(build, tmp_path, kind):
+    build(TEXT, **kind).tokenizer.save(tmp_path)
+    entry, words = tmp_path / "tokenizer.json", tmp_path / "vocab.txt"
+    good, listed = entry.read_bytes(), words.read_bytes()
+    fields = json.loads(good)
+    broken = [good[:-3], b"[]", b"{}", json.dumps(fields | {"format": 99}).encode()]
+    broken += [json.dumps(fields | {"model": {"type": "none"}}).encode()]
+    broken += [json.dumps(fields | {"end_token": "<none>"}).encode()]
+    broken += [json.dumps(fields | {"kind": "letters" if fields["kind"] == "bpe" else "bpe"}).encode()]
+    for data in broken:
+        entry.write_bytes(data)
+        with pytest.raises(UserError, match="tokenizer.json: ") as e:
+            Tokenizer.load(tmp_path)
+        assert "\n" not in str(e.value)
+    entry.write_bytes(good)
+    for data in (listed[:-1], listed.replace(b"\t1\n", b"\t2\n"), b""):
+        words.write_bytes(data)
+        with pytest.raises(UserError, match="vocab.txt: damaged"):
+            Tokenizer.load(tmp_path)
+    words.unlink()
+    with pytest.raises(UserError, match="vocab.txt: no such file"):
+        Tokenizer.load(tmp_path)

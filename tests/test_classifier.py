@@ -1,0 +1,239 @@
+"""The text classifier: against logistic regression in numpy and scikit-learn, the notes' figures, and padding."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.examples import QUICK, quick, random_params
+from w2v_jax.embeddings import Embeddings, save
+from w2v_jax.errors import UserError
+from w2v_jax.models.recurrent_classifier import SPEC, RecurrentClassifierConfig
+
+VOCAB, DIM, TIME = 30, 5, 9
+BASE = RecurrentClassifierConfig(dim=DIM, hidden=DIM, max_length=TIME, vocab_size=VOCAB)
+EVERY = pytest.mark.parametrize(
+    "change",
+    [
+        {"cell": "average"},
+        {"cell": "elementwise"},
+        {"cell": "rnn", "pool": "mean"},
+        {"cell": "lstm_elementwise", "pool": "max"},
+        {"cell": "lstm", "pool": "max", "bidirectional": True},
+        {"cell": "gru", "bidirectional": True},
+    ],
+    ids=lambda c: "-".join(str(v) for v in c.values()),
+)
+
+
+def texts(count: int, classes: int, seed: int = 0, junk: bool = False) -> dict[str, Any]:
+    """A batch as the step hands it over; beyond a text's end there are zeros, or other words."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(0, VOCAB, (count, TIME)).astype(np.int32)
+    length = rng.integers(1, TIME, count).astype(np.int32)
+    if not junk:
+        tokens[np.arange(TIME) >= length[:, None]] = 0
+    return {
+        "tokens": tokens,
+        "length": length,
+        "steps": np.full(count, length.max(), np.int32),
+        "label": rng.integers(0, classes, count).astype(np.int32),
+        "words": length,
+        "row": np.arange(count, dtype=np.int32),
+        "global_rows": np.float32(count),
+    }
+
+
+def loss_of(cfg: RecurrentClassifierConfig, params: Any, batch: Any, consts: Any = None) -> Any:
+    return SPEC.loss(cfg, params, consts or {}, {}, batch, None)
+
+
+def test_the_average_is_logistic_regression() -> None:
+    cfg = dataclasses.replace(BASE, cell="average", classes=3)
+    params, batch = random_params(SPEC, cfg, {}, seed=1), texts(7, 3)
+    batch["label"][5] = -1
+    batch["global_rows"] = np.float32(10)
+    (value, (_, metrics)), grads = quick(
+        lambda p, b: jax.value_and_grad(lambda p: loss_of(cfg, p, b), has_aux=True)(p), params, batch
+    )
+    leaves = params["embed"], params["head"]["W"], params["head"]["b"]
+    table, weights, bias = (np.asarray(x, np.float64) for x in leaves)
+    nats, hits, d_table, d_weights, d_bias = 0.0, 0, np.zeros_like(table), np.zeros_like(weights), np.zeros_like(bias)
+    for words, length, label in zip(batch["tokens"], batch["length"], batch["label"], strict=True):
+        if label < 0:
+            continue
+        mean = table[words[:length]].mean(0)
+        raised = np.exp(mean @ weights + bias)
+        share = raised / raised.sum()
+        nats -= np.log(share[label])
+        hits += share.argmax() == label
+        error = share - np.eye(3)[label]
+        d_weights += np.outer(mean, error)
+        d_bias += error
+        np.add.at(d_table, words[:length], weights @ error / length)
+    np.testing.assert_allclose(value, nats / 10, rtol=1e-5)
+    np.testing.assert_allclose(metrics["loss"], (nats, 6), rtol=1e-5)
+    np.testing.assert_allclose(metrics["correct"], (hits, 6))
+    np.testing.assert_allclose(metrics["words"], (batch["words"].sum(), 7))
+    np.testing.assert_allclose(grads["head"]["W"], d_weights / 10, atol=1e-6)
+    np.testing.assert_allclose(grads["head"]["b"], d_bias / 10, atol=1e-6)
+    np.testing.assert_allclose(grads["embed"], d_table / 10, atol=1e-6)
+
+
+def test_the_optimum_of_the_average_is_that_of_sklearn(tmp_path: Path) -> None:
+    from scipy.optimize import minimize
+    from sklearn.linear_model import LogisticRegression
+
+    batch = texts(300, 2, seed=3)
+    table = np.random.default_rng(4).standard_normal((VOCAB, DIM)).astype(np.float32)
+    means = np.stack([table[w[:n]].mean(0) for w, n in zip(batch["tokens"], batch["length"], strict=True)])
+    noise = np.random.default_rng(5).logistic(size=300)
+    batch["label"] = (3 * means[:, 0] - 2 * means[:, 1] + noise > 0).astype(np.int32)
+    path = tmp_path / "vectors.bin"
+    words = tuple(f"w{i}" for i in range(VOCAB))
+    save(Embeddings(words, table), path)
+    cfg = dataclasses.replace(BASE, cell="average", vectors=str(path))
+    consts = SPEC.consts(cfg, _Corpus(words))
+    start = SPEC.init(jax.random.key(0), cfg, consts)
+    assert set(start) == {"head"} and SPEC.embed is not None and SPEC.embed(cfg, start) == {}
+
+    @jax.jit
+    def value_and_grad(flat: jax.Array) -> Any:
+        def value(flat: jax.Array) -> jax.Array:
+            params = {"head": {"W": flat[:-2].reshape(DIM, 2), "b": flat[-2:]}}
+            return loss_of(cfg, params, batch, consts)[0]
+
+        return jax.value_and_grad(value)(flat)
+
+    def as_float64(flat: np.ndarray) -> Any:
+        value, grad = value_and_grad(np.float32(flat))
+        return float(value), np.float64(grad)
+
+    found = minimize(as_float64, np.zeros(2 * DIM + 2), jac=True, method="L-BFGS-B").x
+    theirs = LogisticRegression(C=np.inf, max_iter=1000).fit(means, batch["label"])
+    assert 0.6 < theirs.score(means, batch["label"]) < 0.95
+    weights = found[:-2].reshape(DIM, 2)
+    np.testing.assert_allclose(weights[:, 1] - weights[:, 0], theirs.coef_[0], atol=0.02)
+    np.testing.assert_allclose(found[-1] - found[-2], theirs.intercept_[0], atol=0.02)
+
+
+class _Corpus:
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.vocab = self
+        self.words = words
+
+
+def test_the_sentence_of_the_notes() -> None:
+    """*The dog was cute* under c <- w * c + x with w = (.8, .8, .7)."""
+    cfg = RecurrentClassifierConfig(cell="elementwise", dim=3, hidden=3, max_length=4, vocab_size=4)
+    table = np.zeros((cfg.padded_vocab, 3), np.float32)
+    table[:4] = [(0.1, 0.5, 0.2), (0.3, 0.7, 0.1), (0.4, 0.2, 0.8), (0.6, 0.9, 0.3)]
+    params = {
+        "cells": {"forward": {"U": jnp.array([[0.8, 0.8, 0.7]])}},
+        "head": {"W": jnp.eye(3, 2), "b": jnp.zeros(2)},
+        "embed": jnp.asarray(table),
+    }
+    tokens, lengths = np.arange(4, dtype=np.int32)[None], np.array([4], np.int32)
+
+    def read(params: Any) -> Any:
+        return SPEC.apply(cfg, params, {}, tokens, lengths)
+
+    out, by = quick(lambda p: (read(p), jax.jacobian(lambda p: read(p)["parts"]["forward"]["h"][0, -1])(p)), params)
+    np.testing.assert_allclose(out["parts"]["forward"]["h"][0, -1], (1.1632, 1.764, 0.9776), rtol=1e-6)
+    np.testing.assert_allclose(np.diag(by["embed"][:, 0]), (0.512, 0.512, 0.343), rtol=1e-6)
+    np.testing.assert_allclose(out["logits"][0], (1.1632, 1.764), rtol=1e-6)
+    ratio = np.exp(1.764 - 1.1632)
+    np.testing.assert_allclose(out["probabilities"][0], (1 / (1 + ratio), ratio / (1 + ratio)), rtol=1e-6)
+
+
+@EVERY
+def test_padding_order_and_the_end_of_the_loop_change_nothing(change: dict[str, Any]) -> None:
+    cfg = dataclasses.replace(BASE, **change)
+    params, clean, junk = random_params(SPEC, cfg, {}, seed=2), texts(6, 2), texts(6, 2, junk=True)
+    order = np.array([3, 0, 5, 1, 4, 2])
+
+    def value(params: Any, batch: Any) -> jax.Array:
+        return loss_of(cfg, params, batch)[0]
+
+    run = jax.jit(jax.value_and_grad(value)).lower(params, clean).compile(compiler_options=QUICK)
+    want = run(params, clean)
+    long = junk | {"steps": np.full(6, TIME, np.int32)}
+    moved = {k: v[order] if np.ndim(v) else v for k, v in junk.items()}
+    for other in (junk, long, moved):
+        for a, b in zip(*map(jax.tree.leaves, (run(params, other), want)), strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-6)
+
+    def logits(params: Any, tokens: np.ndarray, lengths: np.ndarray) -> Any:
+        return SPEC.apply(cfg, params, {}, tokens, lengths)["logits"]
+
+    together = quick(logits, params, junk["tokens"], junk["length"])
+    n = int(clean["length"][2])
+    alone = quick(logits, params, clean["tokens"][2:3, :n], clean["length"][2:3])
+    np.testing.assert_allclose(alone[0], together[2], atol=2e-6)
+
+
+@pytest.mark.parametrize("pool", ["last", "mean", "max"])
+def test_both_directions_are_two_readings_of_one_cell(pool: str) -> None:
+    both = dataclasses.replace(BASE, cell="lstm", bidirectional=True, pool=pool)
+    one = dataclasses.replace(both, bidirectional=False)
+    params, batch = random_params(SPEC, both, {}, seed=6), texts(4, 2)
+    weights, bias = params["head"]["W"], params["head"]["b"]
+    turned = np.array([np.r_[t[:n][::-1], t[n:]] for t, n in zip(batch["tokens"], batch["length"], strict=True)])
+
+    def read(name: str, half: jax.Array, tokens: np.ndarray) -> Any:
+        alone = {"cells": {"forward": params["cells"][name]}, "head": {"W": half, "b": 0 * bias}}
+        alone |= {"embed": params["embed"]}
+        return quick(lambda p, t: SPEC.apply(one, p, {}, t, batch["length"]), alone, tokens)
+
+    there, back = read("forward", weights[:DIM], batch["tokens"]), read("backward", weights[DIM:], turned)
+    out = quick(lambda p, t: SPEC.apply(both, p, {}, t, batch["length"]), params, batch["tokens"])
+    np.testing.assert_allclose(out["logits"], there["logits"] + back["logits"] + bias[None], atol=2e-6)
+    for i, n in enumerate(batch["length"]):
+        got, want = out["parts"]["backward"]["memory"][i, :n], back["parts"]["forward"]["memory"][i, :n]
+        np.testing.assert_allclose(got, want[::-1], atol=1e-6)
+
+
+def test_the_loss_adds_up_over_rows_and_a_text_without_words_is_finite() -> None:
+    cfg = dataclasses.replace(BASE, cell="lstm", pool="max", dropout=0.4)
+    params, batch = random_params(SPEC, cfg, {}, seed=7), texts(6, 2)
+    batch["length"][2] = 0
+    batch["label"][4] = -1
+
+    def value(params: Any, batch: Any, rng: Any) -> jax.Array:
+        return SPEC.loss(cfg, params, {}, {}, batch, rng)[0]
+
+    def run(batch: Any) -> Any:
+        return quick(jax.value_and_grad(value), params, batch, jax.random.key(1))
+
+    whole = run(batch)
+    halves = [run({k: v[rows] if np.ndim(v) else v for k, v in batch.items()}) for rows in (slice(3), slice(3, 6))]
+    for a, *b in zip(*map(jax.tree.leaves, (whole, *halves)), strict=True):
+        assert np.isfinite(a).all()
+        np.testing.assert_allclose(a, sum(b), atol=2e-6)
+    batch["tokens"][4, :3] += 1
+    np.testing.assert_allclose(run(batch)[0], whole[0], rtol=1e-6)
+    undropped = quick(lambda p, b: value(p, b, None), params, batch)
+    assert abs(float(undropped) - float(whole[0])) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cell": "lsmt"}, "model.cell='lsmt': must be one of average, .*did you mean 'lstm'"),
+        ({"pool": "sum"}, "model.pool='sum': must be one of"),
+        ({"classes": 1}, "model.classes=1: must be at least 2"),
+        ({"max_length": 0}, "model.max_length=0: must be at least 1"),
+        ({"dropout": 1.0}, "model.dropout=1.0"),
+        ({"cell": "elementwise", "dim": 4}, "model.dim=4: model.cell=elementwise needs it equal to model.hidden"),
+        ({"cell": "average", "bidirectional": True}, "model.bidirectional=True: an average has no direction"),
+    ],
+)
+def test_impossible_options(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(BASE, **change)

@@ -1,0 +1,119 @@
+"""Perplexity and loss by position: the arithmetic, and the commands from text to table."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.commands import ROOT, run
+from w2v_jax.evaluation import language
+
+
+def test_the_usual_figures_by_hand() -> None:
+    nats = np.array([1.0, 2.0, 3.0, 2.0])
+    found = language.summarise(nats, words=2, size=10)
+    assert found["nats_per_token"] == 2.0 and found["perplexity"] == pytest.approx(math.e**2)
+    assert found["word_perplexity"] == pytest.approx(math.e**4)
+    assert found["bits_per_byte"] == pytest.approx(8 / math.log(2) / 10)
+
+
+def test_places_start_again_with_every_document() -> None:
+    places = language.document_places(np.array([0, 3, 4, 8]))
+    assert places.tolist() == [0, 1, 2, 0, 0, 1, 2, 3]
+
+
+def test_bins_double_and_hold_every_token_once() -> None:
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, 21, 500)
+    nats = rng.random(500) + places
+    bins = language.by_position(nats, places, 21)
+    assert [(b["first"], b["last"]) for b in bins] == [(0, 0), (1, 2), (3, 6), (7, 14), (15, 20)]
+    assert sum(b["tokens"] for b in bins) == 500
+    inside = nats[(places >= 3) & (places <= 6)]
+    assert bins[2]["nats"] == pytest.approx(inside.mean())
+    assert bins[2]["error"] == pytest.approx(inside.std(ddof=1) / math.sqrt(len(inside)))
+
+
+def test_lanes_are_put_back_in_the_order_of_the_text() -> None:
+    """Two lanes of five targets, the last one padding; the score of a target is its own number."""
+    targets = np.array([[0, 1, 2, 3, 4], [5, 6, 7, 8, -1]])
+    steps = [{"targets": targets[:, :3]}, {"targets": targets[:, 3:]}]
+    seen: list[int] = []
+
+    def score(carry: int, batch: Any) -> tuple[np.ndarray, int]:
+        seen.append(carry)
+        return batch["targets"].astype(np.float32), carry + 1
+
+    assert language.score_stream(score, 7, steps).tolist() == list(range(9))
+    assert seen == [7, 8], "the carry goes from step to step"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a tiny model, and the files it was trained and is tested on."""
+    home = tmp_path_factory.mktemp("language")
+    rng = np.random.default_rng(0)
+    for name, lines in (("train", 80), ("valid", 20), ("test", 15)):
+        words = [" ".join(rng.choice(list("abcdefgh"), rng.integers(3, 9))) for _ in range(lines)]
+        (home / f"{name}.txt").write_text("\n".join(words) + "\n")
+    done = run("experiments.train", *arguments(home, home / "run"))
+    assert done.status == 0, done.err
+    return home
+
+
+def arguments(home: Path, workdir: Path, *more: str) -> list[str]:
+    sources = [f"--config.data.{k}=text:{home / f}.txt" for k, f in SPLITS.items()]
+    model = ["--config.model.hidden=12", "--config.model.dim=12", "--config.model.length=8"]
+    train = ["--config.train.batch_size=4", "--config.train.passes=2", "--config.train.steps_per_call=2"]
+    save = ["--config.checkpoint.every_steps=8", "--config.log.every_steps=4"]
+    where = [f"--config={ROOT / 'configs/ptb.py'}", f"--workdir={workdir}", "--config.mesh.data=1"]
+    return [*where, *sources, *model, *train, *save, "--config.log.tensorboard=False", *more]
+
+
+SPLITS = {"source": "train", "heldout_source": "valid", "test_source": "test"}
+
+
+def test_perplexity_of_the_command_is_that_of_one_pass_over_the_text(trained: Path) -> None:
+    done = run("experiments.evaluate", f"--workdir={trained / 'run'}")
+    assert done.status == 0, done.err
+    results = json.loads((trained / "run" / "evaluation.json").read_text())
+    assert (trained / "run" / "evaluation.png").stat().st_size > 5000
+    from w2v_jax.train.restore import open_model
+
+    model = open_model(trained / "run")
+    for split, name in (("heldout", "valid"), ("test", "test")):
+        lines = (trained / f"{name}.txt").read_text().splitlines()
+        stream = [w for line in lines for w in [*line.split(), "<eos>"]]
+        index = {w: i for i, w in enumerate(model.tokenizer.words)}
+        ids = np.array([index[w] for w in ["<eos>", *stream]], np.int32)
+        carry = model.spec.carry(model.cfg, 1)
+        logits = model.spec.apply(model.cfg, model.params, model.consts, jnp.asarray(ids[None, :-1]), carry)["logits"][
+            0
+        ]
+        nats = -np.asarray(jax.nn.log_softmax(logits))[np.arange(len(stream)), ids[1:]]
+        found = results[split]
+        assert found["tokens"] == len(stream) == found["words"]
+        assert found["bytes"] == len((trained / f"{name}.txt").read_bytes())
+        assert found["nats_per_token"] == pytest.approx(nats.mean(), rel=1e-4)
+        assert found["perplexity"] == pytest.approx(math.exp(nats.mean()), rel=1e-3)
+        assert f"{found['perplexity']:,.2f}" in done.out
+        first = [b for b in found["by_position"].values() if b[0]["first"] == 0]
+        assert first, "the loss at the first position of a document or window is told"
+
+
+def test_another_text_can_be_scored_and_an_unknown_word_is_named(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.txt").write_text("a b c\nd e f g\n")
+    at = f"--workdir={trained / 'run'}"
+    done = run("experiments.evaluate", at, f"--text=text:{tmp_path / 'new.txt'}", f"--json={tmp_path / 'e.json'}")
+    assert done.status == 0, done.err
+    assert json.loads((tmp_path / "e.json").read_text())["test"]["tokens"] == 9
+    (tmp_path / "odd.txt").write_text("a b zebra\n")
+    failed = run("experiments.evaluate", at, f"--text=text:{tmp_path / 'odd.txt'}")
+    assert failed.status == 2 and "zebra" in failed.err and failed.err.count("\n") <= 3

@@ -1,0 +1,218 @@
+"""The labelled corpus, the scores and the ladder of classifiers, end to end on made-up reviews."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import commands
+from w2v_jax.config import DataConfig
+from w2v_jax.data.labelled_corpus import build_labelled_corpus
+from w2v_jax.embeddings import Embeddings, load, save
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.classification import classification
+from w2v_jax.figures import ladder
+
+GOOD, BAD = ("good", "great", "cute", "fine"), ("bad", "awful", "dull", "poor")
+PLAIN = ("the", "dog", "film", "was", "a", "very", "and", "plot")
+DIM = 4
+
+
+def reviews(count: int, seed: int) -> list[str]:
+    """`label<TAB>text` lines: three of four words of feeling are of the label's kind."""
+    rng = np.random.default_rng(seed)
+    lines = []
+    for label in rng.integers(0, 2, count):
+        words = list(rng.choice(PLAIN, rng.integers(3, 12)))
+        kinds = (GOOD, BAD) if label else (BAD, GOOD)
+        for _ in range(3):
+            words.insert(int(rng.integers(len(words))), str(rng.choice(kinds[int(rng.random() < 0.25)])))
+        lines.append(f"{label}\t{' '.join(words)}\tsome/file.txt")
+    return lines
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """Training and test texts, and vectors in which feeling is one dimension."""
+    rng = np.random.default_rng(0)
+    words = (*GOOD, *BAD, *PLAIN)
+    matrix = rng.normal(0, 0.3, (len(words), DIM)).astype(np.float32)
+    matrix[: len(GOOD), 0] += 1.0
+    matrix[len(GOOD) : len(GOOD + BAD), 0] -= 1.0
+    save(Embeddings(words, matrix), tmp_path / "vectors.bin")
+    (tmp_path / "train.tsv").write_text("\n".join(reviews(120, 1)) + "\n")
+    (tmp_path / "test.tsv").write_text("\n".join(reviews(60, 2)) + "\n")
+    return {"vectors": str(tmp_path / "vectors.bin")} | {k: f"tsv:{tmp_path / k}.tsv" for k in ("train", "test")}
+
+
+# ---- the corpus ----
+
+
+def test_the_vocabulary_is_counted_or_given(tmp_path: Path) -> None:
+    path = tmp_path / "train.tsv"
+    path.write_text("1\tA b a, C!\n" + "0\tb b unknown\n" * 9)
+    (tmp_path / "test.tsv").write_text("0\tnew a\n")
+    cfg = DataConfig(source=f"tsv:{path}", test_source=f"tsv:{tmp_path / 'test.tsv'}", min_count=2)
+    counted = build_labelled_corpus(cfg, 2)
+    assert (counted.train.documents, counted.heldout.documents, counted.test.documents) == (9, 1, 1)
+    assert set(counted.vocab.words) <= {"a", "b", "unknown"} and counted.vocab.words[0] == "b"
+    given = build_labelled_corpus(cfg, 2, ["new", "b", "a"])
+    assert given.vocab.words == ("new", "b", "a") and given.vocab.counts[0] == 0
+    assert given.test.ids[0].tolist() == [0, 2] and given.test.labels.tolist() == [0]
+    texts = [[given.vocab.words[i] for i in ids] for ids in given.train.ids + given.heldout.ids]
+    assert sorted(map(tuple, texts)) == sorted([("a", "b", "a")] + [("b", "b")] * 9)
+    assert given.tokenizer.encode("B, a?").tolist() == [1, 2]
+    assert build_labelled_corpus(cfg, 2, ["new", "b", "a"]).digest == given.digest != counted.digest
+    (tmp_path / "test.tsv").write_text("1\tnew a\n")
+    assert build_labelled_corpus(cfg, 2, ["new", "b", "a"]).digest != given.digest
+
+
+def test_a_held_out_file_leaves_the_training_texts_whole(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("4\tvery good\n0\tvery bad\n2\tso so\n")
+    (tmp_path / "dev.tsv").write_text("1\tbad\n")
+    cfg = DataConfig(
+        source=f"tsv:{tmp_path}/train.tsv", heldout_source=f"tsv:{tmp_path}/dev.tsv", labels="sst2", min_count=1
+    )
+    corpus = build_labelled_corpus(cfg, 2)
+    assert corpus.train.labels.tolist() == [1, 0] and corpus.heldout.labels.tolist() == [0]
+    five = build_labelled_corpus(dataclasses.replace(cfg, labels="as_is"), 5)
+    assert five.train.labels.tolist() == [4, 0, 2] and corpus.test.documents == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "classes", "message"),
+    [
+        ({"source": "text:x"}, 2, "needs labelled texts: tsv:GLOB or tfds:NAME"),
+        ({"tokens": "characters"}, 2, "data.tokens='characters'"),
+        ({"end_token": "<eos>"}, 2, "data.end_token='<eos>'"),
+        ({}, 3, "model.classes=3: data.labels=binary makes 2"),
+        ({"min_count": 999}, 2, "data.min_count=999: no word"),
+    ],
+)
+def test_what_a_labelled_corpus_refuses(
+    files: dict[str, str], change: dict[str, Any], classes: int, message: str
+) -> None:
+    cfg = dataclasses.replace(DataConfig(source=files["train"]), **change)
+    with pytest.raises(UserError, match=message):
+        build_labelled_corpus(cfg, classes)
+
+
+# ---- scores ----
+
+
+def test_scores_by_hand() -> None:
+    chances = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2], [0.5, 0.5]], np.float32)
+    scores = classification(chances, np.array([0, 1, 1, 0]))
+    assert scores.confusion.tolist() == [[2, 0], [1, 1]] and scores.accuracy == 0.75 and scores.majority == 0.5
+    assert scores.error == pytest.approx(np.sqrt(0.75 * 0.25 / 4))
+    assert scores.loss == pytest.approx(-np.log([0.9, 0.6, 0.2, 0.5]).mean())
+    with pytest.raises(ValueError, match="do not fit"):
+        classification(chances, np.array([0, 1, 2, 0]))
+
+
+def test_the_picture_shows_the_table(tmp_path: Path) -> None:
+    rows = [
+        {"model": "average", "parameters": 202, "heldout_accuracy": 0.8, "test_accuracy": 0.81, "test_error": 0.01},
+        {"model": "_x$", "parameters": 9, "heldout_accuracy": 0.9, "test_accuracy": 0.88, "test_error": 0.005},
+    ]
+    shown = ladder.draw(rows, 0.5, tmp_path / "ladder.png", "made up")
+    np.testing.assert_allclose(shown, [[81, 2, 80], [88, 1, 90]])
+    assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
+
+
+# ---- the command ----
+
+SMALL = {
+    "model.hidden": 6,
+    "model.dropout": 0.0,
+    "model.init_scale": 0.3,
+    "train.passes": 8.0,
+    "train.batch_size": 16,
+    "train.steps_per_call": 7,
+    "optimizer.learning_rate": 0.05,
+    "checkpoint.every_steps": 14,
+    "log.tensorboard": False,
+    "mesh.data": 1,
+}
+
+
+def climb(files: dict[str, str], workdir: Path, **change: str) -> commands.Done:
+    config = [f"--config={commands.ROOT / 'configs/sentiment.py'}", *(f"--config.{k}={v}" for k, v in SMALL.items())]
+    named = {**files, "workdir": str(workdir), **change}
+    return commands.run("experiments.sentiment", *config, *(f"--{k}={v}" for k, v in named.items()))
+
+
+def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path) -> None:
+    workdir = tmp_path / "ladder"
+    before = Path(files["vectors"]).read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        commands.at_call(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        stopped = climb(files, workdir, models="average,elementwise,lstm", max_length="10")
+    assert stopped.status == 128 + signal.SIGTERM and "The same command continues" in stopped.err
+    done = climb(files, workdir, models="average,elementwise,lstm", max_length="10")
+    assert done.status == 0 and "continuing at step" in done.err, done.err
+    results = json.loads((workdir / "results.json").read_text())
+    by_model = {row["model"]: row for row in results["models"]}
+    assert list(by_model) == ["average", "elementwise", "lstm"]
+    assert by_model["average"]["parameters"] == DIM * 2 + 2
+    assert by_model["elementwise"]["parameters"] == DIM + DIM * 2 + 2
+    assert by_model["lstm"]["parameters"] == 4 * 6 * (DIM + 6 + 1) + 6 * 2 + 2
+    for row in by_model.values():
+        assert row["test_accuracy"] > 0.7, row
+        assert row["test_error"] == pytest.approx(np.sqrt(row["test_accuracy"] * (1 - row["test_accuracy"]) / 60))
+        assert np.sum(row["confusion"]) == 60
+    lengths = [len(line.split("\t")[1].split()) for line in reviews(60, 2)]
+    assert results["cut"]["test"]["cut_examples"] == sum(n > 10 for n in lengths) > 0
+    assert results["cut"]["test"]["cut_share"] == pytest.approx(sum(max(n - 10, 0) for n in lengths) / sum(lengths))
+    assert results["vectors"]["sha256_before"] == results["vectors"]["sha256_after"]
+    assert Path(files["vectors"]).read_bytes() == before
+    assert f"{by_model['lstm']['test_accuracy']:.2%} ±" in done.out and str(workdir / "ladder.png") in done.out
+    assert (workdir / "ladder.png").stat().st_size > 10_000
+
+    again = climb(files, workdir, models="average,elementwise,lstm", max_length="10")
+    assert again.out == done.out and "finished" in again.err
+
+    for text, label in (("The dog was cute", "positive"), ("an awful, dull plot!", "negative")):
+        said = commands.run("experiments.sentiment", f"--workdir={workdir}", f"--text={text}")
+        lines = said.out.strip().splitlines()
+        assert said.status == 0 and [line.split()[0] for line in lines[1:]] == ["average", "elementwise", "lstm"]
+        assert all(line.split()[1] == label and 50 < float(line.split()[2].rstrip("%")) <= 100 for line in lines[1:])
+    one = commands.run("experiments.sentiment", f"--workdir={workdir / 'lstm'}", "--text=great")
+    assert one.status == 0 and one.out.splitlines()[1].startswith("lstm")
+    commands.refused(commands.run("experiments.sentiment", f"--workdir={workdir}", "--text= "), "--text is empty")
+    strange = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=xyzzy")
+    commands.refused(strange, "--text='xyzzy': none of its words")
+
+    vectors = load(files["vectors"])
+    save(Embeddings(vectors.words, np.asarray(vectors.vectors) + 0.5), files["vectors"])
+    changed = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=great")
+    commands.refused(changed, "trained with other constants")
+    refused = climb(files, workdir, models="lstm", max_length="9")
+    commands.refused(refused, "holds a run whose config differs in model.max_length", alone=False)
+
+
+def test_bad_input(files: dict[str, str], tmp_path: Path, fresh_cache: Path) -> None:
+    workdir = tmp_path / "runs"
+    bad = tmp_path / "bad.tsv"
+    for line, message in (
+        ("2\tso so", "bad.tsv:3: label 2 is outside 0..1"),
+        ("1\t  ", "bad.tsv:3: the text is empty"),
+        ("good film", "bad.tsv:3: no tab"),
+    ):
+        bad.write_text("1\tgood\n0\tbad\n" + line + "\n")
+        commands.refused(climb(files, workdir, train=f"tsv:{bad}"), message)
+    commands.refused(climb(files, workdir, test=""), "--test is missing")
+    commands.refused(climb(files, workdir, vectors=""), "--vectors is missing")
+    commands.refused(climb(files, workdir, vectors="none.bin"), "none.bin: no such file")
+    commands.refused(climb(files, workdir, models="average,lsmt"), "--models='lsmt': .*did you mean 'lstm'")
+    commands.refused(climb(files, workdir, train=f"text:{bad}"), "needs labelled texts")
+    nothing = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=good")
+    commands.refused(nothing, "holds no trained classifier")
+    assert not workdir.exists()

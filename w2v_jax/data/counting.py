@@ -1,0 +1,188 @@
+"""The pass over the texts: provisional token ids to a scratch file, counts by split, lengths of documents."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from w2v_jax.config import DataConfig
+from w2v_jax.data import bpe
+from w2v_jax.data.provisional import reader
+from w2v_jax.data.sources import END, RawText, pieces
+from w2v_jax.errors import UserError
+
+# Each split and the key of `DataConfig` that names its text; documents held out of `source` are of the second split.
+SOURCES = {"train": "source", "heldout": "heldout_source", "test": "test_source"}
+SPLITS = tuple(SOURCES)
+SCRATCH = "provisional"
+_TELL_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """The result of the pass over the texts. S splits, P provisional ids, D documents."""
+
+    names: list[str]  # tokens by provisional id; id 0 is the end of a document
+    counts: np.ndarray  # int64 [S, P]
+    sizes: np.ndarray  # int64 [P] bytes of text that an id stands for, see `provisional.Reader.sizes`
+    words: np.ndarray  # int64 [S] white-space separated words of the text; those of the word tokenisers are theirs
+    lengths: np.ndarray  # int64 [D] tokens of each document, its end token among them; empty documents left out
+    splits: np.ndarray  # uint8 [D] index into SPLITS
+    empty: int  # documents without any word that were left out
+    digests: dict[str, str]  # of the content, by split
+    model: Any  # of bpe, else None
+
+
+def heldout_every(cfg: DataConfig) -> int:
+    """Every so manieth document of `source` is held out, 0 for none."""
+    return 0 if cfg.heldout_source else cfg.heldout_every
+
+
+def keeps_empty(cfg: DataConfig) -> bool:
+    """Whether an empty document stays, as its end token alone."""
+    return bool(cfg.end_token) and cfg.document == "line"
+
+
+def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Callable[[str], object]) -> Counted:
+    """Reads each text once (bpe: `source` once more); writes provisional ids (uint32) to a scratch file in `work`.
+
+    With `cfg.end_token` the file holds a 0 where a document ends, else no mark.
+
+    Raises:
+      UserError: a text without any word; bpe: the text changed between its two readings, or the end token is one of
+        its tokens.
+    """
+    model, trained = _train(cfg, texts["train"], say) if cfg.tokens == "bpe" else (None, None)
+    read, counter, digests = reader(cfg, model), _Counter(cfg), {}
+    size = sum(t.size for t in texts.values()) if all(t.size for t in texts.values()) else 0
+    start = told = time.monotonic()
+    before = 0  # bytes of the texts that are done
+    with open(work / SCRATCH, "wb") as out:
+        for split, text in texts.items():
+            content = hashlib.blake2b(digest_size=32)
+            words = counter.begin(SPLITS.index(split))
+            for chunk, done in text.chunks(content):
+                ids, inside = read(chunk)
+                counter.add(ids, inside, len(read), out)
+                now = time.monotonic()
+                if now - told > _TELL_SECONDS:
+                    told = now
+                    say(_progress(int(counter.words.sum()), before + done, size, now - start))
+            if counter.words.sum() == words:
+                key = SOURCES[split]
+                raise UserError(f"data.{key}={getattr(cfg, key)!r}: no word found under data.tokens={cfg.tokens!r}")
+            before += text.size
+            digests[split] = content.hexdigest()
+    if trained not in (None, digests["train"]):
+        raise UserError(f"data.source={cfg.source!r}: the text changed while it was read; run the same command again")
+    words, seconds = int(counter.words.sum()), max(time.monotonic() - start, 1e-9)
+    say(f"corpus: {words:,} words read in {seconds:.1f} s ({words / seconds:,.0f} words/s)")
+    return Counted(
+        names=[cfg.end_token or END, *read.names()[1:]],
+        counts=np.stack([_padded(c, len(read)) for c in counter.counts]),
+        sizes=read.sizes(),
+        words=counter.words,
+        lengths=np.concatenate(counter.lengths),
+        splits=np.concatenate(counter.splits),
+        empty=counter.empty,
+        digests=digests,
+        model=model,
+    )
+
+
+def _padded(a: np.ndarray, size: int) -> np.ndarray:
+    return np.concatenate([a, np.zeros(size - len(a), np.int64)])
+
+
+def _progress(words: int, done: int, size: int, seconds: float) -> str:
+    line = f"corpus: {words:,} words read, {words / seconds:,.0f} words/s"
+    if size and done:
+        left = int(seconds * max(size - done, 0) / done)
+        line += f", {min(100.0, 100.0 * done / size):.0f} %, about {left // 60}:{left % 60:02d} left"
+    return line
+
+
+def _train(cfg: DataConfig, text: RawText, say: Callable[[str], object]) -> tuple[Any, str]:
+    """(byte-level BPE of the training documents, digest of the text it was read from)."""
+    content, start = hashlib.blake2b(digest_size=32), time.monotonic()
+    model = bpe.train(_training_pieces(cfg, text, content), cfg.max_vocab - bool(cfg.end_token))
+    if model.token_to_id(cfg.end_token) is not None:
+        raise UserError(f"data.end_token={cfg.end_token!r}: is a token of this text too; choose another, such as <eos>")
+    say(f"corpus: {model.get_vocab_size():,} bpe tokens made in {time.monotonic() - start:.1f} s")
+    return model, content.hexdigest()
+
+
+def _training_pieces(cfg: DataConfig, text: RawText, content: hashlib.blake2b) -> Iterator[str]:
+    """The documents that are not held out, those longer than a chunk in pieces."""
+    every, number, filled = heldout_every(cfg), 0, keeps_empty(cfg)
+    for chunk, _ in text.chunks(content):
+        parts = pieces(chunk.lower() if cfg.lowercase else chunk)
+        for i, part in enumerate(parts):
+            filled = filled or bool(part)
+            if part and not (every and number % every == every - 1):
+                yield part
+            if i < len(parts) - 1:
+                number, filled = number + filled, keeps_empty(cfg)
+
+
+class _Counter:
+    """Counts tokens by split, and the lengths of documents, from chunks that may end inside a document."""
+
+    def __init__(self, cfg: DataConfig) -> None:
+        self.every, self.end, self.keep_empty = heldout_every(cfg), bool(cfg.end_token), keeps_empty(cfg)
+        self.counts = [np.zeros(0, np.int64) for _ in SPLITS]
+        self.words = np.zeros(len(SPLITS), np.int64)
+        self.lengths: list[np.ndarray] = []
+        self.splits: list[np.ndarray] = []
+        self.empty = 0
+        self.split = self.number = 0  # the split, and the number of the next document, of the text that is read
+        self.open = 0  # tokens so far of the document that the last chunk left open
+
+    def begin(self, split: int) -> int:
+        """Begins a text; returns the words of those before it."""
+        self.split, self.number = split, 0
+        return int(self.words.sum())
+
+    def add(self, ids: np.ndarray, words: np.ndarray | None, known: int, out: BinaryIO) -> None:
+        """A chunk as a `provisional.Reader` returns it; `known` ids exist so far."""
+        ends = np.flatnonzero(ids == 0)
+        # Segment j runs to end j, the last one to the end of the chunk; `inside` are its tokens in this chunk.
+        inside = np.diff(ends, prepend=-1, append=len(ids)) - 1
+        sizes = inside.copy()
+        sizes[0] += self.open
+        closed, self.open = sizes[:-1], int(sizes[-1])
+        real = (closed > 0) | self.keep_empty
+        words = inside if words is None else words
+        held = is_heldout(self.number + np.concatenate([[0], np.cumsum(real)]), self.every if self.split == 0 else 0)
+        splits = np.where(held, 1, self.split).astype(np.uint8)
+        gone = ends[~real] if self.end else ends
+        ids = np.delete(ids, gone) if len(gone) else ids
+        out.write(ids.data)
+        self._count(ids, inside + np.append(real & self.end, False), words, splits, known)
+        self.lengths.append((closed + self.end)[real])
+        self.splits.append(splits[:-1][real])
+        self.number += int(real.sum())
+        self.empty += len(real) - int(real.sum())
+
+    def _count(self, ids: np.ndarray, inside: np.ndarray, words: np.ndarray, splits: np.ndarray, known: int) -> None:
+        """Adds the `inside` ids and the `words` of each segment to those of its split."""
+        present = np.unique(splits).tolist()
+        of = np.repeat(splits, inside) if len(present) > 1 else splits[:0]
+        for split in present:
+            self.words[split] += words[splits == split].sum()
+            part = ids[of == split] if len(present) > 1 else ids
+            if len(part):
+                new = np.bincount(part, minlength=known).astype(np.int64, copy=False)
+                new[: len(self.counts[split])] += self.counts[split]
+                self.counts[split] = new
+
+
+def is_heldout(documents: np.ndarray, every: int) -> np.ndarray:
+    """bool, like `documents` (numbers of documents with words): document i is held out if i % every == every - 1."""
+    return documents % every == every - 1 if every else np.zeros(len(documents), bool)

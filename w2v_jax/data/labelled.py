@@ -1,0 +1,151 @@
+"""Labelled texts from tab-separated files and from TFDS data sets."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import lzma
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from w2v_jax.config import DataConfig, check_choice
+from w2v_jax.errors import UserError
+
+_TEXT_FEATURES = ("text", "sentence")
+# Label in the source -> label of the task, None where the example is left out.
+_MAPPINGS: dict[str, dict[int, int | None]] = {
+    "binary": {0: 0, 1: 1},
+    "sst2": {0: 0, 1: 0, 2: None, 3: 1, 4: 1},  # five grades to two, without the neutral ones (Socher et al. 2013)
+}
+
+
+def read_labelled(
+    source: str,
+    *,
+    labels: str = "binary",
+    classes: int = 2,
+    data_dir: str = "",
+    offline: bool = True,
+) -> list[tuple[int, str]]:
+    """(label, text) of every example, in the order of the files.
+
+    Args:
+      source: `tsv:GLOB`, UTF-8 files (plain, .gz, .xz) of lines LABEL<TAB>TEXT, what follows a second tab being
+        ignored; or `tfds:NAME[/CONFIG][:VERSION][@SPLIT]`, by default the split train, with the integer feature
+        `label` and a text feature `text` or `sentence`.
+      labels: binary: labels are 0 and 1; as_is: they are 0 to `classes` - 1; sst2: of 0 to 4, 0 and 1 become 0, 3 and
+        4 become 1, and examples of label 2 are left out.
+      classes: read with as_is only.
+      data_dir: where TFDS keeps its record files.
+      offline: never touch the network; the data set must then be prepared on disk.
+
+    Raises:
+      UserError: nothing there, an empty or damaged file, and with file and line (or the number of the example): no tab,
+        a label that is no integer or out of range, an empty text, not UTF-8.
+    """
+    check_choice("labels", labels, ("as_is", *_MAPPINGS))
+    kind, _, rest = source.partition(":")
+    if kind == "tsv" and rest:
+        read = _lines(rest)
+    elif kind == "tfds" and rest:
+        name, _, split = rest.partition("@")
+        read = _examples(name, DataConfig(tfds_split=split or "train", data_dir=data_dir, offline=offline))
+    else:
+        raise UserError(f"{source!r}: must be tsv:GLOB or tfds:NAME[@SPLIT]")
+    mapping = _MAPPINGS.get(labels) or {label: label for label in range(classes)}
+    out = []
+    for where, label, text in read:
+        if label not in mapping:
+            raise UserError(f"{where}: label {label} is outside 0..{len(mapping) - 1} (labels={labels})")
+        if "\0" in text:
+            raise UserError(f"{where}: holds a NUL; it is no text")
+        if not text.strip():
+            raise UserError(f"{where}: the text is empty; remove the example")
+        mapped = mapping[label]
+        if mapped is not None:
+            out.append((mapped, text))
+    if not out:
+        raise UserError(f"{source}: no example is left under labels={labels}")
+    return out
+
+
+# ---- tab-separated files ----
+
+
+def _lines(pattern: str) -> Iterator[tuple[str, int, str]]:
+    """(file and line, label, text) of every line of the files, which are sorted by name."""
+    root = os.path.expanduser(pattern)
+    paths = [Path(p) for p in ([root] if os.path.exists(root) else sorted(glob.glob(root, recursive=True)))]
+    if not paths:
+        raise UserError(f"tsv:{pattern}: matches no file; check the path after 'tsv:'")
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.tsv")
+        count = 0
+        try:
+            with _open(path) as file:
+                for count, line in enumerate(file, 1):
+                    yield _parse(f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line)
+        except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as e:
+            raise UserError(f"{path}: damaged or truncated compressed file ({e})") from None
+        if not count:
+            raise UserError(f"{path}: the file is empty")
+
+
+def _open(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path))
+    return cast(IO[bytes], lzma.open(path)) if path.suffix == ".xz" else path.open("rb")
+
+
+def _parse(where: str, line: bytes) -> tuple[str, int, str]:
+    try:
+        label, tab, rest = line.decode("utf-8").rstrip("\r\n").partition("\t")
+    except UnicodeDecodeError as e:
+        raise UserError(f"{where}: not UTF-8 ({e.reason}); convert the file to UTF-8 first") from None
+    if not tab:
+        raise UserError(f"{where}: no tab; a line must be LABEL<TAB>TEXT")
+    if not re.fullmatch("-?[0-9]+", label):
+        raise UserError(f"{where}: label {label[:40]!r} is no integer; a line must be LABEL<TAB>TEXT")
+    return where, int(label), rest.partition("\t")[0]
+
+
+# ---- TFDS ----
+
+
+def _has(features: Any, name: str, kind: str) -> bool:
+    """Whether there is such a feature, one value an example, of a type whose name starts with `kind`."""
+    return name in features and features[name].shape == () and features[name].tf_dtype.name.startswith(kind)
+
+
+def _examples(name: str, cfg: DataConfig) -> Iterator[tuple[str, int, str]]:
+    """(data set, split and number of the example; label; text), in the order of the record files."""
+    from w2v_jax.data import tfds_source
+
+    builder = tfds_source._offline_builder(name, cfg) if cfg.offline else tfds_source._online_builder(name, cfg)
+    features, splits = builder.info.features, builder.info.splits
+    field = next((f for f in _TEXT_FEATURES if f in features), "")
+    if not field or not _has(features, field, "string") or not _has(features, "label", "int"):
+        raise UserError(
+            f"tfds:{name}: has the features {', '.join(features)}; needs an integer 'label' and a 'text' or 'sentence'"
+        )
+    try:
+        splits[cfg.tfds_split].file_instructions  # noqa: B018 - a wrong split shows only here
+    except (KeyError, ValueError) as e:
+        why = " ".join(str(e).split())[:160]
+        raise UserError(f"tfds:{name}: no split {cfg.tfds_split!r}, only {', '.join(splits)} ({why})") from None
+    import tensorflow_datasets as tfds
+
+    order = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=False)
+    only = tfds.decode.PartialDecoding({field: True, "label": True})
+    data = builder.as_dataset(split=cfg.tfds_split, shuffle_files=False, read_config=order, decoders=only)
+    for i, example in enumerate(data.as_numpy_iterator()):
+        where = f"tfds:{name} {cfg.tfds_split}, example {i}"
+        try:
+            yield where, int(example["label"]), example[field].decode("utf-8")
+        except UnicodeDecodeError as e:
+            raise UserError(f"{where}: not UTF-8 ({e.reason})") from None

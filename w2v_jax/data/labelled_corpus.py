@@ -1,0 +1,149 @@
+"""A corpus of labelled texts, for classifiers: what `build_corpus` is to language models, held in memory.
+
+Its vocabulary is given (the words of a file of word vectors: a text may then hold known words that no training text
+has) or counted from the training texts. One tokeniser serves all splits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from w2v_jax.config import DataConfig
+from w2v_jax.data.examples import split_tenth
+from w2v_jax.data.labelled import read_labelled
+from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, words_of
+from w2v_jax.errors import UserError
+
+FORMAT = 1  # raise it when the meaning of a rule changes
+_RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
+Texts = list[tuple[int, str]]  # (label, text)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """Labelled texts as token ids. N texts."""
+
+    ids: list[np.ndarray]  # int32 [T_n]; a text without any known word has none
+    labels: np.ndarray  # int32 [N]
+
+    @property
+    def documents(self) -> int:
+        """N."""
+        return len(self.ids)
+
+    @property
+    def tokens(self) -> int:
+        """Known words of all texts."""
+        return sum(len(x) for x in self.ids)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelledCorpus:
+    """What `build_labelled_corpus` returns; the part of a `Corpus` that training and evaluation ask for."""
+
+    vocab: Vocabulary  # counts are of the training texts
+    tokenizer: Tokenizer
+    train: Examples
+    heldout: Examples
+    test: Examples
+    report: dict[str, int | float]
+    digest: str  # of content and rules: the same digest means the same examples
+
+
+def build_labelled_corpus(
+    cfg: DataConfig, classes: int, words: Sequence[str] = (), say: Callable[[str], object] = lambda line: None
+) -> LabelledCorpus:
+    """Reads labelled texts and turns them into token ids.
+
+    Held out is `cfg.heldout_source` or, without one, a tenth of the training texts, always the same; the test split is
+    `cfg.test_source`.
+
+    Args:
+      cfg: sources are `tsv:GLOB` or `tfds:NAME[@SPLIT]`; `labels`, `tokens` (letters, punctuation or whitespace),
+        `lowercase`, `unknown`, `min_count` and `max_vocab` are read, the last two without `words` only.
+      classes: number of classes; 2 unless `cfg.labels` is as_is.
+      words: the vocabulary, in the order of its ids; counted from the training texts if empty.
+      say: takes lines about what was read.
+
+    Raises:
+      UserError: a bad source, line or label (see `labelled`), a tokeniser without words, labels that are not `classes`
+        many, one training text, no word that is frequent enough.
+    """
+    _check(cfg, classes)
+    train = _read(cfg, cfg.source, classes)
+    held = _read(cfg, cfg.heldout_source, classes)
+    if not held:
+        if len(train) < 2:
+            raise UserError(f"data.source={cfg.source!r}: holds one text, of which none can be held out")
+        kept, tenth = split_tenth(len(train), seed=0)  # whatever the run's seed, so that runs compare
+        train, held = [train[i] for i in kept], [train[i] for i in tenth]
+    test = _read(cfg, cfg.test_source, classes)
+    vocab = _vocabulary(cfg, [text for _, text in train], words)
+    tokenizer = Tokenizer.of(cfg, vocab, None)
+    parts = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
+    report: dict[str, int | float] = {"types_kept": len(vocab)}
+    for name, part in parts.items():
+        report |= {f"{name}_documents": part.documents, f"{name}_tokens": part.tokens}
+        if part.documents:
+            counts = np.bincount(part.labels, minlength=classes).tolist()
+            say(
+                f"corpus: {name}: {part.documents:,} texts ({', '.join(f'{n:,}' for n in counts)} by label), "
+                f"{part.tokens:,} known words"
+            )
+    return LabelledCorpus(vocab, tokenizer, **parts, report=report, digest=_digest(cfg, vocab, parts))
+
+
+def _check(cfg: DataConfig, classes: int) -> None:
+    if cfg.tokens not in ("letters", "punctuation", "whitespace"):
+        raise UserError(f"data.tokens={cfg.tokens!r}: labelled texts are cut by letters, punctuation or whitespace")
+    if cfg.end_token:
+        raise UserError(f"data.end_token={cfg.end_token!r}: labelled texts have none; leave it empty")
+    if cfg.labels != "as_is" and classes != 2:
+        raise UserError(f"model.classes={classes}: data.labels={cfg.labels} makes 2; set data.labels=as_is for more")
+
+
+def _read(cfg: DataConfig, source: str, classes: int) -> Texts:
+    if not source:
+        return []
+    kind, _, name = source.partition(":")
+    if kind not in ("tsv", "tfds"):
+        raise UserError(f"{source!r}: a classifier needs labelled texts: tsv:GLOB or tfds:NAME")
+    if kind == "tfds" and "@" not in name:
+        source = f"{source}@{cfg.tfds_split}"
+    return read_labelled(source, labels=cfg.labels, classes=classes, data_dir=cfg.data_dir, offline=cfg.offline)
+
+
+def _vocabulary(cfg: DataConfig, texts: Sequence[str], words: Sequence[str]) -> Vocabulary:
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(words_of(text, cfg.tokens, cfg.lowercase))
+    if not words:
+        ranked = sorted((-n, w) for w, n in counts.items() if n >= cfg.min_count)
+        words = [w for _, w in ranked][: cfg.max_vocab or None]
+        if not words:
+            raise UserError(f"data.min_count={cfg.min_count}: no word of {cfg.source!r} occurs that often; lower it")
+        if cfg.unknown == "keep" and UNKNOWN not in words:
+            words.append(UNKNOWN)
+    return Vocabulary(tuple(words), np.array([counts[w] for w in words], np.int64))
+
+
+def _encoded(tokenizer: Tokenizer, texts: Texts) -> Examples:
+    return Examples([tokenizer.encode(text) for _, text in texts], np.array([label for label, _ in texts], np.int32))
+
+
+def _digest(cfg: DataConfig, vocab: Vocabulary, parts: dict[str, Examples]) -> str:
+    rules = {name: getattr(cfg, name) for name in _RULES} | {"format": FORMAT}
+    content = hashlib.sha256(json.dumps([rules, vocab.words]).encode())
+    for name, part in parts.items():
+        lengths = np.array([len(x) for x in part.ids], np.int64)
+        content.update(f"{name} {part.documents}\n".encode())
+        for array in (part.labels, lengths, *part.ids):
+            content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()

@@ -1,0 +1,124 @@
+"""Text to provisional token ids, given in order of appearance while the counts that decide on final ids are unknown.
+
+A reader is called with the chunks of `sources.RawText` in turn. It returns the ids of the chunk, uint32, with 0 where a
+document ends, and the white-space separated words of each piece (int64, see `sources.pieces`), or None where every id
+is one word.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from w2v_jax.config import DataConfig
+from w2v_jax.data import bpe
+from w2v_jax.data.sources import END, MARK, pieces
+from w2v_jax.data.vocabulary import as_str, splitter
+
+_CODES = 0x110000
+
+
+class Reader(Protocol):
+    """See the module's docstring. `len` is the number of ids given so far, the 0 in it."""
+
+    def __call__(self, chunk: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """(ids, words of each piece)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def names(self) -> list[str]:
+        """The tokens by id; that of 0 means nothing."""
+        ...
+
+    def sizes(self) -> np.ndarray:
+        """int64: UTF-8 bytes of text that each id stands for, a blank after a word in it; 0 for id 0."""
+        ...
+
+
+def reader(cfg: DataConfig, model: Any) -> Reader:
+    """The reader for `cfg.tokens`; `model` is the trained one of bpe."""
+    if cfg.tokens == "bpe":
+        return _Pairs(cfg.lowercase, model)
+    return _Characters(cfg.lowercase) if cfg.tokens == "characters" else _Words(cfg)
+
+
+class _Ids(dict[str | bytes, int]):
+    """Word to provisional id; a new word gets the next one."""
+
+    def __missing__(self, word: str | bytes) -> int:
+        new = self[word] = len(self)
+        return new
+
+
+class _Words:
+    def __init__(self, cfg: DataConfig) -> None:
+        self._cut, self._ids = splitter(cfg.tokens, cfg.lowercase), _Ids()
+        self._ids[self._cut(MARK)[0]] = 0
+
+    def __call__(self, chunk: str) -> tuple[np.ndarray, None]:
+        words = self._cut(chunk)
+        return np.fromiter(map(self._ids.__getitem__, words), np.uint32, len(words)), None
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def names(self) -> list[str]:
+        return [as_str(w) for w in self._ids]
+
+    def sizes(self) -> np.ndarray:
+        encoded = (w if isinstance(w, bytes) else w.encode() for w in self._ids)
+        sizes = np.fromiter(map(len, encoded), np.int64, len(self)) + 1
+        sizes[0] = 0
+        return sizes
+
+
+class _Characters:
+    def __init__(self, lowercase: bool) -> None:
+        self._lowercase = lowercase
+        self._codes = np.zeros(1, np.uint32)  # by id
+        self._ids = np.full(_CODES, -1, np.int32)  # by code point
+        self._ids[ord(END)] = 0
+
+    def __call__(self, chunk: str) -> tuple[np.ndarray, np.ndarray]:
+        parts = pieces(chunk.lower() if self._lowercase else chunk)
+        codes = np.frombuffer(END.join(parts).encode("utf-32-le"), "<u4")
+        new = np.unique(codes[self._ids[codes] < 0])
+        self._ids[new] = np.arange(len(self), len(self) + len(new))
+        self._codes = np.concatenate([self._codes, new.astype(np.uint32)])
+        return self._ids[codes].astype(np.uint32), _words(parts)
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def names(self) -> list[str]:
+        return [chr(c) for c in self._codes]
+
+    def sizes(self) -> np.ndarray:
+        return np.array([0, *(len(chr(c).encode()) for c in self._codes[1:])], np.int64)
+
+
+class _Pairs:
+    def __init__(self, lowercase: bool, model: Any) -> None:
+        self._lowercase, self._model = lowercase, model
+        self._names = [END, *bpe.names(model)]
+
+    def __call__(self, chunk: str) -> tuple[np.ndarray, np.ndarray]:
+        parts = pieces(chunk.lower() if self._lowercase else chunk)
+        rows = bpe.encode(self._model, parts)
+        ends = np.cumsum([len(r) for r in rows[:-1]], dtype=np.int64)
+        return np.insert(bpe.joined(rows) + 1, ends, 0).astype(np.uint32), _words(parts)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def names(self) -> list[str]:
+        return self._names
+
+    def sizes(self) -> np.ndarray:
+        return np.array([0, *map(len, self._names[1:])], np.int64)  # one printable character a byte
+
+
+def _words(parts: list[str]) -> np.ndarray:
+    return np.array([len(p.split()) for p in parts], np.int64)

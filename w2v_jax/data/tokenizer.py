@@ -1,0 +1,160 @@
+"""The tokeniser of a corpus as an object of its own, so that text can be encoded and decoded without the corpus."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from w2v_jax.config import DataConfig
+from w2v_jax.data import bpe
+from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, words_of, write_whole
+from w2v_jax.errors import UserError
+
+FORMAT = 1  # raise it when the files or the meaning of a rule change
+_RULES = ("kind", "lowercase", "unknown", "end_token")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tokenizer:
+    """Text to token ids and back, exactly as `build_corpus` did it. An id is the token's position in `vocab`."""
+
+    kind: str  # letters | punctuation | whitespace | characters | bpe: `data.tokens`
+    lowercase: bool  # this and the next two as in `DataConfig`
+    unknown: str
+    end_token: str
+    vocab: Vocabulary  # words, characters, or the byte-level strings of bpe (a dotted G for a blank)
+    model: Any = None  # bpe only: the `tokenizers.Tokenizer`
+
+    @classmethod
+    def of(cls, cfg: DataConfig, vocab: Vocabulary, model: Any) -> Tokenizer:
+        """The tokeniser by the rules of `cfg`."""
+        return cls(cfg.tokens, cfg.lowercase, cfg.unknown, cfg.end_token, vocab, model)
+
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+        return len(self.vocab)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The tokens by id."""
+        return self.vocab.words
+
+    @cached_property
+    def end_id(self) -> int | None:
+        """The id that ends a document, None without `data.end_token`."""
+        return self.vocab.index[self.end_token] if self.end_token else None
+
+    @cached_property
+    def unknown_id(self) -> int | None:
+        """The id of `<unk>`, None where the vocabulary has none."""
+        return None if self.kind == "bpe" else self.vocab.index.get(UNKNOWN)
+
+    @cached_property
+    def _final(self) -> np.ndarray:
+        """int32: the vocabulary's id of each id of the bpe model, which knows nothing of the end token."""
+        return np.array([self.vocab.index[name] for name in bpe.names(self.model)], np.int32)
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        """The bytes of each id, bpe only."""
+        table = bpe.byte_of()
+        return [w.encode() if w == self.end_token else bpe.as_bytes(w, table) for w in self.vocab.words]
+
+    def encode(self, text: str) -> np.ndarray:
+        """Token ids of one document, the end token not appended.
+
+        Words that are outside the vocabulary leave the text with `unknown='drop'`, else they become `<unk>`.
+
+        Returns:
+          int32 [T].
+
+        Raises:
+          UserError: a word outside the vocabulary, which has no `<unk>`.
+        """
+        if self.kind == "bpe":
+            text = text.lower() if self.lowercase else text
+            return self._final[bpe.joined(bpe.encode(self.model, [text]))]
+        words = self._words(text)
+        ids = np.fromiter((self.vocab.index.get(w, -1) for w in words), np.int32, len(words))
+        outside = ids < 0
+        if self.unknown == "drop":
+            return ids[~outside]
+        if outside.any():
+            if self.unknown_id is None:
+                word = words[int(outside.argmax())]
+                raise UserError(f"{word!r} is not in the vocabulary; build the corpus with data.unknown=keep or drop")
+            ids[outside] = self.unknown_id
+        return ids
+
+    def _words(self, text: str) -> list[str]:
+        if self.kind == "characters":
+            return list(text.lower() if self.lowercase else text)
+        return words_of(text, self.kind, self.lowercase)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of token ids: words joined by blanks, characters and bytes by nothing.
+
+        For characters and bpe `decode(encode(text)) == text` where `lowercase` is off and no character is unknown.
+        Bytes of bpe that are no UTF-8 become U+FFFD.
+        """
+        if self.kind == "bpe":
+            return b"".join(self._bytes[int(i)] for i in ids).decode("utf-8", "replace")
+        return ("" if self.kind == "characters" else " ").join(self.vocab.words[int(i)] for i in ids)
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        r"""Each token as a string that can be printed: without white space and control characters (`\n`, `\x20`).
+
+        Those of bpe are its byte-level strings, in which a dotted G is a blank.
+        """
+        return [escape(self.vocab.words[int(i)]) for i in ids]
+
+    def save(self, folder: Path) -> None:
+        """Writes `tokenizer.json` (rules, and the bpe model if any) and `vocab.txt` (words, counts), both atomically.
+
+        Raises:
+          OSError: the folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.vocab.save(folder / "vocab.txt")
+        entry = {"format": FORMAT} | {name: getattr(self, name) for name in _RULES}
+        entry["vocab"] = _digest(folder / "vocab.txt")
+        entry["model"] = None if self.model is None else json.loads(bpe.to_text(self.model))
+        write_whole(folder / "tokenizer.json", json.dumps(entry, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """Reads what `save` wrote.
+
+        Raises:
+          UserError: a file is not there or damaged, or the two do not belong together.
+        """
+        path, words = folder / "tokenizer.json", folder / "vocab.txt"
+        for file in (path, words):
+            if not file.is_file():
+                raise UserError(f"{file}: no such file; name a folder that a tokeniser was saved to")
+        try:
+            entry = json.loads(path.read_text(encoding="utf-8"))
+            if entry["format"] != FORMAT:
+                raise UserError(f"{path}: format {entry['format']!r}, where {FORMAT} is known; make it anew")
+            if entry["vocab"] != _digest(words):
+                raise UserError(f"{words}: damaged, or of another tokeniser than tokenizer.json; make both anew")
+            model = None if entry["model"] is None else bpe.from_text(json.dumps(entry["model"]))
+            found = cls(**{name: entry[name] for name in _RULES}, vocab=Vocabulary.load(words), model=model)
+            if (found.kind == "bpe") != (model is not None):
+                raise ValueError(f"kind {found.kind!r} with a model of another")
+            _ = found.end_id, found._final if model is not None else None  # KeyError where the vocabulary lacks them
+            return found
+        except (ValueError, KeyError, TypeError) as e:
+            raise UserError(f"{path}: damaged ({type(e).__name__}: {e}); make it anew") from None
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

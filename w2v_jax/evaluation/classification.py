@@ -1,0 +1,51 @@
+"""Scores of a classifier from its class probabilities."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Scores(NamedTuple):
+    """Of N texts and C classes."""
+
+    texts: int
+    accuracy: float
+    error: float  # standard error of the accuracy, see `accuracy_error`
+    loss: float  # nats a text
+    majority: float  # accuracy of always naming the most frequent class
+    confusion: np.ndarray  # int64 [C, C], true class by named class
+
+
+def accuracy_error(accuracy: float, texts: int) -> float:
+    """sqrt(a (1 - a) / N), the standard error of a share a of N independent texts."""
+    return math.sqrt(accuracy * (1.0 - accuracy) / texts)
+
+
+def classification(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
+    """Accuracy of the most probable class, -mean log p(label), and which classes are taken for which.
+
+    Args:
+      probabilities: float [N, C], N at least 1; of equally probable classes the first counts.
+      labels: int [N], 0 to C - 1.
+
+    Raises:
+      ValueError: no text, or arrays that do not fit.
+    """
+    count, classes = probabilities.shape
+    if not count or labels.shape != (count,) or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"probabilities {probabilities.shape} and labels {labels.shape} do not fit")
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, probabilities.argmax(axis=1)), 1)
+    accuracy = float(np.trace(confusion) / count)
+    likelihood = np.maximum(probabilities[np.arange(count), labels].astype(np.float64), np.finfo(np.float64).tiny)
+    return Scores(
+        texts=count,
+        accuracy=accuracy,
+        error=accuracy_error(accuracy, count),
+        loss=float(-np.log(likelihood).mean()),
+        majority=float(confusion.sum(axis=1).max() / count),
+        confusion=confusion,
+    )

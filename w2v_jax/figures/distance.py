@@ -1,0 +1,120 @@
+"""How far back recurrent cells reach: gradients, agreement and forget gates, by distance."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from w2v_jax.figures.style import GREY, PathLike, colour, drawing, marker, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FADE = 0.8  # the factor of the notes
+LOWEST = 1e-10  # of the scale of gradients
+
+
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """One cell. K + 1 distances 0..K; norms are relative to distance 0."""
+
+    untrained: dict[str, np.ndarray]  # [K + 1] by part: 'h', and 'state' where the cell remembers more
+    trained: dict[str, np.ndarray]
+    gates: np.ndarray | None = None  # [N] mean forget gate of the trained cell by bin of equal width from 0 to 1
+    agreement: dict[int, tuple[float, float]] | None = None  # accuracy and its standard error by distance
+
+
+def draw(
+    cells: Mapping[str, Reach],
+    gate: float,
+    ceiling: Mapping[int, float],
+    chance: float,
+    out: PathLike,
+    source: str = "",
+) -> None:
+    """Gradients before and after training beside 0.8^k, then agreement and forget gates where they were measured.
+
+    Args:
+      cells: by name.
+      gate: the forget gate that keeps half over the notes' 13 steps.
+      ceiling: best possible accuracy by distance; empty without agreement.
+      chance: accuracy of guessing.
+      out: picture file.
+      source: small print below.
+
+    Raises:
+      UserError, OSError: see `style.drawing`.
+    """
+    agreement = any(reach.agreement for reach in cells.values())
+    gates = any(reach.gates is not None for reach in cells.values())
+    lower = [name for name, there in (("agreement", agreement), ("gates", gates)) if there]
+    mosaic = [["untrained", "trained"]] + ([[lower[0], lower[-1]]] if lower else [])
+    with drawing(out, (13.6, 4.4 * len(mosaic) + 0.5), source) as fig:
+        panels: dict[str, Any] = fig.subplot_mosaic(mosaic)
+        for name in ("untrained", "trained"):
+            _gradients(panels[name], cells, name)
+        if agreement:
+            _agreement(panels["agreement"], cells, ceiling, chance)
+        if gates:
+            _gates(panels["gates"], cells, gate)
+        handles, labels = panels["trained"].get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside upper center", ncols=4)
+
+
+def _gradients(axes: Axes, cells: Mapping[str, Reach], when: str) -> None:
+    furthest = 0
+    for i, (name, reach) in enumerate(cells.items()):
+        for part, values in getattr(reach, when).items():
+            whole = part == "state"
+            style: dict[str, Any] = {"linestyle": ":"} if whole else {"marker": marker(i), "markersize": 3.5}
+            label = f"{name}, whole state" if whole else name
+            axes.plot(np.maximum(values, LOWEST / 10), color=colour(i), label=plain(label), **style)
+            furthest = max(furthest, len(values) - 1)
+    k = np.arange(furthest + 1)
+    axes.plot(k, FADE**k, color="black", linestyle="--", linewidth=1.2, label=f"{FADE:g}^k")
+    axes.set_yscale("log")
+    low = min(v.min() for reach in cells.values() for w in (reach.untrained, reach.trained) for v in w.values())
+    high = max(v.max() for reach in cells.values() for w in (reach.untrained, reach.trained) for v in w.values())
+    axes.set_ylim(max(LOWEST, low / 2), max(2.0, 2 * high))
+    axes.set(xlabel="k, steps back", ylabel="norm, relative to k = 0")
+    axes.set_title(f"Derivative of the loss by the state k steps back: {when}")
+
+
+def _agreement(axes: Axes, cells: Mapping[str, Reach], ceiling: Mapping[int, float], chance: float) -> None:
+    """Cells stand a little apart at each distance, so that those that are equal are all seen."""
+    for i, reach in enumerate(cells.values()):
+        if reach.agreement:
+            x = np.array(sorted(reach.agreement))
+            accuracy, error = np.array([reach.agreement[d] for d in x.tolist()]).T
+            look: dict[str, Any] = {"color": colour(i), "marker": marker(i), "capsize": 2, "markeredgecolor": "white"}
+            axes.errorbar(x * 2.0 ** (0.08 * (i - (len(cells) - 1) / 2)), accuracy, yerr=2 * error, **look)
+    steps = sorted(ceiling)
+    axes.plot(
+        steps,
+        [ceiling[d] for d in steps],
+        color="black",
+        linestyle="--",
+        linewidth=1.2,
+        zorder=4,
+        label="best possible",
+    )
+    axes.axhline(chance, color=GREY, linestyle="--", linewidth=1.2, label="guessing")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(steps, [str(d) for d in steps])
+    axes.set(xlabel="words from subject to verb", ylabel="share of verbs in the right class", ylim=(0, 1.04))
+    axes.set_title("Agreement of the trained cells (bars: two standard errors)")
+    axes.legend(loc="lower left")
+
+
+def _gates(axes: Axes, cells: Mapping[str, Reach], gate: float) -> None:
+    for i, reach in enumerate(cells.values()):
+        if reach.gates is not None:
+            edges = np.linspace(0.0, 1.0, len(reach.gates) + 1)
+            axes.stairs(reach.gates, edges, color=colour(i), linewidth=1.6)
+    axes.axvline(gate, color="black", linestyle="--", linewidth=1.2, label=f"{gate:.3f} keeps half over 13 steps")
+    axes.set(xlabel="forget gate", ylabel="share of units and tokens", xlim=(0, 1.0))
+    axes.set_title("Forget gates that trained LSTMs use")
+    axes.legend(loc="upper left")

@@ -1,0 +1,59 @@
+"""When the rate falls under the plateau schedule. What is remembered is a few numbers, and goes into checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from w2v_jax.config import LogConfig, OptimizerConfig
+from w2v_jax.errors import UserError
+
+
+class Plateau:
+    """Judges held-out losses by `patience` and `min_improvement`; never asks for a lower rate under other schedules.
+
+    Args:
+      optimizer: of the run.
+      log: of the run.
+      eval_every: steps between the evaluations that are judged.
+    """
+
+    def __init__(self, optimizer: OptimizerConfig, log: LogConfig, eval_every: int) -> None:
+        self._cfg = optimizer
+        self._evaluations = {"eval_every_steps": eval_every, "eval_steps": log.eval_steps}
+        self.best: float | None = None  # held-out loss of the last improvement, nats
+        self.bad = 0  # evaluations in a row without one, or since the rate fell
+
+    def falls(self, loss: float | None) -> bool:
+        """Takes note of one evaluation; whether the rate is to be multiplied by `optimizer.decay` now.
+
+        An evaluation is an improvement when its loss is below the best by more than `min_improvement` nats; only then
+        does it become the best. After `patience` others in a row the rate falls, and the count starts anew.
+        """
+        if self._cfg.schedule != "plateau" or loss is None:
+            return False
+        if self.best is None or loss < self.best - self._cfg.min_improvement:
+            self.best, self.bad = loss, 0
+            return False
+        self.bad = (self.bad + 1) % self._cfg.patience
+        return self.bad == 0
+
+    def to_meta(self) -> dict[str, Any]:
+        """What a checkpoint remembers, as JSON holds it."""
+        return {"best": self.best, "bad": self.bad, **self._evaluations}
+
+    def restore(self, meta: Mapping[str, Any]) -> None:
+        """Goes on from what `to_meta` gave.
+
+        Raises:
+          UserError: evaluations were others before: the rates would not be those of one run.
+        """
+        if self._cfg.schedule != "plateau":
+            return
+        for key, value in self._evaluations.items():
+            if meta[key] != value:
+                raise UserError(
+                    f"log.{key}: is {value} here and was {meta[key]} before, and the plateau schedule hangs on it: "
+                    "use the value from before, or another workdir"
+                )
+        self.best, self.bad = meta["best"], meta["bad"]

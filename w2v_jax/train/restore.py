@@ -1,0 +1,86 @@
+"""Opens a trained model from its run folder, without the text it was trained on."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.config import Config, differences, freeze, to_dict
+from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.errors import UserError
+from w2v_jax.models import MODELS
+from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.fingerprint import fingerprint
+from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT, read_json
+from w2v_jax.types import Consts, ModelSpec, Params
+
+
+class Model(NamedTuple):
+    """A trained model, ready to be applied."""
+
+    spec: ModelSpec
+    config: Config
+    cfg: Any  # the family's config, resolved
+    params: Params
+    consts: Consts
+    tokenizer: Tokenizer
+    step: int  # of the checkpoint
+
+
+def open_model(workdir: Path) -> Model:
+    """The parameters of a run's best checkpoint by held-out loss, or of the newest where none was scored.
+
+    Args:
+      workdir: the run folder, with config.json, checkpoints/, tokenizer.json and vocab.txt.
+
+    Returns:
+      The model on this process's first device.
+
+    Raises:
+      UserError: no run there, or none with a checkpoint and a tokeniser yet; a checkpoint of another config, model or
+        vocabulary, or trained with other constants (word vectors, for one); damaged files.
+    """
+    saved = read_json(workdir / CONFIG)
+    if saved is None:
+        raise UserError(f"--workdir={workdir}: holds no run (no {CONFIG}); name the folder of a training run")
+    config = freeze(saved, MODELS)
+    if not (workdir / "tokenizer.json").is_file() or not (workdir / CHECKPOINTS).is_dir():
+        raise UserError(
+            f"--workdir={workdir}: holds no finished run (no tokenizer.json or no {CHECKPOINTS}/); "
+            "its own command continues it"
+        )
+    tokenizer, result = Tokenizer.load(workdir), read_json(workdir / RESULT)
+    if result is not None and result.get("vocabulary") != tokenizer.size:
+        raise UserError(
+            f"{workdir / 'vocab.txt'}: {tokenizer.size} entries, but {RESULT} says {result.get('vocabulary')}: "
+            "not of the same run; restore the run's own tokenizer.json and vocab.txt"
+        )
+    spec = MODELS[config.family]
+    cfg = spec.resolve(config.model, tokenizer.size)
+    consts = spec.consts(cfg, types.SimpleNamespace(vocab=tokenizer.vocab, tokenizer=tokenizer))
+    consts = jax.tree.map(jnp.asarray, consts)
+    shapes = jax.eval_shape(lambda consts: spec.init(jax.random.key(0), cfg, consts), consts)
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
+    with Checkpointer(workdir / CHECKPOINTS, read_only=True) as checkpoints:
+        found = checkpoints.restore_part("params", target, checkpoints.best_step())
+    if found is None:
+        raise UserError(f"{workdir / CHECKPOINTS}: no checkpoint; the run's own command continues it")
+    step, params, meta = found
+    keys = differences(to_dict(freeze(meta["config"], MODELS)), to_dict(config))
+    if keys:
+        raise UserError(
+            f"{workdir / CHECKPOINTS / str(step)}: its config differs from {CONFIG} in {', '.join(keys)}: "
+            "not of the same run; restore either"
+        )
+    if meta["consts"] != fingerprint(consts):
+        what = ", ".join(consts) or "none"
+        raise UserError(
+            f"{workdir / CHECKPOINTS / str(step)}: was trained with other constants than are found here ({what}); "
+            "restore the files that the config names"
+        )
+    return Model(spec, config, cfg, params, consts, tokenizer, step)
