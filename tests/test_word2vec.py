@@ -153,11 +153,11 @@ def test_gradients_agree_with_the_hand_derived_ones(example: Word2VecConfig) -> 
 def test_hierarchical_softmax_of_any_vocabulary(vocab: int, architecture: str) -> None:
     """One inner node, no path below the top nodes, more words than four times the top nodes."""
     example = next(e for e in SPEC.examples if e.loss == "hierarchical" and e.architecture == architecture)
-    cfg = SPEC.resolve(example, vocab)
+    cfg = SPEC.resolve(dataclasses.replace(example, segment=64), vocab)
     consts = device_consts(SPEC, cfg, vocab)
     assert consts["exit_signs"].shape[1] == {2: 1, 3: 1, 4: 1, 9: 2, 300: 64}[vocab]
     params = random_params(SPEC, cfg, consts, seed=11)
-    batch = random_batch(SPEC, cfg, 16, np.random.default_rng(12))
+    batch = random_batch(SPEC, cfg, 64, np.random.default_rng(12))
     value, dE, dC, _, _ = by_model(cfg, params, consts, batch)
     want, wantE, wantC = by_hand(cfg, **doubles(params), samples=samples_of(cfg, batch, None))
     assert value == pytest.approx(want, rel=1e-5)

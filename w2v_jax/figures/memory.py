@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from w2v_jax.figures.style import GREY, PathLike, colour, drawing, legend_beside, marker, plain
+from w2v_jax.figures.style import GREY, PathLike, colour, drawing, marker, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def draw(seen: Inspection, out: PathLike, source: str = "") -> None:
         columns[-1].append((1.0, lambda fig, axes: _probability(axes, seen)))
     count = max(len(panels) for panels in columns)
     heights = [max(panels[i][0] for panels in columns if i < len(panels)) for i in range(count)]
-    width = min(max(6.6, 2.6 + 0.3 * len(seen.tokens)), 14.0)
+    width = min(max(7.2, 1.6 + 0.32 * len(seen.tokens)), 14.0)
     with drawing(out, (width * len(columns), 0.8 + 2.3 * sum(heights)), source) as fig:
         grid: Any = fig.subplots(count, len(columns), squeeze=False, height_ratios=heights)
         for column, panels in enumerate(columns):
@@ -116,7 +116,7 @@ def _lines(axes: Axes, seen: Inspection, layer: Layer) -> None:
         axes.plot(x, values.mean(axis=1), color=shade, marker=marker(_GATES[name]), markersize=4, label=name)
     axes.set(ylim=(0, 1), ylabel="gate")
     axes.set_title(f"Gates of layer {_number(seen, layer)}: mean over units (band: 10 % to 90 %)")
-    legend_beside(axes)
+    axes.legend(loc="lower right", ncols=len(layer.gates))
     _name_tokens(axes, seen)
 
 
@@ -145,15 +145,15 @@ def _left(axes: Axes, seen: Inspection, layer: Layer) -> None:
         later = slice(seen.source, None)
         low, high = np.quantile(layer.kept[later], (QUANTILES[0], QUANTILES[-1]), axis=1)
         axes.fill_between(x[later], low, high, color=shade, alpha=0.15, linewidth=0)
-        name = "kept by the memory's own\nfactors: mean (band: 10 %\nto 90 % of units)"
+        name = "kept by the memory's own factors: mean over units (band: 10 % to 90 %)"
         axes.plot(x, layer.kept.mean(axis=1), color=shade, marker=marker(1), markersize=4, label=name)
-    name = "influence of the word's\nvector on the memory"
+    name = "influence of the word's vector on the memory"
     axes.plot(x, layer.influence, color=colour(0), marker=marker(0), markersize=4, label=name)
     axes.axhline(0.5, color=GREY, linestyle="--", linewidth=1.0)
-    axes.set_ylim(bottom=0)
-    axes.set(ylabel="share of what it was")
+    top = max(1.0, float(np.nanmax(layer.influence)))
+    axes.set(ylabel="share of what it was", ylim=(0, 1.4 * top))  # with room for the legend
     axes.set_title(plain(f"What is left of {seen.word!r} (dashed: half)"))
-    legend_beside(axes)
+    axes.legend(loc="upper right")
     _name_tokens(axes, seen, named=True)
 
 
@@ -162,7 +162,7 @@ def _weights(axes: Axes, weights: Mapping[str, np.ndarray]) -> None:
         axes.plot(np.sort(values), color=colour(i // 2), linestyle="--" if i % 2 else "-", label=plain(name))
     axes.set(xlabel="units, each line sorted by itself", ylabel="weight")
     axes.set_title("Elementwise weights, the same for all words")
-    legend_beside(axes)
+    axes.legend(loc="upper left", ncols=2)
 
 
 def _probability(axes: Axes, seen: Inspection) -> None:
@@ -171,5 +171,5 @@ def _probability(axes: Axes, seen: Inspection) -> None:
         axes.plot(row, color=colour(i), marker=marker(i), markersize=4, label=f"label {i}")
     axes.set(ylim=(0, 1), ylabel="probability")
     axes.set_title("Labels, after each token")
-    legend_beside(axes)
+    axes.legend(loc="upper left", ncols=len(seen.probability.T))
     _name_tokens(axes, seen, named=True)

@@ -42,7 +42,8 @@ from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Sour
 
 PAD_VOCAB = 1024
 # Inner nodes, the most used ones, that hierarchical softmax scores against every token instead of gathering them for
-# every path: 32 to 128 take the same time on CPUs. A quarter of a small vocabulary.
+# every path: 32 to 128 take the same time on CPUs. Never more than a quarter of the vocabulary, nor, since every row
+# names them all, than a row has centres.
 TOP_NODES = 64
 
 
@@ -121,7 +122,7 @@ def consts(cfg: Word2VecConfig, corpus: Any) -> Consts:
         accept, alias = alias_table(noise_probability(counts, cfg.noise_power))
         return {"accept": accept, "alias": alias}
     if cfg.loss == "hierarchical":
-        top = max(1, min(TOP_NODES, len(counts) // 4))
+        top = max(1, min(TOP_NODES, len(counts) // 4, cfg.segment))
         exits, exit_signs, nodes, signs = split_paths(*huffman_paths(counts), top)
         return {"exits": exits, "exit_signs": exit_signs, "nodes": nodes, "signs": signs}
     return {}
