@@ -1,6 +1,6 @@
 """Training an LSTM language model beside eager PyTorch: tokens/s and peak memory of whole steps.
 
-    pip install 'w2v_jax[bench]' --extra-index-url https://download.pytorch.org/whl/cpu
+    pip install -e '.[bench]' --extra-index-url https://download.pytorch.org/whl/cpu
     python -m benchmarks.lstm [--pairs=5] [--steps=24] [--out=results/lstm]
 
 The extra index has the CPU builds of torch (the peer's version is then `2.13.0+cpu`). 2 layers of 256, batch 32, length

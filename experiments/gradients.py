@@ -113,12 +113,13 @@ def study(options: Options, workdir: Path) -> dict[str, dict[str, Any]]:
       loop.Interrupted, loop.Diverged: see `loop.train`.
     """
     configs = {cell: config_of(options, cell) for cell in options.cells}
+    held_out = build_corpus(configs[options.cells[0]].data).heldout.tokens
+    windows = windows_of(held_out, options.windows, options.length + options.furthest + 2)
     found = {}
     for cell, config in configs.items():
         print(f"{cell}: training in {workdir / cell}", file=sys.stderr, flush=True)
         result = loop.train(config, workdir / cell)
-        model, corpus = open_model(workdir / cell), build_corpus(config.data)
-        windows = windows_of(corpus.heldout.tokens, options.windows, options.length + options.furthest + 2)
+        model = open_model(workdir / cell)
         norms = {
             when: gradient_norms(m, windows, options.furthest)
             for when, m in (("untrained", untrained(model)), ("trained", model))

@@ -18,6 +18,7 @@ from matplotlib.image import imread
 from experiments import gradients, reach
 from experiments.inspect import TEXT
 from tests.commands import run
+from tests.examples import QUICK, quick
 from w2v_jax.config import Config, DataConfig, SyntheticConfig
 from w2v_jax.data.synthetic import SUBJECT
 from w2v_jax.data.tokenizer import Tokenizer
@@ -53,21 +54,23 @@ def test_gradients_by_every_state_are_finite_differences(name: str) -> None:
     def loss(state: Any) -> jax.Array:
         return jnp.sum(jnp.asarray(weights, jnp.float32) * jnp.sin(state["h"]), axis=1)
 
-    found = jax.jit(lambda x: state_gradients(step, loss, start, x))(jnp.asarray(x))
+    found = quick(lambda x: state_gradients(step, loss, start, x), jnp.asarray(x))
 
-    @jax.jit
     def rest(state: Any, x: jax.Array, steps: jax.Array) -> jax.Array:
         """The losses when the sequence is cut, and goes on from a state for so many steps."""
         return loss(run_cell(CELLS[name], params, x, state, jnp.full(BATCH, steps))[1])
 
+    shapes = (start, jnp.asarray(x), jnp.int32(0))
+    one = jax.jit(step).lower(start, jnp.asarray(x[0])).compile(compiler_options=QUICK)
+    compiled = jax.jit(rest).lower(*shapes).compile(compiler_options=QUICK)
     state = start
     for k in reversed(range(STEPS)):
-        state = jax.jit(step)(state, jnp.asarray(x[STEPS - 1 - k]))
+        state = one(state, jnp.asarray(x[STEPS - 1 - k]))
         later = jnp.asarray(np.roll(x, k, axis=0))
         for part, values in state.items():
             for unit in range(HIDDEN):
                 shift = jnp.zeros((BATCH, HIDDEN)).at[:, unit].set(1e-2)
-                up, down = (rest(state | {part: values + s}, later, jnp.int32(k)) for s in (shift, -shift))
+                up, down = (compiled(state | {part: values + s}, later, jnp.int32(k)) for s in (shift, -shift))
                 np.testing.assert_allclose(found[part][k, :, unit], (up - down) / 2e-2, atol=2e-3)
 
 
@@ -123,11 +126,12 @@ def test_influence_of_a_word_is_the_norm_of_finite_differences(name: str) -> Non
     params, x, _ = parts_of(name)
     one = jnp.asarray(x[:, 0])
 
+    @jax.jit
     def memory(x: jax.Array) -> jax.Array:
         parts = trace_cell(CELLS[name], params, x[:, None], zero_state(CELLS[name], 1, HIDDEN))[0]
         return parts.get("memory", parts["h"])[:, 0]
 
-    found = influence(memory, one, 1, 2)
+    found = quick(lambda x: influence(memory, x, 1, 2), one)
     slopes = []
     for step in (1, 2):
         for unit in range(HIDDEN):
@@ -136,7 +140,7 @@ def test_influence_of_a_word_is_the_norm_of_finite_differences(name: str) -> Non
     np.testing.assert_allclose(found, np.linalg.norm(np.stack(slopes), axis=(0, 2)), rtol=5e-3, atol=1e-3)
     if name == "elementwise":
         weight = np.asarray(params["U"][0])
-        alone = influence(memory, one, 1, 1)
+        alone = quick(lambda x: influence(memory, x, 1, 1), one)
         np.testing.assert_allclose(alone[4] / alone[1], np.linalg.norm(weight**3) / np.sqrt(HIDDEN), rtol=1e-5)
 
 
@@ -249,7 +253,7 @@ def test_the_command_trains_measures_and_draws(tmp_path: Path) -> None:
     sizes = ["--hidden=4", "--length=6", "--batch_size=8", "--passes=0.6", "--furthest=6", "--windows=8"]
     arguments = [
         f"--source=text:{tmp_path / 'text.txt'}",
-        "--cells=elementwise,lstm",
+        "--cells=lstm",
         *sizes,
         f"--workdir={tmp_path / 'w'}",
     ]
@@ -258,17 +262,16 @@ def test_the_command_trains_measures_and_draws(tmp_path: Path) -> None:
     assert done.out.strip().splitlines()[-1] == f"picture: {tmp_path / 'w' / 'gradients.png'}"
     assert imread(tmp_path / "w" / "gradients.png").shape[0] > 900
     found = json.loads((tmp_path / "w" / "gradients.json").read_text())
-    assert list(found["cells"]) == ["elementwise", "lstm"] and "--furthest=6" in found["command"]
-    for entry in found["cells"].values():
-        for when in ("untrained", "trained"):
-            assert len(entry["gradients"][when]["h"]) == 7
-    before, after = (
-        np.array(found["cells"]["elementwise"]["gradients"][when]["h"]) for when in ("untrained", "trained")
-    )
-    assert not np.allclose(before / before[0], after / after[0], rtol=1e-3)
+    assert list(found["cells"]) == ["lstm"] and "--furthest=6" in found["command"]
+    assert found["ceiling"] == {} and found["cells"]["lstm"]["agreement"] is None
+    norms = found["cells"]["lstm"]["gradients"]
+    before, after = (np.array(norms[when]["state"]) for when in ("untrained", "trained"))
+    assert len(before) == len(after) == 7 and not np.allclose(before / before[0], after / after[0], rtol=1e-3)
+    rows = [line.split() for line in done.out.splitlines()]
+    shown = next(row for row in rows if row[:3] == ["lstm", "trained", "state"])
+    assert shown[3:] == [f"{after[k] / after[0]:.2g}" for k in (1, 5)]
     assert found["cells"]["lstm"]["forget_gates"]["needed"] == pytest.approx(0.948, abs=1e-3)
-    again = run("experiments.gradients", *arguments)
-    assert again.status == 0 and again.err.count("holds this run, finished") == 2 and again.out == done.out
+    assert (tmp_path / "w" / "lstm" / "result.json").is_file(), "the same command would reuse the run"
 
 
 def test_a_picture_of_all_panels(tmp_path: Path) -> None:

@@ -171,8 +171,9 @@ def _product_transposed(cell: Cell, back: Array, g: Array) -> Array:
 
 # ---- the loop over time ----
 #
-# XLA's CPU back end computes a fusion that reads a dynamic slice number by number instead of in vectors. So the slices
-# that a step reads are taken by the step before it and carried: to the fusions they are then arrays like any other.
+# XLA's CPU back end fuses a dynamic slice into what reads it, and a fusion that uses such a value more than once is
+# computed number by number instead of in vectors (jaxlib 0.10.2). So the slices that a step reads are taken by the step
+# before it and carried: to the fusions they are then arrays like any other.
 
 
 def _at(tree: Any, t: Array) -> Any:
