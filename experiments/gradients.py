@@ -57,7 +57,7 @@ class Options:
     length: int = 40  # tokens backpropagated through in training
     passes: float = 2.0
     batch_size: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     forget_bias: float = 1.0  # of LSTMs at the start (Jozefowicz et al. 2015)
     seed: int = 0
     furthest: int = 40  # K

@@ -23,6 +23,13 @@ SMALL = [
     "--config.train.passes=1",
     "--config.log.every_steps=8",
 ]
+LANGUAGE = [
+    "--config.model.hidden=8",
+    "--config.model.dim=8",
+    "--config.train.batch_size=8",
+    "--config.train.passes=1.0",
+    "--config.train.steps_per_call=2",
+]
 
 
 def commands() -> list[list[str]]:
@@ -65,7 +72,7 @@ def test_commands_run_as_written(home: Path) -> None:
     for words in commands():
         command = [sys.executable, *words[1:]]
         if "experiments.train" in words and "launch.tpu" not in words:
-            command += SMALL
+            command += LANGUAGE if any("language" in w for w in words) else SMALL
             if not any("data.source" in w for w in words):
                 command += ["--config.data.source=text:corpus/*.txt"]
         elif "launch.preflight" in words:
@@ -76,3 +83,4 @@ def test_commands_run_as_written(home: Path) -> None:
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
     assert (home / "runs" / "mine" / "vectors.bin").exists()
     assert (home / "runs" / "mine" / "evaluation.json").exists()
+    assert (home / "runs" / "language" / "evaluation.png").exists()

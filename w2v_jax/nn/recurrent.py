@@ -184,6 +184,11 @@ def _put(tree: Any, values: Any, t: Array) -> Any:
     return jax.tree.map(lambda a, v: jax.lax.dynamic_update_index_in_dim(a, v, t, 0), tree, values)
 
 
+def _on(lengths: Array | None, t: Array) -> Array | None:
+    """bool [B, 1], which rows step t moves; None for all."""
+    return None if lengths is None else (t < lengths)[:, None]
+
+
 def _gate(cell: Cell, z: tuple[Array, ...], state: State) -> State:
     """z is (xz + hz,) where that is all the cell needs, else (xz, hz)."""
     return cell.gate(z[0], z[1] if cell.recurrent_bias else jnp.zeros_like(z[0]), state)
@@ -205,17 +210,18 @@ def _forward(
     before = {k: jnp.zeros((xz.shape[0] + 1, *v.shape), v.dtype) for k, v in state.items()}
 
     def body(t: Array, held: Any) -> Any:
-        state, x, kept, before = held
+        state, (x, on), kept, before = held
         before = _put(before, state, t)
         hz = _product(cell, u, c, state["h"])
         z = (x, hz) if cell.recurrent_bias else (x + hz,)
         new = _gate(cell, z, state)
-        if lengths is not None:
-            new = {k: jnp.where((t < lengths)[:, None], new[k], state[k]) for k in state}
+        if on is not None:
+            new = {k: jnp.where(on, new[k], state[k]) for k in state}
         kept = (*kept[:-1], _put(kept[-1], z[-1], t))
-        return new, _at(kept[0], t + 1), kept, before
+        return new, (_at(kept[0], t + 1), _on(lengths, t + 1)), kept, before
 
-    state, _, kept, before = jax.lax.fori_loop(0, steps, body, (state, xz[0], kept, before))
+    first = (xz[0], _on(lengths, jnp.int32(0)))
+    state, _, kept, before = jax.lax.fori_loop(0, steps, body, (state, first, kept, before))
     before = _put(before, state, steps)
     return (before["h"][1:], state), (u, c, kept, before, lengths, count)
 
@@ -228,17 +234,16 @@ def _backward(cell: Cell, saved: Any, grads: tuple[Array, State]) -> Any:
     back = u if cell.elementwise else u.T
 
     def read(kept: tuple[Array, ...], t: Array) -> Any:
-        return _at((kept, before, grad_h), t)
+        return (*_at((kept, before, grad_h), t), _on(lengths, t))
 
     def body(i: Array, held: Any) -> Any:
-        grad_state, (z, state, grad_out), kept = held
+        grad_state, (z, state, grad_out, on), kept = held
         t = steps - 1 - i
         total = grad_state | {"h": grad_state["h"] + grad_out}
         _, pull = jax.vjp(partial(_gate, cell), z, state)
-        if lengths is None:
+        if on is None:
             gz, through = pull(total)
         else:
-            on = (t < lengths)[:, None]
             gz, through = pull({k: jnp.where(on, v, 0.0) for k, v in total.items()})
             through = {k: jnp.where(on, through[k], total[k]) for k in total}
         through["h"] = through["h"] + _product_transposed(cell, back, gz[-1])
