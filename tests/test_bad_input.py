@@ -129,7 +129,7 @@ def test_a_line_of_20_megabytes_works(tmp_path: Path, fresh_cache: Path) -> None
         ("train.seed=-1", ["train.seed=-1"]),
         ("optimizer.learning_rate=0", ["optimizer.learning_rate=0.0: must be above 0"]),
         ("data.source=lorem", ["data.source='lorem'", "text:GLOB"]),
-        ("data.source=synthetic", ["data.source='synthetic'"]),
+        ("data.source=synthetik", ["data.source='synthetik'", "synthetic"]),
         ("data.min_count=0", ["data.min_count=0"]),
         ("data.heldout_every=1", ["data.heldout_every=1"]),
         ("log.tensorboard=perhaps", ["tensorboard", "perhaps"]),

@@ -232,6 +232,8 @@ def _backward(cell: Cell, saved: Any, grads: tuple[Array, State]) -> Any:
     size = grad_h.shape[0]
     steps = jnp.int32(size) if count is None else count
     back = u if cell.elementwise else u.T
+    if count is not None:  # the gradient of a step that is not made is 0
+        kept = tuple(jnp.where((jnp.arange(size) < count)[:, None, None], a, 0.0) for a in kept)
 
     def read(kept: tuple[Array, ...], t: Array) -> Any:
         return (*_at((kept, before, grad_h), t), _on(lengths, t))
@@ -251,9 +253,6 @@ def _backward(cell: Cell, saved: Any, grads: tuple[Array, State]) -> Any:
         return through, read(kept, t - 1), kept
 
     grad_state, _, found = jax.lax.fori_loop(0, steps, body, (grad_state, read(kept, steps - 1), kept))
-    if count is not None:
-        made = (jnp.arange(size) < count)[:, None, None]
-        found = tuple(jnp.where(made, g, 0.0) for g in found)
     grad_xz, grad_hz, last = found[0], found[-1], before["h"][:-1]
     if cell.elementwise:
         grad_u = jnp.einsum("tbh,tbgh->gh", last, grad_hz.reshape(*last.shape[:2], *u.shape))
