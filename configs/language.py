@@ -11,7 +11,7 @@ WikiText-2: --config.data.source=text:wikitext2.train.txt --config.data.heldout_
 --config.data.max_vocab=0. Tiny Shakespeare by characters: --config.data.source=text:tinyshakespeare.txt
 --config.data.tokens=characters --config.data.document=blank --config.data.heldout_every=10 --config.data.max_vocab=0.
 
-Hardware: 2 CPU cores, about 10 minutes a pass over 2.5 million words; results are in docs/benchmarks.md.
+Hardware: 2 CPU cores; no time and no result is recorded yet.
 """
 
 import ml_collections

@@ -4,7 +4,7 @@
         --config.data.source=text:ptb.train.txt --config.data.heldout_source=text:ptb.valid.txt \
         --config.data.test_source=text:ptb.test.txt
 
-As `configs/ptb.py`, but for what is changed below. Hardware: 2 CPU cores; time and result are in docs/benchmarks.md.
+As `configs/ptb.py`, but for what is changed below. Hardware: 2 CPU cores; no run is recorded yet.
 """
 
 import ml_collections

@@ -3,8 +3,8 @@
     python -m experiments.train --config=configs/synthetic.py --workdir=runs/synthetic [--config.model.cell=elementwise]
     python -m experiments.evaluate --workdir=runs/synthetic
 
-The evaluation also gives the distance to the optimum in nats, over all tokens and at the verbs by their distance from
-the subject they agree with. Hardware: 2 CPU cores; time and results are in docs/benchmarks.md.
+`w2v_jax.data.bayes.optimum_of_split` gives the optimum of every position; the evaluation command does not show the
+distance to it yet. Hardware: 2 CPU cores; no time and no result is recorded yet.
 """
 
 import ml_collections
