@@ -9,7 +9,7 @@ interrupted run and reuses a finished one), and measures on held-out text
 - on the synthetic language, how often the class of a verb is known that agrees with a subject d words before;
 - which forget gates trained LSTMs use, beside the 0.948 that keeps half of a memory over 13 steps.
 
-Prints tables; writes gradients.json and gradients.png. With the synthetic language about a minute a cell on 2 CPU cores.
+Prints tables; writes gradients.json and gradients.png. With the synthetic language: about a minute a cell on 2 cores.
 """
 
 from __future__ import annotations
