@@ -4,11 +4,13 @@
   python -m experiments.figures map --workdir=DIR [--words=a,b,c] [--projection=pca|tsne|mds] [--top=200] [--out=PNG]
   python -m experiments.figures nudges --out=DIR
   python -m experiments.figures convergence --workdir=DIR[,DIR...] [--evaluate [--data_dir=DIR]] [--out=PNG]
+  python -m experiments.figures optimum --workdir=DIR[,DIR...] [--out=PNG]
 
 map: words on a plane, coloured by the groups given (a JSON file {"name": ["word", ...], ...} too) or by k-means;
 without words, the most frequent ones. nudges: three words in two dimensions, every update an arrow. convergence: loss
 and quality against passes; --evaluate first scores every checkpoint that the run kept (train with
---config.checkpoint.keep=100) and writes quality.jsonl. Pictures are .png, .pdf or .svg.
+--config.checkpoint.keep=100) and writes quality.jsonl. optimum: language models on the synthetic language, how far each
+is from the best possible loss, read from what experiments.evaluate wrote. Pictures are .png, .pdf or .svg.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from experiments import cli
 from experiments.evaluate import SOURCE_FLAGS, define_source_flags, open_vectors, source
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.figures import convergence, maps, style
+from w2v_jax.figures import convergence, maps, optimum, style
 
 
 def small_print(*facts: str) -> str:
@@ -145,12 +147,17 @@ def nudge_tables(run: Any) -> str:
     return f"{aligned(rows)}\n\n{aligned(twins)}\n(means over the last quarter of {run.twins.shape[1] - 1:,} updates)"
 
 
+def _workdirs() -> list[str]:
+    workdirs = list(dict.fromkeys(_listed(flags.FLAGS.workdir or "")))
+    if not workdirs:
+        raise UserError("no run folder given: --workdir=DIR[,DIR...]")
+    return workdirs
+
+
 def draw_convergence(out: str | None) -> None:
     """The convergence command."""
     f = flags.FLAGS
-    workdirs = list(dict.fromkeys(_listed(f.workdir or "")))
-    if not workdirs:
-        raise UserError("no run folder given: --workdir=DIR[,DIR...]")
+    workdirs = _workdirs()
     target = out or os.path.join(workdirs[0], "convergence.png")
     style.check_ending(target)
     if f.evaluate:
@@ -172,7 +179,21 @@ def draw_convergence(out: str | None) -> None:
     print(f"\npicture: {target}")
 
 
-COMMANDS = {"map": draw_map, "nudges": draw_nudges, "convergence": draw_convergence}
+def draw_optimum(out: str | None) -> None:
+    """The optimum command."""
+    from w2v_jax.evaluation.optimum import table
+
+    workdirs = _workdirs()
+    target = out or os.path.join(workdirs[0], "optimum.png")
+    style.check_ending(target)
+    runs = optimum.read_runs(workdirs)
+    for name, distances in runs.items():
+        print(f"{name}\n{table(distances)}\n")
+    optimum.draw(runs, target, small_print("evaluation.json of each run"))
+    print(f"picture: {target}")
+
+
+COMMANDS = {"map": draw_map, "nudges": draw_nudges, "convergence": draw_convergence, "optimum": draw_optimum}
 _OWN = {
     "map": (
         "vectors",
@@ -188,6 +209,7 @@ _OWN = {
     ),
     "nudges": ("loss", "updates", "learning_rate", "seed"),
     "convergence": ("workdir", "evaluate", "data_dir"),
+    "optimum": ("workdir",),
 }
 
 

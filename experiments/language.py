@@ -13,9 +13,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation import language
+from w2v_jax.evaluation import language, optimum
 from w2v_jax.export import atomic
 from w2v_jax.figures import positions
 from w2v_jax.train.restore import Model, open_model
@@ -68,6 +69,17 @@ def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carri
     return curves
 
 
+def _optimum(model: Model, split: str, tokens: Tokens, nats: np.ndarray) -> dict[str, Any] | None:
+    """The distance to the best possible loss, by kind of position; None for other texts than the synthetic language."""
+    data = model.config.data
+    source = {"heldout": data.heldout_source, "test": data.test_source}[split]
+    if data.source != "synthetic" or source != f"synthetic:{split}":
+        return None
+    best, hidden = optimum_of_split(data, split, model.tokenizer.words, np.asarray(tokens.tokens))
+    scored = slice(-len(nats), None)  # without an end token nothing predicts the first
+    return optimum.distance_to_optimum(nats, best[scored], hidden.distance[scored])
+
+
 def evaluate(workdir: Path, text: str, target: Path) -> None:
     """Prints a table; writes the figures as JSON and the loss by position as a picture beside it.
 
@@ -90,11 +102,16 @@ def evaluate(workdir: Path, text: str, target: Path) -> None:
             results[split] = language.summarise(nats, tokens.words, tokens.bytes)
             curves = _by_position(model, corpus, split, tokens, nats)
             results[split]["by_position"] = curves
+            if not (text and split == "test"):
+                results[split]["optimum"] = _optimum(model, split, tokens, nats)
     if not results:
         raise UserError(
             f"--workdir={workdir}: its data has no held-out and no test text; give one with --text=text:FILE"
         )
     print(language.table(results))
+    for name, result in results.items():
+        if result.get("optimum"):
+            print(f"\n{name} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")
     about = {"workdir": str(workdir), "step": model.step, "family": model.config.family}
     with atomic(target) as f:
         f.write((json.dumps(about | results, indent=2, allow_nan=False) + "\n").encode())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.commands import ROOT, run
+from tests.commands import ROOT, at_call, final_arrays, refused, run
 from w2v_jax.evaluation import language
 
 
@@ -117,3 +120,99 @@ def test_another_text_can_be_scored_and_an_unknown_word_is_named(trained: Path, 
     (tmp_path / "odd.txt").write_text("a b zebra\n")
     failed = run("experiments.evaluate", at, f"--text=text:{tmp_path / 'odd.txt'}")
     assert failed.status == 2 and "zebra" in failed.err and failed.err.count("\n") <= 3
+
+
+def test_interrupted_with_dropout_and_a_carried_state_it_ends_bit_for_bit(trained: Path, tmp_path: Path) -> None:
+    """SIGTERM in the middle of a pass; the state that the lanes carry and the masks of dropout go on as they were."""
+    more = ("--config.model.dropout=0.4", "--config.checkpoint.every_steps=6")
+    ends = []
+    for name, calls in (("whole", ()), ("broken", (2, 3))):
+        words = arguments(trained, tmp_path / name, *more)
+        for call in calls:
+            with pytest.MonkeyPatch.context() as patch:
+                at_call(patch, call, lambda: os.kill(os.getpid(), signal.SIGTERM))
+                stopped = run("experiments.train", *words)
+            assert stopped.status == 143 and "which is saved" in stopped.err, stopped.err
+        assert run("experiments.train", *words).status == 0
+        ends.append(final_arrays(tmp_path / name))
+    assert ends[0] == ends[1]
+    carried = [name for name in ends[0] if name.startswith("carry/")]
+    assert len(carried) == 4, "h and c of both layers are saved"
+
+
+def test_what_is_no_text_of_the_model_is_refused(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd.txt").write_text("a b c\nd zebra a\n")
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "blank.txt").write_text(" \n\n")
+    texts = [("odd", r"odd\.txt.*'zebra' .*data\.unknown"), ("empty", r"empty\.txt: .*empty")]
+    without_words = [("empty", texts[1][1]), ("blank", r"blank\.txt': no word found")]
+    for split in SPLITS:
+        for name, message in without_words if split == "source" else texts:
+            source = f"--config.data.{split}=text:{tmp_path / name}.txt"
+            done = run("experiments.train", *arguments(trained, tmp_path / "new", source))
+            refused(done, message, alone=False)
+            assert not list((tmp_path / "new").glob("*")), "nothing claims the folder"
+    for name, message in texts:
+        done = run("experiments.evaluate", f"--workdir={trained / 'run'}", f"--text=text:{tmp_path / name}.txt")
+        refused(done, message, alone=False)
+
+
+def test_a_checkpoint_of_another_model_or_vocabulary_is_refused(trained: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    assert run("experiments.train", *arguments(trained, other, "--config.model.cell=gru")).status == 0
+    mixed = shutil.copytree(trained / "run", tmp_path / "mixed")
+    shutil.rmtree(mixed / "checkpoints")
+    shutil.copytree(other / "checkpoints", mixed / "checkpoints")
+    refused(run("experiments.evaluate", f"--workdir={mixed}"), "another model, vocabulary or optimizer|differs from")
+    (mixed / "result.json").unlink()  # an interrupted run, which the training command continues
+    refused(run("experiments.train", *arguments(trained, mixed)), "another model, vocabulary or optimizer", alone=False)
+    words = arguments(trained, trained / "run", "--config.model.cell=gru")
+    refused(run("experiments.train", *words), "model.cell")
+    (tmp_path / "train.txt").write_text((trained / "train.txt").read_text().replace("h", "z"))
+    swapped = shutil.copytree(trained / "run", tmp_path / "swapped")
+    source = f"--config.data.source=text:{tmp_path / 'train.txt'}"
+    held = [f"--config.data.{k}=text:{tmp_path / 'train.txt'}" for k in ("heldout_source", "test_source")]
+    new = arguments(trained, tmp_path / "vocabulary", source, *held)
+    assert run("experiments.train", *new).status == 0
+    for name in ("tokenizer.json", "vocab.txt"):
+        shutil.copy(tmp_path / "vocabulary" / name, swapped / name)
+    refused(run("experiments.evaluate", f"--workdir={swapped}"), "another tokeniser or vocabulary")
+
+
+def test_the_distance_to_the_synthetic_languages_optimum(tmp_path: Path) -> None:
+    """Beside the forward algorithm on the text as the config draws it, not as the corpus holds it."""
+    small = {"words": 30, "topics": 2, "senses": 2, "tokens": 2000, "heldout_tokens": 300, "test_tokens": 400}
+    model = {"cell": "elementwise", "layers": 1, "hidden": 6, "dim": 6, "length": 16}
+    settings = {f"data.synthetic.{k}": v for k, v in small.items()} | {f"model.{k}": v for k, v in model.items()}
+    settings |= {"train.passes": 1.0, "train.batch_size": 4, "mesh.data": 1, "log.tensorboard": False}
+    overrides = [f"--config.{k}={v}" for k, v in settings.items()]
+    runs = [tmp_path / "one", tmp_path / "two"]
+    done = run("experiments.train", f"--config={ROOT / 'configs/synthetic.py'}", f"--workdir={runs[0]}", *overrides)
+    assert done.status == 0, done.err
+    nowhere = run("experiments.figures", "optimum", f"--workdir={runs[0]}")
+    refused(nowhere, "evaluation.json: no such file; first run python -m experiments.evaluate")
+    done = run("experiments.evaluate", f"--workdir={runs[0]}")
+    assert done.status == 0 and "test text: distance to the best possible loss" in done.out, done.err
+
+    from w2v_jax.config import SyntheticConfig
+    from w2v_jax.data.bayes import Language
+    from w2v_jax.data.synthetic import plan
+
+    cfg = SyntheticConfig(**small)
+    spoken = Language.from_config(cfg, "<eos>")
+    text = spoken.generate(*plan(cfg, "test"))
+    found = json.loads((runs[0] / "evaluation.json").read_text())["test"]
+    kinds = found["optimum"]
+    assert kinds["all"]["positions"] == found["tokens"] == len(text.ids)
+    assert kinds["all"]["optimum"] == pytest.approx(spoken.optimal_loss(text.ids), rel=1e-9)
+    assert kinds["all"]["gap"] == pytest.approx(found["nats_per_token"] - kinds["all"]["optimum"], abs=1e-9)
+    for d in (1, 2, 4, 8, 16):
+        assert kinds[f"verb {d}"]["positions"] == int((text.distance == d).sum())
+
+    shutil.copytree(runs[0], runs[1])
+    pair = f"--workdir={runs[0]},{runs[1]}"
+    drawn = run("experiments.figures", "optimum", pair, f"--out={tmp_path / 'optimum.png'}")
+    assert drawn.status == 0 and "elementwise, 1 x 6 (two)" in drawn.out, drawn.err
+    assert (tmp_path / "optimum.png").stat().st_size > 5000
+    (runs[1] / "evaluation.json").write_text('{"test": {"optimum": null}}')
+    refused(run("experiments.figures", "optimum", pair), "has no distance to an optimum")

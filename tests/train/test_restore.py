@@ -98,11 +98,16 @@ def widen_model(workdir: Path) -> None:
     (workdir / "config.json").write_text(json.dumps(saved))
 
 
-def change_tokenizer(workdir: Path) -> None:
+def change_tokenizer(workdir: Path, words: list[str] | None = None) -> None:
     """Another vocabulary, whose tables have the same padded size."""
-    write_text(workdir.parent / "other.txt", [*WORDS, "more"])
+    write_text(workdir.parent / "other.txt", words or [*WORDS, "more"])
     data = config_of(workdir.parent / "other.txt").data
     build_corpus(dataclasses.replace(data, cache_dir=str(workdir.parent / "cache"))).tokenizer.save(workdir)
+
+
+def exchange_tokenizer(workdir: Path) -> None:
+    """Another vocabulary of the very same size: nothing but its words tells."""
+    change_tokenizer(workdir, [*WORDS[1:], "more"])
 
 
 def damage_vocabulary(workdir: Path) -> None:
@@ -124,7 +129,8 @@ def empty_checkpoints(workdir: Path) -> None:
         (empty_checkpoints, "no checkpoint"),
         (change_config, "differs from config.json in data.end_token"),
         (widen_model, "saved by another model, vocabulary or optimizer"),
-        (change_tokenizer, "11 entries, but result.json says 10"),
+        (change_tokenizer, "another tokeniser or vocabulary than checkpoint"),
+        (exchange_tokenizer, "another tokeniser or vocabulary than checkpoint"),
         (damage_vocabulary, "vocab.txt: damaged, or of another tokeniser"),
     ],
 )

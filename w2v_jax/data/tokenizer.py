@@ -48,6 +48,13 @@ class Tokenizer:
         return self.vocab.words
 
     @cached_property
+    def digest(self) -> str:
+        """Of the rules and the tokens by id, without their counts: equal where every text gets the same ids."""
+        rules = [getattr(self, name) for name in _RULES] + [self.vocab.words]
+        model = None if self.model is None else json.loads(bpe.to_text(self.model))
+        return hashlib.sha256(json.dumps([*rules, model]).encode()).hexdigest()
+
+    @cached_property
     def end_id(self) -> int | None:
         """The id that ends a document, None without `data.end_token`."""
         return self.vocab.index[self.end_token] if self.end_token else None

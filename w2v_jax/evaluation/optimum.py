@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from w2v_jax.errors import UserError
+from w2v_jax.evaluation.tables import aligned
 
 _BATCHES = 50
 
@@ -47,6 +50,15 @@ def distance_to_optimum(
         masks["other"] = np.asarray(distance) == 0
         masks |= {f"verb {d}": distance == d for d in np.unique(distance).tolist() if d > 0}
     return {kind: _gap(model, optimal, mask) for kind, mask in masks.items() if mask.any()}
+
+
+def table(distances: Mapping[str, Mapping[str, float]]) -> str:
+    """What `distance_to_optimum` returns, for people: one line a kind of position."""
+    rows = [["nats a token", "positions", "model", "optimum", "distance", "standard error"]]
+    for kind, r in distances.items():
+        values = (r[key] for key in ("model", "optimum", "gap", "standard_error"))
+        rows.append([kind, f"{r['positions']:,}", *(f"{v:.4f}" for v in values)])
+    return aligned(rows)
 
 
 def _gap(model: np.ndarray, optimal: np.ndarray, mask: np.ndarray) -> dict[str, float | int]:

@@ -81,7 +81,8 @@ class Trainer:
 
     def __init__(self, run: Run, workdir: Path, checkpoints: Checkpointer, log: RunLog) -> None:
         self.run, self.workdir, self.checkpoints, self.log = run, workdir, checkpoints, log
-        self.fixed = {"corpus": run.corpus.digest, "consts": fingerprint(run.consts)}
+        texts = {"corpus": run.corpus.digest, "tokenizer": run.corpus.tokenizer.digest}
+        self.fixed = texts | {"consts": fingerprint(run.consts)}
         self.rate = optimizers.schedule_of(run.config, run.total_steps)
         self.rate_scale = 1.0  # as in the train state
         self.eval_every = run.config.log.eval_every_steps or run.source.steps_per_epoch

@@ -15,7 +15,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
-from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT, read_json
+from w2v_jax.train.folder import CHECKPOINTS, CONFIG, read_json
 from w2v_jax.types import Consts, ModelSpec, Params
 
 
@@ -53,12 +53,7 @@ def open_model(workdir: Path) -> Model:
             f"--workdir={workdir}: holds no finished run (no tokenizer.json or no {CHECKPOINTS}/); "
             "its own command continues it"
         )
-    tokenizer, result = Tokenizer.load(workdir), read_json(workdir / RESULT)
-    if result is not None and result.get("vocabulary") != tokenizer.size:
-        raise UserError(
-            f"{workdir / 'vocab.txt'}: {tokenizer.size} entries, but {RESULT} says {result.get('vocabulary')}: "
-            "not of the same run; restore the run's own tokenizer.json and vocab.txt"
-        )
+    tokenizer = Tokenizer.load(workdir)
     spec = MODELS[config.family]
     cfg = spec.resolve(config.model, tokenizer.size)
     consts = spec.consts(cfg, types.SimpleNamespace(vocab=tokenizer.vocab, tokenizer=tokenizer))
@@ -76,6 +71,11 @@ def open_model(workdir: Path) -> Model:
         raise UserError(
             f"{workdir / CHECKPOINTS / str(step)}: its config differs from {CONFIG} in {', '.join(keys)}: "
             "not of the same run; restore either"
+        )
+    if meta["tokenizer"] != tokenizer.digest:
+        raise UserError(
+            f"{workdir / 'tokenizer.json'}: another tokeniser or vocabulary than checkpoint {step} was trained with; "
+            "restore the run's own tokenizer.json and vocab.txt"
         )
     if meta["consts"] != fingerprint(consts):
         what = ", ".join(consts) or "none"

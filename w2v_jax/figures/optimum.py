@@ -1,0 +1,74 @@
+"""Distance of language models to the best possible loss of the synthetic language, by distance of agreement."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from w2v_jax.errors import UserError
+from w2v_jax.figures.style import PathLike, colour, drawing, marker, plain
+
+EVALUATION, CONFIG = "evaluation.json", "config.json"
+Distances = Mapping[str, Mapping[str, float]]  # of `w2v_jax.evaluation.optimum.distance_to_optimum`
+
+
+def read_runs(workdirs: Sequence[PathLike]) -> dict[str, Distances]:
+    """The distances of evaluated runs on their test text, by the model's name.
+
+    Raises:
+      UserError: a run that was not evaluated, or not on the synthetic language.
+    """
+    found: dict[str, Distances] = {}
+    for workdir in map(os.fspath, workdirs):
+        record, config = (_object(os.path.join(workdir, name), workdir) for name in (EVALUATION, CONFIG))
+        distances = next((record[s]["optimum"] for s in ("test", "heldout") if record.get(s, {}).get("optimum")), None)
+        if distances is None:
+            raise UserError(
+                f"{os.path.join(workdir, EVALUATION)}: has no distance to an optimum; the run's texts must be "
+                "synthetic, synthetic:heldout and synthetic:test"
+            )
+        model = config.get("model", {})
+        label = f"{model.get('cell', config.get('family'))}, {model.get('layers')} x {model.get('hidden')}"
+        found[label if label not in found else f"{label} ({os.path.basename(os.path.abspath(workdir))})"] = distances
+    return found
+
+
+def draw(runs: Mapping[str, Distances], out: PathLike, source: str = "") -> None:
+    """Nats above the optimum at verbs against the distance from their subject; over all words in the legend.
+
+    Raises:
+      UserError, OSError: see `style.drawing`.
+    """
+    with drawing(out, (7.6, 4.8), source) as fig:
+        axes = fig.subplots()
+        steps: set[int] = set()
+        for i, (name, kinds) in enumerate(runs.items()):
+            at = {int(kind.split()[1]): entry for kind, entry in kinds.items() if kind.startswith("verb ")}
+            steps |= set(at)
+            x = sorted(at)
+            label = f"{name}: {kinds['all']['gap']:.4f} ± {kinds['all']['standard_error']:.4f} over all words"
+            look: dict[str, Any] = {"marker": marker(i), "markeredgecolor": "white", "capsize": 2}
+            errors = [2 * at[d]["standard_error"] for d in x]
+            axes.errorbar(x, [at[d]["gap"] for d in x], errors, color=colour(i), label=plain(label), **look)
+        axes.axhline(0.0, color="black", linestyle="--", linewidth=1.2, label="best possible")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sorted(steps), [str(d) for d in sorted(steps)])
+        axes.set(xlabel="words from subject to verb", ylabel="nats above the optimum at the verb")
+        axes.set_title("Distance to the best possible loss (bars: two standard errors)")
+        axes.legend()
+
+
+def _object(path: str, workdir: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as f:
+            value = json.load(f)
+    except FileNotFoundError:
+        hint = f"python -m experiments.evaluate --workdir={workdir}"
+        raise UserError(f"{path}: no such file; first run {hint}") from None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a JSON object; write it again with experiments.evaluate")
+    return value
