@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.commands import run
 
 ROOT = Path(__file__).parents[1]
 WORDS = ["doctor", "nurse", "surgeon", "teacher", "student", "car", "train", "king", "queen", "man", "woman"]
@@ -46,6 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw = random.Random(0)
     (folder / "corpus").mkdir()
     lines = [" ".join(draw.choices(WORDS, k=12)) for _ in range(400)]
+    lines += ["the dog that i adopted from the pound five years ago won the pet competition", "the dog was cute"] * 9
     (folder / "corpus" / "a.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name, text in {
         "similarity/some.tsv": "doctor\tnurse\t8\nking\tcar\t1\nman\twoman\t7\n",
@@ -53,6 +53,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }.items():
         (folder / "word_eval" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "word_eval" / name).write_text(text, encoding="utf-8")
+    (folder / "imdb").mkdir()
+    for name in ("train", "test"):
+        lines = [f"{i % 2}\tthe {('king', 'dog')[i % 2]} walks and helps" for i in range(40)]
+        (folder / "imdb" / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "configs").symlink_to(ROOT / "configs")
     return folder
 
@@ -67,20 +71,29 @@ def test_readme_names_the_front_door() -> None:
         assert (ROOT / link).stat().st_size > 0, f"README.md links to {link}, which is empty"
 
 
-def test_commands_run_as_written(home: Path) -> None:
-    env = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"}
+def test_commands_run_as_written(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    # For those that start processes of their own.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     for words in commands():
-        command = [sys.executable, *words[1:]]
+        arguments = words[3:]
         if "experiments.train" in words and "launch.tpu" not in words:
-            command += LANGUAGE if any("language" in w for w in words) else SMALL
+            arguments += LANGUAGE if any("language" in w for w in words) else SMALL
             if not any("data.source" in w for w in words):
-                command += ["--config.data.source=text:corpus/*.txt"]
+                arguments += ["--config.data.source=text:corpus/*.txt"]
+            if words[2] == "experiments.train":
+                arguments += ["--config.mesh.data=1"]
         elif "launch.preflight" in words:
-            command += ["--vocab_size=2000"]
+            arguments += ["--vocab_size=2000"]
         elif "nudges" in words:
-            command += ["--updates=12"]
-        done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
+            arguments += ["--updates=12"]
+        elif "experiments.gradients" in words:
+            arguments += ["--tokens=40000", "--hidden=8", "--passes=1.0", "--windows=8", "--cells=lstm"]
+        elif "experiments.sentiment" in words and "--text" not in shlex.join(words):
+            arguments += ["--models=average"]
+        done = run(words[2], *arguments)
+        assert done.status == 0, f"{shlex.join(words)}\n{done.out}\n{done.err}"
     assert (home / "runs" / "mine" / "vectors.bin").exists()
     assert (home / "runs" / "mine" / "evaluation.json").exists()
     assert (home / "runs" / "language" / "evaluation.png").exists()
