@@ -16,7 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
     """Overrides of the unregularised recipe."""
     config = ptb.get_config()
     config.model.update(tied=True, dropout=0.25, length=35)
-    config.train.update(batch_size=32, passes=16.0)
+    config.train.update(batch_size=32, passes=8.0)
     config.optimizer.update(
         dense="adamw", learning_rate=3e-3, schedule="cosine", warmup_steps=200, clip_norm=1.0, weight_decay=0.01
     )

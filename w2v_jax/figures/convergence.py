@@ -145,7 +145,8 @@ def _loss(axes: Axes, runs: Sequence[RunCurves]) -> None:
         axes.plot(*run.heldout.T, color=colour(i), label=plain(f"{run.label}: held out"), **mark)
     kinds = len({run.kind for run in runs})
     axes.set_title("Loss" + (" (kinds differ: shapes compare, heights do not)" if kinds > 1 else ""))
-    axes.set_ylabel("loss, nats a pair (CBOW: a word)")
+    units = {"nats a pair (CBOW: a word)" if "skipgram" in run.kind or "cbow" in run.kind else "nats" for run in runs}
+    axes.set_ylabel(f"loss, {' or '.join(sorted(units))}")
 
 
 def _quality(axes: Axes, runs: Sequence[RunCurves], test: str) -> None:
@@ -186,11 +187,13 @@ def _object(path: str) -> dict[str, Any]:
 
 
 def _names(config: Mapping[str, Any], folder: str) -> tuple[str, str]:
-    """Label and kind of a run: family, architecture, loss and dimension, as far as its config has them."""
+    """Label and kind of a run: family, architecture, loss, cell and sizes, as far as its config has them."""
     if not config:
         return folder, folder
     model = config.get("model")
     model = model if isinstance(model, dict) else {}
-    kind = [str(model[key]) for key in ("architecture", "loss") if key in model]
-    dim = [f"d = {model['dim']}"] if "dim" in model else []
-    return " ".join([str(config.get("family", "run")), *kind, *dim]), " ".join(kind) or str(config.get("family"))
+    kind = [str(model[key]) for key in ("architecture", "loss", "cell") if key in model]
+    sizes = [f"d = {model['dim']}"] if "dim" in model else []
+    sizes += [f"{key} {model[key]}" for key in ("layers", "hidden") if key in model]
+    sizes += [f"dropout {model['dropout']:g}"] if model.get("dropout") else []
+    return " ".join([str(config.get("family", "run")), *kind, *sizes]), " ".join(kind) or str(config.get("family"))
