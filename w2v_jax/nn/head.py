@@ -104,13 +104,13 @@ def cross_entropy(
       targets: int32 [M]; below 0 where nothing is predicted.
       weights: [M], a_m above; taken as 0 where nothing is predicted. Not differentiated.
       vocab_size: V.
-      chunk: tokens scored at a time.
+      chunk: most tokens scored at a time; chunks are of equal size, so that little of the last one is padding.
 
     Returns:
       (the sum; nats [M], 0 where nothing is predicted; bool [M], whether the target had the highest logit). Gradients
       flow through the sum only.
     """
-    there = targets >= 0
+    there, count = targets >= 0, hidden.shape[0]
     bias = jnp.where(jnp.arange(table.shape[0]) < vocab_size, bias, HIDE)
     total, nats, correct = _summed(
         hidden,
@@ -118,7 +118,7 @@ def cross_entropy(
         bias,
         jnp.where(there, targets, 0),
         jax.lax.stop_gradient(jnp.where(there, weights, 0.0)),
-        min(chunk, hidden.shape[0]),
+        -(-count // -(-count // chunk)),
     )
     return total, jnp.where(there, nats, 0.0), correct & there
 
