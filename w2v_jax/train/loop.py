@@ -106,7 +106,7 @@ class Trainer:
             return jax.jit(fresh_state(run), out_shardings=jax.tree.map(lambda x: x.sharding, target))(run.consts)
         step, state, meta = found
         for key, value in self.fixed.items():
-            if meta[key] != value:
+            if meta.get(key) != value:
                 raise UserError(
                     f"--workdir={self.workdir}: its checkpoint was trained on another {key}; "
                     "restore the text it was trained on, or use another workdir"

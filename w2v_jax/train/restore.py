@@ -72,7 +72,7 @@ def open_model(workdir: Path) -> Model:
             f"{workdir / CHECKPOINTS / str(step)}: its config differs from {CONFIG} in {', '.join(keys)}: "
             "not of the same run; restore either"
         )
-    if meta["tokenizer"] != tokenizer.digest:
+    if meta.get("tokenizer") != tokenizer.digest:
         raise UserError(
             f"{workdir / 'tokenizer.json'}: another tokeniser or vocabulary than checkpoint {step} was trained with; "
             "restore the run's own tokenizer.json and vocab.txt"
