@@ -9,8 +9,8 @@
 that follow, gradient norm clipped. The published rate 1 and norm 5 are for losses summed over the 20 steps; here a loss
 is a mean, so they are 20 and 0.25. Files are those of Mikolov's preparation, plain or .xz, one sentence a line.
 
-Hardware: 2 CPU cores, about 25 minutes. Test perplexity 107.4 from the checkpoint with the lowest validation loss, after
-6 of the 13 passes (docs/benchmarks.md); the published figure is 114.5.
+Hardware: 2 CPU cores, about 25 minutes. Test perplexity 107.4 from the checkpoint with the lowest validation loss,
+after 6 of the 13 passes (docs/benchmarks.md); the published figure is 114.5.
 """
 
 import ml_collections

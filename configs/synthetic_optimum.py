@@ -1,7 +1,8 @@
 """How near a recurrent model comes to the best possible loss of the synthetic language, agreement at up to 32 words.
 
     python -m experiments.train --config=configs/synthetic_optimum.py --workdir=runs/lstm
-    python -m experiments.train --config=configs/synthetic_optimum.py --workdir=runs/elementwise --config.model.cell=elementwise
+    python -m experiments.train --config=configs/synthetic_optimum.py --workdir=runs/elementwise \
+        --config.model.cell=elementwise
     python -m experiments.evaluate --workdir=runs/lstm; python -m experiments.evaluate --workdir=runs/elementwise
     python -m experiments.figures optimum --workdir=runs/lstm,runs/elementwise
 
