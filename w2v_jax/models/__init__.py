@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from w2v_jax.models import recurrent_classifier, recurrent_lm, word2vec
+from w2v_jax.models import recurrent_classifier, recurrent_lm, transformer, word2vec
 from w2v_jax.types import ModelSpec
 
 MODELS: dict[str, ModelSpec] = {
     "recurrent_classifier": recurrent_classifier.SPEC,
     "recurrent_lm": recurrent_lm.SPEC,
+    "transformer": transformer.SPEC,
     "word2vec": word2vec.SPEC,
 }

@@ -17,14 +17,13 @@ import jax.numpy as jnp
 
 from w2v_jax.config import check, check_choice
 from w2v_jax.errors import UserError
+from w2v_jax.models.lane_models import PAD_VOCAB, batch, metrics_of, resolve, rows, source
 from w2v_jax.models.vectors import start_vectors
 from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
 from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_axes, init_cell, run_cell, trace_cell, zero_state
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Source
-
-PAD_VOCAB = 128  # fixed, so that a checkpoint does not depend on the mesh
+from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,39 +69,11 @@ class RecurrentLMConfig:
         return CELLS[self.cell]
 
 
-def resolve(cfg: RecurrentLMConfig, vocab_size: int) -> RecurrentLMConfig:
-    """Fills in the vocabulary size."""
-    if vocab_size < 2:
-        raise UserError(f"the vocabulary has {vocab_size} token: a language model needs at least 2")
-    if cfg.vocab_size and cfg.vocab_size != vocab_size:
-        raise UserError(f"model.vocab_size={cfg.vocab_size}: the corpus has {vocab_size} tokens")
-    return dataclasses.replace(cfg, vocab_size=vocab_size)
-
-
-def batch(cfg: RecurrentLMConfig, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """`batch_size` lanes of `length` tokens; see `w2v_jax.data.lanes`."""
-    shapes = {
-        "tokens": (batch_size, cfg.length),
-        "targets": (batch_size, cfg.length),
-        "start": (batch_size,),
-        "words": (batch_size,),
-    }
-    return {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in shapes.items()}
-
-
 def consts(cfg: RecurrentLMConfig, corpus: Any) -> Consts:
     """{'vectors': [V', D]} where the embedding starts from given vectors, else {}."""
     if not cfg.vectors:
         return {}
     return {"vectors": start_vectors(cfg.vectors, corpus.vocab.words, cfg.dim, cfg.padded_vocab, cfg.init_scale)}
-
-
-def source(cfg: RecurrentLMConfig, corpus: Any, split: str, batch_size: int, seed: int) -> Source:
-    """Contiguous lanes of a split; nothing is shuffled, so the seed plays no part."""
-    from w2v_jax.data.lanes import lane_source
-
-    tokens = {"train": corpus.train, "heldout": corpus.heldout, "test": corpus.test}[split]
-    return lane_source(tokens, batch_size=batch_size, length=cfg.length, start_id=corpus.tokenizer.end_id)
 
 
 def init(rng: Array, cfg: RecurrentLMConfig, consts: Consts) -> Params:
@@ -129,11 +100,6 @@ def init(rng: Array, cfg: RecurrentLMConfig, consts: Consts) -> Params:
 def carry(cfg: RecurrentLMConfig, batch_size: int) -> dict[str, State]:
     """The layers' states, zero; [B, H] each."""
     return {str(i): zero_state(cfg.kind, batch_size, cfg.hidden) for i in range(cfg.layers)}
-
-
-def rows(cfg: RecurrentLMConfig, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:
-    """Nothing is sparse: the softmax touches every row of its table."""
-    return {}, batch
 
 
 def _embed(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array) -> Array:
@@ -186,12 +152,7 @@ def loss(
     Metrics: 'loss' (nats, tokens), 'correct' (tokens whose target scored highest, tokens), 'words' (raw tokens, rows).
     """
     (total, nats, correct), carry = _scored(cfg, params, consts, carry, batch, rng)
-    count = jnp.sum(batch["targets"] >= 0).astype(jnp.float32)
-    metrics = {
-        "loss": (nats.sum(), count),
-        "correct": (correct.sum().astype(jnp.float32), count),
-        "words": (batch["words"].sum().astype(jnp.float32), jnp.float32(batch["words"].shape[0])),
-    }
+    metrics = metrics_of(batch, nats, correct, batch["targets"] >= 0)
     return total / batch["global_rows"], (carry, metrics)
 
 

@@ -64,6 +64,8 @@ def schedule_of(config: Config, total_steps: int) -> optax.Schedule:
 def decays(cfg: OptimizerConfig, params: Params, axes: Params) -> Params:
     """Which leaves weight decay acts on: those of 2 or more axes, without a vocabulary axis unless `decay_embeddings`.
 
+    The axis along which layers are stacked is not counted: the gains of a norm do not decay for being stacked.
+
     Args:
       cfg: of the run.
       params: arrays or their shapes.
@@ -74,7 +76,8 @@ def decays(cfg: OptimizerConfig, params: Params, axes: Params) -> Params:
     """
 
     def one(leaf: Array, names: tuple[str | None, ...] | None) -> bool:
-        return leaf.ndim >= 2 and (cfg.decay_embeddings or "vocab" not in (names or ()))
+        own = leaf.ndim - ("layers" in (names or ()))
+        return own >= 2 and (cfg.decay_embeddings or "vocab" not in (names or ()))
 
     return jax.tree.map(one, params, {k: axes[k] for k in params})
 

@@ -13,7 +13,14 @@ from w2v_jax.config import MeshConfig
 from w2v_jax.errors import UserError
 
 # Logical axis -> mesh axis. Changing how a model is split is changing this table, not the model.
-RULES: dict[str, str | None] = {"batch": "data", "vocab": "model", "embed": None, "mlp": "model", "heads": "model"}
+RULES: dict[str, str | None] = {
+    "batch": "data",
+    "vocab": "model",
+    "embed": None,
+    "mlp": "model",
+    "heads": "model",
+    "layers": None,  # parameters of all layers in one array
+}
 
 
 def make_mesh(cfg: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:

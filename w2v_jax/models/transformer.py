@@ -1,0 +1,277 @@
+"""Transformer language model, with keys and values of each layer's own or computed once and shared by all layers.
+
+    p(y_t | y_<t) = softmax(n(x_t) A^T)        x of the last block, n an RMSNorm, A = E where the head is tied
+
+`w2v_jax.nn.blocks` has the blocks. `keys_values='shared_kv'` computes key and value once, from the embeddings, while
+every layer has a query of its own from the evolving representation; 'per_layer' is the usual transformer (Vaswani et al.
+2017, arXiv 1706.03762), and 'shared_k', 'shared_v' stand in between. With `objective='masked'` the same blocks see both
+ways and predict hidden tokens (`w2v_jax.nn.masking`) in the place of the next.
+
+Text comes in contiguous lanes as for the recurrent models, but nothing is carried: a window of `length` tokens is all
+that its predictions see. Documents follow one another within a window, told apart by their end token alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.config import check, check_choice
+from w2v_jax.errors import UserError
+from w2v_jax.models.lane_models import PAD_VOCAB, batch, metrics_of, resolve, rows, source
+from w2v_jax.nn import masking
+from w2v_jax.nn.attention import IMPLEMENTATIONS
+from w2v_jax.nn.blocks import Drop, Stack, init_stack, rms_norm, run_layers, stack_axes, trace_layers
+from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
+from w2v_jax.nn.layers import dropout, pad_to
+from w2v_jax.nn.segments import take_rows
+from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
+
+KEYS_VALUES = ("per_layer", "shared_k", "shared_v", "shared_kv")
+MASKS = 1 << 20  # number of the masks' draw within the model, beyond those of dropout
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+    """Options of the family."""
+
+    layers: int = 4
+    dim: int = 256
+    heads: int = 4
+    wide: int = 4  # units of the feed-forward layer, in multiples of dim
+    length: int = 128  # tokens of a window, all that a prediction sees
+    objective: str = "causal"  # causal: the next token | masked: hidden tokens, from both sides
+    keys_values: str = "per_layer"  # per_layer | shared_k | shared_v | shared_kv: once, from the embeddings
+    tied: bool = True  # the head's table is the embedding
+    dropout: float = 0.0  # share dropped of embeddings and of what each layer adds
+    init_scale: float = 0.02  # standard deviation of the weights at the start
+    dtype: str = "float32"  # float32 | bfloat16, of what is computed; parameters are float32
+    loop: str = "auto"  # scan: one layer is compiled | unrolled: all are | auto: unrolled on CPUs, scan elsewhere
+    remat: bool = False  # what happens inside a layer is computed again for its gradient and not kept
+    attention: str = "auto"  # xla | cudnn | auto: cudnn on GPUs in bfloat16
+    head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
+    vocab_size: int = 0  # filled in by `resolve`
+
+    def __post_init__(self) -> None:
+        for key in ("layers", "dim", "heads", "wide", "length", "head_chunk"):
+            check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
+        check_choice("model.objective", self.objective, ("causal", "masked"))
+        check_choice("model.keys_values", self.keys_values, KEYS_VALUES)
+        check_choice("model.dtype", self.dtype, ("float32", "bfloat16"))
+        check_choice("model.loop", self.loop, ("auto", "scan", "unrolled"))
+        check_choice("model.attention", self.attention, IMPLEMENTATIONS)
+        check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
+        check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+        if self.dim % self.heads:
+            raise UserError(f"model.heads={self.heads}: does not divide model.dim={self.dim}")
+        if self.dim // self.heads % 2:
+            raise UserError(
+                f"model.heads={self.heads}: makes heads {self.dim // self.heads} wide; rotary positions need an even width"
+            )
+        if self.attention == "cudnn" and self.dtype != "bfloat16":
+            raise UserError("model.attention='cudnn': needs model.dtype=bfloat16")
+
+    @property
+    def masked(self) -> bool:
+        """Whether hidden tokens are predicted, and not next ones."""
+        return self.objective == "masked"
+
+    @property
+    def padded_vocab(self) -> int:
+        """V', rows of the tables. Row V of the embedding is the mask, where there is one."""
+        return pad_to(self.vocab_size + self.masked, PAD_VOCAB)
+
+    @property
+    def stack(self) -> Stack:
+        """The blocks; how they are looped over is left to `run_stack`."""
+        return Stack(
+            layers=self.layers,
+            dim=self.dim,
+            heads=self.heads,
+            wide=self.wide * self.dim,
+            shared_keys=self.keys_values in ("shared_k", "shared_kv"),
+            shared_values=self.keys_values in ("shared_v", "shared_kv"),
+            causal=not self.masked,
+            dropout=self.dropout,
+            remat=self.remat,
+            implementation=self.attention,
+        )
+
+
+def consts(cfg: TransformerConfig, corpus: Any) -> Consts:
+    """Nothing."""
+    return {}
+
+
+def init(rng: Array, cfg: TransformerConfig, consts: Consts) -> Params:
+    """{'embed' [V', D], 'norm' [D], and those of `init_stack`}, untied also {'head': {'table' [V', D]}}."""
+    embed_key, head_key, stack_key = jax.random.split(rng, 3)
+    shape = (cfg.padded_vocab, cfg.dim)
+    params = init_stack(stack_key, cfg.stack, cfg.init_scale) | {
+        "embed": cfg.init_scale * jax.random.normal(embed_key, shape, jnp.float32),
+        "norm": jnp.ones(cfg.dim, jnp.float32),
+    }
+    if not cfg.tied:
+        params["head"] = {"table": cfg.init_scale * jax.random.normal(head_key, shape, jnp.float32)}
+    return params
+
+
+def carry(cfg: TransformerConfig, batch_size: int) -> dict[str, Array]:
+    """Nothing: every window is on its own."""
+    return {}
+
+
+def embed_tokens(cfg: TransformerConfig, params: Params, tokens: Array) -> Array:
+    """int32 [B, T] -> [B, T, D] in the dtype of computation."""
+    return take_rows(params["embed"], tokens).astype(cfg.dtype)
+
+
+def head_table(cfg: TransformerConfig, params: Params) -> Array:
+    """A above, [V', D]."""
+    return params["embed"] if cfg.tied else params["head"]["table"]
+
+
+def logits_of(cfg: TransformerConfig, params: Params, x: Array) -> Array:
+    """Blocks' output [..., D] -> float32 logits [..., V], for a few positions."""
+    hidden = rms_norm(x, params["norm"]).astype(jnp.float32)
+    return next_token_logits(hidden, head_table(cfg, params), jnp.zeros(cfg.padded_vocab), cfg.vocab_size)
+
+
+def hidden_states(
+    cfg: TransformerConfig, params: Params, tokens: Array, drop: Drop, lengths: Array | None = None
+) -> Array:
+    """n(x) above, [B, T, D]. `lengths` int32 [B]: only so many tokens of a row are looked at."""
+    scan = cfg.loop == "scan" or (cfg.loop == "auto" and jax.default_backend() != "cpu")
+    x = embed_tokens(cfg, params, tokens)
+    if drop.row is not None:
+        x = dropout(x, cfg.dropout, drop.rng, drop.row, 0, axis=0)
+    return rms_norm(run_layers(cfg.stack._replace(scan=scan), params, x, drop, lengths=lengths), params["norm"])
+
+
+def _scored(
+    cfg: TransformerConfig, params: Params, batch: Batch, rng: Array | None
+) -> tuple[tuple[Array, Array, Array], Array]:
+    """((sum of nats / scored places of a row, nats [M], whether the target scored highest [M]), targets [M]), row by
+    row: M is B x T, or B x K under the masked objective."""
+    drop = Drop(rng, batch["row"])
+    if cfg.masked:
+        text = batch["targets"]  # every token of the text is a target once a pass
+        fold = None if rng is None else jax.random.fold_in(rng, MASKS)
+        keys = masking.keys_by_text(text) if fold is None else masking.keys_by_row(fold, batch["row"])
+        hidden_text = masking.hide(keys, text, cfg.vocab_size)
+        lengths = jnp.maximum(1, (text >= 0).sum(1).astype(jnp.int32))  # padding is at the end of a row
+        hidden = hidden_states(cfg, params, hidden_text.inputs, drop, lengths)
+        hidden, targets = masking.take_places(hidden, hidden_text.places), hidden_text.targets
+    else:
+        hidden, targets = hidden_states(cfg, params, batch["tokens"], drop), batch["targets"]
+    flat = targets.reshape(-1)
+    table = head_table(cfg, params)
+    scored = cross_entropy(
+        hidden.reshape(-1, cfg.dim),
+        table,
+        jnp.zeros(table.shape[0], jnp.float32),
+        flat,
+        jnp.full(flat.shape, 1.0 / targets.shape[1]),
+        cfg.vocab_size,
+        cfg.head_chunk,
+    )
+    return scored, flat
+
+
+def loss(
+    cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
+) -> tuple[Array, tuple[Any, Metrics]]:
+    """Mean loss in nats over a full batch's scored places, additive over rows; metrics as in `lane_models.metrics_of`.
+
+    Masked: what is hidden follows from `rng` and the row; in evaluation (`rng` None) from the text itself, so that a
+    held-out text is always hidden alike.
+    """
+    (total, nats, correct), targets = _scored(cfg, params, batch, rng)
+    return total / batch["global_rows"], (carry, metrics_of(batch, nats, correct, targets >= 0))
+
+
+def score(cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, batch: Batch) -> tuple[Array, Any]:
+    """Nats of every target, [B, T], 0 where there is none; and the carry.
+
+    Raises:
+      UserError: the objective is masked.
+    """
+    if cfg.masked:
+        raise UserError(
+            "model.objective='masked': has no probability of a text; only causal models are scored by token"
+        )
+    (_, nats, _), _ = _scored(cfg, params, batch, None)
+    return nats.reshape(batch["targets"].shape), carry
+
+
+def apply(
+    cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array, carry: Any = None, attention: bool = False
+) -> dict[str, Any]:
+    """Everything about a few tokens, int32 [B, T]; under the masked objective token V is the mask.
+
+    Returns:
+      'logits' float32 [B, T, V], of the token that follows each or, masked, of the one that stands there; 'parts', one
+      dict a layer: 'h' [B, T, D] after it and, with `attention`, 'attention' float32 [B, N, T, T], where each position
+      (axis 2) of each head looks; 'carry', as it came.
+    """
+    parts = trace_layers(cfg.stack, params, embed_tokens(cfg, params, tokens), attention)
+    return {"logits": logits_of(cfg, params, parts[-1]["h"]), "parts": parts, "carry": carry}
+
+
+def embed(cfg: TransformerConfig, params: Params) -> dict[str, Array]:
+    """The embedding and, untied, the head's table; [V, D]."""
+    out = {"E": params["embed"][: cfg.vocab_size]}
+    if not cfg.tied:
+        out["A"] = params["head"]["table"][: cfg.vocab_size]
+    return out
+
+
+def axes(cfg: TransformerConfig) -> Params:
+    """Tables split by vocabulary, blocks by heads and feed-forward units."""
+    tree = stack_axes(cfg.stack) | {"embed": ("vocab", "embed"), "norm": ("embed",)}
+    return tree if cfg.tied else tree | {"head": {"table": ("vocab", "embed")}}
+
+
+def flops(cfg: TransformerConfig) -> tuple[float, str]:
+    """Matrix products, forward and backward: 6 a weight and token, and 12 T D a layer for attention over T = length
+    tokens, half of it where only the past is seen. Under the masked objective the head sees K of T tokens."""
+    own, once = (cfg.layers, 1)
+    keys, values = ((once if shared else own) for shared in (cfg.stack.shared_keys, cfg.stack.shared_values))
+    weights = (keys + values + (2 + 2 * cfg.wide) * cfg.layers) * cfg.dim**2
+    read = masking.chosen_count(cfg.length) / cfg.length if cfg.masked else 1.0
+    seen = 12.0 if cfg.masked else 6.0
+    return 6.0 * (weights + read * cfg.dim * cfg.vocab_size) + seen * cfg.length * cfg.dim * cfg.layers, "token"
+
+
+def _examples() -> tuple[TransformerConfig, ...]:
+    tiny = TransformerConfig(layers=2, dim=8, heads=2, length=6, head_chunk=16, init_scale=0.1)
+    return (
+        tiny,
+        dataclasses.replace(tiny, keys_values="shared_k", loop="scan"),
+        dataclasses.replace(tiny, keys_values="shared_v", remat=True, tied=False),
+        dataclasses.replace(tiny, keys_values="shared_kv", dropout=0.2),
+        dataclasses.replace(tiny, keys_values="shared_kv", objective="masked", loop="scan", remat=True, dropout=0.1),
+        dataclasses.replace(tiny, objective="masked", tied=False),
+    )
+
+
+SPEC = ModelSpec(
+    config=TransformerConfig,
+    resolve=resolve,
+    batch=batch,
+    consts=consts,
+    source=source,
+    init=init,
+    carry=carry,
+    rows=rows,
+    loss=loss,
+    apply=apply,
+    embed=embed,
+    axes=axes,
+    flops=flops,
+    examples=_examples(),
+    score=score,
+)

@@ -1,0 +1,107 @@
+"""Multi-head attention with rotary positions (Vaswani et al. 2017, arXiv 1706.03762; Su et al. 2021, arXiv 2104.09864).
+
+For each head, with queries q_t, keys k_s and values v_s of width H:
+
+    o_t = sum_s p_ts v_s,    p_t. = softmax_s((R_t q_t) . (R_s k_s) / sqrt(H))    over the s that t may see
+
+R_t turns each pair of coordinates (i, i + H/2) by the angle t * 10000^(-2i/H), so that a product depends on t - s alone.
+Queries, keys and values are given: whoever calls may compute keys and values once and use them in many layers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.types import Array
+
+BASE = 10_000.0  # the slowest pair turns once in 2 pi * BASE positions
+IMPLEMENTATIONS = ("auto", "xla", "cudnn")
+
+
+def rotate(x: Array, offset: Array | int = 0) -> Array:
+    """R_t x_t for positions t = offset, offset + 1, ...
+
+    Args:
+      x: [B, T, N, H], H even. Angles are taken in float32 whatever its dtype.
+      offset: position of the first, a number or an int32 scalar.
+
+    Raises:
+      ValueError: H is odd.
+    """
+    if x.shape[-1] % 2:
+        raise ValueError(f"rotary positions turn pairs of coordinates; a head of {x.shape[-1]} is odd")
+    half = x.shape[-1] // 2
+    place = (offset + jnp.arange(x.shape[1])).astype(jnp.float32)
+    speed = jnp.exp(jnp.arange(half, dtype=jnp.float32) * (-math.log(BASE) / half))
+    angle = (place[:, None] * speed[None])[None, :, None]
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    a, b = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
+    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x.dtype)
+
+
+def chosen(implementation: str, dtype: jnp.dtype) -> Literal["xla", "cudnn"]:
+    """The kernel that 'auto' stands for: cuDNN's fused one, which takes 16-bit numbers only, on GPUs; else XLA."""
+    if implementation == "auto":
+        return "cudnn" if jax.default_backend() == "gpu" and dtype == jnp.bfloat16 else "xla"
+    return "cudnn" if implementation == "cudnn" else "xla"
+
+
+def attend(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    causal: bool,
+    mask: Array | None = None,
+    lengths: Array | None = None,
+    implementation: str = "auto",
+) -> Array:
+    """o above, [B, T, N, H]; the softmax is in float32 under every implementation.
+
+    Args:
+      query: [B, T, N, H], with its positions already in it.
+      key, value: [B, S, N, H].
+      causal: position t sees s <= t only; S is then T.
+      mask: bool, broadcastable to [B, N, T, S] with 4 axes; True where t may see s (e.g. the same document).
+      lengths: int32 [B]; row b sees its first `lengths[b]` keys only. Needs no array of T x S, as `mask` does.
+      implementation: one of IMPLEMENTATIONS.
+    """
+    return jax.nn.dot_product_attention(
+        query,
+        key,
+        value,
+        mask=mask,
+        is_causal=causal,
+        key_value_seq_lengths=lengths,
+        implementation=chosen(implementation, query.dtype),
+    )
+
+
+def attention_weights(
+    query: Array, key: Array, *, causal: bool, mask: Array | None = None, lengths: Array | None = None
+) -> Array:
+    """p above, float32 [B, N, T, S], to be looked at; arguments as those of `attend`."""
+    shape = (query.shape[1], key.shape[1])
+    similar = jnp.einsum("btnh,bsnh->bnts", query, key, preferred_element_type=jnp.float32)
+    similar = similar / math.sqrt(query.shape[-1])
+    seen = jnp.tril(jnp.ones(shape, bool)) if causal else jnp.ones(shape, bool)
+    seen = seen[None, None]
+    if mask is not None:
+        seen = seen & mask
+    if lengths is not None:
+        seen = seen & (jnp.arange(shape[1])[None, None, None] < lengths[:, None, None, None])
+    return masked_softmax(similar, jnp.broadcast_to(seen, similar.shape))
+
+
+def masked_softmax(similar: Array, seen: Array) -> Array:
+    """softmax over the last axis of the numbers that are `seen` (bool of the same shape), 0 elsewhere."""
+    return jax.nn.softmax(jnp.where(seen, similar, jnp.finfo(similar.dtype).min), axis=-1)
+
+
+def same_segment(query_segment: Array, key_segment: Array) -> Array:
+    """Mask that keeps documents apart: int32 [B, T], [B, S] -> bool [B, 1, T, S], True within one document."""
+    return (query_segment[:, :, None] == key_segment[:, None, :])[:, None]

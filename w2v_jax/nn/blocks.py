@@ -1,0 +1,232 @@
+"""A stack of pre-norm transformer blocks, with keys and values of each layer's own or shared by all layers.
+
+With x_0 the embeddings, n_* root-mean-square norms with a gain each, and Attn of `w2v_jax.nn.attention`:
+
+    q = n_1(x) W_q                                 of every layer, from the evolving representation
+    k = n_1(x) W_k      or    n_kv(x_0) W_k        of every layer, or once from the embeddings for all layers
+    v = n_1(x) W_v      or    n_kv(x_0) W_v
+    x <- x + Attn(q, k, v) W_o
+    x <- x + gelu(n_2(x) W_up) W_down
+
+No matrix has a bias. The norm is RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467): it trains as LayerNorm does and
+needs neither mean nor bias, so that a layer has matrices and gains only. Parameters of all layers are stacked on a first
+axis whether the layers run in a loop or written out, so that checkpoints fit both.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.nn.attention import attend, attention_weights, rotate
+from w2v_jax.nn.layers import dropout
+from w2v_jax.types import Array, Params
+
+EPS = 1e-6
+
+
+class Stack(NamedTuple):
+    """What is fixed about a stack."""
+
+    layers: int
+    dim: int  # D
+    heads: int  # N
+    wide: int  # F, units of the feed-forward layer
+    shared_keys: bool
+    shared_values: bool
+    causal: bool
+    dropout: float = 0.0
+    scan: bool = False
+    remat: bool = False
+    implementation: str = "auto"
+
+
+class Drop(NamedTuple):
+    """What dropout draws from; see `w2v_jax.nn.layers.dropout`."""
+
+    rng: Array | None
+    row: Array | None
+
+
+NO_DROP = Drop(None, None)
+
+
+def rms_norm(x: Array, gain: Array) -> Array:
+    """gain * x / sqrt(mean(x^2) + EPS) over the last axis, taken in float32; [..., D] and [D] -> [..., D]."""
+    wide = x.astype(jnp.float32)
+    scale = jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + EPS)
+    return (wide * scale * gain.reshape((1,) * (x.ndim - 1) + (-1,))).astype(x.dtype)
+
+
+def project(x: Array, matrix: Array) -> Array:
+    """x W in the dtype of x; matrices are kept in float32."""
+    return x @ matrix.astype(x.dtype)
+
+
+def init_stack(rng: Array, stack: Stack, scale: float) -> Params:
+    """{'layers': {name: [L, ...]}, 'keys' and 'values' [L, D, D] or [D, D], 'norm_shared' [D] where any is shared}.
+
+    Matrices are normal of standard deviation `scale`; those that write into the sum of layers are smaller by
+    sqrt(2 L), so that the sum's variance does not grow with their number (GPT-2, Radford et al. 2019).
+    """
+    depth, dim, wide = stack.layers, stack.dim, stack.wide
+    shapes: dict[str, tuple[int, ...]] = {
+        "query": (depth, dim, dim),
+        "output": (depth, dim, dim),
+        "up": (depth, dim, wide),
+        "down": (depth, wide, dim),
+        "keys": (dim, dim) if stack.shared_keys else (depth, dim, dim),
+        "values": (dim, dim) if stack.shared_values else (depth, dim, dim),
+    }
+    drawn = {
+        name: scale * jax.random.normal(key, shape, jnp.float32)
+        for key, (name, shape) in zip(jax.random.split(rng, len(shapes)), shapes.items(), strict=True)
+    }
+    for name in ("output", "down"):
+        drawn[name] = drawn[name] / math.sqrt(2 * depth)
+    params: Params = {"keys": drawn.pop("keys"), "values": drawn.pop("values")}
+    params["layers"] = drawn | {name: jnp.ones((depth, dim), jnp.float32) for name in ("norm_attention", "norm_wide")}
+    if stack.shared_keys or stack.shared_values:
+        params["norm_shared"] = jnp.ones(dim, jnp.float32)
+    return params
+
+
+def stack_axes(stack: Stack) -> Params:
+    """Logical axes of `init_stack`: heads and feed-forward units are split over devices, a layer's sum is not."""
+    square = ("embed", "heads")
+    axes: Params = {
+        "layers": {
+            "query": ("layers", *square),
+            "output": ("layers", "heads", "embed"),
+            "up": ("layers", "embed", "mlp"),
+            "down": ("layers", "mlp", "embed"),
+            "norm_attention": ("layers", "embed"),
+            "norm_wide": ("layers", "embed"),
+        },
+        "keys": square if stack.shared_keys else ("layers", *square),
+        "values": square if stack.shared_values else ("layers", *square),
+    }
+    if stack.shared_keys or stack.shared_values:
+        axes["norm_shared"] = ("embed",)
+    return axes
+
+
+def by_heads(x: Array, heads: int) -> Array:
+    """[B, T, D] -> [B, T, N, D / N]."""
+    return x.reshape(*x.shape[:2], heads, -1)
+
+
+def shared_keys_values(stack: Stack, params: Params, x: Array, offset: Array | int = 0) -> dict[str, Array]:
+    """The keys and values that all layers use, [B, T, N, H]: of 'keys' and 'values' those that are shared.
+
+    Args:
+      stack: what is fixed.
+      params: of `init_stack`.
+      x: embeddings [B, T, D].
+      offset: position of the first.
+    """
+    if not (stack.shared_keys or stack.shared_values):
+        return {}
+    normed = rms_norm(x, params["norm_shared"])
+    out = {}
+    if stack.shared_keys:
+        out["keys"] = rotate(by_heads(project(normed, params["keys"]), stack.heads), offset)
+    if stack.shared_values:
+        out["values"] = by_heads(project(normed, params["values"]), stack.heads)
+    return out
+
+
+def layer_parts(stack: Stack, params: Params) -> Params:
+    """What differs from layer to layer, each leaf [L, ...]."""
+    own = {"keys": stack.shared_keys, "values": stack.shared_values}
+    return params["layers"] | {name: params[name] for name, shared in own.items() if not shared}
+
+
+def unstacked(stack: Stack, params: Params) -> list[Params]:
+    """`layer_parts` layer by layer. A split, as its gradient is one concatenation; that of L slices is a sum of L
+    arrays that are zero but for one layer."""
+    leaves, tree = jax.tree.flatten(layer_parts(stack, params))
+    pieces = [jax.lax.split(p, [1] * stack.layers) for p in leaves]
+    return [jax.tree.unflatten(tree, [p[i][0] for p in pieces]) for i in range(stack.layers)]
+
+
+def queries_keys_values(
+    stack: Stack, layer: Params, shared: dict[str, Array], x: Array, offset: Array | int = 0
+) -> tuple[Array, Array, Array]:
+    """(q, k, v) of one layer, [B, T, N, H] each, positions in q and k. `layer` is a slice of `layer_parts`."""
+    normed = rms_norm(x, layer["norm_attention"])
+
+    def of(name: str) -> Array:
+        return by_heads(project(normed, layer[name]), stack.heads)
+
+    key = shared["keys"] if stack.shared_keys else rotate(of("keys"), offset)
+    return rotate(of("query"), offset), key, shared["values"] if stack.shared_values else of("values")
+
+
+def finish_layer(stack: Stack, layer: Params, x: Array, mixed: Array, drop: Drop, index: Array | int) -> Array:
+    """x after attention's output `mixed` [B, T, N, H] and the feed-forward layer. `index` is the layer's number."""
+
+    def dropped(y: Array, place: Array | int) -> Array:
+        return y if drop.row is None else dropout(y, stack.dropout, drop.rng, drop.row, place, axis=0)
+
+    x = x + dropped(project(mixed.reshape(x.shape), layer["output"]), 1 + 2 * index)
+    unit = jax.nn.gelu(project(rms_norm(x, layer["norm_wide"]), layer["up"]))
+    return x + dropped(project(unit, layer["down"]), 2 + 2 * index)
+
+
+def run_layers(
+    stack: Stack,
+    params: Params,
+    x: Array,
+    drop: Drop = NO_DROP,
+    mask: Array | None = None,
+    lengths: Array | None = None,
+) -> Array:
+    """The stack's output [B, T, D] before the last norm, from embeddings x [B, T, D].
+
+    Dropout is on what each layer adds (places 1 to 2 L of `drop`). `mask` and `lengths` are those of `attend`.
+    """
+    shared = shared_keys_values(stack, params, x)
+
+    def one(x: Array, layer: Params, shared: dict[str, Array], index: Array | int) -> Array:
+        query, key, value = queries_keys_values(stack, layer, shared, x)
+        mixed = attend(
+            query,
+            key,
+            value,
+            causal=stack.causal,
+            mask=mask,
+            lengths=lengths,
+            implementation=stack.implementation,
+        )
+        return finish_layer(stack, layer, x, mixed, drop, index)
+
+    step = jax.checkpoint(one) if stack.remat else one
+    if stack.scan:
+
+        def body(x: Array, part: tuple[Params, Array]) -> tuple[Array, None]:
+            return step(x, part[0], shared, part[1]), None
+
+        return jax.lax.scan(body, x, (layer_parts(stack, params), jnp.arange(stack.layers)))[0]
+    for i, layer in enumerate(unstacked(stack, params)):
+        x = step(x, layer, shared, i)
+    return x
+
+
+def trace_layers(
+    stack: Stack, params: Params, x: Array, attention: bool, lengths: Array | None = None
+) -> list[dict[str, Array]]:
+    """What happens inside, one dict a layer: 'h' [B, T, D] after it and, if asked for, 'attention' [B, N, T, T]."""
+    shared, out = shared_keys_values(stack, params, x), []
+    for i, layer in enumerate(unstacked(stack, params)):
+        query, key, value = queries_keys_values(stack, layer, shared, x)
+        mixed = attend(query, key, value, causal=stack.causal, lengths=lengths, implementation=stack.implementation)
+        x = finish_layer(stack, layer, x, mixed, NO_DROP, i)
+        inner = {"h": x}
+        if attention:
+            inner["attention"] = attention_weights(query, key, causal=stack.causal, lengths=lengths)
+        out.append(inner)
+    return out
