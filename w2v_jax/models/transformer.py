@@ -3,9 +3,9 @@
     p(y_t | y_<t) = softmax(n(x_t) A^T)        x of the last block, n an RMSNorm, A = E where the head is tied
 
 `w2v_jax.nn.blocks` has the blocks. `keys_values='shared_kv'` computes key and value once, from the embeddings, while
-every layer has a query of its own from the evolving representation; 'per_layer' is the usual transformer (Vaswani et al.
-2017, arXiv 1706.03762), and 'shared_k', 'shared_v' stand in between. With `objective='masked'` the same blocks see both
-ways and predict hidden tokens (`w2v_jax.nn.masking`) in the place of the next.
+every layer has a query of its own from the evolving representation; 'per_layer' is the usual transformer (Vaswani et
+al. 2017, arXiv 1706.03762), and 'shared_k', 'shared_v' stand in between. With `objective='masked'` the same blocks see
+both ways and predict hidden tokens (`w2v_jax.nn.masking`) in the place of the next.
 
 Text comes in contiguous lanes as for the recurrent models, but nothing is carried: a window of `length` tokens is all
 that its predictions see. Documents follow one another within a window, told apart by their end token alone.
@@ -67,10 +67,9 @@ class TransformerConfig:
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
         if self.dim % self.heads:
             raise UserError(f"model.heads={self.heads}: does not divide model.dim={self.dim}")
-        if self.dim // self.heads % 2:
-            raise UserError(
-                f"model.heads={self.heads}: makes heads {self.dim // self.heads} wide; rotary positions need an even width"
-            )
+        width = self.dim // self.heads
+        if width % 2:
+            raise UserError(f"model.heads={self.heads}: makes heads {width} wide; rotary positions need an even width")
         if self.attention == "cudnn" and self.dtype != "bfloat16":
             raise UserError("model.attention='cudnn': needs model.dtype=bfloat16")
 
@@ -200,9 +199,7 @@ def score(cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, ba
       UserError: the objective is masked.
     """
     if cfg.masked:
-        raise UserError(
-            "model.objective='masked': has no probability of a text; only causal models are scored by token"
-        )
+        raise UserError("model.objective='masked': gives a text no probability; only causal models are scored by token")
     (_, nats, _), _ = _scored(cfg, params, batch, None)
     return nats.reshape(batch["targets"].shape), carry
 
@@ -250,11 +247,9 @@ def _examples() -> tuple[TransformerConfig, ...]:
     tiny = TransformerConfig(layers=2, dim=8, heads=2, length=6, head_chunk=16, init_scale=0.1)
     return (
         tiny,
-        dataclasses.replace(tiny, keys_values="shared_k", loop="scan"),
+        dataclasses.replace(tiny, keys_values="shared_k", objective="masked", dropout=0.1),
         dataclasses.replace(tiny, keys_values="shared_v", remat=True, tied=False),
-        dataclasses.replace(tiny, keys_values="shared_kv", dropout=0.2),
-        dataclasses.replace(tiny, keys_values="shared_kv", objective="masked", loop="scan", remat=True, dropout=0.1),
-        dataclasses.replace(tiny, objective="masked", tied=False),
+        dataclasses.replace(tiny, keys_values="shared_kv", dropout=0.2, loop="scan", remat=True),
     )
 
 

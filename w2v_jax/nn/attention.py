@@ -4,7 +4,7 @@ For each head, with queries q_t, keys k_s and values v_s of width H:
 
     o_t = sum_s p_ts v_s,    p_t. = softmax_s((R_t q_t) . (R_s k_s) / sqrt(H))    over the s that t may see
 
-R_t turns each pair of coordinates (i, i + H/2) by the angle t * 10000^(-2i/H), so that a product depends on t - s alone.
+R_t turns each pair of coordinates (i, i + H/2) by the angle t * 10000^(-2i/H), so that a product depends on t - s only.
 Queries, keys and values are given: whoever calls may compute keys and values once and use them in many layers.
 """
 

@@ -9,8 +9,8 @@ With x_0 the embeddings, n_* root-mean-square norms with a gain each, and Attn o
     x <- x + gelu(n_2(x) W_up) W_down
 
 No matrix has a bias. The norm is RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467): it trains as LayerNorm does and
-needs neither mean nor bias, so that a layer has matrices and gains only. Parameters of all layers are stacked on a first
-axis whether the layers run in a loop or written out, so that checkpoints fit both.
+needs neither mean nor bias, so that a layer has matrices and gains only. Parameters of all layers are stacked on a
+first axis whether the layers run in a loop or written out, so that checkpoints fit both.
 """
 
 from __future__ import annotations

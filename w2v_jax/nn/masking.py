@@ -1,8 +1,8 @@
 """Which positions a masked language model predicts, and what it reads there (Devlin et al. 2018, arXiv 1810.04805).
 
-Of the n tokens of a row, round(share * n) and at least one are chosen. The model reads a mask in the place of four fifths
-of them, any word in the place of a tenth, and the rest as they are; it predicts all of them and nothing else. Their
-number is fixed by the row's length, and not drawn token by token, so that only these positions go through the head.
+Of the n tokens of a row, round(share * n) and at least one are chosen. The model reads a mask in the place of four
+fifths of them, any word in the place of a tenth, and the rest as they are; it predicts all of them and nothing else.
+Their number is fixed by the row's length, and not drawn token by token, so that only these positions go through the head.
 """
 
 from __future__ import annotations
