@@ -76,3 +76,18 @@ def test_the_logits_of_all_tokens_never_stand_in_memory() -> None:
     shapes = [jax.ShapeDtypeStruct((n, 8), jnp.float32) for n in (tokens, vocab)]
     lowered = jax.jit(jax.grad(total, argnums=(0, 1))).lower(*shapes, jax.ShapeDtypeStruct((tokens,), jnp.int32))
     assert lowered.compile().memory_analysis().temp_size_in_bytes < tokens * vocab * 4 / 4
+
+
+def test_in_bfloat16_only_products_are_rounded() -> None:
+    hidden, table, bias, targets, weights = map(jnp.asarray, inputs())
+    low = hidden.astype(jnp.bfloat16)
+
+    def total(hidden: jax.Array, table: jax.Array) -> jax.Array:
+        return cross_entropy(hidden, table, bias, targets, weights, VOCAB, 4)[0]
+
+    value, grads = jax.jit(jax.value_and_grad(total, argnums=(0, 1)))(low, table)
+    exact, wanted = jax.jit(jax.value_and_grad(total, argnums=(0, 1)))(low.astype(jnp.float32), table)
+    assert value.dtype == grads[1].dtype == jnp.float32 and grads[0].dtype == jnp.bfloat16
+    np.testing.assert_allclose(value, exact, rtol=5e-3)
+    for got, want in zip(grads, wanted, strict=True):
+        np.testing.assert_allclose(got.astype(jnp.float32), want, atol=0.02 * float(jnp.abs(want).max()))

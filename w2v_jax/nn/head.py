@@ -11,6 +11,7 @@ s_m = a_m / sum_v e_mv they are
     dh_m = s_m sum_v e_mv w_v - a_m w_{y_m}        dw_v = sum_m s_m e_mv h_m - sum_{m: y_m = v} a_m h_m
 
 so that e goes into both products as it is, and the targets take part in rows of the table instead of in logits.
+Products take numbers of the hidden vectors' dtype and add them up in float32; everything else is float32.
 """
 
 from __future__ import annotations
@@ -36,9 +37,13 @@ def _chunks(size: int, *arrays: Array) -> tuple[Array, ...]:
     )
 
 
+def _product(a: Array, b: Array, dtype: jnp.dtype) -> Array:
+    return jnp.matmul(a.astype(dtype), b.astype(dtype), preferred_element_type=jnp.float32)
+
+
 def _score(hidden: Array, table: Array, bias: Array, target: Array) -> tuple[Array, Array, Array, Array]:
     """(exp of shifted logits [C, V'], their sum [C], nats [C], whether the target scored highest [C])."""
-    logits = hidden @ table.T + bias[None]
+    logits = _product(hidden, table.T, hidden.dtype) + bias[None]
     top = logits.max(-1)
     at_target = jnp.take_along_axis(logits, target[:, None], axis=1)[:, 0]
     raised = jnp.exp(logits - top[:, None])
@@ -48,8 +53,10 @@ def _score(hidden: Array, table: Array, bias: Array, target: Array) -> tuple[Arr
 
 @partial(jax.custom_vjp, nondiff_argnums=(5,))
 def _summed(hidden: Array, table: Array, bias: Array, targets: Array, weights: Array, size: int) -> tuple[Array, ...]:
+    low = table.astype(hidden.dtype)  # once, not by chunk
+
     def one(part: tuple[Array, ...]) -> tuple[Array, Array]:
-        return _score(part[0], table, bias, part[1])[2:]
+        return _score(part[0], low, bias, part[1])[2:]
 
     nats, correct = jax.lax.map(one, _chunks(size, hidden, targets))
     count = hidden.shape[0]
@@ -60,13 +67,16 @@ def _summed(hidden: Array, table: Array, bias: Array, targets: Array, weights: A
 def _summed_forward(
     hidden: Array, table: Array, bias: Array, targets: Array, weights: Array, size: int
 ) -> tuple[tuple[Array, ...], Any]:
+    dtype, low = hidden.dtype, table.astype(hidden.dtype)
+
     def one(held: tuple[Array, Array], part: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
         hidden, target, weight = part
-        raised, total, nats, correct = _score(hidden, table, bias, target)
+        raised, total, nats, correct = _score(hidden, low, bias, target)
         scale = weight / total
         # [H, V'] and not [V', H]: on CPUs this product is half as fast again as its transpose.
-        grad_table = held[0] + (hidden * scale[:, None]).T @ raised
-        return (grad_table, held[1] + scale @ raised), ((raised @ table) * scale[:, None], nats, correct)
+        grad_table = held[0] + _product((hidden * scale[:, None]).T, raised, dtype)
+        grad_hidden = _product(raised, low, dtype) * scale[:, None]
+        return (grad_table, held[1] + scale @ raised), (grad_hidden, nats, correct)
 
     start = (jnp.zeros_like(table.T), jnp.zeros_like(bias))
     (grad_table, grad_bias), (grad_hidden, nats, correct) = jax.lax.scan(
@@ -76,7 +86,7 @@ def _summed_forward(
     nats, correct = nats.reshape(-1)[:count], correct.reshape(-1)[:count]
     at_target, add_rows = jax.vjp(lambda table: take_rows(table, targets), table)
     grads = (
-        grad_hidden.reshape(-1, hidden.shape[1])[:count] - weights[:, None] * at_target,
+        (grad_hidden.reshape(-1, hidden.shape[1])[:count] - weights[:, None] * at_target).astype(dtype),
         grad_table.T - add_rows(weights[:, None] * hidden)[0],
         grad_bias.at[targets].add(-weights),
     )
@@ -85,7 +95,7 @@ def _summed_forward(
 
 def _summed_backward(size: int, grads: tuple[Array, ...], cotangents: tuple[Array, ...]) -> tuple[Any, ...]:
     # Only the sum is differentiated; the values by token are for looking at.
-    hidden, table, bias = (cotangents[0] * g for g in grads)
+    hidden, table, bias = (cotangents[0].astype(g.dtype) * g for g in grads)
     return hidden, table, bias, None, None
 
 
@@ -98,7 +108,7 @@ def cross_entropy(
     """Weighted sum of next-token losses, and what each token contributed.
 
     Args:
-      hidden: [M, H].
+      hidden: [M, H], float32 or bfloat16; the table and everything returned are float32.
       table: [V', H], V' >= vocab_size; the padding rows take no part.
       bias: [V'].
       targets: int32 [M]; below 0 where nothing is predicted.

@@ -2,7 +2,8 @@
 
 Of the n tokens of a row, round(share * n) and at least one are chosen. The model reads a mask in the place of four
 fifths of them, any word in the place of a tenth, and the rest as they are; it predicts all of them and nothing else.
-Their number is fixed by the row's length, and not drawn token by token, so that only these positions go through the head.
+Their number is fixed by the row's length, and not drawn token by token, so that these positions alone go through the
+head.
 """
 
 from __future__ import annotations

@@ -1,0 +1,46 @@
+"""Transformer on the Penn Treebank, of as many parameters as the small LSTM of `configs/ptb.py` (4.65 million).
+
+    python -m experiments.train --config=configs/ptb_transformer.py --workdir=runs/ptb_transformer \
+        --config.data.source=text:ptb.train.txt --config.data.heldout_source=text:ptb.valid.txt \
+        --config.data.test_source=text:ptb.test.txt
+    python -m experiments.evaluate --workdir=runs/ptb_transformer
+
+Text as in `configs/ptb.py`. A tied head and 4 layers of 224: 2,240,000 in the embedding, 2,408,448 in matrices, 2,016
+in norms, where the LSTM has 4,651,600. A prediction sees only its window of 64 tokens; dropout and weight decay are
+strong, as this text is small.
+
+Hardware: 2 CPU cores; no time and no result is recorded yet.
+"""
+
+import ml_collections
+
+from configs import ptb
+from w2v_jax.config import Config, OptimizerConfig, TrainConfig, editable, freeze
+from w2v_jax.models import MODELS
+from w2v_jax.models.transformer import TransformerConfig
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Data, checkpoints and logs of the LSTM's recipe."""
+    lstm = freeze(ptb.get_config(), MODELS)
+    return editable(
+        Config(
+            family="transformer",
+            model=TransformerConfig(layers=4, dim=224, heads=7, length=64, dropout=0.3),
+            data=lstm.data,
+            train=TrainConfig(batch_size=32, passes=20.0, steps_per_call=20),
+            optimizer=OptimizerConfig(
+                dense="adamw",
+                learning_rate=1e-3,
+                schedule="cosine",
+                final_fraction=0.05,
+                warmup_steps=200,
+                clip_norm=1.0,
+                beta2=0.98,
+                weight_decay=0.1,
+                decay_embeddings=True,
+            ),
+            checkpoint=lstm.checkpoint,
+            log=lstm.log,
+        )
+    )

@@ -1,0 +1,381 @@
+"""The transformer: attention and block against plain numpy, what it may see, cache, masks, ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.config_flag import load_config
+from tests import transformer_reference as reference
+from tests.examples import quick, random_params
+from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
+from w2v_jax.errors import UserError
+from w2v_jax.models import transformer
+from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
+from w2v_jax.models.transformer_cache import cache_bytes, init_cache, parameter_ledger, step_cached
+from w2v_jax.nn import masking
+from w2v_jax.nn.attention import attend, attention_weights, masked_softmax, rotate, same_segment
+from w2v_jax.nn.blocks import Stack, init_stack, run_layers
+from w2v_jax.train import optimizers
+from w2v_jax.train.sharding import batch_sharding, make_mesh
+from w2v_jax.train.step import init_state, make_call, state_sharding
+
+SPEC = transformer.SPEC
+VOCAB, ROWS = 23, 3
+TINY = TransformerConfig(layers=2, dim=8, heads=2, length=6, vocab_size=VOCAB, head_chunk=16, loop="unrolled")
+NOTES = TransformerConfig(layers=12, dim=768, heads=12, vocab_size=50_000, keys_values="shared_kv")
+
+
+def batch_of(seed: int = 0, length: int = TINY.length) -> dict[str, Any]:
+    ids = np.random.default_rng(seed).integers(0, VOCAB, (ROWS, length + 1)).astype(np.int32)
+    return {
+        "tokens": jnp.asarray(ids[:, :-1]),
+        "targets": jnp.asarray(ids[:, 1:]),
+        "start": jnp.zeros(ROWS, jnp.int32),
+        "words": jnp.full(ROWS, length, jnp.int32),
+        "row": jnp.arange(ROWS, dtype=jnp.int32),
+        "global_rows": jnp.float32(ROWS),
+    }
+
+
+def close(got: Any, want: Any, tolerance: float = 1e-5) -> None:
+    """Within the tolerance of the largest number of each leaf."""
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(want), strict=True):
+        b = np.asarray(b)
+        atol = tolerance * max(1.0, float(np.abs(b).max(initial=0)))
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol, err_msg=jax.tree_util.keystr(path))
+
+
+def test_the_softmax_numbers_of_the_notes() -> None:
+    similar = jnp.array([[0.18, 0.78, 0.95, 0.35]] * 2)
+    seen = jnp.array([[True] * 4, [True, True, True, False]])
+    weights = np.asarray(masked_softmax(similar, seen))
+    assert np.round(weights, 4).tolist() == pytest.approx(
+        np.array([[0.1621, 0.2955, 0.3502, 0.1922], [0.2007, 0.3657, 0.4335, 0.0]])
+    )
+    # The same through attention: one coordinate a key, the query undoing the division by sqrt(H).
+    key = jnp.zeros((1, 4, 1, 4)).at[0, :, 0, 0].set(similar[0])
+    query = jnp.zeros((1, 4, 1, 4)).at[..., 0].set(2.0)
+    third = np.asarray(attention_weights(query, key, causal=True))[0, 0, 2]
+    assert np.round(third, 4).tolist() == pytest.approx([0.2007, 0.3657, 0.4335, 0.0])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention_is_the_formula_in_numpy(causal: bool) -> None:
+    rng = np.random.default_rng(0)
+    query, key, value, slope = rng.normal(size=(4, 2, 5, 3, 4)).astype(np.float32)
+
+    def total(w: reference.Weights) -> np.ndarray:
+        by_head = [
+            [
+                reference.attention(reference.turn(q, 3), reference.turn(k, 3), v, causal)
+                for q, k, v in zip(*x, strict=True)
+            ]
+            for x in zip(*(w[name].swapaxes(1, 2) for name in ("q", "k", "v")), strict=True)
+        ]
+        return np.stack([np.stack(h, axis=1) for h in by_head])
+
+    def ours(w: dict[str, jax.Array]) -> jax.Array:
+        return attend(rotate(w["q"], 3), rotate(w["k"], 3), w["v"], causal=causal)
+
+    at = {"q": query, "k": key, "v": value}
+    exact = {k: v.astype(np.float64) for k, v in at.items()}
+    close(jax.jit(ours)(at), total(exact))
+    grads = jax.jit(jax.grad(lambda w: jnp.sum(ours(w) * slope)))(at)
+    close(grads, reference.slopes(lambda w: float((total(w) * slope).sum()), exact))
+    weights = attention_weights(rotate(query), rotate(key), causal=causal)
+    close(jnp.einsum("bnts,bsnh->btnh", weights, value), ours(at))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_block_is_the_formula_in_numpy(causal: bool) -> None:
+    stack = Stack(1, dim=4, heads=2, wide=8, shared_keys=False, shared_values=False, causal=causal)
+    rng = np.random.default_rng(1)
+    shapes = jax.eval_shape(lambda: init_stack(jax.random.key(0), stack, 0.1))
+    params = jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
+    x, slope = rng.normal(size=(2, 5, 4)).astype(np.float32)
+
+    def plain(w: reference.Weights) -> np.ndarray:
+        return reference.block(w["x"], w, stack.heads, causal)
+
+    def total(params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        out = run_layers(stack, params, x[None])[0]
+        return jnp.sum(out * slope), out
+
+    (_, out), (grads, grad_x) = quick(jax.value_and_grad(total, argnums=(0, 1), has_aux=True), params, x)
+    flat = {k: v[0].astype(np.float64) for k, v in (params["layers"] | params).items() if k != "layers"}
+    flat["x"] = x.astype(np.float64)
+    close(out, plain(flat))
+    want = reference.slopes(lambda w: float((plain(w) * slope).sum()), flat)
+    got = {k: v[0] for k, v in (grads["layers"] | grads).items() if k != "layers"} | {"x": grad_x}
+    close({k: got[k] for k in want}, want)
+
+
+def test_rotary_products_depend_on_the_distance_alone() -> None:
+    rng = np.random.default_rng(2)
+    query, key = rng.normal(size=(2, 1, 1, 2, 6)).astype(np.float32)
+
+    def product(t: int, s: int) -> np.ndarray:
+        return np.asarray(jnp.sum(rotate(query, t) * rotate(key, jnp.int32(s)), axis=-1))
+
+    np.testing.assert_allclose(product(9, 4), product(105, 100), rtol=1e-4, atol=1e-4)
+    assert not np.allclose(product(9, 4), product(9, 5), atol=1e-3)
+    with pytest.raises(ValueError, match="odd"):
+        rotate(jnp.zeros((1, 1, 1, 3)))
+
+
+def test_documents_are_kept_apart_where_a_mask_says_so() -> None:
+    query, key, value = np.random.default_rng(3).normal(size=(3, 1, 5, 2, 4)).astype(np.float32)
+    segment = jnp.array([[0, 0, 1, 1, 1]])
+    both = attend(query, key, value, causal=True, mask=same_segment(segment, segment))
+    later = attend(query[:, 2:], key[:, 2:], value[:, 2:], causal=True)
+    close(both[:, 2:], later)
+    short = attend(query, key, value, causal=False, lengths=jnp.array([2]))
+    close(short, attend(query, key[:, :2], value[:, :2], causal=False))
+
+
+@pytest.mark.parametrize("keys_values", KEYS_VALUES)
+def test_causal_models_never_look_ahead(keys_values: str) -> None:
+    """Every position reads another word: the rows of an untied embedding that get a gradient are what was seen."""
+    cfg = dataclasses.replace(TINY, keys_values=keys_values, tied=False)
+    params = random_params(SPEC, cfg, {}, 0)
+    tokens = jnp.arange(cfg.length)[None] + 4
+
+    def logits(cfg: TransformerConfig, table: jax.Array) -> jax.Array:
+        return SPEC.apply(cfg, params | {"embed": table}, {}, tokens)["logits"][0].sum(-1)
+
+    seen = quick(jax.jacrev(partial(logits, cfg)), params["embed"])
+    touched = np.abs(np.asarray(seen)).sum(-1)[:, 4 : 4 + cfg.length] > 0
+    np.testing.assert_array_equal(touched, np.tri(cfg.length, dtype=bool))
+    if keys_values == "shared_kv":
+        masked = dataclasses.replace(cfg, objective="masked")
+        seen = quick(jax.jacrev(partial(logits, masked)), params["embed"])
+        assert (np.abs(np.asarray(seen)).sum(-1)[:, 4 : 4 + cfg.length] > 0).all(), "masked models see both ways"
+
+
+@pytest.mark.parametrize("keys_values", KEYS_VALUES)
+def test_one_token_after_another_gives_the_logits_of_the_whole_text(keys_values: str) -> None:
+    cfg = dataclasses.replace(TINY, keys_values=keys_values)
+    params = random_params(SPEC, cfg, {}, 0)
+    tokens = batch_of()["tokens"]
+    whole = quick(lambda p, t: SPEC.apply(cfg, p, {}, t)["logits"], params, tokens)
+    cache = init_cache(cfg, ROWS)
+    step = jax.jit(partial(step_cached, cfg))
+    parts = []
+    for cut in (slice(0, 3), slice(3, 4), slice(4, 5), slice(5, 6)):  # a prompt, then one by one
+        logits, cache = step(params, {}, cache, tokens[:, cut])
+        parts.append(logits)
+    close(jnp.concatenate(parts, axis=1), whole)
+    assert int(cache["length"]) == cfg.length
+    held = (cache["keys"].nbytes + cache["values"].nbytes) / (ROWS * cfg.length)
+    assert held == cache_bytes(cfg)
+    with pytest.raises(UserError, match="7 tokens: the context of the model holds 6"):
+        step_cached(cfg, params, {}, init_cache(cfg, 1), jnp.zeros((1, 7), jnp.int32))
+
+
+def test_score_is_the_loss_and_the_logits() -> None:
+    params = random_params(SPEC, TINY, {}, 0)
+    batch = batch_of()
+    batch["targets"] = batch["targets"].at[0, 4:].set(-1)
+    nats, _ = SPEC.score(TINY, params, {}, {}, batch)  # type: ignore[misc]
+    value, (_, metrics) = SPEC.loss(TINY, params, {}, {}, batch, None)
+    assert not nats[0, 4:].any() and metrics["loss"][1] == ROWS * TINY.length - 2
+    np.testing.assert_allclose(metrics["loss"][0], nats.sum(), rtol=1e-5)
+    np.testing.assert_allclose(value, nats.sum() / (ROWS * TINY.length), rtol=1e-5)
+    seen = SPEC.apply(TINY, params, {}, batch["tokens"], attention=True)
+    chosen = jnp.take_along_axis(-jax.nn.log_softmax(seen["logits"]), batch["targets"][..., None], 2)[..., 0]
+    close(jnp.where(batch["targets"] >= 0, chosen, 0.0), nats)
+    weights = seen["parts"][1]["attention"]
+    assert weights.shape == (ROWS, TINY.heads, TINY.length, TINY.length)
+    np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
+    assert not np.triu(np.asarray(weights), 1).any()
+
+
+@pytest.mark.parametrize(
+    "change", [{"loop": "scan"}, {"remat": True}, {"loop": "scan", "remat": True}], ids=["scan", "remat", "both"]
+)
+def test_loops_and_rematerialisation_change_nothing(change: dict[str, Any]) -> None:
+    base = dataclasses.replace(TINY, keys_values="shared_k", dropout=0.3)
+    params = random_params(SPEC, base, {}, 0)
+    batch, rng = batch_of(), jax.random.key(1)
+
+    def run(cfg: TransformerConfig) -> Any:
+        return quick(jax.value_and_grad(lambda p: SPEC.loss(cfg, p, {}, {}, batch, rng)[0]), params)
+
+    close(run(dataclasses.replace(base, **change)), run(base), 2e-6)
+
+
+def test_dropout_falls_on_rows_by_their_number() -> None:
+    cfg = dataclasses.replace(TINY, dropout=0.5)
+    params = random_params(SPEC, cfg, {}, 0)
+    whole = batch_of()
+
+    def value(batch: dict[str, Any], seed: int | None) -> float:
+        rng = None if seed is None else jax.random.key(seed)
+        return float(SPEC.loss(cfg, params, {}, {}, batch, rng)[0])
+
+    rows = [{k: v[i : i + 1] if jnp.ndim(v) else v for k, v in whole.items()} for i in range(ROWS)]
+    assert sum(value(row, 1) for row in rows) == pytest.approx(value(whole, 1), rel=1e-5)
+    assert len({value(whole, seed) for seed in (1, 2, None)}) == 3
+
+
+def test_hidden_tokens_are_drawn_in_the_known_shares() -> None:
+    rng = np.random.default_rng(0)
+    text = rng.integers(0, VOCAB, (400, 40)).astype(np.int32)
+    text[0, 13:], text[1] = -1, -1  # two tokens of 13 are hidden, none of an empty row
+    hidden = jax.jit(masking.hide, static_argnums=2)(masking.keys_by_text(jnp.asarray(text)), text, VOCAB)
+    inputs, places, targets = map(np.asarray, hidden)
+    assert places.shape == (400, 6) and (np.diff(np.sort(places), axis=1) > 0).all()
+    assert (targets >= 0).sum(1).tolist() == [2, 0] + [6] * 398
+    truth = np.take_along_axis(text, places, 1)
+    np.testing.assert_array_equal(targets[targets >= 0], truth[targets >= 0])
+    changed = inputs != np.maximum(text, 0)
+    allowed = np.zeros_like(changed)
+    np.put_along_axis(allowed, places, targets >= 0, 1)
+    assert not (changed & ~allowed).any(), "what is not predicted is read as it is"
+    read = np.take_along_axis(inputs, places, 1)[2:]
+    as_mask, as_is = (read == VOCAB).mean(), (read == truth[2:]).mean()
+    assert abs(as_mask - 0.8) < 0.03 and abs(as_is - (0.1 + 0.1 / VOCAB)) < 0.03 and read.max() == VOCAB
+    assert abs(places.mean() - 19.5) < 1.0
+
+
+def test_masked_models_never_score_what_is_not_hidden() -> None:
+    cfg = dataclasses.replace(TINY, objective="masked", length=20, tied=False)
+    params = random_params(SPEC, cfg, {}, 0)
+    batch = batch_of(length=20)
+    loss = jax.jit(SPEC.loss, static_argnums=0)
+    value, (_, metrics) = loss(cfg, params, {}, {}, batch, None)
+    assert metrics["loss"][1] == 3 * ROWS
+    assert value == loss(cfg, params, {}, {}, batch, None)[0], "evaluation draws the same"
+    # By hand: the logits of the text as it is read, at the hidden places.
+    inputs, places, targets = masking.hide(masking.keys_by_text(batch["targets"]), batch["targets"], VOCAB)
+    logits = jnp.take_along_axis(SPEC.apply(cfg, params, {}, inputs)["logits"], places[..., None], 1)
+    nats = -jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], 2)
+    np.testing.assert_allclose(metrics["loss"][0], nats.sum(), rtol=1e-5)
+    np.testing.assert_allclose(value, nats.mean(), rtol=1e-5)
+    rows = [loss(cfg, params, {}, {}, batch, jax.random.key(i))[0] for i in range(2)]
+    assert rows[0] != rows[1], "every step hides other tokens"
+    other = batch | {"tokens": jnp.zeros_like(batch["tokens"])}
+    assert loss(cfg, params, {}, {}, other, None)[0] == value, "the text is that of the targets"
+    turned = batch | {k: batch[k][::-1] for k in ("targets", "tokens")}
+    np.testing.assert_allclose(loss(cfg, params, {}, {}, turned, None)[0], value, rtol=1e-5)
+
+
+def test_padding_of_a_masked_text_is_not_looked_at() -> None:
+    cfg = dataclasses.replace(TINY, objective="masked")
+    params = random_params(SPEC, cfg, {}, 0)
+    tokens = batch_of()["targets"]
+    lengths = jnp.full(ROWS, 4)
+
+    def states(tokens: jax.Array) -> jax.Array:
+        return transformer.hidden_states(cfg, params, tokens, transformer.Drop(None, None), lengths)
+
+    close(states(tokens.at[:, 4:].set(0))[:, :4], states(tokens)[:, :4])
+
+
+@pytest.mark.parametrize("keys_values", KEYS_VALUES)
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_ledger_counts_the_arrays(keys_values: str, tied: bool) -> None:
+    cfg = dataclasses.replace(NOTES, keys_values=keys_values, tied=tied, objective="causal" if tied else "masked")
+    ledger = parameter_ledger(cfg)
+    shapes = jax.eval_shape(lambda: SPEC.init(jax.random.key(0), cfg, {}))
+    assert sum(x.size for x in jax.tree.leaves(shapes)) == sum(ledger.values()) - ledger["total"]
+    assert shapes["keys"].size == ledger["keys"] and shapes["values"].size == ledger["values"]
+    assert shapes["layers"]["query"].size == ledger["queries"]
+    gains = sum(x.size for p, x in jax.tree_util.tree_leaves_with_path(shapes) if "norm" in jax.tree_util.keystr(p))
+    assert gains == ledger["norms"] and ledger["mask"] == (0 if tied else 768)
+
+
+def test_the_ledger_and_the_cache_of_the_notes() -> None:
+    ledger = parameter_ledger(NOTES)
+    assert ledger["embeddings"] == 38_400_000 and ledger["queries"] == 12 * 768 * 768 == 7_077_888
+    assert ledger["keys"] == ledger["values"] == 589_824
+    assert sum(ledger[k] for k in ("embeddings", "queries", "keys", "values")) == 46_657_536
+    assert ledger["total"] == 110_358_528
+    usual = dataclasses.replace(NOTES, keys_values="per_layer")
+    assert cache_bytes(NOTES) == 2 * 768 * 4 and cache_bytes(usual) == 12 * cache_bytes(NOTES)
+    half = dataclasses.replace(NOTES, keys_values="shared_k", dtype="bfloat16")
+    assert cache_bytes(half) == 13 * 768 * 2
+
+
+def test_flops_by_hand() -> None:
+    weights = 38_400_000 + 7_077_888 + 2 * 589_824 + 7_077_888 + 56_623_104
+    attention = 12 * 128 * 768 * 12 / 2  # T D a layer, forward and backward, half of the pairs
+    assert SPEC.flops(NOTES) == (6.0 * weights + attention, "token")
+
+
+def test_bfloat16_computes_about_the_same_from_float32_parameters() -> None:
+    cfg = dataclasses.replace(TINY, dim=16, keys_values="shared_v")
+    params = SPEC.init(jax.random.key(0), cfg, {})
+    batch = batch_of()
+
+    def run(cfg: TransformerConfig) -> Any:
+        return quick(jax.value_and_grad(lambda p: SPEC.loss(cfg, p, {}, {}, batch, None)[0]), params)
+
+    value, grads = run(dataclasses.replace(cfg, dtype="bfloat16"))
+    exact, _ = run(cfg)
+    assert value.dtype == jnp.float32 and all(g.dtype == jnp.float32 for g in jax.tree.leaves(grads))
+    assert value != exact and abs(float(value) - float(exact)) < 0.01
+
+
+def test_stacked_gains_do_not_decay() -> None:
+    shapes = jax.eval_shape(lambda: SPEC.init(jax.random.key(0), TINY, {}))
+    found = optimizers.decays(OptimizerConfig(dense="adamw"), shapes, SPEC.axes(TINY))
+    assert not found["layers"]["norm_wide"] and not found["norm"] and not found["embed"]
+    assert found["layers"]["query"] and found["keys"]
+
+
+def test_tensor_parallel_steps_are_those_of_one_device() -> None:
+    model = dataclasses.replace(TINY, keys_values="shared_kv", dropout=0.1)
+    results = []
+    for mesh_config in (MeshConfig(data=1), MeshConfig(data=2, model=4)):
+        train = TrainConfig(batch_size=4, steps_per_call=2)
+        config = Config("transformer", model, train=train, optimizer=OptimizerConfig(dense="adamw"), mesh=mesh_config)
+        mesh = make_mesh(mesh_config, jax.devices()[: 1 if mesh_config.model == 1 else 8])
+        state = jax.device_get(init_state(SPEC, config, model, {}, 10))
+        state = dataclasses.replace(state, params=random_params(SPEC, model, {}, 0))
+        call = make_call(SPEC, config, model, 10, mesh, state, {})
+        state = jax.device_put(state, state_sharding(SPEC, model, mesh, state))
+        draw = np.random.default_rng(0)
+        batches = {k: draw.integers(0, VOCAB, (2, *s.shape)).astype(np.int32) for k, s in SPEC.batch(model, 4).items()}
+        sent = jax.device_put(batches, batch_sharding(mesh))
+        state, metrics, _ = call(state, {}, sent, jnp.int32(2), jnp.zeros(mesh.size, jnp.int32))
+        results.append(jax.device_get((state.params, metrics)))
+    close(results[1], results[0], 5e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": 3}, "model.heads=3: does not divide model.dim=8"),
+        ({"heads": 8}, "model.heads=8: makes heads 1 wide; rotary positions need an even width"),
+        ({"keys_values": "shared"}, "model.keys_values='shared': must be one of"),
+        ({"objective": "mask"}, r"did you mean 'masked'\?"),
+        ({"loop": "for"}, "model.loop='for': must be"),
+        ({"dropout": 1.0}, "model.dropout=1.0: must be"),
+        ({"attention": "cudnn"}, "model.attention='cudnn': needs model.dtype=bfloat16"),
+    ],
+)
+def test_values_that_cannot_be(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        dataclasses.replace(TINY, **change)
+    assert "\n" not in str(error.value)
+
+
+def test_masked_models_have_no_scores_and_no_cache() -> None:
+    cfg = dataclasses.replace(TINY, objective="masked")
+    for refused in (lambda: SPEC.score(cfg, {}, {}, {}, {}), lambda: init_cache(cfg, 1)):  # type: ignore[misc]
+        with pytest.raises(UserError, match="model.objective='masked'"):
+            refused()
+
+
+def test_the_penn_treebank_model_has_the_size_of_the_small_lstm() -> None:
+    cfg = SPEC.resolve(load_config("configs/ptb_transformer.py").model, 10_000)
+    ledger = parameter_ledger(cfg)
+    assert ledger["total"] + ledger["norms"] == 4_650_464 and abs(4_650_464 - 4_651_600) < 2_000
