@@ -13,7 +13,7 @@ import pytest
 
 from experiments.config_flag import load_config
 from tests import transformer_reference as reference
-from tests.examples import quick, random_params
+from tests.examples import QUICK, quick, random_params
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models import transformer
@@ -183,12 +183,12 @@ def test_score_is_the_loss_and_the_logits() -> None:
     params = random_params(SPEC, TINY, {}, 0)
     batch = batch_of()
     batch["targets"] = batch["targets"].at[0, 4:].set(-1)
-    nats, _ = SPEC.score(TINY, params, {}, {}, batch)  # type: ignore[misc]
-    value, (_, metrics) = SPEC.loss(TINY, params, {}, {}, batch, None)
+    nats, _ = quick(lambda p, b: SPEC.score(TINY, p, {}, {}, b), params, batch)  # type: ignore[misc]
+    value, (_, metrics) = quick(lambda p, b: SPEC.loss(TINY, p, {}, {}, b, None), params, batch)
     assert not nats[0, 4:].any() and metrics["loss"][1] == ROWS * TINY.length - 2
     np.testing.assert_allclose(metrics["loss"][0], nats.sum(), rtol=1e-5)
     np.testing.assert_allclose(value, nats.sum() / (ROWS * TINY.length), rtol=1e-5)
-    seen = SPEC.apply(TINY, params, {}, batch["tokens"], attention=True)
+    seen = quick(lambda p, t: SPEC.apply(TINY, p, {}, t, attention=True), params, batch["tokens"])
     chosen = jnp.take_along_axis(-jax.nn.log_softmax(seen["logits"]), batch["targets"][..., None], 2)[..., 0]
     close(jnp.where(batch["targets"] >= 0, chosen, 0.0), nats)
     weights = seen["parts"][1]["attention"]
@@ -216,9 +216,10 @@ def test_dropout_falls_on_rows_by_their_number() -> None:
     params = random_params(SPEC, cfg, {}, 0)
     whole = batch_of()
 
+    loss = jax.jit(partial(SPEC.loss, cfg))
+
     def value(batch: dict[str, Any], seed: int | None) -> float:
-        rng = None if seed is None else jax.random.key(seed)
-        return float(SPEC.loss(cfg, params, {}, {}, batch, rng)[0])
+        return float(loss(params, {}, {}, batch, None if seed is None else jax.random.key(seed))[0])
 
     rows = [{k: v[i : i + 1] if jnp.ndim(v) else v for k, v in whole.items()} for i in range(ROWS)]
     assert sum(value(row, 1) for row in rows) == pytest.approx(value(whole, 1), rel=1e-5)
@@ -249,22 +250,27 @@ def test_masked_models_never_score_what_is_not_hidden() -> None:
     cfg = dataclasses.replace(TINY, objective="masked", length=20, tied=False)
     params = random_params(SPEC, cfg, {}, 0)
     batch = batch_of(length=20)
-    loss = jax.jit(SPEC.loss, static_argnums=0)
-    value, (_, metrics) = loss(cfg, params, {}, {}, batch, None)
+    jitted = jax.jit(partial(SPEC.loss, cfg, params, {}, {}))
+
+    def loss(batch: dict[str, Any], seed: int | None) -> Any:
+        return jitted(batch, None if seed is None else jax.random.key(seed))
+
+    value, (_, metrics) = loss(batch, None)
     assert metrics["loss"][1] == 3 * ROWS
-    assert value == loss(cfg, params, {}, {}, batch, None)[0], "evaluation draws the same"
+    assert value == loss(batch, None)[0], "evaluation draws the same"
     # By hand: the logits of the text as it is read, at the hidden places.
-    inputs, places, targets = masking.hide(masking.keys_by_text(batch["targets"]), batch["targets"], VOCAB)
-    logits = jnp.take_along_axis(SPEC.apply(cfg, params, {}, inputs)["logits"], places[..., None], 1)
+    text = batch["targets"]
+    inputs, places, targets = jax.jit(lambda x: masking.hide(masking.keys_by_text(x), x, VOCAB))(text)
+    logits = quick(lambda p, x: SPEC.apply(cfg, p, {}, x)["logits"], params, inputs)
+    logits = jnp.take_along_axis(logits, places[..., None], 1)
     nats = -jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], 2)
     np.testing.assert_allclose(metrics["loss"][0], nats.sum(), rtol=1e-5)
     np.testing.assert_allclose(value, nats.mean(), rtol=1e-5)
-    rows = [loss(cfg, params, {}, {}, batch, jax.random.key(i))[0] for i in range(2)]
-    assert rows[0] != rows[1], "every step hides other tokens"
+    assert loss(batch, 0)[0] != loss(batch, 1)[0], "every step hides other tokens"
     other = batch | {"tokens": jnp.zeros_like(batch["tokens"])}
-    assert loss(cfg, params, {}, {}, other, None)[0] == value, "the text is that of the targets"
-    turned = batch | {k: batch[k][::-1] for k in ("targets", "tokens")}
-    np.testing.assert_allclose(loss(cfg, params, {}, {}, turned, None)[0], value, rtol=1e-5)
+    assert loss(other, None)[0] == value, "the text is that of the targets"
+    turned = batch | {"targets": text[::-1]}
+    np.testing.assert_allclose(loss(turned, None)[0], value, rtol=1e-5, err_msg="hidden by text and not by row")
 
 
 def test_padding_of_a_masked_text_is_not_looked_at() -> None:
@@ -345,7 +351,8 @@ def test_tensor_parallel_steps_are_those_of_one_device() -> None:
         draw = np.random.default_rng(0)
         batches = {k: draw.integers(0, VOCAB, (2, *s.shape)).astype(np.int32) for k, s in SPEC.batch(model, 4).items()}
         sent = jax.device_put(batches, batch_sharding(mesh))
-        state, metrics, _ = call(state, {}, sent, jnp.int32(2), jnp.zeros(mesh.size, jnp.int32))
+        args = ({}, sent, jnp.int32(2), jnp.zeros(mesh.size, jnp.int32))
+        state, metrics, _ = call.lower(state, *args).compile(compiler_options=QUICK)(state, *args)
         results.append(jax.device_get((state.params, metrics)))
     close(results[1], results[0], 5e-5)
 

@@ -127,7 +127,7 @@ def cross_entropy(
         table,
         bias,
         jnp.where(there, targets, 0),
-        jax.lax.stop_gradient(jnp.where(there, weights, 0.0)),
+        jax.lax.stop_gradient(jnp.where(there, weights, 0.0).astype(jnp.float32)),
         -(-count // -(-count // chunk)),
     )
     return total, jnp.where(there, nats, 0.0), correct & there
