@@ -11,10 +11,11 @@ Queries, keys and values are given: whoever calls may compute keys and values on
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from w2v_jax.types import Array
 
@@ -35,10 +36,12 @@ def rotate(x: Array, offset: Array | int = 0) -> Array:
     if x.shape[-1] % 2:
         raise ValueError(f"rotary positions turn pairs of coordinates; a head of {x.shape[-1]} is odd")
     half = x.shape[-1] // 2
-    place = (offset + jnp.arange(x.shape[1])).astype(jnp.float32)
-    speed = jnp.exp(jnp.arange(half, dtype=jnp.float32) * (-math.log(BASE) / half))
-    angle = (place[:, None] * speed[None])[None, :, None]
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    # numpy where positions are known: XLA would take the sines again for every row, head and layer.
+    lib: Any = np if isinstance(offset, int) else jnp
+    place = offset + lib.arange(x.shape[1])
+    speed = np.exp(np.arange(half) * (-math.log(BASE) / half))
+    angle = (place[:, None] * speed[None].astype(np.float32))[None, :, None]
+    cos, sin = lib.cos(angle).astype(np.float32), lib.sin(angle).astype(np.float32)
     a, b = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x.dtype)
 
