@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import jax
 import numpy as np
 
 Weights = Mapping[str, np.ndarray]
@@ -65,3 +67,11 @@ def slopes(of: Callable[[Weights], float], at: Weights, step: float = 1e-5) -> d
             grad[place] = (of({**at, name: up}) - of({**at, name: down})) / (2 * step)
         out[name] = grad
     return out
+
+
+def close(got: Any, want: Any, tolerance: float = 1e-5) -> None:
+    """Within the tolerance of the largest number of each leaf."""
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(want), strict=True):
+        b = np.asarray(b)
+        atol = tolerance * max(1.0, float(np.abs(b).max(initial=0)))
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol, err_msg=jax.tree_util.keystr(path))

@@ -1,0 +1,104 @@
+"""Attention, rotary positions and one block of the transformer, against plain numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import transformer_reference as reference
+from tests.examples import quick
+from tests.transformer_reference import close
+from w2v_jax.nn.attention import attend, attention_weights, masked_softmax, rotate, same_segment
+from w2v_jax.nn.blocks import Stack, init_stack, run_layers
+
+
+def test_the_softmax_numbers_of_the_notes() -> None:
+    similar = jnp.array([[0.18, 0.78, 0.95, 0.35]] * 2)
+    seen = jnp.array([[True] * 4, [True, True, True, False]])
+    weights = np.asarray(masked_softmax(similar, seen))
+    assert np.round(weights, 4).tolist() == pytest.approx(
+        np.array([[0.1621, 0.2955, 0.3502, 0.1922], [0.2007, 0.3657, 0.4335, 0.0]])
+    )
+    # The same through attention: one coordinate a key, the query undoing the division by sqrt(H).
+    key = jnp.zeros((1, 4, 1, 4)).at[0, :, 0, 0].set(similar[0])
+    query = jnp.zeros((1, 4, 1, 4)).at[..., 0].set(2.0)
+    third = np.asarray(attention_weights(query, key, causal=True))[0, 0, 2]
+    assert np.round(third, 4).tolist() == pytest.approx([0.2007, 0.3657, 0.4335, 0.0])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention_is_the_formula_in_numpy(causal: bool) -> None:
+    rng = np.random.default_rng(0)
+    query, key, value, slope = rng.normal(size=(4, 2, 5, 3, 4)).astype(np.float32)
+
+    def total(w: reference.Weights) -> np.ndarray:
+        by_head = [
+            [
+                reference.attention(reference.turn(q, 3), reference.turn(k, 3), v, causal)
+                for q, k, v in zip(*x, strict=True)
+            ]
+            for x in zip(*(w[name].swapaxes(1, 2) for name in ("q", "k", "v")), strict=True)
+        ]
+        return np.stack([np.stack(h, axis=1) for h in by_head])
+
+    def ours(w: dict[str, jax.Array]) -> jax.Array:
+        return attend(rotate(w["q"], 3), rotate(w["k"], 3), w["v"], causal=causal)
+
+    at = {"q": query, "k": key, "v": value}
+    exact = {k: v.astype(np.float64) for k, v in at.items()}
+    close(jax.jit(ours)(at), total(exact))
+    grads = jax.jit(jax.grad(lambda w: jnp.sum(ours(w) * slope)))(at)
+    close(grads, reference.slopes(lambda w: float((total(w) * slope).sum()), exact))
+    weights = attention_weights(rotate(query), rotate(key), causal=causal)
+    close(jnp.einsum("bnts,bsnh->btnh", weights, value), ours(at))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_block_is_the_formula_in_numpy(causal: bool) -> None:
+    stack = Stack(1, dim=4, heads=2, wide=8, shared_keys=False, shared_values=False, causal=causal)
+    rng = np.random.default_rng(1)
+    shapes = jax.eval_shape(lambda: init_stack(jax.random.key(0), stack, 0.1))
+    params = jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
+    x, slope = rng.normal(size=(2, 5, 4)).astype(np.float32)
+
+    def plain(w: reference.Weights) -> np.ndarray:
+        return reference.block(w["x"], w, stack.heads, causal)
+
+    def total(params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        out = run_layers(stack, params, x[None])[0]
+        return jnp.sum(out * slope), out
+
+    (_, out), (grads, grad_x) = quick(jax.value_and_grad(total, argnums=(0, 1), has_aux=True), params, x)
+    flat = {k: v[0].astype(np.float64) for k, v in (params["layers"] | params).items() if k != "layers"}
+    flat["x"] = x.astype(np.float64)
+    close(out, plain(flat))
+    want = reference.slopes(lambda w: float((plain(w) * slope).sum()), flat)
+    got = {k: v[0] for k, v in (grads["layers"] | grads).items() if k != "layers"} | {"x": grad_x}
+    close({k: got[k] for k in want}, want)
+
+
+def test_rotary_products_depend_on_the_distance_alone() -> None:
+    rng = np.random.default_rng(2)
+    query, key = rng.normal(size=(2, 1, 1, 2, 6)).astype(np.float32)
+
+    def product(t: int, s: int) -> np.ndarray:
+        return np.asarray(jnp.sum(rotate(query, t) * rotate(key, jnp.int32(s)), axis=-1))
+
+    np.testing.assert_allclose(product(9, 4), product(105, 100), rtol=1e-4, atol=1e-4)
+    assert not np.allclose(product(9, 4), product(9, 5), atol=1e-3)
+    with pytest.raises(ValueError, match="odd"):
+        rotate(jnp.zeros((1, 1, 1, 3)))
+
+
+def test_documents_are_kept_apart_where_a_mask_says_so() -> None:
+    query, key, value = np.random.default_rng(3).normal(size=(3, 1, 5, 2, 4)).astype(np.float32)
+    segment = jnp.array([[0, 0, 1, 1, 1]])
+    both = attend(query, key, value, causal=True, mask=same_segment(segment, segment))
+    later = attend(query[:, 2:], key[:, 2:], value[:, 2:], causal=True)
+    close(both[:, 2:], later)
+    short = attend(query, key, value, causal=False, lengths=jnp.array([2]))
+    close(short, attend(query, key[:, :2], value[:, :2], causal=False))
