@@ -81,6 +81,22 @@ def test_a_block_is_the_formula_in_numpy(causal: bool) -> None:
     close({k: got[k] for k in want}, want)
 
 
+@pytest.mark.parametrize("shared", [(), ("keys",), ("values",), ("keys", "values")], ids=str)
+def test_shared_keys_and_values_are_those_of_the_embeddings(shared: tuple[str, ...]) -> None:
+    stack = Stack(3, 4, 2, 8, shared_keys="keys" in shared, shared_values="values" in shared, causal=True)
+    rng = np.random.default_rng(4)
+    shapes = jax.eval_shape(lambda: init_stack(jax.random.key(0), stack, 0.1))
+    params = jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
+    first = rng.normal(size=(5, 4)).astype(np.float32)
+    x = first.astype(np.float64)
+    given = {name: reference.norm(x, params["norm_shared"]) for name in shared}
+    for i in range(stack.layers):
+        layer = {k: v[i] for k, v in params["layers"].items()}
+        layer |= {k: params[k] if k in shared else params[k][i] for k in ("keys", "values")}
+        x = reference.block(x, layer, stack.heads, True, given)
+    close(quick(lambda p, x: run_layers(stack, p, x[None])[0], params, first), x)
+
+
 def test_rotary_products_depend_on_the_distance_alone() -> None:
     rng = np.random.default_rng(2)
     query, key = rng.normal(size=(2, 1, 1, 2, 6)).astype(np.float32)

@@ -43,13 +43,19 @@ def gelu(x: np.ndarray) -> np.ndarray:
     return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
-def block(x: np.ndarray, w: Weights, heads: int, causal: bool) -> np.ndarray:
-    """[T, D] -> [T, D]; `w` has norm_attention, query, keys, values, output, norm_wide, up, down."""
+def block(
+    x: np.ndarray, w: Weights, heads: int, causal: bool, given: Mapping[str, np.ndarray] | None = None
+) -> np.ndarray:
+    """[T, D] -> [T, D]; `w` has norm_attention, query, keys, values, output, norm_wide, up, down.
+
+    `given` names what 'keys' and 'values' are computed from, [T, D], where it is not the layer's own normed input.
+    """
     normed, width = norm(x, w["norm_attention"]), x.shape[1] // heads
+    read = {"keys": normed, "values": normed, "query": normed, **(given or {})}
     mixed = []
     for n in range(heads):
         part = slice(n * width, (n + 1) * width)
-        query, key, value = (normed @ w[name][:, part] for name in ("query", "keys", "values"))
+        query, key, value = (read[name] @ w[name][:, part] for name in ("query", "keys", "values"))
         mixed.append(attention(turn(query), turn(key), value, causal))
     x = x + np.concatenate(mixed, axis=1) @ w["output"]
     return x + gelu(norm(x, w["norm_wide"]) @ w["up"]) @ w["down"]
