@@ -125,13 +125,19 @@ def test_dropout_falls_on_rows_by_their_number() -> None:
     rows = [{k: v[i : i + 1] if jnp.ndim(v) else v for k, v in whole.items()} for i in range(ROWS)]
     assert sum(value(row, 1) for row in rows) == pytest.approx(value(whole, 1), rel=1e-5)
     assert len({value(whole, seed) for seed in (1, 2, None)}) == 3
+    assert all(value(row, 1) != value(row, None) for row in rows), "no row is spared"
+    assert value(rows[0] | {"row": rows[0]["row"] + 1}, 1) != value(rows[0], 1), "rows draw for themselves"
 
 
 def test_hidden_tokens_are_drawn_in_the_known_shares() -> None:
     rng = np.random.default_rng(0)
     text = rng.integers(0, VOCAB, (400, 40)).astype(np.int32)
     text[0, 13:], text[1] = -1, -1  # two tokens of 13 are hidden, none of an empty row
-    hidden = jax.jit(masking.hide, static_argnums=2)(masking.keys_by_text(jnp.asarray(text)), text, VOCAB)
+    keys = masking.keys_by_text(jnp.asarray(text))
+    turned = masking.keys_by_text(jnp.asarray(text[2:, ::-1]))
+    seeds = np.concatenate([jax.random.key_data(keys), jax.random.key_data(turned)])
+    assert len(np.unique(seeds, axis=0)) == 400 + 398, "a key follows from the words and their order"
+    hidden = jax.jit(masking.hide, static_argnums=2)(keys, text, VOCAB)
     inputs, places, targets = map(np.asarray, hidden)
     assert places.shape == (400, 6) and (np.diff(np.sort(places), axis=1) > 0).all()
     assert (targets >= 0).sum(1).tolist() == [2, 0] + [6] * 398
