@@ -4,7 +4,8 @@
         --config.data.source=text:ptb.train.txt --config.data.heldout_source=text:ptb.valid.txt \
         --config.data.test_source=text:ptb.test.txt
 
-As `configs/ptb.py`, but for what is changed below. Hardware: 2 CPU cores; no run is recorded yet.
+As `configs/ptb.py`, but for what is changed below. Hardware: 2 CPU cores, about 20 minutes with
+nothing beside it. Test perplexity 95.1 (docs/benchmarks.md).
 """
 
 import ml_collections

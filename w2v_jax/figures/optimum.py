@@ -21,7 +21,7 @@ def read_runs(workdirs: Sequence[PathLike]) -> dict[str, Distances]:
       UserError: a run that was not evaluated, or not on the synthetic language.
     """
     found: dict[str, Distances] = {}
-    for workdir in map(os.fspath, workdirs):
+    for workdir in [os.fspath(w) for w in workdirs]:
         record, config = (_object(os.path.join(workdir, name), workdir) for name in (EVALUATION, CONFIG))
         distances = next((record[s]["optimum"] for s in ("test", "heldout") if record.get(s, {}).get("optimum")), None)
         if distances is None:
