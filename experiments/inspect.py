@@ -203,7 +203,7 @@ def words_of_flags(text: str, word: str | None, until: str | None) -> tuple[str,
     found = re.findall(r"\w+", text)
     if len(found) < 2:
         raise UserError(f"--text={text!r}: needs two words at least, one to follow and one to follow it to")
-    first, last = (WORD, UNTIL) if text == TEXT else (found[0], found[-1])
+    first, last = (WORD, UNTIL) if text.lower() == TEXT.lower() else (found[0], found[-1])
     return word or first, until or last
 
 
