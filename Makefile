@@ -10,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := w2v_jax experiments configs launch benchmarks tests
-TEST_ARGS ?= -n 2
+TEST_ARGS ?= -n 2 --dist loadgroup
 
 .PHONY: help venv demo test lint format types clean
 

@@ -30,6 +30,8 @@ from w2v_jax.train.restore import Model, open_model
 HIDDEN = 5
 WORDS = sorted({*TEXT.lower().split(), "a", "cat", "sat"})
 
+pytestmark = pytest.mark.xdist_group("inspect")  # one worker: they share a trained model
+
 
 def tokenizer_of(tokens: str = "letters", words: list[str] | None = None, **rules: Any) -> Tokenizer:
     names = ["<eos>", *(words or WORDS)]

@@ -18,6 +18,8 @@ import pytest
 from tests.commands import ROOT, at_call, final_arrays, refused, run
 from w2v_jax.evaluation import language
 
+pytestmark = pytest.mark.xdist_group("language")  # one worker: they share a trained model
+
 
 def test_the_usual_figures_by_hand() -> None:
     nats = np.array([1.0, 2.0, 3.0, 2.0])

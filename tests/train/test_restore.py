@@ -21,6 +21,8 @@ from w2v_jax.train.restore import Model, open_model
 
 WORDS = [f"w{i}" for i in range(9)]
 
+pytestmark = pytest.mark.xdist_group("restore")  # one worker: they share a trained model
+
 
 def write_text(path: Path, words: list[str], lines: int = 60) -> None:
     rng = np.random.default_rng(0)
