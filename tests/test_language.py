@@ -218,3 +218,20 @@ def test_the_distance_to_the_synthetic_languages_optimum(tmp_path: Path) -> None
     assert (tmp_path / "optimum.png").stat().st_size > 5000
     (runs[1] / "evaluation.json").write_text('{"test": {"optimum": null}}')
     refused(run("experiments.figures", "optimum", pair), "has no distance to an optimum")
+
+
+def test_characters_are_trained_exported_and_scored(trained: Path, tmp_path: Path) -> None:
+    """A blank and a line end are tokens, and the vectors' file names them without white space."""
+    from w2v_jax.embeddings import load
+
+    words = arguments(trained, tmp_path / "run", "--config.data.tokens=characters", "--config.data.document=blank")
+    for split in SPLITS:
+        text = (trained / f"{SPLITS[split]}.txt").read_text()
+        (tmp_path / f"{split}.txt").write_text(text.replace("\n", "\n\n", 3))
+        words.append(f"--config.data.{split}=text:{tmp_path / split}.txt")
+    assert run("experiments.train", *words).status == 0
+    assert {r"\x20", r"\n", "a"} <= set(load(tmp_path / "run" / "vectors.bin").words)
+    done = run("experiments.evaluate", f"--workdir={tmp_path / 'run'}")
+    assert done.status == 0, done.err
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["test"]
+    assert found["perplexity"] < found["word_perplexity"]

@@ -288,7 +288,9 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None)
         # One by one: a dict that goes through jit comes back sorted, and the main matrix must stay first.
         matrices = {k: fetch(run.mesh, v) for k, v in run.spec.embed(run.cfg, state.params).items()}
         if lead:
-            folder.export_vectors(workdir, tuple(run.corpus.vocab.words), run.corpus.vocab.counts, matrices)
+            tokenizer = run.corpus.tokenizer
+            names = tuple(tokenizer.pieces(range(tokenizer.size)))  # a token may be a blank, which no format can hold
+            folder.export_vectors(workdir, names, run.corpus.vocab.counts, matrices)
     result = summary(trainer)
     if lead:
         run.corpus.tokenizer.save(
