@@ -12,7 +12,7 @@ import pytest
 from tests import transformer_reference as reference
 from tests.examples import quick
 from tests.transformer_reference import close
-from w2v_jax.nn.attention import attend, attention_weights, masked_softmax, rotate, same_segment
+from w2v_jax.nn.attention import attend, attention_weights, masked_softmax, rotate
 from w2v_jax.nn.blocks import Stack, init_stack, run_layers
 
 
@@ -113,7 +113,7 @@ def test_rotary_products_depend_on_the_distance_alone() -> None:
 def test_documents_are_kept_apart_where_a_mask_says_so() -> None:
     query, key, value = np.random.default_rng(3).normal(size=(3, 1, 5, 2, 4)).astype(np.float32)
     segment = jnp.array([[0, 0, 1, 1, 1]])
-    both = attend(query, key, value, causal=True, mask=same_segment(segment, segment))
+    both = attend(query, key, value, causal=True, mask=(segment[:, :, None] == segment[:, None, :])[:, None])
     later = attend(query[:, 2:], key[:, 2:], value[:, 2:], causal=True)
     close(both[:, 2:], later)
     short = attend(query, key, value, causal=False, lengths=jnp.array([2]))

@@ -234,4 +234,4 @@ def test_characters_are_trained_exported_and_scored(trained: Path, tmp_path: Pat
     done = run("experiments.evaluate", f"--workdir={tmp_path / 'run'}")
     assert done.status == 0, done.err
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["test"]
-    assert found["perplexity"] < found["word_perplexity"]
+    assert found["tokens"] > 1.5 * found["words"], "blanks are tokens too"

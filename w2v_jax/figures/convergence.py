@@ -75,7 +75,7 @@ def read_run(workdir: PathLike) -> RunCurves:
     if not rows:
         raise UserError(f"{os.path.join(folder, METRICS)}: nothing logged yet; wait for the first line of the run")
     held = _curve(rows, "heldout_loss")
-    result = _object(os.path.join(folder, RESULT))
+    result = read_object(os.path.join(folder, RESULT))
     if _finite(result.get("passes")) and _finite(result.get("heldout_loss")):
         held = np.concatenate([held, [[result["passes"], result["heldout_loss"]]]])
     if len(held):  # a run repeats the last value measured on every line until the next: once is enough
@@ -83,7 +83,7 @@ def read_run(workdir: PathLike) -> RunCurves:
     path = os.path.join(folder, QUALITY)
     scored = read_rows(path) if os.path.exists(path) else []
     tests = [key for key in dict.fromkeys(k for row in scored for k in row) if key not in ("pass", "step", "data")]
-    label, kind = _names(_object(os.path.join(folder, CONFIG)), os.path.basename(os.path.abspath(folder)))
+    label, kind = _names(read_object(os.path.join(folder, CONFIG)), os.path.basename(os.path.abspath(folder)))
     return RunCurves(label, kind, _curve(rows, "loss"), held, {key: _curve(scored, key) for key in tests})
 
 
@@ -172,8 +172,8 @@ def _curve(rows: Sequence[Mapping[str, Any]], key: str) -> Curve:
     return np.array(points, np.float64).reshape(-1, 2)
 
 
-def _object(path: str) -> dict[str, Any]:
-    """A JSON object; empty where there is no file. UserError when it is something else."""
+def read_object(path: str) -> dict[str, Any]:
+    """A JSON object; empty where there is no file. Raises UserError when it is something else."""
     if not os.path.exists(path):
         return {}
     try:

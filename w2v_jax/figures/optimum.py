@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from w2v_jax.errors import UserError
+from w2v_jax.figures.convergence import CONFIG, read_object
 from w2v_jax.figures.style import PathLike, colour, drawing, marker, plain
 
-EVALUATION, CONFIG = "evaluation.json", "config.json"
+EVALUATION = "evaluation.json"
 Distances = Mapping[str, Mapping[str, float]]  # of `w2v_jax.evaluation.optimum.distance_to_optimum`
 
 
@@ -22,7 +22,10 @@ def read_runs(workdirs: Sequence[PathLike]) -> dict[str, Distances]:
     """
     found: dict[str, Distances] = {}
     for workdir in [os.fspath(w) for w in workdirs]:
-        record, config = (_object(os.path.join(workdir, name), workdir) for name in (EVALUATION, CONFIG))
+        record, config = (read_object(os.path.join(workdir, name)) for name in (EVALUATION, CONFIG))
+        if not record:
+            hint = f"python -m experiments.evaluate --workdir={workdir}"
+            raise UserError(f"{os.path.join(workdir, EVALUATION)}: no such file; first run {hint}")
         distances = next((record[s]["optimum"] for s in ("test", "heldout") if record.get(s, {}).get("optimum")), None)
         if distances is None:
             raise UserError(
@@ -58,17 +61,3 @@ def draw(runs: Mapping[str, Distances], out: PathLike, source: str = "") -> None
         axes.set(xlabel="words from subject to verb", ylabel="nats above the optimum at the verb")
         axes.set_title("Distance to the best possible loss (bars: two standard errors)")
         axes.legend()
-
-
-def _object(path: str, workdir: str) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as f:
-            value = json.load(f)
-    except FileNotFoundError:
-        hint = f"python -m experiments.evaluate --workdir={workdir}"
-        raise UserError(f"{path}: no such file; first run {hint}") from None
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: not a JSON object; write it again with experiments.evaluate")
-    return value

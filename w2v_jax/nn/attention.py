@@ -105,8 +105,3 @@ def attention_weights(
 def masked_softmax(similar: Array, seen: Array) -> Array:
     """softmax over the last axis of the numbers that are `seen` (bool of the same shape), 0 elsewhere."""
     return jax.nn.softmax(jnp.where(seen, similar, jnp.finfo(similar.dtype).min), axis=-1)
-
-
-def same_segment(query_segment: Array, key_segment: Array) -> Array:
-    """Mask that keeps documents apart: int32 [B, T], [B, S] -> bool [B, 1, T, S], True within one document."""
-    return (query_segment[:, :, None] == key_segment[:, None, :])[:, None]

@@ -182,12 +182,11 @@ def run_layers(
     params: Params,
     x: Array,
     drop: Drop = NO_DROP,
-    mask: Array | None = None,
     lengths: Array | None = None,
 ) -> Array:
     """The stack's output [B, T, D] before the last norm, from embeddings x [B, T, D].
 
-    Dropout is on what each layer adds (places 1 to 2 L of `drop`). `mask` and `lengths` are those of `attend`.
+    Dropout is on what each layer adds (places 1 to 2 L of `drop`). `lengths` is that of `attend`.
     """
     shared = shared_keys_values(stack, params, x)
 
@@ -198,7 +197,6 @@ def run_layers(
             key,
             value,
             causal=stack.causal,
-            mask=mask,
             lengths=lengths,
             implementation=stack.implementation,
         )
