@@ -1,0 +1,48 @@
+"""One rung of the key-value ladder: what a small transformer loses, and saves, when layers share keys and values.
+
+    python -m experiments.keys_values --workdir=runs/keys_values --config=configs/keys_values.py \
+        --config.data.source=text:'wiki_en.0[01].txt.xz'
+
+trains and compares all rungs; one of them alone:
+
+    python -m experiments.train --config=configs/keys_values.py --workdir=runs/shared_kv \
+        --config.data.source=text:'wiki_en.0[01].txt.xz' --config.model.keys_values=shared_kv
+
+4 layers of 160 over 4,096 byte pairs: 1,885,600 parameters with keys and values of each layer's own, of which sharing
+both saves 153,440. Four million tokens, each seen once, so that nothing is learnt by heart; a fiftieth of the
+paragraphs is held out. Sizes and rate are the same on every rung.
+
+Hardware: 2 CPU cores; no time and no result is recorded yet.
+"""
+
+import ml_collections
+
+from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig, editable
+from w2v_jax.models.transformer import TransformerConfig
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Sources: pydocs (no download), text:GLOB, tfds:NAME."""
+    return editable(
+        Config(
+            family="transformer",
+            model=TransformerConfig(layers=4, dim=160, heads=4, length=128, head_chunk=512),
+            data=DataConfig(
+                source="pydocs", tokens="bpe", max_vocab=4096, lowercase=False, end_token="<eos>", heldout_every=50
+            ),
+            # Of the two shards above: 4.1 million tokens, 2,001 steps.
+            train=TrainConfig(batch_size=16, passes=0.7, steps_per_call=10),
+            optimizer=OptimizerConfig(
+                dense="adamw",
+                learning_rate=2e-3,
+                schedule="cosine",
+                final_fraction=0.05,
+                warmup_steps=100,
+                clip_norm=1.0,
+                beta2=0.98,
+                weight_decay=0.1,
+            ),
+            checkpoint=CheckpointConfig(every_steps=400),
+            log=LogConfig(every_steps=20, eval_every_steps=400, eval_steps=0, tensorboard=False),
+        )
+    )
