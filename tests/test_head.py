@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+from jax.sharding import NamedSharding, PartitionSpec
 
+from tests.transformer_reference import close
+from w2v_jax.config import MeshConfig
 from w2v_jax.nn.head import cross_entropy, next_token_logits
+from w2v_jax.train.sharding import make_mesh
 
 TOKENS, HIDDEN, VOCAB, PADDED = 13, 5, 11, 16
 
@@ -91,3 +97,27 @@ def test_in_bfloat16_only_products_are_rounded() -> None:
     np.testing.assert_allclose(value, exact, rtol=5e-3)
     for got, want in zip(grads, wanted, strict=True):
         np.testing.assert_allclose(got.astype(jnp.float32), want, atol=0.02 * float(jnp.abs(want).max()))
+
+
+def test_devices_score_their_own_tokens_only() -> None:
+    """The partitioner, left alone, has every device score all tokens; values stay those of one device."""
+    mesh = make_mesh(MeshConfig(), jax.devices())
+    rng = np.random.default_rng(3)
+    hidden, table = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((64, 16), (128, 16)))
+    targets = jnp.asarray(rng.integers(-1, 100, 64), jnp.int32)
+
+    def loss(hidden: jax.Array, table: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return cross_entropy(hidden, table, jnp.zeros(128), targets, jnp.ones(64), 100, 24)[:2]
+
+    one = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+
+    def split(*args: jax.Array) -> Any:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return one(*args)
+
+    rows, whole = (NamedSharding(mesh, PartitionSpec(name)) for name in ("data", None))
+    apart = jax.jit(split, in_shardings=(rows, whole, rows)).lower(hidden, table, targets).compile()
+    alone = jax.jit(one).lower(hidden, table, targets).compile()
+    args = (jax.device_put(hidden, rows), jax.device_put(table, whole), jax.device_put(targets, rows))
+    close(apart(*args), alone(hidden, table, targets), 1e-5)
+    assert apart.cost_analysis()["flops"] < 0.3 * alone.cost_analysis()["flops"]

@@ -21,6 +21,7 @@ from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
 from w2v_jax.models.transformer_cache import cache_bytes, init_cache, parameter_ledger, step_cached
 from w2v_jax.nn import masking
 from w2v_jax.train import optimizers
+from w2v_jax.train.lowering import lower_step
 from w2v_jax.train.sharding import batch_sharding, make_mesh
 from w2v_jax.train.step import init_state, make_call, state_sharding
 
@@ -244,24 +245,41 @@ def test_stacked_gains_do_not_decay() -> None:
     assert found["layers"]["query"] and found["keys"]
 
 
-def test_tensor_parallel_steps_are_those_of_one_device() -> None:
+def test_steps_split_by_tensor_or_fully_sharded_are_those_of_one_device() -> None:
     model = dataclasses.replace(TINY, keys_values="shared_kv", dropout=0.1, layers=1)
     results = []
-    for mesh_config in (MeshConfig(data=1), MeshConfig(data=2, model=4)):
-        train = TrainConfig(batch_size=4, steps_per_call=2)
-        config = Config("transformer", model, train=train, optimizer=OptimizerConfig(dense="sgd"), mesh=mesh_config)
-        mesh = make_mesh(mesh_config, jax.devices()[: 1 if mesh_config.model == 1 else 8])
+    meshes = (MeshConfig(data=1), MeshConfig(data=2, model=4), MeshConfig(fsdp=True))
+    for mesh_config in meshes:
+        train = TrainConfig(batch_size=8, steps_per_call=2)
+        optimizer = OptimizerConfig(dense="adamw", learning_rate=0.01, schedule="constant")
+        config = Config("transformer", model, train=train, optimizer=optimizer, mesh=mesh_config)
+        mesh = make_mesh(mesh_config, jax.devices()[: 1 if mesh_config.data == 1 else 8])
         state = jax.device_get(init_state(SPEC, config, model, {}, 10))
         state = dataclasses.replace(state, params=random_params(SPEC, model, {}, 0))
         call = make_call(SPEC, config, model, 10, mesh, state, {})
-        state = jax.device_put(state, state_sharding(SPEC, model, mesh, state))
+        shardings = state_sharding(SPEC, model, mesh, state, mesh_config.fsdp)
+        state = jax.device_put(state, shardings)
         draw = np.random.default_rng(0)
-        batches = {k: draw.integers(0, VOCAB, (2, *s.shape)).astype(np.int32) for k, s in SPEC.batch(model, 4).items()}
+        batches = {k: draw.integers(0, VOCAB, (2, *s.shape)).astype(np.int32) for k, s in SPEC.batch(model, 8).items()}
         sent = jax.device_put(batches, batch_sharding(mesh))
         args = ({}, sent, jnp.int32(2), jnp.zeros(mesh.size, jnp.int32))
         state, metrics, _ = call.lower(state, *args).compile(compiler_options=QUICK)(state, *args)
+        if mesh_config.fsdp:
+            held = [x for x in jax.tree.leaves((state.params, state.opt_state)) if x.ndim]
+            parts = [x.size // x.addressable_shards[0].data.size for x in held]
+            assert min(parts) >= mesh.shape["data"], "a device holds its part alone, of the optimiser's numbers too"
         results.append(jax.device_get((state.params, metrics)))
-    close(results[1], results[0], 5e-5)
+    for result in results[1:]:
+        close(result, results[0], 5e-5)
+
+
+def test_a_mesh_that_does_not_divide_the_model_is_refused() -> None:
+    config = Config("transformer", dataclasses.replace(TINY, dim=12), mesh=MeshConfig(fsdp=True))
+    with pytest.raises(
+        UserError, match=r"mesh.data=8 x mesh.model=1: cannot split embed of shape \(128, 12\)"
+    ) as error:
+        lower_step(config)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -239,16 +239,18 @@ class LogConfig:
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-    """Devices: batches split over `data`, the vocabulary axis of tables over `model`."""
+    """Devices: batches split over `data`; vocabulary, heads and feed-forward units of the parameters over `model`."""
 
     data: int = 0  # 0: all devices that `model` leaves
     model: int = 1
+    fsdp: bool = False  # parameters and optimiser state split over `data` too, along the width of the model
     per_device: bool = False  # the shard_map variant of the step (data parallel only)
 
     def __post_init__(self) -> None:
         check(self.data >= 0, "mesh.data", self.data, "0 (all) or more")
         check(self.model >= 1, "mesh.model", self.model, "at least 1")
         check(not (self.per_device and self.model > 1), "mesh.model", self.model, "1 when mesh.per_device is set")
+        check(not (self.per_device and self.fsdp), "mesh.fsdp", self.fsdp, "False when mesh.per_device is set")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -129,11 +129,11 @@ def hidden_states(
 def _scored(
     cfg: RecurrentLMConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
 ) -> tuple[tuple[Array, Array, Array], Any]:
-    """((sum of nats / length, nats [T * B], whether the target scored highest [T * B]), carry)."""
+    """((sum of nats / length, nats [B * T], whether the target scored highest [B * T]), carry)."""
     hidden, carry = hidden_states(cfg, params, consts, carry, batch, rng)
-    targets = batch["targets"].T.reshape(-1)
+    targets = batch["targets"].reshape(-1)
     scored = cross_entropy(
-        hidden.reshape(-1, cfg.hidden),
+        hidden.swapaxes(0, 1).reshape(-1, cfg.hidden),  # row after row, as rows are what devices split
         _table(params),
         params["head"]["bias"],
         targets,
@@ -159,7 +159,7 @@ def loss(
 def score(cfg: RecurrentLMConfig, params: Params, consts: Consts, carry: Any, batch: Batch) -> tuple[Array, Any]:
     """Nats of every target, [B, T], 0 where there is none; and the new carry."""
     (_, nats, _), carry = _scored(cfg, params, consts, carry, batch, None)
-    return nats.reshape(batch["targets"].shape[::-1]).T, carry
+    return nats.reshape(batch["targets"].shape), carry
 
 
 def apply(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array, carry: Any) -> dict[str, Any]:

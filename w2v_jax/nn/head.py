@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from w2v_jax.nn.layers import row_parts
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import Array
 
@@ -30,11 +31,35 @@ HIDE = -1e30  # logit of a padding row
 
 
 def _chunks(size: int, *arrays: Array) -> tuple[Array, ...]:
-    """[M, ...] -> [M / size, size, ...], padded with zeros."""
-    count = arrays[0].shape[0]
-    return tuple(
-        jnp.pad(a, ((0, -count % size), *((0, 0),) * (a.ndim - 1))).reshape(-1, size, *a.shape[1:]) for a in arrays
-    )
+    """[M, ...] -> [M / size, size, ...], padded with zeros. With M split over devices every chunk has an equal share of
+    each of them; consecutive tokens would be one device's, and all others would compute them too."""
+    parts = _parts(arrays[0].shape[0])
+
+    def cut(a: Array) -> Array:
+        apart = a.reshape(parts, -1, *a.shape[1:])
+        padded = jnp.pad(apart, ((0, 0), (0, -apart.shape[1] % (size // parts)), *((0, 0),) * (a.ndim - 1)))
+        return padded.reshape(parts, -1, size // parts, *a.shape[1:]).swapaxes(0, 1).reshape(-1, size, *a.shape[1:])
+
+    return tuple(cut(a) for a in arrays)
+
+
+def _joined(chunks: Array, count: int) -> Array:
+    """`_chunks` undone: [N, size, ...] -> [count, ...]."""
+    parts, rest = _parts(count), chunks.shape[2:]
+    apart = chunks.reshape(chunks.shape[0], parts, -1, *rest).swapaxes(0, 1).reshape(parts, -1, *rest)
+    return apart[:, : count // parts].reshape(count, *rest)
+
+
+def _parts(count: int) -> int:
+    """Devices that `count` tokens are split over."""
+    return row_parts() if count % row_parts() == 0 else 1
+
+
+def _size(count: int, chunk: int) -> int:
+    """Tokens of a chunk: of equal size, at most about `chunk`, and the same number of every device."""
+    parts = _parts(count)
+    mine, most = count // parts, max(1, chunk // parts)
+    return parts * -(-mine // -(-mine // most))
 
 
 def _product(a: Array, b: Array, dtype: jnp.dtype) -> Array:
@@ -60,7 +85,7 @@ def _summed(hidden: Array, table: Array, bias: Array, targets: Array, weights: A
 
     nats, correct = jax.lax.map(one, _chunks(size, hidden, targets))
     count = hidden.shape[0]
-    nats, correct = nats.reshape(-1)[:count], correct.reshape(-1)[:count]
+    nats, correct = _joined(nats, count), _joined(correct, count)
     return jnp.sum(weights * nats), nats, correct
 
 
@@ -83,10 +108,10 @@ def _summed_forward(
         one, start, _chunks(size, hidden, targets, weights)
     )
     count = hidden.shape[0]
-    nats, correct = nats.reshape(-1)[:count], correct.reshape(-1)[:count]
+    nats, correct = _joined(nats, count), _joined(correct, count)
     at_target, add_rows = jax.vjp(lambda table: take_rows(table, targets), table)
     grads = (
-        (grad_hidden.reshape(-1, hidden.shape[1])[:count] - weights[:, None] * at_target).astype(dtype),
+        (_joined(grad_hidden, count) - weights[:, None] * at_target).astype(dtype),
         grad_table.T - add_rows(weights[:, None] * hidden)[0],
         grad_bias.at[targets].add(-weights),
     )
@@ -108,13 +133,14 @@ def cross_entropy(
     """Weighted sum of next-token losses, and what each token contributed.
 
     Args:
-      hidden: [M, H], float32 or bfloat16; the table and everything returned are float32.
+      hidden: [M, H], row after row, float32 or bfloat16; the table and everything returned are float32.
       table: [V', H], V' >= vocab_size; the padding rows take no part.
       bias: [V'].
       targets: int32 [M]; below 0 where nothing is predicted.
       weights: [M], a_m above; taken as 0 where nothing is predicted. Not differentiated.
       vocab_size: V.
-      chunk: most tokens scored at a time; chunks are of equal size, so that little of the last one is padding.
+      chunk: most tokens scored at a time, over all devices; chunks are of equal size, so that little of the last one is
+        padding.
 
     Returns:
       (the sum; nats [M], 0 where nothing is predicted; bool [M], whether the target had the highest logit). Gradients
@@ -128,7 +154,7 @@ def cross_entropy(
         bias,
         jnp.where(there, targets, 0),
         jax.lax.stop_gradient(jnp.where(there, weights, 0.0).astype(jnp.float32)),
-        -(-count // -(-count // chunk)),
+        _size(count, chunk),
     )
     return total, jnp.where(there, nats, 0.0), correct & there
 

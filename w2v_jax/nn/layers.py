@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType
 
 from w2v_jax.types import Array
 
@@ -11,6 +12,13 @@ from w2v_jax.types import Array
 def pad_to(size: int, multiple: int) -> int:
     """The smallest multiple that is not below `size`."""
     return -(-size // multiple) * multiple
+
+
+def row_parts() -> int:
+    """Devices that the rows of a batch are split over by the partitioner, as the mesh in context tells; 1 without."""
+    mesh = jax.sharding.get_abstract_mesh()
+    types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    return mesh.shape["data"] if types.get("data") == AxisType.Auto else 1
 
 
 def dropout(x: Array, share: float, rng: Array | None, row: Array, place: Array | int, axis: int = 1) -> Array:

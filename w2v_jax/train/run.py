@@ -107,7 +107,7 @@ def fresh_state(run: Run) -> Callable[[Consts], TrainState]:
 def state_target(run: Run) -> TrainState:
     """Shapes, dtypes and shardings of the train state."""
     shapes = jax.eval_shape(fresh_state(run), run.consts)
-    shardings = state_sharding(run.spec, run.cfg, run.mesh, shapes)
+    shardings = state_sharding(run.spec, run.cfg, run.mesh, shapes, run.config.mesh.fsdp)
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
 
 

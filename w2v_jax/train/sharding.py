@@ -21,6 +21,9 @@ RULES: dict[str, str | None] = {
     "heads": "model",
     "layers": None,  # parameters of all layers in one array
 }
+# Fully sharded data parallelism (Rajbhandari et al. 2020, arXiv 1910.02054, stage 3): what a device does not hold of a
+# parameter it gathers when it needs it, and gradients come back summed and scattered.
+FSDP_RULES = RULES | {"embed": "data"}
 
 
 def make_mesh(cfg: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -45,14 +48,30 @@ def make_mesh(cfg: MeshConfig, devices: Sequence[jax.Device] | None = None) -> M
     return Mesh(grid, ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
-def spec_of(axes: tuple[str | None, ...]) -> PartitionSpec:
+def spec_of(axes: tuple[str | None, ...], fsdp: bool = False) -> PartitionSpec:
     """Mesh axes of one array from its logical axis names."""
-    return PartitionSpec(*(RULES[a] if a else None for a in axes))
+    rules = FSDP_RULES if fsdp else RULES
+    return PartitionSpec(*(rules[a] if a else None for a in axes))
 
 
-def shard_tree(mesh: Mesh, axes: Any) -> Any:
+def shard_tree(mesh: Mesh, axes: Any, fsdp: bool = False) -> Any:
     """NamedShardings for a tree whose leaves are tuples of logical axis names."""
-    return jax.tree.map(lambda a: NamedSharding(mesh, spec_of(a)), axes, is_leaf=lambda a: isinstance(a, tuple))
+    return jax.tree.map(lambda a: NamedSharding(mesh, spec_of(a, fsdp)), axes, is_leaf=lambda a: isinstance(a, tuple))
+
+
+def check_divides(shardings: Any, shapes: Any) -> None:
+    """Raises UserError where an array does not come in as many equal parts as there are devices along an axis."""
+    for (path, leaf), sharding in zip(
+        jax.tree_util.tree_flatten_with_path(shapes)[0], jax.tree.leaves(shardings), strict=True
+    ):
+        try:
+            sharding.shard_shape(leaf.shape)
+        except ValueError:
+            name, mesh = jax.tree_util.keystr(path, simple=True, separator="."), sharding.mesh.shape
+            raise UserError(
+                f"mesh.data={mesh['data']} x mesh.model={mesh['model']}: cannot split {name} of shape {leaf.shape}; "
+                "choose sizes of the model that the mesh divides, or another mesh"
+            ) from None
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

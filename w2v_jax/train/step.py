@@ -20,7 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from w2v_jax.config import Config
 from w2v_jax.train import optimizers, rows
 from w2v_jax.train.gradients import accumulate, count_rows, gather_rows, gradients, with_row
-from w2v_jax.train.sharding import batch_sharding, replicated, shard_tree
+from w2v_jax.train.sharding import batch_sharding, check_divides, replicated, shard_tree
 from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
 
 
@@ -61,10 +61,15 @@ def init_state(spec: ModelSpec, config: Config, cfg: Any, consts: Consts, total_
     )
 
 
-def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState) -> Any:
+def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState, fsdp: bool = False) -> Any:
     """Shardings of a state (or of its shapes): params by their logical axes, what follows a leaf like the leaf, the
-    carry by its batch axis, the first."""
-    params = shard_tree(mesh, spec.axes(cfg))
+    carry by its batch axis, the first.
+
+    Raises:
+      UserError: the mesh does not divide a parameter.
+    """
+    params = shard_tree(mesh, spec.axes(cfg), fsdp)
+    check_divides(params, state.params)
     by_name = {jax.tree_util.keystr(p): s for p, s in jax.tree_util.tree_flatten_with_path(params)[0]}
 
     def like_param(path: tuple[Any, ...], leaf: Any) -> Any:
@@ -77,7 +82,7 @@ def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState) -> 
         return replicated(mesh)
 
     row_state = {
-        table: {k: shard_tree(mesh, spec.axes(cfg)[table][: v.ndim]) for k, v in entry.items()}
+        table: {k: shard_tree(mesh, spec.axes(cfg)[table][: v.ndim], fsdp) for k, v in entry.items()}
         for table, entry in state.row_state.items()
     }
     return state.replace(  # type: ignore[attr-defined]  # flax adds it at run time
@@ -91,14 +96,14 @@ def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState) -> 
 
 
 def make_step(
-    spec: ModelSpec, config: Config, cfg: Any, total_steps: int, axis: str | None = None, devices: int = 1
+    spec: ModelSpec, config: Config, cfg: Any, total_steps: int, axis: str | None = None, mesh: Mesh | None = None
 ) -> Callable[[TrainState, Consts, Batch], tuple[TrainState, Metrics]]:
     """One step as a pure function of (state, consts, batch).
 
     Args:
       axis: name of the mapped axis inside `shard_map`, where gradients and metrics are exchanged by hand; None under
         jit, where the partitioner does it.
-      devices: how many devices the partitioner splits rows over.
+      mesh: the devices that the partitioner splits rows and parameters over; None for one.
 
     Raises:
       UserError: from the step, when `train.accumulate` does not divide the rows of a device.
@@ -106,7 +111,15 @@ def make_step(
     rate = optimizers.schedule_of(config, total_steps)
     optimizer = optimizers.dense(config.optimizer, spec.axes(cfg))
     base = jax.random.key(config.train.seed + 1)
-    parts = config.train.accumulate
+    parts, devices = config.train.accumulate, 1 if mesh is None else mesh.shape["data"]
+
+    def kept(params: Params, fsdp: bool) -> Params:
+        """How parameters, or their gradients, lie. Without it the partitioner would rather split the products' sums and
+        send activations of the whole batch than gather weights."""
+        if mesh is None or not config.mesh.fsdp:
+            return params
+        shardings = shard_tree(mesh, {k: spec.axes(cfg)[k] for k in params}, fsdp)
+        return jax.lax.with_sharding_constraint(params, shardings)
 
     def gather(x: Array) -> Array:
         return jax.lax.all_gather(x, axis, tiled=True) if axis else x
@@ -119,11 +132,11 @@ def make_step(
         rng = jax.random.fold_in(base, state.step)
         first = jax.lax.axis_index(axis) * count_rows(batch) if axis else 0
         batch = with_row(batch, first, jax.lax.axis_size(axis) if axis else 1)
-        one = partial(gradients, spec, cfg, state.params, consts, rng)
+        one = partial(gradients, spec, cfg, kept(state.params, fsdp=False), consts, rng)
         found = one(state.carry, batch) if parts == 1 else accumulate(one, state.carry, batch, parts, devices)
         now = rate(state.step) * state.rate_scale
         dense = {k: v for k, v in state.params.items() if k not in found.rows}
-        updates, opt_state = optimizer.update(total(found.dense), state.opt_state, dense)
+        updates, opt_state = optimizer.update(kept(total(found.dense), fsdp=True), state.opt_state, dense)
         params: Params = dict(optax.apply_updates(dense, jax.tree.map(lambda u: -now * u, updates)))
         row_state = {}
         for table, (ids, grads) in found.rows.items():
@@ -164,7 +177,7 @@ def make_call(
 
         return jax.lax.fori_loop(0, count, body, (state, zeros))
 
-    shardings = state_sharding(spec, cfg, mesh, state)
+    shardings = state_sharding(spec, cfg, mesh, state, config.mesh.fsdp)
     whole, split = replicated(mesh), batch_sharding(mesh)
     fixed = jax.tree.map(lambda _: whole, consts)
     if config.mesh.per_device:
@@ -185,10 +198,11 @@ def make_call(
             check_vma=False,
         )
     else:
-        step = make_step(spec, config, cfg, total_steps, devices=mesh.shape["data"])
+        step = make_step(spec, config, cfg, total_steps, mesh=mesh)
 
         def call(state: TrainState, consts: Consts, batches: Batch, count: Array, stop: Array) -> Any:
-            state, metrics = run(step, state, consts, batches, count)
+            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # `row_parts` asks for it
+                state, metrics = run(step, state, consts, batches, count)
             return state, metrics, stop.max()
 
     flags = NamedSharding(mesh, PartitionSpec(("data", "model")))
