@@ -5,7 +5,8 @@
 
 Word vectors: similarity, analogies, categorisation. A language model's run folder: perplexity of the held-out and the
 test text with the state carried through all of it, the same by word and by byte, and loss by position; --text=SOURCE
-scores another text.
+scores another text. A transformer sees a window at a time: its text is scored by blocks, and by overlapping windows
+that start every --stride tokens, where every token has at least the rest of a window before it.
 
 Vectors are word2vec text or binary, GloVe text or a native folder; a workdir is what `experiments.train` wrote. The
 data folder holds similarity/, analogy/ and categorization/; without one a small built-in list gives an indication.
@@ -109,10 +110,11 @@ def main(argv: Sequence[str]) -> None:
         from experiments import language
 
         target = flags.FLAGS.json or os.path.join(flags.FLAGS.workdir, "evaluation.json")
-        language.evaluate(Path(flags.FLAGS.workdir), flags.FLAGS.text or "", Path(target))
+        language.evaluate(Path(flags.FLAGS.workdir), flags.FLAGS.text or "", Path(target), flags.FLAGS.stride)
         return
-    if flags.FLAGS.text:
-        raise UserError("--text: is for the run folder of a language model (--workdir=DIR)")
+    for name in ("text", "stride"):
+        if flags.FLAGS[name].value is not None:
+            raise UserError(f"--{name}: is for the run folder of a language model (--workdir=DIR)")
     path = source()
     emb = open_vectors()
     results = evaluate_all(emb, flags.FLAGS.data_dir, flags.FLAGS.restrict)
@@ -129,5 +131,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("data_dir", None, "Folder of test files; a small built-in list without.")
     flags.DEFINE_integer("restrict", 30_000, "Analogies ask and answer with the first so many words; 0 is all.")
     flags.DEFINE_string("text", None, "Language models: the data source to score, e.g. text:FILE.")
+    flags.DEFINE_integer("stride", None, "Transformers: tokens from one scored window to the next; half a window.")
     flags.DEFINE_string("json", None, "Results file; evaluation.json beside the vectors by default.")
     cli.run(main)

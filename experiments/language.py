@@ -23,6 +23,7 @@ from w2v_jax.train.restore import Model, open_model
 
 CONTEXT = 256  # tokens from a fresh state, for the loss by position
 LANES = 64
+WINDOWS = 32  # scored at a time where they overlap
 
 
 def _corpus(model: Model, text: str) -> Corpus:
@@ -52,20 +53,40 @@ def _score(model: Model, corpus: Corpus, split: str, lanes: int, length: int | N
     return language.score_stream(step, start, batches)
 
 
+def _carries(model: Model) -> bool:
+    """Whether the model has a state that goes from window to window."""
+    return bool(jax.tree.leaves(model.spec.carry(model.cfg, 1)))
+
+
+def _strided(model: Model, tokens: Tokens, stride: int) -> np.ndarray:
+    """Losses of a text's tokens in order, by windows of the model's length that overlap; see `strided_windows`."""
+    spec, cfg = model.spec, model.cfg
+    assert spec.score is not None
+    scored, start = jax.jit(partial(spec.score, cfg)), spec.carry(cfg, WINDOWS)
+    rows = {"row": np.arange(WINDOWS, dtype=np.int32), "global_rows": np.float32(WINDOWS)}
+    found = []
+    text = np.asarray(tokens.tokens)
+    for batch in language.strided_windows(text, model.tokenizer.end_id, cfg.length, stride, WINDOWS):
+        found.append((scored(model.params, model.consts, start, {**batch, **rows})[0], batch["targets"] >= 0))
+    return np.concatenate([np.asarray(nats, np.float64)[there] for nats, there in found])
+
+
 def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carried: np.ndarray) -> dict[str, Any]:
-    """Loss by position in the document, state carried; and by tokens since a fresh state."""
+    """Loss by position in the document, and by tokens since a fresh state or since the start of a window."""
     curves: dict[str, Any] = {}
     places = language.document_places(np.asarray(tokens.offsets))[-len(carried) :]
+    carries = _carries(model)
     if places.max(initial=0) > 1:
-        curves["in its document, state carried through the text"] = language.by_position(
-            carried, places, int(places.max()) + 1
-        )
-    lanes = max(1, min(LANES, len(tokens.tokens) // CONTEXT))
-    fresh = _score(model, corpus, split, lanes, CONTEXT)
+        how = "state carried through the text" if carries else f"blocks of {model.cfg.length} tokens"
+        curves[f"in its document, {how}"] = language.by_position(carried, places, int(places.max()) + 1)
+    context = CONTEXT if carries else model.cfg.length
+    lanes = max(1, min(LANES, len(tokens.tokens) // context))
+    fresh = _score(model, corpus, split, lanes, context)
     # Lanes are of equal length but for the last, and each starts a window.
     lane = -(-len(fresh) // lanes)
-    since = np.arange(len(fresh)) % lane % CONTEXT
-    curves[f"since a fresh state, every {CONTEXT} tokens"] = language.by_position(fresh, since, CONTEXT)
+    since = np.arange(len(fresh)) % lane % context
+    label = f"since a fresh state, every {context} tokens" if carries else f"in a window of {context} tokens"
+    curves[label] = language.by_position(fresh, since, context)
     return curves
 
 
@@ -80,18 +101,47 @@ def _optimum(model: Model, split: str, tokens: Tokens, nats: np.ndarray) -> dict
     return optimum.distance_to_optimum(nats, best[scored], hidden.distance[scored])
 
 
-def evaluate(workdir: Path, text: str, target: Path) -> None:
+def _rows(model: Model, results: dict[str, Any]) -> dict[str, Any]:
+    """The lines of the table: a split, and beneath it the same by overlapping windows."""
+    out = {}
+    for split, result in results.items():
+        overlapping = result.get("strided")
+        out[split if overlapping is None else f"{split}, blocks of {model.cfg.length}"] = result
+        if overlapping is not None:
+            out[f"{split}, windows every {overlapping['stride']}"] = overlapping
+    return out
+
+
+def _stride(model: Model, stride: int | None) -> int | None:
+    """Tokens from one window to the next; None for a model that carries its state and needs no overlap.
+
+    Raises:
+      UserError: a stride that is longer than the window, or one for a model with a state.
+    """
+    if _carries(model):
+        if stride is not None:
+            raise UserError(f"--stride={stride}: this model carries its state through the whole text; leave it out")
+        return None
+    length = model.cfg.length
+    if stride is not None and not 1 <= stride <= length:
+        raise UserError(f"--stride={stride}: must be from 1 to model.length={length}")
+    return stride or max(1, length // 2)
+
+
+def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) -> None:
     """Prints a table; writes the figures as JSON and the loss by position as a picture beside it.
 
     Args:
       workdir: run folder; its best checkpoint by held-out loss is scored.
       text: data source scored as the test text, '' for the run's own `data.test_source`.
       target: JSON file.
+      stride: tokens from one window to the next, for models that see a window at a time; half a window by default.
 
     Raises:
-      UserError: no finished checkpoint, another vocabulary, no text to score.
+      UserError: no finished checkpoint, another vocabulary, no text to score, a stride that cannot be.
     """
     model = open_model(workdir)
+    step = _stride(model, stride)
     corpus = _corpus(model, text)
     results: dict[str, Any] = {}
     curves: dict[str, Any] = {}
@@ -102,13 +152,16 @@ def evaluate(workdir: Path, text: str, target: Path) -> None:
             results[split] = language.summarise(nats, tokens.words, tokens.bytes)
             curves = _by_position(model, corpus, split, tokens, nats)
             results[split]["by_position"] = curves
+            if step is not None:
+                overlapping = language.summarise(_strided(model, tokens, step), tokens.words, tokens.bytes)
+                results[split]["strided"] = {"stride": step} | overlapping
             if not (text and split == "test"):
                 results[split]["optimum"] = _optimum(model, split, tokens, nats)
     if not results:
         raise UserError(
             f"--workdir={workdir}: its data has no held-out and no test text; give one with --text=text:FILE"
         )
-    print(language.table(results))
+    print(language.table(_rows(model, results)))
     for name, result in results.items():
         if result.get("optimum"):
             print(f"\n{name} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")

@@ -9,7 +9,7 @@ total is also divided by words and bytes, which they share:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,39 @@ def score_stream(score: Score, carry: Any, steps: Iterable[Mapping[str, np.ndarr
         there.append(np.asarray(batch["targets"]) >= 0)
     lanes = np.concatenate([np.asarray(v, np.float64) for v in nats], axis=1)
     return lanes[np.concatenate(there, axis=1)]
+
+
+def strided_windows(
+    stream: np.ndarray, first: int | None, length: int, stride: int, rows: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Overlapping windows of a text, of which each scores only what the one before it did not reach.
+
+    Window k holds predictions kS .. kS + T - 1; all but the first score their last S places, so that a token is
+    predicted from at least T - S tokens before it (where the text has them), and from up to T. With S = T these are
+    blocks.
+
+    Args:
+      stream: tokens, int [N].
+      first: the token before the first; None leaves the first unpredicted.
+      length: T.
+      stride: S, 1 to T.
+      rows: windows of a batch.
+
+    Yields:
+      {'tokens', 'targets' int32 [rows, T], 'start', 'words' int32 [rows]}; targets are -1 where nothing is scored.
+    """
+    whole = np.asarray(stream) if first is None else np.concatenate([[first], stream])
+    inputs, targets = whole[:-1].astype(np.int32), whole[1:].astype(np.int32)
+    starts = np.arange(0, max(len(targets) - length, 0) + stride, stride)
+    for at in range(0, len(starts), rows):
+        some = starts[at : at + rows]
+        place = some[:, None] + np.arange(length)[None]
+        new = (place >= np.where(some, some + length - stride, 0)[:, None]) & (place < len(targets))
+        safe = np.minimum(place, len(targets) - 1)
+        batch = {"tokens": inputs[safe], "targets": np.where(new, targets[safe], -1)}
+        padded = {k: np.pad(v, ((0, rows - len(some)), (0, 0)), constant_values=-1) for k, v in batch.items()}
+        padded["tokens"] = np.maximum(padded["tokens"], 0)
+        yield padded | {"start": np.ones(rows, np.int32), "words": (padded["targets"] >= 0).sum(1).astype(np.int32)}
 
 
 def summarise(nats: np.ndarray, words: int, size: int) -> dict[str, float]:
