@@ -1,0 +1,46 @@
+"""The notes' transformer: 12 layers of 768 over 50,000 words, one key and one value matrix for all layers.
+
+    python -m experiments.train --config=configs/notes_transformer.py --workdir=runs/notes \
+        --config.data.source=text:'wiki_en.*.txt.xz'
+    python -m experiments.ledger --config=configs/notes_transformer.py
+
+110,358,528 weights: 38,400,000 in the embedding, which is the head too, 7,077,888 in the queries, 589,824 each in the
+key and the value matrix, the rest in output projections and feed-forward layers; `experiments.ledger` prints them for
+all four ways of sharing. The usual model beside it: `--config.model.keys_values=per_layer`.
+
+Hardware: one GPU or TPU chip with 40 GB, in bfloat16; a CPU takes minutes a step. No time and no result is recorded
+yet.
+"""
+
+import ml_collections
+
+from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig, editable
+from w2v_jax.models.transformer import TransformerConfig
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Words and marks, as in `configs/transformer.py`."""
+    return editable(
+        Config(
+            family="transformer",
+            model=TransformerConfig(
+                layers=12, dim=768, heads=12, length=512, keys_values="shared_kv", dtype="bfloat16", head_chunk=4096
+            ),
+            data=DataConfig(
+                source="pydocs", tokens="punctuation", min_count=1, max_vocab=50_000, unknown="keep", end_token="<eos>"
+            ),
+            train=TrainConfig(batch_size=64, passes=3.0, steps_per_call=10),
+            optimizer=OptimizerConfig(
+                dense="adamw",
+                learning_rate=6e-4,
+                schedule="cosine",
+                final_fraction=0.1,
+                warmup_steps=500,
+                clip_norm=1.0,
+                beta2=0.95,
+                weight_decay=0.1,
+            ),
+            checkpoint=CheckpointConfig(every_steps=500),
+            log=LogConfig(every_steps=20, eval_steps=20),
+        )
+    )

@@ -1,0 +1,200 @@
+"""What sharing keys and values over all layers costs, and what it saves: the same transformer under all four switches.
+
+  python -m experiments.keys_values --workdir=DIR --config=configs/keys_values.py [--seeds=0,1] [--config.KEY=VALUE ...]
+
+Trains `per_layer`, `shared_k`, `shared_v` and `shared_kv` at equal width, and `shared_kv_wide`, whose width is raised
+until it has as many parameters as `per_layer`, each with every seed, in DIR/RUNG-SEED; the same command continues what
+was interrupted. Then times whole training steps of all rungs in turns. Prints a table and a paragraph; writes
+results.json and keys_values.png into DIR.
+Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments import cli, config_flag
+from experiments.machine import accelerators, machine
+from experiments.steps import parameters, ready, stacks
+from experiments.throughput_cells import clock
+from w2v_jax.config import Config
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.tables import aligned
+from w2v_jax.models import transformer
+from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
+from w2v_jax.models.transformer_cache import cache_bytes
+
+BASE, SHARED, WIDE = "per_layer", "shared_kv", "shared_kv_wide"
+RUNGS = (*KEYS_VALUES, WIDE)
+RESULTS, PICTURE = "results.json", "keys_values.png"
+
+
+def count(cfg: TransformerConfig) -> int:
+    """Trained numbers of a resolved model."""
+    return parameters(jax.eval_shape(lambda: transformer.SPEC.init(jax.random.key(0), cfg, {})))
+
+
+def widened(model: TransformerConfig, vocab: int) -> TransformerConfig:
+    """`shared_kv` of the width whose number of parameters is nearest to that of `per_layer`."""
+    wanted = count(transformer.resolve(dataclasses.replace(model, keys_values=BASE), vocab))
+    step = 2 * model.heads  # heads stay of an even width
+    widths = range(model.dim, 2 * model.dim, step)
+    made = [dataclasses.replace(model, keys_values=SHARED, dim=width) for width in widths]
+    return min(made, key=lambda m: abs(count(transformer.resolve(m, vocab)) - wanted))
+
+
+def rung(base: Config, name: str, vocab: int, seed: int) -> Config:
+    """The config of one run."""
+    model = widened(base.model, vocab) if name == WIDE else dataclasses.replace(base.model, keys_values=name)
+    return dataclasses.replace(base, model=model, train=dataclasses.replace(base.train, seed=seed))
+
+
+def trained(base: Config, seeds: Sequence[int], workdir: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """({rung: sizes and 'runs', one a seed}, vocabulary size). Raises what `w2v_jax.train.loop.train` raises."""
+    from w2v_jax.data.corpus import build_corpus
+    from w2v_jax.train import loop
+
+    vocab = len(build_corpus(base.data, lambda line: print(line, file=sys.stderr)).vocab)
+    found: dict[str, dict[str, Any]] = {}
+    for name in RUNGS:
+        cfg = transformer.resolve(rung(base, name, vocab, 0).model, vocab)
+        found[name] = {"dim": cfg.dim, "parameters": count(cfg), "cache_bytes": cache_bytes(cfg), "runs": []}
+    for seed in seeds:  # all rungs with one seed first: an interrupted ladder can be compared already
+        for name in RUNGS:
+            print(f"--- {name}, seed {seed}", file=sys.stderr, flush=True)
+            result = loop.train(rung(base, name, vocab, seed), workdir / f"{name}-{seed}")
+            if result.get("heldout_loss") is None:
+                raise UserError("data.heldout_every=0: nothing is held out, so that there is no loss to compare")
+            text = result["corpus"]
+            bits = result["heldout_loss"] * text["heldout_tokens"] / (math.log(2) * text["heldout_bytes"])
+            kept = {key: result[key] for key in ("steps", "words", "heldout_loss", "seconds", "device")}
+            found[name]["runs"].append({"seed": seed, "bits_per_byte": bits} | kept)
+    return found, vocab
+
+
+def timed(base: Config, vocab: int, seconds: float) -> dict[str, list[float]]:
+    """Training tokens/s of every rung, round by round, whole steps on random text; rungs take turns."""
+
+    def call_of(name: str) -> Any:
+        config = rung(base, name, vocab, 0)
+        mesh = dataclasses.replace(config.mesh, data=1, model=1, fsdp=False)
+        config = dataclasses.replace(config, mesh=mesh, train=dataclasses.replace(config.train, steps_per_call=1))
+        state, call = ready(config, vocab)
+        shape = (1, config.train.batch_size, config.model.length + 1)
+        text = np.random.default_rng(0).integers(0, vocab, shape, np.int32)
+        (batches,) = stacks(text[..., :-1], text[..., 1:], 1)
+
+        def step() -> Any:
+            nonlocal state
+            state, metrics = call(state, batches)
+            return state, metrics
+
+        return step
+
+    tokens = base.train.batch_size * base.model.length
+    times = clock([call_of(name) for name in RUNGS], seconds)
+    return {name: [tokens / s for s in found] for name, found in zip(RUNGS, times, strict=True)}
+
+
+def mean_loss(entry: dict[str, Any]) -> float:
+    """Held-out nats a token, mean over seeds."""
+    return statistics.fmean(r["heldout_loss"] for r in entry["runs"])
+
+
+def table(found: dict[str, dict[str, Any]]) -> str:
+    """One line a rung."""
+    head = ["keys and values", "width", "parameters", "held-out nats/token", "by seed", "bits/byte"]
+    rows = [[*head, "cache bytes/token", "training tokens/s"]]
+    for name, entry in found.items():
+        losses = [run["heldout_loss"] for run in entry["runs"]]
+        bits = statistics.fmean(run["bits_per_byte"] for run in entry["runs"])
+        by_seed = " ".join(f"{x:.4f}" for x in losses)
+        sizes = [f"{entry['dim']}", f"{entry['parameters']:,}", f"{mean_loss(entry):.4f}", by_seed, f"{bits:.4f}"]
+        rate = f"{entry['tokens_per_second']:,.0f}" if "tokens_per_second" in entry else "-"
+        rows.append([name, *sizes, f"{entry['cache_bytes']:,}", rate])
+    return aligned(rows)
+
+
+def paragraph(found: dict[str, dict[str, Any]]) -> str:
+    """What sharing costs, from the figures."""
+    base = found[BASE]
+
+    def against(name: str) -> str:
+        by_seed = [
+            a["heldout_loss"] - b["heldout_loss"] for a, b in zip(found[name]["runs"], base["runs"], strict=True)
+        ]
+        return f"{statistics.fmean(by_seed):+.4f} ({', '.join(f'{d:+.4f}' for d in by_seed)})"
+
+    shared, wide = found[SHARED], found[WIDE]
+    saved = base["cache_bytes"] / shared["cache_bytes"]
+    lines = [
+        f"Held-out loss against keys and values of each layer's own, nats a token, mean and by seed: keys shared "
+        f"{against('shared_k')}, values shared {against('shared_v')}, both shared {against(SHARED)}.",
+        f"Sharing both leaves out {1 - shared['parameters'] / base['parameters']:.1%} of the parameters and makes the "
+        f"cache {saved:g} times smaller; with those parameters spent on a width of {wide['dim']} the difference is "
+        f"{against(WIDE)}, the cache {base['cache_bytes'] / wide['cache_bytes']:.1f} times smaller.",
+    ]
+    if "tokens_per_second" in base:
+        rates = {name: found[name]["tokens_per_second"] / base["tokens_per_second"] for name in (SHARED, WIDE)}
+        lines.append(
+            f"A training step with both shared makes {rates[SHARED]:.2f} times the tokens/s of the usual one, "
+            f"{rates[WIDE]:.2f} times at equal parameters."
+        )
+    return " ".join(lines)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit status."""
+    f = flags.FLAGS
+    if len(argv) > 1:
+        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+    if not f.workdir:
+        raise UserError("--workdir is missing: give the folder of the ladder, e.g. --workdir=runs/keys_values")
+    if not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds) or not f.seeds:
+        raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
+    if f.config is None:
+        raise UserError("--config is missing: e.g. --config=configs/keys_values.py")
+    base = config_flag.parsed(f["config"])
+    if base.family != "transformer" or base.model.masked:
+        raise UserError(f"--config: family {base.family} is no causal transformer; it must be one")
+    from w2v_jax.figures import keys_values as figure
+    from w2v_jax.train import folder, loop
+
+    config_flag.set_compile_cache(base.data.cache_dir)
+    workdir, command = Path(f.workdir), shlex.join(["python", "-m", "experiments.keys_values", *sys.argv[1:]])
+    try:
+        found, vocab = trained(base, [int(s) for s in f.seeds], workdir)
+    except loop.Interrupted as e:
+        print(f"{e}. The same command continues.", file=sys.stderr)
+        return 128 + e.number
+    except loop.Diverged as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 1
+    if f.seconds:
+        for name, rates in timed(base, vocab, f.seconds).items():
+            found[name] |= {"tokens_per_second": statistics.median(rates), "rounds": rates}
+    text = paragraph(found)
+    about = {"command": command, "machine": machine(), "device": accelerators(), "vocabulary": vocab}
+    folder.write_json(workdir / RESULTS, about | {"rungs": found, "paragraph": text})
+    figure.draw(found, BASE, workdir / PICTURE, command)
+    print(f"{table(found)}\n\n{text}\n\nresults: {workdir / RESULTS}\npicture: {workdir / PICTURE}")
+    return 0
+
+
+if __name__ == "__main__":
+    config_flag.define()
+    flags.DEFINE_string("workdir", None, "Folder with one run folder a rung and seed; made or continued.")
+    flags.DEFINE_list("seeds", ["0", "1"], "Seeds of every rung.")
+    flags.DEFINE_float("seconds", 20.0, "Time that a rung's steps are timed for in the end; 0 times none.", 0.0)
+    cli.run(main)

@@ -1,0 +1,59 @@
+"""What a transformer's parameters are for, and what its cache weighs, under all four ways of sharing keys and values.
+
+  python -m experiments.ledger --config=configs/notes_transformer.py [--vocab=50000] [--config.model.KEY=VALUE ...]
+
+Counts are of the real arrays' numbers: norms, rows of padding and the mask's row are apart from the total. The
+vocabulary is that of the config where it states one (model.vocab_size), else --vocab, else data.max_vocab.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from absl import flags
+
+from experiments import cli, config_flag
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.tables import aligned
+from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig, resolve
+from w2v_jax.models.transformer_cache import cache_bytes, parameter_ledger
+
+
+def table(cfg: TransformerConfig) -> str:
+    """The ledger of a resolved model, one column a way of sharing."""
+    models = [dataclasses.replace(cfg, keys_values=way) for way in KEYS_VALUES]
+    ledgers = [parameter_ledger(model) for model in models]
+    bytes_of = [cache_bytes(model) for model in models]
+    rows = [["parameters", *KEYS_VALUES]]
+    rows += [[name.replace("_", " "), *(f"{ledger[name]:,}" for ledger in ledgers)] for name in ledgers[0]]
+    rows += [
+        [f"cache, bytes a token ({cfg.dtype})", *(f"{n:,}" for n in bytes_of)],
+        [f"cache, MiB for {cfg.length:,} tokens", *(f"{n * cfg.length / 2**20:,.1f}" for n in bytes_of)],
+        ["times smaller", *(f"{bytes_of[0] / n:.3g}" for n in bytes_of)],
+    ]
+    return aligned(rows)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints the table."""
+    f = flags.FLAGS
+    if len(argv) > 1:
+        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+    if f.config is None:
+        raise UserError("--config is missing: e.g. --config=configs/notes_transformer.py")
+    config = config_flag.parsed(f["config"])
+    if config.family != "transformer":
+        raise UserError(f"--config: family {config.family} is no transformer")
+    size = config.model.vocab_size or f.vocab or config.data.max_vocab
+    if not size:
+        raise UserError("--vocab is missing: the config states neither model.vocab_size nor data.max_vocab")
+    cfg = resolve(config.model, size)
+    print(f"{cfg.layers} layers of {cfg.dim}, {cfg.heads} heads, {cfg.vocab_size:,} tokens, {cfg.objective}\n")
+    print(table(cfg))
+
+
+if __name__ == "__main__":
+    config_flag.define()
+    flags.DEFINE_integer("vocab", 0, "Tokens of the vocabulary, where the config does not state them.", 0)
+    cli.run(main)

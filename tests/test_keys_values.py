@@ -1,0 +1,121 @@
+"""The key-value ladder and the ledger as commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments import keys_values
+from experiments.config_flag import load_config
+from experiments.keys_values import RUNGS, WIDE
+from tests.commands import ROOT, refused, run
+from w2v_jax.config import Config
+from w2v_jax.figures import keys_values as figure
+from w2v_jax.models import transformer
+from w2v_jax.models.transformer import TransformerConfig
+
+CONFIG = f"--config={ROOT / 'configs/keys_values.py'}"
+
+
+def test_a_width_is_found_that_spends_what_sharing_saves() -> None:
+    for model in (TransformerConfig(layers=4, dim=160, heads=4), TransformerConfig(layers=12, dim=768, heads=12)):
+        usual = keys_values.count(transformer.resolve(model, 4096))
+        wide = keys_values.widened(model, 4096)
+        assert wide.keys_values == "shared_kv" and wide.dim > model.dim
+        shared = dataclasses.replace(model, keys_values="shared_kv")
+        missing = usual - keys_values.count(transformer.resolve(shared, 4096))
+        assert abs(keys_values.count(transformer.resolve(wide, 4096)) - usual) < 0.5 * missing
+    base = load_config(str(ROOT / "configs/keys_values.py"))
+    assert keys_values.count(transformer.resolve(base.model, 4096)) == 1_885_600
+    configs = {name: keys_values.rung(base, name, 4096, 3) for name in RUNGS}
+    assert configs[WIDE].model.dim == 168 and {c.train.seed for c in configs.values()} == {3}
+
+
+def found_of(losses: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    sizes = {name: {"dim": 8 + (name == WIDE), "parameters": 900 if "kv" in name else 1000} for name in RUNGS}
+    bytes_of = {"per_layer": 80, "shared_k": 50, "shared_v": 50, "shared_kv": 20, WIDE: 25}
+    return {
+        name: sizes[name]
+        | {"cache_bytes": bytes_of[name], "tokens_per_second": 100.0 + i, "rounds": [99.0 + i, 100.0 + i, 101.0 + i]}
+        | {"runs": [{"heldout_loss": x, "bits_per_byte": x / 2} for x in losses[name]]}
+        for i, name in enumerate(RUNGS)
+    }
+
+
+def test_the_paragraph_and_the_picture_say_what_the_figures_say(tmp_path: Path) -> None:
+    losses = {
+        "per_layer": (4.0, 4.1),
+        "shared_k": (4.01, 4.12),
+        "shared_v": (4.05, 4.15),
+        "shared_kv": (4.2, 4.3),
+        WIDE: (4.0, 4.0),
+    }
+    found = found_of(losses)
+    text = keys_values.paragraph(found)
+    for part in (
+        "keys shared +0.0150 (+0.0100, +0.0200)",
+        "both shared +0.2000 (+0.2000, +0.2000)",
+        "leaves out 10.0% of the parameters and makes the cache 4 times smaller",
+        "a width of 9 the difference is -0.0500 (+0.0000, -0.1000), the cache 3.2 times smaller",
+        "makes 1.03 times the tokens/s of the usual one, 1.04 times",
+    ):
+        assert part in text, (part, text)
+    drawn = figure.draw(found, "per_layer", tmp_path / "a.png")
+    np.testing.assert_allclose(drawn, [0.0, 0.015, 0.05, 0.2, -0.05], atol=1e-12)
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_the_command_trains_every_rung_and_takes_finished_ones_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    lines = [" ".join(rng.choice(list("abcdefgh"), 6)) for _ in range(100)]
+    (tmp_path / "text.txt").write_text("\n".join(lines) + "\n")
+    values = {"model.layers": 2, "model.dim": 8, "model.heads": 2, "model.length": 8, "train.batch_size": 4}
+    values |= {"data.source": f"text:{tmp_path / 'text.txt'}", "data.max_vocab": 260, "train.steps_per_call": 2}
+    values |= {"train.max_steps": 4, "mesh.data": 1}
+    words = [CONFIG, f"--workdir={tmp_path / 'runs'}", "--seeds=5", "--seconds=0"]
+    words += [f"--config.{k}={v}" for k, v in values.items()]
+    monkeypatch.setattr(keys_values, "RUNGS", RUNGS)
+    done = run("experiments.keys_values", *words)
+    assert done.status == 0, done.err
+    results = json.loads((tmp_path / "runs" / "results.json").read_text())
+    assert list(results["rungs"]) == list(RUNGS) and results["paragraph"] in done.out
+    for name, entry in results["rungs"].items():
+        own = json.loads((tmp_path / "runs" / f"{name}-5" / "result.json").read_text())
+        saved = Config(**json.loads((tmp_path / "runs" / f"{name}-5" / "config.json").read_text()))
+        assert entry["runs"][0]["heldout_loss"] == own["heldout_loss"]
+        assert saved.model["dim"] == entry["dim"] and saved.train["seed"] == 5
+        assert saved.model["keys_values"] == ("shared_kv" if name == WIDE else name)
+    text = results["rungs"]["per_layer"]["runs"][0]
+    assert text["bits_per_byte"] == pytest.approx(text["heldout_loss"] * 1.6, rel=0.6), "a byte pair is a few bytes"
+    assert (tmp_path / "runs" / "keys_values.png").is_file()
+    again = run("experiments.keys_values", *words)
+    assert again.status == 0 and "compiled in" not in again.err and again.out == done.out
+
+
+def test_bad_flags_are_one_line(tmp_path: Path) -> None:
+    at = f"--workdir={tmp_path / 'runs'}"
+    refused(run("experiments.keys_values", CONFIG), "--workdir is missing")
+    refused(run("experiments.keys_values", at), "--config is missing")
+    refused(run("experiments.keys_values", at, CONFIG, "--seeds=0,x"), "--seeds=0,x: must be different whole numbers")
+    refused(run("experiments.keys_values", at, f"--config={ROOT / 'configs/ptb.py'}"), "no causal transformer")
+    refused(run("experiments.ledger"), "--config is missing")
+    refused(run("experiments.ledger", f"--config={ROOT / 'configs/ptb.py'}"), "recurrent_lm is no transformer")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_ledger_prints_the_notes_model() -> None:
+    done = run("experiments.ledger", f"--config={ROOT / 'configs/notes_transformer.py'}")
+    assert done.status == 0, done.err
+    lines = {line.split("  ")[0].strip(): line.split()[-4:] for line in done.out.splitlines() if line}
+    assert lines["embeddings"] == ["38,400,000"] * 4 and lines["queries"] == ["7,077,888"] * 4
+    assert lines["keys"] == ["7,077,888", "589,824", "7,077,888", "589,824"]
+    assert lines["values"] == ["7,077,888", "7,077,888", "589,824", "589,824"]
+    assert lines["total"] == ["123,334,656", "116,846,592", "116,846,592", "110,358,528"]
+    assert lines["times smaller"][-1] == "12"
