@@ -112,7 +112,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--peak_tflops={given.peak_tflops:g}: must be above 0")
     if given.batch % given.accumulate:
         raise UserError(f"--accumulate={given.accumulate}: does not divide --batch={given.batch}")
-    chosen = {name: given[name].value for name in FROM_MODEL}
+    chosen: dict[str, Any] = {name: given[name].value for name in FROM_MODEL}
     config = config_of(TransformerConfig(**chosen), given.batch, given.accumulate, given.steps)
     sizes = chosen | {name: given[name].value for name in ("vocabulary", "batch", "accumulate", "steps", "calls")}
     found = utilisation(config, given.vocabulary, given.calls, given.peak_tflops)

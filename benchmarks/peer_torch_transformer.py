@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -82,7 +83,7 @@ def optimizer_of(model: nn.Module) -> torch.optim.AdamW:
     """AdamW; gains do not decay, as on our side."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     gains = [p for p in model.parameters() if p.ndim == 1]
-    groups = [{"params": matrices}, {"params": gains, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": gains, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=RATE, weight_decay=DECAY, fused=True)
 
 

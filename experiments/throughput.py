@@ -78,9 +78,10 @@ def sentence(name: str, verdict: Mapping[str, Any]) -> str:
     """One verdict in words."""
     _, _, _, does, what = RATIOS[name]
     end = {"holds": "it holds here", "less": "not here", "more": "more than that here"}[verdict["verdict"]]
+    times = f"{verdict['largest']:.{2 if verdict['largest'] < 10 else 0}f}"
     return (
-        f"On this device the transformer {does} of {verdict['length']:,} tokens {verdict['largest']:.3g} times as fast "
-        f"{what}; the notes say about {CLAIM:g}: {end}."
+        f"On this device the transformer {does} of {verdict['length']:,} tokens {times} times as fast {what}; "
+        f"the notes say about {CLAIM:g}: {end}."
     )
 
 

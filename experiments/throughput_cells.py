@@ -69,8 +69,9 @@ class Options:
 
 def transformer_of(options: Options, length: int) -> TransformerConfig:
     """The transformer that sees `length` tokens; no parameter depends on it."""
-    sizes = {"layers": options.layers, "dim": options.dim, "heads": options.heads}
-    return TransformerConfig(**sizes, length=length, dtype=options.dtype)
+    return TransformerConfig(
+        layers=options.layers, dim=options.dim, heads=options.heads, length=length, dtype=options.dtype
+    )
 
 
 def lstm_of(layers: int, hidden: int, length: int) -> RecurrentLMConfig:

@@ -107,8 +107,8 @@ def test_the_verdict_is_of_the_largest_ratio() -> None:
     assert judged["training_by_lstm"]["ratios"] == {"32": 2.0, "2048": 1.5}
     assert judged["training_by_lstm"]["length"] == 32
     assert sentence("training_by_lstm", judged["training_by_lstm"]) == (
-        "On this device the transformer trains on texts of 32 tokens 2 times as fast as the LSTM of equal parameters; "
-        "the notes say about 100: not here."
+        "On this device the transformer trains on texts of 32 tokens 2.00 times as fast as the LSTM of equal "
+        "parameters; the notes say about 100: not here."
     )
     by_lstm, by_itself = judged["prompt_by_lstm"], judged["prompt_by_itself"]
     assert by_lstm["largest"] == 73.0 and by_lstm["verdict"] == "holds"

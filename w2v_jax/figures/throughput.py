@@ -39,13 +39,17 @@ def draw(lengths: Sequence[int], panels: Mapping[str, Rates], out: PathLike, sou
 
 
 def _panel(axes: Axes, lengths: Sequence[int], rates: Rates, names: Sequence[str]) -> None:
-    from matplotlib.ticker import NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     for name, values in rates.items():
         i = names.index(name)
         axes.plot(lengths, values, color=colour(i), marker=marker(i), label=plain(name))
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    # Numbers at 1, 2 and 5 times a power of ten, so that a panel over less than one power has some.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
     axes.set_xticks(list(lengths), [f"{n:,}" for n in lengths])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("tokens of a text")
