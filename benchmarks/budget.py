@@ -16,10 +16,10 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks import measure
 from benchmarks.parts import PARTS, prepare, time_parts, time_step
 from benchmarks.settings import chosen
 from experiments import cli
+from experiments.machine import machine
 from w2v_jax.errors import UserError
 from w2v_jax.export import atomic
 
@@ -102,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
     print(f"{text}\n\n{middle:.1%} of the vocabulary's words are kept: times this share for a word of the text")
     os.makedirs(given.out, exist_ok=True)
     with atomic(os.path.join(given.out, "budget.json")) as f:
-        f.write((json.dumps({"machine": measure.machine(), "settings": results}, indent=2) + "\n").encode())
+        f.write((json.dumps({"machine": machine(), "settings": results}, indent=2) + "\n").encode())
     return 0
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -18,7 +16,6 @@ from typing import Any
 from w2v_jax.errors import UserError
 
 _POLL = 0.05  # seconds between two looks at a process
-_VERSIONS = ("jax", "jaxlib", "gensim", "numpy", "scipy", "tensorflow", "tensorflow-cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,33 +95,6 @@ def use_cores(count: int) -> None:
     if len(cores) < count:
         raise UserError(f"--cores={count}: this process may use {len(cores)}")
     os.sched_setaffinity(0, cores[:count])
-
-
-def machine() -> dict[str, Any]:
-    """Cores in use and present, processor, memory, system and versions; nothing that names the machine."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = {}
-    for name in _VERSIONS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "cores_used": cores,
-        "cores": os.cpu_count(),
-        "cpu": model,
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": versions,
-    }
 
 
 class Store:

@@ -10,14 +10,12 @@ step, gradients stop there, and the loss is read at the end only.
 from __future__ import annotations
 
 import json
-import os
-import sys
-import time
 
 import torch
 from torch import nn
 
-from benchmarks.lstm_sides import DECAY, RATE, STACK, Memory, Sizes, arguments, lanes
+from benchmarks.sides import DECAY, RATE, LSTMSizes, arguments
+from benchmarks.torch_steps import start, timed
 
 State = tuple[torch.Tensor, torch.Tensor]
 
@@ -25,7 +23,7 @@ State = tuple[torch.Tensor, torch.Tensor]
 class Model(nn.Module):
     """Embedding, LSTM and a linear head."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: LSTMSizes) -> None:
         super().__init__()
         self.embed = nn.Embedding(sizes.vocabulary, sizes.hidden)
         self.lstm = nn.LSTM(sizes.hidden, sizes.hidden, sizes.layers, batch_first=True)
@@ -37,36 +35,20 @@ class Model(nn.Module):
 
 
 def main() -> None:
-    sizes, steps = arguments()
-    memory = Memory()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.manual_seed(0)
+    sizes, steps = arguments(LSTMSizes)
+    memory = start()
     model = Model(sizes)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
-    tokens, targets = (torch.from_numpy(a).long() for a in lanes(sizes, STACK + steps))
     zeros = torch.zeros(sizes.layers, sizes.batch, sizes.hidden)
     state: State = (zeros, zeros)
-    start = 0.0
-    for i in range(STACK + steps):
-        if i == STACK:
-            start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        logits, (h, c) = model(tokens[i], state)
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets[i].flatten())
-        del logits  # the backward pass frees what it holds when it is done with it
-        loss.backward()
-        optimizer.step()
+
+    def loss_of(tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        nonlocal state
+        logits, (h, c) = model(tokens, state)
         state = (h.detach(), c.detach())
-    seconds = time.perf_counter() - start
-    result = {
-        "seconds": seconds,
-        "loss": loss.item(),
-        "peak_mb": memory.peak_mb(),
-        "baseline_mb": memory.baseline_mb,
-        "tensorflow": "tensorflow" in sys.modules,
-        "version": torch.__version__,
-    }
-    print(json.dumps(result))
+        return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    print(json.dumps(timed(memory, model, optimizer, loss_of, sizes, steps)))
 
 
 if __name__ == "__main__":

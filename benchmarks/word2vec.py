@@ -23,6 +23,7 @@ from absl import flags
 from benchmarks import measure, ours, report, text
 from benchmarks.settings import PASSES, Setting, chosen
 from experiments import cli
+from experiments.machine import machine
 from w2v_jax.errors import UserError
 from w2v_jax.export import atomic
 
@@ -60,7 +61,7 @@ class Bench:
         self.passes, self.cores = flags.FLAGS.passes, flags.FLAGS.cores
         self.extra = list(flags.FLAGS.override)
         self.code = ours.code_digest()
-        self.machine = measure.machine()
+        self.machine = machine()
         self.store = measure.Store(out / "runs.jsonl")
 
     def key(self, kind: str, side: str, setting: str, seed: int) -> dict[str, Any]:

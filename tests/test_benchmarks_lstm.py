@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import lstm
-from benchmarks.lstm_sides import STACK, Sizes, lanes
+from benchmarks.lstm import COMPARISON
+from benchmarks.pairs import failed, summarise, table
+from benchmarks.sides import STACK, LSTMSizes, lanes
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = Sizes(layers=2, hidden=8, batch=3, length=5, vocabulary=128)
+TINY = LSTMSizes(layers=2, hidden=8, batch=3, length=5, vocabulary=128)
 
 
 def side(module: str) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def side(module: str) -> dict[str, Any]:
 
 def test_operations_are_those_of_every_weight() -> None:
     # Head 256 x 8192; each layer 256 inputs and 256 outputs into 4 gates of 256.
-    assert Sizes().flops == 6 * 4096 * (256 * 8192 + 2 * 512 * 1024)
+    assert LSTMSizes().flops == 6 * 4096 * (256 * 8192 + 2 * 512 * 1024)
 
 
 def test_lanes_go_on_from_step_to_step() -> None:
@@ -66,19 +67,19 @@ def pairs(ours: list[float], torch: list[float], **more: Any) -> list[dict[str, 
 
 def test_the_gate_holds_the_median_of_the_ratios_of_pairs() -> None:
     # Ratios 2, 0.9, 1.1: the median of the ratios is 1.1, the ratio of the medians 20 / 20 = 1.
-    found = lstm.summarise(pairs([10.0, 20.0, 40.0], [20.0, 18.0, 44.0]), Sizes(), steps=8)
+    found = summarise(COMPARISON, pairs([10.0, 20.0, 40.0], [20.0, 18.0, 44.0]), steps=8)
     np.testing.assert_allclose(found["ratios"], [2, 0.9, 1.1])
-    assert found["ratio"] == pytest.approx(1.1) and lstm.failed(found) == []
+    assert found["ratio"] == pytest.approx(1.1) and failed(found) == []
     assert found["tokens_per_second"]["ours"] == pytest.approx(8 * 4096 / 20)
-    assert found["gflops"]["ours"] == pytest.approx(8 * Sizes().flops / 20 / 1e9)
-    text = lstm.table(found)
+    assert found["gflops"]["ours"] == pytest.approx(8 * LSTMSizes().flops / 20 / 1e9)
+    text = table(found)
     assert "ratio 1.100 (0.900 to 2.000, 3 pairs)" in text and "1,638" in text
-    slow = lstm.summarise(pairs([10.0, 20.0, 40.0], [20.0, 18.0, 36.0]), Sizes(), steps=8)
-    assert [line.partition(":")[0] for line in lstm.failed(slow)] == ["speed"]
+    slow = summarise(COMPARISON, pairs([10.0, 20.0, 40.0], [20.0, 18.0, 36.0]), steps=8)
+    assert [line.partition(":")[0] for line in failed(slow)] == ["speed"]
 
 
 def test_memory_and_tensorflow_are_gates_too() -> None:
-    large = lstm.summarise(pairs([1.0], [2.0], peak_mb=101.0), Sizes(), steps=8)
-    assert [line.partition(":")[0] for line in lstm.failed(large)] == ["memory"]
-    imported = lstm.summarise(pairs([1.0], [2.0], tensorflow=True), Sizes(), steps=8)
-    assert lstm.failed(imported) == ["TensorFlow was imported on our side"]
+    large = summarise(COMPARISON, pairs([1.0], [2.0], peak_mb=101.0), steps=8)
+    assert [line.partition(":")[0] for line in failed(large)] == ["memory"]
+    imported = summarise(COMPARISON, pairs([1.0], [2.0], tensorflow=True), steps=8)
+    assert failed(imported) == ["TensorFlow was imported on our side"]

@@ -1,4 +1,4 @@
-"""What both sides of the LSTM benchmark share: the model's sizes, the data, and how memory is measured."""
+"""What both sides of a benchmark beside PyTorch share: the models' sizes, the data, and how memory is measured."""
 
 from __future__ import annotations
 
@@ -7,16 +7,44 @@ import contextlib
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 STACK = 8  # steps that our side makes by one call; both sides warm up for so many
 RATE, DECAY = 1e-3, 0.01  # of AdamW; beta1 .9, beta2 .999, eps 1e-8
+SCALE = 0.02  # of the transformer's weights at the start
+
+
+class Sizes(Protocol):
+    """Of a model and of a step's batch."""
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def length(self) -> int: ...
+
+    @property
+    def vocabulary(self) -> int: ...
+
+    @property
+    def tokens(self) -> int:
+        """Of a step."""
+        ...
+
+    @property
+    def flops(self) -> float:
+        """Of a step, matrix products only, forward and backward."""
+        ...
+
+
+S = TypeVar("S", bound=Sizes)
 
 
 @dataclasses.dataclass(frozen=True)
-class Sizes:
-    """Of the model and of a step's batch."""
+class LSTMSizes:
+    """Embedding, LSTM and a head of its own."""
 
     layers: int = 2
     hidden: int = 256  # of a layer and of the embedding
@@ -35,15 +63,44 @@ class Sizes:
         return 6.0 * self.tokens * (self.hidden * self.vocabulary + self.layers * 8 * self.hidden**2)
 
 
-def arguments() -> tuple[Sizes, int]:
+@dataclasses.dataclass(frozen=True)
+class TransformerSizes:
+    """Pre-norm blocks without biases, and a head that is the embedding."""
+
+    layers: int = 4
+    dim: int = 256
+    heads: int = 4
+    batch: int = 32
+    length: int = 128  # all that a prediction sees
+    vocabulary: int = 8192  # a multiple of 128, as our tables are padded to one
+
+    @property
+    def tokens(self) -> int:
+        """Of a step."""
+        return self.batch * self.length
+
+    @property
+    def parameters(self) -> int:
+        """Embedding, four square matrices and two of the feed-forward layer a layer, and the gains of the norms."""
+        return self.vocabulary * self.dim + self.layers * 12 * self.dim**2 + (2 * self.layers + 1) * self.dim
+
+    @property
+    def flops(self) -> float:
+        """Of a step, matrix products only: 6 a weight and token, and 6 T D a layer and token for attention, which is
+        its half below the diagonal."""
+        weights = self.vocabulary * self.dim + self.layers * 12 * self.dim**2
+        return self.tokens * 6.0 * (weights + self.layers * self.length * self.dim)
+
+
+def arguments(sizes: type[S]) -> tuple[S, int]:
     """(sizes, timed steps, a multiple of STACK) from a side's command line."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sizes", default="{}", help="JSON object; see Sizes")
+    parser.add_argument("--sizes", default="{}", help=f"JSON object; see {sizes.__name__}")
     parser.add_argument("--steps", type=int, required=True, help=f"timed steps, a multiple of {STACK}")
     args = parser.parse_args()
     if args.steps < STACK or args.steps % STACK:
         parser.error(f"--steps={args.steps}: must be a multiple of {STACK}")
-    return Sizes(**json.loads(args.sizes)), args.steps
+    return sizes(**json.loads(args.sizes)), args.steps
 
 
 def lanes(sizes: Sizes, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +125,10 @@ class Memory:
     def peak_mb(self) -> float:
         """MiB above the baseline so far; 0 where the system does not tell."""
         return max(0.0, _status("VmHWM") - self.baseline_mb)
+
+    def found(self) -> dict[str, Any]:
+        """Both, for a side's result."""
+        return {"peak_mb": self.peak_mb(), "baseline_mb": self.baseline_mb}
 
 
 def _status(name: str) -> float:

@@ -1,0 +1,159 @@
+"""Tokens a second against the length of the text: an LSTM and a transformer of equal parameters.
+
+  python -m experiments.throughput [--out=runs/throughput] [--lengths=32,128,512,2048]
+
+A recurrent model reads one token after another; a transformer takes all tokens of a text at once. The notes put the
+difference at about 100 times. This measures it on the device that is there, by length:
+
+- training: whole steps with AdamW on --tokens tokens, cut into texts of the length;
+- prompt: --batch texts of the length read up to the logits that follow, by the LSTM, by the transformer at once, and by
+  the same transformer one token after another with its cache.
+
+Both models have --layers layers and a head that is the embedding; the LSTM's width is chosen so that the numbers of
+parameters agree. Prints a table and what becomes of the notes' 100; writes throughput.json and throughput.png into
+--out. About 4 minutes on 2 cores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import cli
+from experiments.throughput_cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, measure
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.tables import aligned
+from w2v_jax.export import atomic
+from w2v_jax.figures import throughput as figure
+
+CLAIM, LOW, HIGH = 100.0, 50.0, 200.0  # of the notes, and what still counts as "about"
+# What is compared: (of which work, faster, slower, in words).
+RATIOS = {
+    "training_by_lstm": ("training", AT_ONCE, LSTM, "trains on texts", "as the LSTM of equal parameters"),
+    "prompt_by_lstm": ("prompt", AT_ONCE, LSTM, "reads a prompt", "as the LSTM of equal parameters"),
+    "prompt_by_itself": ("prompt", AT_ONCE, ONE_BY_ONE, "reads a prompt at once", "as one token after another"),
+}
+
+
+def of_lengths(words: Sequence[str]) -> tuple[int, ...]:
+    """The numbers of --lengths. UserError: something else."""
+    if not all(word.strip().isdecimal() for word in words):
+        raise UserError(f"--lengths={','.join(words)!r}: must be rising numbers of at least 2 such as 32,128,512")
+    return tuple(map(int, words))
+
+
+def ratios(work: Mapping[str, Any], lengths: Sequence[int], fast: str, slow: str) -> dict[int, float]:
+    """How many times the tokens/s of `slow` those of `fast` are, by length."""
+    return {n: work[fast][i]["tokens_per_second"] / work[slow][i]["tokens_per_second"] for i, n in enumerate(lengths)}
+
+
+def judge(largest: float) -> str:
+    """'holds' where the ratio is between LOW and HIGH, else 'less' or 'more'."""
+    return "less" if largest < LOW else "more" if largest > HIGH else "holds"
+
+
+def verdicts(found: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """For each of RATIOS the ratio by length, the largest, its length, and what becomes of CLAIM there."""
+    out = {}
+    for name, (work, fast, slow, _, _) in RATIOS.items():
+        by_length = ratios(found[work], lengths, fast, slow)
+        at = max(by_length, key=lambda n: by_length[n])
+        out[name] = {
+            "ratios": {str(n): r for n, r in by_length.items()},
+            "largest": by_length[at],
+            "length": at,
+            "verdict": judge(by_length[at]),
+        }
+    return out
+
+
+def sentence(name: str, verdict: Mapping[str, Any]) -> str:
+    """One verdict in words."""
+    _, _, _, does, what = RATIOS[name]
+    end = {"holds": "it holds here", "less": "not here", "more": "more than that here"}[verdict["verdict"]]
+    times = f"{verdict['largest']:.{2 if verdict['largest'] < 10 else 0}f}"
+    return (
+        f"On this device the transformer {does} of {verdict['length']:,} tokens {times} times as fast {what}; "
+        f"the notes say about {CLAIM:g}: {end}."
+    )
+
+
+def tables(options: Options, found: Mapping[str, Any], judged: Mapping[str, Any]) -> str:
+    """Tokens/s and ratios by length, of training and of prompts."""
+
+    def rates(work: str, name: str, i: int) -> str:
+        return f"{found[work][name][i]['tokens_per_second']:,.0f}"
+
+    def times(name: str, n: int) -> str:
+        return f"{judged[name]['ratios'][str(n)]:.2f}"
+
+    training = [["training, tokens/s", "texts", LSTM, AT_ONCE, "by LSTM"]]
+    prompt = [["prompt, tokens/s", LSTM, "one by one", AT_ONCE, "by LSTM", "by one by one"]]
+    for i, n in enumerate(options.lengths):
+        cells = [rates("training", name, i) for name in (LSTM, AT_ONCE)]
+        training.append([f"{n:,}", str(options.rows(n)), *cells, times("training_by_lstm", n)])
+        cells = [rates("prompt", name, i) for name in (LSTM, ONE_BY_ONE, AT_ONCE)]
+        prompt.append([f"{n:,}", *cells, times("prompt_by_lstm", n), times("prompt_by_itself", n)])
+    return f"{aligned(training)}\n\n{aligned(prompt)}"
+
+
+def facts(options: Options, found: Mapping[str, Any]) -> str:
+    """Sizes and device on one line."""
+    size, device, machine = found["parameters"], found["device"], found["machine"]
+    name = device["kind"] if device["platform"] != "cpu" else f"{machine['cores_used']} cores of {machine['cpu']}"
+    return (
+        f"{name}; {options.layers} layers; transformer {options.dim} wide, {size[AT_ONCE]:,} parameters, "
+        f"{options.dtype}; LSTM {found['lstm_hidden']} wide, {size[LSTM]:,} parameters, float32"
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures, prints, writes; returns the exit status."""
+    f = flags.FLAGS
+    if len(argv) > 1:
+        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+    given: dict[str, Any] = {field.name: f[field.name].value for field in dataclasses.fields(Options)}
+    options, out = Options(**given | {"lengths": of_lengths(f.lengths)}), Path(f.out)
+    out.mkdir(parents=True, exist_ok=True)
+    found = measure(options)
+    judged = verdicts(found, options.lengths)
+    command = shlex.join(["python", "-m", "experiments.throughput", *sys.argv[1:]])
+    lines = [sentence(name, verdict) for name, verdict in judged.items()]
+    print("\n\n".join([facts(options, found), tables(options, found, judged), "\n".join(lines)]))
+    about = {"command": command, "options": dataclasses.asdict(options), "claim": CLAIM, "about": [LOW, HIGH]}
+    with atomic(out / "throughput.json") as file:
+        file.write((json.dumps(about | found | {"verdicts": judged}, indent=1, allow_nan=False) + "\n").encode())
+    panels = {
+        f"Training, {options.tokens:,} tokens a step": found["training"],
+        f"Reading {'a prompt' if options.batch == 1 else f'{options.batch} prompts'}": found["prompt"],
+    }
+    drawn = {t: {n: [c["tokens_per_second"] for c in cells] for n, cells in work.items()} for t, work in panels.items()}
+    figure.draw(options.lengths, drawn, out / "throughput.png", f"{facts(options, found)}; {command}")
+    print(f"\nfigures: {out / 'throughput.json'}\npicture: {out / 'throughput.png'}")
+    return 0
+
+
+def _define_flags() -> None:
+    default = Options()
+    flags.DEFINE_list("lengths", list(map(str, default.lengths)), "Tokens of a text, rising.")
+    flags.DEFINE_integer("layers", default.layers, "Layers of both models.")
+    flags.DEFINE_integer("dim", default.dim, "Width of the transformer; the LSTM's follows.")
+    flags.DEFINE_integer("heads", default.heads, "Heads of the transformer.")
+    flags.DEFINE_integer("vocab", default.vocab, "Tokens of the vocabulary.")
+    flags.DEFINE_integer("tokens", default.tokens, "Tokens of a training step.")
+    flags.DEFINE_integer("batch", default.batch, "Prompts read together.")
+    flags.DEFINE_float("seconds", default.seconds, "Time for measuring each cell, beside compiling and warming up.")
+    flags.DEFINE_string("dtype", default.dtype, "Of the transformer: float32 or bfloat16. The LSTM is float32.")
+    flags.DEFINE_string("out", "runs/throughput", "Folder of throughput.json and throughput.png.")
+
+
+if __name__ == "__main__":
+    _define_flags()
+    cli.run(main)

@@ -1,0 +1,242 @@
+"""The measurements of `experiments.throughput`: its options, models of equal parameters, and the clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import prompts
+from experiments.machine import accelerators, machine
+from experiments.steps import parameters, ready, stacks
+from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, check, check_choice
+from w2v_jax.errors import UserError
+from w2v_jax.models import MODELS
+from w2v_jax.models.lane_models import PAD_VOCAB
+from w2v_jax.models.recurrent_lm import RecurrentLMConfig
+from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.nn.layers import pad_to
+from w2v_jax.types import Array
+
+LSTM, AT_ONCE, ONE_BY_ONE = "LSTM", "transformer", "transformer, one token after another"
+ROUNDS = 5  # of all ways in turn; a cell is their median
+MULTIPLES = (64, 16, 8, 4, 2, 1)  # of the LSTM's width: round ones are fast
+NEAR = 0.01  # relative difference in parameters that a round width may make
+MOST = 1000  # calls that wait in line
+
+Call = Callable[[], Any]
+"""Starts a piece of work that waits for the call before it, and returns what can be waited for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Of one study."""
+
+    lengths: tuple[int, ...] = (32, 128, 512, 2048)
+    layers: int = 4
+    dim: int = 256  # of the transformer
+    heads: int = 4
+    vocab: int = 8192
+    tokens: int = 4096  # of a training step; texts of a length are as many as fit, at least 1
+    batch: int = 1  # prompts read together
+    seconds: float = 3.0  # of measuring one cell of the table
+    dtype: str = "float32"  # of the transformer; the LSTM is float32
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in zip(self.lengths, self.lengths[1:], strict=False))
+        fits = rising and bool(self.lengths) and self.lengths[0] >= 2
+        check(fits, "--lengths", ",".join(map(str, self.lengths)), "rising numbers of at least 2 such as 32,128,512")
+        for key in ("layers", "dim", "heads", "tokens", "batch"):
+            check(getattr(self, key) >= 1, f"--{key}", getattr(self, key), "at least 1")
+        check(self.vocab >= 2, "--vocab", self.vocab, "at least 2")
+        check(self.dim % (2 * self.heads) == 0, "--heads", self.heads, f"such that --dim={self.dim} makes even heads")
+        check(0 < self.seconds <= 3600, "--seconds", self.seconds, "above 0 and at most 3600")
+        check_choice("--dtype", self.dtype, ("float32", "bfloat16"))
+
+    def rows(self, length: int) -> int:
+        """Texts of a training step."""
+        return max(1, self.tokens // length)
+
+
+def transformer_of(options: Options, length: int) -> TransformerConfig:
+    """The transformer that sees `length` tokens; no parameter depends on it."""
+    return TransformerConfig(
+        layers=options.layers, dim=options.dim, heads=options.heads, length=length, dtype=options.dtype
+    )
+
+
+def lstm_of(layers: int, hidden: int, length: int) -> RecurrentLMConfig:
+    """An LSTM whose head is its embedding."""
+    return RecurrentLMConfig(cell="lstm", layers=layers, hidden=hidden, dim=hidden, tied=True, length=length)
+
+
+def family_of(model: Any) -> str:
+    """The key of `MODELS`."""
+    return "transformer" if isinstance(model, TransformerConfig) else "recurrent_lm"
+
+
+def size_of(model: Any, vocab: int) -> int:
+    """Numbers of the model's parameters."""
+    spec = MODELS[family_of(model)]
+    cfg = spec.resolve(model, vocab)
+    return parameters(jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, {})))
+
+
+def equal_width(wanted: int, layers: int, vocab: int) -> int:
+    """The width H of the LSTM of nearest to `wanted` parameters; a round one where that is within NEAR.
+
+    With V' rows in the table and a bias for each there are 8 L H^2 + (V' + 4 L) H + V' of them.
+    """
+    rows = pad_to(vocab, PAD_VOCAB)
+    linear = rows + 4 * layers
+    exact = (math.sqrt(linear**2 + 32.0 * layers * max(0, wanted - rows)) - linear) / (16 * layers)
+    for multiple in MULTIPLES:
+        near = max(multiple, round(exact / multiple) * multiple)
+        if abs(size_of(lstm_of(layers, near, 1), vocab) / wanted - 1.0) <= NEAR:
+            break
+    return near
+
+
+def training(model: Any, options: Options, rows: int) -> Call:
+    """One whole step at a call, on the state that the last one left."""
+    optimizer = OptimizerConfig(dense="adamw", learning_rate=1e-3, schedule="constant", weight_decay=0.01)
+    train = TrainConfig(batch_size=rows, steps_per_call=1)
+    config = Config(family_of(model), model, train=train, optimizer=optimizer, mesh=MeshConfig(data=1))
+    state, call = ready(config, options.vocab)
+    text = np.random.default_rng(0).integers(0, options.vocab, (1, rows, model.length + 1), np.int32)
+    (batches,) = stacks(text[..., :-1], text[..., 1:], 1)
+
+    def step() -> Any:
+        nonlocal state
+        state, metrics = call(state, batches)
+        return state, metrics
+
+    return step
+
+
+def reading(read: Callable[..., Array], model: Any, options: Options) -> Call:
+    """One prompt at a call. It begins with the likeliest token after the one before, so that no two overlap."""
+    spec = MODELS[family_of(model)]
+    cfg = spec.resolve(model, options.vocab)
+    params = jax.jit(lambda: spec.init(jax.random.key(0), cfg, {}))()
+    text = np.random.default_rng(0).integers(0, options.vocab, (options.batch, cfg.length), np.int32)
+    tokens, first = jnp.asarray(text), jnp.asarray(text[:, 0])
+
+    def after(params: Any, tokens: Array, first: Array) -> Array:
+        return jnp.argmax(read(cfg, params, tokens.at[:, 0].set(first)), axis=-1).astype(jnp.int32)
+
+    compiled = jax.jit(after).lower(params, tokens, first).compile()
+
+    def one() -> Any:
+        nonlocal first
+        first = compiled(params, tokens, first)
+        return first
+
+    return one
+
+
+def seconds_of(call: Call, count: int) -> float:
+    """Mean time of `count` calls that are all sent before the last is waited for."""
+    begin, out = time.perf_counter(), None
+    for _ in range(count):
+        out = call()
+    jax.block_until_ready(out)
+    return (time.perf_counter() - begin) / count
+
+
+def clock(calls: Sequence[Call], budget: float) -> list[list[float]]:
+    """Seconds of a call, ROUNDS for each: all take turns, so that none meets a better moment of the machine.
+
+    Args:
+      calls: warmed up by one call each here.
+      budget: seconds that each may take in all; where a few calls take longer there are fewer rounds, 3 at least.
+    """
+    once = [max(min(seconds_of(call, 1) for _ in range(2)), 1e-7) for call in calls]
+    rounds = min(ROUNDS, max(3, int(budget / max(once))))
+    counts = [min(MOST, max(1, round(budget / rounds / s))) for s in once]
+    found: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for own, call, count in zip(found, calls, counts, strict=True):
+            own.append(seconds_of(call, count))
+    return found
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """Every cell. JSON values: 'training' and 'prompt', {name: [cell by length]}, a cell having 'tokens_per_second',
+    its 'rounds', 'length' and 'rows'; 'parameters' by name, 'lstm_hidden', 'device', 'machine'.
+
+    Raises:
+      UserError: the device's memory does not hold a model or a text.
+    """
+    transformer = size_of(transformer_of(options, 2), options.vocab)
+    hidden = equal_width(transformer, options.layers, options.vocab)
+    models: dict[str, Callable[[int], Any]] = {
+        LSTM: partial(lstm_of, options.layers, hidden),
+        AT_ONCE: partial(transformer_of, options),
+    }
+    found: dict[str, Any] = {
+        "parameters": {LSTM: size_of(models[LSTM](1), options.vocab), AT_ONCE: transformer},
+        "lstm_hidden": hidden,
+        "device": accelerators(),
+        "machine": machine(),
+        "training": {LSTM: [], AT_ONCE: []},
+        "prompt": {LSTM: [], ONE_BY_ONE: [], AT_ONCE: []},
+    }
+    begin, done = time.monotonic(), 0
+    for length in options.lengths:
+        for work in ("training", "prompt"):
+            rows = options.rows(length) if work == "training" else options.batch
+            for name, cell in group(work, models, options, length, rows).items():
+                found[work][name].append(cell)
+            done += 1
+            left = (time.monotonic() - begin) / done * (2 * len(options.lengths) - done)
+            rates = ", ".join(f"{name} {cells[-1]['tokens_per_second']:,.0f}" for name, cells in found[work].items())
+            print(f"{work} at {length:,}: {rates} tokens/s; {_minutes(left)} left", file=sys.stderr, flush=True)
+    return found
+
+
+def group(
+    work: str, models: dict[str, Callable[[int], Any]], options: Options, length: int, rows: int
+) -> dict[str, dict[str, Any]]:
+    """The cells of one kind of work at one length, by name."""
+    lstm, transformer = models[LSTM](length), models[AT_ONCE](length)
+    try:
+        if work == "training":
+            calls = {
+                LSTM: training(lstm, options, rows),
+                AT_ONCE: training(transformer, options, rows),
+            }
+        else:
+            calls = {
+                LSTM: reading(prompts.read_recurrent, lstm, options),
+                ONE_BY_ONE: reading(prompts.read_one_by_one, transformer, options),
+                AT_ONCE: reading(prompts.read_at_once, transformer, options),
+            }
+        times = clock(list(calls.values()), options.seconds)
+    except jax.errors.JaxRuntimeError as e:
+        if "RESOURCE_EXHAUSTED" not in str(e):
+            raise
+        what = "--tokens or --lengths" if work == "training" else "--batch or --lengths"
+        raise UserError(f"--lengths: {work} at {length:,} does not fit the device's memory; give smaller {what}") from e
+    return {
+        name: {
+            "length": length,
+            "rows": rows,
+            "tokens_per_second": rows * length / statistics.median(seconds),
+            "rounds": [rows * length / s for s in seconds],
+        }
+        for name, seconds in zip(calls, times, strict=True)
+    }
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,55 @@
+"""Tokens a second against the length of the text: training steps and reading a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from w2v_jax.figures.style import PathLike, colour, drawing, marker, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Of each panel: rates [lengths] by the name of what was measured.
+Rates = Mapping[str, Sequence[float]]
+
+
+def draw(lengths: Sequence[int], panels: Mapping[str, Rates], out: PathLike, source: str = "") -> None:
+    """One panel a kind of work on one scale, both axes logarithmic; a name has one colour in all panels.
+
+    Args:
+      lengths: tokens of a text, rising.
+      panels: tokens/s by title and name.
+      out: picture file.
+      source: small print below.
+
+    Raises:
+      UserError, OSError: see `style.drawing`.
+    """
+    names = list(dict.fromkeys(name for rates in panels.values() for name in rates))
+    with drawing(out, (5.6 * len(panels), 4.8), source) as fig:
+        all_axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (title, rates) in zip(all_axes, panels.items(), strict=True):
+            _panel(axes, lengths, rates, names)
+            axes.set_title(plain(title))
+        all_axes[0].set_ylabel("tokens/s")
+        # One legend for all panels: the last to have a name stands for it.
+        handles = {label: h for axes in all_axes for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
+
+
+def _panel(axes: Axes, lengths: Sequence[int], rates: Rates, names: Sequence[str]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    for name, values in rates.items():
+        i = names.index(name)
+        axes.plot(lengths, values, color=colour(i), marker=marker(i), label=plain(name))
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    # Numbers at 1, 2 and 5 times a power of ten, so that a panel over less than one power has some.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    axes.set_xticks(list(lengths), [f"{n:,}" for n in lengths])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("tokens of a text")
