@@ -168,10 +168,9 @@ def report(model: Model, decode: Decode, prompt: np.ndarray, written: Written, s
         parts.append(next_tokens(tokenizer, written.logits, show))
     for number, new in enumerate(written.texts, 1):
         text, ended = text_of(tokenizer, prompt, new)
+        noun = "token" if len(new) == 1 else "tokens"
         how = ", the last one ends the document" if ended else ""
-        parts.append(
-            f"text {number} of {len(written.texts)}, {len(new):,} new token{'s' * (len(new) != 1)}{how}:\n{text}"
-        )
+        parts.append(f"text {number} of {len(written.texts)}, {len(new):,} new {noun}{how}:\n{text}")
     count = sum(map(len, written.texts))
     speed = f"prompt {_rate(len(prompt), written.read_seconds)}; new {_rate(count, written.write_seconds)}"
     parts.append(f"{kept_line(decode, model.cfg)}\nspeed: {speed}, without compilation")
@@ -187,8 +186,8 @@ def sampling_of_flags() -> Sampling:
     if f.greedy and f["temperature"].present and f.temperature:
         raise UserError(f"--greedy, --temperature={f.temperature}: greedy is temperature 0; give one of the two")
     sampling = Sampling(0.0 if f.greedy else f.temperature, f.top_k, f.top_p)
-    for name, least in (("tokens", 1), ("samples", 1), ("show", 0)):
-        check(f[name].value >= least, f"--{name}", f[name].value, f"at least {least}")
+    for name, value, least in (("tokens", f.tokens, 1), ("samples", f.samples, 1), ("show", f.show, 0)):
+        check(value >= least, f"--{name}", value, f"at least {least}")
     check(0 <= f.seed < 1 << 32, "--seed", f.seed, "0 or more and below 2**32")
     if sampling.greedy and f.samples > 1:
         raise UserError(f"--samples={f.samples}: greedy texts are all the same; leave it out or raise --temperature")
