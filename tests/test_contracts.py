@@ -143,6 +143,42 @@ def test_loss_gradients_and_metrics(family: str, example: Any) -> None:
     same(run(params, jax.tree.map(jnp.asarray, batch)), got)  # operation by operation
 
 
+def _decoding() -> list[Any]:
+    """The examples that go token by token: all of such families but those that predict hidden tokens."""
+    found = [p for p in _all() if MODELS[p.values[0]].decode is not None]
+    return [p for p in found if not getattr(p.values[1], "masked", False)]
+
+
+@pytest.mark.parametrize(("family", "example"), _decoding())
+def test_token_by_token_is_the_whole_text(family: str, example: Any) -> None:
+    """A prompt, then one by one; and what is kept weighs what `size` says."""
+    spec = MODELS[family]
+    assert spec.decode is not None
+    decode, cfg, rows, length = spec.decode, spec.resolve(example, VOCAB), 2, 6
+    consts = device_consts(spec, cfg, VOCAB)
+    params = random_params(spec, cfg, consts, seed=1)
+    tokens = jnp.asarray(np.random.default_rng(2).integers(0, VOCAB, (rows, length)), jnp.int32)
+    assert (decode.context(cfg) or length) >= length
+
+    def run(params: Any, tokens: Any) -> Any:
+        kept, found = decode.start(cfg, rows, length), []
+        for cut in (slice(0, 4), slice(4, 5), slice(5, 6)):
+            logits, kept = decode.step(cfg, params, consts, kept, tokens[:, cut])
+            found.append(logits)
+        return jnp.stack(found, axis=1), spec.apply(cfg, params, consts, tokens, spec.carry(cfg, rows))["logits"]
+
+    found, whole = quick(run, params, tokens)
+    assert found.dtype == jnp.float32
+    same(found, whole[:, 3:])
+
+    def weight(rows: int, capacity: int) -> int:
+        kept = jax.eval_shape(lambda: decode.start(cfg, rows, capacity))
+        return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(kept))
+
+    fixed, each = decode.size(cfg)
+    assert weight(5, 7) - weight(4, 7) == fixed + 7 * each and fixed + each > 0
+
+
 def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
     """((state, metrics), losses by call on one batch): STACK steps from random parameters on so many devices."""
     spec = MODELS[family]

@@ -18,8 +18,9 @@ from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
-from w2v_jax.models.transformer_cache import cache_bytes, init_cache, parameter_ledger, step_cached
+from w2v_jax.models.transformer_ledger import parameter_ledger
 from w2v_jax.nn import masking
+from w2v_jax.nn.cache import cache_bytes, init_cache, run_cached
 from w2v_jax.train import optimizers
 from w2v_jax.train.lowering import lower_step
 from w2v_jax.train.sharding import batch_sharding, make_mesh
@@ -68,18 +69,18 @@ def test_one_token_after_another_gives_the_logits_of_the_whole_text(keys_values:
     params = random_params(SPEC, cfg, {}, 0)
     tokens = batch_of()["tokens"]
     whole = quick(lambda p, t: SPEC.apply(cfg, p, {}, t)["logits"], params, tokens)
-    cache = init_cache(cfg, ROWS)
-    step = jax.jit(partial(step_cached, cfg))
+    cache = init_cache(cfg.stack, cfg.dtype, ROWS, cfg.length)
+    step = jax.jit(lambda p, x, cache: run_cached(cfg.stack, p, transformer.embed_tokens(cfg, p, x), cache))
     parts = []
     for cut in (slice(0, 3), slice(3, 4), slice(4, 5), slice(5, 6)):  # a prompt, then one by one
-        logits, cache = step(params, {}, cache, tokens[:, cut])
-        parts.append(logits)
+        x, cache = step(params, tokens[:, cut], cache)
+        parts.append(transformer.logits_of(cfg, params, x))
     close(jnp.concatenate(parts, axis=1), whole)
     assert int(cache["length"]) == cfg.length
     held = (cache["keys"].nbytes + cache["values"].nbytes) / (ROWS * cfg.length)
-    assert held == cache_bytes(cfg)
-    with pytest.raises(UserError, match="7 tokens: the context of the model holds 6"):
-        step_cached(cfg, params, {}, init_cache(cfg, 1), jnp.zeros((1, 7), jnp.int32))
+    assert held == cache_bytes(cfg.stack, cfg.dtype)
+    with pytest.raises(UserError, match="7 tokens: the cache holds 6"):
+        step(params, jnp.zeros((1, 7), jnp.int32), init_cache(cfg.stack, cfg.dtype, 1, cfg.length))
 
 
 def test_score_is_the_loss_and_the_logits() -> None:
@@ -213,9 +214,10 @@ def test_the_ledger_and_the_cache_of_the_notes() -> None:
     assert sum(ledger[k] for k in ("embeddings", "queries", "keys", "values")) == 46_657_536
     assert ledger["total"] == 110_358_528
     usual = dataclasses.replace(NOTES, keys_values="per_layer")
-    assert cache_bytes(NOTES) == 2 * 768 * 4 and cache_bytes(usual) == 12 * cache_bytes(NOTES)
+    assert SPEC.decode is not None
+    assert SPEC.decode.size(NOTES) == (0, 2 * 768 * 4) and SPEC.decode.size(usual) == (0, 12 * 2 * 768 * 4)
     half = dataclasses.replace(NOTES, keys_values="shared_k", dtype="bfloat16")
-    assert cache_bytes(half) == 13 * 768 * 2
+    assert SPEC.decode.size(half) == (0, 13 * 768 * 2)
 
 
 def test_flops_by_hand() -> None:
@@ -302,7 +304,7 @@ def test_values_that_cannot_be(change: dict[str, Any], message: str) -> None:
 
 def test_masked_models_have_no_scores_and_no_cache() -> None:
     cfg = dataclasses.replace(TINY, objective="masked")
-    for refused in (lambda: SPEC.score(cfg, {}, {}, {}, {}), lambda: init_cache(cfg, 1)):  # type: ignore[misc]
+    for refused in (lambda: SPEC.score(cfg, {}, {}, {}, {}), lambda: transformer.start(cfg, 1, 6)):  # type: ignore[misc]
         with pytest.raises(UserError, match="model.objective='masked'"):
             refused()
 

@@ -51,6 +51,23 @@ class Source(Protocol):
         ...
 
 
+class Decode(NamedTuple):
+    """A causal language model token by token: what it keeps of a text instead of reading it anew for every token.
+
+    `start` then `step`, any number of tokens at a time, gives the logits that `apply` gives for the whole text.
+    """
+
+    start: Callable[[Any, int, int], Any]
+    """(cfg, rows, capacity) -> what is kept of `rows` texts before their first token, if each will have at most
+    `capacity`. UserError: the objective is not to predict the next token."""
+    step: Callable[[Any, Params, Consts, Any, Array], tuple[Array, Any]]
+    """(cfg, params, consts, kept, tokens int32 [B, T]) -> (logits float32 [B, V] of the token after the last, kept)."""
+    size: Callable[[Any], tuple[int, int]]
+    """(cfg) -> (bytes kept of a text whatever its length, bytes that each of its tokens adds)."""
+    context: Callable[[Any], int | None]
+    """(cfg) -> tokens that a text may have, as no prediction sees more in training; None: any number."""
+
+
 class ModelSpec(NamedTuple):
     """One trained model family. `cfg` is always an instance of `config`; a `corpus` is `w2v_jax.data.corpus.Corpus`."""
 
@@ -103,3 +120,5 @@ class ModelSpec(NamedTuple):
     """Families that do not train on running text: (cfg, DataConfig, progress) -> what `source` and `consts` take as the
     corpus, with `vocab`, `tokenizer`, `heldout.documents`, `report` and `digest`. None: `build_corpus` reads the
     text."""
+    decode: Decode | None = None
+    """Language models: the same token by token; None for all others."""

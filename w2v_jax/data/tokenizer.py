@@ -106,6 +106,11 @@ class Tokenizer:
             return list(text.lower() if self.lowercase else text)
         return words_of(text, self.kind, self.lowercase)
 
+    def outside(self, text: str) -> list[str]:
+        """Words of the text that the vocabulary lacks, each once, in their order; bpe lacks none."""
+        words = [] if self.kind == "bpe" else self._words(text)
+        return [w for w in dict.fromkeys(words) if w not in self.vocab.index]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids: words joined by blanks, characters and bytes by nothing.
 

@@ -23,7 +23,7 @@ from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
 from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_axes, init_cell, run_cell, trace_cell, zero_state
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
+from w2v_jax.types import Array, Batch, Consts, Decode, Metrics, ModelSpec, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +179,31 @@ def apply(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array,
     return {"logits": logits, "parts": parts, "carry": after}
 
 
+def start(cfg: RecurrentLMConfig, rows: int, capacity: int) -> dict[str, State]:
+    """The layers' states, zero, whatever the capacity."""
+    return carry(cfg, rows)
+
+
+def step(
+    cfg: RecurrentLMConfig, params: Params, consts: Consts, kept: dict[str, State], tokens: Array
+) -> tuple[Array, dict[str, State]]:
+    """(logits [B, V] of the token after the last of int32 [B, T], the states there)."""
+    x, after = _embed(cfg, params, consts, tokens), {}
+    for name, state in kept.items():
+        x, after[name] = run_cell(cfg.kind, params["layers"][name], x, state)
+    return next_token_logits(x[-1], _table(params), params["head"]["bias"], cfg.vocab_size), after
+
+
+def size(cfg: RecurrentLMConfig) -> tuple[int, int]:
+    """Every layer keeps its state, float32 [H] for each name, and nothing of any token."""
+    return 4 * cfg.layers * cfg.hidden * len(cfg.kind.memory), 0
+
+
+def context(cfg: RecurrentLMConfig) -> None:
+    """No limit: the state was carried through the whole text in training."""
+    return None
+
+
 def embed(cfg: RecurrentLMConfig, params: Params) -> dict[str, Array]:
     """The trained embedding and, untied and of the same width, the head's table; [V, D]."""
     out = {} if cfg.frozen else {"E": params["embed"][: cfg.vocab_size]}
@@ -232,4 +257,5 @@ SPEC = ModelSpec(
     flops=flops,
     examples=_examples(),
     score=score,
+    decode=Decode(start, step, size, context),
 )

@@ -25,10 +25,11 @@ from w2v_jax.models.lane_models import PAD_VOCAB, batch, metrics_of, resolve, ro
 from w2v_jax.nn import masking
 from w2v_jax.nn.attention import IMPLEMENTATIONS
 from w2v_jax.nn.blocks import Drop, Stack, init_stack, rms_norm, run_layers, stack_axes, trace_layers
+from w2v_jax.nn.cache import Cache, cache_bytes, init_cache, run_cached
 from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
 from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
+from w2v_jax.types import Array, Batch, Consts, Decode, Metrics, ModelSpec, Params
 
 KEYS_VALUES = ("per_layer", "shared_k", "shared_v", "shared_kv")
 MASKS = 1 << 20  # number of the masks' draw within the model, beyond those of dropout
@@ -218,6 +219,37 @@ def apply(
     return {"logits": logits_of(cfg, params, parts[-1]["h"]), "parts": parts, "carry": carry}
 
 
+def start(cfg: TransformerConfig, rows: int, capacity: int) -> Cache:
+    """An empty cache of keys and values.
+
+    Raises:
+      UserError: the objective is masked, so that every token sees those that follow.
+    """
+    if cfg.masked:
+        raise UserError("model.objective='masked': reads a text at once; only causal models generate, token by token")
+    return init_cache(cfg.stack, cfg.dtype, rows, capacity)
+
+
+def step(cfg: TransformerConfig, params: Params, consts: Consts, kept: Cache, tokens: Array) -> tuple[Array, Cache]:
+    """(logits [B, V] of the token after the last of int32 [B, T], the cache with these tokens in it).
+
+    Raises:
+      UserError: as `run_cached`.
+    """
+    x, kept = run_cached(cfg.stack, params, embed_tokens(cfg, params, tokens), kept)
+    return logits_of(cfg, params, x[:, -1]), kept
+
+
+def size(cfg: TransformerConfig) -> tuple[int, int]:
+    """`cache_bytes` a token, nothing beside them."""
+    return 0, cache_bytes(cfg.stack, cfg.dtype)
+
+
+def context(cfg: TransformerConfig) -> int:
+    """Tokens of a window."""
+    return cfg.length
+
+
 def embed(cfg: TransformerConfig, params: Params) -> dict[str, Array]:
     """The embedding and, untied, the head's table; [V, D]."""
     out = {"E": params["embed"][: cfg.vocab_size]}
@@ -269,4 +301,5 @@ SPEC = ModelSpec(
     flops=flops,
     examples=_examples(),
     score=score,
+    decode=Decode(start, step, size, context),
 )

@@ -1,0 +1,231 @@
+"""Writes on from a prompt with a trained language model, and shows what it holds likely next.
+
+  python -m experiments.generate --workdir=DIR --prompt="The big dog ran" [--temperature=0.8 --top_k=40 --top_p=0.9]
+
+Prints the likeliest next tokens under the model itself (before temperature, top_k and top_p), the texts, what is kept
+of a text while it is written (a transformer's keys and values, a recurrent model's state) and the speed. The same seed
+gives the same texts, and what is drawn for a text does not depend on --samples. A text begins as a document does in
+training: after the end token of another, where the corpus has one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from experiments import cli
+from w2v_jax.config import check
+from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.tables import aligned
+from w2v_jax.models import MODELS
+from w2v_jax.models.generation import prefill, text_keys, write
+from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.nn.sampling import Sampling
+from w2v_jax.train.folder import CONFIG, read_json
+from w2v_jax.train.restore import Model, open_model
+from w2v_jax.types import Decode
+
+CACHED = {
+    "per_layer": "keys and values of each layer's own",
+    "shared_k": "keys shared by all layers, values of each layer's own",
+    "shared_v": "keys of each layer's own, values shared by all layers",
+    "shared_kv": "keys and values shared by all layers",
+}
+
+
+class Written(NamedTuple):
+    """What a model makes of a prompt."""
+
+    logits: np.ndarray  # float32 [V], of the first new token
+    texts: list[np.ndarray]  # int32, the new tokens of each text, its end token among them
+    read_seconds: float  # the prompt, compilation left out
+    write_seconds: float  # all texts together, likewise
+
+
+def open_language_model(workdir: Path) -> tuple[Model, Decode]:
+    """`open_model`, and the model token by token. UserError: as there, or a family that writes no text."""
+    saved = read_json(workdir / CONFIG)
+    family = saved.get("family") if saved else None
+    spec = MODELS.get(family) if isinstance(family, str) else None
+    if spec is not None and spec.decode is None:
+        able = ", ".join(name for name, other in MODELS.items() if other.decode)
+        raise UserError(f"--workdir={workdir}: family={family!r} writes no text; name a run folder of {able}")
+    model = open_model(workdir)
+    assert model.spec.decode is not None
+    return model, model.spec.decode
+
+
+def read_prompt(tokenizer: Tokenizer, text: str) -> np.ndarray:
+    """Token ids as in training: the end token of the document before, where there is one, then the text; int32 [T].
+
+    Raises:
+      UserError: nothing that the model knows, or nothing at all and no end token to begin after.
+    """
+    try:
+        ids = tokenizer.encode(text)
+    except UserError as e:
+        raise UserError(f"--prompt: {e}") from None
+    if text.strip() and not len(ids):
+        raise UserError(f"--prompt={text!r}: no word of it is in the model's vocabulary")
+    if tokenizer.end_id is not None:
+        return np.concatenate([[tokenizer.end_id], ids]).astype(np.int32)
+    if not len(ids):
+        raise UserError("--prompt is empty: the model has no end token after which a text could begin; give some words")
+    return ids
+
+
+def room(decode: Decode, cfg: Any, prompt: np.ndarray, count: int) -> int:
+    """New tokens that can be written: `count`, or fewer where the context ends; the last one is not read any more.
+
+    Raises:
+      UserError: the prompt itself is longer than the context.
+    """
+    context = decode.context(cfg)
+    if context is None:
+        return count
+    if len(prompt) > context:
+        raise UserError(
+            f"--prompt: {len(prompt):,} tokens with the start of the document; "
+            f"the context of the model is {context:,} (model.length): give a shorter one"
+        )
+    return min(count, context - len(prompt) + 1)
+
+
+def _timed(fn: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+    begun = time.perf_counter()
+    out = jax.block_until_ready(fn(*args))
+    return out, time.perf_counter() - begun
+
+
+def generate(
+    model: Model, decode: Decode, prompt: np.ndarray, count: int, samples: int, sampling: Sampling, seed: int
+) -> Written:
+    """Reads the prompt and writes `samples` texts of at most `count` new tokens, which must fit into the context."""
+    weights, keys = (model.params, model.consts), text_keys(seed, samples)
+    read = jax.jit(partial(prefill, decode, model.cfg, samples, len(prompt) + count - 1))
+    ids = jnp.asarray(prompt)
+    jax.block_until_ready(read(*weights, ids))  # compiles
+    (logits, kept), read_seconds = _timed(read, *weights, ids)
+    on = jax.jit(partial(write, decode, model.cfg, sampling, count, model.tokenizer.end_id))
+    texts, write_seconds = _timed(on.lower(*weights, kept, logits, keys).compile(), *weights, kept, logits, keys)
+    tokens, lengths = np.asarray(texts.tokens), np.asarray(texts.lengths)
+    cut = [row[:length] for row, length in zip(tokens, lengths, strict=True)]
+    return Written(np.asarray(logits), cut, read_seconds, write_seconds)
+
+
+# ---- what is printed ----
+
+
+def next_tokens(tokenizer: Tokenizer, logits: np.ndarray, show: int) -> str:
+    """The likeliest next tokens and their probabilities in percent; of equal ones the lower id first."""
+    scores = np.exp(logits.astype(np.float64) - logits.max())
+    share = 100 * scores / scores.sum()
+    best = np.argsort(-share, kind="stable")[:show]
+    pieces = tokenizer.pieces(best)
+    return aligned([["next token", "%"], *([p, f"{s:.2f}"] for p, s in zip(pieces, share[best], strict=True))])
+
+
+def text_of(tokenizer: Tokenizer, prompt: np.ndarray, new: np.ndarray) -> tuple[str, bool]:
+    """(the prompt and what follows it, whether the document has ended); end tokens at either end are left out."""
+    ended = tokenizer.end_id is not None and bool(len(new)) and int(new[-1]) == tokenizer.end_id
+    begin = 0 if tokenizer.end_id is None else 1
+    return tokenizer.decode([*prompt[begin:], *(new[:-1] if ended else new)]), ended
+
+
+def kept_line(decode: Decode, cfg: Any) -> str:
+    """What a text takes while it is written."""
+    fixed, each = decode.size(cfg)
+    if not isinstance(cfg, TransformerConfig):
+        return f"state: {fixed:,} bytes a text, whatever its length"
+    line = f"cache: {each:,} bytes a token ({CACHED[cfg.keys_values]}, {cfg.layers} layers)"
+    if cfg.keys_values == "per_layer":
+        shared = decode.size(dataclasses.replace(cfg, keys_values="shared_kv"))[1]
+        return f"{line}; shared by all layers {shared:,}, {each / shared:.3g} times smaller"
+    own = decode.size(dataclasses.replace(cfg, keys_values="per_layer"))[1]
+    return f"{line}; of each layer's own {own:,}, {own / each:.3g} times larger"
+
+
+def _rate(tokens: int, seconds: float) -> str:
+    return f"{tokens:,} tokens in {1e3 * seconds:,.1f} ms ({tokens / seconds:,.0f}/s)"
+
+
+def report(model: Model, decode: Decode, prompt: np.ndarray, written: Written, show: int) -> str:
+    """Everything below the model's line."""
+    tokenizer, parts = model.tokenizer, []
+    parts.append(f"read: {' '.join(tokenizer.pieces(prompt))}")
+    if show:
+        parts.append(next_tokens(tokenizer, written.logits, show))
+    for number, new in enumerate(written.texts, 1):
+        text, ended = text_of(tokenizer, prompt, new)
+        noun = "token" if len(new) == 1 else "tokens"
+        how = ", the last one ends the document" if ended else ""
+        parts.append(f"text {number} of {len(written.texts)}, {len(new):,} new {noun}{how}:\n{text}")
+    count = sum(map(len, written.texts))
+    speed = f"prompt {_rate(len(prompt), written.read_seconds)}; new {_rate(count, written.write_seconds)}"
+    parts.append(f"{kept_line(decode, model.cfg)}\nspeed: {speed}, without compilation")
+    return "\n\n".join(parts)
+
+
+# ---- the command ----
+
+
+def sampling_of_flags() -> Sampling:
+    """How tokens are drawn. UserError: values that cannot be, or that contradict one another."""
+    f = flags.FLAGS
+    if f.greedy and f["temperature"].present and f.temperature:
+        raise UserError(f"--greedy, --temperature={f.temperature}: greedy is temperature 0; give one of the two")
+    sampling = Sampling(0.0 if f.greedy else f.temperature, f.top_k, f.top_p)
+    for name, value, least in (("tokens", f.tokens, 1), ("samples", f.samples, 1), ("show", f.show, 0)):
+        check(value >= least, f"--{name}", value, f"at least {least}")
+    check(0 <= f.seed < 1 << 32, "--seed", f.seed, "0 or more and below 2**32")
+    if sampling.greedy and f.samples > 1:
+        raise UserError(f"--samples={f.samples}: greedy texts are all the same; leave it out or raise --temperature")
+    return sampling
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints the model, the table, the texts, the cache and the speed."""
+    f = flags.FLAGS
+    if len(argv) > 1:
+        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+    if not f.workdir:
+        raise UserError("--workdir is missing: give the folder of a language model's run")
+    sampling = sampling_of_flags()
+    model, decode = open_language_model(Path(f.workdir))
+    prompt = read_prompt(model.tokenizer, f.prompt)
+    count = room(decode, model.cfg, prompt, f.tokens)
+    written = generate(model, decode, prompt, count, f.samples, sampling, f.seed)
+    size = sum(x.size for x in jax.tree.leaves(model.params))
+    print(f"{model.config.family}, step {model.step:,}, {size:,} parameters: {f.workdir}\n")
+    print(report(model, decode, prompt, written, f.show))
+    strange = model.tokenizer.outside(f.prompt)
+    if strange:
+        become = "left out" if model.tokenizer.unknown == "drop" else "read as <unk>"
+        print(f"note: not in the vocabulary, {become}: {', '.join(strange)}", file=sys.stderr)
+    if count < f.tokens and any(len(text) == count for text in written.texts):
+        print(f"note: the model's context ends after {count:,} of {f.tokens:,} new tokens", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "Run folder of a language model.")
+    flags.DEFINE_string("prompt", "", "What the text begins with; empty: a new document.")
+    flags.DEFINE_integer("tokens", 40, "New tokens at most; a document may end before.")
+    flags.DEFINE_float("temperature", 1.0, "Below 1 likely tokens gain, above 1 unlikely ones; 0 is --greedy.")
+    flags.DEFINE_bool("greedy", False, "Always take the likeliest token.")
+    flags.DEFINE_integer("top_k", 0, "Draw among the likeliest so many tokens; 0 is all.")
+    flags.DEFINE_float("top_p", 1.0, "Draw among the fewest likeliest tokens of this share together.")
+    flags.DEFINE_integer("seed", 0, "Of the draws.")
+    flags.DEFINE_integer("samples", 1, "Texts.")
+    flags.DEFINE_integer("show", 10, "Rows of the table of next tokens; 0: none.")
+    cli.run(main)

@@ -1,0 +1,84 @@
+"""Greedy, temperature, top-k and top-p against plain Python, and draws counted."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from w2v_jax.errors import UserError
+from w2v_jax.nn.sampling import Sampling, kept, sample, warmed
+
+VOCAB = 9
+
+
+def shares(logits: np.ndarray, temperature: float, top_k: int, top_p: float) -> np.ndarray:
+    """The distribution that is drawn from, token by token in Python, float64."""
+    weights = [float(np.exp((z - max(logits)) / temperature)) for z in logits]
+    order = sorted(range(len(weights)), key=lambda i: (-weights[i], i))[: top_k or len(weights)]
+    total, chosen, mass = sum(weights[i] for i in order), [], 0.0
+    for i in order:
+        chosen.append(i)
+        mass += weights[i] / total
+        if mass >= top_p:
+            break
+    out = np.zeros(len(weights))
+    for i in chosen:
+        out[i] = weights[i] / sum(weights[j] for j in chosen)
+    return out
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize(("top_k", "top_p"), [(0, 1.0), (3, 1.0), (0, 0.63), (4, 0.71), (0, 1e-6), (50, 1.0)])
+def test_what_is_kept_by_hand(temperature: float, top_k: int, top_p: float) -> None:
+    logits = np.round(np.random.default_rng(0).normal(0, 2, (40, VOCAB)))  # whole numbers: there are many ties
+    sampling = Sampling(temperature, top_k, top_p)
+    found = np.asarray(jax.jit(lambda z: kept(warmed(z, sampling), sampling))(logits.astype(np.float32)))
+    right = np.array([shares(row, temperature, top_k, top_p) > 0 for row in logits])
+    np.testing.assert_array_equal(found, right)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7), Sampling(1.5, 5), Sampling(1.0, 0, 0.8)])
+def test_draws_have_the_shares_of_the_distribution(sampling: Sampling) -> None:
+    logits = np.random.default_rng(1).normal(0, 1.5, VOCAB).astype(np.float32)
+    count = 20_000
+    keys = jax.random.split(jax.random.key(0), count)
+    drawn = jax.jit(partial(sample, sampling=sampling))(jnp.broadcast_to(logits, (count, VOCAB)), keys)
+    found = np.bincount(np.asarray(drawn), minlength=VOCAB) / count
+    right = shares(logits.astype(np.float64), sampling.temperature, sampling.top_k, sampling.top_p)
+    assert (np.abs(found - right) <= 4.5 * np.sqrt(right * (1 - right) / count)).all(), (found, right)
+
+
+def test_greedy_is_the_likeliest_and_so_is_the_first_of_one() -> None:
+    logits = jnp.asarray([[0.0, 2.0, 1.0, 2.0], [5.0, 1.0, 1.0, 1.0], [-1.0, -1.0, -1.0, -1.0]])
+    keys = jax.random.split(jax.random.key(0), 3)
+    for sampling in (Sampling(0.0), Sampling(3.0, top_k=1), Sampling(3.0, top_p=1e-9), Sampling(1e-6, top_k=1)):
+        assert sample(logits, keys, sampling).tolist() == [1, 0, 0], sampling
+
+
+def test_limits_that_cut_nothing_change_no_draw_and_rows_draw_for_themselves() -> None:
+    logits = jnp.asarray(np.random.default_rng(2).normal(0, 1, (6, VOCAB)), jnp.float32)
+    keys = jax.random.split(jax.random.key(3), 6)
+    plain = sample(logits, keys, Sampling())
+    assert sample(logits, keys, Sampling(top_k=VOCAB)).tolist() == plain.tolist()
+    assert sample(logits[2:4], keys[2:4], Sampling()).tolist() == plain[2:4].tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature": -1.0}, "temperature=-1.0: must be 0 "),
+        ({"temperature": 1e-9}, "temperature=1e-09: must be 0 .*1e-06"),
+        ({"temperature": float("nan")}, "temperature=nan: must be"),
+        ({"top_k": -1}, "top_k=-1: must be 0"),
+        ({"top_p": 0.0}, "top_p=0.0: must be above 0"),
+        ({"top_p": 1.5}, "top_p=1.5: must be"),
+    ],
+)
+def test_values_that_cannot_be(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Sampling(**change)

@@ -1,0 +1,83 @@
+"""Keys and values of past tokens, kept so that a stack of blocks reads a text one token after another.
+
+They are of every layer, or kept once where all layers share them. One token of one text then takes
+
+    bytes = (keys + values) * D * bytes a number,    keys, values = L, or 1 where shared
+
+so that sharing both over 12 layers makes the cache 12 times smaller.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.errors import UserError
+from w2v_jax.nn.attention import attend
+from w2v_jax.nn.blocks import NO_DROP, Stack, finish_layer, queries_keys_values, shared_keys_values, unstacked
+from w2v_jax.types import Array, Params
+
+# {'keys', 'values': [L, B, S, N, H], or [B, S, N, H] where shared; 'length': int32 scalar, tokens in it}
+Cache = dict[str, Array]
+
+
+def copies(stack: Stack) -> dict[str, int]:
+    """How many matrices of 'keys' and of 'values' there are: L, or 1 where shared."""
+    shared = {"keys": stack.shared_keys, "values": stack.shared_values}
+    return {name: 1 if once else stack.layers for name, once in shared.items()}
+
+
+def cache_bytes(stack: Stack, dtype: str) -> int:
+    """Bytes that one token of one text takes."""
+    return sum(copies(stack).values()) * stack.dim * jnp.dtype(dtype).itemsize
+
+
+def init_cache(stack: Stack, dtype: str, rows: int, capacity: int) -> Cache:
+    """An empty cache for `rows` texts of at most `capacity` tokens each."""
+    one = (rows, capacity, stack.heads, stack.dim // stack.heads)
+    shapes = {
+        "keys": one if stack.shared_keys else (stack.layers, *one),
+        "values": one if stack.shared_values else (stack.layers, *one),
+    }
+    return {name: jnp.zeros(shape, dtype) for name, shape in shapes.items()} | {"length": jnp.zeros((), jnp.int32)}
+
+
+def _write(held: Array, new: Array, length: Array, layer: int | None) -> Array:
+    """`new` [B, T, N, H] at place `length` of a cache entry, in layer `layer` or in the shared one."""
+    if layer is None:
+        return jax.lax.dynamic_update_slice(held, new, (0, length, 0, 0))
+    return jax.lax.dynamic_update_slice(held, new[None], (layer, 0, length, 0, 0))
+
+
+def run_cached(stack: Stack, params: Params, x: Array, cache: Cache) -> tuple[Array, Cache]:
+    """`run_layers` on the next tokens of every text, one or several (a prompt) at a time.
+
+    The caller keeps count: tokens beyond the capacity would fall on the last places.
+
+    Args:
+      stack, params: of the blocks.
+      x: embeddings [B, T, D] of these tokens.
+      cache: of the tokens before.
+
+    Returns:
+      (the stack's output [B, T, D] before the last norm, the cache with these tokens in it).
+
+    Raises:
+      UserError: more tokens than the cache can ever hold.
+    """
+    offset, count, capacity = cache["length"], x.shape[1], cache["keys"].shape[-3]
+    if count > capacity:
+        raise UserError(f"{count} tokens: the cache holds {capacity}; give fewer")
+    shared = shared_keys_values(stack, params, x, offset)
+    cache = cache | {name: _write(cache[name], new, offset, None) for name, new in shared.items()}
+    seen = jnp.arange(capacity)[None] <= offset + jnp.arange(count)[:, None]
+    for i, layer in enumerate(unstacked(stack, params)):
+        query, key, value = queries_keys_values(stack, layer, shared, x, offset)
+        whole = {}
+        for name, new in (("keys", key), ("values", value)):
+            if name not in shared:
+                cache = cache | {name: _write(cache[name], new, offset, i)}
+            whole[name] = cache[name] if name in shared else cache[name][i]
+        mixed = attend(query, whole["keys"], whole["values"], causal=False, mask=seen[None, None], implementation="xla")
+        x = finish_layer(stack, layer, x, mixed, NO_DROP, i)
+    return x, cache | {"length": offset + count}
