@@ -21,6 +21,7 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,17 @@ import numpy as np
 from absl import flags
 
 from experiments import cli, config_flag
+from w2v_jax import formats
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.formats import read
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.train.restore import Model, open_model
-from w2v_jax.types import Source
+from w2v_jax.types import Consts, Params, Source
 
 FAMILY, LAST_FAMILY = "recurrent_classifier", "transformer_classifier"
 TRANSFORMER = "transformer"
@@ -87,19 +88,23 @@ def digest(consts: dict[str, Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(consts["vectors"]).tobytes()).hexdigest()
 
 
+@partial(jax.jit, static_argnums=(0, 1))
+def _apply(family: str, cfg: Any, params: Params, consts: Consts, tokens: jax.Array, lengths: jax.Array) -> Any:
+    return MODELS[family].apply(cfg, params, consts, tokens, lengths)["probabilities"]
+
+
+def read(model: Model, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Texts int32 [B, T] of int32 [B] words -> probabilities of the labels, float32 [B, classes]."""
+    return np.asarray(_apply(model.config.family, model.cfg, model.params, model.consts, tokens, lengths))
+
+
 def probabilities(model: Model, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """(float32 [N, classes], labels int32 [N]) of all texts of one pass."""
-    spec, cfg = model.spec, model.cfg
-
-    @jax.jit
-    def forward(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
-        return spec.apply(cfg, model.params, model.consts, tokens, lengths)["probabilities"]
-
     found, labels = [], []
     for step in source.iterate(0, source.steps_per_epoch):
         there = step["label"][0] >= 0
         seen = pad_to(max(1, int(step["steps"].max())), WIDTH)
-        found.append(np.asarray(forward(step["tokens"][0][:, :seen], step["length"][0]))[there])
+        found.append(read(model, step["tokens"][0][:, :seen], step["length"][0])[there])
         labels.append(step["label"][0][there])
     return np.concatenate(found), np.concatenate(labels)
 
@@ -209,8 +214,7 @@ def classify(text: str, workdir: Path) -> str:
         ids = model.tokenizer.encode(text)[: model.cfg.max_length]
         if not len(ids):
             raise UserError(f"--text={text!r}: none of its words is in the vocabulary of {folder}")
-        out = model.spec.apply(model.cfg, model.params, model.consts, ids[None], np.array([len(ids)], np.int32))
-        chances = np.asarray(out["probabilities"][0])
+        chances = read(model, ids[None], np.array([len(ids)], np.int32))[0]
         best = int(chances.argmax())
         name = f"label {best}" if model.config.data.labels == "as_is" else LABELS[best]
         rows.append([getattr(model.cfg, "cell", TRANSFORMER), name, f"{chances[best]:.1%}"])
@@ -234,7 +238,7 @@ def base_config() -> Config:
         if not f[name].value:
             raise UserError(f"--{name} is missing: e.g. --{name}={example}")
     config = config_of("config", CONFIGS / "sentiment.py", FAMILY)
-    dim = read(f.vectors, 0, None, "strict", False, None).vectors.shape[1]
+    dim = formats.read(f.vectors, 0, None, "strict", False, None).vectors.shape[1]
     # A matrix cell stands in until `rung` puts its own in its place: it goes with any sizes.
     model = dataclasses.replace(config.model, cell="lstm", vectors=f.vectors, dim=dim, frozen=True)
     if f.max_length is not None:
