@@ -20,7 +20,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 def _parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parser, with every mistake turned into one line."""
     own = list(argv[: argv.index("--")]) if "--" in argv else argv
-    if any(word.startswith(("--config", "-config")) for word in own):
+    if any(word.startswith(("--config", "-config", "--transformer", "-transformer")) for word in own):
         from experiments import config_flag  # not every command has a config: those start without JAX
 
         config_flag.check_command_line(own)

@@ -17,11 +17,12 @@ from w2v_jax.config import Config, freeze
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.models import MODELS
 
+NAMES = ("config", "transformer")  # flags that name a config file; the second is the last rung's of the ladder
 
-def define() -> Any:
-    """Registers the `--config` flag; read it with `parsed` after flags are parsed."""
-    text = "Config file, e.g. configs/demo.py; override by --config.KEY=VALUE."
-    return config_flags.DEFINE_config_file("config", None, text)
+
+def define(name: str = "config", text: str = "Config file, e.g. configs/demo.py") -> Any:
+    """Registers the flag of a config file, one of NAMES; read it with `parsed` after flags are parsed."""
+    return config_flags.DEFINE_config_file(name, None, f"{text}; override by --{name}.KEY=VALUE.")
 
 
 def parsed(flag: Any) -> Config:
@@ -32,19 +33,20 @@ def parsed(flag: Any) -> Config:
 
 
 def check_command_line(words: Sequence[str]) -> None:
-    """Raises UserError when the config file cannot be loaded, or an override names a key that it lacks.
+    """Raises UserError when a config file cannot be loaded, or an override names a key that it lacks.
 
     Done before ml_collections parses the line: its own errors name neither the file nor the nearest key.
     """
-    paths = [w.partition("=")[2] for w in words if re.match(r"--?config=", w)]
-    paths += [path for word, path in itertools.pairwise(words) if word in ("--config", "-config")]
-    if not paths or not paths[-1]:
-        return
-    known = list(_keys(_tree(paths[-1]).to_dict()))
-    for word in words:
-        key = re.match(r"--?config\.([^=]+)", word)
-        if key:
-            _check_key(key[1], known)
+    for name in NAMES:
+        paths = [w.partition("=")[2] for w in words if re.match(rf"--?{name}=", w)]
+        paths += [path for word, path in itertools.pairwise(words) if word in (f"--{name}", f"-{name}")]
+        if not paths or not paths[-1]:
+            continue
+        known = list(_keys(_tree(paths[-1]).to_dict()))
+        for word in words:
+            key = re.match(rf"--?{name}\.([^=]+)", word)
+            if key:
+                _check_key(key[1], known)
 
 
 def load_config(path: str, **replace: Any) -> Config:

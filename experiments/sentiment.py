@@ -1,13 +1,16 @@
-"""A ladder of sentiment classifiers over the same frozen word vectors, from their mean to the LSTM.
+"""A ladder of sentiment classifiers over the same frozen word vectors, from their mean to the transformer.
 
   python -m experiments.sentiment --vectors=FILE --train=tsv:GLOB --test=tsv:GLOB --workdir=DIR \
-      [--labels=binary|sst2] [--models=average,elementwise,rnn,lstm] [--max_length=400] [--config=FILE [...]]
+      [--labels=binary|sst2] [--models=average,elementwise,rnn,lstm,transformer] [--max_length=400] \
+      [--config=FILE [...]] [--transformer=FILE [...]]
   python -m experiments.sentiment --workdir=DIR --text='The dog was cute'
 
 Every model is trained by `w2v_jax.train.loop.train` in DIR/MODEL with the settings of configs/sentiment.py, or of
---config; the same command continues what was interrupted. Chosen is the checkpoint with the lowest loss on a held-out
-tenth of the training texts; the test texts are scored once, by these, at the end. The table is also in
-DIR/results.json, the picture in DIR/ladder.png. With --text, every model there says what it thinks of it.
+--config; of the transformer only data and max_length are from there, the rest from configs/sentiment_transformer.py, or
+from --transformer. The same command continues what was interrupted, and trains of a longer --models what is new. Chosen
+is the checkpoint with the lowest loss on a held-out tenth of the training texts; the test texts are scored once, by
+these, at the end. The table is also in DIR/results.json, the picture in DIR/ladder.png. With --text, every model there
+says what it thinks of it.
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
 """
 
@@ -17,7 +20,8 @@ import dataclasses
 import hashlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +30,26 @@ import numpy as np
 from absl import flags
 
 from experiments import cli, config_flag
+from w2v_jax import formats
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.formats import read
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
+from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.train.restore import Model, open_model
-from w2v_jax.types import Source
+from w2v_jax.types import Consts, Params, Source
 
-FAMILY = "recurrent_classifier"
-CONFIG = Path(__file__).parents[1] / "configs" / "sentiment.py"
+FAMILY, LAST_FAMILY = "recurrent_classifier", "transformer_classifier"
+TRANSFORMER = "transformer"
+CONFIGS = Path(__file__).parents[1] / "configs"
 RESULTS, PICTURE = "results.json", "ladder.png"
 LABELS = ("negative", "positive")  # of data.labels=binary and sst2
 SPLITS = ("train", "heldout", "test")
 RATES = {AVERAGE: 25.0, "elementwise": 10.0}  # times the config's learning rate
+WIDTH = 64  # texts are scored at multiples of so many words
 
 
 def say(line: str) -> None:
@@ -50,24 +57,28 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def rung(base: Config, cell: str) -> Config:
-    """The config of one model of the ladder: that of the file, but for what its kind asks for.
+def rung(base: Config, last: Config, name: str) -> Config:
+    """The config of one model of the ladder: `base` but for what its kind asks for, or `last` of the transformer, which
+    has data and vectors of `base` and reads as much of a text.
 
     The mean of the vectors is small and has few weights, so that `average` and the elementwise cells learn at higher
     rates. An elementwise cell is as wide as the vectors, and `elementwise` is classified by its last context, as in
     the notes.
     """
     model, change = base.model, dict[str, Any]()
-    if cell == AVERAGE:
+    if name == TRANSFORMER:
+        change = {key: getattr(model, key) for key in ("classes", "max_length", "vectors", "dim", "frozen")}
+        return dataclasses.replace(last, data=base.data, model=dataclasses.replace(last.model, **change))
+    if name == AVERAGE:
         change["bidirectional"] = False
-    elif CELLS[cell].elementwise:
+    elif CELLS[name].elementwise:
         change["hidden"] = model.dim
-    if cell == "elementwise":
+    if name == "elementwise":
         change["pool"] = "last"
-    rate = base.optimizer.learning_rate * RATES.get(cell, 1.0)
+    rate = base.optimizer.learning_rate * RATES.get(name, 1.0)
     return dataclasses.replace(
         base,
-        model=dataclasses.replace(model, cell=cell, **change),
+        model=dataclasses.replace(model, cell=name, **change),
         optimizer=dataclasses.replace(base.optimizer, learning_rate=rate),
     )
 
@@ -77,18 +88,23 @@ def digest(consts: dict[str, Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(consts["vectors"]).tobytes()).hexdigest()
 
 
+@partial(jax.jit, static_argnums=(0, 1))
+def _apply(family: str, cfg: Any, params: Params, consts: Consts, tokens: jax.Array, lengths: jax.Array) -> Any:
+    return MODELS[family].apply(cfg, params, consts, tokens, lengths)["probabilities"]
+
+
+def read(model: Model, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Texts int32 [B, T] of int32 [B] words -> probabilities of the labels, float32 [B, classes]."""
+    return np.asarray(_apply(model.config.family, model.cfg, model.params, model.consts, tokens, lengths))
+
+
 def probabilities(model: Model, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """(float32 [N, classes], labels int32 [N]) of all texts of one pass."""
-    spec, cfg = model.spec, model.cfg
-
-    @jax.jit
-    def forward(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
-        return spec.apply(cfg, model.params, model.consts, tokens, lengths)["probabilities"]
-
     found, labels = [], []
     for step in source.iterate(0, source.steps_per_epoch):
         there = step["label"][0] >= 0
-        found.append(np.asarray(forward(step["tokens"][0], step["length"][0]))[there])
+        seen = pad_to(max(1, int(step["steps"].max())), WIDTH)
+        found.append(read(model, step["tokens"][0][:, :seen], step["length"][0])[there])
         labels.append(step["label"][0][there])
     return np.concatenate(found), np.concatenate(labels)
 
@@ -99,8 +115,13 @@ def score(model: Model, corpus: Any, split: str) -> Scores:
     return classification(*probabilities(model, model.spec.source(model.cfg, corpus, split, train.batch_size, 0)))
 
 
-def climb(base: Config, models: Sequence[str], workdir: Path) -> dict[str, Any]:
+def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str, Any]:
     """Trains and scores the models; returns what goes into results.json.
+
+    Args:
+      base: whose data and vectors are those of all rungs.
+      rungs: config by name of the model.
+      workdir: of the ladder.
 
     Raises:
       UserError: bad input. Interrupted, Diverged: see `w2v_jax.train.loop.train`.
@@ -115,14 +136,13 @@ def climb(base: Config, models: Sequence[str], workdir: Path) -> dict[str, Any]:
     sources = {split: spec.source(cfg, corpus, split, base.train.batch_size, 0) for split in SPLITS}
     cut = {split: source.report for split, source in sources.items()}  # type: ignore[attr-defined]
     rows: list[dict[str, Any]] = []
-    for cell in models:
-        say(f"--- {cell}")
-        config = rung(base, cell)
-        result = loop.train(config, workdir / cell)
-        model = open_model(workdir / cell)
+    for name, config in rungs.items():
+        say(f"--- {name}")
+        result = loop.train(config, workdir / name)
+        model = open_model(workdir / name)
         held = score(model, corpus, "heldout")
         count = sum(x.size for x in jax.tree.leaves(model.params))
-        rows.append({"model": cell, "parameters": count, "heldout_accuracy": held.accuracy})
+        rows.append({"model": name, "parameters": count, "heldout_accuracy": held.accuracy})
         rows[-1] |= {"heldout_loss": held.loss, "step": model.step, "seconds": result["seconds"]}
     majority, after = 0.0, before
     for row in rows:
@@ -189,17 +209,25 @@ def classify(text: str, workdir: Path) -> str:
     rows = [["model", "label", "confidence"]]
     for folder in folders:
         model = open_model(folder)
-        if model.config.family != FAMILY:
-            raise UserError(f"{folder}: holds a {model.config.family}, no {FAMILY}; name the folder of a classifier")
+        if model.config.family not in (FAMILY, LAST_FAMILY):
+            raise UserError(f"{folder}: holds a {model.config.family}; name the folder of a classifier")
         ids = model.tokenizer.encode(text)[: model.cfg.max_length]
         if not len(ids):
             raise UserError(f"--text={text!r}: none of its words is in the vocabulary of {folder}")
-        out = model.spec.apply(model.cfg, model.params, model.consts, ids[None], np.array([len(ids)], np.int32))
-        chances = np.asarray(out["probabilities"][0])
+        chances = read(model, ids[None], np.array([len(ids)], np.int32))[0]
         best = int(chances.argmax())
         name = f"label {best}" if model.config.data.labels == "as_is" else LABELS[best]
-        rows.append([model.cfg.cell, name, f"{chances[best]:.1%}"])
+        rows.append([getattr(model.cfg, "cell", TRANSFORMER), name, f"{chances[best]:.1%}"])
     return aligned(rows, left=(0, 1))
+
+
+def config_of(flag: str, file: Path, family: str) -> Config:
+    """The config that a flag names, else the file's. UserError: of another family."""
+    given = flags.FLAGS[flag]
+    config = config_flag.load_config(str(file)) if given.value is None else config_flag.parsed(given)
+    if config.family != family:
+        raise UserError(f"--{flag}: family {config.family} is not what is trained there; it must be {family}")
+    return config
 
 
 def base_config() -> Config:
@@ -209,10 +237,8 @@ def base_config() -> Config:
     for name, example in needed.items():
         if not f[name].value:
             raise UserError(f"--{name} is missing: e.g. --{name}={example}")
-    config = config_flag.load_config(str(CONFIG)) if f.config is None else config_flag.parsed(f["config"])
-    if config.family != FAMILY:
-        raise UserError(f"--config: family {config.family} is no classifier; it must be {FAMILY}")
-    dim = read(f.vectors, 0, None, "strict", False, None).vectors.shape[1]
+    config = config_of("config", CONFIGS / "sentiment.py", FAMILY)
+    dim = formats.read(f.vectors, 0, None, "strict", False, None).vectors.shape[1]
     # A matrix cell stands in until `rung` puts its own in its place: it goes with any sizes.
     model = dataclasses.replace(config.model, cell="lstm", vectors=f.vectors, dim=dim, frozen=True)
     if f.max_length is not None:
@@ -234,14 +260,16 @@ def main(argv: Sequence[str]) -> int:
         return 0
     models = list(dict.fromkeys(f.models))
     for name in models or [""]:
-        check_choice("--models", name, (AVERAGE, *CELLS))
+        check_choice("--models", name, (AVERAGE, *CELLS, TRANSFORMER))
     from w2v_jax.figures import ladder
     from w2v_jax.train import folder, loop
 
     config = base_config()
+    last = config_of(TRANSFORMER, CONFIGS / "sentiment_transformer.py", LAST_FAMILY)
+    rungs = {name: rung(config, last, name) for name in models}
     config_flag.set_compile_cache(config.data.cache_dir)
     try:
-        results = climb(config, models, workdir)
+        results = climb(config, rungs, workdir)
     except loop.Interrupted as e:
         say(f"{e}. The same command continues.")
         return 128 + e.number
@@ -255,12 +283,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _define_flags() -> None:
-    config_flag.define()
+    config_flag.define(text="Config file of all rungs but the transformer, e.g. configs/sentiment.py")
+    config_flag.define("transformer", "Config file of the transformer, e.g. configs/sentiment_transformer.py")
     flags.DEFINE_string("vectors", None, "Word vectors (word2vec or GloVe file); they stay as they are.")
     flags.DEFINE_string("train", None, "Labelled texts to train on: tsv:GLOB (label<TAB>text) or tfds:NAME[@SPLIT].")
     flags.DEFINE_string("test", None, "Labelled texts to be scored once, at the end.")
     flags.DEFINE_enum("labels", "binary", ["binary", "sst2"], "sst2: grades 0 to 4 made two, 2 left out.")
-    flags.DEFINE_list("models", ["average", "elementwise", "rnn", "lstm"], "The rungs, from the first to the last.")
+    rungs = ["average", "elementwise", "rnn", "lstm", TRANSFORMER]
+    flags.DEFINE_list("models", rungs, "The rungs, from the first to the last.")
     flags.DEFINE_integer("max_length", None, "Words of a text that are read; the config's by default.", 1)
     flags.DEFINE_string("workdir", None, "Folder with one run folder a model; made, continued or read.")
     flags.DEFINE_string("text", None, "Say what the trained models think of this text.")

@@ -95,3 +95,24 @@ def random_params(spec: ModelSpec, cfg: Any, consts: Consts, seed: int, scale: f
     shapes = jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, consts))
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda s: jnp.asarray(scale * rng.standard_normal(s.shape), s.dtype), shapes)
+
+
+def labelled_texts(
+    count: int, longest: int, vocab_size: int, classes: int, seed: int, junk: bool = False
+) -> dict[str, Any]:
+    """A classifier's batch as the step hands it over, of texts shorter than `longest`; beyond a text's end there are
+    zeros, or other words."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(0, vocab_size, (count, longest)).astype(np.int32)
+    length = rng.integers(1, longest, count).astype(np.int32)
+    if not junk:
+        tokens[np.arange(longest) >= length[:, None]] = 0
+    return {
+        "tokens": tokens,
+        "length": length,
+        "steps": np.full(count, length.max(), np.int32),
+        "label": rng.integers(0, classes, count).astype(np.int32),
+        "words": length,
+        "row": np.arange(count, dtype=np.int32),
+        "global_rows": np.float32(count),
+    }

@@ -1,4 +1,4 @@
-"""The text classifier: against logistic regression in numpy and scikit-learn, the notes' figures, and padding."""
+"""The text classifiers: against logistic regression in numpy and scikit-learn, the notes' figures, and padding."""
 
 from __future__ import annotations
 
@@ -11,47 +11,44 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.examples import QUICK, quick, random_params
+from tests.examples import QUICK, labelled_texts, quick, random_params
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
+from w2v_jax.models import transformer_classifier
 from w2v_jax.models.recurrent_classifier import SPEC, RecurrentClassifierConfig
+from w2v_jax.models.transformer_classifier import TransformerClassifierConfig
+from w2v_jax.types import ModelSpec
 
 VOCAB, DIM, TIME = 30, 5, 9
 BASE = RecurrentClassifierConfig(dim=DIM, hidden=DIM, max_length=TIME, vocab_size=VOCAB)
+BLOCKS = TransformerClassifierConfig(
+    dim=DIM, hidden=8, heads=2, wide=2, max_length=TIME, vocab_size=VOCAB, pad_lengths=2, loop="scan"
+)
 EVERY = pytest.mark.parametrize(
-    "change",
+    ("base", "change"),
     [
-        {"cell": "average"},
-        {"cell": "elementwise"},
-        {"cell": "rnn", "pool": "mean"},
-        {"cell": "lstm_elementwise", "pool": "max"},
-        {"cell": "lstm", "pool": "max", "bidirectional": True},
-        {"cell": "gru", "bidirectional": True},
+        (BASE, {"cell": "average"}),
+        (BASE, {"cell": "elementwise"}),
+        (BASE, {"cell": "rnn", "pool": "mean"}),
+        (BASE, {"cell": "lstm_elementwise", "pool": "max"}),
+        (BASE, {"cell": "lstm", "pool": "max", "bidirectional": True}),
+        (BASE, {"cell": "gru", "bidirectional": True}),
+        (BLOCKS, {"keys_values": "shared_v"}),
     ],
-    ids=lambda c: "-".join(str(v) for v in c.values()),
+    ids=lambda c: "-".join(str(v) for v in c.values()) if isinstance(c, dict) else type(c).__name__[:-16],
 )
 
 
 def texts(count: int, classes: int, seed: int = 0, junk: bool = False) -> dict[str, Any]:
-    """A batch as the step hands it over; beyond a text's end there are zeros, or other words."""
-    rng = np.random.default_rng(seed)
-    tokens = rng.integers(0, VOCAB, (count, TIME)).astype(np.int32)
-    length = rng.integers(1, TIME, count).astype(np.int32)
-    if not junk:
-        tokens[np.arange(TIME) >= length[:, None]] = 0
-    return {
-        "tokens": tokens,
-        "length": length,
-        "steps": np.full(count, length.max(), np.int32),
-        "label": rng.integers(0, classes, count).astype(np.int32),
-        "words": length,
-        "row": np.arange(count, dtype=np.int32),
-        "global_rows": np.float32(count),
-    }
+    return labelled_texts(count, TIME, VOCAB, classes, seed, junk)
 
 
-def loss_of(cfg: RecurrentClassifierConfig, params: Any, batch: Any, consts: Any = None) -> Any:
-    return SPEC.loss(cfg, params, consts or {}, {}, batch, None)
+def spec_of(cfg: Any) -> ModelSpec:
+    return SPEC if isinstance(cfg, RecurrentClassifierConfig) else transformer_classifier.SPEC
+
+
+def loss_of(cfg: Any, params: Any, batch: Any, consts: Any = None) -> Any:
+    return spec_of(cfg).loss(cfg, params, consts or {}, {}, batch, None)
 
 
 def test_the_average_is_logistic_regression() -> None:
@@ -153,9 +150,10 @@ def test_the_sentence_of_the_notes() -> None:
 
 
 @EVERY
-def test_padding_order_and_the_end_of_the_loop_change_nothing(change: dict[str, Any]) -> None:
-    cfg = dataclasses.replace(BASE, **change)
-    params, clean, junk = random_params(SPEC, cfg, {}, seed=2), texts(6, 2), texts(6, 2, junk=True)
+def test_padding_order_and_the_end_of_the_loop_change_nothing(base: Any, change: dict[str, Any]) -> None:
+    cfg = dataclasses.replace(base, **change)
+    spec = spec_of(cfg)
+    params, clean, junk = random_params(spec, cfg, {}, seed=2), texts(6, 2), texts(6, 2, junk=True)
     order = np.array([3, 0, 5, 1, 4, 2])
 
     def value(params: Any, batch: Any) -> jax.Array:
@@ -170,7 +168,7 @@ def test_padding_order_and_the_end_of_the_loop_change_nothing(change: dict[str, 
             np.testing.assert_allclose(a, b, atol=2e-6)
 
     def logits(params: Any, tokens: np.ndarray, lengths: np.ndarray) -> Any:
-        return SPEC.apply(cfg, params, {}, tokens, lengths)["logits"]
+        return spec.apply(cfg, params, {}, tokens, lengths)["logits"]
 
     together = quick(logits, params, junk["tokens"], junk["length"])
     n = int(clean["length"][2])
@@ -199,14 +197,16 @@ def test_both_directions_are_two_readings_of_one_cell(pool: str) -> None:
         np.testing.assert_allclose(got, want[::-1], atol=1e-6)
 
 
-def test_the_loss_adds_up_over_rows_and_a_text_without_words_is_finite() -> None:
-    cfg = dataclasses.replace(BASE, cell="lstm", pool="max", dropout=0.4)
-    params, batch = random_params(SPEC, cfg, {}, seed=7), texts(6, 2)
+@pytest.mark.parametrize("base", [BASE, BLOCKS], ids=["lstm", "transformer"])
+def test_the_loss_adds_up_over_rows_and_a_text_without_words_is_finite(base: Any) -> None:
+    cfg = dataclasses.replace(base, pool="max", dropout=0.4)
+    spec = spec_of(cfg)
+    params, batch = random_params(spec, cfg, {}, seed=7), texts(6, 2)
     batch["length"][2] = 0
     batch["label"][4] = -1
 
     def value(params: Any, batch: Any, rng: Any) -> jax.Array:
-        return SPEC.loss(cfg, params, {}, {}, batch, rng)[0]
+        return spec.loss(cfg, params, {}, {}, batch, rng)[0]
 
     def run(batch: Any) -> Any:
         return quick(jax.value_and_grad(value), params, batch, jax.random.key(1))

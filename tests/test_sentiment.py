@@ -6,12 +6,16 @@ import dataclasses
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
+from experiments.config_flag import load_config
+from experiments.sentiment import rung
 from tests import commands
 from w2v_jax.config import DataConfig
 from w2v_jax.data.labelled_corpus import build_labelled_corpus
@@ -47,7 +51,7 @@ def files(tmp_path: Path) -> dict[str, str]:
     matrix[: len(GOOD), 0] += 1.0
     matrix[len(GOOD) : len(GOOD + BAD), 0] -= 1.0
     save(Embeddings(words, matrix), tmp_path / "vectors.bin")
-    (tmp_path / "train.tsv").write_text("\n".join(reviews(120, 1)) + "\n")
+    (tmp_path / "train.tsv").write_text("\n".join(reviews(240, 1)) + "\n")
     (tmp_path / "test.tsv").write_text("\n".join(reviews(60, 2)) + "\n")
     return {"vectors": str(tmp_path / "vectors.bin")} | {k: f"tsv:{tmp_path / k}.tsv" for k in ("train", "test")}
 
@@ -132,21 +136,66 @@ def test_the_picture_shows_the_table(tmp_path: Path) -> None:
 SMALL = {
     "model.hidden": 6,
     "model.dropout": 0.0,
-    "model.init_scale": 0.3,
-    "train.passes": 8.0,
+    "train.passes": 5.0,
     "train.batch_size": 16,
     "train.steps_per_call": 7,
-    "optimizer.learning_rate": 0.05,
-    "checkpoint.every_steps": 14,
+    "checkpoint.every_steps": 28,
+    "log.eval_every_steps": 28,
     "log.tensorboard": False,
     "mesh.data": 1,
 }
+RECURRENT = SMALL | {"model.init_scale": 0.3, "optimizer.learning_rate": 0.05}
+BLOCKS = SMALL | {
+    "model.hidden": 8,
+    "model.heads": 2,
+    "model.wide": 1,
+    "model.layers": 1,
+    "model.pad_lengths": 1,
+    "model.init_scale": 0.1,
+    "optimizer.learning_rate": 0.02,
+    "optimizer.warmup_steps": 5,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compiles() -> Iterator[None]:
+    """What `tests.examples.QUICK` is for one function, for all that the commands compile."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def climb(files: dict[str, str], workdir: Path, **change: str) -> commands.Done:
-    config = [f"--config={commands.ROOT / 'configs/sentiment.py'}", *(f"--config.{k}={v}" for k, v in SMALL.items())]
+    config = []
+    for flag, file, values in (
+        ("config", "sentiment.py", RECURRENT),
+        ("transformer", "sentiment_transformer.py", BLOCKS),
+    ):
+        config += [f"--{flag}={commands.ROOT / 'configs' / file}", *(f"--{flag}.{k}={v}" for k, v in values.items())]
     named = {**files, "workdir": str(workdir), **change}
     return commands.run("experiments.sentiment", *config, *(f"--{k}={v}" for k, v in named.items()))
+
+
+def test_what_decides_a_rung() -> None:
+    base, last = (
+        load_config(str(commands.ROOT / "configs" / f"{name}.py")) for name in ("sentiment", "sentiment_transformer")
+    )
+    given = {"vectors": "x.bin", "dim": 7, "max_length": 9}
+    base = dataclasses.replace(
+        base, model=dataclasses.replace(base.model, **given), data=DataConfig(source="tsv:a", labels="sst2")
+    )
+    made = {name: rung(base, last, name) for name in ("average", "elementwise", "lstm", "gru", "transformer")}
+    assert made["lstm"] == base and made["gru"].model == dataclasses.replace(base.model, cell="gru")
+    for name, config in made.items():
+        assert {key: getattr(config.model, key) for key in given} == given and config.model.frozen
+        assert config.data == base.data, name
+    assert made["elementwise"].model.hidden == 7 and made["elementwise"].model.pool == "last"
+    rate = base.optimizer.learning_rate
+    assert made["average"].optimizer.learning_rate == 25 * rate
+    assert made["elementwise"].optimizer.learning_rate == 10 * rate
+    own = made["transformer"]
+    assert own.family == "transformer_classifier" and own.model == dataclasses.replace(last.model, **given)
+    assert (own.optimizer, own.train, own.log) == (last.optimizer, last.train, last.log)
 
 
 def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path) -> None:
@@ -154,16 +203,20 @@ def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path) ->
     before = Path(files["vectors"]).read_bytes()
     with pytest.MonkeyPatch.context() as patch:
         commands.at_call(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        stopped = climb(files, workdir, models="average,elementwise,lstm", max_length="10")
+        stopped = climb(files, workdir, models="rnn", max_length="10")
     assert stopped.status == 128 + signal.SIGTERM and "The same command continues" in stopped.err
-    done = climb(files, workdir, models="average,elementwise,lstm", max_length="10")
-    assert done.status == 0 and "continuing at step" in done.err, done.err
+    first = climb(files, workdir, models="rnn", max_length="10")
+    assert first.status == 0 and "continuing at step" in first.err, first.err
+    lower = json.loads((workdir / "results.json").read_text())["models"]
+
+    done = climb(files, workdir, models="rnn,transformer", max_length="10")
+    assert done.status == 0 and done.err.count("finished") == 1, done.err
     results = json.loads((workdir / "results.json").read_text())
+    assert results["models"][:1] == lower, "finished rungs are not trained again"
     by_model = {row["model"]: row for row in results["models"]}
-    assert list(by_model) == ["average", "elementwise", "lstm"]
-    assert by_model["average"]["parameters"] == DIM * 2 + 2
-    assert by_model["elementwise"]["parameters"] == DIM + DIM * 2 + 2
-    assert by_model["lstm"]["parameters"] == 4 * 6 * (DIM + 6 + 1) + 6 * 2 + 2
+    assert list(by_model) == ["rnn", "transformer"]
+    assert by_model["rnn"]["parameters"] == 6 * (DIM + 6 + 1) + 6 * 2 + 2
+    assert by_model["transformer"]["parameters"] == DIM * 8 + (4 + 2) * 64 + 3 * 8 + 8 * 2 + 2
     for row in by_model.values():
         assert row["test_accuracy"] > 0.7, row
         assert row["test_error"] == pytest.approx(np.sqrt(row["test_accuracy"] * (1 - row["test_accuracy"]) / 60))
@@ -173,19 +226,16 @@ def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path) ->
     assert results["cut"]["test"]["cut_share"] == pytest.approx(sum(max(n - 10, 0) for n in lengths) / sum(lengths))
     assert results["vectors"]["sha256_before"] == results["vectors"]["sha256_after"]
     assert Path(files["vectors"]).read_bytes() == before
-    assert f"{by_model['lstm']['test_accuracy']:.2%} ±" in done.out and str(workdir / "ladder.png") in done.out
+    assert f"{by_model['transformer']['test_accuracy']:.2%} ±" in done.out and str(workdir / "ladder.png") in done.out
     assert (workdir / "ladder.png").stat().st_size > 10_000
 
-    again = climb(files, workdir, models="average,elementwise,lstm", max_length="10")
-    assert again.out == done.out and "finished" in again.err
-
-    for text, label in (("The dog was cute", "positive"), ("an awful, dull plot!", "negative")):
+    for text, label in (("The dog was cute", "positive"), ("an awful, dull, poor film!", "negative")):
         said = commands.run("experiments.sentiment", f"--workdir={workdir}", f"--text={text}")
         lines = said.out.strip().splitlines()
-        assert said.status == 0 and [line.split()[0] for line in lines[1:]] == ["average", "elementwise", "lstm"]
+        assert said.status == 0 and [line.split()[0] for line in lines[1:]] == list(by_model)
         assert all(line.split()[1] == label and 50 < float(line.split()[2].rstrip("%")) <= 100 for line in lines[1:])
-    one = commands.run("experiments.sentiment", f"--workdir={workdir / 'lstm'}", "--text=great")
-    assert one.status == 0 and one.out.splitlines()[1].startswith("lstm")
+    one = commands.run("experiments.sentiment", f"--workdir={workdir / 'transformer'}", "--text=great")
+    assert one.status == 0 and one.out.splitlines()[1].startswith("transformer")
     commands.refused(commands.run("experiments.sentiment", f"--workdir={workdir}", "--text= "), "--text is empty")
     strange = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=xyzzy")
     commands.refused(strange, "--text='xyzzy': none of its words")
@@ -194,7 +244,7 @@ def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path) ->
     save(Embeddings(vectors.words, np.asarray(vectors.vectors) + 0.5), files["vectors"])
     changed = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=great")
     commands.refused(changed, "trained with other constants")
-    refused = climb(files, workdir, models="lstm", max_length="9")
+    refused = climb(files, workdir, models="transformer", max_length="9")
     commands.refused(refused, "holds a run whose config differs in model.max_length", alone=False)
 
 
@@ -212,6 +262,11 @@ def test_bad_input(files: dict[str, str], tmp_path: Path, fresh_cache: Path) -> 
     commands.refused(climb(files, workdir, vectors=""), "--vectors is missing")
     commands.refused(climb(files, workdir, vectors="none.bin"), "none.bin: no such file")
     commands.refused(climb(files, workdir, models="average,lsmt"), "--models='lsmt': .*did you mean 'lstm'")
+    named = f"--workdir={workdir}"
+    skipgram = f"--transformer={commands.ROOT / 'configs/skipgram.py'}"
+    commands.refused(climb(files, workdir, **{"transformer.model.hiden": "8"}), "no key 'model.hiden' .*'model.hidden'")
+    other = [f"--{name}={file}" for name, file in files.items()]
+    commands.refused(commands.run("experiments.sentiment", named, skipgram, *other), "--transformer: family word2vec")
     commands.refused(climb(files, workdir, train=f"text:{bad}"), "needs labelled texts")
     nothing = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=good")
     commands.refused(nothing, "holds no trained classifier")

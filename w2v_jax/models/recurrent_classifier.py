@@ -11,24 +11,37 @@ unless `frozen` is off. Dropout is on the vectors and on s (Srivastava et al. 20
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.config import DataConfig, check, check_choice
+from w2v_jax.config import check_choice
 from w2v_jax.errors import UserError
-from w2v_jax.models.vectors import start_vectors
+from w2v_jax.models.label_models import (
+    PAD_VOCAB,
+    batch,
+    carry,
+    check_options,
+    consts,
+    corpus,
+    embed,
+    embedding_axes,
+    init_embedding,
+    label_loss,
+    logits_of,
+    pool,
+    resolve,
+    rows,
+    source,
+    word_vectors,
+)
 from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.recurrent import CELLS, Cell, cell_axes, init_cell, run_cell, trace_cell, zero_state
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Source
+from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
 
-BUCKETS = 16  # groups of similar length: less padding than 1, and batches still differ from pass to pass
-PAD_VOCAB = 128  # fixed, so that a checkpoint does not depend on the mesh
 AVERAGE = "average"
-HIDE = -1e30  # what a place beyond the text counts as under pool=max
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +65,7 @@ class RecurrentClassifierConfig:
     def __post_init__(self) -> None:
         check_choice("model.cell", self.cell, (AVERAGE, *CELLS))
         check_choice("model.pool", self.pool, ("last", "mean", "max"))
-        check(self.classes >= 2, "model.classes", self.classes, "at least 2")
-        for key in ("hidden", "dim", "max_length"):
-            check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
-        check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
-        check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+        check_options(self)
         if self.cell == AVERAGE:
             if self.bidirectional:
                 raise UserError("model.bidirectional=True: an average has no direction; choose another model.cell")
@@ -91,52 +100,6 @@ class RecurrentClassifierConfig:
         return not (self.vectors and self.frozen)
 
 
-def resolve(cfg: RecurrentClassifierConfig, vocab_size: int) -> RecurrentClassifierConfig:
-    """Fills in the vocabulary size."""
-    if cfg.vocab_size and cfg.vocab_size != vocab_size:
-        raise UserError(f"model.vocab_size={cfg.vocab_size}: the vocabulary has {vocab_size} words")
-    return dataclasses.replace(cfg, vocab_size=vocab_size)
-
-
-def batch(cfg: RecurrentClassifierConfig, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """`batch_size` labelled texts; see `w2v_jax.data.examples`."""
-    column = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-    tokens = jax.ShapeDtypeStruct((batch_size, cfg.max_length), jnp.int32)
-    return {"tokens": tokens} | dict.fromkeys(("length", "steps", "label", "words"), column)
-
-
-def corpus(cfg: RecurrentClassifierConfig, data: DataConfig, say: Callable[[str], object]) -> Any:
-    """The labelled texts that `data` names, over the words of the given vectors where there are any."""
-    from w2v_jax.data.labelled_corpus import build_labelled_corpus
-    from w2v_jax.formats import read
-
-    words = read(cfg.vectors, 0, None, "strict", False, None).words if cfg.vectors else ()
-    return build_labelled_corpus(data, cfg.classes, words, say)
-
-
-def consts(cfg: RecurrentClassifierConfig, corpus: Any) -> Consts:
-    """{'vectors': [V', D]} where vectors are given, else {}."""
-    if not cfg.vectors:
-        return {}
-    return {"vectors": start_vectors(cfg.vectors, corpus.vocab.words, cfg.dim, cfg.padded_vocab, cfg.init_scale)}
-
-
-def source(cfg: RecurrentClassifierConfig, corpus: Any, split: str, batch_size: int, seed: int) -> Source:
-    """Labelled texts of a split, those of similar length together; only the training texts are shuffled."""
-    from w2v_jax.data.examples import example_source
-
-    part = {"train": corpus.train, "heldout": corpus.heldout, "test": corpus.test}[split]
-    return example_source(
-        part.ids,
-        part.labels,
-        batch_size=batch_size,
-        max_length=cfg.max_length,
-        buckets=BUCKETS,
-        seed=seed,
-        shuffle=split == "train",
-    )
-
-
 def init(rng: Array, cfg: RecurrentClassifierConfig, consts: Consts) -> Params:
     """{'cells': {'forward': ..., 'backward': ...}, 'head': {'W' [F, classes], 'b' [classes]}, 'embed' [V', D]}.
 
@@ -154,25 +117,12 @@ def init(rng: Array, cfg: RecurrentClassifierConfig, consts: Consts) -> Params:
             name: init_cell(key, cfg.kind, cfg.dim, cfg.hidden, cfg.init_scale, cfg.forget_bias)
             for name, key in zip(cfg.directions, keys, strict=True)
         }
-    if cfg.trains_embedding:
-        given = consts.get("vectors")
-        params["embed"] = uniform(embed_key, (cfg.padded_vocab, cfg.dim)) if given is None else jnp.array(given)
-    return params
-
-
-def carry(cfg: RecurrentClassifierConfig, batch_size: int) -> dict[str, Array]:
-    """Nothing: every text begins anew."""
-    return {}
-
-
-def rows(cfg: RecurrentClassifierConfig, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:
-    """Nothing is sparse: a step of long texts touches most of the words that matter."""
-    return {}, batch
+    return params | init_embedding(embed_key, cfg, consts)
 
 
 def _embed(cfg: RecurrentClassifierConfig, params: Params, consts: Consts, tokens: Array) -> Array:
     """int32 [B, T] -> [T, B, D]."""
-    return take_rows(params["embed"] if cfg.trains_embedding else consts["vectors"], tokens.T)
+    return take_rows(word_vectors(cfg, params, consts), tokens.T)
 
 
 def _reversed(x: Array, length: Array) -> Array:
@@ -182,57 +132,29 @@ def _reversed(x: Array, length: Array) -> Array:
     return jnp.take_along_axis(x, index.reshape(index.shape + (1,) * (x.ndim - 2)), axis=1)
 
 
-def _pool(how: str, h: Array, last: Array, length: Array) -> Array:
-    """Outputs [T, B, H] and the last state [B, H] -> [B, H]; zeros for a text without words."""
-    if how == "last":
-        return last
-    valid = (jnp.arange(h.shape[0], dtype=jnp.int32)[:, None] < length[None])[..., None]
-    if how == "mean":
-        return jnp.where(valid, h, 0.0).sum(0) / jnp.maximum(length, 1)[:, None]
-    return jnp.where(length[:, None] > 0, jnp.where(valid, h, HIDE).max(0), 0.0)
-
-
 def summaries(cfg: RecurrentClassifierConfig, params: Params, consts: Consts, batch: Batch, rng: Array | None) -> Array:
     """s of every text, after dropout, [B, F]."""
     tokens, length, row = batch["tokens"], batch["length"], batch["row"]
     parts = []
     if cfg.cell == AVERAGE:
         x = dropout(_embed(cfg, params, consts, tokens), cfg.dropout, rng, row, 0)
-        parts.append(_pool("mean", x, x[0], length))
+        parts.append(pool("mean", x, length))
     for place, direction in enumerate(cfg.directions):
         # Pools do not ask for the order of the outputs, so that only the words have to be turned round.
         words = _reversed(tokens, length) if direction == "backward" else tokens
         x = dropout(_embed(cfg, params, consts, words), cfg.dropout, rng, row, place)
         state = zero_state(cfg.kind, x.shape[1], cfg.hidden)
         h, state = run_cell(cfg.kind, params["cells"][direction], x, state, length, batch["steps"].max())
-        parts.append(_pool(cfg.pool, h, state["h"], length))
+        parts.append(state["h"] if cfg.pool == "last" else pool(cfg.pool, h, length))
     return dropout(jnp.concatenate(parts, axis=1)[None], cfg.dropout, rng, row, len(parts))[0]
-
-
-def _logits(params: Params, s: Array) -> Array:
-    return s @ params["head"]["W"] + params["head"]["b"][None]
 
 
 def loss(
     cfg: RecurrentClassifierConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
 ) -> tuple[Array, tuple[Any, Metrics]]:
-    """Sum of -log p(label) in nats over the rows of the whole step, additive over rows; rows of label -1 weigh 0.
-
-    Metrics: 'loss' (nats, texts), 'correct' (texts whose label scored highest, texts), 'words' (raw words, rows).
-    """
-    logits = _logits(params, summaries(cfg, params, consts, batch, rng))
-    label = batch["label"]
-    there = label >= 0
-    at_label = jnp.take_along_axis(logits, jnp.where(there, label, 0)[:, None], axis=1)[:, 0]
-    total = jnp.where(there, jax.nn.logsumexp(logits, axis=1) - at_label, 0.0).sum()
-    count = there.sum().astype(jnp.float32)
-    correct = (there & (logits.argmax(1) == label)).sum().astype(jnp.float32)
-    metrics = {
-        "loss": (total, count),
-        "correct": (correct, count),
-        "words": (batch["words"].sum().astype(jnp.float32), jnp.float32(label.shape[0])),
-    }
-    return total / batch["global_rows"], (carry, metrics)
+    """See `label_models.label_loss`."""
+    total, metrics = label_loss(logits_of(params, summaries(cfg, params, consts, batch, rng)), batch)
+    return total, (carry, metrics)
 
 
 def apply(
@@ -253,7 +175,7 @@ def apply(
     size = tokens.shape[0]
     steps = jnp.broadcast_to(lengths.max(), (size,))
     given = {"tokens": tokens, "length": lengths, "steps": steps, "row": jnp.arange(size, dtype=jnp.int32)}
-    logits = _logits(params, summaries(cfg, params, consts, given, None))
+    logits = logits_of(params, summaries(cfg, params, consts, given, None))
     parts = {}
     for direction in cfg.directions:
         words = _reversed(tokens, lengths) if direction == "backward" else tokens
@@ -264,17 +186,12 @@ def apply(
     return {"probabilities": jax.nn.softmax(logits, axis=1), "logits": logits, "parts": parts}
 
 
-def embed(cfg: RecurrentClassifierConfig, params: Params) -> dict[str, Array]:
-    """The trained word vectors, [V, D]; none where they are frozen."""
-    return {"E": params["embed"][: cfg.vocab_size]} if cfg.trains_embedding else {}
-
-
 def axes(cfg: RecurrentClassifierConfig) -> Params:
     """The table split by vocabulary, cells by their gate columns."""
     tree: Params = {"head": {"W": ("embed", None), "b": (None,)}}
     if cfg.directions:
         tree["cells"] = {name: cell_axes(cfg.kind) for name in cfg.directions}
-    return tree | {"embed": ("vocab", "embed")} if cfg.trains_embedding else tree
+    return tree | embedding_axes(cfg)
 
 
 def flops(cfg: RecurrentClassifierConfig) -> tuple[float, str]:

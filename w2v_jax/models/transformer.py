@@ -35,6 +35,19 @@ KEYS_VALUES = ("per_layer", "shared_k", "shared_v", "shared_kv")
 MASKS = 1 << 20  # number of the masks' draw within the model, beyond those of dropout
 
 
+def check_heads(key: str, dim: int, heads: int) -> None:
+    """Raises `UserError` unless model.`key`=`dim` makes so many heads of an even width."""
+    if dim % heads:
+        raise UserError(f"model.heads={heads}: does not divide model.{key}={dim}")
+    if dim // heads % 2:
+        raise UserError(f"model.heads={heads}: makes heads {dim // heads} wide; rotary positions need an even width")
+
+
+def scans(loop: str) -> bool:
+    """Whether layers run in a loop; `loop` is auto, scan or unrolled."""
+    return loop == "scan" or (loop == "auto" and jax.default_backend() != "cpu")
+
+
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
     """Options of the family."""
@@ -66,11 +79,7 @@ class TransformerConfig:
         check_choice("model.attention", self.attention, IMPLEMENTATIONS)
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
-        if self.dim % self.heads:
-            raise UserError(f"model.heads={self.heads}: does not divide model.dim={self.dim}")
-        width = self.dim // self.heads
-        if width % 2:
-            raise UserError(f"model.heads={self.heads}: makes heads {width} wide; rotary positions need an even width")
+        check_heads("dim", self.dim, self.heads)
         if self.attention == "cudnn" and self.dtype != "bfloat16":
             raise UserError("model.attention='cudnn': needs model.dtype=bfloat16")
 
@@ -144,11 +153,11 @@ def hidden_states(
     cfg: TransformerConfig, params: Params, tokens: Array, drop: Drop, lengths: Array | None = None
 ) -> Array:
     """n(x) above, [B, T, D]. `lengths` int32 [B]: only so many tokens of a row are looked at."""
-    scan = cfg.loop == "scan" or (cfg.loop == "auto" and jax.default_backend() != "cpu")
     x = embed_tokens(cfg, params, tokens)
     if drop.row is not None:
         x = dropout(x, cfg.dropout, drop.rng, drop.row, 0, axis=0)
-    return rms_norm(run_layers(cfg.stack._replace(scan=scan), params, x, drop, lengths=lengths), params["norm"])
+    stack = cfg.stack._replace(scan=scans(cfg.loop))
+    return rms_norm(run_layers(stack, params, x, drop, lengths=lengths), params["norm"])
 
 
 def _scored(

@@ -1,0 +1,223 @@
+"""Text classifier: word vectors, a transformer that reads both ways, the mean of its outputs, and a softmax.
+
+    p(y | w_1..w_n) = softmax(s W + b),    s = mean_t n(x_t) or max_t n(x_t),    x = blocks(vectors[w_1..w_n] P)
+
+`w2v_jax.nn.blocks` has the blocks, `n` is an RMSNorm, and P [D, H] takes the word vectors to the width of the blocks.
+Every word sees every other of its text and none beyond its end; positions are rotary (Su et al. 2021, arXiv
+2104.09864). Given vectors are constants, never trained, unless `frozen` is off. `keys_values` is that of
+`w2v_jax.models.transformer`: shared keys and values are computed once, from the word vectors after P. Dropout is on the
+word vectors after P, on what each layer adds and on s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.config import check, check_choice
+from w2v_jax.models.label_models import (
+    PAD_VOCAB,
+    batch,
+    carry,
+    check_options,
+    consts,
+    corpus,
+    embed,
+    embedding_axes,
+    init_embedding,
+    label_loss,
+    logits_of,
+    pool,
+    resolve,
+    rows,
+    source,
+    word_vectors,
+)
+from w2v_jax.models.transformer import KEYS_VALUES, check_heads, scans
+from w2v_jax.nn.blocks import Drop, Stack, init_stack, project, rms_norm, run_layers, stack_axes, trace_layers
+from w2v_jax.nn.layers import dropout, pad_to
+from w2v_jax.nn.lengths import at_shortest, equal_lengths
+from w2v_jax.nn.segments import take_rows
+from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerClassifierConfig:
+    """Options of the family."""
+
+    classes: int = 2
+    layers: int = 2
+    hidden: int = 128  # width of the blocks
+    heads: int = 4
+    wide: int = 4  # units of the feed-forward layer, in multiples of hidden
+    keys_values: str = "per_layer"  # per_layer | shared_k | shared_v | shared_kv: once, from the word vectors
+    dim: int = 100  # of the word vectors
+    pool: str = "mean"  # mean | max over the outputs of all words
+    dropout: float = 0.0  # share dropped of word vectors, of what each layer adds and before the softmax
+    max_length: int = 400  # words of a text that are read; the rest is cut off
+    pad_lengths: int = 4  # a batch is padded to one of so many lengths up to max_length; each is compiled
+    init_scale: float = 0.02  # standard deviation of the weights at the start, but for P
+    loop: str = "auto"  # scan: one layer is compiled | unrolled: all are | auto: unrolled on CPUs, scan elsewhere
+    vectors: str = ""  # word vectors (word2vec or GloVe file), whose words are then the vocabulary
+    frozen: bool = True  # given vectors are never trained; without any, the embedding starts random and is
+    vocab_size: int = 0  # filled in by `resolve`
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for key in ("layers", "heads", "wide", "pad_lengths"):
+            check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
+        check_choice("model.keys_values", self.keys_values, KEYS_VALUES)
+        check_choice("model.pool", self.pool, ("mean", "max"))
+        check_choice("model.loop", self.loop, ("auto", "scan", "unrolled"))
+        check_heads("hidden", self.hidden, self.heads)
+
+    @property
+    def padded_vocab(self) -> int:
+        """V', rows of the table."""
+        return pad_to(self.vocab_size, PAD_VOCAB)
+
+    @property
+    def trains_embedding(self) -> bool:
+        """Whether the word vectors are parameters."""
+        return not (self.vectors and self.frozen)
+
+    @property
+    def stack(self) -> Stack:
+        """The blocks; how they are looped over is left to `summaries`."""
+        return Stack(
+            layers=self.layers,
+            dim=self.hidden,
+            heads=self.heads,
+            wide=self.wide * self.hidden,
+            shared_keys=self.keys_values in ("shared_k", "shared_kv"),
+            shared_values=self.keys_values in ("shared_v", "shared_kv"),
+            causal=False,
+            dropout=self.dropout,
+        )
+
+
+def init(rng: Array, cfg: TransformerClassifierConfig, consts: Consts) -> Params:
+    """{'project' [D, H], 'norm' [H], 'head': {'W' [H, classes], 'b' [classes]}, 'embed' [V', D]} and `init_stack`.
+
+    Without 'embed' where the vectors are frozen. P keeps the size of the word vectors: its standard deviation is
+    1 / sqrt(D).
+    """
+    embed_key, project_key, head_key, stack_key = jax.random.split(rng, 4)
+    head = cfg.init_scale * jax.random.normal(head_key, (cfg.hidden, cfg.classes), jnp.float32)
+    params: Params = init_stack(stack_key, cfg.stack, cfg.init_scale) | {
+        "project": jax.random.normal(project_key, (cfg.dim, cfg.hidden), jnp.float32) / math.sqrt(cfg.dim),
+        "norm": jnp.ones(cfg.hidden, jnp.float32),
+        "head": {"W": head, "b": jnp.zeros(cfg.classes, jnp.float32)},
+    }
+    return params | init_embedding(embed_key, cfg, consts)
+
+
+def _projected(cfg: TransformerClassifierConfig, params: Params, consts: Consts, tokens: Array) -> Array:
+    """x_0 of the blocks: int32 [B, T] -> [B, T, H]."""
+    return project(take_rows(word_vectors(cfg, params, consts), tokens), params["project"])
+
+
+def _pooled(cfg: TransformerClassifierConfig, params: Params, x: Array, length: Array) -> Array:
+    """s before dropout, from the blocks' output: [B, T, H] -> [B, H]."""
+    return pool(cfg.pool, rms_norm(x, params["norm"]).swapaxes(0, 1), length)
+
+
+def summaries(
+    cfg: TransformerClassifierConfig, params: Params, consts: Consts, batch: Batch, rng: Array | None
+) -> Array:
+    """s of every text, after dropout, [B, H]. Entries of the batch that are read: 'tokens' [B, T], any T, 'length' and
+    'row'."""
+    length, row = batch["length"], batch["row"]
+    x = dropout(_projected(cfg, params, consts, batch["tokens"]), cfg.dropout, rng, row, 0, axis=0)
+    stack = cfg.stack._replace(scan=scans(cfg.loop))
+    x = run_layers(stack, params, x, Drop(rng, row), lengths=length)
+    return dropout(_pooled(cfg, params, x, length)[None], cfg.dropout, rng, row, 1 + 2 * cfg.layers)[0]
+
+
+def loss(
+    cfg: TransformerClassifierConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
+) -> tuple[Array, tuple[Any, Metrics]]:
+    """See `label_models.label_loss`."""
+
+    def work(length: int, params: Params, inputs: tuple[Consts, Batch, Array | None]) -> tuple[Array, Metrics]:
+        consts, batch, rng = inputs
+        batch = batch | {"tokens": batch["tokens"][:, :length]}
+        return label_loss(logits_of(params, summaries(cfg, params, consts, batch, rng)), batch)
+
+    lengths = equal_lengths(cfg.max_length, cfg.pad_lengths)
+    total, metrics = at_shortest(work, lengths, batch["steps"].max(), params, (consts, batch, rng))
+    return total, (carry, metrics)
+
+
+def apply(
+    cfg: TransformerClassifierConfig,
+    params: Params,
+    consts: Consts,
+    tokens: Array,
+    lengths: Array,
+    attention: bool = False,
+) -> dict[str, Any]:
+    """What the classifier says of texts, and everything on the way there.
+
+    Args:
+      tokens: int32 [B, T], any T.
+      lengths: int32 [B]; words from there on are not read.
+      attention: whether to return the weights too.
+
+    Returns:
+      'probabilities' [B, classes], 'logits' [B, classes], 'parts', one dict a layer: 'h' [B, T, H] after it and, with
+      `attention`, 'attention' [B, heads, T, T], where each word (axis 2) looks. Parts are defined up to each row's
+      length.
+    """
+    x = _projected(cfg, params, consts, tokens)
+    parts = trace_layers(cfg.stack, params, x, attention, lengths=lengths)
+    logits = logits_of(params, _pooled(cfg, params, parts[-1]["h"], lengths))
+    return {"probabilities": jax.nn.softmax(logits, axis=1), "logits": logits, "parts": parts}
+
+
+def axes(cfg: TransformerClassifierConfig) -> Params:
+    """The table split by vocabulary, blocks by heads and feed-forward units."""
+    tree = stack_axes(cfg.stack) | {"project": (None, "embed"), "norm": ("embed",)}
+    return tree | {"head": {"W": ("embed", None), "b": (None,)}} | embedding_axes(cfg)
+
+
+def flops(cfg: TransformerClassifierConfig) -> tuple[float, str]:
+    """Matrix products, forward and backward, of a full text: 6 a weight and word, the softmax's shared by the text, and
+    12 T H a layer for attention over T = max_length words."""
+    own, once = (cfg.layers, 1)
+    keys, values = ((once if shared else own) for shared in (cfg.stack.shared_keys, cfg.stack.shared_values))
+    weights = (keys + values + (2 + 2 * cfg.wide) * cfg.layers) * cfg.hidden**2
+    weights += cfg.dim * cfg.hidden
+    softmax = cfg.hidden * cfg.classes / cfg.max_length
+    return 6.0 * (weights + softmax) + 12.0 * cfg.max_length * cfg.hidden * cfg.layers, "word"
+
+
+def _examples() -> tuple[TransformerClassifierConfig, ...]:
+    tiny = TransformerClassifierConfig(hidden=8, heads=2, dim=6, max_length=6, pad_lengths=1, wide=2, init_scale=0.1)
+    return (
+        dataclasses.replace(tiny, keys_values="shared_k", dropout=0.2, pad_lengths=2, loop="unrolled"),
+        dataclasses.replace(tiny, keys_values="shared_v", pool="max", classes=3, loop="scan"),
+    )
+
+
+SPEC = ModelSpec(
+    config=TransformerClassifierConfig,
+    resolve=resolve,
+    batch=batch,
+    consts=consts,
+    source=source,
+    init=init,
+    carry=carry,
+    rows=rows,
+    loss=loss,
+    apply=apply,
+    embed=embed,
+    axes=axes,
+    flops=flops,
+    examples=_examples(),
+    corpus=corpus,
+)
