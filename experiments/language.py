@@ -25,8 +25,12 @@ CONTEXT = 256  # tokens from a fresh state, for the loss by position
 LANES = 64
 
 
-def _corpus(model: Model, text: str) -> Corpus:
-    """The run's corpus, with `text` (a data source) as its test split if given; it must have the run's vocabulary."""
+def corpus_of(model: Model, text: str = "") -> Corpus:
+    """The run's corpus, with `text` (a data source) as its test split if given.
+
+    Raises:
+      UserError: its vocabulary is not the run's.
+    """
     data = model.config.data if not text else dataclasses.replace(model.config.data, test_source=text)
     corpus = build_corpus(data, lambda line: print(line, file=sys.stderr))
     if tuple(corpus.vocab.words) != tuple(model.tokenizer.words):
@@ -92,7 +96,7 @@ def evaluate(workdir: Path, text: str, target: Path) -> None:
       UserError: no finished checkpoint, another vocabulary, no text to score.
     """
     model = open_model(workdir)
-    corpus = _corpus(model, text)
+    corpus = corpus_of(model, text)
     results: dict[str, Any] = {}
     curves: dict[str, Any] = {}
     for split in ("heldout", "test"):
