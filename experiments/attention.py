@@ -138,7 +138,11 @@ def record(seen: Looked, layers: Sequence[int], heads: Sequence[int]) -> dict[st
             for i, weights in enumerate(seen.weights)
         ],
         "attention": [
-            {"layer": i + 1, "head": n + 1, "weights": [[round(float(w), 5) for w in row] for row in seen.weights[i, n]]}
+            {
+                "layer": i + 1,
+                "head": n + 1,
+                "weights": [[round(float(w), 5) for w in row] for row in seen.weights[i, n]],
+            }
             for i in layers
             for n in heads
         ],

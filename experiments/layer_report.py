@@ -22,7 +22,8 @@ def text(found: Found) -> str:
         lines += [
             f"attention, means over heads and tokens\n{heads_table(found)}\n",
             f"share of attention by {'tokens back' if found.causal else 'distance'}\n{distance_table(found)}\n",
-            f"attention by kind of the token looked at, over the kind's share (1: no preference)\n{kinds_table(found)}\n",
+            "attention by kind of the token looked at, over the kind's share of positions (1: no preference)\n"
+            f"{kinds_table(found)}\n",
         ]
     lines.append(
         "accuracy of linear probes, fitted on every second window, scored on the others (words: the "
@@ -79,7 +80,10 @@ def measures(found: Found) -> dict[str, list[float]]:
     """What is compared between bands, by layer 1 to L."""
     out: dict[str, list[float]] = {}
     if found.attention is not None:
-        names = {"distance": "mean distance back" if found.causal else "mean distance", "entropy": "entropy of attention"}
+        names = {
+            "distance": "mean distance back" if found.causal else "mean distance",
+            "entropy": "entropy of attention",
+        }
         out |= {title: found.attention.heads[m].mean(axis=1).tolist() for m, title in names.items()}
     return out | {f"probe, {name}": [p.accuracy for p in ps[1:]] for name, ps in found.probes.items()}
 

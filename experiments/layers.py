@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -87,8 +87,9 @@ def layers_of(model: Model, windows: np.ndarray) -> Iterator[tuple[list[np.ndarr
     for at in range(0, len(windows), size):
         chunk = windows[at : at + size]
         whole = np.pad(chunk, ((0, size - len(chunk)), (0, 0)))  # one shape, so that one program is compiled
-        states, seen = jax.tree.map(lambda x, n=len(chunk): np.asarray(x)[:n], run(whole))
-        yield states, seen
+        states, seen = jax.device_get(run(whole))
+        there = slice(len(chunk))
+        yield [x[there] for x in states], None if seen is None else [x[there] for x in seen]
 
 
 def measure(model: Model, count: int | None) -> Found:
@@ -166,5 +167,7 @@ def read_all(tokenizer: Tokenizer, windows: np.ndarray, hidden: list[np.ndarray]
             out[name] += [] if probe is None else [probe]
         print(f"probes: layer {i} of {len(hidden) - 1}", file=sys.stderr)
     if not any(out.values()):
-        raise UserError(f"--layers: {len(windows)} windows of {windows.shape[1]} tokens are too little to fit a probe on")
+        raise UserError(
+            f"--layers: {len(windows)} windows of {windows.shape[1]} tokens are too little to fit a probe on"
+        )
     return {name: found for name, found in out.items() if found}

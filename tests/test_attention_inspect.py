@@ -59,7 +59,9 @@ def test_distances_are_binned_by_doubling() -> None:
     rng = np.random.default_rng(0)
     weights = rng.dirichlet(np.ones(9), (2, 9))
     np.testing.assert_allclose(attention.by_distance(weights).sum(-1), 1.0)
-    far = [row[t + s] for row, t in zip(weights[1][1:], range(1, 9), strict=True) for s in (-3, -2, 2, 3) if 0 <= t + s < 9]
+    far = [
+        row[t + s] for row, t in zip(weights[1][1:], range(1, 9), strict=True) for s in (-3, -2, 2, 3) if 0 <= t + s < 9
+    ]
     assert attention.by_distance(weights)[1, 2] == pytest.approx(np.sum(far) / 8)
 
 
@@ -75,7 +77,9 @@ def test_kinds_of_words_follow_from_the_vocabulary() -> None:
     # The rarest tenth of 9,054 words: 24 in the last three, and eight more of 101 to 108 each.
     assert [named[f"w{i}"] for i in (50, 51, 52, 59)] == ["middle", "middle", "rare", "rare"]
     order = np.random.default_rng(0).permutation(len(names))
-    shuffled = attention.kinds_of([names[i] for i in order], counts[order], *(int(np.argmax(order == i)) for i in (0, 2)))
+    shuffled = attention.kinds_of(
+        [names[i] for i in order], counts[order], *(int(np.argmax(order == i)) for i in (0, 2))
+    )
     np.testing.assert_array_equal(shuffled, kinds[order])
 
 

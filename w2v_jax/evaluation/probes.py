@@ -15,7 +15,7 @@ from w2v_jax.evaluation.attention import doubling
 from w2v_jax.evaluation.classification import accuracy_error
 
 NONE = -1  # a position that has no label
-STRENGTH = 0.01  # inverse of the weight of the squared norm, for standardised features
+STRENGTH = 0.1  # inverse of the weight of the squared norm, for standardised features
 STEPS = 100  # of L-BFGS at most; what it has not settled by then moves no prediction to speak of
 
 
@@ -59,9 +59,11 @@ def _fitted(features: np.ndarray, labels: np.ndarray) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=STEPS, tol=1e-3))
-    with warnings.catch_warnings():
+    # Threads of products this small wait for each other, on a busy machine for longer than the products take.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(features, labels)
 

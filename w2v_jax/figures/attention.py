@@ -61,7 +61,7 @@ def draw_heads(seen: Looked, layers: Sequence[int], heads: Sequence[int], out: P
         _name_tokens(grid, seen.tokens, every=-(-count // max(1, int(side / _LETTER))))
         bar = fig.colorbar(image, ax=grid, pad=0.01, fraction=0.05, shrink=min(1.0, 5.0 / height), aspect=25)
         bar.set_label("weight (scale of square roots)")
-        fig.suptitle(plain(f"Attention: rows look at columns (frame: {seen.until!r} at {seen.word!r})"))
+        fig.suptitle(plain(f"Attention: rows look at columns (frame: what {seen.until!r} takes from {seen.word!r})"))
 
 
 def _frame(axes: Axes, seen: Looked) -> None:
