@@ -187,7 +187,7 @@ def main(argv: Sequence[str]) -> None:
     if f.layers:
         found = measure(model, f.windows)
         print(layer_report.text(found))
-        title = f"Layers of {model.config.family}: {found.split} text, {found.windows.size:,} tokens"
+        title = f"Layers of {model.config.family}: {layer_report.where(found)}"
         paint: Paint = partial(draw_layers, layer_report.picture(found), title)
         write(folder, "layers", about | layer_report.record(found), paint, source)
         return

@@ -16,8 +16,7 @@ from w2v_jax.figures.attention import Layers
 
 def text(found: Found) -> str:
     """All tables, and the verdict."""
-    count, length = found.windows.shape
-    lines = [f"{found.split} text: {count} windows of {length} tokens\n"]
+    lines = [f"{where(found)}\n"]
     if found.attention is not None:
         lines += [
             f"attention, means over heads and tokens\n{heads_table(found)}\n",
@@ -30,6 +29,13 @@ def text(found: Found) -> str:
         f"{WORDS} most frequent; place: tokens since the start, in bins of doubling width)\n{probes_table(found)}\n"
     )
     return "\n".join([*lines, verdict(found)])
+
+
+def where(found: Found) -> str:
+    """What was read."""
+    count, length = found.windows.shape
+    split = {"heldout": "held-out", "train": "training"}[found.split]
+    return f"{split} text, {count} windows of {length} tokens"
 
 
 def _layers(rows: np.ndarray, names: list[str], free: np.ndarray | None) -> str:

@@ -133,6 +133,8 @@ def _distance(axes: Axes, seen: Layers) -> None:
 
 
 def _kind(axes: Axes, seen: Layers) -> None:
+    from matplotlib.ticker import FuncFormatter
+
     assert seen.kind is not None
     count = len(seen.kind)
     for i, row in enumerate(seen.kind):
@@ -141,8 +143,8 @@ def _kind(axes: Axes, seen: Layers) -> None:
     axes.axhline(1.0, color="black", linestyle="--", linewidth=1.2)
     axes.set_xticks(range(len(seen.kinds)), seen.kinds)
     axes.set_yscale("log", base=2)
-    from matplotlib.ticker import FuncFormatter
-
+    low, high = np.nanmin(seen.kind), np.nanmax(seen.kind)
+    axes.set_ylim(min(0.45, 0.9 * max(low, 1e-3)), max(2.2, 1.1 * high))  # powers of two around 1 at least
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set(xlabel="kind of the token looked at (layers from left to right)", ylabel="attention / share of positions")
     axes.set_title("Where attention goes, by kind of word (dashed: no preference)")
