@@ -1,20 +1,29 @@
-"""Shows what a trained recurrent model does with a text, token by token, and how long it remembers one word of it.
+"""Shows what a trained model does with a text, token by token, and what its layers look at and hold.
 
-  python -m experiments.inspect --workdir=DIR [--text="..."] [--from=dog --to=won] [--out=DIR]
+  python -m experiments.inspect --workdir=DIR [--text="..."] [--from=dog --to=won] [--layer=1,2 --heads=1,2] [--out=DIR]
+  python -m experiments.inspect --workdir=DIR --layers [--windows=N] [--out=DIR]
 
-Gates and memory of every unit, drawn and as a table; and how much of the word `--from` is left at the word `--to`: the
-product of the gates that the memory has passed since (exactly what its own path leaves of it), and the norm of the
-memory's derivative by the word's vector, relative to right after the word. Classifiers also give the probability of
-their labels after each token. Writes inspect.json and inspect.png.
+Recurrent models: gates and memory of every unit, drawn and as a table; and how much of the word `--from` is left at the
+word `--to`: the product of the gates that the memory has passed since (exactly what its own path leaves of it), and the
+norm of the memory's derivative by the word's vector, relative to right after the word. Classifiers also give the
+probability of their labels after each token.
+
+Transformers: attention of every layer and head, drawn and as a table; how much the word `--to` pays to the word
+`--from` in each layer, and attention rollout from the one to the other. Writes inspect.json and inspect.png.
+
+--layers, on the run's held-out text (its training text where it has none): where the attention of each layer goes, by
+distance and kind of word; how well a linear probe reads from each layer the next word, the current word and those
+further back; and whether these rise from band to band of layers. Writes layers.json and layers.png. Recurrent language
+models have the probes only.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,56 +32,24 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import cli
+from experiments import attention, cli, layer_report
+from experiments.layers import measure
 from experiments.reach import stack_of, trace
-from w2v_jax.data.tokenizer import Tokenizer
+from experiments.words import TEXT, UNTIL, WORD, encode, find_span, words_of_flags
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import influence, kept
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.export import atomic
 from w2v_jax.figures import memory
+from w2v_jax.figures.attention import draw_heads, draw_layers
 from w2v_jax.figures.memory import Inspection, Layer, spread
 from w2v_jax.models.recurrent_classifier import RecurrentClassifierConfig
+from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.recurrent import Cell
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Array, Params
 
-TEXT = "The dog that I adopted from the pound five years ago won the pet competition"
-WORD, UNTIL = "dog", "won"
 GATES = ("input", "forget", "output", "reset", "update")
-
-
-def find_span(tokenizer: Tokenizer, text: str, flag: str, word: str, after: int = 0) -> tuple[int, int, int]:
-    """(first token, last token, end in the text) of a word's first occurrence from place `after` of the text on.
-
-    Raises:
-      UserError: the word is not there, or the tokeniser drops it.
-    """
-    match = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE).search(text, after)
-    if match is None:
-        raise UserError(f"--{flag}={word}: no such word in --text" + (" after the other" if after else ""))
-    start, end = match.span()
-    if tokenizer.kind == "whitespace":  # marks that touch the word are part of its token
-        start = len(re.sub(r"\S+$", "", text[:start]))
-        end += len(text[end:]) - len(re.sub(r"^\S+", "", text[end:]))
-    # Every tokeniser cuts between words, so that a text up to there has the first tokens of the whole.
-    first, stop = (len(tokenizer.encode(part)) for part in (text[:start].rstrip(), text[:end]))
-    ids = tokenizer.encode(text)
-    while first < stop and not tokenizer.decode(ids[first : first + 1]).strip():
-        first += 1
-    if first >= stop:
-        raise UserError(f"--{flag}={word}: is not in the model's vocabulary")
-    return first, stop - 1, end
-
-
-def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
-    """Token ids, int32 [T]. UserError: nothing in the text, or nothing that the model knows."""
-    if not text.strip():
-        raise UserError("--text is empty: give a sentence")
-    ids = tokenizer.encode(text)
-    if not len(ids):
-        raise UserError(f"--text={text!r}: no word of it is in the model's vocabulary")
-    return ids
 
 
 def inspect(model: Model, text: str, word: str, until: str) -> Inspection:
@@ -198,28 +175,59 @@ def record(seen: Inspection) -> dict[str, Any]:
     }
 
 
-def words_of_flags(text: str, word: str | None, until: str | None) -> tuple[str, str]:
-    """The two words: those given, *dog* and *won* of the default text, else the first and the last."""
-    found = re.findall(r"\w+", text)
-    if len(found) < 2:
-        raise UserError(f"--text={text!r}: needs two words at least, one to follow and one to follow it to")
-    first, last = (WORD, UNTIL) if text.lower() == TEXT.lower() else (found[0], found[-1])
-    return word or first, until or last
-
-
 def main(argv: Sequence[str]) -> None:
     """Prints the tables, writes the figures, prints the picture's path last."""
+    f = flags.FLAGS
+    check_flags(argv)
+    model = open_model(Path(f.workdir))
+    folder = Path(f.out or f.workdir)
+    command = shlex.join(["python", "-m", "experiments.inspect", *sys.argv[1:]])
+    about = {"command": command, "step": model.step, "family": model.config.family}
+    source = f"step {model.step}; {command}"
+    if f.layers:
+        found = measure(model, f.windows)
+        print(layer_report.text(found))
+        title = f"Layers of {model.config.family}: {layer_report.where(found)}"
+        paint: Paint = partial(draw_layers, layer_report.picture(found), title)
+        write(folder, "layers", about | layer_report.record(found), paint, source)
+        return
+    words = words_of_flags(f.text, f["from"].value, f["to"].value)
+    about["text"] = f.text
+    if isinstance(model.cfg, TransformerConfig):
+        looked, *drawn = attention.report(model, f.text, words, (f.layer, f.heads))
+        paint = partial(draw_heads, looked, *drawn)
+        write(folder, "inspect", about | attention.record(looked, *drawn), paint, source)
+        return
+    if f.layer or f.heads:
+        raise UserError("--layer, --heads: are for transformers")
+    seen = inspect(model, f.text, *words)
+    show(seen)
+    write(folder, "inspect", about | record(seen), partial(memory.draw, seen), source)
+
+
+def check_flags(argv: Sequence[str]) -> None:
+    """UserError: flags that are missing, out of range, or not of the same use."""
     f = flags.FLAGS
     if len(argv) > 1:
         raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     if not f.workdir:
-        raise UserError("--workdir is missing: give the folder of a recurrent model's run")
+        raise UserError("--workdir is missing: give the folder of a run")
     if not f.text.strip():
         raise UserError("--text is empty: give a sentence")
-    model = open_model(Path(f.workdir))
-    seen = inspect(model, f.text, *words_of_flags(f.text, f["from"].value, f["to"].value))
-    folder = Path(f.out or f.workdir)
-    folder.mkdir(parents=True, exist_ok=True)
+    of_text = [name for name in ("text", "from", "to", "layer", "heads") if f[name].present]
+    if f.layers and of_text:
+        raise UserError(f"--{of_text[0]}: is not for --layers, which reads the run's own text")
+    if f["windows"].present and not f.layers:
+        raise UserError("--windows: is for --layers")
+    if f.windows is not None and f.windows < 2:
+        raise UserError(f"--windows={f.windows}: must be 2 or more, half of them to fit probes on")
+
+
+Paint = Callable[[Path, str], None]  # (picture file, small print below)
+
+
+def show(seen: Inspection) -> None:
+    """Prints the tables of a recurrent model."""
     for number, layer in enumerate(seen.layers, 1):
         print(f"layer {number} ({seen.cell}, {layer.memory.shape[1]} units): means over units\n{table(seen, layer)}")
         print(f"{sentence(seen, layer)}\n")
@@ -227,18 +235,25 @@ def main(argv: Sequence[str]) -> None:
         rows = [["token", *(f"label {i}" for i in range(seen.probability.shape[1]))]]
         rows += [[token, *(f"{p:.3f}" for p in row)] for token, row in zip(seen.tokens, seen.probability, strict=True)]
         print(f"{aligned(rows)}\n")
-    command = shlex.join(["python", "-m", "experiments.inspect", *sys.argv[1:]])
-    about = {"command": command, "step": model.step, "family": model.config.family, "text": f.text}
-    with atomic(folder / "inspect.json") as out:
-        out.write((json.dumps(about | record(seen), indent=1, allow_nan=False) + "\n").encode())
-    memory.draw(seen, folder / "inspect.png", f"step {model.step}; {command}")
-    print(f"figures: {folder / 'inspect.json'}\npicture: {folder / 'inspect.png'}")
+
+
+def write(folder: Path, name: str, numbers: dict[str, Any], paint: Paint, source: str) -> None:
+    """NAME.json and NAME.png; prints where they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic(folder / f"{name}.json") as out:
+        out.write((json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode())
+    paint(folder / f"{name}.png", source)
+    print(f"figures: {folder / f'{name}.json'}\npicture: {folder / f'{name}.png'}")
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "Run folder of a recurrent language model or classifier.")
+    flags.DEFINE_string("workdir", None, "Run folder of a language model or a recurrent classifier.")
     flags.DEFINE_string("text", TEXT, "What the model reads.")
     flags.DEFINE_string("from", None, f"Word that is followed; {WORD!r} of the default text, else the first word.")
     flags.DEFINE_string("to", None, f"Word up to which; {UNTIL!r} of the default text, else the last word.")
-    flags.DEFINE_string("out", None, "Folder of inspect.json and inspect.png; the run folder by default.")
+    flags.DEFINE_list("layer", None, "Transformers: layers to draw, from 1; all up to 12 by default.")
+    flags.DEFINE_list("heads", None, "Transformers: heads to draw, from 1; all up to 12 by default.")
+    flags.DEFINE_bool("layers", False, "What each layer looks at and holds, over windows of the run's text.")
+    flags.DEFINE_integer("windows", None, "With --layers: how many windows; as many as make 8,192 tokens by default.")
+    flags.DEFINE_string("out", None, "Folder of what is written; the run folder by default.")
     cli.run(main)

@@ -26,8 +26,12 @@ LANES = 64
 WINDOWS = 32  # scored at a time where they overlap
 
 
-def _corpus(model: Model, text: str) -> Corpus:
-    """The run's corpus, with `text` (a data source) as its test split if given; it must have the run's vocabulary."""
+def corpus_of(model: Model, text: str = "") -> Corpus:
+    """The run's corpus, with `text` (a data source) as its test split if given.
+
+    Raises:
+      UserError: its vocabulary is not the run's.
+    """
     data = model.config.data if not text else dataclasses.replace(model.config.data, test_source=text)
     corpus = build_corpus(data, lambda line: print(line, file=sys.stderr))
     if tuple(corpus.vocab.words) != tuple(model.tokenizer.words):
@@ -142,7 +146,7 @@ def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) 
     """
     model = open_model(workdir)
     step = _stride(model, stride)
-    corpus = _corpus(model, text)
+    corpus = corpus_of(model, text)
     results: dict[str, Any] = {}
     curves: dict[str, Any] = {}
     for split in ("heldout", "test"):

@@ -16,7 +16,7 @@ import scipy.special
 from matplotlib.image import imread
 
 from experiments import gradients, reach
-from experiments.inspect import TEXT
+from experiments.words import TEXT
 from tests.commands import run
 from tests.examples import QUICK, quick
 from w2v_jax.config import Config, DataConfig, SyntheticConfig

@@ -14,7 +14,7 @@ import scipy.special
 from matplotlib.image import imread
 
 from experiments import inspect
-from experiments.inspect import TEXT, find_span, words_of_flags
+from experiments.words import TEXT, find_span, words_of_flags
 from tests.commands import Done, run
 from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.data.tokenizer import Tokenizer

@@ -1,0 +1,315 @@
+"""Attention by layer and head, and probes of layers: by hand on small matrices, then the commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from experiments import layers
+from experiments.attention import chosen, look, paid, table, weights_of
+from experiments.layers import layers_of, windows_of
+from tests.commands import Done, refused, run
+from tests.examples import random_params
+from w2v_jax.config import Config, DataConfig
+from w2v_jax.data.corpus import build_corpus
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation import attention, probes
+from w2v_jax.evaluation.attention import KINDS
+from w2v_jax.models import MODELS
+from w2v_jax.models.recurrent_lm import RecurrentLMConfig
+from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.train import restore
+from w2v_jax.train.restore import Model
+
+pytestmark = pytest.mark.xdist_group("attention_inspect")  # one worker: they share a model and its programs
+
+# Each position of the first head looks at the one before it, of the second at the first one and itself.
+BEFORE = np.array([[1.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]])
+SINK = np.array([[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.5, 0, 0.5, 0], [0.5, 0, 0, 0.5]])
+
+
+# ---- measures ----
+
+
+def test_summaries_of_heads_by_hand() -> None:
+    found = attention.summary(np.stack([BEFORE, SINK])[None].astype(np.float32))
+    by_hand = {
+        "distance": [1.0, (0.5 + 1.0 + 1.5) / 3],
+        "self": [0.0, 0.5],
+        "before": [1.0, 0.5 / 3],
+        "after": [0.0, 0.0],
+        "first": [1 / 3, 0.5],
+        "entropy": [0.0, np.log(2)],
+    }
+    assert found.keys() == by_hand.keys()
+    for name, values in by_hand.items():
+        np.testing.assert_allclose(found[name], [values], err_msg=name)
+    ahead = attention.summary(np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]))
+    assert ahead["after"] == 0.5 and ahead["distance"] == 1.5
+
+
+def test_uniform_attention_is_that_of_softmax_of_nothing() -> None:
+    causal, both = attention.uniform(4, True), attention.uniform(4, False)
+    np.testing.assert_allclose(causal[2], [1 / 3, 1 / 3, 1 / 3, 0])
+    assert (both == 0.25).all() and not np.triu(causal, 1).any()
+    assert attention.summary(causal)["entropy"] == pytest.approx(np.log([2, 3, 4]).mean())
+    assert attention.summary(both)["entropy"] == pytest.approx(np.log(4))
+
+
+def test_distances_are_binned_by_doubling() -> None:
+    assert attention.doubling(np.array([0, 1, 2, 3, 4, 7, 8, 15, 16])).tolist() == [0, 1, 2, 2, 3, 3, 4, 4, 5]
+    assert attention.bin_names(5) == ["0", "1", "2-3", "4-7", "8-15"]
+    shares = attention.by_distance(np.stack([BEFORE, SINK]))
+    np.testing.assert_allclose(shares, [[0, 1, 0], [0.5, 0.5 / 3, 1 / 3]])
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(9), (2, 9))
+    np.testing.assert_allclose(attention.by_distance(weights).sum(-1), 1.0)
+    far = [
+        row[t + s] for row, t in zip(weights[1][1:], range(1, 9), strict=True) for s in (-3, -2, 2, 3) if 0 <= t + s < 9
+    ]
+    assert attention.by_distance(weights)[1, 2] == pytest.approx(np.sum(far) / 8)
+
+
+def test_kinds_of_words_follow_from_the_vocabulary() -> None:
+    names = ["<eos>", ",", "<unk>", *(f"w{i}" for i in range(60)), "rare", "--", "\ufffd"]
+    counts = np.array([500, 400, 300, *range(160, 100, -1), 9, 8, 7])
+    kinds = attention.kinds_of(names, counts, 0, 2)
+    named = {name: KINDS[kind] for name, kind in zip(names, kinds, strict=True)}
+    assert [named[n] for n in ("<eos>", ",", "--", "<unk>", "rare", "\ufffd")] == [
+        "end", "punctuation", "punctuation", "rare", "rare", "rare"
+    ]  # fmt: skip
+    assert [named[f"w{i}"] for i in (0, 49)] == ["frequent"] * 2
+    # The rarest tenth of 9,054 words: 24 in the last three, and eight more of 101 to 108 each.
+    assert [named[f"w{i}"] for i in (50, 51, 52, 59)] == ["middle", "middle", "rare", "rare"]
+    order = np.random.default_rng(0).permutation(len(names))
+    shuffled = attention.kinds_of(
+        [names[i] for i in order], counts[order], *(int(np.argmax(order == i)) for i in (0, 2))
+    )
+    np.testing.assert_array_equal(shuffled, kinds[order])
+
+
+def test_no_preference_for_a_kind_is_one() -> None:
+    kinds = np.array([[0, 1, 2, 1], [1, 1, 0, 2]])
+    expected = attention.received(attention.uniform(4, True))
+    np.testing.assert_allclose(attention.by_kind(np.stack([expected] * 2), expected, kinds)[:3], 1.0)
+    got = attention.received(np.stack([SINK, SINK]))
+    np.testing.assert_allclose(got, [[1.5, 0.5, 0.5, 0.5]] * 2)
+    found = attention.by_kind(got, expected, kinds)
+    # By hand: of all t >= 1, position s gets 1/2 + 1/3 + 1/4 at s = 0, the same at 1, 1/3 + 1/4, 1/4.
+    e = np.array([13, 13, 7, 3]) / 12
+    assert found[0] == pytest.approx((1.5 + 0.5) / (e[0] + e[2]))
+    assert found[1] == pytest.approx((0.5 + 0.5 + 1.5 + 0.5) / (e[1] + e[3] + e[0] + e[1]))
+    assert np.isnan(found[3:]).all()
+
+
+def test_rollout_is_a_walk_that_stays_half_of_the_time() -> None:
+    rolled = attention.rollout(np.stack([BEFORE, SINK]))
+    np.testing.assert_allclose(rolled[0, 3], [0, 0, 0.5, 0.5])
+    # From 3: a quarter to 0 by the second layer, where the first keeps all; three quarters on 3, of which half to 2.
+    np.testing.assert_allclose(rolled[1, 3], [0.25, 0, 0.375, 0.375])
+    np.testing.assert_allclose(rolled.sum(-1), 1.0)
+
+
+def test_bands_are_those_of_the_notes() -> None:
+    assert attention.bands(12) == [(1, 1), (2, 5), (6, 9), (10, 12)]
+    assert attention.bands(24) == [(1, 2), (3, 10), (11, 18), (19, 24)]
+    assert attention.bands(4) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    assert attention.bands(1) == [(1, 1)] and attention.bands(2) == [(1, 1), (2, 2)]
+    for count in range(1, 40):
+        inside = [i for first, last in attention.bands(count) for i in range(first, last + 1)]
+        assert inside == list(range(1, count + 1))
+    assert attention.rises([1.0, 2.0, 3.0]) and not attention.rises([1.0, 3.0, 3.0])
+
+
+# ---- probes ----
+
+
+def test_a_planted_linear_code_is_read_and_noise_is_not() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(5, (40, 20), p=[0.4, 0.3, 0.1, 0.1, 0.1])
+    noise = rng.normal(size=(40, 20, 12))
+    code = rng.normal(size=(5, 12))
+    fit = np.arange(40) < 20
+    found = probes.read(7.0 + 100 * (3 * code[labels] + 0.3 * noise), labels, fit)
+    blind = probes.read(noise, labels, fit)
+    assert found is not None and blind is not None
+    assert found.accuracy > 0.99 and (found.fitted, found.scored, found.classes) == (400, 400, 5)
+    assert found.majority == pytest.approx((labels[20:] == 0).mean())
+    assert abs(blind.accuracy - blind.majority) < 4 * blind.error
+    hidden = np.where(rng.random(labels.shape) < 0.5, probes.NONE, labels)
+    half = probes.read(3 * code[hidden] + noise, hidden, fit)
+    assert half is not None and half.scored == (hidden[20:] != probes.NONE).sum()
+    assert probes.read(noise, np.where(labels == 0, 0, probes.NONE), fit) is None, "one label"
+    assert probes.read(noise, labels, np.ones(40, bool)) is None, "nothing to score"
+
+
+def test_words_back_are_those_of_the_text() -> None:
+    text = np.array([[5, 6, 7, 8]])
+    kept = np.array([5, 6, 8])
+    none = probes.NONE
+    assert probes.words_back(text, 0, kept).tolist() == [[5, 6, none, 8]]
+    assert probes.words_back(text, 1, kept).tolist() == [[none, 5, 6, none]]
+    assert probes.words_back(text, -1, kept).tolist() == [[6, none, 8, none]]
+    assert probes.words_back(text, 4, kept).tolist() == probes.words_back(text, 9, kept).tolist() == [[none] * 4]
+
+
+def test_places_count_from_the_end_of_the_last_document() -> None:
+    text = np.array([[4, 4, 0, 4, 4, 4, 0, 0, 4]])
+    places = np.array([[0, 1, 2, 0, 1, 2, 3, 0, 0]])
+    np.testing.assert_array_equal(probes.since_start(text, 0), attention.doubling(places))
+    np.testing.assert_array_equal(probes.since_start(text, None), attention.doubling(np.arange(9)[None]))
+
+
+# ---- the commands ----
+
+LENGTH, TEXT = 12, "the dog sat , and the cat won"
+TINY = TransformerConfig(layers=2, dim=8, heads=2, length=LENGTH)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+    """A text of eight words in no order."""
+    home = tmp_path_factory.mktemp("attention")
+    rng = np.random.default_rng(0)
+    lines = [" ".join(rng.choice(TEXT.split(), 9)) for _ in range(120)]
+    (home / "text.txt").write_text("\n".join(lines) + "\n")
+    source = f"text:{home / 'text.txt'}"
+    return DataConfig(source=source, tokens="punctuation", min_count=1, heldout_every=4, end_token="<eos>")
+
+
+def model_of(data: DataConfig, family: str, cfg: Any) -> Model:
+    """A model of random numbers."""
+    tokenizer, spec = build_corpus(data).tokenizer, MODELS[family]
+    resolved = spec.resolve(cfg, tokenizer.size)
+    params = random_params(spec, resolved, {}, 0)
+    return Model(spec, Config(family=family, model=cfg, data=data), resolved, params, {}, tokenizer, 3)
+
+
+@pytest.fixture(scope="module")
+def model(data: DataConfig) -> Model:
+    return model_of(data, "transformer", TINY)
+
+
+@pytest.fixture
+def inspect(model: Model, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """The command, which finds that model in whatever folder (`test_inspect` opens a run's own)."""
+
+    def command(*flags: str, model: Model = model) -> Done:
+        monkeypatch.setattr(restore, "open_model", lambda folder: model)
+        return run("experiments.inspect", "--workdir=run", *flags)
+
+    return command
+
+
+def test_the_command_prints_and_draws_every_head(inspect: Callable[..., Done], tmp_path: Path) -> None:
+    done = inspect(f"--text={TEXT}", "--from=dog", f"--out={tmp_path}")
+    assert done.status == 0, done.err
+    assert done.out.strip().splitlines()[-1] == f"picture: {tmp_path / 'inspect.png'}"
+    picture = imread(tmp_path / "inspect.png")
+    assert min(picture.shape[:2]) > 500 and picture[..., :3].std() > 0.05
+    found = json.loads((tmp_path / "inspect.json").read_text())
+    assert found["tokens"] == ["<eos>", *TEXT.split()]
+    assert (found["from"]["tokens"], found["to"]["token"]) == ([2, 2], 8)
+    weights = np.array([head["weights"] for head in found["attention"]]).reshape(2, 2, 9, 9)
+    np.testing.assert_allclose(weights.sum(-1), 1.0, atol=1e-4)
+    assert not np.triu(weights, 1).any() and weights.std() > 0.1
+    at = found["layers"][1]["paid"]
+    np.testing.assert_allclose(at["heads"], weights[1, :, 8, 2], atol=1e-4)
+    halves = (weights.mean(1) + np.eye(9)) / 2
+    assert at["rollout"] == pytest.approx((halves[1] @ halves[0])[8, 2], abs=1e-4)
+    assert at["uniform"] == pytest.approx(1 / 9)
+    means = found["layers"][0]["heads"]
+    row = ["1", *(f"{means[name][0]:.3f}" for name in ("distance", "self", "before", "first", "entropy"))]
+    assert row in [line.split() for line in done.out.splitlines()]
+    assert f"attention of 'won' to 'dog', 6 tokens back: mean of heads {at['mean']:.4f}" in done.out
+
+
+def test_masked_models_look_ahead(data: DataConfig) -> None:
+    seen = look(model_of(data, "transformer", dataclasses.replace(TINY, objective="masked")), TEXT, "the", "cat")
+    assert (seen.source, seen.target, seen.causal) == ((1, 1), 7, False)
+    assert (seen.weights > 0).all() and "on the next" in table(seen, 0)
+    np.testing.assert_allclose([at["most"] for at in paid(seen)], seen.weights[:, :, 7, 1].max(axis=1), rtol=1e-6)
+    assert paid(seen)[0]["uniform"] == pytest.approx(1 / 9)
+
+
+def test_layers_and_heads_can_be_chosen() -> None:
+    assert chosen("layer", None, 3) == [0, 1, 2] and chosen("heads", ["2", "1"], 2) == [1, 0]
+    spread = chosen("layer", None, 40)
+    assert len(spread) == 12 and spread[0] == 0 and spread[-1] == 39
+    with pytest.raises(UserError, match="--layer=3: must be numbers from 1 to 2"):
+        chosen("layer", ["3"], 2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([f"--text={'the cat ' * 6}"], r"--text: is 13 tokens, an end token before it, .* model.length=12"),
+        ([f"--text={TEXT}", "--to=fish"], "--to=fish: no such word"),
+        ([f"--text={TEXT}", "--heads=3"], "--heads=3: must be numbers from 1 to 2"),
+        (["--layers", "--text=a b"], "--text: is not for --layers"),
+        (["--windows=9"], "--windows: is for --layers"),
+        (["--layers", "--windows=1"], "--windows=1: must be 2 or more"),
+    ],
+)
+def test_bad_input_ends_in_one_line(
+    inspect: Callable[..., Done], tmp_path: Path, flags: list[str], message: str
+) -> None:
+    refused(inspect(f"--out={tmp_path}", *flags), message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_are_measured_over_the_held_out_text(inspect: Callable[..., Done], model: Model, tmp_path: Path) -> None:
+    done = inspect("--layers", "--windows=16", f"--out={tmp_path}")
+    assert done.status == 0, done.err
+    picture = imread(tmp_path / "layers.png")
+    assert picture.shape[1] > 2 * picture.shape[0] > 1000 and picture[..., :3].std() > 0.05
+    found = json.loads((tmp_path / "layers.json").read_text())
+    assert (found["split"], found["windows"], found["length"]) == ("heldout", 16, LENGTH)
+    current = found["probes"]["current word"]
+    assert len(current) == 3 and current[0]["accuracy"] > 0.8 > 0.3 > current[0]["majority"]
+    assert found["probes"]["4 back"][0]["accuracy"] < 0.5, "an embedding knows nothing of what came before"
+    assert found["probes"]["next word"][0]["scored"] == 8 * (LENGTH - 1)
+    band = found["bands"]["probe, current word"]
+    assert band["layers"] == ["1", "2"] and band["means"] == [p["accuracy"] for p in current[1:]]
+    told = "rises" if band["rises"] else "does not rise"
+    assert f"probe, current word: {', '.join(f'{m:.3f}' for m in band['means'])}: {told} at every band" in done.out
+    # Text by text and head by head.
+    windows, _ = windows_of(model, 16)
+    weights = np.stack([weights_of(model, ids) for ids in windows]).astype(np.float64)
+    later = weights[..., 1:, :]
+    back = np.arange(1, LENGTH)[:, None] - np.arange(LENGTH)
+    shares = [(later * ((back >= a) & (back <= b))).sum((-2, -1)) for a, b in ((0, 0), (1, 1), (2, 3), (4, 7), (8, 15))]
+    np.testing.assert_allclose(found["attention"]["distance"], np.mean(shares, axis=(1, 3)).T / (LENGTH - 1), rtol=1e-5)
+    np.testing.assert_allclose(found["attention"]["heads"]["first"], later[..., 0].mean((0, 3)), rtol=1e-5)
+    seen = np.where(back >= 0, 1 / np.arange(2, LENGTH + 1)[:, None], 0.0)
+    ended = (windows == model.tokenizer.end_id)[:, None]
+    ratio = (later.mean(2) * ended[:, None]).sum((0, 2, 3)) / (seen * ended).sum()
+    np.testing.assert_allclose(np.array(found["attention"]["kind"])[:, 0], ratio, rtol=1e-5)
+
+
+def test_chunks_of_windows_change_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows, _ = windows_of(model, 5)
+    ((states, seen),) = layers_of(model, windows)
+    monkeypatch.setattr(layers, "ENTRIES", 2 * 2 * 2 * LENGTH**2)
+    chunks = list(layers_of(model, windows))
+    assert [len(chunk[0][0]) for chunk in chunks] == [2, 2, 1]
+    assert seen is not None and len(states) == 3
+    np.testing.assert_allclose(np.concatenate([c[0][2] for c in chunks]), states[2], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([c[1][1] for c in chunks]), seen[1], rtol=1e-4, atol=1e-6)  # type: ignore[index]
+
+
+def test_recurrent_models_have_probes_only(inspect: Callable[..., Done], data: DataConfig, tmp_path: Path) -> None:
+    lstm = model_of(data, "recurrent_lm", RecurrentLMConfig(layers=1, hidden=8, dim=8, length=LENGTH))
+    done = inspect("--layers", "--windows=16", f"--out={tmp_path}", model=lstm)
+    assert done.status == 0, done.err
+    found = json.loads((tmp_path / "layers.json").read_text())
+    assert "attention" not in found and len(found["probes"]["current word"]) == 2
+    assert imread(tmp_path / "layers.png").shape[0] > 500 and "share of attention" not in done.out
+    refused(inspect("--heads=1", model=lstm), "--layer, --heads: are for transformers")
