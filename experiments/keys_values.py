@@ -33,7 +33,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
-from w2v_jax.models.transformer_cache import cache_bytes
+from w2v_jax.nn.cache import cache_bytes
 
 BASE, SHARED, WIDE = "per_layer", "shared_kv", "shared_kv_wide"
 RUNGS = (*KEYS_VALUES, WIDE)
@@ -69,7 +69,12 @@ def trained(base: Config, seeds: Sequence[int], workdir: Path) -> tuple[dict[str
     found: dict[str, dict[str, Any]] = {}
     for name in RUNGS:
         cfg = transformer.resolve(rung(base, name, vocab, 0).model, vocab)
-        found[name] = {"dim": cfg.dim, "parameters": count(cfg), "cache_bytes": cache_bytes(cfg), "runs": []}
+        found[name] = {
+            "dim": cfg.dim,
+            "parameters": count(cfg),
+            "cache_bytes": cache_bytes(cfg.stack, cfg.dtype),
+            "runs": [],
+        }
     for seed in seeds:  # all rungs with one seed first: an interrupted ladder can be compared already
         for name in RUNGS:
             print(f"--- {name}, seed {seed}", file=sys.stderr, flush=True)

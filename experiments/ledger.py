@@ -17,14 +17,15 @@ from experiments import cli, config_flag
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig, resolve
-from w2v_jax.models.transformer_cache import cache_bytes, parameter_ledger
+from w2v_jax.models.transformer_ledger import parameter_ledger
+from w2v_jax.nn.cache import cache_bytes
 
 
 def table(cfg: TransformerConfig) -> str:
     """The ledger of a resolved model, one column a way of sharing."""
     models = [dataclasses.replace(cfg, keys_values=way) for way in KEYS_VALUES]
     ledgers = [parameter_ledger(model) for model in models]
-    bytes_of = [cache_bytes(model) for model in models]
+    bytes_of = [cache_bytes(model.stack, model.dtype) for model in models]
     rows = [["parameters", *KEYS_VALUES]]
     rows += [[name.replace("_", " "), *(f"{ledger[name]:,}" for ledger in ledgers)] for name in ledgers[0]]
     rows += [

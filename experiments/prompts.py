@@ -6,13 +6,14 @@ way takes the head's product for any other position.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from w2v_jax.models import recurrent_lm, transformer
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
-from w2v_jax.models.transformer_cache import Cache, init_cache, step_cached
 from w2v_jax.nn.blocks import NO_DROP
 from w2v_jax.nn.head import next_token_logits
 from w2v_jax.types import Array, Params
@@ -36,10 +37,9 @@ def read_at_once(cfg: TransformerConfig, params: Params, tokens: Array) -> Array
 def read_one_by_one(cfg: TransformerConfig, params: Params, tokens: Array) -> Array:
     """Each token through all layers before the next, with the cache of those before it."""
 
-    def one(cache: Cache, token: Array) -> tuple[Cache, None]:
+    def one(kept: Any, token: Array) -> tuple[Any, None]:
         # The logits are left, so that the compiler drops their product.
-        return step_cached(cfg, params, {}, cache, token[:, None])[1], None
+        return transformer.step(cfg, params, {}, kept, token[:, None])[1], None
 
-    cache = init_cache(cfg, *tokens.shape)
-    cache, _ = jax.lax.scan(one, cache, tokens[:, :-1].T)
-    return step_cached(cfg, params, {}, cache, tokens[:, -1:])[0][:, -1]
+    kept, _ = jax.lax.scan(one, transformer.start(cfg, *tokens.shape), tokens[:, :-1].T)
+    return transformer.step(cfg, params, {}, kept, tokens[:, -1:])[0]

@@ -51,7 +51,7 @@ def draw(rungs: Mapping[str, Mapping[str, Any]], base: str, out: PathLike, sourc
         for axes in right:
             places = np.arange(len(rungs))
             rates = np.array([np.percentile(entry["rounds"], (25, 50, 75)) for entry in rungs.values()])
-            axes.bar(places, rates[:, 1], color=[colour(i) for i in places], alpha=0.85, width=0.62)
+            axes.bar(places, rates[:, 1], color=[colour(i) for i in range(len(rungs))], alpha=0.85, width=0.62)
             spread = np.abs(rates[:, [0, 2]] - rates[:, [1]]).T
             axes.errorbar(places, rates[:, 1], yerr=spread, fmt="none", ecolor="black", capsize=4, linewidth=1.0)
             axes.set_xticks(places, [plain(name.replace("_", "\n")) for name in rungs])
