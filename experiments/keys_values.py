@@ -1,6 +1,7 @@
 """What sharing keys and values over all layers costs, and what it saves: the same transformer under all four switches.
 
-  python -m experiments.keys_values --workdir=DIR --config=configs/keys_values.py [--seeds=0,1] [--config.KEY=VALUE ...]
+  python -m experiments.keys_values --workdir=DIR --config=configs/keys_values.py [--seeds=0,1] \
+      [--rungs=per_layer,shared_kv] [--config.KEY=VALUE ...]
 
 Trains `per_layer`, `shared_k`, `shared_v` and `shared_kv` at equal width, and `shared_kv_wide`, whose width is raised
 until it has as many parameters as `per_layer`, each with every seed, in DIR/RUNG-SEED; the same command continues what
@@ -28,7 +29,7 @@ from experiments import cli, config_flag
 from experiments.machine import accelerators, machine
 from experiments.steps import parameters, ready, stacks
 from experiments.throughput_cells import clock
-from w2v_jax.config import Config
+from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.models import transformer
@@ -37,6 +38,7 @@ from w2v_jax.nn.cache import cache_bytes
 
 BASE, SHARED, WIDE = "per_layer", "shared_kv", "shared_kv_wide"
 RUNGS = (*KEYS_VALUES, WIDE)
+WORDS = {"shared_k": "keys shared", "shared_v": "values shared", SHARED: "both shared"}
 RESULTS, PICTURE = "results.json", "keys_values.png"
 
 
@@ -60,14 +62,16 @@ def rung(base: Config, name: str, vocab: int, seed: int) -> Config:
     return dataclasses.replace(base, model=model, train=dataclasses.replace(base.train, seed=seed))
 
 
-def trained(base: Config, seeds: Sequence[int], workdir: Path) -> tuple[dict[str, dict[str, Any]], int]:
+def trained(
+    base: Config, rungs: Sequence[str], seeds: Sequence[int], workdir: Path
+) -> tuple[dict[str, dict[str, Any]], int]:
     """({rung: sizes and 'runs', one a seed}, vocabulary size). Raises what `w2v_jax.train.loop.train` raises."""
     from w2v_jax.data.corpus import build_corpus
     from w2v_jax.train import loop
 
     vocab = len(build_corpus(base.data, lambda line: print(line, file=sys.stderr)).vocab)
     found: dict[str, dict[str, Any]] = {}
-    for name in RUNGS:
+    for name in rungs:
         cfg = transformer.resolve(rung(base, name, vocab, 0).model, vocab)
         found[name] = {
             "dim": cfg.dim,
@@ -76,7 +80,7 @@ def trained(base: Config, seeds: Sequence[int], workdir: Path) -> tuple[dict[str
             "runs": [],
         }
     for seed in seeds:  # all rungs with one seed first: an interrupted ladder can be compared already
-        for name in RUNGS:
+        for name in rungs:
             print(f"--- {name}, seed {seed}", file=sys.stderr, flush=True)
             result = loop.train(rung(base, name, vocab, seed), workdir / f"{name}-{seed}")
             if result.get("heldout_loss") is None:
@@ -88,7 +92,7 @@ def trained(base: Config, seeds: Sequence[int], workdir: Path) -> tuple[dict[str
     return found, vocab
 
 
-def timed(base: Config, vocab: int, seconds: float) -> dict[str, list[float]]:
+def timed(base: Config, rungs: Sequence[str], vocab: int, seconds: float) -> dict[str, list[float]]:
     """Training tokens/s of every rung, round by round, whole steps on random text; rungs take turns."""
 
     def call_of(name: str) -> Any:
@@ -108,8 +112,8 @@ def timed(base: Config, vocab: int, seconds: float) -> dict[str, list[float]]:
         return step
 
     tokens = base.train.batch_size * base.model.length
-    times = clock([call_of(name) for name in RUNGS], seconds)
-    return {name: [tokens / s for s in found] for name, found in zip(RUNGS, times, strict=True)}
+    times = clock([call_of(name) for name in rungs], seconds)
+    return {name: [tokens / s for s in found] for name, found in zip(rungs, times, strict=True)}
 
 
 def mean_loss(entry: dict[str, Any]) -> float:
@@ -141,21 +145,29 @@ def paragraph(found: dict[str, dict[str, Any]]) -> str:
         ]
         return f"{statistics.fmean(by_seed):+.4f} ({', '.join(f'{d:+.4f}' for d in by_seed)})"
 
-    shared, wide = found[SHARED], found[WIDE]
-    saved = base["cache_bytes"] / shared["cache_bytes"]
-    lines = [
-        f"Held-out loss against keys and values of each layer's own, nats a token, mean and by seed: keys shared "
-        f"{against('shared_k')}, values shared {against('shared_v')}, both shared {against(SHARED)}.",
-        f"Sharing both leaves out {1 - shared['parameters'] / base['parameters']:.1%} of the parameters and makes the "
-        f"cache {saved:g} times smaller; with those parameters spent on a width of {wide['dim']} the difference is "
-        f"{against(WIDE)}, the cache {base['cache_bytes'] / wide['cache_bytes']:.1f} times smaller.",
-    ]
-    if "tokens_per_second" in base:
-        rates = {name: found[name]["tokens_per_second"] / base["tokens_per_second"] for name in (SHARED, WIDE)}
+    lines, bytes_of = [], base["cache_bytes"]
+    shared = {name: words for name, words in WORDS.items() if name in found}
+    if shared:
+        differences = ", ".join(f"{words} {against(name)}" for name, words in shared.items())
+        what = "Held-out loss against keys and values of each layer's own, nats a token, mean and by seed"
+        lines.append(f"{what}: {differences}.")
+    if SHARED in found:
+        both = found[SHARED]
         lines.append(
-            f"A training step with both shared makes {rates[SHARED]:.2f} times the tokens/s of the usual one, "
-            f"{rates[WIDE]:.2f} times at equal parameters."
+            f"Sharing both leaves out {1 - both['parameters'] / base['parameters']:.1%} of the parameters, and its "
+            f"cache is {bytes_of / both['cache_bytes']:g} times smaller."
         )
+    if WIDE in found:
+        wide = found[WIDE]
+        lines.append(
+            f"Both shared with as many parameters, by a width of {wide['dim']}: {against(WIDE)}, the cache "
+            f"{bytes_of / wide['cache_bytes']:.1f} times smaller."
+        )
+    if "tokens_per_second" in base:
+        rates = [
+            f"{name} {entry['tokens_per_second'] / base['tokens_per_second']:.2f}" for name, entry in found.items()
+        ]
+        lines.append(f"Tokens/s of a training step, relative to {BASE}: {', '.join(rates[1:])}.")
     return " ".join(lines)
 
 
@@ -168,6 +180,9 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("--workdir is missing: give the folder of the ladder, e.g. --workdir=runs/keys_values")
     if not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds) or not f.seeds:
         raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
+    rungs = tuple(dict.fromkeys((BASE, *f.rungs)))  # the others are held against the first
+    for name in rungs:
+        check_choice("--rungs", name, RUNGS)
     if f.config is None:
         raise UserError("--config is missing: e.g. --config=configs/keys_values.py")
     base = config_flag.parsed(f["config"])
@@ -179,7 +194,7 @@ def main(argv: Sequence[str]) -> int:
     config_flag.set_compile_cache(base.data.cache_dir)
     workdir, command = Path(f.workdir), shlex.join(["python", "-m", "experiments.keys_values", *sys.argv[1:]])
     try:
-        found, vocab = trained(base, [int(s) for s in f.seeds], workdir)
+        found, vocab = trained(base, rungs, [int(s) for s in f.seeds], workdir)
     except loop.Interrupted as e:
         print(f"{e}. The same command continues.", file=sys.stderr)
         return 128 + e.number
@@ -187,7 +202,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {e}", file=sys.stderr)
         return 1
     if f.seconds:
-        for name, rates in timed(base, vocab, f.seconds).items():
+        for name, rates in timed(base, rungs, vocab, f.seconds).items():
             found[name] |= {"tokens_per_second": statistics.median(rates), "rounds": rates}
     text = paragraph(found)
     about = {"command": command, "machine": machine(), "device": accelerators(), "vocabulary": vocab}
@@ -201,5 +216,6 @@ if __name__ == "__main__":
     config_flag.define()
     flags.DEFINE_string("workdir", None, "Folder with one run folder a rung and seed; made or continued.")
     flags.DEFINE_list("seeds", ["0", "1"], "Seeds of every rung.")
+    flags.DEFINE_list("rungs", list(RUNGS), f"Which to compare; {BASE} is always there.")
     flags.DEFINE_float("seconds", 20.0, "Time that a rung's steps are timed for in the end; 0 times none.", 0.0)
     cli.run(main)
