@@ -194,9 +194,9 @@ def main(argv: Sequence[str]) -> None:
     words = words_of_flags(f.text, f["from"].value, f["to"].value)
     about["text"] = f.text
     if isinstance(model.cfg, TransformerConfig):
-        looked, layers, heads = attention.report(model, f.text, words, (f.layer, f.heads))
-        paint = partial(draw_heads, looked, layers, heads)
-        write(folder, "inspect", about | attention.record(looked, layers, heads), paint, source)
+        looked, of_layers, of_heads = attention.report(model, f.text, words, (f.layer, f.heads))
+        paint = partial(draw_heads, looked, of_layers, of_heads)
+        write(folder, "inspect", about | attention.record(looked, of_layers, of_heads), paint, source)
         return
     if f.layer or f.heads:
         raise UserError("--layer, --heads: are for transformers")
