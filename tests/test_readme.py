@@ -30,6 +30,9 @@ LANGUAGE = [
     "--config.train.steps_per_call=2",
 ]
 
+TRANSFORMER = {"layers": 1, "dim": 8, "heads": 1, "length": 16}
+TRANSFORMER_MODEL = [f"--config.model.{k}={v}" for k, v in TRANSFORMER.items()]
+
 
 def commands() -> list[list[str]]:
     """The `python -m ...` lines of the README's shell blocks, split into words."""
@@ -45,7 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw = random.Random(0)
     (folder / "corpus").mkdir()
     lines = [" ".join(draw.choices(WORDS, k=12)) for _ in range(400)]
-    lines += ["the dog that i adopted from the pound five years ago won the pet competition", "the dog was cute"] * 9
+    lines += ["The dog that I adopted from the pound five years ago won the pet competition", "the dog was cute"] * 9
     (folder / "corpus" / "a.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name, text in {
         "similarity/some.tsv": "doctor\tnurse\t8\nking\tcar\t1\nman\twoman\t7\n",
@@ -79,7 +82,9 @@ def test_commands_run_as_written(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     for words in commands():
         arguments = words[3:]
         if "experiments.train" in words and "launch.tpu" not in words:
-            arguments += LANGUAGE if any("language" in w for w in words) else SMALL
+            transformer = any("transformer" in w for w in words)
+            language = any("language" in w for w in words)
+            arguments += [*TRANSFORMER_MODEL, *LANGUAGE[2:]] if transformer else LANGUAGE if language else SMALL
             if not any("data.source" in w for w in words):
                 arguments += ["--config.data.source=text:corpus/*.txt"]
             if words[2] == "experiments.train":
@@ -90,6 +95,15 @@ def test_commands_run_as_written(home: Path, monkeypatch: pytest.MonkeyPatch) ->
             arguments += ["--updates=12"]
         elif "experiments.gradients" in words:
             arguments += ["--tokens=40000", "--hidden=8", "--passes=1.0", "--windows=8", "--cells=lstm"]
+        elif "--layers" in words:
+            arguments += ["--windows=4"]
+        elif "--stride=32" in words:
+            arguments += ["--stride=4"]
+        elif "experiments.keys_values" in words:
+            arguments += [*TRANSFORMER_MODEL, *LANGUAGE[2:], "--config.data.max_vocab=300", "--config.mesh.data=1"]
+            arguments += ["--rungs=per_layer", "--seeds=0", "--seconds=0.1"]
+        elif "experiments.throughput" in words:
+            arguments += ["--lengths=4", "--dim=8", "--layers=1", "--vocab=50", "--tokens=16", "--seconds=0.05"]
         elif "experiments.sentiment" in words and "--text" not in shlex.join(words):
             arguments += ["--models=average"]
         done = run(words[2], *arguments)
