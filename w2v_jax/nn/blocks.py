@@ -61,9 +61,28 @@ def rms_norm(x: Array, gain: Array) -> Array:
     return (wide * scale * gain.reshape((1,) * (x.ndim - 1) + (-1,))).astype(x.dtype)
 
 
+@jax.custom_vjp
 def project(x: Array, matrix: Array) -> Array:
-    """x W in the dtype of x; matrices are kept in float32."""
+    """x W in the dtype of x, [..., D] and float32 [D, F] -> [..., F]; the gradient of W is float32 again."""
     return x @ matrix.astype(x.dtype)
+
+
+def _project_forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
+    return project(x, matrix), (x, matrix)
+
+
+def _project_backward(given: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
+    x, matrix = given
+    left, right = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
+    # x^T grad, the narrower factor turned: JAX's own rule has XLA write grad^T, which costs CPUs more than the product.
+    if left.shape[1] <= right.shape[1]:
+        by_matrix = jnp.matmul(left.T, right, preferred_element_type=jnp.float32)
+    else:
+        by_matrix = jnp.matmul(right.T, left, preferred_element_type=jnp.float32).T
+    return grad @ matrix.astype(grad.dtype).T, by_matrix.astype(matrix.dtype)
+
+
+project.defvjp(_project_forward, _project_backward)
 
 
 def init_stack(rng: Array, stack: Stack, scale: float) -> Params:
