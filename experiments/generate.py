@@ -112,11 +112,12 @@ def generate(
     model: Model, decode: Decode, prompt: np.ndarray, count: int, samples: int, sampling: Sampling, seed: int
 ) -> Written:
     """Reads the prompt and writes `samples` texts of at most `count` new tokens, which must fit into the context."""
-    weights, keys = (model.params, model.consts), text_keys(seed, samples)
+    weights = jax.jit(partial(decode.weights, model.cfg))(model.params), model.consts
     read = jax.jit(partial(prefill, decode, model.cfg, samples, len(prompt) + count - 1))
     ids = jnp.asarray(prompt)
     jax.block_until_ready(read(*weights, ids))  # compiles
     (logits, kept), read_seconds = _timed(read, *weights, ids)
+    keys = text_keys(seed, samples)
     on = jax.jit(partial(write, decode, model.cfg, sampling, count, model.tokenizer.end_id))
     texts, write_seconds = _timed(on.lower(*weights, kept, logits, keys).compile(), *weights, kept, logits, keys)
     tokens, lengths = np.asarray(texts.tokens), np.asarray(texts.lengths)

@@ -161,9 +161,9 @@ def test_token_by_token_is_the_whole_text(family: str, example: Any) -> None:
     assert (decode.context(cfg) or length) >= length
 
     def run(params: Any, tokens: Any) -> Any:
-        kept, found = decode.start(cfg, rows, length), []
+        weights, kept, found = decode.weights(cfg, params), decode.start(cfg, rows, length), []
         for cut in (slice(0, 4), slice(4, 5), slice(5, 6)):
-            logits, kept = decode.step(cfg, params, consts, kept, tokens[:, cut])
+            logits, kept = decode.step(cfg, weights, consts, kept, tokens[:, cut])
             found.append(logits)
         return jnp.stack(found, axis=1), spec.apply(cfg, params, consts, tokens, spec.carry(cfg, rows))["logits"]
 

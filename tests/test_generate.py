@@ -46,7 +46,7 @@ def counting(vocab: int) -> Decode:
         following = jax.nn.one_hot((tokens[:, -1] + 1) % vocab, vocab) * cfg
         return jnp.where(read <= kept["room"], following, -following), kept | {"read": read}
 
-    return Decode(start, step, lambda cfg: (4, 0), lambda cfg: None)
+    return Decode(lambda cfg, params: params, start, step, lambda cfg: (4, 0), lambda cfg: None)
 
 
 def written(decode: Decode, cfg: Any, sampling: Sampling, count: int, end_id: int | None, rows: int) -> Any:

@@ -70,17 +70,18 @@ def test_one_token_after_another_gives_the_logits_of_the_whole_text(keys_values:
     tokens = batch_of()["tokens"]
     whole = quick(lambda p, t: SPEC.apply(cfg, p, {}, t)["logits"], params, tokens)
     cache = init_cache(cfg.stack, cfg.dtype, ROWS, cfg.length)
-    step = jax.jit(lambda p, x, cache: run_cached(cfg.stack, p, transformer.embed_tokens(cfg, p, x), cache))
+    weights = transformer.weights(cfg, params)
+    step = jax.jit(lambda w, x, cache: run_cached(cfg.stack, w, transformer.embed_tokens(cfg, w, x), cache))
     parts = []
     for cut in (slice(0, 3), slice(3, 4), slice(4, 5), slice(5, 6)):  # a prompt, then one by one
-        x, cache = step(params, tokens[:, cut], cache)
+        x, cache = step(weights, tokens[:, cut], cache)
         parts.append(transformer.logits_of(cfg, params, x))
     close(jnp.concatenate(parts, axis=1), whole)
     assert int(cache["length"]) == cfg.length
     held = (cache["keys"].nbytes + cache["values"].nbytes) / (ROWS * cfg.length)
     assert held == cache_bytes(cfg.stack, cfg.dtype)
     with pytest.raises(UserError, match="7 tokens: the cache holds 6"):
-        step(params, jnp.zeros((1, 7), jnp.int32), init_cache(cfg.stack, cfg.dtype, 1, cfg.length))
+        step(weights, jnp.zeros((1, 7), jnp.int32), init_cache(cfg.stack, cfg.dtype, 1, cfg.length))
 
 
 def test_score_is_the_loss_and_the_logits() -> None:

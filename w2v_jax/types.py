@@ -57,11 +57,16 @@ class Decode(NamedTuple):
     `start` then `step`, any number of tokens at a time, gives the logits that `apply` gives for the whole text.
     """
 
+    weights: Callable[[Any, Params], Params]
+    """(cfg, params) -> the parameters as `step` reads them: what would be cut out of a larger array, or transposed, is
+    so already. Taken once, before the program that loops over tokens and outside of it: XLA would move the copies into
+    the loop and make them for every token."""
     start: Callable[[Any, int, int], Any]
     """(cfg, rows, capacity) -> what is kept of `rows` texts before their first token, if each will have at most
     `capacity`. UserError: the objective is not to predict the next token."""
     step: Callable[[Any, Params, Consts, Any, Array], tuple[Array, Any]]
-    """(cfg, params, consts, kept, tokens int32 [B, T]) -> (logits float32 [B, V] of the token after the last, kept)."""
+    """(cfg, weights, consts, kept, tokens int32 [B, T]) -> (logits float32 [B, V] of the token that follows the last,
+    kept)."""
     size: Callable[[Any], tuple[int, int]]
     """(cfg) -> (bytes kept of a text whatever its length, bytes that each of its tokens adds)."""
     context: Callable[[Any], int | None]

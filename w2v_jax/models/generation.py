@@ -27,12 +27,13 @@ def text_keys(seed: int, rows: int) -> Array:
 
 
 def prefill(
-    decode: Decode, cfg: Any, rows: int, capacity: int, params: Params, consts: Consts, prompt: Array
+    decode: Decode, cfg: Any, rows: int, capacity: int, weights: Params, consts: Consts, prompt: Array
 ) -> tuple[Array, Any]:
     """Reads the prompt once for all texts.
 
     Args:
-      decode, cfg, params, consts: of the model.
+      decode, cfg, consts: of the model.
+      weights: of `decode.weights`.
       rows: B, texts that will be written.
       capacity: tokens that each will have at most, the prompt's among them.
       prompt: int32 [T].
@@ -43,7 +44,7 @@ def prefill(
     Raises:
       UserError: as `decode.start` and `decode.step`.
     """
-    logits, one = decode.step(cfg, params, consts, decode.start(cfg, 1, capacity), prompt[None])
+    logits, one = decode.step(cfg, weights, consts, decode.start(cfg, 1, capacity), prompt[None])
     many = jax.eval_shape(lambda: decode.start(cfg, rows, capacity))
     return logits[0], jax.tree.map(lambda x, like: jnp.broadcast_to(x, like.shape), one, many)
 
@@ -54,7 +55,7 @@ def write(
     sampling: Sampling,
     count: int,
     end_id: int | None,
-    params: Params,
+    weights: Params,
     consts: Consts,
     kept: Any,
     logits: Array,
@@ -63,7 +64,8 @@ def write(
     """At most `count` new tokens of every text; a text ends with its end token, the loop with the last text.
 
     Args:
-      decode, cfg, params, consts: of the model.
+      decode, cfg, consts: of the model.
+      weights: of `decode.weights`.
       sampling: how tokens are drawn.
       count: N, at least 1. The last one is not read: `kept` needs room for N - 1.
       end_id: the end token, None where there is none.
@@ -81,7 +83,7 @@ def write(
 
     def one(held: Any) -> Any:
         place, kept, last, texts, alive = held
-        logits, kept = decode.step(cfg, params, consts, kept, last[:, None])
+        logits, kept = decode.step(cfg, weights, consts, kept, last[:, None])
         token = draw(logits, place)
         tokens = jax.lax.dynamic_update_slice(texts.tokens, token[:, None], (0, place))
         return place + 1, kept, token, Texts(tokens, texts.lengths + alive), alive & (token != end)

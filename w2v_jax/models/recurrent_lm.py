@@ -179,19 +179,24 @@ def apply(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array,
     return {"logits": logits, "parts": parts, "carry": after}
 
 
+def weights(cfg: RecurrentLMConfig, params: Params) -> Params:
+    """The parameters, and 'out' [H, V], the head's table as the product with a few rows reads it."""
+    return params | {"out": _table(params)[: cfg.vocab_size].T}
+
+
 def start(cfg: RecurrentLMConfig, rows: int, capacity: int) -> dict[str, State]:
     """The layers' states, zero, whatever the capacity."""
     return carry(cfg, rows)
 
 
 def step(
-    cfg: RecurrentLMConfig, params: Params, consts: Consts, kept: dict[str, State], tokens: Array
+    cfg: RecurrentLMConfig, weights: Params, consts: Consts, kept: dict[str, State], tokens: Array
 ) -> tuple[Array, dict[str, State]]:
     """(logits [B, V] of the token after the last of int32 [B, T], the states there)."""
-    x, after = _embed(cfg, params, consts, tokens), {}
+    x, after = _embed(cfg, weights, consts, tokens), {}
     for name, state in kept.items():
-        x, after[name] = run_cell(cfg.kind, params["layers"][name], x, state)
-    return next_token_logits(x[-1], _table(params), params["head"]["bias"], cfg.vocab_size), after
+        x, after[name] = run_cell(cfg.kind, weights["layers"][name], x, state)
+    return x[-1] @ weights["out"] + weights["head"]["bias"][None, : cfg.vocab_size], after
 
 
 def size(cfg: RecurrentLMConfig) -> tuple[int, int]:
@@ -257,5 +262,5 @@ SPEC = ModelSpec(
     flops=flops,
     examples=_examples(),
     score=score,
-    decode=Decode(start, step, size, context),
+    decode=Decode(weights, start, step, size, context),
 )

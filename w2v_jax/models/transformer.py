@@ -24,7 +24,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.models.lane_models import PAD_VOCAB, batch, metrics_of, resolve, rows, source
 from w2v_jax.nn import masking
 from w2v_jax.nn.attention import IMPLEMENTATIONS
-from w2v_jax.nn.blocks import Drop, Stack, init_stack, rms_norm, run_layers, stack_axes, trace_layers
+from w2v_jax.nn.blocks import Drop, Stack, init_stack, rms_norm, run_layers, stack_axes, trace_layers, unstacked
 from w2v_jax.nn.cache import Cache, cache_bytes, init_cache, run_cached
 from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
 from w2v_jax.nn.layers import dropout, pad_to
@@ -228,6 +228,13 @@ def apply(
     return {"logits": logits_of(cfg, params, parts[-1]["h"]), "parts": parts, "carry": carry}
 
 
+def weights(cfg: TransformerConfig, params: Params) -> Params:
+    """The parameters, those of the blocks as `run_cached` takes them, and 'out' [D, V], the head's table as the product
+    with a few rows reads it."""
+    out = head_table(cfg, params)[: cfg.vocab_size].T
+    return params | {"layers": unstacked(cfg.stack, params), "out": out}
+
+
 def start(cfg: TransformerConfig, rows: int, capacity: int) -> Cache:
     """An empty cache of keys and values.
 
@@ -239,14 +246,14 @@ def start(cfg: TransformerConfig, rows: int, capacity: int) -> Cache:
     return init_cache(cfg.stack, cfg.dtype, rows, capacity)
 
 
-def step(cfg: TransformerConfig, params: Params, consts: Consts, kept: Cache, tokens: Array) -> tuple[Array, Cache]:
+def step(cfg: TransformerConfig, weights: Params, consts: Consts, kept: Cache, tokens: Array) -> tuple[Array, Cache]:
     """(logits [B, V] of the token after the last of int32 [B, T], the cache with these tokens in it).
 
     Raises:
       UserError: as `run_cached`.
     """
-    x, kept = run_cached(cfg.stack, params, embed_tokens(cfg, params, tokens), kept)
-    return logits_of(cfg, params, x[:, -1]), kept
+    x, kept = run_cached(cfg.stack, weights, embed_tokens(cfg, weights, tokens), kept)
+    return rms_norm(x[:, -1], weights["norm"]).astype(jnp.float32) @ weights["out"], kept
 
 
 def size(cfg: TransformerConfig) -> tuple[int, int]:
@@ -310,5 +317,5 @@ SPEC = ModelSpec(
     flops=flops,
     examples=_examples(),
     score=score,
-    decode=Decode(start, step, size, context),
+    decode=Decode(weights, start, step, size, context),
 )

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from w2v_jax.errors import UserError
 from w2v_jax.nn.attention import attend
-from w2v_jax.nn.blocks import NO_DROP, Stack, finish_layer, queries_keys_values, shared_keys_values, unstacked
+from w2v_jax.nn.blocks import NO_DROP, Stack, finish_layer, queries_keys_values, shared_keys_values
 from w2v_jax.types import Array, Params
 
 # {'keys', 'values': [L, B, S, N, H], or [B, S, N, H] where shared; 'length': int32 scalar, tokens in it}
@@ -49,13 +49,14 @@ def _write(held: Array, new: Array, length: Array, layer: int | None) -> Array:
     return jax.lax.dynamic_update_slice(held, new[None], (layer, 0, length, 0, 0))
 
 
-def run_cached(stack: Stack, params: Params, x: Array, cache: Cache) -> tuple[Array, Cache]:
+def run_cached(stack: Stack, weights: Params, x: Array, cache: Cache) -> tuple[Array, Cache]:
     """`run_layers` on the next tokens of every text, one or several (a prompt) at a time.
 
     The caller keeps count: tokens beyond the capacity would fall on the last places.
 
     Args:
-      stack, params: of the blocks.
+      stack: what is fixed about the blocks.
+      weights: of `init_stack`, but that 'layers' is the list that `unstacked` gives.
       x: embeddings [B, T, D] of these tokens.
       cache: of the tokens before.
 
@@ -68,10 +69,10 @@ def run_cached(stack: Stack, params: Params, x: Array, cache: Cache) -> tuple[Ar
     offset, count, capacity = cache["length"], x.shape[1], cache["keys"].shape[-3]
     if count > capacity:
         raise UserError(f"{count} tokens: the cache holds {capacity}; give fewer")
-    shared = shared_keys_values(stack, params, x, offset)
+    shared = shared_keys_values(stack, weights, x, offset)
     cache = cache | {name: _write(cache[name], new, offset, None) for name, new in shared.items()}
     seen = jnp.arange(capacity)[None] <= offset + jnp.arange(count)[:, None]
-    for i, layer in enumerate(unstacked(stack, params)):
+    for i, layer in enumerate(weights["layers"]):
         query, key, value = queries_keys_values(stack, layer, shared, x, offset)
         whole = {}
         for name, new in (("keys", key), ("values", value)):
