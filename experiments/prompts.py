@@ -37,9 +37,11 @@ def read_at_once(cfg: TransformerConfig, params: Params, tokens: Array) -> Array
 def read_one_by_one(cfg: TransformerConfig, params: Params, tokens: Array) -> Array:
     """Each token through all layers before the next, with the cache of those before it."""
 
+    weights = transformer.weights(cfg, params)
+
     def one(kept: Any, token: Array) -> tuple[Any, None]:
         # The logits are left, so that the compiler drops their product.
-        return transformer.step(cfg, params, {}, kept, token[:, None])[1], None
+        return transformer.step(cfg, weights, {}, kept, token[:, None])[1], None
 
     kept, _ = jax.lax.scan(one, transformer.start(cfg, *tokens.shape), tokens[:, :-1].T)
-    return transformer.step(cfg, params, {}, kept, tokens[:, -1:])[0]
+    return transformer.step(cfg, weights, {}, kept, tokens[:, -1:])[0]
