@@ -94,13 +94,19 @@ def test_commands_run_as_written(home: Path, monkeypatch: pytest.MonkeyPatch) ->
         elif "nudges" in words:
             arguments += ["--updates=12"]
         elif "experiments.gradients" in words:
-            arguments += ["--tokens=40000", "--hidden=8", "--passes=1.0", "--windows=8", "--cells=lstm"]
+            arguments += ["--tokens=40000", "--hidden=8", "--passes=0.2", "--windows=4", "--furthest=8", "--cells=lstm"]
         elif "--layers" in words:
             arguments += ["--windows=4"]
         elif "--stride=32" in words:
             arguments += ["--stride=4"]
         elif "experiments.keys_values" in words:
-            arguments += [*TRANSFORMER_MODEL, *LANGUAGE[2:], "--config.data.max_vocab=300", "--config.mesh.data=1"]
+            arguments += [
+                *TRANSFORMER_MODEL,
+                *LANGUAGE[2:],
+                "--config.data.max_vocab=300",
+                "--config.mesh.data=1",
+                "--config.train.max_steps=4",
+            ]
             arguments += ["--rungs=per_layer", "--seeds=0", "--seconds=0.1"]
         elif "experiments.throughput" in words:
             arguments += ["--lengths=4", "--dim=8", "--layers=1", "--vocab=50", "--tokens=16", "--seconds=0.05"]

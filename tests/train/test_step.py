@@ -135,7 +135,7 @@ def test_a_short_call_makes_the_same_steps_as_plain_python() -> None:
 
 def test_without_jit_the_step_is_the_same() -> None:
     """Everything, the random draws included, run operation by operation. (The contract tests do so for every loss.)"""
-    config = config_of("hierarchical", rows="sgd")
+    config = config_of("negative", rows="sgd")
     cfg, consts, state, batches = start(config)
     batch = {k: v[0, :1] for k, v in batches.items()}
     step = make_step(SPEC, config, cfg, 10)
