@@ -49,13 +49,12 @@ def warmed(logits: Array, sampling: Sampling) -> Array:
 def kept(scores: Array, sampling: Sampling) -> Array:
     """Which tokens may be drawn, bool [B, V]; `scores` is z / temperature, float32 [B, V]."""
     vocab = scores.shape[-1]
-    order = jnp.argsort(-scores, axis=-1, stable=True)
-    first = (jnp.arange(vocab) < (sampling.top_k or vocab))[None]
-    share = jax.nn.softmax(jnp.where(first, jnp.take_along_axis(scores, order, -1), -jnp.inf), axis=-1)
+    best, order = jax.lax.top_k(scores, min(sampling.top_k or vocab, vocab))  # of equal ones the lower id first
+    share = jax.nn.softmax(best, axis=-1)
+    stays = jnp.ones_like(best, bool)
     if sampling.top_p < 1:  # at 1 rounding could reach it before the last token
-        first = first & (jnp.cumsum(share, -1) - share < sampling.top_p)
-    rank = jnp.argsort(order, axis=-1)
-    return jnp.take_along_axis(jnp.broadcast_to(first, scores.shape), rank, -1)
+        stays = jnp.cumsum(share, -1) - share < sampling.top_p
+    return jax.vmap(lambda order, stays: jnp.zeros(vocab, bool).at[order].set(stays))(order, stays)
 
 
 def sample(logits: Array, keys: Array, sampling: Sampling) -> Array:
