@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from absl import flags
 
 from experiments import cli, config_flag
 from experiments.machine import accelerators, machine
-from experiments.steps import parameters, ready, stacks
+from experiments.steps import parameters, repeated
 from experiments.throughput_cells import clock
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
@@ -95,24 +94,8 @@ def trained(
 def timed(base: Config, rungs: Sequence[str], vocab: int, seconds: float) -> dict[str, list[float]]:
     """Training tokens/s of every rung, round by round, whole steps on random text; rungs take turns."""
 
-    def call_of(name: str) -> Any:
-        config = rung(base, name, vocab, 0)
-        mesh = dataclasses.replace(config.mesh, data=1, model=1, fsdp=False)
-        config = dataclasses.replace(config, mesh=mesh, train=dataclasses.replace(config.train, steps_per_call=1))
-        state, call = ready(config, vocab)
-        shape = (1, config.train.batch_size, config.model.length + 1)
-        text = np.random.default_rng(0).integers(0, vocab, shape, np.int32)
-        (batches,) = stacks(text[..., :-1], text[..., 1:], 1)
-
-        def step() -> Any:
-            nonlocal state
-            state, metrics = call(state, batches)
-            return state, metrics
-
-        return step
-
     tokens = base.train.batch_size * base.model.length
-    times = clock([call_of(name) for name in rungs], seconds)
+    times = clock([repeated(rung(base, name, vocab, 0), vocab) for name in rungs], seconds)
     return {name: [tokens / s for s in found] for name, found in zip(rungs, times, strict=True)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -49,6 +50,28 @@ def stacks(tokens: np.ndarray, targets: np.ndarray, size: int) -> list[Batch]:
         "words": np.full((steps, rows), length, np.int32),
     }
     return [{k: jnp.asarray(v[i : i + size]) for k, v in entries.items()} for i in range(0, steps, size)]
+
+
+def repeated(config: Config, vocab_size: int) -> Callable[[], Any]:
+    """One whole training step of a language model at a call, on the state that the last one left and on random text.
+
+    Args:
+      config: the run; its mesh and its steps a call are set to one device and one step.
+      vocab_size: V.
+    """
+    mesh = dataclasses.replace(config.mesh, data=1, model=1, fsdp=False)
+    config = dataclasses.replace(config, mesh=mesh, train=dataclasses.replace(config.train, steps_per_call=1))
+    state, call = ready(config, vocab_size)
+    shape = (1, config.train.batch_size, config.model.length + 1)
+    text = np.random.default_rng(0).integers(0, vocab_size, shape, np.int32)
+    (batches,) = stacks(text[..., :-1], text[..., 1:], 1)
+
+    def step() -> Any:
+        nonlocal state
+        state, metrics = call(state, batches)
+        return state, metrics
+
+    return step
 
 
 def parameters(tree: Any) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments import prompts
 from experiments.machine import accelerators, machine
-from experiments.steps import parameters, ready, stacks
+from experiments.steps import parameters, repeated
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, check, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
@@ -111,16 +111,7 @@ def training(model: Any, options: Options, rows: int) -> Call:
     optimizer = OptimizerConfig(dense="adamw", learning_rate=1e-3, schedule="constant", weight_decay=0.01)
     train = TrainConfig(batch_size=rows, steps_per_call=1)
     config = Config(family_of(model), model, train=train, optimizer=optimizer, mesh=MeshConfig(data=1))
-    state, call = ready(config, options.vocab)
-    text = np.random.default_rng(0).integers(0, options.vocab, (1, rows, model.length + 1), np.int32)
-    (batches,) = stacks(text[..., :-1], text[..., 1:], 1)
-
-    def step() -> Any:
-        nonlocal state
-        state, metrics = call(state, batches)
-        return state, metrics
-
-    return step
+    return repeated(config, options.vocab)
 
 
 def reading(read: Callable[..., Array], model: Any, options: Options) -> Call:
