@@ -6,9 +6,11 @@ tests start as separate processes inherit it (all but the number of devices).
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,9 @@ if _OWNER:
     os.environ["W2V_JAX_TEST_SCRATCH"] = tempfile.mkdtemp(prefix="w2v_jax_tests_")
 _SCRATCH = Path(os.environ["W2V_JAX_TEST_SCRATCH"])
 os.environ["W2V_JAX_CACHE"] = str(_SCRATCH / "cache")
+# Tests compile the same programs again and again, in several processes: all but the smallest are kept.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_SCRATCH / "compiled")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax  # noqa: E402  (after the environment is set)
 
@@ -39,6 +43,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def pytest_unconfigure() -> None:
     if _OWNER:
         shutil.rmtree(_SCRATCH, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unburdened() -> Iterator[None]:
+    """Hides what a module leaves behind, compiled programs above all, from the garbage collector: it would walk through
+    gigabytes of them again and again."""
+    yield
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

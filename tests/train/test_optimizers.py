@@ -14,7 +14,7 @@ import pytest
 
 from w2v_jax.config import Config, LogConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
-from w2v_jax.train.optimizers import decays, dense, schedule, schedule_of
+from w2v_jax.train.optimizers import decays, dense, horizon, schedule, schedule_of
 from w2v_jax.train.plateau import Plateau
 
 AXES: Any = {
@@ -84,7 +84,7 @@ def test_decay_takes_the_steps_that_warm_up_leaves() -> None:
 def test_the_length_of_a_pass_follows_from_the_length_of_the_run(passes: float, steps_per_pass: int) -> None:
     optimizer = OptimizerConfig(learning_rate=1.0, schedule="step", hold_passes=1)
     config = Config("any", None, train=TrainConfig(passes=passes), optimizer=optimizer)
-    rate = schedule_of(config, math.ceil(passes * steps_per_pass))
+    rate = schedule_of(config, horizon(config, math.ceil(passes * steps_per_pass)))
     assert [float(rate(s)) for s in (steps_per_pass - 1, steps_per_pass)] == [1.0, 0.5]
 
 

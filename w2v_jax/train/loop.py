@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,7 +34,7 @@ from w2v_jax.train.run import (
     compile_call,
     fetch,
     fresh_state,
-    held_out_loss,
+    held_out,
     place,
     prepare,
     send,
@@ -83,7 +83,7 @@ class Trainer:
         self.run, self.workdir, self.checkpoints, self.log = run, workdir, checkpoints, log
         texts = {"corpus": run.corpus.digest, "tokenizer": run.corpus.tokenizer.digest}
         self.fixed = texts | {"consts": fingerprint(run.consts)}
-        self.rate = optimizers.schedule_of(run.config, run.total_steps)
+        self.rate = optimizers.schedule_of(run.config, optimizers.horizon(run.config, run.total_steps))
         self.rate_scale = 1.0  # as in the train state
         self.eval_every = run.config.log.eval_every_steps or run.source.steps_per_epoch
         self.plateau = Plateau(run.config.optimizer, run.config.log, self.eval_every)
@@ -91,7 +91,7 @@ class Trainer:
         self.sums: dict[str, np.ndarray] = {}  # float64 (sum, count) by metric since the last log line
         self.total = {"seconds": 0.0, "words": 0.0, "waited": 0.0}  # of all training, resumed parts included
         self.logged = {"step": 0} | self.total  # as they stood at the last log line
-        self.held: float | None = None  # the last held-out loss
+        self.held: dict[str, float] = {}  # the last held-out loss and the other metrics there
         self.held_step = -1
         self.best: tuple[float, int] | None = None  # lowest held-out loss of a checkpoint, and its step
         self.loss: float | None = None
@@ -124,7 +124,7 @@ class Trainer:
         state = self.start()
         step = int(state.step)
         self.log.truncate_after(step)
-        score = held_out_loss(run)
+        score = held_out(run)
         # Twice an interval: a kill while one is being written then costs less than the interval, too.
         save_every = max(1, config.checkpoint.every_steps // 2)
         stacks = run.source.iterate(
@@ -161,7 +161,7 @@ class Trainer:
                     self.held, self.held_step = score(state.params), step
                     self.lap()  # scoring is no training time
                     # Not where only a checkpoint asked for the loss: how often one is saved changes no result.
-                    if judging and self.plateau.falls(self.held):
+                    if judging and self.plateau.falls(self.held.get("loss")):
                         state = self.lower_rate(state)
                     self.write_log(step, self.held)
                 if saving or self.stopping:
@@ -202,16 +202,18 @@ class Trainer:
         passed, self.clock = now - self.clock, now
         return passed
 
-    def write_log(self, step: int, held: float | None = None) -> None:
+    def write_log(self, step: int, held: Mapping[str, float] | None = None) -> None:
         """One log line for the time since the one before."""
+        held = held or {}
         took = max(self.total["seconds"] - self.logged["seconds"], 1e-9)
         means = {k: float(total / count) for k, (total, count) in self.sums.items() if count}
+        means |= {f"heldout_{k}": held[k] for k in means if k in held and k != "loss"}
         self.loss = means.pop("loss", self.loss)
         record = Record(
             step=step,
             passes=step / self.run.source.steps_per_epoch,
             loss=self.loss,
-            heldout_loss=held,
+            heldout_loss=held.get("loss"),
             words_per_second=(self.total["words"] - self.logged["words"]) / took,
             data_wait=(self.total["waited"] - self.logged["waited"]) / took,
             learning_rate=float(self.rate(step)) * self.rate_scale,
@@ -234,7 +236,7 @@ class Trainer:
         """Starts a checkpoint; metrics up to it must be settled. Raises Diverged rather than save a diverged state."""
         if not all_finite(state):  # the last step's loss is that of the parameters before it
             raise Diverged(self.advice(step, "parameters are"))
-        loss = self.held if self.held_step == step else None
+        loss = self.held.get("loss") if self.held_step == step else None
         if loss is not None and math.isfinite(loss) and (self.best is None or loss < self.best[0]):
             self.best = loss, step
         meta = self.fixed | {"total": self.total, "held": self.held, "loss": self.loss, "best": self.best}
@@ -310,7 +312,8 @@ def summary(trainer: Trainer) -> dict[str, Any]:
         "passes": run.stop_step / run.source.steps_per_epoch,
         "words": total["words"],
         "loss": trainer.loss,
-        "heldout_loss": trainer.held,
+        "heldout_loss": trainer.held.get("loss"),
+        "heldout_accuracy": trainer.held.get("correct"),
         "best_heldout_loss": trainer.best and trainer.best[0],
         "best_heldout_step": trainer.best and trainer.best[1],
         "seconds": total["seconds"],

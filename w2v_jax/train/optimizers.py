@@ -14,7 +14,7 @@ from w2v_jax.config import Config, OptimizerConfig
 from w2v_jax.types import Array, Params
 
 
-def schedule(cfg: OptimizerConfig, total_steps: int, steps_per_pass: int) -> optax.Schedule:
+def schedule(cfg: OptimizerConfig, total_steps: Array | int, steps_per_pass: Array | int) -> optax.Schedule:
     """Learning rate by step s, r(s) = learning_rate * min(1, s / W) * shape(s), with W = warmup_steps.
 
     Where p = (s - W) / (total_steps - W), held between 0 and 1, and f = final_fraction, the shapes are
@@ -27,14 +27,14 @@ def schedule(cfg: OptimizerConfig, total_steps: int, steps_per_pass: int) -> opt
 
     Args:
       cfg: of the run.
-      total_steps: of the whole run.
+      total_steps: of the whole run, int32 scalar (or int).
       steps_per_pass: of one pass over the training text; read by `step` only.
 
     Returns:
       A function of the step, int32 scalar (or int), to a float32 scalar.
     """
     warmup, floor = cfg.warmup_steps, cfg.learning_rate * cfg.final_fraction
-    span = max(total_steps - warmup, 1)
+    span = jnp.maximum(total_steps - warmup, 1)
 
     def progress(step: Array) -> Array:
         return (jnp.maximum(step - warmup, 0) if warmup else step) / span
@@ -55,10 +55,15 @@ def schedule(cfg: OptimizerConfig, total_steps: int, steps_per_pass: int) -> opt
     return (lambda step: rate(step) * jnp.minimum(step / warmup, 1.0)) if warmup else rate
 
 
-def schedule_of(config: Config, total_steps: int) -> optax.Schedule:
-    """The schedule of a run whose `train.passes` passes are made in `total_steps` steps."""
+def horizon(config: Config, total_steps: int) -> Array:
+    """int32 [2], steps of a run that makes `train.passes` passes in `total_steps` steps, and steps of one pass."""
     # total_steps is rounded up to a whole step: from one pass on, rounding down gives the exact length of a pass.
-    return schedule(config.optimizer, total_steps, max(1, int(total_steps / config.train.passes + 1e-6)))
+    return jnp.array([total_steps, max(1, int(total_steps / config.train.passes + 1e-6))], jnp.int32)
+
+
+def schedule_of(config: Config, horizon: Array) -> optax.Schedule:
+    """The schedule of a run, see `horizon`."""
+    return schedule(config.optimizer, horizon[0], horizon[1])
 
 
 def decays(cfg: OptimizerConfig, params: Params, axes: Params) -> Params:

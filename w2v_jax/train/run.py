@@ -124,7 +124,7 @@ def all_finite(tree: Any) -> bool:
 
 def compile_call(run: Run, target: TrainState) -> Any:
     """Compiles the training call ahead of time, so that its cost is told apart and it can never be compiled again."""
-    call = make_call(run.spec, run.config, run.cfg, run.total_steps, run.mesh, target, run.consts)
+    call = make_call(run.spec, run.config, run.cfg, run.mesh, target, run.consts)
     stack, sharding = run.config.train.steps_per_call, batch_sharding(run.mesh)
     batches = {
         k: jax.ShapeDtypeStruct((stack, *s.shape), s.dtype, sharding=sharding)
@@ -135,22 +135,22 @@ def compile_call(run: Run, target: TrainState) -> Any:
     return call.lower(target, run.consts, batches, number, flags).compile()
 
 
-def held_out_loss(run: Run) -> Callable[[Params], float | None]:
+def held_out(run: Run) -> Callable[[Params], dict[str, float]]:
     """A function that scores params on `log.eval_steps` batches of held-out text (0: all), read once and kept on the
     devices.
 
-    It returns the mean loss, or None without held-out text.
+    It returns the mean 'loss' and those of the family's other metrics, or {} without held-out text.
     """
     if run.corpus.heldout.documents == 0:
-        return lambda params: None
+        return lambda params: {}
     train = run.config.train
     source = run.spec.source(run.cfg, run.corpus, "heldout", train.batch_size, train.seed)
     steps = min(source.steps_per_epoch, run.config.log.eval_steps or source.steps_per_epoch)
     batches = {k: place(run.mesh, v) for k, v in next(source.iterate(0, steps, steps)).items()}
     evaluate = make_eval(run.spec, run.cfg)
 
-    def score(params: Params) -> float | None:
-        total, count = evaluate(params, run.consts, batches, jnp.int32(0))["loss"]
-        return float(total) / max(float(count), 1.0)
+    def score(params: Params) -> dict[str, float]:
+        pairs = jax.device_get(evaluate(params, run.consts, batches, jnp.int32(0)))
+        return {name: float(total) / max(float(count), 1.0) for name, (total, count) in pairs.items()}
 
     return score

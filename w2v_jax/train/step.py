@@ -34,6 +34,7 @@ class TrainState:
     opt_state: Any  # of optax, over the leaves that are not sparse tables
     carry: Any  # of the model; split over devices as the batch is
     rate_scale: Array  # float32, multiplies the scheduled rate; the loop lowers it under the plateau schedule
+    horizon: Array  # int32 [2], see `optimizers.horizon`; no constant, so runs of different lengths share a program
 
 
 def sparse_tables(spec: ModelSpec, cfg: Any, consts: Consts, batch_size: int) -> tuple[str, ...]:
@@ -58,6 +59,7 @@ def init_state(spec: ModelSpec, config: Config, cfg: Any, consts: Consts, total_
         opt_state=optimizers.dense(config.optimizer, spec.axes(cfg)).init(dense),
         carry=spec.carry(cfg, size),
         rate_scale=jnp.ones((), jnp.float32),
+        horizon=optimizers.horizon(config, total_steps),
     )
 
 
@@ -92,11 +94,12 @@ def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState, fsd
         opt_state=jax.tree_util.tree_map_with_path(like_param, state.opt_state),
         carry=jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec("data")), state.carry),
         rate_scale=replicated(mesh),
+        horizon=replicated(mesh),
     )
 
 
 def make_step(
-    spec: ModelSpec, config: Config, cfg: Any, total_steps: int, axis: str | None = None, mesh: Mesh | None = None
+    spec: ModelSpec, config: Config, cfg: Any, axis: str | None = None, mesh: Mesh | None = None
 ) -> Callable[[TrainState, Consts, Batch], tuple[TrainState, Metrics]]:
     """One step as a pure function of (state, consts, batch).
 
@@ -108,7 +111,6 @@ def make_step(
     Raises:
       UserError: from the step, when `train.accumulate` does not divide the rows of a device.
     """
-    rate = optimizers.schedule_of(config, total_steps)
     optimizer = optimizers.dense(config.optimizer, spec.axes(cfg))
     base = jax.random.key(config.train.seed + 1)
     parts, devices = config.train.accumulate, 1 if mesh is None else mesh.shape["data"]
@@ -134,7 +136,7 @@ def make_step(
         batch = with_row(batch, first, jax.lax.axis_size(axis) if axis else 1)
         one = partial(gradients, spec, cfg, kept(state.params, fsdp=False), consts, rng)
         found = one(state.carry, batch) if parts == 1 else accumulate(one, state.carry, batch, parts, devices)
-        now = rate(state.step) * state.rate_scale
+        now = optimizers.schedule_of(config, state.horizon)(state.step) * state.rate_scale
         dense = {k: v for k, v in state.params.items() if k not in found.rows}
         updates, opt_state = optimizer.update(kept(total(found.dense), fsdp=True), state.opt_state, dense)
         params: Params = dict(optax.apply_updates(dense, jax.tree.map(lambda u: -now * u, updates)))
@@ -149,15 +151,13 @@ def make_step(
                 now,
                 config.optimizer.clip_row,
             )
-        state = TrainState(state.step + 1, params, row_state, opt_state, found.carry, state.rate_scale)
+        state = TrainState(state.step + 1, params, row_state, opt_state, found.carry, state.rate_scale, state.horizon)
         return state, total(found.metrics)
 
     return step
 
 
-def make_call(
-    spec: ModelSpec, config: Config, cfg: Any, total_steps: int, mesh: Mesh, state: TrainState, consts: Consts
-) -> Any:
+def make_call(spec: ModelSpec, config: Config, cfg: Any, mesh: Mesh, state: TrainState, consts: Consts) -> Any:
     """Compiles many steps into one device call: (state, consts, batches, count, stop) -> (state, metrics, stop).
 
     `batches` are stacked [steps_per_call, ...], of which the first `count` are made, so that a short last call compiles
@@ -181,7 +181,7 @@ def make_call(
     whole, split = replicated(mesh), batch_sharding(mesh)
     fixed = jax.tree.map(lambda _: whole, consts)
     if config.mesh.per_device:
-        local = make_step(spec, config, cfg, total_steps, axis="data")
+        local = make_step(spec, config, cfg, axis="data")
         everywhere, by_batch = PartitionSpec(), PartitionSpec(None, "data")
         by_leaf = jax.tree.map(lambda s: s.spec, shardings)
 
@@ -198,7 +198,7 @@ def make_call(
             check_vma=False,
         )
     else:
-        step = make_step(spec, config, cfg, total_steps, mesh=mesh)
+        step = make_step(spec, config, cfg, mesh=mesh)
 
         def call(state: TrainState, consts: Consts, batches: Batch, count: Array, stop: Array) -> Any:
             with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # `row_parts` asks for it
