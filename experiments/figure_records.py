@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import cli, registry
+from experiments import cli, rebuild, registry
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.figures import convergence, optimum, records
@@ -106,14 +106,17 @@ def main(argv: Sequence[str]) -> int:
     for flag in ("from", "command", "data", "machine"):
         if not f[flag].value:
             raise UserError(f"--{flag} is missing: results without it tell nothing")
-    paths = [Path(part) for part in f["from"].value]
+    paths = [Path(part) for part in f["from"].value or []]
     result = COLLECT[argv[1]](paths)
+    try:
+        registry.ENTRIES[argv[1]].load(result)
+    except rebuild.DAMAGED as e:
+        raise UserError(f"{paths[0]}: cannot be drawn as {argv[1]} ({records.why(e)})") from None
     record = records.Record(f.command, f.data, f.seed, f.machine, result, f.note)
     for path in paths:
         if os.path.isabs(path) and str(path) in json.dumps(result):
             raise UserError(f"{path}: the results name this path; name the run by a relative one, and write them again")
     out = f.out or str(registry.RESULTS / f"{argv[1]}.json")
-    registry.ENTRIES[argv[1]].load(result)  # what cannot be drawn is not written
     os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
     records.write(out, record)
     print(f"record: {out} ({os.path.getsize(out):,} bytes)")

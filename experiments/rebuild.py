@@ -1,7 +1,7 @@
 """What the committed results of each figure hold, which numbers of ours they give, and how they are drawn.
 
 One function a figure takes the `result` of its record apart, whole, before anything is drawn: a damaged record fails
-there (KeyError, TypeError, ValueError, IndexError, AttributeError) and leaves no picture. None trains or needs JAX.
+there, with one of `DAMAGED`, and leaves no picture. None trains or needs JAX.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from w2v_jax.figures import convergence, distance, ladder, maps, optimum, throug
 GATE_STEPS = 13  # words from *dog* to *won* by the notes
 GATE = 0.5 ** (1 / GATE_STEPS)  # the forget gate that keeps half of a memory over them
 BACK = (5, 10, 13)  # steps back of which the notes compute 0.8^k
+DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError)  # what reading a result of another shape raises
 
 
 class Drawing(NamedTuple):
@@ -34,8 +35,8 @@ def wiki_map(result: Mapping[str, Any]) -> Drawing:
     groups = {str(name): [str(w) for w in members] for name, members in result["groups"].items()}
     words = [w for members in groups.values() for w in members]
     vectors = np.array([result["vectors"][w] for w in words], np.float64)
-    if vectors.ndim != 2 or len(set(words)) != len(words):
-        raise ValueError("words must differ and their vectors be equally long")
+    if vectors.ndim != 2 or len(set(words)) != len(words) or not all(groups.values()):
+        raise ValueError("groups must have words, all different, and their vectors be equally long")
     row = dict(zip(words, maps.unit(vectors), strict=True))
     offsets = maps.unit(np.stack([row[capital] - row[country] for country, capital in result["pairs"]]))
     count, vocabulary = len(offsets), int(result["vocabulary"])

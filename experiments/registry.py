@@ -9,6 +9,7 @@ longer holds, not that one was foreseen.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -239,7 +240,9 @@ def redraw(name: str, out: str, results: Path = RESULTS, entries: Mapping[str, E
     try:
         figure = entry.load(record.result)
         verdicts = published.judge(entry.numbers, figure.measured)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as e:
+        if not all(map(math.isfinite, figure.measured.values())):
+            raise ValueError("a number is not finite")
+    except rebuild.DAMAGED as e:
         raise records.damaged(path, e) from None
     figure.draw(out, record.small_print(name))
     print(report(name, entry, record, figure.measured))

@@ -63,12 +63,13 @@ def read(path: PathLike) -> Record:
 
 def damaged(path: PathLike, error: Exception) -> UserError:
     """The one line for a result that does not have the shape that its figure draws."""
-    why = (
-        f"key {error.args[0]!r} is missing"
-        if isinstance(error, KeyError) and error.args
-        else " ".join(str(error).split())
-    )
-    return UserError(f"{os.fspath(path)}: key 'result' is not what this figure draws ({why}); {_MEND}")
+    return UserError(f"{os.fspath(path)}: key 'result' is not what this figure draws ({why(error)}); {_MEND}")
+
+
+def why(error: Exception) -> str:
+    """What reading a result failed of, on one line."""
+    missing = isinstance(error, KeyError) and error.args
+    return f"key {error.args[0]!r} is missing" if missing else " ".join(str(error).split())
 
 
 def write(path: PathLike, record: Record) -> None:
