@@ -4,7 +4,7 @@
       [--seed=0] [--note=TEXT] [--out=FILE]
 
 PATH is a run folder, or the file of results: for synthetic_optimum and ptb_curves the folders of evaluated runs, for
-imdb_ladder and keys_values a results.json, for throughput a throughput.json, for gradients a gradients.json. For
+imdb_ladder a results.json, for throughput a throughput.json, for gradients a gradients.json. For
 wiki_map it is a file of vectors with --groups and --pairs (see `experiments.figures map`) and --analogies, the share of
 analogies that the same vectors answer. What a run wrote of paths is left out.
 """
