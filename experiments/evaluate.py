@@ -29,8 +29,6 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation import evaluate_all, table
 from w2v_jax.export import atomic
 from w2v_jax.formats import read_vocab
-from w2v_jax.models import MODELS
-from w2v_jax.train.folder import CONFIG, read_json
 
 SOURCE_FLAGS = ("vectors", "workdir", "limit", "encoding_errors")
 
@@ -97,6 +95,9 @@ def _check_run(emb: Embeddings, workdir: str) -> None:
 
 
 def _is_language_model(workdir: str) -> bool:
+    from w2v_jax.models import MODELS  # here: to look at vectors needs no JAX
+    from w2v_jax.train.folder import CONFIG, read_json
+
     config = read_json(Path(workdir) / CONFIG)
     spec = MODELS.get(config["family"]) if config and isinstance(config.get("family"), str) else None
     return spec is not None and spec.score is not None

@@ -1,14 +1,18 @@
-"""Draws what training and its vectors hold.
+"""Draws the project's figures again from committed results, and what training and its vectors hold.
 
+  python -m experiments.figures --list
+  python -m experiments.figures NAME [--out=NAME.png] [--results=results/figures]
   python -m experiments.figures map --vectors=FILE --groups='doctor,nurse,surgeon;teacher,student;car'
   python -m experiments.figures map --workdir=DIR [--words=a,b,c] [--projection=pca|tsne|mds] [--top=200] [--out=PNG]
   python -m experiments.figures nudges --out=DIR
   python -m experiments.figures convergence --workdir=DIR[,DIR...] [--evaluate [--data_dir=DIR]] [--out=PNG]
   python -m experiments.figures optimum --workdir=DIR[,DIR...] [--out=PNG]
 
-map: words on a plane, coloured by the groups given (a JSON file {"name": ["word", ...], ...} too) or by k-means;
-without words, the most frequent ones. nudges: three words in two dimensions, every update an arrow. convergence: loss
-and quality against passes; --evaluate first scores every checkpoint that the run kept (train with
+--list names every figure with its paper and that paper's numbers. NAME, one of them, is drawn without training into the
+current folder, with ours beside what was published; exit status 1 when a stated tolerance is missed. The rest draws
+from run folders. map: words on a plane, coloured by the groups given (a JSON file {"name": ["word", ...], ...} too) or
+by k-means; without words, the most frequent ones. nudges: three words in two dimensions, every update an arrow.
+convergence: loss and quality against passes; --evaluate first scores every checkpoint that the run kept (train with
 --config.checkpoint.keep=100) and writes quality.jsonl. optimum: language models on the synthetic language, how far each
 is from the best possible loss, read from what experiments.evaluate wrote. Pictures are .png, .pdf or .svg.
 """
@@ -26,7 +30,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import cli
+from experiments import cli, registry
 from experiments.evaluate import SOURCE_FLAGS, define_source_flags, open_vectors, source
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.evaluation.tables import aligned
@@ -213,21 +217,35 @@ _OWN = {
 }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs the command that the first argument names."""
-    known = ", ".join(COMMANDS)
+def main(argv: Sequence[str]) -> int:
+    """Runs what the first argument names; returns the exit status."""
+    known = (*COMMANDS, *registry.ENTRIES)
+    f = flags.FLAGS
+    if f.list:
+        given = [*argv[1:], *(f"--{flag}" for flag in sorted(_flags_of(*known)) if f[flag].present)]
+        if given:
+            raise UserError(f"--list: {given[0]} means nothing beside it: leave it out")
+        print(registry.listing())
+        return 0
     if len(argv) < 2:
-        raise UserError(f"no figure named: python -m experiments.figures {known.replace(', ', '|')}")
+        raise UserError(f"no figure named: python -m experiments.figures --list, or {'|'.join(known)}")
     name = argv[1]
-    if name not in COMMANDS:
-        raise UserError(f"figure {name!r}: must be one of {known}{nearest(name, COMMANDS)}")
+    if name not in known:
+        raise UserError(f"figure {name!r}: must be one of {', '.join(known)}{nearest(name, known)}")
     if len(argv) > 2:
         raise UserError(f"unexpected argument {argv[2]!r}; flags are written --name=value")
-    every = {flag for own in _OWN.values() for flag in own}
-    for flag in sorted(every - set(_OWN[name])):
-        if flags.FLAGS[flag].present:
+    for flag in sorted(_flags_of(*known) - _flags_of(name)):
+        if f[flag].present:
             raise UserError(f"--{flag} means nothing to the figure {name}: leave it out")
-    COMMANDS[name](flags.FLAGS.out)
+    if name in COMMANDS:
+        COMMANDS[name](f.out)
+        return 0
+    return registry.redraw(name, f.out or f"{name}.png", Path(f.results or registry.RESULTS))
+
+
+def _flags_of(*names: str) -> set[str]:
+    """The flags that mean something to one of the figures."""
+    return {"out"}.union(*(_OWN.get(name, ("results",)) for name in names))
 
 
 def _define_flags() -> None:
@@ -235,8 +253,10 @@ def _define_flags() -> None:
     for name in SOURCE_FLAGS:
         flags.declare_key_flag(name)
     flags.DEFINE_string(
-        "out", None, "Picture; for nudges, a folder. By default beside the vectors or in the run folder."
+        "out", None, "Picture; for nudges, a folder. By default beside the vectors, in the run folder, or NAME.png."
     )
+    flags.DEFINE_bool("list", False, "Name every figure, its paper and that paper's numbers.")
+    flags.DEFINE_string("results", None, "NAME: folder of the committed results; that of the repository by default.")
     flags.DEFINE_integer("seed", 0, "Of the projection and the clusters; of nudges' training.", 0, 2**31 - 2)
     flags.DEFINE_string("words", None, "map: words to draw, a,b,c.")
     flags.DEFINE_string("groups", None, "map: groups of words, a,b;name:c,d or a .json file.")

@@ -188,23 +188,6 @@ def tables(found: dict[str, dict[str, Any]]) -> str:
     return "\n\n".join([*blocks, *([aligned(rows)] if len(rows) > 1 else [])])
 
 
-def figures_of(found: dict[str, dict[str, Any]]) -> dict[str, distance.Reach]:
-    """What is drawn."""
-
-    def relative(parts: dict[str, list[float]]) -> dict[str, np.ndarray]:
-        return {part: np.array(v) / v[0] for part, v in parts.items()}
-
-    return {
-        cell: distance.Reach(
-            untrained=relative(entry["gradients"]["untrained"]),
-            trained=relative(entry["gradients"]["trained"]),
-            gates=np.array(entry["forget_gates"]["histogram"]) if entry["forget_gates"] else None,
-            agreement={int(d): (v[0], v[1]) for d, v in entry["agreement"].items()} if entry["agreement"] else None,
-        )
-        for cell, entry in found.items()
-    }
-
-
 def main(argv: Sequence[str]) -> int:
     """Trains, measures, prints, writes; returns the exit status."""
     f = flags.FLAGS
@@ -232,7 +215,9 @@ def main(argv: Sequence[str]) -> int:
         out.write((json.dumps(about | {"cells": found}, indent=1, allow_nan=False) + "\n").encode())
     facts = f"{options.source}, 1 layer of {options.hidden}, {options.passes:g} passes, {options.windows} windows"
     limit = {int(d): share for d, share in about["ceiling"].items()}
-    distance.draw(figures_of(found), GATE, limit, about["chance"], workdir / "gradients.png", f"{facts}; {command}")
+    distance.draw(
+        distance.reaches(found), GATE, limit, about["chance"], workdir / "gradients.png", f"{facts}; {command}"
+    )
     print(f"\nfigures: {workdir / 'gradients.json'}\npicture: {workdir / 'gradients.png'}")
     return 0
 

@@ -130,11 +130,7 @@ def main(argv: Sequence[str]) -> int:
     about = {"command": command, "options": dataclasses.asdict(options), "claim": CLAIM, "about": [LOW, HIGH]}
     with atomic(out / "throughput.json") as file:
         file.write((json.dumps(about | found | {"verdicts": judged}, indent=1, allow_nan=False) + "\n").encode())
-    panels = {
-        f"Training, {options.tokens:,} tokens a step": found["training"],
-        f"Reading {'a prompt' if options.batch == 1 else f'{options.batch} prompts'}": found["prompt"],
-    }
-    drawn = {t: {n: [c["tokens_per_second"] for c in cells] for n, cells in work.items()} for t, work in panels.items()}
+    drawn = figure.panels(found, options.tokens, options.batch)
     figure.draw(options.lengths, drawn, out / "throughput.png", f"{facts(options, found)}; {command}")
     print(f"\nfigures: {out / 'throughput.json'}\npicture: {out / 'throughput.png'}")
     return 0

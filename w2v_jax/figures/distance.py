@@ -27,6 +27,23 @@ class Reach:
     agreement: dict[int, tuple[float, float]] | None = None  # accuracy and its standard error by distance
 
 
+def reaches(found: Mapping[str, Any]) -> dict[str, Reach]:
+    """What is drawn, by cell, of what `experiments.gradients` writes: gradients, forget gates and agreement."""
+
+    def relative(parts: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return {part: np.array(v, np.float64) / v[0] for part, v in parts.items()}
+
+    return {
+        cell: Reach(
+            untrained=relative(entry["gradients"]["untrained"]),
+            trained=relative(entry["gradients"]["trained"]),
+            gates=np.array(entry["forget_gates"]["histogram"], np.float64) if entry["forget_gates"] else None,
+            agreement={int(d): (v[0], v[1]) for d, v in entry["agreement"].items()} if entry["agreement"] else None,
+        )
+        for cell, entry in found.items()
+    }
+
+
 def draw(
     cells: Mapping[str, Reach],
     gate: float,

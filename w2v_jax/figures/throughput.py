@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from w2v_jax.figures.style import PathLike, colour, drawing, marker, plain
 
@@ -12,6 +12,24 @@ if TYPE_CHECKING:
 
 # Of each panel: rates [lengths] by the name of what was measured.
 Rates = Mapping[str, Sequence[float]]
+
+
+def panels(found: Mapping[str, Any], tokens: int, batch: int) -> dict[str, Rates]:
+    """What is drawn of measurements: 'training' and 'prompt', by name cells that have 'tokens_per_second'.
+
+    Args:
+      found: as `experiments.throughput` writes it.
+      tokens: of a training step.
+      batch: prompts read together.
+    """
+    titles = {
+        f"Training, {tokens:,} tokens a step": found["training"],
+        f"Reading {'a prompt' if batch == 1 else f'{batch} prompts'}": found["prompt"],
+    }
+    return {
+        t: {n: [float(c["tokens_per_second"]) for c in cells] for n, cells in work.items()}
+        for t, work in titles.items()
+    }
 
 
 def draw(lengths: Sequence[int], panels: Mapping[str, Rates], out: PathLike, source: str = "") -> None:

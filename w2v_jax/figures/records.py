@@ -1,0 +1,85 @@
+"""The committed results of a figure: a small JSON file with all that is drawn, and where it is from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+from w2v_jax.errors import UserError
+from w2v_jax.export import atomic
+from w2v_jax.figures.style import PathLike
+
+_MEND = "restore it: git checkout -- results/figures"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What one or more runs left for a figure."""
+
+    command: str  # that gave the numbers
+    data: str
+    seed: int
+    machine: str
+    result: dict[str, Any]  # of JSON values; each figure has a shape of its own
+    note: str = ""  # what else has to be known
+
+    def small_print(self, name: str) -> str:
+        """The line below a picture: data, seed, machine, and the commands that measured and drew."""
+        facts = [*([self.note] if self.note else []), self.data, f"seed {self.seed}", self.machine]
+        return "; ".join([*facts, f"from {self.command}", f"drawn by python -m experiments.figures {name}"])
+
+
+def read(path: PathLike) -> Record:
+    """Reads a record.
+
+    Raises:
+      UserError: missing file, no JSON, a NaN or an infinity, a key that is missing, unknown or of another type.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, encoding="utf-8") as f:
+            value = json.load(f, parse_constant=_refuse)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"{name}: no such file; --results is the folder results/figures of a clone of the repository"
+        ) from None
+    except ValueError as e:
+        raise UserError(f"{name}: not JSON ({e}); {_MEND}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{name}: must be a JSON object, not a {type(value).__name__}; {_MEND}")
+    types = {"command": str, "data": str, "seed": int, "machine": str, "result": dict, "note": str}
+    for key, kind in types.items():
+        if key != "note" and key not in value:
+            raise UserError(f"{name}: key {key!r} is missing; {_MEND}")
+        if key in value and (not isinstance(value[key], kind) or isinstance(value[key], bool)):
+            raise UserError(f"{name}: key {key!r} must be a {kind.__name__}; {_MEND}")
+    strange = next((key for key in value if key not in types), None)
+    if strange is not None:
+        raise UserError(f"{name}: key {strange!r} is unknown; {_MEND}")
+    return Record(**value)
+
+
+def damaged(path: PathLike, error: Exception) -> UserError:
+    """The one line for a result that does not have the shape that its figure draws."""
+    return UserError(f"{os.fspath(path)}: key 'result' is not what this figure draws ({why(error)}); {_MEND}")
+
+
+def why(error: Exception) -> str:
+    """What reading a result failed of, on one line."""
+    missing = isinstance(error, KeyError) and error.args
+    return f"key {error.args[0]!r} is missing" if missing else " ".join(str(error).split())
+
+
+def write(path: PathLike, record: Record) -> None:
+    """Writes a record, whole or not at all. ValueError: a NaN or an infinity. OSError: the file cannot be written."""
+    text = json.dumps(
+        dataclasses.asdict(record), indent=None, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    with atomic(path) as f:
+        f.write((text + "\n").encode())
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"it holds {constant}")
