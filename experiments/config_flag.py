@@ -42,7 +42,7 @@ def check_command_line(words: Sequence[str]) -> None:
         paths += [path for word, path in itertools.pairwise(words) if word in (f"--{name}", f"-{name}")]
         if not paths or not paths[-1]:
             continue
-        known = list(_keys(_tree(paths[-1]).to_dict()))
+        known = list(_keys(load_tree(paths[-1]).to_dict()))
         for word in words:
             key = re.match(rf"--?{name}\.([^=]+)", word)
             if key:
@@ -51,7 +51,7 @@ def check_command_line(words: Sequence[str]) -> None:
 
 def load_config(path: str, **replace: Any) -> Config:
     """The frozen config of a file, with dotted keys replaced (`**{"model.dim": 8}`), without any command line."""
-    tree = _tree(path)
+    tree = load_tree(path)
     known = list(_keys(tree.to_dict()))
     for key in replace:
         _check_key(key, known)
@@ -62,7 +62,7 @@ def load_config(path: str, **replace: Any) -> Config:
     return freeze(tree, MODELS)
 
 
-def _tree(path: str) -> ml_collections.ConfigDict:
+def load_tree(path: str) -> ml_collections.ConfigDict:
     """What a config file's get_config() returns. Raises UserError naming the file and what is wrong with it."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such config file")
@@ -98,12 +98,13 @@ def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + key
 
 
-def set_compile_cache(cache_dir: str) -> None:
-    """Points JAX's persistent compile cache below the data cache, unless the environment names one."""
+def set_compile_cache(cache_dir: str, least_seconds: float = 1.0) -> None:
+    """Points JAX's persistent compile cache below the data cache, unless the environment names one. Programs that
+    compile in less than `least_seconds` are not kept."""
     import jax
 
     root = Path(cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax").expanduser()
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(root / "compiled"))
     if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least_seconds)

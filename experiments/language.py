@@ -39,7 +39,7 @@ def corpus_of(model: Model, text: str = "") -> Corpus:
     return corpus
 
 
-def _score(model: Model, corpus: Corpus, split: str, lanes: int, length: int | None) -> np.ndarray:
+def score_split(model: Model, corpus: Corpus, split: str, lanes: int, length: int | None) -> np.ndarray:
     """Losses of a split's tokens in order. With `length`, the state starts fresh at every `length` tokens."""
     spec, cfg = model.spec, model.cfg
     assert spec.score is not None
@@ -57,12 +57,12 @@ def _score(model: Model, corpus: Corpus, split: str, lanes: int, length: int | N
     return language.score_stream(step, start, batches)
 
 
-def _carries(model: Model) -> bool:
+def carries(model: Model) -> bool:
     """Whether the model has a state that goes from window to window."""
     return bool(jax.tree.leaves(model.spec.carry(model.cfg, 1)))
 
 
-def _strided(model: Model, tokens: Tokens, stride: int) -> np.ndarray:
+def score_strided(model: Model, tokens: Tokens, stride: int) -> np.ndarray:
     """Losses of a text's tokens in order, by windows of the model's length that overlap; see `strided_windows`."""
     spec, cfg = model.spec, model.cfg
     assert spec.score is not None
@@ -79,17 +79,17 @@ def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carri
     """Loss by position in the document, and by tokens since a fresh state or since the start of a window."""
     curves: dict[str, Any] = {}
     places = language.document_places(np.asarray(tokens.offsets))[-len(carried) :]
-    carries = _carries(model)
+    stateful = carries(model)
     if places.max(initial=0) > 1:
-        how = "state carried through the text" if carries else f"blocks of {model.cfg.length} tokens"
+        how = "state carried through the text" if stateful else f"blocks of {model.cfg.length} tokens"
         curves[f"in its document, {how}"] = language.by_position(carried, places, int(places.max()) + 1)
-    context = CONTEXT if carries else model.cfg.length
+    context = CONTEXT if stateful else model.cfg.length
     lanes = max(1, min(LANES, len(tokens.tokens) // context))
-    fresh = _score(model, corpus, split, lanes, context)
+    fresh = score_split(model, corpus, split, lanes, context)
     # Lanes are of equal length but for the last, and each starts a window.
     lane = -(-len(fresh) // lanes)
     since = np.arange(len(fresh)) % lane % context
-    label = f"since a fresh state, every {context} tokens" if carries else f"in a window of {context} tokens"
+    label = f"since a fresh state, every {context} tokens" if stateful else f"in a window of {context} tokens"
     curves[label] = language.by_position(fresh, since, context)
     return curves
 
@@ -122,7 +122,7 @@ def _stride(model: Model, stride: int | None) -> int | None:
     Raises:
       UserError: a stride that is longer than the window, or one for a model with a state.
     """
-    if _carries(model):
+    if carries(model):
         if stride is not None:
             raise UserError(f"--stride={stride}: this model carries its state through the whole text; leave it out")
         return None
@@ -152,12 +152,12 @@ def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) 
     for split in ("heldout", "test"):
         tokens: Tokens = getattr(corpus, split)
         if tokens.documents:
-            nats = _score(model, corpus, split, 1, None)
+            nats = score_split(model, corpus, split, 1, None)
             results[split] = language.summarise(nats, tokens.words, tokens.bytes)
             curves = _by_position(model, corpus, split, tokens, nats)
             results[split]["by_position"] = curves
             if step is not None:
-                overlapping = language.summarise(_strided(model, tokens, step), tokens.words, tokens.bytes)
+                overlapping = language.summarise(score_strided(model, tokens, step), tokens.words, tokens.bytes)
                 results[split]["strided"] = {"stride": step} | overlapping
             if not (text and split == "test"):
                 results[split]["optimum"] = _optimum(model, split, tokens, nats)

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -244,7 +244,9 @@ class Trainer:
         self.checkpoints.save(step, state, meta, loss, block)
 
 
-def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None) -> dict[str, Any]:
+def train(
+    config: Config, workdir: Path, profile: tuple[int, int] | None = None, say: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """Trains `config` in `workdir`, continues an interrupted run there, or returns a finished run's result.
 
     Args:
@@ -252,6 +254,7 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None)
       workdir: the run folder. Gets config.json, metrics.jsonl, TensorBoard events, checkpoints/, vectors and
         result.json.
       profile: (first, last) step to trace into `workdir/profile`.
+      say: what is told of the corpus and of a finished run; by default printed to stderr.
 
     Returns:
       The result that is also in result.json.
@@ -263,10 +266,11 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None)
     """
     lead = jax.process_index() == 0
 
-    def say(line: str) -> None:
+    def tell(line: str) -> None:
         if lead:
             print(line, file=sys.stderr, flush=True)
 
+    say = say or tell
     done = folder.open_run(workdir, config)
     if done is not None:
         say(f"{workdir} holds this run, finished")

@@ -1,0 +1,75 @@
+"""`experiments.scaling --fit`: the laws of a table of runs, whoever made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from w2v_jax.scaling.published import PUBLISHED
+from w2v_jax.scaling.report import compare
+from w2v_jax.scaling.runs import Runs
+
+from w2v_jax.export import atomic
+from w2v_jax.figures import scaling as figures
+from w2v_jax.scaling import Fit, Isoflop, Refusal, describe, fit_isoflop, fit_parametric, read_table
+
+SHOWN = ("E", "A", "B", "alpha", "beta", "a")
+
+
+def fit(path: Path, drop: int, out: str | None) -> int:
+    """Fits the parametric law and IsoFLOP parabolas, prints them beside the published ones; returns the exit status.
+
+    Args:
+      path: .csv or .jsonl, see `w2v_jax.scaling.read_table`.
+      drop: how many runs of the fewest tokens a parameter are left out.
+      out: folder for fit.json and pictures; None writes nothing.
+
+    Raises:
+      UserError: a table that cannot be read.
+    """
+    runs = read_table(path, drop_fewest_tokens_per_parameter=drop)
+    print(f"{path}: {len(runs.loss)} runs")
+    for note in runs.notes:
+        print(f"  {note}")
+    parametric = fit_parametric(runs.parameters, runs.tokens, runs.loss)
+    print(f"\n{describe(parametric)}")
+    if isinstance(parametric, Fit):
+        ours = {name: parametric.values[name] for name in SHOWN if name in parametric.values}
+        print(f"\n{compare(ours, [law for law in PUBLISHED if 'E' in law.values])}")
+    if drop and isinstance(parametric, Fit):
+        _say_what_moves(path, drop, parametric)
+    isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss)
+    print(f"\n{describe(isoflop)}")
+    if out:
+        _write(Path(out), path, drop, runs, parametric, isoflop)
+    return 0
+
+
+def _say_what_moves(path: Path, drop: int, kept: Fit) -> None:
+    """How far the runs that were left out move each value."""
+    every = read_table(path)
+    whole = fit_parametric(every.parameters, every.tokens, every.loss)
+    if isinstance(whole, Fit):
+        moved = ", ".join(f"{k} {kept.values[k].value:.4g} -> {v.value:.4g}" for k, v in whole.values.items())
+        print(f"\nwith all {whole.points} runs: {moved}")
+
+
+def _write(
+    folder: Path, path: Path, drop: int, runs: Runs, parametric: Fit | Refusal, isoflop: Isoflop | Refusal
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    small = f"{path.name}, {len(runs.loss)} runs; python -m experiments.scaling --fit={path.name}"
+    small += f" --drop_fewest_tokens_per_parameter={drop}" if drop else ""
+    if isinstance(parametric, Fit):
+        figures.draw_parametric(parametric, folder / "parametric.png", source=small)
+    if isinstance(isoflop, Isoflop):
+        law = parametric if isinstance(parametric, Fit) else None
+        figures.draw_isoflop(isoflop, folder / "isoflop.png", parametric=law, source=small)
+    found: dict[str, Any] = {"table": path.name, "dropped": drop, "runs": len(runs.loss)}
+    for name, result in (("parametric", parametric), ("isoflop", isoflop)):
+        refused = isinstance(result, Refusal)
+        found[name] = result._asdict() if refused else {k: v._asdict() for k, v in result.values.items()}  # type: ignore[union-attr]
+    with atomic(folder / "fit.json") as f:
+        f.write((json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
+    print(f"\nresults: {folder / 'fit.json'}")

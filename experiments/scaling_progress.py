@@ -1,0 +1,85 @@
+"""Progress over a whole study: how much of it is done, and how long the rest will take."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from w2v_jax.scaling.records import FINISHED, Record
+from w2v_jax.scaling.study import Planned
+
+
+class Progress:
+    """One line before a run and one after it.
+
+    The time left is that of the runs left, each what a run takes beside training (compiling, scoring) and its FLOPs at
+    the rate of the dearest run of its arm so far, or of any arm before its first: small runs are slow for their FLOPs.
+
+    Args:
+      runs: all of this process.
+      done: those of them that are recorded already.
+      out: stderr by default.
+    """
+
+    def __init__(self, runs: Sequence[Planned], done: Sequence[Record], out: TextIO | None = None) -> None:
+        self.runs, self.out = list(runs), out or sys.stderr
+        names = {record.run for record in done}
+        self.left = {run.name: run for run in runs if run.name not in names}
+        self.trained = [record for record in done if record.status == FINISHED]
+        self.beside: list[float] = []  # seconds a run took beyond training
+        self.total = sum(run.flops for run in runs) or 1.0
+
+    def begin(self, run: Planned) -> None:
+        """Says which run is under way."""
+        number = len(self.runs) - len(self.left) + 1
+        size = f"{run.ledger.parameters:,} parameters, {run.tokens:,.0f} tokens, {run.flops / 1e12:.3g} TFLOP"
+        self._say(f"--- run {number} of {len(self.runs)}: {run.name} ({size})")
+
+    def end(self, run: Planned, record: Record, seconds: float) -> None:
+        """Says what became of it, and what is left of the study.
+
+        Args:
+          run: the one that ended.
+          record: of it.
+          seconds: that it took, compiling and scoring included.
+        """
+        self.left.pop(run.name, None)
+        if record.status == FINISHED:
+            self.trained.append(record)
+            self.beside.append(max(seconds - (record.seconds or 0.0), 0.0))
+        done = 1 - sum(r.flops for r in self.left.values()) / self.total
+        if record.status != FINISHED:
+            what = f"{record.status}: {record.error}"
+        elif record.heldout_loss is None:
+            what = "finished"
+        else:
+            what = f"held-out loss {record.heldout_loss:.4f}"
+        self._say(f"    {what}; {seconds:.1f} s; {done:.0%} of the study's FLOPs done, {self.time_left()} left")
+
+    def rate(self, arm: str) -> float | None:
+        """FLOPs a second of the arm; None before any run."""
+        timed = [r for r in self.trained if r.seconds and r.training_flops]
+        own = [r for r in timed if r.arm == arm] or timed
+        dearest = max(own, key=lambda r: r.training_flops, default=None)
+        return None if dearest is None or not dearest.seconds else dearest.training_flops / dearest.seconds
+
+    def seconds_left(self) -> float | None:
+        """Of the runs that are not made yet; None before the first."""
+        if self.rate("") is None:
+            return None
+        beside = statistics.fmean(self.beside) if self.beside else 0.0
+        return sum(beside + run.flops / (self.rate(run.arm) or 1.0) for run in self.left.values())
+
+    def time_left(self) -> str:
+        """As hours, minutes and seconds."""
+        seconds = self.seconds_left()
+        if seconds is None:
+            return "?"
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{rest:02}"
+
+    def _say(self, line: str) -> None:
+        print(line, file=self.out, flush=True)

@@ -1,0 +1,184 @@
+"""Makes the runs of a study, one after another, through the one loop, and measures what each became."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import language
+from experiments.machine import accelerators, machine
+from w2v_jax.config import to_dict
+from w2v_jax.data.bayes import optimum_of_split
+from w2v_jax.data.corpus import Corpus, build_corpus
+from w2v_jax.embeddings import load
+from w2v_jax.evaluation import evaluate_all
+from w2v_jax.evaluation.language import summarise
+from w2v_jax.models import MODELS
+from w2v_jax.scaling.records import DIVERGED, FAILED, FINISHED, Record, config_hash
+from w2v_jax.scaling.study import Planned, Study, runs, with_passes
+from w2v_jax.train import folder, loop
+from w2v_jax.train.restore import Model, open_model
+
+ROOT = Path(__file__).resolve().parents[1]
+LANES = 64  # windows scored at a time for the loss by position
+
+
+class Text(NamedTuple):
+    """The text that all runs of a study share."""
+
+    study: Study
+    corpus: Corpus
+    optimum: np.ndarray | None  # nats of every held-out token under the best possible predictions, where known
+    data_dir: str  # test files of word vectors; '' for the built-in list
+
+
+def open_text(study: Study, data_dir: str = "") -> Text:
+    """Reads the text, and computes the best possible loss of it where the study asks for that."""
+    corpus = build_corpus(study.data, lambda line: print(line, file=sys.stderr))
+    best = None
+    if study.optimum:
+        tokens = np.asarray(corpus.heldout.tokens)
+        best = optimum_of_split(study.data, "heldout", tuple(corpus.vocab.words), tokens)[0]
+    return Text(study, corpus, best, data_dir)
+
+
+def planned(text: Text) -> list[Planned]:
+    """The study's runs with whole configs."""
+    found = []
+    for run in runs(text.study, len(text.corpus.vocab)):
+        spec, train = MODELS[run.config.family], run.config.train
+        cfg = spec.resolve(run.config.model, len(text.corpus.vocab))
+        steps = spec.source(cfg, text.corpus, "train", train.batch_size, train.seed).steps_per_epoch
+        found.append(run._replace(config=with_passes(run, steps, len(text.corpus.train.tokens))))
+    return found
+
+
+def execute(run: Planned, text: Text, workdir: Path) -> Record:
+    """Makes or finishes one run in workdir/runs/NAME and measures it.
+
+    A run that diverges, or fails of memory or on its device, is recorded as such.
+
+    Raises:
+      UserError, OSError, loop.Interrupted: what `loop.train` raises; all that was done is kept.
+    """
+    where = workdir / "runs" / run.name
+    record = empty_record(run)
+    try:
+        result = loop.train(run.config, where, say=lambda line: None)  # the text is the same for all runs
+        measured = _measured(run, text, where, result)
+    except loop.Diverged as e:
+        return record(status=DIVERGED, error=str(e))
+    except (jax.errors.JaxRuntimeError, MemoryError) as e:
+        return record(status=FAILED, error=" ".join(str(e).split())[:500] or type(e).__name__)
+    return record(status=FINISHED, **measured)
+
+
+def empty_record(run: Planned) -> Callable[..., Record]:
+    """What is known of a run before it is made, and takes the rest by name."""
+
+    def fill(**rest: Any) -> Record:
+        known: dict[str, Any] = {
+            "run": run.name,
+            "arm": run.arm,
+            "family": run.config.family,
+            "seed": run.config.train.seed,
+            "config_hash": config_hash(run.config),
+            "config": to_dict(run.config),
+            "revision": revision(),
+            "parameters": run.ledger.parameters,
+            "parameters_without_embeddings": run.ledger.without_embeddings,
+            "flops_per_token": run.ledger.flops_per_token,
+            "training_flops": run.flops,
+            "tokens": run.tokens,
+            "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+            "jax": jax.__version__,
+            "machine": machine() | {"accelerators": accelerators()},
+        }
+        return Record(**(known | rest))
+
+    return fill
+
+
+def _measured(run: Planned, text: Text, where: Path, result: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "tokens": result["words"],
+        "training_flops": run.ledger.flops_per_token * result["words"],
+        "passes": result["passes"],
+        "vocabulary": result["vocabulary"],
+        "train_loss": result["loss"],
+        "heldout_loss": result["heldout_loss"],
+        "heldout_block_loss": result["heldout_loss"],
+        "heldout_accuracy": result["heldout_accuracy"],
+        "words_per_second": result["words_per_second"],
+        "seconds": result["seconds"],
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    }
+    spec = MODELS[run.config.family]
+    if spec.score is not None and not getattr(run.config.model, "masked", False):
+        found |= language_measures(open_model(where), text)
+    elif spec.embed is not None and (where / "vectors.bin").exists():
+        found["quality"] = quality(where, text.data_dir)
+    return found
+
+
+def language_measures(model: Model, text: Text) -> dict[str, Any]:
+    """Losses of the held-out text. Every token is scored with at least half a window before it, by all of the text
+    where the model carries a state: the same positions for all families."""
+    held = text.corpus.heldout
+    if language.carries(model):
+        nats = language.score_split(model, text.corpus, "heldout", 1, None)
+    else:
+        nats = language.score_strided(model, held, max(1, model.cfg.length // 2))
+    found: dict[str, Any] = {"heldout_loss": float(nats.mean())}
+    if held.bytes:
+        found["heldout_bits_per_byte"] = summarise(nats, held.words, held.bytes)["bits_per_byte"]
+    if text.optimum is not None:
+        found["optimum"] = float(text.optimum[-len(nats) :].mean())
+    if text.study.window:
+        found["by_position"] = by_position(model, text.corpus, text.study.window)
+    return found
+
+
+def by_position(model: Model, corpus: Corpus, window: int) -> list[float]:
+    """Mean nats by place in windows of `window` tokens, each of which starts without any context."""
+    lanes = max(1, min(LANES, len(corpus.heldout.tokens) // window))
+    nats = language.score_split(model, corpus, "heldout", lanes, window)
+    place = np.arange(len(nats)) % -(-len(nats) // lanes) % window
+    return [float(x) for x in np.bincount(place, nats, window) / np.maximum(np.bincount(place, minlength=window), 1)]
+
+
+def quality(where: Path, data_dir: str) -> dict[str, float]:
+    """Scores of a run's word vectors by test: Spearman of similarity sets, share of analogies answered by 3CosAdd."""
+    found = evaluate_all(load(str(where / "vectors.bin")), data_dir or None)
+    scores = {f"similarity {name}": entry["spearman"] for name, entry in found["similarity"].items()}
+    scores |= {f"analogies {name}": entry["all"]["accuracy_add"] for name, entry in found["analogy"].items()}
+    return {name: float(value) for name, value in scores.items() if value is not None and np.isfinite(value)}
+
+
+def clean(where: Path) -> None:
+    """Removes what a recorded run no longer needs: its checkpoints and logs of TensorBoard."""
+    for name in (folder.CHECKPOINTS, "tensorboard"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(where / name)
+
+
+def revision() -> str:
+    """The commit of the code, with + where tracked files differ from it; '' outside of a clone."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    with contextlib.suppress(OSError):
+        commit = git("rev-parse", "--short=12", "HEAD")
+        return commit + ("+" if commit and git("status", "--porcelain", "--untracked-files=no") else "")
+    return ""

@@ -1,0 +1,138 @@
+"""From the records of a study to its laws: which runs each law is fitted to, and what the fits say together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from w2v_jax.scaling.fit import fit_parametric, fit_power
+from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
+from w2v_jax.scaling.records import FINISHED, Record
+from w2v_jax.scaling.results import Fit, Refusal
+
+Result = Fit | Isoflop | Refusal
+# Next-word accuracy by parameters, as the notes claim it.
+CLAIMED_ACCURACY = {1e6: 0.70, 1e8: 0.75, 1e9: 0.78, 1e10: 0.82, 1e11: 0.85}
+
+
+class Laws(NamedTuple):
+    """What the runs of one arm say."""
+
+    arm: str
+    parametric: Fit | Refusal  # of N and D, all runs
+    by_size: Fit | Refusal  # of N, the runs of the most tokens
+    by_size_floor: Fit | Refusal
+    by_tokens: Fit | Refusal  # of D, the runs of the largest model
+    by_tokens_floor: Fit | Refusal
+    frontier: Fit | Refusal  # of C, the runs that no cheaper one beats
+    isoflop: Isoflop | Refusal
+
+    def named(self) -> dict[str, Result]:
+        """Every result by what it is of."""
+        return {
+            "N and D": self.parametric,
+            "N, at the most tokens": self.by_size,
+            "N, at the most tokens, with floor": self.by_size_floor,
+            "D, at the largest size": self.by_tokens,
+            "D, at the largest size, with floor": self.by_tokens_floor,
+            "C, no cheaper run is better": self.frontier,
+            "sizes at equal C": self.isoflop,
+        }
+
+
+class Floor(NamedTuple):
+    """A fitted floor beside the best possible loss."""
+
+    arm: str
+    fitted: float
+    low: float
+    high: float
+    optimum: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the optimum is inside the interval."""
+        return self.low <= self.optimum <= self.high
+
+
+def usable(records: Sequence[Record]) -> list[Record]:
+    """Finished runs with a held-out loss; of those that differ in rate alone, the one of the lowest loss."""
+    best: dict[tuple[str, int, float, int], Record] = {}
+    for r in records:
+        if r.status != FINISHED or r.heldout_loss is None:
+            continue
+        key = (r.arm, r.parameters, round(r.tokens), r.seed)
+        if key not in best or r.heldout_loss < (best[key].heldout_loss or np.inf):
+            best[key] = r
+    return list(best.values())
+
+
+def columns(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Parameters, tokens, training FLOPs and held-out loss, float64 [n] each."""
+    rows = [(r.parameters, r.tokens, r.training_flops, r.heldout_loss) for r in records]
+    n, d, c, loss = np.array(rows, np.float64).reshape(-1, 4).T
+    return n, d, c, loss
+
+
+def at_most_tokens(records: Sequence[Record]) -> list[Record]:
+    """The runs of the arm's largest amount of text, give or take the steps that round it."""
+    most = max(r.tokens for r in records)
+    return [r for r in records if r.tokens > 0.97 * most]
+
+
+def frontier(records: Sequence[Record]) -> list[Record]:
+    """The runs that no cheaper run equals, the cheapest first."""
+    kept: list[Record] = []
+    for r in sorted(records, key=lambda r: (r.training_flops, r.heldout_loss)):
+        if not kept or (r.heldout_loss or np.inf) < (kept[-1].heldout_loss or np.inf):
+            kept.append(r)
+    return kept
+
+
+def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> Laws:
+    """Fits all laws to the usable runs of one arm.
+
+    Args:
+      arm: its name.
+      records: `usable` runs of the arm, at least one.
+      budgets: nominal FLOPs of an IsoFLOP study.
+    """
+    n, d, c, loss = columns(records)
+    widest = at_most_tokens(records)
+    largest = [r for r in records if r.parameters == max(r.parameters for r in records)]
+    n_most, _, _, loss_most = columns(widest)
+    _, d_largest, _, loss_largest = columns(largest)
+    _, _, c_best, loss_best = columns(frontier(records))
+    equal: Isoflop | Refusal = Refusal("IsoFLOP", "no two sizes were trained with equal FLOPs; see budgets of a study")
+    if budgets:
+        equal = fit_isoflop(n, c, loss, budgets=np.array(budgets))
+    return Laws(
+        arm,
+        fit_parametric(n, d, loss),
+        fit_power(n_most, loss_most, floor=False, symbol="N"),
+        fit_power(n_most, loss_most, floor=True, symbol="N"),
+        fit_power(d_largest, loss_largest, floor=False, symbol="D"),
+        fit_power(d_largest, loss_largest, floor=True, symbol="D"),
+        fit_power(c_best, loss_best, floor=False, symbol="C"),
+        equal,
+    )
+
+
+def floors(found: Sequence[Laws], records: Sequence[Record]) -> list[Floor]:
+    """Of every arm with a parametric law: its floor beside the optimum on the same positions of the same text."""
+    known = {r.optimum for r in records if r.optimum is not None}
+    if len(known) > 1 and max(known) - min(known) > 1e-9:
+        raise ValueError(f"runs were scored on different positions: optima {sorted(known)}")
+    return [
+        Floor(laws.arm, *laws.parametric.values["E"], optimum=next(iter(known)))
+        for laws in found
+        if known and isinstance(laws.parametric, Fit)
+    ]
+
+
+def claimed_accuracy(parameters: float) -> float:
+    """What the notes claim at a size, in a line through their figures over log parameters; nan below the first."""
+    sizes = np.log10(list(CLAIMED_ACCURACY))
+    return float(np.interp(np.log10(parameters), sizes, list(CLAIMED_ACCURACY.values()), left=np.nan, right=np.nan))

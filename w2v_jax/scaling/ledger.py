@@ -1,0 +1,130 @@
+"""What a run costs: parameters, training FLOPs, memory, cache. Counted from shapes alone: no array is made.
+
+Two conventions of a model's size are in use, and laws fitted under one do not hold under the other, least of all for
+small models: all parameters (Hoffmann et al. 2022, arXiv 2203.15556), and those without the tables that have a row a
+word (Kaplan et al. 2020, arXiv 2001.08361). Both are always given. FLOPs count matrix products, forward and backward,
+the output head and attention among them; a FLOP is a multiplication or an addition.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from w2v_jax.config import Config
+from w2v_jax.errors import UserError
+from w2v_jax.models import MODELS
+from w2v_jax.train.gradients import count_rows, gather_rows, with_row
+from w2v_jax.train.lowering import stand_in_corpus
+from w2v_jax.train.step import init_state
+
+
+class Ledger(NamedTuple):
+    """Sizes of one run. Bytes are those of all devices together."""
+
+    parameters: int
+    """Numbers in the trained arrays but for the rows that bring a table to a round size."""
+    without_embeddings: int
+    """The same without every array that has an axis for the vocabulary: embeddings, head, its bias."""
+    padding: int
+    """Numbers in those rows; with `parameters`, all that the arrays hold."""
+    flops_per_token: float
+    """Training FLOPs by the family's unit, a token of a language model or a word of word vectors."""
+    unit: str
+    state_bytes: int
+    """Parameters, optimiser state and what is carried."""
+    activation_bytes: int
+    """What the forward pass of one microbatch keeps for the backward pass, beside parameters and constants, before XLA
+    joins or drops any of it: an upper bound. 0 for a family that takes its gradients on the way forward."""
+    cache_bytes: int | None
+    """What each token of a text adds to the cache of a model that generates; None where there is none."""
+
+
+def resolved(config: Config, vocab_size: int = 0) -> tuple[Any, int]:
+    """(the model's config with its sizes filled in, V).
+
+    Raises:
+      UserError: neither the config nor `vocab_size` states the vocabulary.
+    """
+    size = getattr(config.model, "vocab_size", 0) or vocab_size
+    if not size:
+        raise UserError("model.vocab_size=0: the size of the vocabulary is not known without the text")
+    return MODELS[config.family].resolve(config.model, size), size
+
+
+def ledger(config: Config, vocab_size: int = 0) -> Ledger:
+    """Counts a run without making any of its arrays.
+
+    Args:
+      config: of the run; `train.batch_size`, `train.accumulate` and the optimiser matter for the bytes only.
+      vocab_size: V, where the config does not state it.
+
+    Raises:
+      UserError: see `resolved`, and what the family's `resolve` raises.
+    """
+    spec = MODELS[config.family]
+    cfg, vocab = resolved(config, vocab_size)
+    consts = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, spec.consts(cfg, stand_in_corpus(vocab))))
+    state = jax.eval_shape(lambda c: init_state(spec, config, cfg, c, 1000), consts)
+    counted = [
+        (leaf.size, _padding(leaf.shape, names, vocab), "vocab" in (names or ()))
+        for leaf, names in _leaves(state.params, spec.axes(cfg))
+    ]
+    padding = sum(pad for _, pad, _ in counted)
+    flops, unit = spec.flops(cfg)
+    return Ledger(
+        parameters=sum(size for size, _, _ in counted) - padding,
+        without_embeddings=sum(size for size, _, of_words in counted if not of_words),
+        padding=padding,
+        flops_per_token=flops,
+        unit=unit,
+        state_bytes=tree_bytes(state),
+        activation_bytes=_kept(config, cfg, consts, state.params),
+        cache_bytes=spec.decode.size(cfg)[1] if spec.decode and not getattr(cfg, "masked", False) else None,
+    )
+
+
+def tree_bytes(tree: Any) -> int:
+    """Bytes of a tree of arrays or of their shapes."""
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def _leaves(params: Any, axes: Any) -> list[tuple[Any, tuple[str | None, ...] | None]]:
+    """Every array with the names of its axes."""
+    found: list[tuple[Any, tuple[str | None, ...] | None]] = []
+    jax.tree.map(lambda leaf, names: found.append((leaf, names)), params, {k: axes[k] for k in params})
+    return found
+
+
+def _padding(shape: tuple[int, ...], names: tuple[str | None, ...] | None, vocab: int) -> int:
+    """Numbers of an array in rows beyond the vocabulary."""
+    if not names or "vocab" not in names:
+        return 0
+    rows = shape[names.index("vocab")]
+    return math.prod(shape) // rows * max(rows - vocab, 0)
+
+
+def _kept(config: Config, cfg: Any, consts: Any, params: Any) -> int:
+    """Bytes of the residuals of one microbatch's loss, those that are parameters or constants left out."""
+    spec = MODELS[config.family]
+    shapes = spec.batch(cfg, config.train.batch_size)
+    parts = config.train.accumulate
+    batch = {k: jax.ShapeDtypeStruct((max(1, s.shape[0] // parts), *s.shape[1:]), s.dtype) for k, s in shapes.items()}
+
+    def residuals(params: Any, consts: Any, batch: Any) -> Any:
+        rng, carry = jax.random.key(0), spec.carry(cfg, count_rows(batch))
+        ids, batch = spec.rows(cfg, consts, with_row(batch), rng)
+        return jax.vjp(lambda p: spec.loss(cfg, p, consts, carry, batch, rng)[0], params | gather_rows(params, ids))[1]
+
+    kept = jax.eval_shape(residuals, params, consts, batch)
+    given = [(x.shape, x.dtype) for x in jax.tree.leaves((params, consts))]
+    total = 0
+    for leaf in jax.tree.leaves(kept):
+        if (leaf.shape, leaf.dtype) in given:  # a residual that is a parameter is no copy of it
+            given.remove((leaf.shape, leaf.dtype))
+        else:
+            total += tree_bytes(leaf)
+    return total

@@ -1,0 +1,109 @@
+"""The results of a study: one JSON object a run and line. Files of several machines are merged by concatenation."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from w2v_jax.config import RESUMABLE, Config, to_dict
+from w2v_jax.errors import UserError
+from w2v_jax.export import atomic
+
+FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One run. Losses are means over the held-out text; None where the run has none, or did not finish."""
+
+    run: str  # its name within the study
+    arm: str  # the line of the study it belongs to
+    family: str
+    status: str  # finished | diverged | failed
+    seed: int
+    config_hash: str  # see `config_hash`
+    config: dict[str, Any]
+    revision: str  # of the code: git's commit, with + where files were changed
+    parameters: int
+    parameters_without_embeddings: int
+    flops_per_token: float
+    training_flops: float  # of all tokens
+    tokens: float  # trained on, repeats counted
+    passes: float | None = None
+    vocabulary: int | None = None
+    train_loss: float | None = None  # nats a token, of the last log interval
+    heldout_loss: float | None = None  # nats a token, every token with at least half a window before it
+    heldout_block_loss: float | None = None  # nats a token, as the loop scores it: by blocks, or with the state carried
+    heldout_bits_per_byte: float | None = None
+    heldout_accuracy: float | None = None  # share of held-out tokens whose probability was the highest
+    optimum: float | None = None  # the best possible loss on the same positions, where it is known
+    by_position: list[float] | None = None  # nats a token by place in a window that starts without any context
+    quality: dict[str, float] | None = None  # of word vectors, by test
+    words_per_second: float | None = None
+    seconds: float | None = None  # of training; compiling and scoring are not in it
+    peak_bytes: int | None = None  # of the process by the end of the run, those of earlier runs included
+    device: str = ""
+    jax: str = ""
+    machine: dict[str, Any] | None = None
+    error: str | None = None  # one line, of a run that diverged or failed
+
+
+def config_hash(config: Config) -> str:
+    """Twelve hexadecimal digits of what decides a run's result: keys that may change on resuming are not in it."""
+    tree = to_dict(config)
+    for key in RESUMABLE:
+        *path, last = key.split(".")
+        inner = tree
+        for name in path:
+            inner = inner[name]
+        inner.pop(last, None)
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def write(path: Path, records: Iterable[Record]) -> None:
+    """Replaces a results file, all of it or nothing. Raises OSError: what was there before stays."""
+    lines = [json.dumps(dataclasses.asdict(r), allow_nan=False, sort_keys=False) + "\n" for r in records]
+    with atomic(path) as f:
+        f.write("".join(lines).encode())
+
+
+def read(paths: Sequence[Path]) -> list[Record]:
+    """The runs of several results files in order; of a run that is there more than once, the last that finished.
+
+    Raises:
+      UserError: a line that is no run, by file and number.
+    """
+    found: dict[tuple[str, str], Record] = {}
+    for path in paths:
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            if not line.strip():
+                continue
+            record = _parse(f"{path}, line {number}", line)
+            key = (record.run, record.config_hash)
+            if key not in found or record.status == FINISHED or found[key].status != FINISHED:
+                found[key] = record
+    return list(found.values())
+
+
+def _parse(where: str, line: bytes) -> Record:
+    fields = {f.name: f for f in dataclasses.fields(Record)}
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        raise UserError(f"{where}: not JSON; remove the line, and its run is made again") from None
+    if not isinstance(entry, dict):
+        raise UserError(f"{where}: not a JSON object; remove the line, and its run is made again")
+    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in entry]
+    if missing:
+        raise UserError(f"{where}: has no {', '.join(missing)}; is this the results file of a study?")
+    record = Record(**{k: v for k, v in entry.items() if k in fields})
+    for name in ("parameters", "tokens", "training_flops", "flops_per_token"):
+        value = getattr(record, name)
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+            raise UserError(f"{where}: {name}={value!r}: must be a number of 0 or more")
+    return record

@@ -1,0 +1,215 @@
+"""A study: families of models at several sizes, each trained on several amounts of the same text, as a list of runs.
+
+A file in `configs/scaling/` returns `editable(Study(...))`. Every run reads the first part of the study's text, once:
+D tokens are `train.passes` = D over the tokens of one pass. Runs that differ in D alone share one compiled program.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from w2v_jax.config import Config, DataConfig, check, to_dict
+from w2v_jax.config import editable as editable_run
+from w2v_jax.config import freeze as freeze_run
+from w2v_jax.errors import UserError, nearest
+from w2v_jax.models import MODELS
+from w2v_jax.scaling.ledger import Ledger, ledger
+
+LEAST_STEPS = 2  # of a run: a schedule of fewer has no shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One line of a study: a family at several sizes."""
+
+    run: Config  # what all of its runs have in common; `data`, `train.seed` and `train.passes` are the study's
+    sizes: tuple[str, ...]  # what is another in each size: "model.dim=64 model.heads=2"
+    tokens: tuple[int, ...] = ()  # D of its runs; the study's where empty
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Every arm x size x amount of text x rate x seed is a run."""
+
+    data: DataConfig
+    arms: Mapping[str, Arm]
+    tokens: tuple[int, ...] = ()  # D, tokens trained on
+    budgets: tuple[float, ...] = ()  # training FLOPs C of a run, in the place of tokens: D = C / FLOPs a token
+    rates: tuple[float, ...] = ()  # learning rates tried in every run, as multiples of the arm's; the best counts
+    seeds: tuple[int, ...] = (0,)
+    window: int = 0  # tokens of the windows whose loss by position is measured; 0 measures none
+    optimum: bool = False  # the fitted floor must hold the best possible loss of the text, which is then synthetic
+    vocabulary: int = 0  # stands for the text's where a plan is made without it
+
+    def __post_init__(self) -> None:
+        check(bool(self.arms), "arms", dict(self.arms), "at least one")
+        for key in ("tokens", "budgets", "rates", "seeds"):
+            values = getattr(self, key)
+            check(all(v > 0 for v in values) or key == "seeds", key, values, "above 0")
+            check(len(set(values)) == len(values), key, values, "different numbers")
+        check(bool(self.seeds), "seeds", self.seeds, "at least one")
+        check(not (self.tokens and self.budgets), "budgets", self.budgets, "empty where tokens are given")
+        for name, arm in self.arms.items():
+            check(bool(arm.sizes), f"arms.{name}.sizes", arm.sizes, "at least one")
+            amounts = arm.tokens or self.tokens or self.budgets
+            check(bool(amounts), f"arms.{name}.tokens", arm.tokens, "given, or tokens or budgets of the study")
+        check(
+            not self.optimum or self.data.source == "synthetic",
+            "optimum",
+            self.optimum,
+            "False: the best possible loss is known of data.source=synthetic only",
+        )
+
+
+class Planned(NamedTuple):
+    """One run before it is made."""
+
+    name: str
+    arm: str
+    config: Config  # whole, but for `train.passes`, which follow from the text
+    tokens: float  # D
+    ledger: Ledger
+    flops: float  # of the whole training
+
+
+def editable(study: Study) -> ml_collections.ConfigDict:
+    """The study as a tree that `--config.KEY=VALUE` may override; arms' runs stand there without their data."""
+    tree = {f.name: getattr(study, f.name) for f in dataclasses.fields(study)}
+    tree["data"] = dataclasses.asdict(study.data)
+    tree["arms"] = {}
+    for name, arm in study.arms.items():
+        run = editable_run(arm.run).to_dict()
+        del run["data"]
+        tree["arms"][name] = {"run": run, "sizes": arm.sizes, "tokens": arm.tokens}
+    return ml_collections.ConfigDict(tree).lock()
+
+
+def freeze(tree: Mapping[str, Any] | ml_collections.ConfigDict) -> Study:
+    """Rebuilds the validated `Study` from an edited tree.
+
+    Raises:
+      UserError: as `w2v_jax.config.freeze`; an unknown key of the study, with the nearest.
+    """
+    values = tree.to_dict() if isinstance(tree, ml_collections.ConfigDict) else dict(tree)
+    known = {f.name for f in dataclasses.fields(Study)}
+    for key in values:
+        if key not in known:
+            raise UserError(f"config has no key {key!r}{nearest(key, known)}")
+    arms = {}
+    for name, arm in values.pop("arms").items():
+        arms[name] = Arm(
+            freeze_run(arm["run"] | {"data": values["data"]}, MODELS), tuple(arm["sizes"]), tuple(arm["tokens"])
+        )
+    data = next(iter(arms.values())).run.data if arms else DataConfig()
+    rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "data"}
+    return Study(data=data, arms=arms, **rest)
+
+
+def overridden(run: Config, text: str) -> Config:
+    """`run` with the values of `text`, "key=value key=value", keys dotted.
+
+    Raises:
+      UserError: a key that there is not, or a value that it cannot have.
+    """
+    tree = to_dict(run)
+    for word in text.split():
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(f"sizes: {word!r} in {text!r} must be key=value, such as model.dim=64")
+        *path, last = key.split(".")
+        inner: Any = tree
+        for name in path:
+            inner = inner.get(name) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or last not in inner:
+            names = list(inner) if isinstance(inner, dict) else list(tree)
+            raise UserError(f"sizes: no key {key!r}{nearest(last, names)}")
+        inner[last] = _literal(value)
+    return freeze_run(tree, MODELS)  # at once: sizes that depend on one another are checked together
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def runs(study: Study, vocabulary: int) -> list[Planned]:
+    """Every run of the study, the cheapest first.
+
+    Args:
+      study: of the runs.
+      vocabulary: V of the text.
+
+    Raises:
+      UserError: a size that cannot be; two runs of one name.
+    """
+    found = [run for name, arm in study.arms.items() for run in _of_arm(study, name, arm, vocabulary)]
+    names = [run.name for run in found]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise UserError(f"sizes: two runs are called {twice}; sizes of an arm must differ")
+    return sorted(found, key=lambda run: (run.flops, run.name))
+
+
+def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int) -> list[Planned]:
+    out = []
+    for text in arm.sizes:
+        base = dataclasses.replace(overridden(arm.run, text), data=study.data)
+        costs = ledger(base, vocabulary)
+        label = "-".join(word.rpartition(".")[2].replace("=", "") for word in text.split()) or "base"
+        amounts: Sequence[float] = arm.tokens or study.tokens or [c / costs.flops_per_token for c in study.budgets]
+        for tokens in amounts:
+            for rate in study.rates or (1.0,):
+                for seed in study.seeds:
+                    optimizer = dataclasses.replace(base.optimizer, learning_rate=base.optimizer.learning_rate * rate)
+                    config = dataclasses.replace(
+                        base, optimizer=optimizer, train=dataclasses.replace(base.train, seed=seed)
+                    )
+                    parts = [name, label, f"{tokens:.0f}", *([f"x{rate:g}"] if study.rates else []), f"s{seed}"]
+                    run = "_".join(parts)
+                    out.append(Planned(run, name, config, tokens, costs, costs.flops_per_token * tokens))
+    return out
+
+
+def with_passes(run: Planned, steps_per_pass: int, pass_tokens: int) -> Config:
+    """The run's config, told how often it goes over the text: as many whole steps as come nearest to its tokens.
+
+    Args:
+      run: of the study.
+      steps_per_pass: of its batches.
+      pass_tokens: tokens that are predicted in one pass.
+    """
+    steps = max(LEAST_STEPS, round(run.tokens / pass_tokens * steps_per_pass))
+    # The loop rounds up to whole steps; half a step below it cannot be led astray by the last digit.
+    passes = (steps - 0.5) / steps_per_pass
+    return dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, passes=passes))
+
+
+def shard(planned: Sequence[Planned], index: int, count: int) -> list[Planned]:
+    """The runs of one of `count` machines, which get about the same FLOPs: each run goes, the dearest first, to the
+    machine that has the fewest. Order is kept.
+
+    Raises:
+      ValueError: index outside 0..count-1.
+    """
+    if not 0 <= index < count:
+        raise ValueError(f"index={index}: must be from 0 to {count - 1}")
+    loads, mine = [0.0] * count, set()
+    for run in sorted(planned, key=lambda run: (-run.flops, run.name)):
+        at = loads.index(min(loads))
+        loads[at] += run.flops
+        if at == index:
+            mine.add(run.name)
+    return [run for run in planned if run.name in mine]
+
+
+def expected_seconds(planned: Sequence[Planned], rate: Callable[[Planned], float]) -> float:
+    """Time of all runs, at `rate` FLOPs a second."""
+    return math.fsum(run.flops / rate(run) for run in planned)
