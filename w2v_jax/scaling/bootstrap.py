@@ -83,5 +83,5 @@ def resample(
 def leverages(slopes: np.ndarray) -> np.ndarray:
     """Diagonal of J (J^T J)^-1 J^T for J [n, P]; float [n]. Directions that the runs do not tell count for nothing."""
     left = np.linalg.svd(slopes, full_matrices=False)
-    kept = left.S > left.S.max() * 1e-10
+    kept = left.S.max() * 1e-10 < left.S
     return np.asarray((left.U[:, kept] ** 2).sum(-1))

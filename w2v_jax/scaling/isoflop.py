@@ -103,18 +103,20 @@ def fit_isoflop(
             raise UserError(f"{NAME}: every {name} must be a positive number")
     kept, refused = [], []
     for members in _groups(flops, budgets):
-        found = _parabola(n[members], flops[members], loss[members])
-        if isinstance(found, Refusal):
-            refused.append(found)
+        parabola = _parabola(n[members], flops[members], loss[members])
+        if isinstance(parabola, Refusal):
+            refused.append(parabola)
         else:
-            kept.append(found)
+            kept.append(parabola)
     if not kept:
         few = [r for r in refused if "minimum" not in r.reason]
         if len(few) == len(refused):
             return Refusal(NAME, "fewer than three sizes at every budget; a parabola needs three sizes of equal FLOPs")
         return Refusal(NAME, f"no budget has its minimum among the sizes seen; the first: {refused[0].reason}")
     minima, notes = _draw(kept, np.random.default_rng(seed), resamples)
-    kept = [p._replace(best=interval(p.best.value, np.exp(m))) for p, m in zip(kept, minima.T, strict=True)]
+    for k, p in enumerate(kept):
+        found = minima[np.isfinite(minima[:, k]), k]
+        kept[k] = p._replace(best=interval(p.best.value, np.exp(found)) if len(found) else p.best)
     values, samples, reason = _law_of_minima(kept, minima)
     points, largest = sum(len(p.sizes) for p in kept), kept[-1].flops
     return Isoflop(tuple(kept), tuple(refused), values, reason, points, largest, samples, notes)
@@ -159,7 +161,7 @@ def _parabola(sizes: np.ndarray, flops: np.ndarray, loss: np.ndarray) -> Parabol
 
 
 def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Minima log N_opt of the bootstrap draws, float [B', budgets], of those draws that have one at every budget."""
+    """Minima log N_opt of the bootstrap draws, float [B, budgets], nan where a draw has none among the sizes."""
     designs = [_design(p.sizes)[0] for p in kept]
     # Sizes at a budget are few: a parabola through three takes its residuals along, so none is left to draw from it.
     errors = []
@@ -174,13 +176,18 @@ def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[n
         c = drawn @ np.linalg.pinv(x).T
         with np.errstate(divide="ignore", invalid="ignore"):
             minima[:, k] = np.where(c[:, 2] > 0, p.centre - c[:, 1] / (2 * c[:, 2]), np.nan)
-    whole = np.isfinite(minima).all(-1)
+        # As with the runs themselves: a minimum outside the sizes seen is none.
+        inside = (minima[:, k] >= np.log(p.sizes.min())) & (minima[:, k] <= np.log(p.sizes.max()))
+        minima[:, k] = np.where(inside, minima[:, k], np.nan)
     notes = []
     if not errors:
         notes.append("three runs at every budget: parabolas go through all of them, so intervals cannot tell the noise")
-    if whole.mean() < 1 - _LOST:
-        notes.append(f"{1 - whole.mean():.0%} of draws have no minimum at some budget; intervals leave them out")
-    return minima[whole] if whole.any() else np.log([[p.best.value for p in kept]]), tuple(notes)
+    for p, lost in zip(kept, 1.0 - np.isfinite(minima).mean(0), strict=True):
+        if lost > _LOST:
+            notes.append(
+                f"{p.flops:.3g} FLOPs: {lost:.0%} of draws have no minimum among the sizes; its place is unsure"
+            )
+    return minima, tuple(notes)
 
 
 def _law_of_minima(kept: list[Parabola], minima: np.ndarray) -> tuple[dict[str, Value], np.ndarray, str]:
@@ -189,11 +196,23 @@ def _law_of_minima(kept: list[Parabola], minima: np.ndarray) -> tuple[dict[str, 
     if len(kept) < 2 or flops.max() / flops.min() < DECADE * (1 - 1e-9):
         reason = f"minima at {len(kept)} budget(s) spanning a factor of {flops.max() / flops.min():.3g}; a power law "
         return {}, np.empty((0, 2)), reason + "needs two or more over at least one decade (10)"
-    design = np.stack([np.ones_like(flops), np.log(flops)], -1)
-    solve = np.linalg.pinv(design)
-    best = solve @ np.log([p.best.value for p in kept])
-    draws = minima @ solve.T
+    best = _line(np.log(flops), np.log([[p.best.value for p in kept]]))[0]
+    draws = _line(np.log(flops), minima)
+    draws = draws[np.isfinite(draws).all(-1)]
+    if not len(draws):
+        return {}, np.empty((0, 2)), "no bootstrap draw has minima at two budgets; runs are too few or too noisy"
     values = {"a": interval(best[1], draws[:, 1]), "b": interval(1 - best[1], 1 - draws[:, 1])}
     values["k_N"] = interval(np.exp(best[0]), np.exp(draws[:, 0]))
     values["k_D"] = interval(np.exp(-best[0]) / FLOPS_A_TOKEN, np.exp(-draws[:, 0]) / FLOPS_A_TOKEN)
     return values, draws, ""
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Intercept and slope by least squares of each row of y [B, k], nan left out; nan with fewer than two numbers."""
+    there = np.isfinite(y)
+    count = np.where(there.sum(-1) >= 2, there.sum(-1), np.nan)
+    middle = np.where(there, x, 0.0).sum(-1) / count
+    apart = np.where(there, x - middle[:, None], 0.0)
+    height = np.where(there, y, 0.0)
+    slope = (apart * height).sum(-1) / (apart**2).sum(-1)
+    return np.stack([height.sum(-1) / count - slope * middle, slope], -1)
