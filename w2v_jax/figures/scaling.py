@@ -200,6 +200,7 @@ def _mark_extrapolation(axes: Axes, largest: float) -> None:
         textcoords="offset points",
         color="#555555",
         fontsize=9,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )
 
 
@@ -215,7 +216,7 @@ def _loss_axis(axes: Axes, label: str) -> None:
 
 def _frontier(axes: Axes, result: Isoflop, parametric: Fit | None) -> None:
     budgets = [p.flops for p in result.parabolas]
-    x = np.geomspace(budgets[0] / 2, budgets[-1] * 2 * FAR, _POINTS)
+    x = np.geomspace(budgets[0] / 2, budgets[-1] * 6 * FAR, _POINTS)
     if result.values:
         curves = np.exp(result.samples[:, :1] + result.samples[:, 1:] * np.log(x))
         low, high = np.quantile(curves, [0.025, 0.975], axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from w2v_jax.scaling import bootstrap
 from w2v_jax.scaling.checks import BEATS, check_numbers, error_ratio, refuse
@@ -86,6 +87,14 @@ def _fit(
     reason = refuse(law, sizes)
     if reason:
         return Refusal(law.name, reason)
+    # Matrices here are tiny: threads of linear algebra wait for one another (twenty times slower on two busy cores).
+    with threadpool_limits(1, "blas"):
+        return _fit_numbers(law, sizes, y, seed, resamples, method, delta)
+
+
+def _fit_numbers(
+    law: Law, sizes: np.ndarray, y: np.ndarray, seed: int, resamples: int, method: bootstrap.Method, delta: float
+) -> Fit | Refusal:
     centres = np.log(sizes).mean(0)
     logs, log_y = np.log(sizes) - centres, np.log(y)
     theta = minimise(law, logs, log_y, delta)

@@ -12,8 +12,8 @@ from w2v_jax.scaling.laws import Law, log_law, with_slopes
 DELTA = 1e-3  # of the Huber loss, in log loss: Hoffmann et al. 2022, section D.3
 EXPONENTS = (0.15, 0.4, 1.0)  # of the grid
 FLOORS = (0.1, 0.5, 0.9)  # of the grid, as shares of the smallest loss
-_ROUGH = 60  # iterations of L-BFGS from each start
-_FULL = 3000  # iterations at most, from the best ends
+_ROUGH = 25  # iterations of L-BFGS from each start
+_FULL = 500  # iterations at most, from the best ends
 _KEPT = 3  # ends that are taken further
 _STEPS = 120  # at most, of the damped Newton method
 _LARGEST_STEP = 1.0  # of any parameter: coefficients are logarithms, so a factor of e
