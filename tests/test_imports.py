@@ -32,7 +32,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "models": (*BASE, "data", "formats", "nn", "losses"),
     "train": (*BASE, "data", "nn", "losses", "models", "embeddings", "export"),
     "evaluation": ("errors", "embeddings"),
-    "figures": ("errors", "config", "export", "embeddings"),  # results files and vectors; never train
+    "scaling": ("errors", "evaluation"),  # its tables
+    "figures": ("errors", "config", "export", "embeddings", "scaling"),  # results files and vectors; never train
 }
 # Third-party packages that only these modules may import.
 ONLY_IN = {"orbax": ("w2v_jax.train.checkpoint",)}
@@ -161,6 +162,7 @@ def test_a_planted_violation_is_found(tmp_path: Path, where: str, line: str, che
         ("import w2v_jax.data.corpus, w2v_jax.models", ("tensorflow", "tensorflow_datasets", "matplotlib")),
         ("import experiments.cli, launch.local, launch.tpu, launch.distributed", ("jax", "tensorflow", "matplotlib")),
         ("import w2v_jax.figures, w2v_jax.train.step", ("tensorflow", "matplotlib")),
+        ("import w2v_jax.scaling.runs, w2v_jax.figures.scaling", ("jax", "tensorflow", "matplotlib")),
     ],
 )
 def test_what_an_import_does_not_load(statement: str, absent: tuple[str, ...]) -> None:

@@ -1,0 +1,188 @@
+"""How often the intervals of fitted scaling laws hold the truth, and how wide they are; and a fit of published runs.
+
+    python -m benchmarks.scaling_coverage [--trials=100] [--methods=auto,residuals] [--table=RUNS.csv] [--out=FILE.json]
+
+Losses of 40 runs are made from a known law, sizes at random over two decades, with 1 % of lognormal noise; every trial
+has its own sizes and noise. "width" is that of the interval over that of the Gauss-Newton one, 2 * 1.96 sqrt(diagonal
+of s^2 (J^T J)^-1) in log loss, the median over trials. Exit status 1 when an exponent of the default method is covered
+in fewer than 90 % of trials or its median width is above 1.5. With --table, e.g. the runs of Hoffmann et al. 2022 that
+Besiroglu et al. 2024 (arXiv 2404.10102) read off figure 4, also the parametric law of all its runs, and of all but the
+five with the fewest tokens a parameter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import flags
+
+from experiments import cli
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.tables import aligned
+from w2v_jax.export import atomic
+from w2v_jax.scaling import Fit, Refusal, fit_parametric, fit_power, published, read_table
+from w2v_jax.scaling.bootstrap import METHODS, Method
+from w2v_jax.scaling.laws import with_slopes
+
+RUNS = 40
+NOISE = 0.01  # standard deviation of log loss
+PARAMETERS, TOKENS = (1e6, 1e8), (1e8, 1e10)
+TRUE = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
+EXPONENTS = ("alpha", "beta")
+LEAST_COVERAGE, MOST_WIDTH = 0.90, 1.5
+BESIROGLU_DROPPED = 5
+
+
+class Trial(NamedTuple):
+    """Of one value in one trial."""
+
+    covered: bool
+    width: float  # over the Gauss-Newton one; nan for values that are no parameter of the minimiser
+
+
+def plant(law: str, seed: int, runs: int = RUNS, noise: float = NOISE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sizes N and D and losses, float [runs], of the planted law: "parametric", "floor" (in N alone) or "power"."""
+    rng = np.random.default_rng([seed, len(law)])
+    n, d = (low * (high / low) ** rng.uniform(size=runs) for low, high in (PARAMETERS, TOKENS))
+    loss = TRUE["A"] / n ** TRUE["alpha"]
+    if law != "power":
+        loss = loss + TRUE["E"]
+    if law == "parametric":
+        loss = loss + TRUE["B"] / d ** TRUE["beta"]
+    return n, d, loss * np.exp(noise * rng.standard_normal(runs))
+
+
+def fit(law: str, seed: int, method: Method, resamples: int, runs: int = RUNS) -> Fit | Refusal:
+    """The fit of one trial."""
+    n, d, loss = plant(law, seed, runs)
+    if law == "parametric":
+        return fit_parametric(n, d, loss, seed=seed, resamples=resamples, method=method)
+    return fit_power(n, loss, floor=law == "floor", symbol="N", seed=seed, resamples=resamples, method=method)
+
+
+def gauss_newton_widths(fitted: Fit) -> dict[str, float]:
+    """2 * 1.96 standard errors of the linearised least squares, by name of exponent."""
+    _, slopes = with_slopes(fitted.law, fitted.theta, np.log(fitted.sizes) - fitted.centres)
+    errors = np.sqrt(np.diag(np.linalg.inv(slopes.T @ slopes))) * fitted.noise
+    k = len(fitted.law.sizes)
+    return {name: float(2 * 1.96 * errors[k + i]) for i, name in enumerate(fitted.law.exponents)}
+
+
+def trials(law: str, seed: int, method: Method, resamples: int) -> dict[str, Trial]:
+    """By value's name. Raises UserError when the law is refused, which a planted one must not be."""
+    fitted = fit(law, seed, method, resamples)
+    if isinstance(fitted, Refusal):
+        raise UserError(f"trial {seed} of the {law} law was refused: {fitted.reason}")
+    widths = gauss_newton_widths(fitted)
+    found = {}
+    for name, true in TRUE.items():
+        if name in fitted.values:
+            value = fitted.values[name]
+            found[name] = Trial(value.covers(true), (value.high - value.low) / widths.get(name, np.nan))
+    return found
+
+
+def coverage(law: str, method: Method, count: int, resamples: int) -> list[dict[str, Any]]:
+    """One row a value: share of trials covered, median width, processor seconds a fit."""
+    begin = time.process_time()
+    found = [trials(law, seed, method, resamples) for seed in range(count)]
+    seconds = (time.process_time() - begin) / count
+    return [
+        {
+            "law": law,
+            "method": method,
+            "value": name,
+            "trials": count,
+            "covered": float(np.mean([trial[name].covered for trial in found])),
+            "width": float(np.median([trial[name].width for trial in found])) if name in EXPONENTS else None,
+            "seconds": seconds,
+        }
+        for name in found[0]
+    ]
+
+
+def refit_table(path: str, resamples: int) -> list[dict[str, Any]]:
+    """The parametric law of a table, all runs and without the five of fewest tokens a parameter."""
+    reference, rows = published("Besiroglu"), []
+    for drop in (0, BESIROGLU_DROPPED):
+        runs = read_table(path, drop_fewest_tokens_per_parameter=drop)
+        fitted = fit_parametric(runs.parameters, runs.tokens, runs.loss, resamples=resamples)
+        if isinstance(fitted, Refusal):
+            raise UserError(f"{path}: {fitted.reason}")
+        for name, true in reference.values.items():
+            away = (fitted.values[name].value - true) / reference.errors[name]
+            rows.append({"dropped": drop, "name": name, **fitted.values[name]._asdict(), "errors_from_besiroglu": away})
+    return rows
+
+
+def failed(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What the default method does not hold, one line each."""
+    return [
+        f"{r['law']}: {r['value']}: covered {r['covered']:.2f}, width {r['width']:.2f}"
+        for r in rows
+        if r["method"] == "auto" and r["width"] is not None
+        if r["covered"] < LEAST_COVERAGE or r["width"] > MOST_WIDTH
+    ]
+
+
+def show(rows: Sequence[dict[str, Any]], table: Sequence[dict[str, Any]]) -> str:
+    """Both results as text."""
+    lines = [["law", "method", "value", "trials", "covered", "width / Gauss-Newton", "seconds a fit"]]
+    for r in rows:
+        width = "" if r["width"] is None else f"{r['width']:.2f}"
+        cells = (str(r["trials"]), f"{r['covered']:.1%}", width, f"{r['seconds']:.2f}")
+        lines.append([r["law"], r["method"], r["value"], *cells])
+    text = aligned(lines, left=(0, 1, 2))
+    if not table:
+        return text
+    lines = [["runs dropped", "value", "fitted", "low", "high", "standard errors from Besiroglu et al."]]
+    for r in table:
+        numbers = [f"{r[key]:.5g}" for key in ("value", "low", "high")]
+        lines.append([str(r["dropped"]), r["name"], *numbers, f"{r['errors_from_besiroglu']:+.2f}"])
+    return text + "\n\n" + aligned(lines, left=(0, 1))
+
+
+def define_flags() -> None:
+    """A call, not an import, defines the flags."""
+    flags.DEFINE_integer("trials", 100, "Data sets of each law.", lower_bound=1)
+    flags.DEFINE_integer("resamples", 500, "Bootstrap draws a fit.", lower_bound=10)
+    flags.DEFINE_list("methods", ["auto", "residuals"], f"Of {', '.join(METHODS)}.")
+    flags.DEFINE_list("laws", ["parametric", "floor", "power"], "Of parametric, floor, power.")
+    flags.DEFINE_string("table", None, "Table of runs to fit too.")
+    flags.DEFINE_string("out", None, "JSON file of the result.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints the tables; 1 when the default method fails."""
+    if len(argv) > 1:
+        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+    given = flags.FLAGS
+    for flag, known in (("methods", METHODS), ("laws", ("parametric", "floor", "power"))):
+        wrong = [word for word in getattr(given, flag) if word not in known]
+        if wrong:
+            raise UserError(f"--{flag}: {wrong[0]!r} is none of {', '.join(known)}")
+    table = refit_table(given.table, given.resamples) if given.table else []
+    rows = []
+    for law in given.laws:
+        for method in given.methods:
+            rows += coverage(law, method, given.trials, given.resamples)
+            print(f"{law}, {method}: done", file=sys.stderr, flush=True)
+    print(show(rows, table))
+    if given.out:
+        os.makedirs(os.path.dirname(given.out) or ".", exist_ok=True)
+        with atomic(given.out) as f:
+            f.write((json.dumps({"coverage": rows, "table": table}, indent=2) + "\n").encode())
+    problems = failed(rows)
+    print("\n".join(f"FAILED: {line}" for line in problems) or "every interval of the default method holds")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)

@@ -1,0 +1,94 @@
+"""Tables of runs: what is read, what is left out, and one line for every kind of bad file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from w2v_jax.errors import UserError
+from w2v_jax.scaling import read_table
+
+
+def test_csv_with_flops_gets_its_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("\ufeffparameters, training_flop ,loss,note\n1e6,6e12,3.5,a\n\n2e6,6e12,3.25,\n", encoding="utf-8")
+    runs = read_table(path)
+    np.testing.assert_array_equal(runs.parameters, [1e6, 2e6])
+    np.testing.assert_array_equal(runs.tokens, [1e6, 5e5])
+    np.testing.assert_array_equal(runs.loss, [3.5, 3.25])
+    assert runs.notes == ("tokens of 2 run(s) are FLOPs / (6 parameters): the table has none",)
+
+
+def test_jsonl_leaves_out_what_is_not_finished(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    rows = [
+        {"parameters": 1000, "tokens": 5000, "heldout_loss": 4.0, "loss": 9.0, "status": "finished"},
+        {"parameters": 2000, "status": "diverged", "heldout_loss": None},
+        {"parameters": 2000, "training_flops": 12e6, "loss": 3.0},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    runs = read_table(path)
+    np.testing.assert_array_equal(runs.loss, [4.0, 3.0])
+    np.testing.assert_array_equal(runs.tokens, [5000, 1000])
+    np.testing.assert_array_equal(runs.flops, [3e7, 12e6])
+    assert runs.unfinished == 1 and "1 run(s) left out: status" in runs.notes[0] and len(runs.notes) == 3
+
+
+def test_the_fewest_tokens_a_parameter_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("parameters,tokens,loss\n10,100,1\n10,1,2\n10,50,3\n10,20,4\n")
+    runs = read_table(path, drop_fewest_tokens_per_parameter=2)
+    np.testing.assert_array_equal(runs.loss, [1, 3])
+    assert runs.dropped == 2 and "up to 2" in runs.notes[-1]
+    with pytest.raises(UserError, match="cannot drop 4 of 4 runs"):
+        read_table(path, drop_fewest_tokens_per_parameter=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "the file is empty"),
+        ("a.csv", b"parameters,tokens,loss\n", "no run to fit"),
+        ("a.csv", b"parameters,tokens,loss\n1,2,\xff\n", "line 2: not UTF-8"),
+        (
+            "a.csv",
+            b"parameter,tokens,loss\n1,2,3\n",
+            "line 1: no column 'parameters' (is it 'parameter'? then rename it)",
+        ),
+        (
+            "a.csv",
+            b"parameters,token,loss\n1,2,3\n",
+            "no column 'tokens' or 'training_flops' or 'training_flop' (is it 'token'",
+        ),
+        ("a.csv", b"parameters,tokens,x\n1,2,3\n", "no column 'heldout_loss' or 'loss'; add one"),
+        ("a.csv", b"parameters,tokens,loss,loss\n1,2,3,4\n", "line 1: column 'loss' appears twice"),
+        ("a.csv", b"parameters,tokens,loss\n1,2\n", "line 2: 2 fields, the header has 3"),
+        ("a.csv", b"parameters,tokens,loss\n1,2,3\n1,two,3\n", "line 3: column 'tokens': 'two' is not a number"),
+        ("a.csv", b"parameters,tokens,loss\n1,2,nan\n", "line 2: column 'loss': nan is not a positive number"),
+        ("a.csv", b"parameters,tokens,loss\n-1,2,3\n", "line 2: column 'parameters': -1 is not a positive number"),
+        ("a.csv", b"parameters,tokens,loss\n1,0,3\n", "line 2: column 'tokens': 0 is not a positive number"),
+        ("a.csv", b"parameters,tokens,loss\n1,,3\n", "line 2: no column 'tokens'"),
+        ("a.jsonl", b"{\n", "line 1: not JSON"),
+        ("a.jsonl", b"[1]\n", "line 1: not an object"),
+        ("a.jsonl", b'{"parameters": 1, "tokens": true, "loss": 1}\n', "column 'tokens': 'True' is not a number"),
+        ("a.jsonl", b'{"parameters": 1, "tokens": 1, "loss": NaN}\n', "column 'loss': nan is not a positive"),
+        ("a.jsonl", b'{"parameters": 1, "tokens": 1, "loss": 1, "loss": 2}\n', "column 'loss' appears twice"),
+        ("a.jsonl", b'{"parameters": 1, "tokens": 1}\n', "line 1: no column 'heldout_loss' or 'loss'"),
+        ("a.jsonl", b'{"parameters": 1, "tokens": 1, "loss": 1, "status": "failed"}\n', "1 run(s) have another status"),
+        ("a.txt", b"x", "must end in .csv or .jsonl"),
+    ],
+)
+def test_a_bad_file_is_one_clear_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError) as e:
+        read_table(path)
+    assert message in str(e.value) and str(path) in str(e.value) and "\n" not in str(e.value)
+
+
+def test_a_missing_file_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_table(tmp_path / "none.csv")

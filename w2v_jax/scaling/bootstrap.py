@@ -1,0 +1,87 @@
+"""Bootstrap draws of a law's parameters, corrected for what makes percentiles of a robust fit too narrow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from scipy.stats import norm, t
+
+from w2v_jax.scaling.laws import Law, with_slopes
+from w2v_jax.scaling.robust import refit
+
+Method = Literal["auto", "runs", "residuals"]
+METHODS: tuple[Method, ...] = ("auto", "runs", "residuals")
+ENOUGH = 5  # runs a parameter from which "auto" draws runs
+
+
+def resample(
+    law: Law,
+    theta: np.ndarray,
+    logs: np.ndarray,
+    log_y: np.ndarray,
+    delta: float,
+    *,
+    seed: int,
+    resamples: int,
+    method: Method = "auto",
+) -> np.ndarray:
+    """Refits of bootstrapped runs, each started at the best fit; their quantiles are the intervals.
+
+    "runs": runs are drawn with replacement, as Besiroglu et al. 2024 (arXiv 2404.10102) do. Noise may differ between
+    sizes, and a few runs that decide a value widen its interval. But each draw lacks a third of the sizes, and of few
+    runs the intervals become far too wide. Draws are taken as they are.
+
+    "residuals": new log losses are the law's plus drawn residuals, at the sizes of the real runs. The noise of log y
+    is taken to be alike at all sizes, and the law to be true.
+
+        y*_i = f(x_i) + s (e_j + h z_i) / sqrt(s_e^2 + h^2),    e_j = r_j / sqrt(1 - H_jj) less its mean
+        theta*  ->  theta + (theta* - theta) t_{.975, n-P} / z_.975 sqrt(n / (n - P))
+
+    with H the leverages of the fit linearised, z normal, s^2 = sum r^2 / (n - P) and h = 0.9 s_e n^(-1/5).
+
+    "auto": "runs" from five runs a parameter, "residuals" below.
+
+    Args:
+      law: the form; P parameters.
+      theta: float [P], the best fit.
+      logs: float [n, K], log sizes less their centres; log_y: float [n].
+      delta: of the Huber loss.
+      seed: of all draws.
+      resamples: B.
+      method: see above.
+
+    Returns:
+      float [B, P].
+    """
+    rng = np.random.default_rng(seed)
+    n, parameters = len(log_y), law.parameters
+    start = np.tile(theta, (resamples, 1))
+    if method == "runs" or (method == "auto" and n >= ENOUGH * parameters):
+        weights = rng.multinomial(n, np.full(n, 1.0 / n), resamples).astype(np.float64)
+        return refit(law, start, logs, np.tile(log_y, (resamples, 1)), weights, delta)[0]
+    predicted, slopes = with_slopes(law, theta, logs)
+    residual = log_y - predicted
+    noise = np.sqrt((residual**2).sum() / (n - parameters))
+    errors = residual / np.sqrt(1.0 - np.minimum(leverages(slopes), 0.95))
+    errors -= errors.mean()
+    # Why smooth: with delta below the noise the fit is nearly a median, which goes through P runs exactly, and whose
+    # precision hangs on the density of errors at zero. The bare residuals have a spike there (De Angelis, Hall & Young
+    # 1993, "Analytical and bootstrap approximations to estimator distributions in L1 regression").
+    width = 0.9 * errors.std() * n**-0.2
+    drawn = rng.choice(errors, (resamples, n)) + width * rng.standard_normal((resamples, n))
+    drawn *= noise / max(np.hypot(errors.std(), width), np.finfo(np.float64).tiny)
+    found, _ = refit(law, start, logs, predicted + drawn, np.ones((resamples, n)), delta)
+    # Quantiles of the draws alone covered 92 to 94 % of planted exponents at a nominal 95: the noise itself is
+    # estimated (Student's t for the normal), and near zero the smoothed residuals are still too dense (the degrees of
+    # freedom once more). With both it is 94 to 97 % of 40 runs: `python -m benchmarks.scaling_coverage`.
+    level = 0.975
+    wider = t.ppf(level, n - parameters) / norm.ppf(level) * np.sqrt(n / (n - parameters))
+    return np.asarray(theta + wider * (found - theta))
+
+
+def leverages(slopes: np.ndarray) -> np.ndarray:
+    """Diagonal of J (J^T J)^-1 J^T for J [n, P]; float [n]. Directions that the runs do not tell count for nothing."""
+    left = np.linalg.svd(slopes, full_matrices=False)
+    kept = left.S.max() * 1e-10 < left.S
+    return np.asarray((left.U[:, kept] ** 2).sum(-1))

@@ -1,0 +1,72 @@
+"""When a law is not fitted: too few runs, too narrow a range, sizes that move together, no better than a constant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from w2v_jax.errors import UserError
+from w2v_jax.scaling.laws import Law, log_law
+from w2v_jax.scaling.robust import refit
+
+DECADE = 10.0
+BEATS = 0.8  # the most that the law's cross-validated error may be of the constant's
+_TOGETHER = 0.999  # correlation of log N and log D from which their terms cannot be told apart
+_ALL_LEFT_OUT = 20  # up to so many runs, each is left out once; beyond, ten folds
+_FOLDS = 10
+
+
+def check_numbers(law: Law, sizes: np.ndarray, y: np.ndarray) -> None:
+    """ValueError for shapes that differ; UserError for sizes or losses that are not positive numbers."""
+    if sizes.ndim != 2 or y.ndim != 1 or len(sizes) != len(y):
+        raise ValueError(f"{law.name}: sizes and losses must be arrays [n] of one length")
+    for name, column in (*zip(law.sizes, sizes.T, strict=True), ("loss", y)):
+        bad = ~(np.isfinite(column) & (column > 0))
+        if bad.any():
+            at = int(bad.argmax())
+            raise UserError(f"{law.name}: {name} is {column[at]} at run {at}; it must be a positive number")
+
+
+def refuse(law: Law, sizes: np.ndarray) -> str | None:
+    """Why runs of these sizes [n, K] cannot be fitted, or None."""
+    needed = law.parameters + 1
+    if len(sizes) < needed:
+        return f"{len(sizes)} runs for {law.parameters} parameters; at least {needed} are needed to tell their error"
+    for name, column in zip(law.sizes, sizes.T, strict=True):
+        ratio = column.max() / column.min()
+        if ratio < DECADE * (1 - 1e-9):
+            return (
+                f"{name} spans a factor of {ratio:.3g}, from {column.min():.4g} to {column.max():.4g}; at least one "
+                "decade (10) is needed"
+            )
+    distinct = len(np.unique(sizes, axis=0))
+    if distinct < law.parameters:
+        return f"{distinct} different sizes for {law.parameters} parameters; at least {law.parameters} are needed"
+    if len(law.sizes) == 2:
+        together = np.corrcoef(np.log(sizes.T))[0, 1]
+        if abs(together) > _TOGETHER:
+            return (
+                f"{law.sizes[0]} and {law.sizes[1]} move together (correlation of logarithms {together:.4f}), so their "
+                "terms cannot be told apart; vary one at a fixed other"
+            )
+    return None
+
+
+def error_ratio(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, delta: float, seed: int) -> float:
+    """Cross-validated mean |error| of log y under the law, over that under a constant (the median of the other runs).
+
+    Each of up to 20 runs is left out once, of more a tenth at a time, at random by `seed`. Refits start from the fit of
+    all runs. A law "beats a constant" at a ratio of 0.8 or less: a law of pure noise has about 1.
+    """
+    n = len(log_y)
+    fold = np.arange(n)
+    if n > _ALL_LEFT_OUT:
+        fold = np.random.default_rng(seed).permutation(n) % _FOLDS
+    count = int(fold.max()) + 1
+    kept = (fold != np.arange(count)[:, None]).astype(np.float64)
+    thetas, _ = refit(law, np.tile(theta, (count, 1)), logs, np.tile(log_y, (count, 1)), kept, delta)
+    law_error = np.abs(log_y - log_law(law, thetas, logs)[fold, np.arange(n)])
+    constants = np.array([np.median(log_y[fold != k]) for k in range(count)])
+    constant_error = np.abs(log_y - constants[fold])
+    if not constant_error.any():
+        return np.inf  # losses that do not differ at all
+    return float(law_error.mean() / constant_error.mean())

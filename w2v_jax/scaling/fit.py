@@ -1,0 +1,153 @@
+"""Fits a power law, or Hoffmann's law of parameters and tokens, with intervals, or says why it does not."""
+
+from __future__ import annotations
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from w2v_jax.scaling import bootstrap
+from w2v_jax.scaling.checks import BEATS, check_numbers, error_ratio, refuse
+from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named
+from w2v_jax.scaling.results import Fit, Heldout, Refusal, Value, interval
+from w2v_jax.scaling.robust import DELTA, minimise
+
+RESAMPLES = 1000
+LARGEST_SHARE = 0.2  # of the runs, held out once to see how well the others foretell them
+
+
+def fit_power(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    floor: bool,
+    symbol: str = "x",
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    method: bootstrap.Method = "auto",
+    delta: float = DELTA,
+) -> Fit | Refusal:
+    """y = A x^-alpha, or with `floor` y = E + A x^-alpha, by the Huber loss of log y.
+
+    Args:
+      x: float [n], parameters, tokens or FLOPs. y: float [n], loss in nats a token, or any positive number.
+      floor: whether to fit E. Without, losses that flatten out give too small an exponent.
+      symbol: what x is called in messages and pictures: N, D or C.
+      seed: of the bootstrap and of the folds; the same seed gives the same intervals.
+      resamples: bootstrap draws.
+      method: "auto", "runs" or "residuals"; see `bootstrap.resample`.
+      delta: where the Huber loss turns from square to absolute, in log y.
+
+    Returns:
+      A Fit with values A, alpha and E, or a Refusal; see `checks.refuse` and `checks.error_ratio`.
+
+    Raises:
+      UserError: a number that is not positive. ValueError: shapes that differ.
+    """
+    law = FLOOR if floor else POWER
+    law = law._replace(sizes=(symbol,), formula=law.formula.replace("x", symbol))
+    sizes = np.asarray(x, np.float64).reshape(-1, 1)
+    return _fit(law, sizes, np.asarray(y, np.float64), seed, resamples, method, delta)
+
+
+def fit_parametric(
+    n: np.ndarray,
+    d: np.ndarray,
+    loss: np.ndarray,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    method: bootstrap.Method = "auto",
+    delta: float = DELTA,
+) -> Fit | Refusal:
+    """L(N, D) = E + A/N^alpha + B/D^beta: approach 3 of Hoffmann et al. 2022 (arXiv 2203.15556).
+
+    Args:
+      n, d, loss: float [n]: parameters, training tokens, loss in nats a token.
+      seed, resamples, method, delta: as in `fit_power`.
+
+    Returns:
+      A Fit with values E, A, B, alpha, beta and the exponents of the compute-optimal sizes, a = beta / (alpha + beta)
+      of parameters and b = 1 - a of tokens; or a Refusal.
+
+    Raises:
+      UserError: a number that is not positive. ValueError: shapes that differ.
+    """
+    columns = [np.asarray(v, np.float64).ravel() for v in (n, d)]
+    if len(columns[0]) != len(columns[1]):
+        raise ValueError(f"{PARAMETRIC.name}: {len(columns[0])} parameters and {len(columns[1])} tokens")
+    return _fit(PARAMETRIC, np.stack(columns, -1), np.asarray(loss, np.float64), seed, resamples, method, delta)
+
+
+def _fit(
+    law: Law, sizes: np.ndarray, y: np.ndarray, seed: int, resamples: int, method: bootstrap.Method, delta: float
+) -> Fit | Refusal:
+    check_numbers(law, sizes, y)
+    if method not in bootstrap.METHODS or resamples < 2 or not delta > 0:
+        raise ValueError(f"method must be of {bootstrap.METHODS}, resamples at least 2, delta above 0")
+    reason = refuse(law, sizes)
+    if reason:
+        return Refusal(law.name, reason)
+    # Matrices here are tiny: threads of linear algebra wait for one another (twenty times slower on two busy cores).
+    with threadpool_limits(1, "blas"):
+        return _fit_numbers(law, sizes, y, seed, resamples, method, delta)
+
+
+def _fit_numbers(
+    law: Law, sizes: np.ndarray, y: np.ndarray, seed: int, resamples: int, method: bootstrap.Method, delta: float
+) -> Fit | Refusal:
+    centres = np.log(sizes).mean(0)
+    logs, log_y = np.log(sizes) - centres, np.log(y)
+    theta = minimise(law, logs, log_y, delta)
+    ratio = error_ratio(law, theta, logs, log_y, delta, seed)
+    if not ratio <= BEATS:
+        return Refusal(
+            law.name,
+            f"does not beat a constant: its cross-validated error is {ratio:.2f} of a constant's; at most {BEATS} is "
+            "needed",
+        )
+    samples = bootstrap.resample(law, theta, logs, log_y, delta, seed=seed, resamples=resamples, method=method)
+    best, drawn = (_with_optimal(law, named(law, parameters, centres)) for parameters in (theta, samples))
+    values = {name: interval(float(best[name]), drawn[name]) for name in best}
+    heldout = _predict_largest(law, sizes, y, delta)
+    noise = float(np.sqrt(((log_y - log_law(law, theta, logs)) ** 2).sum() / (len(y) - law.parameters)))
+    notes = _notes(law, values, heldout)
+    return Fit(law, values, sizes, y, theta, centres, samples, noise, ratio, heldout, notes)
+
+
+def _with_optimal(law: Law, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The values and, of the parametric law, the exponents of the compute-optimal sizes."""
+    if len(law.sizes) < 2:
+        return values
+    a = values["beta"] / (values["alpha"] + values["beta"])
+    return values | {"a": a, "b": 1.0 - a}
+
+
+def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray, delta: float) -> Heldout | None:
+    """The largest fifth of the runs, at least one, by a fit of the others; None where those are too few.
+
+    A run's size is the product of its sizes. Runs as large as the smallest held out are held out with it: a repeat of
+    one that stays would give it away.
+    """
+    product = np.log(sizes).sum(-1)
+    count = max(1, int(np.floor(LARGEST_SHARE * len(y) + 1e-9)))
+    out = product >= np.sort(product)[-count] - 1e-9
+    if refuse(law, sizes[~out]):
+        return None
+    centres = np.log(sizes[~out]).mean(0)
+    theta = minimise(law, np.log(sizes[~out]) - centres, np.log(y[~out]), delta)
+    order = np.flatnonzero(out)[np.argsort(product[out], kind="stable")]
+    predicted = np.exp(log_law(law, theta, np.log(sizes[order]) - centres))
+    return Heldout(sizes[order], y[order], predicted)
+
+
+def _notes(law: Law, values: dict[str, Value], heldout: Heldout | None) -> tuple[str, ...]:
+    notes = [
+        f"the interval of {name} includes zero: the runs do not show that loss falls with {size}"
+        for name, size in zip(law.exponents, law.sizes, strict=True)
+        if values[name].covers(0.0)
+    ]
+    if law.floor and values["E"].low < 1e-3 * values["E"].high:
+        notes.append("the interval of E reaches zero: the runs do not show that there is a floor")
+    if heldout is None:
+        notes.append("no check on the largest runs: without them too few runs, or too narrow a range, would be left")
+    return tuple(notes)

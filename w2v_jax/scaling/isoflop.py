@@ -1,0 +1,218 @@
+"""The best size at a budget: parabolas of loss at equal FLOPs, and the optimum that a parametric fit implies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from w2v_jax.errors import UserError
+from w2v_jax.scaling.bootstrap import leverages
+from w2v_jax.scaling.checks import DECADE
+from w2v_jax.scaling.fit import RESAMPLES
+from w2v_jax.scaling.results import Refusal, Value, interval
+
+NAME = "IsoFLOP"
+FLOPS_A_TOKEN = 6.0  # of training, a parameter: C = 6 N D (Kaplan et al. 2020, section 2.1)
+_SAME = 1.25  # runs within this factor of the smallest of a budget belong to it
+_LOST = 0.05  # share of draws without a minimum from which a reader is told
+
+
+class Parabola(NamedTuple):
+    """loss = c0 + c1 u + c2 u^2 with u = log N - centre, at one budget."""
+
+    flops: float  # geometric mean of its runs
+    sizes: np.ndarray  # float [n], parameters
+    loss: np.ndarray  # float [n]
+    coefficients: np.ndarray  # float [3]: c0, c1, c2
+    centre: float
+    best: Value  # parameters at the minimum
+    lowest: float  # loss at the minimum
+
+
+class Isoflop(NamedTuple):
+    """What parabolas say: N_opt = k_N C^a, D_opt = k_D C^b."""
+
+    parabolas: tuple[Parabola, ...]  # by rising budget
+    refused: tuple[Refusal, ...]  # budgets without a parabola
+    values: dict[str, Value]  # a, b, k_N, k_D; empty with `reason`
+    reason: str  # why there is no power law of the minima; empty when there is
+    points: int  # runs in the parabolas
+    largest: float  # budget, FLOPs
+    samples: np.ndarray  # float [B, 2]: log k_N and a of each draw
+    notes: tuple[str, ...]
+
+
+class Optimum(NamedTuple):
+    """Compute-optimal parameters, tokens and loss, each of the shape of the FLOPs (with draws first, where drawn)."""
+
+    n: np.ndarray
+    d: np.ndarray
+    loss: np.ndarray
+
+
+def compute_optimal(values: Mapping[str, np.ndarray | float], flops: np.ndarray | float) -> Optimum:
+    """Least E + A/N^alpha + B/D^beta with 6 N D = C; equation 4 of Hoffmann et al. 2022 (arXiv 2203.15556).
+
+        N = G (C/6)^a,  D = (C/6)^b / G,  G = (alpha A / (beta B))^(1 / (alpha + beta)),  a = beta / (alpha + beta)
+
+    Args:
+      values: E, A, B, alpha, beta: numbers, or draws float [B, 1] that broadcast against the FLOPs.
+      flops: C of training.
+    """
+    e, a, b, alpha, beta = (np.asarray(values[k], np.float64) for k in ("E", "A", "B", "alpha", "beta"))
+    both = alpha + beta
+    balance = np.exp((np.log(alpha * a) - np.log(beta * b)) / both)
+    budget = np.asarray(flops, np.float64) / FLOPS_A_TOKEN
+    n, d = balance * budget ** (beta / both), budget ** (alpha / both) / balance
+    return Optimum(n, d, e + a / n**alpha + b / d**beta)
+
+
+def fit_isoflop(
+    n: np.ndarray,
+    flops: np.ndarray,
+    loss: np.ndarray,
+    *,
+    budgets: np.ndarray | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Isoflop | Refusal:
+    """Approach 2 of Hoffmann et al. 2022: a parabola of loss in log N at each budget, and a line through its minima.
+
+    Minima give log N_opt = log k_N + a log C by least squares; D_opt = C / (6 N_opt), so b = 1 - a. Draws give every
+    run a residual of the parabolas (over sqrt(1 - leverage), from all budgets) and go through all of it again.
+
+    Args:
+      n, flops, loss: float [runs]: parameters, training FLOPs (6 N D where only tokens are known), nats a token.
+      budgets: nominal FLOPs; a run belongs to the nearest. Without, runs within a quarter of one another share one.
+      seed, resamples: of the bootstrap.
+
+    Returns:
+      An Isoflop; budgets with fewer than three sizes, or whose minimum is not among the sizes seen, are in `refused`.
+      A Refusal when that is every budget.
+
+    Raises:
+      UserError: a number that is not positive. ValueError: shapes that differ.
+    """
+    n, flops, loss = (np.asarray(v, np.float64) for v in (n, flops, loss))
+    if not n.shape == flops.shape == loss.shape or n.ndim != 1 or not len(n):
+        raise ValueError(f"{NAME}: parameters, FLOPs and losses must be arrays of one length above 0")
+    for name, column in (("parameters", n), ("FLOPs", flops), ("loss", loss)):
+        if not (np.isfinite(column) & (column > 0)).all():
+            raise UserError(f"{NAME}: every {name} must be a positive number")
+    kept, refused = [], []
+    for members in _groups(flops, budgets):
+        parabola = _parabola(n[members], flops[members], loss[members])
+        if isinstance(parabola, Refusal):
+            refused.append(parabola)
+        else:
+            kept.append(parabola)
+    if not kept:
+        few = [r for r in refused if "minimum" not in r.reason]
+        if len(few) == len(refused):
+            return Refusal(NAME, "fewer than three sizes at every budget; a parabola needs three sizes of equal FLOPs")
+        return Refusal(NAME, f"no budget has its minimum among the sizes seen; the first: {refused[0].reason}")
+    minima, notes = _draw(kept, np.random.default_rng(seed), resamples)
+    for k, p in enumerate(kept):
+        found = minima[np.isfinite(minima[:, k]), k]
+        kept[k] = p._replace(best=interval(p.best.value, np.exp(found)) if len(found) else p.best)
+    values, samples, reason = _law_of_minima(kept, minima)
+    points, largest = sum(len(p.sizes) for p in kept), kept[-1].flops
+    return Isoflop(tuple(kept), tuple(refused), values, reason, points, largest, samples, notes)
+
+
+def _groups(flops: np.ndarray, budgets: np.ndarray | None) -> list[np.ndarray]:
+    """Indices of the runs of each budget, by rising budget."""
+    if budgets is not None:
+        nominal = np.sort(np.asarray(budgets, np.float64))
+        nearest = np.abs(np.log(flops)[:, None] - np.log(nominal)).argmin(1)
+        return [np.flatnonzero(nearest == k) for k in np.unique(nearest)]
+    order, groups = np.argsort(flops, kind="stable"), []
+    first = 0
+    for i in range(1, len(order) + 1):
+        if i == len(order) or flops[order[i]] > _SAME * flops[order[first]]:
+            groups.append(order[first:i])
+            first = i
+    return groups
+
+
+def _design(sizes: np.ndarray) -> tuple[np.ndarray, float]:
+    centre = float(np.log(sizes).mean())
+    u = np.log(sizes) - centre
+    return np.stack([np.ones_like(u), u, u**2], -1), centre
+
+
+def _parabola(sizes: np.ndarray, flops: np.ndarray, loss: np.ndarray) -> Parabola | Refusal:
+    budget = float(np.exp(np.log(flops).mean()))
+    name = f"{NAME} {budget:.3g} FLOPs"
+    count = len(np.unique(sizes))
+    if count < 3:
+        return Refusal(name, f"{count} size(s) at {budget:.3g} FLOPs; a parabola needs three")
+    design, centre = _design(sizes)
+    c = np.linalg.lstsq(design, loss, rcond=None)[0]
+    if c[2] <= 0:
+        return Refusal(name, f"no minimum at {budget:.3g} FLOPs: the parabola opens downwards")
+    at = float(np.exp(centre - c[1] / (2 * c[2])))
+    if not sizes.min() <= at <= sizes.max():
+        seen = f"{sizes.min():.3g} to {sizes.max():.3g}"
+        return Refusal(name, f"minimum at {at:.3g} parameters, outside the sizes seen at {budget:.3g} FLOPs ({seen})")
+    return Parabola(budget, sizes, loss, c, centre, Value(at, np.nan, np.nan), float(c[0] - c[1] ** 2 / (4 * c[2])))
+
+
+def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Minima log N_opt of the bootstrap draws, float [B, budgets], nan where a draw has none among the sizes."""
+    designs = [_design(p.sizes)[0] for p in kept]
+    # Sizes at a budget are few: a parabola through three takes its residuals along, so none is left to draw from it.
+    errors = []
+    for p, x in zip(kept, designs, strict=True):
+        if len(p.sizes) > 3:
+            errors.append((p.loss - x @ p.coefficients) / np.sqrt(1.0 - np.minimum(leverages(x), 0.95)))
+    pool = np.concatenate(errors) if errors else np.zeros(1)
+    pool = pool - pool.mean()
+    minima = np.empty((count, len(kept)))
+    for k, (p, x) in enumerate(zip(kept, designs, strict=True)):
+        drawn = x @ p.coefficients + rng.choice(pool, (count, len(p.sizes)))
+        c = drawn @ np.linalg.pinv(x).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            minima[:, k] = np.where(c[:, 2] > 0, p.centre - c[:, 1] / (2 * c[:, 2]), np.nan)
+        # As with the runs themselves: a minimum outside the sizes seen is none.
+        inside = (minima[:, k] >= np.log(p.sizes.min())) & (minima[:, k] <= np.log(p.sizes.max()))
+        minima[:, k] = np.where(inside, minima[:, k], np.nan)
+    notes = []
+    if not errors:
+        notes.append("three runs at every budget: parabolas go through all of them, so intervals cannot tell the noise")
+    for p, lost in zip(kept, 1.0 - np.isfinite(minima).mean(0), strict=True):
+        if lost > _LOST:
+            notes.append(
+                f"{p.flops:.3g} FLOPs: {lost:.0%} of draws have no minimum among the sizes; its place is unsure"
+            )
+    return minima, tuple(notes)
+
+
+def _law_of_minima(kept: list[Parabola], minima: np.ndarray) -> tuple[dict[str, Value], np.ndarray, str]:
+    """(values, draws of log k_N and a, reason why there are none)."""
+    flops = np.array([p.flops for p in kept])
+    if len(kept) < 2 or flops.max() / flops.min() < DECADE * (1 - 1e-9):
+        reason = f"minima at {len(kept)} budget(s) spanning a factor of {flops.max() / flops.min():.3g}; a power law "
+        return {}, np.empty((0, 2)), reason + "needs two or more over at least one decade (10)"
+    best = _line(np.log(flops), np.log([[p.best.value for p in kept]]))[0]
+    draws = _line(np.log(flops), minima)
+    draws = draws[np.isfinite(draws).all(-1)]
+    if not len(draws):
+        return {}, np.empty((0, 2)), "no bootstrap draw has minima at two budgets; runs are too few or too noisy"
+    values = {"a": interval(best[1], draws[:, 1]), "b": interval(1 - best[1], 1 - draws[:, 1])}
+    values["k_N"] = interval(np.exp(best[0]), np.exp(draws[:, 0]))
+    values["k_D"] = interval(np.exp(-best[0]) / FLOPS_A_TOKEN, np.exp(-draws[:, 0]) / FLOPS_A_TOKEN)
+    return values, draws, ""
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Intercept and slope by least squares of each row of y [B, k], nan left out; nan with fewer than two numbers."""
+    there = np.isfinite(y)
+    count = np.where(there.sum(-1) >= 2, there.sum(-1), np.nan)
+    middle = np.where(there, x, 0.0).sum(-1) / count
+    apart = np.where(there, x - middle[:, None], 0.0)
+    height = np.where(there, y, 0.0)
+    slope = (apart * height).sum(-1) / (apart**2).sum(-1)
+    return np.stack([height.sum(-1) / count - slope * middle, slope], -1)

@@ -1,0 +1,122 @@
+"""What a fit returns: values with intervals, the law as a function with bands, or the reason why there is none."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from w2v_jax.scaling.laws import Law, log_law, named
+
+LEVEL = 0.95  # of all intervals
+FAR = 2.0  # times the largest run: beyond is extrapolation
+
+
+class Value(NamedTuple):
+    """A number and its 95 % interval; nan bounds where a source gives none."""
+
+    value: float
+    low: float
+    high: float
+
+    def covers(self, true: float) -> bool:
+        """Whether the interval holds `true`, its ends included."""
+        return bool(self.low <= true <= self.high)
+
+
+class Refusal(NamedTuple):
+    """A fit that was not made, and why in one line."""
+
+    law: str
+    reason: str
+
+
+class Heldout(NamedTuple):
+    """Predictions of the largest runs by a fit that never saw them, in the order of size."""
+
+    sizes: np.ndarray  # float [h, K]
+    actual: np.ndarray  # float [h]
+    predicted: np.ndarray  # float [h]
+
+    @property
+    def relative_errors(self) -> np.ndarray:
+        """predicted / actual - 1, float [h]."""
+        return np.asarray(self.predicted / self.actual - 1.0)
+
+
+class Fit(NamedTuple):
+    """A fitted law. Arrays are float64; K sizes a run, P parameters, n runs, B bootstrap draws."""
+
+    law: Law
+    values: dict[str, Value]
+    sizes: np.ndarray  # [n, K], as given
+    y: np.ndarray  # [n]
+    theta: np.ndarray  # [P], see `laws`
+    centres: np.ndarray  # [K]
+    samples: np.ndarray  # [B, P]
+    noise: float  # standard deviation of log y about the law, P degrees of freedom taken off
+    error_ratio: float  # cross-validated error of the law over that of a constant; see `checks`
+    heldout: Heldout | None  # None: too few runs are left without the largest
+    notes: tuple[str, ...]  # what a reader must know, one line each
+
+    @property
+    def points(self) -> int:
+        """Runs fitted."""
+        return len(self.y)
+
+    @property
+    def smallest(self) -> tuple[float, ...]:
+        """Of each size."""
+        return tuple(self.sizes.min(0).tolist())
+
+    @property
+    def largest(self) -> tuple[float, ...]:
+        """Of each size."""
+        return tuple(self.sizes.max(0).tolist())
+
+
+def is_extrapolation(x: np.ndarray | float, largest: float) -> np.ndarray:
+    """bool of the shape of x: beyond twice the largest run."""
+    return np.asarray(np.asarray(x, np.float64) > FAR * largest)
+
+
+def predict(fit: Fit, *sizes: np.ndarray | float) -> np.ndarray:
+    """The law at the sizes, one array for each of the law's, broadcast against one another; their shape."""
+    logs, shape = _logs(fit, sizes)
+    return np.asarray(np.exp(log_law(fit.law, fit.theta, logs))).reshape(shape)
+
+
+def band(fit: Fit, *sizes: np.ndarray | float, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bound of the law, not of a further run, at each point by itself; shapes as in `predict`."""
+    logs, shape = _logs(fit, sizes)
+    curves = log_law(fit.law, fit.samples, logs)
+    low, high = np.exp(np.quantile(curves, [(1 - level) / 2, (1 + level) / 2], axis=0))
+    return low.reshape(shape), high.reshape(shape)
+
+
+def interval(value: float, draws: np.ndarray) -> Value:
+    """The value with the 2.5 % and 97.5 % quantiles of its draws."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Value(float(value), float(low), float(high))
+
+
+def draws(fit: Fit) -> dict[str, np.ndarray]:
+    """Coefficients, exponents and floor of each bootstrap draw, float [B] by name."""
+    return named(fit.law, fit.samples, fit.centres)
+
+
+def assert_covers(fit: Fit, name: str, true: float) -> None:
+    """AssertionError, saying by how much, unless the interval of the named value holds `true`.
+
+    For a text whose best possible loss is known: `assert_covers(fit, "E", optimum)`.
+    """
+    value = fit.values[name]
+    if not value.covers(true):
+        raise AssertionError(f"{name} = {value.value:.6g} [{value.low:.6g}, {value.high:.6g}] does not hold {true:.6g}")
+
+
+def _logs(fit: Fit, sizes: tuple[np.ndarray | float, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    if len(sizes) != len(fit.law.sizes):
+        raise ValueError(f"the {fit.law.name} takes {len(fit.law.sizes)} size(s), not {len(sizes)}")
+    arrays = np.broadcast_arrays(*(np.asarray(s, np.float64) for s in sizes))
+    return np.stack([np.log(a.ravel()) for a in arrays], -1) - fit.centres, arrays[0].shape
