@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "models": (*BASE, "data", "formats", "nn", "losses"),
     "train": (*BASE, "data", "nn", "losses", "models", "embeddings", "export"),
     "evaluation": ("errors", "embeddings"),
-    "scaling": ("errors", "evaluation"),  # its tables
+    "scaling": (*BASE, "evaluation", "export", "models", "train"),
     "figures": ("errors", "config", "export", "embeddings", "scaling"),  # results files and vectors; never train
 }
 # Third-party packages that only these modules may import.
