@@ -92,7 +92,7 @@ def test_no_other_minimiser_finds_less(seed: int) -> None:
     theta = minimise(FLOOR, logs, log_y)
     least = objective(theta, FLOOR, logs, log_y, DELTA)[0]
     rng = np.random.default_rng(seed)
-    for _ in range(3):
+    for _ in range(2):
         start = theta + 0.1 * rng.standard_normal(3)
         other = minimize(
             lambda t: objective(t, FLOOR, logs, log_y, DELTA)[0],
@@ -107,10 +107,10 @@ def test_many_refits_are_single_fits() -> None:
     n, d, loss = plant("parametric", 2)
     sizes = np.log(np.stack([n, d], -1))
     logs = sizes - sizes.mean(0)
-    weights = np.random.default_rng(0).multinomial(40, np.full(40, 1 / 40), 3).astype(float)
+    weights = np.random.default_rng(0).multinomial(40, np.full(40, 1 / 40), 2).astype(float)
     best = minimise(PARAMETRIC, logs, np.log(loss))
     with threadpool_limits(1, "blas"):
-        thetas, values = refit(PARAMETRIC, np.tile(best, (3, 1)), logs, np.tile(np.log(loss), (3, 1)), weights)
+        thetas, values = refit(PARAMETRIC, np.tile(best, (2, 1)), logs, np.tile(np.log(loss), (2, 1)), weights)
     for theta, value, weight in zip(thetas, values, weights, strict=True):
         rows = np.repeat(np.arange(40), weight.astype(int))  # a weight counts repeats
         with threadpool_limits(1, "blas"):

@@ -209,6 +209,7 @@ def _loss_axis(axes: Axes, label: str) -> None:
     from matplotlib.ticker import AutoLocator, NullLocator, ScalarFormatter
 
     axes.set(xscale="log", yscale="log", ylabel=label)
+    axes.margins(y=0.12)  # room for a word below the floor
     axes.yaxis.set_major_locator(AutoLocator())
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_locator(NullLocator())
@@ -216,7 +217,7 @@ def _loss_axis(axes: Axes, label: str) -> None:
 
 def _frontier(axes: Axes, result: Isoflop, parametric: Fit | None) -> None:
     budgets = [p.flops for p in result.parabolas]
-    x = np.geomspace(budgets[0] / 2, budgets[-1] * 6 * FAR, _POINTS)
+    x = np.geomspace(budgets[0] / 2, budgets[-1] * 8 * FAR, _POINTS)
     if result.values:
         curves = np.exp(result.samples[:, :1] + result.samples[:, 1:] * np.log(x))
         low, high = np.quantile(curves, [0.025, 0.975], axis=0)

@@ -60,8 +60,8 @@ def _values(values: Mapping[str, Value]) -> list[str]:
 
 def _fit(fit: Fit) -> str:
     lines = [f"{fit.law.name}: {fit.law.formula}, {fit.points} runs", *_values(fit.values)]
-    for name, low, high in zip(fit.law.sizes, fit.smallest, fit.largest, strict=True):
-        lines.append(f"{name} from {number(low)} to {number(high)}; beyond {number(2 * high)} is extrapolation")
+    for name, low, high, far in zip(fit.law.sizes, fit.smallest, fit.largest, fit.extrapolation_from, strict=True):
+        lines.append(f"{name} from {number(low)} to {number(high)}; beyond {number(far)} is extrapolation")
     lines.append(f"noise {fit.noise:.2%} of the loss; cross-validated error {fit.error_ratio:.2f} of a constant's")
     if fit.heldout is not None:
         lines.append(_heldout(fit.heldout))

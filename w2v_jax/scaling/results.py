@@ -74,6 +74,11 @@ class Fit(NamedTuple):
         """Of each size."""
         return tuple(self.sizes.max(0).tolist())
 
+    @property
+    def extrapolation_from(self) -> tuple[float, ...]:
+        """Twice the largest of each size: what the law says beyond is extrapolation; see `is_extrapolation`."""
+        return tuple(FAR * size for size in self.largest)
+
 
 def is_extrapolation(x: np.ndarray | float, largest: float) -> np.ndarray:
     """bool of the shape of x: beyond twice the largest run."""
