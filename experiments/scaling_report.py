@@ -2,13 +2,77 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from w2v_jax.scaling.records import Record
+from experiments import page, scaling_sections
+from w2v_jax.export import atomic
+from w2v_jax.scaling import Fit, Isoflop, Refusal, analysis
+from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study
+
+FIGURES, PAGE, LAWS = "figures", "report.html", "laws.json"
 
 
 def report(study: Study, made: Sequence[Record], workdir: Path, command: str) -> int:
-    """Prints and draws; returns the exit status."""
-    return 0
+    """Prints what the runs say, and writes report.html, laws.json and the figures.
+
+    Args:
+      study: that was made.
+      made: all of its runs.
+      workdir: its folder.
+      command: for the small print.
+
+    Returns:
+      0, or 1 where a fitted floor misses the best possible loss that is known.
+
+    Raises:
+      OSError: a file cannot be written.
+    """
+    folder = workdir / FIGURES
+    folder.mkdir(parents=True, exist_ok=True)
+    usable = analysis.usable(made)
+    arms = [arm for arm in study.arms if any(r.arm == arm for r in usable)]
+    laws = [analysis.laws(arm, [r for r in usable if r.arm == arm], study.budgets) for arm in arms]
+    floors = analysis.floors(laws, usable)
+    small = small_print(study, made, command)
+    found = scaling_sections.Found(study, list(made), usable, laws, floors, folder, small)
+    sections = scaling_sections.sections(found)
+    print("\n\n".join(section.plain() for section in sections))
+    page.write(workdir / PAGE, "Scaling study", sections, small)
+    with atomic(workdir / LAWS) as f:
+        f.write((json.dumps(as_json(command, laws, floors), indent=2, allow_nan=False) + "\n").encode())
+    print(f"\nreport: {workdir / PAGE}\nlaws: {workdir / LAWS}\nfigures: {folder}")
+    return int(study.optimum and (not floors or any(not floor.holds for floor in floors)))
+
+
+def small_print(study: Study, made: Sequence[Record], command: str) -> str:
+    """Data, seeds, machine, code and command."""
+    seeds = ",".join(str(s) for s in study.seeds)
+    done = [r for r in made if r.status == FINISHED]
+    device = sorted({r.device for r in done})
+    revisions = sorted({r.revision for r in done if r.revision})
+    code = f", code {', '.join(revisions)}" if revisions else ""
+    return f"{study.data.source}, seed {seeds}, {', '.join(device)}{code}; {command}"
+
+
+def as_json(command: str, laws: Sequence[analysis.Laws], floors: Sequence[analysis.Floor]) -> dict[str, Any]:
+    """Fitted values and refusals, ready for JSON."""
+    out: dict[str, Any] = {"command": command, "arms": {}, "floors": []}
+    for law in laws:
+        out["arms"][law.arm] = {name: _one(result) for name, result in law.named().items()}
+    out["floors"] = [floor._asdict() | {"holds": floor.holds} for floor in floors]
+    return out
+
+
+def _one(result: analysis.Result) -> dict[str, Any]:
+    if isinstance(result, Refusal):
+        return {"refused": result.reason}
+    values = {k: [x if math.isfinite(x) else None for x in v] for k, v in result.values.items()}
+    if isinstance(result, Isoflop):
+        return {"runs": result.points, "values": values, "notes": list(result.notes)}
+    assert isinstance(result, Fit)
+    return {"formula": result.law.formula, "runs": result.points, "values": values, "notes": list(result.notes)}

@@ -1,0 +1,98 @@
+"""Reports: sections of text, tables and pictures, as plain text and as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from w2v_jax.evaluation.tables import aligned
+from w2v_jax.export import atomic
+
+Rows = Sequence[Sequence[str]]
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
+table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .15rem .6rem; border-bottom: 1px solid #eee; text-align: right; }
+th { background: #f6f6f6; } th:first-child, td:first-child, td.left { text-align: left; }
+div.wide { overflow-x: auto; } img { max-width: 100%; height: auto; margin: .6rem 0; }
+pre { background: #f6f6f6; padding: .6rem .8rem; overflow-x: auto; font-size: .84rem; }
+p.small { color: #666; font-size: .84rem; } ul { padding-left: 1.2rem; }
+nav a { margin-right: 1rem; } strong.miss { color: #b00020; }
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One part of a report."""
+
+    title: str
+    text: tuple[str, ...] = ()  # paragraphs
+    table: Rows = ()  # its first row names the columns
+    facts: tuple[str, ...] = ()  # blocks of aligned lines
+    pictures: tuple[Path, ...] = ()
+
+    def plain(self) -> str:
+        """For a terminal; pictures are left out."""
+        parts = [self.title, "-" * len(self.title), *self.text]
+        if self.table:
+            parts.append(aligned(self.table))
+        return "\n".join([*parts, *self.facts])
+
+
+def write(path: Path, title: str, sections: Sequence[Section], small: str) -> None:
+    """Writes the page, whole or not at all; pictures become part of it.
+
+    Args:
+      path: the .html file.
+      title: of the page.
+      sections: in order.
+      small: what was run, on what; the last line.
+
+    Raises:
+      OSError: a picture cannot be read, or the page not written.
+    """
+    links = " ".join(f'<a href="#s{i}">{html.escape(s.title)}</a>' for i, s in enumerate(sections))
+    body = "\n".join(_section(i, section) for i, section in enumerate(sections))
+    text = (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{STYLE}</style></head>\n'
+        f"<body>\n<h1>{html.escape(title)}</h1>\n<nav>{links}</nav>\n{body}\n"
+        f'<p class="small">{html.escape(small)}</p>\n</body>\n</html>\n'
+    )
+    with atomic(path) as f:
+        f.write(text.encode())
+
+
+def _section(number: int, section: Section) -> str:
+    parts = [f'<h2 id="s{number}">{html.escape(section.title)}</h2>']
+    parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in section.text]
+    if section.table:
+        parts.append(f'<div class="wide">{_table(section.table)}</div>')
+    parts += [f"<pre>{html.escape(block)}</pre>" for block in section.facts]
+    parts += [_picture(path) for path in section.pictures]
+    return "\n".join(parts)
+
+
+def _table(rows: Rows) -> str:
+    head, *rest = rows
+    lines = ["<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"]
+    for row in rest:
+        cells = (f"<td{'' if _is_number(cell) else ' class=left'}>{html.escape(cell)}</td>" for cell in row)
+        lines.append("<tr>" + "".join(cells) + "</tr>")
+    return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _is_number(cell: str) -> bool:
+    return cell[:1] in "0123456789+-" or not cell
+
+
+def _picture(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    name = html.escape(os.path.splitext(path.name)[0].replace("_", " "))
+    return f'<img alt="{name}" src="data:image/png;base64,{data}">'

@@ -1,0 +1,290 @@
+"""The parts of a study's report, each from the runs and their laws alone."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.page import Section
+from w2v_jax.figures import scaling as law_figures
+from w2v_jax.figures import scaling_study as figures
+from w2v_jax.scaling import PUBLISHED, Fit, Isoflop, Refusal, analysis, describe
+from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Floor, Laws
+from w2v_jax.scaling.records import FINISHED, Record
+from w2v_jax.scaling.report import number, published_table
+from w2v_jax.scaling.results import Value
+from w2v_jax.scaling.study import Study
+
+
+class Found(NamedTuple):
+    """All that a report is made of."""
+
+    study: Study
+    made: list[Record]
+    usable: list[Record]
+    laws: list[Laws]
+    floors: list[Floor]
+    folder: Path  # of the figures
+    small: str  # print below each picture
+
+    def of(self, arm: str) -> list[Record]:
+        """The usable runs of an arm."""
+        return [r for r in self.usable if r.arm == arm]
+
+
+def sections(found: Found) -> list[Section]:
+    """Those parts that the study has anything for."""
+    parts = [runs(found), families(found), *floor_check(found), *laws(found), *published(found)]
+    parts += [*accuracy(found), *positions(found), *rates(found), *word_vectors(found)]
+    return [part for part in parts if part.text or part.table or part.facts or part.pictures]
+
+
+def runs(found: Found) -> Section:
+    """Every run in a line, and those that failed."""
+    head = ["run", "parameters", "without emb.", "tokens", "TFLOP", "held-out nats/token", "accuracy", "words/s"]
+    known = any(r.optimum is not None for r in found.made)
+    rows = [[*head, *(["above optimum"] if known else [])]]
+    for r in sorted(found.made, key=lambda r: (r.arm, r.parameters, r.tokens, r.seed)):
+        sizes = [f"{r.parameters:,}", f"{r.parameters_without_embeddings:,}", f"{r.tokens:,.0f}"]
+        loss = r.status if r.status != FINISHED else _digits(r.heldout_loss, 4)
+        share = "" if r.heldout_accuracy is None else f"{r.heldout_accuracy:.1%}"
+        speed = "" if r.words_per_second is None else f"{r.words_per_second:,.0f}"
+        row = [r.run, *sizes, f"{r.training_flops / 1e12:.4g}", loss, share, speed]
+        if known:
+            gap = None if r.optimum is None or r.heldout_loss is None else r.heldout_loss - r.optimum
+            row.append(_digits(gap, 4))
+        rows.append(row)
+    seconds = math.fsum(r.seconds or 0.0 for r in found.made)
+    flops = math.fsum(r.training_flops for r in found.made if r.status == FINISHED)
+    done = sum(r.status == FINISHED for r in found.made)
+    text = [
+        f"{done} of {len(found.made)} runs finished: {flops / 1e12:.4g} TFLOP in {seconds / 60:.1f} min of training."
+    ]
+    text += [f"{r.run} {r.status}: {r.error}" for r in found.made if r.status != FINISHED]
+    return Section("Runs", tuple(text), rows)
+
+
+def families(found: Found) -> Section:
+    """Loss of all arms against size and FLOPs."""
+    if not found.usable:
+        return Section("Loss by size and cost")
+    by_size, by_flops = {}, {}
+    for law in found.laws:
+        n, _, c, loss = analysis.columns(found.of(law.arm))
+        by_flops[law.arm] = (c, loss)
+        n, _, _, loss = analysis.columns(analysis.at_most_tokens(found.of(law.arm)))
+        by_size[law.arm] = (n, loss)
+    out = found.folder / "families.png"
+    figures.draw_families(by_size, by_flops, out, optimum=optimum(found), source=found.small)
+    return Section("Loss by size and cost", pictures=(out,))
+
+
+def optimum(found: Found) -> float | None:
+    """The best possible loss, where it is known."""
+    return next((r.optimum for r in found.usable if r.optimum is not None), None)
+
+
+def floor_check(found: Found) -> list[Section]:
+    """Fitted floors beside the best possible loss."""
+    if not found.study.optimum:
+        return []
+    rows = [["arm", "fitted floor E", "95 % interval", "best possible", "E - best possible", "verdict"]]
+    text = [
+        "The fits are checked against the truth: the best possible loss of this text is known, computed on the very "
+        "positions that the models were scored on."
+    ]
+    for f in found.floors:
+        verdict = "inside the interval" if f.holds else f"MISSED by {_outside(f):.4f} nats"
+        span = f"{f.low:.4f} to {f.high:.4f}"
+        rows.append([f.arm, f"{f.fitted:.4f}", span, f"{f.optimum:.4f}", f"{f.fitted - f.optimum:+.4f}", verdict])
+    if not found.floors:
+        text.append("No arm has a law with a floor, so nothing can be checked.")
+    return [Section("The fitted floor and the truth", tuple(text), rows if found.floors else ())]
+
+
+def _outside(floor: Floor) -> float:
+    return max(floor.low - floor.optimum, floor.optimum - floor.high, 0.0)
+
+
+def laws(found: Found) -> list[Section]:
+    """What each arm's runs follow, refusals included."""
+    out = []
+    for law in found.laws:
+        facts = [f"{name}\n{describe(result)}" for name, result in law.named().items()]
+        pictures = []
+        if isinstance(law.parametric, Fit):
+            pictures.append(found.folder / f"{law.arm}_parametric.png")
+            law_figures.draw_parametric(law.parametric, pictures[-1], source=f"{law.arm}: {found.small}")
+        if isinstance(law.by_size_floor, Fit):
+            pictures.append(found.folder / f"{law.arm}_size.png")
+            true = optimum(found)
+            law_figures.draw_law(law.by_size_floor, pictures[-1], floor=true, source=f"{law.arm}: {found.small}")
+        if isinstance(law.isoflop, Isoflop):
+            pictures.append(found.folder / f"{law.arm}_isoflop.png")
+            parametric = law.parametric if isinstance(law.parametric, Fit) else None
+            law_figures.draw_isoflop(law.isoflop, pictures[-1], parametric=parametric, source=found.small)
+        table = [["law", "value", "fitted", "95 % interval"]]
+        for name, result in law.named().items():
+            if not isinstance(result, Refusal):
+                table += [[name, key, number(v.value), _span(v)] for key, v in result.values.items()]
+        out.append(Section(f"Laws: {law.arm}", (), table if len(table) > 1 else (), tuple(facts), tuple(pictures)))
+    return out
+
+
+def _span(value: Value) -> str:
+    known = math.isfinite(value.low) and math.isfinite(value.high)
+    return f"{number(value.low)} to {number(value.high)}" if known else "-"
+
+
+def published(found: Found) -> list[Section]:
+    """Our exponents beside those of others, and what differs between the settings."""
+    fits = {law.arm: law.parametric for law in found.laws if isinstance(law.parametric, Fit)}
+    if not fits:
+        return []
+    groups: dict[str, dict[str, Value]] = {}
+    for name, title in (("alpha", "alpha, of parameters"), ("beta", "beta, of tokens")):
+        groups[title] = {f"ours, {arm}": fit.values[name] for arm, fit in fits.items()}
+        groups[title] |= {law.name: law.value(name) for law in PUBLISHED if name in law.values}
+    out = found.folder / "published.png"
+    law_figures.draw_forest(groups, out, source=found.small)
+    sizes = [r.parameters for r in found.usable]
+    ours = (
+        f"Ours: {min(sizes):,} to {max(sizes):,} parameters, {found.study.data.source}, vocabulary "
+        f"{max(r.vocabulary or 0 for r in found.usable):,}, N counts all parameters, D what was trained on, less than "
+        "one pass unless the table says otherwise. The published exponents are of other texts, other vocabularies and "
+        "sizes thousands of times larger; a law with a floor and one without have different exponents by construction."
+    )
+    return [Section("Beside published laws", (ours,), (), (published_table(),), (out,))]
+
+
+def accuracy(found: Found) -> list[Section]:
+    """Next-word accuracy by size beside the notes' claims."""
+    scored = [r for r in found.usable if r.heldout_accuracy is not None]
+    if not scored:
+        return []
+    measured = {}
+    for law in found.laws:
+        mine = analysis.at_most_tokens(found.of(law.arm))
+        pairs = [(r.parameters, r.heldout_accuracy) for r in mine if r.heldout_accuracy is not None]
+        if pairs:
+            n, share = np.array(pairs, np.float64).T
+            measured[law.arm] = (n, share)
+    out = found.folder / "accuracy.png"
+    figures.draw_accuracy(measured, CLAIMED_ACCURACY, out, source=found.small)
+    best = max(scored, key=lambda r: r.heldout_accuracy or 0.0)
+    return [Section("Next-word accuracy", (accuracy_verdict(best),), pictures=(out,))]
+
+
+def accuracy_verdict(best: Record) -> str:
+    """What the best run says of the notes' claims."""
+    claims = ", ".join(f"{share:.0%} at {size:.0e}" for size, share in CLAIMED_ACCURACY.items()).replace("e+", "e")
+    said = f"The notes claim {claims} parameters. The best run here, {best.run} with {best.parameters:,} parameters, "
+    said += f"finds {best.heldout_accuracy or 0:.1%} of the held-out words. "
+    claim = analysis.claimed_accuracy(best.parameters)
+    if math.isnan(claim):
+        return said + "Its size is below the first that the claims name, so they are neither shown nor refuted here."
+    verdict = "the claim holds" if (best.heldout_accuracy or 0) >= claim else "the claim does not hold"
+    return said + f"At this size they claim {claim:.1%}: {verdict} for this text."
+
+
+def positions(found: Found) -> list[Section]:
+    """Loss by position in the context, of the largest run of each arm."""
+    curves, text = {}, []
+    for law in found.laws:
+        mine = [r for r in found.of(law.arm) if r.by_position]
+        if mine:
+            best = max(mine, key=lambda r: (r.tokens > 0.97 * max(m.tokens for m in mine), r.parameters))
+            curve = np.array(best.by_position)
+            curves[f"{law.arm}, {best.parameters:,} parameters"] = curve
+            early, late = _gains(curve)
+            text.append(
+                f"{law.arm}: {early:.3f} nats are gained from the first to the {len(curve) // 4}th token of context, "
+                f"{late:.3f} from there to the {len(curve)}th."
+            )
+    if not curves:
+        return []
+    out = found.folder / "positions.png"
+    figures.draw_positions({k: list(v) for k, v in curves.items()}, out, optimum=optimum(found), source=found.small)
+    first = (
+        "Kaplan et al. 2020 (Figure 7) find that LSTMs gain nothing beyond fewer than 100 tokens of context, while "
+        "transformers improve through all of it."
+    )
+    return [Section("Loss by position in the context", (first, *text), pictures=(out,))]
+
+
+def _gains(curve: np.ndarray) -> tuple[float, float]:
+    """Nats from the first position to a quarter of the window, and from there to its last eighth."""
+    quarter, width = len(curve) // 4, max(1, len(curve) // 8)
+    at_quarter = curve[max(0, quarter - width // 2) : quarter + width // 2 + 1].mean()
+    return float(curve[0] - at_quarter), float(at_quarter - curve[-width:].mean())
+
+
+def rates(found: Found) -> list[Section]:
+    """Loss by learning rate at each size."""
+    if not found.study.rates:
+        return []
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for r in found.made:
+        if r.status == FINISHED and r.heldout_loss is not None:
+            name = f"{r.arm}, {r.parameters:,} parameters, {r.tokens:,.0f} tokens"
+            groups.setdefault(name, []).append((r.config["optimizer"]["learning_rate"], r.heldout_loss))
+    curves = {name: tuple(np.array(pairs, np.float64).T) for name, pairs in groups.items()}
+    out = found.folder / "rates.png"
+    figures.draw_rates({k: (v[0], v[1]) for k, v in curves.items()}, out, source=found.small)
+    rows = [["size", "rates tried", "best", "loss there", "at an end of the range"]]
+    for name, (rate, loss) in curves.items():
+        at = int(np.argmin(loss))
+        edge = "yes: widen it" if rate[at] in (rate.min(), rate.max()) else "no"
+        rows.append([name, str(len(rate)), f"{rate[at]:.2g}", f"{loss[at]:.4f}", edge])
+    return [Section("Learning rate by size", (), rows, pictures=(out,))]
+
+
+def word_vectors(found: Found) -> list[Section]:
+    """Quality of word vectors by dimensions and training words."""
+    scored = [r for r in found.made if r.status == FINISHED and r.quality]
+    if not scored:
+        return []
+    dims = sorted({r.config["model"]["dim"] for r in scored})
+    tokens = sorted({round(r.tokens, -3) for r in scored})
+    tests = list(dict.fromkeys(name for r in scored for name in r.quality or {}))
+    rows = [["dimensions", "training words", *tests, "words/s", "state MB", "peak MB"]]
+    for dim in dims:
+        for amount in tokens:
+            cell = [r for r in scored if r.config["model"]["dim"] == dim and round(r.tokens, -3) == amount]
+            if cell:
+                rows.append([str(dim), f"{amount:,.0f}", *_cells(cell, tests)])
+    grids = {
+        test: np.array([[_mean_score(scored, dim, amount, test) for amount in tokens] for dim in dims])
+        for test in tests[:4]
+    }
+    out = found.folder / "word_vectors.png"
+    figures.draw_heat(dims, tokens, grids, out, source=found.small)
+    return [Section("Word vectors: dimensions and training words", (), rows, pictures=(out,))]
+
+
+def _cells(cell: Sequence[Record], tests: Sequence[str]) -> list[str]:
+    scores = [_digits(_mean([r.quality.get(test) for r in cell if r.quality]), 3) for test in tests]
+    speed = statistics.fmean(r.words_per_second or 0.0 for r in cell)
+    state = cell[0].parameters * 4 / 1e6
+    peak = max(r.peak_bytes or 0 for r in cell) / 1e6
+    return [*scores, f"{speed:,.0f}", f"{state:,.1f}", f"{peak:,.0f}"]
+
+
+def _mean_score(scored: Sequence[Record], dim: int, amount: float, test: str) -> float:
+    cell = [r for r in scored if r.config["model"]["dim"] == dim and round(r.tokens, -3) == amount]
+    value = _mean([r.quality.get(test) for r in cell if r.quality])
+    return math.nan if value is None else value
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _digits(value: float | None, places: int) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.{places}f}"

@@ -1,0 +1,168 @@
+"""The runs of a study, arm beside arm: loss against size and FLOPs, accuracy, loss by position, rates, word vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from w2v_jax.figures.style import GREY, PathLike, colour, drawing, marker, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FAR = 2.0  # times the largest run: beyond is extrapolation
+LOSS = "held-out loss, nats a token"
+Curve = tuple[np.ndarray, np.ndarray]
+
+
+def draw_families(
+    by_size: Mapping[str, Curve],
+    by_flops: Mapping[str, Curve],
+    out: PathLike,
+    *,
+    optimum: float | None = None,
+    source: str = "",
+) -> None:
+    """All arms on the same axes: loss against parameters at the most tokens, and against training FLOPs of every run.
+
+    Args:
+      by_size: (parameters, loss) by arm.
+      by_flops: (training FLOPs, loss) by arm; the lowest loss at each cost is joined by a line.
+      out: .png, .pdf or .svg.
+      optimum: the best possible loss, where it is known.
+      source: small print below.
+
+    Raises:
+      UserError, OSError: see `style.drawing`.
+    """
+    with drawing(out, (10.6, 4.7), source) as figure:
+        left, right = figure.subplots(1, 2, sharey=True)
+        for i, (name, (x, y)) in enumerate(by_size.items()):
+            order = np.argsort(x)
+            left.plot(x[order], y[order], color=colour(i), marker=marker(i), label=plain(name))
+        for i, (name, (x, y)) in enumerate(by_flops.items()):
+            right.plot(x, y, marker(i), color=colour(i), alpha=0.45, markersize=5)
+            order = np.lexsort((y, x))
+            best = np.minimum.accumulate(y[order])
+            right.step(x[order], best, where="post", color=colour(i), label=plain(name), linewidth=1.2)
+        for axes, label in ((left, "parameters"), (right, "training FLOPs")):
+            axes.set_xscale("log")
+            axes.set_xlabel(label)
+            if optimum is not None:
+                axes.axhline(optimum, color="black", linestyle="--", linewidth=1.1, label="best possible")
+        left.set_ylabel(LOSS)
+        left.set_title("at the most tokens")
+        right.set_title("every run; lines: the best so far")
+        left.legend()
+
+
+def draw_accuracy(
+    measured: Mapping[str, Curve], claimed: Mapping[float, float], out: PathLike, *, source: str = ""
+) -> None:
+    """Next-word accuracy by parameters, ours and the notes' claims.
+
+    Args:
+      measured: (parameters, share of held-out tokens) by arm.
+      claimed: share by parameters.
+      out, source: as in `draw_families`.
+    """
+    with drawing(out, (7.4, 4.8), source) as figure:
+        axes = figure.subplots()
+        for i, (name, (x, y)) in enumerate(measured.items()):
+            order = np.argsort(x)
+            axes.plot(x[order], 100 * y[order], color=colour(i), marker=marker(i), label=plain(name))
+        axes.plot(
+            list(claimed),
+            [100 * share for share in claimed.values()],
+            color=GREY,
+            linestyle=":",
+            marker="x",
+            label="claimed by the notes",
+        )
+        axes.set_xscale("log")
+        axes.set(xlabel="parameters", ylabel="next-word accuracy, %", ylim=(0, 100))
+        axes.set_title("Share of held-out words that scored highest")
+        axes.legend()
+
+
+def draw_positions(
+    curves: Mapping[str, Sequence[float]], out: PathLike, *, optimum: float | None = None, source: str = ""
+) -> None:
+    """Loss by position in a context that starts empty, as Figure 7 of Kaplan et al. 2020 (arXiv 2001.08361).
+
+    Args:
+      curves: nats by position, from the first on, by model.
+      out, optimum, source: as in `draw_families`.
+    """
+    with drawing(out, (7.4, 4.8), source) as figure:
+        axes = figure.subplots()
+        for i, (name, curve) in enumerate(curves.items()):
+            x, y = grouped(np.asarray(curve, np.float64))
+            axes.plot(x, y, color=colour(i), marker=marker(i), markersize=4, label=plain(name))
+        if optimum is not None:
+            axes.axhline(optimum, color="black", linestyle="--", linewidth=1.1, label="best possible, any context")
+        axes.set_xscale("log", base=2)
+        axes.set(xlabel="tokens of context", ylabel=LOSS)
+        axes.set_title("Loss by position in the context")
+        axes.legend()
+
+
+def grouped(curve: np.ndarray, width: float = 2**0.25) -> Curve:
+    """(mean position from 1, mean loss) of groups of positions that widen by `width`: single positions are noisy."""
+    edges, at = [0], 1.0
+    while edges[-1] < len(curve):
+        at = max(at * width, edges[-1] + 1)
+        edges.append(min(int(round(at)), len(curve)))
+    groups = [range(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return np.array([np.mean(g) + 1 for g in groups]), np.array([curve[g.start : g.stop].mean() for g in groups])
+
+
+def draw_rates(curves: Mapping[str, Curve], out: PathLike, *, source: str = "") -> None:
+    """Loss against learning rate, one line a size; the best of each is marked.
+
+    Args:
+      curves: (rates, loss) by size.
+      out, source: as in `draw_families`.
+    """
+    with drawing(out, (7.4, 4.8), source) as figure:
+        axes = figure.subplots()
+        for i, (name, (x, y)) in enumerate(curves.items()):
+            order = np.argsort(x)
+            axes.plot(x[order], y[order], color=colour(i), marker=marker(i), label=plain(name))
+            best = int(np.argmin(y))
+            axes.plot(x[best], y[best], "*", color=colour(i), markersize=14, markeredgecolor="black")
+        axes.set_xscale("log")
+        axes.set(xlabel="learning rate", ylabel=LOSS)
+        axes.set_title("Learning rate by size (stars: the best tried)")
+        axes.legend()
+
+
+def draw_heat(
+    dims: Sequence[int], tokens: Sequence[float], scores: Mapping[str, np.ndarray], out: PathLike, *, source: str = ""
+) -> None:
+    """Quality of word vectors by dimensions and training words, as Table 2 of Mikolov et al. 2013 (arXiv 1301.3781).
+
+    Args:
+      dims: rows, rising. tokens: columns, rising.
+      scores: shares or correlations [dims, tokens] by test; nan where no run is.
+      out, source: as in `draw_families`.
+    """
+    with drawing(out, (0.6 + 4.2 * len(scores), 1.6 + 0.6 * len(dims)), source) as figure:
+        for axes, (name, values) in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores.items(), strict=True):
+            _heat(axes, values)
+            axes.set_xticks(range(len(tokens)), [f"{t / 1e6:g}M" for t in tokens])
+            axes.set_yticks(range(len(dims)), [str(d) for d in dims])
+            axes.set(xlabel="training words", ylabel="dimensions")
+            axes.set_title(plain(name))
+            axes.grid(visible=False)
+
+
+def _heat(axes: Axes, values: np.ndarray) -> None:
+    axes.imshow(np.ma.masked_invalid(values), cmap="viridis", aspect="auto", origin="lower")
+    middle = (np.nanmax(values) + np.nanmin(values)) / 2
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            shade = "white" if value < middle else "black"
+            axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=shade, fontsize=9)
