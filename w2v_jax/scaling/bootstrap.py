@@ -40,7 +40,8 @@ def resample(
 
     with H the leverages of the fit linearised, z normal, s^2 = sum r^2 / (n - P) and h = 0.9 s_e n^(-1/5).
 
-    "auto": "runs" from five runs a parameter, "residuals" below.
+    "auto": "runs" from five runs a parameter, "residuals" below. With noise that grows tenfold over two decades,
+    60 trials of 40 runs and a law with floor, "runs" held the true floor in 95 % and "residuals" in 85 %.
 
     Args:
       law: the form; P parameters.
@@ -74,7 +75,7 @@ def resample(
     found, _ = refit(law, start, logs, predicted + drawn, np.ones((resamples, n)), delta)
     # Quantiles of the draws alone covered 92 to 94 % of planted exponents at a nominal 95: the noise itself is
     # estimated (Student's t for the normal), and near zero the smoothed residuals are still too dense (the degrees of
-    # freedom once more). With both it is 94 to 97 % of 40 runs: `python -m benchmarks.scaling_coverage`.
+    # freedom once more: found by trial, not derived). With both, 90 to 99 %: `python -m benchmarks.scaling_coverage`.
     level = 0.975
     wider = t.ppf(level, n - parameters) / norm.ppf(level) * np.sqrt(n / (n - parameters))
     return np.asarray(theta + wider * (found - theta))
