@@ -15,14 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import pytest
 from absl import flags
-
-# Small programs are kept too: most runs here share theirs.
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 ROOT = Path(__file__).resolve().parents[1]
 LINES, WORDS_A_LINE, MIN_COUNT, HELDOUT_EVERY = 640, 16, 2, 20

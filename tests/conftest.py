@@ -31,7 +31,7 @@ _SCRATCH = Path(os.environ["W2V_JAX_TEST_SCRATCH"])
 os.environ["W2V_JAX_CACHE"] = str(_SCRATCH / "cache")
 # Tests compile the same programs again and again, in several processes: all but the smallest are kept.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_SCRATCH / "compiled")
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
 
 import jax  # noqa: E402  (after the environment is set)
 

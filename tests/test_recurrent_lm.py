@@ -176,3 +176,26 @@ def test_flops_and_parameters_by_hand() -> None:
     shapes = jax.eval_shape(lambda: SPEC.init(jax.random.key(0), cfg, {}))
     padding = (cfg.padded_vocab - 10_000) * 401
     assert sum(x.size for x in jax.tree.leaves(shapes)) - padding == 2 * 2_000_000 + 10_000 + 2 * (400 * 800 + 800)
+
+
+def test_a_share_of_the_windows_begins_from_the_zero_state_in_training_only() -> None:
+    rows = 64
+    cfg = dataclasses.replace(TINY, reset=0.3)
+    params = random_params(SPEC, cfg, {}, 0)
+    tokens = np.random.default_rng(1).integers(0, VOCAB, (rows, cfg.length)).astype(np.int32)
+    zero = SPEC.carry(cfg, rows)
+    carried = jax.tree.map(lambda x: x + 0.5, zero)
+
+    @jax.jit
+    def after(carry: Any, rng: Any, start: Any) -> Any:
+        batch = batch_of(tokens, tokens, False) | {"start": start}
+        return recurrent_lm.hidden_states(cfg, params, {}, carry, batch, rng)[0][-1]
+
+    none, key = jnp.zeros(rows, jnp.int32), jax.random.key(2)
+    goes_on, anew = after(carried, None, none), after(zero, None, none)
+    drawn = after(carried, key, none)
+    is_fresh = np.abs(drawn - anew).max(-1) == 0
+    np.testing.assert_array_equal(np.asarray(drawn)[~is_fresh], np.asarray(goes_on)[~is_fresh])
+    assert 0.1 < is_fresh.mean() < 0.5
+    np.testing.assert_array_equal(after(carried, key, none + 1), anew)
+    assert (np.abs(goes_on - anew).max(-1) > 0).all()

@@ -5,6 +5,8 @@
 Hardware: 2 CPU cores, about 10 minutes.
 """
 
+import dataclasses
+
 import ml_collections
 
 from w2v_jax.config import (
@@ -21,10 +23,15 @@ from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.scaling.study import Arm, Study, editable
 
-TOKENS = (80_000, 240_000, 720_000, 2_160_000)
+TOKENS = (120_000, 360_000, 1_080_000, 3_240_000)
 
 
-def run(family: str, model: object, rate: float) -> Config:
+def sizes(form: str, rates: dict[int, float]) -> tuple[str, ...]:
+    """One size a width; its learning rate was found by trying a few at 80,000 and 720,000 tokens."""
+    return tuple(f"model.{form.format(width)} optimizer.learning_rate={rate}" for width, rate in rates.items())
+
+
+def run(family: str, model: object) -> Config:
     """What the runs of an arm have in common."""
     return Config(
         family=family,
@@ -32,7 +39,6 @@ def run(family: str, model: object, rate: float) -> Config:
         train=TrainConfig(batch_size=4, steps_per_call=64),
         optimizer=OptimizerConfig(
             dense="adamw",
-            learning_rate=rate,
             schedule="cosine",
             final_fraction=0.02,
             warmup_steps=30,
@@ -47,11 +53,12 @@ def run(family: str, model: object, rate: float) -> Config:
 
 def get_config() -> ml_collections.ConfigDict:
     """Transformer and LSTM over a full grid; the elementwise RNN and shared keys and values at three sizes."""
-    transformer = TransformerConfig(layers=2, heads=2, dim=16, length=64, init_scale=0.05)
-    shared = TransformerConfig(layers=2, heads=2, dim=16, length=64, init_scale=0.05, keys_values="shared_kv")
-    lstm = RecurrentLMConfig(cell="lstm", layers=1, hidden=16, dim=16, tied=True, length=64, forget_bias=1.0)
-    elementwise = RecurrentLMConfig(cell="elementwise", layers=1, hidden=16, dim=16, tied=True, length=64)
-    both = " model.hidden="
+    transformer = TransformerConfig(layers=2, heads=2, dim=16, length=64, init_scale=0.1)
+    shared = dataclasses.replace(transformer, keys_values="shared_kv")
+    elementwise = RecurrentLMConfig(
+        cell="elementwise", layers=1, hidden=16, dim=16, tied=True, length=64, init_scale=0.3, reset=0.25
+    )
+    lstm = dataclasses.replace(elementwise, cell="lstm", forget_bias=1.0)
     return editable(
         Study(
             data=DataConfig(
@@ -62,12 +69,13 @@ def get_config() -> ml_collections.ConfigDict:
                 min_count=1,
                 unknown="error",
                 synthetic=SyntheticConfig(
-                    words=500,
+                    words=200,
                     topics=4,
                     switch=1.0,
-                    senses=20,
+                    shared=0.3,
+                    senses=10,
                     distances="1,2,4,8",
-                    tokens=1_700_000,
+                    tokens=3_300_000,
                     heldout_tokens=50_000,
                 ),
             ),
@@ -76,22 +84,19 @@ def get_config() -> ml_collections.ConfigDict:
             optimum=True,
             arms={
                 "transformer": Arm(
-                    run("transformer", transformer, 5e-3),
-                    ("model.dim=8", "model.dim=16", "model.dim=32", "model.dim=64"),
+                    run("transformer", transformer), sizes("dim={}", {8: 0.012, 16: 0.01, 32: 0.008, 48: 0.005})
                 ),
                 "lstm": Arm(
-                    run("recurrent_lm", lstm, 1e-2),
-                    tuple(f"model.dim={d}{both}{d}" for d in (8, 16, 32, 64)),
+                    run("recurrent_lm", lstm),
+                    sizes("dim={0} model.hidden={0}", {8: 0.05, 16: 0.04, 32: 0.02, 64: 0.02}),
                 ),
                 "elementwise": Arm(
-                    run("recurrent_lm", elementwise, 1e-2),
-                    tuple(f"model.dim={d}{both}{d}" for d in (8, 24, 64)),
+                    run("recurrent_lm", elementwise),
+                    sizes("dim={0} model.hidden={0}", {8: 0.02, 24: 0.02, 64: 0.01}),
                     TOKENS[-1:],
                 ),
                 "shared_kv": Arm(
-                    run("transformer", shared, 5e-3),
-                    ("model.dim=8", "model.dim=24", "model.dim=64"),
-                    TOKENS[-1:],
+                    run("transformer", shared), sizes("dim={}", {8: 0.012, 20: 0.01, 48: 0.005}), TOKENS[-1:]
                 ),
             },
         )

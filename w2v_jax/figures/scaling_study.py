@@ -31,28 +31,29 @@ def draw_families(
       by_size: (parameters, loss) by arm.
       by_flops: (training FLOPs, loss) by arm; the lowest loss at each cost is joined by a line.
       out: .png, .pdf or .svg.
-      optimum: the best possible loss, where it is known.
+      optimum: the best possible loss, where it is known: the axis is then the distance from it.
       source: small print below.
 
     Raises:
       UserError, OSError: see `style.drawing`.
     """
+    zero = 0.0 if optimum is None else optimum
     with drawing(out, (10.6, 4.7), source) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         for i, (name, (x, y)) in enumerate(by_size.items()):
             order = np.argsort(x)
-            left.plot(x[order], y[order], color=colour(i), marker=marker(i), label=plain(name))
-        for i, (name, (x, y)) in enumerate(by_flops.items()):
-            right.plot(x, y, marker(i), color=colour(i), alpha=0.45, markersize=5)
+            left.plot(x[order], y[order] - zero, color=colour(i), marker=marker(i), label=plain(name))
+        for i, (x, y) in enumerate(by_flops.values()):
+            right.plot(x, y - zero, marker(i), color=colour(i), alpha=0.45, markersize=5)
             order = np.lexsort((y, x))
             best = np.minimum.accumulate(y[order])
-            right.step(x[order], best, where="post", color=colour(i), label=plain(name), linewidth=1.2)
+            right.step(x[order], best - zero, where="post", color=colour(i), linewidth=1.2)
         for axes, label in ((left, "parameters"), (right, "training FLOPs")):
             axes.set_xscale("log")
             axes.set_xlabel(label)
             if optimum is not None:
-                axes.axhline(optimum, color="black", linestyle="--", linewidth=1.1, label="best possible")
-        left.set_ylabel(LOSS)
+                axes.set_yscale("log")
+        left.set_ylabel(LOSS if optimum is None else f"nats a token above the best possible, {optimum:.4f}")
         left.set_title("at the most tokens")
         right.set_title("every run; lines: the best so far")
         left.legend()

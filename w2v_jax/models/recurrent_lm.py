@@ -25,6 +25,8 @@ from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_axes, init_cell, run_c
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import Array, Batch, Consts, Decode, Metrics, ModelSpec, Params
 
+RESETS = 1 << 20  # number of the resets' draw within the model, beyond those of dropout
+
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentLMConfig:
@@ -37,6 +39,9 @@ class RecurrentLMConfig:
     tied: bool = False  # the head's table is the embedding; dim must equal hidden
     length: int = 20  # tokens backpropagated through
     dropout: float = 0.0  # share dropped of embeddings, between layers and before the head
+    # Share of windows that begin from the zero state in training. With 0 a model sees that state once a pass, and some
+    # drift so far from it that a text which starts anew is read many times worse than one that goes on.
+    reset: float = 0.0
     init_scale: float = 0.1  # weights start uniform on [-init_scale, init_scale]
     forget_bias: float = 0.0
     vectors: str = ""  # word vectors (word2vec or GloVe file) that the embedding starts from
@@ -49,6 +54,7 @@ class RecurrentLMConfig:
         for key in ("layers", "hidden", "dim", "length", "head_chunk"):
             check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
+        check(0 <= self.reset <= 1, "model.reset", self.reset, "from 0 to 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
         if (self.tied or CELLS[self.cell].elementwise) and self.dim != self.hidden:
             why = "a tied head" if self.tied else f"model.cell={self.cell}"
@@ -117,6 +123,9 @@ def hidden_states(
 ) -> tuple[Array, Any]:
     """Last layer's outputs after dropout, [T, B, H], and the new carry."""
     fresh = batch["start"][:, None] > 0
+    if rng is not None and cfg.reset:
+        kept = dropout(jnp.ones_like(batch["start"], jnp.float32), cfg.reset, rng, batch["row"], RESETS, axis=0)
+        fresh = fresh | (kept[:, None] == 0.0)
     x = _embed(cfg, params, consts, batch["tokens"])
     after = {}
     for i in range(cfg.layers):
@@ -241,7 +250,7 @@ def _examples() -> tuple[RecurrentLMConfig, ...]:
     tiny = RecurrentLMConfig(layers=1, hidden=8, dim=8, length=6, head_chunk=16)
     return (
         *(dataclasses.replace(tiny, cell=cell) for cell in CELLS),
-        dataclasses.replace(tiny, layers=2, dim=6, dropout=0.2, forget_bias=1.0),
+        dataclasses.replace(tiny, layers=2, dim=6, dropout=0.2, reset=0.3, forget_bias=1.0),
         dataclasses.replace(tiny, tied=True),
     )
 

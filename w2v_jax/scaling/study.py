@@ -163,7 +163,7 @@ def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int) -> list[Planned]
     for text in arm.sizes:
         base = dataclasses.replace(overridden(arm.run, text), data=study.data)
         costs = ledger(base, vocabulary)
-        label = "-".join(word.rpartition(".")[2].replace("=", "") for word in text.split()) or "base"
+        label = _label(text)
         amounts: Sequence[float] = arm.tokens or study.tokens or [c / costs.flops_per_token for c in study.budgets]
         for tokens in amounts:
             for rate in study.rates or (1.0,):
@@ -176,6 +176,13 @@ def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int) -> list[Planned]
                     run = "_".join(parts)
                     out.append(Planned(run, name, config, tokens, costs, costs.flops_per_token * tokens))
     return out
+
+
+def _label(text: str) -> str:
+    """A size in a file name: what it says of the model, else all that it says."""
+    pairs = [word.partition("=") for word in text.split()]
+    of_model = [pair for pair in pairs if pair[0].startswith("model.")] or pairs
+    return "-".join(key.rpartition(".")[2] + value for key, _, value in of_model) or "base"
 
 
 def with_passes(run: Planned, steps_per_pass: int, pass_tokens: int) -> Config:

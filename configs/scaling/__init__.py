@@ -1,0 +1,1 @@
+"""Studies: many runs each, for `python -m experiments.scaling`."""

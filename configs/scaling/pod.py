@@ -1,0 +1,72 @@
+"""A study for a Cloud TPU slice: transformers of 1 million to 1 billion parameters on `tfds:c4`.
+
+    python -m experiments.scaling --config=configs/scaling/pod.py --plan --device=v5e:64
+    python -m launch.tpu --name=study --zone=us-west4-a --accelerator=v5litepod-64 -- \
+        python -m experiments.scaling --config=configs/scaling/pod.py --workdir=/mnt/bucket/study
+
+Hardware: v5litepod-64; `/mnt/bucket` is a bucket mounted on all hosts. Data: `tfds:c4/en`, prepared once, on one
+machine, with `--config.data.offline=False`. Parameters and the optimiser's state are fully sharded. Several slices
+share the study with `--shard=i/n`. Time and quality have not been measured; `--plan` prints what to expect.
+"""
+
+import ml_collections
+
+from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, MeshConfig, OptimizerConfig, TrainConfig
+from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.scaling.study import Arm, Study, editable
+
+VOCABULARY = 32_000
+# Width: (layers, heads, learning rate).
+SIZES = {
+    32: (2, 2, 8e-3),
+    96: (4, 2, 5e-3),
+    256: (6, 4, 2e-3),
+    512: (8, 8, 1e-3),
+    1024: (12, 8, 6e-4),
+    1536: (20, 12, 4e-4),
+    2048: (18, 16, 3e-4),
+}
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Every size at 1, 4 and 16 billion tokens, half a million a step."""
+    run = Config(
+        family="transformer",
+        model=TransformerConfig(
+            layers=12, dim=768, heads=12, length=1024, dtype="bfloat16", loop="scan", remat=True, head_chunk=16_384
+        ),
+        train=TrainConfig(batch_size=512, steps_per_call=10),
+        optimizer=OptimizerConfig(
+            dense="adamw",
+            schedule="cosine",
+            final_fraction=0.1,
+            warmup_steps=200,
+            clip_norm=1.0,
+            beta2=0.95,
+            weight_decay=0.1,
+        ),
+        checkpoint=CheckpointConfig(every_steps=500),
+        log=LogConfig(every_steps=20, eval_steps=4),
+        mesh=MeshConfig(fsdp=True),
+    )
+    sizes = tuple(
+        f"model.dim={dim} model.layers={layers} model.heads={heads} optimizer.learning_rate={rate}"
+        for dim, (layers, heads, rate) in SIZES.items()
+    )
+    return editable(
+        Study(
+            data=DataConfig(
+                source="tfds:c4/en",
+                data_dir="/mnt/bucket/tfds",
+                tokens="bpe",
+                lowercase=False,
+                max_vocab=VOCABULARY,
+                end_token="<eos>",
+                heldout_every=10_000,
+            ),
+            tokens=(1_000_000_000, 4_000_000_000, 16_000_000_000),
+            vocabulary=VOCABULARY,
+            window=1024,
+            arms={"transformer": Arm(run, sizes)},
+        )
+    )

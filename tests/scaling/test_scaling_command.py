@@ -1,0 +1,223 @@
+"""`experiments.scaling` on a study of a few seconds: stopped, sharded, diverging, out of space, planned."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands import ROOT, Done, at_call, refused, run
+
+pytestmark = pytest.mark.xdist_group("scaling")  # one worker: runs share their compiled programs
+
+CONFIG = """
+import dataclasses
+from w2v_jax.config import Config, DataConfig, LogConfig, CheckpointConfig, MeshConfig, OptimizerConfig
+from w2v_jax.config import SyntheticConfig, TrainConfig
+from w2v_jax.models.recurrent_lm import RecurrentLMConfig
+from w2v_jax.scaling.study import Arm, Study, editable
+
+
+def get_config():
+    run = Config(
+        family="recurrent_lm",
+        model=RecurrentLMConfig(cell="elementwise", layers=1, dim=4, hidden=4, tied=True, length=8),
+        train=TrainConfig(batch_size=4, steps_per_call=4),
+        optimizer=OptimizerConfig(dense="adamw", learning_rate=0.01),
+        checkpoint=CheckpointConfig(every_steps=8),
+        log=LogConfig(eval_steps=0, tensorboard=False),
+        mesh=MeshConfig(data=1),
+    )
+    wild = dataclasses.replace(run, optimizer=OptimizerConfig(dense="sgd", learning_rate=1e30, schedule="constant"))
+    data = DataConfig(
+        source="synthetic", heldout_source="synthetic:heldout", tokens="whitespace", end_token=".", min_count=1,
+        unknown="error",
+        synthetic=SyntheticConfig(words=60, topics=2, senses=4, distances="1,2", tokens=4000, heldout_tokens=600),
+    )
+    return editable(Study(
+        data=data, tokens=(320, 1280), window=8, optimum=True,
+        arms={
+            "tame": Arm(run, ("model.dim=4 model.hidden=4", "model.dim=6 model.hidden=6")),
+            "wild": Arm(wild, ("model.dim=4 model.hidden=4",), (320,)),
+        },
+    ))
+"""
+TAME = [f"tame_dim{d}-hidden{d}_{t}_s0" for d in (4, 6) for t in (320, 1280)]
+WILD = "wild_dim4-hidden4_320_s0"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    (tmp_path / "study.py").write_text(CONFIG)
+    return tmp_path / "study.py"
+
+
+def scaling(study: Path, workdir: Path, *more: str) -> Done:
+    return run("experiments.scaling", f"--config={study}", f"--workdir={workdir}", *more)
+
+
+def rows(path: Path) -> dict[str, dict[str, Any]]:
+    return {row["run"]: row for row in map(json.loads, path.read_text().splitlines())}
+
+
+def losses(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {name: row["heldout_loss"] for name, row in found.items()}
+
+
+def test_stopped_and_continued_it_ends_as_in_one_go_and_in_two_shards(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = scaling(study, tmp_path / "whole")
+    # The floor of so small a study is no truth: the command says so by its status.
+    assert whole.status == 1, whole.err
+    found = rows(tmp_path / "whole" / "results.jsonl")
+    assert set(found) == {*TAME, WILD}
+    assert found[WILD]["status"] == "diverged" and "not finite" in found[WILD]["error"]
+    for name in TAME:
+        row = found[name]
+        assert row["status"] == "finished" and row["heldout_loss"] > row["optimum"] > 0
+        assert 0 <= row["heldout_accuracy"] <= 1 and len(row["by_position"]) == 8
+        assert row["tokens"] == pytest.approx(int(name.split("_")[2]), rel=0.11)
+        assert row["training_flops"] == row["tokens"] * row["flops_per_token"]
+    assert len({row["optimum"] for name, row in found.items() if name != WILD}) == 1
+    assert "not fitted" in whole.out and WILD in whole.out  # laws that need more runs, and the run that diverged
+    page = (tmp_path / "whole" / "report.html").read_text()
+    assert "data:image/png;base64," in page and not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "of 5" in whole.err and "left" in whole.err
+
+    # A signal in the middle of the fourth run; the second go ends it.
+    with monkeypatch.context() as patch:
+        at_call(patch, 12, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        stopped = scaling(study, tmp_path / "parts")
+    assert stopped.status == 128 + signal.SIGTERM and "The same command continues" in stopped.err
+    kept = rows(tmp_path / "parts" / "results.jsonl")
+    assert len(kept) == 3
+    resumed = scaling(study, tmp_path / "parts")
+    assert resumed.status == 1 and resumed.err.count("--- run") == 5 - len(kept)
+    assert losses(rows(tmp_path / "parts" / "results.jsonl")) == losses(found)
+    again = scaling(study, tmp_path / "parts")
+    assert again.status == 1 and "--- run" not in again.err
+
+    # Two shards in one folder: all runs once, and the last command to end reports.
+    first = scaling(study, tmp_path / "shards", "--shard=0/2")
+    assert first.status == 0 and "of 5 runs" in first.out
+    second = scaling(study, tmp_path / "shards", "--shard=1/2")
+    assert second.status == 1 and "report.html" in second.out
+    halves = [rows(tmp_path / "shards" / f"results-{i}-of-2.jsonl") for i in range(2)]
+    assert not set(halves[0]) & set(halves[1])
+    assert losses(halves[0] | halves[1]) == losses(found)
+
+
+def test_a_write_that_fails_loses_nothing(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from w2v_jax.scaling import records
+
+    write, calls = records.write, [0]
+
+    def full(path: Path, made: Any) -> None:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, made)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "write", full)
+        failed = scaling(study, tmp_path / "runs")
+    refused(failed, "results.jsonl: no space is left", alone=False)
+    assert len(rows(tmp_path / "runs" / "results.jsonl")) == 2
+    done = scaling(study, tmp_path / "runs")
+    assert done.err.count("--- run") == 3 and len(rows(tmp_path / "runs" / "results.jsonl")) == 5
+
+
+def test_a_run_that_fails_of_memory_is_recorded_and_the_others_are_made(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from w2v_jax.train import loop
+
+    train = loop.train
+
+    def scarce(config: Any, workdir: Path, *rest: Any, **more: Any) -> Any:
+        if "dim6" in workdir.name:
+            raise MemoryError("no memory for it")
+        return train(config, workdir, *rest, **more)
+
+    monkeypatch.setattr(loop, "train", scarce)
+    done = scaling(study, tmp_path / "runs")
+    assert done.status == 1
+    found = rows(tmp_path / "runs" / "results.jsonl")
+    assert {name for name, row in found.items() if row["status"] == "failed"} == {n for n in TAME if "dim6" in n}
+    assert all(found[n]["status"] == "finished" for n in TAME if "dim4" in n)
+    assert "no memory for it" in done.out
+
+
+def test_a_plan_makes_nothing_and_tells_the_costs(study: Path, tmp_path: Path) -> None:
+    done = scaling(study, tmp_path / "runs", "--plan", "--rate=1e9")
+    assert done.status == 0, done.err
+    for name in (*TAME, WILD):
+        assert name in done.out
+    assert "5 runs" in done.out and "--rate" in done.out and not (tmp_path / "runs").exists()
+    stated = scaling(study, tmp_path / "runs", "--plan", "--device=v5e:4")
+    assert "35% of 4 x v5e" in stated.out
+
+
+def test_bad_input_is_one_line(study: Path, tmp_path: Path) -> None:
+    at = tmp_path / "runs"
+    refused(scaling(study, at, "--shard=2/2"), "--shard=2/2", "0/2 and 1/2", alone=False)
+    refused(scaling(study, at, "--plan", "--device=v9"), "--device=v9", "did you mean", alone=False)
+    refused(scaling(study, at, "--config.arms.tame.run.model.dmi=3"), "dmi")
+    refused(scaling(study, at, "--config.tokens=(0,)"), "tokens", "above 0")
+    refused(run("experiments.scaling", f"--config={ROOT / 'configs/ptb.py'}"), "config of one run")
+    refused(run("experiments.scaling", f"--config={tmp_path / 'none.py'}"), "no such config")
+    refused(run("experiments.scaling", f"--fit={tmp_path / 'none.csv'}"), "none.csv: no such file")
+    refused(scaling(study, at, "--drop_fewest_tokens_per_parameter=2"), "is for --fit")
+
+
+def test_a_folder_of_another_study_is_refused(study: Path, tmp_path: Path) -> None:
+    from w2v_jax.scaling import records
+    from w2v_jax.scaling.records import Record
+
+    at = tmp_path / "runs"
+    at.mkdir()
+    sizes: dict[str, Any] = dict(parameters=1, parameters_without_embeddings=1, tokens=1.0)
+    costs: dict[str, Any] = dict(flops_per_token=1.0, training_flops=1.0)
+    other = Record(TAME[0], "tame", "recurrent_lm", "finished", 0, "other", {}, "", **sizes, **costs)
+    records.write(at / "results.jsonl", [other])
+    refused(scaling(study, at), TAME[0], "another workdir", alone=False)
+
+
+def test_a_table_is_fitted_beside_the_published_laws(tmp_path: Path) -> None:
+    lines = ["parameters,tokens,loss"]
+    for n in (1e6, 4e6, 1.6e7, 6.4e7):
+        for d in (2e7, 8e7, 3.2e8, 1.28e9):
+            lines.append(f"{n},{d},{1.8 + 480 / n**0.35 + 2000 / d**0.37}")
+    (tmp_path / "runs.csv").write_text("\n".join(lines) + "\n")
+    done = run("experiments.scaling", f"--fit={tmp_path / 'runs.csv'}", f"--out={tmp_path / 'fit'}")
+    assert done.status == 0, done.err
+    alpha = re.search(r"alpha\s*=\s*([\d.]+)\s*\[([\d.]+), ([\d.]+)\]", done.out)
+    assert alpha and float(alpha[1]) == pytest.approx(0.35, abs=0.002)
+    assert "Hoffmann" in done.out and "Besiroglu" in done.out and "Chinchilla" not in done.err
+    assert (tmp_path / "fit" / "parametric.png").stat().st_size > 10_000
+    assert json.loads((tmp_path / "fit" / "fit.json").read_text())["runs"] == 16
+
+
+def test_the_figures_of_chinchilla(shared_data: Path) -> None:
+    """Besiroglu et al. 2024 within their standard errors, and how far five runs move B."""
+    table = shared_data / "scaling" / "chinchilla_figure4.csv"
+    done = run("experiments.scaling", f"--fit={table}", "--drop_fewest_tokens_per_parameter=5")
+    assert done.status == 0, done.err
+    published = {
+        "E": (1.817, 0.03),
+        "A": (482, 125),
+        "B": (2085, 1293),
+        "alpha": (0.348, 0.015),
+        "beta": (0.366, 0.021),
+    }
+    for name, (value, error) in published.items():
+        ours = re.search(rf"^{name}\s*=\s*([\d.e+]+)", done.out, re.M)
+        assert ours and abs(float(ours[1]) - value) <= error, name
+    assert re.search(r"with all 245 runs: .*B \S+ -> \S+", done.out)

@@ -1,0 +1,238 @@
+"""Studies as lists of runs: grids, budgets, rates, shards; and their records."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
+from w2v_jax.errors import UserError
+from w2v_jax.models.recurrent_lm import RecurrentLMConfig
+from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.scaling import analysis, records
+from w2v_jax.scaling.records import Record
+from w2v_jax.scaling.study import Arm, Study, editable, freeze, overridden, runs, shard, with_passes
+
+VOCAB = 50
+TRANSFORMER = Config("transformer", TransformerConfig(layers=1, dim=8, heads=1, length=8))
+LSTM = Config("recurrent_lm", RecurrentLMConfig(layers=1, dim=8, hidden=8, tied=True, length=8))
+STUDY = Study(
+    data=DataConfig(source="synthetic"),
+    tokens=(1000, 3000),
+    arms={
+        "transformer": Arm(TRANSFORMER, ("model.dim=8", "model.dim=16")),
+        "lstm": Arm(LSTM, ("model.dim=4 model.hidden=4", "model.dim=8 model.hidden=8"), (3000,)),
+    },
+)
+
+
+def test_every_arm_size_and_amount_is_a_run_the_cheapest_first() -> None:
+    found = runs(STUDY, VOCAB)
+    assert sorted(run.name for run in found) == [
+        "lstm_dim4-hidden4_3000_s0",
+        "lstm_dim8-hidden8_3000_s0",
+        "transformer_dim16_1000_s0",
+        "transformer_dim16_3000_s0",
+        "transformer_dim8_1000_s0",
+        "transformer_dim8_3000_s0",
+    ]
+    assert [run.flops for run in found] == sorted(run.flops for run in found)
+    for run in found:
+        assert run.flops == run.ledger.flops_per_token * run.tokens
+        assert run.config.data == STUDY.data
+
+
+def test_budgets_make_equal_flops_and_rates_multiply_the_arms() -> None:
+    by_cost = dataclasses.replace(STUDY, tokens=(), budgets=(1e7, 1e8))
+    assert {f"{run.flops:.6g}" for run in runs(by_cost, VOCAB) if run.arm == "transformer"} == {"1e+07", "1e+08"}
+    tried = runs(dataclasses.replace(STUDY, rates=(0.5, 2.0)), VOCAB)
+    base = LSTM.optimizer.learning_rate
+    assert {run.config.optimizer.learning_rate for run in tried if run.arm == "lstm"} == {0.5 * base, 2 * base}
+    assert len(tried) == 2 * len(runs(STUDY, VOCAB))
+
+
+def test_a_study_goes_through_the_command_lines_tree_and_back() -> None:
+    tree = editable(STUDY)
+    assert freeze(tree) == dataclasses.replace(
+        STUDY,
+        arms={
+            k: dataclasses.replace(a, run=dataclasses.replace(a.run, data=STUDY.data)) for k, a in STUDY.arms.items()
+        },
+    )
+    tree.data.source = "text:a.txt"
+    tree.arms.lstm.run.model.length = 16
+    changed = freeze(tree)
+    assert changed.arms["transformer"].run.data.source == "text:a.txt"
+    assert changed.arms["lstm"].run.model.length == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model.dmi=8", "no key 'model.dmi'.*dim"),
+        ("model.dim", "must be key=value"),
+        ("model.dim=wide", "model.dim='wide': must be of type int"),
+        ("model.dim=0", "model.dim=0: must be at least 1"),
+        ("model.heads=3", "does not divide"),
+        ("model.dim.x=3", "no key 'model.dim.x'"),
+    ],
+)
+def test_a_size_that_cannot_be_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        overridden(TRANSFORMER, text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokens": ()}, "arms.transformer.tokens"),
+        ({"tokens": (0,)}, "tokens=.*above 0"),
+        ({"budgets": (1e9,)}, "budgets=.*empty where tokens"),
+        ({"arms": {}}, "arms=.*at least one"),
+        ({"seeds": ()}, "seeds=.*at least one"),
+        ({"optimum": True, "data": DataConfig()}, "optimum=True"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(STUDY, **change)
+
+
+def test_two_runs_of_one_name_are_refused() -> None:
+    arms = {"transformer": Arm(TRANSFORMER, ("model.dim=8", "model.dim=8"))}
+    with pytest.raises(UserError, match="two runs are called transformer_dim8_1000_s0"):
+        runs(dataclasses.replace(STUDY, arms=arms), VOCAB)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 7, 1000])
+def test_tokens_become_whole_steps(steps: int) -> None:
+    run = runs(STUDY, VOCAB)[0]
+    for steps_per_pass in (3, 333, 1 << 20):
+        tokens = 64.0 * steps
+        config = with_passes(run._replace(tokens=tokens), steps_per_pass, 64 * steps_per_pass)
+        assert math.ceil(config.train.passes * steps_per_pass) == steps
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shards_are_all_runs_once_and_about_equally_dear(count: int) -> None:
+    every = runs(dataclasses.replace(STUDY, tokens=(1000, 1500, 2000, 3000)), VOCAB)
+    parts = [shard(every, i, count) for i in range(count)]
+    assert sorted(run.name for part in parts for run in part) == sorted(run.name for run in every)
+    loads = [sum(run.flops for run in part) for part in parts]
+    assert max(loads) <= sum(loads) / count + max(run.flops for run in every)
+    with pytest.raises(ValueError, match="index"):
+        shard(every, count, count)
+
+
+# Records
+
+
+def record(**change: Any) -> Record:
+    known: dict[str, Any] = {
+        "run": "a",
+        "arm": "lstm",
+        "family": "recurrent_lm",
+        "status": "finished",
+        "seed": 0,
+        "config_hash": "1",
+        "config": {},
+        "revision": "",
+        "parameters": 1000,
+        "parameters_without_embeddings": 500,
+        "flops_per_token": 6000.0,
+        "training_flops": 6e7,
+        "tokens": 1e4,
+        "heldout_loss": 3.0,
+    }
+    return Record(**(known | change))
+
+
+def test_records_survive_the_file_and_merge_by_concatenation(tmp_path: Path) -> None:
+    first, second = [record(run="a"), record(run="b", by_position=[1.0, 0.5])], [record(run="c", quality={"x": 0.5})]
+    records.write(tmp_path / "1.jsonl", first)
+    records.write(tmp_path / "2.jsonl", second)
+    together = (tmp_path / "1.jsonl").read_bytes() + (tmp_path / "2.jsonl").read_bytes()
+    (tmp_path / "all.jsonl").write_bytes(together)
+    assert records.read([tmp_path / "all.jsonl"]) == [*first, *second]
+    assert records.read([tmp_path / "1.jsonl", tmp_path / "2.jsonl"]) == [*first, *second]
+
+
+def test_a_run_that_finished_outweighs_one_that_failed(tmp_path: Path) -> None:
+    failed, finished = record(status="failed", heldout_loss=None), record()
+    for order in ([failed, finished], [finished, failed]):
+        records.write(tmp_path / "r.jsonl", order)
+        assert records.read([tmp_path / "r.jsonl"]) == [finished]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 2: not JSON"),
+        ("[]", "line 2: not a JSON object"),
+        ('{"run": "a"}', "line 2: has no arm"),
+        (json.dumps(dataclasses.asdict(record(tokens=-1.0))), "line 2: tokens=-1.0"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "r.jsonl").write_text(json.dumps(dataclasses.asdict(record())) + f"\n{line}\n")
+    with pytest.raises(UserError, match=message):
+        records.read([tmp_path / "r.jsonl"])
+
+
+def test_the_hash_is_of_what_decides_the_result() -> None:
+    def change(**keys: Any) -> str:
+        return records.config_hash(dataclasses.replace(LSTM, **keys))
+
+    own = records.config_hash(LSTM)
+    assert change(log=dataclasses.replace(LSTM.log, every_steps=3)) == own
+    assert change(data=dataclasses.replace(LSTM.data, cache_dir="x")) == own
+    assert change(train=TrainConfig(seed=1)) != own
+    assert change(optimizer=OptimizerConfig(learning_rate=0.1)) != own
+
+
+# Which runs are fitted
+
+
+def test_the_best_rate_counts_and_unfinished_runs_do_not() -> None:
+    made = [record(run="a", heldout_loss=3.0), record(run="b", heldout_loss=2.5), record(run="c", status="diverged")]
+    assert [r.run for r in analysis.usable(made)] == ["b"]
+
+
+def test_the_frontier_is_what_no_cheaper_run_equals() -> None:
+    pairs = [(1.0, 5.0), (2.0, 4.0), (3.0, 4.5), (4.0, 4.0), (5.0, 3.0), (5.0, 2.0)]
+    made = [record(run=str(i), training_flops=c, heldout_loss=loss) for i, (c, loss) in enumerate(pairs)]
+    assert [r.run for r in analysis.frontier(made)] == ["0", "1", "5"]
+
+
+def test_claims_are_joined_by_a_line_in_the_logarithm() -> None:
+    assert analysis.claimed_accuracy(1e6) == 0.70
+    assert analysis.claimed_accuracy(1e7) == pytest.approx(0.725)
+    assert math.isnan(analysis.claimed_accuracy(9e5))
+
+
+def test_a_planted_law_and_floor_are_found_from_records() -> None:
+    made = []
+    for n in (1e3, 3e3, 1e4, 3e4, 1e5):
+        for d in (1e5, 3e5, 1e6, 3e6):
+            loss = 2.0 + 40 / n**0.5 + 300 / d**0.5
+            made.append(
+                record(
+                    run=f"{n}_{d}",
+                    parameters=int(n),
+                    tokens=d,
+                    training_flops=6 * n * d,
+                    heldout_loss=loss,
+                    optimum=2.0,
+                )
+            )
+    found = analysis.laws("lstm", made)
+    (floor,) = analysis.floors([found], made)
+    assert floor.holds and floor.fitted == pytest.approx(2.0, abs=1e-3)
+    assert not floor._replace(optimum=2.5).holds
+    with pytest.raises(ValueError, match="different positions"):
+        analysis.floors([found], [*made, record(optimum=2.1)])
