@@ -62,6 +62,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             return main(argv)
         except UserError as e:
             return fail(str(e))
+        except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+            return 141
         except OSError as e:
             return fail(describe(e))
         except KeyboardInterrupt:

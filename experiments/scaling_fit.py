@@ -6,19 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from w2v_jax.scaling.published import PUBLISHED
-from w2v_jax.scaling.report import compare
-from w2v_jax.scaling.runs import Runs
-
 from w2v_jax.export import atomic
 from w2v_jax.figures import scaling as figures
 from w2v_jax.scaling import Fit, Isoflop, Refusal, describe, fit_isoflop, fit_parametric, read_table
+from w2v_jax.scaling.published import PUBLISHED
+from w2v_jax.scaling.report import compare
+from w2v_jax.scaling.runs import Runs, read_arms
 
 SHOWN = ("E", "A", "B", "alpha", "beta", "a")
 
 
 def fit(path: Path, drop: int, out: str | None) -> int:
-    """Fits the parametric law and IsoFLOP parabolas, prints them beside the published ones; returns the exit status.
+    """Fits the parametric law and IsoFLOP parabolas, of each arm by itself where the table has several, and prints them
+    beside the published ones; returns the exit status.
 
     Args:
       path: .csv or .jsonl, see `w2v_jax.scaling.read_table`.
@@ -28,7 +28,19 @@ def fit(path: Path, drop: int, out: str | None) -> int:
     Raises:
       UserError: a table that cannot be read.
     """
-    runs = read_table(path, drop_fewest_tokens_per_parameter=drop)
+    arms = read_arms(path)
+    if len(arms) > 1:  # a law is of one family
+        for i, arm in enumerate(arms):
+            print(f"{chr(10) if i else ''}arm {arm}")
+            fit_one(path, drop, None if out is None else Path(out) / arm, arm)
+    else:
+        fit_one(path, drop, None if out is None else Path(out), None)
+    return 0
+
+
+def fit_one(path: Path, drop: int, out: Path | None, arm: str | None) -> None:
+    """The same for the runs of one arm; None is all of the table."""
+    runs = read_table(path, drop_fewest_tokens_per_parameter=drop, arm=arm)
     print(f"{path}: {len(runs.loss)} runs")
     for note in runs.notes:
         print(f"  {note}")
@@ -38,17 +50,16 @@ def fit(path: Path, drop: int, out: str | None) -> int:
         ours = {name: parametric.values[name] for name in SHOWN if name in parametric.values}
         print(f"\n{compare(ours, [law for law in PUBLISHED if 'E' in law.values])}")
     if drop and isinstance(parametric, Fit):
-        _say_what_moves(path, drop, parametric)
+        _say_what_moves(path, arm, parametric)
     isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss)
     print(f"\n{describe(isoflop)}")
-    if out:
-        _write(Path(out), path, drop, runs, parametric, isoflop)
-    return 0
+    if out is not None:
+        _write(out, path, drop, runs, parametric, isoflop)
 
 
-def _say_what_moves(path: Path, drop: int, kept: Fit) -> None:
+def _say_what_moves(path: Path, arm: str | None, kept: Fit) -> None:
     """How far the runs that were left out move each value."""
-    every = read_table(path)
+    every = read_table(path, arm=arm)
     whole = fit_parametric(every.parameters, every.tokens, every.loss)
     if isinstance(whole, Fit):
         moved = ", ".join(f"{k} {kept.values[k].value:.4g} -> {v.value:.4g}" for k, v in whole.values.items())

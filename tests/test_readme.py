@@ -89,6 +89,8 @@ def test_commands_run_as_written(home: Path, monkeypatch: pytest.MonkeyPatch) ->
                 arguments += ["--config.data.source=text:corpus/*.txt"]
             if words[2] == "experiments.train":
                 arguments += ["--config.mesh.data=1"]
+        elif words[2:] == ["experiments.scaling"]:
+            arguments = ["--plan"]  # tests/scaling makes a study
         elif "launch.preflight" in words:
             arguments += ["--vocab_size=2000"]
         elif "nudges" in words:
@@ -107,7 +109,7 @@ def test_commands_run_as_written(home: Path, monkeypatch: pytest.MonkeyPatch) ->
                 "--config.mesh.data=1",
                 "--config.train.max_steps=4",
             ]
-            arguments += ["--rungs=per_layer", "--seeds=0", "--seconds=0.1"]
+            arguments += ["--rungs=per_layer", "--seeds=0", "--seconds=0"]
         elif "experiments.throughput" in words:
             arguments += ["--lengths=4", "--dim=8", "--layers=1", "--vocab=50", "--tokens=16", "--seconds=0.05"]
         elif "experiments.sentiment" in words and "--text" not in shlex.join(words):

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from experiments.config_flag import load_tree
+from tests.commands import ROOT
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
@@ -127,6 +129,37 @@ def test_shards_are_all_runs_once_and_about_equally_dear(count: int) -> None:
     assert max(loads) <= sum(loads) / count + max(run.flops for run in every)
     with pytest.raises(ValueError, match="index"):
         shard(every, count, count)
+
+
+CONFIGS = sorted(f for f in (ROOT / "configs" / "scaling").glob("*.py") if f.name != "__init__.py")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_study_of_the_project_can_be_planned(path: Path) -> None:
+    study = freeze(load_tree(str(path)))
+    planned = runs(study, study.vocabulary or 1000)
+    assert len(planned) >= 10
+    text = path.read_text(encoding="utf-8").split('"""')[1]
+    assert "python -m experiments.scaling" in text and "Hardware" in text
+
+
+def test_the_small_study_is_what_the_command_promises() -> None:
+    """At most 20 TFLOP, a full grid of two families, two more at three sizes; no text is read twice."""
+    study = freeze(load_tree(str(ROOT / "configs" / "scaling" / "synthetic.py")))
+    planned = runs(study, study.data.synthetic.words)
+    assert sum(run.flops for run in planned) <= 20e12
+    grid = {arm: {(run.ledger.parameters, run.tokens) for run in planned if run.arm == arm} for arm in study.arms}
+    for arm in ("transformer", "lstm"):
+        sizes, amounts = ({pair[i] for pair in grid[arm]} for i in range(2))
+        assert len(grid[arm]) == len(sizes) * len(amounts) and max(sizes) > 10 * min(sizes) and len(sizes) >= 4
+    assert len(grid["elementwise"]) == len(grid["shared_kv"]) == 3
+    assert max(run.tokens for run in planned) <= study.data.synthetic.tokens
+
+
+def test_the_pod_study_goes_from_a_million_parameters_to_a_billion() -> None:
+    study = freeze(load_tree(str(ROOT / "configs" / "scaling" / "pod.py")))
+    sizes = {run.ledger.parameters for run in runs(study, study.vocabulary)}
+    assert min(sizes) == pytest.approx(1e6, rel=0.1) and max(sizes) == pytest.approx(1e9, rel=0.1)
 
 
 # Records

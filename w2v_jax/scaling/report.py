@@ -11,6 +11,8 @@ from w2v_jax.scaling.isoflop import Isoflop
 from w2v_jax.scaling.published import PUBLISHED, Published
 from w2v_jax.scaling.results import Fit, Heldout, Refusal, Value
 
+SHOWN = 5  # budgets without a parabola that are told one by one
+
 
 def number(value: float) -> str:
     """Four significant digits; powers of ten from a million up and below a thousandth."""
@@ -53,9 +55,8 @@ def _cell(value: Value) -> str:
 
 
 def _values(values: Mapping[str, Value]) -> list[str]:
-    """One `name = value [low, high]` a line, the equal signs and the intervals below one another."""
-    rows = [[name, "=", *_cell(v).split(" ", 1)] for name, v in values.items()]
-    return aligned(rows, left=(0, 1, 3)).replace("  =  ", " = ").splitlines()
+    """One `name = value [low, high]` a line."""
+    return [show(name, value) for name, value in values.items()]
 
 
 def _fit(fit: Fit) -> str:
@@ -82,5 +83,7 @@ def _isoflop(result: Isoflop) -> str:
     for p in result.parabolas:
         tokens = number(p.flops / (6.0 * p.best.value))
         rows.append([number(p.flops), str(len(p.sizes)), _cell(p.best), tokens, f"{p.lowest:.4f}"])
-    lines += aligned(rows).splitlines() + [f"{r.law}: left out: {r.reason}" for r in result.refused]
+    lines += aligned(rows).splitlines() + [f"{r.law}: left out: {r.reason}" for r in result.refused[:SHOWN]]
+    if len(result.refused) > SHOWN:
+        lines.append(f"and {len(result.refused) - SHOWN} more budgets left out")
     return "\n".join([*lines, *result.notes])

@@ -23,6 +23,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "loss": ("heldout_loss", "loss"),
 }
 STATUS, FINISHED = "status", "finished"
+ARM = "arm"  # the line of a study that a run belongs to; a law is of one
 
 
 class Runs(NamedTuple):
@@ -37,7 +38,14 @@ class Runs(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_table(path: str | os.PathLike[str], *, drop_fewest_tokens_per_parameter: int = 0) -> Runs:
+def read_arms(path: str | os.PathLike[str]) -> list[str]:
+    """The arms of a table's runs, in the order of the file; [] without such a column. UserError: as `read_table`."""
+    return list(dict.fromkeys(str(row[ARM]) for _, row in _rows(os.fspath(path)) if ARM in row))
+
+
+def read_table(
+    path: str | os.PathLike[str], *, drop_fewest_tokens_per_parameter: int = 0, arm: str | None = None
+) -> Runs:
     """The runs of a table with columns parameters, tokens or training_flops (or training_flop), heldout_loss or loss.
 
     Where tokens are missing they are FLOPs / (6 parameters), and the other way round; `notes` says so. A run with a
@@ -47,18 +55,17 @@ def read_table(path: str | os.PathLike[str], *, drop_fewest_tokens_per_parameter
       path: .csv with a header line, or .jsonl with an object a line.
       drop_fewest_tokens_per_parameter: this many runs are left out: those of the fewest tokens a parameter. The
         fit of Besiroglu et al. 2024 (arXiv 2404.10102) drops five.
+      arm: only runs whose column "arm" says so; None takes all.
 
     Raises:
       UserError: naming file, line and column: a missing, empty or unreadable file, a missing or doubled column, a
         value that is not a positive number, no run left.
     """
     path = os.fspath(path)
-    readers = {".csv": _csv_rows, ".jsonl": _json_rows}
-    ending = os.path.splitext(path)[1].lower()
-    if ending not in readers:
-        raise UserError(f"{path}: a table of runs must end in {' or '.join(readers)}")
     rows, unfinished = [], 0
-    for number, row in readers[ending](path):
+    for number, row in _rows(path):
+        if arm is not None and str(row.get(ARM)) != arm:
+            continue
         if row.get(STATUS, FINISHED) != FINISHED:
             unfinished += 1
         else:
@@ -67,6 +74,15 @@ def read_table(path: str | os.PathLike[str], *, drop_fewest_tokens_per_parameter
         left = f"; {unfinished} run(s) have another status than {FINISHED!r}" if unfinished else ""
         raise UserError(f"{path}: no run to fit{left}")
     return _columns(path, rows, unfinished, drop_fewest_tokens_per_parameter)
+
+
+def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, values by column) of each run."""
+    readers = {".csv": _csv_rows, ".jsonl": _json_rows}
+    ending = os.path.splitext(path)[1].lower()
+    if ending not in readers:
+        raise UserError(f"{path}: a table of runs must end in {' or '.join(readers)}")
+    return readers[ending](path)
 
 
 def _columns(path: str, rows: list[dict[str, float]], unfinished: int, drop: int) -> Runs:
