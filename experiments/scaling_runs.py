@@ -144,16 +144,25 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
     if text.optimum is not None:
         found["optimum"] = float(text.optimum[-len(nats) :].mean())
     if text.study.window:
-        found["by_position"] = by_position(model, text.corpus, text.study.window)
+        places, found["by_position"] = by_position(model, text.corpus, text.study.window)
+        if text.optimum is not None:
+            found["optimum_by_position"] = mean_at(places, text.optimum[-len(places) :], text.study.window)
     return found
 
 
-def by_position(model: Model, corpus: Corpus, window: int) -> list[float]:
-    """Mean nats by place in windows of `window` tokens, each of which starts without any context."""
+def by_position(model: Model, corpus: Corpus, window: int) -> tuple[np.ndarray, list[float]]:
+    """(place of every token in windows of `window` tokens, each of which starts without any context; mean nats there)."""
     lanes = max(1, min(LANES, len(corpus.heldout.tokens) // window))
     nats = language.score_split(model, corpus, "heldout", lanes, window)
-    place = np.arange(len(nats)) % -(-len(nats) // lanes) % window
-    return [float(x) for x in np.bincount(place, nats, window) / np.maximum(np.bincount(place, minlength=window), 1)]
+    places = np.arange(len(nats)) % -(-len(nats) // lanes) % window
+    return places, mean_at(places, nats, window)
+
+
+def mean_at(places: np.ndarray, values: np.ndarray, window: int) -> list[float]:
+    """Mean of the values at each place, from 0 to window - 1."""
+    return [
+        float(x) for x in np.bincount(places, values, window) / np.maximum(np.bincount(places, minlength=window), 1)
+    ]
 
 
 def quality(where: Path, data_dir: str) -> dict[str, float]:

@@ -194,13 +194,16 @@ def accuracy_verdict(best: Record) -> str:
 
 def positions(found: Found) -> list[Section]:
     """Loss by position in the context, of the largest run of each arm."""
-    curves, text = {}, []
+    curves, above, text = {}, {}, []
     for law in found.laws:
         mine = [r for r in found.of(law.arm) if r.by_position]
         if mine:
             best = max(mine, key=lambda r: (r.tokens > 0.97 * max(m.tokens for m in mine), r.parameters))
             curve = np.array(best.by_position)
             curves[f"{law.arm}, {best.parameters:,} parameters"] = curve
+            if best.optimum_by_position:  # what the text itself makes harder at one place than at another is taken out
+                curve = curve - best.optimum_by_position
+                above[f"{law.arm}, {best.parameters:,} parameters"] = curve
             early, late = _gains(curve)
             text.append(
                 f"{law.arm}: {early:.3f} nats are gained from the first to the {len(curve) // 4}th token of context, "
@@ -209,7 +212,9 @@ def positions(found: Found) -> list[Section]:
     if not curves:
         return []
     out = found.folder / "positions.png"
-    figures.draw_positions({k: list(v) for k, v in curves.items()}, out, optimum=optimum(found), source=found.small)
+    known = len(above) == len(curves)
+    shown = {name: list(curve) for name, curve in (above if known else curves).items()}
+    figures.draw_positions(shown, out, above=known, source=found.small)
     first = (
         "Kaplan et al. 2020 (Figure 7) find that LSTMs gain nothing beyond fewer than 100 tokens of context, while "
         "transformers improve through all of it."

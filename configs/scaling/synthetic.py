@@ -23,7 +23,8 @@ from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.scaling.study import Arm, Study, editable
 
-TOKENS = (120_000, 360_000, 1_080_000, 3_240_000)
+TOKENS = (250_000, 800_000, 2_500_000)
+SEEDS = (0, 1)  # of the two families of the grid: their noise is measured and not assumed
 
 
 def sizes(form: str, rates: dict[int, float]) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ def get_config() -> ml_collections.ConfigDict:
                     shared=0.3,
                     senses=10,
                     distances="1,2,4,8",
-                    tokens=3_300_000,
+                    tokens=2_600_000,
                     heldout_tokens=50_000,
                 ),
             ),
@@ -84,11 +85,14 @@ def get_config() -> ml_collections.ConfigDict:
             optimum=True,
             arms={
                 "transformer": Arm(
-                    run("transformer", transformer), sizes("dim={}", {8: 0.012, 16: 0.01, 32: 0.008, 48: 0.005})
+                    run("transformer", transformer),
+                    sizes("dim={}", {8: 0.012, 16: 0.01, 32: 0.008, 48: 0.005}),
+                    seeds=SEEDS,
                 ),
                 "lstm": Arm(
                     run("recurrent_lm", lstm),
                     sizes("dim={0} model.hidden={0}", {8: 0.05, 16: 0.04, 32: 0.02, 64: 0.02}),
+                    seeds=SEEDS,
                 ),
                 "elementwise": Arm(
                     run("recurrent_lm", elementwise),

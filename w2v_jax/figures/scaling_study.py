@@ -37,6 +37,8 @@ def draw_families(
     Raises:
       UserError, OSError: see `style.drawing`.
     """
+    from matplotlib.ticker import NullFormatter
+
     zero = 0.0 if optimum is None else optimum
     with drawing(out, (10.6, 4.7), source) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
@@ -50,6 +52,7 @@ def draw_families(
             right.step(x[order], best - zero, where="post", color=colour(i), linewidth=1.2)
         for axes, label in ((left, "parameters"), (right, "training FLOPs")):
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_xlabel(label)
             if optimum is not None:
                 axes.set_yscale("log")
@@ -89,23 +92,24 @@ def draw_accuracy(
 
 
 def draw_positions(
-    curves: Mapping[str, Sequence[float]], out: PathLike, *, optimum: float | None = None, source: str = ""
+    curves: Mapping[str, Sequence[float]], out: PathLike, *, above: bool = False, source: str = ""
 ) -> None:
     """Loss by position in a context that starts empty, as Figure 7 of Kaplan et al. 2020 (arXiv 2001.08361).
 
     Args:
       curves: nats by position, from the first on, by model.
-      out, optimum, source: as in `draw_families`.
+      above: whether they are distances from the best possible loss with all of the text before; then logarithmic.
+      out, source: as in `draw_families`.
     """
     with drawing(out, (7.4, 4.8), source) as figure:
         axes = figure.subplots()
         for i, (name, curve) in enumerate(curves.items()):
             x, y = grouped(np.asarray(curve, np.float64))
             axes.plot(x, y, color=colour(i), marker=marker(i), markersize=4, label=plain(name))
-        if optimum is not None:
-            axes.axhline(optimum, color="black", linestyle="--", linewidth=1.1, label="best possible, any context")
+        if above:
+            axes.set_yscale("symlog", linthresh=0.01)  # by chance a group of positions may be below it
         axes.set_xscale("log", base=2)
-        axes.set(xlabel="tokens of context", ylabel=LOSS)
+        axes.set(xlabel="tokens of context", ylabel="nats a token above the best possible" if above else LOSS)
         axes.set_title("Loss by position in the context")
         axes.legend()
 

@@ -43,6 +43,7 @@ class Record:
     heldout_accuracy: float | None = None  # share of held-out tokens whose probability was the highest
     optimum: float | None = None  # the best possible loss on the same positions, where it is known
     by_position: list[float] | None = None  # nats a token by place in a window that starts without any context
+    optimum_by_position: list[float] | None = None  # the best possible with all of the text before, at the same places
     quality: dict[str, float] | None = None  # of word vectors, by test
     words_per_second: float | None = None
     seconds: float | None = None  # of training; compiling and scoring are not in it

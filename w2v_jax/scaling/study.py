@@ -31,6 +31,7 @@ class Arm:
     run: Config  # what all of its runs have in common; `data`, `train.seed` and `train.passes` are the study's
     sizes: tuple[str, ...]  # what is another in each size: "model.dim=64 model.heads=2"
     tokens: tuple[int, ...] = ()  # D of its runs; the study's where empty
+    seeds: tuple[int, ...] = ()  # the study's where empty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,7 @@ def editable(study: Study) -> ml_collections.ConfigDict:
     for name, arm in study.arms.items():
         run = editable_run(arm.run).to_dict()
         del run["data"]
-        tree["arms"][name] = {"run": run, "sizes": arm.sizes, "tokens": arm.tokens}
+        tree["arms"][name] = {"run": run, "sizes": arm.sizes, "tokens": arm.tokens, "seeds": arm.seeds}
     return ml_collections.ConfigDict(tree).lock()
 
 
@@ -103,12 +104,11 @@ def freeze(tree: Mapping[str, Any] | ml_collections.ConfigDict) -> Study:
             raise UserError(f"config has no key {key!r}{nearest(key, known)}")
     arms = {}
     for name, arm in values.pop("arms").items():
-        arms[name] = Arm(
-            freeze_run(arm["run"] | {"data": values["data"]}, MODELS), tuple(arm["sizes"]), tuple(arm["tokens"])
-        )
+        rest = {key: tuple(arm[key]) for key in ("sizes", "tokens", "seeds")}
+        arms[name] = Arm(freeze_run(arm["run"] | {"data": values["data"]}, MODELS), **rest)
     data = next(iter(arms.values())).run.data if arms else DataConfig()
-    rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "data"}
-    return Study(data=data, arms=arms, **rest)
+    own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "data"}
+    return Study(data=data, arms=arms, **own)
 
 
 def overridden(run: Config, text: str) -> Config:
@@ -167,7 +167,7 @@ def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int) -> list[Planned]
         amounts: Sequence[float] = arm.tokens or study.tokens or [c / costs.flops_per_token for c in study.budgets]
         for tokens in amounts:
             for rate in study.rates or (1.0,):
-                for seed in study.seeds:
+                for seed in arm.seeds or study.seeds:
                     optimizer = dataclasses.replace(base.optimizer, learning_rate=base.optimizer.learning_rate * rate)
                     config = dataclasses.replace(
                         base, optimizer=optimizer, train=dataclasses.replace(base.train, seed=seed)
