@@ -12,7 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from w2v_jax.figures import convergence, distance, ladder, maps, optimum, throughput
+from w2v_jax.figures import convergence, distance, ladder, maps, optimum, scaling_study, throughput
+from w2v_jax.figures import keys_values as keys_values_figure
+from w2v_jax.figures import scaling as scaling_figure
+from w2v_jax.scaling import PUBLISHED, analysis
+from w2v_jax.scaling.records import FINISHED, Record
+from w2v_jax.scaling.results import Value
 
 GATE_STEPS = 13  # words from *dog* to *won* by the notes
 GATE = 0.5 ** (1 / GATE_STEPS)  # the forget gate that keeps half of a memory over them
@@ -108,3 +113,51 @@ def gradients(result: Mapping[str, Any]) -> Drawing:
     measured = {f"rnn {k}": float(cells["rnn"].untrained["h"][k]) for k in BACK}
     measured["lstm gate"] = float(result["cells"]["lstm"]["forget_gates"]["quantiles"]["0.5"])
     return Drawing(measured, lambda out, source: distance.draw(cells, GATE, ceiling, chance, out, source))
+
+
+def keys_values(result: Mapping[str, Any]) -> Drawing:
+    """results.json of the key-value ladder without its command: 'rungs'."""
+    rungs = result["rungs"]
+    base = "per_layer"
+    losses = {name: np.array([float(run["heldout_loss"]) for run in rung["runs"]]) for name, rung in rungs.items()}
+    measured = {
+        f"{name}, beyond {base}": float((x - losses[base]).mean()) for name, x in losses.items() if name != base
+    }
+    measured["cache, times smaller"] = float(rungs[base]["cache_bytes"] / rungs["shared_kv"]["cache_bytes"])
+    return Drawing(measured, lambda out, source: keys_values_figure.draw(rungs, base, out, source))
+
+
+RUN_KEYS = ("run", "arm", "family", "seed", "parameters", "tokens", "training_flops", "heldout_loss", "optimum")
+
+
+def scaling_synthetic(result: Mapping[str, Any]) -> Drawing:
+    """'runs': of each finished run of the study the values of RUN_KEYS."""
+    rest: dict[str, Any] = {"status": FINISHED, "config_hash": "", "config": {}, "revision": ""}
+    rest |= {"parameters_without_embeddings": 0, "flops_per_token": 0.0}
+    runs = [Record(**{key: row[key] for key in RUN_KEYS}, **rest) for row in result["runs"]]
+    by_arm = {arm: [r for r in runs if r.arm == arm] for arm in dict.fromkeys(r.arm for r in runs)}
+    laws = [analysis.laws(arm, analysis.usable(own)) for arm, own in by_arm.items()]
+    measured: dict[str, float] = {}
+    for floor in analysis.floors(laws, runs):
+        measured |= {f"{floor.arm}: floor": floor.fitted, f"{floor.arm}: miss": floor.miss}
+    sizes, costs = {}, {}
+    for arm, own in by_arm.items():
+        n, _, _, loss = analysis.columns(analysis.at_most_tokens(own))
+        sizes[arm] = (n, loss)
+        _, _, c, loss = analysis.columns(own)
+        costs[arm] = (c, loss)
+    best = runs[0].optimum
+    return Drawing(
+        measured, lambda out, source: scaling_study.draw_families(sizes, costs, out, optimum=best, source=source)
+    )
+
+
+def chinchilla(result: Mapping[str, Any]) -> Drawing:
+    """fit.json of `experiments.scaling --fit`: 'parametric', by name 'value', 'low' and 'high'."""
+    values = {k: Value(*(float(v[x]) for x in ("value", "low", "high"))) for k, v in result["parametric"].items()}
+    groups: dict[str, dict[str, Value]] = {}
+    for name in ("E", "alpha", "beta"):
+        groups[name] = {"ours, the same runs": values[name]}
+        groups[name] |= {law.name: law.value(name) for law in PUBLISHED if name in law.values}
+    measured = {name: value.value for name, value in values.items()}
+    return Drawing(measured, lambda out, source: scaling_figure.draw_forest(groups, out, source=source))

@@ -151,7 +151,7 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
 
 
 def by_position(model: Model, corpus: Corpus, window: int) -> tuple[np.ndarray, list[float]]:
-    """(place of every token in windows of `window` tokens, each of which starts without any context; mean nats there)."""
+    """(place of every token in windows of `window` tokens that start without any context; mean nats at each place)."""
     lanes = max(1, min(LANES, len(corpus.heldout.tokens) // window))
     nats = language.score_split(model, corpus, "heldout", lanes, window)
     places = np.arange(len(nats)) % -(-len(nats) // lanes) % window

@@ -99,16 +99,12 @@ def floor_check(found: Found) -> list[Section]:
         "positions that the models were scored on."
     ]
     for f in found.floors:
-        verdict = "inside the interval" if f.holds else f"MISSED by {_outside(f):.4f} nats"
+        verdict = "inside the interval" if f.holds else f"MISSED by {f.miss:.4f} nats"
         span = f"{f.low:.4f} to {f.high:.4f}"
         rows.append([f.arm, f"{f.fitted:.4f}", span, f"{f.optimum:.4f}", f"{f.fitted - f.optimum:+.4f}", verdict])
     if not found.floors:
         text.append("No arm has a law with a floor, so nothing can be checked.")
     return [Section("The fitted floor and the truth", tuple(text), rows if found.floors else ())]
-
-
-def _outside(floor: Floor) -> float:
-    return max(floor.low - floor.optimum, floor.optimum - floor.high, 0.0)
 
 
 def laws(found: Found) -> list[Section]:

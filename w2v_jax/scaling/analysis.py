@@ -54,7 +54,12 @@ class Floor(NamedTuple):
     @property
     def holds(self) -> bool:
         """Whether the optimum is inside the interval."""
-        return self.low <= self.optimum <= self.high
+        return self.miss == 0.0
+
+    @property
+    def miss(self) -> float:
+        """Nats from the optimum to the nearer end of the interval; 0 inside."""
+        return max(self.low - self.optimum, self.optimum - self.high, 0.0)
 
 
 def usable(records: Sequence[Record]) -> list[Record]:
