@@ -19,11 +19,12 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; marg
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .15rem .6rem; border-bottom: 1px solid #eee; text-align: right; }
-th { background: #f6f6f6; } th:first-child, td:first-child, td.left { text-align: left; }
+th { background: #f6f6f6; } td.left, th.left { text-align: left; }
 div.wide { overflow-x: auto; } img { max-width: 100%; height: auto; margin: .6rem 0; }
 pre { background: #f6f6f6; padding: .6rem .8rem; overflow-x: auto; font-size: .84rem; }
 p.small { color: #666; font-size: .84rem; } ul { padding-left: 1.2rem; }
-nav a { margin-right: 1rem; } strong.miss { color: #b00020; }
+nav a { margin-right: 1rem; white-space: nowrap; } td:not(:last-child) { white-space: nowrap; }
+summary { cursor: pointer; }
 """
 
 
@@ -34,14 +35,15 @@ class Section:
     title: str
     text: tuple[str, ...] = ()  # paragraphs
     table: Rows = ()  # its first row names the columns
-    facts: tuple[str, ...] = ()  # blocks of aligned lines
+    facts: tuple[str, ...] = ()  # blocks of aligned lines; the page shows them when asked to
     pictures: tuple[Path, ...] = ()
+    folded: bool = False  # so is the table then
 
     def plain(self) -> str:
         """For a terminal; pictures are left out."""
         parts = [self.title, "-" * len(self.title), *self.text]
         if self.table:
-            parts.append(aligned(self.table))
+            parts.append(aligned(self.table, left=_of_words(self.table)))
         return "\n".join([*parts, *self.facts])
 
 
@@ -73,19 +75,32 @@ def _section(number: int, section: Section) -> str:
     parts = [f'<h2 id="s{number}">{html.escape(section.title)}</h2>']
     parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in section.text]
     if section.table:
-        parts.append(f'<div class="wide">{_table(section.table)}</div>')
-    parts += [f"<pre>{html.escape(block)}</pre>" for block in section.facts]
+        table = f'<div class="wide">{_table(section.table)}</div>'
+        parts.append(_folded("the table", table) if section.folded else table)
     parts += [_picture(path) for path in section.pictures]
+    if section.facts:
+        parts.append(_folded("all there is to know", "".join(f"<pre>{html.escape(x)}</pre>" for x in section.facts)))
     return "\n".join(parts)
 
 
+def _folded(name: str, inner: str) -> str:
+    return f"<details><summary>{name}</summary>{inner}</details>"
+
+
 def _table(rows: Rows) -> str:
-    head, *rest = rows
-    lines = ["<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"]
-    for row in rest:
-        cells = (f"<td{'' if _is_number(cell) else ' class=left'}>{html.escape(cell)}</td>" for cell in row)
+    left, lines = _of_words(rows), []
+    for number, row in enumerate(rows):
+        kind = "td" if number else "th"
+        cells = (
+            f"<{kind}{' class=left' if i in left else ''}>{html.escape(cell)}</{kind}>" for i, cell in enumerate(row)
+        )
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _of_words(rows: Rows) -> list[int]:
+    """Columns that stand to the left: the first, and those that hold more than numbers."""
+    return sorted({0} | {i for row in rows[1:] for i, cell in enumerate(row) if not _is_number(cell)})
 
 
 def _is_number(cell: str) -> bool:

@@ -16,7 +16,7 @@ from w2v_jax.figures import scaling_study as figures
 from w2v_jax.scaling import PUBLISHED, Fit, Isoflop, Refusal, analysis, describe
 from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Floor, Laws
 from w2v_jax.scaling.records import FINISHED, Record
-from w2v_jax.scaling.report import number, published_table
+from w2v_jax.scaling.report import published_table, show
 from w2v_jax.scaling.results import Value
 from w2v_jax.scaling.study import Study
 
@@ -39,13 +39,25 @@ class Found(NamedTuple):
 
 def sections(found: Found) -> list[Section]:
     """Those parts that the study has anything for."""
-    parts = [runs(found), families(found), *floor_check(found), *laws(found), *published(found)]
-    parts += [*accuracy(found), *positions(found), *rates(found), *word_vectors(found)]
+    parts = [overview(found), *floor_check(found), families(found), laws(found), *published(found)]
+    parts += [*accuracy(found), *positions(found), *rates(found), *word_vectors(found), runs(found)]
     return [part for part in parts if part.text or part.table or part.facts or part.pictures]
 
 
+def overview(found: Found) -> Section:
+    """How many runs there are, what they cost, and those that failed."""
+    seconds = math.fsum(r.seconds or 0.0 for r in found.made)
+    flops = math.fsum(r.training_flops for r in found.made if r.status == FINISHED)
+    done = sum(r.status == FINISHED for r in found.made)
+    text = [
+        f"{done} of {len(found.made)} runs finished: {flops / 1e12:.4g} TFLOP in {seconds / 60:.1f} min of training."
+    ]
+    text += [f"{r.run} {r.status}: {r.error}" for r in found.made if r.status != FINISHED]
+    return Section("Study", tuple(text))
+
+
 def runs(found: Found) -> Section:
-    """Every run in a line, and those that failed."""
+    """Every run in a line."""
     head = ["run", "parameters", "without emb.", "tokens", "TFLOP", "held-out nats/token", "accuracy", "words/s"]
     known = any(r.optimum is not None for r in found.made)
     rows = [[*head, *(["above optimum"] if known else [])]]
@@ -59,14 +71,7 @@ def runs(found: Found) -> Section:
             gap = None if r.optimum is None or r.heldout_loss is None else r.heldout_loss - r.optimum
             row.append(_digits(gap, 4))
         rows.append(row)
-    seconds = math.fsum(r.seconds or 0.0 for r in found.made)
-    flops = math.fsum(r.training_flops for r in found.made if r.status == FINISHED)
-    done = sum(r.status == FINISHED for r in found.made)
-    text = [
-        f"{done} of {len(found.made)} runs finished: {flops / 1e12:.4g} TFLOP in {seconds / 60:.1f} min of training."
-    ]
-    text += [f"{r.run} {r.status}: {r.error}" for r in found.made if r.status != FINISHED]
-    return Section("Runs", tuple(text), rows)
+    return Section("Runs", (), rows, folded=True)
 
 
 def families(found: Found) -> Section:
@@ -107,34 +112,34 @@ def floor_check(found: Found) -> list[Section]:
     return [Section("The fitted floor and the truth", tuple(text), rows if found.floors else ())]
 
 
-def laws(found: Found) -> list[Section]:
-    """What each arm's runs follow, refusals included."""
-    out = []
+def laws(found: Found) -> Section:
+    """What each arm's runs follow, in one table; refusals stand in it by name."""
+    facts, pictures, table = [], [], [["arm", "loss by", "fitted values and their 95 % intervals"]]
     for law in found.laws:
-        facts = [f"{name}\n{describe(result)}" for name, result in law.named().items()]
-        pictures = []
-        if isinstance(law.parametric, Fit):
-            pictures.append(found.folder / f"{law.arm}_parametric.png")
-            law_figures.draw_parametric(law.parametric, pictures[-1], source=f"{law.arm}: {found.small}")
-        if isinstance(law.by_size_floor, Fit):
-            pictures.append(found.folder / f"{law.arm}_size.png")
-            true = optimum(found)
-            law_figures.draw_law(law.by_size_floor, pictures[-1], floor=true, source=f"{law.arm}: {found.small}")
-        if isinstance(law.isoflop, Isoflop):
-            pictures.append(found.folder / f"{law.arm}_isoflop.png")
-            parametric = law.parametric if isinstance(law.parametric, Fit) else None
-            law_figures.draw_isoflop(law.isoflop, pictures[-1], parametric=parametric, source=found.small)
-        table = [["law", "value", "fitted", "95 % interval"]]
         for name, result in law.named().items():
-            if not isinstance(result, Refusal):
-                table += [[name, key, number(v.value), _span(v)] for key, v in result.values.items()]
-        out.append(Section(f"Laws: {law.arm}", (), table if len(table) > 1 else (), tuple(facts), tuple(pictures)))
+            facts.append(f"{law.arm}: {name}\n{describe(result)}")
+            if isinstance(result, Refusal):
+                table.append([law.arm, name, f"not fitted: {result.reason}"])
+            else:
+                table.append([law.arm, name, ", ".join(show(key, v) for key, v in result.values.items())])
+        pictures += _law_pictures(found, law)
+    return Section("Laws", (), table, tuple(facts), tuple(pictures))
+
+
+def _law_pictures(found: Found, law: Laws) -> list[Path]:
+    source, out = f"{law.arm}: {found.small}", []
+    if isinstance(law.parametric, Fit):
+        out.append(found.folder / f"{law.arm}_parametric.png")
+        law_figures.draw_parametric(law.parametric, out[-1], source=source)
+    # A band that reaches from nothing to everything is no picture.
+    if isinstance(law.by_size_floor, Fit) and not law.by_size_floor.values["alpha"].covers(0.0):
+        out.append(found.folder / f"{law.arm}_size.png")
+        law_figures.draw_law(law.by_size_floor, out[-1], floor=optimum(found), source=source)
+    if isinstance(law.isoflop, Isoflop):
+        out.append(found.folder / f"{law.arm}_isoflop.png")
+        parametric = law.parametric if isinstance(law.parametric, Fit) else None
+        law_figures.draw_isoflop(law.isoflop, out[-1], parametric=parametric, source=source)
     return out
-
-
-def _span(value: Value) -> str:
-    known = math.isfinite(value.low) and math.isfinite(value.high)
-    return f"{number(value.low)} to {number(value.high)}" if known else "-"
 
 
 def published(found: Found) -> list[Section]:

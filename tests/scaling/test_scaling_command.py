@@ -123,7 +123,7 @@ def test_two_shards_at_once_make_all_runs_once(study: Path, tmp_path: Path) -> N
     fitted = run(
         "experiments.scaling", f"--fit={together / 'results.jsonl'}"
     )  # each arm by itself, refused for its few
-    assert fitted.status == 0 and "arm tame" in fitted.out and "4 runs for 5 parameters" in fitted.out
+    assert fitted.status == 0 and "arm tame" in fitted.out and "4 run(s) for 5 parameters" in fitted.out
 
 
 def test_a_write_that_fails_loses_nothing(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def refuse(law: Law, sizes: np.ndarray) -> str | None:
     """Why runs of these sizes [n, K] cannot be fitted, or None."""
     needed = law.parameters + 1
     if len(sizes) < needed:
-        return f"{len(sizes)} runs for {law.parameters} parameters; at least {needed} are needed to tell their error"
+        return f"{len(sizes)} run(s) for {law.parameters} parameters; at least {needed} are needed to tell their error"
     for name, column in zip(law.sizes, sizes.T, strict=True):
         ratio = column.max() / column.min()
         if ratio < DECADE * (1 - 1e-9):
