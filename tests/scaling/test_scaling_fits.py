@@ -121,9 +121,9 @@ def refused(result: Fit | Refusal) -> str:
 def test_refusals() -> None:
     x = np.geomspace(1, 100, 12)
     y = 2 + 3 / x
-    assert "2 runs for 2 parameters; at least 3" in refused(fit_power(x[::11], y[::11], floor=False))
-    assert "3 runs for 3 parameters; at least 4" in refused(fit_power(x[::5], y[::5], floor=True))
-    assert "5 runs for 5 parameters; at least 6" in refused(fit_parametric(x[:5], x[:5], y[:5]))
+    assert "2 run(s) for 2 parameters; at least 3" in refused(fit_power(x[::11], y[::11], floor=False))
+    assert "3 run(s) for 3 parameters; at least 4" in refused(fit_power(x[::5], y[::5], floor=True))
+    assert "5 run(s) for 5 parameters; at least 6" in refused(fit_parametric(x[:5], x[:5], y[:5]))
     assert "factor of 8.11" in refused(fit_power(x[:6], y[:6], floor=False))
     assert "N spans a factor of 1," in refused(fit_parametric(np.ones(12), x, y))
     assert "D spans a factor of" in refused(fit_parametric(x, 1 + x / 1000, y))
