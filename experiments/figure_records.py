@@ -4,13 +4,15 @@
       [--seed=0] [--note=TEXT] [--out=FILE]
 
 PATH is a run folder, or the file of results: for synthetic_optimum and ptb_curves the folders of evaluated runs, for
-imdb_ladder a results.json, for throughput a throughput.json, for gradients a gradients.json. For
+imdb_ladder and keys_values a results.json, for throughput a throughput.json, for gradients a gradients.json, for
+scaling_synthetic a results.jsonl, for chinchilla the fit.json of `experiments.scaling --fit`. For
 wiki_map it is a file of vectors with --groups and --pairs (see `experiments.figures map`) and --analogies, the share of
 analogies that the same vectors answer. What a run wrote of paths is left out.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -25,6 +27,8 @@ from experiments import cli, rebuild, registry
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.figures import convergence, optimum, records
+from w2v_jax.scaling import analysis
+from w2v_jax.scaling import records as study_records
 
 DIGITS = 5  # significant, of vectors and curves: more than a picture shows
 
@@ -87,6 +91,12 @@ def of_file(*left_out: str) -> Callable[[Sequence[Path]], dict[str, Any]]:
     return lambda paths: read_object(paths[0], *left_out)
 
 
+def of_study(paths: Sequence[Path]) -> dict[str, Any]:
+    """What is drawn of each finished run in a results.jsonl."""
+    made = [dataclasses.asdict(r) for r in analysis.usable(study_records.read(paths))]
+    return {"runs": [{key: row[key] for key in rebuild.RUN_KEYS} for row in made]}
+
+
 COLLECT: dict[str, Callable[[Sequence[Path]], dict[str, Any]]] = {
     "wiki_map": of_map,
     "synthetic_optimum": of_optimum,
@@ -94,6 +104,9 @@ COLLECT: dict[str, Callable[[Sequence[Path]], dict[str, Any]]] = {
     "ptb_curves": of_curves,
     "imdb_ladder": of_file("command", "vectors"),
     "gradients": of_file("command"),
+    "keys_values": of_file("command", "device", "machine", "paragraph"),
+    "scaling_synthetic": of_study,
+    "chinchilla": of_file("table"),
 }
 
 

@@ -10,6 +10,7 @@ cores. Every run goes through the one training loop, in DIR/runs; its result is 
 and started again, the command skips runs that ended and resumes the one under way. --shard=i/n makes every n-th part
 and writes DIR/results-i-of-n.jsonl; results are merged by putting the files into one folder, or into one file. When all
 runs are there it prints the laws and draws DIR/report.html with all figures.
+A run that diverged or failed is recorded as such and not tried again; to try it, remove its line from the results.
 --plan prints every run and what it costs, and makes none. --fit fits a table of runs and trains nothing.
 Exit status: 0 done, 1 the fitted floor misses the best possible loss that is known, 2 bad input, 128 + n stopped by
 signal n after saving.

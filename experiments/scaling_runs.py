@@ -72,6 +72,8 @@ def execute(run: Planned, text: Text, workdir: Path) -> Record:
     """
     where = workdir / "runs" / run.name
     record = empty_record(run)
+    if (where / folder.RESULT).exists() and not (where / folder.CHECKPOINTS).exists():
+        shutil.rmtree(where)  # its record was lost after its parameters were cleaned away: it is made again
     try:
         result = loop.train(run.config, where, say=lambda line: None)  # the text is the same for all runs
         measured = _measured(run, text, where, result)

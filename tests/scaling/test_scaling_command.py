@@ -144,6 +144,12 @@ def test_a_write_that_fails_loses_nothing(study: Path, tmp_path: Path, monkeypat
     assert len(rows(tmp_path / "runs" / "results.jsonl")) == 2
     done = scaling(study, tmp_path / "runs")  # three runs are left: the result of the third was not written
     assert done.err.count("--- run") == 3 and len(rows(tmp_path / "runs" / "results.jsonl")) == 5
+    # A record that is lost after its run's checkpoints were cleaned away: the run is made again, and ends the same.
+    results = tmp_path / "runs" / "results.jsonl"
+    found = rows(results)
+    results.write_text("".join(line + "\n" for line in results.read_text().splitlines() if f'"{TAME[0]}"' not in line))
+    again = scaling(study, tmp_path / "runs")
+    assert again.err.count("--- run") == 1 and losses(rows(results)) == losses(found)
 
 
 def test_a_run_that_fails_of_memory_is_recorded_and_the_others_are_made(

@@ -12,12 +12,12 @@ import pytest
 
 from experiments.config_flag import load_tree
 from tests.commands import ROOT
+from tests.scaling.planted import record
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.scaling import analysis, records
-from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import Arm, Study, editable, freeze, overridden, runs, shard, with_passes
 
 VOCAB = 50
@@ -163,26 +163,6 @@ def test_the_pod_study_goes_from_a_million_parameters_to_a_billion() -> None:
 
 
 # Records
-
-
-def record(**change: Any) -> Record:
-    known: dict[str, Any] = {
-        "run": "a",
-        "arm": "lstm",
-        "family": "recurrent_lm",
-        "status": "finished",
-        "seed": 0,
-        "config_hash": "1",
-        "config": {},
-        "revision": "",
-        "parameters": 1000,
-        "parameters_without_embeddings": 500,
-        "flops_per_token": 6000.0,
-        "training_flops": 6e7,
-        "tokens": 1e4,
-        "heldout_loss": 3.0,
-    }
-    return Record(**(known | change))
 
 
 def test_records_survive_the_file_and_merge_by_concatenation(tmp_path: Path) -> None:

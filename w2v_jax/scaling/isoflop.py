@@ -63,7 +63,8 @@ def compute_optimal(values: Mapping[str, np.ndarray | float], flops: np.ndarray 
     """
     e, a, b, alpha, beta = (np.asarray(values[k], np.float64) for k in ("E", "A", "B", "alpha", "beta"))
     both = alpha + beta
-    balance = np.exp((np.log(alpha * a) - np.log(beta * b)) / both)
+    with np.errstate(invalid="ignore"):  # a draw with a negative exponent has no optimum: nan
+        balance = np.exp((np.log(alpha * a) - np.log(beta * b)) / both)
     budget = np.asarray(flops, np.float64) / FLOPS_A_TOKEN
     n, d = balance * budget ** (beta / both), budget ** (alpha / both) / balance
     return Optimum(n, d, e + a / n**alpha + b / d**beta)

@@ -1,0 +1,152 @@
+"""The parts of a study's report from planted records, and the progress line."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from experiments import page, scaling_report, scaling_sections
+from experiments.scaling_progress import Progress
+from tests.scaling.planted import record
+from w2v_jax.config import Config, DataConfig
+from w2v_jax.figures.scaling_study import grouped
+from w2v_jax.models.recurrent_lm import RecurrentLMConfig
+from w2v_jax.scaling import analysis
+from w2v_jax.scaling.study import Arm, Study, runs
+
+RUN = Config("recurrent_lm", RecurrentLMConfig(layers=1, dim=8, hidden=8, length=8))
+
+
+def study(**change: Any) -> Study:
+    known: dict[str, Any] = {
+        "data": DataConfig(source="synthetic"),
+        "tokens": (1000,),
+        "arms": {"lstm": Arm(RUN, ("",))},
+    }
+    return Study(**(known | change))
+
+
+def found(folder: Path, made: list[Any], **change: Any) -> scaling_sections.Found:
+    usable = analysis.usable(made)
+    laws = [analysis.laws("lstm", [r for r in usable if r.arm == "lstm"], change.get("budgets", ()))] if usable else []
+    floors = analysis.floors(laws, usable)
+    return scaling_sections.Found(study(**change), made, usable, laws, floors, folder, "planted")
+
+
+def drawn(section: page.Section) -> None:
+    for picture in section.pictures:
+        assert np.unique(imread(picture)).size > 10
+
+
+def test_the_best_rate_of_each_size_and_whether_it_is_at_an_end(tmp_path: Path) -> None:
+    made = []
+    for size, best in ((1000, 0.01), (5000, 0.04)):
+        for rate in (0.01, 0.02, 0.04, 0.08):
+            loss = 3.0 + np.log(rate / best) ** 2
+            config = {"optimizer": {"learning_rate": rate}}
+            made.append(record(run=f"{size}_{rate}", parameters=size, heldout_loss=loss, config=config))
+    (section,) = scaling_sections.rates(found(tmp_path, made, rates=(0.5, 1.0)))
+    assert [row[2] for row in section.table[1:]] == ["0.01", "0.04"]
+    assert [row[4] for row in section.table[1:]] == ["yes: widen it", "no"]
+    drawn(section)
+
+
+def test_word_vectors_by_dimensions_and_words(tmp_path: Path) -> None:
+    made = []
+    for dim in (384, 1536):
+        for tokens in (1e6, 4e6):
+            quality = {"analogies all": dim * tokens / 1e10, "similarity men": 0.5}
+            config = {"model": {"dim": dim}}
+            made.append(record(run=f"{dim}_{tokens}", heldout_loss=None, tokens=tokens, config=config, quality=quality))
+    (section,) = scaling_sections.word_vectors(found(tmp_path, made))
+    assert [row[:3] for row in section.table[1:]] == [
+        ["384", "1,000,000", "0.038"],
+        ["384", "4,000,000", "0.154"],
+        ["1536", "1,000,000", "0.154"],
+        ["1536", "4,000,000", "0.614"],
+    ]
+    drawn(section)
+
+
+def test_isoflop_runs_have_their_parabolas(tmp_path: Path) -> None:
+    made = []
+    for budget in (1e12, 1e13, 1e14):
+        for size in (1e3, 3e3, 1e4, 3e4, 1e5, 3e5):
+            loss = 2.0 + 0.1 * np.log(size / budget**0.5 * 1e2) ** 2 / 10 + 1e12 / budget
+            tokens = budget / (6 * size)
+            sizes = {"parameters": int(size), "tokens": tokens, "training_flops": budget}
+            made.append(record(run=f"{budget}_{size}", heldout_loss=loss, **sizes))
+    section = scaling_sections.laws(found(tmp_path, made, tokens=(), budgets=(1e12, 1e13, 1e14)))
+    (row,) = [row for row in section.table if row[1] == "sizes at equal C"]
+    exponent = re.search(r"\ba = ([\d.]+) \[", row[2])
+    assert exponent and float(exponent[1]) == pytest.approx(0.5, abs=0.03)
+    assert tmp_path / "lstm_isoflop.png" in section.pictures
+    drawn(section)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "share", "words"),
+    [
+        (500_000, 0.2, "neither shown nor refuted"),
+        (2_000_000, 0.2, "does not hold"),
+        (2_000_000, 0.9, "the claim holds"),
+    ],
+)
+def test_the_verdict_on_the_claims_goes_by_size(parameters: int, share: float, words: str) -> None:
+    assert words in scaling_sections.accuracy_verdict(record(parameters=parameters, heldout_accuracy=share))
+
+
+def test_a_missed_floor_is_stated_and_ends_with_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = []
+    for n in (1e3, 3e3, 1e4, 3e4, 1e5):
+        for d in (1e5, 3e5, 1e6, 3e6):
+            loss = 2.0 + 40 / n**0.5 + 300 / d**0.5
+            curve = list(2.0 + 1 / np.arange(1.0, 33.0))
+            sizes = {"parameters": int(n), "tokens": d, "training_flops": 6 * n * d}
+            made.append(record(run=f"{n}_{d}", heldout_loss=loss, optimum=2.5, by_position=curve, **sizes))
+    assert scaling_report.report(study(optimum=True), made, tmp_path, "command") == 1
+    out = capsys.readouterr().out
+    gap = re.search(r"MISSED by ([\d.]+) nats", out)
+    assert gap and float(gap[1]) == pytest.approx(0.5, abs=0.01)
+    true = [r for r in (record(**(vars(r) | {"optimum": 2.0})) for r in made)]
+    assert scaling_report.report(study(optimum=True), true, tmp_path, "command") == 0
+    assert "inside the interval" in capsys.readouterr().out
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("data:image/png;base64,") >= 4 and "<script" not in text
+
+
+def test_what_stands_on_a_page_is_escaped_and_words_stand_left(tmp_path: Path) -> None:
+    section = page.Section("A < B", ("x & y",), [["name", "n"], ["<b>", "1"], ["c", "-2.5"]], ("<pre>",))
+    page.write(tmp_path / "p.html", "T & U", [section], "small")
+    text = (tmp_path / "p.html").read_text()
+    assert "A &lt; B" in text and "x &amp; y" in text and "<td class=left>&lt;b&gt;</td><td>1</td>" in text
+    assert section.plain().splitlines()[3:6] == ["name     n", "<b>      1", "c     -2.5"]
+
+
+def test_positions_are_joined_in_groups_that_widen() -> None:
+    x, y = grouped(np.arange(1.0, 101.0))
+    np.testing.assert_allclose(x, y)
+    assert x[0] == 1 and len(x) < 30 and (np.diff(x) > 0).all()
+
+
+def test_the_time_left_is_that_of_the_runs_left() -> None:
+    arms = {"lstm": Arm(RUN, ("model.dim=8 model.hidden=8", "model.dim=16 model.hidden=16"))}
+    every = runs(study(arms=arms, tokens=(1000, 3000)), 50)
+    out = io.StringIO()
+    progress = Progress(every, [], out)
+    assert progress.time_left() == "?"
+    for i, run in enumerate(every):
+        progress.begin(run)
+        # 1 GFLOP/s, and 2 s beside training.
+        seconds = run.flops / 1e9
+        done = record(run=run.name, arm=run.arm, training_flops=run.flops, seconds=seconds)
+        progress.end(run, done, seconds + 2.0)
+        left = progress.seconds_left()
+        assert left == pytest.approx(sum(2.0 + r.flops / 1e9 for r in every[i + 1 :]))
+    assert "--- run 4 of 4" in out.getvalue() and "100% of the study's FLOPs done, 0:00:00 left" in out.getvalue()
