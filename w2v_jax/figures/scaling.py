@@ -228,7 +228,8 @@ def _frontier(axes: Axes, result: Isoflop, parametric: Fit | None) -> None:
         drawn = draws(parametric)
         a = interval(parametric.values["a"].value, drawn["beta"] / (drawn["alpha"] + drawn["beta"]))
         best = compute_optimal({k: v.value for k, v in parametric.values.items()}, x).n
-        low, high = np.quantile(compute_optimal({k: v[:, None] for k, v in drawn.items()}, x).n, [0.025, 0.975], axis=0)
+        curves = compute_optimal({k: v[:, None] for k, v in drawn.items()}, x).n
+        low, high = np.nanquantile(curves, [0.025, 0.975], axis=0)
         axes.fill_between(x, low, high, color=colour(0), alpha=0.15, linewidth=0)
         _law_line(axes, x, best, result.largest, f"parametric law: {show('a', a)}", color=colour(0))
     axes.set_xlim(x[0], x[-1])
