@@ -213,7 +213,7 @@ def time_step(case: Case, repeats: int) -> float:
     mesh = make_mesh(case.config.mesh)
     state = jax.jit(lambda consts: init_state(spec, case.config, case.cfg, consts, 10**6))(case.consts)
     state = state.replace(params=random_params(case))
-    call = make_call(spec, case.config, case.cfg, mesh, state, case.consts)
+    call = make_call(spec, case.config, case.cfg, 10**6, mesh, state, case.consts)
     stop = jnp.zeros(mesh.size, jnp.int32)
     held: list[Any] = [state]
 

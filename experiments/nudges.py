@@ -121,7 +121,7 @@ def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequen
 @functools.cache
 def all_steps(config: Config, cfg: Word2VecConfig) -> Callable[..., Any]:
     """(state, consts, stacked batches) -> (state, (E of the words after each step, losses)), compiled once a shape."""
-    step = make_step(MODELS["word2vec"], config, cfg)
+    step = make_step(MODELS["word2vec"], config, cfg, config.train.steps_per_call)
 
     def run(state: TrainState, consts: Consts, batches: Batch) -> Any:
         def one(state: TrainState, batch: Batch) -> Any:

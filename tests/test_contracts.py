@@ -211,7 +211,7 @@ def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
     state = jax.device_get(init_state(spec, config, cfg, consts, 1000))
     state = dataclasses.replace(state, params=random_params(spec, cfg, consts, seed=4))
     mesh = make_mesh(config.mesh, jax.devices()[:devices])
-    call: Any = make_call(spec, config, cfg, mesh, state, consts)
+    call: Any = make_call(spec, config, cfg, 1000, mesh, state, consts)
     rng = np.random.default_rng(5)
     steps = [random_batch(spec, cfg, train.batch_size, rng) for _ in range(STACK)]
     batches = {k: np.stack([s[k] for s in steps]) for k in steps[0]}

@@ -259,7 +259,7 @@ def test_steps_split_by_tensor_or_fully_sharded_are_those_of_one_device() -> Non
         mesh = make_mesh(mesh_config, jax.devices()[: 1 if mesh_config.data == 1 else 8])
         state = jax.device_get(init_state(SPEC, config, model, {}, 10))
         state = dataclasses.replace(state, params=random_params(SPEC, model, {}, 0))
-        call = make_call(SPEC, config, model, mesh, state, {})
+        call = make_call(SPEC, config, model, 10, mesh, state, {})
         shardings = state_sharding(SPEC, model, mesh, state, mesh_config.fsdp)
         state = jax.device_put(state, shardings)
         draw = np.random.default_rng(0)

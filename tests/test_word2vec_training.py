@@ -28,7 +28,7 @@ def trainer(cfg: Word2VecConfig, counts: np.ndarray, config: Config, steps: int)
     consts = jax.tree.map(jnp.asarray, SPEC.consts(cfg, corpus_of(counts)))
     mesh = make_mesh(config.mesh, jax.devices()[:1])
     state = init_state(SPEC, config, cfg, consts, steps)
-    return make_call(SPEC, config, cfg, mesh, state, consts), state, consts
+    return make_call(SPEC, config, cfg, steps, mesh, state, consts), state, consts
 
 
 def test_full_softmax_tends_to_the_floor_of_the_nurse_pairs() -> None:
@@ -86,7 +86,7 @@ def one_step(cfg: Word2VecConfig, E: np.ndarray, C: np.ndarray, rate: float) -> 
     params = {"E": np.zeros((1024, 4), np.float32), "C": np.zeros((1024, 4), np.float32)}
     params["E"][:10], params["C"][:10] = E, C
     state = dataclasses.replace(init_state(SPEC, config, cfg, {}, 10), params=jax.tree.map(jnp.asarray, params))
-    after, metrics = quick(make_step(SPEC, config, cfg), state, {}, single_pair(cfg, 3, 7))
+    after, metrics = quick(make_step(SPEC, config, cfg, 10), state, {}, single_pair(cfg, 3, 7))
     change = jax.tree.map(lambda a, b: np.asarray(a, np.float64)[:10] - b[:10], after.params, params)
     assert float(metrics["loss"][1]) == 1
     return change["E"], change["C"], float(metrics["loss"][0])

@@ -89,7 +89,7 @@ def run(
     )
     on = make_mesh(config.mesh, jax.devices()[:devices])
     state = init_state(SPEC, config, config.model, {}, 10)
-    call: Any = make_call(SPEC, config, config.model, on, state, {})
+    call: Any = make_call(SPEC, config, config.model, 10, on, state, {})
     state = jax.device_put(jax.device_get(state), state_sharding(SPEC, config.model, on, state))
     given = jax.device_put(batches(), batch_sharding(on))
     args: Any = (state, {}, given, jnp.int32(COUNT), jnp.zeros(devices, jnp.int32))

@@ -50,7 +50,7 @@ def run(config: Config, devices: int, count: int = 3, quickly: bool = True) -> t
     """(call, state after `count` steps, metrics) from the same start on the first `devices` devices."""
     cfg, consts, state, batches = start(config)
     mesh = make_mesh(config.mesh, jax.devices()[:devices])
-    call: Any = make_call(SPEC, config, cfg, mesh, state, consts)
+    call: Any = make_call(SPEC, config, cfg, 10, mesh, state, consts)
     state = jax.device_put(state, state_sharding(SPEC, cfg, mesh, state))
     given = jax.device_put(batches, batch_sharding(mesh))
     args = (state, consts, given, jnp.int32(count), jnp.zeros(devices, jnp.int32))
@@ -107,7 +107,7 @@ def test_compiled_once_for_full_and_short_calls_and_donated() -> None:
     config = config_of("negative")
     cfg, consts, state, batches = start(config)
     mesh = make_mesh(config.mesh, jax.devices()[:1])
-    call: Any = make_call(SPEC, config, cfg, mesh, state, consts)
+    call: Any = make_call(SPEC, config, cfg, 10, mesh, state, consts)
     state, done = jax.device_put(state, state_sharding(SPEC, cfg, mesh, state)), 0
     for count, flag in ((STACK, 0), (1, 9), (0, 3)):
         before = jax.tree.leaves(state.params)
@@ -123,7 +123,7 @@ def test_a_short_call_makes_the_same_steps_as_plain_python() -> None:
     """`count` of the stacked steps, each exactly `make_step`, which draws by the step's number."""
     config = config_of("negative")
     cfg, consts, state, batches = start(config)
-    step = make_step(SPEC, config, cfg)
+    step = make_step(SPEC, config, cfg, 10)
     one = jax.jit(step)
     sums: Any = None
     for i in range(3):
@@ -138,7 +138,7 @@ def test_without_jit_the_step_is_the_same() -> None:
     config = config_of("negative", rows="sgd")
     cfg, consts, state, batches = start(config)
     batch = {k: v[0, :1] for k, v in batches.items()}
-    step = make_step(SPEC, config, cfg)
+    step = make_step(SPEC, config, cfg, 10)
     want = quick(step, state, consts, batch)
     agree(step(jax.tree.map(jnp.asarray, state), consts, jax.tree.map(jnp.asarray, batch)), want)
 
@@ -148,7 +148,7 @@ def test_an_empty_step_changes_no_table(kind: str) -> None:
     config = config_of(kind)
     cfg, consts, state, batches = start(config)
     empty = {k: np.full_like(v[0], -1 if k == "doc" else 0) for k, v in batches.items()}
-    after, metrics = quick(make_step(SPEC, config, cfg), state, consts, empty)
+    after, metrics = quick(make_step(SPEC, config, cfg, 10), state, consts, empty)
     assert int(after.step) == 1
     for name, table in state.params.items():
         np.testing.assert_array_equal(after.params[name], table)
@@ -245,8 +245,8 @@ def test_the_scale_of_the_rate_acts_on_rows_and_on_dense_leaves(kind: str) -> No
     batch = {k: v[0] for k, v in batches.items()}
     quarter = dataclasses.replace(state, rate_scale=np.float32(0.25))
     slow = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, learning_rate=0.0125))
-    got, _ = quick(make_step(SPEC, config, cfg), quarter, consts, batch)
-    want, _ = quick(make_step(SPEC, slow, cfg), state, consts, batch)
+    got, _ = quick(make_step(SPEC, config, cfg, 10), quarter, consts, batch)
+    want, _ = quick(make_step(SPEC, slow, cfg, 10), state, consts, batch)
     assert float(got.rate_scale) == 0.25
     agree(got.params, want.params)
     assert all(np.abs(got.params[k] - state.params[k]).max() > 1e-3 for k in "EC")

@@ -42,7 +42,7 @@ def lower_step(config: Config, devices: Sequence[jax.Device] | None = None, voca
     consts = jax.tree.map(jnp.asarray, spec.consts(cfg, stand_in_corpus(size)))
     mesh = make_mesh(config.mesh, devices)
     state = jax.eval_shape(lambda: init_state(spec, config, cfg, consts, total_steps=1000))
-    call = make_call(spec, config, cfg, mesh, state, consts)
+    call = make_call(spec, config, cfg, 1000, mesh, state, consts)
     stack = config.train.steps_per_call
     batches = {
         name: jax.ShapeDtypeStruct((stack, *entry.shape), entry.dtype)

@@ -6,6 +6,8 @@ and on rows alike.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -34,7 +36,7 @@ def schedule(cfg: OptimizerConfig, total_steps: Array | int, steps_per_pass: Arr
       A function of the step, int32 scalar (or int), to a float32 scalar.
     """
     warmup, floor = cfg.warmup_steps, cfg.learning_rate * cfg.final_fraction
-    span = jnp.maximum(total_steps - warmup, 1)
+    span = jnp.maximum(total_steps - warmup, 1) if isinstance(total_steps, Array) else max(total_steps - warmup, 1)
 
     def progress(step: Array) -> Array:
         return (jnp.maximum(step - warmup, 0) if warmup else step) / span
@@ -55,15 +57,23 @@ def schedule(cfg: OptimizerConfig, total_steps: Array | int, steps_per_pass: Arr
     return (lambda step: rate(step) * jnp.minimum(step / warmup, 1.0)) if warmup else rate
 
 
-def horizon(config: Config, total_steps: int) -> Array:
-    """int32 [2], steps of a run that makes `train.passes` passes in `total_steps` steps, and steps of one pass."""
+class Horizon(NamedTuple):
+    """Steps of a run and of one pass, ints or int32 scalars. As arguments of a program they let runs that differ in
+    length alone share it."""
+
+    run: Array | int
+    one_pass: Array | int
+
+
+def horizon(config: Config, total_steps: int) -> Horizon:
+    """Of a run whose `train.passes` passes are made in `total_steps` steps."""
     # total_steps is rounded up to a whole step: from one pass on, rounding down gives the exact length of a pass.
-    return jnp.array([total_steps, max(1, int(total_steps / config.train.passes + 1e-6))], jnp.int32)
+    return Horizon(total_steps, max(1, int(total_steps / config.train.passes + 1e-6)))
 
 
-def schedule_of(config: Config, horizon: Array) -> optax.Schedule:
-    """The schedule of a run, see `horizon`."""
-    return schedule(config.optimizer, horizon[0], horizon[1])
+def schedule_of(config: Config, steps: Horizon) -> optax.Schedule:
+    """The schedule of a run."""
+    return schedule(config.optimizer, steps.run, steps.one_pass)
 
 
 def decays(cfg: OptimizerConfig, params: Params, axes: Params) -> Params:

@@ -16,6 +16,7 @@ from w2v_jax.config import Config
 from w2v_jax.data.corpus import Corpus, build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.train import optimizers
 from w2v_jax.train.gradients import check_accumulate
 from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
 from w2v_jax.train.step import TrainState, init_state, make_call, make_eval, state_sharding
@@ -124,7 +125,10 @@ def all_finite(tree: Any) -> bool:
 
 def compile_call(run: Run, target: TrainState) -> Any:
     """Compiles the training call ahead of time, so that its cost is told apart and it can never be compiled again."""
-    call = make_call(run.spec, run.config, run.cfg, run.mesh, target, run.consts)
+    # On several CPU devices one more argument let two collectives start in another order on each, and wait for ever.
+    shared = run.mesh.size == 1 and not run.config.mesh.per_device
+    total = None if shared else run.total_steps
+    call = make_call(run.spec, run.config, run.cfg, total, run.mesh, target, run.consts)
     stack, sharding = run.config.train.steps_per_call, batch_sharding(run.mesh)
     batches = {
         k: jax.ShapeDtypeStruct((stack, *s.shape), s.dtype, sharding=sharding)
@@ -132,7 +136,11 @@ def compile_call(run: Run, target: TrainState) -> Any:
     }
     number = jax.ShapeDtypeStruct((), jnp.int32)
     flags = jax.ShapeDtypeStruct((run.mesh.size,), jnp.int32)
-    return call.lower(target, run.consts, batches, number, flags).compile()
+    if not shared:
+        return call.lower(target, run.consts, batches, number, flags).compile()
+    lengths = jax.tree.map(np.int32, optimizers.horizon(run.config, run.total_steps))
+    compiled = call.lower(target, run.consts, batches, number, flags, lengths).compile()
+    return lambda *arguments: compiled(*arguments, lengths)
 
 
 def held_out(run: Run) -> Callable[[Params], dict[str, float]]:

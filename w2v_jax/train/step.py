@@ -34,7 +34,6 @@ class TrainState:
     opt_state: Any  # of optax, over the leaves that are not sparse tables
     carry: Any  # of the model; split over devices as the batch is
     rate_scale: Array  # float32, multiplies the scheduled rate; the loop lowers it under the plateau schedule
-    horizon: Array  # int32 [2], see `optimizers.horizon`; no constant, so runs of different lengths share a program
 
 
 def sparse_tables(spec: ModelSpec, cfg: Any, consts: Consts, batch_size: int) -> tuple[str, ...]:
@@ -59,7 +58,6 @@ def init_state(spec: ModelSpec, config: Config, cfg: Any, consts: Consts, total_
         opt_state=optimizers.dense(config.optimizer, spec.axes(cfg)).init(dense),
         carry=spec.carry(cfg, size),
         rate_scale=jnp.ones((), jnp.float32),
-        horizon=optimizers.horizon(config, total_steps),
     )
 
 
@@ -94,16 +92,21 @@ def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState, fsd
         opt_state=jax.tree_util.tree_map_with_path(like_param, state.opt_state),
         carry=jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec("data")), state.carry),
         rate_scale=replicated(mesh),
-        horizon=replicated(mesh),
     )
 
 
 def make_step(
-    spec: ModelSpec, config: Config, cfg: Any, axis: str | None = None, mesh: Mesh | None = None
+    spec: ModelSpec,
+    config: Config,
+    cfg: Any,
+    total_steps: int | optimizers.Horizon,
+    axis: str | None = None,
+    mesh: Mesh | None = None,
 ) -> Callable[[TrainState, Consts, Batch], tuple[TrainState, Metrics]]:
     """One step as a pure function of (state, consts, batch).
 
     Args:
+      total_steps: of the run; or its horizon, where that is an argument of the program.
       axis: name of the mapped axis inside `shard_map`, where gradients and metrics are exchanged by hand; None under
         jit, where the partitioner does it.
       mesh: the devices that the partitioner splits rows and parameters over; None for one.
@@ -111,6 +114,8 @@ def make_step(
     Raises:
       UserError: from the step, when `train.accumulate` does not divide the rows of a device.
     """
+    known = optimizers.horizon(config, total_steps) if isinstance(total_steps, int) else total_steps
+    rate = optimizers.schedule_of(config, known)
     optimizer = optimizers.dense(config.optimizer, spec.axes(cfg))
     base = jax.random.key(config.train.seed + 1)
     parts, devices = config.train.accumulate, 1 if mesh is None else mesh.shape["data"]
@@ -136,7 +141,7 @@ def make_step(
         batch = with_row(batch, first, jax.lax.axis_size(axis) if axis else 1)
         one = partial(gradients, spec, cfg, kept(state.params, fsdp=False), consts, rng)
         found = one(state.carry, batch) if parts == 1 else accumulate(one, state.carry, batch, parts, devices)
-        now = optimizers.schedule_of(config, state.horizon)(state.step) * state.rate_scale
+        now = rate(state.step) * state.rate_scale
         dense = {k: v for k, v in state.params.items() if k not in found.rows}
         updates, opt_state = optimizer.update(kept(total(found.dense), fsdp=True), state.opt_state, dense)
         params: Params = dict(optax.apply_updates(dense, jax.tree.map(lambda u: -now * u, updates)))
@@ -151,18 +156,21 @@ def make_step(
                 now,
                 config.optimizer.clip_row,
             )
-        state = TrainState(state.step + 1, params, row_state, opt_state, found.carry, state.rate_scale, state.horizon)
+        state = TrainState(state.step + 1, params, row_state, opt_state, found.carry, state.rate_scale)
         return state, total(found.metrics)
 
     return step
 
 
-def make_call(spec: ModelSpec, config: Config, cfg: Any, mesh: Mesh, state: TrainState, consts: Consts) -> Any:
+def make_call(
+    spec: ModelSpec, config: Config, cfg: Any, total_steps: int | None, mesh: Mesh, state: TrainState, consts: Consts
+) -> Any:
     """Compiles many steps into one device call: (state, consts, batches, count, stop) -> (state, metrics, stop).
 
     `batches` are stacked [steps_per_call, ...], of which the first `count` are made, so that a short last call compiles
     nothing new. `metrics` are summed over the call. `stop` is a flag a device, and comes back as the largest of them:
-    every process then reads the same answer for the same step. The state is donated.
+    every process then reads the same answer for the same step. The state is donated. Without `total_steps` the call has
+    a last argument, the run's `optimizers.Horizon`, so that runs of all lengths share it; on one device only.
     """
 
     def run(step: Callable[..., Any], state: TrainState, consts: Consts, batches: Batch, count: Array) -> Any:
@@ -181,7 +189,8 @@ def make_call(spec: ModelSpec, config: Config, cfg: Any, mesh: Mesh, state: Trai
     whole, split = replicated(mesh), batch_sharding(mesh)
     fixed = jax.tree.map(lambda _: whole, consts)
     if config.mesh.per_device:
-        local = make_step(spec, config, cfg, axis="data")
+        assert total_steps is not None
+        local = make_step(spec, config, cfg, total_steps, axis="data")
         everywhere, by_batch = PartitionSpec(), PartitionSpec(None, "data")
         by_leaf = jax.tree.map(lambda s: s.spec, shardings)
 
@@ -198,17 +207,20 @@ def make_call(spec: ModelSpec, config: Config, cfg: Any, mesh: Mesh, state: Trai
             check_vma=False,
         )
     else:
-        step = make_step(spec, config, cfg, mesh=mesh)
 
-        def call(state: TrainState, consts: Consts, batches: Batch, count: Array, stop: Array) -> Any:
+        def call(
+            state: TrainState, consts: Consts, batches: Batch, count: Array, stop: Array, *lengths: optimizers.Horizon
+        ) -> Any:
+            step = make_step(spec, config, cfg, lengths[0] if total_steps is None else total_steps, mesh=mesh)
             with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # `row_parts` asks for it
                 state, metrics = run(step, state, consts, batches, count)
             return state, metrics, stop.max()
 
     flags = NamedSharding(mesh, PartitionSpec(("data", "model")))
+    given = (shardings, fixed, {k: split for k in spec.batch(cfg, config.train.batch_size)}, whole, flags)
     return jax.jit(
         call,
-        in_shardings=(shardings, fixed, {k: split for k in spec.batch(cfg, config.train.batch_size)}, whole, flags),
+        in_shardings=given if total_steps is not None else (*given, whole),
         out_shardings=(shardings, whole, whole),
         donate_argnums=(0,),
     )
