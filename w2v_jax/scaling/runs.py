@@ -39,8 +39,9 @@ class Runs(NamedTuple):
 
 
 def read_arms(path: str | os.PathLike[str]) -> list[str]:
-    """The arms of a table's runs, in the order of the file; [] without such a column. UserError: as `read_table`."""
-    return list(dict.fromkeys(str(row[ARM]) for _, row in _rows(os.fspath(path)) if ARM in row))
+    """The arms of a table's finished runs, as they come; [] without such a column. UserError: as `read_table`."""
+    done = (row for _, row in _rows(os.fspath(path)) if row.get(STATUS, FINISHED) == FINISHED)
+    return list(dict.fromkeys(str(row[ARM]) for row in done if ARM in row))
 
 
 def read_table(
