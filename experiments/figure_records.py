@@ -105,7 +105,6 @@ COLLECT: dict[str, Callable[[Sequence[Path]], dict[str, Any]]] = {
     "imdb_ladder": of_file("command", "vectors"),
     "gradients": of_file("command"),
     "keys_values": of_file("command", "device", "machine", "paragraph"),
-    "scaling_synthetic": of_study,
     "chinchilla": of_file("table"),
 }
 
