@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -215,8 +214,3 @@ def shard(planned: Sequence[Planned], index: int, count: int) -> list[Planned]:
         if at == index:
             mine.add(run.name)
     return [run for run in planned if run.name in mine]
-
-
-def expected_seconds(planned: Sequence[Planned], rate: Callable[[Planned], float]) -> float:
-    """Time of all runs, at `rate` FLOPs a second."""
-    return math.fsum(run.flops / rate(run) for run in planned)
