@@ -5,9 +5,9 @@
 
 PATH is a run folder, or the file of results: for synthetic_optimum and ptb_curves the folders of evaluated runs, for
 imdb_ladder and keys_values a results.json, for throughput a throughput.json, for gradients a gradients.json, for
-scaling_synthetic a results.jsonl, for chinchilla the fit.json of `experiments.scaling --fit`. For
-wiki_map it is a file of vectors with --groups and --pairs (see `experiments.figures map`) and --analogies, the share of
-analogies that the same vectors answer. What a run wrote of paths is left out.
+chinchilla the fit.json of `experiments.scaling --fit`. For wiki_map it is a file
+of vectors with --groups and --pairs (see `experiments.figures map`) and --analogies, the share of analogies that the
+same vectors answer. What a run wrote of paths is left out.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m experiments.scaling
 
-Hardware: 2 CPU cores, about 10 minutes.
+Hardware: 2 CPU cores, 11 minutes for 9.6 TFLOP, 7 of them training.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.scaling.study import Arm, Study, editable
 
-TOKENS = (250_000, 800_000, 2_500_000)
+TOKENS = (240_000, 800_000, 2_500_000)  # more than a decade, whatever whole steps make of it
 SEEDS = (0, 1)  # of the two families of the grid: their noise is measured and not assumed
 
 
