@@ -57,6 +57,15 @@ def score_split(model: Model, corpus: Corpus, split: str, lanes: int, length: in
     return language.score_stream(step, start, batches)
 
 
+def score_fresh(model: Model, corpus: Corpus, split: str, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """(losses of a split's tokens in order, read in windows that start without any context; the place of each in its
+    window, from 0)."""
+    lanes = max(1, min(LANES, len(getattr(corpus, split).tokens) // window))
+    nats = score_split(model, corpus, split, lanes, window)
+    # Lanes are of equal length but for the last, and each starts a window.
+    return nats, np.arange(len(nats)) % -(-len(nats) // lanes) % window
+
+
 def carries(model: Model) -> bool:
     """Whether the model has a state that goes from window to window."""
     return bool(jax.tree.leaves(model.spec.carry(model.cfg, 1)))
@@ -84,11 +93,7 @@ def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carri
         how = "state carried through the text" if stateful else f"blocks of {model.cfg.length} tokens"
         curves[f"in its document, {how}"] = language.by_position(carried, places, int(places.max()) + 1)
     context = CONTEXT if stateful else model.cfg.length
-    lanes = max(1, min(LANES, len(tokens.tokens) // context))
-    fresh = score_split(model, corpus, split, lanes, context)
-    # Lanes are of equal length but for the last, and each starts a window.
-    lane = -(-len(fresh) // lanes)
-    since = np.arange(len(fresh)) % lane % context
+    fresh, since = score_fresh(model, corpus, split, context)
     label = f"since a fresh state, every {context} tokens" if stateful else f"in a window of {context} tokens"
     curves[label] = language.by_position(fresh, since, context)
     return curves

@@ -5,7 +5,7 @@
   python -m experiments.scaling --config=... --workdir=DIR --shard=0/2
   python -m experiments.scaling --fit=FILE.csv|results.jsonl [--drop_fewest_tokens_per_parameter=5]
 
-Without a config, the small study of the synthetic language, whose best possible loss is known: about 10 minutes on 2
+Without a config, the small study of the synthetic language, whose best possible loss is known: 11 minutes on 2
 cores. Every run goes through the one training loop, in DIR/runs; its result is one line of DIR/results.jsonl. Stopped
 and started again, the command skips runs that ended and resumes the one under way. --shard=i/n makes every n-th part
 and writes DIR/results-i-of-n.jsonl; results are merged by putting the files into one folder, or into one file. When all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import resource
 import shutil
 import subprocess
@@ -29,7 +30,6 @@ from w2v_jax.train import folder, loop
 from w2v_jax.train.restore import Model, open_model
 
 ROOT = Path(__file__).resolve().parents[1]
-LANES = 64  # windows scored at a time for the loss by position
 
 
 class Text(NamedTuple):
@@ -154,9 +154,7 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
 
 def by_position(model: Model, corpus: Corpus, window: int) -> tuple[np.ndarray, list[float]]:
     """(place of every token in windows of `window` tokens that start without any context; mean nats at each place)."""
-    lanes = max(1, min(LANES, len(corpus.heldout.tokens) // window))
-    nats = language.score_split(model, corpus, "heldout", lanes, window)
-    places = np.arange(len(nats)) % -(-len(nats) // lanes) % window
+    nats, places = language.score_fresh(model, corpus, "heldout", window)
     return places, mean_at(places, nats, window)
 
 
@@ -182,6 +180,7 @@ def clean(where: Path) -> None:
             shutil.rmtree(where / name)
 
 
+@functools.cache  # of the code that this process has read: a later commit is none of it
 def revision() -> str:
     """The commit of the code, with + where tracked files differ from it; '' outside of a clone."""
 

@@ -1,12 +1,13 @@
-"""A study for a Cloud TPU slice: transformers of 1 million to 1 billion parameters on `tfds:c4`.
+"""A study for Cloud TPU: transformers of 1 million to 1 billion parameters on `tfds:c4`.
 
-    python -m experiments.scaling --config=configs/scaling/pod.py --plan --device=v5e:64
-    python -m launch.tpu --name=study --zone=us-west4-a --accelerator=v5litepod-64 -- \
-        python -m experiments.scaling --config=configs/scaling/pod.py --workdir=/mnt/bucket/study
+    python -m experiments.scaling --config=configs/scaling/pod.py --plan --device=v5e:8
+    python -m launch.tpu --name=study-0 --zone=us-west4-a --accelerator=v5litepod-8 -- \
+        python -m experiments.scaling --config=configs/scaling/pod.py --workdir=/mnt/bucket/study --shard=0/8
 
-Hardware: v5litepod-64; `/mnt/bucket` is a bucket mounted on all hosts. Data: `tfds:c4/en`, prepared once, on one
-machine, with `--config.data.offline=False`. Parameters and the optimiser's state are fully sharded. Several slices
-share the study with `--shard=i/n`. Time and quality have not been measured; `--plan` prints what to expect.
+Hardware: eight v5litepod-8 of one host each, the command above on each with its own shard: a study does not join the
+hosts of a larger slice yet. `/mnt/bucket` is a bucket mounted on all of them. Data: `tfds:c4/en`, prepared once, on one
+machine, with `--config.data.offline=False`. Parameters and the optimiser's state are fully sharded over the chips of a
+host. Time and quality have not been measured; `--plan` prints what to expect.
 """
 
 import ml_collections
