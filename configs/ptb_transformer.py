@@ -12,6 +12,8 @@ strong, as this text is small.
 Hardware: 2 CPU cores; no time and no result is recorded yet.
 """
 
+import dataclasses
+
 import ml_collections
 
 from configs import ptb
@@ -26,9 +28,9 @@ def get_config() -> ml_collections.ConfigDict:
     return editable(
         Config(
             family="transformer",
-            model=TransformerConfig(layers=4, dim=224, heads=7, length=64, dropout=0.3),
+            model=TransformerConfig(layers=4, dim=224, heads=7, length=64, dropout=0.25),
             data=lstm.data,
-            train=TrainConfig(batch_size=32, passes=20.0, steps_per_call=20),
+            train=TrainConfig(batch_size=32, passes=12.0, steps_per_call=20),
             optimizer=OptimizerConfig(
                 dense="adamw",
                 learning_rate=1e-3,
@@ -40,7 +42,7 @@ def get_config() -> ml_collections.ConfigDict:
                 weight_decay=0.1,
                 decay_embeddings=True,
             ),
-            checkpoint=lstm.checkpoint,
+            checkpoint=dataclasses.replace(lstm.checkpoint, every_steps=450),  # about once a pass
             log=lstm.log,
         )
     )

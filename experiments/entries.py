@@ -174,6 +174,23 @@ ENTRIES: Mapping[str, Entry] = {
             ),
         ),
     ),
+    "scaling_synthetic": Entry(
+        "distance from the best possible loss by parameters and training FLOPs, four families",
+        "none: the optimum is computed exactly",
+        rebuild.scaling_synthetic,
+        numbers=tuple(
+            Published(
+                f"floor of the {arm} law: interval from the optimum",
+                0.0,
+                "nats",
+                "forward algorithm",
+                COMPUTED,
+                f"{arm}: miss",
+                Tolerance("the 95 % interval must hold the optimum", highest=0.0),
+            )
+            for arm in ("transformer", "lstm")
+        ),
+    ),
     "chinchilla": Entry(
         "the parametric law of 240 published runs, fitted here and by others",
         "Besiroglu et al. 2024",

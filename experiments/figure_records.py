@@ -1,7 +1,7 @@
 """Keeps the results of runs for a figure: writes results/figures/NAME.json, from which it is drawn without the runs.
 
   python -m experiments.figure_records NAME --from=PATH[,PATH] --command='python -m ...' --data=TEXT --machine=TEXT
-      [--seed=0] [--note=TEXT] [--out=FILE]
+      [--seed=0,1] [--note=TEXT] [--out=FILE]
 
 PATH is a run folder, or the file of results: for synthetic_optimum and ptb_curves the folders of evaluated runs, for
 imdb_ladder and keys_values a results.json, for throughput a throughput.json, for gradients a gradients.json, for
@@ -105,6 +105,7 @@ COLLECT: dict[str, Callable[[Sequence[Path]], dict[str, Any]]] = {
     "imdb_ladder": of_file("command", "vectors"),
     "gradients": of_file("command"),
     "keys_values": of_file("command", "device", "machine", "paragraph"),
+    "scaling_synthetic": of_study,
     "chinchilla": of_file("table"),
 }
 
@@ -124,7 +125,10 @@ def main(argv: Sequence[str]) -> int:
         registry.ENTRIES[argv[1]].load(result)
     except rebuild.DAMAGED as e:
         raise UserError(f"{paths[0]}: cannot be drawn as {argv[1]} ({records.why(e)})") from None
-    record = records.Record(f.command, f.data, f.seed, f.machine, result, f.note)
+    if not all(part.isdecimal() for part in f.seed):
+        raise UserError(f"--seed={','.join(f.seed)}: must be whole numbers, with commas between them")
+    seeds = [int(part) for part in f.seed]
+    record = records.Record(f.command, f.data, seeds if len(seeds) > 1 else seeds[0], f.machine, result, f.note)
     for path in paths:
         if os.path.isabs(path) and str(path) in json.dumps(result):
             raise UserError(f"{path}: the results name this path; name the run by a relative one, and write them again")
@@ -140,7 +144,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("command", None, "What gave the results.")
     flags.DEFINE_string("data", None, "What they were measured on.")
     flags.DEFINE_string("machine", None, "Cores, processor, versions; nothing that names the machine.")
-    flags.DEFINE_integer("seed", 0, "Of the runs.")
+    flags.DEFINE_list("seed", "0", "Of the runs.")
     flags.DEFINE_string("note", "", "What else has to be known.")
     flags.DEFINE_string("groups", None, "wiki_map: words by group, as of experiments.figures map.")
     flags.DEFINE_string("pairs", None, "wiki_map: country,capital;country,capital.")

@@ -78,6 +78,6 @@ def report(name: str, entry: Entry, record: records.Record, measured: Mapping[st
     table = aligned(rows, left=(0, 1, 4, 5, 6)) if entry.numbers else "no published number"
     beside = {number.ours for number in entry.numbers}
     more = [f"{key}: {published.short(value)}" for key, value in measured.items() if key not in beside]
-    about = f"{record.data}; seed {record.seed}; {record.machine}"
+    about = "; ".join(record.about())
     lines = [f"{name}: {entry.shows}", f"paper: {entry.source()}", f"ours: {about}", "", table]
     return "\n".join([*lines, *(["", "measured besides: " + "; ".join(more)] if more else [])])

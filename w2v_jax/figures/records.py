@@ -20,14 +20,19 @@ class Record:
 
     command: str  # that gave the numbers
     data: str
-    seed: int
+    seed: int | list[int]
     machine: str
     result: dict[str, Any]  # of JSON values; each figure has a shape of its own
     note: str = ""  # what else has to be known
 
+    def about(self) -> list[str]:
+        """What the numbers were measured on."""
+        seeds = f"seeds {', '.join(map(str, self.seed))}" if isinstance(self.seed, list) else f"seed {self.seed}"
+        return [self.data, seeds, self.machine]
+
     def small_print(self, name: str) -> str:
         """The line below a picture: data, seed, machine, and the commands that measured and drew."""
-        facts = [*([self.note] if self.note else []), self.data, f"seed {self.seed}", self.machine]
+        facts = [*([self.note] if self.note else []), *self.about()]
         return "; ".join([*facts, f"from {self.command}", f"drawn by python -m experiments.figures {name}"])
 
 
@@ -49,12 +54,19 @@ def read(path: PathLike) -> Record:
         raise UserError(f"{name}: not JSON ({e}); {_MEND}") from None
     if not isinstance(value, dict):
         raise UserError(f"{name}: must be a JSON object, not a {type(value).__name__}; {_MEND}")
-    types = {"command": str, "data": str, "seed": int, "machine": str, "result": dict, "note": str}
+    types: dict[str, Any] = {
+        "command": str,
+        "data": str,
+        "seed": int | list,
+        "machine": str,
+        "result": dict,
+        "note": str,
+    }
     for key, kind in types.items():
         if key != "note" and key not in value:
             raise UserError(f"{name}: key {key!r} is missing; {_MEND}")
         if key in value and (not isinstance(value[key], kind) or isinstance(value[key], bool)):
-            raise UserError(f"{name}: key {key!r} must be a {kind.__name__}; {_MEND}")
+            raise UserError(f"{name}: key {key!r} must be a {getattr(kind, '__name__', kind)}; {_MEND}")
     strange = next((key for key in value if key not in types), None)
     if strange is not None:
         raise UserError(f"{name}: key {strange!r} is unknown; {_MEND}")

@@ -43,8 +43,7 @@ def draw_families(
     with drawing(out, (10.6, 4.7), source) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         for i, (name, (x, y)) in enumerate(by_size.items()):
-            order = np.argsort(x)
-            left.plot(x[order], y[order] - zero, color=colour(i), marker=marker(i), label=plain(name))
+            _joined(left, i, x, y - zero, name)
         for i, (x, y) in enumerate(by_flops.values()):
             right.plot(x, y - zero, marker(i), color=colour(i), alpha=0.45, markersize=5)
             order = np.lexsort((y, x))
@@ -57,9 +56,17 @@ def draw_families(
             if optimum is not None:
                 axes.set_yscale("log")
         left.set_ylabel(LOSS if optimum is None else f"nats a token above the best possible, {optimum:.4f}")
-        left.set_title("at the most tokens")
+        left.set_title("at the most tokens; lines: means of the seeds")
         right.set_title("every run; lines: the best so far")
         left.legend()
+
+
+def _joined(axes: Axes, i: int, x: np.ndarray, y: np.ndarray, name: str) -> None:
+    """Every run of arm `i`, and a line through the mean of the seeds at each size."""
+    axes.plot(x, y, marker(i), color=colour(i), alpha=0.45, markersize=5)
+    sizes, which = np.unique(x, return_inverse=True)
+    mean = np.bincount(which, y) / np.bincount(which)
+    axes.plot(sizes, mean, color=colour(i), marker=marker(i), label=plain(name))
 
 
 def draw_accuracy(
@@ -75,8 +82,7 @@ def draw_accuracy(
     with drawing(out, (7.4, 4.8), source) as figure:
         axes = figure.subplots()
         for i, (name, (x, y)) in enumerate(measured.items()):
-            order = np.argsort(x)
-            axes.plot(x[order], 100 * y[order], color=colour(i), marker=marker(i), label=plain(name))
+            _joined(axes, i, x, 100 * y, name)
         axes.plot(
             list(claimed),
             [100 * share for share in claimed.values()],
