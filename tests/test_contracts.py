@@ -133,6 +133,8 @@ def test_start_is_finite_and_embeddings_are_of_real_words(family: str, example: 
 
 @EVERY
 def test_loss_gradients_and_metrics(family: str, example: Any) -> None:
+    """Shapes and names for every example. Numbers, and whether they are those of operation by operation, for the first
+    of a family: that compiles each operation by itself, and the steps below try every example with numbers."""
     spec = MODELS[family]
     cfg = spec.resolve(example, VOCAB)
     consts = device_consts(spec, cfg, VOCAB)
@@ -142,16 +144,19 @@ def test_loss_gradients_and_metrics(family: str, example: Any) -> None:
     def run(params: Any, batch: Any) -> Any:
         return value_and_grads(spec, cfg, params, consts, batch)
 
-    (value, metrics, dense, sparse), held = got = quick(run, params, batch)
-    assert value.shape == () and value.dtype == jnp.float32 and np.isfinite(value)
-    for name, leaf in named((dense, sparse)).items():
-        assert np.isfinite(leaf).all() and np.asarray(leaf).any(), f"{name} gets no gradient"
+    (value, metrics, *_), held = jax.eval_shape(run, params, batch)
+    assert value.shape == held[0].shape == () and value.dtype == held[0].dtype == jnp.float32
     for total, count in metrics.values():
         assert total.shape == count.shape == () and total.dtype == count.dtype == jnp.float32
-    assert {"loss", "words"} <= set(metrics) and float(metrics["loss"][1]) > 0
-    assert np.isfinite(held[0]) and named(held[1]).keys() == named(metrics).keys(), "evaluation: no key to draw from"
-    if example is spec.examples[0]:  # operation by operation, each compiled by itself: dear, so one of a family
-        same(run(params, jax.tree.map(jnp.asarray, batch)), got)
+    assert {"loss", "words"} <= set(metrics)
+    assert named(held[1]).keys() == named(metrics).keys(), "evaluation: no key to draw from"
+    if example is not spec.examples[0]:
+        return
+    (value, metrics, dense, sparse), held = got = quick(run, params, batch)
+    assert np.isfinite(value) and np.isfinite(held[0]) and float(metrics["loss"][1]) > 0
+    for name, leaf in named((dense, sparse)).items():
+        assert np.isfinite(leaf).all() and np.asarray(leaf).any(), f"{name} gets no gradient"
+    same(run(params, jax.tree.map(jnp.asarray, batch)), got)
 
 
 def _decoding() -> list[Any]:
@@ -191,7 +196,10 @@ def test_token_by_token_is_the_whole_text(family: str, example: Any) -> None:
 
 
 def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
-    """((state, metrics), losses by call on one batch): STACK steps from random parameters on so many devices."""
+    """((state, metrics), losses by call on one batch): STACK steps from random parameters on so many devices.
+
+    Every leaf of the parameters must have changed: Adagrad moves what has a gradient, and nothing else.
+    """
     spec = MODELS[family]
     cfg = spec.resolve(example, VOCAB)
     train = TrainConfig(batch_size=batch_size_for(spec, cfg, DEVICES), steps_per_call=STACK)
@@ -199,7 +207,8 @@ def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
     config = Config(family, example, train=train, optimizer=optimizer)
     consts = device_consts(spec, cfg, VOCAB)
     state = jax.device_get(init_state(spec, config, cfg, consts, 1000))
-    state = dataclasses.replace(state, params=random_params(spec, cfg, consts, seed=4))
+    start = jax.device_get(random_params(spec, cfg, consts, seed=4))
+    state = dataclasses.replace(state, params=start)
     mesh = make_mesh(config.mesh, jax.devices()[:devices])
     call: Any = make_call(spec, config, cfg, 1000, mesh, state, consts)
     rng = np.random.default_rng(5)
@@ -210,6 +219,8 @@ def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
     made = call.lower(state, *args).compile(compiler_options=QUICK)
     state, metrics, _ = made(state, *args)
     result = jax.device_get((state, metrics))
+    for name, leaf in named(result[0].params).items():
+        assert np.isfinite(leaf).all() and (leaf != np.asarray(named(start)[name])).any(), f"{name} gets no gradient"
     again = []
     if overfit:
         one = {k: np.repeat(v[:1], STACK, axis=0) for k, v in batches.items()}

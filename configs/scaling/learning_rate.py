@@ -5,7 +5,7 @@
 
 A law over sizes that all have one rate mixes the law with how well the rate suits each size (Porian et al. 2024, arXiv
 2406.19146). The report says where the best rate is at an end of those tried. Text and models as in
-`configs/scaling/wiki.py`, 500,000 words a run.
+`configs/scaling/wiki.py`, 480,000 words a run.
 
 Hardware: 2 CPU cores, about a quarter of an hour by `--plan`.
 """
