@@ -78,6 +78,8 @@ def execute(run: Planned, text: Text, workdir: Path) -> Record:
         result = loop.train(run.config, where, say=lambda line: None)  # the text is the same for all runs
         measured = _measured(run, text, where, result)
     except loop.Diverged as e:
+        if e.number:  # asked to stop besides; that the run diverges is found again when the study continues
+            raise loop.Interrupted(None, e.number) from e
         return record(status=DIVERGED, error=str(e))
     except (jax.errors.JaxRuntimeError, MemoryError) as e:
         return record(status=FAILED, error=" ".join(str(e).split())[:500] or type(e).__name__)

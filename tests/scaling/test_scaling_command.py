@@ -172,6 +172,22 @@ def test_a_run_that_fails_of_memory_is_recorded_and_the_others_are_made(
     assert "no memory for it" in done.out
 
 
+def test_a_signal_while_a_run_diverges_stops_the_study(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from w2v_jax.train import loop
+
+    def diverging(*args: Any, **more: Any) -> Any:
+        error = loop.Diverged("not finite")
+        error.number = signal.SIGTERM
+        raise error
+
+    monkeypatch.setattr(loop, "train", diverging)
+    stopped = scaling(study, tmp_path / "runs")
+    assert stopped.status == 128 + signal.SIGTERM and "The same command continues" in stopped.err
+    assert not (tmp_path / "runs" / "results.jsonl").exists()
+
+
 def test_a_plan_makes_nothing_and_tells_the_costs(study: Path, tmp_path: Path) -> None:
     done = scaling(study, tmp_path / "runs", "--plan", "--rate=1e9")
     assert done.status == 0, done.err

@@ -406,3 +406,10 @@ def assert_all_finite(workdir: Path) -> None:
         with Checkpointer(workdir / "checkpoints", read_only=True) as saved:
             found = saved.restore_part("params", {"E": table, "C": table}, step=step)
         assert found is not None and all(np.isfinite(x).all() for x in found[1].values()), step
+
+
+def test_a_signal_while_the_loss_diverges_is_not_lost() -> None:
+    with pytest.raises(loop.Diverged) as caught, loop._signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise loop.Diverged("not finite")
+    assert caught.value.number == signal.SIGTERM

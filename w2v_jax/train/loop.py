@@ -48,15 +48,18 @@ IN_FLIGHT = 2  # calls dispatched beyond the one whose metrics are read
 
 
 class Interrupted(Exception):
-    """A signal ended training after it saved. `step` says where, `number` which signal."""
+    """A signal ended training after it saved. `step` says where, `number` which signal; no step: it diverged first."""
 
-    def __init__(self, step: int, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} at step {step:,}, which is saved")
+    def __init__(self, step: int | None, number: int) -> None:
+        where = "while its loss was not finite" if step is None else f"at step {step:,}, which is saved"
+        super().__init__(f"stopped by {signal.Signals(number).name} {where}")
         self.step, self.number = step, number
 
 
 class Diverged(Exception):
     """The loss is not finite. The message names the step, the last good checkpoint and what to try."""
+
+    number = 0  # of the signal that came meanwhile
 
 
 @contextlib.contextmanager
@@ -71,6 +74,9 @@ def _signals() -> Iterator[list[int]]:
     before: dict[int, Any] = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield seen
+    except Diverged as e:
+        e.number = seen[0] if seen else 0
+        raise
     finally:
         for n, handler in before.items():
             signal.signal(n, handler)
