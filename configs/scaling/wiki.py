@@ -60,9 +60,9 @@ def get_config() -> ml_collections.ConfigDict:
                 "transformer": Arm(
                     run("transformer", transformer), sizes("dim={}", {16: 0.01, 32: 0.006, 64: 0.004, 128: 0.0025})
                 ),
-                "lstm": Arm(run("recurrent_lm", lstm), sizes(RECURRENT, {16: 0.02, 32: 0.015, 64: 0.01, 128: 0.006})),
+                "lstm": Arm(run("recurrent_lm", lstm), sizes(RECURRENT, {12: 0.02, 32: 0.015, 64: 0.01, 128: 0.006})),
                 "elementwise": Arm(
-                    run("recurrent_lm", elementwise), sizes(RECURRENT, {16: 0.02, 64: 0.01, 128: 0.006}), TOKENS[-1:]
+                    run("recurrent_lm", elementwise), sizes(RECURRENT, {12: 0.02, 64: 0.01, 128: 0.006}), TOKENS[-1:]
                 ),
                 "shared_kv": Arm(
                     run("transformer", shared), sizes("dim={}", {16: 0.01, 64: 0.004, 128: 0.0025}), TOKENS[-1:]
