@@ -10,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := w2v_jax experiments configs launch benchmarks tests
-TEST_ARGS ?= -n 2 --dist loadgroup
+TEST_ARGS ?= -n 2 --dist loadgroup --durations=15 --durations-min=4
 
 .PHONY: help venv demo test lint format types clean
 

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+import numpy as np
+from scipy.optimize import nnls
+
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Planned
 
@@ -14,8 +17,9 @@ from w2v_jax.scaling.study import Planned
 class Progress:
     """One line before a run and one after it.
 
-    The time left is that of the runs left, each what a run takes beside training (compiling, scoring) and its FLOPs at
-    the rate of the dearest run of its arm so far, or of any arm before its first: small runs are slow for their FLOPs.
+    The time left is that of the runs left: what a run takes beside training (compiling, scoring), and so many seconds a
+    token and a FLOP as fit the runs of its arm so far best, or those of all arms before its second size. Small runs are
+    slow for their FLOPs, so a rate of FLOPs alone would promise too much time.
 
     Args:
       runs: all of this process.
@@ -58,19 +62,28 @@ class Progress:
             what = f"held-out loss {record.heldout_loss:.4f}"
         self._say(f"    {what}; {seconds:.1f} s; {done:.0%} of the study's FLOPs done, {self.time_left()} left")
 
-    def rate(self, arm: str) -> float | None:
-        """FLOPs a second of the arm; None before any run."""
-        timed = [r for r in self.trained if r.seconds and r.training_flops]
-        own = [r for r in timed if r.arm == arm] or timed
-        dearest = max(own, key=lambda r: r.training_flops, default=None)
-        return None if dearest is None or not dearest.seconds else dearest.training_flops / dearest.seconds
+    def costs(self, arm: str) -> np.ndarray | None:
+        """Seconds of training by token and by FLOP, none below zero, of least relative error; None before any run."""
+        timed = [r for r in self.trained if r.seconds and r.tokens and r.training_flops]
+        own = [r for r in timed if r.arm == arm]
+        if len({r.flops_per_token for r in own}) < 2:
+            own = timed
+        if not own:
+            return None
+        units = np.array([[r.tokens / r.seconds, r.training_flops / r.seconds] for r in own if r.seconds])
+        scale = units.max(axis=0)
+        return nnls(units / scale, np.ones(len(units)))[0] / scale
 
     def seconds_left(self) -> float | None:
         """Of the runs that are not made yet; None before the first."""
-        if self.rate("") is None:
-            return None
         beside = statistics.fmean(self.beside) if self.beside else 0.0
-        return sum(beside + run.flops / (self.rate(run.arm) or 1.0) for run in self.left.values())
+        seconds = 0.0
+        for run in self.left.values():
+            costs = self.costs(run.arm)
+            if costs is None:
+                return None
+            seconds += beside + float(costs @ (run.tokens, run.flops))
+        return seconds
 
     def time_left(self) -> str:
         """As hours, minutes and seconds."""
