@@ -9,7 +9,8 @@ Text as in `configs/ptb.py`. A tied head and 4 layers of 224: 2,240,000 in the e
 in norms, where the LSTM has 4,651,600. A prediction sees only its window of 64 tokens; dropout and weight decay are
 strong, as this text is small.
 
-Hardware: 2 CPU cores; no time and no result is recorded yet.
+Hardware: 2 CPU cores, 49 minutes (3,800 tokens/s). Perplexity on the test text 86.6 by windows that overlap by half and
+92.2 by blocks; on the validation text 91.9 and 97.6 (docs/benchmarks.md).
 """
 
 import dataclasses

@@ -4,10 +4,10 @@
       [--seed=0,1] [--note=TEXT] [--out=FILE]
 
 PATH is a run folder, or the file of results: for synthetic_optimum and ptb_curves the folders of evaluated runs, for
-imdb_ladder and keys_values a results.json, for throughput a throughput.json, for gradients a gradients.json, for
-chinchilla the fit.json of `experiments.scaling --fit`. For wiki_map it is a file
-of vectors with --groups and --pairs (see `experiments.figures map`) and --analogies, the share of analogies that the
-same vectors answer. What a run wrote of paths is left out.
+imdb_ladder and keys_values a results.json, for throughput a throughput.json, for gradients a gradients.json, for the
+scaling_ ones a study's results.jsonl, for chinchilla the fit.json of `experiments.scaling --fit`. For wiki_map it is a
+file of vectors with --groups and --pairs (see `experiments.figures map`) and --analogies, the share of analogies that
+the same vectors answer. What a run wrote of paths is left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import cli, rebuild, registry
+from experiments import cli, rebuild, rebuild_studies, registry
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.figures import convergence, optimum, records
@@ -69,16 +69,16 @@ def of_optimum(paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def of_curves(paths: Sequence[Path]) -> dict[str, Any]:
-    """Loss, held-out loss and what the evaluation gave."""
+    """Loss, held-out loss and what the evaluation gave; of a transformer by windows that overlap."""
     runs = []
     for path, run in zip(paths, convergence.read_runs(paths), strict=True):
         scores = read_object(path / "evaluation.json")
+        perplexity = {k: math.exp(scores[k].get("strided", scores[k])["nats_per_token"]) for k in ("heldout", "test")}
         runs.append(
             {
                 "label": run.label,
-                "kind": run.kind,
-                "validation": math.exp(scores["heldout"]["nats_per_token"]),
-                "test": math.exp(scores["test"]["nats_per_token"]),
+                "validation": perplexity["heldout"],
+                "test": perplexity["test"],
                 "loss": rounded(run.loss),
                 "heldout": rounded(run.heldout),
             }
@@ -91,10 +91,22 @@ def of_file(*left_out: str) -> Callable[[Sequence[Path]], dict[str, Any]]:
     return lambda paths: read_object(paths[0], *left_out)
 
 
-def of_study(paths: Sequence[Path]) -> dict[str, Any]:
-    """What is drawn of each finished run in a results.jsonl."""
-    made = [dataclasses.asdict(r) for r in analysis.usable(study_records.read(paths))]
-    return {"runs": [{key: row[key] for key in rebuild.RUN_KEYS} for row in made]}
+def of_study(*keys: str) -> Callable[[Sequence[Path]], dict[str, Any]]:
+    """Of each finished run in a results.jsonl these keys."""
+
+    def read(paths: Sequence[Path]) -> dict[str, Any]:
+        made = [dataclasses.asdict(r) for r in analysis.usable(study_records.read(paths))]
+        return {"runs": [{key: row[key] for key in keys} for row in made]}
+
+    return read
+
+
+def of_positions(paths: Sequence[Path]) -> dict[str, Any]:
+    """Of each arm of a study the run whose loss by position is drawn."""
+    arms = analysis.by_arm(analysis.usable(study_records.read(paths)))
+    made = [dataclasses.asdict(r) for own in arms.values() if (r := analysis.read_longest(own))]
+    kept = [{key: row[key] for key in rebuild_studies.POSITIONS} for row in made]
+    return {"runs": [row | {"by_position": [round(x, 5) for x in row["by_position"]]} for row in kept]}
 
 
 COLLECT: dict[str, Callable[[Sequence[Path]], dict[str, Any]]] = {
@@ -105,7 +117,7 @@ COLLECT: dict[str, Callable[[Sequence[Path]], dict[str, Any]]] = {
     "imdb_ladder": of_file("command", "vectors"),
     "gradients": of_file("command"),
     "keys_values": of_file("command", "device", "machine", "paragraph"),
-    "scaling_synthetic": of_study,
+    "scaling_synthetic": of_study(*rebuild_studies.FAMILIES),
     "chinchilla": of_file("table"),
 }
 

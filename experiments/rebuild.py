@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from w2v_jax.figures import convergence, distance, ladder, maps, optimum, scaling_study, throughput
+from w2v_jax.figures import convergence, distance, ladder, maps, optimum, throughput
 from w2v_jax.figures import keys_values as keys_values_figure
 from w2v_jax.figures import scaling as scaling_figure
-from w2v_jax.scaling import PUBLISHED, analysis
-from w2v_jax.scaling.records import FINISHED, Record
+from w2v_jax.scaling import PUBLISHED
 from w2v_jax.scaling.results import Value
 
 GATE_STEPS = 13  # words from *dog* to *won* by the notes
@@ -78,20 +77,21 @@ def throughput_by_length(result: Mapping[str, Any]) -> Drawing:
 
 
 def ptb_curves(result: Mapping[str, Any]) -> Drawing:
-    """'runs': of each 'label', 'kind', 'loss' and 'heldout' ([pass, nats]), 'validation' and 'test' (perplexities)."""
+    """'runs': of each 'label', 'loss' and 'heldout' ([pass, nats]), 'validation' and 'test' (perplexities)."""
 
     def curve(points: Any) -> np.ndarray:
         return np.array(points, np.float64).reshape(-1, 2)
 
-    plain, dropped = result["runs"]
-    drawn = [
-        convergence.RunCurves(str(r["label"]), str(r["kind"]), curve(r["loss"]), curve(r["heldout"]), {})
-        for r in (plain, dropped)
+    plain, dropped, attends = result["runs"]
+    drawn = [  # of one kind: nats a token of the same text
+        convergence.RunCurves(str(r["label"]), "", curve(r["loss"]), curve(r["heldout"]), {})
+        for r in (plain, dropped, attends)
     ]
     measured = {
         "test": float(plain["test"]),
         "validation at the end": math.exp(drawn[0].heldout[-1, 1]),
         "test with dropout": float(dropped["test"]),
+        "test of the transformer": float(attends["test"]),
     }
     return Drawing(measured, lambda out, source: convergence.draw(drawn, out, source))
 
@@ -125,31 +125,6 @@ def keys_values(result: Mapping[str, Any]) -> Drawing:
     }
     measured["cache, times smaller"] = float(rungs[base]["cache_bytes"] / rungs["shared_kv"]["cache_bytes"])
     return Drawing(measured, lambda out, source: keys_values_figure.draw(rungs, base, out, source))
-
-
-RUN_KEYS = ("run", "arm", "family", "seed", "parameters", "tokens", "training_flops", "heldout_loss", "optimum")
-
-
-def scaling_synthetic(result: Mapping[str, Any]) -> Drawing:
-    """'runs': of each finished run of the study the values of RUN_KEYS."""
-    rest: dict[str, Any] = {"status": FINISHED, "config_hash": "", "config": {}, "revision": ""}
-    rest |= {"parameters_without_embeddings": 0, "flops_per_token": 0.0}
-    runs = [Record(**{key: row[key] for key in RUN_KEYS}, **rest) for row in result["runs"]]
-    by_arm = {arm: [r for r in runs if r.arm == arm] for arm in dict.fromkeys(r.arm for r in runs)}
-    laws = [analysis.laws(arm, analysis.usable(own)) for arm, own in by_arm.items()]
-    measured: dict[str, float] = {}
-    for floor in analysis.floors(laws, runs):
-        measured |= {f"{floor.arm}: floor": floor.fitted, f"{floor.arm}: miss": floor.miss}
-    sizes, costs = {}, {}
-    for arm, own in by_arm.items():
-        n, _, _, loss = analysis.columns(analysis.at_most_tokens(own))
-        sizes[arm] = (n, loss)
-        _, _, c, loss = analysis.columns(own)
-        costs[arm] = (c, loss)
-    best = runs[0].optimum
-    return Drawing(
-        measured, lambda out, source: scaling_study.draw_families(sizes, costs, out, optimum=best, source=source)
-    )
 
 
 def chinchilla(result: Mapping[str, Any]) -> Drawing:

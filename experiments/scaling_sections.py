@@ -168,13 +168,8 @@ def accuracy(found: Found) -> list[Section]:
     scored = [r for r in found.usable if r.heldout_accuracy is not None]
     if not scored:
         return []
-    measured = {}
-    for law in found.laws:
-        mine = analysis.at_most_tokens(found.of(law.arm))
-        pairs = [(r.parameters, r.heldout_accuracy) for r in mine if r.heldout_accuracy is not None]
-        if pairs:
-            n, share = np.array(pairs, np.float64).T
-            measured[law.arm] = (n, share)
+    measured = {law.arm: analysis.accuracies(found.of(law.arm)) for law in found.laws}
+    measured = {arm: (sizes, shares) for arm, (sizes, shares) in measured.items() if len(sizes)}
     out = found.folder / "accuracy.png"
     figures.draw_accuracy(measured, CLAIMED_ACCURACY, out, source=found.small)
     best = max(scored, key=lambda r: r.heldout_accuracy or 0.0)
@@ -197,15 +192,14 @@ def positions(found: Found) -> list[Section]:
     """Loss by position in the context, of the largest run of each arm."""
     curves, above, text = {}, {}, []
     for law in found.laws:
-        mine = [r for r in found.of(law.arm) if r.by_position]
-        if mine:
-            best = max(mine, key=lambda r: (r.tokens > 0.97 * max(m.tokens for m in mine), r.parameters))
+        best = analysis.read_longest(found.of(law.arm))
+        if best is not None:
             curve = np.array(best.by_position)
             curves[f"{law.arm}, {best.parameters:,} parameters"] = curve
             if best.optimum_by_position:  # what the text itself makes harder at one place than at another is taken out
                 curve = curve - best.optimum_by_position
                 above[f"{law.arm}, {best.parameters:,} parameters"] = curve
-            early, late = _gains(curve)
+            early, late = analysis.gains(curve)
             text.append(
                 f"{law.arm}: {early:.3f} nats are gained from the first to the {len(curve) // 4}th token of context, "
                 f"{late:.3f} from there to the {len(curve)}th."
@@ -221,13 +215,6 @@ def positions(found: Found) -> list[Section]:
         "transformers improve through all of it."
     )
     return [Section("Loss by position in the context", (first, *text), pictures=(out,))]
-
-
-def _gains(curve: np.ndarray) -> tuple[float, float]:
-    """Nats from the first position to a quarter of the window, and from there to its last eighth."""
-    quarter, width = len(curve) // 4, max(1, len(curve) // 8)
-    at_quarter = curve[max(0, quarter - width // 2) : quarter + width // 2 + 1].mean()
-    return float(curve[0] - at_quarter), float(at_quarter - curve[-width:].mean())
 
 
 def rates(found: Found) -> list[Section]:

@@ -137,6 +137,34 @@ def floors(found: Sequence[Laws], records: Sequence[Record]) -> list[Floor]:
     ]
 
 
+def by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Records by arm, arms in the order of their first."""
+    found: dict[str, list[Record]] = {}
+    for r in records:
+        found.setdefault(r.arm, []).append(r)
+    return found
+
+
+def accuracies(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters and next-word accuracy of an arm's runs of the most tokens, float64 [n] each; n may be 0."""
+    pairs = [(r.parameters, r.heldout_accuracy) for r in at_most_tokens(records) if r.heldout_accuracy is not None]
+    sizes, shares = np.array(pairs, np.float64).reshape(-1, 2).T
+    return sizes, shares
+
+
+def read_longest(records: Sequence[Record]) -> Record | None:
+    """Of an arm's runs whose loss by position is known, the largest at the most tokens; None without any."""
+    known = [r for r in records if r.by_position]
+    return max(at_most_tokens(known), key=lambda r: r.parameters) if known else None
+
+
+def gains(curve: np.ndarray) -> tuple[float, float]:
+    """Nats from the first position to a quarter of the window, and from there to its last eighth; curve [window]."""
+    quarter, width = len(curve) // 4, max(1, len(curve) // 8)
+    at_quarter = curve[max(0, quarter - width // 2) : quarter + width // 2 + 1].mean()
+    return float(curve[0] - at_quarter), float(at_quarter - curve[-width:].mean())
+
+
 def claimed_accuracy(parameters: float) -> float:
     """What the notes claim at a size, in a line through their figures over log parameters; nan below the first."""
     sizes = np.log10(list(CLAIMED_ACCURACY))
