@@ -45,6 +45,14 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(_SCRATCH, ignore_errors=True)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that share a costly fixture stay on one worker, which a pytest that pytest-xdist does not know undoes."""
+    lost = [i for i in items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid]
+    if lost and getattr(config.option, "loadgroup", False):
+        raise pytest.UsageError(f"{lost[0].nodeid}: pytest-xdist lost its group; install the pinned pytest")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def unburdened() -> Iterator[None]:
     """Hides what a module leaves behind, compiled programs above all, from the garbage collector: it would walk through
