@@ -33,7 +33,7 @@ LANGUAGE = [
 ]
 
 # Their own tests run them, cut down; here only their flags are taken, for these are dear.
-OWN_TESTS = ("experiments.gradients", "experiments.keys_values", "experiments.throughput")
+OWN_TESTS = ("experiments.gradients", "experiments.keys_values", "experiments.throughput", "launch.local")
 TRANSFORMER = {"layers": 1, "dim": 8, "heads": 1, "length": 16}
 TRANSFORMER_MODEL = [f"--config.model.{k}={v}" for k, v in TRANSFORMER.items()]
 
