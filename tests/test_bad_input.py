@@ -17,6 +17,8 @@ from tests.commands import ROOT, checkpoints, refused, run, train, training, vec
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.train import loop
 
+pytestmark = pytest.mark.xdist_group("bad_input")  # one worker: they share a trained run
+
 TEXT = commands.text_of(900)
 
 

@@ -133,8 +133,8 @@ def test_start_is_finite_and_embeddings_are_of_real_words(family: str, example: 
 
 @EVERY
 def test_loss_gradients_and_metrics(family: str, example: Any) -> None:
-    """Shapes and names for every example. Numbers, and whether they are those of operation by operation, for the first
-    of a family: that compiles each operation by itself, and the steps below try every example with numbers."""
+    """Shapes and names for every example; numbers, and the loss operation by operation, for the first of a family: that
+    compiles each operation by itself, and the steps below try every example with numbers."""
     spec = MODELS[family]
     cfg = spec.resolve(example, VOCAB)
     consts = device_consts(spec, cfg, VOCAB)
@@ -152,11 +152,12 @@ def test_loss_gradients_and_metrics(family: str, example: Any) -> None:
     assert named(held[1]).keys() == named(metrics).keys(), "evaluation: no key to draw from"
     if example is not spec.examples[0]:
         return
-    (value, metrics, dense, sparse), held = got = quick(run, params, batch)
+    (value, metrics, dense, sparse), held = quick(run, params, batch)
     assert np.isfinite(value) and np.isfinite(held[0]) and float(metrics["loss"][1]) > 0
     for name, leaf in named((dense, sparse)).items():
         assert np.isfinite(leaf).all() and np.asarray(leaf).any(), f"{name} gets no gradient"
-    same(run(params, jax.tree.map(jnp.asarray, batch)), got)
+    loss, *parts = losses_of(spec, cfg, params, consts, jax.tree.map(jnp.asarray, batch))
+    same(loss(*parts, draw_key()), (value, metrics))
 
 
 def _decoding() -> list[Any]:

@@ -25,6 +25,8 @@ from w2v_jax.figures import convergence, labels, maps, nudges, style
 from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.train.checkpoint import Checkpointer
 
+pytestmark = pytest.mark.xdist_group("figures")  # one worker: they share a recording
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -22,6 +22,8 @@ from tests.commands import ROOT, Done, refused, run
 from w2v_jax.figures import published
 from w2v_jax.figures.published import CHECKED, COMPUTED, UNVERIFIED, VERIFIED, Published, Tolerance
 
+pytestmark = pytest.mark.xdist_group("registry")  # one worker: they share the pictures
+
 FIGURES = "experiments.figures"
 # Fails where JAX or the network is asked for: nothing can be trained or fetched.
 ALONE = """
@@ -126,7 +128,8 @@ def test_a_figure_is_drawn_again_without_jax_or_network(name: str, drawn: tuple[
 
 def test_numbers_of_ours_are_those_of_the_run_that_was_logged() -> None:
     """The records against the lines of results/*.jsonl, which were written apart from them."""
-    lines = (ROOT / "results" / "recurrent_runs.jsonl").read_text(encoding="utf-8").splitlines()
+    files = [ROOT / "results" / f"{family}_runs.jsonl" for family in ("recurrent", "transformer")]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     logged = {entry["run"]: entry for entry in map(json.loads, lines)}
 
     def measured(name: str) -> dict[str, float]:
@@ -136,7 +139,10 @@ def test_numbers_of_ours_are_those_of_the_run_that_was_logged() -> None:
     assert ptb["test"] == pytest.approx(logged["ptb"]["evaluation"]["test"]["perplexity"])
     assert ptb["test with dropout"] == pytest.approx(logged["ptb_regularised"]["evaluation"]["test"]["perplexity"])
     assert ptb["validation at the end"] == pytest.approx(math.exp(logged["ptb"]["result"]["heldout_loss"]), rel=1e-4)
-    rungs = {r["model"]: 100 * r["test_accuracy"] for r in logged["imdb ladder"]["result"]["models"]}
+    transformer = logged["ptb_transformer"]["evaluation"]["test"]["strided"]["perplexity"]
+    assert ptb["test of the transformer"] == pytest.approx(transformer)
+    ladder = logged["imdb ladder with its transformer"]["result"]["models"]
+    rungs = {r["model"]: 100 * r["test_accuracy"] for r in ladder}
     assert measured("imdb_ladder") == pytest.approx(rungs)
     optimum = logged["synthetic_optimum lstm"]["evaluation"]["test"]["optimum"]["all"]
     assert measured("synthetic_optimum")["lstm, 1 x 128: loss"] == pytest.approx(optimum["model"])

@@ -83,6 +83,7 @@ def arguments(home: Path, workdir: Path, *more: str) -> list[str]:
     return [*where, *sources, *model, *train, *save, "--config.log.tensorboard=False", *more]
 
 
+SMALLEST = ["--config.model.cell=rnn", "--config.model.layers=1"]
 SPLITS = {"source": "train", "heldout_source": "valid", "test_source": "test"}
 
 
@@ -159,7 +160,7 @@ def test_what_is_no_text_of_the_model_is_refused(trained: Path, tmp_path: Path) 
 
 def test_a_checkpoint_of_another_model_or_vocabulary_is_refused(trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    assert run("experiments.train", *arguments(trained, other, "--config.model.cell=gru")).status == 0
+    assert run("experiments.train", *arguments(trained, other, *SMALLEST)).status == 0
     mixed = shutil.copytree(trained / "run", tmp_path / "mixed")
     shutil.rmtree(mixed / "checkpoints")
     shutil.copytree(other / "checkpoints", mixed / "checkpoints")
@@ -222,7 +223,8 @@ def test_characters_are_trained_exported_and_scored(trained: Path, tmp_path: Pat
     """A blank and a line end are tokens, and the vectors' file names them without white space."""
     from w2v_jax.embeddings import load
 
-    words = arguments(trained, tmp_path / "run", "--config.data.tokens=characters", "--config.data.document=blank")
+    rules = ["--config.data.tokens=characters", "--config.data.document=blank"]
+    words = arguments(trained, tmp_path / "run", *rules, *SMALLEST)
     for split in SPLITS:
         text = (trained / f"{SPLITS[split]}.txt").read_text()
         (tmp_path / f"{split}.txt").write_text(text.replace("\n", "\n\n", 3))

@@ -12,6 +12,8 @@ import pytest
 
 from w2v_jax.embeddings import Embeddings, save
 
+pytestmark = pytest.mark.xdist_group("query")  # one worker: they share a run folder
+
 ROOT = Path(__file__).parents[1]
 WORDS = ["king", "man", "woman", "queen", "pear", "doctor", "value", "values", "array", "arrays"]
 

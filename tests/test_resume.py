@@ -21,6 +21,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint._src.path import atomicity
 from w2v_jax.train import loop
 
+pytestmark = pytest.mark.xdist_group("resume")  # one worker: they share a trained run
+
 point, workdir = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
 
 def hold():

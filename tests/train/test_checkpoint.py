@@ -21,6 +21,8 @@ from w2v_jax.errors import UserError
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
 
+pytestmark = pytest.mark.xdist_group("checkpoint")  # one worker: they share two checkpoints
+
 ROWS, DIM = 512, 64
 
 

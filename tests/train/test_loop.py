@@ -20,6 +20,8 @@ from tests.commands import at_call, checkpoints, final_arrays, metrics, refused,
 from w2v_jax.train import loop
 from w2v_jax.train.checkpoint import Checkpointer
 
+pytestmark = pytest.mark.xdist_group("loop")  # one worker: they share trained runs
+
 TEXT = commands.text_of(900)
 
 

@@ -20,6 +20,8 @@ from w2v_jax.train.lowering import lower_step
 from w2v_jax.train.sharding import batch_sharding, make_mesh
 from w2v_jax.train.step import init_state, make_call, make_eval, make_step, sparse_tables, state_sharding
 
+pytestmark = pytest.mark.xdist_group("step")  # one worker: they share compiled steps
+
 VOCAB, STACK = 50, 4
 KINDS = {
     "negative": next(e for e in SPEC.examples if (e.architecture, e.loss) == ("skipgram", "negative")),
@@ -134,7 +136,7 @@ def test_a_short_call_makes_the_same_steps_as_plain_python() -> None:
 
 
 def test_without_jit_the_step_is_the_same() -> None:
-    """Everything, the random draws included, run operation by operation. (The contract tests do so for every loss.)"""
+    """Everything, the random draws included, run operation by operation, gradients and updates too."""
     config = config_of("negative", rows="sgd")
     cfg, consts, state, batches = start(config)
     batch = {k: v[0, :1] for k, v in batches.items()}

@@ -295,7 +295,7 @@ def _examples() -> tuple[TransformerConfig, ...]:
     tiny = TransformerConfig(layers=2, dim=8, heads=2, length=6, head_chunk=16, init_scale=0.1)
     return (
         tiny,
-        dataclasses.replace(tiny, keys_values="shared_k", objective="masked", dropout=0.1),
+        dataclasses.replace(tiny, keys_values="shared_k", objective="masked", dropout=0.1, loop="scan"),
         dataclasses.replace(tiny, keys_values="shared_v", remat=True, tied=False),
         dataclasses.replace(tiny, keys_values="shared_kv", dropout=0.2, loop="scan", remat=True),
     )

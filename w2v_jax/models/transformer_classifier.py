@@ -199,7 +199,7 @@ def flops(cfg: TransformerClassifierConfig) -> tuple[float, str]:
 def _examples() -> tuple[TransformerClassifierConfig, ...]:
     tiny = TransformerClassifierConfig(hidden=8, heads=2, dim=6, max_length=6, pad_lengths=1, wide=2, init_scale=0.1)
     return (
-        dataclasses.replace(tiny, layers=1, keys_values="shared_k", dropout=0.2, pad_lengths=2),
+        dataclasses.replace(tiny, layers=1, keys_values="shared_k", dropout=0.2),
         dataclasses.replace(tiny, layers=2, keys_values="shared_v", pool="max", classes=3, loop="scan"),
     )
 
