@@ -14,14 +14,14 @@ import pytest
 from tests import commands
 from tests.commands import ROOT, checkpoints, final_arrays, metrics, start, train, training, vectors
 
+pytestmark = pytest.mark.xdist_group("resume")  # one worker: they share a trained run
+
 # Trains like the command, but stands still, with a line on standard output, at one point of the checkpoint of step 48.
 HELD = """
 import pathlib, runpy, sys, time
 import orbax.checkpoint as ocp
 from orbax.checkpoint._src.path import atomicity
 from w2v_jax.train import loop
-
-pytestmark = pytest.mark.xdist_group("resume")  # one worker: they share a trained run
 
 point, workdir = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
 
