@@ -300,7 +300,7 @@ def flops(cfg: Word2VecConfig) -> tuple[float, str]:
 
 
 def _examples() -> tuple[Word2VecConfig, ...]:
-    """Both architectures with every loss; each way to draw the window, and both gradients of CBOW's, with one loss."""
+    """Both architectures with every loss; each way to draw the window, and both gradients of CBOW's, with some."""
     tiny = Word2VecConfig(dim=8, window=2, segment=8, shared_negatives=4, negatives=2, sample=0.0)
     others = (("hierarchical", "sampled"), ("softmax", "full"))
     made = {
