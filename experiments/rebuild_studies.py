@@ -8,19 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from experiments.rebuild import Drawing
 from w2v_jax.figures import scaling_study
 from w2v_jax.scaling import analysis
-from w2v_jax.scaling.analysis import CLAIMED_ACCURACY
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.results import Fit
 
-_RUN = ("run", "arm", "family", "seed", "parameters", "tokens", "training_flops")
-FAMILIES = (*_RUN, "heldout_loss", "optimum")
-ACCURACY = (*_RUN, "heldout_accuracy")
-POSITIONS = (*_RUN, "by_position")
+FAMILIES = ("run", "arm", "family", "seed", "parameters", "tokens", "training_flops", "heldout_loss", "optimum")
 
 
 def _runs(result: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, list[Record]]:
@@ -50,29 +44,3 @@ def families(result: Mapping[str, Any]) -> Drawing:
     return Drawing(
         measured, lambda out, source: scaling_study.draw_families(sizes, costs, out, optimum=best, source=source)
     )
-
-
-def accuracy(result: Mapping[str, Any]) -> Drawing:
-    """Next-word accuracy by parameters at the most tokens."""
-    curves = {arm: analysis.accuracies(own) for arm, own in _runs(result, ACCURACY).items()}
-    measured = {arm: 100.0 * float(shares.max()) for arm, (_, shares) in curves.items()}
-    large = [share for sizes, shares in curves.values() for n, share in zip(sizes, shares, strict=True) if n >= 1e6]
-    measured["best from 1M parameters on"] = 100.0 * float(max(large))
-    return Drawing(
-        measured, lambda out, source: scaling_study.draw_accuracy(curves, CLAIMED_ACCURACY, out, source=source)
-    )
-
-
-def positions(result: Mapping[str, Any]) -> Drawing:
-    """Loss by position in the context, of the largest run of each arm."""
-    curves: dict[str, list[float]] = {}
-    measured: dict[str, float] = {}
-    for arm, own in _runs(result, POSITIONS).items():
-        best = analysis.read_longest(own)
-        if best is not None:
-            curve = np.array(best.by_position, np.float64)
-            curves[f"{arm}, {best.parameters:,} parameters"] = [float(x) for x in curve]
-            early, late = analysis.gains(curve)
-            quarter = len(curve) // 4
-            measured |= {f"{arm}: gained up to token {quarter}": early, f"{arm}: gained from there on": late}
-    return Drawing(measured, lambda out, source: scaling_study.draw_positions(curves, out, source=source))
