@@ -10,7 +10,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := w2v_jax experiments configs launch benchmarks tests
-TEST_ARGS ?= -n 2 --dist loadgroup --durations=15 --durations-min=4
+# A worker that dies ends the run: pytest-xdist would wait for ever for the groups that it held.
+TEST_ARGS ?= -n 2 --dist loadgroup --max-worker-restart=0 --durations=15 --durations-min=4
 
 .PHONY: help venv demo test lint format types clean
 
