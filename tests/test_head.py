@@ -11,6 +11,7 @@ import pytest
 import scipy.special
 from jax.sharding import NamedSharding, PartitionSpec
 
+from tests.examples import quick
 from tests.transformer_reference import close
 from w2v_jax.config import MeshConfig
 from w2v_jax.nn.head import cross_entropy, next_token_logits
@@ -58,19 +59,20 @@ def test_values_by_token_are_the_same_with_and_without_differentiation() -> None
     hidden, table, bias, targets, weights = inputs()
     args = (jnp.asarray(hidden), jnp.asarray(table), jnp.asarray(bias), jnp.asarray(targets), jnp.asarray(weights))
 
-    def total(hidden: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        value, *rest = cross_entropy(hidden, *args[1:], VOCAB, 4)
+    def total(*args: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        value, *rest = cross_entropy(*args, VOCAB, 4)
         return value, (rest[0], rest[1])
 
-    (value, (nats, correct)), _ = jax.value_and_grad(total, has_aux=True)(args[0])
-    plain = cross_entropy(*args, VOCAB, 4)
-    for a, b in zip((value, nats, correct), plain, strict=True):
+    (value, (nats, correct)), _ = quick(jax.value_and_grad(total, has_aux=True), *args)
+    plain, logits = quick(lambda *args: (total(*args), next_token_logits(*args[:3], VOCAB)), *args)
+    for a, b in zip((value, nats, correct), (plain[0], *plain[1]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
-    logits = next_token_logits(args[0], args[1], args[2], VOCAB)
     assert logits.shape == (TOKENS, VOCAB)
     there = targets >= 0
     np.testing.assert_array_equal(correct, (np.argmax(logits, -1) == targets) & there)
-    np.testing.assert_allclose(nats, np.where(there, -jax.nn.log_softmax(logits)[np.arange(TOKENS), targets], 0), 1e-5)
+    np.testing.assert_allclose(
+        nats, np.where(there, -scipy.special.log_softmax(logits, -1)[np.arange(TOKENS), targets], 0), 1e-5
+    )
 
 
 def test_the_logits_of_all_tokens_never_stand_in_memory() -> None:

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.examples import quick
 from w2v_jax.nn.recurrent import CELLS, Cell, init_cell, input_product, run_cell, trace_cell, zero_state
 from w2v_jax.types import Params
 
-STEPS, BATCH, INPUTS, HIDDEN = 7, 3, 5, 4
+STEPS, BATCH, INPUTS, HIDDEN = 5, 3, 5, 4
 # Order of our gate columns as Linen's names of them: (input kernel, recurrent kernel).
 LINEN = {
     "lstm": [("ii", "hi"), ("if", "hf"), ("ig", "hg"), ("io", "ho")],
@@ -76,7 +77,7 @@ def test_gradients_of_the_loop_are_those_of_automatic_differentiation(name: str)
     cell = CELLS[name]
     inputs = HIDDEN if cell.elementwise else INPUTS
     params, (x, weights) = params_of(cell, inputs), data(inputs)
-    lengths = jnp.array([7, 4, 1])
+    lengths = jnp.array([5, 3, 1])
     start = jax.tree.map(lambda z: z + 0.3, zero_state(cell, BATCH, HIDDEN))
 
     def loss(run: Any, params: Params, x: jax.Array, state: Any) -> jax.Array:
@@ -110,12 +111,19 @@ def test_gradients_of_the_loop_are_those_of_automatic_differentiation(name: str)
 def test_windows_continue_where_the_last_one_ended(name: str) -> None:
     cell = CELLS[name]
     inputs = HIDDEN if cell.elementwise else INPUTS
-    params, (x, _) = params_of(cell, inputs), data(inputs)
-    whole, last = run_cell(cell, params, x, zero_state(cell, BATCH, HIDDEN))
-    first, state = run_cell(cell, params, x[:3], zero_state(cell, BATCH, HIDDEN))
-    second, state = run_cell(cell, params, x[3:], state)
-    np.testing.assert_allclose(jnp.concatenate([first, second]), whole, rtol=1e-6, atol=1e-6)
-    parts, traced = trace_cell(cell, params, x, zero_state(cell, BATCH, HIDDEN))
+    start = zero_state(cell, BATCH, HIDDEN)
+
+    def run(params: Params, x: jax.Array) -> Any:
+        first, state = run_cell(cell, params, x[:3], start)
+        return (
+            run_cell(cell, params, x, start),
+            first,
+            run_cell(cell, params, x[3:], state),
+            trace_cell(cell, params, x, start),
+        )
+
+    (whole, last), first, (second, state), (parts, traced) = quick(run, params_of(cell, inputs), data(inputs)[0])
+    np.testing.assert_allclose(np.concatenate([first, second]), whole, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(parts["h"], whole, rtol=1e-6, atol=1e-6)
     for key, value in last.items():
         np.testing.assert_allclose(state[key], value, rtol=1e-6, atol=1e-6)
@@ -129,8 +137,8 @@ def test_a_loop_that_ends_early_leaves_the_same_state() -> None:
     def last(params: Params, count: jax.Array | None) -> jax.Array:
         return run_cell(cell, params, x, zero_state(cell, BATCH, HIDDEN), lengths, count)[1]["h"].sum()
 
-    full = jax.value_and_grad(last)(params, None)
-    early = jax.jit(jax.value_and_grad(last))(params, jnp.int32(4))
+    full = quick(jax.value_and_grad(last), params, None)
+    early = quick(jax.value_and_grad(last), params, jnp.int32(4))
     for a, b in zip(jax.tree.leaves(early), jax.tree.leaves(full), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
 
@@ -142,9 +150,9 @@ def test_elementwise_recurrence_of_the_notes() -> None:
     def last(words: jax.Array) -> jax.Array:
         return run_cell(cell, params, words, zero_state(cell, 1, 3))[1]["h"][0]
 
-    np.testing.assert_allclose(last(words), [1.1632, 1.764, 0.9776], rtol=1e-5)
-    by_first = jax.jacobian(last)(words)[:, 0, 0]
-    np.testing.assert_allclose(by_first, np.diag([0.512, 0.512, 0.343]), rtol=1e-5, atol=1e-7)
+    memory, slope = quick(lambda x: (last(x), jax.jacobian(last)(x)), words)
+    np.testing.assert_allclose(memory, [1.1632, 1.764, 0.9776], rtol=1e-5)
+    np.testing.assert_allclose(slope[:, 0, 0], np.diag([0.512, 0.512, 0.343]), rtol=1e-5, atol=1e-7)
 
 
 def test_elementwise_lstm_of_the_notes() -> None:
@@ -154,8 +162,9 @@ def test_elementwise_lstm_of_the_notes() -> None:
     words = jnp.array([[0.1, 0.5, 0.2], [0.3, 0.7, 0.1]])[:, None]
     large = 40.0  # a closed sigmoid: the notes add the whole candidate
 
-    def memory(words: jax.Array, forget: float, state: Any) -> tuple[Any, Any]:
-        bias = jnp.concatenate([jnp.full(3, large), jnp.full(3, np.log(forget / (1 - forget))), jnp.zeros(6)])
+    @jax.jit
+    def memory(words: jax.Array, forget: jax.Array, state: Any) -> tuple[Any, Any]:
+        bias = jnp.concatenate([jnp.full(3, large), jnp.full(3, jnp.log(forget / (1 - forget))), jnp.zeros(6)])
         return trace_cell(cell, {"W": weights, "U": jnp.zeros((4, 3)), "b": bias}, words, state)
 
     parts, state = memory(words, 0.8, zero_state(cell, 1, 3))
@@ -168,9 +177,13 @@ def test_elementwise_lstm_of_the_notes() -> None:
 def test_how_fast_a_gate_forgets() -> None:
     """A constant forget gate f keeps f^k after k steps: the notes' 0.8 and 0.85 keep little over 13, 0.948 half."""
     cell = CELLS["lstm_elementwise"]
-    for gate, left in ((0.8, 0.055), (0.85, 0.121), (0.948, 0.5), (0.992, 0.9)):
-        bias = jnp.concatenate([jnp.full(3, -40.0), jnp.full(3, np.log(gate / (1 - gate))), jnp.zeros(6)])
+
+    @jax.jit
+    def kept(gate: jax.Array) -> jax.Array:
+        bias = jnp.concatenate([jnp.full(3, -40.0), jnp.full(3, jnp.log(gate / (1 - gate))), jnp.zeros(6)])
         params = {"W": jnp.zeros((4, 3)), "U": jnp.zeros((4, 3)), "b": bias}
         state = {"h": jnp.zeros((1, 3)), "c": jnp.ones((1, 3))}
-        _, after = run_cell(cell, params, jnp.zeros((13, 1, 3)), state)
-        np.testing.assert_allclose(after["c"], np.full((1, 3), left), atol=1e-3)
+        return run_cell(cell, params, jnp.zeros((13, 1, 3)), state)[1]["c"]
+
+    for gate, left in ((0.8, 0.055), (0.85, 0.121), (0.948, 0.5), (0.992, 0.9)):
+        np.testing.assert_allclose(kept(gate), np.full((1, 3), left), atol=1e-3)

@@ -71,7 +71,7 @@ def drawing(out: PathLike, size: tuple[float, float] = (8.0, 6.0), source: str =
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
+        canvas = FigureCanvasAgg(figure)
         if source:
             small = "\n".join(textwrap.wrap(source, width=int(size[0] * 18)))
             figure.supxlabel(plain(small), x=0.01, ha="left", fontsize=7, color="#666666")
@@ -80,7 +80,10 @@ def drawing(out: PathLike, size: tuple[float, float] = (8.0, 6.0), source: str =
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         dated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
         with atomic(path) as f:
-            figure.savefig(f, format=ending[1:], metadata=dated.get(ending))
+            if ending == ".png":
+                canvas.print_png(f)  # what savefig does after drawing everything once for the layout alone
+            else:
+                figure.savefig(f, format=ending[1:], metadata=dated.get(ending))
 
 
 def check_ending(path: PathLike) -> None:
