@@ -208,8 +208,13 @@ def positions(found: Found) -> list[Section]:
         return []
     out = found.folder / "positions.png"
     known = len(above) == len(curves)
+    ahead, rest = analysis.behind(curves)
+    for name, spans in rest.items():
+        parts = ", ".join(f"{nats:+.3f} at tokens {a} to {b}" for a, b, nats in spans)
+        text.append(f"{name}, beside {ahead} at the same places: {parts}.")
     shown = {name: list(curve) for name, curve in (above if known else curves).items()}
-    figures.draw_positions(shown, out, above=known, source=found.small)
+    beside = "" if known or not rest else ahead
+    figures.draw_positions(shown, out, above=known, beside=beside, source=found.small)
     first = (
         "Kaplan et al. 2020 (Figure 7) find that LSTMs gain nothing beyond fewer than 100 tokens of context, while "
         "transformers improve through all of it."

@@ -15,7 +15,7 @@ from experiments import page, scaling_report, scaling_sections
 from experiments.scaling_progress import Progress
 from tests.scaling.planted import record
 from w2v_jax.config import Config, DataConfig
-from w2v_jax.figures.scaling_study import grouped
+from w2v_jax.figures.scaling_study import draw_positions, grouped
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.scaling import analysis
 from w2v_jax.scaling.study import Arm, Planned, Study, runs
@@ -133,6 +133,20 @@ def test_positions_are_joined_in_groups_that_widen() -> None:
     x, y = grouped(np.arange(1.0, 101.0))
     np.testing.assert_allclose(x, y)
     assert x[0] == 1 and len(x) < 30 and (np.diff(x) > 0).all()
+
+
+def test_how_far_one_model_is_behind_another_does_not_hang_on_the_text(tmp_path: Path) -> None:
+    """A text whose places are hard at random: the difference is what was planted, and both panels are drawn."""
+    hard = np.random.default_rng(0).normal(5.0, 1.0, 64)
+    curves = {"slow": hard + np.minimum(np.arange(64), 16) / 16, "fast": hard}
+    best, rest = analysis.behind(curves)
+    assert best == "fast" and [(a, b) for a, b, _ in rest["slow"]] == [(1, 8), (9, 16), (17, 32), (33, 64)]
+    assert [nats for *_, nats in rest["slow"]] == pytest.approx([3.5 / 16, 11.5 / 16, 1.0, 1.0])
+    assert analysis.behind({"one": hard}) == ("one", {})
+    (section,) = scaling_sections.positions(found(tmp_path, [record(by_position=hard.tolist())]))
+    assert "beside" not in " ".join(section.text)
+    draw_positions({name: list(curve) for name, curve in curves.items()}, tmp_path / "two.png", beside="fast")
+    assert imread(tmp_path / "two.png").shape[1] > imread(section.pictures[0]).shape[1]
 
 
 def test_the_time_left_is_that_of_the_runs_left() -> None:

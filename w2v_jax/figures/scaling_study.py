@@ -98,26 +98,42 @@ def draw_accuracy(
 
 
 def draw_positions(
-    curves: Mapping[str, Sequence[float]], out: PathLike, *, above: bool = False, source: str = ""
+    curves: Mapping[str, Sequence[float]],
+    out: PathLike,
+    *,
+    above: bool = False,
+    beside: str = "",
+    source: str = "",
 ) -> None:
     """Loss by position in a context that starts empty, as Figure 7 of Kaplan et al. 2020 (arXiv 2001.08361).
 
     Args:
-      curves: nats by position, from the first on, by model.
+      curves: nats by position, from the first on, by model, all on the same text.
       above: whether they are distances from the best possible loss with all of the text before; then logarithmic.
+      beside: the model from which the others' distance is drawn too, where `above` is not known: what makes one
+        place of a text harder than another is in the losses, and cancels in their differences.
       out, source: as in `draw_families`.
     """
-    with drawing(out, (7.4, 4.8), source) as figure:
-        axes = figure.subplots()
+    with drawing(out, (10.6 if beside else 7.4, 4.8), source) as figure:
+        left, *right = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
+        base = np.asarray(curves[beside] if beside else 0.0, np.float64)
         for i, (name, curve) in enumerate(curves.items()):
-            x, y = grouped(np.asarray(curve, np.float64))
-            axes.plot(x, y, color=colour(i), marker=marker(i), markersize=4, label=plain(name))
+            values = np.asarray(curve, np.float64)
+            shared = {"color": colour(i), "marker": marker(i), "markersize": 4}
+            left.plot(*grouped(values), label=plain(name), **shared)
+            for axes in right:
+                axes.plot(*grouped(values - base), **shared)
         if above:
-            axes.set_yscale("symlog", linthresh=0.01)  # by chance a group of positions may be below it
-        axes.set_xscale("log", base=2)
-        axes.set(xlabel="tokens of context", ylabel="nats a token above the best possible" if above else LOSS)
-        axes.set_title("Loss by position in the context")
-        axes.legend()
+            left.set_yscale("symlog", linthresh=0.01)  # by chance a group of positions may be below it
+        left.set_ylabel("nats a token above the best possible" if above else LOSS)
+        left.set_title("Loss by position in the context")
+        for axes in (left, *right):
+            axes.set_xscale("log", base=2)
+            axes.set_xlabel("tokens of context")
+        for axes in right:
+            axes.set_ylabel(f"nats a token above {plain(beside)}")
+            axes.set_title("at the same places of the same text")
+        left.legend()
 
 
 def grouped(curve: np.ndarray, width: float = 2**0.25) -> Curve:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -163,6 +163,28 @@ def gains(curve: np.ndarray) -> tuple[float, float]:
     quarter, width = len(curve) // 4, max(1, len(curve) // 8)
     at_quarter = curve[max(0, quarter - width // 2) : quarter + width // 2 + 1].mean()
     return float(curve[0] - at_quarter), float(at_quarter - curve[-width:].mean())
+
+
+def behind(curves: Mapping[str, np.ndarray]) -> tuple[str, dict[str, list[tuple[int, int, float]]]]:
+    """Which model has the lowest mean loss, and how far the others are behind it, span by span.
+
+    All are scored on the same tokens at the same places, so what makes one place harder than another cancels.
+
+    Args:
+      curves: nats by position [window], by model; at least one, of equal lengths.
+
+    Returns:
+      (the best, {other: [(first token, last token, mean nats above the best's)]}), tokens from 1, spans that double.
+    """
+    best = min(curves, key=lambda name: float(np.mean(curves[name])))
+    window = len(curves[best])
+    edges = [0, *sorted({window >> i for i in range(4)} - {0})]
+    spans = list(zip(edges[:-1], edges[1:], strict=True))
+    return best, {
+        name: [(a + 1, b, float((np.asarray(curve) - curves[best])[a:b].mean())) for a, b in spans]
+        for name, curve in curves.items()
+        if name != best
+    }
 
 
 def claimed_accuracy(parameters: float) -> float:
