@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -56,14 +57,23 @@ def single(*arrays: np.ndarray) -> list[jax.Array]:
     return [jnp.asarray(a, jnp.float32) for a in arrays]
 
 
+def pulled(fn: Callable[..., jax.Array], args: Sequence[jax.Array], g: jax.Array) -> Any:
+    """(fn(*args), its gradients by every argument, weighed by g), compiled as one."""
+
+    def run(args: Sequence[jax.Array], g: jax.Array) -> Any:
+        value, pull = jax.vjp(fn, *args)
+        return value, pull(g)
+
+    return quick(run, args, g)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_window_scores_and_their_gradient(shape: tuple[int, int, int, int]) -> None:
     centres, contexts, weights = band(*shape)
     window = shape[2]
     a, b, g = single(centres, contexts, weights)
-    scores, pull = jax.vjp(lambda x, y: losses.window_scores(x, y, window), a, b)
+    scores, (by_centres, by_contexts) = pulled(lambda x, y: losses.window_scores(x, y, window), (a, b), g)
     close(scores, loop_scores(centres, contexts, window))
-    by_centres, by_contexts = pull(g)
     close(by_centres, loop_sum(contexts, weights))
     close(by_contexts, loop_spread(centres, weights))
 
@@ -72,9 +82,8 @@ def test_window_scores_and_their_gradient(shape: tuple[int, int, int, int]) -> N
 def test_window_sum_and_its_gradient(shape: tuple[int, int, int, int]) -> None:
     centres, contexts, weights = band(*shape, seed=1)
     b, w, g = single(contexts, weights, centres)
-    sums, pull = jax.vjp(losses.window_sum, b, w)
+    sums, (by_contexts, by_weights) = pulled(losses.window_sum, (b, w), g)
     close(sums, loop_sum(contexts, weights))
-    by_contexts, by_weights = pull(g)
     close(by_contexts, loop_spread(centres, weights))
     close(by_weights, loop_scores(centres, contexts, shape[2]))
 
@@ -82,15 +91,17 @@ def test_window_sum_and_its_gradient(shape: tuple[int, int, int, int]) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_window_spread_is_the_transpose(shape: tuple[int, int, int, int]) -> None:
     centres, _, weights = band(*shape, seed=2)
-    close(losses.window_spread(*single(centres, weights)), loop_spread(centres, weights))
+    close(quick(losses.window_spread, *single(centres, weights)), loop_spread(centres, weights))
 
 
 @pytest.mark.parametrize("block", [1, 8, 16, 48])
 def test_the_block_size_changes_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     centres, contexts, weights = band(2, 48, 4, 3, seed=2)
     monkeypatch.setattr(losses, "BLOCK", block)
-    close(losses.window_scores(*single(centres, contexts), 4), loop_scores(centres, contexts, 4))
-    close(losses.window_sum(*single(contexts, weights)), loop_sum(contexts, weights))
+    a, b, w = single(centres, contexts, weights)
+    scores, sums = quick(lambda a, b, w: (losses.window_scores(a, b, 4), losses.window_sum(b, w)), a, b, w)
+    close(scores, loop_scores(centres, contexts, 4))
+    close(sums, loop_sum(contexts, weights))
 
 
 def test_softplus_is_the_logistic_loss_everywhere() -> None:
@@ -209,9 +220,9 @@ def test_the_deepest_path_overflows_nothing() -> None:
     _, contexts, weights = band(*shape, seed=9)
     signs = np.ones((1, 4, 58))
     c, s, w = single(contexts, signs, weights)
-    zero = losses.window_path_loss(c, jnp.zeros((1, 4, 58, 2)), s, w)
+    zero = quick(losses.window_path_loss, c, jnp.zeros((1, 4, 58, 2)), s, w)
     assert float(zero) == pytest.approx(58 * np.log(2) * weights.sum(), rel=1e-5)
-    far = losses.window_path_loss(jnp.ones_like(c), jnp.full((1, 4, 58, 2), -1e4), s, w)
+    far = quick(losses.window_path_loss, jnp.ones_like(c), jnp.full((1, 4, 58, 2), -1e4), s, w)
     assert float(far) == pytest.approx(58 * 2e4 * weights.sum(), rel=1e-5)
 
 
@@ -221,10 +232,9 @@ def test_log_partition_leaves_the_padding_out(count: int, chunk: int) -> None:
     hidden, table = rng.standard_normal((count, 4)), rng.standard_normal((11, 4))
     table[8:] = 1e3  # padding that would win every softmax
     a, b = single(hidden, table)
-    value, pull = jax.vjp(lambda h, t: losses.log_partition(h, t, 8, chunk), a, b)
+    value, (by_hidden, by_table) = pulled(lambda h, t: losses.log_partition(h, t, 8, chunk), (a, b), jnp.ones(count))
     scores = hidden @ table[:8].T
     close(value, np.log(np.exp(scores).sum(1)))
-    by_hidden, by_table = pull(jnp.ones(count))
     share = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     close(by_hidden, share @ table[:8])
     close(by_table, np.concatenate([share.T @ hidden, np.zeros((3, 4))]))
