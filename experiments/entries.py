@@ -32,9 +32,27 @@ class Entry:
 
 _ZAREMBA = "Zaremba, Sutskever & Vinyals 2014, table 1"
 _DAI = "Dai & Le 2015"
+_KAPLAN = "Kaplan et al. 2020, arXiv 2001.08361"
+_HESTNESS = "Hestness et al. 2017, arXiv 1712.00409"
+_BESIROGLU = "github.com/epoch-research/analyzing-chinchilla"
+_HOFFMANN = "Hoffmann et al. 2022, arXiv 2203.15556"
 _NOTES = "the notes"
 _ABOUT = Tolerance("what experiments.throughput counts as about 100", 50.0, 200.0)
 _POWERS = {5: 0.328, 10: 0.107, 13: 0.055}  # of 0.8, as the notes use them
+_LARGER = "theirs larger by orders of magnitude, byte pairs"
+_LAWS = tuple(
+    Published(f"{power}, {whose}", value, "(exponent)", source, checked, ours, differs=differs)
+    for power, whose, value, source, checked, ours, differs in (
+        ("N alone", "Kaplan", 0.076, _KAPLAN, UNVERIFIED, "lstm: power of N", "theirs transformers, far larger"),
+        ("D alone", "Kaplan", 0.095, _KAPLAN, UNVERIFIED, "transformer: power of D", _LARGER),
+        ("C alone", "Kaplan", 0.050, _KAPLAN, UNVERIFIED, "transformer: power of C", _LARGER),
+        ("D alone", "Hestness", 0.066, _HESTNESS, UNVERIFIED, "lstm: power of D", "theirs the best size at each D"),
+        ("N beside D", "Hoffmann", 0.34, _HOFFMANN, UNVERIFIED, "transformer: alpha", _LARGER),
+        ("D beside N", "Hoffmann", 0.28, _HOFFMANN, UNVERIFIED, "transformer: beta", _LARGER),
+        ("N beside D", "Besiroglu", 0.348, _BESIROGLU, VERIFIED, "transformer: alpha", _LARGER),
+        ("D beside N", "Besiroglu", 0.366, _BESIROGLU, VERIFIED, "transformer: beta", _LARGER),
+    )
+)
 
 ENTRIES: Mapping[str, Entry] = {
     "wiki_map": Entry(
@@ -191,6 +209,36 @@ ENTRIES: Mapping[str, Entry] = {
             for arm in ("transformer", "lstm")
         ),
     ),
+    "scaling_wiki": Entry(
+        "held-out loss on Wikipedia by parameters and training FLOPs, four families",
+        "Kaplan et al. 2020, Hoffmann et al. 2022, Besiroglu et al. 2024",
+        rebuild_studies.families,
+        "2001.08361, 2203.15556, 2404.10102",
+        _LAWS,
+    ),
+    "scaling_accuracy": Entry(
+        "next-word accuracy on Wikipedia by parameters, beside what the notes claim",
+        "none: a claim of the notes",
+        rebuild_studies.accuracy,
+        numbers=(
+            Published(
+                "next-word accuracy at 1M parameters",
+                70.0,
+                "%",
+                _NOTES,
+                CLAIMED,
+                "best from 1M parameters on",
+                Tolerance("what the notes claim, less 5 points", lowest=65.0),
+                "words of Wikipedia, 10,002 of them",
+            ),
+        ),
+    ),
+    "scaling_positions": Entry(
+        "held-out loss on Wikipedia by position in the context, transformer and LSTM",
+        "Kaplan et al. 2020, figure 7",
+        rebuild_studies.positions,
+        "2001.08361",
+    ),
     "chinchilla": Entry(
         "the parametric law of 240 published runs, fitted here and by others",
         "Besiroglu et al. 2024",
@@ -202,7 +250,7 @@ ENTRIES: Mapping[str, Entry] = {
                     name,
                     value,
                     unit,
-                    "github.com/epoch-research/analyzing-chinchilla",
+                    _BESIROGLU,
                     VERIFIED,
                     name,
                     Tolerance("one standard error of the published", value - error, value + error),
@@ -220,7 +268,7 @@ ENTRIES: Mapping[str, Entry] = {
                     f"{name}, Hoffmann's own fit",
                     value,
                     unit,
-                    "Hoffmann et al. 2022, arXiv 2203.15556",
+                    _HOFFMANN,
                     UNVERIFIED,
                     name,
                     differs="fitted otherwise",

@@ -101,6 +101,14 @@ def of_study(*keys: str) -> Callable[[Sequence[Path]], dict[str, Any]]:
     return read
 
 
+def of_positions(paths: Sequence[Path]) -> dict[str, Any]:
+    """Of each arm of a study the run whose loss by position is drawn."""
+    arms = analysis.by_arm(analysis.usable(study_records.read(paths)))
+    made = [dataclasses.asdict(r) for own in arms.values() if (r := analysis.read_longest(own))]
+    kept = [{key: row[key] for key in rebuild_studies.POSITIONS} for row in made]
+    return {"runs": [row | {"by_position": [round(x, 5) for x in row["by_position"]]} for row in kept]}
+
+
 COLLECT: dict[str, Callable[[Sequence[Path]], dict[str, Any]]] = {
     "wiki_map": of_map,
     "synthetic_optimum": of_optimum,
@@ -110,6 +118,9 @@ COLLECT: dict[str, Callable[[Sequence[Path]], dict[str, Any]]] = {
     "gradients": of_file("command"),
     "keys_values": of_file("command", "device", "machine", "paragraph"),
     "scaling_synthetic": of_study(*rebuild_studies.FAMILIES),
+    "scaling_wiki": of_study(*rebuild_studies.FAMILIES),
+    "scaling_accuracy": of_study(*rebuild_studies.ACCURACY),
+    "scaling_positions": of_positions,
     "chinchilla": of_file("table"),
 }
 

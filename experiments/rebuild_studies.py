@@ -8,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from experiments.rebuild import Drawing
 from w2v_jax.figures import scaling_study
 from w2v_jax.scaling import analysis
+from w2v_jax.scaling.analysis import CLAIMED_ACCURACY
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.results import Fit
 
-FAMILIES = ("run", "arm", "family", "seed", "parameters", "tokens", "training_flops", "heldout_loss", "optimum")
+_RUN = ("run", "arm", "family", "seed", "parameters", "tokens", "training_flops")
+FAMILIES = (*_RUN, "heldout_loss", "optimum")
+ACCURACY = (*_RUN, "heldout_accuracy")
+POSITIONS = (*_RUN, "by_position")
 
 
 def _runs(result: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, list[Record]]:
@@ -32,6 +38,8 @@ def families(result: Mapping[str, Any]) -> Drawing:
     for law in laws:
         values = law.parametric.values if isinstance(law.parametric, Fit) else {}
         measured |= {f"{law.arm}: {name}": values[name].value for name in ("E", "alpha", "beta") if name in values}
+        powers = (("N", law.by_size), ("D", law.by_tokens), ("C", law.frontier))
+        measured |= {f"{law.arm}: power of {x}": fit.values["alpha"].value for x, fit in powers if isinstance(fit, Fit)}
     measured |= {f"{floor.arm}: miss": floor.miss for floor in analysis.floors(laws, runs)}
     sizes, costs = {}, {}
     for arm, own in arms.items():
@@ -44,3 +52,30 @@ def families(result: Mapping[str, Any]) -> Drawing:
     return Drawing(
         measured, lambda out, source: scaling_study.draw_families(sizes, costs, out, optimum=best, source=source)
     )
+
+
+def accuracy(result: Mapping[str, Any]) -> Drawing:
+    """Next-word accuracy by parameters at the most tokens."""
+    curves = {arm: analysis.accuracies(own) for arm, own in _runs(result, ACCURACY).items()}
+    measured = {arm: 100.0 * float(shares.max()) for arm, (_, shares) in curves.items()}
+    large = [share for sizes, shares in curves.values() for n, share in zip(sizes, shares, strict=True) if n >= 1e6]
+    measured["best from 1M parameters on"] = 100.0 * float(max(large))
+    return Drawing(
+        measured, lambda out, source: scaling_study.draw_accuracy(curves, CLAIMED_ACCURACY, out, source=source)
+    )
+
+
+def positions(result: Mapping[str, Any]) -> Drawing:
+    """Loss by position in the context, of the largest run of each arm."""
+    curves: dict[str, np.ndarray] = {}
+    measured: dict[str, float] = {}
+    for arm, own in _runs(result, POSITIONS).items():
+        longest = analysis.read_longest(own)
+        if longest is not None:
+            curves[f"{arm}, {longest.parameters:,} parameters"] = np.array(longest.by_position, np.float64)
+    best, rest = analysis.behind(curves)
+    for name, spans in rest.items():
+        for a, b, nats in spans:
+            measured[f"{name.split(',')[0]} above {best.split(',')[0]}, tokens {a} to {b}"] = nats
+    shown = {name: [float(x) for x in curve] for name, curve in curves.items()}
+    return Drawing(measured, lambda out, source: scaling_study.draw_positions(shown, out, beside=best, source=source))

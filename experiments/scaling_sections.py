@@ -201,8 +201,8 @@ def positions(found: Found) -> list[Section]:
                 above[f"{law.arm}, {best.parameters:,} parameters"] = curve
             early, late = analysis.gains(curve)
             text.append(
-                f"{law.arm}: {early:.3f} nats are gained from the first to the {len(curve) // 4}th token of context, "
-                f"{late:.3f} from there to the {len(curve)}th."
+                f"{law.arm}: {early:.3f} nats are gained from token 1 of the context to token {len(curve) // 4}, "
+                f"{late:.3f} from there to token {len(curve)}."
             )
     if not curves:
         return []

@@ -31,6 +31,18 @@ def test_a_law(tmp_path: Path, floor: bool) -> None:
         draw_parametric(fit, tmp_path / "x.png")
 
 
+def test_a_floor_that_is_nothing_is_told_and_not_drawn(tmp_path: Path) -> None:
+    """Losses without a floor: the picture keeps to the runs, and the fit says that it shows none."""
+    sizes, d = np.meshgrid(np.geomspace(1e5, 4e6, 4), np.geomspace(5e5, 2e7, 4))
+    n, d = sizes.ravel(), d.ravel()
+    fit = fit_parametric(n, d, 4 * (n / 1e6) ** -0.07 + 2 * (d / 1e6) ** -0.09, resamples=30)
+    assert isinstance(fit, Fit) and fit.values["E"].value < 1e-2
+    assert "the runs do not show that there is a floor" in " ".join(fit.notes)
+    draw_parametric(fit, tmp_path / "parametric.svg")
+    text = text_of(tmp_path / "parametric.svg")
+    assert ": below the picture -->" in text and "<!-- 5.0 -->" in text and "<!-- 2.0 -->" not in text
+
+
 def test_parametric_and_isoflop(tmp_path: Path) -> None:
     budgets = np.repeat(np.geomspace(1e15, 1e18, 4), 5)
     n = compute_optimal(TRUE, budgets).n * np.tile(np.geomspace(0.3, 3, 5), 4)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 AXES = {"N": "parameters N", "D": "training tokens D", "C": "training FLOPs C"}
+_NEAR = 2.0  # a floor below the lowest loss over this is out of the picture
 _POINTS = 200  # of a curve
 _COLOURS = "viridis"
 _DOT: dict[str, Any] = {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
@@ -55,9 +56,7 @@ def draw_law(
         _law_line(axes, x, predict(fit, x), largest, color=colour(0), label=f"{fit.law.formula}, {exponent}")
         axes.plot(fit.sizes[:, 0], fit.y, marker=marker(0), color=colour(1), label=f"{fit.points} runs", **_DOT)
         if "E" in fit.values:
-            e = fit.values["E"]
-            axes.axhspan(e.low, e.high, color=colour(2), alpha=0.12, linewidth=0)
-            axes.axhline(e.value, color=colour(2), linestyle=":", label=f"fitted floor, {show('E', e)}")
+            _fitted_floor(axes, fit, colour(2))
         if floor is not None:
             axes.axhline(floor, color="black", linestyle="--", linewidth=1.2, label=f"true optimum, {number(floor)}")
         _mark_extrapolation(axes, largest)
@@ -95,8 +94,7 @@ def draw_parametric(fit: Fit, out: PathLike, *, curves: int = 5, reach: float = 
         look = {"c": d, "norm": norm, "cmap": _COLOURS, "edgecolors": "white", "linewidths": 0.5}
         dots = axes.scatter(n, fit.y, s=34, zorder=3, label=f"{fit.points} runs", **look)
         figure.colorbar(dots, ax=axes, label=AXES["D"], pad=0.02)
-        e = fit.values["E"]
-        axes.axhline(e.value, color=colour(1), linestyle=":", label=f"floor, {show('E', e)}")
+        _fitted_floor(axes, fit, colour(1), span=False)
         axes.plot([], [], color=GREY, label=f"law at {curves} numbers of tokens")
         axes.set_xscale("log")
         _mark_extrapolation(axes, n.max())
@@ -202,6 +200,18 @@ def _mark_extrapolation(axes: Axes, largest: float) -> None:
         fontsize=9,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )
+
+
+def _fitted_floor(axes: Axes, fit: Fit, shade: str, span: bool = True) -> None:
+    """A line at E and its interval; what is far from every run is left to the legend, or all runs would be one line."""
+    e, lowest, highest = fit.values["E"], fit.y.min() / _NEAR, fit.y.max()
+    if span and e.high > lowest and e.low < highest:
+        axes.axhspan(max(e.low, lowest), min(e.high, highest), color=shade, alpha=0.12, linewidth=0)
+    name = f"fitted floor, {show('E', e)}"
+    if e.value > lowest:
+        axes.axhline(e.value, color=shade, linestyle=":", label=name)
+    else:
+        axes.plot([], [], color=shade, linestyle=":", label=f"{name}: below the picture")
 
 
 def _loss_axis(axes: Axes, label: str) -> None:

@@ -110,7 +110,7 @@ def _fit_numbers(
     values = {name: interval(float(best[name]), drawn[name]) for name in best}
     heldout = _predict_largest(law, sizes, y, delta)
     noise = float(np.sqrt(((log_y - log_law(law, theta, logs)) ** 2).sum() / (len(y) - law.parameters)))
-    notes = _notes(law, values, heldout)
+    notes = _notes(law, values, heldout, float(y.min()))
     return Fit(law, values, sizes, y, theta, centres, samples, noise, ratio, heldout, notes)
 
 
@@ -140,13 +140,13 @@ def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray, delta: float) -
     return Heldout(sizes[order], y[order], predicted)
 
 
-def _notes(law: Law, values: dict[str, Value], heldout: Heldout | None) -> tuple[str, ...]:
+def _notes(law: Law, values: dict[str, Value], heldout: Heldout | None, lowest: float) -> tuple[str, ...]:
     notes = [
         f"the interval of {name} includes zero: the runs do not show that loss falls with {size}"
         for name, size in zip(law.exponents, law.sizes, strict=True)
         if values[name].covers(0.0)
     ]
-    if law.floor and values["E"].low < 1e-3 * values["E"].high:
+    if law.floor and values["E"].low < 1e-3 * lowest:
         notes.append("the interval of E reaches zero: the runs do not show that there is a floor")
     if heldout is None:
         notes.append("no check on the largest runs: without them too few runs, or too narrow a range, would be left")
