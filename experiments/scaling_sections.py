@@ -244,44 +244,27 @@ def rates(found: Found) -> list[Section]:
 
 def word_vectors(found: Found) -> list[Section]:
     """Quality of word vectors by dimensions and training words."""
-    scored = [r for r in found.made if r.status == FINISHED and r.quality]
-    if not scored:
+    quality = analysis.vector_quality(found.made)
+    if not quality.cells:
         return []
-    dims = sorted({r.config["model"]["dim"] for r in scored})
-    tokens = sorted({round(r.tokens, -3) for r in scored})
-    tests = list(dict.fromkeys(name for r in scored for name in r.quality or {}))
-    rows = [["dimensions", "training words", *tests, "words/s", "state MB", "peak MB"]]
-    for dim in dims:
-        for amount in tokens:
-            cell = [r for r in scored if r.config["model"]["dim"] == dim and round(r.tokens, -3) == amount]
+    rows = [["dimensions", "training words", *quality.scores, "words/s", "state MB", "peak MB"]]
+    for i, dim in enumerate(quality.dims):
+        for j, amount in enumerate(quality.words):
+            cell = quality.cells.get((dim, amount))
             if cell:
-                rows.append([str(dim), f"{amount:,.0f}", *_cells(cell, tests)])
-    grids = {
-        test: np.array([[_mean_score(scored, dim, amount, test) for amount in tokens] for dim in dims])
-        for test in tests[:4]
-    }
+                scores = [_digits(float(grid[i, j]), 3) for grid in quality.scores.values()]
+                rows.append([str(dim), f"{amount:,.0f}", *scores, *_costs(cell)])
     out = found.folder / "word_vectors.png"
-    figures.draw_heat(dims, tokens, grids, out, source=found.small)
+    shown = dict(list(quality.scores.items())[:4])
+    figures.draw_heat(quality.dims, quality.words, shown, out, source=found.small)
     return [Section("Word vectors: dimensions and training words", (), rows, pictures=(out,))]
 
 
-def _cells(cell: Sequence[Record], tests: Sequence[str]) -> list[str]:
-    scores = [_digits(_mean([r.quality.get(test) for r in cell if r.quality]), 3) for test in tests]
+def _costs(cell: Sequence[Record]) -> list[str]:
     speed = statistics.fmean(r.words_per_second or 0.0 for r in cell)
     state = cell[0].parameters * 4 / 1e6
     peak = max(r.peak_bytes or 0 for r in cell) / 1e6
-    return [*scores, f"{speed:,.0f}", f"{state:,.1f}", f"{peak:,.0f}"]
-
-
-def _mean_score(scored: Sequence[Record], dim: int, amount: float, test: str) -> float:
-    cell = [r for r in scored if r.config["model"]["dim"] == dim and round(r.tokens, -3) == amount]
-    value = _mean([r.quality.get(test) for r in cell if r.quality])
-    return math.nan if value is None else value
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return statistics.fmean(known) if known else None
+    return [f"{speed:,.0f}", f"{state:,.1f}", f"{peak:,.0f}"]
 
 
 def _digits(value: float | None, places: int) -> str:

@@ -187,6 +187,32 @@ def behind(curves: Mapping[str, np.ndarray]) -> tuple[str, dict[str, list[tuple[
     }
 
 
+class Quality(NamedTuple):
+    """How word vectors do by their dimensions and the words they were trained on."""
+
+    dims: list[int]
+    words: list[float]  # of training, in whole thousands
+    scores: dict[str, np.ndarray]  # by test, [dims, words], means over the runs; nan where no run was scored
+    cells: dict[tuple[int, float], list[Record]]
+
+
+def vector_quality(records: Sequence[Record]) -> Quality:
+    """Finished runs of word vectors that were scored, by dimensions and words; empty without any."""
+    cells: dict[tuple[int, float], list[Record]] = {}
+    for r in records:
+        if r.status == FINISHED and r.quality:
+            cells.setdefault((r.config["model"]["dim"], round(r.tokens, -3)), []).append(r)
+    dims, words = (sorted({cell[i] for cell in cells}) for i in (0, 1))
+    tests = list(dict.fromkeys(test for own in cells.values() for r in own for test in r.quality or {}))
+    scores = {test: np.full((len(dims), len(words)), np.nan) for test in tests}
+    for (dim, amount), own in cells.items():
+        for test, grid in scores.items():
+            known = [r.quality[test] for r in own if r.quality and r.quality.get(test) is not None]
+            if known:
+                grid[dims.index(dim), words.index(amount)] = np.mean(known)
+    return Quality([int(d) for d in dims], words, scores, cells)
+
+
 def claimed_accuracy(parameters: float) -> float:
     """What the notes claim at a size, in a line through their figures over log parameters; nan below the first."""
     sizes = np.log10(list(CLAIMED_ACCURACY))
