@@ -239,6 +239,24 @@ ENTRIES: Mapping[str, Entry] = {
         rebuild_studies.positions,
         "2001.08361",
     ),
+    "scaling_word2vec": Entry(
+        "analogies and similarity of skip-gram vectors by dimensions and words of Wikipedia",
+        "Mikolov et al. 2013, table 2",
+        rebuild_studies.vectors,
+        "1301.3781",
+        tuple(
+            Published(
+                f"analogies, {dim} dimensions, 24 M words",
+                share,
+                "%",
+                "Mikolov et al. 2013, arXiv 1301.3781, table 2",
+                UNVERIFIED,
+                f"analogies, %, {dim} dimensions",
+                differs="theirs CBOW on news, 30,000 words",
+            )
+            for dim, share in ((50, 13.4), (100, 19.4))
+        ),
+    ),
     "chinchilla": Entry(
         "the parametric law of 240 published runs, fitted here and by others",
         "Besiroglu et al. 2024",

@@ -101,6 +101,17 @@ def of_study(*keys: str) -> Callable[[Sequence[Path]], dict[str, Any]]:
     return read
 
 
+def of_vectors(paths: Sequence[Path]) -> dict[str, Any]:
+    """Of each run of a study of word vectors its dimensions, its cost and its scores in the tests that are drawn."""
+    runs = []
+    for r in study_records.read(paths):
+        row = dataclasses.asdict(r)
+        scores = {test: round(float(row["quality"][test]), 5) for test in rebuild_studies.TESTS.values()}
+        known = {key: row[key] for key in rebuild_studies.VECTORS}
+        runs.append(known | {"dim": row["config"]["model"]["dim"], "quality": scores})
+    return {"runs": runs}
+
+
 def of_positions(paths: Sequence[Path]) -> dict[str, Any]:
     """Of each arm of a study the run whose loss by position is drawn."""
     arms = analysis.by_arm(analysis.usable(study_records.read(paths)))
@@ -121,6 +132,7 @@ COLLECT: dict[str, Callable[[Sequence[Path]], dict[str, Any]]] = {
     "scaling_wiki": of_study(*rebuild_studies.FAMILIES),
     "scaling_accuracy": of_study(*rebuild_studies.ACCURACY),
     "scaling_positions": of_positions,
+    "scaling_word2vec": of_vectors,
     "chinchilla": of_file("table"),
 }
 

@@ -21,6 +21,8 @@ _RUN = ("run", "arm", "family", "seed", "parameters", "tokens", "training_flops"
 FAMILIES = (*_RUN, "heldout_loss", "optimum")
 ACCURACY = (*_RUN, "heldout_accuracy")
 POSITIONS = (*_RUN, "by_position")
+TESTS = {"analogies, %": "analogies questions-words", "MEN, Spearman, %": "similarity men"}
+VECTORS = (*_RUN, "words_per_second", "quality")
 
 
 def _runs(result: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, list[Record]]:
@@ -79,3 +81,26 @@ def positions(result: Mapping[str, Any]) -> Drawing:
             measured[f"{name.split(',')[0]} above {best.split(',')[0]}, tokens {a} to {b}"] = nats
     shown = {name: [float(x) for x in curve] for name, curve in curves.items()}
     return Drawing(measured, lambda out, source: scaling_study.draw_positions(shown, out, beside=best, source=source))
+
+
+def vectors(result: Mapping[str, Any]) -> Drawing:
+    """Quality of word vectors by dimensions and training words; 'dim' is beside the keys of the record."""
+    rest: dict[str, Any] = {"status": FINISHED, "config_hash": "", "revision": "", "flops_per_token": 0.0}
+    rest["parameters_without_embeddings"] = 0
+    runs = [
+        Record(**{key: row[key] for key in VECTORS}, config={"model": {"dim": int(row["dim"])}}, **rest)
+        for row in result["runs"]
+    ]
+    found = analysis.vector_quality(runs)
+    tests = {title: 100.0 * found.scores[name] for title, name in TESTS.items()}
+    measured: dict[str, float] = {}
+    for i, dim in enumerate(found.dims):
+        cell = found.cells.get((dim, found.words[-1]), [])
+        if not cell:
+            continue
+        measured |= {f"{test}, {dim} dimensions": float(grid[i, -1]) for test, grid in tests.items()}
+        measured[f"words/s, {dim} dimensions"] = sum(r.words_per_second or 0.0 for r in cell) / len(cell)
+        measured[f"MiB of vectors, {dim} dimensions"] = cell[0].parameters * 4 / 2**20
+    return Drawing(
+        measured, lambda out, source: scaling_study.draw_heat(found.dims, found.words, tests, out, source=source)
+    )

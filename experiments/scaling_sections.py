@@ -247,7 +247,7 @@ def word_vectors(found: Found) -> list[Section]:
     quality = analysis.vector_quality(found.made)
     if not quality.cells:
         return []
-    rows = [["dimensions", "training words", *quality.scores, "words/s", "state MB", "peak MB"]]
+    rows = [["dimensions", "training words", *quality.scores, "words/s", "state MB", "peak so far, MB"]]
     for i, dim in enumerate(quality.dims):
         for j, amount in enumerate(quality.words):
             cell = quality.cells.get((dim, amount))

@@ -179,7 +179,7 @@ def draw_heat(
     with drawing(out, (0.6 + 4.2 * len(scores), 1.6 + 0.6 * len(dims)), source) as figure:
         for axes, (name, values) in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores.items(), strict=True):
             _heat(axes, values)
-            axes.set_xticks(range(len(tokens)), [f"{t / 1e6:g}M" for t in tokens])
+            axes.set_xticks(range(len(tokens)), [f"{t / 1e6:.3g}M" for t in tokens])
             axes.set_yticks(range(len(dims)), [str(d) for d in dims])
             axes.set(xlabel="training words", ylabel="dimensions")
             axes.set_title(plain(name))
@@ -192,4 +192,4 @@ def _heat(axes: Axes, values: np.ndarray) -> None:
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             shade = "white" if value < middle else "black"
-            axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=shade, fontsize=9)
+            axes.text(column, row, f"{value:.3g}", ha="center", va="center", color=shade, fontsize=9)
