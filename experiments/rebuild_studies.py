@@ -25,10 +25,14 @@ TESTS = {"analogies, %": "analogies questions-words", "MEN, Spearman, %": "simil
 VECTORS = (*_RUN, "words_per_second", "quality")
 
 
-def _runs(result: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, list[Record]]:
-    rest: dict[str, Any] = {"status": FINISHED, "config_hash": "", "config": {}, "revision": ""}
+def _record(row: Mapping[str, Any], keys: tuple[str, ...], **config: Any) -> Record:
+    rest: dict[str, Any] = {"status": FINISHED, "config_hash": "", "config": config, "revision": ""}
     rest |= {"parameters_without_embeddings": 0, "flops_per_token": 0.0}
-    return analysis.by_arm([Record(**{key: row[key] for key in keys}, **rest) for row in result["runs"]])
+    return Record(**{key: row[key] for key in keys}, **rest)
+
+
+def _runs(result: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, list[Record]]:
+    return analysis.by_arm([_record(row, keys) for row in result["runs"]])
 
 
 def families(result: Mapping[str, Any]) -> Drawing:
@@ -69,35 +73,25 @@ def accuracy(result: Mapping[str, Any]) -> Drawing:
 
 def positions(result: Mapping[str, Any]) -> Drawing:
     """Loss by position in the context, of the largest run of each arm."""
-    curves: dict[str, np.ndarray] = {}
-    measured: dict[str, float] = {}
-    for arm, own in _runs(result, POSITIONS).items():
-        longest = analysis.read_longest(own)
-        if longest is not None:
-            curves[f"{arm}, {longest.parameters:,} parameters"] = np.array(longest.by_position, np.float64)
+    found = {arm: analysis.read_longest(own) for arm, own in _runs(result, POSITIONS).items()}
+    longest = {arm: r for arm, r in found.items() if r is not None}
+    curves = {arm: np.array(r.by_position, np.float64) for arm, r in longest.items()}
     best, rest = analysis.behind(curves)
-    for name, spans in rest.items():
-        for a, b, nats in spans:
-            measured[f"{name.split(',')[0]} above {best.split(',')[0]}, tokens {a} to {b}"] = nats
-    shown = {name: [float(x) for x in curve] for name, curve in curves.items()}
-    return Drawing(measured, lambda out, source: scaling_study.draw_positions(shown, out, beside=best, source=source))
+    measured = {f"{arm} above {best}, tokens {a} to {b}": nats for arm, spans in rest.items() for a, b, nats in spans}
+    name = {arm: f"{arm}, {r.parameters:,} parameters" for arm, r in longest.items()}
+    shown = {name[arm]: curve.tolist() for arm, curve in curves.items()}
+    beside = name[best]
+    return Drawing(measured, lambda out, source: scaling_study.draw_positions(shown, out, beside=beside, source=source))
 
 
 def vectors(result: Mapping[str, Any]) -> Drawing:
     """Quality of word vectors by dimensions and training words; 'dim' is beside the keys of the record."""
-    rest: dict[str, Any] = {"status": FINISHED, "config_hash": "", "revision": "", "flops_per_token": 0.0}
-    rest["parameters_without_embeddings"] = 0
-    runs = [
-        Record(**{key: row[key] for key in VECTORS}, config={"model": {"dim": int(row["dim"])}}, **rest)
-        for row in result["runs"]
-    ]
+    runs = [_record(row, VECTORS, model={"dim": int(row["dim"])}) for row in result["runs"]]
     found = analysis.vector_quality(runs)
     tests = {title: 100.0 * found.scores[name] for title, name in TESTS.items()}
     measured: dict[str, float] = {}
     for i, dim in enumerate(found.dims):
-        cell = found.cells.get((dim, found.words[-1]), [])
-        if not cell:
-            continue
+        cell = found.cells[dim, found.words[-1]]
         measured |= {f"{test}, {dim} dimensions": float(grid[i, -1]) for test, grid in tests.items()}
         measured[f"words/s, {dim} dimensions"] = sum(r.words_per_second or 0.0 for r in cell) / len(cell)
         measured[f"MiB of vectors, {dim} dimensions"] = cell[0].parameters * 4 / 2**20

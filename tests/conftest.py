@@ -20,8 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Most of the suite's time is compilation, and its arrays are tiny: LLVM's optimisations cost more than they save.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
-# XLA waits inside a thread for the other devices of a collective. With as many threads as devices, which is what it
-# takes where cores are few, none is left for what those devices still compute, and the run ends in an abort.
+# XLA waits inside a thread for the other devices of a collective. With no more threads than devices, its choice where
+# cores are few, none may be left for what those devices still compute: an abort seen once under load, never repeated.
 os.environ.setdefault("NPROC", "32")
 if os.environ["JAX_PLATFORMS"] == "cpu":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # TensorFlow takes all of a GPU's memory as soon as it sees one
