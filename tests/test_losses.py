@@ -161,12 +161,15 @@ def test_expected_window_is_the_mean_over_every_reach() -> None:
 
 def test_shared_noise_against_a_loop() -> None:
     rng = np.random.default_rng(4)
-    hidden, noise, weights = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 6, 4)), rng.random((2, 3))
-    want: Any = 0.0
-    for r, i, n in np.ndindex(2, 3, 6):
-        want += weights[r, i] * 5 / 6 * np.log1p(np.exp(hidden[r, i] @ noise[r, n]))
+    hidden, noise, weights = rng.standard_normal((2, 6, 4)), rng.standard_normal((2, 7, 4)), rng.random((2, 6))
+    want = np.zeros(6)
+    for r, i, n in np.ndindex(2, 6, 7):
+        want[i] += weights[r, i] * 5 / 7 * np.log1p(np.exp(hidden[r, i] @ noise[r, n]))
     a, b, w = single(hidden, noise, weights)
-    assert float(losses.shared_noise(a, b, w, 5)) == pytest.approx(want, rel=1e-5)
+    assert float(losses.shared_noise(a, b, w, 5)) == pytest.approx(want.sum(), rel=1e-5)
+    parts = [float(losses.shared_noise(a, b, w, 5, 3, turn)) for turn in range(3)]
+    np.testing.assert_allclose(parts, [3 * want[turn::3].sum() for turn in range(3)], rtol=1e-5)
+    assert np.mean(parts) == pytest.approx(want.sum(), rel=1e-5), "every centre has its turn"
 
 
 def test_path_loss_against_a_loop() -> None:

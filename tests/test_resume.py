@@ -6,7 +6,6 @@ import shlex
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,10 @@ from tests.commands import ROOT, checkpoints, final_arrays, metrics, start, trai
 
 pytestmark = pytest.mark.xdist_group("resume")  # one worker: they share a trained run
 
-# Trains like the command, but stands still, with a line on standard output, at one point of the checkpoint of step 48.
+# Trains like the command, but stands still, with a line on standard output, at one point of the checkpoint of step 48,
+# or until a signal comes.
 HELD = """
-import pathlib, runpy, sys, time
+import pathlib, runpy, signal, sys, time
 import orbax.checkpoint as ocp
 from orbax.checkpoint._src.path import atomicity
 from w2v_jax.train import loop
@@ -39,6 +39,18 @@ if point == "between saves":
             hold()
         return send(*arguments)
     loop.send = held_send
+if point == "a signal":
+    send, calls = loop.send, []
+    def held_send(*arguments):
+        calls.append(0)
+        if len(calls) == 15:
+            note, came = signal.getsignal(signal.SIGTERM), []
+            signal.signal(signal.SIGTERM, lambda *arguments: (came.append(0), note(*arguments)))
+            print("held", flush=True)
+            while not came:
+                time.sleep(0.01)
+        return send(*arguments)
+    loop.send = held_send
 if point == "during a write":
     merge = ocp.PyTreeCheckpointHandler.finalize
     def held_merge(self, folder):  # the arrays lie in files of their own, the index that joins them is missing
@@ -55,6 +67,7 @@ if point == "before the commit":
     atomicity.AtomicRenameTemporaryPath.finalize = held_rename
 
 sys.argv[0] = "train"
+sys.orig_argv = [sys.executable, "-m", "experiments.train", *sys.argv[1:]]  # what the command to continue is made of
 runpy.run_module("experiments.train", run_name="__main__")
 """
 
@@ -110,29 +123,30 @@ def test_killed_and_continued_it_ends_where_an_uninterrupted_run_ends(
     assert steps == sorted(set(steps))
 
 
-def test_sigterm_saves_and_the_printed_command_continues(text: Path, tmp_path: Path) -> None:
+def test_sigterm_saves_and_the_printed_command_continues(text: Path, whole: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "a run"  # a name that the printed command has to quote
-    words = training(text, workdir, train__passes=25.0)
-    with start("-m", "experiments.train", *words) as process:
+    words = training(text, workdir)
+    with start("-c", HELD, "a signal", str(workdir), *words) as process:
+        killer = threading.Timer(100, process.kill)
+        killer.start()
         try:
-            deadline = time.monotonic() + 100
-            while not (workdir / "metrics.jsonl").exists():
-                assert process.poll() is None and time.monotonic() < deadline
-                time.sleep(0.01)
+            assert process.stdout is not None and process.stderr is not None
+            held = process.stdout.readline()
+            assert held == "held\n", process.stderr.read()
             process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=60)
         finally:
+            killer.cancel()
             process.kill()
     assert process.returncode == 143 and out == "", err
     line = err.strip().splitlines()[-1]
     assert line.startswith("stopped by SIGTERM at step ") and "which is saved. The same command continues: " in line
     (step,) = checkpoints(workdir)
+    assert 0 < step < checkpoints(whole)[-1]
     assert not (workdir / "result.json").exists() and not (workdir / "vectors.bin").exists()
     command = line.partition("continues: ")[2]
     assert shlex.split(command)[-len(words) :] == words
     here = commands.environment(devices=8)
     again = subprocess.run(["bash", "-c", command], cwd=ROOT, env=here, capture_output=True, text=True, timeout=100)
     assert again.returncode == 0 and f"continuing at step {step:,} of" in again.stderr, again.stderr
-    expected = tmp_path / "whole"
-    assert train(text, expected, train__passes=25.0).status == 0
-    assert vectors(workdir) == vectors(expected) and final_arrays(workdir) == final_arrays(expected)
+    assert vectors(workdir) == vectors(whole) and final_arrays(workdir) == final_arrays(whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,16 +36,28 @@ VOCAB = 23
 Sample = tuple[list[int], int, float, list[tuple[int, float]]]
 
 
+class Drawn(NamedTuple):
+    """What a step drew: noise words by row, [R, N], and the turn of the centres that they are scored for."""
+
+    noise: np.ndarray
+    turn: int
+
+    def at(self, cfg: Word2VecConfig, row: int, centre: int) -> list[tuple[int, float]]:
+        """Noise words of a centre with their weights; none where it is not its turn."""
+        share = cfg.negatives * cfg.noise_every / self.noise.shape[1]
+        return [(int(n), share) for n in self.noise[row]] if centre % cfg.noise_every == self.turn else []
+
+
 def sigma(x: float) -> float:
     return float(1 / (1 + np.exp(-x)))
 
 
-def samples_of(cfg: Word2VecConfig, batch: dict[str, np.ndarray], noise: np.ndarray | None) -> list[Sample]:
+def samples_of(cfg: Word2VecConfig, batch: dict[str, np.ndarray], noise: Drawn | None) -> list[Sample]:
     """Every training sample of a batch, by a walk over its centres."""
     tokens, doc, window, out = batch["tokens"], batch["doc"], cfg.window, []
     for r, i in np.ndindex(*batch["reach"].shape):
         at = i + window
-        drawn = [] if noise is None else [(int(n), cfg.negatives / noise.shape[1]) for n in noise[r]]
+        drawn = [] if noise is None else noise.at(cfg, r, i)
         near: list[tuple[int, float]] = []
         for place in range(at - window, at + window + 1):
             distance = abs(place - at)
@@ -101,8 +113,8 @@ def by_hand(
 
 def by_model(
     cfg: Word2VecConfig, params: Any, consts: Any, batch: dict[str, np.ndarray], seed: int = 7
-) -> tuple[float, np.ndarray, np.ndarray, dict[str, Any], np.ndarray | None]:
-    """(loss, dE, dC, metrics, noise) from the model, its gradients by row summed into tables."""
+) -> tuple[float, np.ndarray, np.ndarray, dict[str, Any], Drawn | None]:
+    """(loss, dE, dC, metrics, what was drawn) from the model, its gradients by row summed into tables."""
 
     def run(params: Any, batch: Any) -> Any:
         ids, drawn = SPEC.rows(cfg, consts, batch, jax.random.key(seed))
@@ -113,9 +125,9 @@ def by_model(
 
         dense = {k: v for k, v in params.items() if k not in ids}
         out = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(dense, gather_rows(params, ids))
-        return out, ids, drawn.get("noise")
+        return out, ids, (drawn.get("noise"), drawn.get("turn", 0))
 
-    ((value, metrics), (dense, sparse)), ids, noise = quick(run, params, with_rows(batch))
+    ((value, metrics), (dense, sparse)), ids, (noise, turn) = quick(run, params, with_rows(batch))
     grads = {}
     for name, table in params.items():
         grads[name] = np.zeros(table.shape)
@@ -123,7 +135,7 @@ def by_model(
             grads[name] += dense[name]
         else:
             np.add.at(grads[name], np.asarray(ids[name]).ravel(), np.asarray(sparse[name]).reshape(-1, cfg.dim))
-    return float(value), grads["E"], grads["C"], metrics, None if noise is None else np.asarray(noise)
+    return float(value), grads["E"], grads["C"], metrics, None if noise is None else Drawn(np.asarray(noise), int(turn))
 
 
 def doubles(tree: Any) -> Any:
@@ -193,8 +205,8 @@ def test_rows_of_text_give_the_objective_of_the_pair_lists(example: Word2VecConf
                 weight = 1 - (abs(i - j) - 1) / cfg.window if cfg.draw == "expected" else 1.0
                 near.setdefault(i, []).append((int(doc[j]), weight))
         for i, words in near.items():
-            row, centre = (start + i) // cfg.segment, int(doc[i])
-            drawn = [] if noise is None else [(int(n), cfg.negatives / noise.shape[1]) for n in noise[row]]
+            centre = int(doc[i])
+            drawn = [] if noise is None else noise.at(cfg, *divmod(start + i, cfg.segment))
             if cfg.architecture == "cbow":
                 samples.append(([w for w, _ in words], centre, 1.0, drawn))
             elif cfg.loss == "hierarchical":
@@ -263,7 +275,7 @@ def test_shared_negatives_mean_fresh_ones_for_every_pair(architecture: str) -> N
 
 
 def test_shared_negatives_over_many_draws() -> None:
-    cfg = SPEC.resolve(SPEC.examples[0], VOCAB)
+    cfg = SPEC.resolve(dataclasses.replace(SPEC.examples[0], noise_every=2), VOCAB)
     consts = device_consts(SPEC, cfg, VOCAB)
     params = random_params(SPEC, cfg, consts, seed=9)
     batch = random_batch(SPEC, cfg, 16, np.random.default_rng(9))

@@ -89,10 +89,7 @@ def _band(weights: Array, block: int, span: int) -> Array:
 @jax.custom_vjp
 def window_sum(contexts: Array, weights: Array) -> Array:
     """H[r, i] = sum_j weights[r, i, j] contexts[r, i + j]: [R, L + 2W, D], [R, L, 2W + 1] -> [R, L, D]."""
-    rows, length, width = weights.shape
-    wide = _blocks(contexts, width // 2, length)
-    blocks, span = wide.shape[1:3]
-    return jnp.einsum("rblm,rbmd->rbld", _band(weights, length // blocks, span), wide).reshape(rows, length, -1)
+    return _shifted_sum(contexts, weights)
 
 
 def _shifted_sum(contexts: Array, weights: Array) -> Array:
@@ -165,20 +162,33 @@ def window_weights(doc: Array, reach: Array, *, window: int, draw: str) -> Array
     return jnp.stack(out, axis=-1).astype(jnp.float32)
 
 
-def shared_noise(hidden: Array, noise: Array, weights: Array, negatives: float) -> Array:
+def shared_noise(
+    hidden: Array, noise: Array, weights: Array, negatives: float, every: int = 1, turn: Array | int = 0
+) -> Array:
     """Noise part of negative sampling with N noise words shared by a row: sum_i w_i (k / N) sum_n softplus(h_i . c_n).
 
     Its expectation over the noise words is that of k words drawn afresh for every pair (Mikolov et al. 2013b,
     arXiv 1310.4546, equation 4); sharing turns the scores into one matrix product (Ji et al. 2016, arXiv 1604.04661).
+    With `every` above 1 only the centres turn, turn + every, ... are scored, and counted `every` times: the mean over
+    `turn` is the whole sum.
 
     Args:
       hidden: [R, L, D].
       noise: [R, N, D].
       weights: [R, L], pairs that each centre stands for.
       negatives: k.
+      every: a divisor of L.
+      turn: int32 scalar in [0, every).
     """
+    if every > 1:
+
+        def pick(x: Array) -> Array:
+            split = x.reshape(x.shape[0], -1, every, *x.shape[2:])
+            return jax.lax.dynamic_index_in_dim(split, turn, axis=2, keepdims=False)
+
+        hidden, weights = pick(hidden), pick(weights)
     scores = jnp.einsum("rld,rnd->rln", hidden, noise)
-    return jnp.sum(weights * softplus(scores).sum(-1)) * (negatives / noise.shape[1])
+    return jnp.sum(weights * softplus(scores).sum(-1)) * (negatives * every / noise.shape[1])
 
 
 def path_loss(hidden: Array, nodes: Array, signs: Array) -> Array:

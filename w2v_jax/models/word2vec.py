@@ -60,6 +60,9 @@ class Word2VecConfig:
     negatives: int = 5  # noise words a pair (k)
     shared_negatives: int = 64  # words drawn for a whole row and reweighted to k; `segment` centres share them
     segment: int = 256  # centres a row (L)
+    # noise is scored for one centre in so many, which then counts so often: the same mean, at a higher variance for
+    # fewer products. CBOW's centres share most of their window with the next, and lose little by it.
+    noise_every: int = 1
     noise_power: float = 0.75
     # CBOW averages its window. tool: every word of it gets the whole gradient of the average, as in the C tool | mean:
     # its own share, the derivative (Irsoy et al. 2021, arXiv 2012.15332)
@@ -72,8 +75,10 @@ class Word2VecConfig:
         check_choice("model.loss", self.loss, ("negative", "hierarchical", "softmax"))
         check_choice("model.context_gradient", self.context_gradient, ("tool", "mean"))
         check_choice("model.window_draw", self.window_draw, ("auto", "expected", "sampled", "full"))
-        for key in ("dim", "window", "negatives", "shared_negatives", "segment"):
+        for key in ("dim", "window", "negatives", "shared_negatives", "segment", "noise_every"):
             check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
+        whole = self.segment % self.noise_every == 0
+        check(whole, "model.noise_every", self.noise_every, f"a divisor of model.segment={self.segment}")
         check(self.noise_power >= 0, "model.noise_power", self.noise_power, "0 or more")
         check(self.sample >= 0, "model.sample", self.sample, "0 (no subsampling) or more")
         if self.architecture == "cbow" and self.window_draw == "expected":
@@ -184,7 +189,10 @@ def rows(cfg: Word2VecConfig, consts: Consts, batch: Batch, rng: Array) -> tuple
         shared = jnp.broadcast_to(jnp.arange(top, dtype=jnp.int32)[None], (count, top))
         return ids | {"C": jnp.concatenate([shared, consts["nodes"][centres].reshape(count, -1)], axis=1)}, batch
     noise = draw_noise(consts, rng, batch["row"], cfg.shared_negatives)
-    return ids | {"C": jnp.concatenate([tokens if outward else centres, noise], axis=1)}, batch | {"noise": noise}
+    batch = batch | {"noise": noise}
+    if cfg.noise_every > 1:  # one draw for all rows, of a number that no row has
+        batch |= {"turn": jax.random.randint(jax.random.fold_in(rng, np.uint32(2**32 - 1)), (), 0, cfg.noise_every)}
+    return ids | {"C": jnp.concatenate([tokens if outward else centres, noise], axis=1)}, batch
 
 
 def _softmax_loss(cfg: Word2VecConfig, hidden: Array, table: Array, targets: Array, weights: Array) -> Array:
@@ -216,6 +224,10 @@ def _tree(consts: Consts, outputs: Array, centres: Array) -> _Tree:
     return _Tree(outputs[:, :top], turns, outputs[:, top:].reshape(*signs.shape, outputs.shape[-1]), signs)
 
 
+def _noise(cfg: Word2VecConfig, batch: Batch, hidden: Array, noise: Array, weights: Array) -> Array:
+    return shared_noise(hidden, noise, weights, cfg.negatives, cfg.noise_every, batch.get("turn", 0))
+
+
 def _skipgram(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch, weights: Array) -> Array:
     window, length = cfg.window, weights.shape[1]
     inputs, outputs = params["E"], params["C"]
@@ -229,7 +241,7 @@ def _skipgram(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch,
         return shared + window_path_loss(inputs, tree.nodes, tree.signs, weights)
     split = length + 2 * window
     positive = jnp.sum(weights * softplus(-window_scores(inputs, outputs[:, :split], window)))
-    return positive + shared_noise(inputs, outputs[:, split:], weights.sum(-1), cfg.negatives)
+    return positive + _noise(cfg, batch, inputs, outputs[:, split:], weights.sum(-1))
 
 
 def _cbow(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch, weights: Array) -> tuple[Array, Array]:
@@ -251,7 +263,7 @@ def _cbow(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch, wei
         loss = shared + jnp.sum(counted * path_loss(hidden[:, :, None], tree.nodes, tree.signs)[..., 0])
     else:
         positive = jnp.sum(counted * softplus(-jnp.sum(hidden * outputs[:, :length], axis=-1)))
-        loss = positive + shared_noise(hidden, outputs[:, length:], counted, cfg.negatives)
+        loss = positive + _noise(cfg, batch, hidden, outputs[:, length:], counted)
     return loss, counted.sum()
 
 
@@ -308,9 +320,9 @@ def _examples() -> tuple[Word2VecConfig, ...]:
         "cbow": (("negative", "sampled"), ("negative", "full"), *others),
     }
     plain = [
-        dataclasses.replace(tiny, architecture=architecture, loss=loss, window_draw=draw)
+        dataclasses.replace(tiny, architecture=architecture, loss=loss, window_draw=draw, noise_every=1 + i % 2)
         for architecture, pairs in made.items()
-        for loss, draw in pairs
+        for i, (loss, draw) in enumerate(pairs)
     ]
     tool = [dataclasses.replace(plain[i], context_gradient="tool") for i in (4, 6)]  # CBOW, windows sampled
     return (*plain, *tool)
