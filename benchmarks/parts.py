@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from w2v_jax.errors import UserError
 
 STEPS = 32  # distinct batches that are timed
-PARTS = ("draws", "gather", "windows", "positives", "negatives", "sort", "sum", "scatter")
+PARTS = ("draws", "gather", "windows", "positives", "negatives", "sum", "scatter")
 
 
 class Case(NamedTuple):
@@ -114,9 +114,9 @@ def pieces(cfg: Any) -> dict[str, Callable[..., Any]]:
         length = weights.shape[1]
         size = weights.sum(-1)
         if outward:
-            return shared_noise(inputs, outputs[:, length + 2 * window :], size, cfg.negatives)
-        hidden = inputs[:, window : window + length]
-        return shared_noise(hidden, outputs[:, length:], (size > 0).astype(jnp.float32), cfg.negatives)
+            return shared_noise(inputs, outputs[:, length + 2 * window :], size, cfg.negatives, cfg.noise_every)
+        hidden, counted = inputs[:, window : window + length], (size > 0).astype(jnp.float32)
+        return shared_noise(hidden, outputs[:, length:], counted, cfg.negatives, cfg.noise_every)
 
     return {
         "windows": jax.jit(weigh),
@@ -164,38 +164,34 @@ def random_params(case: Case) -> dict[str, Any]:
 
 
 def time_optimizer(case: Case, params: dict[str, Any], ids: list[Any], repeats: int) -> dict[str, float]:
-    """Seconds of a step for both tables: sorting ids, summing duplicate rows, and the rest of the update."""
+    """Seconds of a step for both tables: summing duplicate rows, and the rest of the update."""
     import jax
     import jax.numpy as jnp
 
-    from w2v_jax.nn.segments import find_segments, sum_rows
+    from w2v_jax.nn.segments import sum_duplicates
     from w2v_jax.train import rows
 
     count, kind = len(ids), case.config.optimizer.rows
-    out = {"sort": 0.0, "sum": 0.0, "scatter": 0.0}
+    out = {"sum": 0.0, "scatter": 0.0}
     for name, table in params.items():
         size = table.shape[0]
         flat = [step[name].reshape(-1) for step in ids]
         grads = 1e-3 * jax.random.normal(jax.random.key(9), (flat[0].size, table.shape[1]))
-        sort = jax.jit(lambda index, size=size: find_segments(index, size))
-        total = jax.jit(sum_rows)
+        total = jax.jit(lambda index, grads, size=size: sum_duplicates(index, grads, size))
         update = jax.jit(
             lambda table, state, index, grads: rows.update(kind, table, state, index, grads, jnp.float32(1e-3)),
             donate_argnums=(0, 1),
         )
-        segments = [sort(index) for index in flat]
         held: list[Any] = [jnp.array(table), rows.init(kind, table)]  # donated: a copy of the table
 
         def step(i: int, held: list[Any] = held, flat: Any = flat, grads: Any = grads, update: Any = update) -> Any:
             held[:] = update(held[0], held[1], flat[i], grads)
             return held[0]
 
-        sorting = clock(lambda i, sort=sort, flat=flat: sort(flat[i]), count, repeats)  # type: ignore[misc]
-        summing = clock(lambda i, s=segments, g=grads, total=total: total(s[i], g), count, repeats)  # type: ignore[misc]
+        summing = clock(lambda i, flat=flat, g=grads, total=total: total(flat[i], g), count, repeats)  # type: ignore[misc]
         whole = clock(step, count, repeats)
-        out["sort"] += sorting
         out["sum"] += summing
-        out["scatter"] += max(0.0, whole - sorting - summing)
+        out["scatter"] += max(0.0, whole - summing)
     return out
 
 

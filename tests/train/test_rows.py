@@ -16,7 +16,7 @@ from w2v_jax.nn import segments
 from w2v_jax.train import rows
 
 VOCAB, DIM, COUNT = 40, 6, 150
-SUMS = [segments.sum_by_scatter, segments.sum_by_scan, segments.sum_rows]
+SUMS = [segments.sum_by_first, segments.sum_by_scatter, segments.sum_by_scan, segments.sum_duplicates]
 
 
 def case(seed: int, count: int = COUNT) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,11 +62,18 @@ def test_sums_are_those_of_numpy(add: Callable[..., Any], ids: str) -> None:
     count = {"one": 1, "all distinct": VOCAB}.get(ids, COUNT)
     chosen = {"zipf": zipf, "all equal": np.full(COUNT, 5), "one": np.array([3])}.get(ids, np.arange(VOCAB)[::-1])
     chosen, grads = chosen[:count].astype(np.int32), grads[:count]
-    groups = segments.find_segments(jnp.asarray(chosen), VOCAB)
-    got = np.asarray(quick(add, groups, jnp.asarray(grads, jnp.float32)))
-    distinct = np.unique(chosen)
-    np.testing.assert_allclose(got[: len(distinct)], added(chosen, grads)[distinct], atol=1e-5)
-    assert not got[len(distinct) :].any()
+    found, got = quick(partial(add, num_rows=VOCAB), jnp.asarray(chosen), jnp.asarray(grads, jnp.float32))
+    used = np.asarray(found) < VOCAB
+    assert len(set(np.asarray(found).tolist())) == count, "also those of unused places"
+    np.testing.assert_array_equal(np.sort(found[used]), np.unique(chosen))
+    np.testing.assert_allclose(got[used], added(chosen, grads)[found[used]], atol=1e-5)
+
+
+def test_large_tables_are_not_marked_row_by_row() -> None:
+    for size, sorts in ((segments.MARKED * 64, False), (segments.MARKED * 64 + 1, True)):
+        run = jax.jit(partial(segments.sum_duplicates, num_rows=size))
+        shapes = jax.ShapeDtypeStruct((64,), jnp.int32), jax.ShapeDtypeStruct((64, DIM), jnp.float32)
+        assert ("stablehlo.sort" in run.lower(*shapes).as_text()) == sorts
 
 
 def test_taken_rows_have_the_gradient_of_a_plain_gather() -> None:

@@ -175,7 +175,8 @@ def test_no_dense_gradient_of_a_table(kind: str) -> None:
     compiled = lower_step(config, jax.devices()[:1], vocab).compile(compiler_options=QUICK)
     memory = compiled.memory_analysis()
     table = cfg.padded_vocab * cfg.dim * 4
-    assert memory.temp_size_in_bytes < table / 4
+    marks = 2 * 4 * cfg.padded_vocab  # a number for each row, in place of sorting
+    assert memory.temp_size_in_bytes < table / 4 + marks
     assert memory.alias_size_in_bytes > 2 * table, "E and C are updated in place"
     shape = re.escape(f"f32[{cfg.padded_vocab},{cfg.dim}]")
     made = re.findall(rf"= {shape}\S* ([\w-]+)\(", compiled.as_text())

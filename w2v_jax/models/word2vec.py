@@ -37,6 +37,7 @@ from w2v_jax.losses import (
 )
 from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability, split_paths
 from w2v_jax.nn.apart import compute_apart
+from w2v_jax.nn.draws import row_bits
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Source
 
@@ -165,14 +166,12 @@ def carry(cfg: Word2VecConfig, batch_size: int) -> dict[str, Array]:
 
 
 def draw_noise(consts: Consts, rng: Array, row: Array, count: int) -> Array:
-    """`count` noise words for each row by the alias table, int32 [R, count]; `row` [R] is folded into `rng`."""
-
-    def one(index: Array) -> tuple[Array, Array]:
-        pick, coin = jax.random.split(jax.random.fold_in(rng, index))
-        return jax.random.randint(pick, (count,), 0, consts["alias"].shape[0]), jax.random.uniform(coin, (count,))
-
-    word, coin = jax.vmap(one)(row)
-    return jnp.where(coin < consts["accept"][word], word, consts["alias"][word])
+    """`count` noise words for each row by the alias table, int32 [R, count]; a row's hang on `rng` and its number."""
+    pick, coin = row_bits(rng, row, count)
+    # The remainder prefers some words by at most V / 2^32 of their chance.
+    word = (pick % np.uint32(consts["alias"].shape[0])).astype(jnp.int32)
+    keep = (coin >> 8).astype(jnp.float32) * 2.0**-24 < consts["accept"][word]
+    return jnp.where(keep, word, consts["alias"][word])
 
 
 def rows(cfg: Word2VecConfig, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:
@@ -190,8 +189,9 @@ def rows(cfg: Word2VecConfig, consts: Consts, batch: Batch, rng: Array) -> tuple
         return ids | {"C": jnp.concatenate([shared, consts["nodes"][centres].reshape(count, -1)], axis=1)}, batch
     noise = draw_noise(consts, rng, batch["row"], cfg.shared_negatives)
     batch = batch | {"noise": noise}
-    if cfg.noise_every > 1:  # one draw for all rows, of a number that no row has
-        batch |= {"turn": jax.random.randint(jax.random.fold_in(rng, np.uint32(2**32 - 1)), (), 0, cfg.noise_every)}
+    if cfg.noise_every > 1:  # one for all rows, drawn as a row's that there is not
+        (turn,), _ = row_bits(rng, jnp.full(1, -1), 1)
+        batch |= {"turn": (turn[0] % np.uint32(cfg.noise_every)).astype(jnp.int32)}
     return ids | {"C": jnp.concatenate([tokens if outward else centres, noise], axis=1)}, batch
 
 

@@ -1,18 +1,22 @@
 """Sums of rows that name the same place, without adding to one place twice on back ends where that is slow.
 
 XLA compiles a float32 scatter-add with repeated indices to a compare-and-swap loop on GPUs, hundreds of times slower
-on Zipfian text (openxla/xla#46225). Here duplicates are summed by a segmented scan over sorted rows there, and by a
-scatter into a small buffer on CPUs, where that is the fastest way.
+on Zipfian text (openxla/xla#46225). Here duplicates are summed by a segmented scan over sorted rows there. On CPUs a
+scatter-add is the fastest way: duplicates are added to the first row of their id, in place and without sorting, or, in
+tables so large that marking the first ones would take longer, into a small buffer by sorted places.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from w2v_jax.types import Array
+
+MARKED = 128  # rows of a table for each id of a step, up to which filling a mark for every row is cheaper than sorting
 
 
 class Segments(NamedTuple):
@@ -41,14 +45,26 @@ def find_segments(ids: Array, num_rows: int) -> Segments:
     return Segments(distinct, order, segment)
 
 
-def sum_by_scatter(segments: Segments, grads: Array) -> Array:
-    """Sum of gradient rows by distinct id, [M, D] -> [M, D]; rows beyond the number of distinct ids are 0."""
+def sum_by_first(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Array]:
+    """`sum_duplicates` in the order of the entries: an id's sum stands where it comes first."""
+    place = jnp.arange(ids.shape[0], dtype=jnp.int32)
+    first = jnp.full(num_rows, ids.shape[0], jnp.int32).at[ids].min(place)[ids]
+    alone = first == place
+    more = jnp.where(alone[:, None], 0.0, grads)  # read while `grads` is written
+    sums = grads.at[jnp.where(alone, ids.shape[0], first)].add(more, mode="drop")
+    return jnp.where(alone, ids, num_rows + place), sums
+
+
+def sum_by_scatter(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Array]:
+    """`sum_duplicates` in rising order of ids, the unused places last."""
+    segments = find_segments(ids, num_rows)
     where = jnp.zeros_like(segments.segment).at[segments.order].set(segments.segment, unique_indices=True)
-    return jnp.zeros_like(grads).at[where].add(grads)
+    return segments.ids, jnp.zeros_like(grads).at[where].add(grads)
 
 
-def sum_by_scan(segments: Segments, grads: Array) -> Array:
-    """The same sums without adding to one place twice: a segmented scan over sorted rows, then a distinct scatter."""
+def sum_by_scan(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Array]:
+    """The same without adding to one place twice: a segmented scan over sorted rows, then a distinct scatter."""
+    segments = find_segments(ids, num_rows)
     flags = jnp.concatenate([jnp.ones(1, bool), segments.segment[1:] != segments.segment[:-1]])
 
     def combine(left: tuple[Array, Array], right: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -57,12 +73,35 @@ def sum_by_scan(segments: Segments, grads: Array) -> Array:
     _, sums = jax.lax.associative_scan(combine, (flags, grads[segments.order]))
     last = jnp.concatenate([flags[1:], jnp.ones(1, bool)])
     place = jnp.where(last, segments.segment, grads.shape[0])
-    return jnp.zeros_like(grads).at[place].set(sums, mode="drop", unique_indices=True)
+    return segments.ids, jnp.zeros_like(grads).at[place].set(sums, mode="drop", unique_indices=True)
 
 
-def sum_rows(segments: Segments, grads: Array) -> Array:
-    """Sum of gradient rows by distinct id, by the way that is fast on the platform the step is lowered for."""
-    return jax.lax.platform_dependent(segments, grads, cpu=sum_by_scatter, default=sum_by_scan)
+def sum_duplicates(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Array]:
+    """Sums gradient rows by id, by the way that is fast on the platform the step is lowered for.
+
+    Args:
+      ids: int32 [M], each in [0, num_rows).
+      grads: [M, D].
+      num_rows: of the table.
+
+    Returns:
+      (ids, sums), int32 [M] and [M, D]: every distinct id once, with its sum. The other places hold distinct numbers
+      beyond the table and rows that mean nothing; write them by `write_rows`.
+    """
+    marked = num_rows <= MARKED * ids.shape[0]
+    cpu, default = (partial(f, num_rows=num_rows) for f in (sum_by_first if marked else sum_by_scatter, sum_by_scan))
+    return jax.lax.platform_dependent(ids, grads, cpu=cpu, default=default)
+
+
+def write_rows(table: Array, ids: Array, rows: Array, add: bool = False) -> Array:
+    """`table` with `rows` at `ids`, or added to what is there; `ids` are those of `sum_duplicates`."""
+
+    def write(table: Array, ids: Array, rows: Array, **known: Any) -> Array:
+        at = table.at[ids]
+        return (at.add if add else at.set)(rows, mode="drop", unique_indices=True, **known)
+
+    rising = partial(write, indices_are_sorted=True)  # as `sum_by_scan` leaves them
+    return jax.lax.platform_dependent(table, ids, rows, cpu=write, default=rising)
 
 
 @jax.custom_vjp
@@ -73,9 +112,8 @@ def take_rows(table: Array, ids: Array) -> Array:
 
 def _take_backward(saved: tuple[Array, Array], grad: Array) -> tuple[Array, None]:
     table, ids = saved
-    segments = find_segments(ids.reshape(-1), table.shape[0])
-    total = sum_rows(segments, grad.reshape(ids.size, -1))
-    return jnp.zeros_like(table).at[segments.ids].set(total, mode="drop", unique_indices=True), None
+    distinct, total = sum_duplicates(ids.reshape(-1), grad.reshape(ids.size, -1), table.shape[0])
+    return write_rows(jnp.zeros_like(table), distinct, total), None
 
 
 take_rows.defvjp(lambda table, ids: (take_rows(table, ids), (table, ids)), _take_backward)

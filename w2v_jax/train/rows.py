@@ -15,12 +15,10 @@ embedding tables, e.g. arXiv 1906.00091.)
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.nn.segments import find_segments, sum_rows
+from w2v_jax.nn.segments import sum_duplicates, write_rows
 from w2v_jax.types import Array
 
 EPS = 1e-10
@@ -45,17 +43,15 @@ def update(
       rate: learning rate, scalar.
       clip: largest norm of a row's summed SGD update, 0 for none.
     """
-    segments = find_segments(ids, table.shape[0])
-    total = sum_rows(segments, grads)
-    distinct: dict[str, Any] = {"mode": "drop", "unique_indices": True, "indices_are_sorted": True}
+    ids, total = sum_duplicates(ids, grads, table.shape[0])
     if name == "adagrad":
         # Reading clips the out-of-range ids of unused places; writing drops them.
-        square = state["square"].at[segments.ids].get(mode="clip") + jnp.mean(total * total, axis=1)
-        state = {"square": state["square"].at[segments.ids].set(square, **distinct)}
+        square = state["square"].at[ids].get(mode="clip") + jnp.mean(total * total, axis=1)
+        state = {"square": write_rows(state["square"], ids, square)}
         change = total * (-rate * jax.lax.rsqrt(square + EPS))[:, None]
     else:
         change = -rate * total
         if clip:
             norm = jnp.sqrt(jnp.sum(change * change, axis=1, keepdims=True))
             change = change * jnp.minimum(1.0, clip / jnp.maximum(norm, 1e-30))
-    return table.at[segments.ids].add(change, **distinct), state
+    return write_rows(table, ids, change, add=True), state
