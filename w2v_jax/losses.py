@@ -44,9 +44,9 @@ scale_forward.defvjp(
 )
 
 
-# Three linear maps along the band of a window, each the transpose of the next. Forward passes are small matrix products
-# over blocks of centres; backward passes are sums of shifted products, which fuse into one loop over memory. (Forward,
-# XLA may fuse that loop with the gather of the contexts and read the table once for every neighbour.)
+# Three linear maps along the band of a window, each the transpose of the next. Scores are small matrix products over
+# blocks of centres, the other two sums of shifted products, which fuse into one loop over memory. (Gather the contexts
+# apart: XLA would fuse that into the loop and read the table once for every neighbour.)
 
 
 def _blocks(contexts: Array, window: int, length: int) -> Array:
@@ -89,18 +89,16 @@ def _band(weights: Array, block: int, span: int) -> Array:
 @jax.custom_vjp
 def window_sum(contexts: Array, weights: Array) -> Array:
     """H[r, i] = sum_j weights[r, i, j] contexts[r, i + j]: [R, L + 2W, D], [R, L, 2W + 1] -> [R, L, D]."""
-    return _shifted_sum(contexts, weights)
-
-
-def _shifted_sum(contexts: Array, weights: Array) -> Array:
-    """`window_sum` as a sum of shifted products."""
     length = weights.shape[1]
     terms = [weights[:, :, j, None] * contexts[:, j : j + length] for j in range(weights.shape[2])]
     return sum(terms[1:], terms[0])
 
 
-def _shifted_spread(centres: Array, weights: Array) -> Array:
-    """The transpose of `window_sum` in its contexts: out[r, i + j] += weights[r, i, j] centres[r, i]."""
+def window_spread(centres: Array, weights: Array) -> Array:
+    """out[r, i + j] += weights[r, i, j] centres[r, i]: [R, L, F], [R, L, 2W + 1] -> [R, L + 2W, F].
+
+    The transpose of `window_sum` in its contexts.
+    """
     width = weights.shape[2]
     span = weights.shape[1] + width - 1
     pad = ((0, 0), (width - 1, width - 1), (0, 0))
@@ -114,25 +112,12 @@ def _shifted_spread(centres: Array, weights: Array) -> Array:
 
 window_scores.defvjp(
     lambda centres, contexts, window: (window_scores(centres, contexts, window), (centres, contexts)),
-    lambda window, saved, g: (_shifted_sum(saved[1], g), _shifted_spread(saved[0], g)),
+    lambda window, saved, g: (window_sum(saved[1], g), window_spread(saved[0], g)),
 )
 window_sum.defvjp(
     lambda contexts, weights: (window_sum(contexts, weights), (contexts, weights)),
-    lambda saved, g: (_shifted_spread(g, saved[1]), window_scores(g, saved[0], saved[1].shape[2] // 2)),
+    lambda saved, g: (window_spread(g, saved[1]), window_scores(g, saved[0], saved[1].shape[2] // 2)),
 )
-
-
-def window_spread(centres: Array, weights: Array) -> Array:
-    """out[r, i + j] = sum of weights[r, i, j] centres[r, i]: [R, L, F], [R, L, 2W + 1] -> [R, L + 2W, F].
-
-    The transpose of `window_sum` in its contexts as a `window_sum` itself: centres and neighbours change roles.
-    """
-    last = weights.shape[2] - 1
-    length = weights.shape[1] + last
-    spare = -length % BLOCK
-    turned = [jnp.pad(weights[:, :, last - j], ((0, 0), (last - j, j + spare))) for j in range(last + 1)]
-    wide = jnp.pad(centres, ((0, 0), (last, last + spare), (0, 0)))
-    return window_sum(wide, jnp.stack(turned, axis=-1))[:, :length]
 
 
 def window_weights(doc: Array, reach: Array, *, window: int, draw: str) -> Array:
