@@ -6,6 +6,9 @@ are stacked over epochs, padded with empty steps, split by process and made ahea
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
@@ -17,6 +20,7 @@ from w2v_jax.types import HostBatch
 
 _THREADS = 2
 _AHEAD = 2  # stacks made before they are asked for
+_NICE = 5  # of these threads: on a CPU they take what training leaves of the cores, before a stack is waited for
 
 
 class StepWriter(Protocol):
@@ -76,6 +80,7 @@ def iterate(
     failures: list[Exception] = []
 
     def make(call: np.int64) -> list[np.ndarray]:
+        _give_way()
         first = start + int(call) * steps_per_call
         end = min(first + steps_per_call, stop)
         try:
@@ -97,6 +102,12 @@ def iterate(
             yield dict(zip(source.spec, values, strict=True))
     except tf.errors.OpError as e:
         raise failures[0] if failures else e from None
+
+
+def _give_way() -> None:
+    """Lowers the priority of this thread, which only Linux does by thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _share(source: StepWriter, process_count: int) -> int:
