@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     return editable(
         Config(
             family="word2vec",
-            model=Word2VecConfig(architecture="cbow", segment=128, noise_every=2),
+            model=Word2VecConfig(architecture="cbow", segment=128, noise_every=4),
             train=TrainConfig(batch_size=2048, steps_per_call=128),
             optimizer=OptimizerConfig(learning_rate=0.6, initial_square=1.0),
         )
