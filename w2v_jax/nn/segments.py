@@ -2,8 +2,8 @@
 
 XLA compiles a float32 scatter-add with repeated indices to a compare-and-swap loop on GPUs, hundreds of times slower
 on Zipfian text (openxla/xla#46225). Here duplicates are summed by a segmented scan over sorted rows there. On CPUs a
-scatter-add is the fastest way: duplicates are added to the first row of their id, in place and without sorting, or, in
-tables so large that marking the first ones would take longer, into a small buffer by sorted places.
+scatter-add into a small buffer is the fastest way: where an id comes first, which takes no sorting, or, for tables so
+large that marking the first ones would take longer, at sorted places.
 """
 
 from __future__ import annotations
@@ -49,10 +49,7 @@ def sum_by_first(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Array]
     """`sum_duplicates` in the order of the entries: an id's sum stands where it comes first."""
     place = jnp.arange(ids.shape[0], dtype=jnp.int32)
     first = jnp.full(num_rows, ids.shape[0], jnp.int32).at[ids].min(place)[ids]
-    alone = first == place
-    more = jnp.where(alone[:, None], 0.0, grads)  # read while `grads` is written
-    sums = grads.at[jnp.where(alone, ids.shape[0], first)].add(more, mode="drop")
-    return jnp.where(alone, ids, num_rows + place), sums
+    return jnp.where(first == place, ids, num_rows + place), jnp.zeros_like(grads).at[first].add(grads)
 
 
 def sum_by_scatter(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Array]:
