@@ -1,7 +1,7 @@
 """Random bits by counter, in one elementwise program.
 
-`jax.random` splits a key for every row, and runs each hash as a loop of its own on CPUs, which took a seventh of a CBOW
-step there. Here row and place are the counter of one hash, unrolled.
+`jax.random` splits a key for every row, and on CPUs runs each hash as a loop of its own, which takes a good part of a
+CBOW step. Here row and place are the counter of one hash, unrolled.
 """
 
 from __future__ import annotations
