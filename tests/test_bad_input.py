@@ -120,6 +120,7 @@ def test_a_line_of_20_megabytes_works(tmp_path: Path, fresh_cache: Path) -> None
         ("model.window=0", ["model.window=0: must be at least 1"]),
         ("model.dim=0", ["model.dim=0: must be at least 1"]),
         ("model.dim=-5", ["model.dim=-5: must be at least 1"]),
+        ("model.noise_every=3", ["model.noise_every=3: must be a divisor of model.segment=32"]),
         ("model.dmi=9", ["config has no key 'model.dmi' .did you mean 'model.dim'?"]),
         ("modle.dim=9", ["config has no key 'modle.dim' .did you mean 'model.dim'?"]),
         ("model.dim=many", ["dim", "many"]),

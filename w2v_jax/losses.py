@@ -131,9 +131,7 @@ def window_weights(doc: Array, reach: Array, *, window: int, draw: str) -> Array
       reach: int32 [R, L], read when sampled.
       window: W.
       draw: 'sampled', the indicator distance <= reach; 'expected', its mean 1 - (distance - 1) / W, which gives a loss
-      that
-        is linear in pairs the same mean at a lower variance; 'full', always 1.
-      reach: int32 [R, L], read when sampled.
+        that is linear in pairs the same mean at a lower variance; 'full', always 1.
     """
     length = doc.shape[1] - 2 * window
     own = doc[:, window : window + length]

@@ -67,6 +67,7 @@ def test_sums_are_those_of_numpy(add: Callable[..., Any], ids: str) -> None:
     assert len(set(np.asarray(found).tolist())) == count, "also those of unused places"
     np.testing.assert_array_equal(np.sort(found[used]), np.unique(chosen))
     np.testing.assert_allclose(got[used], added(chosen, grads)[found[used]], atol=1e-5)
+    assert not np.asarray(got)[~used].any()
 
 
 def test_large_tables_are_not_marked_row_by_row() -> None:

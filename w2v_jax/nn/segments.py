@@ -83,7 +83,7 @@ def sum_duplicates(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Arra
 
     Returns:
       (ids, sums), int32 [M] and [M, D]: every distinct id once, with its sum. The other places hold distinct numbers
-      beyond the table and rows that mean nothing; write them by `write_rows`.
+      beyond the table, and zeros; `write_rows` drops them.
     """
     marked = num_rows <= MARKED * ids.shape[0]
     cpu, default = (partial(f, num_rows=num_rows) for f in (sum_by_first if marked else sum_by_scatter, sum_by_scan))
