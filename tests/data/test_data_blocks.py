@@ -2,11 +2,14 @@
 
 import collections
 import dataclasses
+import os
+import sys
+import threading
 
 import numpy as np
 import pytest
 
-from w2v_jax.data import blocks
+from w2v_jax.data import blocks, pipeline
 from w2v_jax.data.blocks import window_source
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.hashing import key_of, thresholds, uniform_hash
@@ -127,6 +130,33 @@ def test_process_slices_make_the_global_batch(count):
             np.testing.assert_array_equal(np.concatenate([p[call][name] for p in parts], axis=1), batch[name])
     with pytest.raises(ValueError, match="evenly"):
         next(iter(src.iterate(0, 1, 1, 0, 3)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities are not those of threads")
+def test_threads_that_make_batches_give_way_and_no_others():
+    def mine():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    seen, before, write = [], mine(), blocks.WindowSource.write
+
+    class Watched(blocks.WindowSource):
+        def write(self, *arguments):
+            seen.append(mine())
+            write(self, *arguments)
+
+    fields = {f.name: getattr(source(), f.name) for f in dataclasses.fields(blocks.WindowSource) if f.name != "_lock"}
+    assert len(list(Watched(**fields).iterate(0, 4))) == 4
+    assert seen == [max(before, pipeline._NICE)] * 4 and mine() == before
+
+    def lowest():  # of a process that has a lower priority already
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        pipeline._give_way()
+        seen.append(mine())
+
+    thread = threading.Thread(target=lowest)
+    thread.start()
+    thread.join()
+    assert seen[-1] == 19
 
 
 def test_orders_differ_by_epoch_and_seed_and_are_permutations():

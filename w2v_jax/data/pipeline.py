@@ -105,9 +105,11 @@ def iterate(
 
 
 def _give_way() -> None:
-    """Lowers the priority of this thread, which only Linux does by thread."""
+    """Lowers the priority of this thread alone, as Linux can, unless it is as low already."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        thread = threading.get_native_id()
+        if os.getpriority(os.PRIO_PROCESS, thread) < _NICE:  # to raise it again is not allowed
+            os.setpriority(os.PRIO_PROCESS, thread, _NICE)
 
 
 def _share(source: StepWriter, process_count: int) -> int:
