@@ -20,7 +20,7 @@ from w2v_jax.types import HostBatch
 
 _THREADS = 2
 _AHEAD = 2  # stacks made before they are asked for
-_NICE = 5  # of these threads: on a CPU they take what training leaves of the cores, before a stack is waited for
+_NICE = 5  # of these threads: on CPUs they take what training leaves of the cores
 
 
 class StepWriter(Protocol):
