@@ -20,8 +20,9 @@ pytestmark = pytest.mark.xdist_group("resume")  # one worker: they share a train
 HELD = """
 import pathlib, runpy, signal, sys, time
 import orbax.checkpoint as ocp
+import pytest
 from orbax.checkpoint._src.path import atomicity
-from w2v_jax.train import loop
+from tests import commands
 
 point, workdir = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1))
 
@@ -29,28 +30,21 @@ def hold():
     print("held", flush=True)
     time.sleep(600)
 
-if point == "between saves":
-    send, calls = loop.send, []
-    def held_send(*arguments):
-        calls.append(0)
-        if len(calls) == 15:  # steps 56 to 59
-            while not (workdir / "checkpoints" / "48").exists():
-                time.sleep(0.01)
-            hold()
-        return send(*arguments)
-    loop.send = held_send
-if point == "a signal":
-    send, calls = loop.send, []
-    def held_send(*arguments):
-        calls.append(0)
-        if len(calls) == 15:
-            note, came = signal.getsignal(signal.SIGTERM), []
-            signal.signal(signal.SIGTERM, lambda *arguments: (came.append(0), note(*arguments)))
-            print("held", flush=True)
-            while not came:
-                time.sleep(0.01)
-        return send(*arguments)
-    loop.send = held_send
+def between_saves():
+    while not (workdir / "checkpoints" / "48").exists():
+        time.sleep(0.01)
+    hold()
+
+def until_a_signal():
+    note, came = signal.getsignal(signal.SIGTERM), []
+    signal.signal(signal.SIGTERM, lambda *arguments: (came.append(0), note(*arguments)))
+    print("held", flush=True)
+    while not came:
+        time.sleep(0.01)
+
+acts = {"between saves": between_saves, "a signal": until_a_signal}
+if point in acts:
+    commands.at_call(pytest.MonkeyPatch(), 15, acts[point])  # steps 56 to 59
 if point == "during a write":
     merge = ocp.PyTreeCheckpointHandler.finalize
     def held_merge(self, folder):  # the arrays lie in files of their own, the index that joins them is missing
