@@ -18,8 +18,8 @@ from absl import flags
 
 from benchmarks.parts import PARTS, prepare, time_parts, time_step
 from benchmarks.settings import chosen
-from experiments import cli
-from experiments.machine import machine
+from experiments.common import cli
+from experiments.common.machine import machine
 from w2v_jax.errors import UserError
 from w2v_jax.export import atomic
 

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from experiments import cli
+from experiments.common import cli
 from w2v_jax.errors import UserError
 from w2v_jax.export import atomic
 

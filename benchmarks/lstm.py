@@ -16,7 +16,7 @@ from functools import partial
 
 from benchmarks.pairs import Comparison, compare, define_flags
 from benchmarks.sides import LSTMSizes
-from experiments import cli
+from experiments.common import cli
 
 # PyTorch's cell has two biases a gate, of which one would do: the numbers of parameters differ by 2,048.
 COMPARISON = Comparison({"ours": "benchmarks.ours_lstm", "torch": "benchmarks.peer_torch"}, LSTMSizes())

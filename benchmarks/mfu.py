@@ -25,9 +25,9 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import cli
-from experiments.machine import accelerators, machine
-from experiments.steps import Ready, parameters, ready, stacks
+from experiments.common import cli
+from experiments.common.machine import accelerators, machine
+from experiments.common.measuring import Ready, parameters, ready, stacks
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.export import atomic

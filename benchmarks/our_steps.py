@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from benchmarks.sides import DECAY, RATE, STACK, Memory, Sizes, lanes
-from experiments.steps import parameters, ready, stacks
+from experiments.common.measuring import parameters, ready, stacks
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 
 

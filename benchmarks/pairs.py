@@ -17,7 +17,7 @@ from absl import flags
 
 from benchmarks import measure
 from benchmarks.sides import STACK, Sizes
-from experiments.machine import machine
+from experiments.common.machine import machine
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.export import atomic

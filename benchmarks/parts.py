@@ -33,7 +33,7 @@ def prepare(config_file: str, replace: dict[str, Any], repeats: int) -> Case:
     import jax.numpy as jnp
     import numpy as np
 
-    from experiments.config_flag import load_config
+    from experiments.common.config_flag import load_config
     from w2v_jax.data.corpus import build_corpus
     from w2v_jax.models import MODELS
 

@@ -16,7 +16,7 @@ from functools import partial
 
 from benchmarks.pairs import Comparison, compare, define_flags
 from benchmarks.sides import TransformerSizes
-from experiments import cli
+from experiments.common import cli
 
 COMPARISON = Comparison(
     {"ours": "benchmarks.ours_transformer", "torch": "benchmarks.peer_torch_transformer"},

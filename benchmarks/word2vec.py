@@ -22,8 +22,8 @@ from absl import flags
 
 from benchmarks import measure, ours, report, text
 from benchmarks.settings import PASSES, Setting, chosen
-from experiments import cli
-from experiments.machine import machine
+from experiments.common import cli
+from experiments.common.machine import machine
 from w2v_jax.errors import UserError
 from w2v_jax.export import atomic
 

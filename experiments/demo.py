@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments import cli, config_flag
+from experiments.common import cli, config_flag
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Run folder.")
-_CONFIG = flags.DEFINE_string("demo_config", str(Path(__file__).parents[1] / "configs" / "demo.py"), "Config file.")
+_CONFIG = flags.DEFINE_string("demo_config", str(cli.ROOT / "configs" / "demo.py"), "Config file.")
 _PASSES = flags.DEFINE_float("passes", 0.0, "Passes over the text; the config's when 0.")
 
 WORDS = ("array", "function", "string", "error", "file", "random", "matrix", "thread")

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import cli, rebuild, rebuild_studies, registry
+from experiments.common import cli
+from experiments.figures import rebuild, rebuild_studies, registry
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.figures import convergence, optimum, records
@@ -47,7 +48,7 @@ def read_object(path: Path, *left_out: str) -> dict[str, Any]:
 
 def of_map(paths: Sequence[Path]) -> dict[str, Any]:
     """The vectors that are drawn, of words in groups."""
-    from experiments.figures import parse_groups
+    from experiments.figures.__main__ import parse_groups
 
     f = flags.FLAGS
     if not (f.groups and f.pairs and f.analogies is not None):

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import cli
+from experiments.common import cli
 from w2v_jax.config import check
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError

@@ -27,8 +27,8 @@ import numpy as np
 from absl import flags
 
 from configs import language, synthetic
-from experiments import cli, config_flag
-from experiments.reach import agreement, agreement_text, forget_gates, gradient_norms
+from experiments.common import cli, config_flag
+from experiments.common.reach import agreement, agreement_text, forget_gates, gradient_norms
 from w2v_jax.config import Config, check, check_choice, freeze
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError

@@ -24,10 +24,9 @@ from typing import Any
 import jax
 from absl import flags
 
-from experiments import cli, config_flag
-from experiments.machine import accelerators, machine
-from experiments.steps import parameters, repeated
-from experiments.throughput_cells import clock
+from experiments.common import cli, config_flag
+from experiments.common.machine import accelerators, machine
+from experiments.common.measuring import clock, parameters, repeated
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments import cli, config_flag
+from experiments.common import cli, config_flag
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig, resolve

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments import cli
-from experiments.evaluate import SOURCE_FLAGS, define_source_flags, open_vectors
+from experiments.common import cli
+from experiments.common.vectors import SOURCE_FLAGS, define_source_flags, open_vectors
 from w2v_jax.embeddings import Embeddings, Scored
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned

@@ -29,7 +29,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import cli, config_flag
+from experiments.common import cli, config_flag
 from w2v_jax import formats
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
@@ -44,7 +44,7 @@ from w2v_jax.types import Consts, Params, Source
 
 FAMILY, LAST_FAMILY = "recurrent_classifier", "transformer_classifier"
 TRANSFORMER = "transformer"
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = cli.ROOT / "configs"
 RESULTS, PICTURE = "results.json", "ladder.png"
 LABELS = ("negative", "positive")  # of data.labels=binary and sst2
 SPLITS = ("train", "heldout", "test")

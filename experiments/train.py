@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import cli, config_flag
+from experiments.common import cli, config_flag
 
 _CONFIG = config_flag.define()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, continued, or read when it is finished.")

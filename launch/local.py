@@ -21,7 +21,7 @@ from typing import IO
 
 from absl import flags
 
-from experiments import cli
+from experiments.common import cli
 from launch.distributed import COORDINATOR, PROCESS_ID, PROCESSES
 from w2v_jax.errors import UserError
 

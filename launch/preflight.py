@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments import cli
+from experiments.common import cli
 from launch.distributed import Place, initialize, managed, place
 from launch.rollcall import missing_processes
 from w2v_jax.config import Config
@@ -217,7 +217,7 @@ def preflight(config: Config, workdir: str, topology: str, vocab_size: int, time
 
 def define_flags() -> Any:
     """Registers the command's flags and returns the config's; only the command itself does so."""
-    from experiments import config_flag
+    from experiments.common import config_flag
 
     flags.DEFINE_string("workdir", "", "The run's folder.")
     flags.DEFINE_string("topology", "", "Compile for these TPUs, e.g. v5e:2x4, without having them (needs libtpu).")
@@ -228,7 +228,7 @@ def define_flags() -> Any:
 
 def main(argv: Sequence[str], config: Any) -> int:
     """The command line. `config` is what `define_flags` returned."""
-    from experiments import config_flag
+    from experiments.common import config_flag
 
     chosen = flags.FLAGS
     run = config_flag.parsed(config)

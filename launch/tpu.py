@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments import cli
+from experiments.common import cli
 from w2v_jax.errors import UserError
 
 # Machine images by the beginning of the accelerator's name; others (v2 to v4) take the general one.

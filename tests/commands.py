@@ -65,12 +65,14 @@ def run(module: str, *arguments: str) -> Done:
     sys.argv = [module, *arguments]
     try:
         with _no_flags_of_ours(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            imported = sys.modules.pop(module, None)
+            package = (ROOT / module.replace(".", "/")).is_dir()
+            name = f"{module}.__main__" if package else module
+            imported = sys.modules.pop(name, None)
             try:
                 runpy.run_module(module, run_name="__main__")
             finally:
                 if imported is not None:
-                    sys.modules[module] = imported
+                    sys.modules[name] = imported
     except SystemExit as e:
         status = e.code if isinstance(e.code, int) else 0 if e.code is None else 1
         return Done(status, out.getvalue(), err.getvalue())

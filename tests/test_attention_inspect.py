@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from experiments import layers
-from experiments.attention import chosen, look, paid, table, weights_of
-from experiments.layers import layers_of, windows_of
+from experiments.inspect import layers
+from experiments.inspect.attention import chosen, look, paid, table, weights_of
+from experiments.inspect.layers import layers_of, windows_of
 from tests.commands import Done, refused, run
 from tests.examples import random_params
 from w2v_jax.config import Config, DataConfig

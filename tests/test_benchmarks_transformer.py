@@ -17,7 +17,7 @@ from benchmarks.ours_transformer import model_of
 from benchmarks.pairs import failed, summarise, table
 from benchmarks.sides import STACK, Memory, TransformerSizes, lanes
 from benchmarks.transformer import COMPARISON
-from experiments.steps import parameters, ready, stacks
+from experiments.common.measuring import parameters, ready, stacks
 from tests.commands import refused, run
 from tests.examples import little_effort
 from w2v_jax.models import transformer

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import pytest
 
-from experiments.config_flag import load_config
+from experiments.common.config_flag import load_config
 from w2v_jax.config import RESUMABLE, Config, MeshConfig, OptimizerConfig, differences, editable, freeze, to_dict
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.models import MODELS

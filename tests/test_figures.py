@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from experiments import figures as command
-from experiments import nudges as training
-from experiments.quality import evaluate_checkpoints
+from experiments.figures import __main__ as command
+from experiments.figures import nudges as training
+from experiments.figures.quality import evaluate_checkpoints
 from w2v_jax.config import Config, to_dict
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from experiments import figure_records, registry
-from experiments.registry import ENTRIES, PICTURES, RESULTS
+from experiments import figure_records
+from experiments.figures import registry
+from experiments.figures.registry import ENTRIES, PICTURES, RESULTS
 from tests.commands import ROOT, Done, refused, run
 from w2v_jax.figures import published
 from w2v_jax.figures.published import CHECKED, COMPUTED, UNVERIFIED, VERIFIED, Published, Tolerance
@@ -29,7 +30,7 @@ FIGURES = "experiments.figures"
 ALONE = """
 import json, socket, sys
 sys.modules["jax"] = socket.getaddrinfo = socket.socket.connect = None
-from experiments import registry
+from experiments.figures import registry
 print(json.dumps({name: registry.redraw(name, f"{sys.argv[1]}/{name}.png") for name in registry.ENTRIES}))
 """
 

@@ -15,8 +15,9 @@ import pytest
 import scipy.special
 from matplotlib.image import imread
 
-from experiments import gradients, reach
-from experiments.words import TEXT
+from experiments import gradients
+from experiments.common import reach
+from experiments.common.words import TEXT
 from tests.commands import run
 from tests.examples import QUICK, quick
 from w2v_jax.config import Config, DataConfig, SyntheticConfig

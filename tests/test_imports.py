@@ -160,7 +160,10 @@ def test_a_planted_violation_is_found(tmp_path: Path, where: str, line: str, che
         ("import w2v_jax", ("jax", "tensorflow", "numpy")),
         ("import w2v_jax.embeddings, w2v_jax.evaluation", ("jax", "tensorflow", "matplotlib", "sklearn")),
         ("import w2v_jax.data.corpus, w2v_jax.models", ("tensorflow", "tensorflow_datasets", "matplotlib")),
-        ("import experiments.cli, launch.local, launch.tpu, launch.distributed", ("jax", "tensorflow", "matplotlib")),
+        (
+            "import experiments.common.cli, launch.local, launch.tpu, launch.distributed",
+            ("jax", "tensorflow", "matplotlib"),
+        ),
         ("import w2v_jax.figures, w2v_jax.train.step", ("tensorflow", "matplotlib")),
         ("import w2v_jax.scaling.runs, w2v_jax.figures.scaling", ("jax", "tensorflow", "matplotlib")),
     ],

@@ -13,8 +13,8 @@ import pytest
 import scipy.special
 from matplotlib.image import imread
 
-from experiments import inspect
-from experiments.words import TEXT, find_span, words_of_flags
+from experiments.common.words import TEXT, find_span, words_of_flags
+from experiments.inspect import __main__ as inspect
 from tests.commands import Done, run
 from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.data.tokenizer import Tokenizer

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import keys_values
-from experiments.config_flag import load_config
+from experiments.common.config_flag import load_config
 from experiments.keys_values import RUNGS, WIDE
 from tests.commands import ROOT, refused, run
 from w2v_jax.config import Config

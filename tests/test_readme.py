@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import cli
+from experiments.common import cli
 from tests.commands import run
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.config_flag import load_config
+from experiments.common.config_flag import load_config
 from experiments.sentiment import rung
 from tests import commands
 from w2v_jax.config import DataConfig

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from experiments import prompts
-from experiments.throughput import judge, sentence, verdicts
-from experiments.throughput_cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, clock, equal_width, lstm_of, size_of
+from experiments.throughput import prompts
+from experiments.throughput.__main__ import judge, sentence, verdicts
+from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, clock, equal_width, lstm_of, size_of
 from tests.commands import refused, run
 from tests.examples import little_effort, quick, random_params
 from w2v_jax.errors import UserError

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.config_flag import load_config
+from experiments.common.config_flag import load_config
 from tests.examples import QUICK, quick, random_params
 from tests.transformer_reference import close
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig

@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from experiments.config_flag import load_config
+from experiments.common.config_flag import load_config
 from w2v_jax.config import DataConfig, SyntheticConfig
 from w2v_jax.data import synthetic
 from w2v_jax.data.bayes import Language, optimum_of_split

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from experiments import page, scaling_report, scaling_sections
-from experiments.scaling_progress import Progress
+from experiments.scaling import page, report, sections
+from experiments.scaling.progress import Progress
 from tests.scaling.planted import record
 from w2v_jax.config import Config, DataConfig
 from w2v_jax.figures.scaling_study import draw_positions, grouped
@@ -32,11 +32,11 @@ def study(**change: Any) -> Study:
     return Study(**(known | change))
 
 
-def found(folder: Path, made: list[Any], **change: Any) -> scaling_sections.Found:
+def found(folder: Path, made: list[Any], **change: Any) -> sections.Found:
     usable = analysis.usable(made)
     laws = [analysis.laws("lstm", [r for r in usable if r.arm == "lstm"], change.get("budgets", ()))] if usable else []
     floors = analysis.floors(laws, usable)
-    return scaling_sections.Found(study(**change), made, usable, laws, floors, folder, "planted")
+    return sections.Found(study(**change), made, usable, laws, floors, folder, "planted")
 
 
 def drawn(section: page.Section) -> None:
@@ -51,7 +51,7 @@ def test_the_best_rate_of_each_size_and_whether_it_is_at_an_end(tmp_path: Path) 
             loss = 3.0 + np.log(rate / best) ** 2
             config = {"optimizer": {"learning_rate": rate}}
             made.append(record(run=f"{size}_{rate}", parameters=size, heldout_loss=loss, config=config))
-    (section,) = scaling_sections.rates(found(tmp_path, made, rates=(0.5, 1.0)))
+    (section,) = sections.rates(found(tmp_path, made, rates=(0.5, 1.0)))
     assert [row[2] for row in section.table[1:]] == ["0.01", "0.04"]
     assert [row[4] for row in section.table[1:]] == ["yes: widen it", "no"]
     drawn(section)
@@ -64,7 +64,7 @@ def test_word_vectors_by_dimensions_and_words(tmp_path: Path) -> None:
             quality = {"analogies all": dim * tokens / 1e10, "similarity men": 0.5}
             config = {"model": {"dim": dim}}
             made.append(record(run=f"{dim}_{tokens}", heldout_loss=None, tokens=tokens, config=config, quality=quality))
-    (section,) = scaling_sections.word_vectors(found(tmp_path, made))
+    (section,) = sections.word_vectors(found(tmp_path, made))
     assert [row[:3] for row in section.table[1:]] == [
         ["384", "1,000,000", "0.038"],
         ["384", "4,000,000", "0.154"],
@@ -82,7 +82,7 @@ def test_isoflop_runs_have_their_parabolas(tmp_path: Path) -> None:
             tokens = budget / (6 * size)
             sizes = {"parameters": int(size), "tokens": tokens, "training_flops": budget}
             made.append(record(run=f"{budget}_{size}", heldout_loss=loss, **sizes))
-    section = scaling_sections.laws(found(tmp_path, made, tokens=(), budgets=(1e12, 1e13, 1e14)))
+    section = sections.laws(found(tmp_path, made, tokens=(), budgets=(1e12, 1e13, 1e14)))
     (row,) = [row for row in section.table if row[1] == "sizes at equal C"]
     exponent = re.search(r"\ba = ([\d.]+) \[", row[2])
     assert exponent and float(exponent[1]) == pytest.approx(0.5, abs=0.03)
@@ -99,7 +99,7 @@ def test_isoflop_runs_have_their_parabolas(tmp_path: Path) -> None:
     ],
 )
 def test_the_verdict_on_the_claims_goes_by_size(parameters: int, share: float, words: str) -> None:
-    assert words in scaling_sections.accuracy_verdict(record(parameters=parameters, heldout_accuracy=share))
+    assert words in sections.accuracy_verdict(record(parameters=parameters, heldout_accuracy=share))
 
 
 def test_a_missed_floor_is_stated_and_ends_with_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,12 +110,12 @@ def test_a_missed_floor_is_stated_and_ends_with_status_1(tmp_path: Path, capsys:
             curve = list(2.0 + 1 / np.arange(1.0, 33.0))
             sizes = {"parameters": int(n), "tokens": d, "training_flops": 6 * n * d}
             made.append(record(run=f"{n}_{d}", heldout_loss=loss, optimum=2.5, by_position=curve, **sizes))
-    assert scaling_report.report(study(optimum=True), made, tmp_path, "command") == 1
+    assert report.report(study(optimum=True), made, tmp_path, "command") == 1
     out = capsys.readouterr().out
     gap = re.search(r"MISSED by ([\d.]+) nats", out)
     assert gap and float(gap[1]) == pytest.approx(0.5, abs=0.01)
     true = [r for r in (record(**(vars(r) | {"optimum": 2.0})) for r in made)]
-    assert scaling_report.report(study(optimum=True), true, tmp_path, "command") == 0
+    assert report.report(study(optimum=True), true, tmp_path, "command") == 0
     assert "inside the interval" in capsys.readouterr().out
     text = (tmp_path / "report.html").read_text()
     assert text.count("data:image/png;base64,") >= 4 and "<script" not in text
@@ -143,7 +143,7 @@ def test_how_far_one_model_is_behind_another_does_not_hang_on_the_text(tmp_path:
     assert best == "fast" and [(a, b) for a, b, _ in rest["slow"]] == [(1, 8), (9, 16), (17, 32), (33, 64)]
     assert [nats for *_, nats in rest["slow"]] == pytest.approx([3.5 / 16, 11.5 / 16, 1.0, 1.0])
     assert analysis.behind({"one": hard}) == ("one", {})
-    (section,) = scaling_sections.positions(found(tmp_path, [record(by_position=hard.tolist())]))
+    (section,) = sections.positions(found(tmp_path, [record(by_position=hard.tolist())]))
     assert "beside" not in " ".join(section.text)
     draw_positions({name: list(curve) for name, curve in curves.items()}, tmp_path / "two.png", beside="fast")
     assert imread(tmp_path / "two.png").shape[1] > imread(section.pictures[0]).shape[1]

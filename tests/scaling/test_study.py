@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from experiments.config_flag import load_tree
+from experiments.common.config_flag import load_tree
 from tests.commands import ROOT
 from tests.scaling.planted import record
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig

@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from experiments import rebuild
-from experiments.entries import ENTRIES, Entry
+from experiments.common import cli
+from experiments.figures import rebuild
+from experiments.figures.entries import ENTRIES, Entry
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import published, records, style
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "results" / "figures"
-PICTURES = ROOT / "docs" / "figures"
+RESULTS = cli.ROOT / "results" / "figures"
+PICTURES = cli.ROOT / "docs" / "figures"
 
 
 def listing(entries: Mapping[str, Entry] = ENTRIES) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import page, scaling_sections
+from experiments.scaling import page, sections
 from w2v_jax.export import atomic
 from w2v_jax.scaling import Fit, Isoflop, Refusal, analysis
 from w2v_jax.scaling.records import FINISHED, Record
@@ -39,10 +39,10 @@ def report(study: Study, made: Sequence[Record], workdir: Path, command: str) ->
     laws = [analysis.laws(arm, [r for r in usable if r.arm == arm], study.budgets) for arm in arms]
     floors = analysis.floors(laws, usable)
     small = small_print(study, made, command)
-    found = scaling_sections.Found(study, list(made), usable, laws, floors, folder, small)
-    sections = scaling_sections.sections(found)
-    print("\n\n".join(section.plain() for section in sections))
-    page.write(workdir / PAGE, "Scaling study", sections, small)
+    found = sections.Found(study, list(made), usable, laws, floors, folder, small)
+    parts = sections.sections(found)
+    print("\n\n".join(section.plain() for section in parts))
+    page.write(workdir / PAGE, "Scaling study", parts, small)
     with atomic(workdir / LAWS) as f:
         f.write((json.dumps(as_json(command, laws, floors), indent=2, allow_nan=False) + "\n").encode())
     print(f"\nreport: {workdir / PAGE}\nlaws: {workdir / LAWS}\nfigures: {folder}")

@@ -7,7 +7,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import prompts
-from experiments.machine import accelerators, machine
-from experiments.steps import parameters, repeated
+from experiments.common.machine import accelerators, machine
+from experiments.common.measuring import Call, clock, parameters, repeated
+from experiments.throughput import prompts
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, check, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
@@ -28,13 +28,8 @@ from w2v_jax.nn.layers import pad_to
 from w2v_jax.types import Array
 
 LSTM, AT_ONCE, ONE_BY_ONE = "LSTM", "transformer", "transformer, one token after another"
-ROUNDS = 5  # of all ways in turn; a cell is their median
 MULTIPLES = (64, 16, 8, 4, 2, 1)  # of the LSTM's width: round ones are fast
 NEAR = 0.01  # relative difference in parameters that a round width may make
-MOST = 1000  # calls that wait in line
-
-Call = Callable[[], Any]
-"""Starts a piece of work that waits for the call before it, and returns what can be waited for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,32 +128,6 @@ def reading(read: Callable[..., Array], model: Any, options: Options) -> Call:
         return first
 
     return one
-
-
-def seconds_of(call: Call, count: int) -> float:
-    """Mean time of `count` calls that are all sent before the last is waited for."""
-    begin, out = time.perf_counter(), None
-    for _ in range(count):
-        out = call()
-    jax.block_until_ready(out)
-    return (time.perf_counter() - begin) / count
-
-
-def clock(calls: Sequence[Call], budget: float) -> list[list[float]]:
-    """Seconds of a call, ROUNDS for each: all take turns, so that none meets a better moment of the machine.
-
-    Args:
-      calls: warmed up by one call each here.
-      budget: seconds that each may take in all; where a few calls take longer there are fewer rounds, 3 at least.
-    """
-    once = [max(min(seconds_of(call, 1) for _ in range(2)), 1e-7) for call in calls]
-    rounds = min(ROUNDS, max(3, int(budget / max(once))))
-    counts = [min(MOST, max(1, round(budget / rounds / s))) for s in once]
-    found: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for own, call, count in zip(found, calls, counts, strict=True):
-            own.append(seconds_of(call, count))
-    return found
 
 
 def measure(options: Options) -> dict[str, Any]:

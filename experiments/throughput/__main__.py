@@ -26,8 +26,8 @@ from typing import Any
 
 from absl import flags
 
-from experiments import cli
-from experiments.throughput_cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, measure
+from experiments.common import cli
+from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, measure
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.export import atomic

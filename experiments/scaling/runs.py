@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import language
-from experiments.machine import accelerators, machine
+from experiments.common import cli, language
+from experiments.common.machine import accelerators, machine
 from w2v_jax.config import to_dict
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, build_corpus
@@ -28,8 +28,6 @@ from w2v_jax.scaling.records import DIVERGED, FAILED, FINISHED, Record, config_h
 from w2v_jax.scaling.study import Planned, Study, runs, with_passes
 from w2v_jax.train import folder, loop
 from w2v_jax.train.restore import Model, open_model
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 class Text(NamedTuple):
@@ -187,7 +185,7 @@ def revision() -> str:
     """The commit of the code, with + where tracked files differ from it; '' outside of a clone."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", "-C", str(cli.ROOT), *words], capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     with contextlib.suppress(OSError):

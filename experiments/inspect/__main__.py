@@ -32,10 +32,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import attention, cli, layer_report
-from experiments.layers import measure
-from experiments.reach import stack_of, trace
-from experiments.words import TEXT, UNTIL, WORD, encode, find_span, words_of_flags
+from experiments.common import cli
+from experiments.common.reach import stack_of, trace
+from experiments.common.words import TEXT, UNTIL, WORD, encode, find_span, words_of_flags
+from experiments.inspect import attention, layer_report
+from experiments.inspect.layers import measure
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import influence, kept
 from w2v_jax.evaluation.tables import aligned

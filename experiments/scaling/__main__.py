@@ -28,14 +28,14 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from experiments import cli, config_flag
+from experiments.common import cli, config_flag
 from w2v_jax.errors import UserError
 
 if TYPE_CHECKING:
     from w2v_jax.scaling.records import Record
     from w2v_jax.scaling.study import Planned, Study
 
-DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "configs" / "scaling" / "synthetic.py"
+DEFAULT_CONFIG = cli.ROOT / "configs" / "scaling" / "synthetic.py"
 DEFAULT_WORKDIR = "runs/scaling"
 
 
@@ -66,9 +66,9 @@ def study_of_flags() -> Study:
 
 def make(shard: tuple[int, int]) -> int:
     """Makes the study's runs that are missing, then reports; returns the exit status."""
-    from experiments import scaling_report
-    from experiments.scaling_progress import Progress
-    from experiments.scaling_runs import clean, execute, open_text, planned
+    from experiments.scaling import report
+    from experiments.scaling.progress import Progress
+    from experiments.scaling.runs import clean, execute, open_text, planned
     from w2v_jax.scaling import records, study
     from w2v_jax.train import loop
 
@@ -104,7 +104,7 @@ def make(shard: tuple[int, int]) -> int:
         print(f"{len(done)} of {len(every)} runs are in {workdir}; the others are those of other shards. Put all")
         print("results-*.jsonl into one folder, and the command without --shard reports.")
         return 0
-    return scaling_report.report(wanted, [done[run.name] for run in every], workdir, command())
+    return report.report(wanted, [done[run.name] for run in every], workdir, command())
 
 
 def ended(workdir: Path, every: Sequence[Planned]) -> dict[str, Record]:
@@ -135,16 +135,16 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     if f.fit:
-        from experiments import scaling_fit
+        from experiments.scaling import fit
 
-        return scaling_fit.fit(Path(f.fit), f.drop_fewest_tokens_per_parameter, f.out)
+        return fit.fit(Path(f.fit), f.drop_fewest_tokens_per_parameter, f.out)
     if f.drop_fewest_tokens_per_parameter:
         raise UserError("--drop_fewest_tokens_per_parameter: is for --fit")
     shard = parse_shard(f.shard)
     if f.plan:
-        from experiments import scaling_plan
+        from experiments.scaling import plan
 
-        return scaling_plan.show(study_of_flags(), shard, Path(f.workdir), f.device, f.rate)
+        return plan.show(study_of_flags(), shard, Path(f.workdir), f.device, f.rate)
     return make(shard)
 
 

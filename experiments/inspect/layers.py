@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.language import corpus_of
-from experiments.reach import stack_of
+from experiments.common.language import corpus_of
+from experiments.common.reach import stack_of
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import attention, probes

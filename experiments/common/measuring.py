@@ -1,9 +1,10 @@
-"""Training steps without a corpus: the device call of a run, fed arrays that are there. For measuring."""
+"""What commands measure with: training steps fed with ready arrays in place of a corpus, and a clock."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,12 @@ from w2v_jax.models import MODELS
 from w2v_jax.train.lowering import lower_step
 from w2v_jax.train.step import TrainState, init_state
 from w2v_jax.types import Batch, Metrics
+
+ROUNDS = 5  # of all calls in turn; the median is reported
+MOST = 1000  # calls that are dispatched before the last is waited for
+
+Call = Callable[[], Any]
+"""Starts a piece of work that waits for the call before it, and returns what can be waited for."""
 
 
 class Ready(NamedTuple):
@@ -77,3 +84,29 @@ def repeated(config: Config, vocab_size: int) -> Callable[[], Any]:
 def parameters(tree: Any) -> int:
     """Numbers in a tree of arrays, or of their shapes."""
     return sum(x.size for x in jax.tree.leaves(tree))
+
+
+def seconds_of(call: Call, count: int) -> float:
+    """Mean time of `count` calls that are all sent before the last is waited for."""
+    begin, out = time.perf_counter(), None
+    for _ in range(count):
+        out = call()
+    jax.block_until_ready(out)
+    return (time.perf_counter() - begin) / count
+
+
+def clock(calls: Sequence[Call], budget: float) -> list[list[float]]:
+    """Seconds of a call, ROUNDS for each: all take turns, so that none meets a better moment of the machine.
+
+    Args:
+      calls: warmed up by one call each here.
+      budget: seconds that each may take in all; where a few calls take longer there are fewer rounds, 3 at least.
+    """
+    once = [max(min(seconds_of(call, 1) for _ in range(2)), 1e-7) for call in calls]
+    rounds = min(ROUNDS, max(3, int(budget / max(once))))
+    counts = [min(MOST, max(1, round(budget / rounds / s))) for s in once]
+    found: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for own, call, count in zip(found, calls, counts, strict=True):
+            own.append(seconds_of(call, count))
+    return found

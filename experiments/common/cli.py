@@ -7,10 +7,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from absl import app, flags
 
 from w2v_jax.errors import UserError, nearest
+
+ROOT = Path(__file__).resolve().parents[2]  # of the repository
 
 # Without an accelerator plug-in in use, libtpu (if installed) and TensorFlow print pages of complaints at start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,7 +24,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parser, with every mistake turned into one line."""
     own = list(argv[: argv.index("--")]) if "--" in argv else argv
     if any(word.startswith(("--config", "-config", "--transformer", "-transformer")) for word in own):
-        from experiments import config_flag  # not every command has a config: those start without JAX
+        from experiments.common import config_flag  # not every command has a config: those start without JAX
 
         config_flag.check_command_line(own)
     try:

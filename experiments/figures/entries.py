@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from experiments import rebuild, rebuild_studies
+from experiments.figures import rebuild, rebuild_studies
 from w2v_jax.figures.published import CLAIMED, COMPUTED, UNVERIFIED, VERIFIED, Published, Tolerance
 
 

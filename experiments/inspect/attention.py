@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.words import encode, find_span
+from experiments.common.words import encode, find_span
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.attention import rollout, summary, uniform
 from w2v_jax.evaluation.tables import aligned

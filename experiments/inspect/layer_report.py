@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.attention import columns
-from experiments.layers import WORDS, Found
+from experiments.inspect.attention import columns
+from experiments.inspect.layers import WORDS, Found
 from w2v_jax.evaluation.attention import KINDS, bands, bin_names, by_distance, rises, summary, uniform
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures.attention import Layers

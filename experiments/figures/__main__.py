@@ -30,8 +30,9 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import cli, registry
-from experiments.evaluate import SOURCE_FLAGS, define_source_flags, open_vectors, source
+from experiments.common import cli
+from experiments.common.vectors import SOURCE_FLAGS, define_source_flags, open_vectors, source
+from experiments.figures import registry
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import convergence, maps, optimum, style
@@ -118,7 +119,7 @@ def draw_map(out: str | None) -> None:
 
 def draw_nudges(out: str | None) -> None:
     """The nudges command: trains three words, prints cosines and draws every update."""
-    from experiments import nudges as training
+    from experiments.figures import nudges as training
     from w2v_jax.figures import nudges
 
     f = flags.FLAGS
@@ -165,7 +166,7 @@ def draw_convergence(out: str | None) -> None:
     target = out or os.path.join(workdirs[0], "convergence.png")
     style.check_ending(target)
     if f.evaluate:
-        from experiments.quality import evaluate_checkpoints
+        from experiments.figures.quality import evaluate_checkpoints
 
         for workdir in workdirs:
             evaluate_checkpoints(Path(workdir), f.data_dir, note=print)

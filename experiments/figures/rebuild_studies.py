@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.rebuild import Drawing
+from experiments.figures.rebuild import Drawing
 from w2v_jax.figures import scaling_study
 from w2v_jax.scaling import analysis
 from w2v_jax.scaling.analysis import CLAIMED_ACCURACY
