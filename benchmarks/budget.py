@@ -21,7 +21,7 @@ from benchmarks.settings import chosen
 from experiments.common import cli
 from experiments.common.machine import machine
 from w2v_jax.errors import UserError
-from w2v_jax.export import atomic
+from w2v_jax.files import write_json
 
 
 def define_flags() -> None:
@@ -101,8 +101,7 @@ def main(argv: Sequence[str]) -> int:
     middle = statistics.median(r["kept_share"] or 1.0 for r in results.values())
     print(f"{text}\n\n{middle:.1%} of the vocabulary's words are kept: times this share for a word of the text")
     os.makedirs(given.out, exist_ok=True)
-    with atomic(os.path.join(given.out, "budget.json")) as f:
-        f.write((json.dumps({"machine": machine(), "settings": results}, indent=2) + "\n").encode())
+    write_json(os.path.join(given.out, "budget.json"), {"machine": machine(), "settings": results})
     return 0
 
 

@@ -30,7 +30,7 @@ from absl import flags
 
 from experiments.common import cli
 from w2v_jax.errors import UserError
-from w2v_jax.export import atomic
+from w2v_jax.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 CALL = 16  # steps a call of the killed run
@@ -255,8 +255,7 @@ def main(argv: Sequence[str]) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     summary = summarise(tally, given.interval, steps)
     os.makedirs(given.out, exist_ok=True)
-    with atomic(os.path.join(given.out, "kill.json")) as f:
-        f.write((json.dumps(summary, indent=2) + "\n").encode())
+    write_json(os.path.join(given.out, "kill.json"), summary)
     print(json.dumps(summary, indent=2))
     print("FAILED" if tally.problems else "every run ended bit for bit as the uninterrupted one")
     return 1 if tally.problems else 0

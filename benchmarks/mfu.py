@@ -30,7 +30,7 @@ from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import Ready, parameters, ready, stacks
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
-from w2v_jax.export import atomic
+from w2v_jax.files import write_json
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import TransformerConfig
 
@@ -127,8 +127,7 @@ def main(argv: Sequence[str]) -> int:
     if given.out:
         out = Path(given.out)
         out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(out) as f:
-            f.write((json.dumps(found, indent=2) + "\n").encode())
+        write_json(out, found)
     return 0
 
 

@@ -20,7 +20,7 @@ from benchmarks.sides import STACK, Sizes
 from experiments.common.machine import machine
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.export import atomic
+from w2v_jax.files import write_json
 
 GATE, AIM = 1.0, 1.2  # of the ratio
 SIDES = ("ours", "torch")  # in this order within a pair
@@ -153,8 +153,7 @@ def compare(comparison: Comparison, argv: Sequence[str]) -> int:
             line = f"pair {pair} {side}: {rate:,.0f} tokens/s, peak {runs[-1]['peak_mb']:,.0f} MiB"
             print(line, file=sys.stderr, flush=True)
     summary = {**summarise(comparison, runs, given.steps), "machine": machine()}
-    with atomic(out / "summary.json") as f:
-        f.write((json.dumps(summary, indent=2) + "\n").encode())
+    write_json(out / "summary.json", summary)
     failures = failed(summary)
     print("\n".join([table(summary), "Gates: " + ("all pass." if not failures else "FAILED"), *failures]))
     return 1 if failures else 0

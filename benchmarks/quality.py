@@ -35,11 +35,10 @@ def main() -> None:
 
     from w2v_jax.embeddings import load
     from w2v_jax.evaluation import evaluate_all
-    from w2v_jax.export import atomic
+    from w2v_jax.files import write_json
 
     results = evaluate_all(load(args.vectors), args.data_dir, RESTRICT)
-    with atomic(args.json) as f:
-        f.write((json.dumps(results, indent=2) + "\n").encode())
+    write_json(args.json, results)
     print(json.dumps({"scores": scores(results)}))
 
 

@@ -12,7 +12,6 @@ five with the fewest tokens a parameter.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -25,7 +24,7 @@ from absl import flags
 from experiments.common import cli
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.export import atomic
+from w2v_jax.files import write_json
 from w2v_jax.scaling import Fit, Refusal, fit_parametric, fit_power, published, read_table
 from w2v_jax.scaling.bootstrap import METHODS, Method
 from w2v_jax.scaling.laws import with_slopes
@@ -176,8 +175,7 @@ def main(argv: Sequence[str]) -> int:
     print(show(rows, table))
     if given.out:
         os.makedirs(os.path.dirname(given.out) or ".", exist_ok=True)
-        with atomic(given.out) as f:
-            f.write((json.dumps({"coverage": rows, "table": table}, indent=2) + "\n").encode())
+        write_json(given.out, {"coverage": rows, "table": table})
     problems = failed(rows)
     print("\n".join(f"FAILED: {line}" for line in problems) or "every interval of the default method holds")
     return 1 if problems else 0

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from w2v_jax.errors import UserError
-from w2v_jax.export import atomic
+from w2v_jax.files import atomic
 
 _WORD = re.compile("[a-z]+")
 

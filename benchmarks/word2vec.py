@@ -25,7 +25,7 @@ from benchmarks.settings import PASSES, Setting, chosen
 from experiments.common import cli
 from experiments.common.machine import machine
 from w2v_jax.errors import UserError
-from w2v_jax.export import atomic
+from w2v_jax.files import write_text
 
 # One thread a worker for gensim: its workers are the threads.
 _PEER_ENV = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL", "NUMEXPR")}
@@ -195,8 +195,7 @@ def main(argv: Sequence[str]) -> int:
     summary = collect(bench, settings, speeds, seeds)
     table = report.markdown(summary)
     for name, content in (("summary.json", json.dumps(summary, indent=2) + "\n"), ("table.md", table)):
-        with atomic(out / name) as f:
-            f.write(content.encode())
+        write_text(out / name, content)
     print(table)
     say(f"results: {out}")
     return 1 if report.failed(summary) else 0

@@ -15,7 +15,6 @@ Prints tables; writes gradients.json and gradients.png. With the synthetic langu
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -34,8 +33,8 @@ from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import needed_gate
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.export import atomic
 from w2v_jax.figures import distance
+from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.train import loop
@@ -211,8 +210,7 @@ def main(argv: Sequence[str]) -> int:
     print(tables(found))
     about: dict[str, Any] = {"command": command, "options": dataclasses.asdict(options), "fade": distance.FADE}
     about |= limits(options)
-    with atomic(workdir / "gradients.json") as out:
-        out.write((json.dumps(about | {"cells": found}, indent=1, allow_nan=False) + "\n").encode())
+    write_json(workdir / "gradients.json", about | {"cells": found}, indent=1)
     facts = f"{options.source}, 1 layer of {options.hidden}, {options.passes:g} passes, {options.windows} windows"
     limit = {int(d): share for d, share in about["ceiling"].items()}
     distance.draw(

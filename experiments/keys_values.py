@@ -30,6 +30,7 @@ from experiments.common.measuring import clock, parameters, repeated
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
+from w2v_jax.files import write_json
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
 from w2v_jax.nn.cache import cache_bytes
@@ -171,7 +172,7 @@ def main(argv: Sequence[str]) -> int:
     if base.family != "transformer" or base.model.masked:
         raise UserError(f"--config: family {base.family} is no causal transformer; it must be one")
     from w2v_jax.figures import keys_values as figure
-    from w2v_jax.train import folder, loop
+    from w2v_jax.train import loop
 
     config_flag.set_compile_cache(base.data.cache_dir)
     workdir, command = Path(f.workdir), shlex.join(["python", "-m", "experiments.keys_values", *sys.argv[1:]])
@@ -188,7 +189,7 @@ def main(argv: Sequence[str]) -> int:
             found[name] |= {"tokens_per_second": statistics.median(rates), "rounds": rates}
     text = paragraph(found)
     about = {"command": command, "machine": machine(), "device": accelerators(), "vocabulary": vocab}
-    folder.write_json(workdir / RESULTS, about | {"rungs": found, "paragraph": text})
+    write_json(workdir / RESULTS, about | {"rungs": found, "paragraph": text})
     figure.draw(found, BASE, workdir / PICTURE, command)
     print(f"{table(found)}\n\n{text}\n\nresults: {workdir / RESULTS}\npicture: {workdir / PICTURE}")
     return 0

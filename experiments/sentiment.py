@@ -35,6 +35,7 @@ from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
 from w2v_jax.evaluation.tables import aligned
+from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.nn.layers import pad_to
@@ -262,7 +263,7 @@ def main(argv: Sequence[str]) -> int:
     for name in models or [""]:
         check_choice("--models", name, (AVERAGE, *CELLS, TRANSFORMER))
     from w2v_jax.figures import ladder
-    from w2v_jax.train import folder, loop
+    from w2v_jax.train import loop
 
     config = base_config()
     last = config_of(TRANSFORMER, CONFIGS / "sentiment_transformer.py", LAST_FAMILY)
@@ -276,7 +277,7 @@ def main(argv: Sequence[str]) -> int:
     except loop.Diverged as e:
         say(f"error: {e}")
         return 1
-    folder.write_json(workdir / RESULTS, results)
+    write_json(workdir / RESULTS, results)
     ladder.draw(results["models"], results["majority"], workdir / PICTURE, results["command"])
     print(f"{table(results)}\n\nresults: {workdir / RESULTS}\npicture: {workdir / PICTURE}")
     return 0

@@ -250,7 +250,7 @@ FAILURES: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
     "checkpoint": (loop.Trainer, "save", lambda call: from_now_on(16_000, call), "checkpoints/16: "),
     "metrics": (loop.RunLog, "write", lambda call: with_size_limit(10, call), "metrics.jsonl: "),
     "vectors": (loop.folder, "export_vectors", lambda call: with_size_limit(5_000, call), "vectors.bin: "),
-    "result": (loop.folder, "write_json", fail(errno.ENOSPC), "no space is left on the device"),
+    "result": (loop, "write_json", fail(errno.ENOSPC), "no space is left on the device"),
 }
 
 

@@ -12,33 +12,12 @@ from typing import IO
 import numpy as np
 
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.formats import PathLike, Table
+from w2v_jax.files import PathLike, atomic, write_text
+from w2v_jax.formats import Table
 
 FORMATS = ("binary", "text", "glove", "native", "projector")
 _BY_ENDING = {".bin": "binary", ".txt": "text", ".vec": "text", "": "native"}
 _ROWS = 4096  # rows turned to text or bytes in one go
-
-
-@contextlib.contextmanager
-def atomic(path: PathLike) -> Iterator[IO[bytes]]:
-    """A binary file that takes its name only when it is complete; a failed write leaves nothing behind.
-
-    Raises:
-      OSError: the write failed; `filename` is set, which the system itself leaves out when a disk is full.
-    """
-    path = os.fspath(path)
-    folder, name = os.path.split(path)
-    part = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
-    try:
-        with open(part, "wb") as f:
-            yield f
-        os.replace(part, path)
-    except OSError as e:
-        e.filename = path
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(part)
 
 
 @contextlib.contextmanager
@@ -129,8 +108,7 @@ def write_vocab(path: PathLike, table: Table) -> None:
         lines = [f"{word}\t\n" if " " in word else f"{word}\n" for word in table.words]
     else:
         lines = [f"{word}\t{count}\n" for word, count in zip(table.words, table.counts.tolist(), strict=True)]
-    with atomic(path) as f:
-        f.write("".join(lines).encode())
+    write_text(path, "".join(lines))
 
 
 def _projector(table: Table, path: str) -> None:

@@ -19,8 +19,7 @@ from typing import BinaryIO, NamedTuple, NoReturn, cast
 import numpy as np
 
 from w2v_jax.errors import UserError
-
-PathLike = str | os.PathLike[str]
+from w2v_jax.files import PathLike
 
 HEADER_BYTES = 256  # a header line is two numbers; nothing longer is taken for one
 MAX_DIM = 1_000_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import sys
 from functools import partial
@@ -17,8 +16,8 @@ from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import language, optimum
-from w2v_jax.export import atomic
 from w2v_jax.figures import positions
+from w2v_jax.files import write_json
 from w2v_jax.train.restore import Model, open_model
 
 CONTEXT = 256  # tokens from a fresh state, for the loss by position
@@ -175,8 +174,7 @@ def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) 
         if result.get("optimum"):
             print(f"\n{name} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")
     about = {"workdir": str(workdir), "step": model.step, "family": model.config.family}
-    with atomic(target) as f:
-        f.write((json.dumps(about | results, indent=2, allow_nan=False) + "\n").encode())
+    write_json(target, about | results)
     picture = target.with_suffix(".png")
     command = shlex.join(["python", "-m", "experiments.evaluate", *sys.argv[1:]])
     positions.draw(curves, picture, f"{split} text; step {model.step}; {command}")

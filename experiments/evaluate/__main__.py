@@ -14,7 +14,6 @@ data folder holds similarity/, analogy/ and categorization/; without one a small
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,12 +24,12 @@ from experiments.common import cli
 from experiments.common.vectors import define_source_flags, open_vectors, source
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import evaluate_all, table
-from w2v_jax.export import atomic
+from w2v_jax.files import read_json, write_json
 
 
 def _is_language_model(workdir: str) -> bool:
     from w2v_jax.models import MODELS  # here: to look at vectors needs no JAX
-    from w2v_jax.train.folder import CONFIG, read_json
+    from w2v_jax.train.folder import CONFIG
 
     config = read_json(Path(workdir) / CONFIG)
     spec = MODELS.get(config["family"]) if config and isinstance(config.get("family"), str) else None
@@ -56,8 +55,7 @@ def main(argv: Sequence[str]) -> None:
     print(table(results))
     folder = path if os.path.isdir(path) else os.path.dirname(path)
     target = flags.FLAGS.json or os.path.join(folder, "evaluation.json")
-    with atomic(target) as f:
-        f.write((json.dumps({"file": path, **results}, indent=2, allow_nan=False) + "\n").encode())
+    write_json(target, {"file": path, **results})
     print(f"\nresults: {target}")
 
 

@@ -23,8 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check
-from w2v_jax.export import atomic
-from w2v_jax.formats import PathLike
+from w2v_jax.files import PathLike, atomic
 from w2v_jax.models import MODELS
 from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.train.step import TrainState, init_state, make_step

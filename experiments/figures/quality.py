@@ -18,12 +18,12 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
 from w2v_jax.evaluation.builtin import analogy_sections, similarity_pairs
 from w2v_jax.evaluation.similarity import read_pairs, similarity
-from w2v_jax.export import atomic
 from w2v_jax.figures.convergence import QUALITY
+from w2v_jax.files import read_json, write_text
 from w2v_jax.formats import read_vocab
 from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
-from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT, read_json
+from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT
 
 
 def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[str], None] = lambda line: None) -> None:
@@ -60,8 +60,7 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
             figures = [f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()]
             note(f"{workdir.name}: {', '.join(figures)}")
             rows.append(row)
-    with atomic(workdir / QUALITY) as out:
-        out.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+    write_text(workdir / QUALITY, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
 
 def quality(emb: Embeddings, data_dir: str | None, restrict: int = 30_000) -> dict[str, Any]:

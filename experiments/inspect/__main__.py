@@ -19,7 +19,6 @@ models have the probes only.
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -40,10 +39,10 @@ from experiments.inspect.layers import measure
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import influence, kept
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.export import atomic
 from w2v_jax.figures import memory
 from w2v_jax.figures.attention import draw_heads, draw_layers
 from w2v_jax.figures.memory import Inspection, Layer, spread
+from w2v_jax.files import write_json
 from w2v_jax.models.recurrent_classifier import RecurrentClassifierConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.recurrent import Cell
@@ -241,8 +240,7 @@ def show(seen: Inspection) -> None:
 def write(folder: Path, name: str, numbers: dict[str, Any], paint: Paint, source: str) -> None:
     """NAME.json and NAME.png; prints where they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic(folder / f"{name}.json") as out:
-        out.write((json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode())
+    write_json(folder / f"{name}.json", numbers, indent=1)
     paint(folder / f"{name}.png", source)
     print(f"figures: {folder / f'{name}.json'}\npicture: {folder / f'{name}.png'}")
 

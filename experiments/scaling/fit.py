@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from w2v_jax.export import atomic
 from w2v_jax.figures import scaling as figures
+from w2v_jax.files import write_json
 from w2v_jax.scaling import Fit, Isoflop, Refusal, describe, fit_isoflop, fit_parametric, read_table
 from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.report import compare
@@ -81,6 +80,5 @@ def _write(
     for name, result in (("parametric", parametric), ("isoflop", isoflop)):
         refused = isinstance(result, Refusal)
         found[name] = result._asdict() if refused else {k: v._asdict() for k, v in result.values.items()}  # type: ignore[union-attr]
-    with atomic(folder / "fit.json") as f:
-        f.write((json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
+    write_json(folder / "fit.json", found)
     print(f"\nresults: {folder / 'fit.json'}")

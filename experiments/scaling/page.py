@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.export import atomic
+from w2v_jax.files import write_text
 
 Rows = Sequence[Sequence[str]]
 
@@ -67,8 +67,7 @@ def write(path: Path, title: str, sections: Sequence[Section], small: str) -> No
         f"<body>\n<h1>{html.escape(title)}</h1>\n<nav>{links}</nav>\n{body}\n"
         f'<p class="small">{html.escape(small)}</p>\n</body>\n</html>\n'
     )
-    with atomic(path) as f:
-        f.write(text.encode())
+    write_text(path, text)
 
 
 def _section(number: int, section: Section) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.scaling import page, sections
-from w2v_jax.export import atomic
+from w2v_jax.files import write_json
 from w2v_jax.scaling import Fit, Isoflop, Refusal, analysis
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study
@@ -43,8 +42,7 @@ def report(study: Study, made: Sequence[Record], workdir: Path, command: str) ->
     parts = sections.sections(found)
     print("\n\n".join(section.plain() for section in parts))
     page.write(workdir / PAGE, "Scaling study", parts, small)
-    with atomic(workdir / LAWS) as f:
-        f.write((json.dumps(as_json(command, laws, floors), indent=2, allow_nan=False) + "\n").encode())
+    write_json(workdir / LAWS, as_json(command, laws, floors))
     print(f"\nreport: {workdir / PAGE}\nlaws: {workdir / LAWS}\nfigures: {folder}")
     return int(study.optimum and (not floors or any(not floor.holds for floor in floors)))
 

@@ -17,7 +17,6 @@ parameters agree. Prints a table and what becomes of the notes' 100; writes thro
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,8 +29,8 @@ from experiments.common import cli
 from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, measure
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.export import atomic
 from w2v_jax.figures import throughput as figure
+from w2v_jax.files import write_json
 
 CLAIM, LOW, HIGH = 100.0, 50.0, 200.0  # of the notes, and what still counts as "about"
 # What is compared: (of which work, faster, slower, in words).
@@ -128,8 +127,7 @@ def main(argv: Sequence[str]) -> int:
     lines = [sentence(name, verdict) for name, verdict in judged.items()]
     print("\n\n".join([facts(options, found), tables(options, found, judged), "\n".join(lines)]))
     about = {"command": command, "options": dataclasses.asdict(options), "claim": CLAIM, "about": [LOW, HIGH]}
-    with atomic(out / "throughput.json") as file:
-        file.write((json.dumps(about | found | {"verdicts": judged}, indent=1, allow_nan=False) + "\n").encode())
+    write_json(out / "throughput.json", about | found | {"verdicts": judged}, indent=1)
     drawn = figure.panels(found, options.tokens, options.batch)
     figure.draw(options.lengths, drawn, out / "throughput.png", f"{facts(options, found)}; {command}")
     print(f"\nfigures: {out / 'throughput.json'}\npicture: {out / 'throughput.png'}")

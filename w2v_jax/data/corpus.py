@@ -27,8 +27,9 @@ from w2v_jax.data.counting import SOURCES, SPLITS, Counted, count, heldout_every
 from w2v_jax.data.encode import encode
 from w2v_jax.data.sources import RawText, raw_text
 from w2v_jax.data.tokenizer import Tokenizer
-from w2v_jax.data.vocabulary import Vocabulary, write_whole
+from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
+from w2v_jax.files import write_text
 
 FORMAT = 2  # raise it when the files or the meaning of a rule change
 _STALE_SECONDS = 86_400.0
@@ -170,7 +171,7 @@ def _rehashed(texts: Texts) -> Digests | None:
 def _record(note: Path, texts: Texts, digests: Digests) -> None:
     settled = all(t.settled for t in texts.values())
     entry = {"digests": digests, "stamps": [t.stamp for t in texts.values()], "settled": settled}
-    write_whole(note, json.dumps(entry))
+    write_text(note, json.dumps(entry))
 
 
 def _open(home: Path, cfg: DataConfig) -> Corpus | None:

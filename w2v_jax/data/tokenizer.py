@@ -14,8 +14,9 @@ import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
-from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, words_of, write_whole
+from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, words_of
 from w2v_jax.errors import UserError
+from w2v_jax.files import write_text
 
 FORMAT = 1  # raise it when the files or the meaning of a rule change
 _RULES = ("kind", "lowercase", "unknown", "end_token")
@@ -139,7 +140,7 @@ class Tokenizer:
         entry = {"format": FORMAT} | {name: getattr(self, name) for name in _RULES}
         entry["vocab"] = _digest(folder / "vocab.txt")
         entry["model"] = None if self.model is None else json.loads(bpe.to_text(self.model))
-        write_whole(folder / "tokenizer.json", json.dumps(entry, ensure_ascii=False) + "\n")
+        write_text(folder / "tokenizer.json", json.dumps(entry, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:

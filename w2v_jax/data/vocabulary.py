@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from w2v_jax.errors import UserError
+from w2v_jax.files import write_text
 
 UNKNOWN = "<unk>"
 
@@ -103,25 +102,6 @@ def unescape(word: str) -> str:
     return _ESCAPED.sub(meant, word) if "\\" in word else word
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a UTF-8 file that takes its name only when it is complete.
-
-    Raises:
-      OSError: the write failed, and nothing stays; `filename` is set, which the system leaves out when a disk is full.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(part, "w", encoding="utf-8", newline="\n") as f:
-            f.write(text)
-        os.replace(part, path)
-    except OSError as e:
-        e.filename = str(path)
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Vocabulary:
     """Words by falling count, ties by word; the position is the word's id."""
@@ -144,7 +124,7 @@ class Vocabulary:
     def save(self, path: Path) -> None:
         """Writes `word<TAB>count` lines, UTF-8, words as `escape` gives them; atomically."""
         rows = zip(map(escape, self.words), self.counts.tolist(), strict=True)
-        write_whole(path, "".join(f"{word}\t{count}\n" for word, count in rows))
+        write_text(path, "".join(f"{word}\t{count}\n" for word, count in rows))
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:

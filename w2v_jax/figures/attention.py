@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from w2v_jax.figures.style import GREY, PathLike, colour, drawing, legend_beside, marker, plain
+from w2v_jax.figures.style import GREY, colour, drawing, legend_beside, marker, plain
+from w2v_jax.files import PathLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

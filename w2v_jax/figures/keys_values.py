@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.figures.style import PathLike, colour, drawing, marker, plain
+from w2v_jax.figures.style import colour, drawing, marker, plain
+from w2v_jax.files import PathLike
 
 
 def draw(rungs: Mapping[str, Mapping[str, Any]], base: str, out: PathLike, source: str = "") -> np.ndarray:

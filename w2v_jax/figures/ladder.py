@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.figures.style import GREY, PathLike, colour, drawing, plain
+from w2v_jax.figures.style import GREY, colour, drawing, plain
+from w2v_jax.files import PathLike
 
 
 def draw(rows: Sequence[Mapping[str, Any]], majority: float, out: PathLike, source: str = "") -> np.ndarray:

@@ -11,7 +11,8 @@ import numpy as np
 from w2v_jax.config import check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.figures.labels import joined, place_labels
-from w2v_jax.figures.style import GREY, MARKERS, PALETTE, PathLike, check_ending, colour, drawing, legend_beside, marker
+from w2v_jax.figures.style import GREY, MARKERS, PALETTE, check_ending, colour, drawing, legend_beside, marker
+from w2v_jax.files import PathLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,8 @@ import numpy as np
 
 from w2v_jax.errors import UserError
 from w2v_jax.figures.labels import place_labels
-from w2v_jax.figures.style import GREY, PathLike, colour, drawing, marker, plain
+from w2v_jax.figures.style import GREY, colour, drawing, marker, plain
+from w2v_jax.files import PathLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

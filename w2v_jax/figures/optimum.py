@@ -8,7 +8,8 @@ from typing import Any
 
 from w2v_jax.errors import UserError
 from w2v_jax.figures.convergence import CONFIG, read_object
-from w2v_jax.figures.style import PathLike, colour, drawing, marker, plain
+from w2v_jax.figures.style import colour, drawing, marker, plain
+from w2v_jax.files import PathLike
 
 EVALUATION = "evaluation.json"
 Distances = Mapping[str, Mapping[str, float]]  # of `w2v_jax.evaluation.optimum.distance_to_optimum`

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from w2v_jax.figures.style import PathLike, colour, drawing, marker, plain
+from w2v_jax.figures.style import colour, drawing, marker, plain
+from w2v_jax.files import PathLike
 
 
 def draw(curves: Mapping[str, Sequence[Mapping[str, float]]], out: PathLike, source: str = "") -> None:

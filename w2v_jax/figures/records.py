@@ -8,8 +8,7 @@ import os
 from typing import Any
 
 from w2v_jax.errors import UserError
-from w2v_jax.export import atomic
-from w2v_jax.figures.style import PathLike
+from w2v_jax.files import PathLike, write_text
 
 _MEND = "restore it: git checkout -- results/figures"
 
@@ -89,8 +88,7 @@ def write(path: PathLike, record: Record) -> None:
     text = json.dumps(
         dataclasses.asdict(record), indent=None, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
-    with atomic(path) as f:
-        f.write((text + "\n").encode())
+    write_text(path, text + "\n")
 
 
 def _refuse(constant: str) -> float:

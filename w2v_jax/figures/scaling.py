@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from w2v_jax.figures.style import GREY, PathLike, colour, drawing, marker, plain
+from w2v_jax.figures.style import GREY, colour, drawing, marker, plain
+from w2v_jax.files import PathLike
 from w2v_jax.scaling.isoflop import Isoflop, compute_optimal
 from w2v_jax.scaling.report import number, show
 from w2v_jax.scaling.results import FAR, Fit, Value, band, draws, interval, predict

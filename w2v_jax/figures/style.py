@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from w2v_jax.errors import UserError
-from w2v_jax.export import atomic
+from w2v_jax.files import PathLike, atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PathLike = str | os.PathLike[str]
 
 DPI = 150
 # Okabe & Ito's palette, told apart by colour-blind readers too; without its yellow, which fades on white.

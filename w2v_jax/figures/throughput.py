@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from w2v_jax.figures.style import PathLike, colour, drawing, marker, plain
+from w2v_jax.figures.style import colour, drawing, marker, plain
+from w2v_jax.files import PathLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

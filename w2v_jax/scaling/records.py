@@ -12,7 +12,7 @@ from typing import Any
 
 from w2v_jax.config import RESUMABLE, Config, to_dict
 from w2v_jax.errors import UserError
-from w2v_jax.export import atomic
+from w2v_jax.files import write_text
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 
@@ -69,8 +69,7 @@ def config_hash(config: Config) -> str:
 def write(path: Path, records: Iterable[Record]) -> None:
     """Replaces a results file, all of it or nothing. Raises OSError: what was there before stays."""
     lines = [json.dumps(dataclasses.asdict(r), allow_nan=False, sort_keys=False) + "\n" for r in records]
-    with atomic(path) as f:
-        f.write("".join(lines).encode())
+    write_text(path, "".join(lines))
 
 
 def read(paths: Sequence[Path]) -> list[Record]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,30 +16,11 @@ import numpy as np
 from w2v_jax.config import Config, differences, freeze, to_dict
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
-from w2v_jax.export import atomic
+from w2v_jax.files import read_json, write_text
 from w2v_jax.models import MODELS
 
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
 CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes indented JSON, whole or not at all."""
-    with atomic(path) as f:
-        f.write((json.dumps(value, indent=2) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The parsed file, None where there is none. Raises UserError when it is not a JSON object."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(value, dict):
-            raise ValueError(f"a {type(value).__name__}")
-        return value
-    except FileNotFoundError:
-        return None
-    except ValueError as e:
-        raise UserError(f"{path}: not a JSON object ({e}); restore it, or choose another workdir") from None
 
 
 def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
@@ -110,6 +90,5 @@ def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, ma
         save(emb, paths[-1], "binary")
         if index == 0:
             save(emb.head(PROJECTED), workdir / "projector", "projector")
-    with atomic(workdir / "vocab.txt") as f:
-        f.write("".join(f"{w}\t{int(c)}\n" for w, c in zip(words, counts, strict=True)).encode())
+    write_text(workdir / "vocab.txt", "".join(f"{w}\t{int(c)}\n" for w, c in zip(words, counts, strict=True)))
     return paths

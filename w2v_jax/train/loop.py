@@ -23,6 +23,7 @@ import numpy as np
 
 from w2v_jax.config import Config, to_dict
 from w2v_jax.errors import UserError
+from w2v_jax.files import write_json
 from w2v_jax.train import folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
@@ -283,7 +284,7 @@ def train(
         return done
     run = prepare(config, say)
     if lead:  # not before: a run that never began must not claim the folder for its mistaken config
-        folder.write_json(workdir / folder.CONFIG, to_dict(config))
+        write_json(workdir / folder.CONFIG, to_dict(config))
     with (
         folder.claimed(workdir) if lead else contextlib.nullcontext(),
         Checkpointer(workdir / folder.CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
@@ -308,7 +309,7 @@ def train(
         run.corpus.tokenizer.save(
             workdir
         )  # after the vectors: its vocab.txt is the one that tokenizer.json vouches for
-        folder.write_json(workdir / folder.RESULT, result)  # last: its presence means that the run is finished
+        write_json(workdir / folder.RESULT, result)  # last: its presence means that the run is finished
     return result
 
 

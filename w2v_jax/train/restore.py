@@ -12,10 +12,11 @@ import jax.numpy as jnp
 from w2v_jax.config import Config, differences, freeze, to_dict
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
+from w2v_jax.files import read_json
 from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
-from w2v_jax.train.folder import CHECKPOINTS, CONFIG, read_json
+from w2v_jax.train.folder import CHECKPOINTS, CONFIG
 from w2v_jax.types import Consts, ModelSpec, Params
 
 
