@@ -10,7 +10,6 @@ training: after the end token of another, where the corpus has one.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,27 +21,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from w2v_jax.files import read_json
 
 from experiments.common import cli
 from w2v_jax.config import check
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.files import read_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.generation import prefill, text_keys, write
-from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.sampling import Sampling
 from w2v_jax.train.folder import CONFIG
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Decode
-
-CACHED = {
-    "per_layer": "keys and values of each layer's own",
-    "shared_k": "keys shared by all layers, values of each layer's own",
-    "shared_v": "keys of each layer's own, values shared by all layers",
-    "shared_kv": "keys and values shared by all layers",
-}
 
 
 class Written(NamedTuple):
@@ -145,19 +136,6 @@ def text_of(tokenizer: Tokenizer, prompt: np.ndarray, new: np.ndarray) -> tuple[
     return tokenizer.decode([*prompt[begin:], *(new[:-1] if ended else new)]), ended
 
 
-def kept_line(decode: Decode, cfg: Any) -> str:
-    """What a text takes while it is written."""
-    fixed, each = decode.size(cfg)
-    if not isinstance(cfg, TransformerConfig):
-        return f"state: {fixed:,} bytes a text, whatever its length"
-    line = f"cache: {each:,} bytes a token ({CACHED[cfg.keys_values]}, {cfg.layers} layers)"
-    if cfg.keys_values == "per_layer":
-        shared = decode.size(dataclasses.replace(cfg, keys_values="shared_kv"))[1]
-        return f"{line}; shared by all layers {shared:,}, {each / shared:.3g} times smaller"
-    own = decode.size(dataclasses.replace(cfg, keys_values="per_layer"))[1]
-    return f"{line}; of each layer's own {own:,}, {own / each:.3g} times larger"
-
-
 def _rate(tokens: int, seconds: float) -> str:
     return f"{tokens:,} tokens in {1e3 * seconds:,.1f} ms ({tokens / seconds:,.0f}/s)"
 
@@ -175,7 +153,7 @@ def report(model: Model, decode: Decode, prompt: np.ndarray, written: Written, s
         parts.append(f"text {number} of {len(written.texts)}, {len(new):,} new {noun}{how}:\n{text}")
     count = sum(map(len, written.texts))
     speed = f"prompt {_rate(len(prompt), written.read_seconds)}; new {_rate(count, written.write_seconds)}"
-    parts.append(f"{kept_line(decode, model.cfg)}\nspeed: {speed}, without compilation")
+    parts.append(f"{decode.describe(model.cfg)}\nspeed: {speed}, without compilation")
     return "\n\n".join(parts)
 
 

@@ -28,6 +28,7 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
+from w2v_jax.files import write_json
 
 from experiments.common import cli, config_flag
 from w2v_jax import formats
@@ -35,13 +36,12 @@ from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.train.restore import Model, open_model
-from w2v_jax.types import Consts, Params, Source
+from w2v_jax.types import Consts, Params, Source, Words
 
 FAMILY, LAST_FAMILY = "recurrent_classifier", "transformer_classifier"
 TRANSFORMER = "transformer"
@@ -68,8 +68,18 @@ def rung(base: Config, last: Config, name: str) -> Config:
     """
     model, change = base.model, dict[str, Any]()
     if name == TRANSFORMER:
-        change = {key: getattr(model, key) for key in ("classes", "max_length", "vectors", "dim", "frozen")}
-        return dataclasses.replace(last, data=base.data, model=dataclasses.replace(last.model, **change))
+        return dataclasses.replace(
+            last,
+            data=base.data,
+            model=dataclasses.replace(
+                last.model,
+                classes=model.classes,
+                max_length=model.max_length,
+                vectors=model.vectors,
+                dim=model.dim,
+                frozen=model.frozen,
+            ),
+        )
     if name == AVERAGE:
         change["bidirectional"] = False
     elif CELLS[name].elementwise:
@@ -91,7 +101,9 @@ def digest(consts: dict[str, Any]) -> str:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _apply(family: str, cfg: Any, params: Params, consts: Consts, tokens: jax.Array, lengths: jax.Array) -> Any:
-    return MODELS[family].apply(cfg, params, consts, tokens, lengths)["probabilities"]
+    classify = MODELS[family].classify
+    assert classify is not None
+    return jax.nn.softmax(classify(cfg, params, consts, tokens, lengths), axis=1)
 
 
 def read(model: Model, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -113,7 +125,7 @@ def probabilities(model: Model, source: Source) -> tuple[np.ndarray, np.ndarray]
 def score(model: Model, corpus: Any, split: str) -> Scores:
     """Scores of a trained model on one split."""
     train = model.config.train
-    return classification(*probabilities(model, model.spec.source(model.cfg, corpus, split, train.batch_size, 0)))
+    return classification(*probabilities(model, model.spec.train.source(model.cfg, corpus, split, train.batch_size, 0)))
 
 
 def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str, Any]:
@@ -130,11 +142,11 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
     from w2v_jax.train import loop
 
     spec = MODELS[FAMILY]
-    assert spec.corpus is not None
-    corpus = spec.corpus(base.model, base.data, say)
+    assert spec.train is not None
+    corpus = spec.text(base.model, base.data, say)
     cfg = spec.resolve(base.model, len(corpus.vocab))
-    before = digest(spec.consts(cfg, corpus))
-    sources = {split: spec.source(cfg, corpus, split, base.train.batch_size, 0) for split in SPLITS}
+    before = digest(spec.consts(cfg, Words(corpus.vocab.words, corpus.vocab.counts)))
+    sources = {split: spec.train.source(cfg, corpus, split, base.train.batch_size, 0) for split in SPLITS}
     cut = {split: source.report for split, source in sources.items()}  # type: ignore[attr-defined]
     rows: list[dict[str, Any]] = []
     for name, config in rungs.items():
@@ -210,7 +222,7 @@ def classify(text: str, workdir: Path) -> str:
     rows = [["model", "label", "confidence"]]
     for folder in folders:
         model = open_model(folder)
-        if model.config.family not in (FAMILY, LAST_FAMILY):
+        if model.spec.classify is None:
             raise UserError(f"{folder}: holds a {model.config.family}; name the folder of a classifier")
         ids = model.tokenizer.encode(text)[: model.cfg.max_length]
         if not len(ids):
@@ -218,7 +230,7 @@ def classify(text: str, workdir: Path) -> str:
         chances = read(model, ids[None], np.array([len(ids)], np.int32))[0]
         best = int(chances.argmax())
         name = f"label {best}" if model.config.data.labels == "as_is" else LABELS[best]
-        rows.append([getattr(model.cfg, "cell", TRANSFORMER), name, f"{chances[best]:.1%}"])
+        rows.append([TRANSFORMER if model.config.family == LAST_FAMILY else model.cfg.cell, name, f"{chances[best]:.1%}"])
     return aligned(rows, left=(0, 1))
 
 

@@ -14,16 +14,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from w2v_jax.files import PathLike, atomic
 
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check
-from w2v_jax.files import PathLike, atomic
 from w2v_jax.models import MODELS
 from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.train.step import TrainState, init_state, make_step
@@ -108,8 +107,7 @@ def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequen
     )
     cfg = spec.resolve(model, len(names))
     counts = np.bincount(pairs.reshape(-1), minlength=len(names))
-    corpus = types.SimpleNamespace(vocab=types.SimpleNamespace(counts=counts))
-    consts = jax.tree.map(jnp.asarray, spec.consts(cfg, corpus))
+    consts = jax.tree.map(jnp.asarray, spec.consts(cfg, Words(names, counts)))
     state = init_state(spec, config, cfg, consts, options.updates)
     first = np.asarray(state.params["E"][: len(WORDS)])
     state, (rest, loss) = all_steps(config, cfg)(state, consts, as_batches(pairs))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from w2v_jax.files import read_json, write_text
 
 from w2v_jax.config import freeze
 from w2v_jax.embeddings import Embeddings
@@ -19,10 +19,10 @@ from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
 from w2v_jax.evaluation.builtin import analogy_sections, similarity_pairs
 from w2v_jax.evaluation.similarity import read_pairs, similarity
 from w2v_jax.figures.convergence import QUALITY
-from w2v_jax.files import read_json, write_text
 from w2v_jax.formats import read_vocab
 from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.types import Words
 from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT
 
 
@@ -41,8 +41,8 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
         raise UserError(f"{workdir}: family {config.family} has no word vectors to score")
     words, counts = read_vocab(str(workdir / "vocab.txt"))
     cfg = spec.resolve(config.model, len(words))
-    consts = spec.consts(cfg, types.SimpleNamespace(vocab=types.SimpleNamespace(counts=np.asarray(counts))))
-    start = jax.jit(lambda key: spec.init(key, cfg, consts))(jax.random.key(config.train.seed))
+    consts = spec.consts(cfg, Words(words, np.asarray(counts)))
+    start = jax.jit(lambda key: spec.train.init(key, cfg, consts))(jax.random.key(config.train.seed))
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), start)
     folder = workdir / CHECKPOINTS
     steps = sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []

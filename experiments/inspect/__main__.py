@@ -30,9 +30,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from w2v_jax.files import write_json
 
 from experiments.common import cli
-from experiments.common.reach import stack_of, trace
 from experiments.common.words import TEXT, UNTIL, WORD, encode, find_span, words_of_flags
 from experiments.inspect import attention, layer_report
 from experiments.inspect.layers import measure
@@ -42,10 +42,9 @@ from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import memory
 from w2v_jax.figures.attention import draw_heads, draw_layers
 from w2v_jax.figures.memory import Inspection, Layer, spread
-from w2v_jax.files import write_json
-from w2v_jax.models.recurrent_classifier import RecurrentClassifierConfig
-from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.nn.recurrence import trace
 from w2v_jax.nn.recurrent import Cell
+from w2v_jax.states import before_text, recurrence_of
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Array, Params
 
@@ -58,21 +57,24 @@ def inspect(model: Model, text: str, word: str, until: str) -> Inspection:
     Raises:
       UserError: an empty text, words that it does not have, a model without recurrence.
     """
-    stack, tokenizer = stack_of(model), model.tokenizer
+    recurrence, tokenizer = recurrence_of(model), model.tokenizer
     ids = encode(tokenizer, text)
     first, last, end = find_span(tokenizer, text, "from", word)
     target = find_span(tokenizer, text, "to", until, end)[1]
-    x = stack.table[jnp.asarray(ids)]
-    name = "memory" if "c" in stack.cell.memory else "h"
+    x, start = recurrence.table[jnp.asarray(ids)], before_text(model, recurrence)
+    name = "memory" if "c" in recurrence.cell.memory else "h"
+
+    def inner(x: Array) -> list[dict[str, Array]]:
+        return jax.tree.map(lambda values: values[0], trace(recurrence, x[None], start)[0])
 
     def memories(x: Array) -> list[Array]:
-        return [parts[name] for parts in trace(stack, x)[0]]
+        return [parts[name] for parts in inner(x)]
 
-    traced, moved = jax.jit(lambda x: (trace(stack, x)[0], influence(memories, x, first, last)))(x)
+    traced, moved = jax.jit(lambda x: (inner(x), influence(memories, x, first, last)))(x)
     layers = []
-    for params, parts, size in zip(stack.layers, traced, moved, strict=True):
+    for params, parts, size in zip(recurrence.layers, traced, moved, strict=True):
         host = {key: np.asarray(value) for key, value in parts.items()}
-        own = _own_factors(stack.cell, params, host)
+        own = _own_factors(recurrence.cell, params, host)
         relative = np.asarray(size, np.float64) / max(float(size[last]), 1e-30)
         relative[:last] = np.nan
         layers.append(
@@ -81,7 +83,7 @@ def inspect(model: Model, text: str, word: str, until: str) -> Inspection:
                 memory=host[name],
                 kept=None if own is None else kept(own, last),
                 influence=relative,
-                weights=_weights(stack.cell, params, list(host)),
+                weights=_weights(recurrence.cell, params, list(host)),
             )
         )
     tokens = tokenizer.pieces(ids)
@@ -109,12 +111,13 @@ def _weights(cell: Cell, params: Params, parts: list[str]) -> dict[str, np.ndarr
 
 def _probabilities(model: Model, ids: np.ndarray) -> np.ndarray | None:
     """[T, C] of a classifier's labels after each token."""
-    if not isinstance(model.cfg, RecurrentClassifierConfig):
+    classify = model.spec.classify
+    if classify is None:
         return None
     lengths = jnp.arange(1, len(ids) + 1, dtype=jnp.int32)
     tokens = jnp.broadcast_to(jnp.asarray(ids), (len(ids), len(ids)))
-    apply = jax.jit(lambda *inputs: model.spec.apply(model.cfg, *inputs)["probabilities"])
-    return np.asarray(apply(model.params, model.consts, tokens, lengths))
+    chances = jax.jit(lambda *inputs: jax.nn.softmax(classify(model.cfg, *inputs), axis=1))
+    return np.asarray(chances(model.params, model.consts, tokens, lengths))
 
 
 # ---- what is printed and written ----
@@ -193,7 +196,7 @@ def main(argv: Sequence[str]) -> None:
         return
     words = words_of_flags(f.text, f["from"].value, f["to"].value)
     about["text"] = f.text
-    if isinstance(model.cfg, TransformerConfig):
+    if model.spec.encode is not None and model.spec.encode.attention is not None:
         looked, of_layers, of_heads = attention.report(model, f.text, words, (f.layer, f.heads))
         paint = partial(draw_heads, looked, of_layers, of_heads)
         write(folder, "inspect", about | attention.record(looked, of_layers, of_heads), paint, source)

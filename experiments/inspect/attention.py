@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from experiments.common.words import encode, find_span
@@ -13,6 +12,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation.attention import rollout, summary, uniform
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures.attention import Looked
+from w2v_jax.states import attention_of, encode_of
 from w2v_jax.train.restore import Model
 
 MOST = 12  # layers and heads that are drawn without being asked for
@@ -44,15 +44,9 @@ def look(model: Model, text: str, word: str, until: str) -> Looked:
         until=until,
         source=(first + shift, last + shift),
         target=target + shift,
-        causal=not model.cfg.masked,
-        weights=weights_of(model, ids),
+        causal=encode_of(model).causal(model.cfg),
+        weights=attention_of(model, ids),
     )
-
-
-def weights_of(model: Model, ids: np.ndarray) -> np.ndarray:
-    """Attention over one text of int32 [T] tokens, float32 [L, N, T, T]."""
-    apply = jax.jit(lambda params, ids: model.spec.apply(model.cfg, params, {}, ids, attention=True)["parts"])
-    return np.stack([np.asarray(part["attention"][0]) for part in apply(model.params, ids[None])])
 
 
 def columns(causal: bool) -> dict[str, str]:

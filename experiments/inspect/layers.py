@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.language import corpus_of
-from experiments.common.reach import stack_of
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import attention, probes
-from w2v_jax.models import transformer
-from w2v_jax.models.recurrent_lm import RecurrentLMConfig
-from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.states import encode_of, states_of
 from w2v_jax.train.restore import Model
-from w2v_jax.types import Array
 
 TOKENS = 8192  # read where the number of windows is not given
 WORDS = 200  # most frequent types, which probes name
 BACK = (0, 1, 2, 4, 8)  # places back that are read
-ENTRIES = 1 << 24  # of attention that are in memory at a time
 
 
 class Attention(NamedTuple):
@@ -67,31 +59,6 @@ def windows_of(model: Model, count: int | None) -> tuple[np.ndarray, str]:
     return stream[: there * length].reshape(there, length)[places].astype(np.int32), split
 
 
-def layers_of(model: Model, windows: np.ndarray) -> Iterator[tuple[list[np.ndarray], list[np.ndarray] | None]]:
-    """Chunk by chunk: states [B, T, D] after 0 to L layers and, of a transformer, attention [B, N, T, T] of each."""
-    spec, cfg, params, consts = model.spec, model.cfg, model.params, model.consts
-    looks = isinstance(cfg, TransformerConfig)
-    entries = cfg.layers * cfg.heads * cfg.length**2 if looks else cfg.length
-    size = max(1, min(len(windows), ENTRIES // entries))
-
-    @jax.jit
-    def run(ids: Array) -> tuple[list[Array], list[Array] | None]:
-        if looks:
-            parts = spec.apply(cfg, params, consts, ids, attention=True)["parts"]
-            start, seen = transformer.embed_tokens(cfg, params, ids), [part["attention"] for part in parts]
-        else:
-            parts = spec.apply(cfg, params, consts, ids, spec.carry(cfg, size))["parts"]
-            start, seen = stack_of(model).table[ids], None
-        return [start.astype(jnp.float32), *(part["h"].astype(jnp.float32) for part in parts)], seen
-
-    for at in range(0, len(windows), size):
-        chunk = windows[at : at + size]
-        whole = np.pad(chunk, ((0, size - len(chunk)), (0, 0)))  # one shape, so that one program is compiled
-        states, seen = jax.device_get(run(whole))
-        there = slice(len(chunk))
-        yield [x[there] for x in states], None if seen is None else [x[there] for x in seen]
-
-
 def measure(model: Model, count: int | None) -> Found:
     """Reads windows of the run's text and measures every layer.
 
@@ -102,17 +69,17 @@ def measure(model: Model, count: int | None) -> Found:
     Raises:
       UserError: another family, a window of one token, too little text.
     """
-    if not isinstance(model.cfg, TransformerConfig | RecurrentLMConfig):
+    if model.spec.score is None:
         raise UserError(f"--layers: is for language models, not family={model.config.family!r}")
     if model.cfg.length < 2:
         raise UserError("--layers: needs a model of model.length=2 at least")
     windows, split = windows_of(model, count)
     states, rows = [], []
-    for chunk, seen in layers_of(model, windows):
+    for chunk, seen in states_of(model, windows):
         states.append(chunk)
         if seen is not None:
             rows.append([_rows(weights) for weights in seen])
-    causal = not getattr(model.cfg, "masked", False)
+    causal = encode_of(model).causal(model.cfg)
     found = _attention(rows) if rows else None
     kinds = None if found is None else _kinds(model.tokenizer, windows, found, causal)
     hidden = [np.concatenate(layer) for layer in zip(*states, strict=True)]

@@ -55,7 +55,7 @@ def planned(text: Text) -> list[Planned]:
     for run in runs(text.study, len(text.corpus.vocab)):
         spec, train = MODELS[run.config.family], run.config.train
         cfg = spec.resolve(run.config.model, len(text.corpus.vocab))
-        steps = spec.source(cfg, text.corpus, "train", train.batch_size, train.seed).steps_per_epoch
+        steps = spec.train.source(cfg, text.corpus, "train", train.batch_size, train.seed).steps_per_epoch
         found.append(run._replace(config=with_passes(run, steps, len(text.corpus.train.tokens))))
     return found
 
@@ -125,7 +125,7 @@ def _measured(run: Planned, text: Text, where: Path, result: dict[str, Any]) -> 
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     }
     spec = MODELS[run.config.family]
-    if spec.score is not None and not getattr(run.config.model, "masked", False):
+    if spec.score is not None and spec.encode is not None and spec.encode.causal(run.config.model):
         found |= language_measures(open_model(where), text)
     elif spec.embed is not None and (where / "vectors.bin").exists():
         found["quality"] = quality(where, text.data_dir)

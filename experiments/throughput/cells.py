@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from w2v_jax.models.lane_models import PAD_VOCAB
 
 from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import Call, clock, parameters, repeated
@@ -21,7 +22,6 @@ from experiments.throughput import prompts
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, check, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
-from w2v_jax.models.lane_models import PAD_VOCAB
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.layers import pad_to
@@ -76,14 +76,14 @@ def lstm_of(layers: int, hidden: int, length: int) -> RecurrentLMConfig:
 
 def family_of(model: Any) -> str:
     """The key of `MODELS`."""
-    return "transformer" if isinstance(model, TransformerConfig) else "recurrent_lm"
+    return next(name for name, family in MODELS.items() if type(model) is family.config)
 
 
 def size_of(model: Any, vocab: int) -> int:
     """Numbers of the model's parameters."""
     spec = MODELS[family_of(model)]
     cfg = spec.resolve(model, vocab)
-    return parameters(jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, {})))
+    return parameters(jax.eval_shape(lambda: spec.train.init(jax.random.key(0), cfg, {})))
 
 
 def equal_width(wanted: int, layers: int, vocab: int) -> int:
@@ -113,12 +113,12 @@ def reading(read: Callable[..., Array], model: Any, options: Options) -> Call:
     """One prompt at a call. It begins with the likeliest token after the one before, so that no two overlap."""
     spec = MODELS[family_of(model)]
     cfg = spec.resolve(model, options.vocab)
-    params = jax.jit(lambda: spec.init(jax.random.key(0), cfg, {}))()
+    params = jax.jit(lambda: spec.train.init(jax.random.key(0), cfg, {}))()
     text = np.random.default_rng(0).integers(0, options.vocab, (options.batch, cfg.length), np.int32)
     tokens, first = jnp.asarray(text), jnp.asarray(text[:, 0])
 
     def after(params: Any, tokens: Array, first: Array) -> Array:
-        return jnp.argmax(read(cfg, params, tokens.at[:, 0].set(first)), axis=-1).astype(jnp.int32)
+        return jnp.argmax(read(spec.decode, cfg, params, tokens.at[:, 0].set(first)), axis=-1).astype(jnp.int32)
 
     compiled = jax.jit(after).lower(params, tokens, first).compile()
 
@@ -177,7 +177,7 @@ def group(
             }
         else:
             calls = {
-                LSTM: reading(prompts.read_recurrent, lstm, options),
+                LSTM: reading(prompts.read_at_once, lstm, options),
                 ONE_BY_ONE: reading(prompts.read_one_by_one, transformer, options),
                 AT_ONCE: reading(prompts.read_at_once, transformer, options),
             }

@@ -1,14 +1,14 @@
-"""The registry of trained model families: a model is one file here and one line below."""
+"""The registry of model families: a family is one file here and one line below."""
 
 from __future__ import annotations
 
 from w2v_jax.models import recurrent_classifier, recurrent_lm, transformer, transformer_classifier, word2vec
-from w2v_jax.types import ModelSpec
+from w2v_jax.types import Family
 
-MODELS: dict[str, ModelSpec] = {
-    "recurrent_classifier": recurrent_classifier.SPEC,
-    "recurrent_lm": recurrent_lm.SPEC,
-    "transformer": transformer.SPEC,
-    "transformer_classifier": transformer_classifier.SPEC,
-    "word2vec": word2vec.SPEC,
+MODELS: dict[str, Family] = {
+    "recurrent_classifier": recurrent_classifier.FAMILY,
+    "recurrent_lm": recurrent_lm.FAMILY,
+    "transformer": transformer.FAMILY,
+    "transformer_classifier": transformer_classifier.FAMILY,
+    "word2vec": word2vec.FAMILY,
 }

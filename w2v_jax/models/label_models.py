@@ -9,7 +9,6 @@ properties `padded_vocab` and `trains_embedding`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,7 +17,8 @@ import jax.numpy as jnp
 from w2v_jax.config import DataConfig, check
 from w2v_jax.errors import UserError
 from w2v_jax.models.vectors import start_vectors
-from w2v_jax.types import Array, Batch, Consts, Metrics, Params, Source
+from w2v_jax.nn.arrays import given, uniform
+from w2v_jax.types import Array, Batch, Consts, Init, Leaf, Loss, Metrics, Params, Say, Shapes, Source, Train, Words
 
 BUCKETS = 16  # groups of similar length: less padding than 1, and batches still differ from pass to pass
 PAD_VOCAB = 128  # fixed, so that a checkpoint does not depend on the mesh
@@ -31,8 +31,8 @@ HIDE = -1e30  # what a place beyond the text counts as under pool=max
 def check_options(cfg: Any) -> None:
     """Raises `UserError` for impossible values of the options that the families share."""
     check(cfg.classes >= 2, "model.classes", cfg.classes, "at least 2")
-    for key in ("hidden", "dim", "max_length"):
-        check(getattr(cfg, key) >= 1, f"model.{key}", getattr(cfg, key), "at least 1")
+    for key, size in {"hidden": cfg.hidden, "dim": cfg.dim, "max_length": cfg.max_length}.items():
+        check(size >= 1, f"model.{key}", size, "at least 1")
     check(0 <= cfg.dropout < 1, "model.dropout", cfg.dropout, "0 or more and below 1")
     check(cfg.init_scale > 0, "model.init_scale", cfg.init_scale, "above 0")
 
@@ -44,14 +44,14 @@ def resolve(cfg: Any, vocab_size: int) -> Any:
     return dataclasses.replace(cfg, vocab_size=vocab_size)
 
 
-def batch(cfg: Any, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+def shapes(cfg: Any, batch_size: int) -> Shapes:
     """`batch_size` labelled texts; see `w2v_jax.data.examples`."""
     column = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
     tokens = jax.ShapeDtypeStruct((batch_size, cfg.max_length), jnp.int32)
     return {"tokens": tokens} | dict.fromkeys(("length", "steps", "label", "words"), column)
 
 
-def corpus(cfg: Any, data: DataConfig, say: Callable[[str], object]) -> Any:
+def read_text(cfg: Any, data: DataConfig, say: Say) -> Any:
     """The labelled texts that `data` names, over the words of the given vectors where there are any."""
     from w2v_jax.data.labelled_corpus import build_labelled_corpus
     from w2v_jax.formats import read
@@ -60,11 +60,11 @@ def corpus(cfg: Any, data: DataConfig, say: Callable[[str], object]) -> Any:
     return build_labelled_corpus(data, cfg.classes, words, say)
 
 
-def source(cfg: Any, corpus: Any, split: str, batch_size: int, seed: int) -> Source:
+def source(cfg: Any, text: Any, split: str, batch_size: int, seed: int) -> Source:
     """Labelled texts of a split, those of similar length together; only the training texts are shuffled."""
     from w2v_jax.data.examples import example_source
 
-    part = {"train": corpus.train, "heldout": corpus.heldout, "test": corpus.test}[split]
+    part = {"train": text.train, "heldout": text.heldout, "test": text.test}[split]
     return example_source(
         part.ids,
         part.labels,
@@ -76,7 +76,7 @@ def source(cfg: Any, corpus: Any, split: str, batch_size: int, seed: int) -> Sou
     )
 
 
-def carry(cfg: Any, batch_size: int) -> dict[str, Array]:
+def carry(cfg: Any, rows: int) -> dict[str, Array]:
     """Nothing: every text begins anew."""
     return {}
 
@@ -89,21 +89,20 @@ def rows(cfg: Any, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, 
 # ---- word vectors ----
 
 
-def consts(cfg: Any, corpus: Any) -> Consts:
+def consts(cfg: Any, words: Words) -> Consts:
     """{'vectors': [V', D]} where vectors are given, else {}."""
     if not cfg.vectors:
         return {}
-    return {"vectors": start_vectors(cfg.vectors, corpus.vocab.words, cfg.dim, cfg.padded_vocab, cfg.init_scale)}
+    return {"vectors": start_vectors(cfg.vectors, words.words, cfg.dim, cfg.padded_vocab, cfg.init_scale)}
 
 
-def init_embedding(rng: Array, cfg: Any, consts: Consts) -> Params:
-    """{'embed': [V', D]}, the given vectors or uniform on [-init_scale, init_scale]; {} where they are frozen."""
+def embedding(cfg: Any, vectors: Array | None = None) -> dict[str, Leaf]:
+    """{'embed': [V', D]}, split by vocabulary: the given vectors or uniform on [-init_scale, init_scale); {} where they
+    are frozen."""
     if not cfg.trains_embedding:
         return {}
-    if "vectors" in consts:
-        return {"embed": jnp.array(consts["vectors"])}
-    shape = (cfg.padded_vocab, cfg.dim)
-    return {"embed": jax.random.uniform(rng, shape, jnp.float32, -cfg.init_scale, cfg.init_scale)}
+    start = uniform(-cfg.init_scale, cfg.init_scale) if vectors is None else given(vectors)
+    return {"embed": Leaf((cfg.padded_vocab, cfg.dim), ("vocab", "embed"), start, cfg.dim)}
 
 
 def word_vectors(cfg: Any, params: Params, consts: Consts) -> Array:
@@ -115,11 +114,6 @@ def word_vectors(cfg: Any, params: Params, consts: Consts) -> Array:
 def embed(cfg: Any, params: Params) -> dict[str, Array]:
     """The trained word vectors, [V, D]; none where they are frozen."""
     return {"E": params["embed"][: cfg.vocab_size]} if cfg.trains_embedding else {}
-
-
-def embedding_axes(cfg: Any) -> Params:
-    """Logical axes of `init_embedding`: the table is split by vocabulary."""
-    return {"embed": ("vocab", "embed")} if cfg.trains_embedding else {}
 
 
 # ---- from the outputs of all words to the loss ----
@@ -162,3 +156,11 @@ def label_loss(logits: Array, batch: Batch) -> tuple[Array, Metrics]:
         "words": (batch["words"].sum().astype(jnp.float32), jnp.float32(label.shape[0])),
     }
     return total / batch["global_rows"], metrics
+
+
+def training(init: Init, loss: Loss) -> Train:
+    """The trained part of a classifier with these two functions of its own."""
+    return Train(shapes, source, init, carry, rows, loss)
+
+
+SHARED: dict[str, Any] = {"resolve": resolve, "text": read_text, "consts": consts, "embed": embed}

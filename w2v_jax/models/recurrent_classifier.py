@@ -18,28 +18,14 @@ import jax.numpy as jnp
 
 from w2v_jax.config import check_choice
 from w2v_jax.errors import UserError
-from w2v_jax.models.label_models import (
-    PAD_VOCAB,
-    batch,
-    carry,
-    check_options,
-    consts,
-    corpus,
-    embed,
-    embedding_axes,
-    init_embedding,
-    label_loss,
-    logits_of,
-    pool,
-    resolve,
-    rows,
-    source,
-    word_vectors,
-)
+from w2v_jax.models import label_models
+from w2v_jax.models.label_models import PAD_VOCAB, check_options, embedding, label_loss, logits_of, pool, word_vectors
+from w2v_jax.nn.arrays import constant, draw, training_flops, uniform
 from w2v_jax.nn.layers import dropout, pad_to
-from w2v_jax.nn.recurrent import CELLS, Cell, cell_axes, init_cell, run_cell, trace_cell, zero_state
+from w2v_jax.nn.recurrence import Recurrence
+from w2v_jax.nn.recurrent import CELLS, Cell, cell_arrays, cell_keys, run_cell, zero_state
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
+from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params
 
 AVERAGE = "average"
 
@@ -100,24 +86,29 @@ class RecurrentClassifierConfig:
         return not (self.vectors and self.frozen)
 
 
-def init(rng: Array, cfg: RecurrentClassifierConfig, consts: Consts) -> Params:
+def arrays(cfg: RecurrentClassifierConfig, vectors: Array | None = None) -> dict[str, Any]:
     """{'cells': {'forward': ..., 'backward': ...}, 'head': {'W' [F, classes], 'b' [classes]}, 'embed' [V', D]}.
 
-    Without 'cells' for `average`, without 'embed' where the vectors are frozen.
+    Without 'cells' for `average`, without 'embed' where the vectors are frozen. Cells are split by their gate columns.
     """
-    embed_key, head_key, *keys = jax.random.split(rng, 2 + len(cfg.directions))
-
-    def uniform(key: Array, shape: tuple[int, ...]) -> Array:
-        return jax.random.uniform(key, shape, jnp.float32, -cfg.init_scale, cfg.init_scale)
-
-    head = {"W": uniform(head_key, (cfg.features, cfg.classes)), "b": jnp.zeros(cfg.classes, jnp.float32)}
-    params: Params = {"head": head}
+    start, size, classes = uniform(-cfg.init_scale, cfg.init_scale), cfg.features, cfg.classes
+    head = {
+        "W": Leaf((size, classes), ("embed", None), start, size, 1.0 / cfg.max_length),
+        "b": Leaf((classes,), (None,), constant(0.0)),
+    }
+    tree: dict[str, Any] = {"head": head} | embedding(cfg, vectors)
     if cfg.directions:
-        params["cells"] = {
-            name: init_cell(key, cfg.kind, cfg.dim, cfg.hidden, cfg.init_scale, cfg.forget_bias)
-            for name, key in zip(cfg.directions, keys, strict=True)
+        tree["cells"] = {
+            name: cell_arrays(cfg.kind, cfg.dim, cfg.hidden, cfg.init_scale, cfg.forget_bias) for name in cfg.directions
         }
-    return params | init_embedding(embed_key, cfg, consts)
+    return tree
+
+
+def init(rng: Array, cfg: RecurrentClassifierConfig, consts: Consts) -> Params:
+    """See `arrays`."""
+    embed_key, head_key, *keys = jax.random.split(rng, 2 + len(cfg.directions))
+    cells = {name: cell_keys(key) for name, key in zip(cfg.directions, keys, strict=True)}
+    return draw(arrays(cfg, consts.get("vectors")), {"embed": embed_key, "head": {"W": head_key}, "cells": cells})
 
 
 def _embed(cfg: RecurrentClassifierConfig, params: Params, consts: Consts, tokens: Array) -> Array:
@@ -157,49 +148,40 @@ def loss(
     return total, (carry, metrics)
 
 
-def apply(
+def states(
     cfg: RecurrentClassifierConfig, params: Params, consts: Consts, tokens: Array, lengths: Array
-) -> dict[str, Any]:
-    """What the classifier says of texts, and everything on the way there.
+) -> list[Array]:
+    """The word vectors, and the cells' outputs, those of both directions side by side; no layer for `average`."""
+    out = []
+    for direction in cfg.directions:
+        back = direction == "backward"
+        x = _embed(cfg, params, consts, _reversed(tokens, lengths) if back else tokens)
+        h, _ = run_cell(cfg.kind, params["cells"][direction], x, zero_state(cfg.kind, len(tokens), cfg.hidden))
+        h = h.swapaxes(0, 1)
+        out.append(_reversed(h, lengths) if back else h)
+    words = take_rows(word_vectors(cfg, params, consts), tokens)
+    return [words, jnp.concatenate(out, axis=2)] if out else [words]
 
-    Args:
-      tokens: int32 [B, T], any T.
-      lengths: int32 [B]; words from there on are not read. The lengths 1..T of one repeated text tell what is thought
-        after each word.
 
-    Returns:
-      'probabilities' [B, classes], 'logits' [B, classes], 'parts': {'forward': {name: [B, T, H]}, ...} of inner values
-      (gates, memory, h), those of 'backward' in the order of the text; {} for `average`. Parts are defined up to each
-      row's length.
-    """
-    size = tokens.shape[0]
+def recurrence(cfg: RecurrentClassifierConfig, params: Params, consts: Consts) -> Recurrence:
+    """The cell that reads from left to right. UserError: an average has none."""
+    if not cfg.directions:
+        raise UserError(f"model.cell={cfg.cell}: has no memory to look into")
+    return Recurrence(cfg.kind, cfg.hidden, word_vectors(cfg, params, consts), [params["cells"]["forward"]])
+
+
+def classify(cfg: RecurrentClassifierConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> Array:
+    """Logits of the labels, [B, classes]; words from `lengths` on are not read. The lengths 1..T of one repeated text
+    tell what is thought after each word."""
+    size = len(tokens)
     steps = jnp.broadcast_to(lengths.max(), (size,))
     given = {"tokens": tokens, "length": lengths, "steps": steps, "row": jnp.arange(size, dtype=jnp.int32)}
-    logits = logits_of(params, summaries(cfg, params, consts, given, None))
-    parts = {}
-    for direction in cfg.directions:
-        words = _reversed(tokens, lengths) if direction == "backward" else tokens
-        state = zero_state(cfg.kind, size, cfg.hidden)
-        inner, _ = trace_cell(cfg.kind, params["cells"][direction], _embed(cfg, params, consts, words), state)
-        found = {k: v.swapaxes(0, 1) for k, v in inner.items()}
-        parts[direction] = {k: _reversed(v, lengths) for k, v in found.items()} if direction == "backward" else found
-    return {"probabilities": jax.nn.softmax(logits, axis=1), "logits": logits, "parts": parts}
-
-
-def axes(cfg: RecurrentClassifierConfig) -> Params:
-    """The table split by vocabulary, cells by their gate columns."""
-    tree: Params = {"head": {"W": ("embed", None), "b": (None,)}}
-    if cfg.directions:
-        tree["cells"] = {name: cell_axes(cfg.kind) for name in cfg.directions}
-    return tree | embedding_axes(cfg)
+    return logits_of(params, summaries(cfg, params, consts, given, None))
 
 
 def flops(cfg: RecurrentClassifierConfig) -> tuple[float, str]:
     """Matrix products of cells and softmax, forward and backward: 6 a weight, the softmax's shared by a full text."""
-    weights = cfg.features * cfg.classes / cfg.max_length
-    if cfg.directions and not cfg.kind.elementwise:
-        weights += len(cfg.directions) * (cfg.dim + cfg.hidden) * cfg.kind.gates * cfg.hidden
-    return 6.0 * weights, "word"
+    return training_flops(arrays(cfg), cfg.vocab_size), "word"
 
 
 def _examples() -> tuple[RecurrentClassifierConfig, ...]:
@@ -212,20 +194,15 @@ def _examples() -> tuple[RecurrentClassifierConfig, ...]:
     )
 
 
-SPEC = ModelSpec(
+FAMILY = Family(
     config=RecurrentClassifierConfig,
-    resolve=resolve,
-    batch=batch,
-    consts=consts,
-    source=source,
-    init=init,
-    carry=carry,
-    rows=rows,
-    loss=loss,
-    apply=apply,
-    embed=embed,
-    axes=axes,
+    arrays=arrays,
     flops=flops,
     examples=_examples(),
-    corpus=corpus,
+    train=label_models.training(init, loss),
+    encode=Encode(
+        lambda cfg: int(bool(cfg.directions)), states, lambda cfg: not cfg.bidirectional, recurrence=recurrence
+    ),
+    classify=classify,
+    **label_models.SHARED,
 )

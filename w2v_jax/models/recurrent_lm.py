@@ -17,13 +17,15 @@ import jax.numpy as jnp
 
 from w2v_jax.config import check, check_choice
 from w2v_jax.errors import UserError
-from w2v_jax.models.lane_models import PAD_VOCAB, batch, metrics_of, resolve, rows, source
+from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, read_text, resolve, rows, shapes, source
 from w2v_jax.models.vectors import start_vectors
+from w2v_jax.nn.arrays import constant, draw, given, training_flops, uniform
 from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
 from w2v_jax.nn.layers import dropout, pad_to
-from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_axes, init_cell, run_cell, trace_cell, zero_state
+from w2v_jax.nn.recurrence import Recurrence, trace
+from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_arrays, cell_keys, run_cell, zero_state
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Decode, Metrics, ModelSpec, Params
+from w2v_jax.types import Array, Batch, Consts, Decode, Encode, Family, Leaf, Metrics, Params, Train, Words
 
 RESETS = 1 << 20  # number of the resets' draw within the model, beyond those of dropout
 
@@ -75,37 +77,46 @@ class RecurrentLMConfig:
         return CELLS[self.cell]
 
 
-def consts(cfg: RecurrentLMConfig, corpus: Any) -> Consts:
+def consts(cfg: RecurrentLMConfig, words: Words) -> Consts:
     """{'vectors': [V', D]} where the embedding starts from given vectors, else {}."""
     if not cfg.vectors:
         return {}
-    return {"vectors": start_vectors(cfg.vectors, corpus.vocab.words, cfg.dim, cfg.padded_vocab, cfg.init_scale)}
+    return {"vectors": start_vectors(cfg.vectors, words.words, cfg.dim, cfg.padded_vocab, cfg.init_scale)}
+
+
+def arrays(cfg: RecurrentLMConfig) -> dict[str, Any]:
+    """{'embed' [V', D], 'layers': {'0': cell, ...}, 'head': {'table' [V', H], 'bias' [V']}}, without frozen or tied
+    tables. Tables are split by vocabulary, cells by their gate columns."""
+    start, inputs = uniform(-cfg.init_scale, cfg.init_scale), [cfg.dim] + [cfg.hidden] * (cfg.layers - 1)
+    head = {"bias": Leaf((cfg.padded_vocab,), ("vocab",), constant(0.0))}
+    if not cfg.tied:
+        head["table"] = Leaf((cfg.padded_vocab, cfg.hidden), ("vocab", "embed"), start, cfg.hidden, 1.0)
+    tree: dict[str, Any] = {
+        "layers": {
+            str(i): cell_arrays(cfg.kind, size, cfg.hidden, cfg.init_scale, cfg.forget_bias)
+            for i, size in enumerate(inputs)
+        },
+        "head": head,
+    }
+    if not cfg.frozen:
+        uses = 1.0 if cfg.tied else 0.0
+        tree["embed"] = Leaf((cfg.padded_vocab, cfg.dim), ("vocab", "embed"), start, cfg.dim, uses)
+    return tree
 
 
 def init(rng: Array, cfg: RecurrentLMConfig, consts: Consts) -> Params:
-    """{'embed' [V', D], 'layers': {'0': cell, ...}, 'head': {'table' [V', H], 'bias' [V']}}, without frozen or tied
-    tables."""
+    """See `arrays`; the embedding starts from the given vectors where there are any."""
     embed_key, head_key, *keys = jax.random.split(rng, 2 + cfg.layers)
-
-    def uniform(key: Array, shape: tuple[int, ...]) -> Array:
-        return jax.random.uniform(key, shape, jnp.float32, -cfg.init_scale, cfg.init_scale)
-
-    layers = {
-        str(i): init_cell(key, cfg.kind, cfg.hidden if i else cfg.dim, cfg.hidden, cfg.init_scale, cfg.forget_bias)
-        for i, key in enumerate(keys)
-    }
-    params: Params = {"layers": layers, "head": {"bias": jnp.zeros(cfg.padded_vocab, jnp.float32)}}
-    if not cfg.tied:
-        params["head"]["table"] = uniform(head_key, (cfg.padded_vocab, cfg.hidden))
-    if not cfg.frozen:
-        given = consts.get("vectors")
-        params["embed"] = uniform(embed_key, (cfg.padded_vocab, cfg.dim)) if given is None else jnp.array(given)
-    return params
+    tree = arrays(cfg)
+    if "embed" in tree and "vectors" in consts:
+        tree["embed"] = dataclasses.replace(tree["embed"], start=given(consts["vectors"]))
+    layers = {str(i): cell_keys(key) for i, key in enumerate(keys)}
+    return draw(tree, {"embed": embed_key, "head": {"table": head_key}, "layers": layers})
 
 
-def carry(cfg: RecurrentLMConfig, batch_size: int) -> dict[str, State]:
+def carry(cfg: RecurrentLMConfig, rows: int) -> dict[str, State]:
     """The layers' states, zero; [B, H] each."""
-    return {str(i): zero_state(cfg.kind, batch_size, cfg.hidden) for i in range(cfg.layers)}
+    return {str(i): zero_state(cfg.kind, rows, cfg.hidden) for i in range(cfg.layers)}
 
 
 def _embed(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array) -> Array:
@@ -171,21 +182,21 @@ def score(cfg: RecurrentLMConfig, params: Params, consts: Consts, carry: Any, ba
     return nats.reshape(batch["targets"].shape), carry
 
 
-def apply(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array, carry: Any) -> dict[str, Any]:
-    """Everything about a few tokens, int32 [B, T], after `carry`.
+def states(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
+    """The looked-up vectors and the outputs h of every layer, from the zero state on."""
+    x = _embed(cfg, params, consts, tokens).swapaxes(0, 1)
+    return [x, *(parts["h"] for parts in trace(recurrence(cfg, params, consts), x)[0])]
 
-    Returns:
-      'logits' [B, T, V] of the token that follows each; 'parts', one dict a layer of inner values [B, T, H] (gates,
-      memory, h); 'carry', the state after the last token.
-    """
-    x = _embed(cfg, params, consts, tokens)
-    parts, after = [], {}
-    for i in range(cfg.layers):
-        inner, after[str(i)] = trace_cell(cfg.kind, params["layers"][str(i)], x, carry[str(i)])
-        x = inner["h"]
-        parts.append({k: v.swapaxes(0, 1) for k, v in inner.items()})
-    logits = next_token_logits(x.swapaxes(0, 1), _table(params), params["head"]["bias"], cfg.vocab_size)
-    return {"logits": logits, "parts": parts, "carry": after}
+
+def recurrence(cfg: RecurrentLMConfig, params: Params, consts: Consts) -> Recurrence:
+    """All layers."""
+    table = consts["vectors"] if cfg.frozen else params["embed"]
+    return Recurrence(cfg.kind, cfg.hidden, table, [params["layers"][str(i)] for i in range(cfg.layers)])
+
+
+def logits(cfg: RecurrentLMConfig, params: Params, h: Array) -> Array:
+    """Of the token after each output of the last layer, [..., H] -> [..., V]."""
+    return next_token_logits(h, _table(params), params["head"]["bias"], cfg.vocab_size)
 
 
 def weights(cfg: RecurrentLMConfig, params: Params) -> Params:
@@ -226,24 +237,14 @@ def embed(cfg: RecurrentLMConfig, params: Params) -> dict[str, Array]:
     return out
 
 
-def axes(cfg: RecurrentLMConfig) -> Params:
-    """Tables split by vocabulary, cells by their gate columns."""
-    tree: Params = {
-        "layers": {str(i): cell_axes(cfg.kind) for i in range(cfg.layers)},
-        "head": {"bias": ("vocab",)},
-    }
-    if not cfg.tied:
-        tree["head"]["table"] = ("vocab", "embed")
-    return tree if cfg.frozen else tree | {"embed": ("vocab", "embed")}
-
-
 def flops(cfg: RecurrentLMConfig) -> tuple[float, str]:
     """Matrix products of cells and head, forward and backward: 6 a weight and token."""
-    weights = cfg.hidden * cfg.vocab_size
-    if not cfg.kind.elementwise:
-        sizes = [cfg.dim] + [cfg.hidden] * (cfg.layers - 1)
-        weights += sum((inputs + cfg.hidden) * cfg.kind.gates * cfg.hidden for inputs in sizes)
-    return 6.0 * weights, "token"
+    return training_flops(arrays(cfg), cfg.vocab_size), "token"
+
+
+def describe(cfg: RecurrentLMConfig) -> str:
+    """What is kept of a text."""
+    return f"state: {size(cfg)[0]:,} bytes a text, whatever its length"
 
 
 def _examples() -> tuple[RecurrentLMConfig, ...]:
@@ -254,21 +255,17 @@ def _examples() -> tuple[RecurrentLMConfig, ...]:
     )
 
 
-SPEC = ModelSpec(
+FAMILY = Family(
     config=RecurrentLMConfig,
     resolve=resolve,
-    batch=batch,
+    text=read_text,
     consts=consts,
-    source=source,
-    init=init,
-    carry=carry,
-    rows=rows,
-    loss=loss,
-    apply=apply,
-    embed=embed,
-    axes=axes,
+    arrays=arrays,
     flops=flops,
     examples=_examples(),
+    train=Train(shapes, source, init, carry, rows, loss),
+    embed=embed,
     score=score,
-    decode=Decode(weights, start, step, size, context),
+    decode=Decode(weights, start, step, size, context, describe),
+    encode=Encode(lambda cfg: cfg.layers, states, lambda cfg: True, logits, recurrence=recurrence),
 )

@@ -21,15 +21,16 @@ import jax.numpy as jnp
 
 from w2v_jax.config import check, check_choice
 from w2v_jax.errors import UserError
-from w2v_jax.models.lane_models import PAD_VOCAB, batch, metrics_of, resolve, rows, source
+from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, read_text, resolve, rows, shapes, source
 from w2v_jax.nn import masking
+from w2v_jax.nn.arrays import constant, draw, normal, training_flops
 from w2v_jax.nn.attention import IMPLEMENTATIONS
-from w2v_jax.nn.blocks import Drop, Stack, init_stack, rms_norm, run_layers, stack_axes, trace_layers, unstacked
+from w2v_jax.nn.blocks import Drop, Stack, rms_norm, run_layers, stack_arrays, stack_keys, trace_layers, unstacked
 from w2v_jax.nn.cache import Cache, cache_bytes, init_cache, run_cached
 from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
 from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Decode, Metrics, ModelSpec, Params
+from w2v_jax.types import Array, Batch, Consts, Decode, Encode, Family, Leaf, Metrics, Params, Train, Words
 
 KEYS_VALUES = ("per_layer", "shared_k", "shared_v", "shared_kv")
 MASKS = 1 << 20  # number of the masks' draw within the model, beyond those of dropout
@@ -100,7 +101,7 @@ class TransformerConfig:
             layers=self.layers,
             dim=self.dim,
             heads=self.heads,
-            wide=self.wide * self.dim,
+            units=self.wide * self.dim,
             shared_keys=self.keys_values in ("shared_k", "shared_kv"),
             shared_values=self.keys_values in ("shared_v", "shared_kv"),
             causal=not self.masked,
@@ -110,25 +111,29 @@ class TransformerConfig:
         )
 
 
-def consts(cfg: TransformerConfig, corpus: Any) -> Consts:
+def consts(cfg: TransformerConfig, words: Words) -> Consts:
     """Nothing."""
     return {}
 
 
-def init(rng: Array, cfg: TransformerConfig, consts: Consts) -> Params:
-    """{'embed' [V', D], 'norm' [D], and those of `init_stack`}, untied also {'head': {'table' [V', D]}}."""
-    embed_key, head_key, stack_key = jax.random.split(rng, 3)
-    shape = (cfg.padded_vocab, cfg.dim)
-    params = init_stack(stack_key, cfg.stack, cfg.init_scale) | {
-        "embed": cfg.init_scale * jax.random.normal(embed_key, shape, jnp.float32),
-        "norm": jnp.ones(cfg.dim, jnp.float32),
+def arrays(cfg: TransformerConfig) -> dict[str, Any]:
+    """{'embed' [V', D], 'norm' [D], and those of `stack_arrays`}, untied also {'head': {'table' [V', D]}}."""
+    shape, names, start = (cfg.padded_vocab, cfg.dim), ("vocab", "embed"), normal(cfg.init_scale)
+    read = masking.chosen_count(cfg.length) / cfg.length if cfg.masked else 1.0  # share of the tokens the head sees
+    tree = stack_arrays(cfg.stack, cfg.init_scale) | {
+        "embed": Leaf(shape, names, start, cfg.dim, read if cfg.tied else 0.0),
+        "norm": Leaf((cfg.dim,), ("embed",), constant(1.0)),
     }
-    if not cfg.tied:
-        params["head"] = {"table": cfg.init_scale * jax.random.normal(head_key, shape, jnp.float32)}
-    return params
+    return tree if cfg.tied else tree | {"head": {"table": Leaf(shape, names, start, cfg.dim, read)}}
 
 
-def carry(cfg: TransformerConfig, batch_size: int) -> dict[str, Array]:
+def init(rng: Array, cfg: TransformerConfig, consts: Consts) -> Params:
+    """See `arrays`."""
+    embed_key, head_key, stack_key = jax.random.split(rng, 3)
+    return draw(arrays(cfg), {"embed": embed_key, "head": {"table": head_key}} | stack_keys(stack_key))
+
+
+def carry(cfg: TransformerConfig, rows: int) -> dict[str, Array]:
     """Nothing: every window is on its own."""
     return {}
 
@@ -214,18 +219,15 @@ def score(cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, ba
     return nats.reshape(batch["targets"].shape), carry
 
 
-def apply(
-    cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array, carry: Any = None, attention: bool = False
-) -> dict[str, Any]:
-    """Everything about a few tokens, int32 [B, T]; under the masked objective token V is the mask.
+def states(cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
+    """The embeddings and x after every layer; under the masked objective token V is the mask."""
+    x = embed_tokens(cfg, params, tokens)
+    return [x, *trace_layers(cfg.stack, params, x, lengths)[0]]
 
-    Returns:
-      'logits' float32 [B, T, V], of the token that follows each or, masked, of the one that stands there; 'parts', one
-      dict a layer: 'h' [B, T, D] after it and, with `attention`, 'attention' float32 [B, N, T, T], where each position
-      (axis 2) of each head looks; 'carry', as it came.
-    """
-    parts = trace_layers(cfg.stack, params, embed_tokens(cfg, params, tokens), attention)
-    return {"logits": logits_of(cfg, params, parts[-1]["h"]), "parts": parts, "carry": carry}
+
+def attention(cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
+    """Where each token looks, float32 [B, N, T, T] a layer."""
+    return trace_layers(cfg.stack, params, embed_tokens(cfg, params, tokens), lengths)[1]
 
 
 def weights(cfg: TransformerConfig, params: Params) -> Params:
@@ -274,21 +276,30 @@ def embed(cfg: TransformerConfig, params: Params) -> dict[str, Array]:
     return out
 
 
-def axes(cfg: TransformerConfig) -> Params:
-    """Tables split by vocabulary, blocks by heads and feed-forward units."""
-    tree = stack_axes(cfg.stack) | {"embed": ("vocab", "embed"), "norm": ("embed",)}
-    return tree if cfg.tied else tree | {"head": {"table": ("vocab", "embed")}}
-
-
 def flops(cfg: TransformerConfig) -> tuple[float, str]:
     """Matrix products, forward and backward: 6 a weight and token, and 12 T D a layer for attention over T = length
     tokens, half of it where only the past is seen. Under the masked objective the head sees K of T tokens."""
-    own, once = (cfg.layers, 1)
-    keys, values = ((once if shared else own) for shared in (cfg.stack.shared_keys, cfg.stack.shared_values))
-    weights = (keys + values + (2 + 2 * cfg.wide) * cfg.layers) * cfg.dim**2
-    read = masking.chosen_count(cfg.length) / cfg.length if cfg.masked else 1.0
     seen = 12.0 if cfg.masked else 6.0
-    return 6.0 * (weights + read * cfg.dim * cfg.vocab_size) + seen * cfg.length * cfg.dim * cfg.layers, "token"
+    return training_flops(arrays(cfg), cfg.vocab_size) + seen * cfg.length * cfg.dim * cfg.layers, "token"
+
+
+CACHED = {
+    "per_layer": "keys and values of each layer's own",
+    "shared_k": "keys shared by all layers, values of each layer's own",
+    "shared_v": "keys of each layer's own, values shared by all layers",
+    "shared_kv": "keys and values shared by all layers",
+}
+
+
+def describe(cfg: TransformerConfig) -> str:
+    """What is kept of a text, beside the other extreme of sharing."""
+    each = size(cfg)[1]
+    line = f"cache: {each:,} bytes a token ({CACHED[cfg.keys_values]}, {cfg.layers} layers)"
+    if cfg.keys_values == "per_layer":
+        shared = size(dataclasses.replace(cfg, keys_values="shared_kv"))[1]
+        return f"{line}; shared by all layers {shared:,}, {each / shared:.3g} times smaller"
+    own = size(dataclasses.replace(cfg, keys_values="per_layer"))[1]
+    return f"{line}; of each layer's own {own:,}, {own / each:.3g} times larger"
 
 
 def _examples() -> tuple[TransformerConfig, ...]:
@@ -301,21 +312,17 @@ def _examples() -> tuple[TransformerConfig, ...]:
     )
 
 
-SPEC = ModelSpec(
+FAMILY = Family(
     config=TransformerConfig,
     resolve=resolve,
-    batch=batch,
+    text=read_text,
     consts=consts,
-    source=source,
-    init=init,
-    carry=carry,
-    rows=rows,
-    loss=loss,
-    apply=apply,
-    embed=embed,
-    axes=axes,
+    arrays=arrays,
     flops=flops,
     examples=_examples(),
+    train=Train(shapes, source, init, carry, rows, loss),
+    embed=embed,
     score=score,
-    decode=Decode(weights, start, step, size, context),
+    decode=Decode(weights, start, step, size, context, describe),
+    encode=Encode(lambda cfg: cfg.layers, states, lambda cfg: not cfg.masked, logits_of, attention),
 )

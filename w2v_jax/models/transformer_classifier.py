@@ -19,30 +19,15 @@ import jax
 import jax.numpy as jnp
 
 from w2v_jax.config import check, check_choice
-from w2v_jax.models.label_models import (
-    PAD_VOCAB,
-    batch,
-    carry,
-    check_options,
-    consts,
-    corpus,
-    embed,
-    embedding_axes,
-    init_embedding,
-    label_loss,
-    logits_of,
-    pool,
-    resolve,
-    rows,
-    source,
-    word_vectors,
-)
+from w2v_jax.models import label_models
+from w2v_jax.models.label_models import PAD_VOCAB, check_options, embedding, label_loss, logits_of, pool, word_vectors
 from w2v_jax.models.transformer import KEYS_VALUES, check_heads, scans
-from w2v_jax.nn.blocks import Drop, Stack, init_stack, project, rms_norm, run_layers, stack_axes, trace_layers
+from w2v_jax.nn.arrays import constant, draw, normal, training_flops
+from w2v_jax.nn.blocks import Drop, Stack, project, rms_norm, run_layers, stack_arrays, stack_keys, trace_layers
 from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.lengths import at_shortest, equal_lengths
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
+from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +77,7 @@ class TransformerClassifierConfig:
             layers=self.layers,
             dim=self.hidden,
             heads=self.heads,
-            wide=self.wide * self.hidden,
+            units=self.wide * self.hidden,
             shared_keys=self.keys_values in ("shared_k", "shared_kv"),
             shared_values=self.keys_values in ("shared_v", "shared_kv"),
             causal=False,
@@ -100,20 +85,30 @@ class TransformerClassifierConfig:
         )
 
 
-def init(rng: Array, cfg: TransformerClassifierConfig, consts: Consts) -> Params:
-    """{'project' [D, H], 'norm' [H], 'head': {'W' [H, classes], 'b' [classes]}, 'embed' [V', D]} and `init_stack`.
+def arrays(cfg: TransformerClassifierConfig, vectors: Array | None = None) -> dict[str, Any]:
+    """{'project' [D, H], 'norm' [H], 'head': {'W' [H, classes], 'b' [classes]}, 'embed' [V', D]} and `stack_arrays`.
 
     Without 'embed' where the vectors are frozen. P keeps the size of the word vectors: its standard deviation is
     1 / sqrt(D).
     """
-    embed_key, project_key, head_key, stack_key = jax.random.split(rng, 4)
-    head = cfg.init_scale * jax.random.normal(head_key, (cfg.hidden, cfg.classes), jnp.float32)
-    params: Params = init_stack(stack_key, cfg.stack, cfg.init_scale) | {
-        "project": jax.random.normal(project_key, (cfg.dim, cfg.hidden), jnp.float32) / math.sqrt(cfg.dim),
-        "norm": jnp.ones(cfg.hidden, jnp.float32),
-        "head": {"W": head, "b": jnp.zeros(cfg.classes, jnp.float32)},
+    size, classes = cfg.hidden, cfg.classes
+    head = {
+        "W": Leaf((size, classes), ("embed", None), normal(cfg.init_scale), size, 1.0 / cfg.max_length),
+        "b": Leaf((classes,), (None,), constant(0.0)),
     }
-    return params | init_embedding(embed_key, cfg, consts)
+    own = {
+        "project": Leaf((cfg.dim, size), (None, "embed"), normal(1.0, math.sqrt(cfg.dim)), cfg.dim, 1.0),
+        "norm": Leaf((size,), ("embed",), constant(1.0)),
+        "head": head,
+    }
+    return stack_arrays(cfg.stack, cfg.init_scale) | own | embedding(cfg, vectors)
+
+
+def init(rng: Array, cfg: TransformerClassifierConfig, consts: Consts) -> Params:
+    """See `arrays`."""
+    embed_key, project_key, head_key, stack_key = jax.random.split(rng, 4)
+    keys = {"embed": embed_key, "project": project_key, "head": {"W": head_key}} | stack_keys(stack_key)
+    return draw(arrays(cfg, consts.get("vectors")), keys)
 
 
 def _projected(cfg: TransformerClassifierConfig, params: Params, consts: Consts, tokens: Array) -> Array:
@@ -153,47 +148,32 @@ def loss(
     return total, (carry, metrics)
 
 
-def apply(
-    cfg: TransformerClassifierConfig,
-    params: Params,
-    consts: Consts,
-    tokens: Array,
-    lengths: Array,
-    attention: bool = False,
-) -> dict[str, Any]:
-    """What the classifier says of texts, and everything on the way there.
-
-    Args:
-      tokens: int32 [B, T], any T.
-      lengths: int32 [B]; words from there on are not read.
-      attention: whether to return the weights too.
-
-    Returns:
-      'probabilities' [B, classes], 'logits' [B, classes], 'parts', one dict a layer: 'h' [B, T, H] after it and, with
-      `attention`, 'attention' [B, heads, T, T], where each word (axis 2) looks. Parts are defined up to each row's
-      length.
-    """
-    x = _projected(cfg, params, consts, tokens)
-    parts = trace_layers(cfg.stack, params, x, attention, lengths=lengths)
-    logits = logits_of(params, _pooled(cfg, params, parts[-1]["h"], lengths))
-    return {"probabilities": jax.nn.softmax(logits, axis=1), "logits": logits, "parts": parts}
+def states(
+    cfg: TransformerClassifierConfig, params: Params, consts: Consts, tokens: Array, lengths: Array
+) -> list[Array]:
+    """The word vectors, and x after every layer."""
+    words = take_rows(word_vectors(cfg, params, consts), tokens)
+    return [words, *trace_layers(cfg.stack, params, _projected(cfg, params, consts, tokens), lengths)[0]]
 
 
-def axes(cfg: TransformerClassifierConfig) -> Params:
-    """The table split by vocabulary, blocks by heads and feed-forward units."""
-    tree = stack_axes(cfg.stack) | {"project": (None, "embed"), "norm": ("embed",)}
-    return tree | {"head": {"W": ("embed", None), "b": (None,)}} | embedding_axes(cfg)
+def attention(
+    cfg: TransformerClassifierConfig, params: Params, consts: Consts, tokens: Array, lengths: Array
+) -> list[Array]:
+    """Where each word looks, float32 [B, N, T, T] a layer."""
+    return trace_layers(cfg.stack, params, _projected(cfg, params, consts, tokens), lengths)[1]
+
+
+def classify(cfg: TransformerClassifierConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> Array:
+    """Logits of the labels, [B, classes]; words from `lengths` on are not read."""
+    given = {"tokens": tokens, "length": lengths, "row": jnp.arange(len(tokens), dtype=jnp.int32)}
+    return logits_of(params, summaries(cfg, params, consts, given, None))
 
 
 def flops(cfg: TransformerClassifierConfig) -> tuple[float, str]:
     """Matrix products, forward and backward, of a full text: 6 a weight and word, the softmax's shared by the text, and
     12 T H a layer for attention over T = max_length words."""
-    own, once = (cfg.layers, 1)
-    keys, values = ((once if shared else own) for shared in (cfg.stack.shared_keys, cfg.stack.shared_values))
-    weights = (keys + values + (2 + 2 * cfg.wide) * cfg.layers) * cfg.hidden**2
-    weights += cfg.dim * cfg.hidden
-    softmax = cfg.hidden * cfg.classes / cfg.max_length
-    return 6.0 * (weights + softmax) + 12.0 * cfg.max_length * cfg.hidden * cfg.layers, "word"
+    inside = 12.0 * cfg.max_length * cfg.hidden * cfg.layers
+    return training_flops(arrays(cfg), cfg.vocab_size) + inside, "word"
 
 
 def _examples() -> tuple[TransformerClassifierConfig, ...]:
@@ -204,20 +184,13 @@ def _examples() -> tuple[TransformerClassifierConfig, ...]:
     )
 
 
-SPEC = ModelSpec(
+FAMILY = Family(
     config=TransformerClassifierConfig,
-    resolve=resolve,
-    batch=batch,
-    consts=consts,
-    source=source,
-    init=init,
-    carry=carry,
-    rows=rows,
-    loss=loss,
-    apply=apply,
-    embed=embed,
-    axes=axes,
+    arrays=arrays,
     flops=flops,
     examples=_examples(),
-    corpus=corpus,
+    train=label_models.training(init, loss),
+    encode=Encode(lambda cfg: cfg.layers, states, lambda cfg: False, attention=attention),
+    classify=classify,
+    **label_models.SHARED,
 )

@@ -1,9 +1,12 @@
-"""What the parameters of the transformer weigh; `w2v_jax.nn.cache` tells it of the cache."""
+"""What the parameters of the transformer are for; `w2v_jax.nn.cache` tells what its cache weighs."""
 
 from __future__ import annotations
 
-from w2v_jax.models.transformer import TransformerConfig
-from w2v_jax.nn.cache import copies
+import math
+
+from w2v_jax.models.transformer import TransformerConfig, arrays
+
+NAMES = {"query": "queries", "keys": "keys", "values": "values", "output": "outputs"}
 
 
 def parameter_ledger(cfg: TransformerConfig) -> dict[str, int]:
@@ -14,21 +17,23 @@ def parameter_ledger(cfg: TransformerConfig) -> dict[str, int]:
       beside it 'norms' (gains), 'mask' (the row of the token that hides others) and 'padding' (rows that bring the
       tables to a round size), which are not in the total. All but 'total' together are all numbers of `init`.
     """
-    square, times = cfg.dim**2, copies(cfg.stack)
-    tables = 1 if cfg.tied else 2
+    tree = arrays(cfg)
+    size = {name: math.prod(leaf.shape) for name, leaf in {**tree["layers"], **_flat(tree)}.items()}
+    table, norms = cfg.vocab_size * cfg.dim, ("norm", "norm_shared", "norm_attention", "norm_wide")
     counts = {
-        "embeddings": cfg.vocab_size * cfg.dim,
-        "queries": cfg.layers * square,
-        "keys": times["keys"] * square,
-        "values": times["values"] * square,
-        "outputs": cfg.layers * square,
-        "feed_forward": 2 * cfg.wide * cfg.layers * square,
-        "head": 0 if cfg.tied else cfg.vocab_size * cfg.dim,
+        "embeddings": table,
+        **{title: size[name] for name, title in NAMES.items()},
+        "feed_forward": size["up"] + size["down"],
+        "head": 0 if cfg.tied else table,
     }
-    any_shared = cfg.stack.shared_keys or cfg.stack.shared_values
+    tables = 1 if cfg.tied else 2
     return counts | {
         "total": sum(counts.values()),
-        "norms": (2 * cfg.layers + 1 + any_shared) * cfg.dim,
+        "norms": sum(size.get(name, 0) for name in norms),
         "mask": cfg.masked * cfg.dim,
-        "padding": (tables * (cfg.padded_vocab - cfg.vocab_size) - cfg.masked) * cfg.dim,
+        "padding": tables * (size["embed"] - table) - cfg.masked * cfg.dim,
     }
+
+
+def _flat(tree: dict) -> dict:
+    return {name: leaf for name, leaf in tree.items() if not isinstance(leaf, dict)}

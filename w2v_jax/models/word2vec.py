@@ -36,10 +36,12 @@ from w2v_jax.losses import (
     window_weights,
 )
 from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability, split_paths
+from w2v_jax.models.running_text import read_text
 from w2v_jax.nn.apart import compute_apart
+from w2v_jax.nn.arrays import constant, draw, uniform
 from w2v_jax.nn.draws import row_bits
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Source
+from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params, Shapes, Source, Train, Words
 
 PAD_VOCAB = 1024
 # Inner nodes, the most used ones, that hierarchical softmax scores against every token instead of gathering them for
@@ -107,23 +109,23 @@ def resolve(cfg: Word2VecConfig, vocab_size: int) -> Word2VecConfig:
     return dataclasses.replace(cfg, vocab_size=vocab_size)
 
 
-def batch(cfg: Word2VecConfig, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+def shapes(cfg: Word2VecConfig, batch_size: int) -> Shapes:
     """R = batch_size / L rows; see `w2v_jax.data.blocks.window_source` for the entries."""
     if batch_size % cfg.segment:
         raise UserError(f"train.batch_size={batch_size}: must be a multiple of model.segment={cfg.segment}")
     count, length = batch_size // cfg.segment, cfg.segment
-    shapes = {
+    sizes = {
         "tokens": (count, length + 2 * cfg.window),
         "doc": (count, length + 2 * cfg.window),
         "reach": (count, length),
         "words": (count,),
     }
-    return {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in shapes.items()}
+    return {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in sizes.items()}
 
 
-def consts(cfg: Word2VecConfig, corpus: Any) -> Consts:
+def consts(cfg: Word2VecConfig, words: Words) -> Consts:
     """The alias table of the noise distribution, or the Huffman paths by `split_paths`; {} for the full softmax."""
-    counts = np.asarray(corpus.vocab.counts)
+    counts = np.asarray(words.counts)
     if cfg.loss == "negative":
         accept, alias = alias_table(noise_probability(counts, cfg.noise_power))
         return {"accept": accept, "alias": alias}
@@ -134,33 +136,38 @@ def consts(cfg: Word2VecConfig, corpus: Any) -> Consts:
     return {}
 
 
-def source(cfg: Word2VecConfig, corpus: Any, split: str, batch_size: int, seed: int) -> Source:
+def source(cfg: Word2VecConfig, text: Any, split: str, batch_size: int, seed: int) -> Source:
     """Subsampled text in rows of centres; the held-out split in its own order and with draws of its own."""
     from w2v_jax.data.blocks import window_source
 
-    batch(cfg, batch_size)  # refuses a batch that does not divide into rows
+    shapes(cfg, batch_size)  # refuses a batch that does not divide into rows
     return window_source(
-        corpus.train if split == "train" else corpus.heldout,
-        keep_probability(np.asarray(corpus.vocab.counts), cfg.sample),
+        {"train": text.train, "heldout": text.heldout, "test": text.test}[split],
+        keep_probability(np.asarray(text.vocab.counts), cfg.sample),
         window=cfg.window,
         segment=cfg.segment,
         batch_size=batch_size,
         seed=seed,
-        block_tokens=corpus.block_tokens,
+        block_tokens=text.block_tokens,
         shuffle=split == "train",
     )
 
 
-def init(rng: Array, cfg: Word2VecConfig, consts: Consts) -> Params:
-    """E uniform on [-1/2D, 1/2D], C zero, as in the C tool; float32 [V', D] both."""
-    shape = (cfg.padded_vocab, cfg.dim)
+def arrays(cfg: Word2VecConfig) -> dict[str, Leaf]:
+    """E uniform on [-1/2D, 1/2D], C zero, as in the C tool; float32 [V', D] both, split by vocabulary."""
+    shape, names = (cfg.padded_vocab, cfg.dim), ("vocab", "embed")
     return {
-        "E": jax.random.uniform(rng, shape, jnp.float32, -0.5 / cfg.dim, 0.5 / cfg.dim),
-        "C": jnp.zeros(shape, jnp.float32),
+        "E": Leaf(shape, names, uniform(-0.5 / cfg.dim, 0.5 / cfg.dim), cfg.dim),
+        "C": Leaf(shape, names, constant(0.0), cfg.dim),
     }
 
 
-def carry(cfg: Word2VecConfig, batch_size: int) -> dict[str, Array]:
+def init(rng: Array, cfg: Word2VecConfig, consts: Consts) -> Params:
+    """See `arrays`."""
+    return draw(arrays(cfg), {"E": rng})
+
+
+def carry(cfg: Word2VecConfig, rows: int) -> dict[str, Array]:
     """Nothing is carried from step to step."""
     return {}
 
@@ -284,10 +291,13 @@ def loss(
     return total, (carry, {"loss": (total, count), "words": (words, jnp.float32(weights.shape[0]))})
 
 
-def apply(cfg: Word2VecConfig, params: Params, consts: Consts, words: Array) -> Array:
-    """Scores of every word as the output of each input word: int32 [B] -> [B, V], E[words] C^T (not the inner
-    nodes)."""
-    return params["E"][words] @ params["C"][: cfg.vocab_size].T
+def states(cfg: Word2VecConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
+    """E of every token, and the mean of E over its neighbours, at most `window` to each side; zero without any."""
+    size, own = tokens.shape[1], take_rows(params["E"], tokens)
+    place = jnp.arange(size)
+    near = (jnp.abs(place[:, None] - place[None]) <= cfg.window) & (place[:, None] != place[None])
+    near = (near[None] & (place[None, None] < lengths[:, None, None])).astype(jnp.float32)
+    return [own, jnp.einsum("bts,bsd->btd", near, own) / jnp.maximum(near.sum(-1, keepdims=True), 1.0)]
 
 
 def embed(cfg: Word2VecConfig, params: Params) -> dict[str, Array]:
@@ -295,11 +305,6 @@ def embed(cfg: Word2VecConfig, params: Params) -> dict[str, Array]:
     out."""
     out = {"E": params["E"][: cfg.vocab_size]}
     return out if cfg.loss == "hierarchical" else out | {"C": params["C"][: cfg.vocab_size]}
-
-
-def axes(cfg: Word2VecConfig) -> Params:
-    """Both tables split by vocabulary."""
-    return {"E": ("vocab", "embed"), "C": ("vocab", "embed")}
 
 
 def flops(cfg: Word2VecConfig) -> tuple[float, str]:
@@ -328,19 +333,15 @@ def _examples() -> tuple[Word2VecConfig, ...]:
     return (*plain, *tool)
 
 
-SPEC = ModelSpec(
+FAMILY = Family(
     config=Word2VecConfig,
     resolve=resolve,
-    batch=batch,
+    text=read_text,
     consts=consts,
-    source=source,
-    init=init,
-    carry=carry,
-    rows=rows,
-    loss=loss,
-    apply=apply,
-    embed=embed,
-    axes=axes,
+    arrays=arrays,
     flops=flops,
     examples=_examples(),
+    train=Train(shapes, source, init, carry, rows, loss),
+    embed=embed,
+    encode=Encode(layers=lambda cfg: 1, states=states, causal=lambda cfg: False),
 )

@@ -16,14 +16,16 @@ first axis whether the layers run in a loop or written out, so that checkpoints 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from w2v_jax.nn.arrays import constant, normal
 from w2v_jax.nn.attention import attend, attention_weights, rotate
 from w2v_jax.nn.layers import dropout
-from w2v_jax.types import Array, Params
+from w2v_jax.types import Array, Leaf, Params
 
 EPS = 1e-6
 
@@ -34,7 +36,7 @@ class Stack(NamedTuple):
     layers: int
     dim: int  # D
     heads: int  # N
-    wide: int  # F, units of the feed-forward layer
+    units: int  # F, of the feed-forward layer
     shared_keys: bool
     shared_values: bool
     causal: bool
@@ -85,52 +87,45 @@ def _project_backward(given: tuple[Array, Array], grad: Array) -> tuple[Array, A
 project.defvjp(_project_forward, _project_backward)
 
 
-def init_stack(rng: Array, stack: Stack, scale: float) -> Params:
+DRAWN = ("query", "output", "up", "down", "keys", "values")  # in the order of their keys
+
+
+def stack_arrays(stack: Stack, scale: float) -> dict[str, Any]:
     """{'layers': {name: [L, ...]}, 'keys' and 'values' [L, D, D] or [D, D], 'norm_shared' [D] where any is shared}.
 
     Matrices are normal of standard deviation `scale`; those that write into the sum of layers are smaller by
-    sqrt(2 L), so that the sum's variance does not grow with their number (GPT-2, Radford et al. 2019).
+    sqrt(2 L), so that the sum's variance does not grow with their number (GPT-2, Radford et al. 2019). Heads and
+    feed-forward units are split over devices, a layer's sum is not.
     """
-    depth, dim, wide = stack.layers, stack.dim, stack.wide
-    shapes: dict[str, tuple[int, ...]] = {
-        "query": (depth, dim, dim),
-        "output": (depth, dim, dim),
-        "up": (depth, dim, wide),
-        "down": (depth, wide, dim),
-        "keys": (dim, dim) if stack.shared_keys else (depth, dim, dim),
-        "values": (dim, dim) if stack.shared_values else (depth, dim, dim),
-    }
-    drawn = {
-        name: scale * jax.random.normal(key, shape, jnp.float32)
-        for key, (name, shape) in zip(jax.random.split(rng, len(shapes)), shapes.items(), strict=True)
-    }
-    for name in ("output", "down"):
-        drawn[name] = drawn[name] / math.sqrt(2 * depth)
-    params: Params = {"keys": drawn.pop("keys"), "values": drawn.pop("values")}
-    params["layers"] = drawn | {name: jnp.ones((depth, dim), jnp.float32) for name in ("norm_attention", "norm_wide")}
-    if stack.shared_keys or stack.shared_values:
-        params["norm_shared"] = jnp.ones(dim, jnp.float32)
-    return params
+    dim, units, smaller = stack.dim, stack.units, math.sqrt(2 * stack.layers)
 
+    def matrix(first: int, last: int, axes: tuple[str, str], over: float = 1.0) -> Leaf:
+        return Leaf((first, last), axes, normal(scale, over), first, 1.0)
 
-def stack_axes(stack: Stack) -> Params:
-    """Logical axes of `init_stack`: heads and feed-forward units are split over devices, a layer's sum is not."""
-    square = ("embed", "heads")
-    axes: Params = {
+    def of_layers(leaf: Leaf, shared: bool = False) -> Leaf:
+        """The arrays of all layers on a first axis, or the one that they share."""
+        return leaf if shared else replace(leaf, shape=(stack.layers, *leaf.shape), axes=("layers", *leaf.axes))
+
+    square, gain = matrix(dim, dim, ("embed", "heads")), Leaf((dim,), ("embed",), constant(1.0))
+    arrays: dict[str, Any] = {
+        "keys": of_layers(square, stack.shared_keys),
+        "values": of_layers(square, stack.shared_values),
         "layers": {
-            "query": ("layers", *square),
-            "output": ("layers", "heads", "embed"),
-            "up": ("layers", "embed", "mlp"),
-            "down": ("layers", "mlp", "embed"),
-            "norm_attention": ("layers", "embed"),
-            "norm_wide": ("layers", "embed"),
+            "query": of_layers(square),
+            "output": of_layers(matrix(dim, dim, ("heads", "embed"), smaller)),
+            "up": of_layers(matrix(dim, units, ("embed", "mlp"))),
+            "down": of_layers(matrix(units, dim, ("mlp", "embed"), smaller)),
+            "norm_attention": of_layers(gain),
+            "norm_wide": of_layers(gain),
         },
-        "keys": square if stack.shared_keys else ("layers", *square),
-        "values": square if stack.shared_values else ("layers", *square),
     }
-    if stack.shared_keys or stack.shared_values:
-        axes["norm_shared"] = ("embed",)
-    return axes
+    return arrays | ({"norm_shared": gain} if stack.shared_keys or stack.shared_values else {})
+
+
+def stack_keys(rng: Array) -> dict[str, Any]:
+    """Keys for the arrays of `stack_arrays` that are drawn."""
+    keys = dict(zip(DRAWN, jax.random.split(rng, len(DRAWN)), strict=True))
+    return keys | {"layers": keys}
 
 
 def by_heads(x: Array, heads: int) -> Array:
@@ -143,7 +138,7 @@ def shared_keys_values(stack: Stack, params: Params, x: Array, offset: Array | i
 
     Args:
       stack: what is fixed.
-      params: of `init_stack`.
+      params: of `stack_arrays`.
       x: embeddings [B, T, D].
       offset: position of the first.
     """
@@ -234,16 +229,14 @@ def run_layers(
 
 
 def trace_layers(
-    stack: Stack, params: Params, x: Array, attention: bool, lengths: Array | None = None
-) -> list[dict[str, Array]]:
-    """What happens inside, one dict a layer: 'h' [B, T, D] after it and, if asked for, 'attention' [B, N, T, T]."""
-    shared, out = shared_keys_values(stack, params, x), []
+    stack: Stack, params: Params, x: Array, lengths: Array | None = None
+) -> tuple[list[Array], list[Array]]:
+    """(x after each layer, [B, T, D]; where each token of each head looks, [B, N, T, T]), layer by layer."""
+    shared, states, looks = shared_keys_values(stack, params, x), [], []
     for i, layer in enumerate(unstacked(stack, params)):
         query, key, value = queries_keys_values(stack, layer, shared, x)
         mixed = attend(query, key, value, causal=stack.causal, lengths=lengths, implementation=stack.implementation)
         x = finish_layer(stack, layer, x, mixed, NO_DROP, i)
-        inner = {"h": x}
-        if attention:
-            inner["attention"] = attention_weights(query, key, causal=stack.causal, lengths=lengths)
-        out.append(inner)
-    return out
+        states.append(x)
+        looks.append(attention_weights(query, key, causal=stack.causal, lengths=lengths))
+    return states, looks

@@ -56,7 +56,7 @@ def run_cached(stack: Stack, weights: Params, x: Array, cache: Cache) -> tuple[A
 
     Args:
       stack: what is fixed about the blocks.
-      weights: of `init_stack`, but that 'layers' is the list that `unstacked` gives.
+      weights: of `stack_arrays`, but that 'layers' is the list that `unstacked` gives.
       x: embeddings [B, T, D] of these tokens.
       cache: of the tokens before.
 

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.types import Array, Params
+from w2v_jax.nn.arrays import constant, uniform
+from w2v_jax.types import Array, Leaf, Params
 
 State = dict[str, Array]  # 'h', the output, and what else a cell remembers, [B, H] each
 
@@ -108,38 +109,35 @@ CELLS: dict[str, Cell] = {
 }
 
 
-def init_cell(rng: Array, cell: Cell, inputs: int, hidden: int, scale: float, forget_bias: float = 0.0) -> Params:
-    """Parameters of one layer, uniform on [-scale, scale], biases 0 but for the forget gate's.
+def cell_arrays(cell: Cell, inputs: int, hidden: int, scale: float, forget_bias: float = 0.0) -> dict[str, Any]:
+    """One layer's arrays: 'U' and, as the cell has them, 'W', 'b' [G * H] and 'c' [H].
 
-    {'U'} and, as the cell has them, 'W', 'b' [G * H] and 'c' [H]. U is [H, G * H] and W [I, G * H], or [G, H] both
-    for elementwise cells. The weight of the `elementwise` cell starts in [0.5, 1): it is a rate of forgetting, and
-    from around 0 nothing before the last word would reach the loss.
+    U is [H, G * H] and W [I, G * H], or [G, H] both for elementwise cells; uniform on [-scale, scale), biases 0 but
+    for the forget gate's. The weight of the `elementwise` cell starts in [0.5, 1): it is a rate of forgetting, and from
+    around 0 nothing before the last word would reach the loss.
     """
-    keys = jax.random.split(rng)
     columns = cell.gates * hidden
 
-    def uniform(key: Array, shape: tuple[int, ...]) -> Array:
-        return jax.random.uniform(key, shape, jnp.float32, -scale, scale)
+    def weight(size: int, start: Any) -> Leaf:
+        if cell.elementwise:
+            return Leaf((cell.gates, hidden), (None, "embed"), start)
+        return Leaf((size, columns), ("embed", "mlp"), start, size, 1.0)
+
+    def bias(key: Any, shape: tuple[int, ...]) -> Array:
+        zero = jnp.zeros(shape, jnp.float32)
+        return zero.at[hidden : 2 * hidden].set(forget_bias) if "c" in cell.memory else zero
 
     if not cell.weighs_input:
-        return {"U": jax.random.uniform(keys[0], (cell.gates, hidden), jnp.float32, 0.5, 1.0)}
-    shapes = {
-        "U": (cell.gates, hidden) if cell.elementwise else (hidden, columns),
-        "W": (cell.gates, hidden) if cell.elementwise else (inputs, columns),
-    }
-    params = {name: uniform(key, shape) for key, (name, shape) in zip(keys, shapes.items(), strict=True)}
-    bias = jnp.zeros(columns, jnp.float32)
-    params["b"] = bias.at[hidden : 2 * hidden].set(forget_bias) if "c" in cell.memory else bias
-    return params | ({"c": jnp.zeros(hidden, jnp.float32)} if cell.recurrent_bias else {})
+        return {"U": weight(hidden, uniform(0.5, 1.0))}
+    start = uniform(-scale, scale)
+    arrays: dict[str, Any] = {"U": weight(hidden, start), "W": weight(inputs, start)}
+    arrays["b"] = Leaf((columns,), (None if cell.elementwise else "mlp",), bias)
+    return arrays | ({"c": Leaf((hidden,), ("mlp",), constant(0.0))} if cell.recurrent_bias else {})
 
 
-def cell_axes(cell: Cell) -> Params:
-    """Logical axes of `init_cell`'s parameters."""
-    weight = (None, "embed") if cell.elementwise else ("embed", "mlp")
-    axes: Params = {"U": weight}
-    if cell.weighs_input:
-        axes |= {"W": weight, "b": (None,) if cell.elementwise else ("mlp",)}
-    return axes | ({"c": ("mlp",)} if cell.recurrent_bias else {})
+def cell_keys(rng: Array) -> dict[str, Array]:
+    """Keys for the arrays of `cell_arrays` that are drawn."""
+    return dict(zip(("U", "W"), jax.random.split(rng), strict=True))
 
 
 def zero_state(cell: Cell, batch: int, hidden: int) -> State:
@@ -277,7 +275,7 @@ def run_cell(
 
     Args:
       cell: of `CELLS`.
-      params: of `init_cell`.
+      params: of `cell_arrays`.
       x: [T, B, I].
       state: before the first step.
       lengths: int32 [B]; from step `lengths[b]` on the state of row b stands still. All T steps if None.

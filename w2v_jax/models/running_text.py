@@ -1,4 +1,4 @@
-"""What language models on contiguous lanes of text have in common: sizes, batches, source and metrics."""
+"""What families on running text share; all but `read_text` is of language models on contiguous lanes of text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ import jax
 import jax.numpy as jnp
 
 from w2v_jax.errors import UserError
-from w2v_jax.types import Array, Batch, Consts, Metrics, Source
+from w2v_jax.types import Array, Batch, Consts, Metrics, Say, Shapes, Source
 
 PAD_VOCAB = 128  # tables have a multiple of it in rows; fixed, so that a checkpoint does not depend on the mesh
+
+
+def read_text(cfg: Any, data: Any, say: Say) -> Any:
+    """The `Corpus` that a DataConfig names; read once, then cached."""
+    from w2v_jax.data.corpus import build_corpus
+
+    return build_corpus(data, say)
 
 
 def resolve(cfg: Any, vocab_size: int) -> Any:
@@ -27,23 +34,23 @@ def resolve(cfg: Any, vocab_size: int) -> Any:
     return dataclasses.replace(cfg, vocab_size=vocab_size)
 
 
-def batch(cfg: Any, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+def shapes(cfg: Any, batch_size: int) -> Shapes:
     """`batch_size` lanes of `cfg.length` tokens; see `w2v_jax.data.lanes`."""
-    shapes = {
+    sizes = {
         "tokens": (batch_size, cfg.length),
         "targets": (batch_size, cfg.length),
         "start": (batch_size,),
         "words": (batch_size,),
     }
-    return {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in shapes.items()}
+    return {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in sizes.items()}
 
 
-def source(cfg: Any, corpus: Any, split: str, batch_size: int, seed: int) -> Source:
+def source(cfg: Any, text: Any, split: str, batch_size: int, seed: int) -> Source:
     """Contiguous lanes of a split; nothing is shuffled, so the seed plays no part."""
     from w2v_jax.data.lanes import lane_source
 
-    tokens = {"train": corpus.train, "heldout": corpus.heldout, "test": corpus.test}[split]
-    return lane_source(tokens, batch_size=batch_size, length=cfg.length, start_id=corpus.tokenizer.end_id)
+    tokens = {"train": text.train, "heldout": text.heldout, "test": text.test}[split]
+    return lane_source(tokens, batch_size=batch_size, length=cfg.length, start_id=text.tokenizer.end_id)
 
 
 def rows(cfg: Any, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:

@@ -1,0 +1,170 @@
+"""What trained models hold in mind: states and attention of every layer, and how far back recurrent losses reach.
+
+Everything here asks `Family.encode`, never for a family by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from w2v_jax.config import DataConfig
+from w2v_jax.data import synthetic
+from w2v_jax.data.bayes import Language
+from w2v_jax.data.synthetic import Sample
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.recurrence import state_gradients
+from w2v_jax.nn.recurrence import Recurrence, advance, begin, read, trace
+from w2v_jax.nn.recurrent import State
+from w2v_jax.train.restore import Model
+from w2v_jax.types import Array, Consts, Encode, Params
+
+ENTRIES = 1 << 24  # of attention that are in memory at a time
+
+
+def encode_of(model: Model) -> Encode:
+    """How the family gives states. UserError: it gives none."""
+    if model.spec.encode is None:
+        raise UserError(f"family={model.config.family!r}: has no states to look into")
+    return model.spec.encode
+
+
+def recurrence_of(model: Model) -> Recurrence:
+    """The layers that read from left to right.
+
+    Raises:
+      UserError: the family or its cell has no recurrence.
+    """
+    encode = encode_of(model)
+    if encode.recurrence is None:
+        raise UserError(f"family={model.config.family!r}: has no memory to look into")
+    found: Recurrence = encode.recurrence(model.cfg, model.params, model.consts)
+    return found
+
+
+def before_text(model: Model, recurrence: Recurrence) -> list[State]:
+    """The states in which the model expects a text to begin: a language model was trained on documents that follow the
+    end token of another."""
+    end = model.tokenizer.end_id
+    if encode_of(model).logits is None or end is None:
+        return begin(recurrence, 1)
+    return trace(recurrence, recurrence.table[jnp.array([[end]])])[1]
+
+
+def logits_of(model: Model, states: list[State]) -> Array:
+    """Of the next token, [B, V]."""
+    logits = encode_of(model).logits
+    assert logits is not None
+    return logits(model.cfg, model.params, states[-1]["h"])
+
+
+def attention_of(model: Model, ids: np.ndarray) -> np.ndarray:
+    """Attention over one text of int32 [T] tokens, float32 [L, N, T, T]. UserError: a model without attention."""
+    look = encode_of(model).attention
+    if look is None:
+        raise UserError(f"family={model.config.family!r}: has no attention to look at")
+    lengths = jnp.array([len(ids)], jnp.int32)
+    found = jax.jit(lambda params, consts, ids: look(model.cfg, params, consts, ids, lengths))
+    return np.stack([np.asarray(layer[0]) for layer in found(model.params, model.consts, ids[None])])
+
+
+def states_of(model: Model, windows: np.ndarray) -> Iterator[tuple[list[np.ndarray], list[np.ndarray] | None]]:
+    """Chunk by chunk of windows int32 [W, T]: float32 states [B, T, D] after 0 to L layers and, where there is
+    attention, [B, N, T, T] of each layer."""
+    encode, cfg, length = encode_of(model), model.cfg, windows.shape[1]
+
+    def run(params: Params, consts: Consts, ids: Array) -> tuple[list[Array], list[Array] | None]:
+        lengths = jnp.full(len(ids), length, jnp.int32)
+        states = [x.astype(jnp.float32) for x in encode.states(cfg, params, consts, ids, lengths)]
+        return states, None if encode.attention is None else encode.attention(cfg, params, consts, ids, lengths)
+
+    one = jax.eval_shape(run, model.params, model.consts, jax.ShapeDtypeStruct((1, length), jnp.int32))
+    entries = sum(x.size for x in jax.tree.leaves(one[1])) or length
+    size, program = max(1, min(len(windows), ENTRIES // entries)), jax.jit(run)
+    for at in range(0, len(windows), size):
+        chunk = windows[at : at + size]
+        whole = np.pad(chunk, ((0, size - len(chunk)), (0, 0)))  # one shape, so that one program is compiled
+        states, seen = jax.device_get(program(model.params, model.consts, whole))
+        there = slice(len(chunk))
+        yield [x[there] for x in states], None if seen is None else [x[there] for x in seen]
+
+
+def gradient_norms(model: Model, windows: np.ndarray, furthest: int) -> dict[str, np.ndarray]:
+    """Norms of d loss_t / d state_{t-k}, mean over windows, float64 [K + 1].
+
+    Each window ends in the token that is predicted; those before the last K + 2 only bring the state to where a text
+    has it.
+
+    Returns:
+      'h', by the cells' outputs (of an LSTM with its memory held fixed); 'state', by all that an LSTM remembers.
+    """
+    recurrence = recurrence_of(model)
+
+    @jax.jit
+    def norms(ids: Array) -> dict[str, Array]:
+        start, inputs, target = read(recurrence, ids[:, : -furthest - 2]), ids[:, -furthest - 2 : -1], ids[:, -1:]
+
+        def loss(states: list[State]) -> Array:
+            return -jnp.take_along_axis(jax.nn.log_softmax(logits_of(model, states)), target, axis=1)[:, 0]
+
+        grads = state_gradients(lambda states, x: advance(recurrence, states, x), loss, start, inputs.T)
+        parts = {"h": [g["h"] for g in grads]}
+        if len(recurrence.cell.memory) > 1:
+            parts["state"] = jax.tree.leaves(grads)
+        return {
+            name: jnp.sqrt(sum(jnp.sum(jnp.square(g), axis=2) for g in leaves)).mean(1)
+            for name, leaves in parts.items()
+        }
+
+    return {name: np.asarray(values, np.float64) for name, values in norms(jnp.asarray(windows)).items()}
+
+
+def forget_gates(model: Model, windows: np.ndarray) -> np.ndarray | None:
+    """Every forget gate at every token in the second half of the windows, [N]; None for cells without."""
+    recurrence = recurrence_of(model)
+    inner = jax.jit(lambda ids: trace(recurrence, recurrence.table[ids])[0])(jnp.asarray(windows))
+    found = [part["forget"] for part in inner if "forget" in part]
+    return np.concatenate([np.asarray(f)[:, windows.shape[1] // 2 :].reshape(-1) for f in found]) if found else None
+
+
+def agreement_text(data: DataConfig) -> tuple[Language, Sample]:
+    """The synthetic language of a run, and its held-out text with its verbs marked."""
+    spoken = Language.from_config(data.synthetic, data.end_token or synthetic.FULL_STOP)
+    return spoken, spoken.generate(*synthetic.plan(data.synthetic, "heldout"))
+
+
+def agreement(model: Model, most: int) -> dict[int, tuple[float, float]]:
+    """How often the right class of verbs is the likelier one where a verb is due, by distance from the subject.
+
+    Args:
+      model: trained on the synthetic language.
+      most: verbs asked a distance, of the held-out text.
+
+    Returns:
+      {distance: (share right, its standard error)}.
+    """
+    spoken, text = agreement_text(model.config.data)
+    g, index, recurrence = spoken.grammar, model.tokenizer.vocab.index, recurrence_of(model)
+    ids = np.array([index[word] for word in g.words], np.int32)
+    first = synthetic.SUBJECT + g.classes  # kind of the verbs of class 0
+    verbs = [ids[g.kinds == first + c] for c in range(g.classes)]
+    before = g.distances[-1] + model.cfg.length  # words that are read
+
+    @jax.jit
+    def likelier(words: Array) -> Array:
+        odds = jax.nn.softmax(logits_of(model, read(recurrence, words)))
+        return jnp.stack([odds[:, of_class].sum(1) for of_class in verbs], axis=1).argmax(1)
+
+    out = {}
+    for d in g.distances:
+        places = np.flatnonzero(text.distance == d)
+        places = places[places >= before]
+        places = places[np.linspace(0, len(places) - 1, min(most, len(places))).astype(np.int64)]
+        if len(places):
+            words = ids[text.ids[places[:, None] + np.arange(-before, 0)[None]]]
+            right = np.asarray(likelier(jnp.asarray(words))) == g.kinds[text.ids[places]] - first
+            out[d] = float(right.mean()), float(right.std() / np.sqrt(len(places)))
+    return out
