@@ -80,14 +80,14 @@ def time_calls(run: Ready, config: Config, vocabulary: int, calls: int) -> tuple
 
 def utilisation(config: Config, vocabulary: int, calls: int, peak_tflops: float) -> dict[str, Any]:
     """Measures and computes MFU above from the median of the calls."""
-    cfg = transformer.SPEC.resolve(config.model, vocabulary)
+    cfg = transformer.FAMILY.resolve(config.model, vocabulary)
     begin = time.perf_counter()
     run = ready(config, vocabulary)
     count, compile_seconds = parameters(run.state.params), time.perf_counter() - begin
     seconds, loss = time_calls(run, config, vocabulary, calls)
     tokens = config.train.steps_per_call * config.train.batch_size * cfg.length
     rates = [tokens / s for s in seconds]
-    rate, flops = statistics.median(rates), transformer.SPEC.flops(cfg)[0]
+    rate, flops = statistics.median(rates), transformer.FAMILY.flops(cfg)[0]
     memory = jax.devices()[0].memory_stats() or {}
     return {
         "mfu": flops * rate / (peak_tflops * 1e12),

@@ -43,7 +43,7 @@ def prepare(config_file: str, replace: dict[str, Any], repeats: int) -> Case:
     spec = MODELS[config.family]
     corpus = build_corpus(config.data)
     cfg = spec.resolve(config.model, len(corpus.vocab))
-    source = spec.source(cfg, corpus, "train", config.train.batch_size, 0)
+    source = spec.trained.source(cfg, corpus, "train", config.train.batch_size, 0)
     steps = min(STEPS, source.steps_per_epoch)
     stack = next(source.iterate(0, steps, steps))
     width = cfg.window
@@ -52,7 +52,7 @@ def prepare(config_file: str, replace: dict[str, Any], repeats: int) -> Case:
     wall, cpu = [], []
     stop = min(source.steps_per_epoch, 8 * config.train.steps_per_call)
     for seed in range(repeats):  # a fresh source each, so that planning an epoch is in the time
-        fresh = spec.source(cfg, corpus, "train", config.train.batch_size, seed)
+        fresh = spec.trained.source(cfg, corpus, "train", config.train.batch_size, seed)
         begin, busy = time.perf_counter(), time.process_time()
         words = 0
         for made in fresh.iterate(0, stop, config.train.steps_per_call):
@@ -61,7 +61,8 @@ def prepare(config_file: str, replace: dict[str, Any], repeats: int) -> Case:
         cpu.append((time.process_time() - busy) / words * 1e6)
     rows = jnp.arange(next(iter(stack.values())).shape[1], dtype=jnp.int32)
     batches = [{k: jnp.asarray(v[i]) for k, v in stack.items()} | {"row": rows} for i in range(steps)]
-    consts = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), spec.consts(cfg, corpus))
+    vocabulary = Words(corpus.vocab.words, corpus.vocab.counts)
+    consts = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), spec.consts(cfg, vocabulary))
     whole = {k: jnp.asarray(v) for k, v in stack.items()}
     return Case(
         *(config, cfg, corpus, consts, source, batches, whole, kept),
@@ -134,7 +135,7 @@ def time_parts(case: Case, repeats: int) -> dict[str, float]:
 
     spec, cfg, count = MODELS[case.config.family], case.cfg, len(case.batches)
     params = random_params(case)
-    draw = jax.jit(lambda consts, batch: spec.rows(cfg, consts, batch, jax.random.key(0)))
+    draw = jax.jit(lambda consts, batch: spec.trained.rows(cfg, consts, batch, jax.random.key(0)))
     ids = [draw(case.consts, batch)[0] for batch in case.batches]
     gather = jax.jit(gather_rows)
     rows = gather(params, ids[0])
@@ -159,7 +160,8 @@ def random_params(case: Case) -> dict[str, Any]:
 
     from w2v_jax.models import MODELS
 
-    made = jax.jit(lambda consts: MODELS[case.config.family].init(jax.random.key(0), case.cfg, consts))(case.consts)
+    init = MODELS[case.config.family].trained.init
+    made = jax.jit(lambda consts: init(jax.random.key(0), case.cfg, consts))(case.consts)
     return {k: 0.1 * jax.random.normal(jax.random.key(i), v.shape) for i, (k, v) in enumerate(made.items())}
 
 

@@ -21,13 +21,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from w2v_jax.files import read_json
 
 from experiments.common import cli
 from w2v_jax.config import check
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
+from w2v_jax.files import read_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.generation import prefill, text_keys, write
 from w2v_jax.nn.sampling import Sampling

@@ -24,7 +24,6 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
-from w2v_jax.files import write_json
 
 from configs import language, synthetic
 from experiments.common import cli, config_flag
@@ -34,6 +33,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import needed_gate
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import distance
+from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.states import agreement, agreement_text, forget_gates, gradient_norms
@@ -90,7 +90,7 @@ def config_of(options: Options, cell: str) -> Config:
 
 def untrained(model: Model) -> Model:
     """The model as it was before the first step."""
-    start = jax.jit(lambda key, consts: model.spec.train.init(key, model.cfg, consts))
+    start = jax.jit(lambda key, consts: model.spec.trained.init(key, model.cfg, consts))
     return model._replace(params=start(jax.random.key(model.config.train.seed), model.consts), step=0)
 
 

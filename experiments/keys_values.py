@@ -23,7 +23,6 @@ from typing import Any
 
 import jax
 from absl import flags
-from w2v_jax.files import write_json
 
 from experiments.common import cli, config_flag
 from experiments.common.machine import accelerators, machine
@@ -31,6 +30,7 @@ from experiments.common.measuring import clock, parameters, repeated
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
+from w2v_jax.files import write_json
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
 from w2v_jax.nn.cache import cache_bytes
@@ -43,7 +43,7 @@ RESULTS, PICTURE = "results.json", "keys_values.png"
 
 def count(cfg: TransformerConfig) -> int:
     """Trained numbers of a resolved model."""
-    return parameters(jax.eval_shape(lambda: transformer.SPEC.init(jax.random.key(0), cfg, {})))
+    return parameters(jax.eval_shape(lambda: transformer.FAMILY.trained.init(jax.random.key(0), cfg, {})))
 
 
 def widened(model: TransformerConfig, vocab: int) -> TransformerConfig:

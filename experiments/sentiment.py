@@ -28,7 +28,6 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
-from w2v_jax.files import write_json
 
 from experiments.common import cli, config_flag
 from w2v_jax import formats
@@ -36,6 +35,7 @@ from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
 from w2v_jax.evaluation.tables import aligned
+from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.nn.layers import pad_to
@@ -125,7 +125,9 @@ def probabilities(model: Model, source: Source) -> tuple[np.ndarray, np.ndarray]
 def score(model: Model, corpus: Any, split: str) -> Scores:
     """Scores of a trained model on one split."""
     train = model.config.train
-    return classification(*probabilities(model, model.spec.train.source(model.cfg, corpus, split, train.batch_size, 0)))
+    return classification(
+        *probabilities(model, model.spec.trained.source(model.cfg, corpus, split, train.batch_size, 0))
+    )
 
 
 def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
     corpus = spec.text(base.model, base.data, say)
     cfg = spec.resolve(base.model, len(corpus.vocab))
     before = digest(spec.consts(cfg, Words(corpus.vocab.words, corpus.vocab.counts)))
-    sources = {split: spec.train.source(cfg, corpus, split, base.train.batch_size, 0) for split in SPLITS}
+    sources = {split: spec.trained.source(cfg, corpus, split, base.train.batch_size, 0) for split in SPLITS}
     cut = {split: source.report for split, source in sources.items()}  # type: ignore[attr-defined]
     rows: list[dict[str, Any]] = []
     for name, config in rungs.items():
@@ -230,7 +232,9 @@ def classify(text: str, workdir: Path) -> str:
         chances = read(model, ids[None], np.array([len(ids)], np.int32))[0]
         best = int(chances.argmax())
         name = f"label {best}" if model.config.data.labels == "as_is" else LABELS[best]
-        rows.append([TRANSFORMER if model.config.family == LAST_FAMILY else model.cfg.cell, name, f"{chances[best]:.1%}"])
+        rows.append(
+            [TRANSFORMER if model.config.family == LAST_FAMILY else model.cfg.cell, name, f"{chances[best]:.1%}"]
+        )
     return aligned(rows, left=(0, 1))
 
 

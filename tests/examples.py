@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.errors import UserError
-from w2v_jax.types import Consts, HostBatch, ModelSpec, Params
+from w2v_jax.types import Consts, Family, HostBatch, Params, Words
 
 # Half the compile time; what is computed stays the same.
 QUICK: Any = {"xla_backend_optimization_level": 0}
@@ -33,9 +32,9 @@ def little_effort() -> Iterator[None]:
         jax.config.update("jax_disable_most_optimizations", False)
 
 
-def corpus_of(counts: np.ndarray) -> Any:
-    """A corpus that knows its word counts only, enough for `ModelSpec.consts`."""
-    return types.SimpleNamespace(vocab=types.SimpleNamespace(counts=np.asarray(counts)))
+def words_of(vocab_size: int) -> Words:
+    """A vocabulary without names, of `zipf_counts`."""
+    return Words(None, zipf_counts(vocab_size))
 
 
 def zipf_counts(vocab_size: int) -> np.ndarray:
@@ -43,16 +42,16 @@ def zipf_counts(vocab_size: int) -> np.ndarray:
     return (1000 / np.arange(1, vocab_size + 1) ** 0.7).astype(np.int64) + np.arange(vocab_size, 0, -1)
 
 
-def device_consts(spec: ModelSpec, cfg: Any, vocab_size: int) -> Consts:
+def device_consts(spec: Family, cfg: Any, vocab_size: int) -> Consts:
     """The model's consts over `zipf_counts`."""
-    return jax.tree.map(jnp.asarray, spec.consts(cfg, corpus_of(zipf_counts(vocab_size))))
+    return jax.tree.map(jnp.asarray, spec.consts(cfg, words_of(vocab_size)))
 
 
-def batch_size_for(spec: ModelSpec, cfg: Any, rows: int) -> int:
+def batch_size_for(spec: Family, cfg: Any, rows: int) -> int:
     """The smallest batch size whose batch axis is a multiple of `rows`."""
     for size in range(1, 4097):
         try:
-            shapes = spec.batch(cfg, size)
+            shapes = spec.trained.shapes(cfg, size)
         except UserError:  # e.g. no whole number of rows
             continue
         if all(s.shape[0] % rows == 0 for s in shapes.values()):
@@ -60,10 +59,10 @@ def batch_size_for(spec: ModelSpec, cfg: Any, rows: int) -> int:
     raise AssertionError(f"no batch size up to 4096 gives a multiple of {rows} rows")
 
 
-def random_batch(spec: ModelSpec, cfg: Any, batch_size: int, rng: np.random.Generator) -> HostBatch:
-    """A batch as `spec.batch` describes it. Unknown integer entries hold word ids, float ones normal numbers."""
+def random_batch(spec: Family, cfg: Any, batch_size: int, rng: np.random.Generator) -> HostBatch:
+    """A batch as `shapes` describes it. Unknown integer entries hold word ids, float ones normal numbers."""
     out = {}
-    for name, entry in spec.batch(cfg, batch_size).items():
+    for name, entry in spec.trained.shapes(cfg, batch_size).items():
         if name == "doc":
             # Documents of about 5 tokens, the end of the batch padding.
             doc = np.cumsum(rng.random(entry.shape) < 0.2, axis=-1)
@@ -90,9 +89,16 @@ def with_rows(batch: HostBatch) -> HostBatch:
     return batch | {"row": np.arange(size, dtype=np.int32), "global_rows": np.asarray(size, np.float32)}
 
 
-def random_params(spec: ModelSpec, cfg: Any, consts: Consts, seed: int, scale: float = 0.5) -> Params:
+def whole_logits(family: Family, cfg: Any, params: Params, consts: Consts, tokens: Any) -> Any:
+    """Logits after each token of texts int32 [B, T] read at once, [B, T, V]."""
+    assert family.encode is not None and family.encode.logits is not None
+    lengths = jnp.full(len(tokens), tokens.shape[1], jnp.int32)
+    return family.encode.logits(cfg, params, family.encode.states(cfg, params, consts, tokens, lengths)[-1])
+
+
+def random_params(spec: Family, cfg: Any, consts: Consts, seed: int, scale: float = 0.5) -> Params:
     """Parameters of the model's shapes, every number normal: zeros of the real start would hide wrong gradients."""
-    shapes = jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, consts))
+    shapes = jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, consts))
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda s: jnp.asarray(scale * rng.standard_normal(s.shape), s.dtype), shapes)
 

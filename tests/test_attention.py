@@ -12,8 +12,9 @@ import pytest
 from tests import transformer_reference as reference
 from tests.examples import quick
 from tests.transformer_reference import close
+from w2v_jax.nn.arrays import shapes as shapes_of
 from w2v_jax.nn.attention import attend, attention_weights, masked_softmax, rotate
-from w2v_jax.nn.blocks import Stack, init_stack, run_layers
+from w2v_jax.nn.blocks import Stack, run_layers, stack_arrays
 
 
 def test_the_softmax_numbers_of_the_notes() -> None:
@@ -59,9 +60,9 @@ def test_attention_is_the_formula_in_numpy(causal: bool) -> None:
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_a_block_is_the_formula_in_numpy(causal: bool) -> None:
-    stack = Stack(1, dim=4, heads=2, wide=8, shared_keys=False, shared_values=False, causal=causal)
+    stack = Stack(1, dim=4, heads=2, units=8, shared_keys=False, shared_values=False, causal=causal)
     rng = np.random.default_rng(1)
-    shapes = jax.eval_shape(lambda: init_stack(jax.random.key(0), stack, 0.1))
+    shapes = shapes_of(stack_arrays(stack, 0.1))
     params = jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
     x, slope = rng.normal(size=(2, 5, 4)).astype(np.float32)
 
@@ -85,7 +86,7 @@ def test_a_block_is_the_formula_in_numpy(causal: bool) -> None:
 def test_shared_keys_and_values_are_those_of_the_embeddings(shared: tuple[str, ...]) -> None:
     stack = Stack(3, 4, 2, 8, shared_keys="keys" in shared, shared_values="values" in shared, causal=True)
     rng = np.random.default_rng(4)
-    shapes = jax.eval_shape(lambda: init_stack(jax.random.key(0), stack, 0.1))
+    shapes = shapes_of(stack_arrays(stack, 0.1))
     params = jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
     first = rng.normal(size=(5, 4)).astype(np.float32)
     x = first.astype(np.float64)

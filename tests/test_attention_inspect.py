@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from experiments.inspect import layers
-from experiments.inspect.attention import chosen, look, paid, table, weights_of
-from experiments.inspect.layers import layers_of, windows_of
+from experiments.inspect.attention import chosen, look, paid, table
+from experiments.inspect.layers import windows_of
 from tests.commands import Done, refused, run
 from tests.examples import random_params
 from w2v_jax.config import Config, DataConfig
@@ -25,6 +24,7 @@ from w2v_jax.evaluation.attention import KINDS
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.states import attention_of, states_of
 from w2v_jax.train import restore
 from w2v_jax.train.restore import Model
 
@@ -282,7 +282,7 @@ def test_layers_are_measured_over_the_held_out_text(inspect: Callable[..., Done]
     assert f"probe, current word: {', '.join(f'{m:.3f}' for m in band['means'])}: {told} at every band" in done.out
     # Text by text and head by head.
     windows, _ = windows_of(model, 16)
-    weights = np.stack([weights_of(model, ids) for ids in windows]).astype(np.float64)
+    weights = np.stack([attention_of(model, ids) for ids in windows]).astype(np.float64)
     later = weights[..., 1:, :]
     back = np.arange(1, LENGTH)[:, None] - np.arange(LENGTH)
     shares = [(later * ((back >= a) & (back <= b))).sum((-2, -1)) for a, b in ((0, 0), (1, 1), (2, 3), (4, 7), (8, 15))]
@@ -296,9 +296,9 @@ def test_layers_are_measured_over_the_held_out_text(inspect: Callable[..., Done]
 
 def test_chunks_of_windows_change_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     windows, _ = windows_of(model, 5)
-    ((states, seen),) = layers_of(model, windows)
-    monkeypatch.setattr(layers, "ENTRIES", 2 * 2 * 2 * LENGTH**2)
-    chunks = list(layers_of(model, windows))
+    ((states, seen),) = states_of(model, windows)
+    monkeypatch.setattr(states, "ENTRIES", 2 * 2 * 2 * LENGTH**2)
+    chunks = list(states_of(model, windows))
     assert [len(chunk[0][0]) for chunk in chunks] == [2, 2, 1]
     assert seen is not None and len(states) == 3
     np.testing.assert_allclose(np.concatenate([c[0][2] for c in chunks]), states[2], rtol=1e-4, atol=1e-5)

@@ -29,12 +29,12 @@ pytestmark = pytest.mark.xdist_group("transformer benchmark")
 
 def test_sizes_are_those_of_the_model() -> None:
     sizes = TransformerSizes()
-    cfg = transformer.SPEC.resolve(model_of(sizes), sizes.vocabulary)
-    shapes = jax.eval_shape(lambda: transformer.SPEC.init(jax.random.key(0), cfg, {}))
+    cfg = transformer.FAMILY.resolve(model_of(sizes), sizes.vocabulary)
+    shapes = jax.eval_shape(lambda: transformer.FAMILY.trained.init(jax.random.key(0), cfg, {}))
     assert sizes.parameters == parameters(shapes) == 8192 * 256 + 4 * 12 * 256 * 256 + 9 * 256
     # Head 256 x 8192; a layer 12 squares; attention's two products of 128 x 256 a token, half of them, thrice.
     assert sizes.flops == 4096 * 6 * (256 * 8192 + 4 * (12 * 256**2 + 128 * 256))
-    assert sizes.flops == sizes.tokens * transformer.SPEC.flops(cfg)[0]
+    assert sizes.flops == sizes.tokens * transformer.FAMILY.flops(cfg)[0]
 
 
 def to_torch(model: Any, params: Any) -> None:
@@ -127,9 +127,9 @@ def test_utilisation_is_the_formula(tmp_path: Path) -> None:
 
 def test_the_model_of_the_utilisation_is_gpt2_small() -> None:
     model = TransformerConfig(layers=12, dim=768, heads=12, length=1024, dtype="bfloat16")
-    cfg = transformer.SPEC.resolve(mfu_config(model, 8, 1, 1).model, VOCABULARY)
+    cfg = transformer.FAMILY.resolve(mfu_config(model, 8, 1, 1).model, VOCABULARY)
     # GPT-2 small without its 1,024 positions, biases and LayerNorm offsets: 124.4 M less 0.9 M.
-    shapes = jax.eval_shape(lambda: transformer.SPEC.init(jax.random.key(0), cfg, {}))
+    shapes = jax.eval_shape(lambda: transformer.FAMILY.trained.init(jax.random.key(0), cfg, {}))
     assert 123.4e6 < parameters(shapes) < 123.7e6
 
 

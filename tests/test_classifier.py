@@ -15,9 +15,9 @@ from tests.examples import QUICK, labelled_texts, quick, random_params
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.models import transformer_classifier
-from w2v_jax.models.recurrent_classifier import SPEC, RecurrentClassifierConfig
+from w2v_jax.models.recurrent_classifier import FAMILY, RecurrentClassifierConfig
 from w2v_jax.models.transformer_classifier import TransformerClassifierConfig
-from w2v_jax.types import ModelSpec
+from w2v_jax.types import Family
 
 VOCAB, DIM, TIME = 30, 5, 9
 BASE = RecurrentClassifierConfig(dim=DIM, hidden=DIM, max_length=TIME, vocab_size=VOCAB)
@@ -43,17 +43,17 @@ def texts(count: int, classes: int, seed: int = 0, junk: bool = False) -> dict[s
     return labelled_texts(count, TIME, VOCAB, classes, seed, junk)
 
 
-def spec_of(cfg: Any) -> ModelSpec:
-    return SPEC if isinstance(cfg, RecurrentClassifierConfig) else transformer_classifier.SPEC
+def spec_of(cfg: Any) -> Family:
+    return FAMILY if isinstance(cfg, RecurrentClassifierConfig) else transformer_classifier.FAMILY
 
 
 def loss_of(cfg: Any, params: Any, batch: Any, consts: Any = None) -> Any:
-    return spec_of(cfg).loss(cfg, params, consts or {}, {}, batch, None)
+    return spec_of(cfg).trained.loss(cfg, params, consts or {}, {}, batch, None)
 
 
 def test_the_average_is_logistic_regression() -> None:
     cfg = dataclasses.replace(BASE, cell="average", classes=3)
-    params, batch = random_params(SPEC, cfg, {}, seed=1), texts(7, 3)
+    params, batch = random_params(FAMILY, cfg, {}, seed=1), texts(7, 3)
     batch["label"][5] = -1
     batch["global_rows"] = np.float32(10)
     (value, (_, metrics)), grads = quick(
@@ -96,9 +96,9 @@ def test_the_optimum_of_the_average_is_that_of_sklearn(tmp_path: Path) -> None:
     words = tuple(f"w{i}" for i in range(VOCAB))
     save(Embeddings(words, table), path)
     cfg = dataclasses.replace(BASE, cell="average", vectors=str(path))
-    consts = SPEC.consts(cfg, _Corpus(words))
-    start = SPEC.init(jax.random.key(0), cfg, consts)
-    assert set(start) == {"head"} and SPEC.embed is not None and SPEC.embed(cfg, start) == {}
+    consts = FAMILY.consts(cfg, _Corpus(words))
+    start = FAMILY.trained.init(jax.random.key(0), cfg, consts)
+    assert set(start) == {"head"} and FAMILY.embed is not None and FAMILY.embed(cfg, start) == {}
 
     @jax.jit
     def value_and_grad(flat: jax.Array) -> Any:
@@ -139,14 +139,15 @@ def test_the_sentence_of_the_notes() -> None:
     tokens, lengths = np.arange(4, dtype=np.int32)[None], np.array([4], np.int32)
 
     def read(params: Any) -> Any:
-        return SPEC.apply(cfg, params, {}, tokens, lengths)
+        return FAMILY.encode.states(cfg, params, {}, tokens, lengths)[1][0, -1]  # type: ignore[union-attr]
 
-    out, by = quick(lambda p: (read(p), jax.jacobian(lambda p: read(p)["parts"]["forward"]["h"][0, -1])(p)), params)
-    np.testing.assert_allclose(out["parts"]["forward"]["h"][0, -1], (1.1632, 1.764, 0.9776), rtol=1e-6)
+    last, by, logits = quick(
+        lambda p: (read(p), jax.jacobian(read)(p), FAMILY.classify(cfg, p, {}, tokens, lengths)),  # type: ignore[misc]
+        params,
+    )
+    np.testing.assert_allclose(last, (1.1632, 1.764, 0.9776), rtol=1e-6)
     np.testing.assert_allclose(np.diag(by["embed"][:, 0]), (0.512, 0.512, 0.343), rtol=1e-6)
-    np.testing.assert_allclose(out["logits"][0], (1.1632, 1.764), rtol=1e-6)
-    ratio = np.exp(1.764 - 1.1632)
-    np.testing.assert_allclose(out["probabilities"][0], (1 / (1 + ratio), ratio / (1 + ratio)), rtol=1e-6)
+    np.testing.assert_allclose(logits[0], (1.1632, 1.764), rtol=1e-6)
 
 
 @EVERY
@@ -168,7 +169,7 @@ def test_padding_order_and_the_end_of_the_loop_change_nothing(base: Any, change:
             np.testing.assert_allclose(a, b, atol=2e-6)
 
     def logits(params: Any, tokens: np.ndarray, lengths: np.ndarray) -> Any:
-        return spec.apply(cfg, params, {}, tokens, lengths)["logits"]
+        return spec.classify(cfg, params, {}, tokens, lengths)
 
     together = quick(logits, params, junk["tokens"], junk["length"])
     n = int(clean["length"][2])
@@ -180,21 +181,26 @@ def test_padding_order_and_the_end_of_the_loop_change_nothing(base: Any, change:
 def test_both_directions_are_two_readings_of_one_cell(pool: str) -> None:
     both = dataclasses.replace(BASE, cell="lstm", bidirectional=True, pool=pool)
     one = dataclasses.replace(both, bidirectional=False)
-    params, batch = random_params(SPEC, both, {}, seed=6), texts(4, 2)
+    params, batch = random_params(FAMILY, both, {}, seed=6), texts(4, 2)
     weights, bias = params["head"]["W"], params["head"]["b"]
     turned = np.array([np.r_[t[:n][::-1], t[n:]] for t, n in zip(batch["tokens"], batch["length"], strict=True)])
+
+    def read_by(cfg: Any, params: Any, tokens: Any) -> Any:
+        states = FAMILY.encode.states(cfg, params, {}, tokens, batch["length"])[1]  # type: ignore[union-attr]
+        return FAMILY.classify(cfg, params, {}, tokens, batch["length"]), states  # type: ignore[misc]
 
     def read(name: str, half: jax.Array, tokens: np.ndarray) -> Any:
         alone = {"cells": {"forward": params["cells"][name]}, "head": {"W": half, "b": 0 * bias}}
         alone |= {"embed": params["embed"]}
-        return quick(lambda p, t: SPEC.apply(one, p, {}, t, batch["length"]), alone, tokens)
+        return quick(lambda p, t: read_by(one, p, t), alone, tokens)
 
     there, back = read("forward", weights[:DIM], batch["tokens"]), read("backward", weights[DIM:], turned)
-    out = quick(lambda p, t: SPEC.apply(both, p, {}, t, batch["length"]), params, batch["tokens"])
-    np.testing.assert_allclose(out["logits"], there["logits"] + back["logits"] + bias[None], atol=2e-6)
+    logits, states = quick(lambda p, t: read_by(both, p, t), params, batch["tokens"])
+    np.testing.assert_allclose(logits, there[0] + back[0] + bias[None], atol=2e-6)
     for i, n in enumerate(batch["length"]):
-        got, want = out["parts"]["backward"]["memory"][i, :n], back["parts"]["forward"]["memory"][i, :n]
-        np.testing.assert_allclose(got, want[::-1], atol=1e-6)
+        got, size = states[i, :n], there[1].shape[2]
+        np.testing.assert_allclose(got[:, :size], there[1][i, :n], atol=1e-6)
+        np.testing.assert_allclose(got[:, size:], back[1][i, :n][::-1], atol=1e-6)
 
 
 @pytest.mark.parametrize("base", [BASE, BLOCKS], ids=["lstm", "transformer"])
@@ -206,7 +212,7 @@ def test_the_loss_adds_up_over_rows_and_a_text_without_words_is_finite(base: Any
     batch["label"][4] = -1
 
     def value(params: Any, batch: Any, rng: Any) -> jax.Array:
-        return spec.loss(cfg, params, {}, {}, batch, rng)[0]
+        return spec.trained.loss(cfg, params, {}, {}, batch, rng)[0]
 
     compiled = jax.jit(jax.value_and_grad(value))
 

@@ -17,21 +17,19 @@ import pytest
 from tests.examples import (
     QUICK,
     batch_size_for,
-    corpus_of,
     device_consts,
     quick,
     random_batch,
     random_params,
+    whole_logits,
     with_rows,
-    zipf_counts,
+    words_of,
 )
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig, freeze, to_dict
-from w2v_jax.data.corpus import build_corpus
 from w2v_jax.models import MODELS
-from w2v_jax.train.lowering import stand_in_corpus
 from w2v_jax.train.sharding import RULES, batch_sharding, make_mesh, shard_tree
 from w2v_jax.train.step import gather_rows, init_state, make_call, state_sharding
-from w2v_jax.types import ModelSpec
+from w2v_jax.types import Family
 
 VOCAB, DEVICES, STACK = 50, 8, 6
 
@@ -66,15 +64,15 @@ def is_names(x: Any) -> bool:
     return x is None or isinstance(x, tuple)
 
 
-def losses_of(spec: ModelSpec, cfg: Any, params: Any, consts: Any, batch: Any) -> Any:
+def losses_of(spec: Family, cfg: Any, params: Any, consts: Any, batch: Any) -> Any:
     """(a function (dense leaves, gathered rows, rng) -> (loss, metrics), the two that the step hands to it)."""
-    ids, drawn = spec.rows(cfg, consts, batch, draw_key())
+    ids, drawn = spec.trained.rows(cfg, consts, batch, draw_key())
     size = len(batch["row"])
     dense, gathered = {k: v for k, v in params.items() if k not in ids}, gather_rows(params, ids)
 
     def loss(dense: Any, gathered: Any, rng: Any) -> Any:
-        carry = spec.carry(cfg, size)
-        value, (after, metrics) = spec.loss(cfg, dense | gathered, consts, carry, drawn, rng)
+        carry = spec.trained.carry(cfg, size)
+        value, (after, metrics) = spec.trained.loss(cfg, dense | gathered, consts, carry, drawn, rng)
         assert shape_of(after) == shape_of(carry)
         return value, metrics
 
@@ -86,7 +84,7 @@ def draw_key() -> Any:
     return jax.random.key(3)
 
 
-def value_and_grads(spec: ModelSpec, cfg: Any, params: Any, consts: Any, batch: Any) -> Any:
+def value_and_grads(spec: Family, cfg: Any, params: Any, consts: Any, batch: Any) -> Any:
     """((loss, metrics, dense gradients, row gradients), as the step takes them; (loss, metrics) evaluated)."""
     loss, dense, gathered = losses_of(spec, cfg, params, consts, batch)
     (value, metrics), grads = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(dense, gathered, draw_key())
@@ -101,10 +99,10 @@ def test_shapes_names_and_sizes(family: str, example: Any) -> None:
     cfg = spec.resolve(example, VOCAB)
     assert spec.resolve(cfg, VOCAB) == cfg and cfg.vocab_size == VOCAB
     size = batch_size_for(spec, cfg, DEVICES)
-    entries = spec.batch(cfg, size)
+    entries = spec.trained.shapes(cfg, size)
     assert len({e.shape[0] for e in entries.values()}) == 1 and "row" not in entries
     consts = device_consts(spec, cfg, VOCAB)
-    params = jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, consts))
+    params = jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, consts))
     axes = spec.axes(cfg)
     assert shape_of(axes, is_leaf=is_names) == shape_of(params)
     for names, leaf in zip(jax.tree.leaves(axes, is_leaf=is_names), jax.tree.leaves(params), strict=True):
@@ -119,10 +117,10 @@ def test_start_is_finite_and_embeddings_are_of_real_words(family: str, example: 
     spec = MODELS[family]
     cfg = spec.resolve(example, VOCAB)
     consts = device_consts(spec, cfg, VOCAB)
-    params = spec.init(jax.random.key(0), cfg, consts)
-    same(params, spec.init(jax.random.key(0), cfg, consts), tolerance=0)
+    params = spec.trained.init(jax.random.key(0), cfg, consts)
+    same(params, spec.trained.init(jax.random.key(0), cfg, consts), tolerance=0)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(params))
-    other = spec.init(jax.random.key(1), cfg, consts)
+    other = spec.trained.init(jax.random.key(1), cfg, consts)
     assert any((np.asarray(a) != b).any() for a, b in zip(*map(jax.tree.leaves, (params, other)), strict=True))
     if spec.embed:
         matrices = spec.embed(cfg, params)
@@ -163,7 +161,7 @@ def test_loss_gradients_and_metrics(family: str, example: Any) -> None:
 def _decoding() -> list[Any]:
     """The examples that go token by token: all of such families but those that predict hidden tokens."""
     found = [p for p in _all() if MODELS[p.values[0]].decode is not None]
-    return [p for p in found if not getattr(p.values[1], "masked", False)]
+    return [p for p in found if MODELS[p.values[0]].encode.causal(p.values[1])]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("family", "example"), _decoding())
@@ -182,7 +180,7 @@ def test_token_by_token_is_the_whole_text(family: str, example: Any) -> None:
         for cut in (slice(0, 4), slice(4, 5), slice(5, 6)):
             logits, kept = decode.step(cfg, weights, consts, kept, tokens[:, cut])
             found.append(logits)
-        return jnp.stack(found, axis=1), spec.apply(cfg, params, consts, tokens, spec.carry(cfg, rows))["logits"]
+        return jnp.stack(found, axis=1), whole_logits(spec, cfg, params, consts, tokens)
 
     found, whole = quick(run, params, tokens)
     assert found.dtype == jnp.float32
@@ -247,17 +245,18 @@ def test_source_delivers_what_the_batch_says(family: str, tmp_path: Path, fresh_
     lines = [" ".join(rng.choice(words, 40)) for _ in range(30)]
     spec = MODELS[family]
     example = spec.examples[0]
-    if spec.corpus is None:
+    if spec.classify is None:
         text.write_text("\n".join(lines) + "\n")
-        corpus = build_corpus(DataConfig(source=f"text:{text}", min_count=1, heldout_every=10))
+        data = DataConfig(source=f"text:{text}", min_count=1, heldout_every=10)
     else:
         text.write_text("".join(f"{i % 2}\t{line}\n" for i, line in enumerate(lines)))
-        corpus = spec.corpus(example, DataConfig(source=f"tsv:{text}", min_count=1), print)
+        data = DataConfig(source=f"tsv:{text}", min_count=1)
+    corpus = spec.text(example, data, print)
     cfg = spec.resolve(example, len(corpus.vocab.words))
     size = batch_size_for(spec, cfg, 2)
     for split in ("train", "heldout"):
-        source = spec.source(cfg, corpus, split, size, 7)
-        promised = spec.batch(cfg, size)
+        source = spec.trained.source(cfg, corpus, split, size, 7)
+        promised = spec.trained.shapes(cfg, size)
         assert dict(source.spec) == promised
         stacks = list(source.iterate(0, 3, 2))
         assert len(stacks) == 2
@@ -277,9 +276,8 @@ def test_source_delivers_what_the_batch_says(family: str, tmp_path: Path, fresh_
 def test_params_can_be_split_over_any_mesh(family: str, example: Any) -> None:
     spec = MODELS[family]
     cfg = spec.resolve(example, VOCAB)
-    consts = spec.consts(cfg, corpus_of(zipf_counts(VOCAB)))
-    assert shape_of(consts) == shape_of(spec.consts(cfg, stand_in_corpus(VOCAB)))
-    params = jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, consts))
+    consts = spec.consts(cfg, words_of(VOCAB))
+    params = jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, consts))
     mesh = make_mesh(Config(family, example).mesh, jax.devices())
     wide = make_mesh(type(Config(family, example).mesh)(model=8), jax.devices())
     for on in (mesh, wide):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.commands import ROOT, Done, refused, run
-from tests.examples import quick, random_params
+from tests.examples import quick, random_params, whole_logits
 from w2v_jax.config import Config, to_dict
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
@@ -128,8 +128,8 @@ def logits_of(model: Model, words: list[str]) -> np.ndarray:
     """[T + 1, V] after the start of the document and after each word, by the uncached model."""
     ids = [model.tokenizer.words.index(word) for word in ["<eos>", *words]]
     inputs = jnp.asarray([ids + [0] * (LENGTH - len(ids))])
-    apply = lambda params: model.spec.apply(model.cfg, params, {}, inputs, model.spec.carry(model.cfg, 1))  # noqa: E731
-    return np.asarray(quick(apply, model.params)["logits"][0, : len(ids)])
+    found = quick(lambda params: whole_logits(model.spec, model.cfg, params, {}, inputs), model.params)
+    return np.asarray(found[0, : len(ids)])
 
 
 @pytest.mark.parametrize(

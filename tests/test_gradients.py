@@ -16,10 +16,10 @@ import scipy.special
 from matplotlib.image import imread
 
 from experiments import gradients
-from experiments.common import reach
 from experiments.common.words import TEXT
 from tests.commands import run
-from tests.examples import QUICK, quick
+from tests.examples import QUICK, quick, whole_logits
+from w2v_jax import states
 from w2v_jax.config import Config, DataConfig, SyntheticConfig
 from w2v_jax.data.synthetic import SUBJECT
 from w2v_jax.data.tokenizer import Tokenizer
@@ -27,8 +27,9 @@ from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import influence, kept, needed_gate, state_gradients
 from w2v_jax.figures import distance
-from w2v_jax.models.recurrent_lm import SPEC, RecurrentLMConfig
-from w2v_jax.nn.recurrent import CELLS, init_cell, run_cell, trace_cell, zero_state
+from w2v_jax.models.recurrent_lm import FAMILY, RecurrentLMConfig
+from w2v_jax.nn.arrays import shapes as shapes_of
+from w2v_jax.nn.recurrent import CELLS, cell_arrays, run_cell, trace_cell, zero_state
 from w2v_jax.train.restore import Model
 from w2v_jax.types import Params
 
@@ -38,7 +39,7 @@ STEPS, BATCH, HIDDEN = 6, 2, 3
 def parts_of(name: str, steps: int = STEPS) -> tuple[Params, np.ndarray, np.ndarray]:
     """(parameters, inputs [T, B, H], weights of the last output [B, H])."""
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda: init_cell(jax.random.key(0), CELLS[name], HIDDEN, HIDDEN, 1.0))
+    shapes = shapes_of(cell_arrays(CELLS[name], HIDDEN, HIDDEN, 1.0))
     params = jax.tree.map(lambda s: jnp.asarray(rng.normal(0, 0.7, s.shape), jnp.float32), shapes)
     return params, rng.normal(size=(steps, BATCH, HIDDEN)).astype(np.float32), rng.normal(size=(BATCH, HIDDEN))
 
@@ -151,11 +152,11 @@ def test_influence_of_a_word_is_the_norm_of_finite_differences(name: str) -> Non
 def model_of(cell: str, words: tuple[str, ...], data: DataConfig, layers: int = 1) -> Model:
     """A language model with random parameters over a vocabulary."""
     tokenizer = Tokenizer.of(data, Vocabulary(words, np.ones(len(words), np.int64)), None)
-    cfg = SPEC.resolve(RecurrentLMConfig(cell=cell, layers=layers, hidden=4, dim=4, length=3), len(words))
-    shapes = jax.eval_shape(lambda: SPEC.init(jax.random.key(0), cfg, {}))
+    cfg = FAMILY.resolve(RecurrentLMConfig(cell=cell, layers=layers, hidden=4, dim=4, length=3), len(words))
+    shapes = jax.eval_shape(lambda: FAMILY.trained.init(jax.random.key(0), cfg, {}))
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda s: jnp.asarray(rng.normal(0, 0.6, s.shape), jnp.float32), shapes)
-    return Model(SPEC, Config(family="recurrent_lm", model=cfg, data=data), cfg, params, {}, tokenizer, 1)
+    return Model(FAMILY, Config(family="recurrent_lm", model=cfg, data=data), cfg, params, {}, tokenizer, 1)
 
 
 WORDS = tuple("abcdefgh")
@@ -166,7 +167,7 @@ def test_gradient_norms_of_an_elementwise_model_by_hand() -> None:
     """d loss / d state k steps back is w^k * A^T (p - one-hot), for every window alone."""
     model, furthest = model_of("elementwise", WORDS, PLAIN), 5
     windows = np.random.default_rng(0).integers(0, len(WORDS), (6, 4 + furthest + 2)).astype(np.int32)
-    found = reach.gradient_norms(model, windows, furthest)
+    found = states.gradient_norms(model, windows, furthest)
     table = np.asarray(model.params["embed"], np.float64)
     head = {k: np.asarray(v, np.float64)[: len(WORDS)] for k, v in model.params["head"].items()}
     weight = np.asarray(model.params["layers"]["0"]["U"], np.float64)[0]
@@ -182,7 +183,7 @@ def test_gradient_norms_of_an_elementwise_model_by_hand() -> None:
 
 def test_the_whole_state_of_an_lstm_reaches_no_less_than_its_output() -> None:
     windows = np.random.default_rng(0).integers(0, len(WORDS), (3, 9)).astype(np.int32)
-    found = reach.gradient_norms(model_of("lstm", WORDS, PLAIN, layers=2), windows, 6)
+    found = states.gradient_norms(model_of("lstm", WORDS, PLAIN, layers=2), windows, 6)
     assert found["h"].shape == found["state"].shape == (7,)
     assert found["state"][0] == pytest.approx(found["h"][0]), "the loss is read from h alone"
     assert (found["state"][1:] > found["h"][1:]).all()
@@ -191,7 +192,7 @@ def test_the_whole_state_of_an_lstm_reaches_no_less_than_its_output() -> None:
 def test_forget_gates_are_those_of_the_model() -> None:
     model = model_of("lstm", WORDS, PLAIN)
     windows = np.random.default_rng(0).integers(0, len(WORDS), (3, 8)).astype(np.int32)
-    found = reach.forget_gates(model, windows)
+    found = states.forget_gates(model, windows)
     assert found is not None and found.shape == (3 * 4 * 4,)
     w, u, b = (np.asarray(model.params["layers"]["0"][k], np.float64) for k in ("W", "U", "b"))
     h, c, last = np.zeros((3, 4)), np.zeros((3, 4)), np.zeros((3, 4))
@@ -201,7 +202,7 @@ def test_forget_gates_are_those_of_the_model() -> None:
         c = last * c + scipy.special.expit(i) * np.tanh(g)
         h = scipy.special.expit(o) * np.tanh(c)
     np.testing.assert_allclose(found.reshape(3, 4, 4)[:, -1], last, atol=1e-5)
-    assert reach.forget_gates(model_of("gru", WORDS, PLAIN), windows) is None
+    assert states.forget_gates(model_of("gru", WORDS, PLAIN), windows) is None
     figures = gradients.gate_figures(np.array([0.0, 0.5, 0.95, 1.0]))
     assert figures["share_at_least_needed"] == 0.5 and figures["mean"] == pytest.approx(0.6125)
     assert sum(figures["histogram"]) == pytest.approx(1.0) and figures["histogram"][-1] == 0.25
@@ -211,11 +212,11 @@ def test_agreement_is_counted_verb_by_verb() -> None:
     """The class whose verbs have more probability, from the logits of one text at a time."""
     chosen = SyntheticConfig(words=30, topics=2, senses=2, distances="1,3", heldout_tokens=300)
     data = DataConfig(source="synthetic", tokens="whitespace", lowercase=False, synthetic=chosen)
-    spoken, text = reach.agreement_text(data)
+    spoken, text = states.agreement_text(data)
     g = spoken.grammar
     words = tuple(np.random.default_rng(0).permutation(g.words).tolist())
     model = model_of("gru", words, data)
-    found = reach.agreement(model, most=1000)
+    found = states.agreement(model, most=1000)
     assert set(found) == {1, 3} and set(spoken.agreement_accuracy_ceiling(text).values()) == {1.0}
     ids = np.array([words.index(w) for w in g.words], np.int32)
     right: dict[int, list[bool]] = {1: [], 3: []}
@@ -223,7 +224,7 @@ def test_agreement_is_counted_verb_by_verb() -> None:
         if place < 3 + 3:
             continue
         read = jnp.asarray(ids[text.ids[None, place - 6 : place]])
-        logits = SPEC.apply(model.cfg, model.params, {}, read, SPEC.carry(model.cfg, 1))["logits"][0, -1]
+        logits = whole_logits(FAMILY, model.cfg, model.params, {}, read)[0, -1]
         odds = np.exp(np.asarray(logits, np.float64))
         sums = [odds[ids[g.kinds == SUBJECT + 2 + c]].sum() for c in range(2)]
         right[int(text.distance[place])].append(np.argmax(sums) == g.kinds[text.ids[place]] - SUBJECT - 2)

@@ -41,12 +41,12 @@ def tokenizer_of(tokens: str = "letters", words: list[str] | None = None, **rule
 
 def model_of(cfg: Any, tokenizer: Tokenizer, seed: int = 0) -> Model:
     """A model with random parameters."""
-    spec = recurrent_lm.SPEC if isinstance(cfg, RecurrentLMConfig) else recurrent_classifier.SPEC
+    spec = recurrent_lm.FAMILY if isinstance(cfg, RecurrentLMConfig) else recurrent_classifier.FAMILY
     cfg = spec.resolve(cfg, tokenizer.size)
-    shapes = jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, {}))
+    shapes = jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, {}))
     rng = np.random.default_rng(seed)
     params = jax.tree.map(lambda s: jnp.asarray(rng.normal(0, 0.6, s.shape), jnp.float32), shapes)
-    family = "recurrent_lm" if spec is recurrent_lm.SPEC else "recurrent_classifier"
+    family = "recurrent_lm" if spec is recurrent_lm.FAMILY else "recurrent_classifier"
     return Model(spec, Config(family=family, model=cfg), cfg, params, {}, tokenizer, 3)
 
 

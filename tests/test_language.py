@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.commands import ROOT, at_call, final_arrays, refused, run
+from tests.examples import whole_logits
 from w2v_jax.evaluation import language
 
 pytestmark = pytest.mark.xdist_group("language")  # one worker: they share a trained model
@@ -100,10 +101,7 @@ def test_perplexity_of_the_command_is_that_of_one_pass_over_the_text(trained: Pa
         stream = [w for line in lines for w in [*line.split(), "<eos>"]]
         index = {w: i for i, w in enumerate(model.tokenizer.words)}
         ids = np.array([index[w] for w in ["<eos>", *stream]], np.int32)
-        carry = model.spec.carry(model.cfg, 1)
-        logits = model.spec.apply(model.cfg, model.params, model.consts, jnp.asarray(ids[None, :-1]), carry)["logits"][
-            0
-        ]
+        logits = whole_logits(model.spec, model.cfg, model.params, model.consts, jnp.asarray(ids[None, :-1]))[0]
         nats = -np.asarray(jax.nn.log_softmax(logits))[np.arange(len(stream)), ids[1:]]
         found = results[split]
         assert found["tokens"] == len(stream) == found["words"]

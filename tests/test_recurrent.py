@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.examples import quick
-from w2v_jax.nn.recurrent import CELLS, Cell, init_cell, input_product, run_cell, trace_cell, zero_state
+from w2v_jax.nn.arrays import shapes as shapes_of
+from w2v_jax.nn.recurrent import CELLS, Cell, cell_arrays, input_product, run_cell, trace_cell, zero_state
 from w2v_jax.types import Params
 
 STEPS, BATCH, INPUTS, HIDDEN = 5, 3, 5, 4
@@ -25,7 +26,7 @@ LINEN = {
 
 def params_of(cell: Cell, inputs: int, seed: int = 0) -> Params:
     """Random parameters, biases included."""
-    shapes = jax.eval_shape(lambda: init_cell(jax.random.key(0), cell, inputs, HIDDEN, 1.0))
+    shapes = shapes_of(cell_arrays(cell, inputs, HIDDEN, 1.0))
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda s: jnp.asarray(rng.normal(0, 0.6, s.shape), jnp.float32), shapes)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.examples import quick, random_params
+from tests.examples import quick, random_params, whole_logits
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.models import recurrent_lm
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
+from w2v_jax.nn.recurrence import trace
+from w2v_jax.types import Words
 
-SPEC = recurrent_lm.SPEC
+FAMILY = recurrent_lm.FAMILY
 VOCAB, LANES = 23, 3
 TINY = RecurrentLMConfig(layers=2, hidden=8, dim=6, length=4, vocab_size=VOCAB)
 
@@ -46,15 +47,15 @@ def test_windows_of_truncated_backpropagation_give_the_loss_of_one_long_pass(cel
     windows = 3
     cfg = dataclasses.replace(TINY, cell=cell, dim=8)
     whole = dataclasses.replace(cfg, length=cfg.length * windows)
-    params = random_params(SPEC, cfg, {}, 0)
+    params = random_params(FAMILY, cfg, {}, 0)
     tokens, targets = stream(whole.length)
-    nats, last = jax.jit(SPEC.score, static_argnums=0)(  # type: ignore[arg-type]
-        whole, params, {}, SPEC.carry(whole, LANES), batch_of(tokens, targets, True)
+    nats, last = jax.jit(FAMILY.score, static_argnums=0)(  # type: ignore[arg-type]
+        whole, params, {}, FAMILY.trained.carry(whole, LANES), batch_of(tokens, targets, True)
     )
-    carry, parts = SPEC.carry(cfg, LANES), []
+    carry, parts = FAMILY.trained.carry(cfg, LANES), []
     for i in range(windows):
         cut = slice(i * cfg.length, (i + 1) * cfg.length)
-        value, carry = jax.jit(SPEC.score, static_argnums=0)(  # type: ignore[arg-type]
+        value, carry = jax.jit(FAMILY.score, static_argnums=0)(  # type: ignore[arg-type]
             cfg, params, {}, carry, batch_of(tokens[:, cut], targets[:, cut], i == 0)
         )
         parts.append(value)
@@ -64,16 +65,16 @@ def test_windows_of_truncated_backpropagation_give_the_loss_of_one_long_pass(cel
 
 
 def test_the_start_of_a_pass_forgets_and_gradients_stop_between_windows() -> None:
-    params = random_params(SPEC, TINY, {}, 0)
+    params = random_params(FAMILY, TINY, {}, 0)
     tokens, targets = stream(TINY.length)
-    used = jax.tree.map(lambda x: x + 0.7, SPEC.carry(TINY, LANES))
+    used = jax.tree.map(lambda x: x + 0.7, FAMILY.trained.carry(TINY, LANES))
 
     @jax.jit
     def both(carry: Any, batch: Any) -> tuple[jax.Array, Any]:
         """The loss, and the gradient of the state after the window by the state before it."""
 
         def through(carry: Any) -> tuple[jax.Array, jax.Array]:
-            value, (after, _) = SPEC.loss(TINY, params, {}, carry, batch, None)
+            value, (after, _) = FAMILY.trained.loss(TINY, params, {}, carry, batch, None)
             return sum(jnp.sum(x) for x in jax.tree.leaves(after)), value  # type: ignore[return-value]
 
         slope, value = jax.grad(through, has_aux=True)(carry)
@@ -82,43 +83,47 @@ def test_the_start_of_a_pass_forgets_and_gradients_stop_between_windows() -> Non
     def total(carry: Any, start: bool) -> Any:
         return both(carry, batch_of(tokens, targets, start))
 
-    fresh = total(SPEC.carry(TINY, LANES), True)[0]
+    fresh = total(FAMILY.trained.carry(TINY, LANES), True)[0]
     going, slope = total(used, False)
     assert total(used, True)[0] == fresh and going != fresh
     assert not any(np.any(g) for g in jax.tree.leaves(slope))
 
 
 def test_loss_is_a_mean_over_places_and_metrics_count_tokens() -> None:
-    params = random_params(SPEC, TINY, {}, 0)
+    params = random_params(FAMILY, TINY, {}, 0)
     tokens, targets = stream(TINY.length)
     targets = targets.copy()
     targets[0, 2:] = -1
 
     def run(params: Any, carry: Any, batch: Any) -> Any:
-        return SPEC.loss(TINY, params, {}, carry, batch, None), SPEC.score(TINY, params, {}, carry, batch)  # type: ignore[misc]
+        return FAMILY.trained.loss(TINY, params, {}, carry, batch, None), FAMILY.score(TINY, params, {}, carry, batch)  # type: ignore[misc]
 
-    (value, (_, metrics)), (nats, _) = quick(run, params, SPEC.carry(TINY, LANES), batch_of(tokens, targets, True))
+    (value, (_, metrics)), (nats, _) = quick(
+        run, params, FAMILY.trained.carry(TINY, LANES), batch_of(tokens, targets, True)
+    )
     assert not nats[0, 2:].any() and (nats[1:] > 0).all()
     assert metrics["loss"][1] == targets.size - 2
     np.testing.assert_allclose(metrics["loss"][0], nats.sum(), rtol=1e-5)
     np.testing.assert_allclose(value, nats.sum() / (TINY.length * LANES), rtol=1e-5)
 
 
-def test_apply_gives_the_same_probabilities_and_the_gates() -> None:
-    params = random_params(SPEC, TINY, {}, 0)
+def test_states_give_the_same_probabilities_and_the_gates() -> None:
+    params = random_params(FAMILY, TINY, {}, 0)
     tokens, targets = stream(TINY.length)
 
     def run(params: Any, carry: Any, batch: Any) -> Any:
-        seen = SPEC.apply(TINY, params, {}, batch["tokens"], carry)
-        return SPEC.score(TINY, params, {}, carry, batch), seen, jax.nn.log_softmax(seen["logits"])  # type: ignore[misc]
+        recurrence = recurrent_lm.recurrence(TINY, params, {})
+        parts, states = trace(recurrence, recurrence.table[batch["tokens"]])
+        logs = jax.nn.log_softmax(whole_logits(FAMILY, TINY, params, {}, batch["tokens"]))
+        return FAMILY.score(TINY, params, {}, carry, batch), parts, states, logs  # type: ignore[misc]
 
-    args = (params, SPEC.carry(TINY, LANES), batch_of(tokens, targets, True))
-    (nats, after), seen, logs = quick(run, *args)
+    args = (params, FAMILY.trained.carry(TINY, LANES), batch_of(tokens, targets, True))
+    (nats, after), traced, states, logs = quick(run, *args)
     chosen = -np.take_along_axis(np.asarray(logs), targets[..., None], 2)[..., 0]
     np.testing.assert_allclose(chosen, nats, rtol=1e-4, atol=1e-5)
-    for a, b in zip(jax.tree.leaves(seen["carry"]), jax.tree.leaves(after), strict=True):
+    for a, b in zip(jax.tree.leaves(states), jax.tree.leaves(after), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    parts = seen["parts"][0]
+    parts = traced[0]
     assert parts["forget"].shape == (LANES, TINY.length, TINY.hidden)
     remembered = parts["forget"][:, 1] * parts["memory"][:, 0] + parts["input"][:, 1] * parts["candidate"][:, 1]
     np.testing.assert_allclose(parts["memory"][:, 1], remembered, rtol=1e-5, atol=1e-6)
@@ -126,10 +131,10 @@ def test_apply_gives_the_same_probabilities_and_the_gates() -> None:
 
 def test_dropout_falls_on_rows_by_their_number_and_never_on_the_carried_state() -> None:
     cfg = dataclasses.replace(TINY, dropout=0.5)
-    params = random_params(SPEC, cfg, {}, 0)
+    params = random_params(FAMILY, cfg, {}, 0)
     tokens, targets = stream(cfg.length)
     whole = batch_of(tokens, targets, True)
-    carry = SPEC.carry(cfg, LANES)
+    carry = FAMILY.trained.carry(cfg, LANES)
 
     @jax.jit
     def states(batch: dict[str, Any], carry: Any, rng: Any) -> Any:
@@ -151,24 +156,24 @@ def test_given_vectors_start_the_embedding_and_frozen_ones_stay(tmp_path: Path) 
     words = tuple(f"w{i}" for i in range(VOCAB))
     matrix = np.random.default_rng(0).normal(size=(VOCAB - 3, 6)).astype(np.float32)
     save(Embeddings(words[3:], matrix), tmp_path / "vectors.txt", "text")
-    corpus = types.SimpleNamespace(vocab=types.SimpleNamespace(words=words, counts=np.ones(VOCAB, np.int64)))
+    vocabulary = Words(words, np.ones(VOCAB, np.int64))
     cfg = dataclasses.replace(TINY, vectors=str(tmp_path / "vectors.txt"))
-    consts = SPEC.consts(cfg, corpus)
+    consts = FAMILY.consts(cfg, vocabulary)
     assert consts["vectors"].shape == (cfg.padded_vocab, 6) and not consts["vectors"][VOCAB:].any()
-    params = SPEC.init(jax.random.key(0), cfg, jax.tree.map(jnp.asarray, consts))
+    params = FAMILY.trained.init(jax.random.key(0), cfg, jax.tree.map(jnp.asarray, consts))
     np.testing.assert_allclose(params["embed"][3:VOCAB], matrix, rtol=1e-5)
     frozen = dataclasses.replace(cfg, frozen=True)
-    params = SPEC.init(jax.random.key(0), frozen, jax.tree.map(jnp.asarray, consts))
-    assert "embed" not in params and "E" not in SPEC.embed(frozen, params)  # type: ignore[misc]
+    params = FAMILY.trained.init(jax.random.key(0), frozen, jax.tree.map(jnp.asarray, consts))
+    assert "embed" not in params and "E" not in FAMILY.embed(frozen, params)  # type: ignore[misc]
     tokens, targets = stream(TINY.length)
-    args = (SPEC.carry(frozen, LANES), batch_of(tokens, targets, True), None)
-    loss = jax.jit(SPEC.loss, static_argnums=0)  # type: ignore[arg-type]
+    args = (FAMILY.trained.carry(frozen, LANES), batch_of(tokens, targets, True), None)
+    loss = jax.jit(FAMILY.trained.loss, static_argnums=0)  # type: ignore[arg-type]
     assert np.isfinite(loss(frozen, params, jax.tree.map(jnp.asarray, consts), *args)[0])
     with pytest.raises(UserError, match="has 6 dimensions, model.dim=7"):
-        SPEC.consts(dataclasses.replace(cfg, dim=7, hidden=7), corpus)
-    strangers = types.SimpleNamespace(vocab=types.SimpleNamespace(words=("x", "y"), counts=np.ones(2, np.int64)))
+        FAMILY.consts(dataclasses.replace(cfg, dim=7, hidden=7), vocabulary)
+    strangers = Words(("x", "y"), np.ones(2, np.int64))
     with pytest.raises(UserError, match="none of the 2 words"):
-        SPEC.consts(cfg, strangers)
+        FAMILY.consts(cfg, strangers)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +194,8 @@ def test_values_that_cannot_be(change: dict[str, Any], message: str) -> None:
 def test_flops_and_parameters_by_hand() -> None:
     """Zaremba's small model: 2 x (200 + 200) x 800 in the cells, 200 x 10,000 in the head, 4.65 million in all."""
     cfg = RecurrentLMConfig(vocab_size=10_000)
-    assert SPEC.flops(cfg) == (6.0 * (2 * 400 * 800 + 200 * 10_000), "token")
-    shapes = jax.eval_shape(lambda: SPEC.init(jax.random.key(0), cfg, {}))
+    assert FAMILY.flops(cfg) == (6.0 * (2 * 400 * 800 + 200 * 10_000), "token")
+    shapes = jax.eval_shape(lambda: FAMILY.trained.init(jax.random.key(0), cfg, {}))
     padding = (cfg.padded_vocab - 10_000) * 401
     assert sum(x.size for x in jax.tree.leaves(shapes)) - padding == 2 * 2_000_000 + 10_000 + 2 * (400 * 800 + 800)
 
@@ -198,9 +203,9 @@ def test_flops_and_parameters_by_hand() -> None:
 def test_a_share_of_the_windows_begins_from_the_zero_state_in_training_only() -> None:
     rows = 64
     cfg = dataclasses.replace(TINY, reset=0.3)
-    params = random_params(SPEC, cfg, {}, 0)
+    params = random_params(FAMILY, cfg, {}, 0)
     tokens = np.random.default_rng(1).integers(0, VOCAB, (rows, cfg.length)).astype(np.int32)
-    zero = SPEC.carry(cfg, rows)
+    zero = FAMILY.trained.carry(cfg, rows)
     carried = jax.tree.map(lambda x: x + 0.5, zero)
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""Tokens/s by length: the ways to read agree with each other and with `apply`; the clock, the verdict, the files."""
+"""Tokens/s by length: the ways to read agree with each other and with the whole text; clock, verdict, files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from experiments.throughput import prompts
 from experiments.throughput.__main__ import judge, sentence, verdicts
 from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, clock, equal_width, lstm_of, size_of
 from tests.commands import refused, run
-from tests.examples import little_effort, quick, random_params
+from tests.examples import little_effort, quick, random_params, whole_logits
 from w2v_jax.errors import UserError
 from w2v_jax.models import recurrent_lm, transformer
 from w2v_jax.models.transformer import TransformerConfig
@@ -29,12 +29,13 @@ TINY = ["--layers=1", "--dim=16", "--heads=2", "--vocab=50", "--tokens=16", "--s
 
 def test_a_transformer_reads_the_same_at_once_and_one_by_one() -> None:
     cfg = TransformerConfig(layers=2, dim=8, heads=2, length=6, vocab_size=VOCAB)
-    params = random_params(transformer.SPEC, cfg, {}, 0)
+    params = random_params(transformer.FAMILY, cfg, {}, 0)
     tokens = jnp.asarray(np.random.default_rng(1).integers(0, VOCAB, (3, 6)).astype(np.int32))
 
     def everything(params: Any, tokens: jax.Array) -> tuple[jax.Array, ...]:
-        whole = transformer.SPEC.apply(cfg, params, {}, tokens)["logits"][:, -1]
-        return whole, prompts.read_at_once(cfg, params, tokens), prompts.read_one_by_one(cfg, params, tokens)
+        whole = whole_logits(transformer.FAMILY, cfg, params, {}, tokens)[:, -1]
+        given = (transformer.FAMILY.decode, cfg, params, tokens)
+        return whole, prompts.read_at_once(*given), prompts.read_one_by_one(*given)
 
     whole, at_once, one_by_one = map(np.asarray, quick(everything, params, tokens))
     assert whole.shape == (3, VOCAB) and whole.std() > 0.1
@@ -42,14 +43,14 @@ def test_a_transformer_reads_the_same_at_once_and_one_by_one() -> None:
     np.testing.assert_allclose(one_by_one, whole, atol=1e-5)
 
 
-def test_an_lstm_reads_as_apply_does() -> None:
-    cfg = recurrent_lm.SPEC.resolve(lstm_of(2, 6, 5), VOCAB)
-    params = random_params(recurrent_lm.SPEC, cfg, {}, 0)
+def test_an_lstm_reads_the_whole_text() -> None:
+    cfg = recurrent_lm.FAMILY.resolve(lstm_of(2, 6, 5), VOCAB)
+    params = random_params(recurrent_lm.FAMILY, cfg, {}, 0)
     tokens = jnp.asarray(np.random.default_rng(1).integers(0, VOCAB, (3, 5)).astype(np.int32))
 
     def both(params: Any, tokens: jax.Array) -> tuple[jax.Array, ...]:
-        whole = recurrent_lm.apply(cfg, params, {}, tokens, recurrent_lm.carry(cfg, 3))["logits"][:, -1]
-        return whole, prompts.read_recurrent(cfg, params, tokens)
+        whole = whole_logits(recurrent_lm.FAMILY, cfg, params, {}, tokens)[:, -1]
+        return whole, prompts.read_at_once(recurrent_lm.FAMILY.decode, cfg, params, tokens)
 
     whole, read = map(np.asarray, quick(both, params, tokens))
     assert whole.std() > 0.1
@@ -58,9 +59,9 @@ def test_an_lstm_reads_as_apply_does() -> None:
 
 def test_the_compiler_leaves_the_head_out_of_the_loop_over_tokens() -> None:
     cfg = TransformerConfig(layers=1, dim=8, heads=2, length=6, vocab_size=1000)
-    shapes = jax.eval_shape(lambda: transformer.SPEC.init(jax.random.key(0), cfg, {}))
+    shapes = jax.eval_shape(lambda: transformer.FAMILY.trained.init(jax.random.key(0), cfg, {}))
     tokens = jax.ShapeDtypeStruct((1, 6), jnp.int32)
-    lowered = jax.jit(lambda p, t: prompts.read_one_by_one(cfg, p, t)).lower(shapes, tokens)
+    lowered = jax.jit(lambda p, t: prompts.read_one_by_one(transformer.FAMILY.decode, cfg, p, t)).lower(shapes, tokens)
     text = lowered.compile().as_text() or ""
     products = [line for line in text.splitlines() if "1000" in line and ("dot(" in line or "custom-call" in line)]
     assert len(products) == 1, products

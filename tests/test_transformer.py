@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.common.config_flag import load_config
-from tests.examples import QUICK, quick, random_params
+from tests.examples import QUICK, quick, random_params, whole_logits
 from tests.transformer_reference import close
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
@@ -26,7 +26,7 @@ from w2v_jax.train.lowering import lower_step
 from w2v_jax.train.sharding import batch_sharding, make_mesh
 from w2v_jax.train.step import init_state, make_call, state_sharding
 
-SPEC = transformer.SPEC
+FAMILY = transformer.FAMILY
 VOCAB, ROWS = 23, 3
 TINY = TransformerConfig(layers=2, dim=8, heads=2, length=6, vocab_size=VOCAB, head_chunk=16, loop="unrolled")
 NOTES = TransformerConfig(layers=12, dim=768, heads=12, vocab_size=50_000, keys_values="shared_kv")
@@ -48,11 +48,11 @@ def batch_of(seed: int = 0, length: int = TINY.length) -> dict[str, Any]:
 def test_causal_models_never_look_ahead(keys_values: str) -> None:
     """Every position reads another word: the rows of an untied embedding that get a gradient are what was seen."""
     cfg = dataclasses.replace(TINY, keys_values=keys_values, tied=False)
-    params = random_params(SPEC, cfg, {}, 0)
+    params = random_params(FAMILY, cfg, {}, 0)
     tokens = jnp.arange(cfg.length)[None] + 4
 
     def logits(cfg: TransformerConfig, table: jax.Array) -> jax.Array:
-        return SPEC.apply(cfg, params | {"embed": table}, {}, tokens)["logits"][0].sum(-1)
+        return whole_logits(FAMILY, cfg, params | {"embed": table}, {}, tokens)[0].sum(-1)
 
     seen = quick(jax.jacrev(partial(logits, cfg)), params["embed"])
     touched = np.abs(np.asarray(seen)).sum(-1)[:, 4 : 4 + cfg.length] > 0
@@ -66,9 +66,9 @@ def test_causal_models_never_look_ahead(keys_values: str) -> None:
 def test_one_token_after_another_gives_the_logits_of_the_whole_text() -> None:
     """At every place, and for shared keys; `test_contracts` tries the other kinds."""
     cfg = dataclasses.replace(TINY, keys_values="shared_k")
-    params = random_params(SPEC, cfg, {}, 0)
+    params = random_params(FAMILY, cfg, {}, 0)
     tokens = batch_of()["tokens"]
-    whole = quick(lambda p, t: SPEC.apply(cfg, p, {}, t)["logits"], params, tokens)
+    whole = quick(lambda p, t: whole_logits(FAMILY, cfg, p, {}, t), params, tokens)
     cache = init_cache(cfg.stack, cfg.dtype, ROWS, cfg.length)
     weights = transformer.weights(cfg, params)
     step = jax.jit(lambda w, x, cache: run_cached(cfg.stack, w, transformer.embed_tokens(cfg, w, x), cache))
@@ -85,18 +85,23 @@ def test_one_token_after_another_gives_the_logits_of_the_whole_text() -> None:
 
 
 def test_score_is_the_loss_and_the_logits() -> None:
-    params = random_params(SPEC, TINY, {}, 0)
+    params = random_params(FAMILY, TINY, {}, 0)
     batch = batch_of()
     batch["targets"] = batch["targets"].at[0, 4:].set(-1)
-    nats, _ = quick(lambda p, b: SPEC.score(TINY, p, {}, {}, b), params, batch)  # type: ignore[misc]
-    value, (_, metrics) = quick(lambda p, b: SPEC.loss(TINY, p, {}, {}, b, None), params, batch)
+    nats, _ = quick(lambda p, b: FAMILY.score(TINY, p, {}, {}, b), params, batch)  # type: ignore[misc]
+    value, (_, metrics) = quick(lambda p, b: FAMILY.trained.loss(TINY, p, {}, {}, b, None), params, batch)
     assert not nats[0, 4:].any() and metrics["loss"][1] == ROWS * TINY.length - 2
     np.testing.assert_allclose(metrics["loss"][0], nats.sum(), rtol=1e-5)
     np.testing.assert_allclose(value, nats.sum() / (ROWS * TINY.length), rtol=1e-5)
-    seen = quick(lambda p, t: SPEC.apply(TINY, p, {}, t, attention=True), params, batch["tokens"])
-    chosen = jnp.take_along_axis(-jax.nn.log_softmax(seen["logits"]), batch["targets"][..., None], 2)[..., 0]
+    full = jnp.full(ROWS, TINY.length, jnp.int32)
+    logits, looks = quick(
+        lambda p, t: (whole_logits(FAMILY, TINY, p, {}, t), transformer.attention(TINY, p, {}, t, full)),
+        params,
+        batch["tokens"],
+    )
+    chosen = jnp.take_along_axis(-jax.nn.log_softmax(logits), batch["targets"][..., None], 2)[..., 0]
     close(jnp.where(batch["targets"] >= 0, chosen, 0.0), nats)
-    weights = seen["parts"][1]["attention"]
+    weights = looks[1]
     assert weights.shape == (ROWS, TINY.heads, TINY.length, TINY.length)
     np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
     assert not np.triu(np.asarray(weights), 1).any()
@@ -104,11 +109,11 @@ def test_score_is_the_loss_and_the_logits() -> None:
 
 def test_loops_and_rematerialisation_change_nothing() -> None:
     base = dataclasses.replace(TINY, keys_values="shared_k", dropout=0.3)
-    params = random_params(SPEC, base, {}, 0)
+    params = random_params(FAMILY, base, {}, 0)
     batch, rng = batch_of(), jax.random.key(1)
 
     def run(cfg: TransformerConfig) -> Any:
-        return quick(jax.value_and_grad(lambda p: SPEC.loss(cfg, p, {}, {}, batch, rng)[0]), params)
+        return quick(jax.value_and_grad(lambda p: FAMILY.trained.loss(cfg, p, {}, {}, batch, rng)[0]), params)
 
     plain = run(base)
     for change in ({"remat": True}, {"loop": "scan", "remat": True}):
@@ -117,10 +122,10 @@ def test_loops_and_rematerialisation_change_nothing() -> None:
 
 def test_dropout_falls_on_rows_by_their_number() -> None:
     cfg = dataclasses.replace(TINY, dropout=0.5, layers=1)
-    params = random_params(SPEC, cfg, {}, 0)
+    params = random_params(FAMILY, cfg, {}, 0)
     whole = batch_of()
 
-    loss = jax.jit(partial(SPEC.loss, cfg))
+    loss = jax.jit(partial(FAMILY.trained.loss, cfg))
 
     def value(batch: dict[str, Any], seed: int | None) -> float:
         return float(loss(params, {}, {}, batch, None if seed is None else jax.random.key(seed))[0])
@@ -158,9 +163,9 @@ def test_hidden_tokens_are_drawn_in_the_known_shares() -> None:
 
 def test_masked_models_never_score_what_is_not_hidden() -> None:
     cfg = dataclasses.replace(TINY, objective="masked", length=20, layers=1)
-    params = random_params(SPEC, cfg, {}, 0)
+    params = random_params(FAMILY, cfg, {}, 0)
     batch = batch_of(length=20)
-    jitted = jax.jit(partial(SPEC.loss, cfg, params, {}, {}))
+    jitted = jax.jit(partial(FAMILY.trained.loss, cfg, params, {}, {}))
 
     def loss(batch: dict[str, Any], seed: int | None) -> Any:
         return jitted(batch, None if seed is None else jax.random.key(seed))
@@ -171,7 +176,7 @@ def test_masked_models_never_score_what_is_not_hidden() -> None:
     # By hand: the logits of the text as it is read, at the hidden places.
     text = batch["targets"]
     inputs, places, targets = jax.jit(lambda x: masking.hide(masking.keys_by_text(x), x, VOCAB))(text)
-    logits = quick(lambda p, x: SPEC.apply(cfg, p, {}, x)["logits"], params, inputs)
+    logits = quick(lambda p, x: whole_logits(FAMILY, cfg, p, {}, x), params, inputs)
     logits = jnp.take_along_axis(logits, places[..., None], 1)
     nats = -jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], 2)
     np.testing.assert_allclose(metrics["loss"][0], nats.sum(), rtol=1e-5)
@@ -185,7 +190,7 @@ def test_masked_models_never_score_what_is_not_hidden() -> None:
 
 def test_padding_of_a_masked_text_is_not_looked_at() -> None:
     cfg = dataclasses.replace(TINY, objective="masked")
-    params = random_params(SPEC, cfg, {}, 0)
+    params = random_params(FAMILY, cfg, {}, 0)
     tokens = batch_of()["targets"]
     lengths = jnp.full(ROWS, 4)
 
@@ -200,7 +205,7 @@ def test_padding_of_a_masked_text_is_not_looked_at() -> None:
 def test_the_ledger_counts_the_arrays(keys_values: str, tied: bool) -> None:
     cfg = dataclasses.replace(NOTES, keys_values=keys_values, tied=tied, objective="causal" if tied else "masked")
     ledger = parameter_ledger(cfg)
-    shapes = jax.eval_shape(lambda: SPEC.init(jax.random.key(0), cfg, {}))
+    shapes = jax.eval_shape(lambda: FAMILY.trained.init(jax.random.key(0), cfg, {}))
     assert sum(x.size for x in jax.tree.leaves(shapes)) == sum(ledger.values()) - ledger["total"]
     assert shapes["keys"].size == ledger["keys"] and shapes["values"].size == ledger["values"]
     assert shapes["layers"]["query"].size == ledger["queries"]
@@ -215,25 +220,25 @@ def test_the_ledger_and_the_cache_of_the_notes() -> None:
     assert sum(ledger[k] for k in ("embeddings", "queries", "keys", "values")) == 46_657_536
     assert ledger["total"] == 110_358_528
     usual = dataclasses.replace(NOTES, keys_values="per_layer")
-    assert SPEC.decode is not None
-    assert SPEC.decode.size(NOTES) == (0, 2 * 768 * 4) and SPEC.decode.size(usual) == (0, 12 * 2 * 768 * 4)
+    assert FAMILY.decode is not None
+    assert FAMILY.decode.size(NOTES) == (0, 2 * 768 * 4) and FAMILY.decode.size(usual) == (0, 12 * 2 * 768 * 4)
     half = dataclasses.replace(NOTES, keys_values="shared_k", dtype="bfloat16")
-    assert SPEC.decode.size(half) == (0, 13 * 768 * 2)
+    assert FAMILY.decode.size(half) == (0, 13 * 768 * 2)
 
 
 def test_flops_by_hand() -> None:
     weights = 38_400_000 + 7_077_888 + 2 * 589_824 + 7_077_888 + 56_623_104
     attention = 12 * 128 * 768 * 12 / 2  # T D a layer, forward and backward, half of the pairs
-    assert SPEC.flops(NOTES) == (6.0 * weights + attention, "token")
+    assert FAMILY.flops(NOTES) == (6.0 * weights + attention, "token")
 
 
 def test_bfloat16_computes_about_the_same_from_float32_parameters() -> None:
     cfg = dataclasses.replace(TINY, dim=16, keys_values="shared_v", layers=1)
-    params = SPEC.init(jax.random.key(0), cfg, {})
+    params = FAMILY.trained.init(jax.random.key(0), cfg, {})
     batch = batch_of()
 
     def run(cfg: TransformerConfig) -> Any:
-        return quick(jax.value_and_grad(lambda p: SPEC.loss(cfg, p, {}, {}, batch, None)[0]), params)
+        return quick(jax.value_and_grad(lambda p: FAMILY.trained.loss(cfg, p, {}, {}, batch, None)[0]), params)
 
     value, grads = run(dataclasses.replace(cfg, dtype="bfloat16"))
     exact, _ = run(cfg)
@@ -242,8 +247,8 @@ def test_bfloat16_computes_about_the_same_from_float32_parameters() -> None:
 
 
 def test_stacked_gains_do_not_decay() -> None:
-    shapes = jax.eval_shape(lambda: SPEC.init(jax.random.key(0), TINY, {}))
-    found = optimizers.decays(OptimizerConfig(dense="adamw"), shapes, SPEC.axes(TINY))
+    shapes = jax.eval_shape(lambda: FAMILY.trained.init(jax.random.key(0), TINY, {}))
+    found = optimizers.decays(OptimizerConfig(dense="adamw"), shapes, FAMILY.axes(TINY))
     assert not found["layers"]["norm_wide"] and not found["norm"] and not found["embed"]
     assert found["layers"]["query"] and found["keys"]
 
@@ -257,13 +262,16 @@ def test_steps_split_by_tensor_or_fully_sharded_are_those_of_one_device() -> Non
         optimizer = OptimizerConfig(dense="adamw", learning_rate=0.01, schedule="constant")
         config = Config("transformer", model, train=train, optimizer=optimizer, mesh=mesh_config)
         mesh = make_mesh(mesh_config, jax.devices()[: 1 if mesh_config.data == 1 else 8])
-        state = jax.device_get(init_state(SPEC, config, model, {}, 10))
-        state = dataclasses.replace(state, params=random_params(SPEC, model, {}, 0))
-        call = make_call(SPEC, config, model, 10, mesh, state, {})
-        shardings = state_sharding(SPEC, model, mesh, state, mesh_config.fsdp)
+        state = jax.device_get(init_state(FAMILY, config, model, {}, 10))
+        state = dataclasses.replace(state, params=random_params(FAMILY, model, {}, 0))
+        call = make_call(FAMILY, config, model, 10, mesh, state, {})
+        shardings = state_sharding(FAMILY, model, mesh, state, mesh_config.fsdp)
         state = jax.device_put(state, shardings)
         draw = np.random.default_rng(0)
-        batches = {k: draw.integers(0, VOCAB, (2, *s.shape)).astype(np.int32) for k, s in SPEC.batch(model, 8).items()}
+        batches = {
+            k: draw.integers(0, VOCAB, (2, *s.shape)).astype(np.int32)
+            for k, s in FAMILY.trained.shapes(model, 8).items()
+        }
         sent = jax.device_put(batches, batch_sharding(mesh))
         args = ({}, sent, jnp.int32(2), jnp.zeros(mesh.size, jnp.int32))
         state, metrics, _ = call.lower(state, *args).compile(compiler_options=QUICK)(state, *args)
@@ -305,12 +313,12 @@ def test_values_that_cannot_be(change: dict[str, Any], message: str) -> None:
 
 def test_masked_models_have_no_scores_and_no_cache() -> None:
     cfg = dataclasses.replace(TINY, objective="masked")
-    for refused in (lambda: SPEC.score(cfg, {}, {}, {}, {}), lambda: transformer.start(cfg, 1, 6)):  # type: ignore[misc]
+    for refused in (lambda: FAMILY.score(cfg, {}, {}, {}, {}), lambda: transformer.start(cfg, 1, 6)):  # type: ignore[misc]
         with pytest.raises(UserError, match="model.objective='masked'"):
             refused()
 
 
 def test_the_penn_treebank_model_has_the_size_of_the_small_lstm() -> None:
-    cfg = SPEC.resolve(load_config("configs/ptb_transformer.py").model, 10_000)
+    cfg = FAMILY.resolve(load_config("configs/ptb_transformer.py").model, 10_000)
     ledger = parameter_ledger(cfg)
     assert ledger["total"] + ledger["norms"] == 4_650_464 and abs(4_650_464 - 4_651_600) < 2_000

@@ -13,7 +13,7 @@ import pytest
 from tests.examples import QUICK, labelled_texts, quick, random_params
 from tests.transformer_reference import block, norm
 from w2v_jax.errors import UserError
-from w2v_jax.models.transformer_classifier import SPEC, TransformerClassifierConfig
+from w2v_jax.models.transformer_classifier import FAMILY, TransformerClassifierConfig
 from w2v_jax.nn.lengths import at_shortest, equal_lengths
 
 VOCAB, TIME = 30, 9
@@ -49,7 +49,7 @@ def forward(cfg: TransformerClassifierConfig, params: Any, words: np.ndarray) ->
 )
 def test_the_transformer_is_that_of_numpy(keys_values: str, pool: str, loop: str) -> None:
     cfg = dataclasses.replace(BASE, keys_values=keys_values, pool=pool, loop=loop)
-    params, batch = random_params(SPEC, cfg, {}, seed=8), labelled_texts(5, TIME, VOCAB, 3, seed=0, junk=True)
+    params, batch = random_params(FAMILY, cfg, {}, seed=8), labelled_texts(5, TIME, VOCAB, 3, seed=0, junk=True)
     batch["label"][3] = -1
 
     def nats(params: Any) -> float:
@@ -60,7 +60,7 @@ def test_the_transformer_is_that_of_numpy(keys_values: str, pool: str, loop: str
         return total / 5
 
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
-    value, grads = quick(jax.value_and_grad(lambda p: SPEC.loss(cfg, p, {}, {}, batch, None)[0]), params)
+    value, grads = quick(jax.value_and_grad(lambda p: FAMILY.trained.loss(cfg, p, {}, {}, batch, None)[0]), params)
     np.testing.assert_allclose(value, nats(exact), rtol=1e-5)
     leaves, tree = jax.tree.flatten(exact)
     names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(exact)]
@@ -72,10 +72,14 @@ def test_the_transformer_is_that_of_numpy(keys_values: str, pool: str, loop: str
             moved = [x + step * way if i == place else x for i, x in enumerate(leaves)]
             ends.append(nats(jax.tree.unflatten(tree, moved)))
         np.testing.assert_allclose((grad * way).sum(), (ends[0] - ends[1]) / 2e-5, rtol=1e-3, atol=1e-5, err_msg=name)
-    out = quick(lambda p, t, n: SPEC.apply(cfg, p, {}, t, n, attention=True), params, batch["tokens"], batch["length"])
+    args = (params, batch["tokens"], batch["length"])
+    logits, looks = quick(
+        lambda p, *given: (FAMILY.classify(cfg, p, {}, *given), FAMILY.encode.attention(cfg, p, {}, *given)),  # type: ignore
+        *args,
+    )
     for row, n in enumerate(batch["length"]):
-        np.testing.assert_allclose(out["logits"][row], forward(cfg, exact, batch["tokens"][row, :n]), atol=1e-4)
-        weights = np.asarray(out["parts"][1]["attention"][row, :, :n])
+        np.testing.assert_allclose(logits[row], forward(cfg, exact, batch["tokens"][row, :n]), atol=1e-4)
+        weights = np.asarray(looks[1][row, :, :n])
         np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
         assert (weights[..., :n] > 0).all() and not weights[..., n:].any(), "both ways, and never beyond the end"
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.commands import ROOT, at_call, final_arrays, refused, run
+from tests.examples import whole_logits
 from w2v_jax.evaluation import language
 from w2v_jax.train.restore import open_model
 
@@ -90,7 +91,7 @@ def test_perplexity_by_blocks_and_by_overlapping_windows(trained: Path) -> None:
 
     @jax.jit
     def logits(tokens: jax.Array) -> jax.Array:
-        return jax.nn.log_softmax(model.spec.apply(model.cfg, model.params, {}, tokens[None])["logits"][0])
+        return jax.nn.log_softmax(whole_logits(model.spec, model.cfg, model.params, {}, tokens[None])[0])
 
     def nats(start: int, stop: int, count: int) -> list[float]:
         """Of the last `count` targets of ids[start + 1 .. stop], read from `start` on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +14,6 @@ import pytest
 from scipy.special import chdtrc
 
 from tests.examples import (
-    corpus_of,
     device_consts,
     quick,
     random_batch,
@@ -24,11 +24,12 @@ from tests.examples import (
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.windows import skipgram_pairs
 from w2v_jax.models.huffman import huffman_paths, noise_probability
-from w2v_jax.models.word2vec import SPEC, Word2VecConfig, draw_noise
+from w2v_jax.models.word2vec import FAMILY, Word2VecConfig, draw_noise
 from w2v_jax.train.step import gather_rows
+from w2v_jax.types import Words
 
 EVERY = pytest.mark.parametrize(
-    "example", SPEC.examples, ids=lambda e: f"{e.architecture}-{e.loss}-{e.window_draw}-{e.context_gradient}"
+    "example", FAMILY.examples, ids=lambda e: f"{e.architecture}-{e.loss}-{e.window_draw}-{e.context_gradient}"
 )
 VOCAB = 23
 
@@ -117,10 +118,10 @@ def by_model(
     """(loss, dE, dC, metrics, what was drawn) from the model, its gradients by row summed into tables."""
 
     def run(params: Any, batch: Any) -> Any:
-        ids, drawn = SPEC.rows(cfg, consts, batch, jax.random.key(seed))
+        ids, drawn = FAMILY.trained.rows(cfg, consts, batch, jax.random.key(seed))
 
         def loss(dense: Any, gathered: Any) -> Any:
-            value, (_, metrics) = SPEC.loss(cfg, dense | gathered, consts, {}, drawn, None)
+            value, (_, metrics) = FAMILY.trained.loss(cfg, dense | gathered, consts, {}, drawn, None)
             return value, metrics
 
         dense = {k: v for k, v in params.items() if k not in ids}
@@ -144,10 +145,10 @@ def doubles(tree: Any) -> Any:
 
 @EVERY
 def test_gradients_agree_with_the_hand_derived_ones(example: Word2VecConfig) -> None:
-    cfg = SPEC.resolve(dataclasses.replace(example, window=3, segment=12), VOCAB)
-    consts = device_consts(SPEC, cfg, VOCAB)
-    params = random_params(SPEC, cfg, consts, seed=1)
-    batch = random_batch(SPEC, cfg, 24, np.random.default_rng(2))
+    cfg = FAMILY.resolve(dataclasses.replace(example, window=3, segment=12), VOCAB)
+    consts = device_consts(FAMILY, cfg, VOCAB)
+    params = random_params(FAMILY, cfg, consts, seed=1)
+    batch = random_batch(FAMILY, cfg, 24, np.random.default_rng(2))
     assert (batch["doc"] < 0).any() and (np.diff(batch["doc"]) > 0).any()
     value, dE, dC, metrics, noise = by_model(cfg, params, consts, batch)
     samples = samples_of(cfg, batch, noise)
@@ -164,12 +165,12 @@ def test_gradients_agree_with_the_hand_derived_ones(example: Word2VecConfig) -> 
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
 def test_hierarchical_softmax_of_any_vocabulary(vocab: int, architecture: str) -> None:
     """One inner node, no path below the top nodes, more words than four times the top nodes."""
-    example = next(e for e in SPEC.examples if e.loss == "hierarchical" and e.architecture == architecture)
-    cfg = SPEC.resolve(dataclasses.replace(example, segment=64), vocab)
-    consts = device_consts(SPEC, cfg, vocab)
+    example = next(e for e in FAMILY.examples if e.loss == "hierarchical" and e.architecture == architecture)
+    cfg = FAMILY.resolve(dataclasses.replace(example, segment=64), vocab)
+    consts = device_consts(FAMILY, cfg, vocab)
     assert consts["exit_signs"].shape[1] == {2: 1, 3: 1, 4: 1, 9: 2, 300: 64}[vocab]
-    params = random_params(SPEC, cfg, consts, seed=11)
-    batch = random_batch(SPEC, cfg, 64, np.random.default_rng(12))
+    params = random_params(FAMILY, cfg, consts, seed=11)
+    batch = random_batch(FAMILY, cfg, 64, np.random.default_rng(12))
     value, dE, dC, _, _ = by_model(cfg, params, consts, batch)
     want, wantE, wantC = by_hand(cfg, **doubles(params), samples=samples_of(cfg, batch, None))
     assert value == pytest.approx(want, rel=1e-5)
@@ -181,9 +182,10 @@ def text_batch(cfg: Word2VecConfig, lengths: list[int], seed: int) -> tuple[list
     """(documents, all rows of the model's own source over them as one batch)."""
     rng = np.random.default_rng(seed)
     tokens, offsets = rng.integers(0, VOCAB, sum(lengths)).astype(np.uint16), np.cumsum([0, *lengths])
-    corpus = corpus_of(np.bincount(tokens, minlength=VOCAB))
-    corpus.heldout, corpus.block_tokens = Tokens(tokens, offsets, len(tokens)), 10_000
-    source = SPEC.source(cfg, corpus, "heldout", 2 * cfg.segment, 3)
+    vocab = Words(None, np.bincount(tokens, minlength=VOCAB))
+    heldout = Tokens(tokens, offsets, len(tokens))
+    corpus = types.SimpleNamespace(vocab=vocab, train=heldout, heldout=heldout, test=heldout, block_tokens=10_000)
+    source = FAMILY.trained.source(cfg, corpus, "heldout", 2 * cfg.segment, 3)
     stacked = source.stacked(0, source.steps_per_epoch, source.steps_per_epoch)  # type: ignore[attr-defined]
     return np.split(tokens, offsets[1:-1]), {k: v.reshape(-1, *v.shape[2:]) for k, v in stacked.items()}
 
@@ -191,9 +193,9 @@ def text_batch(cfg: Word2VecConfig, lengths: list[int], seed: int) -> tuple[list
 @EVERY
 def test_rows_of_text_give_the_objective_of_the_pair_lists(example: Word2VecConfig) -> None:
     """No window is lost, repeated or carried over an edge between documents, rows or steps."""
-    cfg = SPEC.resolve(dataclasses.replace(example, window=3), VOCAB)
-    consts = device_consts(SPEC, cfg, VOCAB)
-    params = random_params(SPEC, cfg, consts, seed=4)
+    cfg = FAMILY.resolve(dataclasses.replace(example, window=3), VOCAB)
+    consts = device_consts(FAMILY, cfg, VOCAB)
+    params = random_params(FAMILY, cfg, consts, seed=4)
     docs, batch = text_batch(cfg, [1, 9, 20, 2, 13, 1, 5, 10], seed=5)
     value, *_, metrics, noise = by_model(cfg, params, consts, batch)
     reach, samples, start = batch["reach"].ravel(), [], 0
@@ -222,16 +224,16 @@ def test_rows_of_text_give_the_objective_of_the_pair_lists(example: Word2VecConf
 
 @pytest.mark.parametrize("loss", ["negative", "hierarchical", "softmax"])
 def test_expected_windows_are_the_mean_over_all_reaches(loss: str) -> None:
-    example = next(e for e in SPEC.examples if e.loss == loss and e.architecture == "skipgram")
-    cfg = SPEC.resolve(dataclasses.replace(example, window=4, window_draw="expected"), VOCAB)
+    example = next(e for e in FAMILY.examples if e.loss == loss and e.architecture == "skipgram")
+    cfg = FAMILY.resolve(dataclasses.replace(example, window=4, window_draw="expected"), VOCAB)
     drawn = dataclasses.replace(cfg, window_draw="sampled")
-    consts = device_consts(SPEC, cfg, VOCAB)
-    params = random_params(SPEC, cfg, consts, seed=6)
-    batch = random_batch(SPEC, cfg, 16, np.random.default_rng(6))
+    consts = device_consts(FAMILY, cfg, VOCAB)
+    params = random_params(FAMILY, cfg, consts, seed=6)
+    batch = random_batch(FAMILY, cfg, 16, np.random.default_rng(6))
 
     def value(cfg: Word2VecConfig, params: Any, batch: Any) -> Any:
-        ids, b = SPEC.rows(cfg, consts, batch, jax.random.key(0))
-        return SPEC.loss(cfg, params | gather_rows(params, ids), consts, {}, b, None)[0]
+        ids, b = FAMILY.trained.rows(cfg, consts, batch, jax.random.key(0))
+        return FAMILY.trained.loss(cfg, params | gather_rows(params, ids), consts, {}, b, None)[0]
 
     def both(params: Any, batch: Any) -> Any:
         # A centre's reach is uniform and its own: the mean over one reach for all is the mean over all draws.
@@ -247,18 +249,18 @@ def test_expected_windows_are_the_mean_over_all_reaches(loss: str) -> None:
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
 def test_shared_negatives_mean_fresh_ones_for_every_pair(architecture: str) -> None:
     """Exactly, over the noise distribution: the loss is a mean over noise places, each drawn alike."""
-    example = next(e for e in SPEC.examples if e.loss == "negative" and e.architecture == architecture)
-    cfg = SPEC.resolve(dataclasses.replace(example, window_draw="sampled", negatives=3), VOCAB)
-    consts = device_consts(SPEC, cfg, VOCAB)
-    params = random_params(SPEC, cfg, consts, seed=8)
-    batch = random_batch(SPEC, cfg, 16, np.random.default_rng(8))
+    example = next(e for e in FAMILY.examples if e.loss == "negative" and e.architecture == architecture)
+    cfg = FAMILY.resolve(dataclasses.replace(example, window_draw="sampled", negatives=3), VOCAB)
+    consts = device_consts(FAMILY, cfg, VOCAB)
+    params = random_params(FAMILY, cfg, consts, seed=8)
+    batch = random_batch(FAMILY, cfg, 16, np.random.default_rng(8))
     noise_p = noise_probability(zipf_counts(VOCAB))
 
     def value(params: Any, batch: Any, noise: Any) -> Any:
-        ids, b = SPEC.rows(cfg, consts, batch, jax.random.key(0))
+        ids, b = FAMILY.trained.rows(cfg, consts, batch, jax.random.key(0))
         at = ids["C"].shape[1] - cfg.shared_negatives
         ids["C"] = jnp.concatenate([ids["C"][:, :at], jnp.broadcast_to(noise, (2, cfg.shared_negatives))], axis=1)
-        return SPEC.loss(cfg, params | gather_rows(params, ids), consts, {}, b, None)[0]
+        return FAMILY.trained.loss(cfg, params | gather_rows(params, ids), consts, {}, b, None)[0]
 
     def mean(params: Any, batch: Any) -> Any:
         each = jax.vmap(lambda v: value(params, batch, v))(jnp.arange(VOCAB))
@@ -275,15 +277,15 @@ def test_shared_negatives_mean_fresh_ones_for_every_pair(architecture: str) -> N
 
 
 def test_shared_negatives_over_many_draws() -> None:
-    cfg = SPEC.resolve(dataclasses.replace(SPEC.examples[0], noise_every=2), VOCAB)
-    consts = device_consts(SPEC, cfg, VOCAB)
-    params = random_params(SPEC, cfg, consts, seed=9)
-    batch = random_batch(SPEC, cfg, 16, np.random.default_rng(9))
+    cfg = FAMILY.resolve(dataclasses.replace(FAMILY.examples[0], noise_every=2), VOCAB)
+    consts = device_consts(FAMILY, cfg, VOCAB)
+    params = random_params(FAMILY, cfg, consts, seed=9)
+    batch = random_batch(FAMILY, cfg, 16, np.random.default_rng(9))
 
     def each(params: Any, batch: Any) -> Any:
         def one(key: Any) -> Any:
-            ids, b = SPEC.rows(cfg, consts, batch, key)
-            return SPEC.loss(cfg, params | gather_rows(params, ids), consts, {}, b, None)[0]
+            ids, b = FAMILY.trained.rows(cfg, consts, batch, key)
+            return FAMILY.trained.loss(cfg, params | gather_rows(params, ids), consts, {}, b, None)[0]
 
         return jax.vmap(one)(jax.random.split(jax.random.key(10), 400))
 
@@ -297,7 +299,7 @@ def test_shared_negatives_over_many_draws() -> None:
 
 
 def test_noise_words_follow_their_distribution() -> None:
-    consts = device_consts(SPEC, SPEC.resolve(SPEC.examples[0], VOCAB), VOCAB)
+    consts = device_consts(FAMILY, FAMILY.resolve(FAMILY.examples[0], VOCAB), VOCAB)
     rows = jnp.arange(50)
     words = np.asarray(quick(partial(draw_noise, count=2000), consts, jax.random.key(3), rows))
     assert words.min() >= 0 and words.max() < VOCAB

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.examples import batch_size_for, corpus_of, quick, random_params
+from tests.examples import batch_size_for, quick, random_params
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig
 from w2v_jax.data.windows import clean, skipgram_pairs
 from w2v_jax.errors import UserError
-from w2v_jax.models.word2vec import SPEC, Word2VecConfig
+from w2v_jax.models.word2vec import FAMILY, Word2VecConfig
 from w2v_jax.train.sharding import make_mesh
 from w2v_jax.train.step import init_state, make_call, make_step
+from w2v_jax.types import Words
 
 NURSE = "The nurse assisted the doctor with the patient's treatment at the hospital"
 FLOOR = 1.36749  # nats a pair: entropy of the neighbour given the centre over the 42 pairs
@@ -25,10 +26,10 @@ VOCAB = 23
 
 def trainer(cfg: Word2VecConfig, counts: np.ndarray, config: Config, steps: int) -> tuple[Any, Any, Any]:
     """(call, state, consts) on one device."""
-    consts = jax.tree.map(jnp.asarray, SPEC.consts(cfg, corpus_of(counts)))
+    consts = jax.tree.map(jnp.asarray, FAMILY.consts(cfg, Words(None, counts)))
     mesh = make_mesh(config.mesh, jax.devices()[:1])
-    state = init_state(SPEC, config, cfg, consts, steps)
-    return make_call(SPEC, config, cfg, steps, mesh, state, consts), state, consts
+    state = init_state(FAMILY, config, cfg, consts, steps)
+    return make_call(FAMILY, config, cfg, steps, mesh, state, consts), state, consts
 
 
 def test_full_softmax_tends_to_the_floor_of_the_nurse_pairs() -> None:
@@ -43,7 +44,7 @@ def test_full_softmax_tends_to_the_floor_of_the_nurse_pairs() -> None:
 
     calls, stack = 6, 100
     example = Word2VecConfig(loss="softmax", dim=16, window=2, window_draw="full", segment=12, sample=0.0)
-    cfg = SPEC.resolve(example, 9)
+    cfg = FAMILY.resolve(example, 9)
     optimizer = OptimizerConfig(learning_rate=0.3, dense="adagrad")
     config = Config("word2vec", example, train=TrainConfig(batch_size=12, steps_per_call=stack), optimizer=optimizer)
     call, state, consts = trainer(cfg, np.bincount(tokens), config, stack * calls)
@@ -85,8 +86,8 @@ def one_step(cfg: Word2VecConfig, E: np.ndarray, C: np.ndarray, rate: float) -> 
     config = Config("word2vec", cfg, train=TrainConfig(batch_size=2), optimizer=optimizer)
     params = {"E": np.zeros((1024, 4), np.float32), "C": np.zeros((1024, 4), np.float32)}
     params["E"][:10], params["C"][:10] = E, C
-    state = dataclasses.replace(init_state(SPEC, config, cfg, {}, 10), params=jax.tree.map(jnp.asarray, params))
-    after, metrics = quick(make_step(SPEC, config, cfg, 10), state, {}, single_pair(cfg, 3, 7))
+    state = dataclasses.replace(init_state(FAMILY, config, cfg, {}, 10), params=jax.tree.map(jnp.asarray, params))
+    after, metrics = quick(make_step(FAMILY, config, cfg, 10), state, {}, single_pair(cfg, 3, 7))
     change = jax.tree.map(lambda a, b: np.asarray(a, np.float64)[:10] - b[:10], after.params, params)
     assert float(metrics["loss"][1]) == 1
     return change["E"], change["C"], float(metrics["loss"][0])
@@ -94,7 +95,7 @@ def one_step(cfg: Word2VecConfig, E: np.ndarray, C: np.ndarray, rate: float) -> 
 
 def test_directions_of_the_full_softmax_update() -> None:
     example = Word2VecConfig(loss="softmax", dim=4, window=1, window_draw="sampled", segment=2, sample=0.0)
-    cfg, rate, rng = SPEC.resolve(example, 10), 0.5, np.random.default_rng(11)
+    cfg, rate, rng = FAMILY.resolve(example, 10), 0.5, np.random.default_rng(11)
     E = rng.standard_normal((10, 4)).astype(np.float32)
     # All scores alike: the true word has probability 0.1, the error is -0.9 there and 0.1 on every other word.
     moved, context, loss = one_step(cfg, E, np.zeros((10, 4)), rate)
@@ -114,22 +115,19 @@ def test_directions_of_the_full_softmax_update() -> None:
 
 
 def test_both_tables_are_reachable() -> None:
-    for example in SPEC.examples:
-        cfg = SPEC.resolve(example, VOCAB)
-        params = random_params(SPEC, cfg, {}, seed=12)
-        named = SPEC.embed(cfg, params)  # type: ignore[misc]
+    for example in FAMILY.examples:
+        cfg = FAMILY.resolve(example, VOCAB)
+        params = random_params(FAMILY, cfg, {}, seed=12)
+        named = FAMILY.embed(cfg, params)  # type: ignore[misc]
         assert next(iter(named)) == "E"
         assert set(named) == ({"E"} if cfg.loss == "hierarchical" else {"E", "C"})
         for name, matrix in named.items():
             np.testing.assert_array_equal(matrix, params[name][:VOCAB])
-    words = jnp.asarray([4, 0])
-    scores = SPEC.apply(cfg, params, {}, words)
-    np.testing.assert_allclose(scores, np.asarray(params["E"])[[4, 0]] @ np.asarray(params["C"])[:VOCAB].T, rtol=1e-5)
 
 
 def test_start_is_the_c_tools() -> None:
-    cfg = SPEC.resolve(Word2VecConfig(dim=50), VOCAB)
-    params = SPEC.init(jax.random.key(0), cfg, {})
+    cfg = FAMILY.resolve(Word2VecConfig(dim=50), VOCAB)
+    params = FAMILY.trained.init(jax.random.key(0), cfg, {})
     E = np.asarray(params["E"])
     assert E.shape == (1024, 50) and not np.asarray(params["C"]).any()
     assert np.abs(E).max() <= 0.01 and np.abs(E).max() > 0.0099 and abs(E.mean()) < 1e-4
@@ -139,9 +137,9 @@ def test_start_is_the_c_tools() -> None:
 def test_sizes_that_do_not_fit() -> None:
     cfg = Word2VecConfig(segment=8)
     with pytest.raises(UserError, match="train.batch_size=20: must be a multiple of model.segment=8"):
-        SPEC.batch(cfg, 20)
+        FAMILY.trained.shapes(cfg, 20)
     with pytest.raises(UserError, match="at least 2"):
-        SPEC.resolve(cfg, 1)
+        FAMILY.resolve(cfg, 1)
     with pytest.raises(UserError, match="model.vocab_size=30: the corpus has 40 words"):
-        SPEC.resolve(dataclasses.replace(cfg, vocab_size=30), 40)
-    assert batch_size_for(SPEC, cfg, 4) == 32
+        FAMILY.resolve(dataclasses.replace(cfg, vocab_size=30), 40)
+    assert batch_size_for(FAMILY, cfg, 4) == 32

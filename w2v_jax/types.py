@@ -273,6 +273,13 @@ class Family(NamedTuple):
     encode: Encode | None = None
     classify: Classify | None = None
 
+    @property
+    def trained(self) -> Train:
+        """`train`, for what asks it of a family that has one. TypeError: the family is fitted."""
+        if self.train is None:
+            raise TypeError("this family is fitted, not trained")
+        return self.train
+
     def axes(self, cfg: Cfg) -> dict[str, Any]:
         """Logical axis names, the tree of `params` with a tuple of names a leaf."""
         return dict(jax.tree.map(lambda leaf: leaf.axes, self.arrays(cfg)))

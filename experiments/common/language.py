@@ -11,13 +11,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from w2v_jax.files import write_json
 
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import language, optimum
 from w2v_jax.figures import positions
+from w2v_jax.files import write_json
 from w2v_jax.train.restore import Model, open_model
 
 CONTEXT = 256  # tokens from a fresh state, for the loss by position
@@ -44,14 +44,14 @@ def score_split(model: Model, corpus: Corpus, split: str, lanes: int, length: in
     assert spec.score is not None
     cfg = cfg if length is None else dataclasses.replace(cfg, length=length)
     scored = jax.jit(partial(spec.score, cfg))
-    start = spec.train.carry(cfg, lanes)
+    start = spec.trained.carry(cfg, lanes)
 
     def step(carry: Any, batch: Any) -> tuple[Any, Any]:
         rows = {"row": np.arange(lanes, dtype=np.int32), "global_rows": np.float32(lanes)}
         nats, after = scored(model.params, model.consts, carry, {**batch, **rows})
         return nats, start if length else after
 
-    source = spec.train.source(cfg, corpus, split, lanes, 0)
+    source = spec.trained.source(cfg, corpus, split, lanes, 0)
     batches = ({k: v[0] for k, v in stack.items()} for stack in source.iterate(0, source.steps_per_epoch))
     return language.score_stream(step, start, batches)
 
@@ -67,14 +67,14 @@ def score_fresh(model: Model, corpus: Corpus, split: str, window: int) -> tuple[
 
 def carries(model: Model) -> bool:
     """Whether the model has a state that goes from window to window."""
-    return bool(jax.tree.leaves(model.spec.train.carry(model.cfg, 1)))
+    return bool(jax.tree.leaves(model.spec.trained.carry(model.cfg, 1)))
 
 
 def score_strided(model: Model, tokens: Tokens, stride: int) -> np.ndarray:
     """Losses of a text's tokens in order, by windows of the model's length that overlap; see `strided_windows`."""
     spec, cfg = model.spec, model.cfg
     assert spec.score is not None
-    scored, start = jax.jit(partial(spec.score, cfg)), spec.train.carry(cfg, WINDOWS)
+    scored, start = jax.jit(partial(spec.score, cfg)), spec.trained.carry(cfg, WINDOWS)
     rows = {"row": np.arange(WINDOWS, dtype=np.int32), "global_rows": np.float32(WINDOWS)}
     found = []
     text = np.asarray(tokens.tokens)

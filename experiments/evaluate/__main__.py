@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
-from w2v_jax.files import read_json, write_json
 
 from experiments.common import cli
 from experiments.common.vectors import define_source_flags, open_vectors, source
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import evaluate_all, table
+from w2v_jax.files import read_json, write_json
 
 
 def _is_language_model(workdir: str) -> bool:

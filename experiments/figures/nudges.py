@@ -20,13 +20,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from w2v_jax.files import PathLike, atomic
 
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check
+from w2v_jax.files import PathLike, atomic
 from w2v_jax.models import MODELS
 from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.train.step import TrainState, init_state, make_step
-from w2v_jax.types import Batch, Consts
+from w2v_jax.types import Batch, Consts, Words
 
 WORDS = ("cat", "dog", "microscope")
 CONTEXTS = {

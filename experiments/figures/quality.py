@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from w2v_jax.files import read_json, write_text
 
 from w2v_jax.config import freeze
 from w2v_jax.embeddings import Embeddings
@@ -19,11 +18,12 @@ from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
 from w2v_jax.evaluation.builtin import analogy_sections, similarity_pairs
 from w2v_jax.evaluation.similarity import read_pairs, similarity
 from w2v_jax.figures.convergence import QUALITY
+from w2v_jax.files import read_json, write_text
 from w2v_jax.formats import read_vocab
 from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
-from w2v_jax.types import Words
 from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT
+from w2v_jax.types import Words
 
 
 def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[str], None] = lambda line: None) -> None:
@@ -42,7 +42,7 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
     words, counts = read_vocab(str(workdir / "vocab.txt"))
     cfg = spec.resolve(config.model, len(words))
     consts = spec.consts(cfg, Words(words, np.asarray(counts)))
-    start = jax.jit(lambda key: spec.train.init(key, cfg, consts))(jax.random.key(config.train.seed))
+    start = jax.jit(lambda key: spec.trained.init(key, cfg, consts))(jax.random.key(config.train.seed))
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), start)
     folder = workdir / CHECKPOINTS
     steps = sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []

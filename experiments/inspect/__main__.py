@@ -30,7 +30,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from w2v_jax.files import write_json
 
 from experiments.common import cli
 from experiments.common.words import TEXT, UNTIL, WORD, encode, find_span, words_of_flags
@@ -42,6 +41,7 @@ from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import memory
 from w2v_jax.figures.attention import draw_heads, draw_layers
 from w2v_jax.figures.memory import Inspection, Layer, spread
+from w2v_jax.files import write_json
 from w2v_jax.nn.recurrence import trace
 from w2v_jax.nn.recurrent import Cell
 from w2v_jax.states import before_text, recurrence_of

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from w2v_jax.files import write_json
-
 from w2v_jax.figures import scaling as figures
+from w2v_jax.files import write_json
 from w2v_jax.scaling import Fit, Isoflop, Refusal, describe, fit_isoflop, fit_parametric, read_table
 from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.report import compare

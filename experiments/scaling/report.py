@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from w2v_jax.files import write_json
-
 from experiments.scaling import page, sections
+from w2v_jax.files import write_json
 from w2v_jax.scaling import Fit, Isoflop, Refusal, analysis
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study

@@ -55,7 +55,7 @@ def planned(text: Text) -> list[Planned]:
     for run in runs(text.study, len(text.corpus.vocab)):
         spec, train = MODELS[run.config.family], run.config.train
         cfg = spec.resolve(run.config.model, len(text.corpus.vocab))
-        steps = spec.train.source(cfg, text.corpus, "train", train.batch_size, train.seed).steps_per_epoch
+        steps = spec.trained.source(cfg, text.corpus, "train", train.batch_size, train.seed).steps_per_epoch
         found.append(run._replace(config=with_passes(run, steps, len(text.corpus.train.tokens))))
     return found
 

@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from w2v_jax.models.lane_models import PAD_VOCAB
 
 from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import Call, clock, parameters, repeated
@@ -23,6 +22,7 @@ from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, che
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
+from w2v_jax.models.running_text import PAD_VOCAB
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.types import Array
@@ -83,7 +83,7 @@ def size_of(model: Any, vocab: int) -> int:
     """Numbers of the model's parameters."""
     spec = MODELS[family_of(model)]
     cfg = spec.resolve(model, vocab)
-    return parameters(jax.eval_shape(lambda: spec.train.init(jax.random.key(0), cfg, {})))
+    return parameters(jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, {})))
 
 
 def equal_width(wanted: int, layers: int, vocab: int) -> int:
@@ -113,7 +113,7 @@ def reading(read: Callable[..., Array], model: Any, options: Options) -> Call:
     """One prompt at a call. It begins with the likeliest token after the one before, so that no two overlap."""
     spec = MODELS[family_of(model)]
     cfg = spec.resolve(model, options.vocab)
-    params = jax.jit(lambda: spec.train.init(jax.random.key(0), cfg, {}))()
+    params = jax.jit(lambda: spec.trained.init(jax.random.key(0), cfg, {}))()
     text = np.random.default_rng(0).integers(0, options.vocab, (options.batch, cfg.length), np.int32)
     tokens, first = jnp.asarray(text), jnp.asarray(text[:, 0])
 

@@ -1,7 +1,7 @@
 """Ways to read a prompt with a model that decodes: all of it at once, or one token after another.
 
-Both are pure functions (decode, cfg, params, tokens int32 [B, T]) -> logits float32 [B, V] of the token that follows the
-prompt. Neither takes the head's product for any other position.
+Both are pure functions (decode, cfg, params, tokens int32 [B, T]) -> logits float32 [B, V] of the token that follows
+the prompt. Neither takes the head's product for any other position.
 """
 
 from __future__ import annotations

@@ -65,12 +65,12 @@ def xla_flops(family: str, model: Any, rows: int, vocab: int) -> float:
     spec = MODELS[family]
     cfg = spec.resolve(model, vocab)
     consts = device_consts(spec, cfg, vocab)
-    params = spec.init(jax.random.key(0), cfg, consts)
+    params = spec.trained.init(jax.random.key(0), cfg, consts)
     batch = with_rows(random_batch(spec, cfg, rows, np.random.default_rng(0)))
-    carry = spec.carry(cfg, rows)
+    carry = spec.trained.carry(cfg, rows)
 
     def loss(params: Any, carry: Any, batch: Any) -> jax.Array:
-        return spec.loss(cfg, params, consts, carry, batch, None)[0]
+        return spec.trained.loss(cfg, params, consts, carry, batch, None)[0]
 
     lowered = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, carry, jax.tree.map(jnp.asarray, batch))
     cost: Any = lowered.compile().cost_analysis()

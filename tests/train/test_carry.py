@@ -21,7 +21,7 @@ from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.train.sharding import batch_sharding, make_mesh
 from w2v_jax.train.step import init_state, make_call, make_eval, state_sharding
-from w2v_jax.types import ModelSpec
+from w2v_jax.types import Family
 
 ROWS, DIM, OUT, STACK, COUNT, RATE, LEAK = 32, 3, 2, 4, 3, 0.05, 0.8
 
@@ -51,7 +51,7 @@ def loss(cfg: Leaky, params: Any, consts: Any, carry: Any, batch: Any, rng: Any)
     return each.sum() / batch["global_rows"], ({"h": h}, {"loss": (each.sum(), count), "words": (count, count)})
 
 
-SPEC = ModelSpec(
+FAMILY = Family(
     config=Leaky,
     resolve=lambda cfg, vocab_size: cfg,
     batch=batch,
@@ -88,9 +88,9 @@ def run(
         mesh=mesh or MeshConfig(),
     )
     on = make_mesh(config.mesh, jax.devices()[:devices])
-    state = init_state(SPEC, config, config.model, {}, 10)
-    call: Any = make_call(SPEC, config, config.model, 10, on, state, {})
-    state = jax.device_put(jax.device_get(state), state_sharding(SPEC, config.model, on, state))
+    state = init_state(FAMILY, config, config.model, {}, 10)
+    call: Any = make_call(FAMILY, config, config.model, 10, on, state, {})
+    state = jax.device_put(jax.device_get(state), state_sharding(FAMILY, config.model, on, state))
     given = jax.device_put(batches(), batch_sharding(on))
     args: Any = (state, {}, given, jnp.int32(COUNT), jnp.zeros(devices, jnp.int32))
     made = call.lower(*args).compile(compiler_options=QUICK)
@@ -178,7 +178,7 @@ def test_rows_that_do_not_divide_into_microbatches_are_refused(devices: int, mes
 def test_evaluation_carries_from_one_held_out_batch_to_the_next() -> None:
     params = init(jax.random.key(0), Leaky(), {})
     first = {k: v[:COUNT] for k, v in batches().items()}
-    evaluate: Any = make_eval(SPEC, Leaky(noise=0.3))
+    evaluate: Any = make_eval(FAMILY, Leaky(noise=0.3))
     got = evaluate(params, {}, first, jnp.int32(0))
     *_, total = by_hand(update=False)
     assert float(got["loss"][0]) == pytest.approx(total, rel=1e-5)

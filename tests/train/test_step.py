@@ -15,7 +15,7 @@ import pytest
 from tests.examples import QUICK, batch_size_for, device_consts, quick, random_batch, random_params, with_rows
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
-from w2v_jax.models.word2vec import SPEC, Word2VecConfig
+from w2v_jax.models.word2vec import FAMILY, Word2VecConfig
 from w2v_jax.train.lowering import lower_step
 from w2v_jax.train.sharding import batch_sharding, make_mesh
 from w2v_jax.train.step import init_state, make_call, make_eval, make_step, sparse_tables, state_sharding
@@ -24,27 +24,27 @@ pytestmark = pytest.mark.xdist_group("step")  # one worker: they share compiled 
 
 VOCAB, STACK = 50, 4
 KINDS = {
-    "negative": next(e for e in SPEC.examples if (e.architecture, e.loss) == ("skipgram", "negative")),
-    "hierarchical": next(e for e in SPEC.examples if (e.architecture, e.loss) == ("cbow", "hierarchical")),
-    "softmax": next(e for e in SPEC.examples if (e.architecture, e.loss) == ("skipgram", "softmax")),
+    "negative": next(e for e in FAMILY.examples if (e.architecture, e.loss) == ("skipgram", "negative")),
+    "hierarchical": next(e for e in FAMILY.examples if (e.architecture, e.loss) == ("cbow", "hierarchical")),
+    "softmax": next(e for e in FAMILY.examples if (e.architecture, e.loss) == ("skipgram", "softmax")),
 }
 
 
 def config_of(kind: str, mesh: MeshConfig | None = None, rows: str = "adagrad") -> Config:
     """A run of small steps; its C is dense under the full softmax, and then has an optax state that is sharded too."""
-    train = TrainConfig(batch_size=batch_size_for(SPEC, KINDS[kind], 8), steps_per_call=STACK)
+    train = TrainConfig(batch_size=batch_size_for(FAMILY, KINDS[kind], 8), steps_per_call=STACK)
     optimizer = OptimizerConfig(rows=rows, dense="adagrad", learning_rate=0.05)
     return Config("word2vec", KINDS[kind], train=train, optimizer=optimizer, mesh=mesh or MeshConfig())
 
 
 def start(config: Config) -> tuple[Any, Any, Any, dict[str, np.ndarray]]:
     """(cfg, consts, state on the host with random params, stacked batches on the host)."""
-    cfg = SPEC.resolve(config.model, VOCAB)
-    consts = device_consts(SPEC, cfg, VOCAB)
-    state = init_state(SPEC, config, cfg, consts, 10)
-    state = dataclasses.replace(state, params=random_params(SPEC, cfg, consts, seed=1))
+    cfg = FAMILY.resolve(config.model, VOCAB)
+    consts = device_consts(FAMILY, cfg, VOCAB)
+    state = init_state(FAMILY, config, cfg, consts, 10)
+    state = dataclasses.replace(state, params=random_params(FAMILY, cfg, consts, seed=1))
     rng = np.random.default_rng(2)
-    steps = [random_batch(SPEC, cfg, config.train.batch_size, rng) for _ in range(STACK)]
+    steps = [random_batch(FAMILY, cfg, config.train.batch_size, rng) for _ in range(STACK)]
     return cfg, consts, jax.device_get(state), {k: np.stack([s[k] for s in steps]) for k in steps[0]}
 
 
@@ -52,8 +52,8 @@ def run(config: Config, devices: int, count: int = 3, quickly: bool = True) -> t
     """(call, state after `count` steps, metrics) from the same start on the first `devices` devices."""
     cfg, consts, state, batches = start(config)
     mesh = make_mesh(config.mesh, jax.devices()[:devices])
-    call: Any = make_call(SPEC, config, cfg, 10, mesh, state, consts)
-    state = jax.device_put(state, state_sharding(SPEC, cfg, mesh, state))
+    call: Any = make_call(FAMILY, config, cfg, 10, mesh, state, consts)
+    state = jax.device_put(state, state_sharding(FAMILY, cfg, mesh, state))
     given = jax.device_put(batches, batch_sharding(mesh))
     args = (state, consts, given, jnp.int32(count), jnp.zeros(devices, jnp.int32))
     made = call.lower(*args).compile(compiler_options=QUICK) if quickly else call
@@ -109,8 +109,8 @@ def test_compiled_once_for_full_and_short_calls_and_donated() -> None:
     config = config_of("negative")
     cfg, consts, state, batches = start(config)
     mesh = make_mesh(config.mesh, jax.devices()[:1])
-    call: Any = make_call(SPEC, config, cfg, 10, mesh, state, consts)
-    state, done = jax.device_put(state, state_sharding(SPEC, cfg, mesh, state)), 0
+    call: Any = make_call(FAMILY, config, cfg, 10, mesh, state, consts)
+    state, done = jax.device_put(state, state_sharding(FAMILY, cfg, mesh, state)), 0
     for count, flag in ((STACK, 0), (1, 9), (0, 3)):
         before = jax.tree.leaves(state.params)
         state, metrics, stop = call(state, consts, batches, np.int32(count), np.full(1, flag, np.int32))
@@ -125,7 +125,7 @@ def test_a_short_call_makes_the_same_steps_as_plain_python() -> None:
     """`count` of the stacked steps, each exactly `make_step`, which draws by the step's number."""
     config = config_of("negative")
     cfg, consts, state, batches = start(config)
-    step = make_step(SPEC, config, cfg, 10)
+    step = make_step(FAMILY, config, cfg, 10)
     one = jax.jit(step)
     sums: Any = None
     for i in range(3):
@@ -140,7 +140,7 @@ def test_without_jit_the_step_is_the_same() -> None:
     config = config_of("negative", rows="sgd")
     cfg, consts, state, batches = start(config)
     batch = {k: v[0, :1] for k, v in batches.items()}
-    step = make_step(SPEC, config, cfg, 10)
+    step = make_step(FAMILY, config, cfg, 10)
     want = quick(step, state, consts, batch)
     agree(step(jax.tree.map(jnp.asarray, state), consts, jax.tree.map(jnp.asarray, batch)), want)
 
@@ -150,7 +150,7 @@ def test_an_empty_step_changes_no_table(kind: str) -> None:
     config = config_of(kind)
     cfg, consts, state, batches = start(config)
     empty = {k: np.full_like(v[0], -1 if k == "doc" else 0) for k, v in batches.items()}
-    after, metrics = quick(make_step(SPEC, config, cfg, 10), state, consts, empty)
+    after, metrics = quick(make_step(FAMILY, config, cfg, 10), state, consts, empty)
     assert int(after.step) == 1
     for name, table in state.params.items():
         np.testing.assert_array_equal(after.params[name], table)
@@ -171,7 +171,7 @@ def test_no_dense_gradient_of_a_table(kind: str) -> None:
     """The compiled call holds each table once: nothing of its size is made, copied or kept beside the donated ones."""
     vocab = 20_000
     config = dataclasses.replace(config_of(kind), train=TrainConfig(batch_size=64, steps_per_call=2))
-    cfg = SPEC.resolve(config.model, vocab)
+    cfg = FAMILY.resolve(config.model, vocab)
     compiled = lower_step(config, jax.devices()[:1], vocab).compile(compiler_options=QUICK)
     memory = compiled.memory_analysis()
     table = cfg.padded_vocab * cfg.dim * 4
@@ -188,7 +188,7 @@ def test_which_tables_are_sparse() -> None:
     for kind, tables in cases.items():
         config = config_of(kind)
         cfg, consts, state, _ = start(config)
-        assert sparse_tables(SPEC, cfg, consts, config.train.batch_size) == tables
+        assert sparse_tables(FAMILY, cfg, consts, config.train.batch_size) == tables
         assert set(state.row_state) == set(tables)
         dense = [x.shape for x in jax.tree.leaves(state.opt_state) if x.ndim == 2]
         assert dense == ([(1024, 8)] if kind == "softmax" else [])
@@ -204,14 +204,16 @@ def test_accumulators_start_where_the_config_says() -> None:
 def test_evaluation_repeats_itself_and_is_the_training_loss() -> None:
     config = config_of("negative")
     cfg, consts, state, batches = start(config)
-    evaluate: Any = make_eval(SPEC, cfg)
+    evaluate: Any = make_eval(FAMILY, cfg)
     first = evaluate(state.params, consts, batches, jnp.int32(0))
     agree(evaluate(state.params, consts, batches, jnp.int32(0)), first)
     assert float(first["words"][0]) == batches["words"].sum()
 
     def step_loss(params: Any, batch: Any, i: Any) -> Any:
-        ids, drawn = SPEC.rows(cfg, consts, batch, jax.random.fold_in(jax.random.key(0), i))
-        return SPEC.loss(cfg, params | {k: params[k][v] for k, v in ids.items()}, consts, {}, drawn, None)[1][1]["loss"]
+        ids, drawn = FAMILY.trained.rows(cfg, consts, batch, jax.random.fold_in(jax.random.key(0), i))
+        return FAMILY.trained.loss(cfg, params | {k: params[k][v] for k, v in ids.items()}, consts, {}, drawn, None)[1][
+            1
+        ]["loss"]
 
     one = jax.jit(step_loss)
     losses = [one(state.params, with_rows({k: v[i] for k, v in batches.items()}), i) for i in range(STACK)]
@@ -248,8 +250,8 @@ def test_the_scale_of_the_rate_acts_on_rows_and_on_dense_leaves(kind: str) -> No
     batch = {k: v[0] for k, v in batches.items()}
     quarter = dataclasses.replace(state, rate_scale=np.float32(0.25))
     slow = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, learning_rate=0.0125))
-    got, _ = quick(make_step(SPEC, config, cfg, 10), quarter, consts, batch)
-    want, _ = quick(make_step(SPEC, slow, cfg, 10), state, consts, batch)
+    got, _ = quick(make_step(FAMILY, config, cfg, 10), quarter, consts, batch)
+    want, _ = quick(make_step(FAMILY, slow, cfg, 10), state, consts, batch)
     assert float(got.rate_scale) == 0.25
     agree(got.params, want.params)
     assert all(np.abs(got.params[k] - state.params[k]).max() > 1e-3 for k in "EC")

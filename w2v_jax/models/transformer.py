@@ -198,7 +198,7 @@ def _scored(
 def loss(
     cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
 ) -> tuple[Array, tuple[Any, Metrics]]:
-    """Mean loss in nats over a full batch's scored places, additive over rows; metrics as in `lane_models.metrics_of`.
+    """Mean loss in nats over a full batch's scored places, additive over rows; metrics as in `running_text.metrics_of`.
 
     Masked: what is hidden follows from `rng` and the row; in evaluation (`rng` None) from the text itself, so that a
     held-out text is always hidden alike.

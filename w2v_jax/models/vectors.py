@@ -10,11 +10,11 @@ from w2v_jax.errors import UserError
 from w2v_jax.formats import read
 
 
-def start_vectors(path: str, words: Sequence[str], dim: int, padded: int, scale: float) -> np.ndarray:
+def start_vectors(path: str, words: Sequence[str] | None, dim: int, padded: int, scale: float) -> np.ndarray:
     """Word vectors of a file in the order of a vocabulary, float32 [padded, dim].
 
     Words that the file does not have get vectors uniform on [-scale, scale], drawn from the word's place; padding rows
-    are 0.
+    are 0. Without words (`Words` that stand in for a text) all are 0: the file is checked and the shape is right.
 
     Raises:
       UserError: no such file, damaged, another dimension, no word in common.
@@ -22,6 +22,8 @@ def start_vectors(path: str, words: Sequence[str], dim: int, padded: int, scale:
     names, matrix, _ = read(path, limit=0, binary=None, encoding_errors="strict", mmap=False, counts=None)
     if matrix.shape[1] != dim:
         raise UserError(f"model.vectors={path}: has {matrix.shape[1]} dimensions, model.dim={dim}")
+    if words is None:
+        return np.zeros((padded, dim), np.float32)
     index = {w: i for i, w in enumerate(names)}
     found = np.array([index.get(w, -1) for w in words])
     if not (found >= 0).any():

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.nn.arrays import real_size
 from w2v_jax.train.gradients import count_rows, gather_rows, with_row
 from w2v_jax.train.lowering import stand_in_corpus
 from w2v_jax.train.step import init_state
@@ -49,7 +50,7 @@ def resolved(config: Config, vocab_size: int = 0) -> tuple[Any, int]:
     Raises:
       UserError: neither the config nor `vocab_size` states the vocabulary.
     """
-    size = getattr(config.model, "vocab_size", 0) or vocab_size
+    size = config.model.vocab_size or vocab_size
     if not size:
         raise UserError("model.vocab_size=0: the size of the vocabulary is not known without the text")
     return MODELS[config.family].resolve(config.model, size), size
@@ -70,20 +71,20 @@ def ledger(config: Config, vocab_size: int = 0) -> Ledger:
     consts = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, spec.consts(cfg, stand_in_corpus(vocab))))
     state = jax.eval_shape(lambda c: init_state(spec, config, cfg, c, 1000), consts)
     counted = [
-        (leaf.size, _padding(leaf.shape, names, vocab), "vocab" in (names or ()))
-        for leaf, names in _leaves(state.params, spec.axes(cfg))
+        (math.prod(leaf.shape), real_size(leaf, vocab), "vocab" in leaf.axes)
+        for leaf in jax.tree.leaves(spec.arrays(cfg))
     ]
-    padding = sum(pad for _, pad, _ in counted)
+    padding = sum(size - real for size, real, _ in counted)
     flops, unit = spec.flops(cfg)
     return Ledger(
-        parameters=sum(size for size, _, _ in counted) - padding,
+        parameters=sum(real for _, real, _ in counted),
         without_embeddings=sum(size for size, _, of_words in counted if not of_words),
         padding=padding,
         flops_per_token=flops,
         unit=unit,
         state_bytes=tree_bytes(state),
         activation_bytes=_kept(config, cfg, consts, state.params),
-        cache_bytes=spec.decode.size(cfg)[1] if spec.decode and not getattr(cfg, "masked", False) else None,
+        cache_bytes=spec.decode.size(cfg)[1] if spec.decode and spec.encode and spec.encode.causal(cfg) else None,
     )
 
 
@@ -92,32 +93,19 @@ def tree_bytes(tree: Any) -> int:
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
-def _leaves(params: Any, axes: Any) -> list[tuple[Any, tuple[str | None, ...] | None]]:
-    """Every array with the names of its axes."""
-    found: list[tuple[Any, tuple[str | None, ...] | None]] = []
-    jax.tree.map(lambda leaf, names: found.append((leaf, names)), params, {k: axes[k] for k in params})
-    return found
-
-
-def _padding(shape: tuple[int, ...], names: tuple[str | None, ...] | None, vocab: int) -> int:
-    """Numbers of an array in rows beyond the vocabulary."""
-    if not names or "vocab" not in names:
-        return 0
-    rows = shape[names.index("vocab")]
-    return math.prod(shape) // rows * max(rows - vocab, 0)
-
-
 def _kept(config: Config, cfg: Any, consts: Any, params: Any) -> int:
     """Bytes of the residuals of one microbatch's loss, those that are parameters or constants left out."""
     spec = MODELS[config.family]
-    shapes = spec.batch(cfg, config.train.batch_size)
+    shapes = spec.trained.shapes(cfg, config.train.batch_size)
     parts = config.train.accumulate
     batch = {k: jax.ShapeDtypeStruct((max(1, s.shape[0] // parts), *s.shape[1:]), s.dtype) for k, s in shapes.items()}
 
     def residuals(params: Any, consts: Any, batch: Any) -> Any:
-        rng, carry = jax.random.key(0), spec.carry(cfg, count_rows(batch))
-        ids, batch = spec.rows(cfg, consts, with_row(batch), rng)
-        return jax.vjp(lambda p: spec.loss(cfg, p, consts, carry, batch, rng)[0], params | gather_rows(params, ids))[1]
+        rng, carry = jax.random.key(0), spec.trained.carry(cfg, count_rows(batch))
+        ids, batch = spec.trained.rows(cfg, consts, with_row(batch), rng)
+        return jax.vjp(
+            lambda p: spec.trained.loss(cfg, p, consts, carry, batch, rng)[0], params | gather_rows(params, ids)
+        )[1]
 
     kept = jax.eval_shape(residuals, params, consts, batch)
     given = [(x.shape, x.dtype) for x in jax.tree.leaves((params, consts))]

@@ -81,7 +81,7 @@ def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, ma
     other matrix, `vocab.txt` (word and count) and `projector/` for the TensorBoard projector.
 
     Args:
-      matrices: of `ModelSpec.embed`, [V, D] each, the main one first.
+      matrices: of `Family.embed`, [V, D] each, the main one first.
     """
     paths = []
     for index, (name, matrix) in enumerate(matrices.items()):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from w2v_jax.errors import UserError
 from w2v_jax.nn.apart import compute_apart
-from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
+from w2v_jax.types import Array, Batch, Consts, Family, Metrics, Params
 
 
 class Gradients(NamedTuple):
@@ -23,12 +23,12 @@ class Gradients(NamedTuple):
 
 
 def count_rows(batch: Mapping[str, Any]) -> int:
-    """Length of the batch axis of a batch as `ModelSpec.batch` describes it."""
+    """Length of the batch axis of a batch as `Family.batch` describes it."""
     return next(iter(batch.values())).shape[0]
 
 
 def with_row(batch: Batch, first: Array | int = 0, devices: int = 1) -> Batch:
-    """The batch with the entries that the step adds, see `ModelSpec.batch`.
+    """The batch with the entries that the step adds, see `Family.batch`.
 
     Args:
       batch: this device's part of the batch, or all of it.
@@ -50,15 +50,15 @@ def gather_rows(params: Params, ids: dict[str, Array]) -> Params:
 
 
 def gradients(
-    spec: ModelSpec, cfg: Any, params: Params, consts: Consts, rng: Array, carry: Any, batch: Batch
+    spec: Family, cfg: Any, params: Params, consts: Consts, rng: Array, carry: Any, batch: Batch
 ) -> Gradients:
     """Of the loss of a batch, or of a part of it, by dense leaves and by gathered rows."""
-    ids, batch = spec.rows(cfg, consts, batch, rng)
+    ids, batch = spec.trained.rows(cfg, consts, batch, rng)
     gathered = gather_rows(params, ids)
     dense = {k: v for k, v in params.items() if k not in ids}
 
     def loss(dense: Params, gathered: Params) -> tuple[Array, tuple[Any, Metrics]]:
-        return spec.loss(cfg, dense | gathered, consts, carry, batch, rng)
+        return spec.trained.loss(cfg, dense | gathered, consts, carry, batch, rng)
 
     grads, (carry, metrics) = jax.grad(loss, argnums=(0, 1), has_aux=True)(dense, gathered)
     rows = {k: (index.reshape(-1), grads[1][k].reshape(index.size, -1)) for k, index in ids.items()}

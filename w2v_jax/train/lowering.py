@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,12 +14,13 @@ from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.train.sharding import make_mesh
 from w2v_jax.train.step import init_state, make_call
+from w2v_jax.types import Words
 
 
 def stand_in_corpus(vocab_size: int) -> Any:
-    """A corpus of Zipfian word counts and no text, enough for `ModelSpec.consts`."""
+    """A corpus of Zipfian word counts and no text, enough for `Family.consts`."""
     counts = np.maximum(1e7 / np.arange(1, vocab_size + 1), 5.0).astype(np.int64)
-    return types.SimpleNamespace(vocab=types.SimpleNamespace(counts=counts))
+    return Words(None, counts)
 
 
 def lower_step(config: Config, devices: Sequence[jax.Device] | None = None, vocab_size: int = 0) -> Any:
@@ -46,7 +46,7 @@ def lower_step(config: Config, devices: Sequence[jax.Device] | None = None, voca
     stack = config.train.steps_per_call
     batches = {
         name: jax.ShapeDtypeStruct((stack, *entry.shape), entry.dtype)
-        for name, entry in spec.batch(cfg, config.train.batch_size).items()
+        for name, entry in spec.trained.shapes(cfg, config.train.batch_size).items()
     }
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), consts)
     count = jax.ShapeDtypeStruct((), jnp.int32)

@@ -84,7 +84,7 @@ def decays(cfg: OptimizerConfig, params: Params, axes: Params) -> Params:
     Args:
       cfg: of the run.
       params: arrays or their shapes.
-      axes: logical axis names, as `ModelSpec.axes` gives them; may name more tables than `params` has.
+      axes: logical axis names, as `Family.axes` gives them; may name more tables than `params` has.
 
     Returns:
       The tree of `params` with a bool a leaf.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +16,13 @@ from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.folder import CHECKPOINTS, CONFIG
-from w2v_jax.types import Consts, ModelSpec, Params
+from w2v_jax.types import Consts, Family, Params, Words
 
 
 class Model(NamedTuple):
     """A trained model, ready to be applied."""
 
-    spec: ModelSpec
+    spec: Family
     config: Config
     cfg: Any  # the family's config, resolved
     params: Params
@@ -57,9 +56,9 @@ def open_model(workdir: Path) -> Model:
     tokenizer = Tokenizer.load(workdir)
     spec = MODELS[config.family]
     cfg = spec.resolve(config.model, tokenizer.size)
-    consts = spec.consts(cfg, types.SimpleNamespace(vocab=tokenizer.vocab, tokenizer=tokenizer))
+    consts = spec.consts(cfg, Words(tokenizer.vocab.words, tokenizer.vocab.counts))
     consts = jax.tree.map(jnp.asarray, consts)
-    shapes = jax.eval_shape(lambda consts: spec.init(jax.random.key(0), cfg, consts), consts)
+    shapes = jax.eval_shape(lambda consts: spec.trained.init(jax.random.key(0), cfg, consts), consts)
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
     with Checkpointer(workdir / CHECKPOINTS, read_only=True) as checkpoints:

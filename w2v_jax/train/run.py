@@ -13,21 +13,21 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from w2v_jax.config import Config
-from w2v_jax.data.corpus import Corpus, build_corpus
+from w2v_jax.data.corpus import Corpus
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.train import optimizers
 from w2v_jax.train.gradients import check_accumulate
 from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
 from w2v_jax.train.step import TrainState, init_state, make_call, make_eval, state_sharding
-from w2v_jax.types import Consts, HostBatch, ModelSpec, Params, Source
+from w2v_jax.types import Consts, Family, HostBatch, Params, Source, Words
 
 
 class Run(NamedTuple):
     """Everything that stays fixed during a run."""
 
     config: Config
-    spec: ModelSpec
+    spec: Family
     cfg: Any  # the family's config, resolved
     corpus: Corpus
     consts: Consts
@@ -45,20 +45,22 @@ def prepare(config: Config, say: Callable[[str], None]) -> Run:
     """
     spec = MODELS[config.family]
     mesh = make_mesh(config.mesh)
-    for name, entry in spec.batch(config.model, config.train.batch_size).items():
+    for name, entry in spec.trained.shapes(config.model, config.train.batch_size).items():
         if entry.shape[0] % mesh.shape["data"]:
             raise UserError(
                 f"train.batch_size={config.train.batch_size}: makes {entry.shape[0]} rows of {name}, which do not "
                 f"divide over mesh.data={mesh.shape['data']} devices"
             )
         check_accumulate(config.train.accumulate, entry.shape[0] // mesh.shape["data"])
-    corpus = spec.corpus(config.model, config.data, say) if spec.corpus else build_corpus(config.data, say)
+    corpus = spec.text(config.model, config.data, say)
     check_same_text(corpus.digest)
     if config.optimizer.schedule == "plateau" and corpus.heldout.documents == 0:
         raise UserError("optimizer.schedule='plateau': needs held-out text; set data.heldout_every above 1")
     cfg = spec.resolve(config.model, len(corpus.vocab.words))
-    source = spec.source(cfg, corpus, "train", config.train.batch_size, config.train.seed)
-    consts = jax.tree.map(lambda x: place(mesh, np.asarray(x)), spec.consts(cfg, corpus))
+    source = spec.trained.source(cfg, corpus, "train", config.train.batch_size, config.train.seed)
+    consts = jax.tree.map(
+        lambda x: place(mesh, np.asarray(x)), spec.consts(cfg, Words(corpus.vocab.words, corpus.vocab.counts))
+    )
     length = config.train.passes * source.steps_per_epoch
     if length >= 2**31:  # they are counted in 32 bits
         raise UserError(
@@ -132,7 +134,7 @@ def compile_call(run: Run, target: TrainState) -> Any:
     stack, sharding = run.config.train.steps_per_call, batch_sharding(run.mesh)
     batches = {
         k: jax.ShapeDtypeStruct((stack, *s.shape), s.dtype, sharding=sharding)
-        for k, s in run.spec.batch(run.cfg, run.config.train.batch_size).items()
+        for k, s in run.spec.trained.shapes(run.cfg, run.config.train.batch_size).items()
     }
     number = jax.ShapeDtypeStruct((), jnp.int32)
     flags = jax.ShapeDtypeStruct((run.mesh.size,), jnp.int32)
@@ -152,7 +154,7 @@ def held_out(run: Run) -> Callable[[Params], dict[str, float]]:
     if run.corpus.heldout.documents == 0:
         return lambda params: {}
     train = run.config.train
-    source = run.spec.source(run.cfg, run.corpus, "heldout", train.batch_size, train.seed)
+    source = run.spec.trained.source(run.cfg, run.corpus, "heldout", train.batch_size, train.seed)
     steps = min(source.steps_per_epoch, run.config.log.eval_steps or source.steps_per_epoch)
     batches = {k: place(run.mesh, v) for k, v in next(source.iterate(0, steps, steps)).items()}
     evaluate = make_eval(run.spec, run.cfg)

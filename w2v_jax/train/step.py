@@ -21,7 +21,7 @@ from w2v_jax.config import Config
 from w2v_jax.train import optimizers, rows
 from w2v_jax.train.gradients import accumulate, count_rows, gather_rows, gradients, with_row
 from w2v_jax.train.sharding import batch_sharding, check_divides, replicated, shard_tree
-from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
+from w2v_jax.types import Array, Batch, Consts, Family, Metrics, Params
 
 
 @flax.struct.dataclass
@@ -36,19 +36,19 @@ class TrainState:
     rate_scale: Array  # float32, multiplies the scheduled rate; the loop lowers it under the plateau schedule
 
 
-def sparse_tables(spec: ModelSpec, cfg: Any, consts: Consts, batch_size: int) -> tuple[str, ...]:
-    """Names of the tables that `spec.rows` asks to be updated by rows."""
+def sparse_tables(spec: Family, cfg: Any, consts: Consts, batch_size: int) -> tuple[str, ...]:
+    """Names of the tables that `spec.trained.rows` asks to be updated by rows."""
 
     def ids(consts: Consts, batch: Batch) -> dict[str, Array]:
-        return spec.rows(cfg, consts, with_row(batch), jax.random.key(0))[0]
+        return spec.trained.rows(cfg, consts, with_row(batch), jax.random.key(0))[0]
 
-    return tuple(sorted(jax.eval_shape(ids, consts, dict(spec.batch(cfg, batch_size)))))
+    return tuple(sorted(jax.eval_shape(ids, consts, dict(spec.trained.shapes(cfg, batch_size)))))
 
 
-def init_state(spec: ModelSpec, config: Config, cfg: Any, consts: Consts, total_steps: int) -> TrainState:
+def init_state(spec: Family, config: Config, cfg: Any, consts: Consts, total_steps: int) -> TrainState:
     """The state before the first step; a pure function of the config's seed."""
-    params = spec.init(jax.random.key(config.train.seed), cfg, consts)
-    size = count_rows(spec.batch(cfg, config.train.batch_size))
+    params = spec.trained.init(jax.random.key(config.train.seed), cfg, consts)
+    size = count_rows(spec.trained.shapes(cfg, config.train.batch_size))
     tables = sparse_tables(spec, cfg, consts, config.train.batch_size)
     dense = {k: v for k, v in params.items() if k not in tables}
     return TrainState(
@@ -56,12 +56,12 @@ def init_state(spec: ModelSpec, config: Config, cfg: Any, consts: Consts, total_
         params=params,
         row_state={k: rows.init(config.optimizer.rows, params[k], config.optimizer.initial_square) for k in tables},
         opt_state=optimizers.dense(config.optimizer, spec.axes(cfg)).init(dense),
-        carry=spec.carry(cfg, size),
+        carry=spec.trained.carry(cfg, size),
         rate_scale=jnp.ones((), jnp.float32),
     )
 
 
-def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState, fsdp: bool = False) -> Any:
+def state_sharding(spec: Family, cfg: Any, mesh: Mesh, state: TrainState, fsdp: bool = False) -> Any:
     """Shardings of a state (or of its shapes): params by their logical axes, what follows a leaf like the leaf, the
     carry by its batch axis, the first.
 
@@ -96,7 +96,7 @@ def state_sharding(spec: ModelSpec, cfg: Any, mesh: Mesh, state: TrainState, fsd
 
 
 def make_step(
-    spec: ModelSpec,
+    spec: Family,
     config: Config,
     cfg: Any,
     total_steps: int | optimizers.Horizon,
@@ -163,7 +163,7 @@ def make_step(
 
 
 def make_call(
-    spec: ModelSpec, config: Config, cfg: Any, total_steps: int | None, mesh: Mesh, state: TrainState, consts: Consts
+    spec: Family, config: Config, cfg: Any, total_steps: int | None, mesh: Mesh, state: TrainState, consts: Consts
 ) -> Any:
     """Compiles many steps into one device call: (state, consts, batches, count, stop) -> (state, metrics, stop).
 
@@ -217,7 +217,7 @@ def make_call(
             return state, metrics, stop.max()
 
     flags = NamedSharding(mesh, PartitionSpec(("data", "model")))
-    given = (shardings, fixed, {k: split for k in spec.batch(cfg, config.train.batch_size)}, whole, flags)
+    given = (shardings, fixed, {k: split for k in spec.trained.shapes(cfg, config.train.batch_size)}, whole, flags)
     return jax.jit(
         call,
         in_shardings=given if total_steps is not None else (*given, whole),
@@ -226,10 +226,10 @@ def make_call(
     )
 
 
-def make_eval(spec: ModelSpec, cfg: Any) -> Callable[[Params, Consts, Mapping[str, Array], Array], Metrics]:
+def make_eval(spec: Family, cfg: Any) -> Callable[[Params, Consts, Mapping[str, Array], Array], Metrics]:
     """Metrics of stacked batches without any update: (params, consts, batches, first step) -> summed metrics.
 
-    What the model carries goes from one batch to the next, from `spec.carry` on. Draws are the same at every
+    What the model carries goes from one batch to the next, from `spec.trained.carry` on. Draws are the same at every
     evaluation, so that held-out losses of one run can be compared.
     """
 
@@ -238,12 +238,12 @@ def make_eval(spec: ModelSpec, cfg: Any) -> Callable[[Params, Consts, Mapping[st
         def one(held: tuple[Array, Any], batch: Batch) -> tuple[tuple[Array, Any], Metrics]:
             step, carry = held
             rng = jax.random.fold_in(jax.random.key(0), step)
-            ids, batch = spec.rows(cfg, consts, with_row(batch), rng)
+            ids, batch = spec.trained.rows(cfg, consts, with_row(batch), rng)
             given = params | gather_rows(params, ids)
-            _, (carry, metrics) = spec.loss(cfg, given, consts, carry, batch, None)
+            _, (carry, metrics) = spec.trained.loss(cfg, given, consts, carry, batch, None)
             return (step + 1, carry), metrics
 
-        carry = spec.carry(cfg, next(iter(batches.values())).shape[1])
+        carry = spec.trained.carry(cfg, next(iter(batches.values())).shape[1])
         _, metrics = jax.lax.scan(one, (start, carry), dict(batches))
         return jax.tree.map(lambda x: x.sum(0), metrics)
 
