@@ -36,6 +36,7 @@ def prepare(config_file: str, replace: dict[str, Any], repeats: int) -> Case:
     from experiments.common.config_flag import load_config
     from w2v_jax.data.corpus import build_corpus
     from w2v_jax.models import MODELS
+    from w2v_jax.types import Words
 
     config = load_config(config_file, **replace)
     if config.model.loss != "negative":
