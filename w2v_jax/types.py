@@ -7,7 +7,7 @@ is constant data (`consts`), what is trained (`params`), what is carried from st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -20,6 +20,14 @@ Batch = dict[str, Array]
 HostBatch = dict[str, np.ndarray]
 # A metric is a (sum, count) pair of float32 scalars; it is divided only when written.
 Metrics = dict[str, tuple[Array, Array]]
+
+
+class Words(NamedTuple):
+    """A vocabulary by falling count; words is None where it stands in for a text that was not read: constants then have
+    the right shapes and no meaning."""
+
+    words: Sequence[str] | None
+    counts: np.ndarray
 
 
 class Source(Protocol):
@@ -127,3 +135,6 @@ class ModelSpec(NamedTuple):
     text."""
     decode: Decode | None = None
     """Language models: the same token by token; None for all others."""
+    place: Callable[[Any, str], Any] | None = None
+    """(cfg, platform) -> cfg with the options left to 'auto' decided for 'cpu', 'gpu' or 'tpu'. None: nothing depends
+    on the platform."""

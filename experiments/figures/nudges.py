@@ -14,20 +14,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from w2v_jax.files import PathLike, atomic
 
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check
-from w2v_jax.files import PathLike, atomic
 from w2v_jax.models import MODELS
 from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.programs import make_consts
 from w2v_jax.train.step import TrainState, init_state, make_step
-from w2v_jax.types import Batch, Consts
+from w2v_jax.types import Batch, Consts, Words
 
 WORDS = ("cat", "dog", "microscope")
 CONTEXTS = {
@@ -108,9 +109,8 @@ def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequen
     )
     cfg = spec.resolve(model, len(names))
     counts = np.bincount(pairs.reshape(-1), minlength=len(names))
-    corpus = types.SimpleNamespace(vocab=types.SimpleNamespace(counts=counts))
-    consts = jax.tree.map(jnp.asarray, spec.consts(cfg, corpus))
-    state = init_state(spec, config, cfg, consts, options.updates)
+    consts = jax.tree.map(jnp.asarray, make_consts(spec, cfg, Words(names, counts)))
+    state = init_state(spec, config, cfg, consts)
     first = np.asarray(state.params["E"][: len(WORDS)])
     state, (rest, loss) = all_steps(config, cfg)(state, consts, as_batches(pairs))
     columns = np.asarray(spec.embed(cfg, state.params)["C"]) if spec.embed else np.zeros((0, 2), np.float32)
@@ -120,7 +120,8 @@ def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequen
 @functools.cache
 def all_steps(config: Config, cfg: Word2VecConfig) -> Callable[..., Any]:
     """(state, consts, stacked batches) -> (state, (E of the words after each step, losses)), compiled once a shape."""
-    step = make_step(MODELS["word2vec"], config, cfg, config.train.steps_per_call)
+    updates = config.train.steps_per_call
+    step = make_step(MODELS["word2vec"], config, cfg, Horizon(updates, updates))
 
     def run(state: TrainState, consts: Consts, batches: Batch) -> Any:
         def one(state: TrainState, batch: Batch) -> Any:

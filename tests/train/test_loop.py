@@ -19,6 +19,7 @@ from tests import commands
 from tests.commands import at_call, checkpoints, final_arrays, metrics, refused, train, vectors
 from w2v_jax.train import loop
 from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.programs import Programs
 
 pytestmark = pytest.mark.xdist_group("loop")  # one worker: they share trained runs
 
@@ -379,10 +380,10 @@ def test_parameters_that_are_not_finite_are_never_saved(text: Path, tmp_path: Pa
     """The loss of a step is that of the parameters before it: the last one of an overflowing run is still finite."""
     workdir = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        real = loop.compile_call
+        real = Programs.training
 
-        def poisoned(run: Any, target: Any) -> Any:
-            call = real(run, target)
+        def poisoned(*given: Any) -> Any:
+            call = real(*given)
 
             def spoil(state: Any, *rest: Any) -> Any:
                 state, metrics, flag = call(state, *rest)
@@ -393,7 +394,7 @@ def test_parameters_that_are_not_finite_are_never_saved(text: Path, tmp_path: Pa
 
             return spoil
 
-        patch.setattr(loop, "compile_call", poisoned)
+        patch.setattr(Programs, "training", poisoned)
         done = train(text, workdir, checkpoint__every_steps=32)
     assert done.status == 1, done.err
     assert "the parameters are not finite by step 32; the last good checkpoint is step 16." in done.err.splitlines()[-1]

@@ -23,7 +23,7 @@ from w2v_jax.config import check, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.models.lane_models import PAD_VOCAB, batch, metrics_of, resolve, rows, source
 from w2v_jax.nn import masking
-from w2v_jax.nn.attention import IMPLEMENTATIONS
+from w2v_jax.nn.attention import IMPLEMENTATIONS, kernel
 from w2v_jax.nn.blocks import Drop, Stack, init_stack, rms_norm, run_layers, stack_axes, trace_layers, unstacked
 from w2v_jax.nn.cache import Cache, cache_bytes, init_cache, run_cached
 from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
@@ -43,9 +43,12 @@ def check_heads(key: str, dim: int, heads: int) -> None:
         raise UserError(f"model.heads={heads}: makes heads {dim // heads} wide; rotary positions need an even width")
 
 
-def scans(loop: str) -> bool:
-    """Whether layers run in a loop; `loop` is auto, scan or unrolled."""
-    return loop == "scan" or (loop == "auto" and jax.default_backend() != "cpu")
+def place_loop(cfg: Any, platform: str) -> Any:
+    """The config with `loop` decided for a platform: scan keeps programs small, CPUs are faster with unrolled
+    layers."""
+    if cfg.loop != "auto":
+        return cfg
+    return dataclasses.replace(cfg, loop="unrolled" if platform == "cpu" else "scan")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +118,14 @@ def consts(cfg: TransformerConfig, corpus: Any) -> Consts:
     return {}
 
 
+def place(cfg: TransformerConfig, platform: str) -> TransformerConfig:
+    """`loop` and `attention` decided: cuDNN's fused kernel on GPUs for what it takes."""
+    cfg = place_loop(cfg, platform)
+    if cfg.attention != "auto":
+        return cfg
+    return dataclasses.replace(cfg, attention=kernel(platform, cfg.dtype, cfg.dim // cfg.heads))
+
+
 def init(rng: Array, cfg: TransformerConfig, consts: Consts) -> Params:
     """{'embed' [V', D], 'norm' [D], and those of `init_stack`}, untied also {'head': {'table' [V', D]}}."""
     embed_key, head_key, stack_key = jax.random.split(rng, 3)
@@ -156,7 +167,7 @@ def hidden_states(
     x = embed_tokens(cfg, params, tokens)
     if drop.row is not None:
         x = dropout(x, cfg.dropout, drop.rng, drop.row, 0, axis=0)
-    stack = cfg.stack._replace(scan=scans(cfg.loop))
+    stack = cfg.stack._replace(scan=cfg.loop == "scan")
     return rms_norm(run_layers(stack, params, x, drop, lengths=lengths), params["norm"])
 
 
@@ -318,4 +329,5 @@ SPEC = ModelSpec(
     examples=_examples(),
     score=score,
     decode=Decode(weights, start, step, size, context),
+    place=place,
 )

@@ -37,7 +37,7 @@ from w2v_jax.models.label_models import (
     source,
     word_vectors,
 )
-from w2v_jax.models.transformer import KEYS_VALUES, check_heads, scans
+from w2v_jax.models.transformer import KEYS_VALUES, check_heads, place_loop
 from w2v_jax.nn.blocks import Drop, Stack, init_stack, project, rms_norm, run_layers, stack_axes, trace_layers
 from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.lengths import at_shortest, equal_lengths
@@ -133,7 +133,7 @@ def summaries(
     'row'."""
     length, row = batch["length"], batch["row"]
     x = dropout(_projected(cfg, params, consts, batch["tokens"]), cfg.dropout, rng, row, 0, axis=0)
-    stack = cfg.stack._replace(scan=scans(cfg.loop))
+    stack = cfg.stack._replace(scan=cfg.loop == "scan")
     x = run_layers(stack, params, x, Drop(rng, row), lengths=length)
     return dropout(_pooled(cfg, params, x, length)[None], cfg.dropout, rng, row, 1 + 2 * cfg.layers)[0]
 
@@ -220,4 +220,5 @@ SPEC = ModelSpec(
     flops=flops,
     examples=_examples(),
     corpus=corpus,
+    place=place_loop,
 )

@@ -12,13 +12,11 @@ import math
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from w2v_jax.config import Config
-from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.train.gradients import count_rows, gather_rows, with_row
-from w2v_jax.train.lowering import stand_in_corpus
+from w2v_jax.train.programs import make_consts, stand_in
 from w2v_jax.train.step import init_state
 
 
@@ -43,18 +41,6 @@ class Ledger(NamedTuple):
     """What each token of a text adds to the cache of a model that generates; None where there is none."""
 
 
-def resolved(config: Config, vocab_size: int = 0) -> tuple[Any, int]:
-    """(the model's config with its sizes filled in, V).
-
-    Raises:
-      UserError: neither the config nor `vocab_size` states the vocabulary.
-    """
-    size = getattr(config.model, "vocab_size", 0) or vocab_size
-    if not size:
-        raise UserError("model.vocab_size=0: the size of the vocabulary is not known without the text")
-    return MODELS[config.family].resolve(config.model, size), size
-
-
 def ledger(config: Config, vocab_size: int = 0) -> Ledger:
     """Counts a run without making any of its arrays.
 
@@ -63,12 +49,13 @@ def ledger(config: Config, vocab_size: int = 0) -> Ledger:
       vocab_size: V, where the config does not state it.
 
     Raises:
-      UserError: see `resolved`, and what the family's `resolve` raises.
+      UserError: neither the config nor `vocab_size` states the vocabulary; what the family's `resolve` raises.
     """
-    spec = MODELS[config.family]
-    cfg, vocab = resolved(config, vocab_size)
-    consts = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, spec.consts(cfg, stand_in_corpus(vocab))))
-    state = jax.eval_shape(lambda c: init_state(spec, config, cfg, c, 1000), consts)
+    spec, words = MODELS[config.family], stand_in(config, vocab_size)
+    vocab = len(words.counts)
+    cfg = spec.resolve(config.model, vocab)
+    consts = make_consts(spec, cfg, words)
+    state = jax.eval_shape(lambda c: init_state(spec, config, cfg, c), consts)
     counted = [
         (leaf.size, _padding(leaf.shape, names, vocab), "vocab" in (names or ()))
         for leaf, names in _leaves(state.params, spec.axes(cfg))

@@ -26,22 +26,12 @@ from w2v_jax.errors import UserError
 from w2v_jax.files import write_json
 from w2v_jax.train import folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.device import all_finite, fetch, place, send, send_flag
+from w2v_jax.train.evaluate import held_out
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.plateau import Plateau
-from w2v_jax.train.run import (
-    Run,
-    all_finite,
-    compile_call,
-    fetch,
-    fresh_state,
-    held_out,
-    place,
-    prepare,
-    send,
-    send_flag,
-    state_target,
-)
+from w2v_jax.train.prepare import Run, prepare
 from w2v_jax.train.step import TrainState
 from w2v_jax.train.tracer import Tracer
 
@@ -90,7 +80,7 @@ class Trainer:
         self.run, self.workdir, self.checkpoints, self.log = run, workdir, checkpoints, log
         texts = {"corpus": run.corpus.digest, "tokenizer": run.corpus.tokenizer.digest}
         self.fixed = texts | {"consts": fingerprint(run.consts)}
-        self.rate = optimizers.schedule_of(run.config, optimizers.horizon(run.config, run.total_steps))
+        self.rate = optimizers.schedule(run.config.optimizer, *run.horizon)
         self.rate_scale = 1.0  # as in the train state
         self.eval_every = run.config.log.eval_every_steps or run.source.steps_per_epoch
         self.plateau = Plateau(run.config.optimizer, run.config.log, self.eval_every)
@@ -107,10 +97,10 @@ class Trainer:
 
     def start(self) -> TrainState:
         """The newest checkpoint's state, or a fresh one. Raises UserError for a checkpoint of another text or model."""
-        run, target = self.run, state_target(self.run)
-        found = self.checkpoints.restore(target)
+        run = self.run
+        found = self.checkpoints.restore(run.programs.state)
         if found is None:
-            return jax.jit(fresh_state(run), out_shardings=jax.tree.map(lambda x: x.sharding, target))(run.consts)
+            return run.programs.start().compile()(run.consts)
         step, state, meta = found
         for key, value in self.fixed.items():
             if meta.get(key) != value:
@@ -140,7 +130,7 @@ class Trainer:
         if step < run.stop_step:
             stacks = itertools.chain([next(stacks)], stacks)  # the pipeline starts before the clock does
             began = time.perf_counter()
-            compiled = compile_call(run, state_target(run))
+            call = run.programs.training(run.horizon, run.consts)
             self.log.note(f"compiled in {time.perf_counter() - began:.1f} s")
         tracer = Tracer(profile, self.workdir / "profile")
         with _signals() as seen, contextlib.closing(tracer):
@@ -153,7 +143,7 @@ class Trainer:
                 tracer.before(step)
                 before, step = step, min(step + config.train.steps_per_call, run.stop_step)
                 flags = send_flag(run.mesh, seen[0] if seen else 0)
-                state, metrics, flag = compiled(state, run.consts, stack, np.int32(step - before), flags)
+                state, metrics, flag = call(state, stack, np.int32(step - before), flags)
                 self.pending.append((step, metrics, flag))
                 last = step == run.stop_step
                 saving = last or step // save_every > before // save_every
@@ -179,7 +169,7 @@ class Trainer:
 
     def lower_rate(self, state: TrainState) -> TrainState:
         """Multiplies the rate by `optimizer.decay` from here on."""
-        scale = np.asarray(self.rate_scale * self.run.config.optimizer.decay, np.float32)
+        scale = np.float32(self.rate_scale * self.run.config.optimizer.decay)
         self.rate_scale = float(scale)
         return state.replace(rate_scale=place(self.run.mesh, scale))  # type: ignore[attr-defined]  # flax adds it
 
@@ -283,10 +273,9 @@ def train(
         say(f"{workdir} holds this run, finished")
         return done
     run = prepare(config, say)
-    if lead:  # not before: a run that never began must not claim the folder for its mistaken config
-        write_json(workdir / folder.CONFIG, to_dict(config))
     with (
-        folder.claimed(workdir) if lead else contextlib.nullcontext(),
+        # Not before: a run that never began must not claim the folder for its mistaken config.
+        folder.claimed(workdir, config) if lead else contextlib.nullcontext(),
         Checkpointer(workdir / folder.CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
         RunLog(
             workdir,
@@ -297,18 +286,17 @@ def train(
     ):
         trainer = Trainer(run, workdir, checkpoints, log)
         state = trainer.fit(profile)
-    if run.spec.embed is not None:
+    embed = run.programs.spec.embed
+    if embed is not None:
         # One by one: a dict that goes through jit comes back sorted, and the main matrix must stay first.
-        matrices = {k: fetch(run.mesh, v) for k, v in run.spec.embed(run.cfg, state.params).items()}
+        matrices = {k: fetch(run.mesh, v) for k, v in embed(run.programs.cfg, state.params).items()}
         if lead:
             tokenizer = run.corpus.tokenizer
             names = tuple(tokenizer.pieces(range(tokenizer.size)))  # a token may be a blank, which no format can hold
             folder.export_vectors(workdir, names, run.corpus.vocab.counts, matrices)
     result = summary(trainer)
     if lead:
-        run.corpus.tokenizer.save(
-            workdir
-        )  # after the vectors: its vocab.txt is the one that tokenizer.json vouches for
+        run.corpus.tokenizer.save(workdir)
         write_json(workdir / folder.RESULT, result)  # last: its presence means that the run is finished
     return result
 

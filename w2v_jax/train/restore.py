@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,8 @@ from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.folder import CHECKPOINTS, CONFIG
-from w2v_jax.types import Consts, ModelSpec, Params
+from w2v_jax.train.programs import make_consts, placed
+from w2v_jax.types import Consts, ModelSpec, Params, Words
 
 
 class Model(NamedTuple):
@@ -56,11 +56,12 @@ def open_model(workdir: Path) -> Model:
         )
     tokenizer = Tokenizer.load(workdir)
     spec = MODELS[config.family]
-    cfg = spec.resolve(config.model, tokenizer.size)
-    consts = spec.consts(cfg, types.SimpleNamespace(vocab=tokenizer.vocab, tokenizer=tokenizer))
-    consts = jax.tree.map(jnp.asarray, consts)
+    device = jax.local_devices()[0]
+    cfg = placed(spec, spec.resolve(config.model, tokenizer.size), device.platform)
+    words = Words(tokenizer.vocab.words, tokenizer.vocab.counts)
+    consts = jax.tree.map(jnp.asarray, make_consts(spec, cfg, words))
     shapes = jax.eval_shape(lambda consts: spec.init(jax.random.key(0), cfg, consts), consts)
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    here = jax.sharding.SingleDeviceSharding(device)
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
     with Checkpointer(workdir / CHECKPOINTS, read_only=True) as checkpoints:
         found = checkpoints.restore_part("params", target, checkpoints.best_step())
