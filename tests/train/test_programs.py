@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
+from tests import commands
 from tests.examples import QUICK, random_batch, random_params
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
@@ -107,3 +111,42 @@ def test_rows_that_do_not_divide_name_the_keys(family: str, model: Any, size: in
     with pytest.raises(UserError) as caught:
         programs(config, stand_in(config, VOCAB))
     assert str(caught.value) == f"{keys} a batch, which do not divide over mesh.data=8 devices"
+
+
+# The compile cache
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[Callable[[], set[str]]]:
+    """A compile cache of its own; gives the names of the programs of a run in it."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = [getattr(jax.config, name) for name in names]
+    folder = tmp_path / "compiled"
+    for name, value in zip(names, (str(folder), 0.0), strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield lambda: {f.name for kind in ("call", "evaluate") for f in folder.glob(f"jit_{kind}-*-cache")}
+    for name, value in zip(names, before, strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"mesh__data": 4, "optimizer__schedule": "constant"}],
+    ids=["one device, any length", "several CPU devices, no length"],
+)
+def test_the_run_finds_what_the_preflight_compiled(
+    change: dict[str, Any], cache: Callable[[], set[str]], tmp_path: Path
+) -> None:
+    text = commands.text_of(60)
+    (tmp_path / "text.txt").write_text(text)
+    words = commands.training(tmp_path / "text.txt", tmp_path / "run", log__eval_steps=2, **change)
+    vocabulary = len(commands.split_of(text)[1])
+    done = commands.run("launch.preflight", *words, f"--vocab_size={vocabulary}")
+    assert done.status == 0 and f"V = {vocabulary}" in done.out, done.out + done.err
+    kept = cache()
+    assert len(kept) == 2, "training and scoring"
+    trained = commands.run("experiments.train", *words)
+    assert trained.status == 0, trained.err
+    assert cache() == kept, "nothing was compiled again"

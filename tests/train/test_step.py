@@ -19,7 +19,7 @@ from w2v_jax.models.word2vec import SPEC, Word2VecConfig
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import make_call, make_eval, programs, stand_in
 from w2v_jax.train.sharding import batch_sharding, make_mesh, shard_tree
-from w2v_jax.train.step import init_state, make_step, sparse_tables, state_sharding
+from w2v_jax.train.step import NORMS, init_state, make_step, sparse_tables, state_sharding
 
 pytestmark = pytest.mark.xdist_group("step")  # one worker: they share compiled steps
 
@@ -262,6 +262,25 @@ def test_the_scale_of_the_rate_acts_on_rows_and_on_dense_leaves(kind: str) -> No
     assert float(got.rate_scale) == 0.25
     agree(got.params, want.params)
     assert all(np.abs(got.params[k] - state.params[k]).max() > 1e-3 for k in "EC")
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("rows", ["sgd", "adagrad"])
+def test_norms_of_a_step(kind: str, rows: str) -> None:
+    """That of the update is the length of what really changed; that of plain gradients is it over the rate."""
+    config = config_of(kind, rows=rows)
+    config = dataclasses.replace(
+        config, optimizer=dataclasses.replace(config.optimizer, dense="sgd" if rows == "sgd" else "adagrad")
+    )
+    cfg, consts, state, batches = start(config)
+    batch = {k: v[0] for k, v in batches.items()}
+    after, metrics = quick(make_step(SPEC, config, cfg, Horizon(10, 10)), state, consts, batch)
+    moved = [np.asarray(after.params[k], np.float64) - state.params[k] for k in state.params]
+    length = sum(float((x**2).sum()) for x in moved) ** 0.5
+    assert float(metrics["update_norm"][0]) == pytest.approx(length, rel=1e-3) and length > 0
+    assert [float(metrics[k][1]) for k in NORMS] == [1, 1]
+    if rows == "sgd":
+        assert float(metrics["grad_norm"][0]) == pytest.approx(length / 0.05, rel=1e-3)
 
 
 def test_meshes() -> None:

@@ -16,7 +16,7 @@ from w2v_jax.types import HostBatch
 def place(mesh: Mesh, value: Any) -> jax.Array:
     """The same array, or numpy scalar, on every device of every process."""
     value = np.asarray(value)
-    return jax.make_array_from_callback(value.shape, replicated(mesh), lambda index: value[index])
+    return jax.make_array_from_process_local_data(replicated(mesh), value, value.shape)
 
 
 def fetch(mesh: Mesh, array: jax.Array) -> np.ndarray:
@@ -34,8 +34,8 @@ def send(mesh: Mesh, batches: HostBatch) -> dict[str, jax.Array]:
 def send_flag(mesh: Mesh, flag: int) -> jax.Array:
     """This process's number on each of its devices, int32 [devices]."""
     sharding = NamedSharding(mesh, PartitionSpec(("data", "model")))
-    value = np.full(1, flag, np.int32)
-    return jax.make_array_from_callback((mesh.size,), sharding, lambda _: value)
+    value = np.full(len(mesh.local_devices), flag, np.int32)
+    return jax.make_array_from_process_local_data(sharding, value, (mesh.size,))
 
 
 @jax.jit

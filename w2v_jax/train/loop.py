@@ -84,7 +84,9 @@ class Trainer:
         self.rate_scale = 1.0  # as in the train state
         self.eval_every = run.config.log.eval_every_steps or run.source.steps_per_epoch
         self.plateau = Plateau(run.config.optimizer, run.config.log, self.eval_every)
-        self.pending: deque[tuple[int, Any, jax.Array]] = deque()
+        # Step, metrics, flag and, where a log line may fall due, the norm of the parameters.
+        self.pending: deque[tuple[int, Any, jax.Array, jax.Array | None]] = deque()
+        self.norm: float | None = None  # of the parameters, as last measured
         self.sums: dict[str, np.ndarray] = {}  # float64 (sum, count) by metric since the last log line
         self.total = {"seconds": 0.0, "words": 0.0, "waited": 0.0}  # of all training, resumed parts included
         self.logged = {"step": 0} | self.total  # as they stood at the last log line
@@ -130,26 +132,28 @@ class Trainer:
         if step < run.stop_step:
             stacks = itertools.chain([next(stacks)], stacks)  # the pipeline starts before the clock does
             began = time.perf_counter()
-            call = run.programs.training(run.horizon, run.consts)
+            call, norm_of = run.programs.training(run.horizon, run.consts), run.programs.size().compile()
             self.log.note(f"compiled in {time.perf_counter() - began:.1f} s")
         tracer = Tracer(profile, self.workdir / "profile")
         with _signals() as seen, contextlib.closing(tracer):
             self.clock = time.perf_counter()
             self.log.begin(step)
             while step < run.stop_step:
-                asked = time.perf_counter()
-                stack = send(run.mesh, next(stacks))
-                self.total["waited"] += time.perf_counter() - asked
                 tracer.before(step)
                 before, step = step, min(step + config.train.steps_per_call, run.stop_step)
-                flags = send_flag(run.mesh, seen[0] if seen else 0)
-                state, metrics, flag = call(state, stack, np.int32(step - before), flags)
-                self.pending.append((step, metrics, flag))
                 last = step == run.stop_step
                 saving = last or step // save_every > before // save_every
                 judging = step // self.eval_every > before // self.eval_every
                 # A checkpoint is ranked by the held-out loss of its own parameters.
                 scoring = saving or judging
+                logging = scoring or step // config.log.every_steps > before // config.log.every_steps
+                with jax.transfer_guard("disallow"):  # a transfer that nobody asked for would slow down every call
+                    asked = time.perf_counter()
+                    stack = send(run.mesh, next(stacks))
+                    self.total["waited"] += time.perf_counter() - asked
+                    count, flags = place(run.mesh, np.int32(step - before)), send_flag(run.mesh, seen[0] if seen else 0)
+                    state, metrics, flag = call(state, stack, count, flags)
+                    self.pending.append((step, metrics, flag, norm_of(state.params) if logging else None))
                 self.settle(0 if scoring or saving or tracer.ends(step) else IN_FLIGHT, quiet=step if scoring else -1)
                 if self.stopping:  # every process has read the same flag of the same call
                     self.settle(0)
@@ -182,14 +186,16 @@ class Trainer:
         every = self.run.config.log.every_steps
         step = int(self.logged["step"])
         while len(self.pending) > left:
-            step, metrics, flag = self.pending.popleft()
-            pairs = {k: np.array([float(x) for x in pair]) for k, pair in jax.device_get(metrics).items()}
+            step, *found = self.pending.popleft()
+            metrics, flag, norm = jax.device_get(found)
+            pairs = {k: np.array([float(x) for x in pair]) for k, pair in metrics.items()}
             self.total["seconds"] += self.lap()
             if not np.isfinite(pairs["loss"][0]):
                 raise Diverged(self.advice(step))
             self.total["words"] += pairs.pop("words", np.zeros(2))[0]
             self.sums = {k: self.sums.get(k, np.zeros(2)) + pair for k, pair in pairs.items()}
             self.stopping = max(self.stopping, int(flag))
+            self.norm = self.norm if norm is None else float(norm)
         if step != quiet and step // every > self.logged["step"] // every:
             self.write_log(step)
 
@@ -206,6 +212,7 @@ class Trainer:
         means = {k: float(total / count) for k, (total, count) in self.sums.items() if count}
         means |= {f"heldout_{k}": held[k] for k in means if k in held and k != "loss"}
         self.loss = means.pop("loss", self.loss)
+        means |= {} if self.norm is None else {"param_norm": self.norm}
         record = Record(
             step=step,
             passes=step / self.run.source.steps_per_epoch,

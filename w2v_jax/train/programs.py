@@ -22,7 +22,7 @@ from w2v_jax.train.device import place
 from w2v_jax.train.gradients import check_accumulate, count_rows, gather_rows, with_row
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
-from w2v_jax.train.step import TrainState, init_state, laid_out, make_step, state_sharding
+from w2v_jax.train.step import TrainState, init_state, laid_out, make_step, square_sum, state_sharding
 from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params, Words
 
 
@@ -93,6 +93,11 @@ class Programs:
         function = make_eval(self.spec, self.config, self.cfg, self.mesh, self.state.params)
         shapes = self._shapes_of_batches(batches)
         return Program(function, (self.state.params, self._shapes_of_consts(), shapes, self._whole((), np.int32)))
+
+    def size(self) -> Program:
+        """(params) -> their norm, padding included."""
+        function = jax.jit(lambda params: jnp.sqrt(square_sum(params)), out_shardings=replicated(self.mesh))
+        return Program(function, (self.state.params,))
 
     def _whole(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=replicated(self.mesh))

@@ -24,6 +24,11 @@ from w2v_jax.train.sharding import check_divides, replicated, shard_tree
 from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
 
 
+# Metrics of every step: of the gradient before it is clipped, and of what the parameters change by; rows of sparse
+# tables are in both, summed by word first.
+NORMS = ("grad_norm", "update_norm")
+
+
 @flax.struct.dataclass
 class TrainState:
     """Everything a step changes, and so everything a checkpoint holds."""
@@ -34,6 +39,11 @@ class TrainState:
     opt_state: Any  # of optax, over the leaves that are not sparse tables
     carry: Any  # of the model; split over devices as the batch is
     rate_scale: Array  # float32, multiplies the scheduled rate; the loop lowers it under the plateau schedule
+
+
+def square_sum(tree: Any) -> Array:
+    """Sum of the squares of all numbers in a tree of arrays, float32."""
+    return sum((jnp.sum(jnp.square(x.astype(jnp.float32))) for x in jax.tree.leaves(tree)), jnp.float32(0))
 
 
 def sparse_tables(spec: ModelSpec, cfg: Any, consts: Consts, batch_size: int) -> tuple[str, ...]:
@@ -150,21 +160,29 @@ def make_step(
         found = one(state.carry, batch) if parts == 1 else accumulate(one, state.carry, batch, parts, devices)
         now = rate(state.step) * state.rate_scale
         dense = {k: v for k, v in state.params.items() if k not in found.rows}
-        grads = laid_out(sharded, axes, total(found.dense), fsdp=True)
-        updates, opt_state = optimizer.update(grads, state.opt_state, dense)
-        params: Params = dict(optax.apply_updates(dense, jax.tree.map(lambda u: -now * u, updates)))
+        with jax.named_scope("optimizer"):
+            grads = laid_out(sharded, axes, total(found.dense), fsdp=True)
+            updates, opt_state = optimizer.update(grads, state.opt_state, dense)
+            params: Params = dict(optax.apply_updates(dense, jax.tree.map(lambda u: -now * u, updates)))
+            squares = [(square_sum(grads), now * now * square_sum(updates))]
         row_state = {}
         for table, (ids, by_row) in found.rows.items():
-            params[table], row_state[table] = rows.update(
-                config.optimizer.rows,
-                state.params[table],
-                state.row_state[table],
-                gather(ids),
-                gather(by_row),
-                now,
-                config.optimizer.clip_row,
-            )
+            with jax.named_scope(f"rows_{table}"):
+                params[table], row_state[table], both = rows.update(
+                    config.optimizer.rows,
+                    state.params[table],
+                    state.row_state[table],
+                    gather(ids),
+                    gather(by_row),
+                    now,
+                    config.optimizer.clip_row,
+                )
+            squares.append(both)
+        norms = {
+            name: (jnp.sqrt(sum(square)), jnp.float32(1))
+            for name, square in zip(NORMS, zip(*squares, strict=True), strict=True)
+        }
         state = TrainState(state.step + 1, params, row_state, opt_state, found.carry, state.rate_scale)
-        return state, total(found.metrics)
+        return state, total(found.metrics) | norms
 
     return step
