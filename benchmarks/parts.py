@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -62,6 +63,7 @@ def prepare(config_file: str, replace: dict[str, Any], repeats: int) -> Case:
         cpu.append((time.process_time() - busy) / words * 1e6)
     rows = jnp.arange(next(iter(stack.values())).shape[1], dtype=jnp.int32)
     batches = [{k: jnp.asarray(v[i]) for k, v in stack.items()} | {"row": rows} for i in range(steps)]
+    vocabulary = Words(corpus.vocab.words, corpus.vocab.counts)
     vocabulary = Words(corpus.vocab.words, corpus.vocab.counts)
     consts = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), spec.consts(cfg, vocabulary))
     whole = {k: jnp.asarray(v) for k, v in stack.items()}
@@ -132,7 +134,7 @@ def time_parts(case: Case, repeats: int) -> dict[str, float]:
     import jax
 
     from w2v_jax.models import MODELS
-    from w2v_jax.train.step import gather_rows
+    from w2v_jax.train.gradients import gather_rows
 
     spec, cfg, count = MODELS[case.config.family], case.cfg, len(case.batches)
     params = random_params(case)
@@ -200,24 +202,23 @@ def time_optimizer(case: Case, params: dict[str, Any], ids: list[Any], repeats: 
 
 def time_step(case: Case, repeats: int) -> float:
     """Seconds of a step inside the call that training makes."""
-    import jax
     import jax.numpy as jnp
     import numpy as np
 
-    from w2v_jax.models import MODELS
-    from w2v_jax.train.sharding import make_mesh
-    from w2v_jax.train.step import init_state, make_call
+    from w2v_jax.train.optimizers import Horizon
+    from w2v_jax.train.programs import programs
+    from w2v_jax.types import Words
 
-    spec, count = MODELS[case.config.family], len(case.batches)
-    mesh = make_mesh(case.config.mesh)
-    state = jax.jit(lambda consts: init_state(spec, case.config, case.cfg, consts, 10**6))(case.consts)
-    state = state.replace(params=random_params(case))
-    call = make_call(spec, case.config, case.cfg, 10**6, mesh, state, case.consts)
-    stop = jnp.zeros(mesh.size, jnp.int32)
+    count = len(case.batches)
+    config = dataclasses.replace(case.config, train=dataclasses.replace(case.config.train, steps_per_call=count))
+    made = programs(config, Words(case.corpus.vocab.words, case.corpus.vocab.counts))
+    call = made.training(Horizon(10**6, 10**6), case.consts)
+    state = made.start().compile()(case.consts).replace(params=random_params(case))
+    stop = jnp.zeros(made.mesh.size, jnp.int32)
     held: list[Any] = [state]
 
     def one(_: int) -> Any:
-        held[0], metrics, _ = call(held[0], case.consts, case.stack, np.int32(count), stop)
+        held[0], metrics, _ = call(held[0], case.stack, np.int32(count), stop)
         return metrics
 
     return clock(one, 1, repeats) / count

@@ -3,20 +3,24 @@
     python -m launch.preflight --config=configs/NAME.py --workdir=DIR [--config.KEY=VALUE]
 
 Run it with the training command's own config and launcher. One line a check: the config is valid, every process
-answers, devices are seen, mesh and batch divide, the workdir can be written, the step lowers and compiles. With
-`--topology=v5e:2x4` it is compiled for TPUs that are not there (needs libtpu, not a TPU) and its memory is printed.
+answers, devices are seen, the workdir can be written, mesh and rows divide, training and held-out scoring compile, with
+their memory by device. `--topology=v5e:2x4` compiles for TPUs that are not there (needs libtpu, not a TPU). Of a study
+(configs/scaling/NAME.py) every size of every arm is lowered, and the largest of each arm is compiled.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -25,6 +29,9 @@ from launch.distributed import Place, initialize, managed, place
 from launch.rollcall import missing_processes
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from w2v_jax.scaling.study import Study
 
 GIB = 2**30
 
@@ -61,27 +68,17 @@ def check_devices() -> str:
     return f"{jax.device_count()} x {jax.devices()[0].device_kind}, {jax.local_device_count()} in this process"
 
 
-def check_mesh(config: Config, devices: int, processes: int) -> str:
-    """Mesh and batch divide over devices and processes.
+def check_mesh(config: Config, devices: Sequence[Any]) -> str:
+    """Mesh and rows divide over the devices, by the rules of the run itself. Raises UserError naming the keys."""
+    from w2v_jax.models import MODELS
+    from w2v_jax.train.programs import check_rows
+    from w2v_jax.train.sharding import make_mesh
 
-    Args:
-      config: the run.
-      devices: of all processes.
-      processes: that feed them.
-
-    Raises:
-      UserError: naming the key and the numbers that do not divide.
-    """
-    model, batch = config.mesh.model, config.train.batch_size
-    if devices % model:
-        raise UserError(f"mesh.model={model}: does not divide the {devices} devices")
-    data = config.mesh.data or devices // model
-    if data * model != devices:
-        raise UserError(f"mesh.data={data} x mesh.model={model}: is not the number of devices, {devices}")
-    for count, what in ((processes, "processes"), (data, "parts of mesh.data")):
-        if batch % count:
-            raise UserError(f"train.batch_size={batch}: does not divide over the {count} {what}")
-    return f"data {data} x model {model}; batch {batch} = {data} x {batch // data}, {batch // processes} a process"
+    mesh = make_mesh(config.mesh, devices)
+    rows = check_rows(MODELS[config.family], config, mesh)
+    data, model = mesh.shape["data"], mesh.shape["model"]
+    idle = f" ({len(devices) - mesh.size} of {len(devices)} devices idle)" if mesh.size < len(devices) else ""
+    return f"data {data} x model {model}{idle}; {rows * data} rows a batch = {data} x {rows}"
 
 
 def check_workdir(workdir: str) -> str:
@@ -129,31 +126,69 @@ def topology_devices(name: str) -> list[Any]:
         raise UserError(f"--topology={name}: {' '.join(str(e).split())[:200]}") from None
 
 
-def _lower(config: Config, devices: Sequence[Any] | None, vocab_size: int) -> Any:
-    from w2v_jax.train.lowering import lower_step
-
-    return lower_step(config, devices, vocab_size)
-
-
 def check_step(config: Config, devices: Sequence[Any] | None, vocab_size: int) -> str:
-    """The step lowers and compiles for the devices. Returns its memory by device, and its collectives."""
+    """Training and held-out scoring compile for the devices. Returns the memory of each by device, and collectives.
+
+    They are the programs of the run, which finds them in its compile cache if its text has the vocabulary that was
+    stated and `log.eval_steps` batches of held-out text. On several CPU devices the training program holds the length
+    of the schedule, which only the text tells: a decaying schedule is then compiled again.
+    """
+    from w2v_jax.train.optimizers import Horizon
+    from w2v_jax.train.programs import programs, stand_in
+
+    words = stand_in(config, vocab_size)
+    made, count = programs(config, words, devices), config.log.eval_steps or 1
+    lines = [f"V = {len(words.counts):,}", _compiled("training", made.train(Horizon(1000, 1000)))]
+    lines.append(_compiled(f"scoring of {count} held-out batches", made.evaluate(count)))
+    if not made.takes_horizon and config.optimizer.schedule in ("linear", "cosine", "step"):
+        lines.append("the run compiles training again, for the length of its text")
+    return "; ".join(lines)
+
+
+def _compiled(what: str, program: Any) -> str:
     start = time.monotonic()
     try:
-        compiled = _lower(config, devices, vocab_size).compile()
+        compiled = program.compile()
     except UserError:
         raise
     except Exception as e:  # whatever the compiler says, on one line
-        raise UserError(f"the step does not compile: {type(e).__name__}: {' '.join(str(e).split())[:400]}") from None
-    parts = [f"compiled in {time.monotonic() - start:.0f} s"]
+        raise UserError(f"{what} does not compile: {type(e).__name__}: {' '.join(str(e).split())[:400]}") from None
+    parts = [f"{what} compiled in {time.monotonic() - start:.0f} s"]
     if (memory := compiled.memory_analysis()) is not None:
         sizes = (memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes)
         names = ("arguments", "outputs", "working space")
         parts.append("a device: " + ", ".join(f"{n} {s / GIB:.3f} GiB" for n, s in zip(names, sizes, strict=True)))
-        parts.append(f"{memory.alias_size_in_bytes / GIB:.3f} GiB of the outputs in place of arguments")
+        if memory.alias_size_in_bytes:
+            parts.append(f"{memory.alias_size_in_bytes / GIB:.3f} GiB of the outputs in place of arguments")
     kinds = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
     text = compiled.as_text() or ""
     found = [f"{n} {kind}" for kind in kinds if (n := text.count(f" {kind}(") + text.count(f" {kind}-start("))]
-    return "; ".join([*parts, "collectives: " + (", ".join(found) or "none")])
+    return ", ".join([*parts, "collectives: " + (" + ".join(found) or "none")])
+
+
+def check_arm(study: Study, arm: str, devices: Sequence[Any], vocab_size: int) -> str:
+    """Every size of an arm lowers; the largest compiles. Raises UserError naming the size that does not."""
+    import jax
+
+    from w2v_jax.scaling.study import overridden
+    from w2v_jax.train.optimizers import Horizon
+    from w2v_jax.train.programs import programs, stand_in
+
+    largest: tuple[int, str, Config] | None = None
+    for size in study.arms[arm].sizes:
+        config = dataclasses.replace(overridden(study.arms[arm].run, size), data=study.data)
+        try:
+            made = programs(config, stand_in(config, study.vocabulary or vocab_size), devices)
+            made.train(Horizon(1000, 1000)).lower()
+        except UserError as e:
+            raise UserError(f"size {size!r}: {e}") from None
+        weight = sum(math.prod(x.shape) for x in jax.tree.leaves(made.state.params))
+        if largest is None or weight > largest[0]:
+            largest = weight, size, config
+    assert largest is not None  # a study checks that its arms have sizes
+    count = len(study.arms[arm].sizes)
+    line = check_step(largest[2], devices, study.vocabulary or vocab_size)
+    return f"{count} size{'s' if count > 1 else ''} lower; the largest, {largest[1]!r}: {line}"
 
 
 def first_process() -> bool:
@@ -179,11 +214,11 @@ def report(name: str, check: Callable[[], str]) -> bool:
     return True
 
 
-def preflight(config: Config, workdir: str, topology: str, vocab_size: int, timeout_s: float) -> int:
+def preflight(config: Config | Study, workdir: str, topology: str, vocab_size: int, timeout_s: float) -> int:
     """Makes every check and returns how many failed.
 
     Args:
-      config: the run.
+      config: the run, or the study.
       workdir: where the run will write; not checked when empty.
       topology: the TPUs to compile for; the devices that are here when empty.
       vocab_size: stands for the vocabulary where the config does not state it.
@@ -193,7 +228,10 @@ def preflight(config: Config, workdir: str, topology: str, vocab_size: int, time
         without_tpu()
     if not report("processes", lambda: check_processes(place(), timeout_s)):
         return 1  # asking for devices would wait for the missing ones
-    report("config", lambda: f"{config.family}, every key and value")
+    from w2v_jax.scaling.study import Study
+
+    name = f"a study of {len(config.arms)} arms" if isinstance(config, Study) else config.family
+    report("config", lambda: f"{name}, every key and value")
     import jax
 
     there: list[Any] = []
@@ -203,15 +241,18 @@ def preflight(config: Config, workdir: str, topology: str, vocab_size: int, time
         return f"{topology}: {len(there)} x {there[0].device_kind}"
 
     results = [report("topology", find_topology) if topology else report("devices", check_devices)]
-    devices = there or jax.devices()
-    processes = len({d.process_index for d in devices})
-    if results[0]:
-        results.append(report("mesh", lambda: check_mesh(config, len(devices), processes)))
-    steppable = all(results)
     if workdir:
         results.append(report("workdir", lambda: check_workdir(workdir)))
-    if steppable:
-        results.append(report("step", lambda: check_step(config, devices, vocab_size)))
+    if not results[0]:
+        return results.count(False)
+    devices = there or jax.devices()
+    if isinstance(config, Study):
+        for arm in config.arms:
+            results.append(report(f"arm {arm}", partial(check_arm, config, arm, devices, vocab_size)))
+    else:
+        results.append(report("mesh", lambda: check_mesh(config, devices)))
+        if results[-1]:
+            results.append(report("step", lambda: check_step(config, devices, vocab_size)))
     return results.count(False)
 
 
@@ -222,6 +263,7 @@ def define_flags() -> Any:
     flags.DEFINE_string("workdir", "", "The run's folder.")
     flags.DEFINE_string("topology", "", "Compile for these TPUs, e.g. v5e:2x4, without having them (needs libtpu).")
     flags.DEFINE_integer("vocab_size", 50_000, "Stands for the corpus where the config does not state its size.")
+    flags.DEFINE_bool("compile_cache", True, "Keep what is compiled in the cache folder, where the run finds it.")
     flags.DEFINE_integer("timeout", 60, "Seconds to wait for the other processes.", lower_bound=1)
     return config_flag.define()
 
@@ -231,8 +273,15 @@ def main(argv: Sequence[str], config: Any) -> int:
     from experiments.common import config_flag
 
     chosen = flags.FLAGS
-    run = config_flag.parsed(config)
-    failed = preflight(run, chosen.workdir, chosen.topology, chosen.vocab_size, chosen.timeout)
+    if config.value is not None and "arms" in config.value:
+        from w2v_jax.scaling.study import freeze
+
+        wanted: Config | Study = freeze(config.value)
+    else:
+        wanted = config_flag.parsed(config)
+    if chosen.compile_cache:
+        config_flag.set_compile_cache(wanted.data.cache_dir)
+    failed = preflight(wanted, chosen.workdir, chosen.topology, chosen.vocab_size, chosen.timeout)
     if failed:
         print(f"error: {failed} check{'s' if failed > 1 else ''} failed", file=sys.stderr)
         # The other processes are not waited for: some of them may be what is missing.

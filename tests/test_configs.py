@@ -17,7 +17,8 @@ from w2v_jax.config import RESUMABLE, Config, MeshConfig, OptimizerConfig, diffe
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.models import MODELS
 from w2v_jax.models.word2vec import Word2VecConfig
-from w2v_jax.train.lowering import lower_step
+from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.programs import programs, stand_in
 
 FOLDER = Path(__file__).parents[1] / "configs"
 FILES = sorted(f for f in FOLDER.glob("*.py") if f.name != "__init__.py")
@@ -51,8 +52,8 @@ def test_a_config_file_loads_lowers_and_says_how_to_run_it(file: Path) -> None:
     rows = -(-config.train.batch_size // devices) * devices  # a recipe for one device need not divide over eight
     small = {"model.vocab_size": 2000, "train.steps_per_call": 2, "mesh.model": model, "mesh.data": 0}
     small["train.batch_size"] = rows
-    lowered = lower_step(load_config(str(file), **small), jax.devices())
-    text = lowered.as_text()
+    tried = load_config(str(file), **small)
+    text = programs(tried, stand_in(tried)).train(Horizon(1000, 1000)).lower().as_text()
     assert f"mhlo.num_partitions = {devices}" in text
     donated = text.count("tf.aliasing_output") + text.count("jax.buffer_donor")
     assert donated >= 3, "the step's number and two tables at least are updated in place"

@@ -27,8 +27,11 @@ from tests.examples import (
 )
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig, freeze, to_dict
 from w2v_jax.models import MODELS
+from w2v_jax.train.gradients import gather_rows
+from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.programs import make_call, make_consts, stand_in
 from w2v_jax.train.sharding import RULES, batch_sharding, make_mesh, shard_tree
-from w2v_jax.train.step import gather_rows, init_state, make_call, state_sharding
+from w2v_jax.train.step import init_state, state_sharding
 from w2v_jax.types import Family
 
 VOCAB, DEVICES, STACK = 50, 8, 6
@@ -205,11 +208,11 @@ def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
     optimizer = OptimizerConfig(rows="adagrad", dense="adagrad", learning_rate=0.1)
     config = Config(family, example, train=train, optimizer=optimizer)
     consts = device_consts(spec, cfg, VOCAB)
-    state = jax.device_get(init_state(spec, config, cfg, consts, 1000))
+    state = jax.device_get(init_state(spec, config, cfg, consts))
     start = jax.device_get(random_params(spec, cfg, consts, seed=4))
     state = dataclasses.replace(state, params=start)
     mesh = make_mesh(config.mesh, jax.devices()[:devices])
-    call: Any = make_call(spec, config, cfg, 1000, mesh, state, consts)
+    call: Any = make_call(spec, config, cfg, Horizon(1000, 1000), mesh, state, consts)
     rng = np.random.default_rng(5)
     steps = [random_batch(spec, cfg, train.batch_size, rng) for _ in range(STACK)]
     batches = {k: np.stack([s[k] for s in steps]) for k in steps[0]}
@@ -277,6 +280,7 @@ def test_params_can_be_split_over_any_mesh(family: str, example: Any) -> None:
     spec = MODELS[family]
     cfg = spec.resolve(example, VOCAB)
     consts = spec.consts(cfg, words_of(VOCAB))
+    assert shape_of(consts) == shape_of(make_consts(spec, cfg, stand_in(Config(family, example), VOCAB)))
     params = jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, consts))
     mesh = make_mesh(Config(family, example).mesh, jax.devices())
     wide = make_mesh(type(Config(family, example).mesh)(model=8), jax.devices())

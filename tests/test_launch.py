@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -19,9 +20,13 @@ from launch import preflight, tpu
 from launch.distributed import COORDINATOR, PROCESS_ID, PROCESSES, Place, managed, place
 from launch.local import free_port
 from launch.rollcall import missing_processes
+from tests import commands
 from w2v_jax.config import Config, MeshConfig, TrainConfig
 from w2v_jax.errors import UserError
+from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.scaling.study import Arm, Study
 
+TINY = ("word2vec", Word2VecConfig(dim=8, window=2, segment=8, shared_negatives=4, negatives=2, sample=0.0))
 ROOT = Path(__file__).resolve().parent.parent
 
 PSUM = """
@@ -169,25 +174,36 @@ def test_preflight_names_a_missing_process(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A device that is not there."""
+
+    id: int
+    process_index: int
+    platform: str = "cpu"
+
+
 @pytest.mark.parametrize(
     ("data", "model", "batch", "message"),
     [
         (0, 2, 64, None),
         (4, 2, 64, None),
         (0, 3, 64, "mesh.model=3: does not divide the 8 devices"),
-        (2, 2, 64, "is not the number of devices, 8"),
-        (0, 1, 60, "train.batch_size=60: does not divide over the 8 parts of mesh.data"),
-        (4, 2, 62, "train.batch_size=62: does not divide over the 4 parts of mesh.data"),
-        (0, 8, 63, "train.batch_size=63: does not divide over the 2 processes"),
+        (2, 2, 64, "with several processes all 8 devices take part"),
+        (0, 1, 60, "train.batch_size=60: must be a multiple of model.segment=8"),
+        (0, 1, 32, "train.batch_size=32, model.segment=8: makes 4 rows a batch, which do not divide over mesh.data=8"),
+        (0, 8, 64, "and mesh.model divides the 4 of each"),
     ],
 )
 def test_preflight_mesh(data: int, model: int, batch: int, message: str | None) -> None:
-    config = Config("word2vec", None, train=TrainConfig(batch_size=batch), mesh=MeshConfig(data=data, model=model))
+    """By rows, as the run divides them, on 8 devices of 2 processes."""
+    devices = [Device(i, i // 4) for i in range(8)]
+    config = Config(*TINY, train=TrainConfig(batch_size=batch), mesh=MeshConfig(data=data, model=model))
     if message is None:
-        assert f"data 4 x model 2; batch {batch}" in preflight.check_mesh(config, 8, 2)
+        assert "data 4 x model 2; 8 rows a batch = 4 x 2" in preflight.check_mesh(config, devices)
     else:
         with pytest.raises(UserError, match=re.escape(message)):
-            preflight.check_mesh(config, 8, 2)
+            preflight.check_mesh(config, devices)
 
 
 def test_preflight_workdir(tmp_path: Path) -> None:
@@ -198,14 +214,45 @@ def test_preflight_workdir(tmp_path: Path) -> None:
         preflight.check_workdir(str(tmp_path / "file" / "run"))
 
 
-def test_preflight_lowers_a_tiny_step() -> None:
-    from w2v_jax.models import MODELS
-
-    config = Config("word2vec", MODELS["word2vec"].examples[0], train=TrainConfig(batch_size=64, steps_per_call=2))
+def test_preflight_compiles_training_and_scoring() -> None:
+    config = Config(*TINY, train=TrainConfig(batch_size=64, steps_per_call=2))
     line = preflight.check_step(config, None, 300)
-    assert "compiled in" in line and "arguments" in line
+    assert re.search(r"V = 300; training compiled in .* arguments .*; scoring of 8 held-out batches compiled in", line)
+    assert line.count("working space") == 2 and line.endswith(
+        "the run compiles training again, for the length of its text"
+    )
     with pytest.raises(UserError, match="vocab_size"):
         preflight.check_step(config, None, 0)
+
+
+def test_preflight_of_a_study(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line an arm; a size whose rows do not divide is named with its keys."""
+    run = Config(*TINY, train=TrainConfig(batch_size=64, steps_per_call=2), mesh=MeshConfig(data=1))
+    wide = dataclasses.replace(run, mesh=MeshConfig())
+    arms = {
+        "good": Arm(run, ("model.dim=4", "model.dim=16", "model.dim=8")),
+        "bad": Arm(wide, ("train.batch_size=64", "train.batch_size=32")),
+    }
+    failed = preflight.preflight(Study(run.data, arms, tokens=(1000,), vocabulary=300), "", "", 50_000, 1)
+    lines = capsys.readouterr().out.splitlines()
+    assert failed == 1 and "a study of 2 arms" in lines[1]
+    assert lines[-2].startswith(
+        "ok    arm good: 3 sizes lower; the largest, 'model.dim=16': V = 300; training compiled"
+    )
+    assert lines[-1].startswith(
+        "FAIL  arm bad: size 'train.batch_size=32': train.batch_size=32, model.segment=8: makes 4"
+    )
+
+
+def test_preflight_takes_a_study_file() -> None:
+    arms = ("transformer", "lstm", "elementwise", "shared_kv")
+    mesh = [f"--config.arms.{arm}.run.mesh.model=3" for arm in arms]
+    running = commands.start("-m", "launch.preflight", "--config=configs/scaling/synthetic.py", *mesh)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 2 and err.strip() == "error: 4 checks failed"
+    failed = [line for line in out.splitlines() if line.startswith("FAIL")]
+    assert sorted(line.split(":")[0] for line in failed) == sorted(f"FAIL  arm {arm}" for arm in arms)
+    assert all("mesh.model=3: does not divide the 8 devices" in line for line in failed)
 
 
 PLAN = tpu.Plan("w2v", "us-west4-a", "v5litepod-16", "python -m experiments.train --workdir='a b'")

@@ -22,9 +22,10 @@ from w2v_jax.models.transformer_ledger import parameter_ledger
 from w2v_jax.nn import masking
 from w2v_jax.nn.cache import cache_bytes, init_cache, run_cached
 from w2v_jax.train import optimizers
-from w2v_jax.train.lowering import lower_step
+from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.programs import make_call, programs, stand_in
 from w2v_jax.train.sharding import batch_sharding, make_mesh
-from w2v_jax.train.step import init_state, make_call, state_sharding
+from w2v_jax.train.step import init_state, state_sharding
 
 FAMILY = transformer.FAMILY
 VOCAB, ROWS = 23, 3
@@ -262,9 +263,9 @@ def test_steps_split_by_tensor_or_fully_sharded_are_those_of_one_device() -> Non
         optimizer = OptimizerConfig(dense="adamw", learning_rate=0.01, schedule="constant")
         config = Config("transformer", model, train=train, optimizer=optimizer, mesh=mesh_config)
         mesh = make_mesh(mesh_config, jax.devices()[: 1 if mesh_config.data == 1 else 8])
-        state = jax.device_get(init_state(FAMILY, config, model, {}, 10))
+        state = jax.device_get(init_state(FAMILY, config, model, {}))
         state = dataclasses.replace(state, params=random_params(FAMILY, model, {}, 0))
-        call = make_call(FAMILY, config, model, 10, mesh, state, {})
+        call = make_call(FAMILY, config, model, Horizon(10, 10), mesh, state, {})
         shardings = state_sharding(FAMILY, model, mesh, state, mesh_config.fsdp)
         state = jax.device_put(state, shardings)
         draw = np.random.default_rng(0)
@@ -289,7 +290,7 @@ def test_a_mesh_that_does_not_divide_the_model_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"mesh.data=8 x mesh.model=1: cannot split embed of shape \(128, 12\)"
     ) as error:
-        lower_step(config)
+        programs(config, stand_in(config))
     assert "\n" not in str(error.value)
 
 

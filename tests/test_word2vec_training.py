@@ -15,8 +15,10 @@ from w2v_jax.config import Config, OptimizerConfig, TrainConfig
 from w2v_jax.data.windows import clean, skipgram_pairs
 from w2v_jax.errors import UserError
 from w2v_jax.models.word2vec import FAMILY, Word2VecConfig
+from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.programs import make_call
 from w2v_jax.train.sharding import make_mesh
-from w2v_jax.train.step import init_state, make_call, make_step
+from w2v_jax.train.step import init_state, make_step
 from w2v_jax.types import Words
 
 NURSE = "The nurse assisted the doctor with the patient's treatment at the hospital"
@@ -28,8 +30,8 @@ def trainer(cfg: Word2VecConfig, counts: np.ndarray, config: Config, steps: int)
     """(call, state, consts) on one device."""
     consts = jax.tree.map(jnp.asarray, FAMILY.consts(cfg, Words(None, counts)))
     mesh = make_mesh(config.mesh, jax.devices()[:1])
-    state = init_state(FAMILY, config, cfg, consts, steps)
-    return make_call(FAMILY, config, cfg, steps, mesh, state, consts), state, consts
+    state = init_state(FAMILY, config, cfg, consts)
+    return make_call(FAMILY, config, cfg, Horizon(steps, steps), mesh, state, consts), state, consts
 
 
 def test_full_softmax_tends_to_the_floor_of_the_nurse_pairs() -> None:
@@ -86,8 +88,8 @@ def one_step(cfg: Word2VecConfig, E: np.ndarray, C: np.ndarray, rate: float) -> 
     config = Config("word2vec", cfg, train=TrainConfig(batch_size=2), optimizer=optimizer)
     params = {"E": np.zeros((1024, 4), np.float32), "C": np.zeros((1024, 4), np.float32)}
     params["E"][:10], params["C"][:10] = E, C
-    state = dataclasses.replace(init_state(FAMILY, config, cfg, {}, 10), params=jax.tree.map(jnp.asarray, params))
-    after, metrics = quick(make_step(FAMILY, config, cfg, 10), state, {}, single_pair(cfg, 3, 7))
+    state = dataclasses.replace(init_state(FAMILY, config, cfg, {}), params=jax.tree.map(jnp.asarray, params))
+    after, metrics = quick(make_step(FAMILY, config, cfg, Horizon(10, 10)), state, {}, single_pair(cfg, 3, 7))
     change = jax.tree.map(lambda a, b: np.asarray(a, np.float64)[:10] - b[:10], after.params, params)
     assert float(metrics["loss"][1]) == 1
     return change["E"], change["C"], float(metrics["loss"][0])

@@ -272,6 +272,9 @@ class Family(NamedTuple):
     decode: Decode | None = None
     encode: Encode | None = None
     classify: Classify | None = None
+    place: Callable[[Cfg, str], Cfg] | None = None
+    """(cfg, platform) -> cfg with the options left to 'auto' decided for 'cpu', 'gpu' or 'tpu'. None: nothing depends
+    on the platform."""
 
     @property
     def trained(self) -> Train:

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.config import Config
-from w2v_jax.models import MODELS
-from w2v_jax.train.lowering import lower_step
-from w2v_jax.train.step import TrainState, init_state
+from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.programs import programs, stand_in
+from w2v_jax.train.step import TrainState
 from w2v_jax.types import Batch, Metrics
 
 ROUNDS = 5  # of all calls in turn; the median is reported
@@ -39,12 +39,11 @@ def ready(config: Config, vocab_size: int) -> Ready:
       config: the run; `mesh.data` is 1.
       vocab_size: V, as no text gives it.
     """
-    spec = MODELS[config.family]
-    cfg = spec.resolve(config.model, vocab_size)
-    state = jax.jit(lambda: init_state(spec, config, cfg, {}, 1000))()
-    compiled = lower_step(config, vocab_size=vocab_size).compile()
+    made = programs(config, stand_in(config, vocab_size), jax.devices()[:1])
+    call = made.training(Horizon(1000, 1000), made.consts)
     count, stop = jnp.int32(config.train.steps_per_call), jnp.zeros(1, jnp.int32)
-    return Ready(state, lambda state, batches: compiled(state, {}, batches, count, stop)[:2])
+    state = made.start().compile()(made.consts)
+    return Ready(state, lambda state, batches: call(state, batches, count, stop)[:2])
 
 
 def stacks(tokens: np.ndarray, targets: np.ndarray, size: int) -> list[Batch]:

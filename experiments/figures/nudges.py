@@ -25,6 +25,7 @@ from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check
 from w2v_jax.files import PathLike, atomic
 from w2v_jax.models import MODELS
 from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.step import TrainState, init_state, make_step
 from w2v_jax.types import Batch, Consts, Words
 
@@ -108,7 +109,7 @@ def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequen
     cfg = spec.resolve(model, len(names))
     counts = np.bincount(pairs.reshape(-1), minlength=len(names))
     consts = jax.tree.map(jnp.asarray, spec.consts(cfg, Words(names, counts)))
-    state = init_state(spec, config, cfg, consts, options.updates)
+    state = init_state(spec, config, cfg, consts)
     first = np.asarray(state.params["E"][: len(WORDS)])
     state, (rest, loss) = all_steps(config, cfg)(state, consts, as_batches(pairs))
     columns = np.asarray(spec.embed(cfg, state.params)["C"]) if spec.embed else np.zeros((0, 2), np.float32)
@@ -118,7 +119,8 @@ def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequen
 @functools.cache
 def all_steps(config: Config, cfg: Word2VecConfig) -> Callable[..., Any]:
     """(state, consts, stacked batches) -> (state, (E of the words after each step, losses)), compiled once a shape."""
-    step = make_step(MODELS["word2vec"], config, cfg, config.train.steps_per_call)
+    updates = config.train.steps_per_call
+    step = make_step(MODELS["word2vec"], config, cfg, Horizon(updates, updates))
 
     def run(state: TrainState, consts: Consts, batches: Batch) -> Any:
         def one(state: TrainState, batch: Batch) -> Any:

@@ -30,7 +30,7 @@ def test_counts_are_those_of_the_arrays(family: str, example: Any) -> None:
     config = Config(family, example, train=TrainConfig(batch_size=8))
     cfg = spec.resolve(example, VOCAB)
     consts = device_consts(spec, cfg, VOCAB)
-    state = init_state(spec, config, cfg, consts, 10)
+    state = init_state(spec, config, cfg, consts)
     found = ledger(config, VOCAB)
     assert found.parameters + found.padding == sum(x.size for x in jax.tree.leaves(state.params))
     assert 0 <= found.without_embeddings < found.parameters

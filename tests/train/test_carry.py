@@ -19,8 +19,10 @@ import pytest
 from tests.examples import QUICK
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
-from w2v_jax.train.sharding import batch_sharding, make_mesh
-from w2v_jax.train.step import init_state, make_call, make_eval, state_sharding
+from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.programs import make_call, make_eval
+from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
+from w2v_jax.train.step import init_state, state_sharding
 from w2v_jax.types import Family
 
 ROWS, DIM, OUT, STACK, COUNT, RATE, LEAK = 32, 3, 2, 4, 3, 0.05, 0.8
@@ -88,8 +90,8 @@ def run(
         mesh=mesh or MeshConfig(),
     )
     on = make_mesh(config.mesh, jax.devices()[:devices])
-    state = init_state(FAMILY, config, config.model, {}, 10)
-    call: Any = make_call(FAMILY, config, config.model, 10, on, state, {})
+    state = init_state(FAMILY, config, config.model, {})
+    call: Any = make_call(FAMILY, config, config.model, Horizon(10, 10), on, state, {})
     state = jax.device_put(jax.device_get(state), state_sharding(FAMILY, config.model, on, state))
     given = jax.device_put(batches(), batch_sharding(on))
     args: Any = (state, {}, given, jnp.int32(COUNT), jnp.zeros(devices, jnp.int32))
@@ -175,13 +177,32 @@ def test_rows_that_do_not_divide_into_microbatches_are_refused(devices: int, mes
         run(devices, 3, mesh)
 
 
+def evaluation(devices: int = 1) -> Any:
+    """The evaluation on so many devices."""
+    config = Config("leaky", Leaky(noise=0.3), train=TrainConfig(batch_size=ROWS))
+    mesh = make_mesh(config.mesh, jax.devices()[:devices])
+    shapes = jax.eval_shape(lambda: init(jax.random.key(0), Leaky(), {}))
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), shapes)
+    return make_eval(FAMILY, config, config.model, mesh, shapes)
+
+
 def test_evaluation_carries_from_one_held_out_batch_to_the_next() -> None:
     params = init(jax.random.key(0), Leaky(), {})
     first = {k: v[:COUNT] for k, v in batches().items()}
-    evaluate: Any = make_eval(FAMILY, Leaky(noise=0.3))
+    evaluate: Any = evaluation()
     got = evaluate(params, {}, first, jnp.int32(0))
     *_, total = by_hand(update=False)
     assert float(got["loss"][0]) == pytest.approx(total, rel=1e-5)
     apart = [evaluate(params, {}, {k: v[i : i + 1] for k, v in first.items()}, jnp.int32(0)) for i in range(COUNT)]
     assert abs(sum(float(m["loss"][0]) for m in apart) - total) > 1.0, "the carry matters"
     assert float(evaluate(params, {}, first, jnp.int32(0))["loss"][0]) == float(got["loss"][0]), "from the start again"
+
+
+def test_held_out_rows_and_their_carry_are_split_over_the_devices() -> None:
+    params = init(jax.random.key(0), Leaky(), {})
+    args = (params, {}, batches(), jnp.int32(0))
+    want = evaluation()(*args)
+    made = evaluation(8).lower(*args).compile()
+    agree(made(*args), want)
+    text = made.as_text()
+    assert f"f32[{ROWS // 8},{DIM}]" in text and f"f32[{ROWS},{DIM}]" not in text

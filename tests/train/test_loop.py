@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import json
 import logging
 import os
@@ -17,8 +19,12 @@ import pytest
 
 from tests import commands
 from tests.commands import at_call, checkpoints, final_arrays, metrics, refused, train, vectors
-from w2v_jax.train import loop
+from w2v_jax.config import Config, TrainConfig
+from w2v_jax.errors import UserError
+from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.train import folder, loop
 from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.programs import Programs
 
 pytestmark = pytest.mark.xdist_group("loop")  # one worker: they share trained runs
 
@@ -86,7 +92,7 @@ def test_metrics_of_a_run(whole: tuple[Path, commands.Done]) -> None:
     assert steps == sorted(set(steps)) and steps[-1] == result["steps"] and len(steps) >= 10
     fields = {"step", "pass", "loss", "words_per_second", "data_wait", "learning_rate", "seconds", "heldout_loss"}
     for row in rows:
-        assert fields <= row.keys()
+        assert fields | {"grad_norm", "update_norm", "param_norm"} <= row.keys()
         assert row["loss"] > 0 and row["words_per_second"] > 0 and 0 <= row["data_wait"] <= 1
         assert row["pass"] == pytest.approx(2 * row["step"] / result["steps"])
         rate = 0.3 * max(1 - row["step"] / result["steps"], 1e-4)
@@ -147,6 +153,24 @@ def test_profile_is_written(text: Path, tmp_path: Path) -> None:
     assert metrics(tmp_path / "run")[-1]["learning_rate"] > 0.2
     traces = list((tmp_path / "run" / "profile").glob("plugins/profile/*/*.xplane.pb"))
     assert len(traces) == 1 and traces[0].stat().st_size > 1000
+
+
+def test_the_norm_of_the_parameters_is_that_of_the_checkpoint(whole: tuple[Path, commands.Done]) -> None:
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    table = jax.ShapeDtypeStruct((1024, 8), jnp.float32, sharding=here)
+    with Checkpointer(whole[0] / "checkpoints", read_only=True) as saved:
+        found = saved.restore_part("params", {"E": table, "C": table})
+    assert found is not None
+    last = metrics(whole[0])[-1]
+    squares = sum(float((np.asarray(x, np.float64) ** 2).sum()) for x in found[1].values())
+    assert last["step"] == found[0] and last["param_norm"] == pytest.approx(squares**0.5, rel=1e-5)
+
+
+def test_a_transfer_that_nobody_asked_for_stops_the_loop(text: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "place", lambda mesh, value: value)
+        with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
+            train(text, tmp_path / "run")
 
 
 # Signals
@@ -357,6 +381,26 @@ def test_another_config_is_refused(
     assert stamps(workdir) == before
 
 
+def test_a_folder_that_another_command_trains_in_keeps_its_config(text: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    with open(workdir / ".lock", "wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused(train(text, workdir), "another process trains in it", alone=False)
+    assert not (workdir / "config.json").exists()
+
+
+def test_of_two_commands_that_open_a_folder_the_first_to_claim_it_stays(tmp_path: Path) -> None:
+    first = Config("word2vec", Word2VecConfig())
+    with folder.claimed(tmp_path, first):
+        pass
+    before = (tmp_path / "config.json").read_text()
+    second = dataclasses.replace(first, train=TrainConfig(seed=1))
+    with pytest.raises(UserError, match=r"differs in train\.seed"), folder.claimed(tmp_path, second):
+        raise AssertionError("claimed")
+    assert (tmp_path / "config.json").read_text() == before
+
+
 # Divergence
 
 
@@ -379,10 +423,10 @@ def test_parameters_that_are_not_finite_are_never_saved(text: Path, tmp_path: Pa
     """The loss of a step is that of the parameters before it: the last one of an overflowing run is still finite."""
     workdir = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        real = loop.compile_call
+        real = Programs.training
 
-        def poisoned(run: Any, target: Any) -> Any:
-            call = real(run, target)
+        def poisoned(*given: Any) -> Any:
+            call = real(*given)
 
             def spoil(state: Any, *rest: Any) -> Any:
                 state, metrics, flag = call(state, *rest)
@@ -393,7 +437,7 @@ def test_parameters_that_are_not_finite_are_never_saved(text: Path, tmp_path: Pa
 
             return spoil
 
-        patch.setattr(loop, "compile_call", poisoned)
+        patch.setattr(Programs, "training", poisoned)
         done = train(text, workdir, checkpoint__every_steps=32)
     assert done.status == 1, done.err
     assert "the parameters are not finite by step 32; the last good checkpoint is step 16." in done.err.splitlines()[-1]

@@ -98,7 +98,7 @@ def test_row_wise_sgd_is_the_dense_gradient_step() -> None:
         return jnp.sum(jnp.tanh(gathered - targets.astype(np.float32)) ** 2)
 
     def both(table: Any) -> Any:
-        sparse, state = rows.update("sgd", table, {}, jnp.asarray(ids), jax.grad(loss)(table[ids]), jnp.float32(0.1))
+        sparse, state, _ = rows.update("sgd", table, {}, jnp.asarray(ids), jax.grad(loss)(table[ids]), jnp.float32(0.1))
         assert state == {}
         return sparse, table - 0.1 * jax.grad(lambda t: loss(t[ids]))(table)
 
@@ -120,12 +120,14 @@ def test_several_steps_against_the_formula(name: str, square_start: float) -> No
     square = np.full(VOCAB, square_start)
     for seed, rate in enumerate(rates):
         _, ids, grads = case(10 + seed)
-        got, state = step(got, state, jnp.asarray(ids), jnp.asarray(grads, jnp.float32), jnp.float32(rate))
+        got, state, squares = step(got, state, jnp.asarray(ids), jnp.asarray(grads, jnp.float32), jnp.float32(rate))
         total = added(ids, grads)
+        gradient = (total**2).sum()
         if name == "adagrad":
             square += (total**2).mean(1)
             total /= np.sqrt(square + 1e-10)[:, None]
         table = table - rate * total
+        np.testing.assert_allclose(squares, (gradient, (rate * total) ** 2 @ np.ones(DIM) @ np.ones(VOCAB)), rtol=1e-4)
     np.testing.assert_allclose(got, table, atol=2e-5)
     if name == "adagrad":
         np.testing.assert_allclose(state["square"], square, rtol=1e-5)
@@ -140,13 +142,14 @@ def test_a_word_500_times_in_a_step_moves_by_a_bounded_length(scale: float) -> N
     ids = np.r_[np.full(499, 7), 8].astype(np.int32)
     table = jnp.zeros((VOCAB, DIM))
     given = (jnp.asarray(ids), jnp.asarray(grads, jnp.float32), jnp.float32(rate))
-    moved, _ = rows.update("adagrad", table, rows.init("adagrad", table), *given)
+    moved, *_ = rows.update("adagrad", table, rows.init("adagrad", table), *given)
     length = np.linalg.norm(np.asarray(moved), axis=1)
     np.testing.assert_allclose(length[[7, 8]], rate * np.sqrt(DIM), rtol=1e-3)
     assert np.delete(length, [7, 8]).max() == 0
-    plain, _ = rows.update("sgd", table, {}, *given)
+    plain, *_ = rows.update("sgd", table, {}, *given)
     assert np.linalg.norm(plain[7]) == pytest.approx(rate * np.linalg.norm(grads[:499].sum(0)), rel=1e-4)
-    clipped, _ = rows.update("sgd", table, {}, *given, clip=0.125)
+    clipped, _, squares = rows.update("sgd", table, {}, *given, clip=0.125)
+    assert float(squares[1]) == pytest.approx(float((clipped**2).sum()), rel=1e-4)
     assert np.linalg.norm(clipped[7]) == pytest.approx(min(0.125, float(np.linalg.norm(plain[7]))), rel=1e-5)
 
 
@@ -154,7 +157,7 @@ def test_a_word_500_times_in_a_step_moves_by_a_bounded_length(scale: float) -> N
 def test_gradients_of_zero_change_nothing(name: str) -> None:
     table, ids, grads = case(6)
     start = jnp.asarray(table, jnp.float32)
-    after, state = rows.update(
+    after, state, _ = rows.update(
         name, start, rows.init(name, start), jnp.asarray(ids), jnp.zeros(grads.shape), jnp.float32(1)
     )
     np.testing.assert_array_equal(after, start)

@@ -16,9 +16,10 @@ from tests.examples import QUICK, batch_size_for, device_consts, quick, random_b
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models.word2vec import FAMILY, Word2VecConfig
-from w2v_jax.train.lowering import lower_step
-from w2v_jax.train.sharding import batch_sharding, make_mesh
-from w2v_jax.train.step import init_state, make_call, make_eval, make_step, sparse_tables, state_sharding
+from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.programs import make_call, make_eval, programs, stand_in
+from w2v_jax.train.sharding import batch_sharding, make_mesh, shard_tree
+from w2v_jax.train.step import NORMS, init_state, make_step, sparse_tables, state_sharding
 
 pytestmark = pytest.mark.xdist_group("step")  # one worker: they share compiled steps
 
@@ -41,7 +42,7 @@ def start(config: Config) -> tuple[Any, Any, Any, dict[str, np.ndarray]]:
     """(cfg, consts, state on the host with random params, stacked batches on the host)."""
     cfg = FAMILY.resolve(config.model, VOCAB)
     consts = device_consts(FAMILY, cfg, VOCAB)
-    state = init_state(FAMILY, config, cfg, consts, 10)
+    state = init_state(FAMILY, config, cfg, consts)
     state = dataclasses.replace(state, params=random_params(FAMILY, cfg, consts, seed=1))
     rng = np.random.default_rng(2)
     steps = [random_batch(FAMILY, cfg, config.train.batch_size, rng) for _ in range(STACK)]
@@ -52,7 +53,7 @@ def run(config: Config, devices: int, count: int = 3, quickly: bool = True) -> t
     """(call, state after `count` steps, metrics) from the same start on the first `devices` devices."""
     cfg, consts, state, batches = start(config)
     mesh = make_mesh(config.mesh, jax.devices()[:devices])
-    call: Any = make_call(FAMILY, config, cfg, 10, mesh, state, consts)
+    call: Any = make_call(FAMILY, config, cfg, Horizon(10, 10), mesh, state, consts)
     state = jax.device_put(state, state_sharding(FAMILY, cfg, mesh, state))
     given = jax.device_put(batches, batch_sharding(mesh))
     args = (state, consts, given, jnp.int32(count), jnp.zeros(devices, jnp.int32))
@@ -65,6 +66,13 @@ def run(config: Config, devices: int, count: int = 3, quickly: bool = True) -> t
 def alone(kind: str, rows: str = "adagrad") -> tuple[Any, Any]:
     """(state, metrics) of `run` on one device, in one piece."""
     return run(config_of(kind, rows=rows), 1)[1:]
+
+
+def evaluation(spec: Any, config: Config, cfg: Any, mesh: Any, params: Any) -> Any:
+    """The evaluation of one mesh."""
+    shardings = shard_tree(mesh, spec.axes(cfg), config.mesh.fsdp)
+    shapes = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), params, shardings)
+    return make_eval(spec, config, cfg, mesh, shapes)
 
 
 def agree(a: Any, b: Any) -> None:
@@ -109,7 +117,7 @@ def test_compiled_once_for_full_and_short_calls_and_donated() -> None:
     config = config_of("negative")
     cfg, consts, state, batches = start(config)
     mesh = make_mesh(config.mesh, jax.devices()[:1])
-    call: Any = make_call(FAMILY, config, cfg, 10, mesh, state, consts)
+    call: Any = make_call(FAMILY, config, cfg, Horizon(10, 10), mesh, state, consts)
     state, done = jax.device_put(state, state_sharding(FAMILY, cfg, mesh, state)), 0
     for count, flag in ((STACK, 0), (1, 9), (0, 3)):
         before = jax.tree.leaves(state.params)
@@ -125,7 +133,7 @@ def test_a_short_call_makes_the_same_steps_as_plain_python() -> None:
     """`count` of the stacked steps, each exactly `make_step`, which draws by the step's number."""
     config = config_of("negative")
     cfg, consts, state, batches = start(config)
-    step = make_step(FAMILY, config, cfg, 10)
+    step = make_step(FAMILY, config, cfg, Horizon(10, 10))
     one = jax.jit(step)
     sums: Any = None
     for i in range(3):
@@ -140,7 +148,7 @@ def test_without_jit_the_step_is_the_same() -> None:
     config = config_of("negative", rows="sgd")
     cfg, consts, state, batches = start(config)
     batch = {k: v[0, :1] for k, v in batches.items()}
-    step = make_step(FAMILY, config, cfg, 10)
+    step = make_step(FAMILY, config, cfg, Horizon(10, 10))
     want = quick(step, state, consts, batch)
     agree(step(jax.tree.map(jnp.asarray, state), consts, jax.tree.map(jnp.asarray, batch)), want)
 
@@ -150,7 +158,7 @@ def test_an_empty_step_changes_no_table(kind: str) -> None:
     config = config_of(kind)
     cfg, consts, state, batches = start(config)
     empty = {k: np.full_like(v[0], -1 if k == "doc" else 0) for k, v in batches.items()}
-    after, metrics = quick(make_step(FAMILY, config, cfg, 10), state, consts, empty)
+    after, metrics = quick(make_step(FAMILY, config, cfg, Horizon(10, 10)), state, consts, empty)
     assert int(after.step) == 1
     for name, table in state.params.items():
         np.testing.assert_array_equal(after.params[name], table)
@@ -172,7 +180,8 @@ def test_no_dense_gradient_of_a_table(kind: str) -> None:
     vocab = 20_000
     config = dataclasses.replace(config_of(kind), train=TrainConfig(batch_size=64, steps_per_call=2))
     cfg = FAMILY.resolve(config.model, vocab)
-    compiled = lower_step(config, jax.devices()[:1], vocab).compile(compiler_options=QUICK)
+    lowered = programs(config, stand_in(config, vocab), jax.devices()[:1]).train(Horizon(10, 10)).lower()
+    compiled = lowered.compile(compiler_options=QUICK)
     memory = compiled.memory_analysis()
     table = cfg.padded_vocab * cfg.dim * 4
     marks = 2 * 4 * cfg.padded_vocab  # a number for each row, in place of sorting
@@ -204,7 +213,7 @@ def test_accumulators_start_where_the_config_says() -> None:
 def test_evaluation_repeats_itself_and_is_the_training_loss() -> None:
     config = config_of("negative")
     cfg, consts, state, batches = start(config)
-    evaluate: Any = make_eval(FAMILY, cfg)
+    evaluate = evaluation(FAMILY, config, cfg, make_mesh(config.mesh, jax.devices()[:1]), state.params)
     first = evaluate(state.params, consts, batches, jnp.int32(0))
     agree(evaluate(state.params, consts, batches, jnp.int32(0)), first)
     assert float(first["words"][0]) == batches["words"].sum()
@@ -250,11 +259,30 @@ def test_the_scale_of_the_rate_acts_on_rows_and_on_dense_leaves(kind: str) -> No
     batch = {k: v[0] for k, v in batches.items()}
     quarter = dataclasses.replace(state, rate_scale=np.float32(0.25))
     slow = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, learning_rate=0.0125))
-    got, _ = quick(make_step(FAMILY, config, cfg, 10), quarter, consts, batch)
-    want, _ = quick(make_step(FAMILY, slow, cfg, 10), state, consts, batch)
+    got, _ = quick(make_step(FAMILY, config, cfg, Horizon(10, 10)), quarter, consts, batch)
+    want, _ = quick(make_step(FAMILY, slow, cfg, Horizon(10, 10)), state, consts, batch)
     assert float(got.rate_scale) == 0.25
     agree(got.params, want.params)
     assert all(np.abs(got.params[k] - state.params[k]).max() > 1e-3 for k in "EC")
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("rows", ["sgd", "adagrad"])
+def test_norms_of_a_step(kind: str, rows: str) -> None:
+    """That of the update is the length of what really changed; that of plain gradients is it over the rate."""
+    config = config_of(kind, rows=rows)
+    config = dataclasses.replace(
+        config, optimizer=dataclasses.replace(config.optimizer, dense="sgd" if rows == "sgd" else "adagrad")
+    )
+    cfg, consts, state, batches = start(config)
+    batch = {k: v[0] for k, v in batches.items()}
+    after, metrics = quick(make_step(FAMILY, config, cfg, Horizon(10, 10)), state, consts, batch)
+    moved = [np.asarray(after.params[k], np.float64) - state.params[k] for k in state.params]
+    length = sum(float((x**2).sum()) for x in moved) ** 0.5
+    assert float(metrics["update_norm"][0]) == pytest.approx(length, rel=1e-3) and length > 0
+    assert [float(metrics[k][1]) for k in NORMS] == [1, 1]
+    if rows == "sgd":
+        assert float(metrics["grad_norm"][0]) == pytest.approx(length / 0.05, rel=1e-3)
 
 
 def test_meshes() -> None:
@@ -271,4 +299,4 @@ def test_meshes() -> None:
 def test_lowering_without_data_needs_the_vocabulary_size() -> None:
     config = Config("word2vec", Word2VecConfig(segment=8), train=TrainConfig(batch_size=8))
     with pytest.raises(UserError, match="model.vocab_size=0"):
-        lower_step(config, jax.devices()[:1])
+        stand_in(config)

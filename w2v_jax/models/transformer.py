@@ -24,7 +24,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, read_text, resolve, rows, shapes, source
 from w2v_jax.nn import masking
 from w2v_jax.nn.arrays import constant, draw, normal, training_flops
-from w2v_jax.nn.attention import IMPLEMENTATIONS
+from w2v_jax.nn.attention import IMPLEMENTATIONS, kernel
 from w2v_jax.nn.blocks import Drop, Stack, rms_norm, run_layers, stack_arrays, stack_keys, trace_layers, unstacked
 from w2v_jax.nn.cache import Cache, cache_bytes, init_cache, run_cached
 from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
@@ -44,9 +44,12 @@ def check_heads(key: str, dim: int, heads: int) -> None:
         raise UserError(f"model.heads={heads}: makes heads {dim // heads} wide; rotary positions need an even width")
 
 
-def scans(loop: str) -> bool:
-    """Whether layers run in a loop; `loop` is auto, scan or unrolled."""
-    return loop == "scan" or (loop == "auto" and jax.default_backend() != "cpu")
+def place_loop(cfg: Any, platform: str) -> Any:
+    """The config with `loop` decided for a platform: scan keeps programs small, CPUs are faster with unrolled
+    layers."""
+    if cfg.loop != "auto":
+        return cfg
+    return dataclasses.replace(cfg, loop="unrolled" if platform == "cpu" else "scan")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +119,14 @@ def consts(cfg: TransformerConfig, words: Words) -> Consts:
     return {}
 
 
+def place(cfg: TransformerConfig, platform: str) -> TransformerConfig:
+    """`loop` and `attention` decided: cuDNN's fused kernel on GPUs for what it takes."""
+    cfg = place_loop(cfg, platform)
+    if cfg.attention != "auto":
+        return cfg
+    return dataclasses.replace(cfg, attention=kernel(platform, cfg.dtype, cfg.dim // cfg.heads))
+
+
 def arrays(cfg: TransformerConfig) -> dict[str, Any]:
     """{'embed' [V', D], 'norm' [D], and those of `stack_arrays`}, untied also {'head': {'table' [V', D]}}."""
     shape, names, start = (cfg.padded_vocab, cfg.dim), ("vocab", "embed"), normal(cfg.init_scale)
@@ -161,7 +172,7 @@ def hidden_states(
     x = embed_tokens(cfg, params, tokens)
     if drop.row is not None:
         x = dropout(x, cfg.dropout, drop.rng, drop.row, 0, axis=0)
-    stack = cfg.stack._replace(scan=scans(cfg.loop))
+    stack = cfg.stack._replace(scan=cfg.loop == "scan")
     return rms_norm(run_layers(stack, params, x, drop, lengths=lengths), params["norm"])
 
 
@@ -325,4 +336,5 @@ FAMILY = Family(
     score=score,
     decode=Decode(weights, start, step, size, context, describe),
     encode=Encode(lambda cfg: cfg.layers, states, lambda cfg: not cfg.masked, logits_of, attention),
+    place=place,
 )

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from w2v_jax.config import check, check_choice
 from w2v_jax.models import label_models
 from w2v_jax.models.label_models import PAD_VOCAB, check_options, embedding, label_loss, logits_of, pool, word_vectors
-from w2v_jax.models.transformer import KEYS_VALUES, check_heads, scans
+from w2v_jax.models.transformer import KEYS_VALUES, check_heads, place_loop
 from w2v_jax.nn.arrays import constant, draw, normal, training_flops
 from w2v_jax.nn.blocks import Drop, Stack, project, rms_norm, run_layers, stack_arrays, stack_keys, trace_layers
 from w2v_jax.nn.layers import dropout, pad_to
@@ -128,7 +128,7 @@ def summaries(
     'row'."""
     length, row = batch["length"], batch["row"]
     x = dropout(_projected(cfg, params, consts, batch["tokens"]), cfg.dropout, rng, row, 0, axis=0)
-    stack = cfg.stack._replace(scan=scans(cfg.loop))
+    stack = cfg.stack._replace(scan=cfg.loop == "scan")
     x = run_layers(stack, params, x, Drop(rng, row), lengths=length)
     return dropout(_pooled(cfg, params, x, length)[None], cfg.dropout, rng, row, 1 + 2 * cfg.layers)[0]
 
@@ -192,5 +192,6 @@ FAMILY = Family(
     train=label_models.training(init, loss),
     encode=Encode(lambda cfg: cfg.layers, states, lambda cfg: False, attention=attention),
     classify=classify,
+    place=place_loop,
     **label_models.SHARED,
 )

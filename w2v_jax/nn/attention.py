@@ -11,7 +11,7 @@ Queries, keys and values are given: whoever calls may compute keys and values on
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,13 +46,10 @@ def rotate(x: Array, offset: Array | int = 0) -> Array:
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x.dtype)
 
 
-def chosen(implementation: str, query: Array) -> Literal["xla", "cudnn"]:
-    """The kernel that 'auto' stands for: XLA's, and cuDNN's fused one on GPUs for what it takes: 16-bit numbers, and
-    heads of up to 128 in steps of 8."""
-    if implementation == "auto":
-        fits = query.dtype == jnp.bfloat16 and query.shape[-1] % 8 == 0 and query.shape[-1] <= 128
-        return "cudnn" if jax.default_backend() == "gpu" and fits else "xla"
-    return "cudnn" if implementation == "cudnn" else "xla"
+def kernel(platform: str, dtype: str, width: int) -> str:
+    """The implementation that 'auto' stands for: cuDNN's fused one on GPUs for what it takes, which is 16-bit numbers
+    and heads of up to 128 in steps of 8; else XLA's."""
+    return "cudnn" if platform == "gpu" and dtype == "bfloat16" and width % 8 == 0 and width <= 128 else "xla"
 
 
 def attend(
@@ -73,7 +70,7 @@ def attend(
       causal: position t sees s <= t only; S is then T.
       mask: bool, broadcastable to [B, N, T, S] with 4 axes; True where t may see s (e.g. the same document).
       lengths: int32 [B]; row b sees its first `lengths[b]` keys only. Needs no array of T x S, as `mask` does.
-      implementation: one of IMPLEMENTATIONS.
+      implementation: one of IMPLEMENTATIONS; 'auto' is XLA's where `kernel` was not asked.
     """
     return jax.nn.dot_product_attention(
         query,
@@ -82,7 +79,7 @@ def attend(
         mask=mask,
         is_causal=causal,
         key_value_seq_lengths=lengths,
-        implementation=chosen(implementation, query),
+        implementation="cudnn" if implementation == "cudnn" else "xla",
     )
 
 

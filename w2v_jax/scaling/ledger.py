@@ -12,14 +12,12 @@ import math
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from w2v_jax.config import Config
-from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.nn.arrays import real_size
 from w2v_jax.train.gradients import count_rows, gather_rows, with_row
-from w2v_jax.train.lowering import stand_in_corpus
+from w2v_jax.train.programs import stand_in
 from w2v_jax.train.step import init_state
 
 
@@ -44,18 +42,6 @@ class Ledger(NamedTuple):
     """What each token of a text adds to the cache of a model that generates; None where there is none."""
 
 
-def resolved(config: Config, vocab_size: int = 0) -> tuple[Any, int]:
-    """(the model's config with its sizes filled in, V).
-
-    Raises:
-      UserError: neither the config nor `vocab_size` states the vocabulary.
-    """
-    size = config.model.vocab_size or vocab_size
-    if not size:
-        raise UserError("model.vocab_size=0: the size of the vocabulary is not known without the text")
-    return MODELS[config.family].resolve(config.model, size), size
-
-
 def ledger(config: Config, vocab_size: int = 0) -> Ledger:
     """Counts a run without making any of its arrays.
 
@@ -64,12 +50,13 @@ def ledger(config: Config, vocab_size: int = 0) -> Ledger:
       vocab_size: V, where the config does not state it.
 
     Raises:
-      UserError: see `resolved`, and what the family's `resolve` raises.
+      UserError: neither the config nor `vocab_size` states the vocabulary; what the family's `resolve` raises.
     """
-    spec = MODELS[config.family]
-    cfg, vocab = resolved(config, vocab_size)
-    consts = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, spec.consts(cfg, stand_in_corpus(vocab))))
-    state = jax.eval_shape(lambda c: init_state(spec, config, cfg, c, 1000), consts)
+    spec, words = MODELS[config.family], stand_in(config, vocab_size)
+    vocab = len(words.counts)
+    cfg = spec.resolve(config.model, vocab)
+    consts = spec.consts(cfg, words)
+    state = jax.eval_shape(lambda c: init_state(spec, config, cfg, c), consts)
     counted = [
         (math.prod(leaf.shape), real_size(leaf, vocab), "vocab" in leaf.axes)
         for leaf in jax.tree.leaves(spec.arrays(cfg))

@@ -77,7 +77,7 @@ def check_fits(where: str, saved: Mapping[str, Sequence[Any]], target: Any, pref
             raise ValueError(f"restore target {name} needs a sharding")
     for name in saved:
         if name.startswith(prefix) and name not in want:
-            raise UserError(f"{where}: holds {name}, which is not wanted here: {advice}")
+            raise UserError(f"{where}: contains {name}, which this model does not have: {advice}")
 
 
 @jax.jit

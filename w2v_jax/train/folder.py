@@ -16,7 +16,7 @@ import numpy as np
 from w2v_jax.config import Config, differences, freeze, to_dict
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
-from w2v_jax.files import read_json, write_text
+from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
 
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
@@ -24,7 +24,7 @@ CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
 
 
 def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
-    """Makes or opens a run folder for `config`; the caller writes its config.json once the input proved good.
+    """Makes or opens a run folder for `config`; `claimed` writes its config.json once the input proved good.
 
     Returns:
       The result of a finished run of the same config, else None.
@@ -43,28 +43,30 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
         finally:
             with contextlib.suppress(OSError):
                 probe.unlink()
-    wanted = to_dict(config)
+    return read_json(workdir / RESULT) if _holds(workdir, config) else None
+
+
+def _holds(workdir: Path, config: Config) -> bool:
+    """Whether the folder has a config.json. Raises UserError when it is that of another run."""
     saved = read_json(workdir / CONFIG)
-    if saved is not None:
-        # Through the dataclasses: a run from before an option existed has its default.
-        keys = differences(to_dict(freeze(saved, MODELS)), wanted)
-        if keys:
-            raise UserError(
-                f"--workdir={workdir}: holds a run whose config differs in {', '.join(keys)}; "
-                "use the same values or another workdir"
-            )
-        result = read_json(workdir / RESULT)
-        if result is not None:
-            return result
-    return None
+    if saved is None:
+        return False
+    # Through the dataclasses: a run from before an option existed has its default.
+    keys = differences(to_dict(freeze(saved, MODELS)), to_dict(config))
+    if keys:
+        raise UserError(
+            f"--workdir={workdir}: holds a run whose config differs in {', '.join(keys)}; "
+            "use the same values or another workdir"
+        )
+    return True
 
 
 @contextlib.contextmanager
-def claimed(workdir: Path) -> Iterator[None]:
-    """Holds the run folder for this process until the end of the block, or of the process.
+def claimed(workdir: Path, config: Config) -> Iterator[None]:
+    """Holds the run folder for this process until the end of the block, or of the process, and writes its config.json.
 
     Raises:
-      UserError: another process trains in it.
+      UserError: another process trains in it, or has begun a run of another config there since it was opened.
     """
     with open(workdir / ".lock", "wb") as file:
         try:
@@ -73,12 +75,14 @@ def claimed(workdir: Path) -> Iterator[None]:
             raise UserError(f"--workdir={workdir}: another process trains in it; wait, or choose another") from None
         except OSError:  # file systems without locks
             pass
+        _holds(workdir, config)
+        write_json(workdir / CONFIG, to_dict(config))
         yield
 
 
 def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, matrices: dict[str, Any]) -> list[Path]:
     """Writes the vectors for use elsewhere: `vectors.bin` (the main matrix; word2vec binary), one `NAME.bin` for every
-    other matrix, `vocab.txt` (word and count) and `projector/` for the TensorBoard projector.
+    other matrix and `projector/` for the TensorBoard projector.
 
     Args:
       matrices: of `Family.embed`, [V, D] each, the main one first.
@@ -90,5 +94,4 @@ def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, ma
         save(emb, paths[-1], "binary")
         if index == 0:
             save(emb.head(PROJECTED), workdir / "projector", "projector")
-    write_text(workdir / "vocab.txt", "".join(f"{w}\t{int(c)}\n" for w, c in zip(words, counts, strict=True)))
     return paths

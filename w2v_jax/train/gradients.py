@@ -53,12 +53,14 @@ def gradients(
     spec: Family, cfg: Any, params: Params, consts: Consts, rng: Array, carry: Any, batch: Batch
 ) -> Gradients:
     """Of the loss of a batch, or of a part of it, by dense leaves and by gathered rows."""
-    ids, batch = spec.trained.rows(cfg, consts, batch, rng)
-    gathered = gather_rows(params, ids)
+    with jax.named_scope("gather"):
+        ids, batch = spec.trained.rows(cfg, consts, batch, rng)
+        gathered = gather_rows(params, ids)
     dense = {k: v for k, v in params.items() if k not in ids}
 
     def loss(dense: Params, gathered: Params) -> tuple[Array, tuple[Any, Metrics]]:
-        return spec.trained.loss(cfg, dense | gathered, consts, carry, batch, rng)
+        with jax.named_scope("loss"):
+            return spec.trained.loss(cfg, dense | gathered, consts, carry, batch, rng)
 
     grads, (carry, metrics) = jax.grad(loss, argnums=(0, 1), has_aux=True)(dense, gathered)
     rows = {k: (index.reshape(-1), grads[1][k].reshape(index.size, -1)) for k, index in ids.items()}

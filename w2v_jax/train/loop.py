@@ -26,22 +26,12 @@ from w2v_jax.errors import UserError
 from w2v_jax.files import write_json
 from w2v_jax.train import folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.device import all_finite, fetch, place, send, send_flag
+from w2v_jax.train.evaluate import held_out
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.plateau import Plateau
-from w2v_jax.train.run import (
-    Run,
-    all_finite,
-    compile_call,
-    fetch,
-    fresh_state,
-    held_out,
-    place,
-    prepare,
-    send,
-    send_flag,
-    state_target,
-)
+from w2v_jax.train.prepare import Run, prepare
 from w2v_jax.train.step import TrainState
 from w2v_jax.train.tracer import Tracer
 
@@ -90,11 +80,13 @@ class Trainer:
         self.run, self.workdir, self.checkpoints, self.log = run, workdir, checkpoints, log
         texts = {"corpus": run.corpus.digest, "tokenizer": run.corpus.tokenizer.digest}
         self.fixed = texts | {"consts": fingerprint(run.consts)}
-        self.rate = optimizers.schedule_of(run.config, optimizers.horizon(run.config, run.total_steps))
+        self.rate = optimizers.schedule(run.config.optimizer, *run.horizon)
         self.rate_scale = 1.0  # as in the train state
         self.eval_every = run.config.log.eval_every_steps or run.source.steps_per_epoch
         self.plateau = Plateau(run.config.optimizer, run.config.log, self.eval_every)
-        self.pending: deque[tuple[int, Any, jax.Array]] = deque()
+        # Step, metrics, flag and, where a log line may fall due, the norm of the parameters.
+        self.pending: deque[tuple[int, Any, jax.Array, jax.Array | None]] = deque()
+        self.norm: float | None = None  # of the parameters, as last measured
         self.sums: dict[str, np.ndarray] = {}  # float64 (sum, count) by metric since the last log line
         self.total = {"seconds": 0.0, "words": 0.0, "waited": 0.0}  # of all training, resumed parts included
         self.logged = {"step": 0} | self.total  # as they stood at the last log line
@@ -107,10 +99,10 @@ class Trainer:
 
     def start(self) -> TrainState:
         """The newest checkpoint's state, or a fresh one. Raises UserError for a checkpoint of another text or model."""
-        run, target = self.run, state_target(self.run)
-        found = self.checkpoints.restore(target)
+        run = self.run
+        found = self.checkpoints.restore(run.programs.state)
         if found is None:
-            return jax.jit(fresh_state(run), out_shardings=jax.tree.map(lambda x: x.sharding, target))(run.consts)
+            return run.programs.start().compile()(run.consts)
         step, state, meta = found
         for key, value in self.fixed.items():
             if meta.get(key) != value:
@@ -140,26 +132,28 @@ class Trainer:
         if step < run.stop_step:
             stacks = itertools.chain([next(stacks)], stacks)  # the pipeline starts before the clock does
             began = time.perf_counter()
-            compiled = compile_call(run, state_target(run))
+            call, norm_of = run.programs.training(run.horizon, run.consts), run.programs.size().compile()
             self.log.note(f"compiled in {time.perf_counter() - began:.1f} s")
         tracer = Tracer(profile, self.workdir / "profile")
         with _signals() as seen, contextlib.closing(tracer):
             self.clock = time.perf_counter()
             self.log.begin(step)
             while step < run.stop_step:
-                asked = time.perf_counter()
-                stack = send(run.mesh, next(stacks))
-                self.total["waited"] += time.perf_counter() - asked
                 tracer.before(step)
                 before, step = step, min(step + config.train.steps_per_call, run.stop_step)
-                flags = send_flag(run.mesh, seen[0] if seen else 0)
-                state, metrics, flag = compiled(state, run.consts, stack, np.int32(step - before), flags)
-                self.pending.append((step, metrics, flag))
                 last = step == run.stop_step
                 saving = last or step // save_every > before // save_every
                 judging = step // self.eval_every > before // self.eval_every
                 # A checkpoint is ranked by the held-out loss of its own parameters.
                 scoring = saving or judging
+                logging = scoring or step // config.log.every_steps > before // config.log.every_steps
+                with jax.transfer_guard("disallow"):  # a transfer that nobody asked for would slow down every call
+                    asked = time.perf_counter()
+                    stack = send(run.mesh, next(stacks))
+                    self.total["waited"] += time.perf_counter() - asked
+                    count, flags = place(run.mesh, np.int32(step - before)), send_flag(run.mesh, seen[0] if seen else 0)
+                    state, metrics, flag = call(state, stack, count, flags)
+                    self.pending.append((step, metrics, flag, norm_of(state.params) if logging else None))
                 self.settle(0 if scoring or saving or tracer.ends(step) else IN_FLIGHT, quiet=step if scoring else -1)
                 if self.stopping:  # every process has read the same flag of the same call
                     self.settle(0)
@@ -179,7 +173,7 @@ class Trainer:
 
     def lower_rate(self, state: TrainState) -> TrainState:
         """Multiplies the rate by `optimizer.decay` from here on."""
-        scale = np.asarray(self.rate_scale * self.run.config.optimizer.decay, np.float32)
+        scale = np.float32(self.rate_scale * self.run.config.optimizer.decay)
         self.rate_scale = float(scale)
         return state.replace(rate_scale=place(self.run.mesh, scale))  # type: ignore[attr-defined]  # flax adds it
 
@@ -192,14 +186,16 @@ class Trainer:
         every = self.run.config.log.every_steps
         step = int(self.logged["step"])
         while len(self.pending) > left:
-            step, metrics, flag = self.pending.popleft()
-            pairs = {k: np.array([float(x) for x in pair]) for k, pair in jax.device_get(metrics).items()}
+            step, *found = self.pending.popleft()
+            metrics, flag, norm = jax.device_get(found)
+            pairs = {k: np.array([float(x) for x in pair]) for k, pair in metrics.items()}
             self.total["seconds"] += self.lap()
             if not np.isfinite(pairs["loss"][0]):
                 raise Diverged(self.advice(step))
             self.total["words"] += pairs.pop("words", np.zeros(2))[0]
             self.sums = {k: self.sums.get(k, np.zeros(2)) + pair for k, pair in pairs.items()}
             self.stopping = max(self.stopping, int(flag))
+            self.norm = self.norm if norm is None else float(norm)
         if step != quiet and step // every > self.logged["step"] // every:
             self.write_log(step)
 
@@ -216,6 +212,7 @@ class Trainer:
         means = {k: float(total / count) for k, (total, count) in self.sums.items() if count}
         means |= {f"heldout_{k}": held[k] for k in means if k in held and k != "loss"}
         self.loss = means.pop("loss", self.loss)
+        means |= {} if self.norm is None else {"param_norm": self.norm}
         record = Record(
             step=step,
             passes=step / self.run.source.steps_per_epoch,
@@ -283,10 +280,9 @@ def train(
         say(f"{workdir} holds this run, finished")
         return done
     run = prepare(config, say)
-    if lead:  # not before: a run that never began must not claim the folder for its mistaken config
-        write_json(workdir / folder.CONFIG, to_dict(config))
     with (
-        folder.claimed(workdir) if lead else contextlib.nullcontext(),
+        # Not before: a run that never began must not claim the folder for its mistaken config.
+        folder.claimed(workdir, config) if lead else contextlib.nullcontext(),
         Checkpointer(workdir / folder.CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
         RunLog(
             workdir,
@@ -297,18 +293,17 @@ def train(
     ):
         trainer = Trainer(run, workdir, checkpoints, log)
         state = trainer.fit(profile)
-    if run.spec.embed is not None:
+    embed = run.programs.spec.embed
+    if embed is not None:
         # One by one: a dict that goes through jit comes back sorted, and the main matrix must stay first.
-        matrices = {k: fetch(run.mesh, v) for k, v in run.spec.embed(run.cfg, state.params).items()}
+        matrices = {k: fetch(run.mesh, v) for k, v in embed(run.programs.cfg, state.params).items()}
         if lead:
             tokenizer = run.corpus.tokenizer
             names = tuple(tokenizer.pieces(range(tokenizer.size)))  # a token may be a blank, which no format can hold
             folder.export_vectors(workdir, names, run.corpus.vocab.counts, matrices)
     result = summary(trainer)
     if lead:
-        run.corpus.tokenizer.save(
-            workdir
-        )  # after the vectors: its vocab.txt is the one that tokenizer.json vouches for
+        run.corpus.tokenizer.save(workdir)
         write_json(workdir / folder.RESULT, result)  # last: its presence means that the run is finished
     return result
 

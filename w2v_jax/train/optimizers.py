@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from w2v_jax.config import Config, OptimizerConfig
+from w2v_jax.config import OptimizerConfig
 from w2v_jax.types import Array, Params
 
 
@@ -63,17 +63,6 @@ class Horizon(NamedTuple):
 
     run: Array | int
     one_pass: Array | int
-
-
-def horizon(config: Config, total_steps: int) -> Horizon:
-    """Of a run whose `train.passes` passes are made in `total_steps` steps."""
-    # total_steps is rounded up to a whole step: from one pass on, rounding down gives the exact length of a pass.
-    return Horizon(total_steps, max(1, int(total_steps / config.train.passes + 1e-6)))
-
-
-def schedule_of(config: Config, steps: Horizon) -> optax.Schedule:
-    """The schedule of a run."""
-    return schedule(config.optimizer, steps.run, steps.one_pass)
 
 
 def decays(cfg: OptimizerConfig, params: Params, axes: Params) -> Params:

@@ -53,7 +53,7 @@ class Plateau:
         for key, value in self._evaluations.items():
             if meta[key] != value:
                 raise UserError(
-                    f"log.{key}: is {value} here and was {meta[key]} before, and the plateau schedule hangs on it: "
+                    f"log.{key}: is {value} here and was {meta[key]} before, and the plateau schedule depends on it: "
                     "use the value from before, or another workdir"
                 )
         self.best, self.bad = meta["best"], meta["bad"]

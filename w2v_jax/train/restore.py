@@ -16,6 +16,7 @@ from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.folder import CHECKPOINTS, CONFIG
+from w2v_jax.train.programs import placed
 from w2v_jax.types import Consts, Family, Params, Words
 
 
@@ -55,12 +56,12 @@ def open_model(workdir: Path) -> Model:
         )
     tokenizer = Tokenizer.load(workdir)
     spec = MODELS[config.family]
-    cfg = spec.resolve(config.model, tokenizer.size)
-    consts = spec.consts(cfg, Words(tokenizer.vocab.words, tokenizer.vocab.counts))
-    consts = jax.tree.map(jnp.asarray, consts)
-    shapes = jax.eval_shape(lambda consts: spec.trained.init(jax.random.key(0), cfg, consts), consts)
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
+    device = jax.local_devices()[0]
+    cfg = placed(spec, spec.resolve(config.model, tokenizer.size), device.platform)
+    words = Words(tokenizer.vocab.words, tokenizer.vocab.counts)
+    consts = jax.tree.map(jnp.asarray, spec.consts(cfg, words))
+    here = jax.sharding.SingleDeviceSharding(device)
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), spec.arrays(cfg))
     with Checkpointer(workdir / CHECKPOINTS, read_only=True) as checkpoints:
         found = checkpoints.restore_part("params", target, checkpoints.best_step())
     if found is None:

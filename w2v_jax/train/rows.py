@@ -31,8 +31,8 @@ def init(name: str, table: Array, initial_square: float = 0.0) -> dict[str, Arra
 
 def update(
     name: str, table: Array, state: dict[str, Array], ids: Array, grads: Array, rate: Array, clip: float = 0.0
-) -> tuple[Array, dict[str, Array]]:
-    """One step on the touched rows.
+) -> tuple[Array, dict[str, Array], tuple[Array, Array]]:
+    """One step on the touched rows: (table, state, (|g|^2, |change|^2)), the squares summed over all rows.
 
     Args:
       name: 'adagrad' or 'sgd'.
@@ -46,12 +46,19 @@ def update(
     ids, total = sum_duplicates(ids, grads, table.shape[0])
     if name == "adagrad":
         # Reading clips the out-of-range ids of unused places; writing drops them.
-        square = state["square"].at[ids].get(mode="clip") + jnp.mean(total * total, axis=1)
+        mean = jnp.mean(total * total, axis=1)
+        square = state["square"].at[ids].get(mode="clip") + mean
         state = {"square": write_rows(state["square"], ids, square)}
-        change = total * (-rate * jax.lax.rsqrt(square + EPS))[:, None]
+        scale = -rate * jax.lax.rsqrt(square + EPS)
+        change = total * scale[:, None]
+        squares = table.shape[1] * jnp.sum(mean), table.shape[1] * jnp.sum(scale * scale * mean)
     else:
         change = -rate * total
+        whole = jnp.sum(total * total)
+        squares = whole, rate * rate * whole
         if clip:
             norm = jnp.sqrt(jnp.sum(change * change, axis=1, keepdims=True))
-            change = change * jnp.minimum(1.0, clip / jnp.maximum(norm, 1e-30))
-    return write_rows(table, ids, change, add=True), state
+            shrink = jnp.minimum(1.0, clip / jnp.maximum(norm, 1e-30))
+            change = change * shrink
+            squares = whole, jnp.sum((norm * shrink) ** 2)
+    return write_rows(table, ids, change, add=True), state, squares

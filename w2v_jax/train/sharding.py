@@ -38,10 +38,12 @@ def make_mesh(cfg: MeshConfig, devices: Sequence[jax.Device] | None = None) -> M
     data = cfg.data or len(devices) // cfg.model
     if data * cfg.model > len(devices):
         raise UserError(f"mesh.data={data} x mesh.model={cfg.model}: there are {len(devices)} devices")
-    if jax.process_count() > 1 and (data * cfg.model < len(devices) or jax.local_device_count() % cfg.model):
+    processes = len({device.process_index for device in devices})
+    own = len(devices) // processes
+    if processes > 1 and (data * cfg.model < len(devices) or own % cfg.model):
         raise UserError(
             f"mesh.data={data} x mesh.model={cfg.model}: with several processes all {len(devices)} devices take part, "
-            f"and mesh.model divides the {jax.local_device_count()} of each"
+            f"and mesh.model divides the {own} of each"
         )
     grid = np.asarray(devices[: data * cfg.model]).reshape(data, cfg.model)
     # Auto axes: under Explicit ones a plain gather table[ids] raises.

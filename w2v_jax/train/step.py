@@ -7,7 +7,7 @@ so gradients are summed over devices and over the microbatches of `train.accumul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,9 +19,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from w2v_jax.config import Config
 from w2v_jax.train import optimizers, rows
-from w2v_jax.train.gradients import accumulate, count_rows, gather_rows, gradients, with_row
-from w2v_jax.train.sharding import batch_sharding, check_divides, replicated, shard_tree
+from w2v_jax.train.gradients import accumulate, count_rows, gradients, with_row
+from w2v_jax.train.sharding import check_divides, replicated, shard_tree
 from w2v_jax.types import Array, Batch, Consts, Family, Metrics, Params
+
+# Metrics of every step: of the gradient before it is clipped, and of what the parameters change by; rows of sparse
+# tables are in both, summed by word first.
+NORMS = ("grad_norm", "update_norm")
 
 
 @flax.struct.dataclass
@@ -36,6 +40,11 @@ class TrainState:
     rate_scale: Array  # float32, multiplies the scheduled rate; the loop lowers it under the plateau schedule
 
 
+def square_sum(tree: Any) -> Array:
+    """Sum of the squares of all numbers in a tree of arrays, float32."""
+    return sum((jnp.sum(jnp.square(x.astype(jnp.float32))) for x in jax.tree.leaves(tree)), jnp.float32(0))
+
+
 def sparse_tables(spec: Family, cfg: Any, consts: Consts, batch_size: int) -> tuple[str, ...]:
     """Names of the tables that `spec.trained.rows` asks to be updated by rows."""
 
@@ -45,7 +54,7 @@ def sparse_tables(spec: Family, cfg: Any, consts: Consts, batch_size: int) -> tu
     return tuple(sorted(jax.eval_shape(ids, consts, dict(spec.trained.shapes(cfg, batch_size)))))
 
 
-def init_state(spec: Family, config: Config, cfg: Any, consts: Consts, total_steps: int) -> TrainState:
+def init_state(spec: Family, config: Config, cfg: Any, consts: Consts) -> TrainState:
     """The state before the first step; a pure function of the config's seed."""
     params = spec.trained.init(jax.random.key(config.train.seed), cfg, consts)
     size = count_rows(spec.trained.shapes(cfg, config.train.batch_size))
@@ -95,18 +104,33 @@ def state_sharding(spec: Family, cfg: Any, mesh: Mesh, state: TrainState, fsdp: 
     )
 
 
+def laid_out(mesh: Mesh | None, axes: Any, params: Params, fsdp: bool = False) -> Params:
+    """Fully sharded parameters gathered for use, or with `fsdp` their gradients scattered again.
+
+    Without it the partitioner would rather split the sums of products, and send activations of the whole batch, than
+    gather weights.
+
+    Args:
+      mesh: of a fully sharded run; None for any other, which this leaves alone.
+      axes: logical axis names of all parameters.
+    """
+    if mesh is None:
+        return params
+    return jax.lax.with_sharding_constraint(params, shard_tree(mesh, {k: axes[k] for k in params}, fsdp))
+
+
 def make_step(
     spec: Family,
     config: Config,
     cfg: Any,
-    total_steps: int | optimizers.Horizon,
+    horizon: optimizers.Horizon,
     axis: str | None = None,
     mesh: Mesh | None = None,
 ) -> Callable[[TrainState, Consts, Batch], tuple[TrainState, Metrics]]:
     """One step as a pure function of (state, consts, batch).
 
     Args:
-      total_steps: of the run; or its horizon, where that is an argument of the program.
+      horizon: length of the run.
       axis: name of the mapped axis inside `shard_map`, where gradients and metrics are exchanged by hand; None under
         jit, where the partitioner does it.
       mesh: the devices that the partitioner splits rows and parameters over; None for one.
@@ -114,19 +138,11 @@ def make_step(
     Raises:
       UserError: from the step, when `train.accumulate` does not divide the rows of a device.
     """
-    known = optimizers.horizon(config, total_steps) if isinstance(total_steps, int) else total_steps
-    rate = optimizers.schedule_of(config, known)
-    optimizer = optimizers.dense(config.optimizer, spec.axes(cfg))
+    rate = optimizers.schedule(config.optimizer, *horizon)
+    axes, sharded = spec.axes(cfg), mesh if config.mesh.fsdp else None
+    optimizer = optimizers.dense(config.optimizer, axes)
     base = jax.random.key(config.train.seed + 1)
     parts, devices = config.train.accumulate, 1 if mesh is None else mesh.shape["data"]
-
-    def kept(params: Params, fsdp: bool) -> Params:
-        """How parameters, or their gradients, lie. Without it the partitioner would rather split the products' sums and
-        send activations of the whole batch than gather weights."""
-        if mesh is None or not config.mesh.fsdp:
-            return params
-        shardings = shard_tree(mesh, {k: spec.axes(cfg)[k] for k in params}, fsdp)
-        return jax.lax.with_sharding_constraint(params, shardings)
 
     def gather(x: Array) -> Array:
         return jax.lax.all_gather(x, axis, tiled=True) if axis else x
@@ -139,112 +155,33 @@ def make_step(
         rng = jax.random.fold_in(base, state.step)
         first = jax.lax.axis_index(axis) * count_rows(batch) if axis else 0
         batch = with_row(batch, first, jax.lax.axis_size(axis) if axis else 1)
-        one = partial(gradients, spec, cfg, kept(state.params, fsdp=False), consts, rng)
+        one = partial(gradients, spec, cfg, laid_out(sharded, axes, state.params), consts, rng)
         found = one(state.carry, batch) if parts == 1 else accumulate(one, state.carry, batch, parts, devices)
         now = rate(state.step) * state.rate_scale
         dense = {k: v for k, v in state.params.items() if k not in found.rows}
-        updates, opt_state = optimizer.update(kept(total(found.dense), fsdp=True), state.opt_state, dense)
-        params: Params = dict(optax.apply_updates(dense, jax.tree.map(lambda u: -now * u, updates)))
+        with jax.named_scope("optimizer"):
+            grads = laid_out(sharded, axes, total(found.dense), fsdp=True)
+            updates, opt_state = optimizer.update(grads, state.opt_state, dense)
+            params: Params = dict(optax.apply_updates(dense, jax.tree.map(lambda u: -now * u, updates)))
+            squares = [(square_sum(grads), now * now * square_sum(updates))]
         row_state = {}
-        for table, (ids, grads) in found.rows.items():
-            params[table], row_state[table] = rows.update(
-                config.optimizer.rows,
-                state.params[table],
-                state.row_state[table],
-                gather(ids),
-                gather(grads),
-                now,
-                config.optimizer.clip_row,
-            )
+        for table, (ids, by_row) in found.rows.items():
+            with jax.named_scope(f"rows_{table}"):
+                params[table], row_state[table], both = rows.update(
+                    config.optimizer.rows,
+                    state.params[table],
+                    state.row_state[table],
+                    gather(ids),
+                    gather(by_row),
+                    now,
+                    config.optimizer.clip_row,
+                )
+            squares.append(both)
+        norms = {
+            name: (jnp.sqrt(sum(square)), jnp.float32(1))
+            for name, square in zip(NORMS, zip(*squares, strict=True), strict=True)
+        }
         state = TrainState(state.step + 1, params, row_state, opt_state, found.carry, state.rate_scale)
-        return state, total(found.metrics)
+        return state, total(found.metrics) | norms
 
     return step
-
-
-def make_call(
-    spec: Family, config: Config, cfg: Any, total_steps: int | None, mesh: Mesh, state: TrainState, consts: Consts
-) -> Any:
-    """Compiles many steps into one device call: (state, consts, batches, count, stop) -> (state, metrics, stop).
-
-    `batches` are stacked [steps_per_call, ...], of which the first `count` are made, so that a short last call compiles
-    nothing new. `metrics` are summed over the call. `stop` is a flag a device, and comes back as the largest of them:
-    every process then reads the same answer for the same step. The state is donated. Without `total_steps` the call has
-    a last argument, the run's `optimizers.Horizon`, so that runs of all lengths share it; on one device only.
-    """
-
-    def run(step: Callable[..., Any], state: TrainState, consts: Consts, batches: Batch, count: Array) -> Any:
-        first = jax.tree.map(lambda x: x[0], batches)
-        shapes = jax.eval_shape(step, state, consts, first)[1]
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-
-        def body(i: Array, held: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
-            batch = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), batches)
-            state, metrics = step(held[0], consts, batch)
-            return state, jax.tree.map(jnp.add, held[1], metrics)
-
-        return jax.lax.fori_loop(0, count, body, (state, zeros))
-
-    shardings = state_sharding(spec, cfg, mesh, state, config.mesh.fsdp)
-    whole, split = replicated(mesh), batch_sharding(mesh)
-    fixed = jax.tree.map(lambda _: whole, consts)
-    if config.mesh.per_device:
-        assert total_steps is not None
-        local = make_step(spec, config, cfg, total_steps, axis="data")
-        everywhere, by_batch = PartitionSpec(), PartitionSpec(None, "data")
-        by_leaf = jax.tree.map(lambda s: s.spec, shardings)
-
-        def inner(state: TrainState, consts: Consts, batches: Batch, count: Array, stop: Array) -> Any:
-            state, metrics = run(local, state, consts, batches, count)
-            return state, metrics, jax.lax.pmax(stop.max(), ("data", "model"))
-
-        # check_vma off: gradients then stay local and are summed once, explicitly, in make_step.
-        call = jax.shard_map(
-            inner,
-            mesh=mesh,
-            in_specs=(by_leaf, everywhere, by_batch, everywhere, PartitionSpec(("data", "model"))),
-            out_specs=(by_leaf, everywhere, everywhere),
-            check_vma=False,
-        )
-    else:
-
-        def call(
-            state: TrainState, consts: Consts, batches: Batch, count: Array, stop: Array, *lengths: optimizers.Horizon
-        ) -> Any:
-            step = make_step(spec, config, cfg, lengths[0] if total_steps is None else total_steps, mesh=mesh)
-            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # `row_parts` asks for it
-                state, metrics = run(step, state, consts, batches, count)
-            return state, metrics, stop.max()
-
-    flags = NamedSharding(mesh, PartitionSpec(("data", "model")))
-    given = (shardings, fixed, {k: split for k in spec.trained.shapes(cfg, config.train.batch_size)}, whole, flags)
-    return jax.jit(
-        call,
-        in_shardings=given if total_steps is not None else (*given, whole),
-        out_shardings=(shardings, whole, whole),
-        donate_argnums=(0,),
-    )
-
-
-def make_eval(spec: Family, cfg: Any) -> Callable[[Params, Consts, Mapping[str, Array], Array], Metrics]:
-    """Metrics of stacked batches without any update: (params, consts, batches, first step) -> summed metrics.
-
-    What the model carries goes from one batch to the next, from `spec.trained.carry` on. Draws are the same at every
-    evaluation, so that held-out losses of one run can be compared.
-    """
-
-    @jax.jit
-    def evaluate(params: Params, consts: Consts, batches: Batch, start: Array) -> Metrics:
-        def one(held: tuple[Array, Any], batch: Batch) -> tuple[tuple[Array, Any], Metrics]:
-            step, carry = held
-            rng = jax.random.fold_in(jax.random.key(0), step)
-            ids, batch = spec.trained.rows(cfg, consts, with_row(batch), rng)
-            given = params | gather_rows(params, ids)
-            _, (carry, metrics) = spec.trained.loss(cfg, given, consts, carry, batch, None)
-            return (step + 1, carry), metrics
-
-        carry = spec.trained.carry(cfg, next(iter(batches.values())).shape[1])
-        _, metrics = jax.lax.scan(one, (start, carry), dict(batches))
-        return jax.tree.map(lambda x: x.sum(0), metrics)
-
-    return evaluate
