@@ -29,7 +29,7 @@ from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig, fre
 from w2v_jax.models import MODELS
 from w2v_jax.train.gradients import gather_rows
 from w2v_jax.train.optimizers import Horizon
-from w2v_jax.train.programs import make_call, make_consts, stand_in
+from w2v_jax.train.programs import make_call, stand_in
 from w2v_jax.train.sharding import RULES, batch_sharding, make_mesh, shard_tree
 from w2v_jax.train.step import init_state, state_sharding
 from w2v_jax.types import Family
@@ -280,7 +280,7 @@ def test_params_can_be_split_over_any_mesh(family: str, example: Any) -> None:
     spec = MODELS[family]
     cfg = spec.resolve(example, VOCAB)
     consts = spec.consts(cfg, words_of(VOCAB))
-    assert shape_of(consts) == shape_of(make_consts(spec, cfg, stand_in(Config(family, example), VOCAB)))
+    assert shape_of(consts) == shape_of(spec.consts(cfg, stand_in(Config(family, example), VOCAB)))
     params = jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, consts))
     mesh = make_mesh(Config(family, example).mesh, jax.devices())
     wide = make_mesh(type(Config(family, example).mesh)(model=8), jax.devices())

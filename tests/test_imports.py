@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "models": (*BASE, "data", "formats", "nn", "losses"),
     "train": (*BASE, "data", "nn", "losses", "models", "embeddings"),
     "evaluation": ("errors", "embeddings"),
-    "scaling": (*BASE, "evaluation", "models", "train"),
+    "states": (*BASE, "data", "nn", "models", "train", "evaluation"),
+    "scaling": (*BASE, "evaluation", "models", "nn", "train"),
     "figures": ("errors", "files", "config", "embeddings", "scaling"),  # results files and vectors; never train
 }
 # Third-party packages that only these modules may import.

@@ -65,15 +65,26 @@ class Source(Protocol):
 
 
 class Text(Protocol):
-    """What a family reads. `w2v_jax.data.corpus.Corpus` is running text; labelled texts have a class of their own."""
+    """What a family reads. `w2v_jax.data.corpus.Corpus` is running text; labelled texts have a class of their own.
 
-    vocab: Any  # w2v_jax.data.vocabulary.Vocabulary
-    tokenizer: Any  # w2v_jax.data.tokenizer.Tokenizer
-    digest: str  # of the tokens and the rules that made them, as hex digits
-    report: dict[str, Any]  # what was read and what was dropped
-    train: Any
-    heldout: Any  # with `documents`, their number; 0 where nothing is held out
-    test: Any
+    `vocab` is a `Vocabulary` and `tokenizer` a `Tokenizer` of `w2v_jax.data`; `digest` is of the tokens and the rules
+    that made them; `report` tells what was read and what was dropped; splits know the number of their `documents`.
+    """
+
+    @property
+    def vocab(self) -> Any: ...
+    @property
+    def tokenizer(self) -> Any: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def report(self) -> dict[str, Any]: ...
+    @property
+    def train(self) -> Any: ...
+    @property
+    def heldout(self) -> Any: ...
+    @property
+    def test(self) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import jax
 
 from w2v_jax.config import Config
 from w2v_jax.models import MODELS
-from w2v_jax.nn.arrays import real_size
+from w2v_jax.nn.arrays import real_size, shapes
 from w2v_jax.train.gradients import count_rows, gather_rows, with_row
 from w2v_jax.train.programs import stand_in
 from w2v_jax.train.step import init_state
@@ -56,21 +56,24 @@ def ledger(config: Config, vocab_size: int = 0) -> Ledger:
     vocab = len(words.counts)
     cfg = spec.resolve(config.model, vocab)
     consts = spec.consts(cfg, words)
-    state = jax.eval_shape(lambda c: init_state(spec, config, cfg, c), consts)
     counted = [
         (math.prod(leaf.shape), real_size(leaf, vocab), "vocab" in leaf.axes)
         for leaf in jax.tree.leaves(spec.arrays(cfg))
     ]
     padding = sum(size - real for size, real, _ in counted)
     flops, unit = spec.flops(cfg)
+    state, activations = tree_bytes(shapes(spec.arrays(cfg))), 0  # of a fitted family: what it ends with
+    if spec.train is not None:
+        whole = jax.eval_shape(lambda c: init_state(spec, config, cfg, c), consts)
+        state, activations = tree_bytes(whole), _kept(config, cfg, consts, whole.params)
     return Ledger(
         parameters=sum(real for _, real, _ in counted),
         without_embeddings=sum(size for size, _, of_words in counted if not of_words),
         padding=padding,
         flops_per_token=flops,
         unit=unit,
-        state_bytes=tree_bytes(state),
-        activation_bytes=_kept(config, cfg, consts, state.params),
+        state_bytes=state,
+        activation_bytes=activations,
         cache_bytes=spec.decode.size(cfg)[1] if spec.decode and spec.encode and spec.encode.causal(cfg) else None,
     )
 
@@ -83,9 +86,9 @@ def tree_bytes(tree: Any) -> int:
 def _kept(config: Config, cfg: Any, consts: Any, params: Any) -> int:
     """Bytes of the residuals of one microbatch's loss, those that are parameters or constants left out."""
     spec = MODELS[config.family]
-    shapes = spec.trained.shapes(cfg, config.train.batch_size)
+    sizes = spec.trained.shapes(cfg, config.train.batch_size)
     parts = config.train.accumulate
-    batch = {k: jax.ShapeDtypeStruct((max(1, s.shape[0] // parts), *s.shape[1:]), s.dtype) for k, s in shapes.items()}
+    batch = {k: jax.ShapeDtypeStruct((max(1, s.shape[0] // parts), *s.shape[1:]), s.dtype) for k, s in sizes.items()}
 
     def residuals(params: Any, consts: Any, batch: Any) -> Any:
         rng, carry = jax.random.key(0), spec.trained.carry(cfg, count_rows(batch))

@@ -18,6 +18,7 @@ from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
+from w2v_jax.types import Text
 
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
 CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
@@ -95,3 +96,26 @@ def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, ma
         if index == 0:
             save(emb.head(PROJECTED), workdir / "projector", "projector")
     return paths
+
+
+def finish(workdir: Path, text: Text, matrices: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """Writes vectors, tokeniser and result of a finished run, by the first process; returns the result."""
+    if jax.process_index() == 0:
+        tokenizer = text.tokenizer
+        if matrices:
+            names = tuple(tokenizer.pieces(range(tokenizer.size)))  # a token may be a blank, which no format can hold
+            export_vectors(workdir, names, text.vocab.counts, matrices)
+        tokenizer.save(workdir)
+        write_json(workdir / RESULT, result)  # last: its presence means that the run is finished
+    return result
+
+
+def about(config: Config, text: Text) -> dict[str, Any]:
+    """What every result says of its text and its machine."""
+    return {
+        "vocabulary": len(text.vocab.words),
+        "corpus": text.report,
+        "seed": config.train.seed,
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "jax": jax.__version__,
+    }

@@ -9,13 +9,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
@@ -23,54 +21,21 @@ import numpy as np
 
 from w2v_jax.config import Config, to_dict
 from w2v_jax.errors import UserError
-from w2v_jax.files import write_json
-from w2v_jax.train import folder, optimizers
+from w2v_jax.models import MODELS
+from w2v_jax.train import fitting, folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag
 from w2v_jax.train.evaluate import held_out
 from w2v_jax.train.fingerprint import fingerprint
+from w2v_jax.train.fitting import opened
 from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.plateau import Plateau
 from w2v_jax.train.prepare import Run, prepare
 from w2v_jax.train.step import TrainState
+from w2v_jax.train.stopping import Diverged, Interrupted, signals
 from w2v_jax.train.tracer import Tracer
 
 IN_FLIGHT = 2  # calls dispatched beyond the one whose metrics are read
-
-
-class Interrupted(Exception):
-    """A signal ended training after it saved. `step` says where, `number` which signal; no step: it diverged first."""
-
-    def __init__(self, step: int | None, number: int) -> None:
-        where = "while its loss was not finite" if step is None else f"at step {step:,}, which is saved"
-        super().__init__(f"stopped by {signal.Signals(number).name} {where}")
-        self.step, self.number = step, number
-
-
-class Diverged(Exception):
-    """The loss is not finite. The message names the step, the last good checkpoint and what to try."""
-
-    number = 0  # of the signal that came meanwhile
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT instead of dying of them; a second one of a kind acts as usual."""
-    seen: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        signal.signal(number, before[number])
-
-    before: dict[int, Any] = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield seen
-    except Diverged as e:
-        e.number = seen[0] if seen else 0
-        raise
-    finally:
-        for n, handler in before.items():
-            signal.signal(n, handler)
 
 
 class Trainer:
@@ -135,7 +100,7 @@ class Trainer:
             call, norm_of = run.programs.training(run.horizon, run.consts), run.programs.size().compile()
             self.log.note(f"compiled in {time.perf_counter() - began:.1f} s")
         tracer = Tracer(profile, self.workdir / "profile")
-        with _signals() as seen, contextlib.closing(tracer):
+        with signals() as seen, contextlib.closing(tracer):
             self.clock = time.perf_counter()
             self.log.begin(step)
             while step < run.stop_step:
@@ -254,7 +219,7 @@ def train(
     """Trains `config` in `workdir`, continues an interrupted run there, or returns a finished run's result.
 
     Args:
-      config: the frozen config.
+      config: the frozen config, of a trained or a fitted family.
       workdir: the run folder. Gets config.json, metrics.jsonl, TensorBoard events, checkpoints/, vectors and
         result.json.
       profile: (first, last) step to trace into `workdir/profile`.
@@ -268,52 +233,37 @@ def train(
       Interrupted: a signal came; the state is saved.
       Diverged: the loss is not finite.
     """
-    lead = jax.process_index() == 0
-
-    def tell(line: str) -> None:
-        if lead:
-            print(line, file=sys.stderr, flush=True)
-
     say = say or tell
     done = folder.open_run(workdir, config)
     if done is not None:
         say(f"{workdir} holds this run, finished")
         return done
+    family = MODELS[config.family]
+    if family.fit is not None:
+        return fitting.fit(family, config, workdir, say)
     run = prepare(config, say)
-    with (
-        # Not before: a run that never began must not claim the folder for its mistaken config.
-        folder.claimed(workdir, config) if lead else contextlib.nullcontext(),
-        Checkpointer(workdir / folder.CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
-        RunLog(
-            workdir,
-            tensorboard=config.log.tensorboard,
-            total_steps=run.stop_step,
-            total_passes=math.ceil(100 * run.stop_step / run.source.steps_per_epoch) / 100,
-        ) as log,
-    ):
+    passes = math.ceil(100 * run.stop_step / run.source.steps_per_epoch) / 100
+    with opened(workdir, config, run.stop_step, passes) as (checkpoints, log):
         trainer = Trainer(run, workdir, checkpoints, log)
         state = trainer.fit(profile)
-    embed = run.programs.spec.embed
-    if embed is not None:
+    matrices: dict[str, Any] = {}
+    if family.embed is not None:
         # One by one: a dict that goes through jit comes back sorted, and the main matrix must stay first.
-        matrices = {k: fetch(run.mesh, v) for k, v in embed(run.programs.cfg, state.params).items()}
-        if lead:
-            tokenizer = run.corpus.tokenizer
-            names = tuple(tokenizer.pieces(range(tokenizer.size)))  # a token may be a blank, which no format can hold
-            folder.export_vectors(workdir, names, run.corpus.vocab.counts, matrices)
-    result = summary(trainer)
-    if lead:
-        run.corpus.tokenizer.save(workdir)
-        write_json(workdir / folder.RESULT, result)  # last: its presence means that the run is finished
-    return result
+        matrices = {k: fetch(run.mesh, v) for k, v in family.embed(run.programs.cfg, state.params).items()}
+    return folder.finish(workdir, run.corpus, matrices, summary(trainer))
+
+
+def tell(line: str) -> None:
+    """Prints a line on standard error, once for all processes."""
+    if jax.process_index() == 0:
+        print(line, file=sys.stderr, flush=True)
 
 
 def summary(trainer: Trainer) -> dict[str, Any]:
     """The result of a finished run."""
     run, total = trainer.run, trainer.total
     seconds = max(total["seconds"], 1e-9)
-    return {
-        "family": run.config.family,
+    own = {
         "steps": run.stop_step,
         "passes": run.stop_step / run.source.steps_per_epoch,
         "words": total["words"],
@@ -325,9 +275,5 @@ def summary(trainer: Trainer) -> dict[str, Any]:
         "seconds": total["seconds"],
         "words_per_second": total["words"] / seconds,
         "data_wait": total["waited"] / seconds,
-        "vocabulary": len(run.corpus.vocab.words),
-        "corpus": run.corpus.report,
-        "seed": run.config.train.seed,
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "jax": jax.__version__,
     }
+    return {"family": run.config.family, **own, **folder.about(run.config, run.corpus)}
