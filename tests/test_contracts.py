@@ -197,6 +197,46 @@ def test_token_by_token_is_the_whole_text(family: str, example: Any) -> None:
     assert weight(5, 7) - weight(4, 7) == fixed + 7 * each and fixed + each > 0
 
 
+@EVERY
+def test_states_of_every_layer_by_token(family: str, example: Any) -> None:
+    """Padding changes nothing within a text, a causal state nothing that follows, and each layer adds to the last."""
+    spec = MODELS[family]
+    assert spec.encode is not None
+    encode, cfg = spec.encode, spec.resolve(example, VOCAB)
+    consts = device_consts(spec, cfg, VOCAB)
+    params = random_params(spec, cfg, consts, seed=1)
+    rng = np.random.default_rng(2)
+    tokens, lengths = rng.integers(0, VOCAB, (3, 6)).astype(np.int32), np.array([6, 4, 2], np.int32)
+    other = np.where(np.arange(6)[None] < lengths[:, None], tokens, (tokens + 7) % VOCAB)  # beyond the end
+    later = tokens.copy()
+    later[:, 3] = (tokens[:, 3] + 1) % VOCAB
+    full = np.full(3, 6, np.int32)
+
+    def run(params: Any, *texts: Any) -> Any:
+        lengths_of = (lengths, lengths, full, full)
+        return [encode.states(cfg, params, consts, t, n) for t, n in zip(texts, lengths_of, strict=True)]
+
+    first, padded, whole, moved = quick(run, params, tokens, other, tokens, later)
+    assert len(first) == encode.layers(cfg) + 1
+    assert all(x.shape[:2] == (3, 6) and x.ndim == 3 for x in first)
+    for a, b in zip(first, padded, strict=True):
+        for row, n in enumerate(lengths):
+            np.testing.assert_allclose(a[row, :n], b[row, :n], atol=1e-5)
+    assert not np.allclose(whole[-1][:, 3], moved[-1][:, 3])
+    np.testing.assert_array_equal(whole[0][:, :3], moved[0][:, :3])
+    before = [np.allclose(a[:, :3], b[:, :3], atol=1e-6) for a, b in zip(whole, moved, strict=True)]
+    assert all(before) == (encode.causal(cfg) or len(first) == 1), before
+    if encode.attention is not None:
+        looks = quick(lambda p, t: encode.attention(cfg, p, consts, t, lengths), params, tokens)
+        assert len(looks) == encode.layers(cfg)
+        for look in looks:
+            assert look.shape[0::2] == (3, 6) and look.shape[3] == 6 and look.dtype == jnp.float32
+            np.testing.assert_allclose(np.asarray(look)[2, :, :2, :2].sum(-1), 1.0, rtol=1e-5)
+    if spec.classify is not None:
+        logits = quick(lambda p, t: spec.classify(cfg, p, consts, t, lengths), params, other)
+        assert logits.shape == (3, cfg.classes) and np.isfinite(logits).all()
+
+
 def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:
     """((state, metrics), losses by call on one batch): STACK steps from random parameters on so many devices.
 

@@ -40,6 +40,21 @@ def of(mesh: MeshConfig, devices: int, **change: Any) -> Programs:
     return programs(config, stand_in(config, VOCAB), jax.devices()[:devices])
 
 
+def test_a_loss_within_the_batch_is_never_taken_of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = MODELS["transformer"]
+    train = family.trained._replace(additive=lambda cfg: False)
+    monkeypatch.setitem(MODELS, "transformer", family._replace(train=train))
+    config = config_of(MeshConfig(data=2))
+    programs(config, stand_in(config, VOCAB), jax.devices()[:2])
+    split = dataclasses.replace(config, train=dataclasses.replace(config.train, accumulate=2))
+    for wrong, key in (
+        (split, "train.accumulate=2"),
+        (config_of(MeshConfig(data=2, per_device=True)), "mesh.per_device"),
+    ):
+        with pytest.raises(UserError, match=f"{key}.*the loss of transformer compares"):
+            programs(wrong, stand_in(wrong, VOCAB), jax.devices()[:2])
+
+
 def evaluated(on: Programs) -> tuple[dict[str, float], str]:
     """(the metrics of held-out batches with padding in them, the compiled text)."""
     rng = np.random.default_rng(1)

@@ -166,6 +166,16 @@ def check_rows(spec: Family, config: Config, mesh: Mesh) -> int:
         keys = ", ".join([f"train.batch_size={size}", *_keys_of_rows(spec, config, rows)])
         raise UserError(f"{keys}: makes {rows} rows a batch, which do not divide over mesh.data={data} devices")
     check_accumulate(config.train.accumulate, rows // data)
+    if not spec.trained.additive(config.model):
+        for key, value, need in (
+            ("train.accumulate", config.train.accumulate, 1),
+            ("mesh.per_device", config.mesh.per_device, False),
+        ):
+            if value != need:
+                raise UserError(
+                    f"{key}={value}: the loss of {config.family} compares all rows of a batch with one another, and "
+                    f"parts of a batch would have another loss; use {key}={need}"
+                )
     return rows // data
 
 
