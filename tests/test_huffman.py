@@ -12,7 +12,8 @@ import pytest
 
 from w2v_jax.data.windows import clean
 from w2v_jax.losses import path_loss
-from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability, split_paths
+from w2v_jax.models.frequencies import alias_table, keep_probability, noise_probability
+from w2v_jax.models.huffman import huffman_paths, split_paths
 
 NURSE = "The nurse assisted the doctor with the patient's treatment at the hospital"
 

@@ -23,7 +23,8 @@ from tests.examples import (
 )
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.windows import skipgram_pairs
-from w2v_jax.models.huffman import huffman_paths, noise_probability
+from w2v_jax.models.frequencies import noise_probability
+from w2v_jax.models.huffman import huffman_paths
 from w2v_jax.models.word2vec import FAMILY, Word2VecConfig, draw_noise
 from w2v_jax.train.step import gather_rows
 from w2v_jax.types import Words

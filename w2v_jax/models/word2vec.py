@@ -35,7 +35,8 @@ from w2v_jax.losses import (
     window_sum,
     window_weights,
 )
-from w2v_jax.models.huffman import alias_table, huffman_paths, keep_probability, noise_probability, split_paths
+from w2v_jax.models.frequencies import alias_table, keep_probability, noise_probability
+from w2v_jax.models.huffman import huffman_paths, split_paths
 from w2v_jax.models.running_text import read_text
 from w2v_jax.nn.apart import compute_apart
 from w2v_jax.nn.arrays import constant, draw, uniform
