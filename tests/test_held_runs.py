@@ -1,0 +1,78 @@
+"""What must never change: runs that older code began are continued and evaluated with the same result.
+
+Each folder of `tests/held` holds a tiny run of one family, stopped half-way by a signal, as the code of commit 5ddcd89
+left it, and what that code made of it. A copy is continued here by the same command, then evaluated.
+
+On the processor and the versions that `expected.json` names, all is the same bit for bit. Elsewhere vector code and
+libraries round in another way: there the numbers in the files must be the same to 1e-4, and digests and printed words
+are left out. The batches are integers, or counted out, and are the same everywhere. Keys that the files have gained
+since are no difference.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.held import runs
+
+
+def differences(expected: Any, found: Any, exact: bool, where: str = "") -> Iterator[str]:
+    """Places where JSON differs from what is expected. Further keys of an object are none."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for key, value in expected.items():
+            if key in found:
+                yield from differences(value, found[key], exact, f"{where}/{key}")
+            else:
+                yield f"{where}/{key} is missing"
+    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        for index, pair in enumerate(zip(expected, found, strict=True)):
+            yield from differences(*pair, exact, f"{where}/{index}")
+    elif isinstance(expected, float) and isinstance(found, float) and not exact:
+        if not math.isclose(expected, found, rel_tol=1e-4, abs_tol=1e-6):
+            yield f"{where}: {found!r} is not near {expected!r}"
+    elif type(expected) is not type(found) or expected != found:
+        yield f"{where}: {found!r}, not {expected!r}"
+
+
+@pytest.fixture
+def held(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A copy of the run and its texts in the current folder; gives what is expected of it."""
+    runs.place_texts(tmp_path)
+    folder = runs.HELD / request.getfixturevalue("name")
+    shutil.copytree(folder / runs.RUN, tmp_path / runs.RUN)
+    monkeypatch.chdir(tmp_path)
+    return dict(runs.read(folder / runs.EXPECTED))
+
+
+@pytest.mark.parametrize("name", runs.RUNS)
+def test_a_held_run_is_continued_and_evaluated_as_ever(name: str, held: dict[str, Any]) -> None:
+    saved = runs.commands.checkpoints(Path(runs.RUN))
+    done = runs.train(name)
+    assert done.status == 0 and f"continuing at step {saved[-1]:,} of" in done.err, done.err
+    assert "warning" not in done.err
+    found = runs.outcome(name)
+    same = runs.machine() == held["machine"]
+    assert list(differences(held["numbers"], found["numbers"], exact=same)) == []
+    if same:
+        assert list(differences(held["exact"], found["exact"], exact=True)) == []
+
+
+@pytest.mark.parametrize("name", runs.RUNS)
+def test_the_batches_of_a_seed_come_in_the_same_order(name: str, held: dict[str, Any]) -> None:
+    found = runs.batches(runs.read(Path(runs.RUN) / "config.json"))
+    assert list(differences(held["batches"], found, exact=True)) == []
+
+
+def test_what_counts_as_a_difference() -> None:
+    old = {"a": [1.0, None], "b": {"c": "x", "n": 3}}
+    assert list(differences(old, old | {"new": 1}, exact=True)) == []
+    near = {"a": [1.00001, None], "b": {"c": "x", "n": 3}}
+    assert list(differences(old, near, exact=False)) == [] and len(list(differences(old, near, exact=True))) == 1
+    for other in ({"a": [1.001, None]}, {"a": [1.0]}, {"a": [1.0, 0.0]}, {"b": {"c": "x"}}, {"b": {"c": "x", "n": 4}}):
+        assert len(list(differences(old, old | other, exact=False))) == 1
