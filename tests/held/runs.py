@@ -36,6 +36,7 @@ LANGUAGE = {
     "optimizer.learning_rate": 0.03,
 }
 WORD2VEC = LANGUAGE | {
+    "data.block_tokens": 128,  # several, so that their order counts
     "data.min_count": 2,
     "model.dim": 4,
     "model.window": 3,
@@ -138,10 +139,9 @@ def command(name: str, *arguments: str) -> str:
 
 def batches(config: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 of every entry of the first 3 calls' training batches [3, S, B, ...] of a run, by its config.json."""
-    from w2v_jax.train.run import prepare
-
     from w2v_jax.config import freeze
     from w2v_jax.models import MODELS
+    from w2v_jax.train.prepare import prepare
 
     run = prepare(freeze(config, MODELS), lambda line: None)
     size = run.config.train.steps_per_call
