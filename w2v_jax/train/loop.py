@@ -9,13 +9,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
@@ -33,44 +31,10 @@ from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.plateau import Plateau
 from w2v_jax.train.prepare import Run, prepare
 from w2v_jax.train.step import TrainState
+from w2v_jax.train.stop import Diverged, Interrupted, signals
 from w2v_jax.train.tracer import Tracer
 
 IN_FLIGHT = 2  # calls dispatched beyond the one whose metrics are read
-
-
-class Interrupted(Exception):
-    """A signal ended training after it saved. `step` says where, `number` which signal; no step: it diverged first."""
-
-    def __init__(self, step: int | None, number: int) -> None:
-        where = "while its loss was not finite" if step is None else f"at step {step:,}, which is saved"
-        super().__init__(f"stopped by {signal.Signals(number).name} {where}")
-        self.step, self.number = step, number
-
-
-class Diverged(Exception):
-    """The loss is not finite. The message names the step, the last good checkpoint and what to try."""
-
-    number = 0  # of the signal that came meanwhile
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT instead of dying of them; a second one of a kind acts as usual."""
-    seen: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        signal.signal(number, before[number])
-
-    before: dict[int, Any] = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield seen
-    except Diverged as e:
-        e.number = seen[0] if seen else 0
-        raise
-    finally:
-        for n, handler in before.items():
-            signal.signal(n, handler)
 
 
 class Trainer:
@@ -135,7 +99,7 @@ class Trainer:
             call, norm_of = run.programs.training(run.horizon, run.consts), run.programs.size().compile()
             self.log.note(f"compiled in {time.perf_counter() - began:.1f} s")
         tracer = Tracer(profile, self.workdir / "profile")
-        with _signals() as seen, contextlib.closing(tracer):
+        with signals() as seen, contextlib.closing(tracer):
             self.clock = time.perf_counter()
             self.log.begin(step)
             while step < run.stop_step:

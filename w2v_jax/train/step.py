@@ -23,7 +23,6 @@ from w2v_jax.train.gradients import accumulate, count_rows, gradients, with_row
 from w2v_jax.train.sharding import check_divides, replicated, shard_tree
 from w2v_jax.types import Array, Batch, Consts, Metrics, ModelSpec, Params
 
-
 # Metrics of every step: of the gradient before it is clipped, and of what the parameters change by; rows of sparse
 # tables are in both, summed by word first.
 NORMS = ("grad_norm", "update_norm")
