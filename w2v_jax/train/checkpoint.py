@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import errno
 import gc
-import logging
 import math
 import os
 import re
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -27,9 +24,7 @@ from jax.experimental import multihost_utils
 
 from w2v_jax.errors import UserError
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
-
-_ORBAX = f"{os.sep}orbax{os.sep}"  # in the path of every file of orbax
-
+from w2v_jax.train.orbax_noise import one_error_only, silence_orbax
 
 # Errors of the moment, after which the same files may read well: no reason to delete a checkpoint.
 _PASSING = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
@@ -66,7 +61,7 @@ class Checkpointer:
         read_only: bool = False,
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        _silence_orbax()
+        silence_orbax()
         self.directory = epath.Path(directory).expanduser().resolve()
         if self.directory.exists() and not self.directory.is_dir():
             raise UserError(f"{self.directory}: is a file, but checkpoints need a folder: choose another workdir")
@@ -249,7 +244,7 @@ class Checkpointer:
         Read by its handler alone: the manager waits for all processes, for ever if one of them met a damaged file.
         """
         problem, found = "", None
-        with _one_error_only():
+        with one_error_only():
             try:
                 found = handler.restore(self.directory / str(step) / item, args=args)
             except (MemoryError, PermissionError, jax.errors.JaxRuntimeError):
@@ -311,51 +306,3 @@ def _everywhere(ok: bool) -> bool:
 def _print_warning(line: str) -> None:
     if jax.process_index() == 0:
         print(line, file=sys.stderr, flush=True)
-
-
-def _silence_orbax() -> None:
-    """Drops orbax's log records, and the echoes of its failed writes.
-
-    Those echoes are tasks that nobody asked for their result, and reports to an event loop that is closed by then. The
-    failures themselves all come back as exceptions, so no error is lost.
-    """
-    for name in ("absl", "asyncio"):
-        logging.getLogger(name).addFilter(_not_from_orbax)  # adding it a second time does nothing
-    if not isinstance(sys.unraisablehook, _DropEchoes):
-        sys.unraisablehook = _DropEchoes(sys.unraisablehook)
-
-
-class _DropEchoes:
-    """A `sys.unraisablehook` that passes on everything but forgotten coroutines of orbax and "Event loop is closed"."""
-
-    def __init__(self, before: Callable[[Any], Any]) -> None:
-        self._before = before
-
-    def __call__(self, report: Any) -> None:
-        code = getattr(report.object, "cr_code", None)
-        closed = isinstance(report.exc_value, RuntimeError) and "Event loop is closed" in str(report.exc_value)
-        if not closed and not (code is not None and _ORBAX in code.co_filename):
-            self._before(report)
-
-
-def _not_from_orbax(entry: logging.LogRecord) -> bool:
-    return _ORBAX not in entry.pathname and _ORBAX not in entry.getMessage()
-
-
-@contextmanager
-def _one_error_only() -> Iterator[None]:
-    """Mutes what Python prints about the reads that orbax started beside the one that failed, and then forgot."""
-    hook, log = sys.unraisablehook, logging.getLogger("asyncio")
-
-    def silent(_: object) -> bool:
-        return False
-
-    sys.unraisablehook = silent
-    log.addFilter(silent)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # "coroutine ... was never awaited"
-            yield
-    finally:
-        sys.unraisablehook = hook
-        log.removeFilter(silent)

@@ -21,7 +21,7 @@ from w2v_jax.train.device import all_finite
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.prepare import check_same_text
-from w2v_jax.train.stopping import Diverged, Interrupted, signals
+from w2v_jax.train.stop import Diverged, Interrupted, signals
 from w2v_jax.types import Family, Say, Words
 
 

@@ -32,7 +32,7 @@ from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.plateau import Plateau
 from w2v_jax.train.prepare import Run, prepare
 from w2v_jax.train.step import TrainState
-from w2v_jax.train.stopping import Diverged, Interrupted, signals
+from w2v_jax.train.stop import Diverged, Interrupted, signals
 from w2v_jax.train.tracer import Tracer
 
 IN_FLIGHT = 2  # calls dispatched beyond the one whose metrics are read

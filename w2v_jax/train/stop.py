@@ -1,4 +1,4 @@
-"""How a run ends before its last step: by a signal, after it saved, or because it diverged."""
+"""How training ends before its last step: by a signal, or because the loss diverged."""
 
 from __future__ import annotations
 

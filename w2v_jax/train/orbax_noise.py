@@ -1,0 +1,61 @@
+"""What orbax prints beside the exceptions that it raises, kept from the console."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_ORBAX = f"{os.sep}orbax{os.sep}"  # in the path of every file of orbax
+
+
+def silence_orbax() -> None:
+    """Drops orbax's log records, and the echoes of its failed writes.
+
+    Those echoes are tasks that nobody asked for their result, and reports to an event loop that is closed by then. The
+    failures themselves all come back as exceptions, so no error is lost.
+    """
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(_not_from_orbax)  # adding it a second time does nothing
+    if not isinstance(sys.unraisablehook, _DropEchoes):
+        sys.unraisablehook = _DropEchoes(sys.unraisablehook)
+
+
+class _DropEchoes:
+    """A `sys.unraisablehook` that passes on everything but forgotten coroutines of orbax and "Event loop is closed"."""
+
+    def __init__(self, before: Callable[[Any], Any]) -> None:
+        self._before = before
+
+    def __call__(self, report: Any) -> None:
+        code = getattr(report.object, "cr_code", None)
+        closed = isinstance(report.exc_value, RuntimeError) and "Event loop is closed" in str(report.exc_value)
+        if not closed and not (code is not None and _ORBAX in code.co_filename):
+            self._before(report)
+
+
+def _not_from_orbax(entry: logging.LogRecord) -> bool:
+    return _ORBAX not in entry.pathname and _ORBAX not in entry.getMessage()
+
+
+@contextmanager
+def one_error_only() -> Iterator[None]:
+    """Mutes what Python prints about the reads that orbax started beside the one that failed, and then forgot."""
+    hook, log = sys.unraisablehook, logging.getLogger("asyncio")
+
+    def silent(_: object) -> bool:
+        return False
+
+    sys.unraisablehook = silent
+    log.addFilter(silent)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # "coroutine ... was never awaited"
+            yield
+    finally:
+        sys.unraisablehook = hook
+        log.removeFilter(silent)
