@@ -5,7 +5,6 @@ Everything lands in one run folder, whose path is printed last. Interrupted, the
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,23 +49,17 @@ def main(argv: Sequence[str]) -> int:
     from w2v_jax.embeddings import load
     from w2v_jax.evaluation import evaluate_all, table
     from w2v_jax.figures.maps import draw_map
+    from w2v_jax.files import write_json
     from w2v_jax.train import loop
 
     workdir = Path(_WORKDIR.value)
     config = config_flag.load_config(_CONFIG.value, **({"train.passes": _PASSES.value} if _PASSES.value else {}))
     config_flag.set_compile_cache(config.data.cache_dir)
     print("Skip-gram with negative sampling on the docstrings of the installed Python packages.", file=sys.stderr)
-    try:
-        result = loop.train(config, workdir)
-    except loop.Interrupted as e:
-        print(f"{e}. The same command continues.", file=sys.stderr)
-        return 128 + e.number
-    except loop.Diverged as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
+    result = loop.train(config, workdir)
     emb = load(workdir / "vectors.bin")
     scores = evaluate_all(emb)
-    (workdir / "evaluation.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    write_json(workdir / "evaluation.json", scores)
     groups = {name: [w for w in words if w in emb] for name, words in GROUPS.items()}
     shown = [w for words in groups.values() for w in words]
     draw_map(
@@ -93,4 +86,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, continues=True)

@@ -7,10 +7,7 @@ Exit status: 0 finished, 1 the loss diverged, 2 bad input, 128 + n stopped by si
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
@@ -38,12 +35,9 @@ def main(argv: Sequence[str]) -> int:
     from launch import distributed
     from w2v_jax.errors import UserError
 
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}: overrides are given as --config.KEY=VALUE")
     config = config_flag.parsed(_CONFIG)
-    if not _WORKDIR.value:
-        raise UserError("--workdir is missing: give the folder of the run, e.g. --workdir=runs/demo")
-    if "://" in _WORKDIR.value:
+    workdir = cli.workdir("give the folder of the run, e.g. --workdir=runs/demo")
+    if "://" in str(_WORKDIR.value):
         raise UserError(f"--workdir={_WORKDIR.value}: must be a path; mount the bucket and give the folder below it")
     steps = profile_steps(_PROFILE.value)
     if _CACHE.value:
@@ -51,17 +45,9 @@ def main(argv: Sequence[str]) -> int:
     distributed.initialize()
     from w2v_jax.train import loop
 
-    try:
-        result = loop.train(config, Path(_WORKDIR.value), profile=steps)
-    except loop.Interrupted as e:
-        print(f"{e}. The same command continues: {shlex.join(sys.orig_argv)}", file=sys.stderr)
-        return 128 + e.number
-    except loop.Diverged as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
-    print(json.dumps(result))
+    print(json.dumps(loop.train(config, workdir, profile=steps)))
     return 0
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, continues=True)

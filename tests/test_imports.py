@@ -22,7 +22,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__init__": (),
     "errors": (),
     "files": ("errors",),
-    "config": ("errors",),
+    "config": ("errors", "files", "overrides"),
+    "overrides": ("errors",),
     "types": (),
     "formats": ("errors", "files"),
     "export": ("errors", "files", "formats"),
@@ -33,7 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "models": (*BASE, "data", "formats", "nn", "losses"),
     "train": (*BASE, "data", "nn", "losses", "models", "embeddings"),
     "evaluation": ("errors", "embeddings"),
-    "scaling": (*BASE, "evaluation", "models", "train"),
+    "scaling": (*BASE, "evaluation", "models", "overrides", "train"),
     "figures": ("errors", "files", "config", "embeddings", "scaling"),  # results files and vectors; never train
 }
 # Third-party packages that only these modules may import.

@@ -1,8 +1,7 @@
 """Typed run configuration.
 
-A config file's `get_config()` returns `editable(Config(...))`, a tree that command-line flags may override. After
-parsing, `freeze` rebuilds it once into the frozen dataclasses below, whose `__post_init__` validates every value. A key
-that does not exist, a value of the wrong type or an impossible value is a `UserError` before any work starts.
+A config file's `get_config()` returns a frozen `Config`; `w2v_jax.overrides` replaces values in it by key. A key that
+does not exist, a value of the wrong type or an impossible value is a `UserError` before any work starts.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import ml_collections
-
 from w2v_jax.errors import UserError, nearest
+from w2v_jax.files import PathLike, read_json
+from w2v_jax.overrides import build
 
 
 def check(ok: bool, key: str, value: Any, need: str) -> None:
@@ -29,6 +28,13 @@ def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises `UserError` unless `value` is one of `choices`, naming the nearest."""
     if value not in choices:
         raise UserError(f"{key}={value!r}: must be one of {', '.join(choices)}{nearest(str(value), choices)}")
+
+
+def check_least(least: int, section: str, cfg: Any, *keys: str) -> None:
+    """Raises `UserError` for the first of the keys of `section`, held by `cfg`, that is below `least`."""
+    for key in keys:
+        value = getattr(cfg, key)
+        check(value >= least, f"{section}.{key}", value, f"at least {least}" if least else "0 or more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +58,10 @@ class SyntheticConfig:
 
     def __post_init__(self) -> None:
         check(0 < self.zipf <= 10, "data.synthetic.zipf", self.zipf, "above 0 and at most 10")
-        check(self.topics >= 1, "data.synthetic.topics", self.topics, "at least 1")
         check(0 <= self.switch <= 1, "data.synthetic.switch", self.switch, "between 0 and 1")
         check(0 <= self.shared < 1, "data.synthetic.shared", self.shared, "0 or more and below 1")
-        check(self.classes >= 2, "data.synthetic.classes", self.classes, "at least 2")
+        check_least(2, "data.synthetic", self, "classes")
+        check_least(1, "data.synthetic", self, "topics", "tokens", "heldout_tokens", "test_tokens")
         least = 2 * self.classes + self.topics + 2
         check(self.words >= least, "data.synthetic.words", self.words, f"at least {least}: one a topic, class and kind")
         check(0 <= self.senses < self.words, "data.synthetic.senses", self.senses, "0 or more and below words")
@@ -70,8 +76,6 @@ class SyntheticConfig:
         check(
             self.lead + self.tail + int(steps[-1]) > 1, "data.synthetic.tail", self.tail, "above 0: no filler is left"
         )
-        for key in ("tokens", "heldout_tokens", "test_tokens"):
-            check(getattr(self, key) >= 1, f"data.synthetic.{key}", getattr(self, key), "at least 1")
         check(0 <= self.seed < 2**31, "data.synthetic.seed", self.seed, "from 0 to 2**31 - 1")
 
     def distance_list(self) -> tuple[int, ...]:
@@ -131,7 +135,7 @@ class DataConfig:
             "a word without white space and not <unk>, such as <eos>",
         )
         check_choice("data.unknown", self.unknown, ("drop", "keep", "error"))
-        check(self.min_count >= 1, "data.min_count", self.min_count, "at least 1")
+        check_least(1, "data", self, "min_count", "block_tokens")
         check(self.max_vocab >= 0, "data.max_vocab", self.max_vocab, "0 (no limit) or more")
         check(
             self.tokens != "bpe" or self.max_vocab >= 257,
@@ -145,7 +149,6 @@ class DataConfig:
             self.heldout_every,
             "0 or above 1",
         )
-        check(self.block_tokens >= 1, "data.block_tokens", self.block_tokens, "at least 1")
         check_choice("data.labels", self.labels, ("binary", "as_is", "sst2"))
 
 
@@ -164,9 +167,7 @@ class TrainConfig:
         check(0 <= self.seed < 2**31, "train.seed", self.seed, "from 0 to 2**31 - 1")
         check(self.passes > 0, "train.passes", self.passes, "above 0")
         check(self.max_steps >= 0, "train.max_steps", self.max_steps, "0 (no limit) or more")
-        check(self.batch_size >= 1, "train.batch_size", self.batch_size, "at least 1")
-        check(self.accumulate >= 1, "train.accumulate", self.accumulate, "at least 1")
-        check(self.steps_per_call >= 1, "train.steps_per_call", self.steps_per_call, "at least 1")
+        check_least(1, "train", self, "batch_size", "accumulate", "steps_per_call")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,17 +202,14 @@ class OptimizerConfig:
         check(0 < self.learning_rate < math.inf, "optimizer.learning_rate", self.learning_rate, "above 0 and finite")
         check(0 <= self.final_fraction <= 1, "optimizer.final_fraction", self.final_fraction, "between 0 and 1")
         check(self.warmup_steps >= 0, "optimizer.warmup_steps", self.warmup_steps, "0 (no warm-up) or more")
-        check(self.hold_passes >= 0, "optimizer.hold_passes", self.hold_passes, "0 or more")
         check(0 < self.decay < 1, "optimizer.decay", self.decay, "above 0 and below 1")
-        check(self.patience >= 1, "optimizer.patience", self.patience, "at least 1")
-        check(self.min_improvement >= 0, "optimizer.min_improvement", self.min_improvement, "0 or more")
-        check(self.initial_square >= 0, "optimizer.initial_square", self.initial_square, "0 or more")
+        check_least(1, "optimizer", self, "patience")
+        check_least(0, "optimizer", self, "hold_passes", "min_improvement", "initial_square", "weight_decay")
         check(self.clip_row >= 0, "optimizer.clip_row", self.clip_row, "0 (no limit) or more")
         check(self.clip_norm >= 0, "optimizer.clip_norm", self.clip_norm, "0 (no limit) or more")
         check(0 <= self.beta1 < 1, "optimizer.beta1", self.beta1, "0 or more and below 1")
         check(0 <= self.beta2 < 1, "optimizer.beta2", self.beta2, "0 or more and below 1")
         check(self.eps > 0, "optimizer.eps", self.eps, "above 0")
-        check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,8 +218,7 @@ class CheckpointConfig:
     keep: int = 2  # the newest k stay, and the best by held-out loss
 
     def __post_init__(self) -> None:
-        check(self.every_steps >= 1, "checkpoint.every_steps", self.every_steps, "at least 1")
-        check(self.keep >= 1, "checkpoint.keep", self.keep, "at least 1")
+        check_least(1, "checkpoint", self, "every_steps", "keep")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,7 +229,7 @@ class LogConfig:
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
-        check(self.every_steps >= 1, "log.every_steps", self.every_steps, "at least 1")
+        check_least(1, "log", self, "every_steps")
         check(self.eval_every_steps >= 0, "log.eval_every_steps", self.eval_every_steps, "0 (once a pass) or more")
         check(self.eval_steps >= 0, "log.eval_steps", self.eval_steps, "0 (all) or more")
 
@@ -248,7 +245,7 @@ class MeshConfig:
 
     def __post_init__(self) -> None:
         check(self.data >= 0, "mesh.data", self.data, "0 (all) or more")
-        check(self.model >= 1, "mesh.model", self.model, "at least 1")
+        check_least(1, "mesh", self, "model")
         check(not (self.per_device and self.model > 1), "mesh.model", self.model, "1 when mesh.per_device is set")
         check(not (self.per_device and self.fsdp), "mesh.fsdp", self.fsdp, "False when mesh.per_device is set")
 
@@ -276,54 +273,30 @@ def to_dict(cfg: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(cfg)))
 
 
-def editable(cfg: Config) -> ml_collections.ConfigDict:
-    """A locked, mutable copy that `ml_collections.config_flags` can override with typed values."""
-    return ml_collections.ConfigDict(dataclasses.asdict(cfg)).lock()
-
-
-def _build(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            raise UserError(f"config has no key {prefix + key!r}{nearest(key, fields)}")
-    out = {}
-    for key, value in values.items():
-        default = fields[key].default
-        if isinstance(value, (Mapping, ml_collections.ConfigDict)) and dataclasses.is_dataclass(default):
-            value = _build(type(default), value, f"{prefix}{key}.")
-        elif isinstance(default, bool) != isinstance(value, bool):
-            raise UserError(f"{prefix}{key}={value!r}: must be of type {type(default).__name__}")
-        elif isinstance(default, float) and isinstance(value, int):
-            value = float(value)
-        elif default is not dataclasses.MISSING and not isinstance(value, type(default)):
-            raise UserError(f"{prefix}{key}={value!r}: must be of type {type(default).__name__}")
-        out[key] = value
-    return cls(**out)
-
-
-def freeze(tree: Mapping[str, Any] | ml_collections.ConfigDict, models: Mapping[str, Any]) -> Config:
-    """Rebuilds the frozen, validated `Config` from an edited tree or a saved one.
+def freeze(tree: Mapping[str, Any], models: Mapping[str, Any]) -> Config:
+    """The validated `Config` of a tree that `to_dict` returned.
 
     Args:
-      tree: as `editable` or `to_dict` returned it.
+      tree: nested mappings; keys that are left out have their defaults.
       models: the registry, `w2v_jax.models.MODELS`.
 
     Raises:
-      UserError: an unknown key (with the nearest), a wrong type, an impossible value, an unknown family.
+      UserError: an unknown or missing key, a wrong type, an impossible value, an unknown family.
     """
-    values = tree.to_dict() if isinstance(tree, ml_collections.ConfigDict) else dict(tree)
-    family = str(values.get("family"))
-    if family not in models:
-        raise UserError(f"family={family!r}: must be one of {', '.join(models)}{nearest(family, models)}")
-    model = _build(models[family].config, values.pop("model"), "model.")
-    known = {f.name for f in dataclasses.fields(Config)}
-    for key in values:
-        if key not in known:
-            raise UserError(f"config has no key {key!r}{nearest(key, known)}")
-    parts = {k: v for k, v in values.items() if k != "family"}
-    defaults = {f.name: f.default for f in dataclasses.fields(Config) if f.name in parts}
-    built = {k: _build(type(defaults[k]), v, f"{k}.") for k, v in parts.items()}
-    return Config(family=family, model=model, **built)
+    return build(Config, tree, models)
+
+
+def load(path: PathLike, models: Mapping[str, Any]) -> Config | None:
+    """The config in a run's config.json; None where there is no such file.
+
+    Raises:
+      UserError: the file holds no config; the line names the file and the key.
+    """
+    tree = read_json(path)
+    try:
+        return None if tree is None else freeze(tree, models)
+    except UserError as e:
+        raise UserError(f"{path}: {e}; restore it, or choose another workdir") from None
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

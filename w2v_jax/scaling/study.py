@@ -1,23 +1,19 @@
 """A study: families of models at several sizes, each trained on several amounts of the same text, as a list of runs.
 
-A file in `configs/scaling/` returns `editable(Study(...))`. Every run reads the first part of the study's text, once:
+A file in `configs/scaling/` returns a `Study`. Every run reads the first part of the study's text, once:
 D tokens are `train.passes` = D over the tokens of one pass. Runs that differ in D alone share one compiled program.
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import ml_collections
-
-from w2v_jax.config import Config, DataConfig, check, to_dict
-from w2v_jax.config import editable as editable_run
-from w2v_jax.config import freeze as freeze_run
-from w2v_jax.errors import UserError, nearest
+from w2v_jax.config import Config, DataConfig, check
+from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
 from w2v_jax.scaling.ledger import Ledger, ledger
 
 LEAST_STEPS = 2  # of a run: a schedule of fewer has no shape
@@ -29,7 +25,7 @@ class Arm:
 
     run: Config  # what all of its runs have in common; `data`, `train.seed` and `train.passes` are the study's
     sizes: tuple[str, ...]  # what is another in each size: "model.dim=64 model.heads=2"
-    tokens: tuple[int, ...] = ()  # D of its runs; the study's where empty
+    tokens: tuple[float, ...] = ()  # D of its runs; the study's where empty
     seeds: tuple[int, ...] = ()  # the study's where empty
 
 
@@ -39,7 +35,7 @@ class Study:
 
     data: DataConfig
     arms: Mapping[str, Arm]
-    tokens: tuple[int, ...] = ()  # D, tokens trained on
+    tokens: tuple[float, ...] = ()  # D, tokens trained on
     budgets: tuple[float, ...] = ()  # training FLOPs C of a run, in the place of tokens: D = C / FLOPs a token
     rates: tuple[float, ...] = ()  # learning rates tried in every run, as multiples of the arm's; the best counts
     seeds: tuple[int, ...] = (0,)
@@ -78,65 +74,16 @@ class Planned(NamedTuple):
     flops: float  # of the whole training
 
 
-def editable(study: Study) -> ml_collections.ConfigDict:
-    """The study as a tree that `--config.KEY=VALUE` may override; arms' runs stand there without their data."""
-    tree = {f.name: getattr(study, f.name) for f in dataclasses.fields(study)}
-    tree["data"] = dataclasses.asdict(study.data)
-    tree["arms"] = {}
-    for name, arm in study.arms.items():
-        run = editable_run(arm.run).to_dict()
-        del run["data"]
-        tree["arms"][name] = {"run": run, "sizes": arm.sizes, "tokens": arm.tokens, "seeds": arm.seeds}
-    return ml_collections.ConfigDict(tree).lock()
-
-
-def freeze(tree: Mapping[str, Any] | ml_collections.ConfigDict) -> Study:
-    """Rebuilds the validated `Study` from an edited tree.
-
-    Raises:
-      UserError: as `w2v_jax.config.freeze`; an unknown key of the study, with the nearest.
-    """
-    values = tree.to_dict() if isinstance(tree, ml_collections.ConfigDict) else dict(tree)
-    known = {f.name for f in dataclasses.fields(Study)}
-    for key in values:
-        if key not in known:
-            raise UserError(f"config has no key {key!r}{nearest(key, known)}")
-    arms = {}
-    for name, arm in values.pop("arms").items():
-        rest = {key: tuple(arm[key]) for key in ("sizes", "tokens", "seeds")}
-        arms[name] = Arm(freeze_run(arm["run"] | {"data": values["data"]}, MODELS), **rest)
-    data = next(iter(arms.values())).run.data if arms else DataConfig()
-    own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "data"}
-    return Study(data=data, arms=arms, **own)
-
-
-def overridden(run: Config, text: str) -> Config:
-    """`run` with the values of `text`, "key=value key=value", keys dotted.
-
-    Raises:
-      UserError: a key that there is not, or a value that it cannot have.
-    """
-    tree = to_dict(run)
-    for word in text.split():
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise UserError(f"sizes: {word!r} in {text!r} must be key=value, such as model.dim=64")
-        *path, last = key.split(".")
-        inner: Any = tree
-        for name in path:
-            inner = inner.get(name) if isinstance(inner, dict) else None
-        if not isinstance(inner, dict) or last not in inner:
-            names = list(inner) if isinstance(inner, dict) else list(tree)
-            raise UserError(f"sizes: no key {key!r}{nearest(last, names)}")
-        inner[last] = _literal(value)
-    return freeze_run(tree, MODELS)  # at once: sizes that depend on one another are checked together
-
-
-def _literal(text: str) -> Any:
+def sized(run: Config, size: str) -> Config:
+    """`run` with the values of a size, "key=value key=value". UserError: a key or a value that cannot be."""
+    pairs = [word.partition("=") for word in size.split()]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+        bare = next((key for key, equals, _ in pairs if not equals), None)
+        if bare is not None:
+            raise UserError(f"{bare!r} must be key=value, such as model.dim=64")
+        return override(run, {key: value.strip("\"'") for key, _, value in pairs}, MODELS)
+    except UserError as e:
+        raise UserError(f"sizes: {size!r}: {e}") from None
 
 
 def runs(study: Study, vocabulary: int) -> list[Planned]:
@@ -160,7 +107,7 @@ def runs(study: Study, vocabulary: int) -> list[Planned]:
 def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int) -> list[Planned]:
     out = []
     for text in arm.sizes:
-        base = dataclasses.replace(overridden(arm.run, text), data=study.data)
+        base = dataclasses.replace(sized(arm.run, text), data=study.data)
         costs = ledger(base, vocabulary)
         label = _label(text)
         amounts: Sequence[float] = arm.tokens or study.tokens or [c / costs.flops_per_token for c in study.budgets]

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from w2v_jax.config import Config, differences, freeze, to_dict
+from w2v_jax.config import Config, differences, load, to_dict
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.files import read_json, write_text
@@ -44,10 +44,10 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
             with contextlib.suppress(OSError):
                 probe.unlink()
     wanted = to_dict(config)
-    saved = read_json(workdir / CONFIG)
+    saved = load(workdir / CONFIG, MODELS)
     if saved is not None:
-        # Through the dataclasses: a run from before an option existed has its default.
-        keys = differences(to_dict(freeze(saved, MODELS)), wanted)
+        # As a config: a run from before an option existed has its default.
+        keys = differences(to_dict(saved), wanted)
         if keys:
             raise UserError(
                 f"--workdir={workdir}: holds a run whose config differs in {', '.join(keys)}; "

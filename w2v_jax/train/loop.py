@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from w2v_jax.config import Config, to_dict
-from w2v_jax.errors import UserError
+from w2v_jax.errors import Diverged, Interrupted, UserError
 from w2v_jax.files import write_json
 from w2v_jax.train import folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
@@ -46,21 +46,6 @@ from w2v_jax.train.step import TrainState
 from w2v_jax.train.tracer import Tracer
 
 IN_FLIGHT = 2  # calls dispatched beyond the one whose metrics are read
-
-
-class Interrupted(Exception):
-    """A signal ended training after it saved. `step` says where, `number` which signal; no step: it diverged first."""
-
-    def __init__(self, step: int | None, number: int) -> None:
-        where = "while its loss was not finite" if step is None else f"at step {step:,}, which is saved"
-        super().__init__(f"stopped by {signal.Signals(number).name} {where}")
-        self.step, self.number = step, number
-
-
-class Diverged(Exception):
-    """The loss is not finite. The message names the step, the last good checkpoint and what to try."""
-
-    number = 0  # of the signal that came meanwhile
 
 
 @contextlib.contextmanager
