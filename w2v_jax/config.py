@@ -73,9 +73,8 @@ class SyntheticConfig:
         for key in ("lead", "tail"):
             value = getattr(self, key)
             check(0 <= value < math.inf, f"data.synthetic.{key}", value, "0 or more and finite")
-        check(
-            self.lead + self.tail + int(steps[-1]) > 1, "data.synthetic.tail", self.tail, "above 0: no filler is left"
-        )
+        room = self.lead + self.tail + int(steps[-1])
+        check(room > 1, "data.synthetic.tail", self.tail, "above 0: no filler is left")
         check(0 <= self.seed < 2**31, "data.synthetic.seed", self.seed, "from 0 to 2**31 - 1")
 
     def distance_list(self) -> tuple[int, ...]:
@@ -90,8 +89,8 @@ class DataConfig:
     # pydocs | text:GLOB (also a folder; plain, .gz, .xz) | tfds:NAME[/CONFIG][@SPLIT] | tsv:GLOB of labelled texts |
     # synthetic (also synthetic:heldout, synthetic:test: the same language, other texts)
     source: str = "pydocs"
-    heldout_source: str = ""  # text: or tfds: too; when set, it is the held-out split and nothing of `source` is
-    test_source: str = ""  # text: or tfds: too; without it there is no test split
+    heldout_source: str = ""  # if set, the held-out split is this text, and all of `source` is used for training
+    test_source: str = ""  # the test split; if empty, there is none
     field: str = "text"  # the text feature of a TFDS data set
     tfds_split: str = "train"
     data_dir: str = ""  # where TFDS finds or prepares its record files; its own default when empty
@@ -115,53 +114,38 @@ class DataConfig:
     synthetic: SyntheticConfig = SyntheticConfig()
 
     def __post_init__(self) -> None:
-        check(
-            self.source in ("pydocs", "synthetic") or self.source.startswith(("text:", "tfds:", "tsv:", "synthetic:")),
-            "data.source",
-            self.source,
-            "pydocs, synthetic, text:GLOB, tsv:GLOB or tfds:NAME",
-        )
+        forms = ("text:", "tfds:", "tsv:", "synthetic:")
+        known = self.source in ("pydocs", "synthetic") or self.source.startswith(forms)
+        check(known, "data.source", self.source, "pydocs, synthetic, text:GLOB, tsv:GLOB or tfds:NAME")
         for key in ("heldout_source", "test_source"):
             value = getattr(self, key)
-            forms = ("text:", "tfds:", "tsv:", "synthetic:")
             need = "text:GLOB, tsv:GLOB, tfds:NAME or synthetic:SPLIT"
             check(not value or value.startswith(forms), f"data.{key}", value, need)
         check_choice("data.tokens", self.tokens, ("letters", "punctuation", "whitespace", "characters", "bpe"))
         check_choice("data.document", self.document, ("line", "blank", "file"))
-        check(
-            self.end_token != "<unk>" and not any(c.isspace() or c == "\0" for c in self.end_token),
-            "data.end_token",
-            self.end_token,
-            "a word without white space and not <unk>, such as <eos>",
-        )
+        word = self.end_token != "<unk>" and not any(c.isspace() or c == "\0" for c in self.end_token)
+        need = "a word without white space and not <unk>, such as <eos>"
+        check(word, "data.end_token", self.end_token, need)
         check_choice("data.unknown", self.unknown, ("drop", "keep", "error"))
         check_least(1, "data", self, "min_count", "block_tokens")
         check(self.max_vocab >= 0, "data.max_vocab", self.max_vocab, "0 (no limit) or more")
-        check(
-            self.tokens != "bpe" or self.max_vocab >= 257,
-            "data.max_vocab",
-            self.max_vocab,
-            "at least 257 (256 bytes and one more) for data.tokens=bpe",
-        )
-        check(
-            self.heldout_every >= 0 and self.heldout_every != 1,
-            "data.heldout_every",
-            self.heldout_every,
-            "0 or above 1",
-        )
+        need = "at least 257 (256 bytes and one more) for data.tokens=bpe"
+        check(self.tokens != "bpe" or self.max_vocab >= 257, "data.max_vocab", self.max_vocab, need)
+        every = self.heldout_every
+        check(every >= 0 and every != 1, "data.heldout_every", every, "0 or above 1")
         check_choice("data.labels", self.labels, ("binary", "as_is", "sst2"))
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How long, in what portions and from which seed."""
+    """Length of training, batches and seed."""
 
     seed: int = 0
     passes: float = 5.0  # over the training text
-    max_steps: int = 0  # ends earlier, the schedule stays; 0 is no limit
+    max_steps: int = 0  # stops training early and leaves the schedule as it is; 0 is no limit
     batch_size: int = 4096  # in the model's unit (centre words for word vectors)
     accumulate: int = 1  # microbatches whose gradients are summed before an update; saves memory, changes no result
-    steps_per_call: int = 64  # steps made by one call to the device; logs and saves fall on call boundaries
+    steps_per_call: int = 64  # steps per call to the device; logs and checkpoints are written between calls
 
     def __post_init__(self) -> None:
         check(0 <= self.seed < 2**31, "train.seed", self.seed, "from 0 to 2**31 - 1")
@@ -177,11 +161,11 @@ class OptimizerConfig:
     rows: str = "adagrad"  # adagrad (row-wise) | sgd
     dense: str = "adagrad"  # sgd | adagrad | adamw
     learning_rate: float = 0.25
-    # linear, cosine: decay to final_fraction of the rate | constant | step: times `decay` at every pass after the first
-    # hold_passes | plateau: times `decay` when the held-out loss stands still; see w2v_jax.train.optimizers
+    # linear, cosine: decay to final_fraction of the rate | constant | step: multiplied by `decay` at every pass after
+    # hold_passes | plateau: multiplied by `decay` when the held-out loss stops falling; see w2v_jax.train.optimizers
     schedule: str = "linear"
     final_fraction: float = 0.0001
-    warmup_steps: int = 0  # the rate rises from 0 in a line over so many steps first
+    warmup_steps: int = 0  # the rate first rises linearly from 0 over this number of steps
     hold_passes: int = 4  # step
     decay: float = 0.5  # step and plateau
     patience: int = 1  # plateau: evaluations in a row (log.eval_every_steps) without improvement before the rate falls
@@ -193,7 +177,7 @@ class OptimizerConfig:
     beta2: float = 0.999  # adamw
     eps: float = 1e-8  # adamw
     weight_decay: float = 0.0  # adamw, decoupled; of leaves with 2 or more axes
-    decay_embeddings: bool = False  # whether tables with a row a word decay too
+    decay_embeddings: bool = False  # whether weight decay applies to embedding tables too
 
     def __post_init__(self) -> None:
         check_choice("optimizer.rows", self.rows, ("adagrad", "sgd"))
@@ -214,8 +198,8 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointConfig:
-    every_steps: int = 8192  # a killed run loses at most so many steps (and one call); saves start twice as often
-    keep: int = 2  # the newest k stay, and the best by held-out loss
+    every_steps: int = 8192  # the most steps that a killed run loses, but for one call; saves are made twice as often
+    keep: int = 2  # checkpoints kept: the newest ones, and the best by held-out loss besides
 
     def __post_init__(self) -> None:
         check_least(1, "checkpoint", self, "every_steps", "keep")
@@ -224,8 +208,8 @@ class CheckpointConfig:
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
     every_steps: int = 256
-    eval_every_steps: int = 0  # held-out loss; 0 is once a pass
-    eval_steps: int = 8  # batches of held-out text a time, 0 is all of it
+    eval_every_steps: int = 0  # steps between evaluations of the held-out loss; 0 is once per pass
+    eval_steps: int = 8  # batches of held-out text per evaluation; 0 is all of it
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
@@ -274,15 +258,7 @@ def to_dict(cfg: Any) -> dict[str, Any]:
 
 
 def freeze(tree: Mapping[str, Any], models: Mapping[str, Any]) -> Config:
-    """The validated `Config` of a tree that `to_dict` returned.
-
-    Args:
-      tree: nested mappings; keys that are left out have their defaults.
-      models: the registry, `w2v_jax.models.MODELS`.
-
-    Raises:
-      UserError: an unknown or missing key, a wrong type, an impossible value, an unknown family.
-    """
+    """The validated `Config` of nested mappings such as `to_dict` returns. UserError: see `w2v_jax.overrides.build`."""
     return build(Config, tree, models)
 
 

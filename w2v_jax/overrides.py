@@ -52,17 +52,12 @@ def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def build(cls: type[T], tree: Mapping[str, Any], models: Mapping[str, Any], prefix: str = "") -> T:
-    """A dataclass from nested mappings, by the annotations of its fields.
-
-    Args:
-      cls: the dataclass. Its field `model`, where it has one, is of the class that `models` has for its `family`.
-      tree: {field: value}; fields that are left out have their defaults.
-      models: the registry, `w2v_jax.models.MODELS`.
-      prefix: of the names of keys in messages.
+    """The dataclass `cls` from nested mappings, by the annotations of its fields; keys that are left out have their
+    defaults. Where it has a `family` and a `model`, the model's class is that of the family in `models`.
 
     Raises:
       UserError: an unknown key (with the nearest one) or a missing one, a wrong type, an impossible value, an unknown
-        family.
+        family. `prefix` stands before the key.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in tree:

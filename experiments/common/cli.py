@@ -26,20 +26,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
-class _Stopped(KeyboardInterrupt):
-    """A SIGTERM outside training; what lets Ctrl-C through lets it through too."""
-
-
 def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, continues: bool = False) -> None:
-    """Runs `main(argv)` under absl and ends the process.
+    """Runs `main(argv)` under absl and ends the process with the status that it returns.
 
-    Exit status: what `main` returns; 1 where a loss diverged; 2 after one `error:` line for a `UserError` or `OSError`;
-    128 + n after signal n.
+    A `UserError` or `OSError` is one `error:` line and status 2, a loss that diverged one and status 1; signal n is 128
+    + n.
 
     Args:
       main: the command.
-      arguments: words beside flags that it takes at most; any number where None.
-      continues: whether the same command goes on where a signal stopped it, which is then said, of SIGTERM too.
+      arguments: the most words beside flags that it takes; None is any number.
+      continues: whether the same command goes on after a signal, SIGTERM among them; it then says so.
     """
 
     def checked(argv: Sequence[str]) -> int | None:
@@ -52,21 +48,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
     before = signal.signal(signal.SIGTERM, _stop) if continues else None
     try:
         app.run(checked, flags_parser=_parse)
-    except UserError as e:
-        status = fail(str(e))
-    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
-        status = 141
-    except OSError as e:
-        status = fail(describe(e))
-    except Diverged as e:
-        fail(str(e))
-        status = 1
-    except Interrupted as e:
-        status = _stopped(str(e), e.number, continues)
-    except KeyboardInterrupt as e:
-        number = signal.SIGTERM if isinstance(e, _Stopped) else signal.SIGINT
-        status = _stopped(f"stopped by {number.name}" if continues else "interrupted", number, continues)
+    except (UserError, OSError, Diverged, Interrupted, KeyboardInterrupt) as e:
+        status = _ending(e, continues)
     finally:
         if continues:
             signal.signal(signal.SIGTERM, before)
@@ -74,14 +57,24 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
-    raise _Stopped
+    """SIGTERM outside training: as Ctrl-C, which closes what is open. A second one ends the process at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt(number)
 
 
-def _stopped(what: str, number: int, continues: bool) -> int:
-    """Says what stopped the command, and how to go on; returns the exit status."""
-    print(f"{what}. The same command continues: {shlex.join(sys.orig_argv)}" if continues else what, file=sys.stderr)
-    return 128 + number
+def _ending(e: BaseException, continues: bool) -> int:
+    """Says in one line what ended the command; returns the exit status."""
+    if isinstance(e, BrokenPipeError):  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return 141
+    if isinstance(e, Interrupted | KeyboardInterrupt):
+        number = e.number if isinstance(e, Interrupted) else e.args[0] if e.args else signal.SIGINT
+        what = str(e) if isinstance(e, Interrupted) else f"stopped by {signal.Signals(number).name}"
+        hint = f". The same command continues: {shlex.join(sys.orig_argv)}" if continues else ""
+        print(f"{what}{hint}", file=sys.stderr)
+        return 128 + number
+    print(f"error: {describe(e) if isinstance(e, OSError) else e}", file=sys.stderr, flush=True)
+    return 1 if isinstance(e, Diverged) else 2
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -95,23 +88,20 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def _overrides(argv: Sequence[str]) -> list[str]:
-    """Gives `--config.KEY=VALUE` to the flag that collects overrides, `--config.KEY`; its value may also be the next
-    word, and that of a switch may be left out: `--config.KEY` is true and `--noconfig.KEY` false."""
+    """Hands `--config.KEY=VALUE`, `--config.KEY VALUE` and the switches `--config.KEY`, `--noconfig.KEY` to the flag
+    that collects overrides, as `--config.KEY=KEY=VALUE`."""
     found: list[str] = []
     words = list(argv)
-    while words:
+    while words and words[0] != "--":
         word = words.pop(0)
         match = re.fullmatch(r"--?(no)?(\w+)\.([^=]+)(?:=(.*))?", word, re.DOTALL)
-        if word == "--":
-            return [*found, word, *words]
         if match and f"{match[2]}.KEY" in flags.FLAGS:
             off, name, key, value = match.groups()
             if value is None:
-                given = not off and words and not re.match(r"-\D", words[0])
-                value = words.pop(0) if given else str(not off)
+                value = words.pop(0) if not off and words and not re.match(r"-\D", words[0]) else str(not off)
             word = f"--{name}.KEY={key}={value}"
         found.append(word)
-    return found
+    return [*found, *words]
 
 
 def describe(e: OSError) -> str:
@@ -125,12 +115,6 @@ def describe(e: OSError) -> str:
         errno.EROFS: "the file system is read-only: choose another path",
     }
     return f"{where}: {advice.get(e.errno or 0, e.strerror or str(e))}"
-
-
-def fail(message: str) -> int:
-    """Prints the one line and returns the exit status 2."""
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    return 2
 
 
 def workdir(need: str) -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
+import runpy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,15 +35,10 @@ def parsed(name: str = "config", default: Path | None = None, example: str = "co
 
 
 def given(name: str = "config", default: Path | None = None, example: str = "") -> tuple[str, dict[str, str]]:
-    """(config file, {key: value} of the overrides) on the command line, for `load`.
-
-    Args:
-      name: of the flag.
-      default: the file where the flag names none.
-      example: what is suggested where there is no file at all.
+    """(config file, {key: value} of the overrides) on the command line; `default` where the flag names no file.
 
     Raises:
-      UserError: there is no file.
+      UserError: there is neither; `example` is suggested.
     """
     path = flags.FLAGS[name].value or default
     if not path:
@@ -65,15 +60,11 @@ def load(path: str, kind: type[T], changes: Mapping[str, Any] | None = None) -> 
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such config file")
-    spec = importlib.util.spec_from_file_location("config_file", path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-        if not hasattr(module, "get_config"):
+        names = runpy.run_path(path)
+        if "get_config" not in names:
             raise UserError(f"{path}: has no get_config()")
-        config = module.get_config()
+        config = names["get_config"]()
     except UserError:
         raise
     except Exception as e:  # anything may happen in a file that somebody is writing
