@@ -13,6 +13,8 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
+from w2v_jax.embeddings import Embeddings, load
+from w2v_jax.files import write_json
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Run folder.")
 _CONFIG = flags.DEFINE_string("demo_config", str(cli.ROOT / "configs" / "demo.py"), "Config file.")
@@ -31,11 +33,8 @@ GROUPS = {
 }
 
 
-def neighbours(emb: object, words: Sequence[str] = WORDS) -> str:
+def neighbours(emb: Embeddings, words: Sequence[str] = WORDS) -> str:
     """A line a word with its five nearest neighbours and their cosines."""
-    from w2v_jax.embeddings import Embeddings
-
-    assert isinstance(emb, Embeddings)
     lines = []
     for word in words:
         if word in emb:
@@ -46,10 +45,8 @@ def neighbours(emb: object, words: Sequence[str] = WORDS) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the demo; returns its exit status."""
-    from w2v_jax.embeddings import load
     from w2v_jax.evaluation import evaluate_all, table
     from w2v_jax.figures.maps import draw_map
-    from w2v_jax.files import write_json
     from w2v_jax.train import loop
 
     workdir = Path(_WORKDIR.value)

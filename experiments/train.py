@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments.common import cli, config_flag
+from w2v_jax.errors import UserError
 
 _CONFIG = config_flag.define()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, continued, or read when it is finished.")
@@ -21,8 +22,6 @@ _CACHE = flags.DEFINE_bool("compile_cache", True, "Keeps compiled programs in th
 
 def profile_steps(value: list[str] | None) -> tuple[int, int] | None:
     """(first, last) of the flag. Raises UserError unless they are two rising numbers."""
-    from w2v_jax.errors import UserError
-
     if value is None:
         return None
     if len(value) != 2 or not all(v.isdigit() for v in value) or int(value[0]) >= int(value[1]):
@@ -33,7 +32,6 @@ def profile_steps(value: list[str] | None) -> tuple[int, int] | None:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     from launch import distributed
-    from w2v_jax.errors import UserError
 
     config = config_flag.parsed(_CONFIG)
     workdir = cli.workdir("give the folder of the run, e.g. --workdir=runs/demo")

@@ -113,6 +113,7 @@ def test_an_override_of_a_study_that_cannot_be_is_refused(key: str, text: str, m
         ("model.dim=0", "model.dim=0: must be at least 1"),
         ("model.heads=3", "does not divide"),
         ("model.dim.x=3", "no key 'model.dim.x'"),
+        ("model.dim=8 data.source=text:a.txt", "data.source is the study's"),
     ],
 )
 def test_a_size_that_cannot_be_is_refused(text: str, message: str) -> None:

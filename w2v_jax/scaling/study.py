@@ -24,9 +24,9 @@ class Arm:
     """One line of a study: a family at several sizes."""
 
     run: Config  # what all of its runs have in common; `data`, `train.seed` and `train.passes` are the study's
-    sizes: tuple[str, ...]  # what is another in each size: "model.dim=64 model.heads=2"
-    tokens: tuple[float, ...] = ()  # D of its runs; the study's where empty
-    seeds: tuple[int, ...] = ()  # the study's where empty
+    sizes: tuple[str, ...]  # the overrides that make each size: "model.dim=64 model.heads=2"
+    tokens: tuple[float, ...] = ()  # D of its runs; if empty, the study's
+    seeds: tuple[int, ...] = ()  # if empty, the study's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Study:
     data: DataConfig
     arms: Mapping[str, Arm]
     tokens: tuple[float, ...] = ()  # D, tokens trained on
-    budgets: tuple[float, ...] = ()  # training FLOPs C of a run, in the place of tokens: D = C / FLOPs a token
-    rates: tuple[float, ...] = ()  # learning rates tried in every run, as multiples of the arm's; the best counts
+    budgets: tuple[float, ...] = ()  # instead of tokens, the training FLOPs C of a run: D = C / FLOPs per token
+    rates: tuple[float, ...] = ()  # learning rates to try, as multiples of the arm's; each run counts with its best
     seeds: tuple[int, ...] = (0,)
-    window: int = 0  # tokens of the windows whose loss by position is measured; 0 measures none
-    optimum: bool = False  # the fitted floor must hold the best possible loss of the text, which is then synthetic
-    vocabulary: int = 0  # stands for the text's where a plan is made without it
+    window: int = 0  # tokens in the windows whose loss by position is measured; 0 measures none
+    optimum: bool = False  # whether the fitted floor must contain the best possible loss; for the synthetic text only
+    vocabulary: int = 0  # vocabulary size for a plan that is made without the text; 0 reads the text
 
     def __post_init__(self) -> None:
         check(bool(self.arms), "arms", dict(self.arms), "at least one")
@@ -55,12 +55,8 @@ class Study:
             check(bool(arm.sizes), f"arms.{name}.sizes", arm.sizes, "at least one")
             amounts = arm.tokens or self.tokens or self.budgets
             check(bool(amounts), f"arms.{name}.tokens", arm.tokens, "given, or tokens or budgets of the study")
-        check(
-            not self.optimum or self.data.source == "synthetic",
-            "optimum",
-            self.optimum,
-            "False: the best possible loss is known of data.source=synthetic only",
-        )
+        need = "False: the best possible loss is known of data.source=synthetic only"
+        check(not self.optimum or self.data.source == "synthetic", "optimum", self.optimum, need)
 
 
 class Planned(NamedTuple):
@@ -78,9 +74,11 @@ def sized(run: Config, size: str) -> Config:
     """`run` with the values of a size, "key=value key=value". UserError: a key or a value that cannot be."""
     pairs = [word.partition("=") for word in size.split()]
     try:
-        bare = next((key for key, equals, _ in pairs if not equals), None)
-        if bare is not None:
-            raise UserError(f"{bare!r} must be key=value, such as model.dim=64")
+        for key, equals, _ in pairs:
+            if not equals:
+                raise UserError(f"{key!r} must be key=value, such as model.dim=64")
+            if key.startswith("data."):
+                raise UserError(f"{key} is the study's: all of its runs read one text")
         return override(run, {key: value.strip("\"'") for key, _, value in pairs}, MODELS)
     except UserError as e:
         raise UserError(f"sizes: {size!r}: {e}") from None
