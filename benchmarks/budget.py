@@ -80,8 +80,6 @@ def table(results: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Prints the table and writes the figures."""
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     given = flags.FLAGS
     if not given.text or not os.path.isfile(given.text):
         raise UserError(f"--text={given.text}: no such file; give a text file, one document a line")

@@ -227,8 +227,6 @@ def summarise(tally: Tally, interval: int, steps: int) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """Prints the summary; 1 when a run ended differently or lost more than one checkpoint."""
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     given = flags.FLAGS
     folder = Path(tempfile.mkdtemp(prefix="kill_", dir=given.scratch))
     try:

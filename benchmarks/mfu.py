@@ -105,8 +105,6 @@ def utilisation(config: Config, vocabulary: int, calls: int, peak_tflops: float)
 
 def main(argv: Sequence[str]) -> int:
     """Measures, prints, writes."""
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     given = flags.FLAGS
     if not given.peak_tflops > 0:
         raise UserError(f"--peak_tflops={given.peak_tflops:g}: must be above 0")

@@ -137,8 +137,6 @@ def compare(comparison: Comparison, argv: Sequence[str]) -> int:
     Raises:
       UserError: impossible flags, a side that fails.
     """
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     given = flags.FLAGS
     if given.steps % STACK:
         raise UserError(f"--steps={given.steps}: must be a multiple of {STACK}")

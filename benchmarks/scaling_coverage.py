@@ -159,8 +159,6 @@ def define_flags() -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Prints the tables; 1 when the default method fails."""
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     given = flags.FLAGS
     for flag, known in (("methods", METHODS), ("laws", ("parametric", "floor", "power"))):
         wrong = [word for word in getattr(given, flag) if word not in known]

@@ -173,8 +173,6 @@ def collect(bench: Bench, settings: Sequence[Setting], speeds: range, seeds: ran
 
 def main(argv: Sequence[str]) -> int:
     """Runs what is missing, prints the tables; 1 when a gate fails."""
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     given = flags.FLAGS
     settings = chosen(given.only)
     if not given.text:

@@ -8,19 +8,14 @@ hierarchical (several times slower) or softmax, which scores the whole vocabular
 without an accelerator, so meant for small vocabularies or a GPU.
 """
 
-import ml_collections
+from configs import skipgram
+from w2v_jax.config import Config
+from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
 
-from w2v_jax.config import Config, OptimizerConfig, TrainConfig, editable
-from w2v_jax.models.word2vec import Word2VecConfig
 
-
-def get_config() -> ml_collections.ConfigDict:
-    """Sources: pydocs (no download), text:GLOB, tfds:NAME."""
-    return editable(
-        Config(
-            family="word2vec",
-            model=Word2VecConfig(architecture="cbow", segment=128, noise_every=4),
-            train=TrainConfig(batch_size=2048, steps_per_call=128),
-            optimizer=OptimizerConfig(learning_rate=0.6, initial_square=1.0),
-        )
-    )
+def get_config() -> Config:
+    """Skip-gram's settings but for these. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
+    changes = {"model.architecture": "cbow", "model.segment": 128, "model.noise_every": 4}
+    changes |= {"optimizer.learning_rate": 0.6, "optimizer.initial_square": 1.0}
+    return override(skipgram.get_config(), changes, MODELS)

@@ -14,32 +14,25 @@ WikiText-2: --config.data.source=text:wikitext2.train.txt --config.data.heldout_
 Hardware: 2 CPU cores; no time and no result is recorded yet.
 """
 
-import ml_collections
+import dataclasses
 
-from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig, editable
+from configs import recipes
+from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, TrainConfig
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> Config:
     """Every result is also given by word and by byte, so that tokenisers compare."""
-    return editable(
-        Config(
-            family="recurrent_lm",
-            model=RecurrentLMConfig(cell="lstm", layers=2, hidden=256, dim=256, length=64, dropout=0.1, tied=True),
-            data=DataConfig(
-                source="pydocs", tokens="punctuation", min_count=1, max_vocab=8192, unknown="keep", end_token="<eos>"
-            ),
-            train=TrainConfig(batch_size=32, passes=3.0, steps_per_call=20),
-            optimizer=OptimizerConfig(
-                dense="adamw",
-                learning_rate=3e-3,
-                schedule="cosine",
-                final_fraction=0.1,
-                warmup_steps=100,
-                clip_norm=1.0,
-                weight_decay=0.01,
-            ),
-            checkpoint=CheckpointConfig(every_steps=500),
-            log=LogConfig(every_steps=20, eval_steps=0),
-        )
+    return Config(
+        family="recurrent_lm",
+        model=RecurrentLMConfig(cell="lstm", layers=2, hidden=256, dim=256, length=64, dropout=0.1, tied=True),
+        data=DataConfig(
+            source="pydocs", tokens="punctuation", min_count=1, max_vocab=8192, unknown="keep", end_token="<eos>"
+        ),
+        train=TrainConfig(batch_size=32, passes=3.0, steps_per_call=20),
+        optimizer=dataclasses.replace(
+            recipes.ADAMW, learning_rate=3e-3, final_fraction=0.1, warmup_steps=100, weight_decay=0.01
+        ),
+        checkpoint=CheckpointConfig(every_steps=500),
+        log=LogConfig(every_steps=20, eval_steps=0),
     )

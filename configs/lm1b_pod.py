@@ -9,8 +9,6 @@ batches over `data`. Time and quality have not been measured: the step has only 
 `python -m launch.preflight --config=configs/lm1b_pod.py --topology=v5e:2x4` (4 minutes on 2 cores).
 """
 
-import ml_collections
-
 from w2v_jax.config import (
     CheckpointConfig,
     Config,
@@ -19,22 +17,19 @@ from w2v_jax.config import (
     MeshConfig,
     OptimizerConfig,
     TrainConfig,
-    editable,
 )
 from w2v_jax.models.word2vec import Word2VecConfig
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> Config:
     """The vocabulary is capped so that both tables fit one chip twice over."""
-    return editable(
-        Config(
-            family="word2vec",
-            model=Word2VecConfig(dim=300, sample=1e-5),
-            data=DataConfig(source="tfds:lm1b", data_dir="/mnt/bucket/tfds", max_vocab=400_000, heldout_every=1000),
-            train=TrainConfig(passes=5.0, batch_size=65_536, steps_per_call=64),
-            optimizer=OptimizerConfig(learning_rate=0.3),
-            checkpoint=CheckpointConfig(every_steps=4096),
-            log=LogConfig(every_steps=256),
-            mesh=MeshConfig(model=4),
-        )
+    return Config(
+        family="word2vec",
+        model=Word2VecConfig(dim=300, sample=1e-5),
+        data=DataConfig(source="tfds:lm1b", data_dir="/mnt/bucket/tfds", max_vocab=400_000, heldout_every=1000),
+        train=TrainConfig(passes=5.0, batch_size=65_536, steps_per_call=64),
+        optimizer=OptimizerConfig(learning_rate=0.3),
+        checkpoint=CheckpointConfig(every_steps=4096),
+        log=LogConfig(every_steps=256),
+        mesh=MeshConfig(model=4),
     )

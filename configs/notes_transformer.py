@@ -12,35 +12,25 @@ Hardware: one GPU or TPU chip with 40 GB, in bfloat16; a CPU takes minutes a ste
 yet.
 """
 
-import ml_collections
+import dataclasses
 
-from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig, editable
+from configs import recipes
+from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, TrainConfig
 from w2v_jax.models.transformer import TransformerConfig
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> Config:
     """Words and marks, as in `configs/transformer.py`."""
-    return editable(
-        Config(
-            family="transformer",
-            model=TransformerConfig(
-                layers=12, dim=768, heads=12, length=512, keys_values="shared_kv", dtype="bfloat16", head_chunk=4096
-            ),
-            data=DataConfig(
-                source="pydocs", tokens="punctuation", min_count=1, max_vocab=50_000, unknown="keep", end_token="<eos>"
-            ),
-            train=TrainConfig(batch_size=64, passes=3.0, steps_per_call=10),
-            optimizer=OptimizerConfig(
-                dense="adamw",
-                learning_rate=6e-4,
-                schedule="cosine",
-                final_fraction=0.1,
-                warmup_steps=500,
-                clip_norm=1.0,
-                beta2=0.95,
-                weight_decay=0.1,
-            ),
-            checkpoint=CheckpointConfig(every_steps=500),
-            log=LogConfig(every_steps=20, eval_steps=20),
-        )
+    return Config(
+        family="transformer",
+        model=TransformerConfig(
+            layers=12, dim=768, heads=12, length=512, keys_values="shared_kv", dtype="bfloat16", head_chunk=4096
+        ),
+        data=DataConfig(
+            source="pydocs", tokens="punctuation", min_count=1, max_vocab=50_000, unknown="keep", end_token="<eos>"
+        ),
+        train=TrainConfig(batch_size=64, passes=3.0, steps_per_call=10),
+        optimizer=dataclasses.replace(recipes.LARGE, learning_rate=6e-4, warmup_steps=500),
+        checkpoint=CheckpointConfig(every_steps=500),
+        log=LogConfig(every_steps=20, eval_steps=20),
     )

@@ -13,33 +13,29 @@ Hardware: 2 CPU cores, about 25 minutes. Test perplexity 107.4 from the checkpoi
 after 6 of the 13 passes (docs/benchmarks.md); the published figure is 114.5.
 """
 
-import ml_collections
-
-from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig, editable
+from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> Config:
     """Words as they stand, `<unk>` among them, `<eos>` after each line."""
-    return editable(
-        Config(
-            family="recurrent_lm",
-            model=RecurrentLMConfig(cell="lstm", layers=2, hidden=200, dim=200, length=20, init_scale=0.1),
-            data=DataConfig(
-                source="text:ptb.train.txt",
-                heldout_source="text:ptb.valid.txt",
-                test_source="text:ptb.test.txt",
-                tokens="whitespace",
-                lowercase=False,
-                min_count=1,
-                unknown="error",
-                end_token="<eos>",
-            ),
-            train=TrainConfig(batch_size=20, passes=13.0, steps_per_call=50),
-            optimizer=OptimizerConfig(
-                dense="sgd", learning_rate=20.0, schedule="step", hold_passes=4, decay=0.5, clip_norm=0.25
-            ),
-            checkpoint=CheckpointConfig(every_steps=2400),
-            log=LogConfig(every_steps=100, eval_steps=0),
-        )
+    return Config(
+        family="recurrent_lm",
+        model=RecurrentLMConfig(cell="lstm", layers=2, hidden=200, dim=200, length=20, init_scale=0.1),
+        data=DataConfig(
+            source="text:ptb.train.txt",
+            heldout_source="text:ptb.valid.txt",
+            test_source="text:ptb.test.txt",
+            tokens="whitespace",
+            lowercase=False,
+            min_count=1,
+            unknown="error",
+            end_token="<eos>",
+        ),
+        train=TrainConfig(batch_size=20, passes=13.0, steps_per_call=50),
+        optimizer=OptimizerConfig(
+            dense="sgd", learning_rate=20.0, schedule="step", hold_passes=4, decay=0.5, clip_norm=0.25
+        ),
+        checkpoint=CheckpointConfig(every_steps=2400),
+        log=LogConfig(every_steps=100, eval_steps=0),
     )

@@ -8,15 +8,13 @@ As `configs/ptb.py`, but for what is changed below. Hardware: 2 CPU cores, about
 nothing beside it. Test perplexity 95.1 (docs/benchmarks.md).
 """
 
-import ml_collections
-
 from configs import ptb
+from w2v_jax.config import Config
+from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> Config:
     """The unregularised recipe, with a slower decay of the rate."""
-    config = ptb.get_config()
-    config.model.update(dropout=0.2)
-    config.train.update(passes=10.0)
-    config.optimizer.update(hold_passes=5, decay=0.6)
-    return config
+    changes = {"model.dropout": 0.2, "train.passes": 10.0, "optimizer.hold_passes": 5, "optimizer.decay": 0.6}
+    return override(ptb.get_config(), changes, MODELS)

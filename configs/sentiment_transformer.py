@@ -11,30 +11,20 @@ so the blocks are narrower than the other rungs' states.
 Hardware: 2 CPU cores, 10 minutes on IMDB, 88.2 % of the test reviews over 300-dimensional vectors (docs/benchmarks.md).
 """
 
-import ml_collections
+import dataclasses
 
-from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig, editable
+from configs import recipes, sentiment
+from w2v_jax.config import Config
 from w2v_jax.models.transformer_classifier import TransformerClassifierConfig
 
 
-def get_config() -> ml_collections.ConfigDict:
-    """Sources: tsv:GLOB (label<TAB>text), tfds:NAME[@SPLIT]."""
-    return editable(
-        Config(
-            family="transformer_classifier",
-            model=TransformerClassifierConfig(layers=2, hidden=96, heads=2, wide=2, dropout=0.1, max_length=400),
-            data=DataConfig(source="tfds:imdb_reviews", test_source="tfds:imdb_reviews@test"),
-            train=TrainConfig(passes=3.0, batch_size=64, steps_per_call=16),
-            optimizer=OptimizerConfig(
-                dense="adamw",
-                learning_rate=0.001,
-                schedule="cosine",
-                warmup_steps=100,
-                clip_norm=1.0,
-                beta2=0.98,
-                weight_decay=0.05,
-            ),
-            checkpoint=CheckpointConfig(every_steps=352, keep=1),
-            log=LogConfig(every_steps=32, eval_steps=0),
-        )
+def get_config() -> Config:
+    """Data, batches, checkpoints and logs of `configs/sentiment.py`."""
+    recurrent = sentiment.get_config()
+    return dataclasses.replace(
+        recurrent,
+        family="transformer_classifier",
+        model=TransformerClassifierConfig(layers=2, hidden=96, heads=2, wide=2, dropout=0.1, max_length=400),
+        train=dataclasses.replace(recurrent.train, passes=3.0),
+        optimizer=dataclasses.replace(recipes.SMALL, learning_rate=0.001, warmup_steps=100, weight_decay=0.05),
     )

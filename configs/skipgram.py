@@ -11,19 +11,15 @@ hierarchical (several times slower) or softmax, which scores the whole vocabular
 without an accelerator, so meant for small vocabularies or a GPU.
 """
 
-import ml_collections
-
-from w2v_jax.config import Config, OptimizerConfig, TrainConfig, editable
+from w2v_jax.config import Config, OptimizerConfig, TrainConfig
 from w2v_jax.models.word2vec import Word2VecConfig
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> Config:
     """Sources: pydocs (no download), text:GLOB, tfds:NAME."""
-    return editable(
-        Config(
-            family="word2vec",
-            model=Word2VecConfig(),
-            train=TrainConfig(batch_size=2048, steps_per_call=128),
-            optimizer=OptimizerConfig(learning_rate=0.3, initial_square=0.1),
-        )
+    return Config(
+        family="word2vec",
+        model=Word2VecConfig(),
+        train=TrainConfig(batch_size=2048, steps_per_call=128),
+        optimizer=OptimizerConfig(learning_rate=0.3, initial_square=0.1),
     )

@@ -8,23 +8,26 @@ too; `python -m experiments.figures optimum --workdir=DIR,DIR` draws it for seve
 minutes; `configs/synthetic_optimum.py` has results.
 """
 
-import ml_collections
-
 from configs import language
+from w2v_jax.config import Config
+from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> Config:
     """Its text is generated, the same from the same `data.synthetic` keys."""
-    config = language.get_config()
-    config.data.update(
-        source="synthetic",
-        heldout_source="synthetic:heldout",
-        test_source="synthetic:test",
-        tokens="whitespace",
-        lowercase=False,
-        max_vocab=0,
-        unknown="error",
-    )
-    config.model.update(hidden=128, dim=128, tied=False, dropout=0.0)
-    config.train.update(passes=4.0)
-    return config
+    changes = {
+        "data.source": "synthetic",
+        "data.heldout_source": "synthetic:heldout",
+        "data.test_source": "synthetic:test",
+        "data.tokens": "whitespace",
+        "data.lowercase": False,
+        "data.max_vocab": 0,
+        "data.unknown": "error",
+        "model.hidden": 128,
+        "model.dim": 128,
+        "model.tied": False,
+        "model.dropout": 0.0,
+        "train.passes": 4.0,
+    }
+    return override(language.get_config(), changes, MODELS)

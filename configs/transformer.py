@@ -13,33 +13,20 @@ objective has no next-token probabilities, so that `experiments.evaluate` does n
 Hardware: 2 CPU cores; no time and no result is recorded yet.
 """
 
-import ml_collections
+import dataclasses
 
-from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig, editable
+from configs import language, recipes
+from w2v_jax.config import Config
 from w2v_jax.models.transformer import TransformerConfig
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> Config:
     """The data of `configs/language.py`; longer windows and a lower rate, as nothing is carried between windows."""
-    return editable(
-        Config(
-            family="transformer",
-            model=TransformerConfig(layers=4, dim=256, heads=4, length=128, dropout=0.1),
-            data=DataConfig(
-                source="pydocs", tokens="punctuation", min_count=1, max_vocab=8192, unknown="keep", end_token="<eos>"
-            ),
-            train=TrainConfig(batch_size=32, passes=3.0, steps_per_call=10),
-            optimizer=OptimizerConfig(
-                dense="adamw",
-                learning_rate=1e-3,
-                schedule="cosine",
-                final_fraction=0.1,
-                warmup_steps=200,
-                clip_norm=1.0,
-                beta2=0.98,
-                weight_decay=0.1,
-            ),
-            checkpoint=CheckpointConfig(every_steps=500),
-            log=LogConfig(every_steps=20, eval_steps=0),
-        )
+    recurrent = language.get_config()
+    return dataclasses.replace(
+        recurrent,
+        family="transformer",
+        model=TransformerConfig(layers=4, dim=256, heads=4, length=128, dropout=0.1),
+        train=dataclasses.replace(recurrent.train, steps_per_call=10),
+        optimizer=dataclasses.replace(recipes.SMALL, learning_rate=1e-3, final_fraction=0.1, warmup_steps=200),
     )

@@ -5,7 +5,6 @@ Everything lands in one run folder, whose path is printed last. Interrupted, the
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
+from w2v_jax.embeddings import Embeddings, load
+from w2v_jax.files import write_json
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Run folder.")
 _CONFIG = flags.DEFINE_string("demo_config", str(cli.ROOT / "configs" / "demo.py"), "Config file.")
@@ -32,11 +33,8 @@ GROUPS = {
 }
 
 
-def neighbours(emb: object, words: Sequence[str] = WORDS) -> str:
+def neighbours(emb: Embeddings, words: Sequence[str] = WORDS) -> str:
     """A line a word with its five nearest neighbours and their cosines."""
-    from w2v_jax.embeddings import Embeddings
-
-    assert isinstance(emb, Embeddings)
     lines = []
     for word in words:
         if word in emb:
@@ -47,7 +45,6 @@ def neighbours(emb: object, words: Sequence[str] = WORDS) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the demo; returns its exit status."""
-    from w2v_jax.embeddings import load
     from w2v_jax.evaluation import evaluate_all, table
     from w2v_jax.figures.maps import draw_map
     from w2v_jax.train import loop
@@ -56,17 +53,10 @@ def main(argv: Sequence[str]) -> int:
     config = config_flag.load_config(_CONFIG.value, **({"train.passes": _PASSES.value} if _PASSES.value else {}))
     config_flag.set_compile_cache(config.data.cache_dir)
     print("Skip-gram with negative sampling on the docstrings of the installed Python packages.", file=sys.stderr)
-    try:
-        result = loop.train(config, workdir)
-    except loop.Interrupted as e:
-        print(f"{e}. The same command continues.", file=sys.stderr)
-        return 128 + e.number
-    except loop.Diverged as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
+    result = loop.train(config, workdir)
     emb = load(workdir / "vectors.bin")
     scores = evaluate_all(emb)
-    (workdir / "evaluation.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    write_json(workdir / "evaluation.json", scores)
     groups = {name: [w for w in words if w in emb] for name, words in GROUPS.items()}
     shown = [w for words in groups.values() for w in words]
     draw_map(
@@ -93,4 +83,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, continues=True)

@@ -178,4 +178,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("pairs", None, "wiki_map: country,capital;country,capital.")
     flags.DEFINE_float("analogies", None, "wiki_map: share of analogies answered right, 0 to 1.", 0.0, 1.0)
     flags.DEFINE_string("out", None, "The record; results/figures/NAME.json of the repository by default.")
-    cli.run(main)
+    cli.run(main, arguments=1)

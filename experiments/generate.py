@@ -23,11 +23,10 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli
-from w2v_jax.config import check
+from w2v_jax.config import check, load
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.files import read_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.generation import prefill, text_keys, write
 from w2v_jax.nn.sampling import Sampling
@@ -47,12 +46,10 @@ class Written(NamedTuple):
 
 def open_language_model(workdir: Path) -> tuple[Model, Decode]:
     """`open_model`, and the model token by token. UserError: as there, or a family that writes no text."""
-    saved = read_json(workdir / CONFIG)
-    family = saved.get("family") if saved else None
-    spec = MODELS.get(family) if isinstance(family, str) else None
-    if spec is not None and spec.decode is None:
+    config = load(workdir / CONFIG, MODELS)
+    if config is not None and MODELS[config.family].decode is None:
         able = ", ".join(name for name, other in MODELS.items() if other.decode)
-        raise UserError(f"--workdir={workdir}: family={family!r} writes no text; name a run folder of {able}")
+        raise UserError(f"--workdir={workdir}: family={config.family!r} writes no text; name a run folder of {able}")
     model = open_model(workdir)
     assert model.spec.decode is not None
     return model, model.spec.decode
@@ -177,12 +174,9 @@ def sampling_of_flags() -> Sampling:
 def main(argv: Sequence[str]) -> None:
     """Prints the model, the table, the texts, the cache and the speed."""
     f = flags.FLAGS
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
-    if not f.workdir:
-        raise UserError("--workdir is missing: give the folder of a language model's run")
+    workdir = cli.workdir("give the folder of a language model's run")
     sampling = sampling_of_flags()
-    model, decode = open_language_model(Path(f.workdir))
+    model, decode = open_language_model(workdir)
     prompt = read_prompt(model.tokenizer, f.prompt)
     count = room(decode, model.cfg, prompt, f.tokens)
     written = generate(model, decode, prompt, count, f.samples, sampling, f.seed)

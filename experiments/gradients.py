@@ -15,9 +15,9 @@ Prints tables; writes gradients.json and gradients.png. With the synthetic langu
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,12 @@ from absl import flags
 
 from configs import language, synthetic
 from experiments.common import cli, config_flag
-from w2v_jax.config import Config, check, check_choice, freeze
+from w2v_jax.config import Config, check, check_choice
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import needed_gate
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import distance
-from w2v_jax.files import write_json
-from w2v_jax.models import MODELS
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.states import agreement, agreement_text, forget_gates, gradient_norms
 from w2v_jax.train import loop
@@ -72,7 +70,7 @@ class Options:
 
 def config_of(options: Options, cell: str) -> Config:
     """The one config, of `configs/synthetic.py` or `configs/language.py`, for a cell. UserError: impossible values."""
-    base = freeze((synthetic if options.source == "synthetic" else language).get_config(), MODELS)
+    base = (synthetic if options.source == "synthetic" else language).get_config()
     size, replace = options.hidden, dataclasses.replace
     sizes = {"layers": 1, "hidden": size, "dim": size, "length": options.length}
     others = {"tied": False, "dropout": 0.0, "forget_bias": options.forget_bias}
@@ -190,33 +188,19 @@ def tables(found: dict[str, dict[str, Any]]) -> str:
 def main(argv: Sequence[str]) -> int:
     """Trains, measures, prints, writes; returns the exit status."""
     f = flags.FLAGS
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
-    if not f.workdir:
-        raise UserError("--workdir is missing: give a folder for the runs and the figures")
+    workdir = cli.workdir("give a folder for the runs and the figures")
     given: dict[str, Any] = {field.name: f[field.name].value for field in dataclasses.fields(Options)}
     options = Options(**given | {"cells": tuple(f.cells)})
-    workdir = Path(f.workdir)
     config_flag.set_compile_cache("")
-    command = shlex.join(["python", "-m", "experiments.gradients", *sys.argv[1:]])
-    try:
-        found = study(options, workdir)
-    except loop.Interrupted as e:
-        print(f"{e}. The same command continues: {command}", file=sys.stderr)
-        return 128 + e.number
-    except loop.Diverged as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
+    command = cli.command("experiments.gradients")
+    found = study(options, workdir)
     print(tables(found))
     about: dict[str, Any] = {"command": command, "options": dataclasses.asdict(options), "fade": distance.FADE}
     about |= limits(options)
-    write_json(workdir / "gradients.json", about | {"cells": found}, indent=1)
     facts = f"{options.source}, 1 layer of {options.hidden}, {options.passes:g} passes, {options.windows} windows"
     limit = {int(d): share for d, share in about["ceiling"].items()}
-    distance.draw(
-        distance.reaches(found), GATE, limit, about["chance"], workdir / "gradients.png", f"{facts}; {command}"
-    )
-    print(f"\nfigures: {workdir / 'gradients.json'}\npicture: {workdir / 'gradients.png'}")
+    paint = partial(distance.draw, distance.reaches(found), GATE, limit, about["chance"], source=f"{facts}; {command}")
+    cli.write_results(workdir / "gradients.json", about | {"cells": found}, workdir / "gradients.png", paint)
     return 0
 
 
@@ -239,4 +223,4 @@ def _define_flags() -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    cli.run(main)
+    cli.run(main, continues=True)

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 import statistics
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from experiments.common.measuring import clock, parameters, repeated
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.files import write_json
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
 from w2v_jax.nn.cache import cache_bytes
@@ -157,41 +156,28 @@ def paragraph(found: dict[str, dict[str, Any]]) -> str:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
-    if not f.workdir:
-        raise UserError("--workdir is missing: give the folder of the ladder, e.g. --workdir=runs/keys_values")
+    workdir = cli.workdir("give the folder of the ladder, e.g. --workdir=runs/keys_values")
     if not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds) or not f.seeds:
         raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
     rungs = tuple(dict.fromkeys((BASE, *f.rungs)))  # the others are held against the first
     for name in rungs:
         check_choice("--rungs", name, RUNGS)
-    if f.config is None:
-        raise UserError("--config is missing: e.g. --config=configs/keys_values.py")
-    base = config_flag.parsed(f["config"])
+    base = config_flag.parsed(example="configs/keys_values.py")
     if base.family != "transformer" or base.model.masked:
         raise UserError(f"--config: family {base.family} is no causal transformer; it must be one")
     from w2v_jax.figures import keys_values as figure
-    from w2v_jax.train import loop
 
     config_flag.set_compile_cache(base.data.cache_dir)
-    workdir, command = Path(f.workdir), shlex.join(["python", "-m", "experiments.keys_values", *sys.argv[1:]])
-    try:
-        found, vocab = trained(base, rungs, [int(s) for s in f.seeds], workdir)
-    except loop.Interrupted as e:
-        print(f"{e}. The same command continues.", file=sys.stderr)
-        return 128 + e.number
-    except loop.Diverged as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
+    command = cli.command("experiments.keys_values")
+    found, vocab = trained(base, rungs, [int(s) for s in f.seeds], workdir)
     if f.seconds:
         for name, rates in timed(base, rungs, vocab, f.seconds).items():
             found[name] |= {"tokens_per_second": statistics.median(rates), "rounds": rates}
     text = paragraph(found)
     about = {"command": command, "machine": machine(), "device": accelerators(), "vocabulary": vocab}
-    write_json(workdir / RESULTS, about | {"rungs": found, "paragraph": text})
-    figure.draw(found, BASE, workdir / PICTURE, command)
-    print(f"{table(found)}\n\n{text}\n\nresults: {workdir / RESULTS}\npicture: {workdir / PICTURE}")
+    print(f"{table(found)}\n\n{text}")
+    paint = partial(figure.draw, found, BASE, source=command)
+    cli.write_results(workdir / RESULTS, about | {"rungs": found, "paragraph": text}, workdir / PICTURE, paint)
     return 0
 
 
@@ -201,4 +187,4 @@ if __name__ == "__main__":
     flags.DEFINE_list("seeds", ["0", "1"], "Seeds of every rung.")
     flags.DEFINE_list("rungs", list(RUNGS), f"Which to compare; {BASE} is always there.")
     flags.DEFINE_float("seconds", 20.0, "Time that a rung's steps are timed for in the end; 0 times none.", 0.0)
-    cli.run(main)
+    cli.run(main, continues=True)

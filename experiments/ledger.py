@@ -39,11 +39,7 @@ def table(cfg: TransformerConfig) -> str:
 def main(argv: Sequence[str]) -> None:
     """Prints the table."""
     f = flags.FLAGS
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
-    if f.config is None:
-        raise UserError("--config is missing: e.g. --config=configs/notes_transformer.py")
-    config = config_flag.parsed(f["config"])
+    config = config_flag.parsed(example="configs/notes_transformer.py")
     if config.family != "transformer":
         raise UserError(f"--config: family {config.family} is no transformer")
     size = config.model.vocab_size or f.vocab or config.data.max_vocab

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments.common import cli
-from experiments.common.vectors import SOURCE_FLAGS, define_source_flags, open_vectors
+from experiments.common.vectors import define_source_flags, open_vectors
 from w2v_jax.embeddings import Embeddings, Scored
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
@@ -74,12 +74,10 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     define_source_flags()
-    for name in SOURCE_FLAGS:
-        flags.declare_key_flag(name)
     flags.DEFINE_bool("analogy", False, "Three words b a c: which word is to c as b is to a?")
     flags.DEFINE_bool("odd", False, "Three words or more: which does not fit?")
     flags.DEFINE_integer("topn", 10, "Words to show.")
     flags.DEFINE_integer("restrict", 0, "Answer from the first so many words only; 0 is all.")
     flags.DEFINE_enum("metric", "cosine", ["cosine", "euclidean"], "What nearest means.")
     flags.DEFINE_enum("method", "3cosadd", ["3cosadd", "3cosmul"], "Rule for --analogy under cosine.")
-    cli.run(main)
+    cli.run(main, arguments=None)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -35,7 +34,6 @@ from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
 from w2v_jax.evaluation.tables import aligned
-from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.nn.layers import pad_to
@@ -175,7 +173,7 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
         "cut": cut,
         "majority": majority,
         "models": rows,
-        "command": shlex.join(["python", "-m", "experiments.sentiment", *sys.argv[1:]]),
+        "command": cli.command("experiments.sentiment"),
     }
 
 
@@ -240,8 +238,7 @@ def classify(text: str, workdir: Path) -> str:
 
 def config_of(flag: str, file: Path, family: str) -> Config:
     """The config that a flag names, else the file's. UserError: of another family."""
-    given = flags.FLAGS[flag]
-    config = config_flag.load_config(str(file)) if given.value is None else config_flag.parsed(given)
+    config = config_flag.parsed(flag, default=file)
     if config.family != family:
         raise UserError(f"--{flag}: family {config.family} is not what is trained there; it must be {family}")
     return config
@@ -267,11 +264,7 @@ def base_config() -> Config:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
-    if not f.workdir:
-        raise UserError("--workdir is missing: give the folder of the ladder, e.g. --workdir=runs/sentiment")
-    workdir = Path(f.workdir)
+    workdir = cli.workdir("give the folder of the ladder, e.g. --workdir=runs/sentiment")
     if f.text is not None:
         print(classify(f.text, workdir))
         return 0
@@ -279,23 +272,15 @@ def main(argv: Sequence[str]) -> int:
     for name in models or [""]:
         check_choice("--models", name, (AVERAGE, *CELLS, TRANSFORMER))
     from w2v_jax.figures import ladder
-    from w2v_jax.train import loop
 
     config = base_config()
     last = config_of(TRANSFORMER, CONFIGS / "sentiment_transformer.py", LAST_FAMILY)
     rungs = {name: rung(config, last, name) for name in models}
     config_flag.set_compile_cache(config.data.cache_dir)
-    try:
-        results = climb(config, rungs, workdir)
-    except loop.Interrupted as e:
-        say(f"{e}. The same command continues.")
-        return 128 + e.number
-    except loop.Diverged as e:
-        say(f"error: {e}")
-        return 1
-    write_json(workdir / RESULTS, results)
-    ladder.draw(results["models"], results["majority"], workdir / PICTURE, results["command"])
-    print(f"{table(results)}\n\nresults: {workdir / RESULTS}\npicture: {workdir / PICTURE}")
+    results = climb(config, rungs, workdir)
+    print(table(results))
+    paint = partial(ladder.draw, results["models"], results["majority"], source=results["command"])
+    cli.write_results(workdir / RESULTS, results, workdir / PICTURE, paint)
     return 0
 
 
@@ -315,4 +300,4 @@ def _define_flags() -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    cli.run(main)
+    cli.run(main, continues=True)

@@ -7,14 +7,12 @@ Exit status: 0 finished, 1 the loss diverged, 2 bad input, 128 + n stopped by si
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
 from experiments.common import cli, config_flag
+from w2v_jax.errors import UserError
 
 _CONFIG = config_flag.define()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, continued, or read when it is finished.")
@@ -24,8 +22,6 @@ _CACHE = flags.DEFINE_bool("compile_cache", True, "Keeps compiled programs in th
 
 def profile_steps(value: list[str] | None) -> tuple[int, int] | None:
     """(first, last) of the flag. Raises UserError unless they are two rising numbers."""
-    from w2v_jax.errors import UserError
-
     if value is None:
         return None
     if len(value) != 2 or not all(v.isdigit() for v in value) or int(value[0]) >= int(value[1]):
@@ -36,14 +32,10 @@ def profile_steps(value: list[str] | None) -> tuple[int, int] | None:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     from launch import distributed
-    from w2v_jax.errors import UserError
 
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}: overrides are given as --config.KEY=VALUE")
     config = config_flag.parsed(_CONFIG)
-    if not _WORKDIR.value:
-        raise UserError("--workdir is missing: give the folder of the run, e.g. --workdir=runs/demo")
-    if "://" in _WORKDIR.value:
+    workdir = cli.workdir("give the folder of the run, e.g. --workdir=runs/demo")
+    if "://" in str(_WORKDIR.value):
         raise UserError(f"--workdir={_WORKDIR.value}: must be a path; mount the bucket and give the folder below it")
     steps = profile_steps(_PROFILE.value)
     if _CACHE.value:
@@ -51,17 +43,9 @@ def main(argv: Sequence[str]) -> int:
     distributed.initialize()
     from w2v_jax.train import loop
 
-    try:
-        result = loop.train(config, Path(_WORKDIR.value), profile=steps)
-    except loop.Interrupted as e:
-        print(f"{e}. The same command continues: {shlex.join(sys.orig_argv)}", file=sys.stderr)
-        return 128 + e.number
-    except loop.Diverged as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
-    print(json.dumps(result))
+    print(json.dumps(loop.train(config, workdir, profile=steps)))
     return 0
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, continues=True)

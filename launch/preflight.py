@@ -170,13 +170,13 @@ def check_arm(study: Study, arm: str, devices: Sequence[Any], vocab_size: int) -
     """Every size of an arm lowers; the largest compiles. Raises UserError naming the size that does not."""
     import jax
 
-    from w2v_jax.scaling.study import overridden
+    from w2v_jax.scaling.study import sized
     from w2v_jax.train.optimizers import Horizon
     from w2v_jax.train.programs import programs, stand_in
 
     largest: tuple[int, str, Config] | None = None
     for size in study.arms[arm].sizes:
-        config = dataclasses.replace(overridden(study.arms[arm].run, size), data=study.data)
+        config = dataclasses.replace(sized(study.arms[arm].run, size), data=study.data)
         try:
             made = programs(config, stand_in(config, study.vocabulary or vocab_size), devices)
             made.train(Horizon(1000, 1000)).lower()
@@ -273,12 +273,8 @@ def main(argv: Sequence[str], config: Any) -> int:
     from experiments.common import config_flag
 
     chosen = flags.FLAGS
-    if config.value is not None and "arms" in config.value:
-        from w2v_jax.scaling.study import freeze
-
-        wanted: Config | Study = freeze(config.value)
-    else:
-        wanted = config_flag.parsed(config)
+    path, changes = config_flag.given(config, example="configs/demo.py")
+    wanted: Any = config_flag.load(path, object, changes)  # of a run or of a study
     if chosen.compile_cache:
         config_flag.set_compile_cache(wanted.data.cache_dir)
     failed = preflight(wanted, chosen.workdir, chosen.topology, chosen.vocab_size, chosen.timeout)

@@ -53,10 +53,7 @@ def _no_flags_of_ours() -> Iterator[None]:
 
 def _is_ours(name: str) -> bool:
     module = str(flags.FLAGS.find_module_defining_flag(name, "experiments"))  # what came back has no module any more
-    overrides = name.startswith(
-        ("config.", "transformer.")
-    )  # ml_collections defines one for every override that it meets
-    return overrides or module.startswith(("experiments", "launch", "benchmarks", "__main__"))
+    return module.startswith(("experiments", "launch", "benchmarks", "__main__"))
 
 
 def run(module: str, *arguments: str) -> Done:

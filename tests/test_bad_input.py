@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
+import shutil
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ import pytest
 from tests import commands
 from tests.commands import ROOT, checkpoints, refused, run, train, training, vectors
 from w2v_jax.embeddings import Embeddings, save
+from w2v_jax.errors import UserError
 from w2v_jax.train import loop
 
 pytestmark = pytest.mark.xdist_group("bad_input")  # one worker: they share a trained run
@@ -212,6 +217,132 @@ def test_workdir_with_a_broken_config(text: Path, tmp_path: Path) -> None:
     refused(train(text, tmp_path), "config.json: not a JSON object")
     (tmp_path / "config.json").write_text("[1, 2]")
     refused(train(text, tmp_path), "config.json: not a JSON object .a list.")
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ('{"family": "word2vec"}', "config.json: config has no model: it must be given"),
+        ('{"family": "word2vec", "model": {}, "data": 3}', "config.json: data=3: must be a group of keys"),
+        ("[1, 2]", "config.json: not a JSON object .a list."),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "experiments.train --config=configs/skipgram.py --workdir={}/lstm",
+        "experiments.demo --workdir={}/lstm",
+        "experiments.evaluate --workdir={}/lstm",
+        "experiments.generate --workdir={}/lstm",
+        "experiments.inspect --workdir={}/lstm",
+        "experiments.neighbours --workdir={}/lstm {word}",
+        "experiments.figures convergence --evaluate --workdir={}/lstm",
+        "experiments.sentiment --text=good --workdir={}",
+        "experiments.keys_values --config=configs/keys_values.py --config.data.source=text:{text} --workdir={} "
+        "--config.data.tokens=letters --config.data.max_vocab=0",
+    ],
+    ids=lambda command: command.split()[0],
+)
+def test_a_config_json_that_is_no_config(
+    command: str, content: str, part: str, text: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Every command that opens a run says so in one line; `w2v_jax.config.load` knows more that may be wrong."""
+    shutil.copytree(whole, tmp_path / "lstm")
+    (tmp_path / "per_layer-0").symlink_to(tmp_path / "lstm")
+    (tmp_path / "lstm" / "config.json").write_text(content)
+    word = (whole / "vocab.txt").read_text().split()[0]
+    done = run(*command.format(tmp_path, text=text, word=word).split())
+    refused(done, str(tmp_path), part, alone="demo" not in command and "keys_values" not in command)
+
+
+# Help, overrides and signals, the same in every command
+
+OWN_FLAGS = {
+    "experiments.train": ("config", "config.KEY", "workdir"),
+    "experiments.evaluate": ("vectors", "workdir", "text"),
+    "experiments.scaling": ("config", "config.KEY", "workdir", "plan"),
+    "experiments.figures": ("vectors", "workdir", "list"),
+    "experiments.generate": ("workdir", "prompt"),
+    "experiments.inspect": ("workdir", "layers"),
+    "experiments.neighbours": ("vectors", "workdir", "analogy"),
+    "experiments.sentiment": ("config", "config.KEY", "transformer", "transformer.KEY", "vectors"),
+    "experiments.gradients": ("workdir", "cells"),
+    "experiments.keys_values": ("config", "config.KEY", "workdir"),
+    "experiments.throughput": ("lengths", "out"),
+    "experiments.ledger": ("config", "config.KEY", "vocab"),
+    "experiments.demo": ("workdir", "demo_config"),
+    "launch.preflight": ("config", "config.KEY", "topology"),
+    "launch.local": ("processes", "devices"),
+    "launch.tpu": ("zone", "accelerator"),
+}
+
+
+def test_every_command_has_its_help_tested() -> None:
+    files = [file for top in ("experiments", "launch") for file in (ROOT / top).rglob("*.py")]
+    found = [f for f in files if "cli.run(" in f.read_text() and f.name not in ("cli.py", "figure_records.py")]
+    names = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__") for file in found}
+    assert names == set(OWN_FLAGS)
+
+
+@pytest.mark.parametrize("command", OWN_FLAGS)
+def test_help_names_the_flags_of_the_command(command: str) -> None:
+    done = run(command, "--help")
+    assert done.status == 1 and done.err == "", done.err
+    for flag in OWN_FLAGS[command]:
+        assert re.search(rf"^  (-\w,)?--(\[no\])?{re.escape(flag)}:", done.out, re.M), (flag, done.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (["--config.model.dim=32"], "model.dim", "32"),
+        (["-config.model.dim=32"], "model.dim", "32"),
+        (["--config.model.dim", "32"], "model.dim", "32"),
+        (["--config.train.seed", "-1"], "train.seed", "-1"),
+        (["--config.data.source=text:a=b.txt"], "data.source", "text:a=b.txt"),
+        (["--config.model.dim=8", "--config.model.dim=32"], "model.dim", "32"),
+        (["--config.mesh.fsdp"], "mesh.fsdp", "True"),
+        (["--config.mesh.fsdp", "--vocab=3"], "mesh.fsdp", "True"),
+        (["--noconfig.data.lowercase"], "data.lowercase", "False"),
+    ],
+)
+def test_ways_to_write_an_override(words: list[str], key: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from experiments.common import config_flag
+
+    def taken(path: str, kind: type, changes: dict[str, str]) -> None:
+        raise UserError(f"{path} {changes}")
+
+    monkeypatch.setattr(config_flag, "load", taken)
+    refused(run("experiments.ledger", "--config=a.py", *words), re.escape(f"a.py {{'{key}': '{value}'}}"))
+
+
+@pytest.mark.parametrize("command", ["experiments.train", "experiments.scaling"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_outside_of_training(
+    command: str, number: signal.Signals, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here while a text is read: the command closes what is open, and says how to go on."""
+    from experiments.scaling import runs
+    from w2v_jax.train import loop
+
+    def reading(*arguments: Any) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    def left_alone(number: int, frame: Any) -> None:
+        raise AssertionError("the signal reached whoever started the command")
+
+    monkeypatch.setattr(runs, "open_text", reading)
+    monkeypatch.setattr(loop, "prepare", reading)
+    before = signal.signal(signal.SIGTERM, left_alone)
+    try:
+        words = training(text, tmp_path / "run") if command == "experiments.train" else [f"--workdir={tmp_path}"]
+        done = run(command, *words)
+        assert signal.getsignal(signal.SIGTERM) is left_alone
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done.status == 128 + number
+    assert done.err.startswith(f"stopped by {number.name}. The same command continues: ") and done.err.count("\n") == 1
 
 
 # Writes that fail

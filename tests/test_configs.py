@@ -13,15 +13,17 @@ import jax
 import pytest
 
 from experiments.common.config_flag import load_config
-from w2v_jax.config import RESUMABLE, Config, MeshConfig, OptimizerConfig, differences, editable, freeze, to_dict
+from w2v_jax.config import RESUMABLE, Config, MeshConfig, OptimizerConfig, differences, freeze, load, to_dict
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.models import MODELS
+from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.overrides import override
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import programs, stand_in
 
 FOLDER = Path(__file__).parents[1] / "configs"
-FILES = sorted(f for f in FOLDER.glob("*.py") if f.name != "__init__.py")
+FILES = sorted(f for f in FOLDER.glob("*.py") if f.stem not in ("__init__", "recipes"))
 EVERY_FILE = pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 BASE = Config("word2vec", Word2VecConfig())
 
@@ -119,6 +121,23 @@ def test_files_that_are_no_configs(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("x = 1\n")
     with pytest.raises(UserError, match="has no get_config"):
         load_config(str(tmp_path / "empty.py"))
+    # Of the time when a config file returned a tree that could be edited.
+    (tmp_path / "old.py").write_text("from w2v_jax.config import editable\n")
+    with pytest.raises(UserError, match=r"old.py: .*get_config\(\) returns Config\(...\) itself"):
+        load_config(str(tmp_path / "old.py"))
+    (tmp_path / "old.py").write_text("def get_config():\n    return {'family': 'word2vec'}\n")
+    with pytest.raises(UserError, match=r"old.py: get_config\(\) must return Config\(...\) itself"):
+        load_config(str(tmp_path / "old.py"))
+    with pytest.raises(UserError, match="synthetic.py: is a study"):
+        load_config(str(FOLDER / "scaling" / "synthetic.py"))
+    # What a file says is checked as what a command line says.
+    text = "from w2v_jax.config import *\nfrom w2v_jax.models.word2vec import Word2VecConfig\ndef get_config():\n"
+    (tmp_path / "types.py").write_text(f"{text}    return Config('word2vec', Word2VecConfig(dim=7.0))\n")
+    with pytest.raises(UserError, match="model.dim=7.0: must be of type int"):
+        load_config(str(tmp_path / "types.py"))
+    (tmp_path / "types.py").write_text(f"{text}    return Config('transformer', Word2VecConfig())\n")
+    with pytest.raises(UserError, match="no key 'model.architecture'"):
+        load_config(str(tmp_path / "types.py"))
     skipgram = str(FOLDER / "skipgram.py")
     with pytest.raises(UserError, match=r"no key 'model.dmi' \(did you mean 'model.dim'\?\)"):
         load_config(skipgram, **{"model.dmi": 3})
@@ -131,12 +150,85 @@ def test_round_trips() -> None:
     optimizer = OptimizerConfig(rows="sgd", learning_rate=math.pi / 100, clip_row=0.5)
     config = dataclasses.replace(BASE, model=Word2VecConfig(dim=7, sample=1e-5), optimizer=optimizer)
     assert freeze(json.loads(json.dumps(to_dict(config))), MODELS) == config
-    tree = editable(config)
-    assert freeze(tree, MODELS) == config
-    with pytest.raises(AttributeError):
-        tree.model.dmi = 3  # locked: no key can be added
-    tree.model.dim = 9
-    assert freeze(tree, MODELS).model.dim == 9 and config.model.dim == 7
+    assert override(config, {"model.dim": 9}, MODELS).model.dim == 9 and config.model.dim == 7
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("model.dim", "64", 64),
+        ("train.passes", "2", 2.0),
+        ("optimizer.learning_rate", "1e-3", 0.001),
+        ("data.offline", "False", False),
+        ("data.offline", "f", False),
+        ("mesh.fsdp", "TRUE", True),
+        ("mesh.fsdp", "1", True),
+        ("data.cache_dir", "1e-3", "1e-3"),
+        ("data.source", "text:a, 'b'.txt", "text:a, 'b'.txt"),
+        ("data.synthetic.seed", "3", 3),
+    ],
+)
+def test_text_is_read_as_the_type_of_its_key(key: str, text: str, value: Any) -> None:
+    part: Any = override(BASE, {key: text}, MODELS)
+    for name in key.split("."):
+        part = getattr(part, name)
+    assert part == value and type(part) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("model.dmi", "3", "config has no key 'model.dmi' (did you mean 'model.dim'?)"),
+        ("modle.dim", "3", "config has no key 'modle.dim' (did you mean 'model.dim'?)"),
+        ("model", "3", "config has no key 'model'"),
+        ("model.dim.x", "3", "config has no key 'model.dim.x' (did you mean 'model.dim'?)"),
+        ("model.dim", "2.5", "model.dim='2.5': must be of type int"),
+        ("model.dim", "", "model.dim='': must be of type int"),
+        ("train.passes", "many", "train.passes='many': must be of type float"),
+        ("mesh.fsdp", "perhaps", "mesh.fsdp='perhaps': must be of type bool"),
+        ("mesh.fsdp", "2", "mesh.fsdp='2': must be of type bool"),
+        ("train.seed", "-1", "train.seed=-1: must be from 0"),
+        ("family", "transformer", "config has no key 'model.architecture'"),
+    ],
+)
+def test_an_override_that_cannot_be_is_one_line(key: str, text: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        override(BASE, {key: text}, MODELS)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_values_that_depend_on_one_another_are_replaced_together() -> None:
+    config = Config("transformer", TransformerConfig(dim=8, heads=4, layers=1, length=8))
+    both = override(config, {"model.dim": "12", "model.heads": "3"}, MODELS)
+    assert (both.model.dim, both.model.heads) == (12, 3)
+    for alone in ({"model.dim": "12"}, {"model.heads": "3"}):
+        with pytest.raises(UserError, match="model.heads="):
+            override(config, alone, MODELS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"family": ', "not a JSON object"),
+        ("[1, 2]", "not a JSON object (a list)"),
+        ("{}", "config has no family: it must be given"),
+        ('{"family": "word2vec"}', "config has no model: it must be given"),
+        ('{"family": "word3vec", "model": {}}', "family='word3vec'"),
+        ('{"family": "word2vec", "model": 3}', "model=3: must be a group of keys"),
+        ('{"family": "word2vec", "model": {}, "data": 3}', "data=3: must be a group of keys"),
+        ('{"family": "word2vec", "model": {"dim": [3]}}', "model.dim=[3]: must be of type int"),
+        ('{"family": "word2vec", "model": {}, "data": {"synthetic": []}}', "data.synthetic=[]: must be a group"),
+    ],
+)
+def test_json_that_is_no_config_is_one_line_with_file_and_key(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    assert load(path, MODELS) is None
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        load(path, MODELS)
+    assert f"{path}: {message}" in str(error.value) and "\n" not in str(error.value)
+    path.write_text(json.dumps(to_dict(BASE)))
+    assert load(path, MODELS) == BASE
 
 
 def test_differences_name_what_a_continued_run_may_not_change() -> None:

@@ -22,7 +22,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__init__": (),
     "errors": (),
     "files": ("errors",),
-    "config": ("errors",),
+    "config": ("errors", "files", "overrides"),
+    "overrides": ("errors",),
     "types": (),
     "formats": ("errors", "files"),
     "export": ("errors", "files", "formats"),
@@ -34,7 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "train": (*BASE, "data", "nn", "losses", "models", "embeddings"),
     "evaluation": ("errors", "embeddings"),
     "states": (*BASE, "data", "nn", "models", "train", "evaluation"),
-    "scaling": (*BASE, "evaluation", "models", "nn", "train"),
+    "scaling": (*BASE, "evaluation", "models", "nn", "overrides", "train"),
     "figures": ("errors", "files", "config", "embeddings", "scaling"),  # results files and vectors; never train
 }
 # Third-party packages that only these modules may import.

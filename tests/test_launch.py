@@ -161,9 +161,9 @@ def test_roll_call_ignores_strangers() -> None:
 def test_preflight_names_a_missing_process(tmp_path: Path) -> None:
     config = tmp_path / "tiny.py"
     config.write_text(
-        "from w2v_jax.config import Config, editable\nfrom w2v_jax.models import MODELS\n"
+        "from w2v_jax.config import Config\nfrom w2v_jax.models import MODELS\n"
         "def get_config():\n"
-        "    return editable(Config(family='word2vec', model=MODELS['word2vec'].examples[0]))\n"
+        "    return Config(family='word2vec', model=MODELS['word2vec'].examples[0])\n"
     )
     where = {COORDINATOR: f"localhost:{free_port()}", PROCESSES: "2", PROCESS_ID: "0"}
     command = [sys.executable, "-m", "launch.preflight", f"--config={config}", "--timeout=1"]

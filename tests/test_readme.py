@@ -78,7 +78,7 @@ def test_readme_names_the_front_door() -> None:
         assert (ROOT / link).stat().st_size > 0, f"README.md links to {link}, which is empty"
 
 
-def parsed_only(main: object) -> None:
+def parsed_only(main: object, **how: object) -> None:
     """In the place of `cli.run`: takes the flags as the command does, and ends."""
     cli._parse(sys.argv)
     sys.exit(0)

@@ -1,8 +1,7 @@
 """Typed run configuration.
 
-A config file's `get_config()` returns `editable(Config(...))`, a tree that command-line flags may override. After
-parsing, `freeze` rebuilds it once into the frozen dataclasses below, whose `__post_init__` validates every value. A key
-that does not exist, a value of the wrong type or an impossible value is a `UserError` before any work starts.
+A config file's `get_config()` returns a frozen `Config`; `w2v_jax.overrides` replaces values in it by key. A key that
+does not exist, a value of the wrong type or an impossible value is a `UserError` before any work starts.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import ml_collections
-
 from w2v_jax.errors import UserError, nearest
+from w2v_jax.files import PathLike, read_json
+from w2v_jax.overrides import build
 
 
 def check(ok: bool, key: str, value: Any, need: str) -> None:
@@ -29,6 +28,13 @@ def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises `UserError` unless `value` is one of `choices`, naming the nearest."""
     if value not in choices:
         raise UserError(f"{key}={value!r}: must be one of {', '.join(choices)}{nearest(str(value), choices)}")
+
+
+def check_least(least: int, section: str, cfg: Any, *keys: str) -> None:
+    """Raises `UserError` for the first of the keys of `section`, held by `cfg`, that is below `least`."""
+    for key in keys:
+        value = getattr(cfg, key)
+        check(value >= least, f"{section}.{key}", value, f"at least {least}" if least else "0 or more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +58,10 @@ class SyntheticConfig:
 
     def __post_init__(self) -> None:
         check(0 < self.zipf <= 10, "data.synthetic.zipf", self.zipf, "above 0 and at most 10")
-        check(self.topics >= 1, "data.synthetic.topics", self.topics, "at least 1")
         check(0 <= self.switch <= 1, "data.synthetic.switch", self.switch, "between 0 and 1")
         check(0 <= self.shared < 1, "data.synthetic.shared", self.shared, "0 or more and below 1")
-        check(self.classes >= 2, "data.synthetic.classes", self.classes, "at least 2")
+        check_least(2, "data.synthetic", self, "classes")
+        check_least(1, "data.synthetic", self, "topics", "tokens", "heldout_tokens", "test_tokens")
         least = 2 * self.classes + self.topics + 2
         check(self.words >= least, "data.synthetic.words", self.words, f"at least {least}: one a topic, class and kind")
         check(0 <= self.senses < self.words, "data.synthetic.senses", self.senses, "0 or more and below words")
@@ -67,11 +73,8 @@ class SyntheticConfig:
         for key in ("lead", "tail"):
             value = getattr(self, key)
             check(0 <= value < math.inf, f"data.synthetic.{key}", value, "0 or more and finite")
-        check(
-            self.lead + self.tail + int(steps[-1]) > 1, "data.synthetic.tail", self.tail, "above 0: no filler is left"
-        )
-        for key in ("tokens", "heldout_tokens", "test_tokens"):
-            check(getattr(self, key) >= 1, f"data.synthetic.{key}", getattr(self, key), "at least 1")
+        room = self.lead + self.tail + int(steps[-1])
+        check(room > 1, "data.synthetic.tail", self.tail, "above 0: no filler is left")
         check(0 <= self.seed < 2**31, "data.synthetic.seed", self.seed, "from 0 to 2**31 - 1")
 
     def distance_list(self) -> tuple[int, ...]:
@@ -86,8 +89,8 @@ class DataConfig:
     # pydocs | text:GLOB (also a folder; plain, .gz, .xz) | tfds:NAME[/CONFIG][@SPLIT] | tsv:GLOB of labelled texts |
     # synthetic (also synthetic:heldout, synthetic:test: the same language, other texts)
     source: str = "pydocs"
-    heldout_source: str = ""  # text: or tfds: too; when set, it is the held-out split and nothing of `source` is
-    test_source: str = ""  # text: or tfds: too; without it there is no test split
+    heldout_source: str = ""  # if set, the held-out split is this text, and all of `source` is used for training
+    test_source: str = ""  # the test split; if empty, there is none
     field: str = "text"  # the text feature of a TFDS data set
     tfds_split: str = "train"
     data_dir: str = ""  # where TFDS finds or prepares its record files; its own default when empty
@@ -111,62 +114,44 @@ class DataConfig:
     synthetic: SyntheticConfig = SyntheticConfig()
 
     def __post_init__(self) -> None:
-        check(
-            self.source in ("pydocs", "synthetic") or self.source.startswith(("text:", "tfds:", "tsv:", "synthetic:")),
-            "data.source",
-            self.source,
-            "pydocs, synthetic, text:GLOB, tsv:GLOB or tfds:NAME",
-        )
+        forms = ("text:", "tfds:", "tsv:", "synthetic:")
+        known = self.source in ("pydocs", "synthetic") or self.source.startswith(forms)
+        check(known, "data.source", self.source, "pydocs, synthetic, text:GLOB, tsv:GLOB or tfds:NAME")
         for key in ("heldout_source", "test_source"):
             value = getattr(self, key)
-            forms = ("text:", "tfds:", "tsv:", "synthetic:")
             need = "text:GLOB, tsv:GLOB, tfds:NAME or synthetic:SPLIT"
             check(not value or value.startswith(forms), f"data.{key}", value, need)
         check_choice("data.tokens", self.tokens, ("letters", "punctuation", "whitespace", "characters", "bpe"))
         check_choice("data.document", self.document, ("line", "blank", "file"))
-        check(
-            self.end_token != "<unk>" and not any(c.isspace() or c == "\0" for c in self.end_token),
-            "data.end_token",
-            self.end_token,
-            "a word without white space and not <unk>, such as <eos>",
-        )
+        word = self.end_token != "<unk>" and not any(c.isspace() or c == "\0" for c in self.end_token)
+        need = "a word without white space and not <unk>, such as <eos>"
+        check(word, "data.end_token", self.end_token, need)
         check_choice("data.unknown", self.unknown, ("drop", "keep", "error"))
-        check(self.min_count >= 1, "data.min_count", self.min_count, "at least 1")
+        check_least(1, "data", self, "min_count", "block_tokens")
         check(self.max_vocab >= 0, "data.max_vocab", self.max_vocab, "0 (no limit) or more")
-        check(
-            self.tokens != "bpe" or self.max_vocab >= 257,
-            "data.max_vocab",
-            self.max_vocab,
-            "at least 257 (256 bytes and one more) for data.tokens=bpe",
-        )
-        check(
-            self.heldout_every >= 0 and self.heldout_every != 1,
-            "data.heldout_every",
-            self.heldout_every,
-            "0 or above 1",
-        )
-        check(self.block_tokens >= 1, "data.block_tokens", self.block_tokens, "at least 1")
+        need = "at least 257 (256 bytes and one more) for data.tokens=bpe"
+        check(self.tokens != "bpe" or self.max_vocab >= 257, "data.max_vocab", self.max_vocab, need)
+        every = self.heldout_every
+        check(every >= 0 and every != 1, "data.heldout_every", every, "0 or above 1")
         check_choice("data.labels", self.labels, ("binary", "as_is", "sst2"))
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How long, in what portions and from which seed."""
+    """Length of training, batches and seed."""
 
     seed: int = 0
     passes: float = 5.0  # over the training text
-    max_steps: int = 0  # ends earlier, the schedule stays; 0 is no limit
+    max_steps: int = 0  # stops training early and leaves the schedule as it is; 0 is no limit
     batch_size: int = 4096  # in the model's unit (centre words for word vectors)
     accumulate: int = 1  # microbatches whose gradients are summed before an update; saves memory, changes no result
-    steps_per_call: int = 64  # steps made by one call to the device; logs and saves fall on call boundaries
+    steps_per_call: int = 64  # steps per call to the device; logs and checkpoints are written between calls
 
     def __post_init__(self) -> None:
         check(0 <= self.seed < 2**31, "train.seed", self.seed, "from 0 to 2**31 - 1")
         check(self.passes > 0, "train.passes", self.passes, "above 0")
         check(self.max_steps >= 0, "train.max_steps", self.max_steps, "0 (no limit) or more")
-        check(self.batch_size >= 1, "train.batch_size", self.batch_size, "at least 1")
-        check(self.accumulate >= 1, "train.accumulate", self.accumulate, "at least 1")
-        check(self.steps_per_call >= 1, "train.steps_per_call", self.steps_per_call, "at least 1")
+        check_least(1, "train", self, "batch_size", "accumulate", "steps_per_call")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,11 +161,11 @@ class OptimizerConfig:
     rows: str = "adagrad"  # adagrad (row-wise) | sgd
     dense: str = "adagrad"  # sgd | adagrad | adamw
     learning_rate: float = 0.25
-    # linear, cosine: decay to final_fraction of the rate | constant | step: times `decay` at every pass after the first
-    # hold_passes | plateau: times `decay` when the held-out loss stands still; see w2v_jax.train.optimizers
+    # linear, cosine: decay to final_fraction of the rate | constant | step: multiplied by `decay` at every pass after
+    # hold_passes | plateau: multiplied by `decay` when the held-out loss stops falling; see w2v_jax.train.optimizers
     schedule: str = "linear"
     final_fraction: float = 0.0001
-    warmup_steps: int = 0  # the rate rises from 0 in a line over so many steps first
+    warmup_steps: int = 0  # the rate first rises linearly from 0 over this number of steps
     hold_passes: int = 4  # step
     decay: float = 0.5  # step and plateau
     patience: int = 1  # plateau: evaluations in a row (log.eval_every_steps) without improvement before the rate falls
@@ -192,7 +177,7 @@ class OptimizerConfig:
     beta2: float = 0.999  # adamw
     eps: float = 1e-8  # adamw
     weight_decay: float = 0.0  # adamw, decoupled; of leaves with 2 or more axes
-    decay_embeddings: bool = False  # whether tables with a row a word decay too
+    decay_embeddings: bool = False  # whether weight decay applies to embedding tables too
 
     def __post_init__(self) -> None:
         check_choice("optimizer.rows", self.rows, ("adagrad", "sgd"))
@@ -201,38 +186,34 @@ class OptimizerConfig:
         check(0 < self.learning_rate < math.inf, "optimizer.learning_rate", self.learning_rate, "above 0 and finite")
         check(0 <= self.final_fraction <= 1, "optimizer.final_fraction", self.final_fraction, "between 0 and 1")
         check(self.warmup_steps >= 0, "optimizer.warmup_steps", self.warmup_steps, "0 (no warm-up) or more")
-        check(self.hold_passes >= 0, "optimizer.hold_passes", self.hold_passes, "0 or more")
         check(0 < self.decay < 1, "optimizer.decay", self.decay, "above 0 and below 1")
-        check(self.patience >= 1, "optimizer.patience", self.patience, "at least 1")
-        check(self.min_improvement >= 0, "optimizer.min_improvement", self.min_improvement, "0 or more")
-        check(self.initial_square >= 0, "optimizer.initial_square", self.initial_square, "0 or more")
+        check_least(1, "optimizer", self, "patience")
+        check_least(0, "optimizer", self, "hold_passes", "min_improvement", "initial_square", "weight_decay")
         check(self.clip_row >= 0, "optimizer.clip_row", self.clip_row, "0 (no limit) or more")
         check(self.clip_norm >= 0, "optimizer.clip_norm", self.clip_norm, "0 (no limit) or more")
         check(0 <= self.beta1 < 1, "optimizer.beta1", self.beta1, "0 or more and below 1")
         check(0 <= self.beta2 < 1, "optimizer.beta2", self.beta2, "0 or more and below 1")
         check(self.eps > 0, "optimizer.eps", self.eps, "above 0")
-        check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more")
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointConfig:
-    every_steps: int = 8192  # a killed run loses at most so many steps (and one call); saves start twice as often
-    keep: int = 2  # the newest k stay, and the best by held-out loss
+    every_steps: int = 8192  # the most steps that a killed run loses, but for one call; saves are made twice as often
+    keep: int = 2  # checkpoints kept: the newest ones, and the best by held-out loss besides
 
     def __post_init__(self) -> None:
-        check(self.every_steps >= 1, "checkpoint.every_steps", self.every_steps, "at least 1")
-        check(self.keep >= 1, "checkpoint.keep", self.keep, "at least 1")
+        check_least(1, "checkpoint", self, "every_steps", "keep")
 
 
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
     every_steps: int = 256
-    eval_every_steps: int = 0  # held-out loss; 0 is once a pass
-    eval_steps: int = 8  # batches of held-out text a time, 0 is all of it
+    eval_every_steps: int = 0  # steps between evaluations of the held-out loss; 0 is once per pass
+    eval_steps: int = 8  # batches of held-out text per evaluation; 0 is all of it
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
-        check(self.every_steps >= 1, "log.every_steps", self.every_steps, "at least 1")
+        check_least(1, "log", self, "every_steps")
         check(self.eval_every_steps >= 0, "log.eval_every_steps", self.eval_every_steps, "0 (once a pass) or more")
         check(self.eval_steps >= 0, "log.eval_steps", self.eval_steps, "0 (all) or more")
 
@@ -248,7 +229,7 @@ class MeshConfig:
 
     def __post_init__(self) -> None:
         check(self.data >= 0, "mesh.data", self.data, "0 (all) or more")
-        check(self.model >= 1, "mesh.model", self.model, "at least 1")
+        check_least(1, "mesh", self, "model")
         check(not (self.per_device and self.model > 1), "mesh.model", self.model, "1 when mesh.per_device is set")
         check(not (self.per_device and self.fsdp), "mesh.fsdp", self.fsdp, "False when mesh.per_device is set")
 
@@ -276,54 +257,22 @@ def to_dict(cfg: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(cfg)))
 
 
-def editable(cfg: Config) -> ml_collections.ConfigDict:
-    """A locked, mutable copy that `ml_collections.config_flags` can override with typed values."""
-    return ml_collections.ConfigDict(dataclasses.asdict(cfg)).lock()
+def freeze(tree: Mapping[str, Any], models: Mapping[str, Any]) -> Config:
+    """The validated `Config` of nested mappings such as `to_dict` returns. UserError: see `w2v_jax.overrides.build`."""
+    return build(Config, tree, models)
 
 
-def _build(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            raise UserError(f"config has no key {prefix + key!r}{nearest(key, fields)}")
-    out = {}
-    for key, value in values.items():
-        default = fields[key].default
-        if isinstance(value, (Mapping, ml_collections.ConfigDict)) and dataclasses.is_dataclass(default):
-            value = _build(type(default), value, f"{prefix}{key}.")
-        elif isinstance(default, bool) != isinstance(value, bool):
-            raise UserError(f"{prefix}{key}={value!r}: must be of type {type(default).__name__}")
-        elif isinstance(default, float) and isinstance(value, int):
-            value = float(value)
-        elif default is not dataclasses.MISSING and not isinstance(value, type(default)):
-            raise UserError(f"{prefix}{key}={value!r}: must be of type {type(default).__name__}")
-        out[key] = value
-    return cls(**out)
-
-
-def freeze(tree: Mapping[str, Any] | ml_collections.ConfigDict, models: Mapping[str, Any]) -> Config:
-    """Rebuilds the frozen, validated `Config` from an edited tree or a saved one.
-
-    Args:
-      tree: as `editable` or `to_dict` returned it.
-      models: the registry, `w2v_jax.models.MODELS`.
+def load(path: PathLike, models: Mapping[str, Any]) -> Config | None:
+    """The config in a run's config.json; None where there is no such file.
 
     Raises:
-      UserError: an unknown key (with the nearest), a wrong type, an impossible value, an unknown family.
+      UserError: the file holds no config; the line names the file and the key.
     """
-    values = tree.to_dict() if isinstance(tree, ml_collections.ConfigDict) else dict(tree)
-    family = str(values.get("family"))
-    if family not in models:
-        raise UserError(f"family={family!r}: must be one of {', '.join(models)}{nearest(family, models)}")
-    model = _build(models[family].config, values.pop("model"), "model.")
-    known = {f.name for f in dataclasses.fields(Config)}
-    for key in values:
-        if key not in known:
-            raise UserError(f"config has no key {key!r}{nearest(key, known)}")
-    parts = {k: v for k, v in values.items() if k != "family"}
-    defaults = {f.name: f.default for f in dataclasses.fields(Config) if f.name in parts}
-    built = {k: _build(type(defaults[k]), v, f"{k}.") for k, v in parts.items()}
-    return Config(family=family, model=model, **built)
+    tree = read_json(path)
+    try:
+        return None if tree is None else freeze(tree, models)
+    except UserError as e:
+        raise UserError(f"{path}: {e}; restore it, or choose another workdir") from None
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

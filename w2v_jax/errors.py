@@ -1,13 +1,30 @@
-"""The one exception that means "the user can mend this": commands print it as one line and exit with status 2."""
+"""What ends a command: input that the user can mend, a signal, a loss that diverged. `experiments.common.cli` prints
+each as one line and chooses the exit status."""
 
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
 class UserError(Exception):
     """Bad input. The message is one line naming the file, key or value, and what to do about it."""
+
+
+class Interrupted(Exception):
+    """A signal ended training after it saved. `step` says where, `number` which signal; no step: it diverged first."""
+
+    def __init__(self, step: int | None, number: int) -> None:
+        where = "while its loss was not finite" if step is None else f"at step {step:,}, which is saved"
+        super().__init__(f"stopped by {signal.Signals(number).name} {where}")
+        self.step, self.number = step, number
+
+
+class Diverged(Exception):
+    """The loss is not finite. The message names the step, the last good checkpoint and what to try."""
+
+    number = 0  # of the signal that came meanwhile
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

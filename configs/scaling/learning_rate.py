@@ -12,15 +12,13 @@ Hardware: 2 CPU cores, about a quarter of an hour by `--plan`.
 
 import dataclasses
 
-import ml_collections
-
 from configs.scaling import wiki
-from w2v_jax.scaling.study import editable, freeze
+from w2v_jax.scaling.study import Study
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> Study:
     """The two families of the full grid, at its smallest amount of text."""
-    study = freeze(wiki.get_config())
+    study = wiki.get_config()
     arms = {name: study.arms[name] for name in ("transformer", "lstm")}
     rates = (0.25, 0.5, 1.0, 2.0, 4.0)
-    return editable(dataclasses.replace(study, arms=arms, tokens=study.tokens[:1], rates=rates, window=0))
+    return dataclasses.replace(study, arms=arms, tokens=study.tokens[:1], rates=rates, window=0)

@@ -10,11 +10,11 @@ machine, with `--config.data.offline=False`. Parameters and the optimiser's stat
 host. Time and quality have not been measured; `--plan` prints what to expect.
 """
 
-import ml_collections
+import dataclasses
 
-from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, MeshConfig, OptimizerConfig, TrainConfig
-from w2v_jax.models.transformer import TransformerConfig
-from w2v_jax.scaling.study import Arm, Study, editable
+from configs import gpt2_pod, recipes
+from w2v_jax.config import TrainConfig
+from w2v_jax.scaling.study import Arm, Study
 
 VOCABULARY = 32_000
 # Width: (layers, heads, learning rate).
@@ -29,45 +29,22 @@ SIZES = {
 }
 
 
-def get_config() -> ml_collections.ConfigDict:
-    """Every size at 1, 4 and 16 billion tokens, half a million a step."""
-    run = Config(
-        family="transformer",
-        model=TransformerConfig(
-            layers=12, dim=768, heads=12, length=1024, dtype="bfloat16", loop="scan", remat=True, head_chunk=16_384
-        ),
+def get_config() -> Study:
+    """Every size at 1, 4 and 16 billion tokens, half a million a step; the rest as in `configs/gpt2_pod.py`."""
+    gpt2 = gpt2_pod.get_config()
+    run = dataclasses.replace(
+        gpt2,
         train=TrainConfig(batch_size=512, steps_per_call=10),
-        optimizer=OptimizerConfig(
-            dense="adamw",
-            schedule="cosine",
-            final_fraction=0.1,
-            warmup_steps=200,
-            clip_norm=1.0,
-            beta2=0.95,
-            weight_decay=0.1,
-        ),
-        checkpoint=CheckpointConfig(every_steps=500),
-        log=LogConfig(every_steps=20, eval_steps=4),
-        mesh=MeshConfig(fsdp=True),
+        optimizer=dataclasses.replace(recipes.LARGE, warmup_steps=200),
     )
     sizes = tuple(
         f"model.dim={dim} model.layers={layers} model.heads={heads} optimizer.learning_rate={rate}"
         for dim, (layers, heads, rate) in SIZES.items()
     )
-    return editable(
-        Study(
-            data=DataConfig(
-                source="tfds:c4/en",
-                data_dir="/mnt/bucket/tfds",
-                tokens="bpe",
-                lowercase=False,
-                max_vocab=VOCABULARY,
-                end_token="<eos>",
-                heldout_every=10_000,
-            ),
-            tokens=(1_000_000_000, 4_000_000_000, 16_000_000_000),
-            vocabulary=VOCABULARY,
-            window=1024,
-            arms={"transformer": Arm(run, sizes)},
-        )
+    return Study(
+        data=dataclasses.replace(gpt2.data, source="tfds:c4/en", max_vocab=VOCABULARY, heldout_every=10_000),
+        tokens=(1_000_000_000, 4_000_000_000, 16_000_000_000),
+        vocabulary=VOCABULARY,
+        window=1024,
+        arms={"transformer": Arm(run, sizes)},
     )

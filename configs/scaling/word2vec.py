@@ -13,20 +13,17 @@ as large; docs/benchmarks.md.
 
 import dataclasses
 
-import ml_collections
-
 from configs import skipgram
-from w2v_jax.config import CheckpointConfig, LogConfig, freeze
-from w2v_jax.models import MODELS
-from w2v_jax.scaling.study import Arm, Study, editable
+from w2v_jax.config import CheckpointConfig, LogConfig
+from w2v_jax.scaling.study import Arm, Study
 
 DIMS = (50, 100, 384, 768, 1536)
 TOKENS = (3_000_000, 6_000_000, 12_000_000, 24_000_000)
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config() -> Study:
     """Sources: pydocs (no download), text:GLOB, tfds:NAME."""
-    config = freeze(skipgram.get_config(), MODELS)
+    config = skipgram.get_config()
     run = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, segment=128),
@@ -34,6 +31,4 @@ def get_config() -> ml_collections.ConfigDict:
         checkpoint=CheckpointConfig(every_steps=1_000_000, keep=1),
         log=LogConfig(every_steps=1024, tensorboard=False),
     )
-    return editable(
-        Study(data=config.data, tokens=TOKENS, arms={"skipgram": Arm(run, tuple(f"model.dim={d}" for d in DIMS))})
-    )
+    return Study(data=config.data, tokens=TOKENS, arms={"skipgram": Arm(run, tuple(f"model.dim={d}" for d in DIMS))})

@@ -1,17 +1,23 @@
-"""What every command shares: flags that fail in one line, and user errors that end with exit status 2."""
+"""What every command shares: flags that fail in one line, endings and their exit status, where results are told."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
+import re
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from absl import app, flags
 
-from w2v_jax.errors import UserError, nearest
+from w2v_jax.errors import Diverged, Interrupted, UserError, nearest
+from w2v_jax.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository
 
@@ -20,27 +26,82 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
+def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, continues: bool = False) -> None:
+    """Runs `main(argv)` under absl and ends the process with the status that it returns.
+
+    A `UserError` or `OSError` is one `error:` line and status 2, a loss that diverged one and status 1; signal n is 128
+    + n.
+
+    Args:
+      main: the command.
+      arguments: the most words beside flags that it takes; None is any number.
+      continues: whether the same command goes on after a signal, SIGTERM among them; it then says so.
+    """
+
+    def checked(argv: Sequence[str]) -> int | None:
+        logging.getLogger("jax").setLevel(logging.WARNING)  # or it tells of every back end that is not there
+        if arguments is not None and len(argv) > 1 + arguments:
+            hint = ", overrides --config.KEY=VALUE" if "config" in flags.FLAGS else ""
+            raise UserError(f"unexpected argument {argv[1 + arguments]!r}; flags are written --name=value{hint}")
+        return main(argv)
+
+    before = signal.signal(signal.SIGTERM, _stop) if continues else None
+    try:
+        app.run(checked, flags_parser=_parse)
+    except (UserError, OSError, Diverged, Interrupted, KeyboardInterrupt) as e:
+        status = _ending(e, continues)
+    finally:
+        if continues:
+            signal.signal(signal.SIGTERM, before)
+    sys.exit(status)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """SIGTERM outside training: as Ctrl-C, which closes what is open. A second one ends the process at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt(number)
+
+
+def _ending(e: BaseException, continues: bool) -> int:
+    """Says in one line what ended the command; returns the exit status."""
+    if isinstance(e, BrokenPipeError):  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return 141
+    if isinstance(e, Interrupted | KeyboardInterrupt):
+        number = e.number if isinstance(e, Interrupted) else e.args[0] if e.args else signal.SIGINT
+        what = str(e) if isinstance(e, Interrupted) else f"stopped by {signal.Signals(number).name}"
+        hint = f". The same command continues: {shlex.join(sys.orig_argv)}" if continues else ""
+        print(f"{what}{hint}", file=sys.stderr)
+        return 128 + number
+    print(f"error: {describe(e) if isinstance(e, OSError) else e}", file=sys.stderr, flush=True)
+    return 1 if isinstance(e, Diverged) else 2
+
+
 def _parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parser, with every mistake turned into one line."""
-    own = list(argv[: argv.index("--")]) if "--" in argv else argv
-    if any(word.startswith(("--config", "-config", "--transformer", "-transformer")) for word in own):
-        from experiments.common import config_flag  # not every command has a config: those start without JAX
-
-        config_flag.check_command_line(own)
     try:
-        return flags.FLAGS(list(argv))
+        return flags.FLAGS(_overrides(argv))
     except flags.UnrecognizedFlagError as e:
         raise UserError(f"unknown flag --{e.flagname}{nearest(e.flagname, flags.FLAGS)}") from None
     except flags.Error as e:
         raise UserError(" ".join(str(e).split())) from None
-    except (KeyError, AttributeError) as e:  # ml_collections: an override of a key that the config lacks
-        text = str(e.args[0]) if e.args else str(e)
-        text = text.strip("\"'").replace("\\n", " ").replace("\\'", "'").replace('\\"', '"')
-        raise UserError("config override: " + " ".join(text.split())) from None
-    except (TypeError, ValueError) as e:  # ml_collections: an override of the wrong type
-        raise UserError("config override: " + " ".join(str(e).split())) from None
-    except OSError as e:
-        raise UserError(describe(e)) from None
+
+
+def _overrides(argv: Sequence[str]) -> list[str]:
+    """Hands `--config.KEY=VALUE`, `--config.KEY VALUE` and the switches `--config.KEY`, `--noconfig.KEY` to the flag
+    that collects overrides, as `--config.KEY=KEY=VALUE`."""
+    found: list[str] = []
+    words = list(argv)
+    while words and words[0] != "--":
+        word = words.pop(0)
+        match = re.fullmatch(r"--?(no)?(\w+)\.([^=]+)(?:=(.*))?", word, re.DOTALL)
+        if match and f"{match[2]}.KEY" in flags.FLAGS:
+            off, name, key, value = match.groups()
+            if value is None:
+                value = words.pop(0) if not off and words and not re.match(r"-\D", words[0]) else str(not off)
+            word = f"--{name}.KEY={key}={value}"
+        found.append(word)
+    return [*found, *words]
 
 
 def describe(e: OSError) -> str:
@@ -56,31 +117,21 @@ def describe(e: OSError) -> str:
     return f"{where}: {advice.get(e.errno or 0, e.strerror or str(e))}"
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Runs `main(argv)` under absl; a `UserError` or `OSError` becomes one `error:` line and exit status 2."""
-
-    def guarded(argv: Sequence[str]) -> int | None:
-        logging.getLogger("jax").setLevel(logging.WARNING)  # or it tells of every back end that is not there
-        try:
-            return main(argv)
-        except UserError as e:
-            return fail(str(e))
-        except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
-            return 141
-        except OSError as e:
-            return fail(describe(e))
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 130
-
-    try:
-        app.run(guarded, flags_parser=_parse)
-    except UserError as e:
-        sys.exit(fail(str(e)))
+def workdir(need: str) -> Path:
+    """The folder of --workdir. UserError, with what is needed, where it is missing."""
+    if not flags.FLAGS.workdir:
+        raise UserError(f"--workdir is missing: {need}")
+    return Path(flags.FLAGS.workdir)
 
 
-def fail(message: str) -> int:
-    """Prints the one line and returns the exit status 2."""
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    return 2
+def command(module: str) -> str:
+    """The command line of `python -m MODULE`, for reports."""
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+
+
+def write_results(results: Path, numbers: dict[str, Any], picture: Path, paint: Callable[[Path], object]) -> None:
+    """Writes the numbers as JSON and draws the picture; prints where they are."""
+    results.parent.mkdir(parents=True, exist_ok=True)
+    write_json(results, numbers, indent=1)
+    paint(picture)
+    print(f"\nresults: {results}\npicture: {picture}")

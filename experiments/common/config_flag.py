@@ -1,101 +1,81 @@
-"""`--config=configs/NAME.py` with typed overrides, shared by every command that takes a run's config."""
+"""`--config=configs/NAME.py` with typed overrides, shared by every command that takes a run's config or a study."""
 
 from __future__ import annotations
 
-import importlib.util
-import itertools
+import dataclasses
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import runpy
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import ml_collections
-from ml_collections import config_flags
+from absl import flags
 
-from w2v_jax.config import Config, freeze
-from w2v_jax.errors import UserError, nearest
+from w2v_jax.config import Config
+from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
 
-NAMES = ("config", "transformer")  # flags that name a config file; the second is the last rung's of the ladder
+flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
 
-
-def define(name: str = "config", text: str = "Config file, e.g. configs/demo.py") -> Any:
-    """Registers the flag of a config file, one of NAMES; read it with `parsed` after flags are parsed."""
-    return config_flags.DEFINE_config_file(name, None, f"{text}; override by --{name}.KEY=VALUE.")
+T = TypeVar("T")
 
 
-def parsed(flag: Any) -> Config:
-    """The frozen config of the command line. Raises UserError when none was given or a value is impossible."""
-    if flag.value is None:
-        raise UserError("--config is missing: give a config file, e.g. --config=configs/demo.py")
-    return freeze(flag.value, MODELS)
+def define(name: str = "config", text: str = "Config file, e.g. configs/demo.py") -> str:
+    """Registers the flag of a config file, and that of its overrides; returns the name that `parsed` takes."""
+    flags.DEFINE_string(name, None, f"{text}; override by --{name}.KEY=VALUE.")
+    flags.DEFINE_multi_string(f"{name}.KEY", None, f"Value of a key of --{name}, such as --{name}.train.seed=1.")
+    return name
 
 
-def check_command_line(words: Sequence[str]) -> None:
-    """Raises UserError when a config file cannot be loaded, or an override names a key that it lacks.
+def parsed(name: str = "config", default: Path | None = None, example: str = "configs/demo.py") -> Config:
+    """The config of one run that the command line gives. UserError: as `given` and `load`."""
+    path, changes = given(name, default, example)
+    return load(path, Config, changes)
 
-    Done before ml_collections parses the line: its own errors name neither the file nor the nearest key.
+
+def given(name: str = "config", default: Path | None = None, example: str = "") -> tuple[str, dict[str, str]]:
+    """(config file, {key: value} of the overrides) on the command line; `default` where the flag names no file.
+
+    Raises:
+      UserError: there is neither; `example` is suggested.
     """
-    for name in NAMES:
-        paths = [w.partition("=")[2] for w in words if re.match(rf"--?{name}=", w)]
-        paths += [path for word, path in itertools.pairwise(words) if word in (f"--{name}", f"-{name}")]
-        if not paths or not paths[-1]:
-            continue
-        known = list(_keys(load_tree(paths[-1]).to_dict()))
-        for word in words:
-            key = re.match(rf"--?{name}\.([^=]+)", word)
-            if key:
-                _check_key(key[1], known)
+    path = flags.FLAGS[name].value or default
+    if not path:
+        raise UserError(f"--{name} is missing: give a config file, e.g. --{name}={example}")
+    pairs = [word.partition("=") for word in flags.FLAGS[f"{name}.KEY"].value or ()]
+    return str(path), {key: value for key, _, value in pairs}
 
 
-def load_config(path: str, **replace: Any) -> Config:
-    """The frozen config of a file, with dotted keys replaced (`**{"model.dim": 8}`), without any command line."""
-    tree = load_tree(path)
-    known = list(_keys(tree.to_dict()))
-    for key in replace:
-        _check_key(key, known)
-    try:
-        tree.update_from_flattened_dict(replace)
-    except TypeError as e:
-        raise UserError("config override: " + " ".join(str(e).split())) from None
-    return freeze(tree, MODELS)
+def load_config(path: str, **changes: Any) -> Config:
+    """The config of a run in a file, with dotted keys replaced (`**{"model.dim": 8}`), without any command line."""
+    return load(path, Config, changes)
 
 
-def load_tree(path: str) -> ml_collections.ConfigDict:
-    """What a config file's get_config() returns. Raises UserError naming the file and what is wrong with it."""
+def load(path: str, kind: type[T], changes: Mapping[str, Any] | None = None) -> T:
+    """What a config file's get_config() returns, with dotted keys replaced.
+
+    Raises:
+      UserError: naming the file and what is wrong with it, or the key that cannot be replaced.
+    """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such config file")
-    module_spec = importlib.util.spec_from_file_location("config_file", path)
-    if module_spec is None or module_spec.loader is None:
-        raise UserError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(module_spec)
     try:
-        module_spec.loader.exec_module(module)
-        if not hasattr(module, "get_config"):
+        names = runpy.run_path(path)
+        if "get_config" not in names:
             raise UserError(f"{path}: has no get_config()")
-        tree = module.get_config()
+        config = names["get_config"]()
     except UserError:
         raise
     except Exception as e:  # anything may happen in a file that somebody is writing
-        raise UserError(f"{path}: {type(e).__name__}: {' '.join(str(e).split())}") from None
-    if not isinstance(tree, ml_collections.ConfigDict):
-        raise UserError(f"{path}: get_config() must return w2v_jax.config.editable(Config(...))")
-    return tree
-
-
-def _check_key(key: str, known: Sequence[str]) -> None:
-    if key not in known:
-        raise UserError(f"config has no key {key!r}{nearest(key, known)}")
-
-
-def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Dotted names of the leaves."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _keys(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key
+        hint = "; get_config() returns Config(...) itself now" if "'editable'" in str(e) else ""
+        raise UserError(f"{path}: {type(e).__name__}: {' '.join(str(e).split())}{hint}") from None
+    if not dataclasses.is_dataclass(config):
+        raise UserError(f"{path}: get_config() must return Config(...) itself, or Study(...) for a study")
+    if not isinstance(config, kind):
+        other = "the config of one run; a study's are in configs/scaling/"
+        raise UserError(f"{path}: is {other if isinstance(config, Config) else 'a study, for experiments.scaling'}")
+    return override(config, changes or {}, MODELS)
 
 
 def set_compile_cache(cache_dir: str, least_seconds: float = 1.0) -> None:

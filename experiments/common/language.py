@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.common import cli
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
 from w2v_jax.errors import UserError
@@ -176,6 +176,6 @@ def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) 
     about = {"workdir": str(workdir), "step": model.step, "family": model.config.family}
     write_json(target, about | results)
     picture = target.with_suffix(".png")
-    command = shlex.join(["python", "-m", "experiments.evaluate", *sys.argv[1:]])
+    command = cli.command("experiments.evaluate")
     positions.draw(curves, picture, f"{split} text; step {model.step}; {command}")
     print(f"\npicture: {picture}\nresults: {target}")

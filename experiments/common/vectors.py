@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import warnings
@@ -13,14 +12,14 @@ from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.errors import UserError
 from w2v_jax.formats import read_vocab
 
-SOURCE_FLAGS = ("vectors", "workdir", "limit", "encoding_errors")
+flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
 
 
 def define_source_flags() -> None:
     """Flags that say which vectors are meant. A call, not an import, defines them: two commands share them."""
     flags.DEFINE_string("vectors", None, "File or native folder of word vectors.")
     flags.DEFINE_string("workdir", None, "Run folder, in the place of --vectors: its vectors.bin and vocab.txt.")
-    flags.DEFINE_integer("limit", 0, "Read the first so many words only; 0 is all.")
+    flags.DEFINE_integer("limit", 0, "Read only the first LIMIT words; 0 is all.")
     flags.DEFINE_enum("encoding_errors", "strict", ["strict", "replace", "ignore"], "Words that are not UTF-8.")
 
 
@@ -65,13 +64,10 @@ def _check_run(emb: Embeddings, workdir: str) -> None:
     strange = next((word for word in emb.words if word not in known), None)
     if strange is not None:
         raise UserError(f"{file}: word {strange!r} is not in vocab.txt: the two are not of the same run")
-    config = os.path.join(workdir, "config.json")
-    if not os.path.isfile(config):
-        return
-    try:
-        with open(config, encoding="utf-8") as f:
-            dim = json.load(f)["model"]["dim"]
-    except (ValueError, KeyError, TypeError):
-        return  # a family without a dimension, or not a config of ours: nothing to compare with
+    from w2v_jax.config import load, to_dict
+    from w2v_jax.models import MODELS  # here: vectors of other origin need no JAX
+
+    config = load(os.path.join(workdir, "config.json"), MODELS)
+    dim = to_dict(config)["model"].get("dim", emb.dim) if config else emb.dim
     if dim != emb.dim:
         raise UserError(f"{file}: {emb.dim} dimensions, but config.json says model.dim={dim}: not of the same run")

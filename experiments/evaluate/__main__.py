@@ -24,22 +24,20 @@ from experiments.common import cli
 from experiments.common.vectors import define_source_flags, open_vectors, source
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import evaluate_all, table
-from w2v_jax.files import read_json, write_json
+from w2v_jax.files import write_json
 
 
 def _is_language_model(workdir: str) -> bool:
+    from w2v_jax.config import load
     from w2v_jax.models import MODELS  # here: to look at vectors needs no JAX
     from w2v_jax.train.folder import CONFIG
 
-    config = read_json(Path(workdir) / CONFIG)
-    spec = MODELS.get(config["family"]) if config and isinstance(config.get("family"), str) else None
-    return spec is not None and spec.score is not None
+    config = load(Path(workdir) / CONFIG, MODELS)
+    return config is not None and MODELS[config.family].score is not None
 
 
 def main(argv: Sequence[str]) -> None:
     """Prints the table and writes the results."""
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     if flags.FLAGS.workdir and _is_language_model(flags.FLAGS.workdir):
         from experiments.common import language
 

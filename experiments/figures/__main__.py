@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli
-from experiments.common.vectors import SOURCE_FLAGS, define_source_flags, open_vectors, source
+from experiments.common.vectors import define_source_flags, open_vectors, source
 from experiments.figures import registry
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.evaluation.tables import aligned
@@ -40,7 +39,7 @@ from w2v_jax.figures import convergence, maps, optimum, style
 
 def small_print(*facts: str) -> str:
     """The line below a picture: what it shows, and the command that drew it."""
-    return "; ".join([*facts, shlex.join(["python", "-m", "experiments.figures", *sys.argv[1:]])])
+    return "; ".join([*facts, cli.command("experiments.figures")])
 
 
 def parse_groups(text: str) -> dict[str, list[str]]:
@@ -233,8 +232,6 @@ def main(argv: Sequence[str]) -> int:
     name = argv[1]
     if name not in known:
         raise UserError(f"figure {name!r}: must be one of {', '.join(known)}{nearest(name, known)}")
-    if len(argv) > 2:
-        raise UserError(f"unexpected argument {argv[2]!r}; flags are written --name=value")
     for flag in sorted(_flags_of(*known) - _flags_of(name)):
         if f[flag].present:
             raise UserError(f"--{flag} means nothing to the figure {name}: leave it out")
@@ -251,8 +248,6 @@ def _flags_of(*names: str) -> set[str]:
 
 def _define_flags() -> None:
     define_source_flags()
-    for name in SOURCE_FLAGS:
-        flags.declare_key_flag(name)
     flags.DEFINE_string(
         "out", None, "Picture; for nudges, a folder. By default beside the vectors, in the run folder, or NAME.png."
     )
@@ -273,4 +268,4 @@ def _define_flags() -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    cli.run(main)
+    cli.run(main, arguments=1)

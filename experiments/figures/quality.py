@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from w2v_jax.config import freeze
+from w2v_jax.config import load
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
@@ -32,10 +32,9 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
     Raises:
       UserError: no finished run, no checkpoint, no test files, a family without word vectors.
     """
-    saved, result = read_json(workdir / CONFIG), read_json(workdir / RESULT)
-    if saved is None or result is None or not (workdir / "vocab.txt").is_file():
+    config, result = load(workdir / CONFIG, MODELS), read_json(workdir / RESULT)
+    if config is None or result is None or not (workdir / "vocab.txt").is_file():
         raise UserError(f"{workdir}: no finished run; --evaluate needs its config.json, result.json and vocab.txt")
-    config = freeze(saved, MODELS)
     spec = MODELS[config.family]
     if spec.embed is None:
         raise UserError(f"{workdir}: family {config.family} has no word vectors to score")

@@ -19,8 +19,6 @@ models have the probes only.
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -41,7 +39,6 @@ from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import memory
 from w2v_jax.figures.attention import draw_heads, draw_layers
 from w2v_jax.figures.memory import Inspection, Layer, spread
-from w2v_jax.files import write_json
 from w2v_jax.nn.recurrence import trace
 from w2v_jax.nn.recurrent import Cell
 from w2v_jax.states import before_text, recurrence_of
@@ -181,40 +178,41 @@ def record(seen: Inspection) -> dict[str, Any]:
 def main(argv: Sequence[str]) -> None:
     """Prints the tables, writes the figures, prints the picture's path last."""
     f = flags.FLAGS
-    check_flags(argv)
-    model = open_model(Path(f.workdir))
-    folder = Path(f.out or f.workdir)
-    command = shlex.join(["python", "-m", "experiments.inspect", *sys.argv[1:]])
-    about = {"command": command, "step": model.step, "family": model.config.family}
-    source = f"step {model.step}; {command}"
-    if f.layers:
-        found = measure(model, f.windows)
-        print(layer_report.text(found))
-        title = f"Layers of {model.config.family}: {layer_report.where(found)}"
-        paint: Paint = partial(draw_layers, layer_report.picture(found), title)
-        write(folder, "layers", about | layer_report.record(found), paint, source)
-        return
-    words = words_of_flags(f.text, f["from"].value, f["to"].value)
-    about["text"] = f.text
+    workdir = cli.workdir("give the folder of a run")
+    check_flags()
+    model = open_model(workdir)
+    numbers, paint = of_layers(model) if f.layers else of_text(model)
+    about = {"command": cli.command("experiments.inspect"), "step": model.step, "family": model.config.family}
+    stem = Path(f.out or workdir, "layers" if f.layers else "inspect")
+    paint = partial(paint, source=f"step {model.step}; {about['command']}")
+    cli.write_results(stem.with_suffix(".json"), about | numbers, stem.with_suffix(".png"), paint)
+
+
+def of_layers(model: Model) -> tuple[dict[str, Any], Callable[..., Any]]:
+    """Measures and prints for --layers; (what is written, what draws it into a file)."""
+    found = measure(model, flags.FLAGS.windows)
+    print(layer_report.text(found))
+    title = f"Layers of {model.config.family}: {layer_report.where(found)}"
+    return layer_report.record(found), partial(draw_layers, layer_report.picture(found), title)
+
+
+def of_text(model: Model) -> tuple[dict[str, Any], Callable[..., Any]]:
+    """Reads --text and prints; as `of_layers`."""
+    f = flags.FLAGS
+    words, about = words_of_flags(f.text, f["from"].value, f["to"].value), {"text": f.text}
     if model.spec.encode is not None and model.spec.encode.attention is not None:
-        looked, of_layers, of_heads = attention.report(model, f.text, words, (f.layer, f.heads))
-        paint = partial(draw_heads, looked, of_layers, of_heads)
-        write(folder, "inspect", about | attention.record(looked, of_layers, of_heads), paint, source)
-        return
+        found = attention.report(model, f.text, words, (f.layer, f.heads))
+        return about | attention.record(*found), partial(draw_heads, *found)
     if f.layer or f.heads:
         raise UserError("--layer, --heads: are for transformers")
     seen = inspect(model, f.text, *words)
     show(seen)
-    write(folder, "inspect", about | record(seen), partial(memory.draw, seen), source)
+    return about | record(seen), partial(memory.draw, seen)
 
 
-def check_flags(argv: Sequence[str]) -> None:
+def check_flags() -> None:
     """UserError: flags that are missing, out of range, or not of the same use."""
     f = flags.FLAGS
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
-    if not f.workdir:
-        raise UserError("--workdir is missing: give the folder of a run")
     if not f.text.strip():
         raise UserError("--text is empty: give a sentence")
     of_text = [name for name in ("text", "from", "to", "layer", "heads") if f[name].present]
@@ -226,9 +224,6 @@ def check_flags(argv: Sequence[str]) -> None:
         raise UserError(f"--windows={f.windows}: must be 2 or more, half of them to fit probes on")
 
 
-Paint = Callable[[Path, str], None]  # (picture file, small print below)
-
-
 def show(seen: Inspection) -> None:
     """Prints the tables of a recurrent model."""
     for number, layer in enumerate(seen.layers, 1):
@@ -238,14 +233,6 @@ def show(seen: Inspection) -> None:
         rows = [["token", *(f"label {i}" for i in range(seen.probability.shape[1]))]]
         rows += [[token, *(f"{p:.3f}" for p in row)] for token, row in zip(seen.tokens, seen.probability, strict=True)]
         print(f"{aligned(rows)}\n")
-
-
-def write(folder: Path, name: str, numbers: dict[str, Any], paint: Paint, source: str) -> None:
-    """NAME.json and NAME.png; prints where they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / f"{name}.json", numbers, indent=1)
-    paint(folder / f"{name}.png", source)
-    print(f"figures: {folder / f'{name}.json'}\npicture: {folder / f'{name}.png'}")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,6 @@ signal n after saving.
 from __future__ import annotations
 
 import re
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,21 +45,12 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def command() -> str:
-    """What was typed, for reports."""
-    return shlex.join(["python", "-m", "experiments.scaling", *sys.argv[1:]])
-
-
 def study_of_flags() -> Study:
     """The study that the flags name."""
-    from w2v_jax.scaling.study import freeze
+    from w2v_jax.scaling.study import Study
 
-    value = flags.FLAGS["config"].value
-    if value is None:
-        value = config_flag.load_tree(str(DEFAULT_CONFIG))
-    if "arms" not in value:
-        raise UserError("--config: is the config of one run; a study's are in configs/scaling/")
-    return freeze(value)
+    path, changes = config_flag.given(default=DEFAULT_CONFIG)
+    return config_flag.load(path, Study, changes)
 
 
 def make(shard: tuple[int, int]) -> int:
@@ -70,7 +59,6 @@ def make(shard: tuple[int, int]) -> int:
     from experiments.scaling.progress import Progress
     from experiments.scaling.runs import clean, execute, open_text, planned
     from w2v_jax.scaling import records, study
-    from w2v_jax.train import loop
 
     f = flags.FLAGS
     wanted = study_of_flags()
@@ -88,11 +76,7 @@ def make(shard: tuple[int, int]) -> int:
             continue
         progress.begin(run)
         started = time.perf_counter()
-        try:
-            record = execute(run, text, workdir)
-        except loop.Interrupted as e:
-            print(f"{e}. The same command continues.", file=sys.stderr)
-            return 128 + e.number
+        record = execute(run, text, workdir)
         kept.append(record)
         records.write(own, kept)
         done[run.name] = record
@@ -104,7 +88,7 @@ def make(shard: tuple[int, int]) -> int:
         print(f"{len(done)} of {len(every)} runs are in {workdir}; the others are those of other shards. Put all")
         print("results-*.jsonl into one folder, and the command without --shard reports.")
         return 0
-    return report.report(wanted, [done[run.name] for run in every], workdir, command())
+    return report.report(wanted, [done[run.name] for run in every], workdir, cli.command("experiments.scaling"))
 
 
 def ended(workdir: Path, every: Sequence[Planned]) -> dict[str, Record]:
@@ -132,8 +116,6 @@ def ended(workdir: Path, every: Sequence[Planned]) -> dict[str, Record]:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     if f.fit:
         from experiments.scaling import fit
 
@@ -160,4 +142,4 @@ if __name__ == "__main__":
     flags.DEFINE_float("rate", 0.0, "--plan: FLOPs a second of all devices together, where it is known.", 0.0)
     flags.DEFINE_string("data_dir", None, "Test files of word vectors; a small built-in list without.")
     flags.DEFINE_bool("keep", False, "Keep the checkpoints of finished runs.")
-    cli.run(main)
+    cli.run(main, continues=True)

@@ -17,9 +17,8 @@ parameters agree. Prints a table and what becomes of the notes' 100; writes thro
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, mea
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import throughput as figure
-from w2v_jax.files import write_json
 
 CLAIM, LOW, HIGH = 100.0, 50.0, 200.0  # of the notes, and what still counts as "about"
 # What is compared: (of which work, faster, slower, in words).
@@ -116,21 +114,18 @@ def facts(options: Options, found: Mapping[str, Any]) -> str:
 def main(argv: Sequence[str]) -> int:
     """Measures, prints, writes; returns the exit status."""
     f = flags.FLAGS
-    if len(argv) > 1:
-        raise UserError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     given: dict[str, Any] = {field.name: f[field.name].value for field in dataclasses.fields(Options)}
     options, out = Options(**given | {"lengths": of_lengths(f.lengths)}), Path(f.out)
     out.mkdir(parents=True, exist_ok=True)
     found = measure(options)
     judged = verdicts(found, options.lengths)
-    command = shlex.join(["python", "-m", "experiments.throughput", *sys.argv[1:]])
+    command = cli.command("experiments.throughput")
     lines = [sentence(name, verdict) for name, verdict in judged.items()]
     print("\n\n".join([facts(options, found), tables(options, found, judged), "\n".join(lines)]))
     about = {"command": command, "options": dataclasses.asdict(options), "claim": CLAIM, "about": [LOW, HIGH]}
-    write_json(out / "throughput.json", about | found | {"verdicts": judged}, indent=1)
     drawn = figure.panels(found, options.tokens, options.batch)
-    figure.draw(options.lengths, drawn, out / "throughput.png", f"{facts(options, found)}; {command}")
-    print(f"\nfigures: {out / 'throughput.json'}\npicture: {out / 'throughput.png'}")
+    paint = partial(figure.draw, options.lengths, drawn, source=f"{facts(options, found)}; {command}")
+    cli.write_results(out / "throughput.json", about | found | {"verdicts": judged}, out / "throughput.png", paint)
     return 0
 
 

@@ -21,7 +21,7 @@ import dataclasses
 from w2v_jax.config import Config, DataConfig, LogConfig, CheckpointConfig, MeshConfig, OptimizerConfig
 from w2v_jax.config import SyntheticConfig, TrainConfig
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
-from w2v_jax.scaling.study import Arm, Study, editable
+from w2v_jax.scaling.study import Arm, Study
 
 
 def get_config():
@@ -40,13 +40,13 @@ def get_config():
         unknown="error",
         synthetic=SyntheticConfig(words=60, topics=2, senses=4, distances="1,2", tokens=4000, heldout_tokens=600),
     )
-    return editable(Study(
+    return Study(
         data=data, tokens=(320, 1280), window=8, optimum=True,
         arms={
             "tame": Arm(run, ("model.dim=4 model.hidden=4", "model.dim=6 model.hidden=6")),
             "wild": Arm(wild, ("model.dim=4 model.hidden=4",), (320,)),
         },
-    ))
+    )
 """
 TAME = [f"tame_dim{d}-hidden{d}_{t}_s0" for d in (4, 6) for t in (320, 1280)]
 WILD = "wild_dim4-hidden4_320_s0"

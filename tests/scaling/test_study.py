@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
+from w2v_jax.train.lowering import lower_step
 
-from experiments.common.config_flag import load_tree
+from experiments.common.config_flag import load
 from tests.commands import ROOT
 from tests.scaling.planted import record
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
+from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.overrides import override
 from w2v_jax.scaling import analysis, records
-from w2v_jax.scaling.study import Arm, Study, editable, freeze, overridden, runs, shard, with_passes
+from w2v_jax.scaling.study import Arm, Study, runs, shard, sized, with_passes
 
 VOCAB = 50
 TRANSFORMER = Config("transformer", TransformerConfig(layers=1, dim=8, heads=1, length=8))
@@ -58,19 +63,45 @@ def test_budgets_make_equal_flops_and_rates_multiply_the_arms() -> None:
     assert len(tried) == 2 * len(runs(STUDY, VOCAB))
 
 
-def test_a_study_goes_through_the_command_lines_tree_and_back() -> None:
-    tree = editable(STUDY)
-    assert freeze(tree) == dataclasses.replace(
+def test_a_study_is_overridden_as_on_a_command_line() -> None:
+    assert override(STUDY, {}, MODELS) == STUDY
+    changed = override(
         STUDY,
-        arms={
-            k: dataclasses.replace(a, run=dataclasses.replace(a.run, data=STUDY.data)) for k, a in STUDY.arms.items()
+        {
+            "data.source": "text:a.txt",
+            "tokens": "(240000,)",
+            "seeds": "(0, 1)",
+            "rates": "[1, 2.5]",
+            "window": "8",
+            "arms.lstm.run.model.length": "16",
+            "arms.lstm.sizes": "('model.dim=4 model.hidden=4', 'model.dim=6 model.hidden=6')",
+            "arms.transformer.sizes": "model.dim=4",
+            "arms.transformer.seeds": "7",
         },
+        MODELS,
     )
-    tree.data.source = "text:a.txt"
-    tree.arms.lstm.run.model.length = 16
-    changed = freeze(tree)
-    assert changed.arms["transformer"].run.data.source == "text:a.txt"
-    assert changed.arms["lstm"].run.model.length == 16
+    assert all(run.config.data.source == "text:a.txt" for run in runs(changed, VOCAB))
+    assert (changed.tokens, changed.seeds, changed.rates, changed.window) == ((240_000,), (0, 1), (1.0, 2.5), 8)
+    assert changed.arms["lstm"].run.model.length == 16 and len(changed.arms["lstm"].sizes) == 2
+    assert changed.arms["transformer"].sizes == ("model.dim=4",) and changed.arms["transformer"].seeds == (7,)
+    assert override(STUDY, {"tokens": "()", "budgets": "(1e11,1e12)"}, MODELS).budgets == (1e11, 1e12)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("seeds", "(0, 0.5)", "seeds=0.5: must be of type int"),
+        ("tokens", "many", "tokens='many': must be of type float"),
+        ("tokens", "(0,)", "tokens=.*above 0"),
+        ("arms.lstm.run.model.dmi", "3", "no key 'arms.lstm.run.model.dmi' .*'arms.lstm.run.model.dim'"),
+        ("arms.lstm.run.model.dim", "x", "arms.lstm.run.model.dim='x': must be of type int"),
+        ("arms.gru.tokens", "(1,)", "no key 'arms.gru.tokens'"),
+        ("arms.lstm.run.data.source", "text:a.txt", "no key 'arms.lstm.run.data.source'"),  # a study has one text
+    ],
+)
+def test_an_override_of_a_study_that_cannot_be_is_refused(key: str, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        override(STUDY, {key: text}, MODELS)
 
 
 @pytest.mark.parametrize(
@@ -82,11 +113,17 @@ def test_a_study_goes_through_the_command_lines_tree_and_back() -> None:
         ("model.dim=0", "model.dim=0: must be at least 1"),
         ("model.heads=3", "does not divide"),
         ("model.dim.x=3", "no key 'model.dim.x'"),
+        ("model.dim=8 data.source=text:a.txt", "data.source is the study's"),
     ],
 )
 def test_a_size_that_cannot_be_is_refused(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        overridden(TRANSFORMER, text)
+        sized(TRANSFORMER, text)
+
+
+def test_a_size_may_be_quoted_and_typed_as_on_a_command_line() -> None:
+    changed = sized(LSTM, "model.cell='gru' model.tied=True optimizer.learning_rate=1 model.dim=4 model.hidden=4")
+    assert (changed.model.cell, changed.optimizer.learning_rate, changed.model.dim) == ("gru", 1.0, 4)
 
 
 @pytest.mark.parametrize(
@@ -134,18 +171,29 @@ def test_shards_are_all_runs_once_and_about_equally_dear(count: int) -> None:
 CONFIGS = sorted(f for f in (ROOT / "configs" / "scaling").glob("*.py") if f.name != "__init__.py")
 
 
+@functools.cache  # studies share arms
+def lowered(config: Config) -> str:
+    """The training step of one layer on eight devices, over which a recipe for one device need not divide."""
+    small = {"model.vocab_size": 2000, "train.steps_per_call": 2, "mesh.data": 0}
+    small |= {"train.batch_size": -(-config.train.batch_size // 8) * 8}
+    small |= {"model.layers": 1} if hasattr(config.model, "layers") else {}
+    return lower_step(override(config, small, MODELS), jax.devices()).as_text()
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_study_of_the_project_can_be_planned(path: Path) -> None:
-    study = freeze(load_tree(str(path)))
+def test_every_study_of_the_project_can_be_planned_and_its_arms_lower(path: Path) -> None:
+    study = load(str(path), Study)
     planned = runs(study, study.vocabulary or 1000)
     assert len(planned) >= 10
+    for arm in study.arms:
+        assert "mhlo.num_partitions = 8" in lowered(next(run.config for run in planned if run.arm == arm))
     text = path.read_text(encoding="utf-8").split('"""')[1]
     assert "python -m experiments.scaling" in text and "Hardware" in text
 
 
 def test_the_small_study_is_what_the_command_promises() -> None:
     """At most 20 TFLOP, a full grid of two families, two more at three sizes; no text is read twice."""
-    study = freeze(load_tree(str(ROOT / "configs" / "scaling" / "synthetic.py")))
+    study = load(str(ROOT / "configs" / "scaling" / "synthetic.py"), Study)
     planned = runs(study, study.data.synthetic.words)
     assert sum(run.flops for run in planned) <= 20e12
     grid = {arm: {(run.ledger.parameters, run.tokens) for run in planned if run.arm == arm} for arm in study.arms}
@@ -157,7 +205,7 @@ def test_the_small_study_is_what_the_command_promises() -> None:
 
 
 def test_the_pod_study_goes_from_a_million_parameters_to_a_billion() -> None:
-    study = freeze(load_tree(str(ROOT / "configs" / "scaling" / "pod.py")))
+    study = load(str(ROOT / "configs" / "scaling" / "pod.py"), Study)
     sizes = {run.ledger.parameters for run in runs(study, study.vocabulary)}
     assert min(sizes) == pytest.approx(1e6, rel=0.1) and max(sizes) == pytest.approx(1e9, rel=0.1)
 

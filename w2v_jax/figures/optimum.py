@@ -33,7 +33,7 @@ def read_runs(workdirs: Sequence[PathLike]) -> dict[str, Distances]:
                 f"{os.path.join(workdir, EVALUATION)}: has no distance to an optimum; the run's texts must be "
                 "synthetic, synthetic:heldout and synthetic:test"
             )
-        model = config.get("model", {})
+        model = config["model"] if isinstance(config.get("model"), dict) else {}
         label = f"{model.get('cell', config.get('family'))}, {model.get('layers')} x {model.get('hidden')}"
         found[label if label not in found else f"{label} ({os.path.basename(os.path.abspath(workdir))})"] = distances
     return found

@@ -1,23 +1,19 @@
 """A study: families of models at several sizes, each trained on several amounts of the same text, as a list of runs.
 
-A file in `configs/scaling/` returns `editable(Study(...))`. Every run reads the first part of the study's text, once:
+A file in `configs/scaling/` returns a `Study`. Every run reads the first part of the study's text, once:
 D tokens are `train.passes` = D over the tokens of one pass. Runs that differ in D alone share one compiled program.
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import ml_collections
-
-from w2v_jax.config import Config, DataConfig, check, to_dict
-from w2v_jax.config import editable as editable_run
-from w2v_jax.config import freeze as freeze_run
-from w2v_jax.errors import UserError, nearest
+from w2v_jax.config import Config, DataConfig, check
+from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
 from w2v_jax.scaling.ledger import Ledger, ledger
 
 LEAST_STEPS = 2  # of a run: a schedule of fewer has no shape
@@ -28,9 +24,9 @@ class Arm:
     """One line of a study: a family at several sizes."""
 
     run: Config  # what all of its runs have in common; `data`, `train.seed` and `train.passes` are the study's
-    sizes: tuple[str, ...]  # what is another in each size: "model.dim=64 model.heads=2"
-    tokens: tuple[int, ...] = ()  # D of its runs; the study's where empty
-    seeds: tuple[int, ...] = ()  # the study's where empty
+    sizes: tuple[str, ...]  # the overrides that make each size: "model.dim=64 model.heads=2"
+    tokens: tuple[float, ...] = ()  # D of its runs; if empty, the study's
+    seeds: tuple[int, ...] = ()  # if empty, the study's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +35,13 @@ class Study:
 
     data: DataConfig
     arms: Mapping[str, Arm]
-    tokens: tuple[int, ...] = ()  # D, tokens trained on
-    budgets: tuple[float, ...] = ()  # training FLOPs C of a run, in the place of tokens: D = C / FLOPs a token
-    rates: tuple[float, ...] = ()  # learning rates tried in every run, as multiples of the arm's; the best counts
+    tokens: tuple[float, ...] = ()  # D, tokens trained on
+    budgets: tuple[float, ...] = ()  # instead of tokens, the training FLOPs C of a run: D = C / FLOPs per token
+    rates: tuple[float, ...] = ()  # learning rates to try, as multiples of the arm's; each run counts with its best
     seeds: tuple[int, ...] = (0,)
-    window: int = 0  # tokens of the windows whose loss by position is measured; 0 measures none
-    optimum: bool = False  # the fitted floor must hold the best possible loss of the text, which is then synthetic
-    vocabulary: int = 0  # stands for the text's where a plan is made without it
+    window: int = 0  # tokens in the windows whose loss by position is measured; 0 measures none
+    optimum: bool = False  # whether the fitted floor must contain the best possible loss; for the synthetic text only
+    vocabulary: int = 0  # vocabulary size for a plan that is made without the text; 0 reads the text
 
     def __post_init__(self) -> None:
         check(bool(self.arms), "arms", dict(self.arms), "at least one")
@@ -59,12 +55,8 @@ class Study:
             check(bool(arm.sizes), f"arms.{name}.sizes", arm.sizes, "at least one")
             amounts = arm.tokens or self.tokens or self.budgets
             check(bool(amounts), f"arms.{name}.tokens", arm.tokens, "given, or tokens or budgets of the study")
-        check(
-            not self.optimum or self.data.source == "synthetic",
-            "optimum",
-            self.optimum,
-            "False: the best possible loss is known of data.source=synthetic only",
-        )
+        need = "False: the best possible loss is known of data.source=synthetic only"
+        check(not self.optimum or self.data.source == "synthetic", "optimum", self.optimum, need)
 
 
 class Planned(NamedTuple):
@@ -78,65 +70,18 @@ class Planned(NamedTuple):
     flops: float  # of the whole training
 
 
-def editable(study: Study) -> ml_collections.ConfigDict:
-    """The study as a tree that `--config.KEY=VALUE` may override; arms' runs stand there without their data."""
-    tree = {f.name: getattr(study, f.name) for f in dataclasses.fields(study)}
-    tree["data"] = dataclasses.asdict(study.data)
-    tree["arms"] = {}
-    for name, arm in study.arms.items():
-        run = editable_run(arm.run).to_dict()
-        del run["data"]
-        tree["arms"][name] = {"run": run, "sizes": arm.sizes, "tokens": arm.tokens, "seeds": arm.seeds}
-    return ml_collections.ConfigDict(tree).lock()
-
-
-def freeze(tree: Mapping[str, Any] | ml_collections.ConfigDict) -> Study:
-    """Rebuilds the validated `Study` from an edited tree.
-
-    Raises:
-      UserError: as `w2v_jax.config.freeze`; an unknown key of the study, with the nearest.
-    """
-    values = tree.to_dict() if isinstance(tree, ml_collections.ConfigDict) else dict(tree)
-    known = {f.name for f in dataclasses.fields(Study)}
-    for key in values:
-        if key not in known:
-            raise UserError(f"config has no key {key!r}{nearest(key, known)}")
-    arms = {}
-    for name, arm in values.pop("arms").items():
-        rest = {key: tuple(arm[key]) for key in ("sizes", "tokens", "seeds")}
-        arms[name] = Arm(freeze_run(arm["run"] | {"data": values["data"]}, MODELS), **rest)
-    data = next(iter(arms.values())).run.data if arms else DataConfig()
-    own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "data"}
-    return Study(data=data, arms=arms, **own)
-
-
-def overridden(run: Config, text: str) -> Config:
-    """`run` with the values of `text`, "key=value key=value", keys dotted.
-
-    Raises:
-      UserError: a key that there is not, or a value that it cannot have.
-    """
-    tree = to_dict(run)
-    for word in text.split():
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise UserError(f"sizes: {word!r} in {text!r} must be key=value, such as model.dim=64")
-        *path, last = key.split(".")
-        inner: Any = tree
-        for name in path:
-            inner = inner.get(name) if isinstance(inner, dict) else None
-        if not isinstance(inner, dict) or last not in inner:
-            names = list(inner) if isinstance(inner, dict) else list(tree)
-            raise UserError(f"sizes: no key {key!r}{nearest(last, names)}")
-        inner[last] = _literal(value)
-    return freeze_run(tree, MODELS)  # at once: sizes that depend on one another are checked together
-
-
-def _literal(text: str) -> Any:
+def sized(run: Config, size: str) -> Config:
+    """`run` with the values of a size, "key=value key=value". UserError: a key or a value that cannot be."""
+    pairs = [word.partition("=") for word in size.split()]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+        for key, equals, _ in pairs:
+            if not equals:
+                raise UserError(f"{key!r} must be key=value, such as model.dim=64")
+            if key.startswith("data."):
+                raise UserError(f"{key} is the study's: all of its runs read one text")
+        return override(run, {key: value.strip("\"'") for key, _, value in pairs}, MODELS)
+    except UserError as e:
+        raise UserError(f"sizes: {size!r}: {e}") from None
 
 
 def runs(study: Study, vocabulary: int) -> list[Planned]:
@@ -160,7 +105,7 @@ def runs(study: Study, vocabulary: int) -> list[Planned]:
 def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int) -> list[Planned]:
     out = []
     for text in arm.sizes:
-        base = dataclasses.replace(overridden(arm.run, text), data=study.data)
+        base = dataclasses.replace(sized(arm.run, text), data=study.data)
         costs = ledger(base, vocabulary)
         label = _label(text)
         amounts: Sequence[float] = arm.tokens or study.tokens or [c / costs.flops_per_token for c in study.budgets]

@@ -14,14 +14,14 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from w2v_jax.config import Config, to_dict
-from w2v_jax.errors import UserError
+from w2v_jax.errors import Diverged, Interrupted, UserError
 from w2v_jax.train import folder
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.prepare import check_same_text
-from w2v_jax.train.stop import Diverged, Interrupted, signals
+from w2v_jax.train.stop import signals
 from w2v_jax.types import Family, Say, Words
 
 

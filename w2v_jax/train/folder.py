@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from w2v_jax.config import Config, differences, freeze, to_dict
+from w2v_jax.config import Config, differences, load, to_dict
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.files import read_json, write_json
@@ -49,11 +49,11 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
 
 def _holds(workdir: Path, config: Config) -> bool:
     """Whether the folder has a config.json. Raises UserError when it is that of another run."""
-    saved = read_json(workdir / CONFIG)
+    saved = load(workdir / CONFIG, MODELS)
     if saved is None:
         return False
-    # Through the dataclasses: a run from before an option existed has its default.
-    keys = differences(to_dict(freeze(saved, MODELS)), to_dict(config))
+    # As a config: a run from before an option existed has its default.
+    keys = differences(to_dict(saved), to_dict(config))
     if keys:
         raise UserError(
             f"--workdir={workdir}: holds a run whose config differs in {', '.join(keys)}; "

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from w2v_jax.config import Config, to_dict
-from w2v_jax.errors import UserError
+from w2v_jax.errors import Diverged, Interrupted, UserError
 from w2v_jax.models import MODELS
 from w2v_jax.train import fitting, folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
@@ -32,7 +32,7 @@ from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.plateau import Plateau
 from w2v_jax.train.prepare import Run, prepare
 from w2v_jax.train.step import TrainState
-from w2v_jax.train.stop import Diverged, Interrupted, signals
+from w2v_jax.train.stop import signals
 from w2v_jax.train.tracer import Tracer
 
 IN_FLIGHT = 2  # calls dispatched beyond the one whose metrics are read

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.config import Config, differences, freeze, to_dict
+from w2v_jax.config import Config, differences, freeze, load, to_dict
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
-from w2v_jax.files import read_json
 from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
@@ -45,10 +44,9 @@ def open_model(workdir: Path) -> Model:
       UserError: no run there, or none with a checkpoint and a tokeniser yet; a checkpoint of another config, model or
         vocabulary, or trained with other constants (word vectors, for one); damaged files.
     """
-    saved = read_json(workdir / CONFIG)
-    if saved is None:
+    config = load(workdir / CONFIG, MODELS)
+    if config is None:
         raise UserError(f"--workdir={workdir}: holds no run (no {CONFIG}); name the folder of a training run")
-    config = freeze(saved, MODELS)
     if not (workdir / "tokenizer.json").is_file() or not (workdir / CHECKPOINTS).is_dir():
         raise UserError(
             f"--workdir={workdir}: holds no finished run (no tokenizer.json or no {CHECKPOINTS}/); "

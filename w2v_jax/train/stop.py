@@ -1,4 +1,4 @@
-"""How training ends before its last step: by a signal, or because the loss diverged."""
+"""Signals that end training at a call boundary, after it saved."""
 
 from __future__ import annotations
 
@@ -8,20 +8,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-
-class Interrupted(Exception):
-    """A signal ended training after it saved. `step` says where, `number` which signal; no step: it diverged first."""
-
-    def __init__(self, step: int | None, number: int) -> None:
-        where = "while its loss was not finite" if step is None else f"at step {step:,}, which is saved"
-        super().__init__(f"stopped by {signal.Signals(number).name} {where}")
-        self.step, self.number = step, number
-
-
-class Diverged(Exception):
-    """The loss is not finite. The message names the step, the last good checkpoint and what to try."""
-
-    number = 0  # of the signal that came meanwhile
+from w2v_jax.errors import Diverged
 
 
 @contextlib.contextmanager

@@ -1,0 +1,107 @@
+"""Configs as trees of typed values: read from nested mappings, and overridden by key, as flags and studies do."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from w2v_jax.errors import UserError, nearest
+
+T = TypeVar("T")
+BOOLS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+class _Text(str):
+    """A value as it was typed; it becomes what the type of its key says."""
+
+
+def override(config: T, changes: Mapping[str, Any], models: Mapping[str, Any]) -> T:
+    """`config` with some values replaced, all at once: values that depend on one another are checked together.
+
+    Args:
+      config: a `w2v_jax.config.Config` or a `w2v_jax.scaling.study.Study`.
+      changes: {dotted key: value}. A string is read as the type of the key: "64", "1e-3", "False", "(0, 1)".
+      models: the registry, `w2v_jax.models.MODELS`.
+
+    Raises:
+      UserError: a key that does not exist, with the nearest one; a wrong type; an impossible value.
+    """
+    tree: dict[str, Any] = dataclasses.asdict(config)  # type: ignore[call-overload]  # T is a dataclass
+    # A study has one text, its own; what its arms say of data does not count.
+    known = [key for key in _keys(tree) if ".run.data." not in key]
+    for key, value in changes.items():
+        if key not in known:
+            raise UserError(f"config has no key {key!r}{nearest(key, known)}")
+        part, (*path, last) = tree, key.split(".")
+        for name in path:
+            part = part[name]
+        part[last] = _Text(value) if isinstance(value, str) else value
+    return build(type(config), tree, models)
+
+
+def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted names of the values."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def build(cls: type[T], tree: Mapping[str, Any], models: Mapping[str, Any], prefix: str = "") -> T:
+    """The dataclass `cls` from nested mappings, by the annotations of its fields; keys that are left out have their
+    defaults. Where it has a `family` and a `model`, the model's class is that of the family in `models`.
+
+    Raises:
+      UserError: an unknown key (with the nearest one) or a missing one, a wrong type, an impossible value, an unknown
+        family. `prefix` stands before the key.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in tree:
+        if key not in fields:
+            raise UserError(f"config has no key {prefix + key!r}{nearest(key, fields)}")
+    for key, field in fields.items():
+        if field.default is dataclasses.MISSING and key not in tree:
+            raise UserError(f"config has no {prefix}{key}: it must be given")
+    kinds = typing.get_type_hints(cls)
+    if "model" in kinds and "family" in kinds:
+        family = str(tree["family"])
+        if family not in models:
+            raise UserError(f"{prefix}family={family!r}: must be one of {', '.join(models)}{nearest(family, models)}")
+        kinds["model"] = models[family].config
+    return cls(**{key: _typed(kinds[key], value, models, prefix + key) for key, value in tree.items()})
+
+
+def _typed(kind: Any, value: Any, models: Mapping[str, Any], key: str) -> Any:
+    """`value` as a field of type `kind` holds it. Raises UserError when it is of another type."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if isinstance(value, _Text):
+        value = _read(origin or kind, str(value))
+    if isinstance(value, Mapping):
+        if dataclasses.is_dataclass(kind):
+            return build(kind, value, models, f"{key}.")  # type: ignore[arg-type]  # is_dataclass narrows too far
+        if origin is Mapping:
+            return {name: _typed(inner[1], each, models, f"{key}.{name}") for name, each in value.items()}
+    elif origin is tuple and isinstance(value, tuple | list):
+        return tuple(_typed(inner[0], each, models, key) for each in value)
+    elif kind is float and type(value) is int:
+        return float(value)
+    elif not origin and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
+        return value
+    group = dataclasses.is_dataclass(kind) or origin is Mapping
+    need = "a group of keys" if group else f"of type {(origin or kind).__name__}"
+    raise UserError(f"{key}={value!r}: must be {need}")
+
+
+def _read(kind: type, text: str) -> Any:
+    """A value of type `kind`, or the text itself where it is none."""
+    try:
+        if kind is bool:
+            return BOOLS[text.lower()]
+        value = ast.literal_eval(text) if kind is tuple else kind(text)
+    except (KeyError, ValueError, SyntaxError):
+        value = text
+    return (value,) if kind is tuple and not isinstance(value, tuple | list) else value
