@@ -1,0 +1,60 @@
+"""Files that are written whole or not at all, and JSON that is read with one line for every mistake."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from typing import IO, Any
+
+from w2v_jax.errors import UserError
+
+PathLike = str | os.PathLike[str]
+
+
+@contextlib.contextmanager
+def atomic(path: PathLike) -> Iterator[IO[bytes]]:
+    """A binary file that takes its name only when it is complete; a failed write leaves nothing behind.
+
+    Raises:
+      OSError: the write failed; `filename` is set, which the system itself leaves out when a disk is full.
+    """
+    path = os.fspath(path)
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    try:
+        with open(part, "wb") as f:
+            yield f
+        os.replace(part, path)
+    except OSError as e:
+        e.filename = path
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(part)
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Writes a UTF-8 file, whole or not at all. Raises OSError."""
+    with atomic(path) as f:
+        f.write(text.encode())
+
+
+def write_json(path: PathLike, value: Any, indent: int = 2) -> None:
+    """Writes indented JSON, whole or not at all. Raises OSError; ValueError for a NaN or an infinity."""
+    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def read_json(path: PathLike) -> dict[str, Any] | None:
+    """The JSON object in a file, None where there is no file. Raises UserError when it holds anything else."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            value = json.load(f)
+        if not isinstance(value, dict):
+            raise ValueError(f"a {type(value).__name__}")
+        return value
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as e:
+        raise UserError(f"{path}: not a JSON object ({e}); restore it, or choose another workdir") from None
