@@ -21,8 +21,9 @@ from tests.examples import (
     with_rows,
     zipf_counts,
 )
+from tests.windows import skipgram_pairs
 from w2v_jax.data.corpus import Tokens
-from w2v_jax.data.windows import skipgram_pairs
+from w2v_jax.data.pipeline import stacked
 from w2v_jax.models.huffman import huffman_paths, noise_probability
 from w2v_jax.models.word2vec import SPEC, Word2VecConfig, draw_noise
 from w2v_jax.train.step import gather_rows
@@ -184,8 +185,8 @@ def text_batch(cfg: Word2VecConfig, lengths: list[int], seed: int) -> tuple[list
     corpus = corpus_of(np.bincount(tokens, minlength=VOCAB))
     corpus.heldout, corpus.block_tokens = Tokens(tokens, offsets, len(tokens)), 10_000
     source = SPEC.source(cfg, corpus, "heldout", 2 * cfg.segment, 3)
-    stacked = source.stacked(0, source.steps_per_epoch, source.steps_per_epoch)  # type: ignore[attr-defined]
-    return np.split(tokens, offsets[1:-1]), {k: v.reshape(-1, *v.shape[2:]) for k, v in stacked.items()}
+    stack = stacked(source, 0, source.steps_per_epoch, source.steps_per_epoch)
+    return np.split(tokens, offsets[1:-1]), {k: v.reshape(-1, *v.shape[2:]) for k, v in stack.items()}
 
 
 @EVERY

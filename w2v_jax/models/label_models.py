@@ -64,16 +64,8 @@ def source(cfg: Any, corpus: Any, split: str, batch_size: int, seed: int) -> Sou
     """Labelled texts of a split, those of similar length together; only the training texts are shuffled."""
     from w2v_jax.data.examples import example_source
 
-    part = {"train": corpus.train, "heldout": corpus.heldout, "test": corpus.test}[split]
-    return example_source(
-        part.ids,
-        part.labels,
-        batch_size=batch_size,
-        max_length=cfg.max_length,
-        buckets=BUCKETS,
-        seed=seed,
-        shuffle=split == "train",
-    )
+    part, shapes = getattr(corpus, split), batch(cfg, batch_size)
+    return example_source(part.ids, part.labels, shapes, buckets=BUCKETS, seed=seed, shuffle=split == "train")
 
 
 def carry(cfg: Any, batch_size: int) -> dict[str, Array]:

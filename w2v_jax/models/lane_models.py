@@ -42,8 +42,7 @@ def source(cfg: Any, corpus: Any, split: str, batch_size: int, seed: int) -> Sou
     """Contiguous lanes of a split; nothing is shuffled, so the seed plays no part."""
     from w2v_jax.data.lanes import lane_source
 
-    tokens = {"train": corpus.train, "heldout": corpus.heldout, "test": corpus.test}[split]
-    return lane_source(tokens, batch_size=batch_size, length=cfg.length, start_id=corpus.tokenizer.end_id)
+    return lane_source(getattr(corpus, split), batch(cfg, batch_size), start_id=corpus.tokenizer.end_id)
 
 
 def rows(cfg: Any, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:

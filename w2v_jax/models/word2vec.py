@@ -135,16 +135,13 @@ def consts(cfg: Word2VecConfig, corpus: Any) -> Consts:
 
 
 def source(cfg: Word2VecConfig, corpus: Any, split: str, batch_size: int, seed: int) -> Source:
-    """Subsampled text in rows of centres; the held-out split in its own order and with draws of its own."""
+    """Subsampled text in rows of centres; other splits in the order of the text, with draws of their own."""
     from w2v_jax.data.blocks import window_source
 
-    batch(cfg, batch_size)  # refuses a batch that does not divide into rows
     return window_source(
-        corpus.train if split == "train" else corpus.heldout,
+        getattr(corpus, split),
         keep_probability(np.asarray(corpus.vocab.counts), cfg.sample),
-        window=cfg.window,
-        segment=cfg.segment,
-        batch_size=batch_size,
+        batch(cfg, batch_size),
         seed=seed,
         block_tokens=corpus.block_tokens,
         shuffle=split == "train",
