@@ -30,7 +30,6 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
-from w2v_jax import formats
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
@@ -38,6 +37,7 @@ from w2v_jax.evaluation.tables import aligned
 from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
+from w2v_jax.models.vectors import read_vectors
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.train.restore import Model, open_model
@@ -239,7 +239,7 @@ def base_config() -> Config:
         if not f[name].value:
             raise UserError(f"--{name} is missing: e.g. --{name}={example}")
     config = config_of("config", CONFIGS / "sentiment.py", FAMILY)
-    dim = formats.read(f.vectors, 0, None, "strict", False, None).vectors.shape[1]
+    dim = read_vectors(f.vectors).vectors.shape[1]
     # A matrix cell stands in until `rung` puts its own in its place: it goes with any sizes.
     model = dataclasses.replace(config.model, cell="lstm", vectors=f.vectors, dim=dim, frozen=True)
     if f.max_length is not None:

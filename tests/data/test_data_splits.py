@@ -9,7 +9,7 @@ import pytest
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import corpus as corpus_module
-from w2v_jax.data import encode, sources
+from w2v_jax.data import encode, raw, sources
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
 from w2v_jax.data.counting import SPLITS
 from w2v_jax.errors import UserError
@@ -180,7 +180,7 @@ def test_only_the_test_text_changes(texts, tmp_path, monkeypatch):
 
 
 def test_settled_notes_tell_the_texts_apart(texts, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "SETTLE_SECONDS", -1.0)
+    monkeypatch.setattr(raw, "SETTLE_SECONDS", -1.0)
     cfg = texts()
     held = build_corpus(dataclasses.replace(cfg, test_source=""))
     as_test = {"heldout_source": "", "test_source": cfg.heldout_source, "heldout_every": 0}

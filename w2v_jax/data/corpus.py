@@ -25,7 +25,8 @@ import numpy as np
 from w2v_jax.config import DataConfig
 from w2v_jax.data.counting import SOURCES, SPLITS, Counted, count, heldout_every
 from w2v_jax.data.encode import encode
-from w2v_jax.data.sources import RawText, raw_text
+from w2v_jax.data.raw import RawText
+from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import glob
-import gzip
-import lzma
 import os
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from w2v_jax.config import DataConfig, check_choice
+from w2v_jax.data import tfds_source
+from w2v_jax.data.raw import unpacked
 from w2v_jax.errors import UserError
 
 _TEXT_FEATURES = ("text", "sentence")
@@ -86,20 +85,11 @@ def _lines(pattern: str) -> Iterator[tuple[str, int, str]]:
         if not path.is_file():
             raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.tsv")
         count = 0
-        try:
-            with _open(path) as file:
-                for count, line in enumerate(file, 1):
-                    yield _parse(f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line)
-        except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as e:
-            raise UserError(f"{path}: damaged or truncated compressed file ({e})") from None
+        with path.open("rb") as packed, unpacked(path, packed) as file:
+            for count, line in enumerate(file, 1):
+                yield _parse(f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line)
         if not count:
             raise UserError(f"{path}: the file is empty")
-
-
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path))
-    return cast(IO[bytes], lzma.open(path)) if path.suffix == ".xz" else path.open("rb")
 
 
 def _parse(where: str, line: bytes) -> tuple[str, int, str]:
@@ -124,26 +114,14 @@ def _has(features: Any, name: str, kind: str) -> bool:
 
 def _examples(name: str, cfg: DataConfig) -> Iterator[tuple[str, int, str]]:
     """(data set, split and number of the example; label; text), in the order of the record files."""
-    from w2v_jax.data import tfds_source
-
-    builder = tfds_source._offline_builder(name, cfg) if cfg.offline else tfds_source._online_builder(name, cfg)
-    features, splits = builder.info.features, builder.info.splits
+    builder = tfds_source.opened(name, cfg)
+    features = builder.info.features
     field = next((f for f in _TEXT_FEATURES if f in features), "")
     if not field or not _has(features, field, "string") or not _has(features, "label", "int"):
         raise UserError(
             f"tfds:{name}: has the features {', '.join(features)}; needs an integer 'label' and a 'text' or 'sentence'"
         )
-    try:
-        splits[cfg.tfds_split].file_instructions  # noqa: B018 - a wrong split shows only here
-    except (KeyError, ValueError) as e:
-        why = " ".join(str(e).split())[:160]
-        raise UserError(f"tfds:{name}: no split {cfg.tfds_split!r}, only {', '.join(splits)} ({why})") from None
-    import tensorflow_datasets as tfds
-
-    order = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=False)
-    only = tfds.decode.PartialDecoding({field: True, "label": True})
-    data = builder.as_dataset(split=cfg.tfds_split, shuffle_files=False, read_config=order, decoders=only)
-    for i, example in enumerate(data.as_numpy_iterator()):
+    for i, example in enumerate(tfds_source.rows(builder, cfg, field, "label").as_numpy_iterator()):
         where = f"tfds:{name} {cfg.tfds_split}, example {i}"
         try:
             yield where, int(example["label"]), example[field].decode("utf-8")

@@ -1,7 +1,7 @@
 """Text to provisional token ids, given in order of appearance while the counts that decide on final ids are unknown.
 
-A reader is called with the chunks of `sources.RawText` in turn. It returns the ids of the chunk, uint32, with 0 where a
-document ends, and the white-space separated words of each piece (int64, see `sources.pieces`), or None where every id
+A reader is called with the chunks of `raw.RawText` in turn. It returns the ids of the chunk, uint32, with 0 where a
+document ends, and the white-space separated words of each piece (int64, see `raw.pieces`), or None where every id
 is one word.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
-from w2v_jax.data.sources import END, MARK, pieces
+from w2v_jax.data.raw import END, MARK, pieces
 from w2v_jax.data.vocabulary import as_str, splitter
 
 _CODES = 0x110000

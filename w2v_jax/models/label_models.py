@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from w2v_jax.config import DataConfig, check
 from w2v_jax.errors import UserError
-from w2v_jax.models.vectors import start_vectors
+from w2v_jax.models.vectors import read_vectors, start_vectors
 from w2v_jax.types import Array, Batch, Consts, Metrics, Params, Source
 
 BUCKETS = 16  # groups of similar length: less padding than 1, and batches still differ from pass to pass
@@ -54,9 +54,8 @@ def batch(cfg: Any, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
 def corpus(cfg: Any, data: DataConfig, say: Callable[[str], object]) -> Any:
     """The labelled texts that `data` names, over the words of the given vectors where there are any."""
     from w2v_jax.data.labelled_corpus import build_labelled_corpus
-    from w2v_jax.formats import read
 
-    words = read(cfg.vectors, 0, None, "strict", False, None).words if cfg.vectors else ()
+    words = read_vectors(cfg.vectors).words if cfg.vectors else ()
     return build_labelled_corpus(data, cfg.classes, words, say)
 
 
