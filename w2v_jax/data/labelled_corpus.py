@@ -22,6 +22,7 @@ from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, words_of
 from w2v_jax.errors import UserError
 
 FORMAT = 1  # raise it when the meaning of a rule changes
+_UNUSED = ("heldout_every", "document", "block_tokens", "field")  # keys for running text
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
 Texts = list[tuple[int, str]]  # (label, text)
 
@@ -73,8 +74,8 @@ def build_labelled_corpus(
       say: takes lines about what was read.
 
     Raises:
-      UserError: a bad source, line or label (see `labelled`), a tokeniser without words, labels that are not `classes`
-        many, one training text, no word that is frequent enough.
+      UserError: a bad source, line or label (see `labelled`); a tokeniser without words; a key for running text that is
+        not at its default; another number of labels than `classes`; one training text; no word that is frequent enough.
     """
     _check(cfg, classes)
     train = _read(cfg, cfg.source, classes)
@@ -105,6 +106,13 @@ def _check(cfg: DataConfig, classes: int) -> None:
         raise UserError(f"data.tokens={cfg.tokens!r}: labelled texts are cut by letters, punctuation or whitespace")
     if cfg.end_token:
         raise UserError(f"data.end_token={cfg.end_token!r}: labelled texts have none; leave it empty")
+    for key in _UNUSED:
+        value, default = getattr(cfg, key), getattr(DataConfig, key)
+        if value != default:
+            raise UserError(
+                f"data.{key}={value!r}: has no effect on labelled texts, of which data.heldout_source or else a tenth "
+                f"is held out; leave it at {default!r}"
+            )
     if cfg.labels != "as_is" and classes != 2:
         raise UserError(f"model.classes={classes}: data.labels={cfg.labels} makes 2; set data.labels=as_is for more")
 
