@@ -1,7 +1,7 @@
 """Seekable batches of centre words with their surroundings: a pure function of (seed, step).
 
 The text of epoch e is all blocks of whole documents in an order drawn from (seed, e). Each token is kept or not by a
-hash of (seed, e, its index in the file); kept tokens form the epoch's stream, of which step s holds B consecutive
+hash of (seed, e, its index in the file). Kept tokens form the epoch's stream, and step s holds the next B of them as
 centres. Rows overlap by a halo of `window` tokens on each side, so that no row or step cuts a window.
 """
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
-from w2v_jax.data.provisional import reader
+from w2v_jax.data.provisional import reader, sizes
 from w2v_jax.data.raw import END, RawText, pieces
 from w2v_jax.data.vocabulary import escape
 from w2v_jax.errors import UserError
@@ -31,7 +31,7 @@ class Counted:
 
     names: list[str]  # tokens by provisional id; id 0 is the end of a document
     counts: np.ndarray  # int64 [S, P]
-    sizes: np.ndarray  # int64 [P] bytes of text that an id stands for, see `provisional.Reader.sizes`
+    sizes: np.ndarray  # int64 [P] bytes of text that an id stands for, see `provisional.sizes`
     words: np.ndarray  # int64 [S] white-space separated words of the text; those of the word tokenisers are theirs
     lengths: np.ndarray  # int64 [D] tokens of each document, its end token among them; empty documents left out
     splits: np.ndarray  # uint8 [D] index into SPLITS
@@ -94,10 +94,11 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Callab
         raise UserError(f"data.source={cfg.source!r}: the text changed while it was read; run the same command again")
     words, seconds = int(counter.words.sum()), max(time.monotonic() - start, 1e-9)
     say(f"corpus: {words:,} words read in {seconds:.1f} s ({words / seconds:,.0f} words/s)")
+    names = read.names()
     return Counted(
-        names=[cfg.end_token or END, *read.names()[1:]],
-        counts=np.stack([_padded(c, len(read)) for c in counter.counts]),
-        sizes=read.sizes(),
+        names=[cfg.end_token or END, *names[1:]],
+        counts=np.stack([np.pad(c, (0, len(names) - len(c))) for c in counter.counts]),
+        sizes=sizes(cfg.tokens, names),
         words=counter.words,
         lengths=np.concatenate(counter.lengths),
         splits=np.concatenate(counter.splits),
@@ -105,10 +106,6 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Callab
         digests=digests,
         model=model,
     )
-
-
-def _padded(a: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate([a, np.zeros(size - len(a), np.int64)])
 
 
 def _progress(words: int, done: int, size: int, seconds: float) -> str:

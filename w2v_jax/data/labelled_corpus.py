@@ -49,13 +49,17 @@ class Examples:
 class LabelledCorpus:
     """What `build_labelled_corpus` returns; the part of a `Corpus` that training and evaluation ask for."""
 
-    vocab: Vocabulary  # counts are of the training texts
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer  # counts of its vocabulary are of the training texts
     train: Examples
     heldout: Examples
     test: Examples
     report: dict[str, int | float]
     digest: str  # of content and rules: the same digest means the same examples
+
+    @property
+    def vocab(self) -> Vocabulary:
+        """The tokeniser's."""
+        return self.tokenizer.vocab
 
 
 def build_labelled_corpus(
@@ -82,14 +86,13 @@ def build_labelled_corpus(
     held = _read(cfg, cfg.heldout_source, classes)
     if not held:
         if len(train) < 2:
-            raise UserError(f"data.source={cfg.source!r}: holds one text, of which none can be held out")
+            raise UserError(f"data.source={cfg.source!r}: holds one text, so that none can be held out")
         kept, tenth = split_tenth(len(train), seed=0)  # whatever the run's seed, so that runs compare
         train, held = [train[i] for i in kept], [train[i] for i in tenth]
     test = _read(cfg, cfg.test_source, classes)
-    vocab = _vocabulary(cfg, [text for _, text in train], words)
-    tokenizer = Tokenizer.of(cfg, vocab, None)
+    tokenizer = Tokenizer.of(cfg, _vocabulary(cfg, [text for _, text in train], words), None)
     parts = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
-    report: dict[str, int | float] = {"types_kept": len(vocab)}
+    report: dict[str, int | float] = {"types_kept": tokenizer.size}
     for name, part in parts.items():
         report |= {f"{name}_documents": part.documents, f"{name}_tokens": part.tokens}
         if part.documents:
@@ -98,7 +101,7 @@ def build_labelled_corpus(
                 f"corpus: {name}: {part.documents:,} texts ({', '.join(f'{n:,}' for n in counts)} by label), "
                 f"{part.tokens:,} known words"
             )
-    return LabelledCorpus(vocab, tokenizer, **parts, report=report, digest=_digest(cfg, vocab, parts))
+    return LabelledCorpus(tokenizer, **parts, report=report, digest=_digest(cfg, tokenizer.vocab, parts))
 
 
 def _check(cfg: DataConfig, classes: int) -> None:
@@ -110,8 +113,8 @@ def _check(cfg: DataConfig, classes: int) -> None:
         value, default = getattr(cfg, key), getattr(DataConfig, key)
         if value != default:
             raise UserError(
-                f"data.{key}={value!r}: has no effect on labelled texts, of which data.heldout_source or else a tenth "
-                f"is held out; leave it at {default!r}"
+                f"data.{key}={value!r}: has no effect on labelled texts (held out are data.heldout_source or a tenth); "
+                f"leave it at {default!r}"
             )
     if cfg.labels != "as_is" and classes != 2:
         raise UserError(f"model.classes={classes}: data.labels={cfg.labels} makes 2; set data.labels=as_is for more")

@@ -7,6 +7,7 @@ is one word.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,16 +33,23 @@ class Reader(Protocol):
         """The tokens by id; that of 0 means nothing."""
         ...
 
-    def sizes(self) -> np.ndarray:
-        """int64: UTF-8 bytes of text that each id stands for, a blank after a word in it; 0 for id 0."""
-        ...
-
 
 def reader(cfg: DataConfig, model: Any) -> Reader:
     """The reader for `cfg.tokens`; `model` is the trained one of bpe."""
     if cfg.tokens == "bpe":
         return _Pairs(cfg.lowercase, model)
     return _Characters(cfg.lowercase) if cfg.tokens == "characters" else _Words(cfg)
+
+
+def sizes(tokens: str, names: Sequence[str]) -> np.ndarray:
+    """int64: UTF-8 bytes of text that each id stands for, the blank after a word among them; 0 for id 0.
+
+    Args:
+      tokens: `DataConfig.tokens`; the names of byte pairs have a character a byte.
+      names: `Reader.names`.
+    """
+    after = tokens not in ("characters", "bpe")
+    return np.array([0, *(len(n if tokens == "bpe" else n.encode()) + after for n in names[1:])], np.int64)
 
 
 class _Ids(dict[str | bytes, int]):
@@ -67,12 +75,6 @@ class _Words:
     def names(self) -> list[str]:
         return [as_str(w) for w in self._ids]
 
-    def sizes(self) -> np.ndarray:
-        encoded = (w if isinstance(w, bytes) else w.encode() for w in self._ids)
-        sizes = np.fromiter(map(len, encoded), np.int64, len(self)) + 1
-        sizes[0] = 0
-        return sizes
-
 
 class _Characters:
     def __init__(self, lowercase: bool) -> None:
@@ -95,9 +97,6 @@ class _Characters:
     def names(self) -> list[str]:
         return [chr(c) for c in self._codes]
 
-    def sizes(self) -> np.ndarray:
-        return np.array([0, *(len(chr(c).encode()) for c in self._codes[1:])], np.int64)
-
 
 class _Pairs:
     def __init__(self, lowercase: bool, model: Any) -> None:
@@ -115,9 +114,6 @@ class _Pairs:
 
     def names(self) -> list[str]:
         return self._names
-
-    def sizes(self) -> np.ndarray:
-        return np.array([0, *map(len, self._names[1:])], np.int64)  # one printable character a byte
 
 
 def _words(parts: list[str]) -> np.ndarray:
