@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import commands
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe, sources
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
@@ -349,3 +350,26 @@ def test_damaged_files_are_named(build, tmp_path, kind):
     words.unlink()
     with pytest.raises(UserError, match="vocab.txt: no such file"):
         Tokenizer.load(tmp_path)
+
+
+def test_vectors_of_byte_pairs_bear_readable_names_everywhere(tmp_path):
+    gensim = pytest.importorskip("gensim.models")
+    rng = random.Random(0)
+    words = ["für", "das", "Haus", "日本語", "の", "文", "über", "dich"]
+    (tmp_path / "t.txt").write_text("".join(" ".join(rng.choices(words, k=12)) + "\n" for _ in range(80)))
+    run = tmp_path / "run"
+    options = {"data__tokens": "bpe", "data__max_vocab": 290, "data__lowercase": False, "train__passes": 1.0}
+    done = commands.train(tmp_path / "t.txt", run, **options)
+    assert done.status == 0, done.err
+    tokenizer = Tokenizer.load(run)
+    names = tokenizer.pieces(range(tokenizer.size))
+    assert {"▁für", "▁日本語", "▁über", "▁", "<0xC3>"} <= set(names)
+    theirs = gensim.KeyedVectors.load_word2vec_format(
+        str(run / "vectors.bin"), binary=True, fvocab=str(run / "vocab.txt")
+    )
+    assert theirs.index_to_key == names
+    assert theirs.get_vecattr("▁für", "count") == tokenizer.vocab.counts[names.index("▁für")]
+    rows = (run / "projector" / "metadata.tsv").read_text(encoding="utf-8").splitlines()
+    assert [row.partition("\t")[0] for row in rows] == ["word", *names]
+    found = commands.run("experiments.neighbours", f"--workdir={run}", "▁日本語", "--topn=289")
+    assert found.status == 0 and "nearest to ▁日本語" in found.out and "\n  ▁für " in found.out
