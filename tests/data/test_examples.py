@@ -10,6 +10,7 @@ import types
 import numpy as np
 import pytest
 
+from w2v_jax.config import DataConfig
 from w2v_jax.data.examples import Order, example_source, split_tenth
 from w2v_jax.data.labelled import read_labelled
 from w2v_jax.errors import UserError
@@ -175,6 +176,11 @@ def test_a_tenth_is_held_out(n):
 
 # ---- reading ----
 
+
+def read(source, classes=2, **options):
+    return read_labelled(source, DataConfig(**options), classes)
+
+
 LINES = '1\tGood  film.\tpos/3_9.txt\n0\tBad – film\n1\tquoted "tab\n'
 EXAMPLES = [(1, "Good  film."), (0, "Bad – film"), (1, 'quoted "tab')]
 
@@ -183,20 +189,20 @@ def test_tsv_plain_and_packed_in_the_order_of_names(tmp_path):
     (tmp_path / "b.tsv").write_text("\ufeff" + LINES.replace("\n", "\r\n"), encoding="utf-8", newline="")
     (tmp_path / "a.tsv.gz").write_bytes(gzip.compress(LINES.removesuffix("\n").encode()))
     (tmp_path / "c.tsv.xz").write_bytes(lzma.compress(b"0\tlast\xe2\x80\xa8line\n"))
-    assert read_labelled(f"tsv:{tmp_path}/*.tsv*") == [*EXAMPLES, *EXAMPLES, (0, "last\u2028line")]
-    assert read_labelled(f"tsv:{tmp_path}/b.tsv") == EXAMPLES
+    assert read(f"tsv:{tmp_path}/*.tsv*") == [*EXAMPLES, *EXAMPLES, (0, "last\u2028line")]
+    assert read(f"tsv:{tmp_path}/b.tsv") == EXAMPLES
 
 
 def test_label_mappings(tmp_path):
     (tmp_path / "x.tsv").write_text("".join(f"{i}\ttext {i}\n" for i in (3, 0, 2, 4, 1)))
     source = f"tsv:{tmp_path}/x.tsv"
-    assert read_labelled(source, labels="sst2") == [(1, "text 3"), (0, "text 0"), (1, "text 4"), (0, "text 1")]
-    assert [label for label, _ in read_labelled(source, labels="as_is", classes=5)] == [3, 0, 2, 4, 1]
+    assert read(source, labels="sst2") == [(1, "text 3"), (0, "text 0"), (1, "text 4"), (0, "text 1")]
+    assert [label for label, _ in read(source, labels="as_is", classes=5)] == [3, 0, 2, 4, 1]
     for options in ({"labels": "as_is", "classes": 4}, {"labels": "binary"}):
         with pytest.raises(UserError, match=r"x.tsv:\d: label \d is outside 0..[13]"):
-            read_labelled(source, **options)
+            read(source, **options)
     with pytest.raises(UserError, match="labels='binry': must be one of .*did you mean 'binary'"):
-        read_labelled(source, labels="binry")
+        read(source, labels="binry")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +223,7 @@ def test_label_mappings(tmp_path):
 def test_bad_lines_are_named(tmp_path, content, message):
     (tmp_path / "x.tsv").write_bytes(content)
     with pytest.raises(UserError, match=re.escape(message)) as e:
-        read_labelled(f"tsv:{tmp_path}/x.tsv")
+        read(f"tsv:{tmp_path}/x.tsv")
     assert "\n" not in str(e.value)
 
 
@@ -231,11 +237,11 @@ def test_bad_sources(tmp_path):
         (f"tsv:{tmp_path}/x.tsv.gz", "binary", "x.tsv.gz: damaged or truncated"),
         (f"tsv:{tmp_path}/y.tsv.xz", "binary", "y.tsv.xz: damaged or truncated"),
         (f"tsv:{tmp_path}/z.tsv", "sst2", "no example is left under labels=sst2"),
-        ("csv:x", "binary", "must be tsv:GLOB or tfds:NAME"),
-        ("tsv:", "binary", "must be tsv:GLOB or tfds:NAME"),
+        ("csv:x", "binary", "needs labelled texts: tsv:GLOB or tfds:NAME"),
+        ("tsv:", "binary", "needs labelled texts: tsv:GLOB or tfds:NAME"),
     ):
         with pytest.raises(UserError, match=message):
-            read_labelled(source, labels=labels)
+            read(source, labels=labels)
 
 
 @pytest.fixture(scope="module")
@@ -272,9 +278,9 @@ def prepared(tmp_path_factory):
 
 
 def test_tfds(prepared):
-    assert sorted(read_labelled("tfds:reviews", data_dir=prepared)) == [(0, "bad"), (1, "good é")]
-    assert read_labelled("tfds:reviews:1.0.0@test", data_dir=prepared) == [(1, "good é")]
-    assert read_labelled("tfds:sentences@test", data_dir=prepared) == [(1, "fine")]
+    assert sorted(read("tfds:reviews", data_dir=prepared)) == [(0, "bad"), (1, "good é")]
+    assert read("tfds:reviews:1.0.0@test", data_dir=prepared) == [(1, "good é")]
+    assert read("tfds:sentences@test", data_dir=prepared) == [(1, "fine")]
 
 
 @pytest.mark.parametrize(
@@ -288,4 +294,4 @@ def test_tfds(prepared):
 )
 def test_tfds_errors(prepared, source, message):
     with pytest.raises(UserError, match=message):
-        read_labelled(source, data_dir=prepared)
+        read(source, data_dir=prepared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from w2v_jax.config import DataConfig, check_choice
+from w2v_jax.config import DataConfig
 from w2v_jax.data import tfds_source
 from w2v_jax.data.raw import unpacked
 from w2v_jax.errors import UserError
@@ -22,39 +23,28 @@ _MAPPINGS: dict[str, dict[int, int | None]] = {
 }
 
 
-def read_labelled(
-    source: str,
-    *,
-    labels: str = "binary",
-    classes: int = 2,
-    data_dir: str = "",
-    offline: bool = True,
-) -> list[tuple[int, str]]:
+def read_labelled(source: str, cfg: DataConfig, classes: int = 2) -> list[tuple[int, str]]:
     """(label, text) of every example, in the order of the files.
 
     Args:
-      source: `tsv:GLOB`, UTF-8 files (plain, .gz, .xz) of lines LABEL<TAB>TEXT, what follows a second tab being
-        ignored; or `tfds:NAME[/CONFIG][:VERSION][@SPLIT]`, by default the split train, with the integer feature
-        `label` and a text feature `text` or `sentence`.
-      labels: binary: labels are 0 and 1; as_is: they are 0 to `classes` - 1; sst2: of 0 to 4, 0 and 1 become 0, 3 and
-        4 become 1, and examples of label 2 are left out.
+      source: `tsv:GLOB`, UTF-8 files (plain, .gz, .xz) of lines LABEL<TAB>TEXT, where a second tab and what follows is
+        ignored; or `tfds:NAME[/CONFIG][:VERSION][@SPLIT]`, with the integer feature `label` and a text feature `text`
+        or `sentence`.
+      cfg: `tfds_split`, unless the source names a split, `data_dir`, `offline` and `labels` are read. binary: labels
+        are 0 and 1; as_is: they are 0 to `classes` - 1; sst2: of 0 to 4, 0 and 1 become 0, 3 and 4 become 1, and
+        examples of label 2 are left out.
       classes: read with as_is only.
-      data_dir: where TFDS keeps its record files.
-      offline: never touch the network; the data set must then be prepared on disk.
 
     Raises:
       UserError: nothing there, an empty or damaged file, and with file and line (or the number of the example): no tab,
         a label that is no integer or out of range, an empty text, not UTF-8.
     """
-    check_choice("labels", labels, ("as_is", *_MAPPINGS))
     kind, _, rest = source.partition(":")
-    if kind == "tsv" and rest:
-        read = _lines(rest)
-    elif kind == "tfds" and rest:
-        name, _, split = rest.partition("@")
-        read = _examples(name, DataConfig(tfds_split=split or "train", data_dir=data_dir, offline=offline))
-    else:
-        raise UserError(f"{source!r}: must be tsv:GLOB or tfds:NAME[@SPLIT]")
+    name, at, split = rest.partition("@")
+    if kind not in ("tsv", "tfds") or not rest:
+        raise UserError(f"{source!r}: a classifier needs labelled texts: tsv:GLOB or tfds:NAME[@SPLIT]")
+    read = _lines(rest) if kind == "tsv" else _examples(name, dataclasses.replace(cfg, tfds_split=split) if at else cfg)
+    labels = cfg.labels
     mapping = _MAPPINGS.get(labels) or {label: label for label in range(classes)}
     out = []
     for where, label, text in read:

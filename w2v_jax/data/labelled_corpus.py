@@ -82,14 +82,13 @@ def build_labelled_corpus(
         not at its default; another number of labels than `classes`; one training text; no word that is frequent enough.
     """
     _check(cfg, classes)
-    train = _read(cfg, cfg.source, classes)
-    held = _read(cfg, cfg.heldout_source, classes)
+    sources = (cfg.source, cfg.heldout_source, cfg.test_source)
+    train, held, test = (read_labelled(source, cfg, classes) if source else [] for source in sources)
     if not held:
         if len(train) < 2:
             raise UserError(f"data.source={cfg.source!r}: holds one text, so that none can be held out")
         kept, tenth = split_tenth(len(train), seed=0)  # whatever the run's seed, so that runs compare
         train, held = [train[i] for i in kept], [train[i] for i in tenth]
-    test = _read(cfg, cfg.test_source, classes)
     tokenizer = Tokenizer.of(cfg, _vocabulary(cfg, [text for _, text in train], words), None)
     parts = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
     report: dict[str, int | float] = {"types_kept": tokenizer.size}
@@ -118,17 +117,6 @@ def _check(cfg: DataConfig, classes: int) -> None:
             )
     if cfg.labels != "as_is" and classes != 2:
         raise UserError(f"model.classes={classes}: data.labels={cfg.labels} makes 2; set data.labels=as_is for more")
-
-
-def _read(cfg: DataConfig, source: str, classes: int) -> Texts:
-    if not source:
-        return []
-    kind, _, name = source.partition(":")
-    if kind not in ("tsv", "tfds"):
-        raise UserError(f"{source!r}: a classifier needs labelled texts: tsv:GLOB or tfds:NAME")
-    if kind == "tfds" and "@" not in name:
-        source = f"{source}@{cfg.tfds_split}"
-    return read_labelled(source, labels=cfg.labels, classes=classes, data_dir=cfg.data_dir, offline=cfg.offline)
 
 
 def _vocabulary(cfg: DataConfig, texts: Sequence[str], words: Sequence[str]) -> Vocabulary:
