@@ -59,7 +59,9 @@ def write(table: Table, path: PathLike, format: str) -> None:
     parent = os.path.dirname(path.rstrip("/"))
     if parent and not os.path.isdir(parent):
         raise UserError(f"{parent}: no such folder; make it first")
-    {"binary": _binary, "text": _text, "glove": _glove, "native": _native, "projector": _projector}[format](table, path)
+    if format == "glove":
+        return _text(table, path, heading=False)
+    {"binary": _binary, "text": _text, "native": _native, "projector": _projector}[format](table, path)
 
 
 def _binary(table: Table, path: str) -> None:
@@ -72,14 +74,10 @@ def _binary(table: Table, path: str) -> None:
             f.write(b"".join(b"%s %s\n" % (w.encode(), v.tobytes()) for w, v in zip(words, block, strict=True)))
 
 
-def _text(table: Table, path: str) -> None:
+def _text(table: Table, path: str, heading: bool = True) -> None:
     with atomic(path) as f:
-        f.write(b"%d %d\n" % table.vectors.shape)
-        _lines(f, table, " ", words=True)
-
-
-def _glove(table: Table, path: str) -> None:
-    with atomic(path) as f:
+        if heading:
+            f.write(b"%d %d\n" % table.vectors.shape)
         _lines(f, table, " ", words=True)
 
 

@@ -57,7 +57,6 @@ class Tokens:
 
     tokens: np.ndarray  # uint16 or uint32 [T], memory-mapped
     offsets: np.ndarray  # int64 [D + 1], memory-mapped
-    raw_words: int  # tokens before out-of-vocabulary ones were dropped, end tokens left out
     words: int = 0
     bytes: int = 0
 
@@ -193,7 +192,7 @@ def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
     for name, dtype, size in (("tokens", meta["dtype"], meta["tokens"]), ("offsets", "int64", meta["documents"] + 1)):
         # An empty file cannot be mapped; one that is too short fails to.
         arrays.append(np.memmap(home / f"{split}.{name}", dtype, "r", shape=(size,)) if size else np.zeros(0, dtype))
-    return Tokens(arrays[0], arrays[1], int(meta["raw_words"]), int(meta["words"]), int(meta["bytes"]))
+    return Tokens(arrays[0], arrays[1], int(meta["words"]), int(meta["bytes"]))
 
 
 # ---- building ----

@@ -7,7 +7,9 @@ is one word.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,17 +54,10 @@ def sizes(tokens: str, names: Sequence[str]) -> np.ndarray:
     return np.array([0, *(len(n if tokens == "bpe" else n.encode()) + after for n in names[1:])], np.int64)
 
 
-class _Ids(dict[str | bytes, int]):
-    """Word to provisional id; a new word gets the next one."""
-
-    def __missing__(self, word: str | bytes) -> int:
-        new = self[word] = len(self)
-        return new
-
-
 class _Words:
     def __init__(self, cfg: DataConfig) -> None:
-        self._cut, self._ids = splitter(cfg.tokens, cfg.lowercase), _Ids()
+        self._cut = splitter(cfg.tokens, cfg.lowercase)
+        self._ids: dict[str | bytes, int] = defaultdict(count(1).__next__)  # a new word gets the next one
         self._ids[self._cut(MARK)[0]] = 0
 
     def __call__(self, chunk: str) -> tuple[np.ndarray, None]:

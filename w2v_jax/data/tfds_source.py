@@ -83,8 +83,9 @@ def _read(builder: Any, cfg: DataConfig, label: str, total: int, content: hashli
         content.update(joined + MARK.encode())
         try:
             text = joined.decode("utf-8")
-        except UnicodeDecodeError:
-            raise UserError(f"{label}: example {seen + _first_bad(pieces)} is not UTF-8") from None
+        except UnicodeDecodeError as e:
+            bad = joined.count(MARK.encode(), 0, e.start)
+            raise UserError(f"{label}: example {seen + bad} is not UTF-8") from None
         if text.count(END) != len(pieces) - 1:
             bad = next(i for i, p in enumerate(pieces) if END.encode() in p)
             raise UserError(f"{label}: example {seen + bad} holds a NUL; it is no text")
@@ -92,15 +93,6 @@ def _read(builder: Any, cfg: DataConfig, label: str, total: int, content: hashli
         yield text + MARK, done
     if seen != total:
         raise UserError(f"{label}: {seen} examples read where {total} are recorded; prepare the data set again")
-
-
-def _first_bad(pieces: list[bytes]) -> int:
-    for i, piece in enumerate(pieces):
-        try:
-            piece.decode("utf-8")
-        except UnicodeDecodeError:
-            return i
-    raise AssertionError("unreachable: the joined text failed to decode")
 
 
 def _data_root(cfg: DataConfig) -> Path:
