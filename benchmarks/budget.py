@@ -53,7 +53,7 @@ def measure_setting(config_file: str, replace: dict[str, Any], repeats: int) -> 
     case = prepare(config_file, replace, repeats)
     scale = 1e6 / case.kept
     parts = {name: seconds * scale for name, seconds in time_parts(case, repeats).items()}
-    raw = len(case.corpus.train.tokens)
+    raw, kept = len(case.corpus.train.tokens), case.source.report.get("expected_kept")
     return {
         "us_per_kept_word": parts,
         "parts_sum": sum(parts.values()),
@@ -61,7 +61,7 @@ def measure_setting(config_file: str, replace: dict[str, Any], repeats: int) -> 
         "data_wall_alone": case.host_us,
         "data_cpu": case.host_cpu_us,
         "kept_words_per_step": case.kept,
-        "kept_share": case.source.expected_kept / raw if hasattr(case.source, "expected_kept") else None,
+        "kept_share": kept and kept / raw,
         "batch_size": case.config.train.batch_size,
     }
 

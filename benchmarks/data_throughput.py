@@ -15,6 +15,7 @@ import numpy as np
 from w2v_jax.config import DataConfig
 from w2v_jax.data.blocks import window_source
 from w2v_jax.data.corpus import Tokens, build_corpus
+from w2v_jax.models.word2vec import Word2VecConfig, shapes
 
 
 def zipfian(words: int, vocabulary: int, seed: int = 0) -> tuple[Tokens, np.ndarray]:
@@ -52,20 +53,17 @@ def main() -> None:
 
 def measure(tokens: Tokens, keep: np.ndarray, args: argparse.Namespace) -> None:
     """Reads `args.epochs` whole epochs and prints raw tokens/s and processor time a raw token."""
-    source = window_source(
-        tokens, keep, window=5, segment=args.segment, batch_size=args.batch_size, seed=0, block_tokens=16_384
-    )
+    shapes = batch(Word2VecConfig(window=5, segment=args.segment), args.batch_size)
+    source = window_source(tokens, keep, shapes, seed=0, block_tokens=16_384)
     for _ in source.iterate(0, 1):  # imports TensorFlow, counts the first epoch
         pass
-    source = window_source(
-        tokens, keep, window=5, segment=args.segment, batch_size=args.batch_size, seed=1, block_tokens=16_384
-    )
+    source = window_source(tokens, keep, shapes, seed=1, block_tokens=16_384)
     wall, cpu, words = time.perf_counter(), time.process_time(), 0
-    for batch in source.iterate(0, args.epochs * source.steps_per_epoch, args.steps_per_call):
-        words += int(batch["words"].sum())
+    for stack in source.iterate(0, args.epochs * source.steps_per_epoch, args.steps_per_call):
+        words += int(stack["words"].sum())
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     assert words == args.epochs * len(tokens.tokens)
-    kept = source.expected_kept / len(tokens.tokens)
+    kept = source.report["expected_kept"] / len(tokens.tokens)
     print(
         f"batches: {words:,} raw tokens in {wall:.2f} s, {words / wall / 1e6:.1f} million/s, "
         f"{cpu / words * 1e9:.0f} ns of processor time a raw token ({kept:.0%} kept)"

@@ -5,12 +5,12 @@
       [--config=FILE [...]] [--transformer=FILE [...]]
   python -m experiments.sentiment --workdir=DIR --text='The dog was cute'
 
-Every model is trained by `w2v_jax.train.loop.train` in DIR/MODEL with the settings of configs/sentiment.py, or of
---config; of the transformer only data and max_length are from there, the rest from configs/sentiment_transformer.py, or
-from --transformer. The same command continues what was interrupted, and trains of a longer --models what is new. Chosen
-is the checkpoint with the lowest loss on a held-out tenth of the training texts; the test texts are scored once, by
-these, at the end. The table is also in DIR/results.json, the picture in DIR/ladder.png. With --text, every model there
-says what it thinks of it.
+Each model is trained in DIR/MODEL with the settings of configs/sentiment.py, or of --config. The transformer takes only
+data and max_length from there, and the rest from configs/sentiment_transformer.py, or from --transformer. The same
+command continues an interrupted ladder; with a longer --models it trains the new models only. Of each model the
+checkpoint with the lowest loss on a held-out tenth of the training texts is used, and the test texts are scored once,
+at the end. The table is also in DIR/results.json, the picture in DIR/ladder.png. With --text every model in DIR
+classifies that text.
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
 """
 
@@ -29,13 +29,13 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
-from w2v_jax import formats
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
+from w2v_jax.models.vectors import read_vectors
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.train.restore import Model, open_model
@@ -48,7 +48,7 @@ RESULTS, PICTURE = "results.json", "ladder.png"
 LABELS = ("negative", "positive")  # of data.labels=binary and sst2
 SPLITS = ("train", "heldout", "test")
 RATES = {AVERAGE: 25.0, "elementwise": 10.0}  # times the config's learning rate
-WIDTH = 64  # texts are scored at multiples of so many words
+WIDTH = 64  # texts are padded to a multiple of this many words to be scored
 
 
 def say(line: str) -> None:
@@ -57,12 +57,11 @@ def say(line: str) -> None:
 
 
 def rung(base: Config, last: Config, name: str) -> Config:
-    """The config of one model of the ladder: `base` but for what its kind asks for, or `last` of the transformer, which
-    has data and vectors of `base` and reads as much of a text.
+    """The config of one model of the ladder: `base` with the changes that its cell needs. The transformer's is `last`
+    with data, vectors and text length of `base`.
 
-    The mean of the vectors is small and has few weights, so that `average` and the elementwise cells learn at higher
-    rates. An elementwise cell is as wide as the vectors, and `elementwise` is classified by its last context, as in
-    the notes.
+    `average` and the elementwise cells have few weights and small inputs, and learn at higher rates. An elementwise
+    cell is as wide as the vectors. `elementwise` classifies by its last context, as in the notes.
     """
     model, change = base.model, dict[str, Any]()
     if name == TRANSFORMER:
@@ -252,7 +251,7 @@ def base_config() -> Config:
         if not f[name].value:
             raise UserError(f"--{name} is missing: e.g. --{name}={example}")
     config = config_of("config", CONFIGS / "sentiment.py", FAMILY)
-    dim = formats.read(f.vectors, 0, None, "strict", False, None).vectors.shape[1]
+    dim = read_vectors(f.vectors).vectors.shape[1]
     # A matrix cell stands in until `rung` puts its own in its place: it goes with any sizes.
     model = dataclasses.replace(config.model, cell="lstm", vectors=f.vectors, dim=dim, frozen=True)
     if f.max_length is not None:

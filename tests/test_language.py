@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -111,6 +112,40 @@ def test_perplexity_of_the_command_is_that_of_one_pass_over_the_text(trained: Pa
         assert f"{found['perplexity']:,.2f}" in done.out
         first = [b for b in found["by_position"].values() if b[0]["first"] == 0]
         assert first, "the loss at the first position of a document or window is told"
+
+
+@pytest.mark.parametrize("splits", [("heldout",), ("heldout", "test")])
+def test_the_picture_shows_every_scored_text_under_its_name(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, splits: tuple[str, ...]
+) -> None:
+    from experiments.common import language as command
+    from w2v_jax.figures import positions
+
+    drawn: list[dict[str, np.ndarray]] = []
+    draw, corpus_of = positions.draw, command.corpus_of
+    monkeypatch.setattr(positions, "draw", lambda *a: drawn.append(draw(*a)))
+    if splits == ("heldout",):
+
+        def without_test(*a: Any) -> Any:
+            corpus = corpus_of(*a)
+            nothing = dataclasses.replace(corpus.test, tokens=corpus.test.tokens[:0], offsets=np.zeros(1, np.int64))
+            return dataclasses.replace(corpus, test=nothing)
+
+        monkeypatch.setattr(command, "corpus_of", without_test)
+    done = run("experiments.evaluate", f"--workdir={trained / 'run'}", f"--json={tmp_path / 'e.json'}")
+    assert done.status == 0, done.err
+    results = json.loads((tmp_path / "e.json").read_text())
+    assert [split for split in ("heldout", "test") if split in results] == list(splits)
+    expected = {
+        f"{ {'heldout': 'held-out', 'test': 'test'}[split] } text, {way}": bins
+        for split in splits
+        for way, bins in results[split]["by_position"].items()
+    }
+    (shown,) = drawn
+    assert list(shown) == list(expected) and len(shown) == 2 * len(splits)
+    for label, bins in expected.items():
+        np.testing.assert_allclose(shown[label][:, 1], [b["nats"] for b in bins])
+        np.testing.assert_allclose(shown[label][:, 0], [((b["first"] + 1) * (b["last"] + 1)) ** 0.5 for b in bins])
 
 
 def test_another_text_can_be_scored_and_an_unknown_word_is_named(trained: Path, tmp_path: Path) -> None:

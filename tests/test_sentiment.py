@@ -17,12 +17,14 @@ import pytest
 from experiments.common.config_flag import load_config
 from experiments.sentiment import rung
 from tests import commands
+from w2v_jax import formats
 from w2v_jax.config import DataConfig
 from w2v_jax.data.labelled_corpus import build_labelled_corpus
 from w2v_jax.embeddings import Embeddings, load, save
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import classification
 from w2v_jax.figures import ladder
+from w2v_jax.models import vectors
 
 GOOD, BAD = ("good", "great", "cute", "fine"), ("bad", "awful", "dull", "poor")
 PLAIN = ("the", "dog", "film", "was", "a", "very", "and", "plot")
@@ -98,6 +100,10 @@ def test_a_held_out_file_leaves_the_training_texts_whole(tmp_path: Path) -> None
         ({"end_token": "<eos>"}, 2, "data.end_token='<eos>'"),
         ({}, 3, "model.classes=3: data.labels=binary makes 2"),
         ({"min_count": 999}, 2, "data.min_count=999: no word"),
+        ({"heldout_every": 20}, 2, "data.heldout_every=20: has no effect on labelled texts.* leave it at 100"),
+        ({"document": "file"}, 2, "data.document='file': .* leave it at 'line'"),
+        ({"block_tokens": 99}, 2, "data.block_tokens=99: .* leave it at 16384"),
+        ({"field": "sentence"}, 2, "data.field='sentence': .* leave it at 'text'"),
     ],
 )
 def test_what_a_labelled_corpus_refuses(
@@ -198,8 +204,10 @@ def test_what_decides_a_rung() -> None:
     assert (own.optimizer, own.train, own.log) == (last.optimizer, last.train, last.log)
 
 
-def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path) -> None:
+def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workdir = tmp_path / "ladder"
+    reads: list[str] = []
+    monkeypatch.setattr(vectors, "read", lambda path, **rest: reads.append(path) or formats.read(path, **rest))
     before = Path(files["vectors"]).read_bytes()
     with pytest.MonkeyPatch.context() as patch:
         commands.at_call(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -240,10 +248,13 @@ def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path) ->
     strange = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=xyzzy")
     commands.refused(strange, "--text='xyzzy': none of its words")
 
-    vectors = load(files["vectors"])
-    save(Embeddings(vectors.words, np.asarray(vectors.vectors) + 0.5), files["vectors"])
+    assert reads == [files["vectors"]], "read once, by all models of all these commands"
+
+    before_change = load(files["vectors"])
+    save(Embeddings(before_change.words, np.asarray(before_change.vectors) + 0.5), files["vectors"])
     changed = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=great")
     commands.refused(changed, "trained with other constants")
+    assert reads == [files["vectors"]] * 2, "a file that has changed is read again"
     refused = climb(files, workdir, models="transformer", max_length="9")
     commands.refused(refused, "holds a run whose config differs in model.max_length", alone=False)
 

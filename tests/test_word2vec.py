@@ -21,8 +21,9 @@ from tests.examples import (
     with_rows,
     zipf_counts,
 )
+from tests.windows import skipgram_pairs
 from w2v_jax.data.corpus import Tokens
-from w2v_jax.data.windows import skipgram_pairs
+from w2v_jax.data.pipeline import stacked
 from w2v_jax.models.frequencies import noise_probability
 from w2v_jax.models.huffman import huffman_paths
 from w2v_jax.models.word2vec import FAMILY, Word2VecConfig, draw_noise
@@ -185,10 +186,10 @@ def text_batch(cfg: Word2VecConfig, lengths: list[int], seed: int) -> tuple[list
     tokens, offsets = rng.integers(0, VOCAB, sum(lengths)).astype(np.uint16), np.cumsum([0, *lengths])
     vocab = Words(None, np.bincount(tokens, minlength=VOCAB))
     heldout = Tokens(tokens, offsets, len(tokens))
-    corpus = types.SimpleNamespace(vocab=vocab, train=heldout, heldout=heldout, test=heldout, block_tokens=10_000)
+    corpus = types.SimpleNamespace(vocab=vocab, heldout=heldout, block_tokens=10_000)
     source = FAMILY.trained.source(cfg, corpus, "heldout", 2 * cfg.segment, 3)
-    stacked = source.stacked(0, source.steps_per_epoch, source.steps_per_epoch)  # type: ignore[attr-defined]
-    return np.split(tokens, offsets[1:-1]), {k: v.reshape(-1, *v.shape[2:]) for k, v in stacked.items()}
+    stack = stacked(source, 0, source.steps_per_epoch, source.steps_per_epoch)
+    return np.split(tokens, offsets[1:-1]), {k: v.reshape(-1, *v.shape[2:]) for k, v in stack.items()}
 
 
 @EVERY

@@ -157,7 +157,7 @@ class Embeddings:
           negative: the same; may be empty.
           topn: how many words, at most.
           metric: 'cosine' or 'euclidean'.
-          restrict: look among the first (most frequent) so many words only; 0 is all.
+          restrict: look among the first (most frequent) n words only; 0 is all.
           exclude_query: leave out the words asked with.
 
         Returns:
@@ -210,7 +210,7 @@ class Embeddings:
           topn: how many answers, at most.
           method: '3cosadd' or '3cosmul'.
           exclude: never answer a, b or c. Without it one of them usually wins.
-          restrict: answers from the first so many words only; 0 is all.
+          restrict: answer from the first n words only; 0 is all.
 
         Returns:
           (word, score), best first.
@@ -294,7 +294,7 @@ def load(
 
     Args:
       path: the file, or the folder that `save(..., 'native')` wrote.
-      limit: read the first so many words only; 0 is all.
+      limit: read the first n words only; 0 is all.
       binary: True or False settles whether a file with a header is binary; None looks.
       encoding_errors: what to do with words that are not UTF-8: 'strict', 'replace' or 'ignore'.
       mmap: leave a native folder's vectors on disk, read as they are needed. Other formats cannot be mapped.

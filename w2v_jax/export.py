@@ -59,7 +59,9 @@ def write(table: Table, path: PathLike, format: str) -> None:
     parent = os.path.dirname(path.rstrip("/"))
     if parent and not os.path.isdir(parent):
         raise UserError(f"{parent}: no such folder; make it first")
-    {"binary": _binary, "text": _text, "glove": _glove, "native": _native, "projector": _projector}[format](table, path)
+    if format == "glove":
+        return _text(table, path, heading=False)
+    {"binary": _binary, "text": _text, "native": _native, "projector": _projector}[format](table, path)
 
 
 def _binary(table: Table, path: str) -> None:
@@ -72,14 +74,10 @@ def _binary(table: Table, path: str) -> None:
             f.write(b"".join(b"%s %s\n" % (w.encode(), v.tobytes()) for w, v in zip(words, block, strict=True)))
 
 
-def _text(table: Table, path: str) -> None:
+def _text(table: Table, path: str, heading: bool = True) -> None:
     with atomic(path) as f:
-        f.write(b"%d %d\n" % table.vectors.shape)
-        _lines(f, table, " ", words=True)
-
-
-def _glove(table: Table, path: str) -> None:
-    with atomic(path) as f:
+        if heading:
+            f.write(b"%d %d\n" % table.vectors.shape)
         _lines(f, table, " ", words=True)
 
 
@@ -103,29 +101,28 @@ def _native(table: Table, path: str) -> None:
 
 def write_vocab(path: PathLike, table: Table) -> None:
     """`word<TAB>count` lines, or words alone without counts: what `load(..., counts=)` and gensim's `fvocab` read."""
+    # Without counts a tab ends the word where a blank in it would read as the start of one.
+    lines = _columns(table) if table.counts is not None else [w + "\t" * (" " in w) for w in table.words]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def _columns(table: Table) -> list[str]:
+    """Word and count, a tab between them; the word alone without counts."""
     if table.counts is None:
-        # A tab ends the word where a blank in it would read as the start of a count.
-        lines = [f"{word}\t\n" if " " in word else f"{word}\n" for word in table.words]
-    else:
-        lines = [f"{word}\t{count}\n" for word, count in zip(table.words, table.counts.tolist(), strict=True)]
-    write_text(path, "".join(lines))
+        return list(table.words)
+    return [f"{word}\t{count}" for word, count in zip(table.words, table.counts.tolist(), strict=True)]
 
 
 def _projector(table: Table, path: str) -> None:
     """vectors.tsv, metadata.tsv and the configuration that TensorBoard's projector looks for in a log folder."""
+    v, d = table.vectors.shape
+    config = f'tensor_name: "word vectors"\n  tensor_shape: {v}\n  tensor_shape: {d}\n  tensor_path: "vectors.tsv"'
+    heading = [] if table.counts is None else ["word\tcount"]  # TensorBoard wants none above a single column
     with _atomic_folder(path) as folder:
         with open(os.path.join(folder, "vectors.tsv"), "wb") as f:
             _lines(f, table, "\t", words=False)
-        with open(os.path.join(folder, "metadata.tsv"), "wb") as f:
-            # TensorBoard wants a heading only where there is more than one column.
-            if table.counts is None:
-                f.write("".join(f"{word}\n" for word in table.words).encode())
-            else:
-                rows = zip(table.words, table.counts.tolist(), strict=True)
-                f.write(("word\tcount\n" + "".join(f"{word}\t{count}\n" for word, count in rows)).encode())
-        with open(os.path.join(folder, "projector_config.pbtxt"), "wb") as f:
-            v, d = table.vectors.shape
-            f.write(
-                b'embeddings {\n  tensor_name: "word vectors"\n  tensor_shape: %d\n  tensor_shape: %d\n'
-                b'  tensor_path: "vectors.tsv"\n  metadata_path: "metadata.tsv"\n}\n' % (v, d)
-            )
+        write_text(os.path.join(folder, "metadata.tsv"), "".join(f"{x}\n" for x in [*heading, *_columns(table)]))
+        write_text(
+            os.path.join(folder, "projector_config.pbtxt"),
+            f'embeddings {{\n  {config}\n  metadata_path: "metadata.tsv"\n}}\n',
+        )

@@ -20,6 +20,7 @@ from w2v_jax.figures import positions
 from w2v_jax.files import write_json
 from w2v_jax.train.restore import Model, open_model
 
+TEXTS = {"heldout": "held-out", "test": "test"}  # splits that are scored, and what people call them
 CONTEXT = 256  # tokens from a fresh state, for the loss by position
 LANES = 64
 WINDOWS = 32  # scored at a time where they overlap
@@ -38,22 +39,23 @@ def corpus_of(model: Model, text: str = "") -> Corpus:
     return corpus
 
 
+def _score(model: Model, cfg: Any, rows: int) -> language.Score:
+    """(carry, a batch of `rows` rows) -> (losses of its targets, carry), compiled."""
+    assert model.spec.score is not None
+    scored = jax.jit(partial(model.spec.score, cfg))
+    part = {"row": np.arange(rows, dtype=np.int32), "global_rows": np.float32(rows)}
+    return lambda carry, batch: scored(model.params, model.consts, carry, {**batch, **part})
+
+
 def score_split(model: Model, corpus: Corpus, split: str, lanes: int, length: int | None) -> np.ndarray:
     """Losses of a split's tokens in order. With `length`, the state starts fresh at every `length` tokens."""
-    spec, cfg = model.spec, model.cfg
-    assert spec.score is not None
-    cfg = cfg if length is None else dataclasses.replace(cfg, length=length)
-    scored = jax.jit(partial(spec.score, cfg))
-    start = spec.trained.carry(cfg, lanes)
-
-    def step(carry: Any, batch: Any) -> tuple[Any, Any]:
-        rows = {"row": np.arange(lanes, dtype=np.int32), "global_rows": np.float32(lanes)}
-        nats, after = scored(model.params, model.consts, carry, {**batch, **rows})
-        return nats, start if length else after
-
-    source = spec.trained.source(cfg, corpus, split, lanes, 0)
+    cfg = model.cfg if length is None else dataclasses.replace(model.cfg, length=length)
+    score, start = _score(model, cfg, lanes), model.spec.trained.carry(cfg, lanes)
+    source = model.spec.trained.source(cfg, corpus, split, lanes, 0)
     batches = ({k: v[0] for k, v in stack.items()} for stack in source.iterate(0, source.steps_per_epoch))
-    return language.score_stream(step, start, batches)
+    if length is None:
+        return language.score_stream(score, start, batches)
+    return language.score_stream(lambda _, batch: (score(start, batch)[0], start), start, batches)
 
 
 def score_fresh(model: Model, corpus: Corpus, split: str, window: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,14 +74,10 @@ def carries(model: Model) -> bool:
 
 def score_strided(model: Model, tokens: Tokens, stride: int) -> np.ndarray:
     """Losses of a text's tokens in order, by windows of the model's length that overlap; see `strided_windows`."""
-    spec, cfg = model.spec, model.cfg
-    assert spec.score is not None
-    scored, start = jax.jit(partial(spec.score, cfg)), spec.trained.carry(cfg, WINDOWS)
-    rows = {"row": np.arange(WINDOWS, dtype=np.int32), "global_rows": np.float32(WINDOWS)}
-    found = []
+    score, start = _score(model, model.cfg, WINDOWS), model.spec.trained.carry(model.cfg, WINDOWS)
     text = np.asarray(tokens.tokens)
-    for batch in language.strided_windows(text, model.tokenizer.end_id, cfg.length, stride, WINDOWS):
-        found.append((scored(model.params, model.consts, start, {**batch, **rows})[0], batch["targets"] >= 0))
+    windows = language.strided_windows(text, model.tokenizer.end_id, model.cfg.length, stride, WINDOWS)
+    found = [(score(start, batch)[0], batch["targets"] >= 0) for batch in windows]
     return np.concatenate([np.asarray(nats, np.float64)[there] for nats, there in found])
 
 
@@ -153,13 +151,13 @@ def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) 
     corpus = corpus_of(model, text)
     results: dict[str, Any] = {}
     curves: dict[str, Any] = {}
-    for split in ("heldout", "test"):
+    for split, name in TEXTS.items():
         tokens: Tokens = getattr(corpus, split)
         if tokens.documents:
             nats = score_split(model, corpus, split, 1, None)
             results[split] = language.summarise(nats, tokens.words, tokens.bytes)
-            curves = _by_position(model, corpus, split, tokens, nats)
-            results[split]["by_position"] = curves
+            results[split]["by_position"] = _by_position(model, corpus, split, tokens, nats)
+            curves |= {f"{name} text, {way}": bins for way, bins in results[split]["by_position"].items()}
             if step is not None:
                 overlapping = language.summarise(score_strided(model, tokens, step), tokens.words, tokens.bytes)
                 results[split]["strided"] = {"stride": step} | overlapping
@@ -170,12 +168,12 @@ def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) 
             f"--workdir={workdir}: its data has no held-out and no test text; give one with --text=text:FILE"
         )
     print(language.table(_rows(model, results)))
-    for name, result in results.items():
+    for split, result in results.items():
         if result.get("optimum"):
-            print(f"\n{name} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")
+            print(f"\n{TEXTS[split]} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")
     about = {"workdir": str(workdir), "step": model.step, "family": model.config.family}
     write_json(target, about | results)
     picture = target.with_suffix(".png")
     command = cli.command("experiments.evaluate")
-    positions.draw(curves, picture, f"{split} text; step {model.step}; {command}")
+    positions.draw(curves, picture, f"step {model.step}; {command}")
     print(f"\npicture: {picture}\nresults: {target}")

@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
 if __name__ == "__main__":
     define_source_flags()
     flags.DEFINE_string("data_dir", None, "Folder of test files; a small built-in list without.")
-    flags.DEFINE_integer("restrict", 30_000, "Analogies ask and answer with the first so many words; 0 is all.")
+    flags.DEFINE_integer("restrict", 30_000, "Analogies use the n most frequent words only; 0 is all.")
     flags.DEFINE_string("text", None, "Language models: the data source to score, e.g. text:FILE.")
     flags.DEFINE_integer("stride", None, "Transformers: tokens from one scored window to the next; half a window.")
     flags.DEFINE_string("json", None, "Results file; evaluation.json beside the vectors by default.")

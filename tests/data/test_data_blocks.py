@@ -1,19 +1,20 @@
 """Batches of windows against a slow, obvious rebuilding of the same epochs."""
 
 import collections
-import dataclasses
 import os
 import sys
 import threading
+import types
 
 import numpy as np
 import pytest
 
 from w2v_jax.data import blocks, pipeline
-from w2v_jax.data.blocks import window_source
+from w2v_jax.data.blocks import Windows, window_source
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.hashing import key_of, thresholds, uniform_hash
 from w2v_jax.data.order import cut_blocks
+from w2v_jax.models import word2vec
 
 
 def make_tokens(lengths, vocabulary=50, seed=0):
@@ -27,17 +28,26 @@ LENGTHS = [3, 1, 40, 7, 0, 200, 12, 5, 64, 63, 65, 1, 1, 130] * 3
 TOKENS = make_tokens(LENGTHS)
 ONES = np.ones(50)
 SOME = np.linspace(0.05, 1.0, 50)
-SIZES = {"window": 3, "segment": 8, "batch_size": 32, "seed": 5, "block_tokens": 64}
+OPTIONS = {"seed": 5, "block_tokens": 64, "shuffle": True}
 
 
-def source(tokens=TOKENS, keep=SOME, **changes):
-    return window_source(tokens, keep, **(SIZES | changes))
+def shapes(window=3, segment=8, batch_size=32):
+    return word2vec.batch(word2vec.Word2VecConfig(window=window, segment=segment), batch_size)
+
+
+def source(tokens=TOKENS, keep=SOME, batch_size=32, **changes):
+    return window_source(tokens, keep, shapes(batch_size=batch_size), **(OPTIONS | changes))
+
+
+def windows(tokens=TOKENS, keep=SOME, window=3, segment=8, batch_size=32, **changes):
+    """The text behind a source."""
+    return Windows(tokens, keep, window, segment, batch_size, **(OPTIONS | changes))
 
 
 def epoch_of(src, epoch):
     """All steps of one epoch, [S, R, ...]."""
     first = epoch * src.steps_per_epoch
-    return src.stacked(first, first + src.steps_per_epoch, src.steps_per_epoch)
+    return pipeline.stacked(src, first, first + src.steps_per_epoch, src.steps_per_epoch)
 
 
 def centres(batch, window):
@@ -70,7 +80,7 @@ def test_windows_are_those_of_the_kept_documents(keep, epoch):
     pieces = {}  # by position in the file of the first token
     for a, b in zip(bounds[:-1], bounds[1:], strict=True):
         pieces[int(a)] = TOKENS.tokens[a:b][mask[a:b]].tolist()
-    order = src.plan(epoch).order
+    order = windows(keep=keep).plan(epoch).order
     expected = []
     for block in order:
         for a in sorted(p for p in pieces if edges[block] <= p < edges[block + 1]):
@@ -137,15 +147,13 @@ def test_threads_that_make_batches_give_way_and_no_others():
     def mine():
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
-    seen, before, write = [], mine(), blocks.WindowSource.write
+    seen, before, src = [], mine(), source()
 
-    class Watched(blocks.WindowSource):
-        def write(self, *arguments):
-            seen.append(mine())
-            write(self, *arguments)
+    def watched(*arguments):
+        seen.append(mine())
+        src.write(*arguments)
 
-    fields = {f.name: getattr(source(), f.name) for f in dataclasses.fields(blocks.WindowSource) if f.name != "_lock"}
-    assert len(list(Watched(**fields).iterate(0, 4))) == 4
+    assert len(list(src._replace(write=watched).iterate(0, 4))) == 4
     assert seen == [max(before, pipeline._NICE)] * 4 and mine() == before
 
     def lowest():  # of a process that has a lower priority already
@@ -160,8 +168,8 @@ def test_threads_that_make_batches_give_way_and_no_others():
 
 
 def test_orders_differ_by_epoch_and_seed_and_are_permutations():
-    src = source()
-    orders = [src.plan(e).order for e in range(3)] + [source(seed=9).plan(0).order]
+    text = windows()
+    orders = [text.plan(e).order for e in range(3)] + [windows(seed=9).plan(0).order]
     for order in orders:
         assert sorted(order.tolist()) == list(range(len(order)))
     assert len({tuple(o.tolist()) for o in orders}) == 4
@@ -170,21 +178,22 @@ def test_orders_differ_by_epoch_and_seed_and_are_permutations():
 def test_kept_shares_match_the_probabilities():
     tokens = make_tokens([50] * 4000, vocabulary=20)
     keep = np.linspace(0.02, 1.0, 20)
-    src = window_source(tokens, keep, window=2, segment=64, batch_size=4096, seed=1, block_tokens=4096)
+    src = window_source(tokens, keep, shapes(2, 64, 4096), seed=1, block_tokens=4096)
     counts = np.bincount(tokens.tokens, minlength=20)
     for epoch in (0, 1):
         kept = np.bincount(centres(epoch_of(src, epoch), 2)[0], minlength=20)
         assert (abs(kept - counts * keep) <= 5 * np.sqrt(counts * keep * (1 - keep))).all()
         assert kept[19] == counts[19]
     # Two epochs decide independently: the share kept in both is the product.
-    masks = [src._mask(e, 0, len(tokens.tokens)) for e in (0, 1)]
+    text = windows(tokens, keep, 2, 64, 4096, seed=1, block_tokens=4096)
+    masks = [text._mask(e, 0, len(tokens.tokens)) for e in (0, 1)]
     both, share = (masks[0] & masks[1]).mean(), np.mean(keep[tokens.tokens] ** 2)
     assert abs(both - share) < 0.01
 
 
 def test_reach_is_uniform_and_independent_of_keeping():
     tokens = make_tokens([50] * 4000, vocabulary=20)
-    src = window_source(tokens, np.full(20, 0.3), window=5, segment=64, batch_size=4096, seed=1, block_tokens=4096)
+    src = window_source(tokens, np.full(20, 0.3), shapes(5, 64, 4096), seed=1, block_tokens=4096)
     reach = epoch_of(src, 0)["reach"]
     share = np.bincount(reach[reach > 0], minlength=6)[1:] / (reach > 0).sum()
     assert reach.max() == 5 and (abs(share - 0.2) < 0.01).all()
@@ -192,16 +201,18 @@ def test_reach_is_uniform_and_independent_of_keeping():
 
 def test_steps_per_epoch_hold_what_is_expected_and_never_more():
     tokens = make_tokens([50] * 4000)
-    src = window_source(tokens, np.full(50, 0.25), window=2, segment=8, batch_size=64, seed=1, block_tokens=512)
+    src = window_source(tokens, np.full(50, 0.25), shapes(2, 8, 64), seed=1, block_tokens=512)
     sigma = np.sqrt(200_000 * 0.25 * 0.75)
-    assert src.steps_per_epoch == int(np.ceil((50_000 + 6 * sigma) / 64))
+    assert src.steps_per_epoch == int(np.ceil((src.report["expected_kept"] + 6 * sigma) / 64))
+    assert src.report["expected_kept"] == 50_000
     assert source(keep=np.full(50, 0.999)).steps_per_epoch <= -(-len(TOKENS.tokens) // 32)
 
 
 def test_an_epoch_that_keeps_too_much_fails_and_is_not_cut():
     tokens = make_tokens([50] * 100)
-    src = window_source(tokens, np.full(50, 0.5), window=2, segment=8, batch_size=8, seed=1, block_tokens=512)
-    short = dataclasses.replace(src, steps_per_epoch=10)
+    text = windows(tokens, np.full(50, 0.5), 2, 8, 8, seed=1, block_tokens=512)
+    text.__dict__["steps_per_epoch"] = 10
+    short = pipeline.Source(shapes(2, 8, 8), 10, text.write, {"doc": -1}, {})
     with pytest.raises(RuntimeError, match="more than 10 steps"):
         list(short.iterate(0, 3))
 
@@ -219,7 +230,7 @@ def test_blocks_hold_whole_documents_but_for_long_ones():
     assert edges[0] == 0 and edges[-1] == TOKENS.offsets[-1]
     assert (np.diff(edges) > 0).all() and np.diff(edges).max() <= 128
     splits = sum(-(-n // 64) - 1 for n in LENGTHS if n > 64)
-    assert inside.sum() == splits == source().splits
+    assert inside.sum() == splits
     assert set(edges[:-1][~inside].tolist()) <= set(TOKENS.offsets.tolist())
 
 
@@ -230,10 +241,21 @@ def test_parts_of_a_split_document_are_told_apart():
     assert docs.tolist() == [i // 64 for i in range(300)]
 
 
-@pytest.mark.parametrize("bad", [{"segment": 7}, {"window": 0}, {"keep": np.full(50, 1.5)}])
-def test_bad_sizes(bad):
-    with pytest.raises(ValueError):
-        source(**bad)
+@pytest.mark.parametrize("bad", [1.5, -0.1, np.nan])
+def test_bad_probabilities(bad):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        source(keep=np.full(50, bad))
+
+
+def test_every_split_has_its_own_text():
+    """The test split was once the held-out text."""
+    parts = {split: make_tokens([30 + i], seed=i) for i, split in enumerate(("train", "heldout", "test"))}
+    vocab = types.SimpleNamespace(counts=np.full(50, 9))
+    corpus = types.SimpleNamespace(**parts, vocab=vocab, block_tokens=64)
+    cfg = word2vec.Word2VecConfig(window=3, segment=8, sample=0.0, vocab_size=50)
+    for split, tokens in parts.items():
+        found, _ = centres(epoch_of(word2vec.SPEC.source(cfg, corpus, split, 32, 5), 0), 3)
+        assert found.tolist() == tokens.tokens.tolist()
 
 
 # ---- hashing ----

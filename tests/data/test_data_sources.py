@@ -103,7 +103,7 @@ def test_tfds_examples_are_documents(cfg):
         ({"source": "tfds:w2v_local_texts:9.9.9"}, "not prepared"),
         ({"field": "txet"}, "has the features .*did you mean 'text'"),
         ({"field": "label"}, "not text"),
-        ({"tfds_split": "valid"}, "has the splits"),
+        ({"tfds_split": "valid"}, "no split 'valid', only train, test"),
         ({"tfds_split": "test"}, "example 0 is not UTF-8"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import corpus as corpus_module
-from w2v_jax.data import encode, sources
+from w2v_jax.data import encode, raw, sources
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
 from w2v_jax.data.counting import SPLITS
 from w2v_jax.errors import UserError
@@ -66,7 +66,7 @@ def test_three_texts_as_the_penn_treebank(texts, monkeypatch, chunk):
     assert rows(c.train) == [[1, 2, 6, 4, 0], [5, 2, 3, 0], [0], [1, 1, 0]]
     assert rows(c.heldout) == [[5, 1, 3, 0]]
     assert rows(c.test) == [[6, 0], [2, 3, 0]]
-    assert [(p.words, p.raw_words) for p in (c.train, c.heldout, c.test)] == [(13, 9), (4, 3), (5, 3)]
+    assert [p.words for p in (c.train, c.heldout, c.test)] == [13, 4, 5]
     assert c.train.bytes == len("no <unk> was found\nthe <unk> fell\n\nno no\n")
     assert c.heldout.bytes == len("the no fell\n") and c.test.bytes == len("was\n<unk> fell\n")
     assert c.tokenizer.end_id == 0 and c.tokenizer.unknown_id == 2
@@ -132,7 +132,7 @@ def test_kept_unknown_words_join_those_of_the_text(texts):
 def test_dropped_words_leave_words_and_bytes_too(texts):
     c = build_corpus(texts(unknown="drop", min_count=2, valid="the new <unk> no\nnew\n"))
     assert words(c, c.heldout) == ["<unk> no <eos>", "<eos>"]
-    assert (c.heldout.words, c.heldout.bytes, c.heldout.raw_words) == (4, len("<unk> no\n\n"), 5)
+    assert (c.heldout.words, c.heldout.bytes) == (4, len("<unk> no\n\n"))
 
 
 @pytest.mark.parametrize("unknown", ["drop", "keep"])
@@ -180,7 +180,7 @@ def test_only_the_test_text_changes(texts, tmp_path, monkeypatch):
 
 
 def test_settled_notes_tell_the_texts_apart(texts, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "SETTLE_SECONDS", -1.0)
+    monkeypatch.setattr(raw, "SETTLE_SECONDS", -1.0)
     cfg = texts()
     held = build_corpus(dataclasses.replace(cfg, test_source=""))
     as_test = {"heldout_source": "", "test_source": cfg.heldout_source, "heldout_every": 0}

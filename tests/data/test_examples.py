@@ -5,13 +5,16 @@ import gzip
 import lzma
 import re
 import socket
+import types
 
 import numpy as np
 import pytest
 
-from w2v_jax.data.examples import example_source, split_tenth
+from w2v_jax.config import DataConfig
+from w2v_jax.data.examples import Order, example_source, split_tenth
 from w2v_jax.data.labelled import read_labelled
 from w2v_jax.errors import UserError
+from w2v_jax.models import label_models
 
 RNG = np.random.default_rng(0)
 LENGTHS = [0, 1, 1, 2, 30, 12, 13, *RNG.integers(1, 25, 90).tolist()]
@@ -22,11 +25,20 @@ IDS = [
 ]
 LABELS = RNG.integers(0, 3, len(IDS))
 COUNT, SIZE, LONGEST = len(IDS), 8, 12
+OPTIONS = {"buckets": 3, "seed": 5, "shuffle": True}
 
 
 def source(**changes):
-    options = {"batch_size": SIZE, "max_length": LONGEST, "buckets": 3, "seed": 5, "shuffle": True}
-    return example_source(IDS, LABELS, **(options | changes))
+    return example_source(IDS, LABELS, shapes(SIZE, LONGEST), **(OPTIONS | changes))
+
+
+def order_of(**changes):
+    """Which example is where, of the source with the same options."""
+    return Order(np.minimum(LENGTHS, LONGEST), SIZE, **(OPTIONS | changes))
+
+
+def shapes(size, longest):
+    return label_models.batch(types.SimpleNamespace(max_length=longest), size)
 
 
 def epoch_of(src, epoch=0):
@@ -41,7 +53,7 @@ def test_every_example_once_a_pass_with_its_own_tokens(buckets, shuffle):
     src = source(buckets=buckets, shuffle=shuffle)
     assert src.steps_per_epoch == -(-COUNT // SIZE)
     for epoch in (0, 2):
-        batch, order = epoch_of(src, epoch), src.order(epoch)
+        batch, order = epoch_of(src, epoch), order_of(buckets=buckets, shuffle=shuffle)(epoch)
         seen = []
         for tokens, length, label, words, index in zip(
             *(batch[k].reshape(-1, *batch[k].shape[2:]) for k in ("tokens", "length", "label", "words")),
@@ -83,24 +95,23 @@ def test_batches_hold_similar_lengths_and_more_buckets_less_padding():
 
 
 def test_orders_differ_by_epoch_and_seed_only_when_shuffled():
-    src = source()
-    orders = [src.order(0), src.order(1), source(seed=6).order(0)]
+    orders = [order_of()(0), order_of()(1), order_of(seed=6)(0)]
     assert len({o.tobytes() for o in orders}) == 3
     batches = [[frozenset(row) for row in o.tolist()] for o in orders]
     assert len({frozenset(b) for b in batches}) == 3  # other batches, and not only another order of them
-    fixed = source(buckets=src.steps_per_epoch)
-    first, later = ([frozenset(row) for row in fixed.order(epoch).tolist()] for epoch in (0, 1))
+    fixed = order_of(buckets=source().steps_per_epoch)
+    first, later = ([frozenset(row) for row in fixed(epoch).tolist()] for epoch in (0, 1))
     assert set(first) == set(later) and first != later
-    np.testing.assert_array_equal(orders[0], source().order(0))
-    assert (source(shuffle=False).order(0) == source(shuffle=False, seed=6).order(1)).all()
+    np.testing.assert_array_equal(orders[0], order_of()(0))
+    assert (order_of(shuffle=False)(0) == order_of(shuffle=False, seed=6)(1)).all()
     lengths = epoch_of(source(shuffle=False))["length"].reshape(-1)[:COUNT]
     assert (np.diff(lengths) >= 0).all()
 
 
 def test_buckets_are_shuffled_evenly():
     """With one bucket the first batch of many epochs draws every example about equally often."""
-    src = source(buckets=1)
-    seen = collections.Counter(i for e in range(400) for i in src.order(e)[0].tolist() if i >= 0)
+    order = order_of(buckets=1)
+    seen = collections.Counter(i for e in range(400) for i in order(e)[0].tolist() if i >= 0)
     mean = sum(seen.values()) / COUNT
     chi = sum((seen[i] - mean) ** 2 / mean for i in range(COUNT))
     assert chi < COUNT + 6 * np.sqrt(2 * COUNT)
@@ -139,22 +150,16 @@ def test_report_of_what_is_cut():
 
 
 def test_single_example():
-    src = example_source([np.array([7, 8])], np.array([1]), batch_size=2, max_length=3, buckets=4, seed=0, shuffle=True)
+    src = example_source([np.array([7, 8])], np.array([1]), shapes(2, 3), buckets=4, seed=0, shuffle=True)
     batch = epoch_of(src, 1)
     assert batch["tokens"].tolist() == [[[7, 8, 0], [0, 0, 0]]] and batch["label"].tolist() == [[1, -1]]
     assert batch["steps"].tolist() == [[2, 2]]
 
 
-@pytest.mark.parametrize("bad", [{"batch_size": 0}, {"max_length": 0}, {"buckets": 0}])
-def test_bad_sizes(bad):
-    with pytest.raises(ValueError, match="at least 1"):
-        source(**bad)
-
-
 @pytest.mark.parametrize(("ids", "labels"), [([], []), (IDS[:2], [1]), (IDS[:2], [0, -1])])
 def test_labels_must_fit(ids, labels):
     with pytest.raises(ValueError, match="labels"):
-        example_source(ids, np.array(labels), batch_size=2, max_length=3, buckets=1, seed=0, shuffle=True)
+        example_source(ids, np.array(labels), shapes(2, 3), buckets=1, seed=0, shuffle=True)
 
 
 @pytest.mark.parametrize("n", [2, 9, 10, 101])
@@ -171,6 +176,11 @@ def test_a_tenth_is_held_out(n):
 
 # ---- reading ----
 
+
+def read(source, classes=2, **options):
+    return read_labelled(source, DataConfig(**options), classes)
+
+
 LINES = '1\tGood  film.\tpos/3_9.txt\n0\tBad – film\n1\tquoted "tab\n'
 EXAMPLES = [(1, "Good  film."), (0, "Bad – film"), (1, 'quoted "tab')]
 
@@ -179,20 +189,20 @@ def test_tsv_plain_and_packed_in_the_order_of_names(tmp_path):
     (tmp_path / "b.tsv").write_text("\ufeff" + LINES.replace("\n", "\r\n"), encoding="utf-8", newline="")
     (tmp_path / "a.tsv.gz").write_bytes(gzip.compress(LINES.removesuffix("\n").encode()))
     (tmp_path / "c.tsv.xz").write_bytes(lzma.compress(b"0\tlast\xe2\x80\xa8line\n"))
-    assert read_labelled(f"tsv:{tmp_path}/*.tsv*") == [*EXAMPLES, *EXAMPLES, (0, "last\u2028line")]
-    assert read_labelled(f"tsv:{tmp_path}/b.tsv") == EXAMPLES
+    assert read(f"tsv:{tmp_path}/*.tsv*") == [*EXAMPLES, *EXAMPLES, (0, "last\u2028line")]
+    assert read(f"tsv:{tmp_path}/b.tsv") == EXAMPLES
 
 
 def test_label_mappings(tmp_path):
     (tmp_path / "x.tsv").write_text("".join(f"{i}\ttext {i}\n" for i in (3, 0, 2, 4, 1)))
     source = f"tsv:{tmp_path}/x.tsv"
-    assert read_labelled(source, labels="sst2") == [(1, "text 3"), (0, "text 0"), (1, "text 4"), (0, "text 1")]
-    assert [label for label, _ in read_labelled(source, labels="as_is", classes=5)] == [3, 0, 2, 4, 1]
+    assert read(source, labels="sst2") == [(1, "text 3"), (0, "text 0"), (1, "text 4"), (0, "text 1")]
+    assert [label for label, _ in read(source, labels="as_is", classes=5)] == [3, 0, 2, 4, 1]
     for options in ({"labels": "as_is", "classes": 4}, {"labels": "binary"}):
         with pytest.raises(UserError, match=r"x.tsv:\d: label \d is outside 0..[13]"):
-            read_labelled(source, **options)
+            read(source, **options)
     with pytest.raises(UserError, match="labels='binry': must be one of .*did you mean 'binary'"):
-        read_labelled(source, labels="binry")
+        read(source, labels="binry")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +223,7 @@ def test_label_mappings(tmp_path):
 def test_bad_lines_are_named(tmp_path, content, message):
     (tmp_path / "x.tsv").write_bytes(content)
     with pytest.raises(UserError, match=re.escape(message)) as e:
-        read_labelled(f"tsv:{tmp_path}/x.tsv")
+        read(f"tsv:{tmp_path}/x.tsv")
     assert "\n" not in str(e.value)
 
 
@@ -227,11 +237,11 @@ def test_bad_sources(tmp_path):
         (f"tsv:{tmp_path}/x.tsv.gz", "binary", "x.tsv.gz: damaged or truncated"),
         (f"tsv:{tmp_path}/y.tsv.xz", "binary", "y.tsv.xz: damaged or truncated"),
         (f"tsv:{tmp_path}/z.tsv", "sst2", "no example is left under labels=sst2"),
-        ("csv:x", "binary", "must be tsv:GLOB or tfds:NAME"),
-        ("tsv:", "binary", "must be tsv:GLOB or tfds:NAME"),
+        ("csv:x", "binary", "needs labelled texts: tsv:GLOB or tfds:NAME"),
+        ("tsv:", "binary", "needs labelled texts: tsv:GLOB or tfds:NAME"),
     ):
         with pytest.raises(UserError, match=message):
-            read_labelled(source, labels=labels)
+            read(source, labels=labels)
 
 
 @pytest.fixture(scope="module")
@@ -268,9 +278,9 @@ def prepared(tmp_path_factory):
 
 
 def test_tfds(prepared):
-    assert sorted(read_labelled("tfds:reviews", data_dir=prepared)) == [(0, "bad"), (1, "good é")]
-    assert read_labelled("tfds:reviews:1.0.0@test", data_dir=prepared) == [(1, "good é")]
-    assert read_labelled("tfds:sentences@test", data_dir=prepared) == [(1, "fine")]
+    assert sorted(read("tfds:reviews", data_dir=prepared)) == [(0, "bad"), (1, "good é")]
+    assert read("tfds:reviews:1.0.0@test", data_dir=prepared) == [(1, "good é")]
+    assert read("tfds:sentences@test", data_dir=prepared) == [(1, "fine")]
 
 
 @pytest.mark.parametrize(
@@ -284,4 +294,4 @@ def test_tfds(prepared):
 )
 def test_tfds_errors(prepared, source, message):
     with pytest.raises(UserError, match=message):
-        read_labelled(source, data_dir=prepared)
+        read(source, data_dir=prepared)

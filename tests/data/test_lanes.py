@@ -1,11 +1,14 @@
 """Lanes against the stream they are cut from, rebuilt with lists."""
 
+import types
+
 import numpy as np
 import pytest
 
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.lanes import lane_source
 from w2v_jax.errors import UserError
+from w2v_jax.models import lane_models
 
 START = 99
 # (tokens, lanes, columns): exact fits, a last lane that is short, lanes without any token, one lane, one column.
@@ -15,9 +18,8 @@ SIZES = [(60, 4, 5), (61, 4, 5), (59, 4, 5), (10, 7, 3), (8, 7, 2), (23, 1, 4), 
 def make(count, lanes, length, start_id=START):
     tokens = np.random.default_rng(0).integers(1, 50, count).astype(np.uint16)
     offsets = np.array([0, count // 3, count], np.int64)
-    return tokens.tolist(), lane_source(
-        Tokens(tokens, offsets, count), batch_size=lanes, length=length, start_id=start_id
-    )
+    shapes = lane_models.batch(types.SimpleNamespace(length=length), lanes)
+    return tokens.tolist(), lane_source(Tokens(tokens, offsets, count), shapes, start_id=start_id)
 
 
 def epoch_of(source, epoch=0, **options):
@@ -88,9 +90,3 @@ def test_processes_share_the_lanes(count, start_id):
 def test_fewer_tokens_than_lanes(count, lanes, start_id):
     with pytest.raises(UserError, match=rf"train.batch_size={lanes}: the text has only {min(count, 6)} tokens"):
         make(count, lanes, 3, start_id)
-
-
-@pytest.mark.parametrize(("lanes", "length"), [(0, 3), (3, 0)])
-def test_bad_sizes(lanes, length):
-    with pytest.raises(ValueError, match="at least 1"):
-        make(10, lanes, length)

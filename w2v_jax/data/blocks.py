@@ -1,7 +1,7 @@
 """Seekable batches of centre words with their surroundings: a pure function of (seed, step).
 
 The text of epoch e is all blocks of whole documents in an order drawn from (seed, e). Each token is kept or not by a
-hash of (seed, e, its index in the file); kept tokens form the epoch's stream, of which step s holds B consecutive
+hash of (seed, e, its index in the file). Kept tokens form the epoch's stream, and step s holds the next B of them as
 centres. Rows overlap by a halo of `window` tokens on each side, so that no row or step cuts a window.
 """
 
@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import numpy as np
 
-from w2v_jax.data import pipeline
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.hashing import key_of, thresholds, uniform_hash
 from w2v_jax.data.order import cut_blocks, shuffled
+from w2v_jax.data.pipeline import Source
 from w2v_jax.types import HostBatch
 
 _SCAN = 1 << 20  # tokens counted at a time
@@ -45,8 +45,8 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class WindowSource:
-    """See `window_source`. `stacked` is the same function as `iterate`, one call of it, in plain numpy."""
+class Windows:
+    """The kept tokens of every epoch and their rows; see `window_source`."""
 
     tokens: Tokens
     keep: np.ndarray
@@ -56,25 +56,22 @@ class WindowSource:
     seed: int
     block_tokens: int
     shuffle: bool
-    steps_per_epoch: int
-    expected_kept: float  # tokens an epoch keeps on average
-    empty: ClassVar = {"doc": -1}
     _lock: Any = dataclasses.field(default_factory=threading.Lock, repr=False)  # two threads must not count one epoch
 
-    @property
-    def rows(self) -> int:
-        return self.batch_size // self.segment
+    @cached_property
+    def expected_kept(self) -> tuple[float, float]:
+        """Mean and standard deviation of the tokens that an epoch keeps."""
+        counts = np.zeros(len(self.keep), np.int64)
+        for start in range(0, len(self.tokens.tokens), _SCAN):
+            counts += np.bincount(self.tokens.tokens[start : start + _SCAN], minlength=len(self.keep))
+        return float(counts @ self.keep), float(np.sqrt(counts @ (self.keep * (1 - self.keep))))
 
-    @property
-    def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
-        wide = (self.rows, self.segment + 2 * self.window)
-        shapes = {"tokens": wide, "doc": wide, "reach": (self.rows, self.segment), "words": (self.rows,)}
-        return {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
-
-    @property
-    def splits(self) -> int:
-        """Cuts inside documents that are longer than a block; each loses the windows across it."""
-        return int(self._cuts[1].sum())
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Steps that hold any epoch, but for odds below 1 in 10**8, and never more than all tokens need."""
+        mean, deviation = self.expected_kept
+        needed = int(np.ceil((mean + 6 * deviation) / self.batch_size))
+        return max(1, min(-(-len(self.tokens.tokens) // self.batch_size), needed))
 
     @cached_property
     def _cuts(self) -> tuple[np.ndarray, np.ndarray]:
@@ -199,91 +196,53 @@ class WindowSource:
         }
 
     def write(self, epoch: int, at: int, rows: slice, into: HostBatch) -> None:
-        """See `w2v_jax.data.pipeline.StepWriter`."""
+        """See `w2v_jax.data.pipeline.Source`."""
         steps, share = into["words"].shape
         # One process makes all its steps at once; of several, each makes rows that are apart from step to step.
-        run = steps if share == self.rows else 1
+        run = steps if share == self.batch_size // self.segment else 1
         for i in range(0, steps, run):
             begin = (at + i) * self.batch_size + rows.start * self.segment
             for name, values in self._make_rows(epoch, begin, run * share).items():
                 into[name][i : i + run] = values.reshape(run, share, *values.shape[1:])
 
-    def stacked(
-        self, first: int, stop: int, steps_per_call: int, process_index: int = 0, process_count: int = 1
-    ) -> HostBatch:
-        """Steps first..stop-1 (at most `steps_per_call`, padded to it) of one process: entries [S, rows, ...]."""
-        return pipeline.stacked(self, first, stop, steps_per_call, process_index, process_count)
-
-    def iterate(
-        self, start: int, stop: int, steps_per_call: int = 1, process_index: int = 0, process_count: int = 1
-    ) -> Iterator[HostBatch]:
-        """See `w2v_jax.types.Source.iterate`.
-
-        Raises:
-          ValueError: `process_count` does not divide the rows of a batch.
-          RuntimeError: see `plan`.
-        """
-        return pipeline.iterate(self, start, stop, steps_per_call, process_index, process_count)
-
 
 def window_source(
     tokens: Tokens,
     keep: np.ndarray,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
     *,
-    window: int,
-    segment: int,
-    batch_size: int,
     seed: int,
     block_tokens: int,
     shuffle: bool = True,
-) -> WindowSource:
-    """Batches of centre words with up to `window` neighbours on each side, subsampled before windows are formed.
+) -> Source:
+    """Batches of centre words with up to W neighbours on each side, subsampled before windows are formed.
 
-    Entries of a step, R = batch_size / segment rows, L = segment, W = window:
+    Entries of a step, R rows of L centres:
       tokens int32 [R, L + 2W]: kept tokens; the centres are columns W..W+L-1, the rest overlaps neighbouring rows.
       doc int32 [R, L + 2W]: ordinal of the token's document, -1 where there is no token. A window holds only places
         of equal ordinal. A document that is split over two blocks counts as two.
       reach int32 [R, L]: the dynamic window, uniform on 1..W; 0 where there is no centre.
       words int32 [R]: raw tokens this row stands for, dropped ones included; an epoch's sum is exactly the token count.
 
-    An epoch has ceil((E + 6 s) / B) steps, E and s being mean and standard deviation of the number of tokens it keeps,
-    and at most ceil(T / B); the end of its last steps is padding.
+    An epoch has ceil((E + 6 s) / (R L)) steps, E and s being mean and standard deviation of the number of tokens it
+    keeps, and at most ceil(T / (R L)); the end of its last steps is padding. `Source.report` has E: 'expected_kept'.
 
     Args:
       tokens: T tokens of the corpus.
       keep: float64 [V], probability with which each word is kept (subsampling, Mikolov et al. 2013, arXiv 1310.4546).
-      window: W, the largest distance between centre and context.
-      segment: L, centres a row.
-      batch_size: B, centres a step; a multiple of `segment`.
+      shapes: of the entries; they state R, L and W.
       seed: of the order of blocks, of what is kept and of the windows; 0 to 2**31 - 1.
       block_tokens: documents are shuffled in blocks of about this many tokens.
       shuffle: False keeps the order of the file in every epoch.
 
     Raises:
-      ValueError: a size below 1, a batch size that `segment` does not divide, probabilities outside 0..1.
+      ValueError: probabilities outside 0..1.
     """
-    if min(window, segment, batch_size, block_tokens) < 1:
-        raise ValueError("window, segment, batch_size and block_tokens must be at least 1")
-    if batch_size % segment:
-        raise ValueError(f"batch_size={batch_size} is no multiple of segment={segment}")
     keep = np.asarray(keep, np.float64)
     if not ((keep >= 0) & (keep <= 1)).all():
         raise ValueError("keep must hold probabilities between 0 and 1")
-    counts = np.zeros(len(keep), np.int64)
-    for start in range(0, len(tokens.tokens), _SCAN):
-        counts += np.bincount(tokens.tokens[start : start + _SCAN], minlength=len(keep))
-    mean = float(counts @ keep)
-    most = mean + 6 * float(np.sqrt(counts @ (keep * (1 - keep))))
-    steps = max(1, min(-(-len(tokens.tokens) // batch_size), int(np.ceil(most / batch_size))))
-    return WindowSource(
-        tokens,
-        keep,
-        window,
-        segment,
-        batch_size,
-        seed,
-        block_tokens,
-        shuffle,
-        steps_per_epoch=steps,
-        expected_kept=mean,
-    )
+    rows, segment = shapes["reach"].shape
+    window = (shapes["tokens"].shape[1] - segment) // 2
+    text = Windows(tokens, keep, window, segment, rows * segment, seed, block_tokens, shuffle)
+    report = {"expected_kept": text.expected_kept[0]}
+    return Source(shapes, text.steps_per_epoch, text.write, {"doc": -1}, report)

@@ -2,18 +2,28 @@
 
 Text is cut into pieces as for GPT-2 (contractions, an optional blank and a run of letters, of digits or of marks, white
 space). Within a piece the pairs of tokens that were most frequent in training are merged, beginning from single bytes,
-so that every text can be encoded. Tokens are written with one printable character a byte: the blank is a dotted G.
+so that every text can be encoded. The library writes a token with one printable character a byte, so that the blank is
+a dotted G and every letter beyond ASCII two others. People are shown `shown(token)` in its place.
 
 Sennrich, Haddow & Birch 2016 (arXiv 1508.07909); Radford et al. 2019, section 2.2, for the bytes and the pieces.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
 import numpy as np
+
+from w2v_jax.data.vocabulary import escape, unescape
+
+BLANK = "\u2581"  # what a blank is shown as: a low line, as SentencePiece has it
+_SIGNS = {" ": BLANK, BLANK: r"\u2581", "<": r"\x3c"}
+_SPECIAL = re.compile(f"( |{BLANK}|<(?=0x)|[\udc80-\udcff])")  # the last are how Python decodes bytes of no UTF-8
+_BYTE = re.compile("<0x([89A-F][0-9A-F])>")
 
 
 def train(texts: Iterable[str], size: int) -> Any:
@@ -43,6 +53,7 @@ def encode(model: Any, texts: Sequence[str]) -> list[list[int]]:
     return [e.ids for e in model.encode_batch_fast(texts, add_special_tokens=False)]
 
 
+@lru_cache(maxsize=1)
 def byte_of() -> dict[str, int]:
     """The byte that each printable character of a token stands for, as GPT-2's `bytes_to_unicode` has it.
 
@@ -53,9 +64,39 @@ def byte_of() -> dict[str, int]:
     return {chr(b): b for b in visible} | {chr(0x100 + i): b for i, b in enumerate(others)}
 
 
-def as_bytes(token: str, table: dict[str, int]) -> bytes:
-    """The bytes of a token, by the table of `byte_of`."""
-    return bytes(table[c] for c in token)
+@lru_cache(maxsize=1)
+def _character_of() -> dict[int, str]:
+    return {byte: character for character, byte in byte_of().items()}
+
+
+def as_bytes(token: str) -> bytes:
+    """The bytes of a token."""
+    return bytes(map(byte_of().__getitem__, token))
+
+
+def shown(token: str) -> str:
+    r"""A token as text without white space, other for every token: `BLANK` for a blank, <0xC3> for a byte of no UTF-8.
+
+    What cannot be printed, a `BLANK` of the text itself and the first sign of what only looks like a byte are written
+    as `vocabulary.escape` writes: `\n`, `\u2581`, `\x3c`.
+    """
+    parts = _SPECIAL.split(as_bytes(token).decode("utf-8", "surrogateescape"))  # text and special signs in turn
+    signs = (_SIGNS.get(sign) or f"<0x{ord(sign) - 0xDC00:02X}>" for sign in parts[1::2])
+    return escape(parts[0]) + "".join(sign + escape(text) for sign, text in zip(signs, parts[2::2], strict=True))
+
+
+def from_shown(text: str) -> str:
+    """The token that `shown` wrote as `text`. Raises ValueError for what it cannot have written."""
+    parts = _BYTE.split(text)  # text and bytes in turn
+    parts[::2] = (unescape(part.replace(BLANK, " ")) for part in parts[::2])
+    parts[1::2] = (chr(0xDC00 + int(byte, 16)) for byte in parts[1::2])
+    return "".join(map(_character_of().__getitem__, "".join(parts).encode("utf-8", "surrogateescape")))
+
+
+def all_shown(words: Sequence[str]) -> Sequence[str]:
+    """A vocabulary with its byte pairs as `shown`; as it is where it has none. One with byte pairs has every byte."""
+    characters = byte_of().keys()
+    return [shown(w) if characters >= set(w) else w for w in words] if characters <= set(words) else words
 
 
 def to_text(model: Any) -> str:

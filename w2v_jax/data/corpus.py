@@ -25,7 +25,8 @@ import numpy as np
 from w2v_jax.config import DataConfig
 from w2v_jax.data.counting import SOURCES, SPLITS, Counted, count, heldout_every
 from w2v_jax.data.encode import encode
-from w2v_jax.data.sources import RawText, raw_text
+from w2v_jax.data.raw import RawText
+from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
@@ -56,7 +57,6 @@ class Tokens:
 
     tokens: np.ndarray  # uint16 or uint32 [T], memory-mapped
     offsets: np.ndarray  # int64 [D + 1], memory-mapped
-    raw_words: int  # tokens before out-of-vocabulary ones were dropped, end tokens left out
     words: int = 0
     bytes: int = 0
 
@@ -70,7 +70,6 @@ class Corpus:
     """What `build_corpus` returns; see there for the rules."""
 
     directory: Path
-    vocab: Vocabulary  # the tokeniser's
     tokenizer: Tokenizer
     train: Tokens
     heldout: Tokens
@@ -78,6 +77,11 @@ class Corpus:
     report: dict[str, int | float]
     digest: str  # of content and rules: the same digest means the same tokens
     block_tokens: int = DataConfig.block_tokens  # documents are shuffled in blocks of about this many tokens
+
+    @property
+    def vocab(self) -> Vocabulary:
+        """The tokeniser's."""
+        return self.tokenizer.vocab
 
 
 def cache_root(cfg: DataConfig) -> Path:
@@ -114,22 +118,15 @@ def build_corpus(cfg: DataConfig, progress: Progress | None = None) -> Corpus:
     for folder in (root, root / "index"):
         folder.mkdir(parents=True, exist_ok=True)
     note = root / "index" / f"{_key([[t.name for t in texts.values()], _rules(cfg)])}.json"
-    digests = _recorded(note, texts)
-    if digests is None and note.exists():
-        digests = _rehashed(texts)  # same names and sizes as an earlier run: hashing is cheaper than tokenising
-    if digests is not None:
-        home = root / _key([digests, _rules(cfg)])
-        corpus = _open(home, cfg)
-        if corpus is not None:
-            _record(note, texts, digests)
-            say(f"corpus: cached in {home}")
-            _tell(say, corpus.report)
-            return corpus
-    home, digests = _build(cfg, texts, root, say)
-    _record(note, texts, digests)
-    corpus = _open(home, cfg)
-    if corpus is None:
-        raise UserError(f"{home}: damaged right after it was written; check the disk, or set data.cache_dir")
+    digests = _known(note, texts)
+    corpus = None if digests is None else _open(root / _key([digests, _rules(cfg)]), cfg)
+    if digests is None or corpus is None:
+        corpus, digests = _build(cfg, texts, root, say)
+    else:
+        say(f"corpus: cached in {corpus.directory}")
+    settled = all(t.settled for t in texts.values())
+    entry = {"digests": digests, "stamps": [t.stamp for t in texts.values()], "settled": settled}
+    write_text(note, json.dumps(entry))
     _tell(say, corpus.report)
     return corpus
 
@@ -151,27 +148,23 @@ def _rules(cfg: DataConfig) -> dict[str, Any]:
     return rules | {n: getattr(cfg, n) for n in names}
 
 
-def _recorded(note: Path, texts: Texts) -> Digests | None:
-    """Content digests noted by an earlier run, if the files have certainly not changed since."""
+def _known(note: Path, texts: Texts) -> Digests | None:
+    """Digests of the content of every text, None where only tokenising tells them.
+
+    An earlier run of the same names and sizes left `note`. Its digests hold if the files have certainly not changed
+    since; else the files are hashed, where that is cheaper than to tokenise them.
+    """
     try:
         entry = json.loads(note.read_text(encoding="utf-8"))
-        same = entry["settled"] and entry["stamps"] == [t.stamp for t in texts.values()]
-        return dict(entry["digests"]) if same else None
-    except (OSError, ValueError, KeyError, TypeError):
+        if entry["settled"] and entry["stamps"] == [t.stamp for t in texts.values()]:
+            return dict(entry["digests"])
+    except FileNotFoundError:
         return None
-
-
-def _rehashed(texts: Texts) -> Digests | None:
-    """Digests of the content of every text, None where that would cost as much as tokenising."""
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # a damaged note
     if any(t.rehash is None for t in texts.values()):
         return None
     return {split: t.rehash() for split, t in texts.items() if t.rehash is not None}
-
-
-def _record(note: Path, texts: Texts, digests: Digests) -> None:
-    settled = all(t.settled for t in texts.values())
-    entry = {"digests": digests, "stamps": [t.stamp for t in texts.values()], "settled": settled}
-    write_text(note, json.dumps(entry))
 
 
 def _open(home: Path, cfg: DataConfig) -> Corpus | None:
@@ -191,15 +184,7 @@ def _open(home: Path, cfg: DataConfig) -> Corpus | None:
     report = dict(meta["report"])
     lengths = np.diff(parts["train"].offsets)
     report["document_splits"] = int(((lengths - 1) // cfg.block_tokens)[lengths > 0].sum())
-    return Corpus(
-        directory=home,
-        vocab=tokenizer.vocab,
-        tokenizer=tokenizer,
-        **parts,
-        report=report,
-        digest=home.name,
-        block_tokens=cfg.block_tokens,
-    )
+    return Corpus(home, tokenizer, **parts, report=report, digest=home.name, block_tokens=cfg.block_tokens)
 
 
 def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
@@ -207,13 +192,13 @@ def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
     for name, dtype, size in (("tokens", meta["dtype"], meta["tokens"]), ("offsets", "int64", meta["documents"] + 1)):
         # An empty file cannot be mapped; one that is too short fails to.
         arrays.append(np.memmap(home / f"{split}.{name}", dtype, "r", shape=(size,)) if size else np.zeros(0, dtype))
-    return Tokens(arrays[0], arrays[1], int(meta["raw_words"]), int(meta["words"]), int(meta["bytes"]))
+    return Tokens(arrays[0], arrays[1], int(meta["words"]), int(meta["bytes"]))
 
 
 # ---- building ----
 
 
-def _build(cfg: DataConfig, texts: Texts, root: Path, say: Progress) -> tuple[Path, Digests]:
+def _build(cfg: DataConfig, texts: Texts, root: Path, say: Progress) -> tuple[Corpus, Digests]:
     """Tokenises into a private folder and renames it into place; a run that was faster wins, and its files are used."""
     for old in root.glob("building-*"):  # left by a killed run
         with contextlib.suppress(OSError):
@@ -230,7 +215,10 @@ def _build(cfg: DataConfig, texts: Texts, root: Path, say: Progress) -> tuple[Pa
         if _open(home, cfg) is None:
             with contextlib.suppress(OSError):  # another run may put its own there first
                 os.rename(work, home)
-        return home, counted.digests
+        corpus = _open(home, cfg)
+        if corpus is None:
+            raise UserError(f"{home}: damaged right after it was written; check the disk, or set data.cache_dir")
+        return corpus, counted.digests
     except OSError as e:
         raise OSError(e.errno, e.strerror or str(e), e.filename or str(root)) from e
     finally:
@@ -240,7 +228,7 @@ def _build(cfg: DataConfig, texts: Texts, root: Path, say: Progress) -> tuple[Pa
 def _check(cfg: DataConfig, counted: Counted) -> None:
     if heldout_every(cfg) and int((counted.splits != SPLITS.index("test")).sum()) == 1:
         raise UserError(
-            f"data.source={cfg.source!r}: the text is one document, of which none can be held out; "
+            f"data.source={cfg.source!r}: the text is one document, so that none can be held out; "
             "set data.heldout_every=0 or data.document=line"
         )
     top = int(counted.counts[0, 1:].max(initial=0))

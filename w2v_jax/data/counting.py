@@ -13,8 +13,9 @@ import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
-from w2v_jax.data.provisional import reader
-from w2v_jax.data.sources import END, RawText, pieces
+from w2v_jax.data.provisional import reader, sizes
+from w2v_jax.data.raw import END, RawText, pieces
+from w2v_jax.data.vocabulary import escape
 from w2v_jax.errors import UserError
 
 # Each split and the key of `DataConfig` that names its text; documents held out of `source` are of the second split.
@@ -30,7 +31,7 @@ class Counted:
 
     names: list[str]  # tokens by provisional id; id 0 is the end of a document
     counts: np.ndarray  # int64 [S, P]
-    sizes: np.ndarray  # int64 [P] bytes of text that an id stands for, see `provisional.Reader.sizes`
+    sizes: np.ndarray  # int64 [P] bytes of text that an id stands for, see `provisional.sizes`
     words: np.ndarray  # int64 [S] white-space separated words of the text; those of the word tokenisers are theirs
     lengths: np.ndarray  # int64 [D] tokens of each document, its end token among them; empty documents left out
     splits: np.ndarray  # uint8 [D] index into SPLITS
@@ -40,8 +41,18 @@ class Counted:
 
 
 def heldout_every(cfg: DataConfig) -> int:
-    """Every so manieth document of `source` is held out, 0 for none."""
+    """n where every n-th document of `source` is held out; 0 where none is. `is_heldout` is the rule."""
     return 0 if cfg.heldout_source else cfg.heldout_every
+
+
+def is_heldout(document: Any, every: int) -> Any:
+    """Whether document i, counted without those left out as empty, is held out: i % every == every - 1.
+
+    Args:
+      document: i, an integer or an array of them; the result is of the same shape.
+      every: 0 holds nothing out.
+    """
+    return document % max(every, 1) == every - 1
 
 
 def keeps_empty(cfg: DataConfig) -> bool:
@@ -83,10 +94,11 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Callab
         raise UserError(f"data.source={cfg.source!r}: the text changed while it was read; run the same command again")
     words, seconds = int(counter.words.sum()), max(time.monotonic() - start, 1e-9)
     say(f"corpus: {words:,} words read in {seconds:.1f} s ({words / seconds:,.0f} words/s)")
+    names = read.names()
     return Counted(
-        names=[cfg.end_token or END, *read.names()[1:]],
-        counts=np.stack([_padded(c, len(read)) for c in counter.counts]),
-        sizes=read.sizes(),
+        names=[cfg.end_token or END, *names[1:]],
+        counts=np.stack([np.pad(c, (0, len(names) - len(c))) for c in counter.counts]),
+        sizes=sizes(cfg.tokens, names),
         words=counter.words,
         lengths=np.concatenate(counter.lengths),
         splits=np.concatenate(counter.splits),
@@ -94,10 +106,6 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Callab
         digests=digests,
         model=model,
     )
-
-
-def _padded(a: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate([a, np.zeros(size - len(a), np.int64)])
 
 
 def _progress(words: int, done: int, size: int, seconds: float) -> str:
@@ -112,7 +120,8 @@ def _train(cfg: DataConfig, text: RawText, say: Callable[[str], object]) -> tupl
     """(byte-level BPE of the training documents, digest of the text it was read from)."""
     content, start = hashlib.blake2b(digest_size=32), time.monotonic()
     model = bpe.train(_training_pieces(cfg, text, content), cfg.max_vocab - bool(cfg.end_token))
-    if model.token_to_id(cfg.end_token) is not None:
+    names = bpe.names(model)
+    if cfg.end_token in names or escape(cfg.end_token) in map(bpe.shown, names):
         raise UserError(f"data.end_token={cfg.end_token!r}: is a token of this text too; choose another, such as <eos>")
     say(f"corpus: {model.get_vocab_size():,} bpe tokens made in {time.monotonic() - start:.1f} s")
     return model, content.hexdigest()
@@ -125,7 +134,7 @@ def _training_pieces(cfg: DataConfig, text: RawText, content: hashlib.blake2b) -
         parts = pieces(chunk.lower() if cfg.lowercase else chunk)
         for i, part in enumerate(parts):
             filled = filled or bool(part)
-            if part and not (every and number % every == every - 1):
+            if part and not is_heldout(number, every):
                 yield part
             if i < len(parts) - 1:
                 number, filled = number + filled, keeps_empty(cfg)
@@ -181,8 +190,3 @@ class _Counter:
                 new = np.bincount(part, minlength=known).astype(np.int64, copy=False)
                 new[: len(self.counts[split])] += self.counts[split]
                 self.counts[split] = new
-
-
-def is_heldout(documents: np.ndarray, every: int) -> np.ndarray:
-    """bool, like `documents` (numbers of documents with words): document i is held out if i % every == every - 1."""
-    return documents % every == every - 1 if every else np.zeros(len(documents), bool)

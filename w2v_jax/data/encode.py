@@ -60,7 +60,6 @@ def _record(cfg: DataConfig, counted: Counted, outside: np.ndarray, split: int, 
         "dtype": writer.dtype.name,
         "tokens": writer.tokens,
         "documents": writer.documents,
-        "raw_words": writer.raw - ends,
         "words": words,
         "bytes": size,
     }
@@ -90,11 +89,10 @@ def _map_documents(
         kept = np.diff(np.concatenate([[0], np.cumsum(keep)])[cuts])
         kept[0] += carry
         carry = int(kept[-1])
-        inside, of = np.diff(cuts), splits[first : last + 1]
-        of_ids = np.repeat(of, inside)
+        of = splits[first : last + 1]
+        of_ids = np.repeat(of, np.diff(cuts))
         for split in np.unique(of).tolist():
-            mine = of == split
-            writers[split].add(final[keep & (of_ids == split)], kept[:-1][mine[:-1]], int(inside[mine].sum()))
+            writers[split].add(final[keep & (of_ids == split)], kept[:-1][of[:-1] == split])
         start, first = stop, last
 
 
@@ -144,7 +142,7 @@ class _Writer:
 
     def __init__(self, work: Path, split: str, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self.tokens = self.documents = self.raw = self._end = 0
+        self.tokens = self.documents = self._end = 0
         self.single = 0  # documents of one token
         self._tokens = open(work / f"{split}.tokens", "wb")  # noqa: SIM115 - closed by __exit__
         self._offsets = open(work / f"{split}.offsets", "wb")  # noqa: SIM115
@@ -159,8 +157,8 @@ class _Writer:
         finally:
             self._offsets.close()
 
-    def add(self, tokens: np.ndarray, sizes: np.ndarray, raw: int) -> None:
-        """Some tokens, `raw` before any were dropped, and `sizes` of the documents they complete, 0 for no document."""
+    def add(self, tokens: np.ndarray, sizes: np.ndarray) -> None:
+        """Some tokens, and `sizes` of the documents they complete, 0 for no document."""
         sizes = sizes[sizes > 0]
         offsets = self._end + np.cumsum(sizes, dtype=np.int64)
         self._tokens.write(np.ascontiguousarray(tokens, self.dtype).data)
@@ -169,4 +167,3 @@ class _Writer:
         self.tokens += len(tokens)
         self.documents += len(sizes)
         self.single += int((sizes == 1).sum())
-        self.raw += raw

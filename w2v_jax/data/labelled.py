@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
-import gzip
-import lzma
 import os
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
-from w2v_jax.config import DataConfig, check_choice
+from w2v_jax.config import DataConfig
+from w2v_jax.data import tfds_source
+from w2v_jax.data.raw import unpacked
 from w2v_jax.errors import UserError
 
 _TEXT_FEATURES = ("text", "sentence")
@@ -23,39 +23,28 @@ _MAPPINGS: dict[str, dict[int, int | None]] = {
 }
 
 
-def read_labelled(
-    source: str,
-    *,
-    labels: str = "binary",
-    classes: int = 2,
-    data_dir: str = "",
-    offline: bool = True,
-) -> list[tuple[int, str]]:
+def read_labelled(source: str, cfg: DataConfig, classes: int = 2) -> list[tuple[int, str]]:
     """(label, text) of every example, in the order of the files.
 
     Args:
-      source: `tsv:GLOB`, UTF-8 files (plain, .gz, .xz) of lines LABEL<TAB>TEXT, what follows a second tab being
-        ignored; or `tfds:NAME[/CONFIG][:VERSION][@SPLIT]`, by default the split train, with the integer feature
-        `label` and a text feature `text` or `sentence`.
-      labels: binary: labels are 0 and 1; as_is: they are 0 to `classes` - 1; sst2: of 0 to 4, 0 and 1 become 0, 3 and
-        4 become 1, and examples of label 2 are left out.
+      source: `tsv:GLOB`, UTF-8 files (plain, .gz, .xz) of lines LABEL<TAB>TEXT, where a second tab and what follows is
+        ignored; or `tfds:NAME[/CONFIG][:VERSION][@SPLIT]`, with the integer feature `label` and a text feature `text`
+        or `sentence`.
+      cfg: `tfds_split`, unless the source names a split, `data_dir`, `offline` and `labels` are read. binary: labels
+        are 0 and 1; as_is: they are 0 to `classes` - 1; sst2: of 0 to 4, 0 and 1 become 0, 3 and 4 become 1, and
+        examples of label 2 are left out.
       classes: read with as_is only.
-      data_dir: where TFDS keeps its record files.
-      offline: never touch the network; the data set must then be prepared on disk.
 
     Raises:
       UserError: nothing there, an empty or damaged file, and with file and line (or the number of the example): no tab,
         a label that is no integer or out of range, an empty text, not UTF-8.
     """
-    check_choice("labels", labels, ("as_is", *_MAPPINGS))
     kind, _, rest = source.partition(":")
-    if kind == "tsv" and rest:
-        read = _lines(rest)
-    elif kind == "tfds" and rest:
-        name, _, split = rest.partition("@")
-        read = _examples(name, DataConfig(tfds_split=split or "train", data_dir=data_dir, offline=offline))
-    else:
-        raise UserError(f"{source!r}: must be tsv:GLOB or tfds:NAME[@SPLIT]")
+    name, at, split = rest.partition("@")
+    if kind not in ("tsv", "tfds") or not rest:
+        raise UserError(f"{source!r}: a classifier needs labelled texts: tsv:GLOB or tfds:NAME[@SPLIT]")
+    read = _lines(rest) if kind == "tsv" else _examples(name, dataclasses.replace(cfg, tfds_split=split) if at else cfg)
+    labels = cfg.labels
     mapping = _MAPPINGS.get(labels) or {label: label for label in range(classes)}
     out = []
     for where, label, text in read:
@@ -86,20 +75,11 @@ def _lines(pattern: str) -> Iterator[tuple[str, int, str]]:
         if not path.is_file():
             raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.tsv")
         count = 0
-        try:
-            with _open(path) as file:
-                for count, line in enumerate(file, 1):
-                    yield _parse(f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line)
-        except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as e:
-            raise UserError(f"{path}: damaged or truncated compressed file ({e})") from None
+        with path.open("rb") as packed, unpacked(path, packed) as file:
+            for count, line in enumerate(file, 1):
+                yield _parse(f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line)
         if not count:
             raise UserError(f"{path}: the file is empty")
-
-
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path))
-    return cast(IO[bytes], lzma.open(path)) if path.suffix == ".xz" else path.open("rb")
 
 
 def _parse(where: str, line: bytes) -> tuple[str, int, str]:
@@ -124,26 +104,14 @@ def _has(features: Any, name: str, kind: str) -> bool:
 
 def _examples(name: str, cfg: DataConfig) -> Iterator[tuple[str, int, str]]:
     """(data set, split and number of the example; label; text), in the order of the record files."""
-    from w2v_jax.data import tfds_source
-
-    builder = tfds_source._offline_builder(name, cfg) if cfg.offline else tfds_source._online_builder(name, cfg)
-    features, splits = builder.info.features, builder.info.splits
+    builder = tfds_source.opened(name, cfg)
+    features = builder.info.features
     field = next((f for f in _TEXT_FEATURES if f in features), "")
     if not field or not _has(features, field, "string") or not _has(features, "label", "int"):
         raise UserError(
             f"tfds:{name}: has the features {', '.join(features)}; needs an integer 'label' and a 'text' or 'sentence'"
         )
-    try:
-        splits[cfg.tfds_split].file_instructions  # noqa: B018 - a wrong split shows only here
-    except (KeyError, ValueError) as e:
-        why = " ".join(str(e).split())[:160]
-        raise UserError(f"tfds:{name}: no split {cfg.tfds_split!r}, only {', '.join(splits)} ({why})") from None
-    import tensorflow_datasets as tfds
-
-    order = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=False)
-    only = tfds.decode.PartialDecoding({field: True, "label": True})
-    data = builder.as_dataset(split=cfg.tfds_split, shuffle_files=False, read_config=order, decoders=only)
-    for i, example in enumerate(data.as_numpy_iterator()):
+    for i, example in enumerate(tfds_source.rows(builder, cfg, field, "label").as_numpy_iterator()):
         where = f"tfds:{name} {cfg.tfds_split}, example {i}"
         try:
             yield where, int(example["label"]), example[field].decode("utf-8")

@@ -22,6 +22,7 @@ from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, words_of
 from w2v_jax.errors import UserError
 
 FORMAT = 1  # raise it when the meaning of a rule changes
+_UNUSED = ("heldout_every", "document", "block_tokens", "field")  # keys for running text
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
 Texts = list[tuple[int, str]]  # (label, text)
 
@@ -48,13 +49,17 @@ class Examples:
 class LabelledCorpus:
     """What `build_labelled_corpus` returns; the part of a `Corpus` that training and evaluation ask for."""
 
-    vocab: Vocabulary  # counts are of the training texts
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer  # counts of its vocabulary are of the training texts
     train: Examples
     heldout: Examples
     test: Examples
     report: dict[str, int | float]
     digest: str  # of content and rules: the same digest means the same examples
+
+    @property
+    def vocab(self) -> Vocabulary:
+        """The tokeniser's."""
+        return self.tokenizer.vocab
 
 
 def build_labelled_corpus(
@@ -73,22 +78,20 @@ def build_labelled_corpus(
       say: takes lines about what was read.
 
     Raises:
-      UserError: a bad source, line or label (see `labelled`), a tokeniser without words, labels that are not `classes`
-        many, one training text, no word that is frequent enough.
+      UserError: a bad source, line or label (see `labelled`); a tokeniser without words; a key for running text that is
+        not at its default; another number of labels than `classes`; one training text; no word that is frequent enough.
     """
     _check(cfg, classes)
-    train = _read(cfg, cfg.source, classes)
-    held = _read(cfg, cfg.heldout_source, classes)
+    sources = (cfg.source, cfg.heldout_source, cfg.test_source)
+    train, held, test = (read_labelled(source, cfg, classes) if source else [] for source in sources)
     if not held:
         if len(train) < 2:
-            raise UserError(f"data.source={cfg.source!r}: holds one text, of which none can be held out")
+            raise UserError(f"data.source={cfg.source!r}: holds one text, so that none can be held out")
         kept, tenth = split_tenth(len(train), seed=0)  # whatever the run's seed, so that runs compare
         train, held = [train[i] for i in kept], [train[i] for i in tenth]
-    test = _read(cfg, cfg.test_source, classes)
-    vocab = _vocabulary(cfg, [text for _, text in train], words)
-    tokenizer = Tokenizer.of(cfg, vocab, None)
+    tokenizer = Tokenizer.of(cfg, _vocabulary(cfg, [text for _, text in train], words), None)
     parts = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
-    report: dict[str, int | float] = {"types_kept": len(vocab)}
+    report: dict[str, int | float] = {"types_kept": tokenizer.size}
     for name, part in parts.items():
         report |= {f"{name}_documents": part.documents, f"{name}_tokens": part.tokens}
         if part.documents:
@@ -97,7 +100,7 @@ def build_labelled_corpus(
                 f"corpus: {name}: {part.documents:,} texts ({', '.join(f'{n:,}' for n in counts)} by label), "
                 f"{part.tokens:,} known words"
             )
-    return LabelledCorpus(vocab, tokenizer, **parts, report=report, digest=_digest(cfg, vocab, parts))
+    return LabelledCorpus(tokenizer, **parts, report=report, digest=_digest(cfg, tokenizer.vocab, parts))
 
 
 def _check(cfg: DataConfig, classes: int) -> None:
@@ -105,19 +108,15 @@ def _check(cfg: DataConfig, classes: int) -> None:
         raise UserError(f"data.tokens={cfg.tokens!r}: labelled texts are cut by letters, punctuation or whitespace")
     if cfg.end_token:
         raise UserError(f"data.end_token={cfg.end_token!r}: labelled texts have none; leave it empty")
+    for key in _UNUSED:
+        value, default = getattr(cfg, key), getattr(DataConfig, key)
+        if value != default:
+            raise UserError(
+                f"data.{key}={value!r}: has no effect on labelled texts (held out are data.heldout_source or a tenth); "
+                f"leave it at {default!r}"
+            )
     if cfg.labels != "as_is" and classes != 2:
         raise UserError(f"model.classes={classes}: data.labels={cfg.labels} makes 2; set data.labels=as_is for more")
-
-
-def _read(cfg: DataConfig, source: str, classes: int) -> Texts:
-    if not source:
-        return []
-    kind, _, name = source.partition(":")
-    if kind not in ("tsv", "tfds"):
-        raise UserError(f"{source!r}: a classifier needs labelled texts: tsv:GLOB or tfds:NAME")
-    if kind == "tfds" and "@" not in name:
-        source = f"{source}@{cfg.tfds_split}"
-    return read_labelled(source, labels=cfg.labels, classes=classes, data_dir=cfg.data_dir, offline=cfg.offline)
 
 
 def _vocabulary(cfg: DataConfig, texts: Sequence[str], words: Sequence[str]) -> Vocabulary:

@@ -1,7 +1,7 @@
-"""From steps to stacks: what every batch source shares.
+"""Batches as a pure function of (seed, step): the one `Source`, and how its steps become stacks.
 
-A source says how one process's rows of a few consecutive steps of one epoch are written into given arrays. Here they
-are stacked over epochs, padded with empty steps, split by process and made ahead of use by tf.data.
+A source only says how some rows of a few consecutive steps of one epoch are written into given arrays. Here steps are
+stacked over epochs, padded with empty steps, split by process and made ahead of use by tf.data.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -20,33 +20,71 @@ from w2v_jax.types import HostBatch
 
 _THREADS = 2
 _AHEAD = 2  # stacks made before they are asked for
-_NICE = 5  # of these threads: on CPUs they take what training leaves of the cores
+_NICE = 5  # priority of these threads: on CPUs they use what training leaves of the cores
 
 
-class StepWriter(Protocol):
-    """A source as `iterate` needs it. `spec` and `steps_per_epoch` are those of `w2v_jax.types.Source`."""
+class Source(NamedTuple):
+    """Batches of one split. Nothing is remembered between calls, so any step can be asked for."""
 
-    @property
-    def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]: ...
+    spec: Mapping[str, jax.ShapeDtypeStruct]
+    """Global shape and dtype of every entry of one step; axis 0 is the batch axis, which processes and devices split.
+    It is the family's statement of its batch."""
+    steps_per_epoch: int
+    """Steps of one pass, the same for every pass."""
+    write: Callable[[int, int, slice, HostBatch], None]
+    """(epoch, at, rows, into): writes rows `rows` of steps at, at + 1, ... of an epoch, as many as `into` has, into
+    arrays [steps, rows, ...] that hold the empty values. Several threads call it at once."""
+    empty: Mapping[str, int]
+    """What an entry holds where there is nothing; 0 for an entry that is not named."""
+    report: Mapping[str, int | float]
+    """What is known about the text, for people."""
 
-    @property
-    def steps_per_epoch(self) -> int: ...
+    def iterate(
+        self, start: int, stop: int, steps_per_call: int = 1, process_index: int = 0, process_count: int = 1
+    ) -> Iterator[HostBatch]:
+        """Yields steps start..stop-1, stacked `steps_per_call` at a time on a new leading axis.
 
-    @property
-    def empty(self) -> Mapping[str, int]:
-        """What an entry holds where there is nothing; 0 for an entry that is not named."""
-        ...
+        The last stack is padded with empty steps when `stop - start` is no multiple of `steps_per_call`. Each process
+        gets its own contiguous slice of axis 1 (the batch axis); the slices of all processes, in order, are the global
+        batch. tf.data makes the stacks ahead of use on two threads.
 
-    def write(self, epoch: int, at: int, rows: slice, into: HostBatch) -> None:
-        """Writes rows `rows` of steps at, at + 1, ... of an epoch, as many as `into` has, into arrays
-        [steps, rows, ...] that hold the empty values. Called by several threads at once."""
-        ...
+        Raises:
+          ValueError: `process_count` does not divide the rows of a batch.
+          Exception: what `write` raised, as it was.
+        """
+        _share(self, process_count)  # before TensorFlow is imported
+        calls = max(0, -(-(stop - start) // steps_per_call))
+        failures: list[Exception] = []
+
+        def make(call: np.int64) -> list[np.ndarray]:
+            _give_way()
+            first = start + int(call) * steps_per_call
+            end = min(first + steps_per_call, stop)
+            try:
+                return list(stacked(self, first, end, steps_per_call, process_index, process_count).values())
+            except Exception as e:
+                failures.append(e)
+                raise
+
+        tf = tensorflow()
+        dtypes = [tf.as_dtype(entry.dtype) for entry in self.spec.values()]
+        data = tf.data.Dataset.range(calls).map(
+            lambda call: tf.numpy_function(make, [call], dtypes), num_parallel_calls=_THREADS, deterministic=True
+        )
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = _THREADS
+        options.autotune.enabled = False
+        try:
+            for values in data.prefetch(_AHEAD).with_options(options).as_numpy_iterator():
+                yield dict(zip(self.spec, values, strict=True))
+        except tf.errors.OpError as e:
+            raise failures[0] if failures else e from None
 
 
 def stacked(
-    source: StepWriter, first: int, stop: int, steps_per_call: int, process_index: int = 0, process_count: int = 1
+    source: Source, first: int, stop: int, steps_per_call: int, process_index: int = 0, process_count: int = 1
 ) -> HostBatch:
-    """Steps first..stop-1 (at most S = `steps_per_call`, padded to it) of one process: entries [S, rows, ...].
+    """One stack of `Source.iterate` in plain numpy: steps first..stop-1, at most `steps_per_call` and padded to it.
 
     Raises:
       ValueError: `process_count` does not divide the rows of a batch.
@@ -54,8 +92,8 @@ def stacked(
     share = _share(source, process_count)
     rows = slice(process_index * share, (process_index + 1) * share)
     out = {
-        name: np.full((steps_per_call, share, *spec.shape[1:]), source.empty.get(name, 0), spec.dtype)
-        for name, spec in source.spec.items()
+        name: np.full((steps_per_call, share, *entry.shape[1:]), source.empty.get(name, 0), entry.dtype)
+        for name, entry in source.spec.items()
     }
     step = first
     while step < stop:
@@ -66,53 +104,15 @@ def stacked(
     return out
 
 
-def iterate(
-    source: StepWriter, start: int, stop: int, steps_per_call: int, process_index: int, process_count: int
-) -> Iterator[HostBatch]:
-    """`w2v_jax.types.Source.iterate`. Made ahead of use by tf.data on at most two threads.
-
-    Raises:
-      ValueError: `process_count` does not divide the rows of a batch.
-      Exception: what `source.write` raised, as it was.
-    """
-    _share(source, process_count)  # before TensorFlow is imported
-    calls = max(0, -(-(stop - start) // steps_per_call))
-    failures: list[Exception] = []
-
-    def make(call: np.int64) -> list[np.ndarray]:
-        _give_way()
-        first = start + int(call) * steps_per_call
-        end = min(first + steps_per_call, stop)
-        try:
-            return list(stacked(source, first, end, steps_per_call, process_index, process_count).values())
-        except Exception as e:
-            failures.append(e)
-            raise
-
-    tf = tensorflow()
-    dtypes = [tf.as_dtype(entry.dtype) for entry in source.spec.values()]
-    data = tf.data.Dataset.range(calls).map(
-        lambda call: tf.numpy_function(make, [call], dtypes), num_parallel_calls=_THREADS, deterministic=True
-    )
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = _THREADS
-    options.autotune.enabled = False
-    try:
-        for values in data.prefetch(_AHEAD).with_options(options).as_numpy_iterator():
-            yield dict(zip(source.spec, values, strict=True))
-    except tf.errors.OpError as e:
-        raise failures[0] if failures else e from None
-
-
 def _give_way() -> None:
-    """Lowers the priority of this thread alone, as Linux can, unless it is as low already."""
+    """Lowers the priority of this thread alone, where the system can, unless it is that low already."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
         if os.getpriority(os.PRIO_PROCESS, thread) < _NICE:  # to raise it again is not allowed
             os.setpriority(os.PRIO_PROCESS, thread, _NICE)
 
 
-def _share(source: StepWriter, process_count: int) -> int:
+def _share(source: Source, process_count: int) -> int:
     rows = next(iter(source.spec.values())).shape[0]
     if rows % process_count:
         raise ValueError(f"{rows} rows a batch cannot be split evenly over {process_count} processes")

@@ -1,19 +1,22 @@
 """Text to provisional token ids, given in order of appearance while the counts that decide on final ids are unknown.
 
-A reader is called with the chunks of `sources.RawText` in turn. It returns the ids of the chunk, uint32, with 0 where a
-document ends, and the white-space separated words of each piece (int64, see `sources.pieces`), or None where every id
+A reader is called with the chunks of `raw.RawText` in turn. It returns the ids of the chunk, uint32, with 0 where a
+document ends, and the white-space separated words of each piece (int64, see `raw.pieces`), or None where every id
 is one word.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import count
 from typing import Any, Protocol
 
 import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
-from w2v_jax.data.sources import END, MARK, pieces
+from w2v_jax.data.raw import END, MARK, pieces
 from w2v_jax.data.vocabulary import as_str, splitter
 
 _CODES = 0x110000
@@ -32,10 +35,6 @@ class Reader(Protocol):
         """The tokens by id; that of 0 means nothing."""
         ...
 
-    def sizes(self) -> np.ndarray:
-        """int64: UTF-8 bytes of text that each id stands for, a blank after a word in it; 0 for id 0."""
-        ...
-
 
 def reader(cfg: DataConfig, model: Any) -> Reader:
     """The reader for `cfg.tokens`; `model` is the trained one of bpe."""
@@ -44,17 +43,21 @@ def reader(cfg: DataConfig, model: Any) -> Reader:
     return _Characters(cfg.lowercase) if cfg.tokens == "characters" else _Words(cfg)
 
 
-class _Ids(dict[str | bytes, int]):
-    """Word to provisional id; a new word gets the next one."""
+def sizes(tokens: str, names: Sequence[str]) -> np.ndarray:
+    """int64: UTF-8 bytes of text that each id stands for, the blank after a word among them; 0 for id 0.
 
-    def __missing__(self, word: str | bytes) -> int:
-        new = self[word] = len(self)
-        return new
+    Args:
+      tokens: `DataConfig.tokens`; the names of byte pairs have a character a byte.
+      names: `Reader.names`.
+    """
+    after = tokens not in ("characters", "bpe")
+    return np.array([0, *(len(n if tokens == "bpe" else n.encode()) + after for n in names[1:])], np.int64)
 
 
 class _Words:
     def __init__(self, cfg: DataConfig) -> None:
-        self._cut, self._ids = splitter(cfg.tokens, cfg.lowercase), _Ids()
+        self._cut = splitter(cfg.tokens, cfg.lowercase)
+        self._ids: dict[str | bytes, int] = defaultdict(count(1).__next__)  # a new word gets the next one
         self._ids[self._cut(MARK)[0]] = 0
 
     def __call__(self, chunk: str) -> tuple[np.ndarray, None]:
@@ -66,12 +69,6 @@ class _Words:
 
     def names(self) -> list[str]:
         return [as_str(w) for w in self._ids]
-
-    def sizes(self) -> np.ndarray:
-        encoded = (w if isinstance(w, bytes) else w.encode() for w in self._ids)
-        sizes = np.fromiter(map(len, encoded), np.int64, len(self)) + 1
-        sizes[0] = 0
-        return sizes
 
 
 class _Characters:
@@ -95,9 +92,6 @@ class _Characters:
     def names(self) -> list[str]:
         return [chr(c) for c in self._codes]
 
-    def sizes(self) -> np.ndarray:
-        return np.array([0, *(len(chr(c).encode()) for c in self._codes[1:])], np.int64)
-
 
 class _Pairs:
     def __init__(self, lowercase: bool, model: Any) -> None:
@@ -115,9 +109,6 @@ class _Pairs:
 
     def names(self) -> list[str]:
         return self._names
-
-    def sizes(self) -> np.ndarray:
-        return np.array([0, *map(len, self._names[1:])], np.int64)  # one printable character a byte
 
 
 def _words(parts: list[str]) -> np.ndarray:

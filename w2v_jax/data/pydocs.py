@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
-from w2v_jax.data.sources import END, RawText, stamp_of
+from w2v_jax.data.raw import END, RawText, stamp_of
 from w2v_jax.errors import UserError
 
 PACKAGES = ("numpy", "scipy", "sklearn", "matplotlib", "jax", "flax", "optax", "chex", "orbax", "keras", "tensorflow")

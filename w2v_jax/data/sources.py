@@ -1,13 +1,8 @@
-"""Raw text, in bounded memory: local files, TFDS record files, and the docstrings of installed packages.
-
-A source turns into a `RawText`: chunks of text in which `MARK` ends a document: a NUL, which no text may hold, between
-two blanks that belong to no document. A chunk ends with a document or before a run of white space, never inside a word
-or such a run, so that each can be tokenised alone; neither a corpus larger than memory nor one very long line is ever
-held whole (a run of other characters than white space is).
+"""Where text comes from: local files, TFDS record files, docstrings of installed packages, a generated language.
 
 What ends a document: for `text:`, `data.document` (line, blank, file; the end of a file always does). For `tfds:` each
-example is one document under every setting: the example is that source's line, and line breaks inside it are only white
-space. For `pydocs` each paragraph is one document.
+example is one document under every setting: line breaks inside it are only white space. For `pydocs` each paragraph is
+one document, for `synthetic` each sentence.
 """
 
 from __future__ import annotations
@@ -15,47 +10,20 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import glob
-import gzip
 import hashlib
 import io
-import lzma
 import os
 import re
-import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from w2v_jax.config import DataConfig
+from w2v_jax.data import pydocs, synthetic, tfds_source
+from w2v_jax.data.raw import MARK, WHITE, RawText, stamp_of, unpacked
 from w2v_jax.errors import UserError
 
-END = "\0"
-MARK = f" {END} "
-# Unicode's White_Space. Python's own `isspace` holds four separators more (U+001C to U+001F), which the pattern of
-# byte-level BPE takes for marks: a cut before one of them would change its tokens.
-WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, because their words leave the processor's cache
-# A file changed within this time of being read may change again without its time stamp showing it.
-SETTLE_SECONDS = 2.0
-
-
-@dataclasses.dataclass(frozen=True)
-class RawText:
-    """Text to be tokenised, and how to tell cheaply whether it is the same text as last time."""
-
-    name: str
-    """What the user asked for, with file names but without their times: finds the record of an earlier run."""
-    stamp: str
-    """Digest of names, sizes and times of change. Same stamp and `settled`: same content."""
-    settled: bool
-    """False when a file is so new that it could still change without a new time stamp."""
-    size: int
-    """Bytes that `chunks` will count, 0 where unknown."""
-    chunks: Callable[[hashlib.blake2b], Iterator[tuple[str, int]]]
-    """Given a hash to be fed with the content, yields (text with a `MARK` after each document, bytes read so far)."""
-    rehash: Callable[[], str] | None = None
-    """Digest of the content without tokenising it, where that is cheaper."""
 
 
 def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
@@ -73,29 +41,13 @@ def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
     if kind == "text":
         return _local(rest, cfg.document, f"data.{key}")
     if kind == "tfds":
-        from w2v_jax.data import tfds_source
-
         name, at, split = rest.partition("@")
         return tfds_source.examples(name, dataclasses.replace(cfg, tfds_split=split) if at else cfg)
     if kind == "pydocs":
-        from w2v_jax.data import pydocs
-
         return pydocs.paragraphs()
     if kind == "synthetic":
-        from w2v_jax.data import synthetic
-
         return synthetic.text(cfg, rest or "train")
     raise UserError(f"data.{key}={source!r}: not available yet; use pydocs, synthetic, text:GLOB or tfds:NAME")
-
-
-def stamp_of(entries: list[tuple[str, os.stat_result]]) -> tuple[str, bool]:
-    """(digest of names, sizes, inodes and times, whether all files have lain unchanged for `SETTLE_SECONDS`)."""
-    h = hashlib.blake2b(digest_size=16)
-    newest = 0.0
-    for name, st in entries:
-        h.update(f"{name}\0{st.st_size}\0{st.st_mtime_ns}\0{st.st_ctime_ns}\0{st.st_ino}\n".encode())
-        newest = max(newest, st.st_mtime, st.st_ctime)
-    return h.hexdigest(), time.time() - newest > SETTLE_SECONDS
 
 
 # ---- local files ----
@@ -148,10 +100,10 @@ def _local(pattern: str, document: str, key: str) -> RawText:
         for path in paths:
             raw = _Hashed(path)
             try:
-                file = _open(path, raw)  # held until drained: a reader that is collected closes what it reads
-                for text in _file_chunks(path, file, document):
-                    yield text, done + raw.count
-                raw.drain()
+                with unpacked(path, io.BufferedReader(raw, CHUNK)) as file:
+                    for text in _chunks_of(path, file, document):
+                        yield text, done + raw.count
+                    raw.drain()  # here: a reader that is collected closes what it reads
             finally:
                 raw.close()
             done += raw.count
@@ -199,22 +151,6 @@ class _Hashed(io.RawIOBase):
         super().close()
 
 
-def _open(path: Path, raw: _Hashed) -> IO[bytes]:
-    buffered = io.BufferedReader(raw, CHUNK)
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.GzipFile(fileobj=buffered, mode="rb"))
-    if path.suffix == ".xz":
-        return cast(IO[bytes], lzma.LZMAFile(buffered))
-    return buffered
-
-
-def _file_chunks(path: Path, file: IO[bytes], document: str) -> Iterator[str]:
-    try:
-        yield from _chunks_of(path, file, document)
-    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as e:
-        raise UserError(f"{path}: damaged or truncated compressed file ({e})") from None
-
-
 _BLANK = re.compile(f"\n[{WHITE}]*\n")
 
 
@@ -236,16 +172,6 @@ def _chunks_of(path: Path, file: IO[bytes], document: str) -> Iterator[str]:
             yield _mark(head, document)
     tail = rest.removesuffix("\n") if document == "line" else rest.rstrip(WHITE)
     yield _mark(tail, document) + MARK
-
-
-def pieces(chunk: str) -> list[str]:
-    """The documents of a chunk without their trailing white space; the last piece is the start of one still open.
-
-    A document longer than a chunk is the pieces of several chunks end to end; those after the first begin with white
-    space, where there is no end of the document.
-    """
-    documents = chunk.split(MARK)
-    return [d.rstrip(WHITE) for d in documents[:-1]] + documents[-1:]
 
 
 def _decoded(path: Path, file: IO[bytes]) -> Iterator[str]:

@@ -35,7 +35,7 @@ from typing import NamedTuple
 import numpy as np
 
 from w2v_jax.config import DataConfig, SyntheticConfig
-from w2v_jax.data.sources import END, RawText
+from w2v_jax.data.raw import END, RawText
 from w2v_jax.errors import UserError
 
 SPLITS = ("train", "heldout", "test")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data.sources import RawText, stamp_of
+from w2v_jax.data.raw import END, MARK, RawText, stamp_of
 from w2v_jax.errors import UserError, nearest
 
 _BATCH = 512  # examples joined into one chunk
@@ -28,7 +28,7 @@ def examples(name: str, cfg: DataConfig) -> RawText:
     Raises:
       UserError: not prepared on disk, no such split or feature, a feature that is no text.
     """
-    builder = _offline_builder(name, cfg) if cfg.offline else _online_builder(name, cfg)
+    builder = opened(name, cfg)
     features = builder.info.features
     if cfg.field not in features:
         known = ", ".join(features)
@@ -36,14 +36,8 @@ def examples(name: str, cfg: DataConfig) -> RawText:
     kind = getattr(features[cfg.field].tf_dtype, "name", "a structure")
     if kind != "string" or features[cfg.field].shape != ():
         raise UserError(f"data.field={cfg.field!r}: this feature of {name} is not text but {kind}; name a text feature")
-    try:
-        split = builder.info.splits[cfg.tfds_split]
-        parts = split.file_instructions
-    except (KeyError, ValueError) as e:
-        why = " ".join(str(e).split())[:160]
-        known = ", ".join(builder.info.splits)
-        raise UserError(f"data.tfds_split={cfg.tfds_split!r}: {name} has the splits {known} ({why})") from None
-    entries = [(f"{p.filename} {p.skip} {p.take}", os.stat(p.filename)) for p in parts]
+    split = builder.info.splits[cfg.tfds_split]
+    entries = [(f"{p.filename} {p.skip} {p.take}", os.stat(p.filename)) for p in split.file_instructions]
     stamp, settled = stamp_of(entries)
     label = f"{builder.info.full_name} {cfg.tfds_split} {cfg.field}"
 
@@ -55,38 +49,50 @@ def examples(name: str, cfg: DataConfig) -> RawText:
     return RawText(f"tfds {label}", stamp, settled, 0, chunks)
 
 
-def _read(builder: Any, cfg: DataConfig, label: str, total: int, content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
+def opened(name: str, cfg: DataConfig) -> Any:
+    """The builder of a data set that has the split `cfg.tfds_split`.
+
+    Raises:
+      UserError: not prepared on disk (`cfg.offline`) or unknown to TFDS, no such split.
+    """
+    builder = _offline_builder(name, cfg) if cfg.offline else _online_builder(name, cfg)
+    splits = builder.info.splits
+    try:
+        splits[cfg.tfds_split].file_instructions  # noqa: B018 - a wrong split shows only here
+    except (KeyError, ValueError) as e:
+        why = " ".join(str(e).split())[:160]
+        raise UserError(f"tfds:{name}: no split {cfg.tfds_split!r}, only {', '.join(splits)} ({why})") from None
+    return builder
+
+
+def rows(builder: Any, cfg: DataConfig, *features: str) -> Any:
+    """These features of the examples of `cfg.tfds_split`, in the order of the record files, as a `tf.data.Dataset`."""
     import tensorflow_datasets as tfds
 
     order = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=False)
-    only = tfds.decode.PartialDecoding({cfg.field: True})
-    data = builder.as_dataset(split=cfg.tfds_split, shuffle_files=False, read_config=order, decoders=only)
+    only = tfds.decode.PartialDecoding(dict.fromkeys(features, True))
+    return builder.as_dataset(split=cfg.tfds_split, shuffle_files=False, read_config=order, decoders=only)
+
+
+def _read(builder: Any, cfg: DataConfig, label: str, total: int, content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
     done = seen = 0
-    for batch in data.map(lambda x: x[cfg.field]).batch(_BATCH).as_numpy_iterator():
+    for batch in rows(builder, cfg, cfg.field).map(lambda x: x[cfg.field]).batch(_BATCH).as_numpy_iterator():
         pieces: list[bytes] = batch.tolist()
-        joined = b" \0 ".join(pieces)
+        joined = MARK.encode().join(pieces)
         done += len(joined)
-        content.update(joined + b" \0 ")
+        content.update(joined + MARK.encode())
         try:
             text = joined.decode("utf-8")
-        except UnicodeDecodeError:
-            raise UserError(f"{label}: example {seen + _first_bad(pieces)} is not UTF-8") from None
-        if text.count("\0") != len(pieces) - 1:
-            bad = next(i for i, p in enumerate(pieces) if b"\0" in p)
+        except UnicodeDecodeError as e:
+            bad = joined.count(MARK.encode(), 0, e.start)
+            raise UserError(f"{label}: example {seen + bad} is not UTF-8") from None
+        if text.count(END) != len(pieces) - 1:
+            bad = next(i for i, p in enumerate(pieces) if END.encode() in p)
             raise UserError(f"{label}: example {seen + bad} holds a NUL; it is no text")
         seen += len(pieces)
-        yield text + " \0 ", done
+        yield text + MARK, done
     if seen != total:
         raise UserError(f"{label}: {seen} examples read where {total} are recorded; prepare the data set again")
-
-
-def _first_bad(pieces: list[bytes]) -> int:
-    for i, piece in enumerate(pieces):
-        try:
-            piece.decode("utf-8")
-        except UnicodeDecodeError:
-            return i
-    raise AssertionError("unreachable: the joined text failed to decode")
 
 
 def _data_root(cfg: DataConfig) -> Path:

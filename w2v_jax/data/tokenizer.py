@@ -14,11 +14,13 @@ import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
-from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, words_of
+from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, unescape, words_of
 from w2v_jax.errors import UserError
 from w2v_jax.files import write_text
 
-FORMAT = 1  # raise it when the files or the meaning of a rule change
+# Raise them when the files or the meaning of a rule change. SHOWN is bpe's: its vocab.txt holds text. Under FORMAT it
+# held the characters that stand for bytes, which can still be read.
+FORMAT, SHOWN = 1, 2
 _RULES = ("kind", "lowercase", "unknown", "end_token")
 
 
@@ -30,7 +32,7 @@ class Tokenizer:
     lowercase: bool  # this and the next two as in `DataConfig`
     unknown: str
     end_token: str
-    vocab: Vocabulary  # words, characters, or the byte-level strings of bpe (a dotted G for a blank)
+    vocab: Vocabulary  # words, characters, or the byte-level strings of bpe
     model: Any = None  # bpe only: the `tokenizers.Tokenizer`
 
     @classmethod
@@ -73,8 +75,7 @@ class Tokenizer:
     @cached_property
     def _bytes(self) -> list[bytes]:
         """The bytes of each id, bpe only."""
-        table = bpe.byte_of()
-        return [w.encode() if w == self.end_token else bpe.as_bytes(w, table) for w in self.vocab.words]
+        return [w.encode() if w == self.end_token else bpe.as_bytes(w) for w in self.vocab.words]
 
     def encode(self, text: str) -> np.ndarray:
         """Token ids of one document, the end token not appended.
@@ -123,21 +124,24 @@ class Tokenizer:
         return ("" if self.kind == "characters" else " ").join(self.vocab.words[int(i)] for i in ids)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        r"""Each token as a string that can be printed: without white space and control characters (`\n`, `\x20`).
+        r"""Each token as text that can be printed, without white space: `\n`, `\x20`; of bpe as `bpe.shown` has it.
 
-        Those of bpe are its byte-level strings, in which a dotted G is a blank.
+        Distinct tokens are distinct here too.
         """
-        return [escape(self.vocab.words[int(i)]) for i in ids]
+        return [self._shown(self.vocab.words[int(i)]) for i in ids]
+
+    def _shown(self, word: str) -> str:
+        return bpe.shown(word) if self.kind == "bpe" and word != self.end_token else escape(word)
 
     def save(self, folder: Path) -> None:
-        """Writes `tokenizer.json` (rules, and the bpe model if any) and `vocab.txt` (words, counts), both atomically.
+        """Writes `tokenizer.json` (rules, and the bpe model if any) and `vocab.txt` (`pieces` and counts), both whole.
 
         Raises:
           OSError: the folder cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.vocab.save(folder / "vocab.txt")
-        entry = {"format": FORMAT} | {name: getattr(self, name) for name in _RULES}
+        self.vocab.save(folder / "vocab.txt", self._shown)
+        entry = {"format": SHOWN if self.kind == "bpe" else FORMAT} | {name: getattr(self, name) for name in _RULES}
         entry["vocab"] = _digest(folder / "vocab.txt")
         entry["model"] = None if self.model is None else json.loads(bpe.to_text(self.model))
         write_text(folder / "tokenizer.json", json.dumps(entry, ensure_ascii=False) + "\n")
@@ -155,12 +159,18 @@ class Tokenizer:
                 raise UserError(f"{file}: no such file; name a folder that a tokeniser was saved to")
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
-            if entry["format"] != FORMAT:
-                raise UserError(f"{path}: format {entry['format']!r}, where {FORMAT} is known; make it anew")
+            if entry["format"] not in (FORMAT, SHOWN):
+                known = f"{FORMAT} and {SHOWN} are known"
+                raise UserError(f"{path}: format {entry['format']!r}, where {known}; make it anew")
             if entry["vocab"] != _digest(words):
                 raise UserError(f"{words}: damaged, or of another tokeniser than tokenizer.json; make both anew")
             model = None if entry["model"] is None else bpe.from_text(json.dumps(entry["model"]))
-            found = cls(**{name: entry[name] for name in _RULES}, vocab=Vocabulary.load(words), model=model)
+            end = entry["end_token"]
+            plain = entry["format"] == FORMAT
+            vocab = Vocabulary.load(
+                words, lambda word: unescape(word) if plain or word == escape(end) else bpe.from_shown(word)
+            )
+            found = cls(**{name: entry[name] for name in _RULES}, vocab=vocab, model=model)
             if (found.kind == "bpe") != (model is not None):
                 raise ValueError(f"kind {found.kind!r} with a model of another")
             _ = found.end_id, found._final if model is not None else None  # KeyError where the vocabulary lacks them

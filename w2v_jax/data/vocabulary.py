@@ -121,14 +121,14 @@ class Vocabulary:
         """Word to id."""
         return {w: i for i, w in enumerate(self.words)}
 
-    def save(self, path: Path) -> None:
-        """Writes `word<TAB>count` lines, UTF-8, words as `escape` gives them; atomically."""
-        rows = zip(map(escape, self.words), self.counts.tolist(), strict=True)
+    def save(self, path: Path, write: Callable[[str], str] = escape) -> None:
+        """Writes `word<TAB>count` lines, UTF-8, words as `write` gives them; whole or not at all."""
+        rows = zip(map(write, self.words), self.counts.tolist(), strict=True)
         write_text(path, "".join(f"{word}\t{count}\n" for word, count in rows))
 
     @classmethod
-    def load(cls, path: Path) -> Vocabulary:
-        """Reads what `save` wrote.
+    def load(cls, path: Path, read: Callable[[str], str] = unescape) -> Vocabulary:
+        """Reads what `save` wrote; `read` undoes its `write`.
 
         Raises:
           UserError: a line that is not `word<TAB>count`, a word that occurs twice, no word at all.
@@ -138,7 +138,7 @@ class Vocabulary:
             for number, line in enumerate(f, 1):
                 word, tab, count = line.rstrip("\n").partition("\t")
                 try:
-                    word = unescape(word)
+                    word = read(word)
                 except (ValueError, OverflowError):
                     word = ""
                 if not (word and tab and count.isascii() and count.isdigit()) or word in words:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from w2v_jax.figures.style import plain
+from w2v_jax.figures.style import drawable, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,8 +90,8 @@ def place_labels(
     renderer = figure.canvas.get_renderer()
     pixel = figure.dpi / 72
     texts = [
-        axes.text(0, 0, label, color=c, fontsize=fontsize, ha="center", va="center", parse_math=False, zorder=7, **font)
-        for label, c in zip(labels, colours, strict=True)
+        axes.text(0, 0, text, color=c, fontsize=fontsize, ha="center", va="center", parse_math=False, zorder=7, **font)
+        for text, c in zip(map(drawable, labels), colours, strict=True)
     ]
     extents = [text.get_window_extent(renderer) for text in texts]
     sizes = np.array([(box.width, box.height) for box in extents]).reshape(-1, 2) + pixel

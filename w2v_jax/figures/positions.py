@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from w2v_jax.figures.style import colour, drawing, marker, plain
 from w2v_jax.files import PathLike
 
 
-def draw(curves: Mapping[str, Sequence[Mapping[str, float]]], out: PathLike, source: str = "") -> None:
-    """Mean loss against the number of tokens before, one line a way of counting them.
+def draw(curves: Mapping[str, Sequence[Mapping[str, float]]], out: PathLike, source: str = "") -> dict[str, np.ndarray]:
+    """Mean loss against the number of tokens before, one line for each text and way of counting.
 
     Args:
       curves: records of `w2v_jax.evaluation.language.by_position` by what stands in the legend.
       out: picture file.
       source: small print below.
+
+    Returns:
+      What is drawn: (position, loss) of each bin, [bins, 2], by what stands in the legend.
 
     Raises:
       UserError, OSError: see `style.drawing`.
@@ -39,3 +44,5 @@ def draw(curves: Mapping[str, Sequence[Mapping[str, float]]], out: PathLike, sou
         axes.set_ylabel("loss, nats a token (bars: two standard errors)")
         axes.set_title("Loss by position")
         axes.legend()
+        lines, labels = axes.get_legend_handles_labels()
+    return {label: np.asarray(line[0].get_xydata()) for line, label in zip(lines, labels, strict=True)}

@@ -6,6 +6,7 @@ import contextlib
 import os
 import textwrap
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from w2v_jax.errors import UserError
@@ -23,8 +24,9 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#8A8A8A"
 ENDINGS = (".png", ".pdf", ".svg")
+FONT = "DejaVu Sans"
 _STYLE = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.labelsize": 10,
@@ -92,9 +94,23 @@ def check_ending(path: PathLike) -> None:
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib shows as it stands: no formulas between dollars, no legend entry lost to a leading `_`."""
-    text = text.replace("$", r"\$")
+    """Text that matplotlib shows as it stands: no formulas between dollars, no legend entry lost to a leading `_`, and
+    `drawable`."""
+    text = drawable(text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
+
+
+def drawable(text: str) -> str:
+    r"""Text with characters that the font lacks, which would be empty boxes, written as `\u65e5`."""
+    return "".join(c if c.isascii() or ord(c) in _glyphs() else c.encode("unicode_escape").decode() for c in text)
+
+
+@lru_cache(maxsize=1)
+def _glyphs() -> frozenset[int]:
+    """Code points of the font."""
+    from matplotlib import font_manager
+
+    return frozenset(font_manager.get_font(font_manager.findfont(FONT)).get_charmap())
 
 
 def colour(index: int) -> str:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from w2v_jax.config import DataConfig, check
 from w2v_jax.errors import UserError
-from w2v_jax.models.vectors import start_vectors
+from w2v_jax.models.vectors import read_vectors, start_vectors
 from w2v_jax.nn.arrays import given, uniform
 from w2v_jax.types import Array, Batch, Consts, Init, Leaf, Loss, Metrics, Params, Say, Shapes, Source, Train, Words
 
@@ -54,9 +54,8 @@ def shapes(cfg: Any, batch_size: int) -> Shapes:
 def read_text(cfg: Any, data: DataConfig, say: Say) -> Any:
     """The labelled texts that `data` names, over the words of the given vectors where there are any."""
     from w2v_jax.data.labelled_corpus import build_labelled_corpus
-    from w2v_jax.formats import read
 
-    words = read(cfg.vectors, 0, None, "strict", False, None).words if cfg.vectors else ()
+    words = read_vectors(cfg.vectors).words if cfg.vectors else ()
     return build_labelled_corpus(data, cfg.classes, words, say)
 
 
@@ -64,16 +63,8 @@ def source(cfg: Any, text: Any, split: str, batch_size: int, seed: int) -> Sourc
     """Labelled texts of a split, those of similar length together; only the training texts are shuffled."""
     from w2v_jax.data.examples import example_source
 
-    part = {"train": text.train, "heldout": text.heldout, "test": text.test}[split]
-    return example_source(
-        part.ids,
-        part.labels,
-        batch_size=batch_size,
-        max_length=cfg.max_length,
-        buckets=BUCKETS,
-        seed=seed,
-        shuffle=split == "train",
-    )
+    part, entries = getattr(text, split), shapes(cfg, batch_size)
+    return example_source(part.ids, part.labels, entries, buckets=BUCKETS, seed=seed, shuffle=split == "train")
 
 
 def carry(cfg: Any, rows: int) -> dict[str, Array]:

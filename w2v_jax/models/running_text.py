@@ -49,8 +49,7 @@ def source(cfg: Any, text: Any, split: str, batch_size: int, seed: int) -> Sourc
     """Contiguous lanes of a split; nothing is shuffled, so the seed plays no part."""
     from w2v_jax.data.lanes import lane_source
 
-    tokens = {"train": text.train, "heldout": text.heldout, "test": text.test}[split]
-    return lane_source(tokens, batch_size=batch_size, length=cfg.length, start_id=text.tokenizer.end_id)
+    return lane_source(getattr(text, split), shapes(cfg, batch_size), start_id=text.tokenizer.end_id)
 
 
 def rows(cfg: Any, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:

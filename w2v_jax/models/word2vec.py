@@ -138,16 +138,13 @@ def consts(cfg: Word2VecConfig, words: Words) -> Consts:
 
 
 def source(cfg: Word2VecConfig, text: Any, split: str, batch_size: int, seed: int) -> Source:
-    """Subsampled text in rows of centres; the held-out split in its own order and with draws of its own."""
+    """Subsampled text in rows of centres; other splits in the order of the text, with draws of their own."""
     from w2v_jax.data.blocks import window_source
 
-    shapes(cfg, batch_size)  # refuses a batch that does not divide into rows
     return window_source(
-        {"train": text.train, "heldout": text.heldout, "test": text.test}[split],
+        getattr(text, split),
         keep_probability(np.asarray(text.vocab.counts), cfg.sample),
-        window=cfg.window,
-        segment=cfg.segment,
-        batch_size=batch_size,
+        shapes(cfg, batch_size),
         seed=seed,
         block_tokens=text.block_tokens,
         shuffle=split == "train",
