@@ -27,12 +27,12 @@ from experiments.common import cli
 from w2v_jax.config import check
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.files import read_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.generation import prefill, text_keys, write
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.sampling import Sampling
+from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Decode

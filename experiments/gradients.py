@@ -32,11 +32,11 @@ from w2v_jax.config import Config, check, check_choice, freeze
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import needed_gate
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import distance
 from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.nn.recurrent import CELLS
+from w2v_jax.tables import aligned
 from w2v_jax.train import loop
 from w2v_jax.train.restore import Model, open_model
 

@@ -29,11 +29,11 @@ from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import clock, parameters, repeated
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.files import write_json
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
 from w2v_jax.nn.cache import cache_bytes
+from w2v_jax.tables import aligned
 
 BASE, SHARED, WIDE = "per_layer", "shared_kv", "shared_kv_wide"
 RUNGS = (*KEYS_VALUES, WIDE)

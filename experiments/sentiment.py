@@ -34,12 +34,12 @@ from w2v_jax import formats
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.recurrent import CELLS
+from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Consts, Params, Source
 

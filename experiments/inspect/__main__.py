@@ -38,7 +38,6 @@ from experiments.inspect import attention, layer_report
 from experiments.inspect.layers import measure
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import influence, kept
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import memory
 from w2v_jax.figures.attention import draw_heads, draw_layers
 from w2v_jax.figures.memory import Inspection, Layer, spread
@@ -46,6 +45,7 @@ from w2v_jax.files import write_json
 from w2v_jax.models.recurrent_classifier import RecurrentClassifierConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.recurrent import Cell
+from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Array, Params
 

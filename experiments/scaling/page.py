@@ -9,8 +9,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.files import write_text
+from w2v_jax.tables import aligned
 
 Rows = Sequence[Sequence[str]]
 

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.scaling import records
 from w2v_jax.scaling.study import Planned, Study, runs, shard
+from w2v_jax.tables import aligned
 
 # Peak of one chip in dense bfloat16 products, FLOPs a second, as its vendor states it.
 PEAKS = {

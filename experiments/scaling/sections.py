@@ -15,9 +15,9 @@ from w2v_jax.figures import scaling as law_figures
 from w2v_jax.figures import scaling_study as figures
 from w2v_jax.scaling import PUBLISHED, Fit, Isoflop, Refusal, analysis, describe
 from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Floor, Laws
+from w2v_jax.scaling.describe import published_table, show
+from w2v_jax.scaling.fitted import Value
 from w2v_jax.scaling.records import FINISHED, Record
-from w2v_jax.scaling.report import published_table, show
-from w2v_jax.scaling.results import Value
 from w2v_jax.scaling.study import Study
 
 

@@ -28,9 +28,9 @@ from absl import flags
 from experiments.common import cli
 from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, measure
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import throughput as figure
 from w2v_jax.files import write_json
+from w2v_jax.tables import aligned
 
 CLAIM, LOW, HIGH = 100.0, 50.0, 200.0  # of the notes, and what still counts as "about"
 # What is compared: (of which work, faster, slower, in words).

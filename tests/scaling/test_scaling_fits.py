@@ -23,8 +23,8 @@ from w2v_jax.scaling import (
     read_table,
 )
 from w2v_jax.scaling.bootstrap import Method, leverages
-from w2v_jax.scaling.report import compare, published_table, show
-from w2v_jax.scaling.results import Value
+from w2v_jax.scaling.describe import compare, published_table, show
+from w2v_jax.scaling.fitted import Value
 
 TRIALS = 12  # the full count: python -m benchmarks.scaling_coverage
 

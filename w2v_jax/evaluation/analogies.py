@@ -15,7 +15,7 @@ import numpy as np
 
 from w2v_jax.embeddings import EPSILON, Embeddings
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import read_lines, read_tsv
+from w2v_jax.tables import read_lines, read_tsv
 
 Question = tuple[str, str, str, str]
 Sections = dict[str, list[Question]]

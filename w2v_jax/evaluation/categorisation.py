@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from w2v_jax.embeddings import Embeddings
-from w2v_jax.evaluation.tables import read_tsv
+from w2v_jax.tables import read_tsv
 
 Labelled = tuple[str, str]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.evaluation.tables import aligned
+from w2v_jax.tables import aligned
 
 # (carry, batch) -> (nats [B, T], carry)
 Score = Callable[[Any, Mapping[str, Any]], tuple[Any, Any]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
+from w2v_jax.tables import aligned
 
 _BATCHES = 50
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import read_tsv
+from w2v_jax.tables import read_tsv
 
 Pair = tuple[str, str, float]
 

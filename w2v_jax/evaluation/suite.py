@@ -12,7 +12,7 @@ from w2v_jax.evaluation import builtin
 from w2v_jax.evaluation.analogies import Score, Sections, add_up, analogies, read_bats, read_msr, read_questions
 from w2v_jax.evaluation.categorisation import purity, read_classes
 from w2v_jax.evaluation.similarity import read_pairs, similarity
-from w2v_jax.evaluation.tables import aligned
+from w2v_jax.tables import aligned
 
 Results = dict[str, Any]
 

@@ -1,11 +1,11 @@
 """Scaling laws: loss against parameters, tokens and FLOPs, with intervals, or the reason why there is no fit."""
 
+from w2v_jax.scaling.describe import describe
 from w2v_jax.scaling.fit import fit_parametric, fit_power
+from w2v_jax.scaling.fitted import Fit, Refusal, Value, assert_covers, band, is_extrapolation, predict
 from w2v_jax.scaling.isoflop import Isoflop, compute_optimal, fit_isoflop
 from w2v_jax.scaling.published import PUBLISHED, published
-from w2v_jax.scaling.report import describe
-from w2v_jax.scaling.results import Fit, Refusal, Value, assert_covers, band, is_extrapolation, predict
-from w2v_jax.scaling.runs import read_table
+from w2v_jax.scaling.run_table import read_table
 
 __all__ = [
     "PUBLISHED",

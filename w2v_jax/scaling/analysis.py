@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from w2v_jax.scaling.fit import fit_parametric, fit_power
+from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.records import FINISHED, Record
-from w2v_jax.scaling.results import Fit, Refusal
 
 Result = Fit | Isoflop | Refusal
 # Next-word accuracy by parameters, as the notes claim it.

@@ -7,8 +7,8 @@ from threadpoolctl import threadpool_limits
 
 from w2v_jax.scaling import bootstrap
 from w2v_jax.scaling.checks import BEATS, check_numbers, error_ratio, refuse
+from w2v_jax.scaling.fitted import Fit, Heldout, Refusal, Value, interval
 from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named
-from w2v_jax.scaling.results import Fit, Heldout, Refusal, Value, interval
 from w2v_jax.scaling.robust import DELTA, minimise
 
 RESAMPLES = 1000

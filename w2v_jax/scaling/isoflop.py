@@ -11,7 +11,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.scaling.bootstrap import leverages
 from w2v_jax.scaling.checks import DECADE
 from w2v_jax.scaling.fit import RESAMPLES
-from w2v_jax.scaling.results import Refusal, Value, interval
+from w2v_jax.scaling.fitted import Refusal, Value, interval
 
 NAME = "IsoFLOP"
 FLOPS_A_TOKEN = 6.0  # of training, a parameter: C = 6 N D (Kaplan et al. 2020, section 2.1)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.evaluation.tables import read_lines
 from w2v_jax.scaling.isoflop import FLOPS_A_TOKEN
+from w2v_jax.tables import read_lines
 
 # What is read -> the names it may have, the first that a file has is taken.
 COLUMNS: dict[str, tuple[str, ...]] = {

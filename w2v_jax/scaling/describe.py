@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from w2v_jax.evaluation.tables import aligned
+from w2v_jax.scaling.fitted import Fit, Heldout, Refusal, Value
 from w2v_jax.scaling.isoflop import Isoflop
 from w2v_jax.scaling.published import PUBLISHED, Published
-from w2v_jax.scaling.results import Fit, Heldout, Refusal, Value
+from w2v_jax.tables import aligned
 
 SHOWN = 5  # budgets without a parabola that are told one by one
 
