@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.scaling import records
 from w2v_jax.scaling.study import Planned, Study, runs, shard
-from w2v_jax.tables import aligned
+from w2v_jax.tables import aligned, duration
 
 # Peak of one chip in dense bfloat16 products, FLOPs a second, as its vendor states it.
 PEAKS = {
@@ -56,10 +56,10 @@ def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None,
     every = runs(study, vocabulary(study))
     mine = shard(every, *part)
     rows = [["run", "parameters", "without emb.", "tokens", "TFLOP", "state MiB", "activations MiB", "time"]]
-    rows += [[*_cells(run), _time(run.flops / speed.of(run.arm))] for run in mine]
+    rows += [[*_cells(run), duration(run.flops / speed.of(run.arm))] for run in mine]
     seconds = sum(run.flops / speed.of(run.arm) for run in mine)
     flops, tokens = sum(run.flops for run in mine), sum(run.tokens for run in mine)
-    rows.append([f"{len(mine)} runs", "", "", f"{tokens:,.0f}", f"{flops / 1e12:,.4g}", "", "", _time(seconds)])
+    rows.append([f"{len(mine)} runs", "", "", f"{tokens:,.0f}", f"{flops / 1e12:,.4g}", "", "", duration(seconds)])
     print(aligned(rows))
     if part[1] > 1:
         print(f"shard {part[0]} of {part[1]}; the study has {len(every)} runs")
@@ -126,11 +126,3 @@ def _cells(run: Planned) -> list[str]:
     costs = run.ledger
     sizes = [f"{costs.parameters:,}", f"{costs.without_embeddings:,}", f"{run.tokens:,.0f}", f"{run.flops / 1e12:,.4g}"]
     return [run.name, *sizes, f"{costs.state_bytes / 2**20:,.1f}", f"{costs.activation_bytes / 2**20:,.1f}"]
-
-
-def _time(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:,.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:,.1f} d"

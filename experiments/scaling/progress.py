@@ -12,6 +12,7 @@ from scipy.optimize import nnls
 
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Planned
+from w2v_jax.tables import duration
 
 
 class Progress:
@@ -86,13 +87,9 @@ class Progress:
         return seconds
 
     def time_left(self) -> str:
-        """As hours, minutes and seconds."""
+        """As h:mm:ss."""
         seconds = self.seconds_left()
-        if seconds is None:
-            return "?"
-        minutes, rest = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02}:{rest:02}"
+        return "?" if seconds is None else duration(seconds)
 
     def _say(self, line: str) -> None:
         print(line, file=self.out, flush=True)

@@ -1,4 +1,4 @@
-"""What a finished study says: tables, laws, figures, and one HTML page with all of it."""
+"""What a finished study says: tables, laws and figures, as Markdown and as one HTML page."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from w2v_jax.scaling import Fit, Isoflop, Refusal, analysis
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study
 
-FIGURES, PAGE, LAWS = "figures", "report.html", "laws.json"
+FIGURES, LAWS = "figures", "laws.json"
 
 
 def report(study: Study, made: Sequence[Record], workdir: Path, command: str) -> int:
-    """Prints what the runs say, and writes report.html, laws.json and the figures.
+    """Prints what the runs say, and writes report.md, report.html, laws.json and the figures.
 
     Args:
       study: that was made.
@@ -39,11 +39,9 @@ def report(study: Study, made: Sequence[Record], workdir: Path, command: str) ->
     floors = analysis.floors(laws, usable)
     small = small_print(study, made, command)
     found = sections.Found(study, list(made), usable, laws, floors, folder, small)
-    parts = sections.sections(found)
-    print("\n\n".join(section.plain() for section in parts))
-    page.write(workdir / PAGE, "Scaling study", parts, small)
+    print(page.write(workdir, "Scaling study", sections.sections(found), small))
     write_json(workdir / LAWS, as_json(command, laws, floors))
-    print(f"\nreport: {workdir / PAGE}\nlaws: {workdir / LAWS}\nfigures: {folder}")
+    print(f"report: {workdir / page.PAGE}\nlaws: {workdir / LAWS}\nfigures: {folder}")
     return int(study.optimum and (not floors or any(not floor.holds for floor in floors)))
 
 

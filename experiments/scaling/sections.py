@@ -71,7 +71,7 @@ def runs(found: Found) -> Section:
             gap = None if r.optimum is None or r.heldout_loss is None else r.heldout_loss - r.optimum
             row.append(_digits(gap, 4))
         rows.append(row)
-    return Section("Runs", (), rows, folded=True)
+    return Section("Runs", (), rows)
 
 
 def families(found: Found) -> Section:
@@ -113,15 +113,15 @@ def floor_check(found: Found) -> list[Section]:
 
 
 def laws(found: Found) -> Section:
-    """What each arm's runs follow, in one table; refusals stand in it by name."""
+    """What each arm's runs follow, in one table; refusals stand in it with their reason."""
     facts, pictures, table = [], [], [["arm", "loss by", "fitted values and their 95 % intervals"]]
     for law in found.laws:
         for name, result in law.named().items():
-            facts.append(f"{law.arm}: {name}\n{describe(result)}")
             if isinstance(result, Refusal):
                 table.append([law.arm, name, f"not fitted: {result.reason}"])
             else:
                 table.append([law.arm, name, ", ".join(show(key, v) for key, v in result.values.items())])
+                facts.append(f"{law.arm}: {name}\n{describe(result)}")
         pictures += _law_pictures(found, law)
     return Section("Laws", (), table, tuple(facts), tuple(pictures))
 
@@ -160,7 +160,7 @@ def published(found: Found) -> list[Section]:
         "one pass unless the table says otherwise. The published exponents are of other texts, other vocabularies and "
         "sizes thousands of times larger; a law with a floor and one without have different exponents by construction."
     )
-    return [Section("Beside published laws", (ours,), (), (published_table(),), (out,))]
+    return [Section("Beside published laws", (ours,), published_table(), (), (out,))]
 
 
 def accuracy(found: Found) -> list[Section]:

@@ -25,6 +25,7 @@ from w2v_jax.models.lane_models import PAD_VOCAB
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.layers import pad_to
+from w2v_jax.tables import duration
 from w2v_jax.types import Array
 
 LSTM, AT_ONCE, ONE_BY_ONE = "LSTM", "transformer", "transformer, one token after another"
@@ -160,7 +161,7 @@ def measure(options: Options) -> dict[str, Any]:
             done += 1
             left = (time.monotonic() - begin) / done * (2 * len(options.lengths) - done)
             rates = ", ".join(f"{name} {cells[-1]['tokens_per_second']:,.0f}" for name, cells in found[work].items())
-            print(f"{work} at {length:,}: {rates} tokens/s; {_minutes(left)} left", file=sys.stderr, flush=True)
+            print(f"{work} at {length:,}: {rates} tokens/s; {duration(left)} left", file=sys.stderr, flush=True)
     return found
 
 
@@ -196,7 +197,3 @@ def group(
         }
         for name, seconds in zip(calls, times, strict=True)
     }
-
-
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

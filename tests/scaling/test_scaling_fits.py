@@ -162,7 +162,7 @@ def test_printing() -> None:
     assert isinstance(fit, Fit)
     table = compare({"alpha": fit.values["alpha"]})
     assert "Besiroglu" in table and "Hestness" not in table and "N leaves embeddings out" in table
-    assert len(published_table().splitlines()) == 7
+    assert len(published_table()) == 7
 
 
 def test_published_values() -> None:

@@ -16,6 +16,7 @@ from w2v_jax.data import bpe
 from w2v_jax.data.provisional import reader
 from w2v_jax.data.sources import END, RawText, pieces
 from w2v_jax.errors import UserError
+from w2v_jax.tables import duration
 
 # Each split and the key of `DataConfig` that names its text; documents held out of `source` are of the second split.
 SOURCES = {"train": "source", "heldout": "heldout_source", "test": "test_source"}
@@ -103,8 +104,8 @@ def _padded(a: np.ndarray, size: int) -> np.ndarray:
 def _progress(words: int, done: int, size: int, seconds: float) -> str:
     line = f"corpus: {words:,} words read, {words / seconds:,.0f} words/s"
     if size and done:
-        left = int(seconds * max(size - done, 0) / done)
-        line += f", {min(100.0, 100.0 * done / size):.0f} %, about {left // 60}:{left % 60:02d} left"
+        left = duration(seconds * max(size - done, 0) / done)
+        line += f", {min(100.0, 100.0 * done / size):.0f} %, about {left} left"
     return line
 
 

@@ -41,13 +41,13 @@ def compare(values: Mapping[str, Value], laws: Sequence[Published] = PUBLISHED) 
     return aligned(rows, left=(0, len(values) + 1))
 
 
-def published_table(laws: Sequence[Published] = PUBLISHED) -> str:
-    """The published laws, their values and settings."""
+def published_table(laws: Sequence[Published] = PUBLISHED) -> list[list[str]]:
+    """The published laws, their values and settings; the first row names the columns."""
     rows = [["law", "formula", "values", "source", "setting"]]
     for law in laws:
         values = ", ".join(show(name, law.value(name)) for name in law.values)
         rows.append([law.name, law.formula, values, law.source, law.setting])
-    return aligned(rows, left=(0, 1, 2, 3, 4))
+    return rows
 
 
 def _cell(value: Value) -> str:
