@@ -24,6 +24,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli
+from experiments.common.measuring import parameters
 from w2v_jax.config import check
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
@@ -208,7 +209,7 @@ def main(argv: Sequence[str]) -> None:
     prompt = read_prompt(model.tokenizer, f.prompt)
     count = room(decode, model.cfg, prompt, f.tokens)
     written = generate(model, decode, prompt, count, f.samples, sampling, f.seed)
-    size = sum(x.size for x in jax.tree.leaves(model.params))
+    size = parameters(model.params)
     print(f"{model.config.family}, step {model.step:,}, {size:,} parameters: {f.workdir}\n")
     print(report(model, decode, prompt, written, f.show))
     strange = model.tokenizer.outside(f.prompt)

@@ -27,6 +27,7 @@ from absl import flags
 
 from configs import language, synthetic
 from experiments.common import cli, config_flag
+from experiments.common.measuring import parameters
 from experiments.common.reach import agreement, agreement_text, forget_gates, gradient_norms
 from w2v_jax.config import Config, check, check_choice, freeze
 from w2v_jax.data.corpus import build_corpus
@@ -127,7 +128,7 @@ def study(options: Options, workdir: Path) -> dict[str, dict[str, Any]]:
         agreed = agreement(model, options.windows) if options.source == "synthetic" else None
         found[cell] = {
             "training": {key: result[key] for key in ("steps", "words", "loss", "best_heldout_loss", "seconds")},
-            "parameters": sum(x.size for x in jax.tree.leaves(model.params)),
+            "parameters": parameters(model.params),
             "gradients": {when: {part: v.tolist() for part, v in parts.items()} for when, parts in norms.items()},
             "forget_gates": None if gates is None else gate_figures(gates),
             "agreement": None if agreed is None else {str(d): list(v) for d, v in agreed.items()},

@@ -21,12 +21,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags
 
 from experiments.common import cli, config_flag
 from experiments.common.machine import accelerators, machine
-from experiments.common.measuring import clock, parameters, repeated
+from experiments.common.measuring import clock, repeated, size_of
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.files import write_json
@@ -41,18 +40,13 @@ WORDS = {"shared_k": "keys shared", "shared_v": "values shared", SHARED: "both s
 RESULTS, PICTURE = "results.json", "keys_values.png"
 
 
-def count(cfg: TransformerConfig) -> int:
-    """Trained numbers of a resolved model."""
-    return parameters(jax.eval_shape(lambda: transformer.SPEC.init(jax.random.key(0), cfg, {})))
-
-
 def widened(model: TransformerConfig, vocab: int) -> TransformerConfig:
     """`shared_kv` of the width whose number of parameters is nearest to that of `per_layer`."""
-    wanted = count(transformer.resolve(dataclasses.replace(model, keys_values=BASE), vocab))
+    wanted = size_of("transformer", dataclasses.replace(model, keys_values=BASE), vocab)
     step = 2 * model.heads  # heads stay of an even width
     widths = range(model.dim, 2 * model.dim, step)
     made = [dataclasses.replace(model, keys_values=SHARED, dim=width) for width in widths]
-    return min(made, key=lambda m: abs(count(transformer.resolve(m, vocab)) - wanted))
+    return min(made, key=lambda m: abs(size_of("transformer", m, vocab) - wanted))
 
 
 def rung(base: Config, name: str, vocab: int, seed: int) -> Config:
@@ -71,10 +65,11 @@ def trained(
     vocab = len(build_corpus(base.data, lambda line: print(line, file=sys.stderr)).vocab)
     found: dict[str, dict[str, Any]] = {}
     for name in rungs:
-        cfg = transformer.resolve(rung(base, name, vocab, 0).model, vocab)
+        model = rung(base, name, vocab, 0).model
+        cfg = transformer.resolve(model, vocab)
         found[name] = {
             "dim": cfg.dim,
-            "parameters": count(cfg),
+            "parameters": size_of("transformer", model, vocab),
             "cache_bytes": cache_bytes(cfg.stack, cfg.dtype),
             "runs": [],
         }

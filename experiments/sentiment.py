@@ -30,6 +30,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
+from experiments.common.measuring import parameters
 from w2v_jax import formats
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
@@ -142,7 +143,7 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
         result = loop.train(config, workdir / name)
         model = open_model(workdir / name)
         held = score(model, corpus, "heldout")
-        count = sum(x.size for x in jax.tree.leaves(model.params))
+        count = parameters(model.params)
         rows.append({"model": name, "parameters": count, "heldout_accuracy": held.accuracy})
         rows[-1] |= {"heldout_loss": held.loss, "step": model.step, "seconds": result["seconds"]}
     majority, after = 0.0, before

@@ -86,6 +86,13 @@ def parameters(tree: Any) -> int:
     return sum(x.size for x in jax.tree.leaves(tree))
 
 
+def size_of(family: str, model: Any, vocab_size: int) -> int:
+    """Numbers in the trained arrays of a language model, none of which is made."""
+    spec = MODELS[family]
+    cfg = spec.resolve(model, vocab_size)
+    return parameters(jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, {})))
+
+
 def seconds_of(call: Call, count: int) -> float:
     """Mean time of `count` calls that are all sent before the last is waited for."""
     begin, out = time.perf_counter(), None

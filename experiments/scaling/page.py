@@ -1,4 +1,4 @@
-"""Reports: sections of text, tables and pictures as Markdown, and the Markdown as one HTML page that needs nothing else."""
+"""Reports: sections of text, tables and pictures as Markdown, and as one HTML page that needs no other file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measurements of `experiments.throughput`: its options, models of equal parameters, and the clock."""
+"""The measurements of `experiments.throughput`: its options, models of equal parameters, and their speed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.machine import accelerators, machine
-from experiments.common.measuring import Call, clock, parameters, repeated
+from experiments.common.measuring import Call, clock, repeated, size_of
 from experiments.throughput import prompts
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, check, check_choice
 from w2v_jax.errors import UserError
@@ -75,18 +75,6 @@ def lstm_of(layers: int, hidden: int, length: int) -> RecurrentLMConfig:
     return RecurrentLMConfig(cell="lstm", layers=layers, hidden=hidden, dim=hidden, tied=True, length=length)
 
 
-def family_of(model: Any) -> str:
-    """The key of `MODELS`."""
-    return "transformer" if isinstance(model, TransformerConfig) else "recurrent_lm"
-
-
-def size_of(model: Any, vocab: int) -> int:
-    """Numbers of the model's parameters."""
-    spec = MODELS[family_of(model)]
-    cfg = spec.resolve(model, vocab)
-    return parameters(jax.eval_shape(lambda: spec.init(jax.random.key(0), cfg, {})))
-
-
 def equal_width(wanted: int, layers: int, vocab: int) -> int:
     """The width H of the LSTM of nearest to `wanted` parameters; a round one where that is within NEAR.
 
@@ -97,22 +85,22 @@ def equal_width(wanted: int, layers: int, vocab: int) -> int:
     exact = (math.sqrt(linear**2 + 32.0 * layers * max(0, wanted - rows)) - linear) / (16 * layers)
     for multiple in MULTIPLES:
         near = max(multiple, round(exact / multiple) * multiple)
-        if abs(size_of(lstm_of(layers, near, 1), vocab) / wanted - 1.0) <= NEAR:
+        if abs(size_of("recurrent_lm", lstm_of(layers, near, 1), vocab) / wanted - 1.0) <= NEAR:
             break
     return near
 
 
-def training(model: Any, options: Options, rows: int) -> Call:
+def training(family: str, model: Any, options: Options, rows: int) -> Call:
     """One whole step at a call, on the state that the last one left."""
     optimizer = OptimizerConfig(dense="adamw", learning_rate=1e-3, schedule="constant", weight_decay=0.01)
     train = TrainConfig(batch_size=rows, steps_per_call=1)
-    config = Config(family_of(model), model, train=train, optimizer=optimizer, mesh=MeshConfig(data=1))
+    config = Config(family, model, train=train, optimizer=optimizer, mesh=MeshConfig(data=1))
     return repeated(config, options.vocab)
 
 
-def reading(read: Callable[..., Array], model: Any, options: Options) -> Call:
+def reading(read: Callable[..., Array], family: str, model: Any, options: Options) -> Call:
     """One prompt at a call. It begins with the likeliest token after the one before, so that no two overlap."""
-    spec = MODELS[family_of(model)]
+    spec = MODELS[family]
     cfg = spec.resolve(model, options.vocab)
     params = jax.jit(lambda: spec.init(jax.random.key(0), cfg, {}))()
     text = np.random.default_rng(0).integers(0, options.vocab, (options.batch, cfg.length), np.int32)
@@ -138,14 +126,14 @@ def measure(options: Options) -> dict[str, Any]:
     Raises:
       UserError: the device's memory does not hold a model or a text.
     """
-    transformer = size_of(transformer_of(options, 2), options.vocab)
+    transformer = size_of("transformer", transformer_of(options, 2), options.vocab)
     hidden = equal_width(transformer, options.layers, options.vocab)
     models: dict[str, Callable[[int], Any]] = {
         LSTM: partial(lstm_of, options.layers, hidden),
         AT_ONCE: partial(transformer_of, options),
     }
     found: dict[str, Any] = {
-        "parameters": {LSTM: size_of(models[LSTM](1), options.vocab), AT_ONCE: transformer},
+        "parameters": {LSTM: size_of("recurrent_lm", models[LSTM](1), options.vocab), AT_ONCE: transformer},
         "lstm_hidden": hidden,
         "device": accelerators(),
         "machine": machine(),
@@ -169,18 +157,15 @@ def group(
     work: str, models: dict[str, Callable[[int], Any]], options: Options, length: int, rows: int
 ) -> dict[str, dict[str, Any]]:
     """The cells of one kind of work at one length, by name."""
-    lstm, transformer = models[LSTM](length), models[AT_ONCE](length)
+    lstm, transformer = ("recurrent_lm", models[LSTM](length)), ("transformer", models[AT_ONCE](length))
     try:
         if work == "training":
-            calls = {
-                LSTM: training(lstm, options, rows),
-                AT_ONCE: training(transformer, options, rows),
-            }
+            calls = {LSTM: training(*lstm, options, rows), AT_ONCE: training(*transformer, options, rows)}
         else:
             calls = {
-                LSTM: reading(prompts.read_recurrent, lstm, options),
-                ONE_BY_ONE: reading(prompts.read_one_by_one, transformer, options),
-                AT_ONCE: reading(prompts.read_at_once, transformer, options),
+                LSTM: reading(prompts.read_recurrent, *lstm, options),
+                ONE_BY_ONE: reading(prompts.read_one_by_one, *transformer, options),
+                AT_ONCE: reading(prompts.read_at_once, *transformer, options),
             }
         times = clock(list(calls.values()), options.seconds)
     except jax.errors.JaxRuntimeError as e:

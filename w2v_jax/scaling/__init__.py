@@ -2,7 +2,7 @@
 
 from w2v_jax.scaling.describe import describe
 from w2v_jax.scaling.fit import fit_parametric, fit_power
-from w2v_jax.scaling.fitted import Fit, Refusal, Value, assert_covers, band, is_extrapolation, predict
+from w2v_jax.scaling.fitted import Fit, Refusal, Value, band, predict
 from w2v_jax.scaling.isoflop import Isoflop, compute_optimal, fit_isoflop
 from w2v_jax.scaling.published import PUBLISHED, published
 from w2v_jax.scaling.run_table import read_table
@@ -13,14 +13,12 @@ __all__ = [
     "Isoflop",
     "Refusal",
     "Value",
-    "assert_covers",
     "band",
     "compute_optimal",
     "describe",
     "fit_isoflop",
     "fit_parametric",
     "fit_power",
-    "is_extrapolation",
     "predict",
     "published",
     "read_table",

@@ -87,28 +87,19 @@ def _fit(
     reason = refuse(law, sizes)
     if reason:
         return Refusal(law.name, reason)
-    # Matrices here are tiny: threads of linear algebra wait for one another (twenty times slower on two busy cores).
-    with threadpool_limits(1, "blas"):
-        return _fit_numbers(law, sizes, y, seed, resamples, method, delta)
-
-
-def _fit_numbers(
-    law: Law, sizes: np.ndarray, y: np.ndarray, seed: int, resamples: int, method: bootstrap.Method, delta: float
-) -> Fit | Refusal:
     centres = np.log(sizes).mean(0)
     logs, log_y = np.log(sizes) - centres, np.log(y)
-    theta = minimise(law, logs, log_y, delta)
-    ratio = error_ratio(law, theta, logs, log_y, delta, seed)
-    if not ratio <= BEATS:
-        return Refusal(
-            law.name,
-            f"does not beat a constant: its cross-validated error is {ratio:.2f} of a constant's; at most {BEATS} is "
-            "needed",
-        )
-    samples = bootstrap.resample(law, theta, logs, log_y, delta, seed=seed, resamples=resamples, method=method)
+    # Matrices here are tiny: threads of linear algebra wait for one another (twenty times slower on two busy cores).
+    with threadpool_limits(1, "blas"):
+        theta = minimise(law, logs, log_y, delta)
+        ratio = error_ratio(law, theta, logs, log_y, delta, seed)
+        if not ratio <= BEATS:
+            errors = f"its cross-validated error is {ratio:.2f} of a constant's; at most {BEATS} is needed"
+            return Refusal(law.name, f"does not beat a constant: {errors}")
+        samples = bootstrap.resample(law, theta, logs, log_y, delta, seed=seed, resamples=resamples, method=method)
+        heldout = _predict_largest(law, sizes, y, delta)
     best, drawn = (_with_optimal(law, named(law, parameters, centres)) for parameters in (theta, samples))
     values = {name: interval(float(best[name]), drawn[name]) for name in best}
-    heldout = _predict_largest(law, sizes, y, delta)
     noise = float(np.sqrt(((log_y - log_law(law, theta, logs)) ** 2).sum() / (len(y) - law.parameters)))
     notes = _notes(law, values, heldout, float(y.min()))
     return Fit(law, values, sizes, y, theta, centres, samples, noise, ratio, heldout, notes)

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from w2v_jax.errors import UserError, nearest
 from w2v_jax.scaling.isoflop import FLOPS_A_TOKEN
 from w2v_jax.tables import read_lines
 
-# What is read -> the names it may have, the first that a file has is taken.
+# Quantity -> the names that its column may have; the first that a file has is taken.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "parameters": ("parameters",),
     "tokens": ("tokens",),
@@ -23,7 +23,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "loss": ("heldout_loss", "loss"),
 }
 STATUS, FINISHED = "status", "finished"
-ARM = "arm"  # the line of a study that a run belongs to; a law is of one
+ARM = "arm"  # of a study; a law is fitted to the runs of one
+_READ = {STATUS, ARM}.union(*COLUMNS.values())
+_ENDINGS = (".csv", ".jsonl")
 
 
 class Runs(NamedTuple):
@@ -33,13 +35,11 @@ class Runs(NamedTuple):
     tokens: np.ndarray
     flops: np.ndarray
     loss: np.ndarray
-    unfinished: int  # runs left out because their status is not "finished"
-    dropped: int  # runs left out for their few tokens a parameter
     notes: tuple[str, ...]
 
 
 def read_arms(path: str | os.PathLike[str]) -> list[str]:
-    """The arms of a table's finished runs, as they come; [] without such a column. UserError: as `read_table`."""
+    """The arms of a table's finished runs in order; [] without such a column. UserError: as `read_table`."""
     done = (row for _, row in _rows(os.fspath(path)) if row.get(STATUS, FINISHED) == FINISHED)
     return list(dict.fromkeys(str(row[ARM]) for row in done if ARM in row))
 
@@ -49,14 +49,14 @@ def read_table(
 ) -> Runs:
     """The runs of a table with columns parameters, tokens or training_flops (or training_flop), heldout_loss or loss.
 
-    Where tokens are missing they are FLOPs / (6 parameters), and the other way round; `notes` says so. A run with a
-    status other than "finished" is left out and counted. Other columns are not looked at.
+    Missing tokens are FLOPs / (6 parameters), missing FLOPs 6 parameters tokens; `notes` says so. A run with a status
+    other than "finished" is left out and counted in `notes`. Other columns are ignored.
 
     Args:
-      path: .csv with a header line, or .jsonl with an object a line.
-      drop_fewest_tokens_per_parameter: this many runs are left out: those of the fewest tokens a parameter. The
+      path: .csv with a header line, or .jsonl with one object per line.
+      drop_fewest_tokens_per_parameter: how many runs to leave out, those with the fewest tokens per parameter. The
         fit of Besiroglu et al. 2024 (arXiv 2404.10102) drops five.
-      arm: only runs whose column "arm" says so; None takes all.
+      arm: only runs with this value in the column "arm"; None takes all.
 
     Raises:
       UserError: naming file, line and column: a missing, empty or unreadable file, a missing or doubled column, a
@@ -64,75 +64,73 @@ def read_table(
     """
     path = os.fspath(path)
     rows, unfinished = [], 0
-    for number, row in _rows(path):
+    for where, row in _rows(path):
         if arm is not None and str(row.get(ARM)) != arm:
             continue
         if row.get(STATUS, FINISHED) != FINISHED:
             unfinished += 1
         else:
-            rows.append(_numbers(f"{path}: line {number:,}", row))
+            rows.append(_numbers(where, row))
     if not rows:
         left = f"; {unfinished} run(s) have another status than {FINISHED!r}" if unfinished else ""
         raise UserError(f"{path}: no run to fit{left}")
-    return _columns(path, rows, unfinished, drop_fewest_tokens_per_parameter)
-
-
-def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, values by column) of each run."""
-    readers = {".csv": _csv_rows, ".jsonl": _json_rows}
-    ending = os.path.splitext(path)[1].lower()
-    if ending not in readers:
-        raise UserError(f"{path}: a table of runs must end in {' or '.join(readers)}")
-    return readers[ending](path)
-
-
-def _columns(path: str, rows: list[dict[str, float]], unfinished: int, drop: int) -> Runs:
-    n = np.array([row["parameters"] for row in rows])
     notes = [f"{unfinished} run(s) left out: status is not {FINISHED!r}"] if unfinished else []
-    lack = {key: np.array([key not in row for row in rows]) for key in ("tokens", "flops")}
-    d = np.array(
-        [row["tokens"] if "tokens" in row else row["flops"] / (FLOPS_A_TOKEN * row["parameters"]) for row in rows]
-    )
-    c = np.array(
-        [row["flops"] if "flops" in row else FLOPS_A_TOKEN * row["parameters"] * row["tokens"] for row in rows]
-    )
-    if lack["tokens"].any():
-        notes.append(f"tokens of {lack['tokens'].sum()} run(s) are FLOPs / (6 parameters): the table has none")
-    if lack["flops"].any():
-        notes.append(f"FLOPs of {lack['flops'].sum()} run(s) are 6 parameters tokens: the table has none")
+    return _columns(path, rows, notes, drop_fewest_tokens_per_parameter)
+
+
+def _columns(path: str, rows: Sequence[dict[str, float]], notes: list[str], drop: int) -> Runs:
+    n, d, c, loss = (np.array([row.get(key, np.nan) for row in rows]) for key in COLUMNS)
+    if missing := int(np.isnan(d).sum()):
+        notes.append(f"tokens of {missing} run(s) are FLOPs / (6 parameters): the table has none")
+    if missing := int(np.isnan(c).sum()):
+        notes.append(f"FLOPs of {missing} run(s) are 6 parameters tokens: the table has none")
+    d, c = np.where(np.isnan(d), c / (FLOPS_A_TOKEN * n), d), np.where(np.isnan(c), FLOPS_A_TOKEN * n * d, c)
     if not 0 <= drop < len(rows):
         raise UserError(f"{path}: cannot drop {drop} of {len(rows)} runs; give a number from 0 to {len(rows) - 1}")
     keep = np.sort(np.argsort(d / n, kind="stable")[drop:])
     if drop:
         notes.append(f"{drop} run(s) of the fewest tokens a parameter left out, up to {np.sort(d / n)[drop - 1]:.3g}")
-    loss = np.array([row["loss"] for row in rows])
-    return Runs(n[keep], d[keep], c[keep], loss[keep], unfinished, drop, tuple(notes))
+    return Runs(n[keep], d[keep], c[keep], loss[keep], tuple(notes))
 
 
-def _csv_rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    header: list[str] = []
+def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file and line, values by column) of each run. A missing value is left out."""
+    ending, header = os.path.splitext(path)[1].lower(), list[str]()
+    if ending not in _ENDINGS:
+        raise UserError(f"{path}: a table of runs must end in {' or '.join(_ENDINGS)}")
     for number, line in read_lines(path):
-        fields = [field.strip() for field in next(csv.reader([line]))]
-        if not header:
-            header = [field.removeprefix("\ufeff") for field in fields]
-            _check_header(path, number, header)
-            continue
-        if len(fields) != len(header):
-            raise UserError(
-                f"{path}: line {number:,}: {len(fields)} fields, the header has {len(header)}; mend the line"
-            )
-        # An empty field is a missing value, as a key that a line of .jsonl lacks.
-        yield number, {name: field for name, field in zip(header, fields, strict=True) if field}
+        where, line = f"{path}: line {number:,}", line.removeprefix("\ufeff")
+        if ending == ".jsonl":
+            pairs = _json_pairs(where, line)
+            names = [name for name, _ in pairs]
+        else:
+            fields = [field.strip() for field in next(csv.reader([line]))]
+            names = header or fields
+            if len(fields) != len(names):
+                raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; mend the line")
+            pairs = [(name, field or None) for name, field in zip(names, fields, strict=True)]
+        doubled = sorted(name for name in _READ if names.count(name) > 1)
+        if doubled:
+            raise UserError(f"{where}: column {doubled[0]!r} appears twice; remove one")
+        if ending == ".csv" and not header:
+            header = names
+            _check_known(where, header)
+        else:
+            yield where, {name: value for name, value in pairs if value is not None}
 
 
-def _check_header(path: str, number: int, header: list[str]) -> None:
-    for name in header:
-        if header.count(name) > 1:
-            raise UserError(f"{path}: line {number:,}: column {name!r} appears twice; remove one")
-    _check_known(f"{path}: line {number:,}", header)
+def _json_pairs(where: str, line: str) -> Sequence[tuple[str, Any]]:
+    """Keys and values of an object, doubled keys included."""
+    try:
+        pairs = json.loads(line, object_pairs_hook=tuple)
+    except ValueError:
+        raise UserError(f'{where}: not JSON; every line must be an object like {{"parameters": 1000, ...}}') from None
+    if not isinstance(pairs, tuple):
+        raise UserError(f'{where}: not an object; every line must be like {{"parameters": 1000, ...}}')
+    return pairs
 
 
-def _check_known(where: str, names: list[str]) -> None:
+def _check_known(where: str, names: Sequence[str]) -> None:
     """UserError unless every quantity has a column."""
     for wanted in (COLUMNS["parameters"], COLUMNS["tokens"] + COLUMNS["flops"], COLUMNS["loss"]):
         if not set(wanted) & set(names):
@@ -141,31 +139,7 @@ def _check_known(where: str, names: list[str]) -> None:
             raise UserError(f"{where}: no column {' or '.join(repr(w) for w in wanted)}{close}; add one")
 
 
-def _json_rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in read_lines(path):
-        where = f"{path}: line {number:,}"
-        doubled: list[str] = []
-
-        def collect(pairs: list[tuple[str, Any]], doubled: list[str] = doubled) -> dict[str, Any]:
-            keys = [key for key, _ in pairs]
-            doubled += [key for key in keys if keys.count(key) > 1]
-            return dict(pairs)
-
-        try:
-            row = json.loads(line.removeprefix("\ufeff"), object_pairs_hook=collect)
-        except ValueError:
-            raise UserError(
-                f'{where}: not JSON; every line must be an object like {{"parameters": 1000, ...}}'
-            ) from None
-        if not isinstance(row, dict):
-            raise UserError(f'{where}: not an object; every line must be like {{"parameters": 1000, ...}}')
-        known = {name for names in COLUMNS.values() for name in names}
-        if known & set(doubled):
-            raise UserError(f"{where}: column {min(known & set(doubled))!r} appears twice; remove one")
-        yield number, {key: value for key, value in row.items() if value is not None}
-
-
-def _numbers(where: str, row: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(where: str, row: dict[str, Any]) -> dict[str, float]:
     _check_known(where, list(row))
     found = {}
     for key, names in COLUMNS.items():
@@ -177,7 +151,7 @@ def _numbers(where: str, row: Mapping[str, Any]) -> dict[str, float]:
 
 def _positive(where: str, value: Any) -> float:
     try:
-        number = float("x" if isinstance(value, bool | list | dict) else value)
+        number = float("x" if isinstance(value, bool | list | tuple) else value)
     except (ValueError, OverflowError):
         raise UserError(f"{where}: {str(value)[:40]!r} is not a number; mend or remove the line") from None
     if not (math.isfinite(number) and number > 0):
