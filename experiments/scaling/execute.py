@@ -104,17 +104,13 @@ def known(run: Planned) -> dict[str, Any]:
 
 
 def _measured(run: Planned, text: Text, where: Path, result: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    kept = ("passes", "vocabulary", "heldout_loss", "heldout_accuracy", "words_per_second", "seconds")
+    found: dict[str, Any] = {key: result[key] for key in kept}
+    found |= {
         "tokens": result["words"],
         "training_flops": run.ledger.flops_per_token * result["words"],
-        "passes": result["passes"],
-        "vocabulary": result["vocabulary"],
         "train_loss": result["loss"],
-        "heldout_loss": result["heldout_loss"],
         "heldout_block_loss": result["heldout_loss"],
-        "heldout_accuracy": result["heldout_accuracy"],
-        "words_per_second": result["words_per_second"],
-        "seconds": result["seconds"],
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     }
     spec = MODELS[run.config.family]

@@ -7,10 +7,12 @@ from typing import Any
 
 from w2v_jax.figures import scaling as figures
 from w2v_jax.files import write_json
-from w2v_jax.scaling import Fit, Isoflop, Refusal, describe, fit_isoflop, fit_parametric, read_table
-from w2v_jax.scaling.describe import compare
+from w2v_jax.scaling.describe import compare, describe
+from w2v_jax.scaling.fit import fit_parametric
+from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.published import PUBLISHED
-from w2v_jax.scaling.run_table import Runs, read_arms
+from w2v_jax.scaling.run_table import Runs, read_arms, read_table
 
 SHOWN = ("E", "A", "B", "alpha", "beta", "a")
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from experiments.scaling import page, sections
 from w2v_jax.files import write_json
-from w2v_jax.scaling import Fit, Isoflop, Refusal, analysis
+from w2v_jax.scaling import analysis
+from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.isoflop import Isoflop
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from w2v_jax.errors import UserError
-from w2v_jax.scaling import read_table
+from w2v_jax.scaling.run_table import read_table
 
 
 def test_csv_with_flops_gets_its_tokens(tmp_path: Path) -> None:

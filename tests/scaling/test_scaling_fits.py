@@ -9,20 +9,12 @@ import pytest
 
 from benchmarks import scaling_coverage as benchmark
 from benchmarks.scaling_coverage import coverage, plant
-from w2v_jax.scaling import (
-    Fit,
-    Refusal,
-    band,
-    describe,
-    fit_parametric,
-    fit_power,
-    predict,
-    published,
-    read_table,
-)
 from w2v_jax.scaling.bootstrap import Method, leverages
-from w2v_jax.scaling.describe import compare, published_table, show
-from w2v_jax.scaling.fitted import Value
+from w2v_jax.scaling.describe import compare, describe, published_table, show
+from w2v_jax.scaling.fit import fit_parametric, fit_power
+from w2v_jax.scaling.fitted import Fit, Refusal, Value, band, predict
+from w2v_jax.scaling.published import published
+from w2v_jax.scaling.run_table import read_table
 
 TRIALS = 12  # the full count: python -m benchmarks.scaling_coverage
 

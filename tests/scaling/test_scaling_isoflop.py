@@ -7,7 +7,9 @@ import pytest
 
 from benchmarks.scaling_coverage import TRUE
 from w2v_jax.errors import UserError
-from w2v_jax.scaling import Isoflop, Refusal, compute_optimal, describe, fit_isoflop
+from w2v_jax.scaling.describe import describe
+from w2v_jax.scaling.fitted import Refusal
+from w2v_jax.scaling.isoflop import Isoflop, compute_optimal, fit_isoflop
 
 BUDGETS = np.geomspace(1e15, 1e18, 4)
 

@@ -9,7 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.scaling_coverage import TRUE, plant
 from w2v_jax.errors import UserError
-from w2v_jax.scaling import Fit, fit_parametric, fit_power, predict
+from w2v_jax.scaling.fit import fit_parametric, fit_power
+from w2v_jax.scaling.fitted import Fit, predict
 from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named, with_slopes
 from w2v_jax.scaling.robust import DELTA, huber, minimise, objective, refit
 
