@@ -18,7 +18,7 @@ import numpy as np
 from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import Call, clock, repeated, size_of
 from experiments.throughput import prompts
-from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, check, check_choice
+from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.models.lane_models import PAD_VOCAB
@@ -76,9 +76,9 @@ def lstm_of(layers: int, hidden: int, length: int) -> RecurrentLMConfig:
 
 
 def equal_width(wanted: int, layers: int, vocab: int) -> int:
-    """The width H of the LSTM of nearest to `wanted` parameters; a round one where that is within NEAR.
+    """The width H of the LSTM whose number of parameters is nearest to `wanted`; a round one where that is within NEAR.
 
-    With V' rows in the table and a bias for each there are 8 L H^2 + (V' + 4 L) H + V' of them.
+    With V' rows in the table and a bias for each there are 8 L H^2 + (V' + 4 L) H + V' parameters.
     """
     rows = pad_to(vocab, PAD_VOCAB)
     linear = rows + 4 * layers
@@ -91,15 +91,13 @@ def equal_width(wanted: int, layers: int, vocab: int) -> int:
 
 
 def training(family: str, model: Any, options: Options, rows: int) -> Call:
-    """One whole step at a call, on the state that the last one left."""
+    """One whole training step per call, on the state that the last one left."""
     optimizer = OptimizerConfig(dense="adamw", learning_rate=1e-3, schedule="constant", weight_decay=0.01)
-    train = TrainConfig(batch_size=rows, steps_per_call=1)
-    config = Config(family, model, train=train, optimizer=optimizer, mesh=MeshConfig(data=1))
-    return repeated(config, options.vocab)
+    return repeated(Config(family, model, train=TrainConfig(batch_size=rows), optimizer=optimizer), options.vocab)
 
 
 def reading(read: Callable[..., Array], family: str, model: Any, options: Options) -> Call:
-    """One prompt at a call. It begins with the likeliest token after the one before, so that no two overlap."""
+    """One prompt per call. It begins with the likeliest token after the prompt before, so no two calls overlap."""
     spec = MODELS[family]
     cfg = spec.resolve(model, options.vocab)
     params = jax.jit(lambda: spec.init(jax.random.key(0), cfg, {}))()

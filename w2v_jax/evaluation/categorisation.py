@@ -44,7 +44,7 @@ def purity(emb: Embeddings, labelled: Sequence[Labelled], seed: int = 0, inits: 
     labels = sorted({label for label, _ in known})
     if not known:
         return Purity(None, 0, 0, len(labelled))
-    from sklearn.cluster import KMeans  # slow to import, and wanted by this one function
+    from sklearn.cluster import KMeans  # slow to import, and only used here
 
     units = emb.unit(np.array([row for _, row in known]))
     truth = np.array([labels.index(label) for label, _ in known])

@@ -1,4 +1,4 @@
-"""When a law is not fitted: too few runs, too narrow a range, sizes that move together, no better than a constant."""
+"""When a law is not fitted: few runs, a narrow range, sizes that move together, no better than a constant."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from w2v_jax.scaling.laws import Law, log_law
 from w2v_jax.scaling.robust import refit
 
 DECADE = 10.0
-BEATS = 0.8  # the most that the law's cross-validated error may be of the constant's
-_TOGETHER = 0.999  # correlation of log N and log D from which their terms cannot be told apart
-_ALL_LEFT_OUT = 20  # up to so many runs, each is left out once; beyond, ten folds
+BEATS = 0.8  # largest allowed ratio of the law's cross-validated error to the constant's
+_TOGETHER = 0.999  # correlation of log N and log D above which their terms cannot be told apart
+_ALL_LEFT_OUT = 20  # up to this many runs, each is left out once; beyond, ten folds
 _FOLDS = 10
 
 
@@ -54,8 +54,8 @@ def refuse(law: Law, sizes: np.ndarray) -> str | None:
 def error_ratio(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, delta: float, seed: int) -> float:
     """Cross-validated mean |error| of log y under the law, over that under a constant (the median of the other runs).
 
-    Each of up to 20 runs is left out once, of more a tenth at a time, at random by `seed`. Refits start from the fit of
-    all runs. A law "beats a constant" at a ratio of 0.8 or less: a law of pure noise has about 1.
+    Up to 20 runs are left out one at a time, more in ten random folds drawn from `seed`. Refits start from the fit of
+    all runs. A law beats a constant at a ratio of 0.8 or less; a law fitted to pure noise has about 1.
     """
     n = len(log_y)
     fold = np.arange(n)

@@ -38,7 +38,7 @@ def describe(result: Fit | Isoflop | Refusal) -> str:
 
 
 def compare(values: Mapping[str, Value], laws: Sequence[Published] = PUBLISHED) -> str:
-    """Our values beside those that published laws have of the same names, one line a law, with its setting."""
+    """Our values and those of the same names in published laws, one line per law, with its setting."""
     rows = [["", *values, "setting"], ["ours", *(cell(v) for v in values.values()), ""]]
     for law in laws:
         if set(law.values) & set(values):

@@ -1,4 +1,4 @@
-"""Fits a power law, or Hoffmann's law of parameters and tokens, with intervals, or says why it does not."""
+"""Fits a power law, or Hoffmann's law of parameters and tokens, with intervals, or gives the reason for no fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named
 from w2v_jax.scaling.robust import DELTA, minimise
 
 RESAMPLES = 1000
-LARGEST_SHARE = 0.2  # of the runs, held out once to see how well the others foretell them
+LARGEST_SHARE = 0.2  # of the runs, held out once to see how well the others predict them
 
 
 def fit_power(
@@ -114,10 +114,10 @@ def _with_optimal(law: Law, values: dict[str, np.ndarray]) -> dict[str, np.ndarr
 
 
 def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray, delta: float) -> Heldout | None:
-    """The largest fifth of the runs, at least one, by a fit of the others; None where those are too few.
+    """Predicts the largest fifth of the runs, at least one, by a fit of the others; None where those are too few.
 
-    A run's size is the product of its sizes. Runs as large as the smallest held out are held out with it: a repeat of
-    one that stays would give it away.
+    The size of a run is the product of its sizes. Runs as large as the smallest one held out are held out with it, so
+    that no repeat of it is left in the fit.
     """
     product = np.log(sizes).sum(-1)
     count = max(1, int(np.floor(LARGEST_SHARE * len(y) + 1e-9)))

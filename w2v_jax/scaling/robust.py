@@ -16,7 +16,7 @@ _ROUGH = 25  # iterations of L-BFGS from each start
 _FULL = 500  # iterations at most, from the best ends
 _KEPT = 3  # ends that are taken further
 _STEPS = 120  # at most, of the damped Newton method
-_LARGEST_STEP = 1.0  # of any parameter: coefficients are logarithms, so a factor of e
+_LARGEST_STEP = 1.0  # of any parameter; coefficients are logarithms, so this is a factor of e
 _LOWEST = -35.0  # of a log coefficient: below, a term is zero to double precision
 
 
@@ -56,9 +56,9 @@ def starts(law: Law, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
 def minimise(law: Law, logs: np.ndarray, log_y: np.ndarray, delta: float = DELTA) -> np.ndarray:
     """theta [P] of the least Huber loss found: L-BFGS with the exact gradient from each start, the best three polished.
 
-    With delta far below the noise the objective is nearly a sum of absolute values: L-BFGS creeps along its kinks, and
-    its line search may fail before the gradient vanishes. So it runs briefly from all starts, to its end from the best
-    three, and `refit` goes the last steps.
+    With delta far below the noise the objective is nearly a sum of absolute values: L-BFGS is slow along its kinks, and
+    its line search may fail before the gradient vanishes. So it runs briefly from all starts and to its end from the
+    best three, and `refit` takes the last steps.
 
     Args:
       law: the form; P parameters.
