@@ -209,6 +209,7 @@ def test_a_signal_outside_training_stops_the_study_in_one_line(
     def quick(planned: Any, *_: Any) -> Record:
         return Record(**execute.known(planned) | {"status": "finished", "heldout_loss": 3.0, "optimum": 2.0})
 
+    (tmp_path / "runs").mkdir()  # as training does
     act = getattr(importlib.import_module(module), name)
 
     def stopping(*arguments: Any, **more: Any) -> Any:
