@@ -30,12 +30,11 @@ def fit(path: Path, drop: int, out: str | None) -> int:
       UserError: a table that cannot be read.
     """
     arms = read_arms(path)
-    if len(arms) > 1:  # a law is of one family of models
-        for i, arm in enumerate(arms):
+    several = len(arms) > 1  # a law is of one family of models
+    for i, arm in enumerate(arms if several else [None]):
+        if several:
             print(f"{chr(10) if i else ''}arm {arm}")
-            fit_one(path, drop, None if out is None else Path(out) / arm, arm)
-    else:
-        fit_one(path, drop, None if out is None else Path(out), None)
+        fit_one(path, drop, None if out is None else Path(out, arm or ""), arm)
     return 0
 
 

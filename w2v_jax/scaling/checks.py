@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from w2v_jax.errors import UserError
@@ -15,15 +17,15 @@ _ALL_LEFT_OUT = 20  # up to this many runs, each is left out once; beyond, ten f
 _FOLDS = 10
 
 
-def check_numbers(law: Law, sizes: np.ndarray, y: np.ndarray) -> None:
-    """ValueError for shapes that differ; UserError for sizes or losses that are not positive numbers."""
-    if sizes.ndim != 2 or y.ndim != 1 or len(sizes) != len(y):
-        raise ValueError(f"{law.name}: sizes and losses must be arrays [n] of one length")
-    for name, column in (*zip(law.sizes, sizes.T, strict=True), ("loss", y)):
+def check_columns(law: str, columns: Mapping[str, np.ndarray]) -> None:
+    """ValueError for columns that are not arrays [n] of one length; UserError for a number that is not positive."""
+    if len({column.shape for column in columns.values()}) > 1 or any(column.ndim != 1 for column in columns.values()):
+        raise ValueError(f"{law}: {', '.join(columns)} must be arrays [n] of one length")
+    for name, column in columns.items():
         bad = ~(np.isfinite(column) & (column > 0))
         if bad.any():
             at = int(bad.argmax())
-            raise UserError(f"{law.name}: {name} is {column[at]} at run {at}; it must be a positive number")
+            raise UserError(f"{law}: {name} is {column[at]} at run {at}; it must be a positive number")
 
 
 def refuse(law: Law, sizes: np.ndarray) -> str | None:

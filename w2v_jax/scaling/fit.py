@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from w2v_jax.scaling import bootstrap
-from w2v_jax.scaling.checks import BEATS, check_numbers, error_ratio, refuse
+from w2v_jax.scaling.checks import BEATS, check_columns, error_ratio, refuse
 from w2v_jax.scaling.fitted import Fit, Heldout, Refusal, Value, interval
 from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named
 from w2v_jax.scaling.robust import DELTA, minimise
@@ -45,8 +47,7 @@ def fit_power(
     """
     law = FLOOR if floor else POWER
     law = law._replace(sizes=(symbol,), formula=law.formula.replace("x", symbol))
-    sizes = np.asarray(x, np.float64).reshape(-1, 1)
-    return _fit(law, sizes, np.asarray(y, np.float64), seed, resamples, method, delta)
+    return _fit(law, (x,), y, seed, resamples, method, delta)
 
 
 def fit_parametric(
@@ -72,16 +73,21 @@ def fit_parametric(
     Raises:
       UserError: a number that is not positive. ValueError: shapes that differ.
     """
-    columns = [np.asarray(v, np.float64).ravel() for v in (n, d)]
-    if len(columns[0]) != len(columns[1]):
-        raise ValueError(f"{PARAMETRIC.name}: {len(columns[0])} parameters and {len(columns[1])} tokens")
-    return _fit(PARAMETRIC, np.stack(columns, -1), np.asarray(loss, np.float64), seed, resamples, method, delta)
+    return _fit(PARAMETRIC, (n, d), loss, seed, resamples, method, delta)
 
 
 def _fit(
-    law: Law, sizes: np.ndarray, y: np.ndarray, seed: int, resamples: int, method: bootstrap.Method, delta: float
+    law: Law,
+    columns: Sequence[np.ndarray],
+    loss: np.ndarray,
+    seed: int,
+    resamples: int,
+    method: bootstrap.Method,
+    delta: float,
 ) -> Fit | Refusal:
-    check_numbers(law, sizes, y)
+    *columns, y = (np.asarray(column, np.float64) for column in (*columns, loss))
+    check_columns(law.name, dict(zip(law.sizes, columns, strict=True)) | {"loss": y})
+    sizes = np.stack(columns, -1)
     if method not in bootstrap.METHODS or resamples < 2 or not delta > 0:
         raise ValueError(f"method must be of {bootstrap.METHODS}, resamples at least 2, delta above 0")
     reason = refuse(law, sizes)

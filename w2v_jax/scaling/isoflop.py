@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from w2v_jax.errors import UserError
 from w2v_jax.scaling.bootstrap import leverages
-from w2v_jax.scaling.checks import DECADE
+from w2v_jax.scaling.checks import DECADE, check_columns
 from w2v_jax.scaling.fit import RESAMPLES
 from w2v_jax.scaling.fitted import Refusal, Value, interval
 
@@ -97,11 +96,7 @@ def fit_isoflop(
       UserError: a number that is not positive. ValueError: shapes that differ.
     """
     n, flops, loss = (np.asarray(v, np.float64) for v in (n, flops, loss))
-    if not n.shape == flops.shape == loss.shape or n.ndim != 1 or not len(n):
-        raise ValueError(f"{NAME}: parameters, FLOPs and losses must be arrays of one length above 0")
-    for name, column in (("parameters", n), ("FLOPs", flops), ("loss", loss)):
-        if not (np.isfinite(column) & (column > 0)).all():
-            raise UserError(f"{NAME}: every {name} must be a positive number")
+    check_columns(NAME, {"parameters": n, "FLOPs": flops, "loss": loss})
     kept, refused = [], []
     for members in _groups(flops, budgets):
         parabola = _parabola(n[members], flops[members], loss[members])
