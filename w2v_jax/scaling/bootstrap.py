@@ -20,7 +20,6 @@ def resample(
     theta: np.ndarray,
     logs: np.ndarray,
     log_y: np.ndarray,
-    delta: float,
     *,
     seed: int,
     resamples: int,
@@ -47,7 +46,6 @@ def resample(
       law: the form; P parameters.
       theta: float [P], the best fit.
       logs: float [n, K], log sizes less their centres; log_y: float [n].
-      delta: of the Huber loss.
       seed: of all draws.
       resamples: B.
       method: see above.
@@ -60,19 +58,19 @@ def resample(
     start = np.tile(theta, (resamples, 1))
     if method == "runs" or (method == "auto" and n >= ENOUGH * parameters):
         weights = rng.multinomial(n, np.full(n, 1.0 / n), resamples).astype(np.float64)
-        return refit(law, start, logs, np.tile(log_y, (resamples, 1)), weights, delta)[0]
+        return refit(law, start, logs, np.tile(log_y, (resamples, 1)), weights)[0]
     predicted, slopes = with_slopes(law, theta, logs)
     residual = log_y - predicted
     noise = np.sqrt((residual**2).sum() / (n - parameters))
     errors = residual / np.sqrt(1.0 - np.minimum(leverages(slopes), 0.95))
     errors -= errors.mean()
-    # Why smooth: with delta below the noise the fit is nearly a median. It goes through P runs exactly, and its
+    # Why smooth: with DELTA below the noise the fit is nearly a median. It goes through P runs exactly, and its
     # precision depends on the density of errors at zero, where the bare residuals have a spike (De Angelis, Hall &
     # Young 1993, "Analytical and bootstrap approximations to estimator distributions in L1 regression").
     width = 0.9 * errors.std() * n**-0.2
     drawn = rng.choice(errors, (resamples, n)) + width * rng.standard_normal((resamples, n))
     drawn *= noise / max(np.hypot(errors.std(), width), np.finfo(np.float64).tiny)
-    found, _ = refit(law, start, logs, predicted + drawn, np.ones((resamples, n)), delta)
+    found, _ = refit(law, start, logs, predicted + drawn, np.ones((resamples, n)))
     # Quantiles of the draws alone covered 92 to 94 % of planted exponents at a nominal 95: the noise itself is
     # estimated (Student's t for the normal), and near zero the smoothed residuals are still too dense (the degrees of
     # freedom once more: found by trial, not derived). With both, 90 to 99 %: `python -m benchmarks.scaling_coverage`.

@@ -53,7 +53,7 @@ def refuse(law: Law, sizes: np.ndarray) -> str | None:
     return None
 
 
-def error_ratio(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, delta: float, seed: int) -> float:
+def error_ratio(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, seed: int) -> float:
     """Cross-validated mean |error| of log y under the law, over that under a constant (the median of the other runs).
 
     Up to 20 runs are left out one at a time, more in ten random folds drawn from `seed`. Refits start from the fit of
@@ -65,7 +65,7 @@ def error_ratio(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray
         fold = np.random.default_rng(seed).permutation(n) % _FOLDS
     count = int(fold.max()) + 1
     kept = (fold != np.arange(count)[:, None]).astype(np.float64)
-    thetas, _ = refit(law, np.tile(theta, (count, 1)), logs, np.tile(log_y, (count, 1)), kept, delta)
+    thetas, _ = refit(law, np.tile(theta, (count, 1)), logs, np.tile(log_y, (count, 1)), kept)
     law_error = np.abs(log_y - log_law(law, thetas, logs)[fold, np.arange(n)])
     constants = np.array([np.median(log_y[fold != k]) for k in range(count)])
     constant_error = np.abs(log_y - constants[fold])
