@@ -1,13 +1,13 @@
-"""How far back recurrent cells can learn: gradients by distance, before and after training, and what they bring.
+"""How far back recurrent cells can learn: gradients by distance, before and after training, and their use.
 
   python -m experiments.gradients --workdir=DIR [--source=synthetic|pydocs|text:FILE] [--cells=lstm,gru]
 
-Trains a small language model of every cell under one config, each in DIR/CELL (the same command continues an
-interrupted run and reuses a finished one), and measures on held-out text
+Trains a small language model of every cell under one config, each in DIR/CELL. The same command continues an
+interrupted run and reuses a finished one. Measures on held-out text
 
-- the norm of the derivative of the loss at step t by the state at step t - k, for k from 0 to --furthest, beside 0.8^k;
-- on the synthetic language, how often the class of a verb is known that agrees with a subject d words before;
-- which forget gates trained LSTMs use, beside the 0.948 that keeps half of a memory over 13 steps.
+- the norm of the derivative of the loss at step t by the state at step t - k, for k from 0 to --furthest, and 0.8^k;
+- on the synthetic language, how often the model knows the class of a verb that agrees with a subject d words before;
+- which forget gates trained LSTMs use, compared with the 0.948 that keeps half of a memory over 13 steps.
 
 Prints tables; writes gradients.json and gradients.png. With the synthetic language: about a minute a cell on 2 cores.
 """

@@ -11,7 +11,6 @@ from experiments.scaling import page, sections
 from w2v_jax.files import write_json
 from w2v_jax.scaling import analysis
 from w2v_jax.scaling.fitted import Fit, Refusal
-from w2v_jax.scaling.isoflop import Isoflop
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study
 
@@ -22,7 +21,7 @@ def report(study: Study, made: Sequence[Record], workdir: Path, command: str) ->
     """Prints what the runs say, and writes report.md, report.html, laws.json and the figures.
 
     Args:
-      study: that was made.
+      study: the finished study.
       made: all of its runs.
       workdir: its folder.
       command: for the small print.
@@ -36,8 +35,8 @@ def report(study: Study, made: Sequence[Record], workdir: Path, command: str) ->
     folder = workdir / FIGURES
     folder.mkdir(parents=True, exist_ok=True)
     usable = analysis.usable(made)
-    arms = [arm for arm in study.arms if any(r.arm == arm for r in usable)]
-    laws = [analysis.laws(arm, [r for r in usable if r.arm == arm], study.budgets) for arm in arms]
+    arms = analysis.by_arm(usable)
+    laws = [analysis.laws(arm, arms[arm], study.budgets) for arm in study.arms if arm in arms]
     floors = analysis.floors(laws, usable)
     small = small_print(study, made, command)
     found = sections.Found(study, list(made), usable, laws, floors, folder, small)
@@ -70,7 +69,5 @@ def _one(result: analysis.Result) -> dict[str, Any]:
     if isinstance(result, Refusal):
         return {"refused": result.reason}
     values = {k: [x if math.isfinite(x) else None for x in v] for k, v in result.values.items()}
-    if isinstance(result, Isoflop):
-        return {"runs": result.points, "values": values, "notes": list(result.notes)}
-    assert isinstance(result, Fit)
-    return {"formula": result.law.formula, "runs": result.points, "values": values, "notes": list(result.notes)}
+    out = {"runs": result.points, "values": values, "notes": list(result.notes)}
+    return {"formula": result.law.formula} | out if isinstance(result, Fit) else out
