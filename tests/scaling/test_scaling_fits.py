@@ -76,8 +76,9 @@ def test_the_interval_holds_the_planted_floor() -> None:
 
 
 def test_extrapolation_begins_beyond_twice_the_largest() -> None:
-    fit = fit_power(np.geomspace(1, 100, 9), 5 / np.geomspace(1, 100, 9), floor=False, resamples=10)
-    assert isinstance(fit, Fit) and fit.extrapolation_from == (200.0,) and fit.smallest == (1.0,)
+    fit = fit_power(np.geomspace(1, 100, 9), 5 / np.geomspace(1, 100, 9), floor=False, symbol="N", resamples=10)
+    assert isinstance(fit, Fit) and fit.smallest == (1.0,)
+    assert "N from 1 to 100; beyond 200 is extrapolation" in describe(fit)
 
 
 def test_the_largest_runs_are_held_out_and_predicted() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from w2v_jax.scaling.fitted import Fit, Refusal, Value
+from w2v_jax.scaling.fitted import FAR, Fit, Refusal, Value
 from w2v_jax.scaling.isoflop import Isoflop
 from w2v_jax.scaling.published import PUBLISHED, Published
 from w2v_jax.tables import aligned
@@ -58,8 +58,8 @@ def published_table(laws: Sequence[Published] = PUBLISHED) -> list[list[str]]:
 def _fit(fit: Fit) -> str:
     lines = [f"{fit.law.name}: {fit.law.formula}, {fit.points} runs"]
     lines += [show(name, value) for name, value in fit.values.items()]
-    for name, low, high, far in zip(fit.law.sizes, fit.smallest, fit.largest, fit.extrapolation_from, strict=True):
-        lines.append(f"{name} from {number(low)} to {number(high)}; beyond {number(far)} is extrapolation")
+    for name, low, high in zip(fit.law.sizes, fit.smallest, fit.largest, strict=True):
+        lines.append(f"{name} from {number(low)} to {number(high)}; beyond {number(FAR * high)} is extrapolation")
     lines.append(f"noise {fit.noise:.2%} of the loss; cross-validated error {fit.error_ratio:.2f} of a constant's")
     if fit.heldout is not None:
         errors = fit.heldout.relative_errors

@@ -74,11 +74,6 @@ class Fit(NamedTuple):
         """Of each size."""
         return tuple(self.sizes.max(0).tolist())
 
-    @property
-    def extrapolation_from(self) -> tuple[float, ...]:
-        """Twice the largest of each size: what the law says beyond is extrapolation; the pictures mark it."""
-        return tuple(FAR * size for size in self.largest)
-
 
 def predict(fit: Fit, *sizes: np.ndarray | float) -> np.ndarray:
     """The law at the sizes, one array for each of the law's, broadcast against one another; their shape."""
