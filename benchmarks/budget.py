@@ -68,7 +68,7 @@ def measure_setting(config_file: str, replace: dict[str, Any], repeats: int) -> 
 
 def table(results: dict[str, Any]) -> str:
     """One row a setting."""
-    from w2v_jax.evaluation.tables import aligned
+    from w2v_jax.tables import aligned
 
     last = ("parts_sum", "whole_step", "data_wall_alone", "data_cpu")
     rows = [["us a kept word", *PARTS, "all parts", "whole step", "data alone", "data cpu"]]

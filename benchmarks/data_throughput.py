@@ -15,7 +15,7 @@ import numpy as np
 from w2v_jax.config import DataConfig
 from w2v_jax.data.blocks import window_source
 from w2v_jax.data.corpus import Tokens, build_corpus
-from w2v_jax.models.word2vec import Word2VecConfig, shapes
+from w2v_jax.models.word2vec import Word2VecConfig
 
 
 def zipfian(words: int, vocabulary: int, seed: int = 0) -> tuple[Tokens, np.ndarray]:
@@ -53,11 +53,11 @@ def main() -> None:
 
 def measure(tokens: Tokens, keep: np.ndarray, args: argparse.Namespace) -> None:
     """Reads `args.epochs` whole epochs and prints raw tokens/s and processor time a raw token."""
-    shapes = batch(Word2VecConfig(window=5, segment=args.segment), args.batch_size)
-    source = window_source(tokens, keep, shapes, seed=0, block_tokens=16_384)
+    entries = shapes(Word2VecConfig(window=5, segment=args.segment), args.batch_size)
+    source = window_source(tokens, keep, entries, seed=0, block_tokens=16_384)
     for _ in source.iterate(0, 1):  # imports TensorFlow, counts the first epoch
         pass
-    source = window_source(tokens, keep, shapes, seed=1, block_tokens=16_384)
+    source = window_source(tokens, keep, entries, seed=1, block_tokens=16_384)
     wall, cpu, words = time.perf_counter(), time.process_time(), 0
     for stack in source.iterate(0, args.epochs * source.steps_per_epoch, args.steps_per_call):
         words += int(stack["words"].sum())

@@ -19,8 +19,8 @@ from benchmarks import measure
 from benchmarks.sides import STACK, Sizes
 from experiments.common.machine import machine
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.files import write_json
+from w2v_jax.tables import aligned
 
 GATE, AIM = 1.0, 1.2  # of the ratio
 SIDES = ("ours", "torch")  # in this order within a pair

@@ -23,11 +23,14 @@ from absl import flags
 
 from experiments.common import cli
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.files import write_json
-from w2v_jax.scaling import Fit, Refusal, fit_parametric, fit_power, published, read_table
 from w2v_jax.scaling.bootstrap import METHODS, Method
+from w2v_jax.scaling.fit import fit_parametric, fit_power
+from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.laws import with_slopes
+from w2v_jax.scaling.published import published
+from w2v_jax.scaling.run_table import read_table
+from w2v_jax.tables import aligned
 
 RUNS = 40
 NOISE = 0.01  # standard deviation of log loss

@@ -8,13 +8,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
-from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.files import write_json
+
+if TYPE_CHECKING:
+    from w2v_jax.embeddings import Embeddings
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Run folder.")
 _CONFIG = flags.DEFINE_string("demo_config", str(cli.ROOT / "configs" / "demo.py"), "Config file.")
@@ -34,7 +37,7 @@ GROUPS = {
 
 
 def neighbours(emb: Embeddings, words: Sequence[str] = WORDS) -> str:
-    """A line a word with its five nearest neighbours and their cosines."""
+    """A line for each word with its five nearest neighbours and their cosines."""
     lines = []
     for word in words:
         if word in emb:
@@ -45,6 +48,7 @@ def neighbours(emb: Embeddings, words: Sequence[str] = WORDS) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the demo; returns its exit status."""
+    from w2v_jax.embeddings import load
     from w2v_jax.evaluation import evaluate_all, table
     from w2v_jax.figures.maps import draw_map
     from w2v_jax.train import loop

@@ -23,13 +23,14 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli
+from experiments.common.measuring import parameters
 from w2v_jax.config import check, load
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.models import MODELS
 from w2v_jax.models.generation import prefill, text_keys, write
 from w2v_jax.nn.sampling import Sampling
+from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Decode
@@ -180,7 +181,7 @@ def main(argv: Sequence[str]) -> None:
     prompt = read_prompt(model.tokenizer, f.prompt)
     count = room(decode, model.cfg, prompt, f.tokens)
     written = generate(model, decode, prompt, count, f.samples, sampling, f.seed)
-    size = sum(x.size for x in jax.tree.leaves(model.params))
+    size = parameters(model.params)
     print(f"{model.config.family}, step {model.step:,}, {size:,} parameters: {f.workdir}\n")
     print(report(model, decode, prompt, written, f.show))
     strange = model.tokenizer.outside(f.prompt)

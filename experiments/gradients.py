@@ -1,13 +1,13 @@
-"""How far back recurrent cells can learn: gradients by distance, before and after training, and what they bring.
+"""How far back recurrent cells can learn: gradients by distance, before and after training, and their use.
 
   python -m experiments.gradients --workdir=DIR [--source=synthetic|pydocs|text:FILE] [--cells=lstm,gru]
 
-Trains a small language model of every cell under one config, each in DIR/CELL (the same command continues an
-interrupted run and reuses a finished one), and measures on held-out text
+Trains a small language model of every cell under one config, each in DIR/CELL. The same command continues an
+interrupted run and reuses a finished one. Measures on held-out text
 
-- the norm of the derivative of the loss at step t by the state at step t - k, for k from 0 to --furthest, beside 0.8^k;
-- on the synthetic language, how often the class of a verb is known that agrees with a subject d words before;
-- which forget gates trained LSTMs use, beside the 0.948 that keeps half of a memory over 13 steps.
+- the norm of the derivative of the loss at step t by the state at step t - k, for k from 0 to --furthest, and 0.8^k;
+- on the synthetic language, how often the model knows the class of a verb that agrees with a subject d words before;
+- which forget gates trained LSTMs use, compared with the 0.948 that keeps half of a memory over 13 steps.
 
 Prints tables; writes gradients.json and gradients.png. With the synthetic language: about a minute a cell on 2 cores.
 """
@@ -27,14 +27,15 @@ from absl import flags
 
 from configs import language, synthetic
 from experiments.common import cli, config_flag
+from experiments.common.measuring import parameters
 from w2v_jax.config import Config, check, check_choice
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import needed_gate
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import distance
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.states import agreement, agreement_text, forget_gates, gradient_norms
+from w2v_jax.tables import aligned
 from w2v_jax.train import loop
 from w2v_jax.train.restore import Model, open_model
 
@@ -125,7 +126,7 @@ def study(options: Options, workdir: Path) -> dict[str, dict[str, Any]]:
         agreed = agreement(model, options.windows) if options.source == "synthetic" else None
         found[cell] = {
             "training": {key: result[key] for key in ("steps", "words", "loss", "best_heldout_loss", "seconds")},
-            "parameters": sum(x.size for x in jax.tree.leaves(model.params)),
+            "parameters": parameters(model.params),
             "gradients": {when: {part: v.tolist() for part, v in parts.items()} for when, parts in norms.items()},
             "forget_gates": None if gates is None else gate_figures(gates),
             "agreement": None if agreed is None else {str(d): list(v) for d, v in agreed.items()},

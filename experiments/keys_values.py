@@ -1,12 +1,12 @@
-"""What sharing keys and values over all layers costs, and what it saves: the same transformer under all four switches.
+"""What sharing keys and values over all layers costs and saves: the same transformer under all four switches.
 
   python -m experiments.keys_values --workdir=DIR --config=configs/keys_values.py [--seeds=0,1] \
       [--rungs=per_layer,shared_kv] [--config.KEY=VALUE ...]
 
-Trains `per_layer`, `shared_k`, `shared_v` and `shared_kv` at equal width, and `shared_kv_wide`, whose width is raised
-until it has as many parameters as `per_layer`, each with every seed, in DIR/RUNG-SEED; the same command continues what
-was interrupted. Then times whole training steps of all rungs in turns. Prints a table and a paragraph; writes
-results.json and keys_values.png into DIR.
+Trains the rungs, one model each: `per_layer`, `shared_k`, `shared_v` and `shared_kv` at equal width, and
+`shared_kv_wide`, wide enough for as many parameters as `per_layer`. Every rung is trained with every seed in
+DIR/RUNG-SEED; the same command continues an interrupted study. Then times training steps of all rungs in turns. Prints
+a table and a paragraph; writes results.json and keys_values.png into DIR.
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
 """
 
@@ -21,18 +21,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags
 
 from experiments.common import cli, config_flag
 from experiments.common.machine import accelerators, machine
-from experiments.common.measuring import clock, parameters, repeated
+from experiments.common.measuring import clock, repeated, size_of
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
 from w2v_jax.nn.cache import cache_bytes
+from w2v_jax.tables import aligned
 
 BASE, SHARED, WIDE = "per_layer", "shared_kv", "shared_kv_wide"
 RUNGS = (*KEYS_VALUES, WIDE)
@@ -40,18 +39,13 @@ WORDS = {"shared_k": "keys shared", "shared_v": "values shared", SHARED: "both s
 RESULTS, PICTURE = "results.json", "keys_values.png"
 
 
-def count(cfg: TransformerConfig) -> int:
-    """Trained numbers of a resolved model."""
-    return parameters(jax.eval_shape(lambda: transformer.FAMILY.trained.init(jax.random.key(0), cfg, {})))
-
-
 def widened(model: TransformerConfig, vocab: int) -> TransformerConfig:
     """`shared_kv` of the width whose number of parameters is nearest to that of `per_layer`."""
-    wanted = count(transformer.resolve(dataclasses.replace(model, keys_values=BASE), vocab))
+    wanted = size_of("transformer", dataclasses.replace(model, keys_values=BASE), vocab)
     step = 2 * model.heads  # heads stay of an even width
     widths = range(model.dim, 2 * model.dim, step)
     made = [dataclasses.replace(model, keys_values=SHARED, dim=width) for width in widths]
-    return min(made, key=lambda m: abs(count(transformer.resolve(m, vocab)) - wanted))
+    return min(made, key=lambda m: abs(size_of("transformer", m, vocab) - wanted))
 
 
 def rung(base: Config, name: str, vocab: int, seed: int) -> Config:
@@ -70,14 +64,11 @@ def trained(
     vocab = len(build_corpus(base.data, lambda line: print(line, file=sys.stderr)).vocab)
     found: dict[str, dict[str, Any]] = {}
     for name in rungs:
-        cfg = transformer.resolve(rung(base, name, vocab, 0).model, vocab)
-        found[name] = {
-            "dim": cfg.dim,
-            "parameters": count(cfg),
-            "cache_bytes": cache_bytes(cfg.stack, cfg.dtype),
-            "runs": [],
-        }
-    for seed in seeds:  # all rungs with one seed first: an interrupted ladder can be compared already
+        model = rung(base, name, vocab, 0).model
+        cfg = transformer.resolve(model, vocab)
+        sizes = {"parameters": size_of("transformer", model, vocab), "cache_bytes": cache_bytes(cfg.stack, cfg.dtype)}
+        found[name] = {"dim": cfg.dim} | sizes | {"runs": []}
+    for seed in seeds:  # all rungs with one seed first: an interrupted study can be compared already
         for name in rungs:
             print(f"--- {name}, seed {seed}", file=sys.stderr, flush=True)
             result = loop.train(rung(base, name, vocab, seed), workdir / f"{name}-{seed}")
@@ -91,8 +82,7 @@ def trained(
 
 
 def timed(base: Config, rungs: Sequence[str], vocab: int, seconds: float) -> dict[str, list[float]]:
-    """Training tokens/s of every rung, round by round, whole steps on random text; rungs take turns."""
-
+    """Training tokens/s of every rung by round, in whole steps on random text; the rungs take turns."""
     tokens = base.train.batch_size * base.model.length
     times = clock([repeated(rung(base, name, vocab, 0), vocab) for name in rungs], seconds)
     return {name: [tokens / s for s in found] for name, found in zip(rungs, times, strict=True)}
@@ -104,7 +94,7 @@ def mean_loss(entry: dict[str, Any]) -> float:
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
-    """One line a rung."""
+    """One line per rung."""
     head = ["keys and values", "width", "parameters", "held-out nats/token", "by seed", "bits/byte"]
     rows = [[*head, "cache bytes/token", "training tokens/s"]]
     for name, entry in found.items():
@@ -118,38 +108,35 @@ def table(found: dict[str, dict[str, Any]]) -> str:
 
 
 def paragraph(found: dict[str, dict[str, Any]]) -> str:
-    """What sharing costs, from the figures."""
+    """What sharing costs and saves, in words."""
     base = found[BASE]
 
     def against(name: str) -> str:
-        by_seed = [
-            a["heldout_loss"] - b["heldout_loss"] for a, b in zip(found[name]["runs"], base["runs"], strict=True)
-        ]
+        pairs = zip(found[name]["runs"], base["runs"], strict=True)
+        by_seed = [ours["heldout_loss"] - usual["heldout_loss"] for ours, usual in pairs]
         return f"{statistics.fmean(by_seed):+.4f} ({', '.join(f'{d:+.4f}' for d in by_seed)})"
 
-    lines, bytes_of = [], base["cache_bytes"]
-    shared = {name: words for name, words in WORDS.items() if name in found}
+    lines = []
+    shared = ", ".join(f"{words} {against(name)}" for name, words in WORDS.items() if name in found)
     if shared:
-        differences = ", ".join(f"{words} {against(name)}" for name, words in shared.items())
         what = "Held-out loss against keys and values of each layer's own, nats a token, mean and by seed"
-        lines.append(f"{what}: {differences}.")
+        lines.append(f"{what}: {shared}.")
     if SHARED in found:
         both = found[SHARED]
         lines.append(
             f"Sharing both leaves out {1 - both['parameters'] / base['parameters']:.1%} of the parameters, and its "
-            f"cache is {bytes_of / both['cache_bytes']:g} times smaller."
+            f"cache is {base['cache_bytes'] / both['cache_bytes']:g} times smaller."
         )
     if WIDE in found:
         wide = found[WIDE]
         lines.append(
             f"Both shared with as many parameters, by a width of {wide['dim']}: {against(WIDE)}, the cache "
-            f"{bytes_of / wide['cache_bytes']:.1f} times smaller."
+            f"{base['cache_bytes'] / wide['cache_bytes']:.1f} times smaller."
         )
     if "tokens_per_second" in base:
-        rates = [
-            f"{name} {entry['tokens_per_second'] / base['tokens_per_second']:.2f}" for name, entry in found.items()
-        ]
-        lines.append(f"Tokens/s of a training step, relative to {BASE}: {', '.join(rates[1:])}.")
+        speeds = {name: entry["tokens_per_second"] / base["tokens_per_second"] for name, entry in found.items()}
+        rates = ", ".join(f"{name} {speed:.2f}" for name, speed in speeds.items() if name != BASE)
+        lines.append(f"Tokens/s of a training step, relative to {BASE}: {rates}.")
     return " ".join(lines)
 
 

@@ -15,10 +15,10 @@ from absl import flags
 
 from experiments.common import cli, config_flag
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig, resolve
 from w2v_jax.models.transformer_ledger import parameter_ledger
 from w2v_jax.nn.cache import cache_bytes
+from w2v_jax.tables import aligned
 
 
 def table(cfg: TransformerConfig) -> str:

@@ -17,7 +17,7 @@ from experiments.common import cli
 from experiments.common.vectors import define_source_flags, open_vectors
 from w2v_jax.embeddings import Embeddings, Scored
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
+from w2v_jax.tables import aligned
 
 
 def _neighbours(emb: Embeddings, words: Sequence[str]) -> str:

@@ -29,15 +29,16 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
+from experiments.common.measuring import parameters
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.models.vectors import read_vectors
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.recurrent import CELLS
+from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Consts, Params, Source, Words
 
@@ -153,7 +154,7 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
         result = loop.train(config, workdir / name)
         model = open_model(workdir / name)
         held = score(model, corpus, "heldout")
-        count = sum(x.size for x in jax.tree.leaves(model.params))
+        count = parameters(model.params)
         rows.append({"model": name, "parameters": count, "heldout_accuracy": held.accuracy})
         rows[-1] |= {"heldout_loss": held.loss, "step": model.step, "seconds": result["seconds"]}
     majority, after = 0.0, before

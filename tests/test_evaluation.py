@@ -15,7 +15,7 @@ from w2v_jax.evaluation import builtin, evaluate_all, table
 from w2v_jax.evaluation.analogies import add_up, analogies, questions_of, read_bats, read_msr, read_questions
 from w2v_jax.evaluation.categorisation import purity, read_classes
 from w2v_jax.evaluation.similarity import read_pairs, similarity
-from w2v_jax.evaluation.tables import aligned
+from w2v_jax.tables import aligned
 
 CASES = ["word", "Word", "WORD"]
 

@@ -12,11 +12,11 @@ import pytest
 
 from experiments import keys_values
 from experiments.common.config_flag import load_config
+from experiments.common.measuring import size_of
 from experiments.keys_values import RUNGS, WIDE
 from tests.commands import ROOT, refused, run
 from w2v_jax.config import Config
 from w2v_jax.figures import keys_values as figure
-from w2v_jax.models import transformer
 from w2v_jax.models.transformer import TransformerConfig
 
 CONFIG = f"--config={ROOT / 'configs/keys_values.py'}"
@@ -24,14 +24,14 @@ CONFIG = f"--config={ROOT / 'configs/keys_values.py'}"
 
 def test_a_width_is_found_that_spends_what_sharing_saves() -> None:
     for model in (TransformerConfig(layers=4, dim=160, heads=4), TransformerConfig(layers=12, dim=768, heads=12)):
-        usual = keys_values.count(transformer.resolve(model, 4096))
+        usual = size_of("transformer", model, 4096)
         wide = keys_values.widened(model, 4096)
         assert wide.keys_values == "shared_kv" and wide.dim > model.dim
         shared = dataclasses.replace(model, keys_values="shared_kv")
-        missing = usual - keys_values.count(transformer.resolve(shared, 4096))
-        assert abs(keys_values.count(transformer.resolve(wide, 4096)) - usual) < 0.5 * missing
+        missing = usual - size_of("transformer", shared, 4096)
+        assert abs(size_of("transformer", wide, 4096) - usual) < 0.5 * missing
     base = load_config(str(ROOT / "configs/keys_values.py"))
-    assert keys_values.count(transformer.resolve(base.model, 4096)) == 1_885_600
+    assert size_of("transformer", base.model, 4096) == 1_885_600
     configs = {name: keys_values.rung(base, name, 4096, 3) for name in RUNGS}
     assert configs[WIDE].model.dim == 168 and {c.train.seed for c in configs.values()} == {3}
 

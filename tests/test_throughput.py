@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from experiments.common import measuring
+from experiments.common.measuring import clock, size_of
 from experiments.throughput import prompts
 from experiments.throughput.__main__ import judge, sentence, verdicts
-from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, clock, equal_width, lstm_of, size_of
+from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, equal_width, lstm_of
 from tests.commands import refused, run
 from tests.examples import little_effort, quick, random_params, whole_logits
 from w2v_jax.errors import UserError
@@ -69,30 +70,31 @@ def test_the_compiler_leaves_the_head_out_of_the_loop_over_tokens() -> None:
 
 @pytest.mark.parametrize(("layers", "dim", "vocab"), [(4, 256, 8192), (2, 64, 1000), (12, 768, 50_257)])
 def test_the_lstm_has_as_many_parameters(layers: int, dim: int, vocab: int) -> None:
-    wanted = size_of(TransformerConfig(layers=layers, dim=dim, heads=2), vocab)
+    wanted = size_of("transformer", TransformerConfig(layers=layers, dim=dim, heads=2), vocab)
     hidden = equal_width(wanted, layers, vocab)
-    found = size_of(lstm_of(layers, hidden, 1), vocab)
+    found = size_of("recurrent_lm", lstm_of(layers, hidden, 1), vocab)
     rows = -(-vocab // 128) * 128
     assert found == rows * (hidden + 1) + layers * (8 * hidden * hidden + 4 * hidden)
     assert abs(found / wanted - 1) <= 0.01
 
 
-def test_the_clock_takes_turns_and_divides_by_the_calls() -> None:
+def test_the_clock_takes_turns_and_divides_by_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that only the calls move: each takes its time, and its first call a second more."""
     made: list[str] = []
+    now = [0.0]
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: now[0])
 
-    def sleeper(name: str, seconds: float) -> Any:
+    def caller(name: str, seconds: float) -> Any:
         def call() -> None:
+            now[0] += seconds if name in made else 1.0 + seconds
             made.append(name)
-            time.sleep(seconds)
 
         return call
 
-    slow, fast = clock([sleeper("slow", 0.02), sleeper("fast", 0.002)], 0.1)
-    assert len(slow) == len(fast) >= 3
-    assert all(0.02 <= s < 0.2 for s in slow) and all(0.002 <= s < 0.02 for s in fast)
+    slow, fast = clock([caller("slow", 0.02), caller("fast", 0.002)], 0.2)
+    assert slow == pytest.approx([0.02] * 5) and fast == pytest.approx([0.002] * 5)
     after = made[4:]  # two calls each to warm up
-    turns = [name for i, name in enumerate(after) if i == 0 or after[i - 1] != name]
-    assert turns == ["slow", "fast"] * len(slow) and after.count("fast") > after.count("slow")
+    assert after == (["slow"] * 2 + ["fast"] * 20) * 5
 
 
 def cells(*rates: float) -> list[dict[str, float]]:

@@ -1,10 +1,13 @@
-"""What a measurement was made on: cores, processor, memory, system and versions; nothing that names the machine."""
+"""What a measurement was made on: hardware, system, versions and code; nothing that names the machine."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +47,13 @@ def accelerators() -> dict[str, Any]:
 
     devices = jax.devices()
     return {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)}
+
+
+@functools.cache  # this process has read its code already: a later commit does not change it
+def revision() -> str:
+    """The commit of the code, with + where tracked files differ from it; '' outside of a clone."""
+    folder = str(Path(__file__).parent)
+    line = ["git", "-C", folder, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+    return ""

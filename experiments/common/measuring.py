@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.config import Config
+from w2v_jax.models import MODELS
+from w2v_jax.nn.arrays import shapes
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import programs, stand_in
 from w2v_jax.train.step import TrainState
@@ -83,6 +85,13 @@ def repeated(config: Config, vocab_size: int) -> Callable[[], Any]:
 def parameters(tree: Any) -> int:
     """Numbers in a tree of arrays, or of their shapes."""
     return sum(x.size for x in jax.tree.leaves(tree))
+
+
+def size_of(family: str, model: Any, vocab_size: int) -> int:
+    """Numbers in the trained arrays of a language model, none of which is made."""
+    spec = MODELS[family]
+    cfg = spec.resolve(model, vocab_size)
+    return parameters(shapes(spec.arrays(cfg)))
 
 
 def seconds_of(call: Call, count: int) -> float:

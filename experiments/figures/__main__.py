@@ -33,8 +33,8 @@ from experiments.common import cli
 from experiments.common.vectors import define_source_flags, open_vectors, source
 from experiments.figures import registry
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import convergence, maps, optimum, style
+from w2v_jax.tables import aligned
 
 
 def small_print(*facts: str) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 from w2v_jax.figures import convergence, distance, ladder, maps, optimum, throughput
 from w2v_jax.figures import keys_values as keys_values_figure
 from w2v_jax.figures import scaling as scaling_figure
-from w2v_jax.scaling import PUBLISHED
-from w2v_jax.scaling.results import Value
+from w2v_jax.scaling.fitted import Value
+from w2v_jax.scaling.published import PUBLISHED
 
 GATE_STEPS = 13  # words from *dog* to *won* by the notes
 GATE = 0.5 ** (1 / GATE_STEPS)  # the forget gate that keeps half of a memory over them

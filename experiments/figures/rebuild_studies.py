@@ -14,8 +14,8 @@ from experiments.figures.rebuild import Drawing
 from w2v_jax.figures import scaling_study
 from w2v_jax.scaling import analysis
 from w2v_jax.scaling.analysis import CLAIMED_ACCURACY
+from w2v_jax.scaling.fitted import Fit
 from w2v_jax.scaling.records import FINISHED, Record
-from w2v_jax.scaling.results import Fit
 
 _RUN = ("run", "arm", "family", "seed", "parameters", "tokens", "training_flops")
 FAMILIES = (*_RUN, "heldout_loss", "optimum")

@@ -9,8 +9,8 @@ from pathlib import Path
 from experiments.common import cli
 from experiments.figures import rebuild
 from experiments.figures.entries import ENTRIES, Entry
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import published, records, style
+from w2v_jax.tables import aligned
 
 RESULTS = cli.ROOT / "results" / "figures"
 PICTURES = cli.ROOT / "docs" / "figures"

@@ -35,13 +35,13 @@ from experiments.inspect import attention, layer_report
 from experiments.inspect.layers import measure
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import influence, kept
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import memory
 from w2v_jax.figures.attention import draw_heads, draw_layers
 from w2v_jax.figures.memory import Inspection, Layer, spread
 from w2v_jax.nn.recurrence import trace
 from w2v_jax.nn.recurrent import Cell
 from w2v_jax.states import before_text, recurrence_of
+from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Array, Params
 

@@ -10,9 +10,9 @@ import numpy as np
 from experiments.common.words import encode, find_span
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.attention import rollout, summary, uniform
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures.attention import Looked
 from w2v_jax.states import attention_of, encode_of
+from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model
 
 MOST = 12  # layers and heads that are drawn without being asked for

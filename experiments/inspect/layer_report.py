@@ -10,8 +10,8 @@ import numpy as np
 from experiments.inspect.attention import columns
 from experiments.inspect.layers import WORDS, Found
 from w2v_jax.evaluation.attention import KINDS, bands, bin_names, by_distance, rises, summary, uniform
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures.attention import Layers
+from w2v_jax.tables import aligned
 
 
 def text(found: Found) -> str:

@@ -56,8 +56,8 @@ def study_of_flags() -> Study:
 def make(shard: tuple[int, int]) -> int:
     """Makes the study's runs that are missing, then reports; returns the exit status."""
     from experiments.scaling import report
+    from experiments.scaling.execute import clean, execute, open_text, planned
     from experiments.scaling.progress import Progress
-    from experiments.scaling.runs import clean, execute, open_text, planned
     from w2v_jax.scaling import records, study
 
     f = flags.FLAGS

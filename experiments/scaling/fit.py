@@ -1,4 +1,4 @@
-"""`experiments.scaling --fit`: the laws of a table of runs, whoever made them."""
+"""`experiments.scaling --fit`: the laws of a table of runs, ours or of others."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from typing import Any
 
 from w2v_jax.figures import scaling as figures
 from w2v_jax.files import write_json
-from w2v_jax.scaling import Fit, Isoflop, Refusal, describe, fit_isoflop, fit_parametric, read_table
+from w2v_jax.scaling.describe import compare, describe
+from w2v_jax.scaling.fit import fit_parametric
+from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.published import PUBLISHED
-from w2v_jax.scaling.report import compare
-from w2v_jax.scaling.runs import Runs, read_arms
+from w2v_jax.scaling.run_table import Runs, read_arms, read_table
 
 SHOWN = ("E", "A", "B", "alpha", "beta", "a")
 
 
 def fit(path: Path, drop: int, out: str | None) -> int:
-    """Fits the parametric law and IsoFLOP parabolas, of each arm by itself where the table has several, and prints them
-    beside the published ones; returns the exit status.
+    """Fits the parametric law and IsoFLOP parabolas, for each arm of the table, and prints them with the published
+    ones; returns the exit status.
 
     Args:
       path: .csv or .jsonl, see `w2v_jax.scaling.read_table`.
-      drop: how many runs of the fewest tokens a parameter are left out.
+      drop: how many runs to leave out, those with the fewest tokens per parameter.
       out: folder for fit.json and pictures; None writes nothing.
 
     Raises:
       UserError: a table that cannot be read.
     """
     arms = read_arms(path)
-    if len(arms) > 1:  # a law is of one family
-        for i, arm in enumerate(arms):
+    several = len(arms) > 1  # a law is of one family of models
+    for i, arm in enumerate(arms if several else [None]):
+        if several:
             print(f"{chr(10) if i else ''}arm {arm}")
-            fit_one(path, drop, None if out is None else Path(out) / arm, arm)
-    else:
-        fit_one(path, drop, None if out is None else Path(out), None)
+        fit_one(path, drop, None if out is None else Path(out, arm or ""), arm)
     return 0
 
 
@@ -57,7 +58,7 @@ def fit_one(path: Path, drop: int, out: Path | None, arm: str | None) -> None:
 
 
 def _say_what_moves(path: Path, arm: str | None, kept: Fit) -> None:
-    """How far the runs that were left out move each value."""
+    """Prints how far the runs that were left out move each value."""
     every = read_table(path, arm=arm)
     whole = fit_parametric(every.parameters, every.tokens, every.loss)
     if isinstance(whole, Fit):

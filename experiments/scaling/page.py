@@ -1,112 +1,112 @@
-"""Reports: sections of text, tables and pictures, as plain text and as one HTML file that needs nothing else."""
+"""Reports: sections of text, tables and pictures as Markdown, and as one HTML page that needs no other file."""
 
 from __future__ import annotations
 
 import base64
-import dataclasses
-import html
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from w2v_jax.evaluation.tables import aligned
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+
 from w2v_jax.files import write_text
+from w2v_jax.tables import Rows, markdown
 
-Rows = Sequence[Sequence[str]]
-
+MARKDOWN, PAGE = "report.md", "report.html"
+# What a report uses of Markdown. All else is text: a name such as *_s0 stays as it is, and HTML is escaped.
+SYNTAX = ("heading", "table", "fence", "image")
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
-table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .15rem .6rem; border-bottom: 1px solid #eee; text-align: right; }
-th { background: #f6f6f6; } td.left, th.left { text-align: left; }
-div.wide { overflow-x: auto; } img { max-width: 100%; height: auto; margin: .6rem 0; }
-pre { background: #f6f6f6; padding: .6rem .8rem; overflow-x: auto; font-size: .84rem; }
-p.small { color: #666; font-size: .84rem; } ul { padding-left: 1.2rem; }
-nav a { margin-right: 1rem; white-space: nowrap; } td:not(:last-child) { white-space: nowrap; }
-summary { cursor: pointer; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 0 auto; padding: 1rem;
+  overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
+nav a { display: inline-block; margin-right: 1rem; }
+div.table, pre { overflow-x: auto; margin: .6rem 0; }
+table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { padding: .15rem .6rem; border-bottom: 1px solid #eee; } th { background: #f6f6f6; }
+img { max-width: 100%; height: auto; }
+pre { background: #f6f6f6; padding: .6rem .8rem; font-size: .84rem; } summary { cursor: pointer; }
+body > p:last-child { color: #666; font-size: .84rem; }
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """One part of a report."""
 
     title: str
     text: tuple[str, ...] = ()  # paragraphs
     table: Rows = ()  # its first row names the columns
-    facts: tuple[str, ...] = ()  # blocks of aligned lines; the page shows them when asked to
+    facts: tuple[str, ...] = ()  # blocks of aligned lines; the page shows the first line and unfolds the others
     pictures: tuple[Path, ...] = ()
-    folded: bool = False  # so is the table then
 
-    def plain(self) -> str:
-        """For a terminal; pictures are left out."""
-        parts = [self.title, "-" * len(self.title), *self.text]
-        if self.table:
-            parts.append(aligned(self.table, left=_of_words(self.table)))
-        return "\n".join([*parts, *self.facts])
+    def markdown(self) -> str:
+        """The section under a heading of the second level."""
+        parts = [f"## {self.title}", *self.text, *([markdown(self.table)] if self.table else [])]
+        parts += [f"![{path.stem.replace('_', ' ')}]({_link(path)})" for path in self.pictures]
+        return "\n\n".join([*parts, *(f"```\n{block}\n```" for block in self.facts)])
 
 
-def write(path: Path, title: str, sections: Sequence[Section], small: str) -> None:
-    """Writes the page, whole or not at all; pictures become part of it.
+def write(folder: Path, title: str, sections: Sequence[Section], small: str) -> str:
+    """Writes report.md and report.html, each whole or not at all, and returns the Markdown.
 
     Args:
-      path: the .html file.
+      folder: of the report. Pictures lie in a folder inside it; the page holds copies of them.
       title: of the page.
       sections: in order.
       small: what was run, on what; the last line.
 
     Raises:
-      OSError: a picture cannot be read, or the page not written.
+      OSError: a picture cannot be read, or a file not written.
     """
-    links = " ".join(f'<a href="#s{i}">{html.escape(s.title)}</a>' for i, s in enumerate(sections))
-    body = "\n".join(_section(i, section) for i, section in enumerate(sections))
-    text = (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+    text = "\n\n".join([f"# {title}", *(section.markdown() for section in sections), small]) + "\n"
+    pictures = {_link(path): path.read_bytes() for section in sections for path in section.pictures}
+    write_text(folder / MARKDOWN, text)
+    write_text(folder / PAGE, html(text, title, pictures))
+    return text
+
+
+def html(text: str, title: str, pictures: Mapping[str, bytes]) -> str:
+    """A page of Markdown: links to its sections, tables that scroll by themselves, pictures (PNG by link) inside."""
+    parser = MarkdownIt("zero").enable(SYNTAX)
+    for rule in (_image, _fence, _table_open, _table_close):
+        parser.add_render_rule(rule.__name__.removeprefix("_"), rule)
+    tokens, links = parser.parse(text), list[str]()
+    for token, inner in zip(tokens, tokens[1:], strict=False):
+        if token.type == "heading_open" and token.tag == "h2":
+            token.attrSet("id", f"s{len(links)}")
+            links.append(f'<a href="#s{len(links)}">{escapeHtml(inner.content)}</a>')
+    body = parser.renderer.render(tokens, parser.options, {"pictures": pictures})
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escapeHtml(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{STYLE}</style></head>\n'
-        f"<body>\n<h1>{html.escape(title)}</h1>\n<nav>{links}</nav>\n{body}\n"
-        f'<p class="small">{html.escape(small)}</p>\n</body>\n</html>\n'
+        f"<body>\n<nav>{' '.join(links)}</nav>\n{body}</body>\n</html>\n"
     )
-    write_text(path, text)
 
 
-def _section(number: int, section: Section) -> str:
-    parts = [f'<h2 id="s{number}">{html.escape(section.title)}</h2>']
-    parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in section.text]
-    if section.table:
-        table = f'<div class="wide">{_table(section.table)}</div>'
-        parts.append(_folded("the table", table) if section.folded else table)
-    parts += [_picture(path) for path in section.pictures]
-    if section.facts:
-        parts.append(_folded("all there is to know", "".join(f"<pre>{html.escape(x)}</pre>" for x in section.facts)))
-    return "\n".join(parts)
+def _link(path: Path) -> str:
+    return quote(f"{path.parent.name}/{path.name}")
 
 
-def _folded(name: str, inner: str) -> str:
-    return f"<details><summary>{name}</summary>{inner}</details>"
+# ---- how the page shows an element: (renderer, tokens, place, options, what `html` gave) -> HTML ----
 
 
-def _table(rows: Rows) -> str:
-    left, lines = _of_words(rows), []
-    for number, row in enumerate(rows):
-        kind = "td" if number else "th"
-        cells = (
-            f"<{kind}{' class=left' if i in left else ''}>{html.escape(cell)}</{kind}>" for i, cell in enumerate(row)
-        )
-        lines.append("<tr>" + "".join(cells) + "</tr>")
-    return "<table>\n" + "\n".join(lines) + "\n</table>"
+def _image(_: Any, tokens: Sequence[Any], at: int, options: Any, env: Mapping[str, Any]) -> str:
+    name, link = tokens[at].content, str(tokens[at].attrs["src"])
+    if link not in env["pictures"]:  # text that happens to look like a picture
+        return escapeHtml(f"![{name}]({link})")
+    data = base64.b64encode(env["pictures"][link]).decode()
+    return f'<img alt="{escapeHtml(name)}" src="data:image/png;base64,{data}">'
 
 
-def _of_words(rows: Rows) -> list[int]:
-    """Columns that stand to the left: the first, and those that hold more than numbers."""
-    return sorted({0} | {i for row in rows[1:] for i, cell in enumerate(row) if not _is_number(cell)})
+def _fence(_: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    first, _, rest = tokens[at].content.partition("\n")
+    return f"<details><summary>{escapeHtml(first)}</summary><pre>{escapeHtml(rest)}</pre></details>\n"
 
 
-def _is_number(cell: str) -> bool:
-    return cell[:1] in "0123456789+-" or not cell
+def _table_open(*_: Any) -> str:
+    return '<div class="table"><table>\n'
 
 
-def _picture(path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    name = html.escape(os.path.splitext(path.name)[0].replace("_", " "))
-    return f'<img alt="{name}" src="data:image/png;base64,{data}">'
+def _table_close(*_: Any) -> str:
+    return "</table></div>\n"

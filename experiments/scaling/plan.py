@@ -6,7 +6,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.scaling import records
+from w2v_jax.scaling.analysis import by_arm
 from w2v_jax.scaling.study import Planned, Study, runs, shard
+from w2v_jax.tables import aligned, duration
 
 # Peak of one chip in dense bfloat16 products, FLOPs a second, as its vendor states it.
 PEAKS = {
@@ -28,38 +29,43 @@ PEAKS = {
     "h100": 989e12,
     "h200": 989e12,
 }
-SHARE = 0.35  # of the peak that a training step is taken to reach
-HERE = 0.3  # of a large float32 product's rate, that small models are taken to reach on this machine
+SHARE = 0.35  # of the peak, assumed for a training step
+HERE = 0.3  # of the rate of a large float32 product, assumed for small models on this machine
 
 
 class Speed(NamedTuple):
-    """How fast training goes, and how that is known."""
+    """FLOPs a second of training, by arm where that is known, and how it is known."""
 
-    of: Callable[[str], float]  # FLOPs a second of an arm
+    usual: float
     why: str
+    by_arm: Mapping[str, float] = {}
+
+    def seconds(self, run: Planned) -> float:
+        """Training time of a run."""
+        return run.flops / self.by_arm.get(run.arm, self.usual)
 
 
 def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None, rate: float) -> int:
-    """Prints every run of this shard with its costs, and their sums; returns the exit status.
+    """Prints every run of this shard with its costs, and the totals; returns the exit status.
 
     Args:
       study: to be made.
       part: (i, n) of --shard.
-      workdir: of the study; runs that are recorded there give measured rates.
+      workdir: of the study; the runs recorded there give measured rates.
       device: such as v5e:64; None is this machine.
-      rate: FLOPs a second of all devices together, 0 where it is not stated.
+      rate: FLOPs a second of all devices together, 0 if not stated.
 
     Raises:
-      UserError: an unknown device; a vocabulary that is not known without the text.
+      UserError: an unknown device; a vocabulary whose size is not known without the text.
     """
     speed = speed_of(workdir, device, rate)
     every = runs(study, vocabulary(study))
     mine = shard(every, *part)
     rows = [["run", "parameters", "without emb.", "tokens", "TFLOP", "state MiB", "activations MiB", "time"]]
-    rows += [[*_cells(run), _time(run.flops / speed.of(run.arm))] for run in mine]
-    seconds = sum(run.flops / speed.of(run.arm) for run in mine)
+    rows += [[*_cells(run), duration(speed.seconds(run))] for run in mine]
+    seconds = sum(map(speed.seconds, mine))
     flops, tokens = sum(run.flops for run in mine), sum(run.tokens for run in mine)
-    rows.append([f"{len(mine)} runs", "", "", f"{tokens:,.0f}", f"{flops / 1e12:,.4g}", "", "", _time(seconds)])
+    rows.append([f"{len(mine)} runs", "", "", f"{tokens:,.0f}", f"{flops / 1e12:,.4g}", "", "", duration(seconds)])
     print(aligned(rows))
     if part[1] > 1:
         print(f"shard {part[0]} of {part[1]}; the study has {len(every)} runs")
@@ -69,7 +75,7 @@ def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None,
 
 
 def vocabulary(study: Study) -> int:
-    """V: what the study states, or its text holds (which is then read, and tokenised where that was not done)."""
+    """V as the study states it, else that of its text, which is read for it (and tokenised if it was not yet)."""
     if study.vocabulary:
         return study.vocabulary
     from w2v_jax.data.corpus import build_corpus
@@ -78,9 +84,9 @@ def vocabulary(study: Study) -> int:
 
 
 def speed_of(workdir: Path, device: str | None, rate: float) -> Speed:
-    """The stated rate, a share of a stated device's peak, that of runs recorded in the folder, or this machine's."""
+    """The stated rate, a share of the stated device's peak, the rate of the recorded runs, or that of this machine."""
     if rate:
-        return Speed(lambda arm: rate, f"{rate:.3g} FLOP/s, as stated by --rate")
+        return Speed(rate, f"{rate:.3g} FLOP/s, as stated by --rate")
     if device:
         match = re.fullmatch(r"(\w+?)(?::(\d+))?", device)
         name, count = (match[1], int(match[2] or 1)) if match else (device, 0)
@@ -89,25 +95,21 @@ def speed_of(workdir: Path, device: str | None, rate: float) -> Speed:
                 f"--device={device}: must be one of {', '.join(PEAKS)}{nearest(name, PEAKS)}, with a number as in "
                 "v5e:64; or state --rate"
             )
-        peak = PEAKS[name] * count
-        return Speed(
-            lambda arm: SHARE * peak, f"{SHARE:.0%} of {count} x {name}'s stated {PEAKS[name]:.3g} FLOP/s in bfloat16"
-        )
+        why = f"{SHARE:.0%} of {count} x {name}'s stated {PEAKS[name]:.3g} FLOP/s in bfloat16"
+        return Speed(SHARE * PEAKS[name] * count, why)
     here = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     made = [r for r in records.read(sorted(workdir.glob("results*.jsonl"))) if r.seconds and r.device == here]
     if made:
         return _recorded(made)
-    whole = HERE * product_rate()
-    return Speed(lambda arm: whole, f"{HERE:.0%} of this device's {whole / HERE:.3g} FLOP/s in a float32 product")
+    rate = product_rate()
+    return Speed(HERE * rate, f"{HERE:.0%} of this device's {rate:.3g} FLOP/s in a float32 product")
 
 
-def _recorded(made: list[records.Record]) -> Speed:
-    by_arm: dict[str, list[float]] = {}
-    for r in made:
-        by_arm.setdefault(r.arm, []).append(r.training_flops / (r.seconds or 1.0))
-    usual = statistics.median(x for rates in by_arm.values() for x in rates)
-    medians = {arm: statistics.median(rates) for arm, rates in by_arm.items()}
-    return Speed(lambda arm: medians.get(arm, usual), f"measured: the {len(made)} runs in the study's folder, by arm")
+def _recorded(made: Sequence[records.Record]) -> Speed:
+    rates = {arm: [r.training_flops / (r.seconds or 1.0) for r in own] for arm, own in by_arm(made).items()}
+    usual = statistics.median(x for own in rates.values() for x in own)
+    why = f"measured: the {len(made)} runs in the study's folder, by arm"
+    return Speed(usual, why, {arm: statistics.median(own) for arm, own in rates.items()})
 
 
 def product_rate(size: int = 1024, seconds: float = 0.3) -> float:
@@ -126,11 +128,3 @@ def _cells(run: Planned) -> list[str]:
     costs = run.ledger
     sizes = [f"{costs.parameters:,}", f"{costs.without_embeddings:,}", f"{run.tokens:,.0f}", f"{run.flops / 1e12:,.4g}"]
     return [run.name, *sizes, f"{costs.state_bytes / 2**20:,.1f}", f"{costs.activation_bytes / 2**20:,.1f}"]
-
-
-def _time(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:,.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:,.1f} d"

@@ -1,4 +1,4 @@
-"""Progress over a whole study: how much of it is done, and how long the rest will take."""
+"""Progress of a whole study: how much is done, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from scipy.optimize import nnls
 
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Planned
+from w2v_jax.tables import duration
 
 
 class Progress:
-    """One line before a run and one after it.
+    """Prints one line before a run and one after it, with the time left.
 
-    The time left is that of the runs left: what a run takes beside training (compiling, scoring), and so many seconds a
-    token and a FLOP as fit the runs of its arm so far best, or those of all arms before its second size. Small runs are
-    slow for their FLOPs, so a rate of FLOPs alone would promise too much time.
+    The time of a run is that of training plus what runs took beside it (compiling, scoring). Training is a cost per
+    token plus a cost per FLOP, fitted to the runs of the same arm so far, or to those of all arms until the arm has
+    runs of two sizes. Small runs are slow for their FLOPs, so a rate of FLOPs alone would promise too much.
 
     Args:
       runs: all of this process.
@@ -36,18 +37,18 @@ class Progress:
         self.total = sum(run.flops for run in runs) or 1.0
 
     def begin(self, run: Planned) -> None:
-        """Says which run is under way."""
+        """Prints which run starts."""
         number = len(self.runs) - len(self.left) + 1
         size = f"{run.ledger.parameters:,} parameters, {run.tokens:,.0f} tokens, {run.flops / 1e12:.3g} TFLOP"
         self._say(f"--- run {number} of {len(self.runs)}: {run.name} ({size})")
 
     def end(self, run: Planned, record: Record, seconds: float) -> None:
-        """Says what became of it, and what is left of the study.
+        """Prints the result of a run, and what is left of the study.
 
         Args:
           run: the one that ended.
-          record: of it.
-          seconds: that it took, compiling and scoring included.
+          record: its record.
+          seconds: its time, compiling and scoring included.
         """
         self.left.pop(run.name, None)
         if record.status == FINISHED:
@@ -63,7 +64,7 @@ class Progress:
         self._say(f"    {what}; {seconds:.1f} s; {done:.0%} of the study's FLOPs done, {self.time_left()} left")
 
     def costs(self, arm: str) -> np.ndarray | None:
-        """Seconds of training by token and by FLOP, none below zero, of least relative error; None before any run."""
+        """Seconds of training per token and per FLOP, not negative, by least relative error; None before any run."""
         timed = [r for r in self.trained if r.seconds and r.tokens and r.training_flops]
         own = [r for r in timed if r.arm == arm]
         if len({r.flops_per_token for r in own}) < 2:
@@ -75,7 +76,7 @@ class Progress:
         return nnls(units / scale, np.ones(len(units)))[0] / scale
 
     def seconds_left(self) -> float | None:
-        """Of the runs that are not made yet; None before the first."""
+        """Time of the runs that are not made yet; None before the first."""
         beside = statistics.fmean(self.beside) if self.beside else 0.0
         seconds = 0.0
         for run in self.left.values():
@@ -86,13 +87,9 @@ class Progress:
         return seconds
 
     def time_left(self) -> str:
-        """As hours, minutes and seconds."""
+        """As h:mm:ss."""
         seconds = self.seconds_left()
-        if seconds is None:
-            return "?"
-        minutes, rest = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02}:{rest:02}"
+        return "?" if seconds is None else duration(seconds)
 
     def _say(self, line: str) -> None:
         print(line, file=self.out, flush=True)

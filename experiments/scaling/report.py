@@ -1,4 +1,4 @@
-"""What a finished study says: tables, laws, figures, and one HTML page with all of it."""
+"""What a finished study says: tables, laws and figures, as Markdown and as one HTML page."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 from experiments.scaling import page, sections
 from w2v_jax.files import write_json
-from w2v_jax.scaling import Fit, Isoflop, Refusal, analysis
+from w2v_jax.scaling import analysis
+from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study
 
-FIGURES, PAGE, LAWS = "figures", "report.html", "laws.json"
+FIGURES, LAWS = "figures", "laws.json"
 
 
 def report(study: Study, made: Sequence[Record], workdir: Path, command: str) -> int:
-    """Prints what the runs say, and writes report.html, laws.json and the figures.
+    """Prints what the runs say, and writes report.md, report.html, laws.json and the figures.
 
     Args:
-      study: that was made.
+      study: the finished study.
       made: all of its runs.
       workdir: its folder.
       command: for the small print.
@@ -34,16 +35,14 @@ def report(study: Study, made: Sequence[Record], workdir: Path, command: str) ->
     folder = workdir / FIGURES
     folder.mkdir(parents=True, exist_ok=True)
     usable = analysis.usable(made)
-    arms = [arm for arm in study.arms if any(r.arm == arm for r in usable)]
-    laws = [analysis.laws(arm, [r for r in usable if r.arm == arm], study.budgets) for arm in arms]
+    arms = analysis.by_arm(usable)
+    laws = [analysis.laws(arm, arms[arm], study.budgets) for arm in study.arms if arm in arms]
     floors = analysis.floors(laws, usable)
     small = small_print(study, made, command)
     found = sections.Found(study, list(made), usable, laws, floors, folder, small)
-    parts = sections.sections(found)
-    print("\n\n".join(section.plain() for section in parts))
-    page.write(workdir / PAGE, "Scaling study", parts, small)
+    print(page.write(workdir, "Scaling study", sections.sections(found), small))
     write_json(workdir / LAWS, as_json(command, laws, floors))
-    print(f"\nreport: {workdir / PAGE}\nlaws: {workdir / LAWS}\nfigures: {folder}")
+    print(f"report: {workdir / page.PAGE}\nlaws: {workdir / LAWS}\nfigures: {folder}")
     return int(study.optimum and (not floors or any(not floor.holds for floor in floors)))
 
 
@@ -70,7 +69,5 @@ def _one(result: analysis.Result) -> dict[str, Any]:
     if isinstance(result, Refusal):
         return {"refused": result.reason}
     values = {k: [x if math.isfinite(x) else None for x in v] for k, v in result.values.items()}
-    if isinstance(result, Isoflop):
-        return {"runs": result.points, "values": values, "notes": list(result.notes)}
-    assert isinstance(result, Fit)
-    return {"formula": result.law.formula, "runs": result.points, "values": values, "notes": list(result.notes)}
+    out = {"runs": result.points, "values": values, "notes": list(result.notes)}
+    return {"formula": result.law.formula} | out if isinstance(result, Fit) else out

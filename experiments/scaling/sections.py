@@ -13,11 +13,13 @@ import numpy as np
 from experiments.scaling.page import Section
 from w2v_jax.figures import scaling as law_figures
 from w2v_jax.figures import scaling_study as figures
-from w2v_jax.scaling import PUBLISHED, Fit, Isoflop, Refusal, analysis, describe
+from w2v_jax.scaling import analysis
 from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Floor, Laws
+from w2v_jax.scaling.describe import describe, published_table, show
+from w2v_jax.scaling.fitted import Fit, Refusal, Value
+from w2v_jax.scaling.isoflop import Isoflop
+from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.records import FINISHED, Record
-from w2v_jax.scaling.report import published_table, show
-from w2v_jax.scaling.results import Value
 from w2v_jax.scaling.study import Study
 
 
@@ -38,7 +40,7 @@ class Found(NamedTuple):
 
 
 def sections(found: Found) -> list[Section]:
-    """Those parts that the study has anything for."""
+    """The parts that the study has results for."""
     parts = [overview(found), *floor_check(found), families(found), laws(found), *published(found)]
     parts += [*accuracy(found), *positions(found), *rates(found), *word_vectors(found), runs(found)]
     return [part for part in parts if part.text or part.table or part.facts or part.pictures]
@@ -49,9 +51,8 @@ def overview(found: Found) -> Section:
     seconds = math.fsum(r.seconds or 0.0 for r in found.made)
     flops = math.fsum(r.training_flops for r in found.made if r.status == FINISHED)
     done = sum(r.status == FINISHED for r in found.made)
-    text = [
-        f"{done} of {len(found.made)} runs finished: {flops / 1e12:.4g} TFLOP in {seconds / 60:.1f} min of training."
-    ]
+    total = f"{flops / 1e12:.4g} TFLOP in {seconds / 60:.1f} min of training."
+    text = [f"{done} of {len(found.made)} runs finished: {total}"]
     text += [f"{r.run} {r.status}: {r.error}" for r in found.made if r.status != FINISHED]
     return Section("Study", tuple(text))
 
@@ -71,7 +72,7 @@ def runs(found: Found) -> Section:
             gap = None if r.optimum is None or r.heldout_loss is None else r.heldout_loss - r.optimum
             row.append(_digits(gap, 4))
         rows.append(row)
-    return Section("Runs", (), rows, folded=True)
+    return Section("Runs", (), rows)
 
 
 def families(found: Found) -> Section:
@@ -80,7 +81,7 @@ def families(found: Found) -> Section:
         return Section("Loss by size and cost")
     by_size, by_flops = {}, {}
     for law in found.laws:
-        n, _, c, loss = analysis.columns(found.of(law.arm))
+        _, _, c, loss = analysis.columns(found.of(law.arm))
         by_flops[law.arm] = (c, loss)
         n, _, _, loss = analysis.columns(analysis.at_most_tokens(found.of(law.arm)))
         by_size[law.arm] = (n, loss)
@@ -113,15 +114,15 @@ def floor_check(found: Found) -> list[Section]:
 
 
 def laws(found: Found) -> Section:
-    """What each arm's runs follow, in one table; refusals stand in it by name."""
+    """What each arm's runs follow, in one table; refusals stand in it with their reason."""
     facts, pictures, table = [], [], [["arm", "loss by", "fitted values and their 95 % intervals"]]
     for law in found.laws:
         for name, result in law.named().items():
-            facts.append(f"{law.arm}: {name}\n{describe(result)}")
             if isinstance(result, Refusal):
                 table.append([law.arm, name, f"not fitted: {result.reason}"])
             else:
                 table.append([law.arm, name, ", ".join(show(key, v) for key, v in result.values.items())])
+                facts.append(f"{law.arm}: {name}\n{describe(result)}")
         pictures += _law_pictures(found, law)
     return Section("Laws", (), table, tuple(facts), tuple(pictures))
 
@@ -131,7 +132,7 @@ def _law_pictures(found: Found, law: Laws) -> list[Path]:
     if isinstance(law.parametric, Fit):
         out.append(found.folder / f"{law.arm}_parametric.png")
         law_figures.draw_parametric(law.parametric, out[-1], source=source)
-    # A band that reaches from nothing to everything is no picture.
+    # Without a known sign of alpha the band covers everything: such a picture shows nothing.
     if isinstance(law.by_size_floor, Fit) and not law.by_size_floor.values["alpha"].covers(0.0):
         out.append(found.folder / f"{law.arm}_size.png")
         law_figures.draw_law(law.by_size_floor, out[-1], floor=optimum(found), source=source)
@@ -160,7 +161,7 @@ def published(found: Found) -> list[Section]:
         "one pass unless the table says otherwise. The published exponents are of other texts, other vocabularies and "
         "sizes thousands of times larger; a law with a floor and one without have different exponents by construction."
     )
-    return [Section("Beside published laws", (ours,), (), (published_table(),), (out,))]
+    return [Section("Beside published laws", (ours,), published_table(), (), (out,))]
 
 
 def accuracy(found: Found) -> list[Section]:
@@ -193,17 +194,17 @@ def positions(found: Found) -> list[Section]:
     curves, above, text = {}, {}, []
     for law in found.laws:
         best = analysis.read_longest(found.of(law.arm))
-        if best is not None:
-            curve = np.array(best.by_position)
-            curves[f"{law.arm}, {best.parameters:,} parameters"] = curve
-            if best.optimum_by_position:  # what the text itself makes harder at one place than at another is taken out
-                curve = curve - best.optimum_by_position
-                above[f"{law.arm}, {best.parameters:,} parameters"] = curve
-            early, late = analysis.gains(curve)
-            text.append(
-                f"{law.arm}: {early:.3f} nats are gained from token 1 of the context to token {len(curve) // 4}, "
-                f"{late:.3f} from there to token {len(curve)}."
-            )
+        if best is None:
+            continue
+        name = f"{law.arm}, {best.parameters:,} parameters"
+        curve = curves[name] = np.array(best.by_position)
+        if best.optimum_by_position:  # takes out what the text itself makes harder at one place than at another
+            curve = above[name] = curve - best.optimum_by_position
+        early, late = analysis.gains(curve)
+        text.append(
+            f"{law.arm}: {early:.3f} nats are gained from token 1 of the context to token {len(curve) // 4}, "
+            f"{late:.3f} from there to token {len(curve)}."
+        )
     if not curves:
         return []
     out = found.folder / "positions.png"
@@ -226,19 +227,19 @@ def rates(found: Found) -> list[Section]:
     """Loss by learning rate at each size."""
     if not found.study.rates:
         return []
-    groups: dict[str, list[tuple[float, float]]] = {}
+    curves: dict[str, list[tuple[float, float]]] = {}
     for r in found.made:
         if r.status == FINISHED and r.heldout_loss is not None:
             name = f"{r.arm}, {r.parameters:,} parameters, {r.tokens:,.0f} tokens"
-            groups.setdefault(name, []).append((r.config["optimizer"]["learning_rate"], r.heldout_loss))
-    curves = {name: tuple(np.array(pairs, np.float64).T) for name, pairs in groups.items()}
-    out = found.folder / "rates.png"
-    figures.draw_rates({k: (v[0], v[1]) for k, v in curves.items()}, out, source=found.small)
+            curves.setdefault(name, []).append((r.config["optimizer"]["learning_rate"], r.heldout_loss))
     rows = [["size", "rates tried", "best", "loss there", "at an end of the range"]]
-    for name, (rate, loss) in curves.items():
-        at = int(np.argmin(loss))
-        edge = "yes: widen it" if rate[at] in (rate.min(), rate.max()) else "no"
-        rows.append([name, str(len(rate)), f"{rate[at]:.2g}", f"{loss[at]:.4f}", edge])
+    for name, pairs in curves.items():
+        rate, loss = min(pairs, key=lambda pair: pair[1])
+        edge = "yes: widen it" if rate in (min(pairs)[0], max(pairs)[0]) else "no"
+        rows.append([name, str(len(pairs)), f"{rate:.2g}", f"{loss:.4f}", edge])
+    out = found.folder / "rates.png"
+    drawn = {name: np.array(pairs, np.float64).T for name, pairs in curves.items()}
+    figures.draw_rates({name: (rate, loss) for name, (rate, loss) in drawn.items()}, out, source=found.small)
     return [Section("Learning rate by size", (), rows, pictures=(out,))]
 
 

@@ -27,11 +27,11 @@ from absl import flags
 from experiments.common import cli
 from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, measure
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import throughput as figure
+from w2v_jax.tables import aligned
 
 CLAIM, LOW, HIGH = 100.0, 50.0, 200.0  # of the notes, and what still counts as "about"
-# What is compared: (of which work, faster, slower, in words).
+# What is compared: (work, the faster way, the slower way, in words).
 RATIOS = {
     "training_by_lstm": ("training", AT_ONCE, LSTM, "trains on texts", "as the LSTM of equal parameters"),
     "prompt_by_lstm": ("prompt", AT_ONCE, LSTM, "reads a prompt", "as the LSTM of equal parameters"),
@@ -46,21 +46,17 @@ def of_lengths(words: Sequence[str]) -> tuple[int, ...]:
     return tuple(map(int, words))
 
 
-def ratios(work: Mapping[str, Any], lengths: Sequence[int], fast: str, slow: str) -> dict[int, float]:
-    """How many times the tokens/s of `slow` those of `fast` are, by length."""
-    return {n: work[fast][i]["tokens_per_second"] / work[slow][i]["tokens_per_second"] for i, n in enumerate(lengths)}
-
-
 def judge(largest: float) -> str:
     """'holds' where the ratio is between LOW and HIGH, else 'less' or 'more'."""
     return "less" if largest < LOW else "more" if largest > HIGH else "holds"
 
 
 def verdicts(found: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """For each of RATIOS the ratio by length, the largest, its length, and what becomes of CLAIM there."""
+    """For each of RATIOS how many times as fast, by length; the largest, its length, and how CLAIM fares there."""
     out = {}
     for name, (work, fast, slow, _, _) in RATIOS.items():
-        by_length = ratios(found[work], lengths, fast, slow)
+        speeds = [[cell["tokens_per_second"] for cell in found[work][way]] for way in (fast, slow)]
+        by_length = {n: quick / long for n, quick, long in zip(lengths, *speeds, strict=True)}
         at = max(by_length, key=lambda n: by_length[n])
         out[name] = {
             "ratios": {str(n): r for n, r in by_length.items()},

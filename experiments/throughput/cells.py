@@ -1,4 +1,4 @@
-"""The measurements of `experiments.throughput`: its options, models of equal parameters, and the clock."""
+"""The measurements of `experiments.throughput`: its options, models of equal parameters, and their speed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.machine import accelerators, machine
-from experiments.common.measuring import Call, clock, parameters, repeated
+from experiments.common.measuring import Call, clock, repeated, size_of
 from experiments.throughput import prompts
-from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, check, check_choice
+from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.running_text import PAD_VOCAB
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.layers import pad_to
+from w2v_jax.tables import duration
 from w2v_jax.types import Array
 
 LSTM, AT_ONCE, ONE_BY_ONE = "LSTM", "transformer", "transformer, one token after another"
@@ -74,44 +75,30 @@ def lstm_of(layers: int, hidden: int, length: int) -> RecurrentLMConfig:
     return RecurrentLMConfig(cell="lstm", layers=layers, hidden=hidden, dim=hidden, tied=True, length=length)
 
 
-def family_of(model: Any) -> str:
-    """The key of `MODELS`."""
-    return next(name for name, family in MODELS.items() if type(model) is family.config)
-
-
-def size_of(model: Any, vocab: int) -> int:
-    """Numbers of the model's parameters."""
-    spec = MODELS[family_of(model)]
-    cfg = spec.resolve(model, vocab)
-    return parameters(jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, {})))
-
-
 def equal_width(wanted: int, layers: int, vocab: int) -> int:
-    """The width H of the LSTM of nearest to `wanted` parameters; a round one where that is within NEAR.
+    """The width H of the LSTM whose number of parameters is nearest to `wanted`; a round one where that is within NEAR.
 
-    With V' rows in the table and a bias for each there are 8 L H^2 + (V' + 4 L) H + V' of them.
+    With V' rows in the table and a bias for each there are 8 L H^2 + (V' + 4 L) H + V' parameters.
     """
     rows = pad_to(vocab, PAD_VOCAB)
     linear = rows + 4 * layers
     exact = (math.sqrt(linear**2 + 32.0 * layers * max(0, wanted - rows)) - linear) / (16 * layers)
     for multiple in MULTIPLES:
         near = max(multiple, round(exact / multiple) * multiple)
-        if abs(size_of(lstm_of(layers, near, 1), vocab) / wanted - 1.0) <= NEAR:
+        if abs(size_of("recurrent_lm", lstm_of(layers, near, 1), vocab) / wanted - 1.0) <= NEAR:
             break
     return near
 
 
-def training(model: Any, options: Options, rows: int) -> Call:
-    """One whole step at a call, on the state that the last one left."""
+def training(family: str, model: Any, options: Options, rows: int) -> Call:
+    """One whole training step per call, on the state that the last one left."""
     optimizer = OptimizerConfig(dense="adamw", learning_rate=1e-3, schedule="constant", weight_decay=0.01)
-    train = TrainConfig(batch_size=rows, steps_per_call=1)
-    config = Config(family_of(model), model, train=train, optimizer=optimizer, mesh=MeshConfig(data=1))
-    return repeated(config, options.vocab)
+    return repeated(Config(family, model, train=TrainConfig(batch_size=rows), optimizer=optimizer), options.vocab)
 
 
-def reading(read: Callable[..., Array], model: Any, options: Options) -> Call:
-    """One prompt at a call. It begins with the likeliest token after the one before, so that no two overlap."""
-    spec = MODELS[family_of(model)]
+def reading(read: Callable[..., Array], family: str, model: Any, options: Options) -> Call:
+    """One prompt per call. It begins with the likeliest token after the prompt before, so no two calls overlap."""
+    spec = MODELS[family]
     cfg = spec.resolve(model, options.vocab)
     params = jax.jit(lambda: spec.trained.init(jax.random.key(0), cfg, {}))()
     text = np.random.default_rng(0).integers(0, options.vocab, (options.batch, cfg.length), np.int32)
@@ -137,14 +124,14 @@ def measure(options: Options) -> dict[str, Any]:
     Raises:
       UserError: the device's memory does not hold a model or a text.
     """
-    transformer = size_of(transformer_of(options, 2), options.vocab)
+    transformer = size_of("transformer", transformer_of(options, 2), options.vocab)
     hidden = equal_width(transformer, options.layers, options.vocab)
     models: dict[str, Callable[[int], Any]] = {
         LSTM: partial(lstm_of, options.layers, hidden),
         AT_ONCE: partial(transformer_of, options),
     }
     found: dict[str, Any] = {
-        "parameters": {LSTM: size_of(models[LSTM](1), options.vocab), AT_ONCE: transformer},
+        "parameters": {LSTM: size_of("recurrent_lm", models[LSTM](1), options.vocab), AT_ONCE: transformer},
         "lstm_hidden": hidden,
         "device": accelerators(),
         "machine": machine(),
@@ -160,7 +147,7 @@ def measure(options: Options) -> dict[str, Any]:
             done += 1
             left = (time.monotonic() - begin) / done * (2 * len(options.lengths) - done)
             rates = ", ".join(f"{name} {cells[-1]['tokens_per_second']:,.0f}" for name, cells in found[work].items())
-            print(f"{work} at {length:,}: {rates} tokens/s; {_minutes(left)} left", file=sys.stderr, flush=True)
+            print(f"{work} at {length:,}: {rates} tokens/s; {duration(left)} left", file=sys.stderr, flush=True)
     return found
 
 
@@ -168,18 +155,15 @@ def group(
     work: str, models: dict[str, Callable[[int], Any]], options: Options, length: int, rows: int
 ) -> dict[str, dict[str, Any]]:
     """The cells of one kind of work at one length, by name."""
-    lstm, transformer = models[LSTM](length), models[AT_ONCE](length)
+    lstm, transformer = ("recurrent_lm", models[LSTM](length)), ("transformer", models[AT_ONCE](length))
     try:
         if work == "training":
-            calls = {
-                LSTM: training(lstm, options, rows),
-                AT_ONCE: training(transformer, options, rows),
-            }
+            calls = {LSTM: training(*lstm, options, rows), AT_ONCE: training(*transformer, options, rows)}
         else:
             calls = {
-                LSTM: reading(prompts.read_at_once, lstm, options),
-                ONE_BY_ONE: reading(prompts.read_one_by_one, transformer, options),
-                AT_ONCE: reading(prompts.read_at_once, transformer, options),
+                LSTM: reading(prompts.read_at_once, *lstm, options),
+                ONE_BY_ONE: reading(prompts.read_one_by_one, *transformer, options),
+                AT_ONCE: reading(prompts.read_at_once, *transformer, options),
             }
         times = clock(list(calls.values()), options.seconds)
     except jax.errors.JaxRuntimeError as e:
@@ -196,7 +180,3 @@ def group(
         }
         for name, seconds in zip(calls, times, strict=True)
     }
-
-
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -328,7 +328,7 @@ def test_progress_and_report_lines(tmp_path, cfg, monkeypatch):
     (tmp_path / "t.txt").write_text("a b\nb c\n\n")
     lines = []
     build_corpus(cfg(tmp_path / "t.txt", heldout_every=0), lines.append)
-    assert re.search(r"words read, .* words/s, \d+ %, about 0:00 left", lines[0])
+    assert re.search(r"words read, .* words/s, \d+ %, about 0:00:00 left", lines[0])
     assert lines[-3].startswith("corpus: 2 documents (1 empty ones skipped), 4 words, 3 types kept")
     assert lines[-2] == "corpus: training: 2 documents with 4 tokens, 4 words, 8 bytes"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import re
@@ -186,6 +187,49 @@ def test_a_signal_while_a_run_diverges_stops_the_study(
     stopped = scaling(study, tmp_path / "runs")
     assert stopped.status == 128 + signal.SIGTERM and "The same command continues" in stopped.err
     assert not (tmp_path / "runs" / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "recorded"),
+    [
+        ("experiments.scaling.execute", "build_corpus", 0),  # reading the text
+        ("w2v_jax.scaling.records", "write", 1),  # between two runs
+        ("w2v_jax.scaling.analysis", "laws", 5),  # fitting
+    ],
+)
+def test_a_signal_outside_training_stops_the_study_in_one_line(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str, recorded: int
+) -> None:
+    from experiments.scaling import execute
+    from w2v_jax.scaling.records import Record
+
+    def unheard(*_: Any) -> None:
+        raise AssertionError("the command left the signal to the process")
+
+    def quick(planned: Any, *_: Any) -> Record:
+        return Record(**execute.known(planned) | {"status": "finished", "heldout_loss": 3.0, "optimum": 2.0})
+
+    (tmp_path / "runs").mkdir()  # as training does
+    act = getattr(importlib.import_module(module), name)
+
+    def stopping(*arguments: Any, **more: Any) -> Any:
+        found = act(*arguments, **more)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    before = signal.signal(signal.SIGTERM, unheard)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(execute, "execute", quick)
+            patch.setattr(importlib.import_module(module), name, stopping)
+            stopped = scaling(study, tmp_path / "runs")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped.status == 128 + signal.SIGTERM
+    assert "SIGTERM. The same command continues" in stopped.err.splitlines()[-1] and "Traceback" not in stopped.err
+    results = tmp_path / "runs" / "results.jsonl"
+    assert (len(rows(results)) if results.exists() else 0) == recorded
+    assert not (tmp_path / "runs" / "report.html").exists()
 
 
 def test_a_plan_makes_nothing_and_tells_the_costs(study: Path, tmp_path: Path) -> None:

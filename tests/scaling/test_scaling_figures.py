@@ -10,7 +10,9 @@ from matplotlib.image import imread
 
 from benchmarks.scaling_coverage import TRUE, plant
 from w2v_jax.figures.scaling import draw_forest, draw_isoflop, draw_law, draw_parametric
-from w2v_jax.scaling import Fit, Isoflop, Value, compute_optimal, fit_isoflop, fit_parametric, fit_power
+from w2v_jax.scaling.fit import fit_parametric, fit_power
+from w2v_jax.scaling.fitted import Fit, Value
+from w2v_jax.scaling.isoflop import Isoflop, compute_optimal, fit_isoflop
 
 
 def text_of(path: Path) -> str:

@@ -7,7 +7,9 @@ import pytest
 
 from benchmarks.scaling_coverage import TRUE
 from w2v_jax.errors import UserError
-from w2v_jax.scaling import Isoflop, Refusal, compute_optimal, describe, fit_isoflop
+from w2v_jax.scaling.describe import describe
+from w2v_jax.scaling.fitted import Refusal
+from w2v_jax.scaling.isoflop import Isoflop, compute_optimal, fit_isoflop
 
 BUDGETS = np.geomspace(1e15, 1e18, 4)
 
@@ -95,7 +97,7 @@ def test_refusals() -> None:
     part = fit_isoflop(n[one], flops[one], loss[one], resamples=20)
     assert isinstance(part, Isoflop) and not part.values and "two or more over at least one decade" in part.reason
     assert "no power law of the minima" in describe(part)
-    with pytest.raises(UserError, match="every loss must be a positive number"):
+    with pytest.raises(UserError, match="loss is .* at run 0; it must be a positive number"):
         fit_isoflop(n, flops, -loss)
 
 

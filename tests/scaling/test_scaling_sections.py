@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +123,63 @@ def test_a_missed_floor_is_stated_and_ends_with_status_1(tmp_path: Path, capsys:
     assert text.count("data:image/png;base64,") >= 4 and "<script" not in text
 
 
-def test_what_stands_on_a_page_is_escaped_and_words_stand_left(tmp_path: Path) -> None:
-    section = page.Section("A < B", ("x & y",), [["name", "n"], ["<b>", "1"], ["c", "-2.5"]], ("<pre>",))
-    page.write(tmp_path / "p.html", "T & U", [section], "small")
-    text = (tmp_path / "p.html").read_text()
-    assert "A &lt; B" in text and "x &amp; y" in text and "<td class=left>&lt;b&gt;</td><td>1</td>" in text
-    assert section.plain().splitlines()[3:6] == ["name     n", "<b>      1", "c     -2.5"]
+class Reader(HTMLParser):
+    """The text of a page by the path of elements it stands in, and every element with its attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.path: list[str] = []
+        self.text: dict[str, list[str]] = {}
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.path.append(f"{tag}.{dict(attrs)['class']}" if "class" in dict(attrs) else tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.path.pop().partition(".")[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.text.setdefault(" ".join(self.path[1:]), []).append(data)
+
+
+def test_a_page_is_read_on_a_phone_and_takes_text_for_text(tmp_path: Path) -> None:
+    """Tables scroll in a box of their own, pictures shrink, no width is fixed; names are not Markdown or HTML."""
+    picture = tmp_path / "figures" / "a law_1.png"
+    picture.parent.mkdir()
+    picture.write_bytes(b"PNG")
+    table = [["name", "n"], ["<b>|*x*", "1"], ["_c_", "-2.5"]]
+    text = ("x & *y* ![z](figures/z.png) <i>",)
+    section = page.Section("A < B", text, table, ("fact\n<pre>  |",), (picture,))
+    markdown = page.write(tmp_path, "T & U", [section, page.Section("C")], "run_s0 of __it__")
+    assert (tmp_path / "report.md").read_text() == markdown
+    assert "| <b>\\|*x* |    1 |\n| _c_      | -2.5 |" in markdown and "![a law 1](figures/a%20law_1.png)" in markdown
+    read = Reader((tmp_path / "report.html").read_text())
+    assert read.path == []
+    (style,) = read.text.pop("head style")
+    assert read.text == {
+        "head title": ["T & U"],
+        "body nav a": ["A < B", "C"],
+        "body h1": ["T & U"],
+        "body h2": ["A < B", "C"],
+        "body p": ["x & *y* ![z](figures/z.png) <i>", "run_s0 of __it__"],
+        "body div.table table thead tr th": ["name", "n"],
+        "body div.table table tbody tr td": ["<b>|*x*", "1", "_c_", "-2.5"],
+        "body details summary": ["fact"],
+        "body details pre": ["<pre>  |\n"],
+    }
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in read.elements
+    (image,) = [attributes for tag, attributes in read.elements if tag == "img"]
+    assert image == {"alt": "a law 1", "src": f"data:image/png;base64,{base64.b64encode(b'PNG').decode()}"}
+    assert [a["style"] for tag, a in read.elements if tag == "td"] == ["text-align:left", "text-align:right"] * 2
+    targets = [f"#{attributes['id']}" for tag, attributes in read.elements if tag == "h2"]
+    assert [attributes["href"] for tag, attributes in read.elements if tag == "a"] == targets
+    rules = {name.strip(): rule for name, rule in re.findall(r"([^{}]+){([^{}]+)}", style)}
+    assert "overflow-x: auto" in rules["div.table, pre"] and "white-space: nowrap" in rules["table"]
+    assert "max-width: 100%" in rules["img"] and not re.search(r"(?<!-)width:", style)
 
 
 def test_positions_are_joined_in_groups_that_widen() -> None:

@@ -14,7 +14,8 @@ import jax
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from w2v_jax.train.logs import Record, RunLog, duration
+from w2v_jax.tables import duration
+from w2v_jax.train.logs import Record, RunLog
 
 
 class Terminal(io.StringIO):

@@ -17,6 +17,7 @@ from w2v_jax.data.provisional import reader, sizes
 from w2v_jax.data.raw import END, RawText, pieces
 from w2v_jax.data.vocabulary import escape
 from w2v_jax.errors import UserError
+from w2v_jax.tables import duration
 
 # Each split and the key of `DataConfig` that names its text; documents held out of `source` are of the second split.
 SOURCES = {"train": "source", "heldout": "heldout_source", "test": "test_source"}
@@ -111,8 +112,8 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Callab
 def _progress(words: int, done: int, size: int, seconds: float) -> str:
     line = f"corpus: {words:,} words read, {words / seconds:,.0f} words/s"
     if size and done:
-        left = int(seconds * max(size - done, 0) / done)
-        line += f", {min(100.0, 100.0 * done / size):.0f} %, about {left // 60}:{left % 60:02d} left"
+        left = duration(seconds * max(size - done, 0) / done)
+        line += f", {min(100.0, 100.0 * done / size):.0f} %, about {left} left"
     return line
 
 

@@ -1,8 +1,8 @@
 """Analogies: a is to b as c is to ?, by 3CosAdd and 3CosMul, with the three query words excluded and not.
 
 Agrees with gensim's `evaluate_word_analogies(restrict_vocab=R, case_insensitive=True, dummy4unknown=False)`: the first
-R words alone are asked and answered with, questions with another word are skipped, and words that differ in case only
-are one answer. "Included" counts what is right when a, b and c may be answered too: how the offset behaves by itself.
+R words alone are asked and answered with, questions with another word are skipped, and words that differ only in case
+are one answer. "Included" is the score when a, b and c may be answered too, which shows the offset by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from w2v_jax.embeddings import EPSILON, Embeddings
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import read_lines, read_tsv
+from w2v_jax.tables import read_lines, read_tsv
 
 Question = tuple[str, str, str, str]
 Sections = dict[str, list[Question]]
@@ -89,7 +89,7 @@ def analogies(emb: Embeddings, sections: Mapping[str, Sequence[Question]], restr
     Args:
       emb: the vectors, by falling frequency.
       sections: questions (a, b, c, answer) by section.
-      restrict: ask and answer with the first so many words only; 0 is all.
+      restrict: ask and answer with this many of the most frequent words; 0 is all.
 
     Returns:
       The score of each section, in order.
@@ -164,7 +164,7 @@ class _Best:
         """Takes the scores [q, C] of candidates of these kinds [C]; overwrites the scores of excluded ones."""
         top = scores.argmax(axis=1)
         self._take(rule + 2, batch, scores, kinds, top)
-        # Only where a query word came first does leaving the query words out change the answer.
+        # Leaving out the query words changes the answer only where one of them came first.
         hit = np.flatnonzero((kinds[top][:, None] == asked).any(axis=1))
         if len(hit):
             few = scores[hit]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from w2v_jax.embeddings import Embeddings
-from w2v_jax.evaluation.tables import read_tsv
+from w2v_jax.tables import read_tsv
 
 Labelled = tuple[str, str]
 
@@ -44,7 +44,7 @@ def purity(emb: Embeddings, labelled: Sequence[Labelled], seed: int = 0, inits: 
     labels = sorted({label for label, _ in known})
     if not known:
         return Purity(None, 0, 0, len(labelled))
-    from sklearn.cluster import KMeans  # slow to import, and wanted by this one function
+    from sklearn.cluster import KMeans  # slow to import, and only used here
 
     units = emb.unit(np.array([row for _, row in known]))
     truth = np.array([labels.index(label) for label, _ in known])

@@ -1,7 +1,7 @@
 """Language models on a text: perplexity with the state carried through it, loss by position, and units that compare.
 
 A token's loss is its negative log-probability in nats. Tokenisers cut a text into different numbers of tokens, so the
-total is also divided by words and bytes, which they share:
+total is also divided by the numbers of words and bytes, which do not depend on them:
 
     perplexity = exp(total / tokens),  word perplexity = exp(total / words),  bits per byte = total / (ln 2 * bytes)
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.evaluation.tables import aligned
+from w2v_jax.tables import aligned
 
 # (carry, batch) -> (nats [B, T], carry)
 Score = Callable[[Any, Mapping[str, Any]], tuple[Any, Any]]
@@ -43,7 +43,7 @@ def score_stream(score: Score, carry: Any, steps: Iterable[Mapping[str, np.ndarr
 def strided_windows(
     stream: np.ndarray, first: int | None, length: int, stride: int, rows: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Overlapping windows of a text, of which each scores only what the one before it did not reach.
+    """Overlapping windows of a text; each scores only the tokens that the one before it did not reach.
 
     Window k holds predictions kS .. kS + T - 1; all but the first score their last S places, so that a token is
     predicted from at least T - S tokens before it (where the text has them), and from up to T. With S = T these are
@@ -121,7 +121,7 @@ def document_places(offsets: np.ndarray) -> np.ndarray:
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """A table for people: one line a split."""
+    """An aligned table, one line per split."""
     head = ["split", "tokens", "nats/token", "perplexity", "word perplexity", "bits/byte"]
     keys = ("tokens", "nats_per_token", "perplexity", "word_perplexity", "bits_per_byte")
     forms = ("{:,}", "{:.4f}", "{:,.2f}", "{:,.2f}", "{:.4f}")

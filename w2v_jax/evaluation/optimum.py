@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import aligned
+from w2v_jax.tables import aligned
 
 _BATCHES = 50
 
@@ -19,9 +19,9 @@ def distance_to_optimum(
 
         gap = sum_t m_t (a_t - b_t) / sum_t m_t
 
-    with m_t 1 at the positions of the kind. The gap of all is the Kullback-Leibler divergence of the model from the
-    language in nats a word, but for sampling. Its standard error is that of a ratio of sums over contiguous batches of
-    the text, 50 where there are as many positions, whose residuals sum (a - b - gap) m are taken as independent:
+    with m_t 1 at the positions of the kind. Up to sampling, the gap of all is the Kullback-Leibler divergence of the
+    model from the language in nats a word. Its standard error is that of a ratio of sums over contiguous batches of the
+    text (50, or one a position in a shorter text). Their residuals sum (a - b - gap) m are taken as independent, which
     neighbouring positions are not.
 
     Args:
@@ -53,7 +53,7 @@ def distance_to_optimum(
 
 
 def table(distances: Mapping[str, Mapping[str, float]]) -> str:
-    """What `distance_to_optimum` returns, for people: one line a kind of position."""
+    """What `distance_to_optimum` returns as an aligned table, one line per kind of position."""
     rows = [["nats a token", "positions", "model", "optimum", "distance", "standard error"]]
     for kind, r in distances.items():
         values = (r[key] for key in ("model", "optimum", "gap", "standard_error"))

@@ -1,4 +1,4 @@
-"""Linear probes: what can be read off hidden states by a linear map (Alain and Bengio 2016, arXiv 1610.01644).
+"""Linear probes: what a linear map can read from hidden states (Alain and Bengio 2016, arXiv 1610.01644).
 
 A probe is multinomial logistic regression from a state to a label, fitted on some texts and scored on others. It says
 whether the label is there in a form that the next layer's matrices could use, not whether the model uses it.
@@ -16,7 +16,7 @@ from w2v_jax.evaluation.classification import accuracy_error
 
 NONE = -1  # a position that has no label
 STRENGTH = 0.1  # inverse of the weight of the squared norm, for standardised features
-STEPS = 100  # of L-BFGS at most; what it has not settled by then moves no prediction to speak of
+STEPS = 100  # of L-BFGS at most; further steps hardly change a prediction
 
 
 class Probe(NamedTuple):
@@ -54,7 +54,7 @@ def read(states: np.ndarray, labels: np.ndarray, fit: np.ndarray) -> Probe | Non
 
 
 def _fitted(features: np.ndarray, labels: np.ndarray) -> Any:
-    """scikit-learn's regression behind its scaler; no draw is made, so that the same input gives the same probe."""
+    """scikit-learn's regression after its scaler. Nothing is drawn: the same input gives the same probe."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

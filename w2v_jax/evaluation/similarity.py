@@ -10,7 +10,7 @@ import numpy as np
 
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.tables import read_tsv
+from w2v_jax.tables import read_tsv
 
 Pair = tuple[str, str, float]
 
@@ -36,7 +36,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
 
 
 def similarity(emb: Embeddings, pairs: Sequence[Pair]) -> Similarity:
-    """Correlates cosines with people's scores, over the pairs of which both words are known.
+    """Correlates cosines with people's scores, over the pairs whose words are both known.
 
     Words are looked up as written, else in lower case, else in any case (`Embeddings.find`).
     """

@@ -12,7 +12,7 @@ from w2v_jax.evaluation import builtin
 from w2v_jax.evaluation.analogies import Score, Sections, add_up, analogies, read_bats, read_msr, read_questions
 from w2v_jax.evaluation.categorisation import purity, read_classes
 from w2v_jax.evaluation.similarity import read_pairs, similarity
-from w2v_jax.evaluation.tables import aligned
+from w2v_jax.tables import aligned
 
 Results = dict[str, Any]
 
@@ -32,7 +32,7 @@ def evaluate_all(emb: Embeddings, data_dir: str | os.PathLike[str] | None = None
       emb: the vectors, by falling frequency.
       data_dir: holds any of similarity/*.tsv, analogy/questions-words.txt, analogy/msr.tsv, analogy/bats_pairs.tsv and
         categorization/*.tsv; None takes the built-in list.
-      restrict: analogies ask and answer with the first so many words only; 0 is all.
+      restrict: analogies ask and answer with this many of the most frequent words; 0 is all.
 
     Returns:
       Plain nested dicts, ready for JSON: 'vectors', 'restrict', and by test 'similarity', 'analogy', 'categorization'.
@@ -103,32 +103,25 @@ def _group(section: str, sections: Sections) -> str:
 def table(results: Mapping[str, Any]) -> str:
     """The results of `evaluate_all` as aligned text; three decimals, '-' where a figure is undefined."""
     vectors = results["vectors"]
-    lines = [f"{vectors['words']:,} words, {vectors['dim']} dimensions; tests: {results['data']}"]
+    about = f"{vectors['words']:,} words, {vectors['dim']} dimensions; tests: {results['data']}"
     if "note" in results:
-        lines[0] += f" ({results['note']})"
-    if results["similarity"]:
-        rows = [["similarity", "Spearman", "Pearson", "pairs found"]]
-        for name, r in results["similarity"].items():
-            rows.append([name, _number(r["spearman"]), _number(r["pearson"]), _part(r["found"], r["total"])])
-        lines += ["", aligned(rows)]
-    if results["analogy"]:
-        first = f"first {results['restrict']:,} words" if results["restrict"] else "all words"
-        rows = [[f"analogies ({first})", "3CosAdd", "3CosMul", "Add, query in", "Mul, query in", "asked"]]
-        for name, r in results["analogy"].items():
-            # BATS and MSR have dozens of relations: their groups are enough here, and the JSON file has the rest.
-            named = r["sections"] if name not in ("msr", "bats") else {}
-            parts = [*named.items(), *r["groups"].items(), ("all", r["all"])]
-            rows.append([name])
-            for part, score in parts:
-                shares = [_number(score[f"accuracy_{rule}"]) for rule in _RULES]
-                rows.append([f"  {part}", *shares, _part(score["asked"], score["total"])])
-        lines += ["", aligned(rows)]
-    if results["categorization"]:
-        rows = [["categorisation", "purity", "classes", "words found"]]
-        for name, r in results["categorization"].items():
-            rows.append([name, _number(r["purity"]), str(r["classes"]), _part(r["found"], r["total"])])
-        lines += ["", aligned(rows)]
-    return "\n".join(lines)
+        about += f" ({results['note']})"
+    similar = [["similarity", "Spearman", "Pearson", "pairs found"]]
+    for name, r in results["similarity"].items():
+        similar.append([name, _number(r["spearman"]), _number(r["pearson"]), _part(r["found"], r["total"])])
+    first = f"first {results['restrict']:,} words" if results["restrict"] else "all words"
+    asked = [[f"analogies ({first})", "3CosAdd", "3CosMul", "Add, query in", "Mul, query in", "asked"]]
+    for name, r in results["analogy"].items():
+        # BATS and MSR have dozens of relations: their groups are enough here, and the JSON file has the rest.
+        named = r["sections"] if name not in ("msr", "bats") else {}
+        asked.append([name])
+        for part, score in [*named.items(), *r["groups"].items(), ("all", r["all"])]:
+            shares = [_number(score[f"accuracy_{rule}"]) for rule in _RULES]
+            asked.append([f"  {part}", *shares, _part(score["asked"], score["total"])])
+    classes = [["categorisation", "purity", "classes", "words found"]]
+    for name, r in results["categorization"].items():
+        classes.append([name, _number(r["purity"]), str(r["classes"]), _part(r["found"], r["total"])])
+    return "\n\n".join([about, *(aligned(rows) for rows in (similar, asked, classes) if len(rows) > 1)])
 
 
 def _number(value: float | None) -> str:

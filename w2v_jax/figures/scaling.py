@@ -9,9 +9,9 @@ import numpy as np
 
 from w2v_jax.figures.style import GREY, colour, drawing, marker, plain
 from w2v_jax.files import PathLike
+from w2v_jax.scaling.describe import number, show
+from w2v_jax.scaling.fitted import FAR, Fit, Value, band, draws, interval, predict
 from w2v_jax.scaling.isoflop import Isoflop, compute_optimal
-from w2v_jax.scaling.report import number, show
-from w2v_jax.scaling.results import FAR, Fit, Value, band, draws, interval, predict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

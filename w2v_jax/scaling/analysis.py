@@ -1,4 +1,7 @@
-"""From the records of a study to its laws: which runs each law is fitted to, and what the fits say together."""
+"""From the records of a study to its laws: which runs each law is fitted to, and how the fits compare.
+
+An arm is one line of a study: a family of models at several sizes. A law is always fitted to the runs of one arm.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from w2v_jax.scaling.fit import fit_parametric, fit_power
+from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.records import FINISHED, Record
-from w2v_jax.scaling.results import Fit, Refusal
 
 Result = Fit | Isoflop | Refusal
 # Next-word accuracy by parameters, as the notes claim it.
@@ -18,7 +21,7 @@ CLAIMED_ACCURACY = {1e6: 0.70, 1e8: 0.75, 1e9: 0.78, 1e10: 0.82, 1e11: 0.85}
 
 
 class Laws(NamedTuple):
-    """What the runs of one arm say."""
+    """The laws of one arm's runs."""
 
     arm: str
     parametric: Fit | Refusal  # of N and D, all runs
@@ -30,7 +33,7 @@ class Laws(NamedTuple):
     isoflop: Isoflop | Refusal
 
     def named(self) -> dict[str, Result]:
-        """Every result by what it is of."""
+        """Every result by the quantity that loss is fitted against."""
         return {
             "N and D": self.parametric,
             "N, at the most tokens": self.by_size,
@@ -63,7 +66,7 @@ class Floor(NamedTuple):
 
 
 def usable(records: Sequence[Record]) -> list[Record]:
-    """Finished runs with a held-out loss; of those that differ in rate alone, the one of the lowest loss."""
+    """Finished runs with a held-out loss; of runs that differ in learning rate alone, the one with the lowest loss."""
     best: dict[tuple[str, int, float, int], Record] = {}
     for r in records:
         if r.status != FINISHED or r.heldout_loss is None:
@@ -82,7 +85,7 @@ def columns(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def at_most_tokens(records: Sequence[Record]) -> list[Record]:
-    """The runs of the arm's largest amount of text, give or take the steps that round it."""
+    """The runs on the arm's largest amount of text, which rounding to whole steps may change a little."""
     most = max(r.tokens for r in records)
     return [r for r in records if r.tokens > 0.97 * most]
 
@@ -126,7 +129,7 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
 
 
 def floors(found: Sequence[Laws], records: Sequence[Record]) -> list[Floor]:
-    """Of every arm with a parametric law: its floor beside the optimum on the same positions of the same text."""
+    """Floor and optimum, on the same positions of the same text, of every arm with a parametric law."""
     known = {r.optimum for r in records if r.optimum is not None}
     if len(known) > 1 and max(known) - min(known) > 1e-9:
         raise ValueError(f"runs were scored on different positions: optima {sorted(known)}")
@@ -153,7 +156,7 @@ def accuracies(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_longest(records: Sequence[Record]) -> Record | None:
-    """Of an arm's runs whose loss by position is known, the largest at the most tokens; None without any."""
+    """The largest run at the most tokens of those whose loss by position is known; None without any."""
     known = [r for r in records if r.by_position]
     return max(at_most_tokens(known), key=lambda r: r.parameters) if known else None
 
@@ -166,9 +169,9 @@ def gains(curve: np.ndarray) -> tuple[float, float]:
 
 
 def behind(curves: Mapping[str, np.ndarray]) -> tuple[str, dict[str, list[tuple[int, int, float]]]]:
-    """Which model has the lowest mean loss, and how far the others are behind it, span by span.
+    """The model with the lowest mean loss, and how far the others are behind it in each span of positions.
 
-    All are scored on the same tokens at the same places, so what makes one place harder than another cancels.
+    All are scored on the same tokens at the same places, so differences between the places cancel.
 
     Args:
       curves: nats by position [window], by model; at least one, of equal lengths.
@@ -188,7 +191,7 @@ def behind(curves: Mapping[str, np.ndarray]) -> tuple[str, dict[str, list[tuple[
 
 
 class Quality(NamedTuple):
-    """How word vectors do by their dimensions and the words they were trained on."""
+    """Scores of word vectors by their dimensions and the number of training words."""
 
     dims: list[int]
     words: list[float]  # of training, in whole thousands
@@ -214,6 +217,6 @@ def vector_quality(records: Sequence[Record]) -> Quality:
 
 
 def claimed_accuracy(parameters: float) -> float:
-    """What the notes claim at a size, in a line through their figures over log parameters; nan below the first."""
+    """The accuracy that the notes claim at a size, interpolated over log parameters; nan below their first size."""
     sizes = np.log10(list(CLAIMED_ACCURACY))
     return float(np.interp(np.log10(parameters), sizes, list(CLAIMED_ACCURACY.values()), left=np.nan, right=np.nan))

@@ -1,4 +1,4 @@
-"""Bootstrap draws of a law's parameters, corrected for what makes percentiles of a robust fit too narrow."""
+"""Bootstrap draws of a law's parameters, corrected where percentiles of a robust fit would be too narrow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ def resample(
     theta: np.ndarray,
     logs: np.ndarray,
     log_y: np.ndarray,
-    delta: float,
     *,
     seed: int,
     resamples: int,
@@ -29,11 +28,11 @@ def resample(
     """Refits of bootstrapped runs, each started at the best fit; their quantiles are the intervals.
 
     "runs": runs are drawn with replacement, as Besiroglu et al. 2024 (arXiv 2404.10102) do. Noise may differ between
-    sizes, and a few runs that decide a value widen its interval. But each draw lacks a third of the sizes, and of few
-    runs the intervals become far too wide. Draws are taken as they are.
+    sizes, and a few runs that decide a value widen its interval. But each draw lacks a third of the sizes, and with
+    few runs the intervals become far too wide. Draws are not corrected.
 
-    "residuals": new log losses are the law's plus drawn residuals, at the sizes of the real runs. The noise of log y
-    is taken to be alike at all sizes, and the law to be true.
+    "residuals": new log losses are the law's plus drawn residuals, at the sizes of the real runs. This assumes that
+    the law is true and that the noise of log y is the same at all sizes.
 
         y*_i = f(x_i) + s (e_j + h z_i) / sqrt(s_e^2 + h^2),    e_j = r_j / sqrt(1 - H_jj) less its mean
         theta*  ->  theta + (theta* - theta) t_{.975, n-P} / z_.975 sqrt(n / (n - P))
@@ -47,7 +46,6 @@ def resample(
       law: the form; P parameters.
       theta: float [P], the best fit.
       logs: float [n, K], log sizes less their centres; log_y: float [n].
-      delta: of the Huber loss.
       seed: of all draws.
       resamples: B.
       method: see above.
@@ -60,19 +58,19 @@ def resample(
     start = np.tile(theta, (resamples, 1))
     if method == "runs" or (method == "auto" and n >= ENOUGH * parameters):
         weights = rng.multinomial(n, np.full(n, 1.0 / n), resamples).astype(np.float64)
-        return refit(law, start, logs, np.tile(log_y, (resamples, 1)), weights, delta)[0]
+        return refit(law, start, logs, np.tile(log_y, (resamples, 1)), weights)[0]
     predicted, slopes = with_slopes(law, theta, logs)
     residual = log_y - predicted
     noise = np.sqrt((residual**2).sum() / (n - parameters))
     errors = residual / np.sqrt(1.0 - np.minimum(leverages(slopes), 0.95))
     errors -= errors.mean()
-    # Why smooth: with delta below the noise the fit is nearly a median, which goes through P runs exactly, and whose
-    # precision hangs on the density of errors at zero. The bare residuals have a spike there (De Angelis, Hall & Young
-    # 1993, "Analytical and bootstrap approximations to estimator distributions in L1 regression").
+    # Why smooth: with DELTA below the noise the fit is nearly a median. It goes through P runs exactly, and its
+    # precision depends on the density of errors at zero, where the bare residuals have a spike (De Angelis, Hall &
+    # Young 1993, "Analytical and bootstrap approximations to estimator distributions in L1 regression").
     width = 0.9 * errors.std() * n**-0.2
     drawn = rng.choice(errors, (resamples, n)) + width * rng.standard_normal((resamples, n))
     drawn *= noise / max(np.hypot(errors.std(), width), np.finfo(np.float64).tiny)
-    found, _ = refit(law, start, logs, predicted + drawn, np.ones((resamples, n)), delta)
+    found, _ = refit(law, start, logs, predicted + drawn, np.ones((resamples, n)))
     # Quantiles of the draws alone covered 92 to 94 % of planted exponents at a nominal 95: the noise itself is
     # estimated (Student's t for the normal), and near zero the smoothed residuals are still too dense (the degrees of
     # freedom once more: found by trial, not derived). With both, 90 to 99 %: `python -m benchmarks.scaling_coverage`.
@@ -82,7 +80,7 @@ def resample(
 
 
 def leverages(slopes: np.ndarray) -> np.ndarray:
-    """Diagonal of J (J^T J)^-1 J^T for J [n, P]; float [n]. Directions that the runs do not tell count for nothing."""
+    """Diagonal of J (J^T J)^-1 J^T for J [n, P]; float [n]. Directions that the runs do not determine are left out."""
     left = np.linalg.svd(slopes, full_matrices=False)
     kept = left.S.max() * 1e-10 < left.S
     return np.asarray((left.U[:, kept] ** 2).sum(-1))

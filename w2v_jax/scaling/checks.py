@@ -1,6 +1,8 @@
-"""When a law is not fitted: too few runs, too narrow a range, sizes that move together, no better than a constant."""
+"""When a law is not fitted: few runs, a narrow range, sizes that move together, no better than a constant."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -9,21 +11,21 @@ from w2v_jax.scaling.laws import Law, log_law
 from w2v_jax.scaling.robust import refit
 
 DECADE = 10.0
-BEATS = 0.8  # the most that the law's cross-validated error may be of the constant's
-_TOGETHER = 0.999  # correlation of log N and log D from which their terms cannot be told apart
-_ALL_LEFT_OUT = 20  # up to so many runs, each is left out once; beyond, ten folds
+BEATS = 0.8  # largest allowed ratio of the law's cross-validated error to the constant's
+_TOGETHER = 0.999  # correlation of log N and log D above which their terms cannot be told apart
+_ALL_LEFT_OUT = 20  # up to this many runs, each is left out once; beyond, ten folds
 _FOLDS = 10
 
 
-def check_numbers(law: Law, sizes: np.ndarray, y: np.ndarray) -> None:
-    """ValueError for shapes that differ; UserError for sizes or losses that are not positive numbers."""
-    if sizes.ndim != 2 or y.ndim != 1 or len(sizes) != len(y):
-        raise ValueError(f"{law.name}: sizes and losses must be arrays [n] of one length")
-    for name, column in (*zip(law.sizes, sizes.T, strict=True), ("loss", y)):
+def check_columns(law: str, columns: Mapping[str, np.ndarray]) -> None:
+    """ValueError for columns that are not arrays [n] of one length; UserError for a number that is not positive."""
+    if len({column.shape for column in columns.values()}) > 1 or any(column.ndim != 1 for column in columns.values()):
+        raise ValueError(f"{law}: {', '.join(columns)} must be arrays [n] of one length")
+    for name, column in columns.items():
         bad = ~(np.isfinite(column) & (column > 0))
         if bad.any():
             at = int(bad.argmax())
-            raise UserError(f"{law.name}: {name} is {column[at]} at run {at}; it must be a positive number")
+            raise UserError(f"{law}: {name} is {column[at]} at run {at}; it must be a positive number")
 
 
 def refuse(law: Law, sizes: np.ndarray) -> str | None:
@@ -51,11 +53,11 @@ def refuse(law: Law, sizes: np.ndarray) -> str | None:
     return None
 
 
-def error_ratio(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, delta: float, seed: int) -> float:
+def error_ratio(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, seed: int) -> float:
     """Cross-validated mean |error| of log y under the law, over that under a constant (the median of the other runs).
 
-    Each of up to 20 runs is left out once, of more a tenth at a time, at random by `seed`. Refits start from the fit of
-    all runs. A law "beats a constant" at a ratio of 0.8 or less: a law of pure noise has about 1.
+    Up to 20 runs are left out one at a time, more in ten random folds drawn from `seed`. Refits start from the fit of
+    all runs. A law beats a constant at a ratio of 0.8 or less; a law fitted to pure noise has about 1.
     """
     n = len(log_y)
     fold = np.arange(n)
@@ -63,7 +65,7 @@ def error_ratio(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray
         fold = np.random.default_rng(seed).permutation(n) % _FOLDS
     count = int(fold.max()) + 1
     kept = (fold != np.arange(count)[:, None]).astype(np.float64)
-    thetas, _ = refit(law, np.tile(theta, (count, 1)), logs, np.tile(log_y, (count, 1)), kept, delta)
+    thetas, _ = refit(law, np.tile(theta, (count, 1)), logs, np.tile(log_y, (count, 1)), kept)
     law_error = np.abs(log_y - log_law(law, thetas, logs)[fold, np.arange(n)])
     constants = np.array([np.median(log_y[fold != k]) for k in range(count)])
     constant_error = np.abs(log_y - constants[fold])

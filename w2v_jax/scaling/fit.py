@@ -1,18 +1,20 @@
-"""Fits a power law, or Hoffmann's law of parameters and tokens, with intervals, or says why it does not."""
+"""Fits a power law, or Hoffmann's law of parameters and tokens, with intervals, or gives the reason for no fit."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from w2v_jax.scaling import bootstrap
-from w2v_jax.scaling.checks import BEATS, check_numbers, error_ratio, refuse
+from w2v_jax.scaling.checks import BEATS, check_columns, error_ratio, refuse
+from w2v_jax.scaling.fitted import Fit, Heldout, Refusal, Value, interval
 from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named
-from w2v_jax.scaling.results import Fit, Heldout, Refusal, Value, interval
-from w2v_jax.scaling.robust import DELTA, minimise
+from w2v_jax.scaling.robust import minimise
 
 RESAMPLES = 1000
-LARGEST_SHARE = 0.2  # of the runs, held out once to see how well the others foretell them
+LARGEST_SHARE = 0.2  # of the runs, held out once to see how well the others predict them
 
 
 def fit_power(
@@ -24,9 +26,8 @@ def fit_power(
     seed: int = 0,
     resamples: int = RESAMPLES,
     method: bootstrap.Method = "auto",
-    delta: float = DELTA,
 ) -> Fit | Refusal:
-    """y = A x^-alpha, or with `floor` y = E + A x^-alpha, by the Huber loss of log y.
+    """y = A x^-alpha, or with `floor` y = E + A x^-alpha, by the Huber loss of log y (see `robust.DELTA`).
 
     Args:
       x: float [n], parameters, tokens or FLOPs. y: float [n], loss in nats a token, or any positive number.
@@ -35,7 +36,6 @@ def fit_power(
       seed: of the bootstrap and of the folds; the same seed gives the same intervals.
       resamples: bootstrap draws.
       method: "auto", "runs" or "residuals"; see `bootstrap.resample`.
-      delta: where the Huber loss turns from square to absolute, in log y.
 
     Returns:
       A Fit with values A, alpha and E, or a Refusal; see `checks.refuse` and `checks.error_ratio`.
@@ -45,8 +45,7 @@ def fit_power(
     """
     law = FLOOR if floor else POWER
     law = law._replace(sizes=(symbol,), formula=law.formula.replace("x", symbol))
-    sizes = np.asarray(x, np.float64).reshape(-1, 1)
-    return _fit(law, sizes, np.asarray(y, np.float64), seed, resamples, method, delta)
+    return _fit(law, (x,), y, seed, resamples, method)
 
 
 def fit_parametric(
@@ -57,13 +56,12 @@ def fit_parametric(
     seed: int = 0,
     resamples: int = RESAMPLES,
     method: bootstrap.Method = "auto",
-    delta: float = DELTA,
 ) -> Fit | Refusal:
     """L(N, D) = E + A/N^alpha + B/D^beta: approach 3 of Hoffmann et al. 2022 (arXiv 2203.15556).
 
     Args:
       n, d, loss: float [n]: parameters, training tokens, loss in nats a token.
-      seed, resamples, method, delta: as in `fit_power`.
+      seed, resamples, method: as in `fit_power`.
 
     Returns:
       A Fit with values E, A, B, alpha, beta and the exponents of the compute-optimal sizes, a = beta / (alpha + beta)
@@ -72,43 +70,33 @@ def fit_parametric(
     Raises:
       UserError: a number that is not positive. ValueError: shapes that differ.
     """
-    columns = [np.asarray(v, np.float64).ravel() for v in (n, d)]
-    if len(columns[0]) != len(columns[1]):
-        raise ValueError(f"{PARAMETRIC.name}: {len(columns[0])} parameters and {len(columns[1])} tokens")
-    return _fit(PARAMETRIC, np.stack(columns, -1), np.asarray(loss, np.float64), seed, resamples, method, delta)
+    return _fit(PARAMETRIC, (n, d), loss, seed, resamples, method)
 
 
 def _fit(
-    law: Law, sizes: np.ndarray, y: np.ndarray, seed: int, resamples: int, method: bootstrap.Method, delta: float
+    law: Law, columns: Sequence[np.ndarray], loss: np.ndarray, seed: int, resamples: int, method: bootstrap.Method
 ) -> Fit | Refusal:
-    check_numbers(law, sizes, y)
-    if method not in bootstrap.METHODS or resamples < 2 or not delta > 0:
-        raise ValueError(f"method must be of {bootstrap.METHODS}, resamples at least 2, delta above 0")
+    *columns, y = (np.asarray(column, np.float64) for column in (*columns, loss))
+    check_columns(law.name, dict(zip(law.sizes, columns, strict=True)) | {"loss": y})
+    sizes = np.stack(columns, -1)
+    if method not in bootstrap.METHODS or resamples < 2:
+        raise ValueError(f"method must be of {bootstrap.METHODS}, resamples at least 2")
     reason = refuse(law, sizes)
     if reason:
         return Refusal(law.name, reason)
-    # Matrices here are tiny: threads of linear algebra wait for one another (twenty times slower on two busy cores).
-    with threadpool_limits(1, "blas"):
-        return _fit_numbers(law, sizes, y, seed, resamples, method, delta)
-
-
-def _fit_numbers(
-    law: Law, sizes: np.ndarray, y: np.ndarray, seed: int, resamples: int, method: bootstrap.Method, delta: float
-) -> Fit | Refusal:
     centres = np.log(sizes).mean(0)
     logs, log_y = np.log(sizes) - centres, np.log(y)
-    theta = minimise(law, logs, log_y, delta)
-    ratio = error_ratio(law, theta, logs, log_y, delta, seed)
-    if not ratio <= BEATS:
-        return Refusal(
-            law.name,
-            f"does not beat a constant: its cross-validated error is {ratio:.2f} of a constant's; at most {BEATS} is "
-            "needed",
-        )
-    samples = bootstrap.resample(law, theta, logs, log_y, delta, seed=seed, resamples=resamples, method=method)
+    # Matrices here are tiny: threads of linear algebra wait for one another (twenty times slower on two busy cores).
+    with threadpool_limits(1, "blas"):
+        theta = minimise(law, logs, log_y)
+        ratio = error_ratio(law, theta, logs, log_y, seed)
+        if not ratio <= BEATS:
+            errors = f"its cross-validated error is {ratio:.2f} of a constant's; at most {BEATS} is needed"
+            return Refusal(law.name, f"does not beat a constant: {errors}")
+        samples = bootstrap.resample(law, theta, logs, log_y, seed=seed, resamples=resamples, method=method)
+        heldout = _predict_largest(law, sizes, y)
     best, drawn = (_with_optimal(law, named(law, parameters, centres)) for parameters in (theta, samples))
     values = {name: interval(float(best[name]), drawn[name]) for name in best}
-    heldout = _predict_largest(law, sizes, y, delta)
     noise = float(np.sqrt(((log_y - log_law(law, theta, logs)) ** 2).sum() / (len(y) - law.parameters)))
     notes = _notes(law, values, heldout, float(y.min()))
     return Fit(law, values, sizes, y, theta, centres, samples, noise, ratio, heldout, notes)
@@ -122,11 +110,11 @@ def _with_optimal(law: Law, values: dict[str, np.ndarray]) -> dict[str, np.ndarr
     return values | {"a": a, "b": 1.0 - a}
 
 
-def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray, delta: float) -> Heldout | None:
-    """The largest fifth of the runs, at least one, by a fit of the others; None where those are too few.
+def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray) -> Heldout | None:
+    """Predicts the largest fifth of the runs, at least one, by a fit of the others; None where those are too few.
 
-    A run's size is the product of its sizes. Runs as large as the smallest held out are held out with it: a repeat of
-    one that stays would give it away.
+    The size of a run is the product of its sizes. Runs as large as the smallest one held out are held out with it, so
+    that no repeat of it is left in the fit.
     """
     product = np.log(sizes).sum(-1)
     count = max(1, int(np.floor(LARGEST_SHARE * len(y) + 1e-9)))
@@ -134,7 +122,7 @@ def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray, delta: float) -
     if refuse(law, sizes[~out]):
         return None
     centres = np.log(sizes[~out]).mean(0)
-    theta = minimise(law, np.log(sizes[~out]) - centres, np.log(y[~out]), delta)
+    theta = minimise(law, np.log(sizes[~out]) - centres, np.log(y[~out]))
     order = np.flatnonzero(out)[np.argsort(product[out], kind="stable")]
     predicted = np.exp(log_law(law, theta, np.log(sizes[order]) - centres))
     return Heldout(sizes[order], y[order], predicted)

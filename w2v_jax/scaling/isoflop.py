@@ -7,16 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from w2v_jax.errors import UserError
 from w2v_jax.scaling.bootstrap import leverages
-from w2v_jax.scaling.checks import DECADE
+from w2v_jax.scaling.checks import DECADE, check_columns
 from w2v_jax.scaling.fit import RESAMPLES
-from w2v_jax.scaling.results import Refusal, Value, interval
+from w2v_jax.scaling.fitted import Refusal, Value, interval
 
 NAME = "IsoFLOP"
 FLOPS_A_TOKEN = 6.0  # of training, a parameter: C = 6 N D (Kaplan et al. 2020, section 2.1)
 _SAME = 1.25  # runs within this factor of the smallest of a budget belong to it
-_LOST = 0.05  # share of draws without a minimum from which a reader is told
+_LOST = 0.05  # share of draws without a minimum above which a note says so
 
 
 class Parabola(NamedTuple):
@@ -32,7 +31,7 @@ class Parabola(NamedTuple):
 
 
 class Isoflop(NamedTuple):
-    """What parabolas say: N_opt = k_N C^a, D_opt = k_D C^b."""
+    """The law of the minima of the parabolas: N_opt = k_N C^a, D_opt = k_D C^b."""
 
     parabolas: tuple[Parabola, ...]  # by rising budget
     refused: tuple[Refusal, ...]  # budgets without a parabola
@@ -81,8 +80,8 @@ def fit_isoflop(
 ) -> Isoflop | Refusal:
     """Approach 2 of Hoffmann et al. 2022: a parabola of loss in log N at each budget, and a line through its minima.
 
-    Minima give log N_opt = log k_N + a log C by least squares; D_opt = C / (6 N_opt), so b = 1 - a. Draws give every
-    run a residual of the parabolas (over sqrt(1 - leverage), from all budgets) and go through all of it again.
+    Minima give log N_opt = log k_N + a log C by least squares; D_opt = C / (6 N_opt), so b = 1 - a. A bootstrap draw
+    gives every run a residual of the parabolas (over sqrt(1 - leverage), from all budgets) and repeats the whole fit.
 
     Args:
       n, flops, loss: float [runs]: parameters, training FLOPs (6 N D where only tokens are known), nats a token.
@@ -97,11 +96,7 @@ def fit_isoflop(
       UserError: a number that is not positive. ValueError: shapes that differ.
     """
     n, flops, loss = (np.asarray(v, np.float64) for v in (n, flops, loss))
-    if not n.shape == flops.shape == loss.shape or n.ndim != 1 or not len(n):
-        raise ValueError(f"{NAME}: parameters, FLOPs and losses must be arrays of one length above 0")
-    for name, column in (("parameters", n), ("FLOPs", flops), ("loss", loss)):
-        if not (np.isfinite(column) & (column > 0)).all():
-            raise UserError(f"{NAME}: every {name} must be a positive number")
+    check_columns(NAME, {"parameters": n, "FLOPs": flops, "loss": loss})
     kept, refused = [], []
     for members in _groups(flops, budgets):
         parabola = _parabola(n[members], flops[members], loss[members])
@@ -164,7 +159,7 @@ def _parabola(sizes: np.ndarray, flops: np.ndarray, loss: np.ndarray) -> Parabol
 def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Minima log N_opt of the bootstrap draws, float [B, budgets], nan where a draw has none among the sizes."""
     designs = [_design(p.sizes)[0] for p in kept]
-    # Sizes at a budget are few: a parabola through three takes its residuals along, so none is left to draw from it.
+    # A parabola through three sizes has no residuals to draw from.
     errors = []
     for p, x in zip(kept, designs, strict=True):
         if len(p.sizes) > 3:
@@ -177,7 +172,7 @@ def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[n
         c = drawn @ np.linalg.pinv(x).T
         with np.errstate(divide="ignore", invalid="ignore"):
             minima[:, k] = np.where(c[:, 2] > 0, p.centre - c[:, 1] / (2 * c[:, 2]), np.nan)
-        # As with the runs themselves: a minimum outside the sizes seen is none.
+        # As with the runs themselves, a minimum outside the sizes seen does not count.
         inside = (minima[:, k] >= np.log(p.sizes.min())) & (minima[:, k] <= np.log(p.sizes.max()))
         minima[:, k] = np.where(inside, minima[:, k], np.nan)
     notes = []

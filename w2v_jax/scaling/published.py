@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from w2v_jax.scaling.results import Value
+from w2v_jax.scaling.fitted import Value
 
 _TWO_SIDED = 1.959964  # standard errors each way for 95 %
 

@@ -1,4 +1,4 @@
-"""The results of a study: one JSON object a run and line. Files of several machines are merged by concatenation."""
+"""The results of a study: one run per line, as JSON. Files of several machines are merged by concatenation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One run. Losses are means over the held-out text; None where the run has none, or did not finish."""
+    """One run. Losses are means over the held-out text; None where there is none, or the run did not finish."""
 
     run: str  # its name within the study
-    arm: str  # the line of the study it belongs to
+    arm: str  # of the study: a family at several sizes
     family: str
     status: str  # finished | diverged | failed
     seed: int
@@ -55,7 +55,7 @@ class Record:
 
 
 def config_hash(config: Config) -> str:
-    """Twelve hexadecimal digits of what decides a run's result: keys that may change on resuming are not in it."""
+    """Twelve hexadecimal digits of the keys that decide a run's result, which are those fixed on resuming."""
     tree = to_dict(config)
     for key in RESUMABLE:
         *path, last = key.split(".")
@@ -67,16 +67,16 @@ def config_hash(config: Config) -> str:
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
-    """Replaces a results file, all of it or nothing. Raises OSError: what was there before stays."""
+    """Replaces a results file as a whole. Raises OSError: the old file stays."""
     lines = [json.dumps(dataclasses.asdict(r), allow_nan=False, sort_keys=False) + "\n" for r in records]
     write_text(path, "".join(lines))
 
 
 def read(paths: Sequence[Path]) -> list[Record]:
-    """The runs of several results files in order; of a run that is there more than once, the last that finished.
+    """The runs of several results files in order; of a run that is recorded more than once, the last that finished.
 
     Raises:
-      UserError: a line that is no run, by file and number.
+      UserError: a line that is not a run, by file and number.
     """
     found: dict[tuple[str, str], Record] = {}
     for path in paths:

@@ -16,29 +16,27 @@ _ROUGH = 25  # iterations of L-BFGS from each start
 _FULL = 500  # iterations at most, from the best ends
 _KEPT = 3  # ends that are taken further
 _STEPS = 120  # at most, of the damped Newton method
-_LARGEST_STEP = 1.0  # of any parameter: coefficients are logarithms, so a factor of e
+_LARGEST_STEP = 1.0  # of any parameter; coefficients are logarithms, so this is a factor of e
 _LOWEST = -35.0  # of a log coefficient: below, a term is zero to double precision
 
 
-def huber(residual: np.ndarray, delta: float = DELTA) -> np.ndarray:
-    """r^2 / 2 up to |r| = delta, delta (|r| - delta / 2) beyond; elementwise."""
+def huber(residual: np.ndarray) -> np.ndarray:
+    """r^2 / 2 up to |r| = DELTA, DELTA (|r| - DELTA / 2) beyond; elementwise."""
     size = np.abs(residual)
-    return np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta))
+    return np.where(size <= DELTA, 0.5 * size**2, DELTA * (size - 0.5 * DELTA))
 
 
-def objective(
-    theta: np.ndarray, law: Law, logs: np.ndarray, log_y: np.ndarray, delta: float
-) -> tuple[float, np.ndarray]:
-    """Sum over runs of the Huber loss of log y - log law, over delta^2, and its gradient [P].
+def objective(theta: np.ndarray, law: Law, logs: np.ndarray, log_y: np.ndarray) -> tuple[float, np.ndarray]:
+    """Sum over runs of the Huber loss of log y - log law, over DELTA^2, and its gradient [P].
 
     The sum, not the mean: its gradient does not shrink with the number of runs, so one tolerance serves all. Divided
-    by delta^2 it is of the order of the number of runs times |r| / delta, and not 1e-6, which a minimiser's tolerances
+    by DELTA^2 it is of the order of the number of runs times |r| / DELTA, and not 1e-6, which a minimiser's tolerances
     would take for converged at the first step.
     """
     predicted, slopes = with_slopes(law, theta, logs)
     residual = log_y - predicted
-    value = huber(residual, delta).sum() / delta**2
-    return float(value), -(np.clip(residual, -delta, delta) / delta**2) @ slopes
+    value = huber(residual).sum() / DELTA**2
+    return float(value), -(np.clip(residual, -DELTA, DELTA) / DELTA**2) @ slopes
 
 
 def starts(law: Law, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
@@ -53,42 +51,33 @@ def starts(law: Law, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-def minimise(law: Law, logs: np.ndarray, log_y: np.ndarray, delta: float = DELTA) -> np.ndarray:
+def minimise(law: Law, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
     """theta [P] of the least Huber loss found: L-BFGS with the exact gradient from each start, the best three polished.
 
-    With delta far below the noise the objective is nearly a sum of absolute values: L-BFGS creeps along its kinks, and
-    its line search may fail before the gradient vanishes. So it runs briefly from all starts, to its end from the best
-    three, and `refit` goes the last steps.
+    With DELTA far below the noise the objective is nearly a sum of absolute values: L-BFGS is slow along its kinks, and
+    its line search may fail before the gradient vanishes. So it runs briefly from all starts and to its end from the
+    best three, and `refit` takes the last steps.
 
     Args:
       law: the form; P parameters.
       logs: float [n, K], log sizes less their centres.
       log_y: float [n].
-      delta: of the Huber loss, in log y.
     """
-    ends = [_lbfgs(start, law, logs, log_y, delta, _ROUGH) for start in starts(law, logs, log_y)]
+    ends = [_lbfgs(start, law, logs, log_y, _ROUGH) for start in starts(law, logs, log_y)]
     best = sorted(ends, key=lambda end: end[0])[:_KEPT]
-    ends = [_lbfgs(theta, law, logs, log_y, delta, _FULL) for _, theta in best]
-    polished, values = refit(
-        law,
-        np.array([theta for _, theta in ends]),
-        logs,
-        np.tile(log_y, (len(ends), 1)),
-        np.ones((len(ends), len(log_y))),
-        delta,
-        tolerance=1e-15,
-    )
+    ends = [_lbfgs(theta, law, logs, log_y, _FULL) for _, theta in best]
+    many, once = np.tile(log_y, (len(ends), 1)), np.ones((len(ends), len(log_y)))
+    polished, values = refit(law, np.array([theta for _, theta in ends]), logs, many, once, tolerance=1e-15)
     return np.asarray(polished[values.argmin()])
 
 
 def _lbfgs(
-    start: np.ndarray, law: Law, logs: np.ndarray, log_y: np.ndarray, delta: float, iterations: int
+    start: np.ndarray, law: Law, logs: np.ndarray, log_y: np.ndarray, iterations: int
 ) -> tuple[float, np.ndarray]:
     """(objective, theta) at the end; infinity with the start where the search left the finite numbers."""
     options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-14, "gtol": 1e-8}
     with np.errstate(over="ignore", invalid="ignore"):
-        arguments = (law, logs, log_y, delta)
-        done = minimize(objective, start, arguments, method="L-BFGS-B", jac=True, options=options)
+        done = minimize(objective, start, (law, logs, log_y), method="L-BFGS-B", jac=True, options=options)
     if np.isfinite(done.fun) and np.isfinite(done.x).all():
         return float(done.fun), done.x
     return np.inf, start
@@ -100,36 +89,34 @@ def refit(
     logs: np.ndarray,
     log_y: np.ndarray,
     weights: np.ndarray,
-    delta: float = DELTA,
     tolerance: float = 1e-7,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Many fits at once, each from its own start: a damped Newton method on weighted Huber losses.
 
-    The step solves (H + lambda W) s = -gradient: H is the Gauss-Newton matrix of the runs within delta, whose losses
-    are curved, W that of iteratively reweighted least squares, min(1, delta / |r|), which bounds the objective from
+    The step solves (H + lambda W) s = -gradient: H is the Gauss-Newton matrix of the runs within DELTA, whose losses
+    are curved, W that of iteratively reweighted least squares, min(1, DELTA / |r|), which bounds the objective from
     above and is seldom singular. lambda falls tenfold when the objective fell, rises tenfold when it did not.
 
     Args:
       theta: float [B, P], the starts.
       logs: float [n, K], log sizes less their centres.
       log_y, weights: float [B, n]; a weight counts how often a run is taken.
-      delta: of the Huber loss.
       tolerance: a fit ends when a step lowers its objective by less than this share.
 
     Returns:
-      theta [B, P] and sum w huber / delta^2, float [B].
+      theta [B, P] and sum w huber / DELTA^2, float [B].
     """
     theta = theta.astype(np.float64).copy()
     damping = np.full(len(theta), 1.0)
-    value = (weights * huber(log_y - log_law(law, theta, logs), delta)).sum(-1) / delta**2
+    value = (weights * huber(log_y - log_law(law, theta, logs))).sum(-1) / DELTA**2
     active = np.arange(len(theta))
     for _ in range(_STEPS):
         now = theta[active]
         predicted, slopes = with_slopes(law, now, logs)
         residual = log_y[active] - predicted
         size = np.abs(residual)
-        inverse = weights[active] / np.maximum(size, delta)  # least-squares weights over delta
-        curved = weights[active] / delta * (size < delta)
+        inverse = weights[active] / np.maximum(size, DELTA)  # least-squares weights over DELTA
+        curved = weights[active] / DELTA * (size < DELTA)
         total = curved + damping[active, None] * inverse
         transposed = slopes.swapaxes(-1, -2)
         matrix = (transposed * total[:, None, :]) @ slopes
@@ -137,7 +124,7 @@ def refit(
         downhill = transposed @ (inverse * residual)[..., None]
         step = np.clip(np.linalg.solve(matrix + ridge, downhill)[..., 0], -_LARGEST_STEP, _LARGEST_STEP)
         new = np.maximum(now + step, _LOWEST)
-        new_value = (weights[active] * huber(log_y[active] - log_law(law, new, logs), delta)).sum(-1) / delta**2
+        new_value = (weights[active] * huber(log_y[active] - log_law(law, new, logs))).sum(-1) / DELTA**2
         better = new_value < value[active]
         gain = np.where(better, value[active] - new_value, 0.0)
         theta[active[better]], value[active[better]] = new[better], new_value[better]

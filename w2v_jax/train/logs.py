@@ -16,6 +16,8 @@ from typing import Any, TextIO
 
 import jax
 
+from w2v_jax.tables import duration
+
 METRICS_FILE = "metrics.jsonl"
 EVENTS_FOLDER = "tensorboard"
 
@@ -208,12 +210,6 @@ class Progress:
         if self._seconds_per_step is not None:
             parts.append(f"{duration(self._seconds_per_step * max(self._total_steps - record.step, 0))} left")
         return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 class _Appender:

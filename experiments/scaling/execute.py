@@ -1,22 +1,19 @@
-"""Makes the runs of a study, one after another, through the one loop, and measures what each became."""
+"""Makes the runs of a study, one after another, through the one training loop, and measures each."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import resource
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments.common import cli, language
-from experiments.common.machine import accelerators, machine
+from experiments.common import language
+from experiments.common.machine import accelerators, machine, revision
 from w2v_jax.config import to_dict
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, build_corpus
@@ -63,65 +60,57 @@ def planned(text: Text) -> list[Planned]:
 def execute(run: Planned, text: Text, workdir: Path) -> Record:
     """Makes or finishes one run in workdir/runs/NAME and measures it.
 
-    A run that diverges, or fails of memory or on its device, is recorded as such.
+    The record of a run that diverges, runs out of memory or fails on its device says so.
 
     Raises:
       UserError, OSError, loop.Interrupted: what `loop.train` raises; all that was done is kept.
     """
     where = workdir / "runs" / run.name
-    record = empty_record(run)
+    about = known(run)
     if (where / folder.RESULT).exists() and not (where / folder.CHECKPOINTS).exists():
         shutil.rmtree(where)  # its record was lost after its parameters were cleaned away: it is made again
     try:
         result = loop.train(run.config, where, say=lambda line: None)  # the text is the same for all runs
         measured = _measured(run, text, where, result)
     except loop.Diverged as e:
-        if e.number:  # asked to stop besides; that the run diverges is found again when the study continues
+        if e.number:  # a signal came too: stop, and find the divergence again when the study continues
             raise loop.Interrupted(None, e.number) from e
-        return record(status=DIVERGED, error=str(e))
+        return Record(**about | {"status": DIVERGED, "error": str(e)})
     except (jax.errors.JaxRuntimeError, MemoryError) as e:
-        return record(status=FAILED, error=" ".join(str(e).split())[:500] or type(e).__name__)
-    return record(status=FINISHED, **measured)
+        error = " ".join(str(e).split())[:500] or type(e).__name__
+        return Record(**about | {"status": FAILED, "error": error})
+    return Record(**about | {"status": FINISHED} | measured)
 
 
-def empty_record(run: Planned) -> Callable[..., Record]:
-    """What is known of a run before it is made, and takes the rest by name."""
-
-    def fill(**rest: Any) -> Record:
-        known: dict[str, Any] = {
-            "run": run.name,
-            "arm": run.arm,
-            "family": run.config.family,
-            "seed": run.config.train.seed,
-            "config_hash": config_hash(run.config),
-            "config": to_dict(run.config),
-            "revision": revision(),
-            "parameters": run.ledger.parameters,
-            "parameters_without_embeddings": run.ledger.without_embeddings,
-            "flops_per_token": run.ledger.flops_per_token,
-            "training_flops": run.flops,
-            "tokens": run.tokens,
-            "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-            "jax": jax.__version__,
-            "machine": machine() | {"accelerators": accelerators()},
-        }
-        return Record(**(known | rest))
-
-    return fill
+def known(run: Planned) -> dict[str, Any]:
+    """The values of a run's record that do not wait for its result."""
+    return {
+        "run": run.name,
+        "arm": run.arm,
+        "family": run.config.family,
+        "seed": run.config.train.seed,
+        "config_hash": config_hash(run.config),
+        "config": to_dict(run.config),
+        "revision": revision(),
+        "parameters": run.ledger.parameters,
+        "parameters_without_embeddings": run.ledger.without_embeddings,
+        "flops_per_token": run.ledger.flops_per_token,
+        "training_flops": run.flops,
+        "tokens": run.tokens,
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "jax": jax.__version__,
+        "machine": machine() | {"accelerators": accelerators()},
+    }
 
 
 def _measured(run: Planned, text: Text, where: Path, result: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    kept = ("passes", "vocabulary", "heldout_loss", "heldout_accuracy", "words_per_second", "seconds")
+    found: dict[str, Any] = {key: result[key] for key in kept}
+    found |= {
         "tokens": result["words"],
         "training_flops": run.ledger.flops_per_token * result["words"],
-        "passes": result["passes"],
-        "vocabulary": result["vocabulary"],
         "train_loss": result["loss"],
-        "heldout_loss": result["heldout_loss"],
         "heldout_block_loss": result["heldout_loss"],
-        "heldout_accuracy": result["heldout_accuracy"],
-        "words_per_second": result["words_per_second"],
-        "seconds": result["seconds"],
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     }
     spec = MODELS[run.config.family]
@@ -133,8 +122,8 @@ def _measured(run: Planned, text: Text, where: Path, result: dict[str, Any]) -> 
 
 
 def language_measures(model: Model, text: Text) -> dict[str, Any]:
-    """Losses of the held-out text. Every token is scored with at least half a window before it, by all of the text
-    where the model carries a state: the same positions for all families."""
+    """Losses of the held-out text, at the same positions for all families. Every token is scored with at least half a
+    window of context, and with all of the text before it where the model carries a state."""
     held = text.corpus.heldout
     if language.carries(model):
         nats = language.score_split(model, text.corpus, "heldout", 1, None)
@@ -146,23 +135,19 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
     if text.optimum is not None:
         found["optimum"] = float(text.optimum[-len(nats) :].mean())
     if text.study.window:
-        places, found["by_position"] = by_position(model, text.corpus, text.study.window)
+        # Windows start without any context.
+        nats, places = language.score_fresh(model, text.corpus, "heldout", text.study.window)
+        found["by_position"] = mean_at(places, nats, text.study.window)
         if text.optimum is not None:
             found["optimum_by_position"] = mean_at(places, text.optimum[-len(places) :], text.study.window)
     return found
 
 
-def by_position(model: Model, corpus: Corpus, window: int) -> tuple[np.ndarray, list[float]]:
-    """(place of every token in windows of `window` tokens that start without any context; mean nats at each place)."""
-    nats, places = language.score_fresh(model, corpus, "heldout", window)
-    return places, mean_at(places, nats, window)
-
-
 def mean_at(places: np.ndarray, values: np.ndarray, window: int) -> list[float]:
     """Mean of the values at each place, from 0 to window - 1."""
-    return [
-        float(x) for x in np.bincount(places, values, window) / np.maximum(np.bincount(places, minlength=window), 1)
-    ]
+    counts = np.maximum(np.bincount(places, minlength=window), 1)
+    means: list[float] = (np.bincount(places, values, window) / counts).tolist()
+    return means
 
 
 def quality(where: Path, data_dir: str) -> dict[str, float]:
@@ -178,17 +163,3 @@ def clean(where: Path) -> None:
     for name in (folder.CHECKPOINTS, "tensorboard"):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(where / name)
-
-
-@functools.cache  # of the code that this process has read: a later commit is none of it
-def revision() -> str:
-    """The commit of the code, with + where tracked files differ from it; '' outside of a clone."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(cli.ROOT), *words], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    with contextlib.suppress(OSError):
-        commit = git("rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if commit and git("status", "--porcelain", "--untracked-files=no") else "")
-    return ""

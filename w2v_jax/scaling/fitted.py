@@ -74,16 +74,6 @@ class Fit(NamedTuple):
         """Of each size."""
         return tuple(self.sizes.max(0).tolist())
 
-    @property
-    def extrapolation_from(self) -> tuple[float, ...]:
-        """Twice the largest of each size: what the law says beyond is extrapolation; see `is_extrapolation`."""
-        return tuple(FAR * size for size in self.largest)
-
-
-def is_extrapolation(x: np.ndarray | float, largest: float) -> np.ndarray:
-    """bool of the shape of x: beyond twice the largest run."""
-    return np.asarray(np.asarray(x, np.float64) > FAR * largest)
-
 
 def predict(fit: Fit, *sizes: np.ndarray | float) -> np.ndarray:
     """The law at the sizes, one array for each of the law's, broadcast against one another; their shape."""
@@ -108,16 +98,6 @@ def interval(value: float, draws: np.ndarray) -> Value:
 def draws(fit: Fit) -> dict[str, np.ndarray]:
     """Coefficients, exponents and floor of each bootstrap draw, float [B] by name."""
     return named(fit.law, fit.samples, fit.centres)
-
-
-def assert_covers(fit: Fit, name: str, true: float) -> None:
-    """AssertionError, saying by how much, unless the interval of the named value holds `true`.
-
-    For a text whose best possible loss is known: `assert_covers(fit, "E", optimum)`.
-    """
-    value = fit.values[name]
-    if not value.covers(true):
-        raise AssertionError(f"{name} = {value.value:.6g} [{value.low:.6g}, {value.high:.6g}] does not hold {true:.6g}")
 
 
 def _logs(fit: Fit, sizes: tuple[np.ndarray | float, ...]) -> tuple[np.ndarray, tuple[int, ...]]:

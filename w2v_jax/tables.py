@@ -1,11 +1,13 @@
-"""Tab-separated test files in, aligned text tables out."""
+"""Tables and durations for people, and the lines of text files of tests and runs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from w2v_jax.errors import UserError
+
+Rows = Sequence[Sequence[str]]
 
 
 def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
@@ -39,12 +41,27 @@ def read_tsv(path: str | os.PathLike[str], columns: int) -> Iterator[tuple[int, 
         yield number, fields
 
 
-def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+def aligned(rows: Rows, left: Collection[int] = (0,)) -> str:
     """Rows as text, every column as wide as its widest cell: those in `left` to the left, the others to the right."""
+    return "\n".join("  ".join(cells).rstrip() for cells in _padded(rows, left))
+
+
+def markdown(rows: Rows) -> str:
+    """Rows as a table of Markdown. The first row names the columns; columns of numbers are aligned to the right."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    words = {i for row in rows[1:] for i, cell in enumerate(row) if cell.strip("-+")[:1] not in "0123456789"}
+    left = words | {0}
+    rule = [":--" if i in left else "--:" for i in range(len(rows[0]))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in _padded([rows[0], rule, *rows[1:]], left))
+
+
+def _padded(rows: Rows, left: Collection[int]) -> list[list[str]]:
     columns = max((len(row) for row in rows), default=0)
     widths = [max((len(row[i]) for row in rows if i < len(row)), default=0) for i in range(columns)]
-    lines = []
-    for row in rows:
-        cells = [c.ljust(widths[i]) if i in left else c.rjust(widths[i]) for i, c in enumerate(row)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return [[c.ljust(widths[i]) if i in left else c.rjust(widths[i]) for i, c in enumerate(row)] for row in rows]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

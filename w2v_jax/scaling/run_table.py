@@ -1,0 +1,159 @@
+"""Reads the runs to fit from a .csv or .jsonl file: parameters, tokens or FLOPs, loss."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from w2v_jax.errors import UserError, nearest
+from w2v_jax.scaling.isoflop import FLOPS_A_TOKEN
+from w2v_jax.tables import read_lines
+
+# Quantity -> the names that its column may have; the first that a file has is taken.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "parameters": ("parameters",),
+    "tokens": ("tokens",),
+    "flops": ("training_flops", "training_flop"),
+    "loss": ("heldout_loss", "loss"),
+}
+STATUS, FINISHED = "status", "finished"
+ARM = "arm"  # of a study; a law is fitted to the runs of one
+_READ = {STATUS, ARM}.union(*COLUMNS.values())
+_ENDINGS = (".csv", ".jsonl")
+
+
+class Runs(NamedTuple):
+    """Float64 arrays [n] in the order of the file, and what was done to get them."""
+
+    parameters: np.ndarray
+    tokens: np.ndarray
+    flops: np.ndarray
+    loss: np.ndarray
+    notes: tuple[str, ...]
+
+
+def read_arms(path: str | os.PathLike[str]) -> list[str]:
+    """The arms of a table's finished runs in order; [] without such a column. UserError: as `read_table`."""
+    done = (row for _, row in _rows(os.fspath(path)) if row.get(STATUS, FINISHED) == FINISHED)
+    return list(dict.fromkeys(str(row[ARM]) for row in done if ARM in row))
+
+
+def read_table(
+    path: str | os.PathLike[str], *, drop_fewest_tokens_per_parameter: int = 0, arm: str | None = None
+) -> Runs:
+    """The runs of a table with columns parameters, tokens or training_flops (or training_flop), heldout_loss or loss.
+
+    Missing tokens are FLOPs / (6 parameters), missing FLOPs 6 parameters tokens; `notes` says so. A run with a status
+    other than "finished" is left out and counted in `notes`. Other columns are ignored.
+
+    Args:
+      path: .csv with a header line, or .jsonl with one object per line.
+      drop_fewest_tokens_per_parameter: how many runs to leave out, those with the fewest tokens per parameter. The
+        fit of Besiroglu et al. 2024 (arXiv 2404.10102) drops five.
+      arm: only runs with this value in the column "arm"; None takes all.
+
+    Raises:
+      UserError: naming file, line and column: a missing, empty or unreadable file, a missing or doubled column, a
+        value that is not a positive number, no run left.
+    """
+    path = os.fspath(path)
+    rows, unfinished = [], 0
+    for where, row in _rows(path):
+        if arm is not None and str(row.get(ARM)) != arm:
+            continue
+        if row.get(STATUS, FINISHED) != FINISHED:
+            unfinished += 1
+        else:
+            rows.append(_numbers(where, row))
+    if not rows:
+        left = f"; {unfinished} run(s) have another status than {FINISHED!r}" if unfinished else ""
+        raise UserError(f"{path}: no run to fit{left}")
+    notes = [f"{unfinished} run(s) left out: status is not {FINISHED!r}"] if unfinished else []
+    return _columns(path, rows, notes, drop_fewest_tokens_per_parameter)
+
+
+def _columns(path: str, rows: Sequence[dict[str, float]], notes: list[str], drop: int) -> Runs:
+    n, d, c, loss = (np.array([row.get(key, np.nan) for row in rows]) for key in COLUMNS)
+    if missing := int(np.isnan(d).sum()):
+        notes.append(f"tokens of {missing} run(s) are FLOPs / (6 parameters): the table has none")
+    if missing := int(np.isnan(c).sum()):
+        notes.append(f"FLOPs of {missing} run(s) are 6 parameters tokens: the table has none")
+    d, c = np.where(np.isnan(d), c / (FLOPS_A_TOKEN * n), d), np.where(np.isnan(c), FLOPS_A_TOKEN * n * d, c)
+    if not 0 <= drop < len(rows):
+        raise UserError(f"{path}: cannot drop {drop} of {len(rows)} runs; give a number from 0 to {len(rows) - 1}")
+    keep = np.sort(np.argsort(d / n, kind="stable")[drop:])
+    if drop:
+        notes.append(f"{drop} run(s) of the fewest tokens a parameter left out, up to {np.sort(d / n)[drop - 1]:.3g}")
+    return Runs(n[keep], d[keep], c[keep], loss[keep], tuple(notes))
+
+
+def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file and line, values by column) of each run. A missing value is left out."""
+    ending, header = os.path.splitext(path)[1].lower(), list[str]()
+    if ending not in _ENDINGS:
+        raise UserError(f"{path}: a table of runs must end in {' or '.join(_ENDINGS)}")
+    for number, line in read_lines(path):
+        where, line = f"{path}: line {number:,}", line.removeprefix("\ufeff")
+        if ending == ".jsonl":
+            pairs = _json_pairs(where, line)
+            names = [name for name, _ in pairs]
+        else:
+            fields = [field.strip() for field in next(csv.reader([line]))]
+            names = header or fields
+            if len(fields) != len(names):
+                raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; mend the line")
+            pairs = [(name, field or None) for name, field in zip(names, fields, strict=True)]
+        doubled = sorted(name for name in _READ if names.count(name) > 1)
+        if doubled:
+            raise UserError(f"{where}: column {doubled[0]!r} appears twice; remove one")
+        if ending == ".csv" and not header:
+            header = names
+            _check_known(where, header)
+        else:
+            yield where, {name: value for name, value in pairs if value is not None}
+
+
+def _json_pairs(where: str, line: str) -> Sequence[tuple[str, Any]]:
+    """Keys and values of an object, doubled keys included."""
+    try:
+        pairs = json.loads(line, object_pairs_hook=tuple)
+    except ValueError:
+        raise UserError(f'{where}: not JSON; every line must be an object like {{"parameters": 1000, ...}}') from None
+    if not isinstance(pairs, tuple):
+        raise UserError(f'{where}: not an object; every line must be like {{"parameters": 1000, ...}}')
+    return pairs
+
+
+def _check_known(where: str, names: Sequence[str]) -> None:
+    """UserError unless every quantity has a column."""
+    for wanted in (COLUMNS["parameters"], COLUMNS["tokens"] + COLUMNS["flops"], COLUMNS["loss"]):
+        if not set(wanted) & set(names):
+            close = next((hint for hint in (nearest(w, names) for w in wanted) if hint), "")
+            close = close.replace("did you mean", "is it").replace("?", "? then rename it")
+            raise UserError(f"{where}: no column {' or '.join(repr(w) for w in wanted)}{close}; add one")
+
+
+def _numbers(where: str, row: dict[str, Any]) -> dict[str, float]:
+    _check_known(where, list(row))
+    found = {}
+    for key, names in COLUMNS.items():
+        name = next((n for n in names if n in row), None)
+        if name is not None:
+            found[key] = _positive(f"{where}: column {name!r}", row[name])
+    return found
+
+
+def _positive(where: str, value: Any) -> float:
+    try:
+        number = float("x" if isinstance(value, bool | list | tuple) else value)
+    except (ValueError, OverflowError):
+        raise UserError(f"{where}: {str(value)[:40]!r} is not a number; mend or remove the line") from None
+    if not (math.isfinite(number) and number > 0):
+        raise UserError(f"{where}: {value} is not a positive number; mend or remove the line")
+    return number
