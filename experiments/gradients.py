@@ -31,16 +31,16 @@ from experiments.common.reach import agreement, agreement_text, forget_gates, gr
 from w2v_jax.config import Config, check, check_choice, freeze
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.recurrence import needed_gate
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import distance
 from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.nn.recurrent import CELLS
+from w2v_jax.papers import NOTES
 from w2v_jax.train import loop
 from w2v_jax.train.restore import Model, open_model
 
-GATE = needed_gate(0.5, 13)
+GATE = NOTES.value("forget gate, half left after 13 steps")
 BINS = 50
 SHOWN = (1, 5, 10, 13, 20, 30)  # distances in the printed table
 

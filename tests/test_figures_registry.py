@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from experiments.figures.registry import ENTRIES, PICTURES, RESULTS
 from matplotlib.image import imread
 
 from experiments import figure_records
 from experiments.figures import registry
-from experiments.figures.registry import ENTRIES, PICTURES, RESULTS
 from tests.commands import ROOT, Done, refused, run
 from w2v_jax.figures import published
 from w2v_jax.figures.published import CHECKED, COMPUTED, UNVERIFIED, VERIFIED, Published, Tolerance

@@ -21,6 +21,7 @@ BASE = ("errors", "files", "config", "types")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__init__": (),
     "errors": (),
+    "papers": (),
     "files": ("errors",),
     "config": ("errors",),
     "types": (),
@@ -33,8 +34,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "models": (*BASE, "data", "formats", "nn", "losses"),
     "train": (*BASE, "data", "nn", "losses", "models", "embeddings"),
     "evaluation": ("errors", "embeddings"),
-    "scaling": (*BASE, "evaluation", "models", "train"),
-    "figures": ("errors", "files", "config", "embeddings", "scaling"),  # results files and vectors; never train
+    "scaling": (*BASE, "evaluation", "models", "papers", "train"),
+    "figures": (
+        "errors",
+        "files",
+        "config",
+        "embeddings",
+        "papers",
+        "scaling",
+    ),  # results files and vectors; never train
 }
 # Third-party packages that only these modules may import.
 ONLY_IN = {"orbax": ("w2v_jax.train.checkpoint",)}

@@ -31,8 +31,10 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import throughput as figure
 from w2v_jax.files import write_json
+from w2v_jax.papers import NOTES
 
-CLAIM, LOW, HIGH = 100.0, 50.0, 200.0  # of the notes, and what still counts as "about"
+CLAIM = NOTES.value("all at once, beside one after another")
+LOW, HIGH = figure.ABOUT
 # What is compared: (of which work, faster, slower, in words).
 RATIOS = {
     "training_by_lstm": ("training", AT_ONCE, LSTM, "trains on texts", "as the LSTM of equal parameters"),

@@ -7,12 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-# What is known of a number that ours stand beside.
-VERIFIED = "verified"  # read at the source that is named
-UNVERIFIED = "unverified"  # quoted from memory: the paper was not at hand
-COMPUTED = "computed"  # follows from arithmetic
-CLAIMED = "claimed"  # said by the notes that this project tests, without a measurement
-CHECKED = (VERIFIED, UNVERIFIED, COMPUTED, CLAIMED)
+from w2v_jax.papers import CHECKED, Paper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +57,18 @@ class Published:
             raise ValueError(f"{self}: needs a name, a unit, a source, ours, and one of {', '.join(CHECKED)}")
 
 
+def beside(
+    paper: Paper, name: str, ours: str = "", tolerance: Tolerance | None = None, *, what: str = "", differs: str = ""
+) -> Published:
+    """A number of a paper, to stand beside the one of ours called `ours`, by default like the paper's.
+
+    Raises:
+      KeyError: the paper has no number of this name.
+    """
+    n = paper.numbers[name]
+    return Published(what or name, n.value, n.unit, paper.source, n.checked, ours or name, tolerance, differs)
+
+
 class Verdict(NamedTuple):
     """What becomes of one published number."""
 
@@ -76,8 +83,11 @@ def judge(numbers: Sequence[Published], measured: Mapping[str, float]) -> list[V
     return [Verdict(n, ours, n.tolerance.miss(ours) if n.tolerance else 0.0) for n, ours in found]
 
 
-def rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
-    """A table: what, unit, ours, published, whether that was checked, verdict and source, under a line of names."""
+def rows(verdicts: Sequence[Verdict], record: Mapping[str, float] | None = None) -> list[list[str]]:
+    """A table under a line of names: ours, published, whether that was checked, verdict and source of each number.
+
+    `record` holds earlier numbers of ours, and gets a column of its own.
+    """
     out = [["number", "unit", "ours", "published", "checked", "verdict", "source"]]
     for number, ours, miss in verdicts:
         if number.tolerance is None:
@@ -85,6 +95,9 @@ def rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
         else:
             said = f"{f'missed by {short(miss)}' if miss else 'holds'}: {number.tolerance.words()}"
         out.append([number.what, number.unit, short(ours), short(number.value), number.checked, said, number.source])
+    if record is not None:
+        kept = [short(record[v.published.ours]) if v.published.ours in record else "-" for v in verdicts]
+        out = [[*row[:3], cell, *row[3:]] for row, cell in zip(out, ["record", *kept], strict=True)]
     return out
 
 
