@@ -86,18 +86,22 @@ def make(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[
 def call(line: Sequence[str]) -> int:
     """`python -m LINE` in a process that gets our SIGINT and SIGTERM; its exit status, 128 + n after signal n."""
     path = os.pathsep.join([str(cli.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    child: subprocess.Popen[bytes] | None = None
+    children: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def passed_on(number: int, frame: FrameType | None) -> None:
-        if child is not None:
+        for child in children:
             child.send_signal(number)
+        early.extend([] if children else [number])
 
     before = {number: signal.signal(number, passed_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         # In a session of its own: the terminal's Ctrl-C would reach it a second time.
         whole, env = [sys.executable, "-m", *line], {**os.environ, "PYTHONPATH": path}
-        child = subprocess.Popen(whole, env=env, start_new_session=True)
-        status = child.wait()
+        children.append(subprocess.Popen(whole, env=env, start_new_session=True))
+        for number in early:
+            children[0].send_signal(number)
+        status = children[0].wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -77,10 +77,9 @@ def read_run(workdir: PathLike) -> RunCurves:
         raise UserError(f"{os.path.join(folder, METRICS)}: nothing logged yet; wait for the first line of the run")
     held = _curve(rows, "heldout_loss")
     result = read_json(os.path.join(folder, RESULT)) or {}
-    if _finite(result.get("passes")) and _finite(result.get("heldout_loss")):
-        held = np.concatenate([held, [[result["passes"], result["heldout_loss"]]]])
-    if len(held):  # a run repeats the last value measured on every line until the next: once is enough
-        held = held[np.concatenate([[True], held[1:, 1] != held[:-1, 1]])]
+    last = [result.get("passes"), result.get("heldout_loss")]
+    if all(map(_finite, last)) and not (len(held) and held[-1, 0] >= last[0]):
+        held = np.concatenate([held, [last]])
     path = os.path.join(folder, QUALITY)
     scored = read_rows(path) if os.path.exists(path) else []
     tests = [key for key in dict.fromkeys(k for row in scored for k in row) if key not in ("pass", "step", "data")]
