@@ -28,6 +28,7 @@ from absl import flags
 from configs import language, synthetic
 from experiments.common import cli, config_flag
 from experiments.common.reach import agreement, agreement_text, forget_gates, gradient_norms
+from w2v_jax import papers
 from w2v_jax.config import Config, check, check_choice, freeze
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
@@ -36,11 +37,10 @@ from w2v_jax.figures import distance
 from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.nn.recurrent import CELLS
-from w2v_jax.papers import NOTES
 from w2v_jax.train import loop
 from w2v_jax.train.restore import Model, open_model
 
-GATE = NOTES.value("forget gate, half left after 13 steps")
+GATE = papers.value("notes", "forget gate, half left after 13 steps")
 BINS = 50
 SHOWN = (1, 5, 10, 13, 20, 30)  # distances in the printed table
 

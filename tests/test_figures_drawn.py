@@ -22,7 +22,7 @@ from matplotlib.patches import Rectangle, StepPatch
 
 from experiments.figures.gallery import figures
 from experiments.figures.show import RESULTS
-from w2v_jax.papers import BESIROGLU, HESTNESS, HOFFMANN, KAPLAN
+from w2v_jax.papers import NUMBERS
 
 Points = Sequence[Sequence[float]]  # (x, y) of a line
 
@@ -188,11 +188,11 @@ def check_gradients(panels: list[Axes], result: dict[str, Any]) -> None:
 def check_chinchilla(panels: list[Axes], result: dict[str, Any]) -> None:
     """Ours first; then who has a number of that name, in the order of the laws."""
     others = {
-        "E": [HOFFMANN.numbers["E"], BESIROGLU.numbers["E"]],
-        "alpha": [KAPLAN.numbers["N alone"], HOFFMANN.numbers["alpha"], BESIROGLU.numbers["alpha"]],
-        "beta": [KAPLAN.numbers["D alone"], HOFFMANN.numbers["beta"], BESIROGLU.numbers["beta"]],
+        "E": [NUMBERS["hoffmann", "E"], NUMBERS["besiroglu", "E"]],
+        "alpha": [NUMBERS["kaplan", "N alone"], NUMBERS["hoffmann", "alpha"], NUMBERS["besiroglu", "alpha"]],
+        "beta": [NUMBERS["kaplan", "D alone"], NUMBERS["hoffmann", "beta"], NUMBERS["besiroglu", "beta"]],
     }
-    others["beta"].append(HESTNESS.numbers["D alone"])
+    others["beta"].append(NUMBERS["hestness", "D alone"])
     named = {axes.get_title(loc="left"): axes for axes in panels}
     assert list(named) == list(others)
     for name, axes in named.items():

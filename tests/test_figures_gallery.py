@@ -31,8 +31,8 @@ from w2v_jax.config import to_dict
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError
 from w2v_jax.figures import published
-from w2v_jax.figures.published import Published, Tolerance
-from w2v_jax.papers import BESIROGLU, CHECKED, COMPUTED, NOTES, Paper
+from w2v_jax.figures.published import Tolerance
+from w2v_jax.papers import CHECKED, NUMBERS, PAPERS
 
 pytestmark = pytest.mark.xdist_group("gallery")  # one worker: they share the pictures
 
@@ -110,15 +110,13 @@ def test_list_starts_without_jax_and_takes_nothing_beside_it() -> None:
 
 
 def test_published_numbers_stand_in_the_table_of_papers_and_say_how_they_are_known() -> None:
-    table = [paper for paper in vars(papers).values() if isinstance(paper, Paper)]
-    assert len({paper.source for paper in table}) == len(table)
-    for paper in table:
-        assert paper.name and paper.why
-        assert all(n.unit and n.checked in CHECKED and math.isfinite(n.value) for n in paper.numbers.values())
-    known = {(paper.source, n.value, n.unit, n.checked) for paper in table for n in paper.numbers.values()}
-    shown = {(n.source, n.value, n.unit, n.checked) for f in figures().values() for n in f.numbers}
-    assert {row for row in shown - known if row[-1] != COMPUTED} == set()
-    assert NOTES.value("forget gate, half left after 13 steps") ** 13 == pytest.approx(0.5)
+    assert {paper for paper, _ in NUMBERS} <= set(PAPERS)
+    assert len({paper.source for paper in PAPERS.values()}) == len(PAPERS)
+    assert all(paper.name and paper.why for paper in PAPERS.values())
+    assert all(n.unit and n.checked in CHECKED and math.isfinite(n.value) for n in NUMBERS.values())
+    table = {(PAPERS[paper].source, n.value, n.unit, n.checked) for (paper, _), n in NUMBERS.items()}
+    assert {(n.source, n.value, n.unit, n.checked) for f in figures().values() for n in f.numbers} <= table
+    assert papers.value("notes", "forget gate, half left after 13 steps") ** 13 == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.iterdir()), ids=lambda path: path.stem)
@@ -252,8 +250,8 @@ def test_tolerances_have_ends_that_belong_to_them() -> None:
     for wrong in ({"why": ""}, {"why": "w", "lowest": 2.0, "highest": 1.0}):
         with pytest.raises(ValueError, match="needs a reason"):
             Tolerance(**wrong)
-    with pytest.raises(ValueError, match="one of verified"):
-        Published("a", 1.0, "%", "paper", "checked", "ours")
+    with pytest.raises(KeyError, match="test, 3 x 200"):
+        published.beside("zaremba", "test, 3 x 200")
 
 
 # ---- made anew ----
@@ -410,10 +408,8 @@ def test_the_fit_of_published_runs_is_made_anew(tmp_path: Path, monkeypatch: pyt
     for name, near in (("alpha", 0.01), ("beta", 0.02)):
         ours, record, paper = map(float, table[name][2:5])
         assert ours == pytest.approx(law[name], abs=near)
-        assert (record, paper) == (
-            round(result_of("chinchilla")["parametric"][name]["value"], 4),
-            BESIROGLU.value(name),
-        )
+        assert record == round(result_of("chinchilla")["parametric"][name]["value"], 4)
+        assert paper == papers.value("besiroglu", name)
     assert imread(tmp_path / "r" / "chinchilla.png").shape == imread(PICTURES / "chinchilla.png").shape
 
 

@@ -11,10 +11,9 @@ import numpy as np
 
 from w2v_jax.errors import UserError
 from w2v_jax.figures.published import Published
-from w2v_jax.files import PathLike, read_json
+from w2v_jax.files import read_json
 
 DIGITS = 5  # significant, of vectors and curves: more than a picture shows
-DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError)  # what a result of another shape raises
 
 Result = Mapping[str, Any]  # of JSON values; each figure has a shape of its own
 
@@ -59,7 +58,7 @@ class Figure:
     data: str  # what the recipe measures on
     collect: Callable[[Path], dict[str, Any]]  # (folder of a finished recipe) -> result
     measure: Callable[[Result], dict[str, float]]  # our numbers, by the names that `numbers` uses
-    draw: Callable[[Result, PathLike, str], object]  # (result, picture, small print) writes it; never trains
+    draw: Callable[[Result, str, str], object]  # (result, picture, small print) writes it; never trains
     numbers: tuple[Published, ...] = ()
     seed: int | tuple[int, ...] = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 import shlex
@@ -28,22 +29,15 @@ def find(name: str, data: str | None) -> str:
     """
     if data is None:
         raise UserError(f"--data is missing: the recipe needs {name}; give the folder that has it")
-    for folder in (data, os.path.join(data, "*")):
-        for ending in _ENDINGS:
-            found = sorted(glob.glob(os.path.join(folder, name + ending)))
-            if found:
-                depth = len(Path(name).parts)
-                return os.path.join(*Path(found[0]).parts[:-depth], name + ending)
+    for pattern, ending in itertools.product((os.path.join(data, name), os.path.join(data, "*", name)), _ENDINGS):
+        found = sorted(glob.glob(pattern + ending))
+        if found:
+            return os.path.join(*Path(found[0]).parts[: -len(Path(name).parts)], name + ending)
     raise UserError(f"--data={data}: has no {name} ({', '.join(_ENDINGS[1:])} may follow), nor has a folder in it")
 
 
 def lines(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[str]) -> list[list[str]]:
-    """The arguments of every step's Python, the module first.
-
-    Raises:
-      UserError: a file that a step needs is not there.
-    """
-
+    """The arguments of every step's Python, the module first. UserError: a file that a step needs is not there."""
     configs = os.path.relpath(cli.ROOT / "configs")
 
     def filled(flag: str) -> str:
@@ -58,7 +52,7 @@ def make(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[
 
     Args:
       steps: of the recipe.
-      run: folder of all that is made.
+      run: folder of all that is made; the same call continues what was interrupted.
       data: folder of the files that the steps name.
       settings: KEY=VALUE of --set, for the steps that take them.
 
@@ -73,14 +67,18 @@ def make(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[
     every = lines(steps, run, data, settings)
     run.mkdir(parents=True, exist_ok=True)
     for i, (step, line) in enumerate(zip(steps, every, strict=True), 1):
-        print(f"step {i} of {len(steps)}: {shlex.join(['python', '-m', *line])}", file=sys.stderr, flush=True)
+        say(f"step {i} of {len(steps)}: {shlex.join(['python', '-m', *line])}")
         status = call(line)
         if status not in step.may_end:
             more = "; the same command continues" if status > 128 else ""
-            told = f"step {i} of {len(steps)}, {step.module}, ended with status {status}{more}"
-            print(told, file=sys.stderr, flush=True)
+            say(f"step {i} of {len(steps)}, {step.module}, ended with status {status}{more}")
             return status
     return 0
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def call(line: Sequence[str]) -> int:
@@ -97,7 +95,7 @@ def call(line: Sequence[str]) -> int:
     before = {number: signal.signal(number, passed_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         # In a session of its own: the terminal's Ctrl-C would reach it a second time.
-        whole, env = [sys.executable, "-m", *line], {**os.environ, "PYTHONPATH": path}
+        whole, env = [sys.executable, "-m", *line], os.environ | {"PYTHONPATH": path}
         children.append(subprocess.Popen(whole, env=env, start_new_session=True))
         for number in early:
             children[0].send_signal(number)

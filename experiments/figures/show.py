@@ -13,15 +13,16 @@ from typing import Any
 from experiments.common import cli
 from experiments.common.machine import machine
 from experiments.figures import recipe
-from experiments.figures.figure import DAMAGED, Figure, Result
+from experiments.figures.figure import Figure, Result
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import published, records, style
-from w2v_jax.files import PathLike
 
 RESULTS = cli.ROOT / "results" / "figures"
 PICTURES = cli.ROOT / "docs" / "figures"
 
+_COMMAND = "experiments.figures"
+_DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError)  # what a result of another shape raises
 _MARKS = (
     "verified: read at that source; unverified: quoted from memory, the paper was not at hand; computed: follows from "
     "arithmetic;\nclaimed: said by the notes, and tested here. Ours are in results/figures/FIGURE.json, "
@@ -45,13 +46,7 @@ def listing(figures: Mapping[str, Figure]) -> str:
 
 
 def redraw(name: str, figure: Figure, out: str, results: Path = RESULTS) -> int:
-    """Draws a figure from its record and prints ours beside what was published.
-
-    Args:
-      name: of the figure.
-      figure: its file.
-      out: picture, .png, .pdf or .svg.
-      results: folder of the records.
+    """Draws a figure from its record in the folder `results` and prints ours beside what was published.
 
     Returns:
       0, or 1 where a stated tolerance is missed.
@@ -66,9 +61,9 @@ def redraw(name: str, figure: Figure, out: str, results: Path = RESULTS) -> int:
     try:
         measured = _measure(figure, record.result)
         figure.draw(record.result, out, record.small_print(name))
-    except DAMAGED as e:
+    except _DAMAGED as e:
         raise records.damaged(path, e) from None
-    return report(name, figure, record, measured, out)
+    return _report(name, figure, record, measured, out)
 
 
 def remake(
@@ -83,13 +78,11 @@ def remake(
     keep: bool = False,
     note: str = "",
 ) -> int:
-    """Makes the recipe of a figure, draws RUN/NAME.png and prints our new numbers beside the published and the kept.
+    """Makes the recipe of a figure, draws it and prints our new numbers beside the published and the kept.
 
     Args:
       name, figure: as in `redraw`.
-      run: folder of all that the recipe makes; the same call continues what was interrupted.
-      data: folder of the files that the recipe needs.
-      settings: KEY=VALUE of --set, for the steps that take them.
+      run, data, settings: see `recipe.make`.
       out: the picture; RUN/NAME.png by default.
       results: folder of the records.
       keep: whether the result becomes the record, and the picture that of the docs where the record is the project's.
@@ -108,28 +101,26 @@ def remake(
     status = recipe.make(figure.recipe, run, data, settings)
     if status:
         return status
+    given = ["--run=DIR", *(["--data=DATA"] if data else []), *(f"--set={change}" for change in settings)]
     try:
-        result = figure.collect(run)
-        measured = _measure(figure, result)
-        record = _record(name, figure, result, settings, bool(data), note)
-        figure.draw(result, out, record.small_print(name))
-    except DAMAGED as e:
+        record = _record(figure, figure.collect(run), shlex.join(["python", "-m", _COMMAND, name, *given]), note)
+        measured = _measure(figure, record.result)
+        figure.draw(record.result, out, record.small_print(name))
+    except _DAMAGED as e:
         raise UserError(f"{run}: cannot be drawn as {name} ({records.why(e)})") from None
     if keep:
-        if os.path.isabs(run) and str(run) in json.dumps(result):
+        if os.path.isabs(run) and str(run) in json.dumps(record.result):
             raise UserError(f"--run={run}: the results name this path; give a relative one")
         results.mkdir(parents=True, exist_ok=True)
         records.write(path, record)
         if results == RESULTS:
-            figure.draw(result, PICTURES / f"{name}.png", record.small_print(name))
-    status = report(name, figure, record, measured, out, kept)
-    if keep:
-        print(f"record: {path} ({path.stat().st_size:,} bytes)")
-    return status
+            figure.draw(record.result, str(PICTURES / f"{name}.png"), record.small_print(name))
+        print(f"record: {path} ({path.stat().st_size:,} bytes)\n")
+    return _report(name, figure, record, measured, out, kept)
 
 
 def _measure(figure: Figure, result: Result) -> dict[str, float]:
-    """Our numbers. One of DAMAGED: the result has another shape, or a number is not finite or missing."""
+    """Our numbers. One of _DAMAGED: the result has another shape, or a number is not finite or missing."""
     measured = figure.measure(result)
     published.judge(figure.numbers, measured)
     if not all(map(math.isfinite, measured.values())):
@@ -137,57 +128,33 @@ def _measure(figure: Figure, result: Result) -> dict[str, float]:
     return measured
 
 
-def _record(
-    name: str, figure: Figure, result: dict[str, Any], settings: Sequence[str], data: bool, note: str
-) -> records.Record:
+def _record(figure: Figure, result: dict[str, Any], command: str, note: str) -> records.Record:
     from experiments.scaling.runs import revision
 
     here = machine()
     about = f"{here['cores_used']} cores {here['cpu']}, {here['memory_gib']:.0f} GiB, Python {here['python']}"
-    line = ["python", "-m", "experiments.figures", name, "--run=DIR", *["--data=DATA"] * data]
-    return records.Record(
-        command=shlex.join([*line, *(f"--set={change}" for change in settings)]),
-        data=figure.data,
-        seed=figure.seed if isinstance(figure.seed, int) else list(figure.seed),
-        machine=f"{about}, jax {here['versions'].get('jax', 'unknown')}",
-        result=result,
-        note=note,
-        commit=revision(),
-    )
+    about += f", jax {here['versions'].get('jax', 'unknown')}"
+    seed = figure.seed if isinstance(figure.seed, int) else list(figure.seed)
+    return records.Record(command, figure.data, seed, about, result, note, revision())
 
 
-def report(
+def _report(
     name: str,
     figure: Figure,
     record: records.Record,
     measured: Mapping[str, float],
-    out: PathLike,
+    out: str,
     kept: Mapping[str, float] | None = None,
 ) -> int:
-    """Prints what is shown, from what, ours beside what was published, and what else was measured.
-
-    Args:
-      name, figure: what is shown.
-      record: where ours are from.
-      measured: ours.
-      out: the picture.
-      kept: the numbers of the record that there was before, in a column of their own.
-
-    Returns:
-      0, or 1 where a stated tolerance is missed.
-    """
+    """Prints ours beside what was published, and beside `kept` of the record before; 1 where a tolerance is missed."""
     verdicts = published.judge(figure.numbers, measured)
     print(f"{name}: {figure.shows}\npaper: {figure.paper}\nours: {'; '.join(record.about())}\n")
     texts = (0, 1, 4, 5, 6) if kept is None else (0, 1, 5, 6, 7)
     print(aligned(published.rows(verdicts, kept), left=texts) if verdicts else "no published number")
-    beside = {number.ours for number in figure.numbers}
-    more = [
-        f"{key}: {published.short(value)}" + (f" (record {published.short(kept[key])})" if kept and key in kept else "")
-        for key, value in measured.items()
-        if key not in beside
-    ]
+    more = {key: published.short(x) for key, x in measured.items() if key not in {n.ours for n in figure.numbers}}
+    more |= {key: f"{more[key]} (record {published.short(x)})" for key, x in (kept or {}).items() if key in more}
     if more:
-        print("\nmeasured besides: " + "; ".join(more))
+        print("\nmeasured besides: " + "; ".join(f"{key}: {told}" for key, told in more.items()))
     print(f"\npicture: {out}")
     late = published.missed(verdicts)
     for sentence in late:

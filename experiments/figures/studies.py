@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.figures.figure import Result, study
 from w2v_jax.figures import scaling_study
-from w2v_jax.files import PathLike
-from w2v_jax.scaling import analysis
-from w2v_jax.scaling import records as study_records
+from w2v_jax.scaling import analysis, records
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.results import Fit
 
@@ -24,17 +21,12 @@ WIKI_DATA = "English Wikipedia (spring 2015), 25.4 million words, the 10,000 mos
 
 def read(run: Path) -> list[Record]:
     """The records of a study in {run}/study."""
-    return study_records.read(sorted((run / "study").glob("results*.jsonl")))
+    return records.read(sorted((run / "study").glob("results*.jsonl")))
 
 
 def collect(*keys: str) -> Callable[[Path], dict[str, Any]]:
     """Of each finished run these keys."""
-
-    def of(run: Path) -> dict[str, Any]:
-        made = [dataclasses.asdict(r) for r in analysis.usable(read(run))]
-        return {"runs": [{key: row[key] for key in keys} for row in made]}
-
-    return of
+    return lambda run: {"runs": [{key: getattr(r, key) for key in keys} for r in analysis.usable(read(run))]}
 
 
 def record(row: Mapping[str, Any], keys: Sequence[str], **config: Any) -> Record:
@@ -64,7 +56,7 @@ def measure_families(result: Result) -> dict[str, float]:
     return measured | {f"{arm}: lowest loss": float(analysis.columns(own)[3].min()) for arm, own in by_arm.items()}
 
 
-def draw_families(result: Result, out: PathLike, source: str) -> None:
+def draw_families(result: Result, out: str, source: str) -> None:
     """Loss by size and by training FLOPs; where the best possible loss is known, the distance from it."""
     sizes, costs = {}, {}
     for arm, own in arms(result, FAMILIES).items():
@@ -72,5 +64,4 @@ def draw_families(result: Result, out: PathLike, source: str) -> None:
         sizes[arm] = (n, loss)
         _, _, c, loss = analysis.columns(own)
         costs[arm] = (c, loss)
-    best = result["runs"][0]["optimum"]
-    scaling_study.draw_families(sizes, costs, out, optimum=best, source=source)
+    scaling_study.draw_families(sizes, costs, out, optimum=result["runs"][0]["optimum"], source=source)

@@ -27,13 +27,13 @@ from absl import flags
 
 from experiments.common import cli
 from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, measure
+from w2v_jax import papers
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.tables import aligned
 from w2v_jax.figures import throughput as figure
 from w2v_jax.files import write_json
-from w2v_jax.papers import NOTES
 
-CLAIM = NOTES.value("all at once, beside one after another")
+CLAIM = papers.value("notes", "all at once, beside one after another")
 LOW, HIGH = figure.ABOUT
 # What is compared: (of which work, faster, slower, in words).
 RATIOS = {

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from w2v_jax.papers import CHECKED, Paper
+from w2v_jax.papers import NUMBERS, PAPERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,34 +39,30 @@ class Tolerance:
         return f"{short(self.lowest)} to {short(self.highest)}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """One number from elsewhere, and the name of the number of ours that stands beside it."""
 
     what: str
     value: float
     unit: str
     source: str  # where the number stands
-    checked: str  # one of CHECKED
+    checked: str  # see `w2v_jax.papers`
     ours: str
     tolerance: Tolerance | None = None
     differs: str = ""  # what is not the same on both sides
 
-    def __post_init__(self) -> None:
-        if self.checked not in CHECKED or not (self.what and self.unit and self.source and self.ours):
-            raise ValueError(f"{self}: needs a name, a unit, a source, ours, and one of {', '.join(CHECKED)}")
-
 
 def beside(
-    paper: Paper, name: str, ours: str = "", tolerance: Tolerance | None = None, *, what: str = "", differs: str = ""
+    paper: str, number: str, ours: str = "", tolerance: Tolerance | None = None, *, what: str = "", differs: str = ""
 ) -> Published:
-    """A number of a paper, to stand beside the one of ours called `ours`, by default like the paper's.
+    """A number of `w2v_jax.papers`, to stand beside the one of ours called `ours`, by default like the paper's.
 
     Raises:
-      KeyError: the paper has no number of this name.
+      KeyError: the table has no number of this name.
     """
-    n = paper.numbers[name]
-    return Published(what or name, n.value, n.unit, paper.source, n.checked, ours or name, tolerance, differs)
+    n = NUMBERS[paper, number]
+    source = PAPERS[paper].source
+    return Published(what or number, n.value, n.unit, source, n.checked, ours or number, tolerance, differs)
 
 
 class Verdict(NamedTuple):

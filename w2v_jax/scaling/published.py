@@ -1,11 +1,11 @@
-"""Scaling laws others found, with what differs between their settings and any other; the numbers are in `papers`."""
+"""Scaling laws others found, and what differs between their settings and any other; the numbers are in `papers`."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-from w2v_jax import papers
+from w2v_jax.papers import NUMBERS, PAPERS
 from w2v_jax.scaling.results import Value
 
 _TWO_SIDED = 1.959964  # standard errors each way for 95 %
@@ -27,64 +27,35 @@ class Published(NamedTuple):
         return Value(self.values[name], self.values[name] - reach, self.values[name] + reach)
 
 
-def _law(name: str, paper: papers.Paper, formula: str, setting: str, **symbols: str) -> Published:
+def _law(name: str, paper: str, formula: str, setting: str, **symbols: str) -> Published:
     """`symbols` are the letters of the formula, each with the name of its number in the paper."""
-    found = {symbol: paper.numbers[number] for symbol, number in symbols.items()}
+    found = {symbol: NUMBERS[paper, number] for symbol, number in symbols.items()}
     errors = {symbol: n.error for symbol, n in found.items() if math.isfinite(n.error)}
-    return Published(name, paper.source, formula, {symbol: n.value for symbol, n in found.items()}, errors, setting)
+    values = {symbol: n.value for symbol, n in found.items()}
+    return Published(name, PAPERS[paper].source, formula, values, errors, setting)
 
 
 _KAPLAN = (
     "transformers of 768 to 1.5e9 parameters on WebText2, byte pairs (50,257), nats a token; N leaves embeddings out; "
     "no floor; "
 )
+_CONVERGED = _KAPLAN + "trained to convergence on enough data"
+_STOPPED = _KAPLAN + "large models, stopped early; D in tokens of the training set"
+_CHEAPEST = _KAPLAN + "C the least FLOPs for a loss, at batches far below the critical size"
+_HOFFMANN = (
+    "transformers of 70e6 to 16e9 parameters on MassiveText, sentence pieces (32,000), nats a token; N counts all "
+    "parameters; less than one pass over the text"
+)
+_READ_OFF = "Hoffmann's runs read off a figure: 240 of 245, without the five of fewest tokens a parameter"
+_HESTNESS = "word LSTMs, the best size at each share of the Billion Word text; D in words of the training set; no floor"
 _BOTH = {name: name for name in ("E", "A", "B", "alpha", "beta")}
 PUBLISHED = (
-    _law(
-        "Kaplan L(N)",
-        papers.KAPLAN,
-        "L(N) = (N_c / N)^alpha",
-        _KAPLAN + "trained to convergence on enough data",
-        N_c="N_c",
-        alpha="N alone",
-    ),
-    _law(
-        "Kaplan L(D)",
-        papers.KAPLAN,
-        "L(D) = (D_c / D)^beta",
-        _KAPLAN + "large models, stopped early; D in tokens of the training set",
-        D_c="D_c",
-        beta="D alone",
-    ),
-    _law(
-        "Kaplan L(C)",
-        papers.KAPLAN,
-        "L(C) proportional to C^-gamma",
-        _KAPLAN + "C the least FLOPs for a loss, at batches far below the critical size",
-        gamma="C alone",
-    ),
-    _law(
-        "Hoffmann",
-        papers.HOFFMANN,
-        "L(N, D) = E + A/N^alpha + B/D^beta",
-        "transformers of 70e6 to 16e9 parameters on MassiveText, sentence pieces (32,000), nats a token; N counts all "
-        "parameters; less than one pass over the text",
-        **_BOTH,
-    ),
-    _law(
-        "Besiroglu",
-        papers.BESIROGLU,
-        "L(N, D) = E + A/N^alpha + B/D^beta",
-        "Hoffmann's runs read off a figure: 240 of 245, without the five of fewest tokens a parameter",
-        **_BOTH,
-    ),
-    _law(
-        "Hestness L(D)",
-        papers.HESTNESS,
-        "L(D) proportional to D^-beta",
-        "word LSTMs, the best size at each share of the Billion Word text; D in words of the training set; no floor",
-        beta="D alone",
-    ),
+    _law("Kaplan L(N)", "kaplan", "L(N) = (N_c / N)^alpha", _CONVERGED, N_c="N_c", alpha="N alone"),
+    _law("Kaplan L(D)", "kaplan", "L(D) = (D_c / D)^beta", _STOPPED, D_c="D_c", beta="D alone"),
+    _law("Kaplan L(C)", "kaplan", "L(C) proportional to C^-gamma", _CHEAPEST, gamma="C alone"),
+    _law("Hoffmann", "hoffmann", "L(N, D) = E + A/N^alpha + B/D^beta", _HOFFMANN, **_BOTH),
+    _law("Besiroglu", "besiroglu", "L(N, D) = E + A/N^alpha + B/D^beta", _READ_OFF, **_BOTH),
+    _law("Hestness L(D)", "hestness", "L(D) proportional to D^-beta", _HESTNESS, beta="D alone"),
 )
 
 

@@ -6,11 +6,13 @@ import statistics
 
 from experiments.figures.figure import Figure, Result, Step, file
 from w2v_jax.figures import keys_values
-from w2v_jax.figures.published import Published, Tolerance
-from w2v_jax.files import PathLike
-from w2v_jax.papers import COMPUTED
+from w2v_jax.figures.published import Tolerance, beside
 
 _BASE = "per_layer"  # the rung that the others are held against
+_EXACT = Tolerance("it is exact", 4.0, 4.0)
+_LADDER = (
+    *("--workdir={run}/ladder", "--config=configs/keys_values.py", "--config.data.source=text:{wiki_en.0[01].txt}"),
+)
 
 
 def measure(result: Result) -> dict[str, float]:
@@ -21,39 +23,14 @@ def measure(result: Result) -> dict[str, float]:
     return measured | {"cache, times smaller": rungs[_BASE]["cache_bytes"] / rungs["shared_kv"]["cache_bytes"]}
 
 
-def draw(result: Result, out: PathLike, source: str) -> None:
-    """'rungs' of the ladder's results.json."""
-    keys_values.draw(result["rungs"], _BASE, out, source)
-
-
 FIGURE = Figure(
     shows="what sharing keys and values over all layers costs, and what its cache weighs",
     paper="none: a design of the notes",
-    recipe=(
-        Step(
-            "experiments.keys_values",
-            (
-                "--workdir={run}/ladder",
-                "--config=configs/keys_values.py",
-                "--config.data.source=text:{wiki_en.0[01].txt}",
-            ),
-            "--config.",
-        ),
-    ),
+    recipe=(Step("experiments.keys_values", _LADDER, "--config."),),
     data="English Wikipedia, shards 00 and 01, 4.1M tokens of 4,096 byte pairs",
     seed=(0, 1),
     collect=file("ladder/results.json", "command", "machine", "device", "paragraph"),
     measure=measure,
-    draw=draw,
-    numbers=(
-        Published(
-            "cache, all layers' over one shared",
-            4.0,
-            "times",
-            "one key and value for 4 layers",
-            COMPUTED,
-            "cache, times smaller",
-            Tolerance("it is exact", 4.0, 4.0),
-        ),
-    ),
+    draw=lambda result, out, source: keys_values.draw(result["rungs"], _BASE, out, source),
+    numbers=(beside("design", "cache, all layers' over one shared", "cache, times smaller", _EXACT),),
 )

@@ -10,17 +10,12 @@ import numpy as np
 
 from experiments.figures.figure import Figure, Result, evaluate, read_object, rounded, train
 from w2v_jax.figures import convergence
-from w2v_jax.figures.published import Tolerance, beside
-from w2v_jax.files import PathLike
-from w2v_jax.papers import ZAREMBA
+from w2v_jax.figures.published import Published, Tolerance, beside
+from w2v_jax.papers import cited, value
 
 _RUNS = ("ptb", "ptb_regularised", "ptb_transformer")  # configs, and folders of the recipe
-_TEXTS = (
-    "data.source=text:{ptb.train.txt}",
-    "data.heldout_source=text:{ptb.valid.txt}",
-    "data.test_source=text:{ptb.test.txt}",
-)
-_TEST, _VALIDATION = "test, 2 x 200, no dropout", "validation, 2 x 200, last pass"
+_TEXTS = {"source": "{ptb.train.txt}", "heldout_source": "{ptb.valid.txt}", "test_source": "{ptb.test.txt}"}
+_DATA = [f"data.{key}=text:{name}" for key, name in _TEXTS.items()]
 
 
 def collect(run: Path) -> dict[str, Any]:
@@ -45,38 +40,36 @@ def measure(result: Result) -> dict[str, float]:
     }
 
 
-def draw(result: Result, out: PathLike, source: str) -> None:
+def draw(result: Result, out: str, source: str) -> None:
     """'runs': of each 'label', and 'loss' and 'heldout' as [pass, nats]; all of one kind, nats a token of one text."""
-
-    def curve(points: Any) -> np.ndarray:
-        return np.array(points, np.float64).reshape(-1, 2)
-
-    drawn = [
-        convergence.RunCurves(str(r["label"]), "", curve(r["loss"]), curve(r["heldout"]), {}) for r in result["runs"]
-    ]
-    convergence.draw(drawn, out, source)
+    runs = []
+    for r in result["runs"]:
+        loss, heldout = (np.array(r[key], np.float64).reshape(-1, 2) for key in ("loss", "heldout"))
+        runs.append(convergence.RunCurves(str(r["label"]), "", loss, heldout, {}))
+    convergence.draw(runs, out, source)
 
 
-def _near(name: str) -> Tolerance:
-    return Tolerance("5 % above the published", highest=1.05 * ZAREMBA.value(name))
+def _near(number: str, ours: str) -> Published:
+    most = Tolerance("5 % above the published", highest=1.05 * value("zaremba", number))
+    return beside("zaremba", number, ours, most)
 
 
 FIGURE = Figure(
     shows="loss of LSTMs and of a transformer on the Penn Treebank against passes",
-    paper=ZAREMBA.cited,
+    paper=cited("zaremba"),
     recipe=(
-        train("configs/ptb.py", "ptb", *_TEXTS, "log.eval_steps=2323"),
-        train("configs/ptb_regularised.py", "ptb_regularised", *_TEXTS, "log.eval_steps=2323"),
-        train("configs/ptb_transformer.py", "ptb_transformer", *_TEXTS),
-        *(evaluate(name) for name in _RUNS),
+        train("configs/ptb.py", "ptb", *_DATA, "log.eval_steps=2323"),
+        train("configs/ptb_regularised.py", "ptb_regularised", *_DATA, "log.eval_steps=2323"),
+        train("configs/ptb_transformer.py", "ptb_transformer", *_DATA),
+        *map(evaluate, _RUNS),
     ),
     data="Penn Treebank (Mikolov's preparation)",
     collect=collect,
     measure=measure,
     draw=draw,
     numbers=(
-        beside(ZAREMBA, _TEST, "test", _near(_TEST)),
-        beside(ZAREMBA, _VALIDATION, "validation at the end", _near(_VALIDATION)),
-        beside(ZAREMBA, "test, with dropout", "test with dropout", differs="theirs 2 x 650, ours 2 x 200"),
+        _near("test, 2 x 200, no dropout", "test"),
+        _near("validation, 2 x 200, last pass", "validation at the end"),
+        beside("zaremba", "test, with dropout", "test with dropout", differs="theirs 2 x 650, ours 2 x 200"),
     ),
 )

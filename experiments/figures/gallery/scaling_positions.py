@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,49 +10,45 @@ import numpy as np
 
 from experiments.figures.figure import Figure, Result
 from experiments.figures.studies import KEYS, WIKI, WIKI_DATA, arms, read
-from w2v_jax.figures import scaling_study
-from w2v_jax.files import PathLike
-from w2v_jax.papers import KAPLAN
+from w2v_jax.figures.scaling_study import draw_positions
+from w2v_jax.papers import cited
 from w2v_jax.scaling import analysis
 from w2v_jax.scaling.records import Record
 
-_KEPT = (*KEYS, "by_position")
 
-
-def _longest(arms: dict[str, list[Record]]) -> dict[str, Record]:
-    return {arm: r for arm, own in arms.items() if (r := analysis.read_longest(own))}
+def _longest(arms: Mapping[str, Sequence[Record]]) -> list[Record]:
+    return [r for own in arms.values() if (r := analysis.read_longest(own))]
 
 
 def collect(run: Path) -> dict[str, Any]:
     """Of each arm the run whose loss by position is drawn."""
-    made = map(dataclasses.asdict, _longest(analysis.by_arm(analysis.usable(read(run)))).values())
-    kept = [{key: row[key] for key in _KEPT} for row in made]
-    return {"runs": [row | {"by_position": [round(x, 5) for x in row["by_position"]]} for row in kept]}
+    made = _longest(analysis.by_arm(analysis.usable(read(run))))
+    curve = {r.run: [round(x, 5) for x in r.by_position or ()] for r in made}
+    return {"runs": [{key: getattr(r, key) for key in KEYS} | {"by_position": curve[r.run]} for r in made]}
 
 
-def _curves(result: Result) -> tuple[dict[str, np.ndarray], dict[str, Record]]:
-    longest = _longest(arms(result, _KEPT))
-    return {arm: np.array(r.by_position, np.float64) for arm, r in longest.items()}, longest
+def _curves(result: Result, name: str) -> dict[str, np.ndarray]:
+    """By the name of each arm, with {arm} and {parameters} filled in."""
+    made = _longest(arms(result, (*KEYS, "by_position")))
+    return {name.format(arm=r.arm, parameters=r.parameters): np.array(r.by_position, np.float64) for r in made}
 
 
 def measure(result: Result) -> dict[str, float]:
     """How far every arm is behind the best, span by span, in nats a token."""
-    best, rest = analysis.behind(_curves(result)[0])
+    best, rest = analysis.behind(_curves(result, "{arm}"))
     return {f"{arm} above {best}, tokens {a} to {b}": nats for arm, spans in rest.items() for a, b, nats in spans}
 
 
-def draw(result: Result, out: PathLike, source: str) -> None:
+def draw(result: Result, out: str, source: str) -> None:
     """Left the losses, right the distances from the best arm."""
-    curves, longest = _curves(result)
-    name = {arm: f"{arm}, {r.parameters:,} parameters" for arm, r in longest.items()}
-    shown = {name[arm]: curve.tolist() for arm, curve in curves.items()}
+    curves = _curves(result, "{arm}, {parameters:,} parameters")
     best, _ = analysis.behind(curves)
-    scaling_study.draw_positions(shown, out, beside=name[best], source=source)
+    draw_positions({name: curve.tolist() for name, curve in curves.items()}, out, beside=best, source=source)
 
 
 FIGURE = Figure(
     shows="held-out loss on Wikipedia by position in the context, transformer and LSTM",
-    paper=f"{KAPLAN.cited}, figure 7",
+    paper=f"{cited('kaplan')}, figure 7",
     recipe=WIKI,
     data=WIKI_DATA,
     collect=collect,

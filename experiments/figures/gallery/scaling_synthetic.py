@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from experiments.figures.figure import Figure, study
 from experiments.figures.studies import FAMILIES, collect, draw_families, measure_families
-from w2v_jax.figures.published import Published, Tolerance
-from w2v_jax.papers import COMPUTED
+from w2v_jax.figures.published import Tolerance, beside
+
+_WITHIN = Tolerance("the 95 % interval must hold the optimum", highest=0.0)
+_ZERO = "interval from the optimum"
 
 FIGURE = Figure(
     shows="distance from the best possible loss by parameters and training FLOPs, four families",
@@ -17,15 +19,7 @@ FIGURE = Figure(
     measure=measure_families,
     draw=draw_families,
     numbers=tuple(
-        Published(
-            f"floor of the {arm} law: interval from the optimum",
-            0.0,
-            "nats",
-            "forward algorithm",
-            COMPUTED,
-            f"{arm}: miss",
-            Tolerance("the 95 % interval must hold the optimum", highest=0.0),
-        )
+        beside("optimum", _ZERO, f"{arm}: miss", _WITHIN, what=f"floor of the {arm} law: {_ZERO}")
         for arm in ("transformer", "lstm")
     ),
 )

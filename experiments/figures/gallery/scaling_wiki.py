@@ -5,30 +5,30 @@ from __future__ import annotations
 from experiments.figures.figure import Figure
 from experiments.figures.studies import FAMILIES, WIKI, WIKI_DATA, collect, draw_families, measure_families
 from w2v_jax.figures.published import beside
-from w2v_jax.papers import BESIROGLU, HESTNESS, HOFFMANN, KAPLAN
+from w2v_jax.papers import cited
 
 _LARGER = "theirs larger by orders of magnitude, byte pairs"
 _BEST = "theirs the best size at each D"
 
 FIGURE = Figure(
     shows="held-out loss on Wikipedia by parameters and training FLOPs, four families",
-    paper=", ".join(paper.cited for paper in (KAPLAN, HOFFMANN, BESIROGLU)),
+    paper=cited("kaplan", "hoffmann", "besiroglu"),
     recipe=WIKI,
     data=WIKI_DATA,
     collect=collect(*FAMILIES),
     measure=measure_families,
     draw=draw_families,
     numbers=tuple(
-        beside(paper, name, ours, what=f"{what}, {paper.name.split()[0]}", differs=differs)
-        for paper, name, what, ours, differs in (
-            (KAPLAN, "N alone", "N alone", "lstm: power of N", "theirs transformers, far larger"),
-            (KAPLAN, "D alone", "D alone", "transformer: power of D", _LARGER),
-            (KAPLAN, "C alone", "C alone", "transformer: power of C", _LARGER),
-            (HESTNESS, "D alone", "D alone", "lstm: power of D", _BEST),
-            (HOFFMANN, "alpha", "N beside D", "transformer: alpha", _LARGER),
-            (HOFFMANN, "beta", "D beside N", "transformer: beta", _LARGER),
-            (BESIROGLU, "alpha", "N beside D", "transformer: alpha", _LARGER),
-            (BESIROGLU, "beta", "D beside N", "transformer: beta", _LARGER),
+        beside(paper, number, ours, what=f"{what}, {paper.title()}", differs=differs)
+        for paper, number, what, ours, differs in (
+            ("kaplan", "N alone", "N alone", "lstm: power of N", "theirs transformers, far larger"),
+            ("kaplan", "D alone", "D alone", "transformer: power of D", _LARGER),
+            ("kaplan", "C alone", "C alone", "transformer: power of C", _LARGER),
+            ("hestness", "D alone", "D alone", "lstm: power of D", _BEST),
+            ("hoffmann", "alpha", "N beside D", "transformer: alpha", _LARGER),
+            ("hoffmann", "beta", "D beside N", "transformer: beta", _LARGER),
+            ("besiroglu", "alpha", "N beside D", "transformer: alpha", _LARGER),
+            ("besiroglu", "beta", "D beside N", "transformer: beta", _LARGER),
         )
     ),
 )

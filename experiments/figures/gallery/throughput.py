@@ -5,18 +5,17 @@ from __future__ import annotations
 from experiments.figures.figure import Figure, Result, Step, file
 from w2v_jax.figures import throughput
 from w2v_jax.figures.published import Tolerance, beside
-from w2v_jax.files import PathLike
-from w2v_jax.papers import NOTES
 
+_CLAIM = "all at once, beside one after another"
 _ABOUT = Tolerance("what experiments.throughput counts as about 100", *throughput.ABOUT)
+_RATIOS = {
+    "prompt_by_itself": "prompt, beside itself one by one",
+    "prompt_by_lstm": "prompt, beside an LSTM",
+    "training_by_lstm": "training, beside an LSTM",
+}
 
 
-def measure(result: Result) -> dict[str, float]:
-    """The largest ratio of each comparison."""
-    return {name: float(entry["largest"]) for name, entry in result["verdicts"].items()}
-
-
-def draw(result: Result, out: PathLike, source: str) -> None:
+def draw(result: Result, out: str, source: str) -> None:
     """throughput.json: 'options', 'training' and 'prompt'."""
     lengths = [int(n) for n in result["options"]["lengths"]]
     panels = throughput.panels(result, int(result["options"]["tokens"]), int(result["options"]["batch"]))
@@ -29,14 +28,7 @@ FIGURE = Figure(
     recipe=(Step("experiments.throughput", ("--out={run}/throughput",), "--"),),
     data="random tokens",
     collect=file("throughput/throughput.json", "command"),
-    measure=measure,
+    measure=lambda result: {name: float(entry["largest"]) for name, entry in result["verdicts"].items()},
     draw=draw,
-    numbers=tuple(
-        beside(NOTES, "all at once, beside one after another", ours, _ABOUT, what=what)
-        for what, ours in (
-            ("prompt, beside itself one by one", "prompt_by_itself"),
-            ("prompt, beside an LSTM", "prompt_by_lstm"),
-            ("training, beside an LSTM", "training_by_lstm"),
-        )
-    ),
+    numbers=tuple(beside("notes", _CLAIM, ours, _ABOUT, what=what) for ours, what in _RATIOS.items()),
 )

@@ -11,8 +11,7 @@ from experiments.figures.figure import Figure, Result, Step, evaluate, read_obje
 from w2v_jax.embeddings import load
 from w2v_jax.figures import maps
 from w2v_jax.figures.published import beside
-from w2v_jax.files import PathLike
-from w2v_jax.papers import GENSIM, MIKOLOV_A, MIKOLOV_B
+from w2v_jax.papers import PAPERS
 
 GROUPS = {
     "professions": ["doctor", "nurse", "surgeon", "teacher", "student", "lawyer", "scientist"],
@@ -21,13 +20,17 @@ GROUPS = {
     "countries": ["france", "germany", "italy", "spain", "russia", "japan"],
     "capitals": ["paris", "berlin", "rome", "madrid", "moscow", "tokyo"],
 }
+_SETTINGS = (
+    *("data.source=text:{run}/wiki.txt", "data.heldout_every=0", "train.seed=3", "model.dim=300", "model.segment=128"),
+    *("optimizer.learning_rate=0.2", "optimizer.initial_square=0.0"),
+)
 
 
 def collect(run: Path) -> dict[str, Any]:
     """The vectors that are drawn, and the share of analogies that all of them answer."""
     emb = load(run / "vectors" / "vectors.bin")
-    words = [word for members in GROUPS.values() for word in members]
     scores = read_object(run / "vectors" / "evaluation.json")
+    words = [word for members in GROUPS.values() for word in members]
     return {
         "vocabulary": len(emb),
         "analogies": scores["analogy"]["questions-words"]["all"]["accuracy_add"],
@@ -39,16 +42,16 @@ def collect(run: Path) -> dict[str, Any]:
 
 def measure(result: Result) -> dict[str, float]:
     """Analogies in per cent; how parallel the offsets from country to capital are, mean over different pairs."""
-    row = {word: np.array(vector, np.float64) for word, vector in result["vectors"].items()}
-    row = dict(zip(row, maps.unit(np.stack(list(row.values()))), strict=True))
-    offsets = maps.unit(np.stack([row[capital] - row[country] for country, capital in result["pairs"]]))
-    count = len(offsets)
+    ends = [[result["vectors"][word] for word in pair] for pair in result["pairs"]]
+    pairs = np.array(ends, np.float64)  # [pairs, 2, D]
+    country, capital = maps.unit(pairs[:, 0]), maps.unit(pairs[:, 1])
+    offsets, count = maps.unit(capital - country), len(pairs)
     parallel = ((offsets @ offsets.T).sum() - count) / (count * (count - 1))
     analogies = 100.0 * float(result["analogies"])
     return {"analogies": analogies, "mean cosine between capital - country offsets": float(parallel)}
 
 
-def draw(result: Result, out: PathLike, source: str) -> None:
+def draw(result: Result, out: str, source: str) -> None:
     """'groups' (words by name), 'vectors' by word, 'vocabulary' (words in all)."""
     words = [word for members in result["groups"].values() for word in members]
     vectors = np.array([result["vectors"][word] for word in words], np.float64)
@@ -57,20 +60,10 @@ def draw(result: Result, out: PathLike, source: str) -> None:
 
 FIGURE = Figure(
     shows="words on a plane: groups of meaning, countries and capitals (skip-gram, 12.5 M words)",
-    paper=MIKOLOV_B.source,
+    paper=PAPERS["mikolov_b"].source,
     recipe=(
         Step("benchmarks.text", ("--shards={wiki_en.0[0-7].txt}", "--out={run}/wiki.txt")),
-        train(
-            "configs/skipgram.py",
-            "vectors",
-            "data.source=text:{run}/wiki.txt",
-            "data.heldout_every=0",
-            "model.dim=300",
-            "model.segment=128",
-            "optimizer.learning_rate=0.2",
-            "optimizer.initial_square=0.0",
-            "train.seed=3",
-        ),
+        train("configs/skipgram.py", "vectors", *_SETTINGS),
         evaluate("vectors", "--data_dir={word_eval}"),
     ),
     data="English Wikipedia, 8 shards, 12,534,181 words; skip-gram, d = 300, 5 passes",
@@ -79,13 +72,7 @@ FIGURE = Figure(
     measure=measure,
     draw=draw,
     numbers=(
-        beside(GENSIM, "analogies, skip-gram", "analogies", differs="theirs on text8, d = 100"),
-        beside(
-            MIKOLOV_A,
-            "analogies, 300 dimensions, 24 M words",
-            "analogies",
-            what="analogies, 24 M words",
-            differs="theirs CBOW on news",
-        ),
+        beside("gensim", "analogies, skip-gram", "analogies", differs="theirs on text8, d = 100"),
+        beside("mikolov_a", "analogies, 300 dimensions, 24 M words", "analogies", differs="theirs CBOW on news"),
     ),
 )
