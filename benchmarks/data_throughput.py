@@ -15,7 +15,7 @@ import numpy as np
 from w2v_jax.config import DataConfig
 from w2v_jax.data.blocks import window_source
 from w2v_jax.data.corpus import Tokens, build_corpus
-from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.models.word2vec import Word2VecConfig, shapes
 
 
 def zipfian(words: int, vocabulary: int, seed: int = 0) -> tuple[Tokens, np.ndarray]:

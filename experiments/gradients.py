@@ -28,10 +28,10 @@ from absl import flags
 from configs import language, synthetic
 from experiments.common import cli, config_flag
 from experiments.common.measuring import parameters
+from w2v_jax import papers
 from w2v_jax.config import Config, check, check_choice
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.recurrence import needed_gate
 from w2v_jax.figures import distance
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.states import agreement, agreement_text, forget_gates, gradient_norms
@@ -39,7 +39,7 @@ from w2v_jax.tables import aligned
 from w2v_jax.train import loop
 from w2v_jax.train.restore import Model, open_model
 
-GATE = needed_gate(0.5, 13)
+GATE = papers.value("notes", "forget gate, half left after 13 steps")
 BINS = 50
 SHOWN = (1, 5, 10, 13, 20, 30)  # distances in the printed table
 

@@ -281,14 +281,13 @@ def test_impossible_options() -> None:
 
 
 def fake_run(folder: Path, architecture: str = "skipgram", quality: bool = True) -> Path:
-    """A run whose held-out loss is measured at whole passes and repeated in between, as the loop logs it."""
+    """A run whose held-out loss is measured at whole passes and logged with the next line, as the loop does."""
     folder.mkdir()
     config = {"family": "word2vec", "model": {"architecture": architecture, "loss": "negative", "dim": 100}}
     (folder / "config.json").write_text(json.dumps(config))
-    rows, held = [], None
+    rows = []
     for step in range(1, 41):
-        if step > 1 and (step - 1) % 4 == 0:
-            held = 2 + 2 ** -((step - 1) / 4)
+        held = 2 + 2 ** -((step - 1) / 4) if step > 1 and (step - 1) % 4 == 0 else None
         rows.append({"step": step, "pass": step / 4, "loss": 2 + 2 ** -(step / 4), "heldout_loss": held})
     rows[3]["loss"] = None
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -303,7 +302,7 @@ def test_curves_of_a_run(tmp_path: Path) -> None:
     run = convergence.read_run(fake_run(tmp_path / "r"))
     assert run.label == "word2vec skipgram negative d = 100"
     assert len(run.loss) == 39 and run.loss[0].tolist() == [0.25, 2 + 2**-0.25]
-    # Each value once, where it is first seen, and the last one from the result.
+    # The last one is from the result.
     np.testing.assert_allclose(run.heldout[:, 1], [2 + 2.0**-p for p in range(1, 11)])
     assert run.heldout[-1, 0] == 10.0
     np.testing.assert_allclose(run.quality["men"], [[p, 0.7 * (1 - 0.5**p)] for p in range(11)])

@@ -25,7 +25,7 @@ from w2v_jax.data.synthetic import SUBJECT
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.recurrence import influence, kept, needed_gate, state_gradients
+from w2v_jax.evaluation.recurrence import influence, kept, state_gradients
 from w2v_jax.figures import distance
 from w2v_jax.models.recurrent_lm import FAMILY, RecurrentLMConfig
 from w2v_jax.nn.arrays import shapes as shapes_of
@@ -116,11 +116,6 @@ def test_what_the_forget_gates_leave_is_what_a_memory_keeps() -> None:
     later = kept(forget, 3)
     assert np.isnan(later[:3]).all() and (later[3] == 1).all()
     np.testing.assert_allclose(later[5], forget[4] * forget[5])
-
-
-def test_gates_that_keep_half_and_nine_tenths_over_13_steps() -> None:
-    assert round(needed_gate(0.5, 13), 3) == 0.948
-    assert round(needed_gate(0.9, 13), 3) == 0.992
 
 
 @pytest.mark.parametrize("name", ["elementwise", "gru", "lstm"])

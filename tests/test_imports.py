@@ -21,6 +21,7 @@ BASE = ("errors", "files", "config", "tables", "types")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__init__": (),
     "errors": (),
+    "papers": (),
     "files": ("errors",),
     "tables": ("errors",),
     "config": ("errors", "files", "overrides"),
@@ -36,8 +37,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "train": (*BASE, "data", "nn", "losses", "models", "embeddings"),
     "evaluation": ("errors", "embeddings", "tables"),
     "states": (*BASE, "data", "nn", "models", "train", "evaluation"),
-    "scaling": (*BASE, "models", "nn", "overrides", "train"),
-    "figures": ("errors", "files", "config", "embeddings", "scaling"),  # results files and vectors; never train
+    "scaling": (*BASE, "models", "nn", "overrides", "papers", "train"),
+    "figures": ("errors", "files", "config", "embeddings", "papers", "scaling"),  # results and vectors; never train
 }
 # Third-party packages that only these modules may import.
 ONLY_IN = {"orbax": ("w2v_jax.train.checkpoint",)}

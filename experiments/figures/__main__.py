@@ -1,7 +1,8 @@
-"""Draws the project's figures again from committed results, and what training and its vectors hold.
+"""Draws the project's figures again from committed results, makes them anew, and draws what your own runs hold.
 
   python -m experiments.figures --list
   python -m experiments.figures NAME [--out=NAME.png] [--results=results/figures]
+  python -m experiments.figures NAME --run=DIR [--data=FOLDER] [--set=KEY=VALUE ...] [--keep [--note=TEXT]]
   python -m experiments.figures map --vectors=FILE --groups='doctor,nurse,surgeon;teacher,student;car'
   python -m experiments.figures map --workdir=DIR [--words=a,b,c] [--projection=pca|tsne|mds] [--top=200] [--out=PNG]
   python -m experiments.figures nudges --out=DIR
@@ -9,12 +10,20 @@
   python -m experiments.figures optimum --workdir=DIR[,DIR...] [--out=PNG]
 
 --list names every figure with its paper and that paper's numbers. NAME, one of them, is drawn without training into the
-current folder, with ours beside what was published; exit status 1 when a stated tolerance is missed. The rest draws
-from run folders. map: words on a plane, coloured by the groups given (a JSON file {"name": ["word", ...], ...} too) or
-by k-means; without words, the most frequent ones. nudges: three words in two dimensions, every update an arrow.
-convergence: loss and quality against passes; --evaluate first scores every checkpoint that the run kept (train with
---config.checkpoint.keep=100) and writes quality.jsonl. optimum: language models on the synthetic language, how far each
-is from the best possible loss, read from what experiments.evaluate wrote. Pictures are .png, .pdf or .svg.
+current folder, with ours beside what was published; exit status 1 when a stated tolerance is missed.
+
+--run makes the recipe of the figure in DIR, the usual commands one after another, draws DIR/NAME.png and puts the new
+numbers beside the published and the committed ones. The same command continues what was interrupted. --data is the
+folder of the texts that the recipe names. --set changes keys of the recipe's configs, or flags of the command that
+measures, for a smaller run: --set=train.passes=0.1. --keep makes the result the committed record, with the commit of
+the code, and draws the picture of the docs.
+
+The rest draws from run folders. map: words on a plane, coloured by the groups given (a JSON file
+{"name": ["word", ...], ...} too) or by k-means; without words, the most frequent ones. nudges: three words in two
+dimensions, every update an arrow. convergence: loss and quality against passes; --evaluate first scores every
+checkpoint that the run kept (train with --config.checkpoint.keep=100) and writes quality.jsonl. optimum: language
+models on the synthetic language, how far each is from the best possible loss, read from what experiments.evaluate
+wrote. Pictures are .png, .pdf or .svg.
 """
 
 from __future__ import annotations
@@ -31,7 +40,8 @@ from absl import flags
 
 from experiments.common import cli
 from experiments.common.vectors import define_source_flags, open_vectors, source
-from experiments.figures import registry
+from experiments.figures import show
+from experiments.figures.gallery import figures
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.figures import convergence, maps, optimum, style
 from w2v_jax.tables import aligned
@@ -215,17 +225,18 @@ _OWN = {
     "convergence": ("workdir", "evaluate", "data_dir"),
     "optimum": ("workdir",),
 }
+_REMAKE = ("data", "set", "keep", "note")  # of --run
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs what the first argument names; returns the exit status."""
-    known = (*COMMANDS, *registry.ENTRIES)
+    known = (*COMMANDS, *figures())
     f = flags.FLAGS
     if f.list:
         given = [*argv[1:], *(f"--{flag}" for flag in sorted(_flags_of(*known)) if f[flag].present)]
         if given:
             raise UserError(f"--list: {given[0]} means nothing beside it: leave it out")
-        print(registry.listing())
+        print(show.listing(figures()))
         return 0
     if len(argv) < 2:
         raise UserError(f"no figure named: python -m experiments.figures --list, or {'|'.join(known)}")
@@ -238,12 +249,19 @@ def main(argv: Sequence[str]) -> int:
     if name in COMMANDS:
         COMMANDS[name](f.out)
         return 0
-    return registry.redraw(name, f.out or f"{name}.png", Path(f.results or registry.RESULTS))
+    results = Path(f.results) if f.results else show.RESULTS
+    if not f.run:
+        for flag in _REMAKE:
+            if f[flag].present:
+                raise UserError(f"--{flag} is for --run=DIR, which makes the figure anew")
+        return show.redraw(name, figures()[name], f.out or f"{name}.png", results)
+    options: dict[str, Any] = {"data": f.data, "settings": f.set, "out": f.out, "keep": f.keep, "note": f.note}
+    return show.remake(name, figures()[name], Path(f.run), results=results, **options)
 
 
 def _flags_of(*names: str) -> set[str]:
     """The flags that mean something to one of the figures."""
-    return {"out"}.union(*(_OWN.get(name, ("results",)) for name in names))
+    return {"out"}.union(*(_OWN.get(name, ("results", "run", *_REMAKE)) for name in names))
 
 
 def _define_flags() -> None:
@@ -253,6 +271,11 @@ def _define_flags() -> None:
     )
     flags.DEFINE_bool("list", False, "Name every figure, its paper and that paper's numbers.")
     flags.DEFINE_string("results", None, "NAME: folder of the committed results; that of the repository by default.")
+    flags.DEFINE_string("run", None, "NAME: folder in which the recipe is made, or continued.")
+    flags.DEFINE_string("data", None, "--run: folder with the texts and test files that the recipe names.")
+    flags.DEFINE_multi_string("set", [], "--run: KEY=VALUE of the recipe's configs or flags; may be given again.")
+    flags.DEFINE_bool("keep", False, "--run: write the record, and the picture of the docs.")
+    flags.DEFINE_string("note", "", "--keep: what else has to be known.")
     flags.DEFINE_integer("seed", 0, "Of the projection and the clusters; of nudges' training.", 0, 2**31 - 2)
     flags.DEFINE_string("words", None, "map: words to draw, a,b,c.")
     flags.DEFINE_string("groups", None, "map: groups of words, a,b;name:c,d or a .json file.")

@@ -26,11 +26,13 @@ from absl import flags
 
 from experiments.common import cli
 from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, measure
+from w2v_jax import papers
 from w2v_jax.errors import UserError
 from w2v_jax.figures import throughput as figure
 from w2v_jax.tables import aligned
 
-CLAIM, LOW, HIGH = 100.0, 50.0, 200.0  # of the notes, and what still counts as "about"
+CLAIM = papers.value("notes", "all at once, beside one after another")
+LOW, HIGH = figure.ABOUT
 # What is compared: (work, the faster way, the slower way, in words).
 RATIOS = {
     "training_by_lstm": ("training", AT_ONCE, LSTM, "trains on texts", "as the LSTM of equal parameters"),

@@ -83,8 +83,3 @@ def kept(factors: np.ndarray, last: int) -> np.ndarray:
     out[last] = 1.0
     out[last + 1 :] = np.cumprod(factors[last + 1 :].astype(np.float64), axis=0)
     return out
-
-
-def needed_gate(share: float, steps: int) -> float:
-    """The constant gate that keeps `share` of a memory over `steps` steps, share ** (1 / steps): 0.948 for half, 13."""
-    return float(share ** (1.0 / steps))

@@ -13,7 +13,7 @@ import numpy as np
 
 from w2v_jax.errors import UserError
 from w2v_jax.figures.style import colour, drawing, marker, plain
-from w2v_jax.files import PathLike
+from w2v_jax.files import PathLike, read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,15 +76,14 @@ def read_run(workdir: PathLike) -> RunCurves:
     if not rows:
         raise UserError(f"{os.path.join(folder, METRICS)}: nothing logged yet; wait for the first line of the run")
     held = _curve(rows, "heldout_loss")
-    result = read_object(os.path.join(folder, RESULT))
-    if _finite(result.get("passes")) and _finite(result.get("heldout_loss")):
-        held = np.concatenate([held, [[result["passes"], result["heldout_loss"]]]])
-    if len(held):  # a run repeats the last value measured on every line until the next: once is enough
-        held = held[np.concatenate([[True], held[1:, 1] != held[:-1, 1]])]
+    result = read_json(os.path.join(folder, RESULT)) or {}
+    last = [result.get("passes"), result.get("heldout_loss")]
+    if all(map(_finite, last)) and not (len(held) and held[-1, 0] >= last[0]):
+        held = np.concatenate([held, [last]])
     path = os.path.join(folder, QUALITY)
     scored = read_rows(path) if os.path.exists(path) else []
     tests = [key for key in dict.fromkeys(k for row in scored for k in row) if key not in ("pass", "step", "data")]
-    label, kind = _names(read_object(os.path.join(folder, CONFIG)), os.path.basename(os.path.abspath(folder)))
+    label, kind = _names(read_json(os.path.join(folder, CONFIG)) or {}, os.path.basename(os.path.abspath(folder)))
     return RunCurves(label, kind, _curve(rows, "loss"), held, {key: _curve(scored, key) for key in tests})
 
 
@@ -171,20 +170,6 @@ def _curve(rows: Sequence[Mapping[str, Any]], key: str) -> Curve:
     """(pass, value) of the rows that have a finite value, by rising pass."""
     points = sorted((float(row["pass"]), float(row[key])) for row in rows if _finite(row.get(key)))
     return np.array(points, np.float64).reshape(-1, 2)
-
-
-def read_object(path: str) -> dict[str, Any]:
-    """A JSON object; empty where there is no file. Raises UserError when it is something else."""
-    if not os.path.exists(path):
-        return {}
-    try:
-        with open(path, encoding="utf-8") as f:
-            value = json.load(f)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: not a JSON object; restore it or remove it")
-    return value
 
 
 def _names(config: Mapping[str, Any], folder: str) -> tuple[str, str]:

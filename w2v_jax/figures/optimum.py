@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from w2v_jax.errors import UserError
-from w2v_jax.figures.convergence import CONFIG, read_object
+from w2v_jax.figures.convergence import CONFIG
 from w2v_jax.figures.style import colour, drawing, marker, plain
-from w2v_jax.files import PathLike
+from w2v_jax.files import PathLike, read_json
 
 EVALUATION = "evaluation.json"
 Distances = Mapping[str, Mapping[str, float]]  # of `w2v_jax.evaluation.optimum.distance_to_optimum`
@@ -23,7 +23,7 @@ def read_runs(workdirs: Sequence[PathLike]) -> dict[str, Distances]:
     """
     found: dict[str, Distances] = {}
     for workdir in [os.fspath(w) for w in workdirs]:
-        record, config = (read_object(os.path.join(workdir, name)) for name in (EVALUATION, CONFIG))
+        record, config = (read_json(os.path.join(workdir, name)) or {} for name in (EVALUATION, CONFIG))
         if not record:
             hint = f"python -m experiments.evaluate --workdir={workdir}"
             raise UserError(f"{os.path.join(workdir, EVALUATION)}: no such file; first run {hint}")

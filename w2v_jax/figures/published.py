@@ -7,12 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-# What is known of a number that ours stand beside.
-VERIFIED = "verified"  # read at the source that is named
-UNVERIFIED = "unverified"  # quoted from memory: the paper was not at hand
-COMPUTED = "computed"  # follows from arithmetic
-CLAIMED = "claimed"  # said by the notes that this project tests, without a measurement
-CHECKED = (VERIFIED, UNVERIFIED, COMPUTED, CLAIMED)
+from w2v_jax.papers import NUMBERS, PAPERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,22 +39,30 @@ class Tolerance:
         return f"{short(self.lowest)} to {short(self.highest)}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """One number from elsewhere, and the name of the number of ours that stands beside it."""
 
     what: str
     value: float
     unit: str
     source: str  # where the number stands
-    checked: str  # one of CHECKED
+    checked: str  # see `w2v_jax.papers`
     ours: str
     tolerance: Tolerance | None = None
     differs: str = ""  # what is not the same on both sides
 
-    def __post_init__(self) -> None:
-        if self.checked not in CHECKED or not (self.what and self.unit and self.source and self.ours):
-            raise ValueError(f"{self}: needs a name, a unit, a source, ours, and one of {', '.join(CHECKED)}")
+
+def beside(
+    paper: str, number: str, ours: str = "", tolerance: Tolerance | None = None, *, what: str = "", differs: str = ""
+) -> Published:
+    """A number of `w2v_jax.papers`, to stand beside the one of ours called `ours`, by default like the paper's.
+
+    Raises:
+      KeyError: the table has no number of this name.
+    """
+    n = NUMBERS[paper, number]
+    source = PAPERS[paper].source
+    return Published(what or number, n.value, n.unit, source, n.checked, ours or number, tolerance, differs)
 
 
 class Verdict(NamedTuple):
@@ -76,8 +79,11 @@ def judge(numbers: Sequence[Published], measured: Mapping[str, float]) -> list[V
     return [Verdict(n, ours, n.tolerance.miss(ours) if n.tolerance else 0.0) for n, ours in found]
 
 
-def rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
-    """A table: what, unit, ours, published, whether that was checked, verdict and source, under a line of names."""
+def rows(verdicts: Sequence[Verdict], record: Mapping[str, float] | None = None) -> list[list[str]]:
+    """A table under a line of names: ours, published, whether that was checked, verdict and source of each number.
+
+    `record` holds earlier numbers of ours, and gets a column of its own.
+    """
     out = [["number", "unit", "ours", "published", "checked", "verdict", "source"]]
     for number, ours, miss in verdicts:
         if number.tolerance is None:
@@ -85,6 +91,9 @@ def rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
         else:
             said = f"{f'missed by {short(miss)}' if miss else 'holds'}: {number.tolerance.words()}"
         out.append([number.what, number.unit, short(ours), short(number.value), number.checked, said, number.source])
+    if record is not None:
+        kept = [short(record[v.published.ours]) if v.published.ours in record else "-" for v in verdicts]
+        out = [[*row[:3], cell, *row[3:]] for row, cell in zip(out, ["record", *kept], strict=True)]
     return out
 
 

@@ -11,6 +11,8 @@ from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike, write_text
 
 _MEND = "restore it: git checkout -- results/figures"
+_TYPES: dict[str, Any] = dict.fromkeys(("command", "data", "machine", "note", "commit"), str)
+_TYPES |= {"seed": int | list, "result": dict}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Record:
     machine: str
     result: dict[str, Any]  # of JSON values; each figure has a shape of its own
     note: str = ""  # what else has to be known
+    commit: str = ""  # of the code, with + where files were changed; empty where it was not kept
 
     def about(self) -> list[str]:
         """What the numbers were measured on."""
@@ -32,7 +35,8 @@ class Record:
     def small_print(self, name: str) -> str:
         """The line below a picture: data, seed, machine, and the commands that measured and drew."""
         facts = [*([self.note] if self.note else []), *self.about()]
-        return "; ".join([*facts, f"from {self.command}", f"drawn by python -m experiments.figures {name}"])
+        code = f" at commit {self.commit}" if self.commit else ""
+        return "; ".join([*facts, f"from {self.command}{code}", f"drawn by python -m experiments.figures {name}"])
 
 
 def read(path: PathLike) -> Record:
@@ -53,20 +57,12 @@ def read(path: PathLike) -> Record:
         raise UserError(f"{name}: not JSON ({e}); {_MEND}") from None
     if not isinstance(value, dict):
         raise UserError(f"{name}: must be a JSON object, not a {type(value).__name__}; {_MEND}")
-    types: dict[str, Any] = {
-        "command": str,
-        "data": str,
-        "seed": int | list,
-        "machine": str,
-        "result": dict,
-        "note": str,
-    }
-    for key, kind in types.items():
-        if key != "note" and key not in value:
-            raise UserError(f"{name}: key {key!r} is missing; {_MEND}")
+    for key, kind in _TYPES.items():
         if key in value and (not isinstance(value[key], kind) or isinstance(value[key], bool)):
             raise UserError(f"{name}: key {key!r} must be a {getattr(kind, '__name__', kind)}; {_MEND}")
-    strange = next((key for key in value if key not in types), None)
+        if key not in value and key not in ("note", "commit"):
+            raise UserError(f"{name}: key {key!r} is missing; {_MEND}")
+    strange = next((key for key in value if key not in _TYPES), None)
     if strange is not None:
         raise UserError(f"{name}: key {strange!r} is unknown; {_MEND}")
     return Record(**value)
@@ -85,9 +81,7 @@ def why(error: Exception) -> str:
 
 def write(path: PathLike, record: Record) -> None:
     """Writes a record, whole or not at all. ValueError: a NaN or an infinity. OSError: the file cannot be written."""
-    text = json.dumps(
-        dataclasses.asdict(record), indent=None, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    text = json.dumps(dataclasses.asdict(record), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 

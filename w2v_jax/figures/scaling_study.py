@@ -99,12 +99,7 @@ def draw_accuracy(
 
 
 def draw_positions(
-    curves: Mapping[str, Sequence[float]],
-    out: PathLike,
-    *,
-    above: bool = False,
-    beside: str = "",
-    source: str = "",
+    curves: Mapping[str, Sequence[float]], out: PathLike, *, above: bool = False, beside: str = "", source: str = ""
 ) -> None:
     """Loss by position in a context that starts empty, as Figure 7 of Kaplan et al. 2020 (arXiv 2001.08361).
 

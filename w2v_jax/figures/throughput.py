@@ -11,6 +11,7 @@ from w2v_jax.files import PathLike
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ABOUT = (50.0, 200.0)  # what still counts as the notes' "about 100 times"
 # Of each panel: rates [lengths] by the name of what was measured.
 Rates = Mapping[str, Sequence[float]]
 

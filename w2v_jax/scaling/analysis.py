@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from w2v_jax.papers import CLAIMED_ACCURACY
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.records import FINISHED, Record
 
 Result = Fit | Isoflop | Refusal
-# Next-word accuracy by parameters, as the notes claim it.
-CLAIMED_ACCURACY = {1e6: 0.70, 1e8: 0.75, 1e9: 0.78, 1e10: 0.82, 1e11: 0.85}
 
 
 class Laws(NamedTuple):

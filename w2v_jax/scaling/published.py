@@ -1,11 +1,11 @@
-"""Scaling laws others found, with what differs between their settings and any other."""
+"""Scaling laws others found, and what differs between their settings and any other; the numbers are in `papers`."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-import numpy as np
-
+from w2v_jax.papers import NUMBERS, PAPERS
 from w2v_jax.scaling.fitted import Value
 
 _TWO_SIDED = 1.959964  # standard errors each way for 95 %
@@ -23,65 +23,39 @@ class Published(NamedTuple):
 
     def value(self, name: str) -> Value:
         """The number with 1.96 standard errors each way; nan bounds where the source gives no error."""
-        reach = _TWO_SIDED * self.errors.get(name, np.nan)
+        reach = _TWO_SIDED * self.errors.get(name, math.nan)
         return Value(self.values[name], self.values[name] - reach, self.values[name] + reach)
 
 
-_KAPLAN = "Kaplan et al. 2020, arXiv 2001.08361"
-_KAPLAN_SETTING = (
+def _law(name: str, paper: str, formula: str, setting: str, **symbols: str) -> Published:
+    """`symbols` are the letters of the formula, each with the name of its number in the paper."""
+    found = {symbol: NUMBERS[paper, number] for symbol, number in symbols.items()}
+    errors = {symbol: n.error for symbol, n in found.items() if math.isfinite(n.error)}
+    values = {symbol: n.value for symbol, n in found.items()}
+    return Published(name, PAPERS[paper].source, formula, values, errors, setting)
+
+
+_KAPLAN = (
     "transformers of 768 to 1.5e9 parameters on WebText2, byte pairs (50,257), nats a token; N leaves embeddings out; "
-    "no floor"
+    "no floor; "
 )
+_CONVERGED = _KAPLAN + "trained to convergence on enough data"
+_STOPPED = _KAPLAN + "large models, stopped early; D in tokens of the training set"
+_CHEAPEST = _KAPLAN + "C the least FLOPs for a loss, at batches far below the critical size"
+_HOFFMANN = (
+    "transformers of 70e6 to 16e9 parameters on MassiveText, sentence pieces (32,000), nats a token; N counts all "
+    "parameters; less than one pass over the text"
+)
+_READ_OFF = "Hoffmann's runs read off a figure: 240 of 245, without the five of fewest tokens a parameter"
+_HESTNESS = "word LSTMs, the best size at each share of the Billion Word text; D in words of the training set; no floor"
+_BOTH = {name: name for name in ("E", "A", "B", "alpha", "beta")}
 PUBLISHED = (
-    Published(
-        "Kaplan L(N)",
-        _KAPLAN,
-        "L(N) = (N_c / N)^alpha",
-        {"N_c": 8.8e13, "alpha": 0.076},
-        {},
-        _KAPLAN_SETTING + "; trained to convergence on enough data",
-    ),
-    Published(
-        "Kaplan L(D)",
-        _KAPLAN,
-        "L(D) = (D_c / D)^beta",
-        {"D_c": 5.4e13, "beta": 0.095},
-        {},
-        _KAPLAN_SETTING + "; large models, stopped early; D in tokens of the training set",
-    ),
-    Published(
-        "Kaplan L(C)",
-        _KAPLAN,
-        "L(C) proportional to C^-gamma",
-        {"gamma": 0.050},
-        {},
-        _KAPLAN_SETTING + "; C the least FLOPs for a loss, at batches far below the critical size",
-    ),
-    Published(
-        "Hoffmann",
-        "Hoffmann et al. 2022, arXiv 2203.15556, approach 3",
-        "L(N, D) = E + A/N^alpha + B/D^beta",
-        {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28},
-        {},
-        "transformers of 70e6 to 16e9 parameters on MassiveText, sentence pieces (32,000), nats a token; N counts all "
-        "parameters; less than one pass over the text",
-    ),
-    Published(
-        "Besiroglu",
-        "Besiroglu et al. 2024, arXiv 2404.10102",
-        "L(N, D) = E + A/N^alpha + B/D^beta",
-        {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658},
-        {"E": 0.03, "A": 124.58, "B": 1293.23, "alpha": 0.015, "beta": 0.021},
-        "Hoffmann's runs read off a figure: 240 of 245, without the five of fewest tokens a parameter",
-    ),
-    Published(
-        "Hestness L(D)",
-        "Hestness et al. 2017, arXiv 1712.00409",
-        "L(D) proportional to D^-beta",
-        {"beta": 0.066},
-        {},
-        "word LSTMs, the best size at each share of the Billion Word text; D in words of the training set; no floor",
-    ),
+    _law("Kaplan L(N)", "kaplan", "L(N) = (N_c / N)^alpha", _CONVERGED, N_c="N_c", alpha="N alone"),
+    _law("Kaplan L(D)", "kaplan", "L(D) = (D_c / D)^beta", _STOPPED, D_c="D_c", beta="D alone"),
+    _law("Kaplan L(C)", "kaplan", "L(C) proportional to C^-gamma", _CHEAPEST, gamma="C alone"),
+    _law("Hoffmann", "hoffmann", "L(N, D) = E + A/N^alpha + B/D^beta", _HOFFMANN, **_BOTH),
+    _law("Besiroglu", "besiroglu", "L(N, D) = E + A/N^alpha + B/D^beta", _READ_OFF, **_BOTH),
+    _law("Hestness L(D)", "hestness", "L(D) proportional to D^-beta", _HESTNESS, beta="D alone"),
 )
 
 

@@ -1,0 +1,81 @@
+"""What a file of the gallery states: what the figure shows, what it stands beside, its recipe, and three functions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from w2v_jax.errors import UserError
+from w2v_jax.figures.published import Published
+from w2v_jax.files import read_json
+
+DIGITS = 5  # significant, of vectors and curves: more than a picture shows
+
+Result = Mapping[str, Any]  # of JSON values; each figure has a shape of its own
+
+
+class Step(NamedTuple):
+    """One command of a recipe: `python -m MODULE FLAGS`.
+
+    In a flag, {run} is the folder of the run and every other {NAME} a file, a folder or a glob below --data, where
+    files may also end in .xz or .gz.
+    """
+
+    module: str
+    flags: tuple[str, ...]
+    takes: str = ""  # what --set=KEY=VALUE becomes, '--config.' or '--' before it; nothing where empty
+    may_end: tuple[int, ...] = (0,)  # exit statuses that leave results
+
+
+def train(config: str, folder: str, *overrides: str) -> Step:
+    """A training in {run}/FOLDER; `overrides` are KEY=VALUE of its config."""
+    flags = (f"--config={config}", f"--workdir={{run}}/{folder}", *(f"--config.{change}" for change in overrides))
+    return Step("experiments.train", flags, "--config.")
+
+
+def evaluate(folder: str, *flags: str) -> Step:
+    """What was trained in {run}/FOLDER is scored; writes evaluation.json there."""
+    return Step("experiments.evaluate", (f"--workdir={{run}}/{folder}", *flags))
+
+
+def study(config: str, *flags: str) -> Step:
+    """A scaling study in {run}/study. Its status 1 says that a fitted floor misses the optimum: that is a result."""
+    whole = (f"--config={config}", "--workdir={run}/study", *flags)
+    return Step("experiments.scaling", whole, "--config.", may_end=(0, 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One figure; its name is that of its file."""
+
+    shows: str
+    paper: str  # cited, or what takes a paper's place
+    recipe: tuple[Step, ...]
+    data: str  # what the recipe measures on
+    collect: Callable[[Path], dict[str, Any]]  # (folder of a finished recipe) -> result
+    measure: Callable[[Result], dict[str, float]]  # our numbers, by the names that `numbers` uses
+    draw: Callable[[Result, str, str], object]  # (result, picture, small print) writes it; never trains
+    numbers: tuple[Published, ...] = ()
+    seed: int | tuple[int, ...] = 0
+
+
+def rounded(values: np.ndarray) -> Any:
+    """Nested lists of the values in DIGITS significant digits."""
+    return np.vectorize(lambda x: float(f"{x:.{DIGITS}g}"), otypes=[float])(values).tolist()
+
+
+def read_object(path: Path, *left_out: str) -> dict[str, Any]:
+    """A JSON object without some of its keys. UserError: a missing or another file."""
+    value = read_json(path)
+    if value is None:
+        raise UserError(f"{path}: no such file; did the recipe end? the same command continues it")
+    return {key: entry for key, entry in value.items() if key not in left_out}
+
+
+def file(name: str, *left_out: str) -> Callable[[Path], dict[str, Any]]:
+    """Collects a file of results as it is, without some of its keys."""
+    return lambda run: read_object(run / name, *left_out)

@@ -1,0 +1,106 @@
+"""Makes the recipe of a figure, command by command."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from experiments.common import cli
+from experiments.figures.figure import Step
+from w2v_jax.errors import UserError
+
+_ENDINGS = ("", ".xz", ".gz")
+
+
+def find(name: str, data: str | None) -> str:
+    """The path, or the glob, of what a recipe needs: in the folder `data`, or in a folder of it.
+
+    Raises:
+      UserError: no folder was given, or it has no such file.
+    """
+    if data is None:
+        raise UserError(f"--data is missing: the recipe needs {name}; give the folder that has it")
+    for pattern, ending in itertools.product((os.path.join(data, name), os.path.join(data, "*", name)), _ENDINGS):
+        found = sorted(glob.glob(pattern + ending))
+        if found:
+            return os.path.join(*Path(found[0]).parts[: -len(Path(name).parts)], name + ending)
+    raise UserError(f"--data={data}: has no {name} ({', '.join(_ENDINGS[1:])} may follow), nor has a folder in it")
+
+
+def lines(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[str]) -> list[list[str]]:
+    """The arguments of every step's Python, the module first. UserError: a file that a step needs is not there."""
+    configs = os.path.relpath(cli.ROOT / "configs")
+
+    def filled(flag: str) -> str:
+        flag = re.sub("^--config=configs/", f"--config={configs}/", flag)
+        return re.sub(r"\{(.+?)\}", lambda m: str(run) if m[1] == "run" else find(m[1], data), flag)
+
+    return [[s.module, *map(filled, s.flags), *(s.takes + change for change in settings if s.takes)] for s in steps]
+
+
+def make(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[str] = ()) -> int:
+    """Runs the steps in turn, each as its own process; finished trainings are skipped by their own commands.
+
+    Args:
+      steps: of the recipe.
+      run: folder of all that is made; the same call continues what was interrupted.
+      data: folder of the files that the steps name.
+      settings: KEY=VALUE of --set, for the steps that take them.
+
+    Returns:
+      0, or the exit status of the step that failed or was stopped; the reason was printed.
+
+    Raises:
+      UserError: a file is missing, told before the first step; a setting that no step takes.
+    """
+    if settings and not any(step.takes for step in steps):
+        raise UserError(f"--set={settings[0]}: this recipe has nothing to set")
+    every = lines(steps, run, data, settings)
+    run.mkdir(parents=True, exist_ok=True)
+    for i, (step, line) in enumerate(zip(steps, every, strict=True), 1):
+        say(f"step {i} of {len(steps)}: {shlex.join(['python', '-m', *line])}")
+        status = call(line)
+        if status not in step.may_end:
+            more = "; the same command continues" if status > 128 else ""
+            say(f"step {i} of {len(steps)}, {step.module}, ended with status {status}{more}")
+            return status
+    return 0
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def call(line: Sequence[str]) -> int:
+    """`python -m LINE` in a process that gets our SIGINT and SIGTERM; its exit status, 128 + n after signal n."""
+    path = os.pathsep.join([str(cli.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    children: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
+
+    def passed_on(number: int, frame: FrameType | None) -> None:
+        for child in children:
+            child.send_signal(number)
+        early.extend([] if children else [number])
+
+    before = {number: signal.signal(number, passed_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        # In a session of its own: the terminal's Ctrl-C would reach it a second time.
+        whole, env = [sys.executable, "-m", *line], os.environ | {"PYTHONPATH": path}
+        children.append(subprocess.Popen(whole, env=env, start_new_session=True))
+        for number in early:
+            children[0].send_signal(number)
+        status = children[0].wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return status if status >= 0 else 128 - status

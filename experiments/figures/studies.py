@@ -1,0 +1,67 @@
+"""What figures of scaling studies share: the runs of a study, kept with the few keys that a figure needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.figures.figure import Result, study
+from w2v_jax.figures import scaling_study
+from w2v_jax.scaling import analysis, records
+from w2v_jax.scaling.fitted import Fit
+from w2v_jax.scaling.records import FINISHED, Record
+
+KEYS = ("run", "arm", "family", "seed", "parameters", "tokens", "training_flops")
+FAMILIES = (*KEYS, "heldout_loss", "optimum")
+# Three figures are of this one study: in the same folder it is made once.
+WIKI = (study("configs/scaling/wiki.py", "--config.data.source=text:{wiki_en.*.txt}"),)
+WIKI_DATA = "English Wikipedia (spring 2015), 25.4 million words, the 10,000 most frequent kept; 127,005 held out"
+
+
+def read(run: Path) -> list[Record]:
+    """The records of a study in {run}/study."""
+    return records.read(sorted((run / "study").glob("results*.jsonl")))
+
+
+def collect(*keys: str) -> Callable[[Path], dict[str, Any]]:
+    """Of each finished run these keys."""
+    return lambda run: {"runs": [{key: getattr(r, key) for key in keys} for r in analysis.usable(read(run))]}
+
+
+def record(row: Mapping[str, Any], keys: Sequence[str], **config: Any) -> Record:
+    """A record with what was kept of it; KeyError where a key is missing."""
+    rest: dict[str, Any] = {"status": FINISHED, "config_hash": "", "config": config, "revision": ""}
+    rest |= {"parameters_without_embeddings": 0, "flops_per_token": 0.0}
+    return Record(**{key: row[key] for key in keys}, **rest)
+
+
+def arms(result: Result, keys: Sequence[str]) -> dict[str, list[Record]]:
+    """The runs by arm."""
+    return analysis.by_arm([record(row, keys) for row in result["runs"]])
+
+
+def measure_families(result: Result) -> dict[str, float]:
+    """Exponents of the laws, how far each floor misses the optimum where that is known, and the lowest losses."""
+    by_arm = arms(result, FAMILIES)
+    laws = [analysis.laws(arm, analysis.usable(own)) for arm, own in by_arm.items()]
+    measured: dict[str, float] = {}
+    for law in laws:
+        values = law.parametric.values if isinstance(law.parametric, Fit) else {}
+        measured |= {f"{law.arm}: {name}": values[name].value for name in ("E", "alpha", "beta") if name in values}
+        powers = (("N", law.by_size), ("D", law.by_tokens), ("C", law.frontier))
+        measured |= {f"{law.arm}: power of {x}": fit.values["alpha"].value for x, fit in powers if isinstance(fit, Fit)}
+    every = [r for own in by_arm.values() for r in own]
+    measured |= {f"{floor.arm}: miss": floor.miss for floor in analysis.floors(laws, every)}
+    return measured | {f"{arm}: lowest loss": float(analysis.columns(own)[3].min()) for arm, own in by_arm.items()}
+
+
+def draw_families(result: Result, out: str, source: str) -> None:
+    """Loss by size and by training FLOPs; where the best possible loss is known, the distance from it."""
+    sizes, costs = {}, {}
+    for arm, own in arms(result, FAMILIES).items():
+        n, _, _, loss = analysis.columns(analysis.at_most_tokens(own))
+        sizes[arm] = (n, loss)
+        _, _, c, loss = analysis.columns(own)
+        costs[arm] = (c, loss)
+    scaling_study.draw_families(sizes, costs, out, optimum=result["runs"][0]["optimum"], source=source)
