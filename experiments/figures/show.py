@@ -129,7 +129,7 @@ def _measure(figure: Figure, result: Result) -> dict[str, float]:
 
 
 def _record(figure: Figure, result: dict[str, Any], command: str, note: str) -> records.Record:
-    from experiments.scaling.execute import revision
+    from experiments.common.machine import revision
 
     here = machine()
     about = f"{here['cores_used']} cores {here['cpu']}, {here['memory_gib']:.0f} GiB, Python {here['python']}"
