@@ -140,6 +140,8 @@ def check_step(config: Config, devices: Sequence[Any] | None, vocab_size: int) -
     made, count = programs(config, words, devices), config.log.eval_steps or 1
     lines = [f"V = {len(words.counts):,}", _compiled("training", made.train(Horizon(1000, 1000)))]
     lines.append(_compiled(f"scoring of {count} held-out batches", made.evaluate(count)))
+    if not config.log.eval_steps:
+        lines.append("log.eval_steps=0: the run scores all of the held-out text in one call, which needs more memory")
     if not made.takes_horizon and config.optimizer.schedule in ("linear", "cosine", "step"):
         lines.append("the run compiles training again, for the length of its text")
     return "; ".join(lines)

@@ -189,10 +189,10 @@ class Device:
         (0, 2, 64, None),
         (4, 2, 64, None),
         (0, 3, 64, "mesh.model=3: does not divide the 8 devices"),
-        (2, 2, 64, "with several processes all 8 devices take part"),
+        (2, 2, 64, "with several processes all 8 devices must take part"),
         (0, 1, 60, "train.batch_size=60: must be a multiple of model.segment=8"),
         (0, 1, 32, "train.batch_size=32, model.segment=8: makes 4 rows a batch, which do not divide over mesh.data=8"),
-        (0, 8, 64, "and mesh.model divides the 4 of each"),
+        (0, 8, 64, "and mesh.model must divide the 4 of each process"),
     ],
 )
 def test_preflight_mesh(data: int, model: int, batch: int, message: str | None) -> None:

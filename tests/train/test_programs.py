@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -152,8 +154,9 @@ def cache(tmp_path: Path) -> Iterator[Callable[[], set[str]]]:
     ids=["one device, any length", "several CPU devices, no length"],
 )
 def test_the_run_finds_what_the_preflight_compiled(
-    change: dict[str, Any], cache: Callable[[], set[str]], tmp_path: Path
+    change: dict[str, Any], cache: Callable[[], set[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(os, "_exit", sys.exit)  # how a failing preflight ends: without waiting for anybody
     text = commands.text_of(60)
     (tmp_path / "text.txt").write_text(text)
     words = commands.training(tmp_path / "text.txt", tmp_path / "run", log__eval_steps=2, **change)

@@ -16,7 +16,12 @@ from w2v_jax.types import HostBatch
 def place(mesh: Mesh, value: Any) -> jax.Array:
     """The same array, or numpy scalar, on every device of every process."""
     value = np.asarray(value)
-    return jax.make_array_from_process_local_data(replicated(mesh), value, value.shape)
+    return _put(replicated(mesh), value, value.shape)
+
+
+def _put(sharding: NamedSharding, value: np.ndarray, shape: tuple[int, ...] | None = None) -> jax.Array:
+    with jax.transfer_guard("allow"):  # this one is asked for; JAX takes some of its own for implicit
+        return jax.make_array_from_process_local_data(sharding, value, shape)
 
 
 def fetch(mesh: Mesh, array: jax.Array) -> np.ndarray:
@@ -28,14 +33,14 @@ def fetch(mesh: Mesh, array: jax.Array) -> np.ndarray:
 def send(mesh: Mesh, batches: HostBatch) -> dict[str, jax.Array]:
     """This process's part of stacked batches -> global arrays, without waiting for the copy."""
     sharding = batch_sharding(mesh)
-    return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batches.items()}
+    return {k: _put(sharding, v) for k, v in batches.items()}
 
 
 def send_flag(mesh: Mesh, flag: int) -> jax.Array:
     """This process's number on each of its devices, int32 [devices]."""
     sharding = NamedSharding(mesh, PartitionSpec(("data", "model")))
     value = np.full(len(mesh.local_devices), flag, np.int32)
-    return jax.make_array_from_process_local_data(sharding, value, (mesh.size,))
+    return _put(sharding, value, (mesh.size,))
 
 
 @jax.jit

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import jax
 
+from w2v_jax.files import atomic
 from w2v_jax.tables import duration
 
 METRICS_FILE = "metrics.jsonl"
@@ -242,7 +243,7 @@ class _Appender:
 class _Events:
     """A TensorBoard event file, through TensorBoard's own record format and messages.
 
-    Its EventFileWriter is not used: it imports TensorFlow and reports a full disk from a thread of its own.
+    Its EventFileWriter is not used: it reports a full disk from a thread of its own, and leaves half an event there.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
@@ -277,13 +278,8 @@ def _keep_lines(path: Path, last_step: int | None) -> None:
     before = path.read_bytes()
     kept = b"".join(line for line in before.splitlines(keepends=True) if _is_kept(line, last_step))
     if kept != before:
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(kept)
-            os.replace(temporary, path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        with atomic(path) as f:
+            f.write(kept)
 
 
 def _is_kept(line: bytes, last_step: int | None) -> bool:

@@ -61,7 +61,7 @@ def prepare(config: Config, say: Callable[[str], None]) -> Run:
     length = config.train.passes * source.steps_per_epoch
     if length >= 2**31:  # they are counted in 32 bits
         raise UserError(
-            f"train.passes={config.train.passes:g}: makes {length:.3g} steps, of which 2**31 - 1 can be made"
+            f"train.passes={config.train.passes:g}: makes {length:.3g} steps; at most 2**31 - 1 are possible"
         )
     total = max(1, math.ceil(length))
     stop = min(total, config.train.max_steps or total)

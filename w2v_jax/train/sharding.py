@@ -42,8 +42,8 @@ def make_mesh(cfg: MeshConfig, devices: Sequence[jax.Device] | None = None) -> M
     own = len(devices) // processes
     if processes > 1 and (data * cfg.model < len(devices) or own % cfg.model):
         raise UserError(
-            f"mesh.data={data} x mesh.model={cfg.model}: with several processes all {len(devices)} devices take part, "
-            f"and mesh.model divides the {own} of each"
+            f"mesh.data={data} x mesh.model={cfg.model}: with several processes all {len(devices)} devices must take "
+            f"part, and mesh.model must divide the {own} of each process"
         )
     grid = np.asarray(devices[: data * cfg.model]).reshape(data, cfg.model)
     # Auto axes: under Explicit ones a plain gather table[ids] raises.
