@@ -114,9 +114,9 @@ def test_evaluate_refuses(run_folder, tmp_path):
 def test_files_of_two_runs_are_told_apart(run_folder, tmp_path):
     for name in ("vectors.bin", "vocab.txt"):
         (tmp_path / name).write_bytes((run_folder / name).read_bytes())
-    (tmp_path / "config.json").write_text(json.dumps({"model": {"dim": 300}}))
+    (tmp_path / "config.json").write_text(json.dumps({"family": "word2vec", "model": {"dim": 300}}))
     refused(command("evaluate", f"--workdir={tmp_path}"), "5 dimensions", "model.dim=300")
-    (tmp_path / "config.json").write_text(json.dumps({"model": {"dim": 5}}))
+    (tmp_path / "config.json").write_text(json.dumps({"family": "word2vec", "model": {"dim": 5}}))
     (tmp_path / "vocab.txt").write_text("other\t4\nwords\t3\n")
     refused(command("neighbours", f"--workdir={tmp_path}", "king"), "'king' is not in vocab.txt")
     assert not (tmp_path / "evaluation.json").exists()

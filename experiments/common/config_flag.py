@@ -24,7 +24,7 @@ T = TypeVar("T")
 def define(name: str = "config", text: str = "Config file, e.g. configs/demo.py") -> str:
     """Registers the flag of a config file, and that of its overrides; returns the name that `parsed` takes."""
     flags.DEFINE_string(name, None, f"{text}; override by --{name}.KEY=VALUE.")
-    flags.DEFINE_multi_string(f"{name}.KEY", None, f"Value of a key of --{name}, such as --{name}.train.seed=1.")
+    flags.DEFINE_multi_string(f"{name}.KEY", None, f"another value for a key, such as --{name}.train.seed=1")
     return name
 
 
