@@ -21,7 +21,7 @@ from tests.examples import (
     with_rows,
     zipf_counts,
 )
-from tests.window_samples import skipgram_pairs
+from tests.windows import skipgram_pairs
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.models.huffman import huffman_paths, noise_probability
 from w2v_jax.models.word2vec import SPEC, Word2VecConfig, draw_noise
