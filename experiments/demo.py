@@ -5,19 +5,15 @@ Everything lands in one run folder, whose path is printed last. Interrupted, the
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
-from w2v_jax.files import write_json
-
-if TYPE_CHECKING:
-    from w2v_jax.embeddings import Embeddings
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Run folder.")
 _CONFIG = flags.DEFINE_string("demo_config", str(cli.ROOT / "configs" / "demo.py"), "Config file.")
@@ -36,8 +32,11 @@ GROUPS = {
 }
 
 
-def neighbours(emb: Embeddings, words: Sequence[str] = WORDS) -> str:
-    """A line for each word with its five nearest neighbours and their cosines."""
+def neighbours(emb: object, words: Sequence[str] = WORDS) -> str:
+    """A line a word with its five nearest neighbours and their cosines."""
+    from w2v_jax.embeddings import Embeddings
+
+    assert isinstance(emb, Embeddings)
     lines = []
     for word in words:
         if word in emb:
@@ -60,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     result = loop.train(config, workdir)
     emb = load(workdir / "vectors.bin")
     scores = evaluate_all(emb)
-    write_json(workdir / "evaluation.json", scores)
+    (workdir / "evaluation.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
     groups = {name: [w for w in words if w in emb] for name, words in GROUPS.items()}
     shown = [w for words in groups.values() for w in words]
     draw_map(

@@ -96,9 +96,8 @@ def untrained(model: Model) -> Model:
 def windows_of(tokens: np.ndarray, count: int, size: int) -> np.ndarray:
     """`count` stretches of `size` tokens, evenly spread over a text; int32 [count, size]. UserError: a shorter text."""
     if len(tokens) < size:
-        raise UserError(
-            f"the held-out text has {len(tokens)} tokens, but --length and --furthest need {size}; give more"
-        )
+        need = f"--length and --furthest need {size}"
+        raise UserError(f"the held-out text has {len(tokens)} tokens, but {need}; give more")
     starts = np.linspace(0, len(tokens) - size, count).astype(np.int64)
     return np.asarray(tokens)[starts[:, None] + np.arange(size)[None]].astype(np.int32)
 
@@ -118,10 +117,8 @@ def study(options: Options, workdir: Path) -> dict[str, dict[str, Any]]:
         print(f"{cell}: training in {workdir / cell}", file=sys.stderr, flush=True)
         result = loop.train(config, workdir / cell)
         model = open_model(workdir / cell)
-        norms = {
-            when: gradient_norms(m, windows, options.furthest)
-            for when, m in (("untrained", untrained(model)), ("trained", model))
-        }
+        stages = {"untrained": untrained(model), "trained": model}
+        norms = {when: gradient_norms(stage, windows, options.furthest) for when, stage in stages.items()}
         gates = forget_gates(model, windows)
         agreed = agreement(model, options.windows) if options.source == "synthetic" else None
         found[cell] = {

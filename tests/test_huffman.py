@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.window_samples import clean
+from tests.windows import clean
 from w2v_jax.losses import path_loss
 from w2v_jax.models.frequencies import alias_table, keep_probability, noise_probability
 from w2v_jax.models.huffman import huffman_paths, split_paths

@@ -21,7 +21,7 @@ from tests.examples import (
     with_rows,
     zipf_counts,
 )
-from tests.window_samples import skipgram_pairs
+from tests.windows import skipgram_pairs
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.pipeline import stacked
 from w2v_jax.models.frequencies import noise_probability

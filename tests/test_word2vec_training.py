@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.examples import batch_size_for, quick, random_params
-from tests.window_samples import clean, skipgram_pairs
+from tests.windows import clean, skipgram_pairs
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models.word2vec import FAMILY, Word2VecConfig

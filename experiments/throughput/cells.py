@@ -8,7 +8,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -118,44 +117,41 @@ def reading(read: Callable[..., Array], family: str, model: Any, options: Option
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Every cell. JSON values: 'training' and 'prompt', {name: [cell by length]}, a cell having 'tokens_per_second',
-    its 'rounds', 'length' and 'rows'; 'parameters' by name, 'lstm_hidden', 'device', 'machine'.
+    """Measures every cell. JSON values: 'training' and 'prompt', {name: [cell by length]}, see `cells`; 'parameters' by
+    name, 'lstm_hidden', 'device', 'machine'.
 
     Raises:
       UserError: the device's memory does not hold a model or a text.
     """
     transformer = size_of("transformer", transformer_of(options, 2), options.vocab)
     hidden = equal_width(transformer, options.layers, options.vocab)
-    models: dict[str, Callable[[int], Any]] = {
-        LSTM: partial(lstm_of, options.layers, hidden),
-        AT_ONCE: partial(transformer_of, options),
-    }
+    lstm = size_of("recurrent_lm", lstm_of(options.layers, hidden, 1), options.vocab)
     found: dict[str, Any] = {
-        "parameters": {LSTM: size_of("recurrent_lm", models[LSTM](1), options.vocab), AT_ONCE: transformer},
+        "parameters": {LSTM: lstm, AT_ONCE: transformer},
         "lstm_hidden": hidden,
         "device": accelerators(),
         "machine": machine(),
-        "training": {LSTM: [], AT_ONCE: []},
-        "prompt": {LSTM: [], ONE_BY_ONE: [], AT_ONCE: []},
+        "training": {},
+        "prompt": {},
     }
     begin, done = time.monotonic(), 0
     for length in options.lengths:
         for work in ("training", "prompt"):
-            rows = options.rows(length) if work == "training" else options.batch
-            for name, cell in group(work, models, options, length, rows).items():
-                found[work][name].append(cell)
+            now = cells(work, options, hidden, length)
+            for name, cell in now.items():
+                found[work].setdefault(name, []).append(cell)
             done += 1
             left = (time.monotonic() - begin) / done * (2 * len(options.lengths) - done)
-            rates = ", ".join(f"{name} {cells[-1]['tokens_per_second']:,.0f}" for name, cells in found[work].items())
+            rates = ", ".join(f"{name} {cell['tokens_per_second']:,.0f}" for name, cell in now.items())
             print(f"{work} at {length:,}: {rates} tokens/s; {duration(left)} left", file=sys.stderr, flush=True)
     return found
 
 
-def group(
-    work: str, models: dict[str, Callable[[int], Any]], options: Options, length: int, rows: int
-) -> dict[str, dict[str, Any]]:
-    """The cells of one kind of work at one length, by name."""
-    lstm, transformer = ("recurrent_lm", models[LSTM](length)), ("transformer", models[AT_ONCE](length))
+def cells(work: str, options: Options, hidden: int, length: int) -> dict[str, dict[str, Any]]:
+    """The cells of one kind of work at one length, by name: 'length', 'rows', 'tokens_per_second', and its 'rounds'."""
+    lstm = ("recurrent_lm", lstm_of(options.layers, hidden, length))
+    transformer = ("transformer", transformer_of(options, length))
+    rows = options.rows(length) if work == "training" else options.batch
     try:
         if work == "training":
             calls = {LSTM: training(*lstm, options, rows), AT_ONCE: training(*transformer, options, rows)}
@@ -171,12 +167,9 @@ def group(
             raise
         what = "--tokens or --lengths" if work == "training" else "--batch or --lengths"
         raise UserError(f"--lengths: {work} at {length:,} does not fit the device's memory; give smaller {what}") from e
-    return {
-        name: {
-            "length": length,
-            "rows": rows,
-            "tokens_per_second": rows * length / statistics.median(seconds),
-            "rounds": [rows * length / s for s in seconds],
-        }
-        for name, seconds in zip(calls, times, strict=True)
-    }
+    found = {}
+    for name, seconds in zip(calls, times, strict=True):
+        rounds = [rows * length / s for s in seconds]
+        rate = rows * length / statistics.median(seconds)
+        found[name] = {"length": length, "rows": rows, "tokens_per_second": rate, "rounds": rounds}
+    return found

@@ -4,7 +4,7 @@ import collections
 
 import pytest
 
-from tests.window_samples import cbow_samples, clean, ngrams, skipgram_pairs
+from tests.windows import cbow_samples, clean, ngrams, skipgram_pairs
 
 NURSE = clean("The nurse assisted the doctor with the patient's treatment at the hospital")
 
