@@ -60,25 +60,19 @@ def parse_groups(text: str) -> dict[str, list[str]]:
     Raises:
       UserError: missing or malformed file, a group without words, a word in two groups.
     """
-    listed: list[tuple[str, list[str]]]
-    if text.endswith(".json"):
-        listed = _groups_file(text)
-    else:
-        listed = []
-        for part in text.split(";"):
-            name, _, members = part.rpartition(":")
-            listed.append((name.strip(), _listed(members)))
+    parts = [part.rpartition(":") for part in text.split(";")]
+    listed = _groups_file(text) if text.endswith(".json") else [(n.strip(), _listed(words)) for n, _, words in parts]
     groups: dict[str, list[str]] = {}
     seen: set[str] = set()
     for name, words in listed:
         name = name or ", ".join(words[:4]) + (", …" if len(words) > 4 else "")
         if not words or name in groups:
             raise UserError(f"--groups={text}: group {name!r} {'is there twice' if words else 'has no words'}")
-        twice = [w for i, w in enumerate(words) if w in seen or w in words[:i]]
-        if twice:
-            raise UserError(f"--groups={text}: {twice[0]!r} is there twice; a word has one group")
+        for word in words:
+            if word in seen:
+                raise UserError(f"--groups={text}: {word!r} is there twice; a word has one group")
+            seen.add(word)
         groups[name] = words
-        seen.update(words)
     return groups
 
 
@@ -161,24 +155,24 @@ def nudge_tables(run: Any) -> str:
     return f"{aligned(rows)}\n\n{aligned(twins)}\n(means over the last quarter of {run.twins.shape[1] - 1:,} updates)"
 
 
-def _workdirs() -> list[str]:
+def _workdirs(picture: str, out: str | None) -> tuple[list[str], str]:
+    """The run folders of --workdir, and where the picture goes."""
     workdirs = list(dict.fromkeys(_listed(flags.FLAGS.workdir or "")))
     if not workdirs:
         raise UserError("no run folder given: --workdir=DIR[,DIR...]")
-    return workdirs
+    target = out or os.path.join(workdirs[0], picture)
+    style.check_ending(target)
+    return workdirs, target
 
 
 def draw_convergence(out: str | None) -> None:
     """The convergence command."""
-    f = flags.FLAGS
-    workdirs = _workdirs()
-    target = out or os.path.join(workdirs[0], "convergence.png")
-    style.check_ending(target)
-    if f.evaluate:
+    workdirs, target = _workdirs("convergence.png", out)
+    if flags.FLAGS.evaluate:
         from experiments.figures.quality import evaluate_checkpoints
 
         for workdir in workdirs:
-            evaluate_checkpoints(Path(workdir), f.data_dir, note=print)
+            evaluate_checkpoints(Path(workdir), flags.FLAGS.data_dir, note=print)
     runs = convergence.read_runs(workdirs)
     rows = [["run", "curve", "first", "last", "95 % of the way by pass"]]
     for run in runs:
@@ -197,9 +191,7 @@ def draw_optimum(out: str | None) -> None:
     """The optimum command."""
     from w2v_jax.evaluation.optimum import table
 
-    workdirs = _workdirs()
-    target = out or os.path.join(workdirs[0], "optimum.png")
-    style.check_ending(target)
+    workdirs, target = _workdirs("optimum.png", out)
     runs = optimum.read_runs(workdirs)
     for name, distances in runs.items():
         print(f"{name}\n{table(distances)}\n")
@@ -209,18 +201,7 @@ def draw_optimum(out: str | None) -> None:
 
 COMMANDS = {"map": draw_map, "nudges": draw_nudges, "convergence": draw_convergence, "optimum": draw_optimum}
 _OWN = {
-    "map": (
-        "vectors",
-        "limit",
-        "encoding_errors",
-        "words",
-        "groups",
-        "projection",
-        "top",
-        "clusters",
-        "workdir",
-        "seed",
-    ),
+    "map": (*SOURCE_FLAGS, "words", "groups", "projection", "top", "clusters", "seed"),
     "nudges": ("loss", "updates", "learning_rate", "seed"),
     "convergence": ("workdir", "evaluate", "data_dir"),
     "optimum": ("workdir",),

@@ -21,30 +21,30 @@ Result = Mapping[str, Any]  # of JSON values; each figure has a shape of its own
 class Step(NamedTuple):
     """One command of a recipe: `python -m MODULE FLAGS`.
 
-    In a flag, {run} is the folder of the run and every other {NAME} a file, a folder or a glob below --data, where
+    In the flags, {run} is the folder of the run and every other {NAME} a file, a folder or a glob below --data, where
     files may also end in .xz or .gz.
     """
 
     module: str
-    flags: tuple[str, ...]
+    flags: str  # with spaces between them
     takes: str = ""  # what --set=KEY=VALUE becomes, '--config.' or '--' before it; nothing where empty
     may_end: tuple[int, ...] = (0,)  # exit statuses that leave results
 
 
 def train(config: str, folder: str, *overrides: str) -> Step:
     """A training in {run}/FOLDER; `overrides` are KEY=VALUE of its config."""
-    flags = (f"--config={config}", f"--workdir={{run}}/{folder}", *(f"--config.{change}" for change in overrides))
-    return Step("experiments.train", flags, "--config.")
+    changes = [f"--config.{change}" for change in overrides]
+    return Step("experiments.train", " ".join([f"--config={config} --workdir={{run}}/{folder}", *changes]), "--config.")
 
 
-def evaluate(folder: str, *flags: str) -> Step:
+def evaluate(folder: str, flags: str = "") -> Step:
     """What was trained in {run}/FOLDER is scored; writes evaluation.json there."""
-    return Step("experiments.evaluate", (f"--workdir={{run}}/{folder}", *flags))
+    return Step("experiments.evaluate", f"--workdir={{run}}/{folder} {flags}")
 
 
-def study(config: str, *flags: str) -> Step:
+def study(config: str, flags: str = "") -> Step:
     """A scaling study in {run}/study. Its status 1 says that a fitted floor misses the optimum: that is a result."""
-    whole = (f"--config={config}", "--workdir={run}/study", *flags)
+    whole = f"--config={config} --workdir={{run}}/study {flags}"
     return Step("experiments.scaling", whole, "--config.", may_end=(0, 1))
 
 

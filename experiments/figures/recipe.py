@@ -44,7 +44,9 @@ def lines(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence
         flag = re.sub("^--config=configs/", f"--config={configs}/", flag)
         return re.sub(r"\{(.+?)\}", lambda m: str(run) if m[1] == "run" else find(m[1], data), flag)
 
-    return [[s.module, *map(filled, s.flags), *(s.takes + change for change in settings if s.takes)] for s in steps]
+    return [
+        [s.module, *map(filled, s.flags.split()), *(s.takes + change for change in settings if s.takes)] for s in steps
+    ]
 
 
 def make(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[str] = ()) -> int:

@@ -38,11 +38,6 @@ def draw_heads(seen: Looked, layers: Sequence[int], heads: Sequence[int], out: P
     Args:
       seen: the text.
       layers, heads: those that are drawn, from 0.
-      out: picture file.
-      source: small print below.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
     """
     count = len(seen.tokens)
     side = min(max(1.5, _LETTER * 1.25 * count), _WIDEST / max(len(layers), len(heads)), 6.0)
@@ -98,11 +93,7 @@ class Layers:
 
 
 def draw_layers(seen: Layers, title: str, out: PathLike, source: str = "") -> None:
-    """Attention by distance, by kind of word, and what is read from each layer.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
-    """
+    """Attention by distance, by kind of word, and what is read from each layer."""
     panels = 3 if seen.distance is not None else 1
     with drawing(out, (5.6 * panels + 1.4, 5.2), source) as fig:
         grid: Any = fig.subplots(1, panels, squeeze=False)

@@ -112,11 +112,7 @@ def settled(curve: Curve, share: float = 0.95) -> float | None:
 
 
 def draw(runs: Sequence[RunCurves], out: PathLike, source: str = "") -> None:
-    """Loss and held-out loss of every run against passes; one more panel for each quality test.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
-    """
+    """Loss and held-out loss of every run against passes; one more panel for each quality test."""
     tests = list(dict.fromkeys(test for run in runs for test, curve in run.quality.items() if len(curve)))
     count = 1 + len(tests)
     columns = min(count, 3)

@@ -60,11 +60,6 @@ def draw(
       gate: the forget gate that keeps half over the notes' 13 steps.
       ceiling: best possible accuracy by distance; empty without agreement.
       chance: accuracy of guessing.
-      out: picture file.
-      source: small print below.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
     """
     agreement = any(reach.agreement for reach in cells.values())
     gates = any(reach.gates is not None for reach in cells.values())

@@ -18,14 +18,9 @@ def draw(rungs: Mapping[str, Mapping[str, Any]], base: str, out: PathLike, sourc
       rungs: by name 'cache_bytes', 'parameters', 'runs' (each with 'heldout_loss', nats a token) and, where steps were
         timed, 'tokens_per_second' with its 'rounds'.
       base: the rung that the others are held against.
-      out: .png, .pdf or .svg.
-      source: small print below.
 
     Returns:
       float64 [R], each rung's mean loss beyond that of `base`, as drawn.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
     """
     losses = {name: np.array([run["heldout_loss"] for run in entry["runs"]]) for name, entry in rungs.items()}
     zero = losses[base].mean()

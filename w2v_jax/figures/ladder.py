@@ -17,14 +17,9 @@ def draw(rows: Sequence[Mapping[str, Any]], majority: float, out: PathLike, sour
     Args:
       rows: of each model 'model', 'parameters' and the shares 'heldout_accuracy', 'test_accuracy' and 'test_error'.
       majority: test accuracy of always naming the most frequent class; a line.
-      out: .png, .pdf or .svg.
-      source: small print below.
 
     Returns:
       float64 [M, 3] as drawn, in per cent: test accuracy, twice its error, held-out accuracy.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
     """
     keys = ("test_accuracy", "test_error", "heldout_accuracy")
     shown = 100.0 * np.array([[row[key] for key in keys] for row in rows], np.float64) * np.array([1.0, 2.0, 1.0])

@@ -54,11 +54,7 @@ def spread(values: np.ndarray) -> dict[str, list[float | None]]:
 
 
 def draw(seen: Inspection, out: PathLike, source: str = "") -> None:
-    """A column of panels a layer: gates, heat maps of gates and memory, what is left of the word, weights.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
-    """
+    """A column of panels a layer: gates, heat maps of gates and memory, what is left of the word, weights."""
     columns = [_panels(seen, layer) for layer in seen.layers]
     if seen.probability is not None:
         columns[-1].append((1.0, lambda fig, axes: _probability(axes, seen)))

@@ -83,11 +83,7 @@ def floor(run: Nudges) -> float:
 
 
 def draw(run: Nudges, out: PathLike, source: str = "") -> None:
-    """The plane with every update as an arrow; beside it cosines, loss and the twins against updates.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
-    """
+    """The plane with every update as an arrow; beside it cosines, loss and the twins against updates."""
     with drawing(out, (13.0, 8.2), source) as figure:
         parts: dict[str, Any] = figure.subplot_mosaic(
             [["plane", "cosine"], ["plane", "loss"], ["plane", "twins"]], width_ratios=[1.45, 1.0]

@@ -40,11 +40,7 @@ def read_runs(workdirs: Sequence[PathLike]) -> dict[str, Distances]:
 
 
 def draw(runs: Mapping[str, Distances], out: PathLike, source: str = "") -> None:
-    """Nats above the optimum at verbs against the distance from their subject; over all words in the legend.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
-    """
+    """Nats above the optimum at verbs against the distance from their subject; over all words in the legend."""
     with drawing(out, (7.6, 4.8), source) as fig:
         axes = fig.subplots()
         steps: set[int] = set()

@@ -15,14 +15,9 @@ def draw(curves: Mapping[str, Sequence[Mapping[str, float]]], out: PathLike, sou
 
     Args:
       curves: records of `w2v_jax.evaluation.language.by_position` by what stands in the legend.
-      out: picture file.
-      source: small print below.
 
     Returns:
       What is drawn: (position, loss) of each bin, [bins, 2], by what stands in the legend.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
     """
     with drawing(out, (7.6, 4.6), source) as fig:
         axes = fig.subplots()

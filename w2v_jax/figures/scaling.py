@@ -36,14 +36,12 @@ def draw_law(
 
     Args:
       fit: of `scaling.fit_power`; its symbol N, D or C names the axis.
-      out: .png, .pdf or .svg.
       floor: the true best loss, where it is known.
       reach: how far the law is drawn, in times the largest run.
       loss: name of the vertical axis.
-      source: small print below.
 
     Raises:
-      UserError, OSError: see `style.drawing`. ValueError: a law of two sizes.
+      ValueError: a law of two sizes.
     """
     if len(fit.law.sizes) != 1:
         raise ValueError("draw_law draws laws of one size; see draw_parametric")
@@ -73,11 +71,11 @@ def draw_parametric(fit: Fit, out: PathLike, *, curves: int = 5, reach: float = 
 
     Args:
       fit: of `scaling.fit_parametric`.
-      out, reach, source: as in `draw_law`.
+      reach: as in `draw_law`.
       curves: evenly spaced in log D over the runs'.
 
     Raises:
-      UserError, OSError: see `style.drawing`. ValueError: a law of one size.
+      ValueError: a law of one size.
     """
     if len(fit.law.sizes) != 2:
         raise ValueError("draw_parametric draws laws of N and D; see draw_law")
@@ -112,11 +110,7 @@ def draw_isoflop(result: Isoflop, out: PathLike, *, parametric: Fit | None = Non
 
     Args:
       result: of `scaling.fit_isoflop`.
-      out, source: as in `draw_law`.
       parametric: a fit of the same runs, whose compute-optimal sizes are drawn beside.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
     """
     with drawing(out, (11.0, 5.0), source) as figure:
         from matplotlib import colormaps
@@ -152,10 +146,9 @@ def draw_forest(groups: Mapping[str, Mapping[str, Value]], out: PathLike, *, sou
 
     Args:
       groups: {quantity: {source: value}}; a value with nan bounds is a hollow mark without a bar.
-      out, source: as in `draw_law`.
 
     Raises:
-      UserError, OSError: see `style.drawing`. ValueError: nothing to draw.
+      ValueError: nothing to draw.
     """
     if not groups or not all(groups.values()):
         raise ValueError("draw_forest needs a value in every group")

@@ -31,12 +31,7 @@ def draw_families(
     Args:
       by_size: (parameters, loss) by arm.
       by_flops: (training FLOPs, loss) by arm; the lowest loss at each cost is joined by a line.
-      out: .png, .pdf or .svg.
       optimum: the best possible loss, where it is known: the axis is then the distance from it.
-      source: small print below.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
     """
     from matplotlib.ticker import NullFormatter
 
@@ -78,7 +73,6 @@ def draw_accuracy(
     Args:
       measured: (parameters, share of held-out tokens) by arm.
       claimed: share by parameters.
-      out, source: as in `draw_families`.
     """
     with drawing(out, (7.4, 4.8), source) as figure:
         axes = figure.subplots()
@@ -108,7 +102,6 @@ def draw_positions(
       above: whether they are distances from the best possible loss with all of the text before; then logarithmic.
       beside: the model from which the others' distance is drawn too, where `above` is not known: what makes one
         place of a text harder than another is in the losses, and cancels in their differences.
-      out, source: as in `draw_families`.
     """
     with drawing(out, (10.6 if beside else 7.4, 4.8), source) as figure:
         left, *right = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
@@ -147,7 +140,6 @@ def draw_rates(curves: Mapping[str, Curve], out: PathLike, *, source: str = "") 
 
     Args:
       curves: (rates, loss) by size.
-      out, source: as in `draw_families`.
     """
     with drawing(out, (7.4, 4.8), source) as figure:
         axes = figure.subplots()
@@ -170,7 +162,6 @@ def draw_heat(
     Args:
       dims: rows, rising. tokens: columns, rising.
       scores: shares or correlations [dims, tokens] by test; nan where no run is.
-      out, source: as in `draw_families`.
     """
     with drawing(out, (0.6 + 4.2 * len(scores), 1.6 + 0.6 * len(dims)), source) as figure:
         for axes, (name, values) in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores.items(), strict=True):

@@ -40,11 +40,6 @@ def draw(lengths: Sequence[int], panels: Mapping[str, Rates], out: PathLike, sou
     Args:
       lengths: tokens of a text, rising.
       panels: tokens/s by title and name.
-      out: picture file.
-      source: small print below.
-
-    Raises:
-      UserError, OSError: see `style.drawing`.
     """
     names = list(dict.fromkeys(name for rates in panels.values() for name in rates))
     with drawing(out, (5.6 * len(panels), 4.8), source) as fig:

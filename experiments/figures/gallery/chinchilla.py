@@ -9,7 +9,7 @@ from w2v_jax.papers import NUMBERS, cited
 from w2v_jax.scaling.fitted import Value
 from w2v_jax.scaling.published import PUBLISHED
 
-_FIT = ("--fit={chinchilla_figure4.csv}", "--drop_fewest_tokens_per_parameter=5", "--out={run}/fit")
+_FLAGS = "--fit={chinchilla_figure4.csv} --drop_fewest_tokens_per_parameter=5 --out={run}/fit"
 
 
 def _refitted(name: str) -> Published:
@@ -34,7 +34,7 @@ def draw(result: Result, out: str, source: str) -> None:
 FIGURE = Figure(
     shows="the parametric law of 240 published runs, fitted here and by others",
     paper=cited("besiroglu"),
-    recipe=(Step("experiments.scaling", _FIT),),
+    recipe=(Step("experiments.scaling", _FLAGS),),
     data="245 runs read off Hoffmann et al. 2022, figure 4, by Besiroglu et al. 2024 "
     "(github.com/epoch-research/analyzing-chinchilla), five left out",
     collect=file("fit/fit.json", "table"),

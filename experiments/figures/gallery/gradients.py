@@ -32,7 +32,7 @@ def _power(k: int) -> Published:
 FIGURE = Figure(
     shows="gradients by distance before and after training, agreement, forget gates",
     paper=cited("pascanu"),
-    recipe=(Step("experiments.gradients", ("--workdir={run}/gradients",), "--"),),
+    recipe=(Step("experiments.gradients", "--workdir={run}/gradients", "--"),),
     data="synthetic language, 1 million words; 512 windows of held-out text",
     collect=file("gradients/gradients.json", "command"),
     measure=measure,

@@ -14,6 +14,7 @@ from w2v_jax.scaling import analysis
 
 TESTS = {"analogies, %": "analogies questions-words", "MEN, Spearman, %": "similarity men"}
 _KEPT = (*KEYS, "words_per_second", "quality")
+_FLAGS = "--config.data.source=text:{wiki_en.*.txt} --data_dir={word_eval}"
 _THEIRS = "theirs CBOW on news, 30,000 words"
 
 
@@ -54,9 +55,7 @@ def draw(result: Result, out: str, source: str) -> None:
 FIGURE = Figure(
     shows="analogies and similarity of skip-gram vectors by dimensions and words of Wikipedia",
     paper=PAPERS["mikolov_a"].source,
-    recipe=(
-        study("configs/scaling/word2vec.py", "--config.data.source=text:{wiki_en.*.txt}", "--data_dir={word_eval}"),
-    ),
+    recipe=(study("configs/scaling/word2vec.py", _FLAGS),),
     data="English Wikipedia (spring 2015), 25 million words, read once",
     collect=collect,
     measure=measure,

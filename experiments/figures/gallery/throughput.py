@@ -25,7 +25,7 @@ def draw(result: Result, out: str, source: str) -> None:
 FIGURE = Figure(
     shows="tokens/s by length: all at once against one after another",
     paper="none: a claim of the notes",
-    recipe=(Step("experiments.throughput", ("--out={run}/throughput",), "--"),),
+    recipe=(Step("experiments.throughput", "--out={run}/throughput", "--"),),
     data="random tokens",
     collect=file("throughput/throughput.json", "command"),
     measure=lambda result: {name: float(entry["largest"]) for name, entry in result["verdicts"].items()},

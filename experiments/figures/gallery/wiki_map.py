@@ -20,10 +20,8 @@ GROUPS = {
     "countries": ["france", "germany", "italy", "spain", "russia", "japan"],
     "capitals": ["paris", "berlin", "rome", "madrid", "moscow", "tokyo"],
 }
-_SETTINGS = (
-    *("data.source=text:{run}/wiki.txt", "data.heldout_every=0", "train.seed=3", "model.dim=300", "model.segment=128"),
-    *("optimizer.learning_rate=0.2", "optimizer.initial_square=0.0"),
-)
+_LARGE = ("model.dim=300", "model.segment=128", "optimizer.learning_rate=0.2", "optimizer.initial_square=0.0")
+_TEXT = ("data.source=text:{run}/wiki.txt", "data.heldout_every=0")
 
 
 def collect(run: Path) -> dict[str, Any]:
@@ -62,8 +60,8 @@ FIGURE = Figure(
     shows="words on a plane: groups of meaning, countries and capitals (skip-gram, 12.5 M words)",
     paper=PAPERS["mikolov_b"].source,
     recipe=(
-        Step("benchmarks.text", ("--shards={wiki_en.0[0-7].txt}", "--out={run}/wiki.txt")),
-        train("configs/skipgram.py", "vectors", *_SETTINGS),
+        Step("benchmarks.text", "--shards={wiki_en.0[0-7].txt} --out={run}/wiki.txt"),
+        train("configs/skipgram.py", "vectors", *_TEXT, *_LARGE, "train.seed=3"),
         evaluate("vectors", "--data_dir={word_eval}"),
     ),
     data="English Wikipedia, 8 shards, 12,534,181 words; skip-gram, d = 300, 5 passes",
