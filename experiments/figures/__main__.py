@@ -201,7 +201,18 @@ def draw_optimum(out: str | None) -> None:
 
 COMMANDS = {"map": draw_map, "nudges": draw_nudges, "convergence": draw_convergence, "optimum": draw_optimum}
 _OWN = {
-    "map": (*SOURCE_FLAGS, "words", "groups", "projection", "top", "clusters", "seed"),
+    "map": (
+        "vectors",
+        "workdir",
+        "limit",
+        "encoding_errors",
+        "words",
+        "groups",
+        "projection",
+        "top",
+        "clusters",
+        "seed",
+    ),
     "nudges": ("loss", "updates", "learning_rate", "seed"),
     "convergence": ("workdir", "evaluate", "data_dir"),
     "optimum": ("workdir",),
