@@ -13,6 +13,11 @@ def draw(curves: Mapping[str, Sequence[Mapping[str, float]]], out: PathLike, sou
 
     Args:
       curves: records of `w2v_jax.evaluation.language.by_position` by what stands in the legend.
+      out: picture file.
+      source: small print below.
+
+    Raises:
+      UserError, OSError: see `style.drawing`.
     """
     with drawing(out, (7.6, 4.6), source) as fig:
         axes = fig.subplots()

@@ -6,7 +6,7 @@ from experiments.figures.figure import Figure, Result, Step, file
 from w2v_jax.figures.published import Published, Tolerance, beside
 from w2v_jax.figures.scaling import draw_forest
 from w2v_jax.papers import NUMBERS, cited
-from w2v_jax.scaling import PUBLISHED
+from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.results import Value
 
 _FLAGS = "--fit={chinchilla_figure4.csv} --drop_fewest_tokens_per_parameter=5 --out={run}/fit"
