@@ -13,12 +13,12 @@ from w2v_jax.files import PathLike
 def draw(curves: Mapping[str, Sequence[Mapping[str, float]]], out: PathLike, source: str = "") -> dict[str, np.ndarray]:
     """Mean loss against the number of tokens before, one line for each text and way of counting.
 
-        Args:
-          curves: records of `w2v_jax.evaluation.language.by_position` by what stands in the legend.
-    
-        Returns:
-          What is drawn: (position, loss) of each bin, [bins, 2], by what stands in the legend.
-        """
+    Args:
+      curves: records of `w2v_jax.evaluation.language.by_position` by what stands in the legend.
+
+    Returns:
+      What is drawn: (position, loss) of each bin, [bins, 2], by what stands in the legend.
+    """
     with drawing(out, (7.6, 4.6), source) as fig:
         axes = fig.subplots()
         for i, (name, bins) in enumerate(curves.items()):
