@@ -314,9 +314,10 @@ def test_steps_run_in_turn_and_the_first_that_fails_ends_the_recipe(
 def test_a_signal_reaches_the_step_once(tmp_path: Path) -> None:
     """As a training would that saves first; another that comes while it saves would cut that short."""
     (tmp_path / "step.py").write_text(
-        "import pathlib, signal, sys, time\n"
+        "import os, pathlib, signal, sys, time\n"
         "seen = []\n"
         "signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))\n"
+        "pathlib.Path('group').write_text(str(os.getpgid(0)))\n"
         "pathlib.Path('ready').touch()\n"
         "while not seen: time.sleep(0.01)\n"
         "time.sleep(0.2)\n"
@@ -330,6 +331,7 @@ def test_a_signal_reaches_the_step_once(tmp_path: Path) -> None:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)  # as the terminal does
         assert process.wait(60) == 130
+    assert int((tmp_path / "group").read_text()) != process.pid  # or the terminal's own would be a second one
 
 
 def test_what_a_recipe_made_is_kept_with_its_commit_and_drawn_again(

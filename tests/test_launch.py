@@ -14,8 +14,10 @@ import threading
 import time
 from pathlib import Path
 
+import jax
 import pytest
 
+from experiments.common.config_flag import load_tree
 from launch import preflight, tpu
 from launch.distributed import COORDINATOR, PROCESS_ID, PROCESSES, Place, managed, place
 from launch.local import free_port
@@ -24,7 +26,8 @@ from tests import commands
 from w2v_jax.config import Config, MeshConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models.word2vec import Word2VecConfig
-from w2v_jax.scaling.study import Arm, Study
+from w2v_jax.scaling.study import Arm, Study, freeze, overridden
+from w2v_jax.train.programs import programs, stand_in
 
 TINY = ("word2vec", Word2VecConfig(dim=8, window=2, segment=8, shared_negatives=4, negatives=2, sample=0.0))
 ROOT = Path(__file__).resolve().parent.parent
@@ -242,6 +245,17 @@ def test_preflight_of_a_study(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1].startswith(
         "FAIL  arm bad: size 'train.batch_size=32': train.batch_size=32, model.segment=8: makes 4"
     )
+
+
+@pytest.mark.parametrize("file", sorted(f for f in (ROOT / "configs/scaling").glob("[a-z]*.py")), ids=lambda f: f.stem)
+def test_every_size_of_every_study_fits_eight_devices(file: Path) -> None:
+    """Its rows and arrays divide, and its values can be."""
+    study = freeze(load_tree(str(file)))
+    for arm in study.arms.values():
+        for size in arm.sizes:
+            config = dataclasses.replace(overridden(arm.run, size), data=study.data)
+            made = programs(config, stand_in(config, 2000))
+            assert made.mesh.size in (1, 8) and jax.tree.leaves(made.state.params)
 
 
 def test_preflight_takes_a_study_file() -> None:

@@ -25,6 +25,7 @@ from w2v_jax.models.running_text import PAD_VOCAB
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.tables import duration
+from w2v_jax.train.programs import placed
 from w2v_jax.types import Array
 
 LSTM, AT_ONCE, ONE_BY_ONE = "LSTM", "transformer", "transformer, one token after another"
@@ -98,7 +99,7 @@ def training(family: str, model: Any, options: Options, rows: int) -> Call:
 def reading(read: Callable[..., Array], family: str, model: Any, options: Options) -> Call:
     """One prompt per call. It begins with the likeliest token after the prompt before, so no two calls overlap."""
     spec = MODELS[family]
-    cfg = spec.resolve(model, options.vocab)
+    cfg = placed(spec, spec.resolve(model, options.vocab), jax.devices()[0].platform)
     params = jax.jit(lambda: spec.trained.init(jax.random.key(0), cfg, {}))()
     text = np.random.default_rng(0).integers(0, options.vocab, (options.batch, cfg.length), np.int32)
     tokens, first = jnp.asarray(text), jnp.asarray(text[:, 0])

@@ -24,7 +24,7 @@ from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.train import programs as made
 from w2v_jax.train.optimizers import Horizon
-from w2v_jax.train.programs import Programs, programs, stand_in
+from w2v_jax.train.programs import Programs, make_call, programs, stand_in
 
 pytestmark = pytest.mark.xdist_group("programs")
 
@@ -128,6 +128,27 @@ def test_rows_that_do_not_divide_name_the_keys(family: str, model: Any, size: in
     with pytest.raises(UserError) as caught:
         programs(config, stand_in(config, VOCAB))
     assert str(caught.value) == f"{keys} a batch, which do not divide over mesh.data=8 devices"
+
+
+@pytest.mark.parametrize("per_device", [False, True])
+def test_the_length_of_a_run_may_be_an_argument(per_device: bool) -> None:
+    """One program for all lengths makes the steps of one that holds its length; another length makes others."""
+    on = of(MeshConfig(data=1, per_device=per_device), 1)
+    assert on.takes_horizon
+    rng = np.random.default_rng(2)
+    steps = [random_batch(on.spec, on.cfg, ROWS, rng) for _ in range(BATCHES)]
+    given = ({k: np.stack([s[k] for s in steps]) for k in steps[0]}, np.int32(2), np.zeros(1, np.int32))
+    start = jax.device_get(on.start().compile()({}))
+
+    def params(made: Any, *last: Any) -> Any:
+        return jax.device_get(made(jax.device_put(start), {}, *given, *last)[0].params)
+
+    shared = on.train(HORIZON).lower().compile(compiler_options=QUICK)
+    held = make_call(on.spec, on.config, on.cfg, Horizon(4, 4), on.mesh, on.state, {})
+    want, length = params(held), jax.tree.map(np.int32, Horizon(4, 4))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), params(shared, length), want)
+    other = params(shared, jax.tree.map(np.int32, HORIZON))
+    assert np.abs(other["embed"] - want["embed"]).max() > 1e-3
 
 
 # The compile cache
