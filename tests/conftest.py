@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +44,27 @@ if os.environ["JAX_PLATFORMS"] == "cpu":
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+# `make check` runs pytest with --fast. It leaves out the files below, each over 8 seconds of one core: they run commands,
+# train, start processes or compile whole models. Of the contracts it keeps the first example of each family. A new file
+# is fast until it is named here; `make test` runs everything.
+DEAR = frozenset(
+    """
+    data/test_data_corpus.py scaling/test_scaling_command.py scaling/test_study.py train/test_carry.py
+    train/test_checkpoint.py train/test_loop.py train/test_programs.py train/test_restore.py train/test_step.py
+    """.split()
+)
+TESTS = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out the files that tests/conftest.py calls dear")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    dear = collection_path.is_relative_to(TESTS) and collection_path.relative_to(TESTS).as_posix() in DEAR
+    return True if dear and config.getoption("--fast") else None
+
+
 def pytest_unconfigure() -> None:
     if _OWNER:
         shutil.rmtree(_SCRATCH, ignore_errors=True)
@@ -51,6 +73,10 @@ def pytest_unconfigure() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that share a costly fixture stay on one worker, which a pytest that pytest-xdist does not know undoes."""
+    if config.getoption("--fast"):
+        later = [i for i in items if i.path.name == "test_contracts.py" and re.search(r"-[1-9]\d*\]$", i.name)]
+        items[:] = [i for i in items if i not in later]
+        config.hook.pytest_deselected(items=later)
     lost = [i for i in items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid]
     if lost and getattr(config.option, "loadgroup", False):
         raise pytest.UsageError(f"{lost[0].nodeid}: pytest-xdist lost its group; install the pinned pytest")
