@@ -57,6 +57,25 @@ def test_a_loss_within_the_batch_is_never_taken_of_parts(monkeypatch: pytest.Mon
             programs(wrong, stand_in(wrong, VOCAB), jax.devices()[:2])
 
 
+def test_states_and_next_tokens_have_programs_too() -> None:
+    alone, spread = of(MeshConfig(), 1), of(MeshConfig(fsdp=True), 8)
+    params = random_params(alone.spec, alone.cfg, alone.consts, seed=0)
+    tokens = np.random.default_rng(1).integers(0, VOCAB, (8, 5)).astype(np.int32)
+    lengths = np.full(8, 5, np.int32)
+    found = []
+    for on in (alone, spread):
+        held = jax.device_put(params, jax.tree.map(lambda x: x.sharding, on.state.params))
+        run = on.encode(8, 5).lower().compile(compiler_options=QUICK)
+        found.append(jax.device_get(run(held, on.consts, tokens, lengths)))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    decode, encode = alone.spec.decode, alone.spec.encode
+    assert decode is not None and encode is not None and encode.logits is not None
+    step = alone.decode(8, 6, 5).lower().compile(compiler_options=QUICK)
+    logits, _ = step(decode.weights(alone.cfg, params), alone.consts, decode.start(alone.cfg, 8, 6), tokens)
+    np.testing.assert_allclose(logits, encode.logits(alone.cfg, params, found[0][-1])[:, -1], atol=1e-4)
+
+
 def evaluated(on: Programs) -> tuple[dict[str, float], str]:
     """(the metrics of held-out batches with padding in them, the compiled text)."""
     rng = np.random.default_rng(1)

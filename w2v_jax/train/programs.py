@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -93,6 +94,23 @@ class Programs:
         function = make_eval(self.spec, self.config, self.cfg, self.mesh, self.state.params)
         shapes = self._shapes_of_batches(batches)
         return Program(function, (self.state.params, self._shapes_of_consts(), shapes, self._whole((), np.int32)))
+
+    def encode(self, rows: int, length: int) -> Program:
+        """(params, consts, tokens int32 [rows, length], lengths int32 [rows]) -> `Encode.states`, rows over `data`."""
+        encode, rowwise = self.spec.encode, NamedSharding(self.mesh, PartitionSpec("data"))
+        assert encode is not None
+        function = jax.jit(partial(encode.states, self.cfg), out_shardings=rowwise)
+        tokens, lengths = (jax.ShapeDtypeStruct(s, np.int32, sharding=rowwise) for s in ((rows, length), (rows,)))
+        return Program(function, (self.state.params, self._shapes_of_consts(), tokens, lengths))
+
+    def decode(self, rows: int, capacity: int, length: int) -> Program:
+        """(weights, consts, kept of `rows` texts, tokens int32 [rows, length]) -> (logits, kept): `Decode.step`."""
+        decode = self.spec.decode
+        assert decode is not None
+        weights = jax.eval_shape(partial(decode.weights, self.cfg), self.state.params)
+        kept = jax.eval_shape(lambda: decode.start(self.cfg, rows, capacity))
+        tokens = jax.ShapeDtypeStruct((rows, length), np.int32)
+        return Program(jax.jit(partial(decode.step, self.cfg)), (weights, self._shapes_of_consts(), kept, tokens))
 
     def size(self) -> Program:
         """(params) -> their norm, padding included."""
