@@ -76,7 +76,6 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         "transformer",
         LANGUAGE | BLOCKS | {"model.length": 8, "model.keys_values": "shared_kv", "model.loop": "scan"},
     ),
-    "per_layer": ("transformer", LANGUAGE | BLOCKS | {"model.length": 8, "model.dropout": 0.0}),
     "recurrent_classifier": ("sentiment", LABELLED | CLASSIFIER | {"model.dim": 4, "model.hidden": 5}),
     "transformer_classifier": (
         "sentiment_transformer",
