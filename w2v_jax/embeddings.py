@@ -194,7 +194,7 @@ class Embeddings:
         3CosAdd (Mikolov et al. 2013): the highest cos(x, b - a + c), of unit vectors. 3CosMul (Levy & Goldberg 2014):
         the highest s(x, b) s(x, c) / (s(x, a) + 1e-6), with s = (1 + cos) / 2.
 
-        `exclude` never answers a, b or c, of which one usually wins otherwise; `topn` and `restrict` are those of
+        With `exclude` no answer is a, b or c; without it one of them usually wins. `topn` and `restrict` are those of
         `nearest`. Returns (word, score), best first. UserError: a missing word, an unknown method.
         """
         if method == "3cosadd":

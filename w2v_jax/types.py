@@ -151,7 +151,7 @@ class Init(Protocol):
 class Carry(Protocol):
     def __call__(self, cfg: Cfg, rows: int) -> Any:
         """The initial state that is carried from step to step; {} for most models. Axis 0 of every leaf is the batch
-        axis of length `rows` and is split like the batch. An entry of the batch says where a model starts anew."""
+        axis of length `rows` and is split like the batch. An entry of the batch says where a model starts again."""
 
 
 class Rows(Protocol):

@@ -54,7 +54,7 @@ def distance_to_optimum(
 
 def table(distances: Mapping[str, Mapping[str, float]]) -> str:
     """The result of `distance_to_optimum` as an aligned table, one line per kind of position."""
-    rows = [["nats a token", "positions", "model", "optimum", "distance", "standard error"]]
+    rows = [["nats per token", "positions", "model", "optimum", "distance", "standard error"]]
     for kind, r in distances.items():
         values = (r[key] for key in ("model", "optimum", "gap", "standard_error"))
         rows.append([kind, f"{r['positions']:,}", *(f"{v:.4f}" for v in values)])

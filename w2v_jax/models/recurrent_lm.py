@@ -210,7 +210,7 @@ def flops(cfg: RecurrentLMConfig) -> tuple[float, str]:
 
 def describe(cfg: RecurrentLMConfig) -> str:
     """The size of the state."""
-    return f"state: {size(cfg)[0]:,} bytes a text, whatever its length"
+    return f"state: {size(cfg)[0]:,} bytes per text of any length"
 
 
 def _examples() -> tuple[RecurrentLMConfig, ...]:

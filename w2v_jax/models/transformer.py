@@ -254,23 +254,17 @@ def flops(cfg: TransformerConfig) -> tuple[float, str]:
     return training_flops(arrays(cfg), cfg.vocab_size) + seen * cfg.length * cfg.dim * cfg.layers, "token"
 
 
-CACHED = {
-    "per_layer": "keys and values of each layer's own",
-    "shared_k": "keys shared by all layers, values of each layer's own",
-    "shared_v": "keys of each layer's own, values shared by all layers",
-    "shared_kv": "keys and values shared by all layers",
-}
-
-
 def describe(cfg: TransformerConfig) -> str:
     """The size of the cache, and that of the other extreme of sharing."""
     each = size(cfg)[1]
-    line = f"cache: {each:,} bytes a token ({CACHED[cfg.keys_values]}, {cfg.layers} layers)"
-    if cfg.keys_values == "per_layer":
-        shared = size(dataclasses.replace(cfg, keys_values="shared_kv"))[1]
-        return f"{line}; shared by all layers {shared:,}, {each / shared:.3g} times smaller"
-    own = size(dataclasses.replace(cfg, keys_values="per_layer"))[1]
-    return f"{line}; of each layer's own {own:,}, {own / each:.3g} times larger"
+    shared = [name for name, once in zip(("keys", "values"), KEYS_VALUES[cfg.keys_values], strict=True) if once]
+    how = f"{' and '.join(shared)} shared by" if shared else "separate in"
+    line = f"cache: {each:,} bytes per token ({how} {cfg.layers} layers)"
+    if not shared:
+        least = size(dataclasses.replace(cfg, keys_values="shared_kv"))[1]
+        return f"{line}; shared by all layers {least:,}, {each / least:.3g} times smaller"
+    most = size(dataclasses.replace(cfg, keys_values="per_layer"))[1]
+    return f"{line}; separate in each layer {most:,}, {most / each:.3g} times larger"
 
 
 def _examples() -> tuple[TransformerConfig, ...]:

@@ -180,15 +180,10 @@ def rows(cfg: Word2VecConfig, consts: Consts, batch: Batch, rng: Array) -> tuple
 
 
 def _softmax_loss(cfg: Word2VecConfig, hidden: Array, table: Array, targets: Array, weights: Array) -> Array:
-    """sum over centres of n_i log Z_i - sum_j w_ij h_i . c_target(i, j); targets int32 [R, L, J], weights alike."""
+    """sum over centres of n_i log Z_i - sum_j w_ij h_i . c_target(i, j); targets int32 and weights [R, L, J]."""
     partition = log_partition(hidden.reshape(-1, cfg.dim), table, cfg.vocab_size).reshape(hidden.shape[:2])
     true = jnp.einsum("rld,rljd->rlj", hidden, take_rows(table, targets))
     return jnp.sum(weights.sum(-1) * partition) - jnp.sum(weights * true)
-
-
-def _neighbours(tokens: Array, window: int, length: int) -> Array:
-    """int32 [R, L, 2W + 1], the tokens of every centre's window."""
-    return jnp.stack([tokens[:, j : j + length] for j in range(2 * window + 1)], axis=-1)
 
 
 class _Tree(NamedTuple):
@@ -216,7 +211,8 @@ def _skipgram(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch,
     window, length = cfg.window, weights.shape[1]
     inputs, outputs = params["E"], params["C"]
     if cfg.loss == "softmax":
-        return _softmax_loss(cfg, inputs, outputs, _neighbours(batch["tokens"], window, length), weights)
+        neighbours = [batch["tokens"][:, j : j + length] for j in range(2 * window + 1)]
+        return _softmax_loss(cfg, inputs, outputs, jnp.stack(neighbours, axis=-1), weights)
     if cfg.loss == "hierarchical":
         # As in the C tool, the neighbours in E predict the centre along its path. The pairs are the same.
         tree = _tree(consts, outputs, batch["tokens"][:, window : window + length])

@@ -64,14 +64,9 @@ def attend(
       lengths: int32 [B]; row b sees its first `lengths[b]` keys. Unlike `mask` it needs no array of T x S.
       implementation: one of IMPLEMENTATIONS; here 'auto' is XLA's, see `kernel`.
     """
+    library = "cudnn" if implementation == "cudnn" else "xla"
     return jax.nn.dot_product_attention(
-        query,
-        key,
-        value,
-        mask=mask,
-        is_causal=causal,
-        key_value_seq_lengths=lengths,
-        implementation="cudnn" if implementation == "cudnn" else "xla",
+        query, key, value, mask=mask, is_causal=causal, key_value_seq_lengths=lengths, implementation=library
     )
 
 

@@ -67,8 +67,4 @@ def hide(keys: Array, text: Array, vocab_size: int) -> Masked:
 
 def take_places(x: Array, places: Array) -> Array:
     """Rows of x at distinct places, [B, T, D] and int32 [B, K] -> [B, K, D]."""
-
-    def one(x: Array, places: Array) -> Array:
-        return x.at[places].get(mode="promise_in_bounds", unique_indices=True)
-
-    return jax.vmap(one)(x, places)
+    return jax.vmap(lambda x, places: x.at[places].get(mode="promise_in_bounds", unique_indices=True))(x, places)

@@ -46,10 +46,6 @@ class Cell(NamedTuple):
     """Whether the last gate has a bias c [H] inside hz, as hz is not simply added to xz."""
 
 
-def _split(z: Array, count: int) -> list[Array]:
-    return jnp.split(z, count, axis=-1)
-
-
 # ---- the cells ----
 
 
@@ -62,7 +58,7 @@ def _tanh(xz: Array, hz: Array, state: State) -> State:
 
 
 def _lstm_parts(xz: Array, hz: Array, state: State, linear: bool = False) -> dict[str, Array]:
-    i, f, g, o = _split(xz + hz, 4)
+    i, f, g, o = jnp.split(xz + hz, 4, axis=-1)
     candidate = g if linear else jnp.tanh(g)
     parts = {"input": jax.nn.sigmoid(i), "forget": jax.nn.sigmoid(f), "candidate": candidate}
     memory = parts["forget"] * state["c"] + parts["input"] * candidate
@@ -76,16 +72,12 @@ def _lstm(xz: Array, hz: Array, state: State, linear: bool = False) -> State:
 
 
 def _gru_parts(xz: Array, hz: Array, state: State) -> dict[str, Array]:
-    xr, xu, xn = _split(xz, 3)
-    hr, hu, hn = _split(hz, 3)
+    xr, xu, xn = jnp.split(xz, 3, axis=-1)
+    hr, hu, hn = jnp.split(hz, 3, axis=-1)
     reset, update = jax.nn.sigmoid(xr + hr), jax.nn.sigmoid(xu + hu)
     candidate = jnp.tanh(xn + reset * hn)
-    return {
-        "reset": reset,
-        "update": update,
-        "candidate": candidate,
-        "h": (1.0 - update) * candidate + update * state["h"],
-    }
+    h = (1.0 - update) * candidate + update * state["h"]
+    return {"reset": reset, "update": update, "candidate": candidate, "h": h}
 
 
 def _gru(xz: Array, hz: Array, state: State) -> State:
