@@ -69,10 +69,6 @@ def project(x: Array, matrix: Array) -> Array:
     return x @ matrix.astype(x.dtype)
 
 
-def _project_forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
-    return project(x, matrix), (x, matrix)
-
-
 def _project_backward(given: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
     x, matrix = given
     left, right = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
@@ -85,7 +81,7 @@ def _project_backward(given: tuple[Array, Array], grad: Array) -> tuple[Array, A
     return grad @ matrix.astype(grad.dtype).T, by_matrix.astype(matrix.dtype)
 
 
-project.defvjp(_project_forward, _project_backward)
+project.defvjp(lambda x, matrix: (project(x, matrix), (x, matrix)), _project_backward)
 
 
 DRAWN = ("query", "output", "up", "down", "keys", "values")  # in the order of their keys
