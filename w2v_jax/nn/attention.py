@@ -11,7 +11,7 @@ The caller gives queries, keys and values, and may use the same keys and values 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +64,7 @@ def attend(
       lengths: int32 [B]; row b sees its first `lengths[b]` keys. Unlike `mask` it needs no array of T x S.
       implementation: one of IMPLEMENTATIONS; here 'auto' is XLA's, see `kernel`.
     """
-    library = "cudnn" if implementation == "cudnn" else "xla"
+    library: Literal["cudnn", "xla"] = "cudnn" if implementation == "cudnn" else "xla"
     return jax.nn.dot_product_attention(
         query, key, value, mask=mask, is_causal=causal, key_value_seq_lengths=lengths, implementation=library
     )
