@@ -138,9 +138,9 @@ def logits_of(model: Model, words: list[str]) -> np.ndarray:
         (
             "transformer",
             ("--top_k=1", "--samples=2"),
-            r"cache: 64 bytes a token \(keys and values shared by all layers, 2 layers\); of each layer's own 128, 2 ",
+            r"cache: 64 bytes per token \(keys and values shared by 2 layers\); separate in each layer 128, 2 ",
         ),
-        ("recurrent_lm", ("--greedy",), "state: 64 bytes a text, whatever"),  # h and c, 8 numbers each
+        ("recurrent_lm", ("--greedy",), "state: 64 bytes per text of any length"),  # h and c, 8 numbers each
     ],
 )
 def test_greedy_text_and_the_table_are_those_of_the_uncached_model(

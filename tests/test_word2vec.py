@@ -27,7 +27,7 @@ from w2v_jax.data.pipeline import stacked
 from w2v_jax.models.frequencies import noise_probability
 from w2v_jax.models.huffman import huffman_paths
 from w2v_jax.models.word2vec import FAMILY, Word2VecConfig, draw_noise
-from w2v_jax.train.step import gather_rows
+from w2v_jax.train.gradients import gather_rows
 from w2v_jax.types import Words
 
 EVERY = pytest.mark.parametrize(
