@@ -43,16 +43,16 @@ Digests = dict[str, str]  # of their content
 class Tokens:
     """Documents end to end. Document d is `tokens[offsets[d] : offsets[d + 1]]`.
 
-    `words` and `bytes` measure the text that the tokens stand for, whatever the tokeniser: a loss summed over all
-    tokens and divided by one of them compares across tokenisers.
+    `words` and `bytes` measure the text of the tokens, whatever the tokeniser: a loss summed over all tokens and
+    divided by either of them can be compared across tokenisers.
 
-    For letters, punctuation and whitespace that text is each document's words joined by single blanks, case folded
-    under `lowercase`; words that left it (`unknown='drop'`) do not count, those that became `<unk>` do, as they were
-    written. For characters and bpe it is the document as it stands, case folded likewise, without trailing white space;
-    a dropped character leaves `bytes` only.
+    For letters, punctuation and whitespace the text is each document's words joined by single blanks, case folded
+    under `lowercase`. Dropped words (`unknown='drop'`) do not count; `<unk>` counts as the original word. For
+    characters and bpe the text is the document itself, case folded likewise, without trailing white space; a dropped
+    character reduces `bytes` only.
 
-    words: its white-space separated words, and one a document where `end_token` is set.
-    bytes: its UTF-8 bytes, and one a document for the line end.
+    words: white-space separated words of this text, plus one per document where `end_token` is set.
+    bytes: its UTF-8 bytes, plus one per document for the line end.
     """
 
     tokens: np.ndarray  # uint16 or uint32 [T], memory-mapped
@@ -67,7 +67,7 @@ class Tokens:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
-    """What `build_corpus` returns; see there for the rules."""
+    """The splits of a text and their tokeniser; see `build_corpus` for the rules."""
 
     directory: Path
     tokenizer: Tokenizer
@@ -90,22 +90,16 @@ def cache_root(cfg: DataConfig) -> Path:
 
 
 def build_corpus(cfg: DataConfig, progress: Progress | None = None) -> Corpus:
-    """Opens the cached corpus of `cfg`, tokenising the text first where that has not been done.
+    """Opens the cached corpus of `cfg`, after tokenising the text where the cache lacks it. Arrays are read-only maps.
 
-    Documents without any word are counted and left out, but for empty lines with an end token (`counting.keeps_empty`).
+    Documents without any word are counted and left out, except empty lines with an end token (`counting.keeps_empty`).
     Of the others every `cfg.heldout_every`-th (index i with i % n == n - 1) is held out, or none where
-    `cfg.heldout_source` names the held-out text; words are counted, and the vocabulary made, from the rest of
-    `cfg.source` only. Documents have no limit of length. With `cfg.unknown='drop'` words outside the vocabulary leave
-    the text, with 'keep' they become `<unk>`, with 'error' the first one is refused. `cfg.end_token` is appended to
-    each document.
+    `cfg.heldout_source` names the held-out text. The rest of `cfg.source` alone gives the vocabulary and its counts.
+    Words outside the vocabulary are dropped with `cfg.unknown='drop'`, become `<unk>` with 'keep', and are refused with
+    'error'. `cfg.end_token` is appended to each document.
 
-    Args:
-      cfg: the data section of a run's configuration.
-      progress: called with a line of text now and then, and with the report at the end.
-
-    Returns:
-      The corpus, its arrays memory-mapped read-only. `report` counts documents and words of all splits, what was
-      dropped, and as `train_words` etc. the documents, tokens, words and bytes of each split's `Tokens`.
+    `progress` takes lines of text, at the end the report. `Corpus.report` counts documents and words of all splits,
+    what was dropped, and as `train_words` etc. the documents, tokens, words and bytes of each split.
 
     Raises:
       UserError: bad source or text (see `sources`), no word above `cfg.min_count`, only one document to hold out from,
@@ -139,7 +133,7 @@ def _key(parts: Any) -> str:
 
 
 def _rules(cfg: DataConfig) -> dict[str, Any]:
-    """Everything but the content that the token files depend on."""
+    """Everything that determines the token files, except the content."""
     names = ("tokens", "lowercase", "document", "end_token", "min_count", "max_vocab", "unknown")
     kinds = {split: getattr(cfg, key).partition(":")[0] for split, key in SOURCES.items()}
     rules = {"format": FORMAT, "kinds": kinds, "heldout_every": heldout_every(cfg)}
@@ -149,10 +143,10 @@ def _rules(cfg: DataConfig) -> dict[str, Any]:
 
 
 def _known(note: Path, texts: Texts) -> Digests | None:
-    """Digests of the content of every text, None where only tokenising tells them.
+    """Digests of the content of every text, None where only tokenising gives them.
 
     An earlier run of the same names and sizes left `note`. Its digests hold if the files have certainly not changed
-    since; else the files are hashed, where that is cheaper than to tokenise them.
+    since then; otherwise the files are hashed, where hashing is cheaper than tokenising.
     """
     try:
         entry = json.loads(note.read_text(encoding="utf-8"))
@@ -169,8 +163,6 @@ def _known(note: Path, texts: Texts) -> Digests | None:
 
 def _open(home: Path, cfg: DataConfig) -> Corpus | None:
     """The cached corpus in `home`, or None where it is absent or damaged (a damaged one is removed)."""
-    if not home.is_dir():
-        return None
     try:
         meta = json.loads((home / "meta.json").read_text(encoding="utf-8"))
         for name, size in meta["bytes"].items():
@@ -199,7 +191,7 @@ def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
 
 
 def _build(cfg: DataConfig, texts: Texts, root: Path, say: Progress) -> tuple[Corpus, Digests]:
-    """Tokenises into a private folder and renames it into place; a run that was faster wins, and its files are used."""
+    """Tokenises into a private folder and renames it into place; if another run was faster, its files are used."""
     for old in root.glob("building-*"):  # left by a killed run
         with contextlib.suppress(OSError):
             if time.time() - old.stat().st_mtime > _STALE_SECONDS:
@@ -228,7 +220,7 @@ def _build(cfg: DataConfig, texts: Texts, root: Path, say: Progress) -> tuple[Co
 def _check(cfg: DataConfig, counted: Counted) -> None:
     if heldout_every(cfg) and int((counted.splits != SPLITS.index("test")).sum()) == 1:
         raise UserError(
-            f"data.source={cfg.source!r}: the text is one document, so that none can be held out; "
+            f"data.source={cfg.source!r}: the text is one document, and none can be held out; "
             "set data.heldout_every=0 or data.document=line"
         )
     top = int(counted.counts[0, 1:].max(initial=0))

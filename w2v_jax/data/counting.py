@@ -28,31 +28,26 @@ _TELL_SECONDS = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Counted:
-    """The result of the pass over the texts. S splits, P provisional ids, D documents."""
+    """Counts of S splits, P provisional ids and D documents."""
 
     names: list[str]  # tokens by provisional id; id 0 is the end of a document
     counts: np.ndarray  # int64 [S, P]
     sizes: np.ndarray  # int64 [P] bytes of text that an id stands for, see `provisional.sizes`
-    words: np.ndarray  # int64 [S] white-space separated words of the text; those of the word tokenisers are theirs
-    lengths: np.ndarray  # int64 [D] tokens of each document, its end token among them; empty documents left out
+    words: np.ndarray  # int64 [S] white-space separated words of the text; of a word tokeniser, its own words
+    lengths: np.ndarray  # int64 [D] tokens of each document with its end token; empty documents left out
     splits: np.ndarray  # uint8 [D] index into SPLITS
-    empty: int  # documents without any word that were left out
+    empty: int  # omitted documents without any word
     digests: dict[str, str]  # of the content, by split
     model: Any  # of bpe, else None
 
 
 def heldout_every(cfg: DataConfig) -> int:
-    """n where every n-th document of `source` is held out; 0 where none is. `is_heldout` is the rule."""
+    """n where every n-th document of `source` is held out (`is_heldout`); 0 where none is."""
     return 0 if cfg.heldout_source else cfg.heldout_every
 
 
 def is_heldout(document: Any, every: int) -> Any:
-    """Whether document i, counted without those left out as empty, is held out: i % every == every - 1.
-
-    Args:
-      document: i, an integer or an array of them; the result is of the same shape.
-      every: 0 holds nothing out.
-    """
+    """Whether document i (an integer or an array), numbered without omitted empty ones, is held out; 0 holds none."""
     return document % max(every, 1) == every - 1
 
 
@@ -62,13 +57,10 @@ def keeps_empty(cfg: DataConfig) -> bool:
 
 
 def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Callable[[str], object]) -> Counted:
-    """Reads each text once (bpe: `source` once more); writes provisional ids (uint32) to a scratch file in `work`.
+    """Reads each text once (bpe: `source` twice); writes provisional ids (uint32) to a scratch file in `work`.
 
-    With `cfg.end_token` the file holds a 0 where a document ends, else no mark.
-
-    Raises:
-      UserError: a text without any word; bpe: the text changed between its two readings, or the end token is one of
-        its tokens.
+    With `cfg.end_token` the file holds a 0 where a document ends, otherwise no mark. UserError: a text without any
+    word; bpe: the text changed between its two readings, or the end token is one of its tokens.
     """
     model, trained = _train(cfg, texts["train"], say) if cfg.tokens == "bpe" else (None, None)
     read, counter, digests = reader(cfg, model), _Counter(cfg), {}
@@ -151,11 +143,11 @@ class _Counter:
         self.lengths: list[np.ndarray] = []
         self.splits: list[np.ndarray] = []
         self.empty = 0
-        self.split = self.number = 0  # the split, and the number of the next document, of the text that is read
-        self.open = 0  # tokens so far of the document that the last chunk left open
+        self.split = self.number = 0  # of the current text: its split, and the number of the next document
+        self.open = 0  # tokens so far of the document that the last chunk did not finish
 
     def begin(self, split: int) -> int:
-        """Begins a text; returns the words of those before it."""
+        """Begins a text; returns the number of words of the earlier ones."""
         self.split, self.number = split, 0
         return int(self.words.sum())
 

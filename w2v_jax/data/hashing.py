@@ -1,4 +1,4 @@
-"""Counter-based draws in numpy: a 32-bit hash of (key, index), so that any draw can be made without those before it."""
+"""Counter-based draws in numpy: a 32-bit hash of (key, index), so that any draw needs no earlier one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def uniform_hash(key: tuple[int, int], start: int | np.ndarray, stop: int = 0) -
     """uint32 uniform on 0..2**32-1 for the indices start..stop-1, or for each of a non-negative int64 array."""
     if isinstance(start, np.ndarray):
         index = start.astype(np.uint32)
-        # Indices above 2**32 are told apart by their upper half; few files have any.
+        # The upper half of an index above 2**32 is hashed in; few files have any.
         if start.max(initial=0) >= _PAGE:
             index += _salts(start >> 32)
         return _hash(key, index)
@@ -64,8 +64,8 @@ def _hash(key: tuple[int, int], x: np.ndarray) -> np.ndarray:
 
 
 def thresholds(keep: np.ndarray) -> np.ndarray:
-    """uint32 [V] such that a uniform hash is <= threshold with probability `keep`, float64 [V].
+    """uint32 [V] such that a uniform hash is <= threshold with probability `keep`, float64 [V], exact to 2**-32.
 
-    Exact to 2**-32. A word with probability 0 would be kept once in 2**32 draws, which is below every use of it here.
+    A word with probability 0 is kept once in 2**32 draws, which does not matter here.
     """
     return np.clip(np.round(keep * 2.0**32) - 1, 0, 2.0**32 - 1).astype(np.uint32)
