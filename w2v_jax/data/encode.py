@@ -28,7 +28,7 @@ def encode(cfg: DataConfig, counted: Counted, work: Path) -> dict[str, Any]:
     dtype = np.dtype(np.uint16 if len(vocab) <= 1 << 16 else np.uint32)
     with contextlib.ExitStack() as stack:
         files = [[stack.enter_context(open(work / f"{s}.{k}", "wb")) for k in ("tokens", "offsets")] for s in SPLITS]
-        writers = [_Writer(*pair, dtype) for pair in files]
+        writers = [_Writer(tokens, offsets, dtype) for tokens, offsets in files]
         with open(work / SCRATCH, "rb") as f:
             _map_documents(f, table, np.cumsum(counted.lengths), counted.splits, writers)
     os.unlink(work / SCRATCH)

@@ -1,4 +1,4 @@
-"""What is fixed before the first step: text, programs, constants, batches and the length of the run."""
+"""The fixed parts of a run: text, programs, constants, batches and length."""
 
 from __future__ import annotations
 
@@ -34,21 +34,15 @@ class Run(NamedTuple):
 
     @property
     def config(self) -> Config:
-        """The whole config."""
         return self.programs.config
 
     @property
     def mesh(self) -> Mesh:
-        """The devices."""
         return self.programs.mesh
 
 
 def prepare(config: Config, say: Callable[[str], None]) -> Run:
-    """Reads the corpus and builds what stays fixed.
-
-    Raises:
-      UserError: the config does not fit the corpus or the devices.
-    """
+    """Reads the corpus and builds the fixed parts. UserError: the config does not fit the corpus or the devices."""
     spec = MODELS[config.family]
     check_rows(spec, config, make_mesh(config.mesh))  # before the text is read
     corpus = spec.text(config.model, config.data, say)

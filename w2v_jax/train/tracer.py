@@ -1,4 +1,4 @@
-"""Profiles of a stretch of training."""
+"""Profiles of some steps of training."""
 
 from __future__ import annotations
 
