@@ -10,6 +10,7 @@ Sennrich, Haddow & Birch 2016 (arXiv 1508.07909); Radford et al. 2019, section 2
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -97,17 +98,17 @@ def all_shown(words: Sequence[str]) -> Sequence[str]:
     return [shown(w) if characters >= set(w) else w for w in words] if characters <= set(words) else words
 
 
-def to_text(model: Any) -> str:
-    """The model as JSON."""
-    return str(model.to_str())
+def to_json(model: Any) -> Any:
+    """The model as JSON values; None for None."""
+    return None if model is None else json.loads(model.to_str())
 
 
-def from_text(text: str) -> Any:
-    """The model that `to_text` wrote. Raises ValueError for any other text."""
+def from_json(entry: Any) -> Any:
+    """The inverse of `to_json`. Raises ValueError for anything else."""
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_str(text)
+        return None if entry is None else Tokenizer.from_str(json.dumps(entry))
     except Exception as e:  # the library raises Exception itself
         raise ValueError(str(e)) from None
 

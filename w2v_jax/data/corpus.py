@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
 from w2v_jax.files import write_text
+from w2v_jax.types import Say
 
 FORMAT = 2  # raise it when the files or the meaning of a rule change
 _STALE_SECONDS = 86_400.0
-Progress = Callable[[str], object]
 Texts = Mapping[str, RawText]  # by split
 Digests = dict[str, str]  # of their content
 
@@ -80,7 +80,6 @@ class Corpus:
 
     @property
     def vocab(self) -> Vocabulary:
-        """The tokeniser's."""
         return self.tokenizer.vocab
 
 
@@ -89,7 +88,7 @@ def cache_root(cfg: DataConfig) -> Path:
     return Path(cfg.cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax").expanduser().resolve()
 
 
-def build_corpus(cfg: DataConfig, progress: Progress | None = None) -> Corpus:
+def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     """Opens the cached corpus of `cfg`, after tokenising the text where the cache lacks it. Arrays are read-only maps.
 
     Documents without any word are counted and left out, except empty lines with an end token (`counting.keeps_empty`).
@@ -98,15 +97,14 @@ def build_corpus(cfg: DataConfig, progress: Progress | None = None) -> Corpus:
     Words outside the vocabulary are dropped with `cfg.unknown='drop'`, become `<unk>` with 'keep', and are refused with
     'error'. `cfg.end_token` is appended to each document.
 
-    `progress` takes lines of text, at the end the report. `Corpus.report` counts documents and words of all splits,
-    what was dropped, and as `train_words` etc. the documents, tokens, words and bytes of each split.
+    `say` takes lines of progress, at the end the report. `Corpus.report` counts documents and words of all splits, what
+    was dropped, and as `train_words` etc. the documents, tokens, words and bytes of each split.
 
     Raises:
       UserError: bad source or text (see `sources`), no word above `cfg.min_count`, only one document to hold out from,
         a refused word.
       OSError: the cache cannot be written; nothing half-written stays.
     """
-    say = progress or (lambda line: None)
     texts = {split: raw_text(cfg, key) for split, key in SOURCES.items() if getattr(cfg, key)}
     root = cache_root(cfg)
     for folder in (root, root / "index"):
@@ -190,7 +188,7 @@ def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
 # ---- building ----
 
 
-def _build(cfg: DataConfig, texts: Texts, root: Path, say: Progress) -> tuple[Corpus, Digests]:
+def _build(cfg: DataConfig, texts: Texts, root: Path, say: Say) -> tuple[Corpus, Digests]:
     """Tokenises into a private folder and renames it into place; if another run was faster, its files are used."""
     for old in root.glob("building-*"):  # left by a killed run
         with contextlib.suppress(OSError):
@@ -231,7 +229,7 @@ def _check(cfg: DataConfig, counted: Counted) -> None:
         )
 
 
-def _tell(say: Progress, r: dict[str, int | float]) -> None:
+def _tell(say: Say, r: dict[str, int | float]) -> None:
     say(
         f"corpus: {r['documents']:,} documents ({r['empty_documents']:,} empty ones skipped), {r['words']:,} words, "
         f"{r['types_kept']:,} types kept, {r['types_dropped']:,} rarer ones dropped with {r['oov_words']:,} occurrences"

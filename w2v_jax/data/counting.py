@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ from w2v_jax.data.raw import END, RawText, pieces
 from w2v_jax.data.vocabulary import escape
 from w2v_jax.errors import UserError
 from w2v_jax.tables import duration
+from w2v_jax.types import Say
 
 # Each split and the key of `DataConfig` that names its text; documents held out of `source` are of the second split.
 SOURCES = {"train": "source", "heldout": "heldout_source", "test": "test_source"}
@@ -56,7 +57,7 @@ def keeps_empty(cfg: DataConfig) -> bool:
     return bool(cfg.end_token) and cfg.document == "line"
 
 
-def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Callable[[str], object]) -> Counted:
+def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Say) -> Counted:
     """Reads each text once (bpe: `source` twice); writes provisional ids (uint32) to a scratch file in `work`.
 
     With `cfg.end_token` the file holds a 0 where a document ends, otherwise no mark. UserError: a text without any
@@ -109,7 +110,7 @@ def _progress(words: int, done: int, size: int, seconds: float) -> str:
     return line
 
 
-def _train(cfg: DataConfig, text: RawText, say: Callable[[str], object]) -> tuple[Any, str]:
+def _train(cfg: DataConfig, text: RawText, say: Say) -> tuple[Any, str]:
     """(byte-level BPE of the training documents, digest of the text it was read from)."""
     content, start = hashlib.blake2b(digest_size=32), time.monotonic()
     model = bpe.train(_training_pieces(cfg, text, content), cfg.max_vocab - bool(cfg.end_token))

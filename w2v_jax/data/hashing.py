@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-_PAGE = 1 << 32
-
 
 def _mix(x: int) -> int:
     """The 32-bit finaliser of MurmurHash3, a bijection."""
@@ -26,28 +24,12 @@ def key_of(seed: int, epoch: int, purpose: int) -> tuple[int, int]:
 
 def uniform_hash(key: tuple[int, int], start: int | np.ndarray, stop: int = 0) -> np.ndarray:
     """uint32 uniform on 0..2**32-1 for the indices start..stop-1, or for each of a non-negative int64 array."""
-    if isinstance(start, np.ndarray):
-        index = start.astype(np.uint32)
-        # The upper half of an index above 2**32 is hashed in; few files have any.
-        if start.max(initial=0) >= _PAGE:
-            index += _salts(start >> 32)
-        return _hash(key, index)
-    parts = []
-    while start < stop:
-        page, low = divmod(start, _PAGE)
-        size = min(stop - start, _PAGE - low)
-        index = np.arange(low, low + size, dtype=np.uint32)
-        if page:
-            index += _salts(np.array([page]))
-        parts.append(_hash(key, index))
-        start += size
-    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.uint32), *parts])
-
-
-def _salts(pages: np.ndarray) -> np.ndarray:
-    """uint32 offset of each page of 2**32 indices; 0 for page 0."""
-    table = np.array([_mix(p) for p in range(int(pages.max()) + 1)], np.uint32)
-    return table[pages]
+    index = start if isinstance(start, np.ndarray) else np.arange(start, stop)
+    low = index.astype(np.uint32)
+    if index.max(initial=0) >= 1 << 32:  # the upper half is hashed in; few files have any
+        pages = index >> 32
+        low += np.array([_mix(p) for p in range(int(pages.max()) + 1)], np.uint32)[pages]  # 0 for page 0
+    return _hash(key, low)
 
 
 def _hash(key: tuple[int, int], x: np.ndarray) -> np.ndarray:

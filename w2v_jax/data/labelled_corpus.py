@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from w2v_jax.data.labelled import read_labelled
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, words_of
 from w2v_jax.errors import UserError
+from w2v_jax.types import Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes
 _UNUSED = ("heldout_every", "document", "block_tokens", "field")  # keys for running text
@@ -36,7 +37,6 @@ class Examples:
 
     @property
     def documents(self) -> int:
-        """N."""
         return len(self.ids)
 
     @property
@@ -58,12 +58,11 @@ class LabelledCorpus:
 
     @property
     def vocab(self) -> Vocabulary:
-        """The tokeniser's."""
         return self.tokenizer.vocab
 
 
 def build_labelled_corpus(
-    cfg: DataConfig, classes: int, words: Sequence[str] = (), say: Callable[[str], object] = lambda line: None
+    cfg: DataConfig, classes: int, words: Sequence[str] = (), say: Say = lambda line: None
 ) -> LabelledCorpus:
     """Labelled texts (`read_labelled`) as token ids.
 

@@ -115,12 +115,12 @@ class _Hashed(io.FileIO):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._hash, self._name = hashlib.blake2b(digest_size=32), path.name
+        self.hash, self._name = hashlib.blake2b(digest_size=32), path.name
         self.count = 0
 
     def readinto(self, buffer: Any) -> int:
         n = super().readinto(buffer) or 0
-        self._hash.update(memoryview(buffer)[:n])
+        self.hash.update(memoryview(buffer)[:n])
         self.count += n
         return n
 
@@ -132,7 +132,7 @@ class _Hashed(io.FileIO):
 
     def entry(self) -> bytes:
         """The file's name and digest, for the digest of the text."""
-        return f"{self._name}\0{self._hash.hexdigest()}\n".encode()
+        return f"{self._name}\0{self.hash.hexdigest()}\n".encode()
 
 
 _BLANK = re.compile(f"\n[{WHITE}]*\n")

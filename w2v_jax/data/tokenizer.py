@@ -46,15 +46,13 @@ class Tokenizer:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The tokens by id."""
         return self.vocab.words
 
     @cached_property
     def digest(self) -> str:
         """Digest of rules and tokens without their counts: equal where every text gets the same ids."""
         rules = [getattr(self, name) for name in _RULES] + [self.vocab.words]
-        model = None if self.model is None else json.loads(bpe.to_text(self.model))
-        return hashlib.sha256(json.dumps([*rules, model]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([*rules, bpe.to_json(self.model)]).encode()).hexdigest()
 
     @cached_property
     def end_id(self) -> int | None:
@@ -128,8 +126,7 @@ class Tokenizer:
         folder.mkdir(parents=True, exist_ok=True)
         self.vocab.save(folder / "vocab.txt", self._shown)
         entry = {"format": SHOWN if self.kind == "bpe" else FORMAT} | {name: getattr(self, name) for name in _RULES}
-        entry["vocab"] = _digest(folder / "vocab.txt")
-        entry["model"] = None if self.model is None else json.loads(bpe.to_text(self.model))
+        entry |= {"vocab": _digest(folder / "vocab.txt"), "model": bpe.to_json(self.model)}
         write_text(folder / "tokenizer.json", json.dumps(entry, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -146,9 +143,7 @@ class Tokenizer:
                 raise UserError(f"{path}: format {entry['format']!r}, where {known}; make it again")
             if entry["vocab"] != _digest(words):
                 raise UserError(f"{words}: damaged, or of another tokeniser than tokenizer.json; make both again")
-            model = None if entry["model"] is None else bpe.from_text(json.dumps(entry["model"]))
-            end = entry["end_token"]
-            plain = entry["format"] == FORMAT
+            model, end, plain = bpe.from_json(entry["model"]), entry["end_token"], entry["format"] == FORMAT
             vocab = Vocabulary.load(
                 words, lambda word: unescape(word) if plain or word == escape(end) else bpe.from_shown(word)
             )

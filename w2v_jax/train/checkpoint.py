@@ -12,7 +12,7 @@ import gc
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -24,6 +24,7 @@ from w2v_jax.train.device import largest
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
 from w2v_jax.train.logs import tell
 from w2v_jax.train.orbax_noise import one_error_only, silence_orbax
+from w2v_jax.types import Say
 
 # Temporary errors, after which the same files may be readable: no reason to delete a checkpoint.
 _PASSING = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
@@ -53,7 +54,7 @@ class Checkpointer:
         keep: int = 1,
         asynchronous: bool = True,
         read_only: bool = False,
-        warn: Callable[[str], None] = tell,
+        warn: Say = tell,
     ) -> None:
         silence_orbax()
         self.directory = epath.Path(directory).expanduser().resolve()
@@ -116,18 +117,9 @@ class Checkpointer:
             self.wait()
         return True
 
-    def restore(self, target: Any) -> tuple[int, Any, dict[str, Any]] | None:
-        """(step, state, meta) of the newest intact checkpoint, or None when there is no checkpoint.
-
-        `target` is the saved structure as a tree of `jax.ShapeDtypeStruct` with shardings, whatever devices wrote it.
-        Every leaf is compared with its digest. A damaged checkpoint gives one warning, the one before is tried, and the
-        next `save` deletes it. UserError: other leaves, shapes or types (the first is named); or all are damaged.
-        """
-        return self._newest_intact(target, prefix="")
-
     def restore_part(self, part: str, target: Any, step: int | None = None) -> tuple[int, Any, dict[str, Any]] | None:
-        """As `restore`, but only the subtree `part` (such as `params`), of one `step` or of the newest intact."""
-        found = self._newest_intact({part: target}, prefix=f"{part}/", only=step)
+        """As `restore`, but only the subtree `part` (such as `params`)."""
+        found = self.restore({part: target}, f"{part}/", step)
         return None if found is None else (found[0], found[1][part], found[2])
 
     def latest_step(self) -> int | None:
@@ -168,9 +160,14 @@ class Checkpointer:
         self.wait()
         return [step for step in sorted(self._manager.all_steps()) if step not in self._damaged]
 
-    def _newest_intact(
-        self, target: Any, prefix: str, only: int | None = None
-    ) -> tuple[int, Any, dict[str, Any]] | None:
+    def restore(self, target: Any, prefix: str = "", only: int | None = None) -> tuple[int, Any, dict[str, Any]] | None:
+        """(step, state, meta) of the newest intact checkpoint or of step `only`; None when there is no checkpoint.
+
+        `target` is the saved structure as a tree of `jax.ShapeDtypeStruct` with shardings, whatever devices wrote it;
+        leaves outside of `prefix` may be left out. Every leaf is compared with its digest. A damaged checkpoint gives
+        one warning, the one before is tried, and the next `save` deletes it. UserError: other leaves, shapes or types
+        (the first is named); or all are damaged.
+        """
         steps = self._steps()
         if only is not None and only not in steps:
             raise UserError(f"{self.directory}: has no checkpoint of step {only}; it has {steps or 'none'}")

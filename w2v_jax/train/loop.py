@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from w2v_jax.train.prepare import Run, prepare
 from w2v_jax.train.step import TrainState
 from w2v_jax.train.stop import signals
 from w2v_jax.train.tracer import Tracer
+from w2v_jax.types import Say
 
 IN_FLIGHT = 2  # calls dispatched beyond the one whose metrics are read
 
@@ -206,9 +207,7 @@ class Trainer:
         self.checkpoints.save(step, state, meta, loss, block)
 
 
-def train(
-    config: Config, workdir: Path, profile: tuple[int, int] | None = None, say: Callable[[str], None] = tell
-) -> dict[str, Any]:
+def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None, say: Say = tell) -> dict[str, Any]:
     """Trains `config` in `workdir`, continues an interrupted run there, or returns a finished run's result.
 
     Args:
