@@ -32,7 +32,7 @@ OPTIONS = {"seed": 5, "block_tokens": 64, "shuffle": True}
 
 
 def shapes(window=3, segment=8, batch_size=32):
-    return word2vec.batch(word2vec.Word2VecConfig(window=window, segment=segment), batch_size)
+    return word2vec.shapes(word2vec.Word2VecConfig(window=window, segment=segment), batch_size)
 
 
 def source(tokens=TOKENS, keep=SOME, batch_size=32, **changes):

@@ -31,7 +31,6 @@ from w2v_jax.data.synthetic import END_MARK, FILLER, SUBJECT, Grammar, Sample
 from w2v_jax.errors import UserError
 
 _BYTES = 1 << 25  # of the likelihoods by topic that are looked up at a time
-_BATCHES = 50  # parts of a text whose means give a standard error
 
 
 class State(NamedTuple):
@@ -64,8 +63,9 @@ class Language:
     def log_likelihood(self, ids: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
         """(-log p(w_t | w_<t) of every word, float64 of the shape of `ids`; the state after the last word).
 
-        `ids` are int [N] or [B, N]; `state` is the result of an earlier call, None at the start of a text. UserError: a
-        word that cannot follow (with its position), or an id outside the language.
+        Their mean is the best possible loss: no model that does not know the text is below it in expectation. `ids` are
+        int [N] or [B, N]; `state` is the result of an earlier call, None at the start of a text. UserError: a word that
+        cannot follow (with its position), or an id outside the language.
         """
         lanes = self._lanes(ids)
         phase, by_topic, state = self._filter(lanes, self.start(len(lanes)) if state is None else state)
@@ -82,17 +82,6 @@ class Language:
         state = self.log_likelihood(ids, state)[1]
         p = self._automaton[0][state.phase][:, self.grammar.kinds] * (state.topics @ self.grammar.emission)
         return p if np.ndim(ids) == 2 else p[0]
-
-    def optimal_loss(self, ids: np.ndarray) -> float:
-        """Mean nats per word: no model that does not know the text has a lower loss in expectation."""
-        return float(self.log_likelihood(ids)[0].mean())
-
-    def entropy_rate(self, tokens: int = 200_000, seed: int | tuple[int, ...] = 0) -> tuple[float, float]:
-        """(nats per word of the language, standard error): the optimal loss of a drawn text, by batch means."""
-        nats = self.log_likelihood(self.generate(tokens, seed).ids)[0]
-        count = min(_BATCHES, len(nats))
-        batches = nats[: len(nats) // count * count].reshape(count, -1).mean(1)
-        return float(nats.mean()), float(batches.std(ddof=1) / count**0.5)
 
     def agreement_accuracy_ceiling(self, text: Sample) -> dict[int, float]:
         """By distance, how often the likeliest class of a verb is right, given the words before it and its kind.

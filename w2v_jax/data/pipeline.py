@@ -32,10 +32,8 @@ class Source(NamedTuple):
     write: Callable[[int, int, slice, HostBatch], None]
     """(epoch, at, rows, into): writes rows `rows` of steps at, at + 1, ... of an epoch into the arrays of `into`,
     [steps, rows, ...], which hold the empty values. Several threads call it at once."""
-    empty: Mapping[str, int]
-    """The value of an entry where there is nothing; 0 for an entry that is not named."""
-    report: Mapping[str, int | float]
-    """Facts about the text, for people."""
+    empty: Mapping[str, int]  # the value of an entry where there is nothing; 0 for an entry that is not named
+    report: Mapping[str, int | float]  # facts about the text, for people
 
     def iterate(
         self, start: int, stop: int, steps_per_call: int = 1, process_index: int = 0, process_count: int = 1

@@ -35,18 +35,13 @@ SETTLE_SECONDS = 2.0
 class RawText:
     """Text to be tokenised, with a cheap test whether it is the same text as last time."""
 
-    name: str
-    """The source with file names but without times: finds the record of an earlier run."""
-    stamp: str
-    """Digest of names, sizes and times of change. Same stamp and `settled`: same content."""
-    settled: bool
-    """False when a file is so new that it could still change without a new time stamp."""
-    size: int
-    """Bytes that `chunks` will count, 0 where unknown."""
+    name: str  # the source with file names but without times: finds the record of an earlier run
+    stamp: str  # digest of names, sizes and times of change; same stamp and `settled`: same content
+    settled: bool  # False when a file is so new that it could still change without a new time stamp
+    size: int  # bytes that `chunks` will count, 0 where unknown
     chunks: Callable[[hashlib.blake2b], Iterator[tuple[str, int]]]
     """(hash, which is fed the content) -> (text with a `MARK` after each document, bytes read so far), by chunk."""
-    rehash: Callable[[], str] | None = None
-    """Digest of the content without tokenising, where that is cheaper."""
+    rehash: Callable[[], str] | None = None  # digest of the content without tokenising, where that is cheaper
 
 
 def stamp_of(entries: list[tuple[str, os.stat_result]]) -> tuple[str, bool]:

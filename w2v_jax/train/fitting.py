@@ -24,7 +24,7 @@ from w2v_jax.types import Family, Say, Words
 
 @contextlib.contextmanager
 def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator[tuple[Checkpointer, RunLog]]:
-    """The run folder claimed, its checkpoints and its log open. UserError: another process trains in it."""
+    """The checkpoints and the log of a run folder, claimed. UserError: another process trains in it."""
     with (
         # Only now that the input is good: a run that never began must not claim the folder for a wrong config.
         folder.claimed(workdir, config) if jax.process_index() == 0 else contextlib.nullcontext(),

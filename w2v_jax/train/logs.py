@@ -123,37 +123,35 @@ class RunLog:
             self._events = _Events(self._workdir / "tensorboard", self._first_step)
 
 
+@dataclasses.dataclass
 class Progress:
     """The console line: pass, step, loss, held-out loss, words/s, data wait, time left.
 
     The time left follows from the seconds per step between lines; each new line counts half, all older ones half.
     """
 
-    def __init__(
-        self,
-        console: TextIO,
-        total_steps: int,
-        total_passes: float | None,
-        plain_every: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self._console, self._clock, self._plain_every = console, clock, plain_every
-        self._total_steps, self._total_passes = total_steps, total_passes
-        self._terminal = console.isatty()
-        self._printed = -math.inf
-        self._unprinted: str | None = None
-        self._in_line = False
-        self._heldout: float | None = None
-        self._seconds_per_step: float | None = None
+    console: TextIO
+    total_steps: int
+    total_passes: float | None
+    plain_every: float
+    clock: Callable[[], float]
+    _printed: float = -math.inf
+    _unprinted: str | None = None
+    _in_line: bool = False
+    _heldout: float | None = None
+    _seconds_per_step: float | None = None
+    _last: tuple[float, int] = (0.0, 0)
+
+    def __post_init__(self) -> None:
         self.begin(0)
 
     def begin(self, step: int) -> None:
         """Starts the clock of the time left at `step`, once everything is compiled."""
-        self._last = (self._clock(), step)
+        self._last = (self.clock(), step)
 
     def show(self, record: Record) -> None:
         """Shows a record; where there is no terminal, only when the last line is old enough."""
-        now = self._clock()
+        now = self.clock()
         then, before = self._last
         if record.step > before:
             latest = (now - then) / (record.step - before)
@@ -161,34 +159,34 @@ class Progress:
             self._seconds_per_step = latest if old is None else 0.5 * (old + latest)
         self._last = (now, record.step)
         line = self._line(record)
-        if self._terminal:
+        if self.console.isatty():
             width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be rewritten
-            self._console.write(f"\r{line[:width]}\x1b[K")
+            self.console.write(f"\r{line[:width]}\x1b[K")
             self._in_line = True
-        elif now - self._printed >= self._plain_every:
-            self._console.write(line + "\n")
+        elif now - self._printed >= self.plain_every:
+            self.console.write(line + "\n")
             self._printed, self._unprinted = now, None
         else:
             self._unprinted = line
-        self._console.flush()
+        self.console.flush()
 
     def note(self, text: str) -> None:
         """Prints a separate line, clear of the progress line."""
-        self._console.write(f"\r\x1b[K{text}\n" if self._in_line else f"{text}\n")
+        self.console.write(f"\r\x1b[K{text}\n" if self._in_line else f"{text}\n")
         self._in_line = False
-        self._console.flush()
+        self.console.flush()
 
     def end(self) -> None:
         """Keeps the last line, and prints it if it was not shown yet."""
         if self._in_line or self._unprinted is not None:
-            self._console.write((self._unprinted or "") + "\n")
-            self._console.flush()
+            self.console.write((self._unprinted or "") + "\n")
+            self.console.flush()
         self._in_line, self._unprinted = False, None
 
     def _line(self, record: Record) -> str:
         self._heldout = record.heldout_loss if record.heldout_loss is not None else self._heldout
-        passes = f"{record.passes:.2f}" + ("" if self._total_passes is None else f"/{self._total_passes:g}")
-        done = f"{record.step:,}/{self._total_steps:,} ({record.step / max(self._total_steps, 1):.1%})"
+        passes = f"{record.passes:.2f}" + ("" if self.total_passes is None else f"/{self.total_passes:g}")
+        done = f"{record.step:,}/{self.total_steps:,} ({record.step / max(self.total_steps, 1):.1%})"
         parts = [f"pass {passes}", f"step {done}"]
         if record.loss is not None:
             parts.append(f"loss {record.loss:.4f}")
@@ -199,7 +197,7 @@ class Progress:
         if record.data_wait is not None:
             parts.append(f"data wait {record.data_wait:.1%}")
         if self._seconds_per_step is not None:
-            parts.append(f"{duration(self._seconds_per_step * max(self._total_steps - record.step, 0))} left")
+            parts.append(f"{duration(self._seconds_per_step * max(self.total_steps - record.step, 0))} left")
         return "  ".join(parts)
 
 
