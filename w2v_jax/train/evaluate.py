@@ -13,10 +13,9 @@ from w2v_jax.types import Params
 
 
 def held_out(run: Run) -> Callable[[Params], dict[str, float]]:
-    """A function that scores params on `log.eval_steps` batches of held-out text (0: all).
+    """params -> the means of 'loss' and the family's other metrics, on `log.eval_steps` held-out batches (0: all).
 
-    The batches are read once and kept on the devices, each device holding its own rows. The function returns the mean
-    'loss' and those of the family's other metrics, or {} without held-out text.
+    The batches are read once and kept on the devices, each device holding its own rows. {} without held-out text.
     """
     if run.corpus.heldout.documents == 0:
         return lambda params: {}

@@ -1,9 +1,8 @@
-"""What is fixed before the first step: text, programs, constants, batches and the length of the run."""
+"""The fixed parts of a run: text, programs, constants, batches and length."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -19,7 +18,7 @@ from w2v_jax.train.device import place
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import Programs, check_rows, programs
 from w2v_jax.train.sharding import make_mesh
-from w2v_jax.types import Consts, Source, Words
+from w2v_jax.types import Consts, Say, Source, Words
 
 
 class Run(NamedTuple):
@@ -34,21 +33,15 @@ class Run(NamedTuple):
 
     @property
     def config(self) -> Config:
-        """The whole config."""
         return self.programs.config
 
     @property
     def mesh(self) -> Mesh:
-        """The devices."""
         return self.programs.mesh
 
 
-def prepare(config: Config, say: Callable[[str], None]) -> Run:
-    """Reads the corpus and builds what stays fixed.
-
-    Raises:
-      UserError: the config does not fit the corpus or the devices.
-    """
+def prepare(config: Config, say: Say) -> Run:
+    """Reads the corpus and builds the fixed parts. UserError: the config does not fit the corpus or the devices."""
     spec = MODELS[config.family]
     check_rows(spec, config, make_mesh(config.mesh))  # before the text is read
     corpus = spec.text(config.model, config.data, say)

@@ -1,11 +1,12 @@
-"""Profiles of a stretch of training."""
+"""Profiles of some steps of training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
+
+from w2v_jax.types import Say
 
 
 class Tracer:
@@ -24,7 +25,7 @@ class Tracer:
         """Whether the trace ends at this step."""
         return self.steps is not None and self.running and step >= self.steps[1]
 
-    def after(self, step: int, say: Callable[[str], None]) -> None:
+    def after(self, step: int, say: Say) -> None:
         """Stops the trace when its end is reached."""
         if self.ends(step):
             self.close()
