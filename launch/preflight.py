@@ -236,8 +236,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", "", "The run's folder.")
     flags.DEFINE_string("topology", "", "Compile for these TPUs, e.g. v5e:2x4, which need not exist (needs libtpu).")
     flags.DEFINE_integer("vocab_size", 50_000, "Words of the vocabulary, where the config does not state them.")
-    flags.DEFINE_bool(
-        "compile_cache", True, "Keep compiled programs in the cache folder, where the run finds them."
-    )
+    flags.DEFINE_bool("compile_cache", True, "Keep compiled programs in the cache folder, for the run.")
     flags.DEFINE_integer("timeout", 60, "Seconds to wait for the other processes.", lower_bound=1)
     cli.run(main)

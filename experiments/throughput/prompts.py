@@ -1,7 +1,7 @@
-"""Ways to read a prompt with a model that decodes: all of it at once, or one token after another.
+"""Ways to read a prompt with a model that decodes: at once, or one token after another.
 
-Both are pure functions (decode, cfg, params, tokens int32 [B, T]) -> logits float32 [B, V] of the token that follows
-the prompt. Neither takes the head's product for any other position.
+Both are pure functions (decode, cfg, params, tokens int32 [B, T]) -> logits float32 [B, V] of the token after the
+prompt. They compute the logits of no other position.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from w2v_jax.types import Array, Decode, Params
 
 
 def read_at_once(decode: Decode, cfg: Any, params: Params, tokens: Array) -> Array:
-    """The whole prompt in one step: a transformer takes all positions of a layer together, a recurrent model still goes
-    from one token to the next."""
+    """The whole prompt in one step. A transformer computes all positions of a layer together, a recurrent model one
+    after another."""
     return decode.step(cfg, decode.weights(cfg, params), {}, decode.start(cfg, *tokens.shape), tokens)[0]
 
 
 def read_one_by_one(decode: Decode, cfg: Any, params: Params, tokens: Array) -> Array:
-    """Each token through all layers before the next, with what is kept of those before it."""
+    """Each token through all layers before the next, with the cache or state of those before it."""
     weights = decode.weights(cfg, params)
 
     def one(kept: Any, token: Array) -> tuple[Any, None]:
-        # The logits are left, so that the compiler drops their product.
+        # The logits are not used, so that the compiler drops their product.
         return decode.step(cfg, weights, {}, kept, token[:, None])[1], None
 
     kept, _ = jax.lax.scan(one, decode.start(cfg, *tokens.shape), tokens[:, :-1].T)
