@@ -71,9 +71,7 @@ def trained(
             print(f"--- {name}, seed {seed}", file=sys.stderr, flush=True)
             result = loop.train(rung(base, name, vocab, seed), workdir / f"{name}-{seed}")
             if result.get("heldout_loss") is None:
-                raise UserError(
-                    "data.heldout_every=0: holds nothing out, so that there is no loss to compare; raise it"
-                )
+                raise UserError("data.heldout_every=0: holds nothing out, so there is no loss to compare; raise it")
             text = result["corpus"]
             bits = result["heldout_loss"] * text["heldout_tokens"] / (math.log(2) * text["heldout_bytes"])
             kept = {key: result[key] for key in ("steps", "words", "heldout_loss", "seconds", "device")}

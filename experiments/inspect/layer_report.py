@@ -1,8 +1,7 @@
-"""What `experiments.layers` measured, as tables, as a verdict on bands of layers, as JSON and as a picture."""
+"""The measurements of `experiments.inspect.layers` as tables, a verdict on bands of layers, JSON and a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,18 @@ from w2v_jax.tables import aligned
 def text(found: Found) -> str:
     """All tables, and the verdict."""
     lines = [f"{where(found)}\n"]
-    if found.attention is not None:
+    if found.attention is not None and found.kinds is not None:
+        names, flat = columns(found.causal), uniform(found.windows.shape[1], found.causal)
+        heads = np.stack([found.attention.heads[m].mean(axis=1) for m in names], axis=1)
+        free = summary(flat)
+        of_heads = _layers(heads, list(names.values()), np.array([float(free[m]) for m in names]))
+        shares = found.attention.distance
+        of_distance = _layers(shares, bin_names(shares.shape[1]), by_distance(flat))
         lines += [
-            f"attention, means over heads and tokens\n{heads_table(found)}\n",
-            f"share of attention by {'tokens back' if found.causal else 'distance'}\n{distance_table(found)}\n",
+            f"attention, means over heads and tokens\n{of_heads}\n",
+            f"share of attention by {'tokens back' if found.causal else 'distance'}\n{of_distance}\n",
             "attention by kind of the token looked at, over the kind's share of positions (1: no preference)\n"
-            f"{kinds_table(found)}\n",
+            f"{_layers(found.kinds, list(KINDS), None)}\n",
         ]
     lines.append(
         "accuracy of linear probes, fitted on every second window, scored on the others (words: the "
@@ -32,7 +37,7 @@ def text(found: Found) -> str:
 
 
 def where(found: Found) -> str:
-    """What was read."""
+    """The text, in words."""
     count, length = found.windows.shape
     split = {"heldout": "held-out", "train": "training"}[found.split]
     return f"{split} text, {count} windows of {length} tokens"
@@ -45,73 +50,39 @@ def _layers(rows: np.ndarray, names: list[str], free: np.ndarray | None) -> str:
     return aligned(cells if free is None else [*cells, ["uniform", *(f"{v:.3f}" for v in free)]])
 
 
-def heads_table(found: Found) -> str:
-    """Mean distance, shares on places of note, entropy."""
-    assert found.attention is not None
-    names = columns(found.causal)
-    free = summary(uniform(found.windows.shape[1], found.causal))
-    rows = np.stack([found.attention.heads[m].mean(axis=1) for m in names], axis=1)
-    return _layers(rows, list(names.values()), np.array([float(free[m]) for m in names]))
-
-
-def distance_table(found: Found) -> str:
-    """Shares by bin of distance."""
-    assert found.attention is not None
-    rows = found.attention.distance
-    return _layers(rows, bin_names(rows.shape[1]), by_distance(uniform(found.windows.shape[1], found.causal)))
-
-
-def kinds_table(found: Found) -> str:
-    """Ratios by kind of word."""
-    assert found.kinds is not None
-    return _layers(found.kinds, list(KINDS), None)
-
-
 def probes_table(found: Found) -> str:
-    """Accuracies after 0 (the embedding) to L layers; most frequent label, and positions that were scored."""
+    """Accuracies after 0 (the embedding) to L layers; most frequent label, and numbers of positions."""
     columns = list(found.probes.values())
-    count = len(columns[0])
     rows = [["layer", *found.probes]]
-    rows += [[str(i) if i else "embedding", *(f"{c[i].accuracy:.3f}" for c in columns)] for i in range(count)]
-    last: list[tuple[str, Callable[[Any], str]]] = [
-        ("most frequent", lambda p: f"{p.majority:.3f}"),
-        ("labels", lambda p: f"{p.classes:,}"),
-        ("fitted on", lambda p: f"{p.fitted:,}"),
-        ("scored on", lambda p: f"{p.scored:,}"),
+    for i in range(len(columns[0])):
+        rows.append([str(i) if i else "embedding", *(f"{c[i].accuracy:.3f}" for c in columns)])
+    first = [c[0] for c in columns]
+    rows += [
+        ["most frequent", *(f"{p.majority:.3f}" for p in first)],
+        ["labels", *(f"{p.classes:,}" for p in first)],
+        ["fitted on", *(f"{p.fitted:,}" for p in first)],
+        ["scored on", *(f"{p.scored:,}" for p in first)],
     ]
-    return aligned(rows + [[name, *(form(c[0]) for c in columns)] for name, form in last])
+    return aligned(rows)
 
 
-def measures(found: Found) -> dict[str, list[float]]:
-    """What is compared between bands, by layer 1 to L."""
-    out: dict[str, list[float]] = {}
+def by_band(found: Found) -> tuple[list[str], dict[str, list[float]]]:
+    """(names of the bands of layers, means over the layers of each band by measure)."""
+    measured = {f"probe, {name}": [p.accuracy for p in ps[1:]] for name, ps in found.probes.items()}
     if found.attention is not None:
-        names = {
-            "distance": "mean distance back" if found.causal else "mean distance",
-            "entropy": "entropy of attention",
-        }
-        out |= {title: found.attention.heads[m].mean(axis=1).tolist() for m, title in names.items()}
-    return out | {f"probe, {name}": [p.accuracy for p in ps[1:]] for name, ps in found.probes.items()}
-
-
-def by_band(found: Found) -> dict[str, list[float]]:
-    """Means of `measures` over the layers of each band."""
-    out = {}
-    for name, values in measures(found).items():
-        out[name] = [float(np.mean(values[first - 1 : last])) for first, last in bands(len(values))]
-    return out
-
-
-def _bands(found: Found) -> list[str]:
-    count = len(next(iter(measures(found).values())))
-    return [str(a) if a == b else f"{a}-{b}" for a, b in bands(count)]
+        heads = {m: values.mean(axis=1).tolist() for m, values in found.attention.heads.items()}
+        distance = "mean distance back" if found.causal else "mean distance"
+        measured = {distance: heads["distance"], "entropy of attention": heads["entropy"]} | measured
+    cut = bands(len(next(iter(measured.values()))))
+    names = [str(a) if a == b else f"{a}-{b}" for a, b in cut]
+    return names, {name: [float(np.mean(values[a - 1 : b])) for a, b in cut] for name, values in measured.items()}
 
 
 def verdict(found: Found) -> str:
-    """One line a measure: its mean in each band, and whether it rises with them."""
-    names = _bands(found)
+    """One line per measure: its mean in each band, and whether it rises from band to band."""
+    names, means = by_band(found)
     lines = [f"bands of layers, as 1, 2-5, 6-9, 10-12 are of twelve: {', '.join(names)}"]
-    for name, values in by_band(found).items():
+    for name, values in means.items():
         told = "rises" if rises(values) else "does not rise"
         end = f": {told} at every band" if len(values) > 1 else ": one band, nothing to compare"
         lines.append(f"{name}: {', '.join(f'{v:.3f}' for v in values)}{end}")
@@ -135,16 +106,16 @@ def record(found: Found) -> dict[str, Any]:
             "kind": [[None if np.isnan(v) else float(v) for v in row] for row in found.kinds],
         }
     out["probes"] = {name: [p._asdict() for p in ps] for name, ps in found.probes.items()}
-    names = _bands(found)
+    names, means = by_band(found)
     out["bands"] = {
         name: {"layers": names, "means": values, "rises": rises(values) if len(values) > 1 else None}
-        for name, values in by_band(found).items()
+        for name, values in means.items()
     }
     return out
 
 
 def picture(found: Found) -> Layers:
-    """What is drawn."""
+    """The numbers that `draw_layers` draws."""
     seen = found.attention
     return Layers(
         bins=[] if seen is None else bin_names(seen.distance.shape[1]),

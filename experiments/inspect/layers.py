@@ -1,8 +1,9 @@
-"""What each layer of a language model looks at and holds, over many texts; `experiments.inspect --layers` calls it."""
+"""Attention and probes of every layer of a language model, over many texts, for `experiments.inspect --layers`."""
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,39 +15,34 @@ from w2v_jax.evaluation import attention, probes
 from w2v_jax.states import encode_of, states_of
 from w2v_jax.train.restore import Model
 
-TOKENS = 8192  # read where the number of windows is not given
-WORDS = 200  # most frequent types, which probes name
-BACK = (0, 1, 2, 4, 8)  # places back that are read
+TOKENS = 8192  # read by default
+WORDS = 200  # most frequent types, the labels of probes
+BACK = (0, 1, 2, 4, 8)  # places back of the words that probes read
 
 
 class Attention(NamedTuple):
-    """L layers of N heads over W windows of T tokens."""
+    """L layers of N heads over W windows of T tokens. Of one chunk of windows there is no mean over windows yet."""
 
-    heads: dict[str, np.ndarray]  # [L, N] of `attention.summary`, mean over windows
-    distance: np.ndarray  # [L, bins] share of attention, mean over heads and windows
+    heads: dict[str, np.ndarray]  # [L, N] of `attention.summary`, mean over windows; of a chunk [L, B, N]
+    distance: np.ndarray  # [L, bins] share of attention, mean over heads and windows; of a chunk [L, B, bins]
     received: np.ndarray  # [L, W, T], mean over heads
 
 
 class Found(NamedTuple):
-    """Everything that is measured."""
+    """All measurements of a model."""
 
     windows: np.ndarray  # int32 [W, T]
     split: str
     causal: bool
     attention: Attention | None
     kinds: np.ndarray | None  # [L, len(KINDS)]
-    probes: dict[str, list[probes.Probe]]  # by what is read, after 0 to L layers
+    probes: dict[str, list[probes.Probe]]  # by label, after 0 to L layers
 
 
 def windows_of(model: Model, count: int | None) -> tuple[np.ndarray, str]:
     """(int32 [W, T], name of the split): windows of `model.length` that do not overlap, spread over the run's text.
 
-    Args:
-      model: a language model.
-      count: W at most; None for about `TOKENS` tokens.
-
-    Raises:
-      UserError: fewer than two windows in the text.
+    W is at most `count`; None is about `TOKENS` tokens. UserError: fewer than two windows in the text.
     """
     corpus, length = corpus_of(model), model.cfg.length
     split = "heldout" if corpus.heldout.documents else "train"
@@ -60,11 +56,7 @@ def windows_of(model: Model, count: int | None) -> tuple[np.ndarray, str]:
 
 
 def measure(model: Model, count: int | None) -> Found:
-    """Reads windows of the run's text and measures every layer.
-
-    Args:
-      model: a transformer or a recurrent language model.
-      count: windows, None for about `TOKENS` tokens.
+    """Measures every layer of a transformer or a recurrent language model on `windows_of(model, count)`.
 
     Raises:
       UserError: another family, a window of one token, too little text.
@@ -74,34 +66,31 @@ def measure(model: Model, count: int | None) -> Found:
     if model.cfg.length < 2:
         raise UserError("--layers: needs a model of model.length=2 at least")
     windows, split = windows_of(model, count)
-    states, rows = [], []
-    for chunk, seen in states_of(model, windows):
+    states, chunks = [], []
+    for chunk, weights in states_of(model, windows):
         states.append(chunk)
-        if seen is not None:
-            rows.append([_rows(weights) for weights in seen])
+        if weights is not None:
+            chunks.append(_of_chunk(weights))
     causal = encode_of(model).causal(model.cfg)
-    found = _attention(rows) if rows else None
+    found = _joined(chunks) if chunks else None
     kinds = None if found is None else _kinds(model.tokenizer, windows, found, causal)
     hidden = [np.concatenate(layer) for layer in zip(*states, strict=True)]
     return Found(windows, split, causal, found, kinds, read_all(model.tokenizer, windows, hidden))
 
 
-def _rows(weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Of each window of one layer's weights [B, N, T, T]."""
-    mean = weights.mean(axis=1)
-    whole = {"of windows: distance": attention.by_distance(mean), "of windows: received": attention.received(mean)}
-    return attention.summary(weights) | whole
+def _of_chunk(weights: list[np.ndarray]) -> Attention:
+    """Of one chunk of windows, from the weights [B, N, T, T] of every layer."""
+    heads = [attention.summary(layer) for layer in weights]
+    mean = np.stack([layer.mean(axis=1) for layer in weights])
+    by_name = {name: np.stack([layer[name] for layer in heads]) for name in heads[0]}
+    return Attention(by_name, attention.by_distance(mean), attention.received(mean))
 
 
-def _attention(chunks: list[list[dict[str, np.ndarray]]]) -> Attention:
-    layers = [
-        {name: np.concatenate([chunk[name] for chunk in layer]) for name in layer[0]}
-        for layer in zip(*chunks, strict=True)
-    ]
-    distance = np.stack([layer.pop("of windows: distance").mean(axis=0) for layer in layers])
-    received = np.stack([layer.pop("of windows: received") for layer in layers])
-    heads = {name: np.stack([layer[name].mean(axis=0) for layer in layers]) for name in layers[0]}
-    return Attention(heads, distance, received)
+def _joined(chunks: list[Attention]) -> Attention:
+    names, joined = chunks[0].heads, partial(np.concatenate, axis=1)
+    heads = {name: joined([chunk.heads[name] for chunk in chunks]).mean(axis=1) for name in names}
+    distance = joined([chunk.distance for chunk in chunks]).mean(axis=1)
+    return Attention(heads, distance, joined([chunk.received for chunk in chunks]))
 
 
 def _kinds(tokenizer: Tokenizer, windows: np.ndarray, seen: Attention, causal: bool) -> np.ndarray:
@@ -112,7 +101,7 @@ def _kinds(tokenizer: Tokenizer, windows: np.ndarray, seen: Attention, causal: b
 
 
 def labels_of(tokenizer: Tokenizer, windows: np.ndarray) -> dict[str, np.ndarray]:
-    """What is read, int64 [W, T] each: the next word, the word k places back, and how far in the document this is."""
+    """Labels of probes by name, int64 [W, T]: the next word, the word k places back, the place in the document."""
     kept = np.argsort(-tokenizer.vocab.counts, kind="stable")[:WORDS]
     names = {"next word": -1} | {f"{k} back" if k else "current word": k for k in BACK}
     words = {name: probes.words_back(windows, k, kept) for name, k in names.items()}
@@ -120,11 +109,7 @@ def labels_of(tokenizer: Tokenizer, windows: np.ndarray) -> dict[str, np.ndarray
 
 
 def read_all(tokenizer: Tokenizer, windows: np.ndarray, hidden: list[np.ndarray]) -> dict[str, list[probes.Probe]]:
-    """A probe for each thing that is read and each layer, fitted on every second window and scored on the others.
-
-    Raises:
-      UserError: there is too little text for any.
-    """
+    """Probes by label and layer, fitted on every second window and scored on the others. UserError: too little text."""
     fit = np.arange(len(windows)) % 2 == 0
     labels = labels_of(tokenizer, windows)
     out: dict[str, list[probes.Probe]] = {name: [] for name in labels}
@@ -134,7 +119,6 @@ def read_all(tokenizer: Tokenizer, windows: np.ndarray, hidden: list[np.ndarray]
             out[name] += [] if probe is None else [probe]
         print(f"probes: layer {i} of {len(hidden) - 1}", file=sys.stderr)
     if not any(out.values()):
-        raise UserError(
-            f"--layers: {len(windows)} windows of {windows.shape[1]} tokens are too little to fit a probe on"
-        )
+        count, length = windows.shape
+        raise UserError(f"--layers: {count} windows of {length} tokens are too few to fit a probe; give more text")
     return {name: found for name, found in out.items() if found}
