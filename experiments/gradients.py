@@ -188,7 +188,8 @@ def main(argv: Sequence[str]) -> int:
     command = cli.command("experiments.gradients")
     found = study(options, workdir)
     print(tables(found))
-    about = {"command": command, "options": dataclasses.asdict(options), "fade": distance.FADE} | limits(options)
+    about: dict[str, Any] = {"command": command, "options": dataclasses.asdict(options), "fade": distance.FADE}
+    about |= limits(options)
     facts = f"{options.source}, 1 layer of {options.hidden}, {options.passes:g} passes, {options.windows} windows"
     limit = {int(d): share for d, share in about["ceiling"].items()}
     paint = partial(distance.draw, distance.reaches(found), GATE, limit, about["chance"], source=f"{facts}; {command}")

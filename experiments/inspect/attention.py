@@ -121,12 +121,8 @@ def record(seen: Looked, layers: Sequence[int], heads: Sequence[int]) -> dict[st
             for i, weights in enumerate(seen.weights)
         ],
         "attention": [
-            {
-                "layer": i + 1,
-                "head": n + 1,
-                "weights": [[round(float(w), 5) for w in row] for row in seen.weights[i, n]],
-            }
-            for i, n in drawn
+            {"layer": i + 1, "head": n + 1, "weights": [[round(w, 5) for w in row] for row in weights]}
+            for i, n, weights in drawn
         ],
     }
 

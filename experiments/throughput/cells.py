@@ -65,8 +65,8 @@ class Options:
 
 def transformer_of(options: Options, length: int) -> TransformerConfig:
     """The transformer that sees `length` tokens; no parameter depends on the length."""
-    sizes = {"layers": options.layers, "dim": options.dim, "heads": options.heads}
-    return TransformerConfig(**sizes, length=length, dtype=options.dtype)
+    layers, dim, heads = options.layers, options.dim, options.heads
+    return TransformerConfig(layers=layers, dim=dim, heads=heads, length=length, dtype=options.dtype)
 
 
 def lstm_of(layers: int, hidden: int, length: int) -> RecurrentLMConfig:
