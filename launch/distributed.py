@@ -67,10 +67,7 @@ def initialize(timeout_s: int = 300) -> None:
     """Joins this process to its run. Call it before anything asks JAX for devices. A lone process is left as it is.
 
     JAX ends the process when the others are not there after `timeout_s` seconds; `python -m launch.preflight` names
-    the missing ones.
-
-    Raises:
-      UserError: the variables contradict one another, or the cluster cannot be joined.
+    the missing ones. UserError: the variables contradict one another, or the cluster cannot be joined.
     """
     here = place()
     if managed() is None if here is None else here.processes == 1:
@@ -81,7 +78,8 @@ def initialize(timeout_s: int = 300) -> None:
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # read only by the CPU backend
     try:
-        jax.distributed.initialize(*(here or ()), initialization_timeout=timeout_s)
+        address, count, number = here or (None, None, None)  # JAX asks the system that `managed` names
+        jax.distributed.initialize(address, count, number, initialization_timeout=timeout_s)
     except (ValueError, RuntimeError) as e:
         where = here.coordinator if here else managed()
         raise UserError(f"cannot join the run's processes at {where}: {' '.join(str(e).split())}") from None

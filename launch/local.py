@@ -37,13 +37,6 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def environment(process_id: int, processes: int, port: int, devices: int) -> dict[str, str]:
-    """This process's variables, changed for one process of the run."""
-    place = {COORDINATOR: f"localhost:{port}", PROCESSES: str(processes), PROCESS_ID: str(process_id)}
-    chosen = {"JAX_NUM_CPU_DEVICES": str(devices), "PYTHONUNBUFFERED": "1"}
-    return {"JAX_PLATFORMS": "cpu", **os.environ, **place, **chosen}
-
-
 def _copy(source: IO[str], target: IO[str], prefix: str) -> None:
     for line in source:
         with _lines:
@@ -51,7 +44,10 @@ def _copy(source: IO[str], target: IO[str], prefix: str) -> None:
             target.flush()
 
 
-def _start(command: Sequence[str], environ: dict[str, str]) -> Child:
+def _start(command: Sequence[str], process_id: int, processes: int, port: int, devices: int) -> Child:
+    place = {COORDINATOR: f"localhost:{port}", PROCESSES: str(processes), PROCESS_ID: str(process_id)}
+    chosen = {"JAX_NUM_CPU_DEVICES": str(devices), "PYTHONUNBUFFERED": "1"}
+    environ = {"JAX_PLATFORMS": "cpu", **os.environ, **place, **chosen}
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     # In a session of its own, so that a Ctrl-C of the terminal reaches the process once, through us.
     return subprocess.Popen(command, env=environ, text=True, errors="replace", start_new_session=True, **pipes)
@@ -99,7 +95,7 @@ def launch(command: Sequence[str], processes: int, devices: int = 1, grace_s: fl
     copies: list[threading.Thread] = []
     try:
         for i in range(processes):
-            children.append(_start(command, environment(i, processes, port, devices)))
+            children.append(_start(command, i, processes, port, devices))
             for source, target in ((children[-1].stdout, sys.stdout), (children[-1].stderr, sys.stderr)):
                 copies.append(threading.Thread(target=_copy, args=(source, target, f"[{i}] "), daemon=True))
                 copies[-1].start()

@@ -179,14 +179,10 @@ def report(name: str, check: Callable[[], str]) -> bool:
 
 
 def preflight(config: Config | Study, workdir: str, topology: str, vocab_size: int, timeout_s: float) -> int:
-    """Makes every check and returns how many failed.
+    """Makes every check, and returns the number of those that failed.
 
-    Args:
-      config: the run, or the study.
-      workdir: folder of the run; not checked when empty.
-      topology: the TPUs to compile for; empty for the devices that are here.
-      vocab_size: of the vocabulary, where the config does not state it.
-      timeout_s: seconds to wait for other processes.
+    An empty `workdir` is not checked. `topology` names TPUs to compile for, '' the devices that are here. `vocab_size`
+    is used where the config does not state it, and other processes have `timeout_s` seconds to answer.
     """
     if topology:
         without_tpu()

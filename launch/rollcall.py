@@ -81,11 +81,8 @@ def _call(here: Place, host: str, port: int, deadline: float) -> list[int]:
 
 
 def missing_processes(here: Place, timeout_s: float) -> list[int]:
-    """The ids of the processes that did not call within `timeout_s` seconds; empty when all are there.
-
-    Raises:
-      OSError: process 0 cannot listen at the coordinator's address.
-    """
+    """The ids of the processes that did not call within `timeout_s` seconds; empty when all are there. OSError: process
+    0 cannot listen at the coordinator's address."""
     host, _, port = here.coordinator.rpartition(":")
     ask = _answer if here.process_id == 0 else _call
     return ask(here, host, int(port), time.monotonic() + timeout_s)

@@ -129,17 +129,13 @@ def delete(plan: Plan) -> str:
     return _gcloud(plan, "tpu-vm", "delete", plan.name, "--quiet")
 
 
-def _uncommitted() -> bool:
-    result = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False)
-    return result.returncode != 0 or bool(result.stdout.strip())
-
-
 def main(argv: Sequence[str]) -> int:
     """Prints or runs the plan for the command that follows `--`; returns the exit status."""
     values = {key: getattr(flags.FLAGS, key) for key in Plan._fields if key != "command"}
     plan = Plan(command=shlex.join(argv[1:]), **values)
     lines = steps(plan)
-    if not plan.repository and _uncommitted():
+    git = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False)
+    if not plan.repository and (git.returncode or git.stdout.strip()):
         print("warning: there are uncommitted changes, which are not copied", file=sys.stderr)
     for line in lines:
         print(line, flush=True)

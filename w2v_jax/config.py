@@ -274,7 +274,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     out: list[str] = []
     for key in sorted(old.keys() | new.keys()):
         path, a, b = prefix + key, old.get(key), new.get(key)
-        if path not in RESUMABLE and a != b:
-            nested = isinstance(a, Mapping) and isinstance(b, Mapping)
-            out += differences(a, b, f"{path}.") if nested else [path]
+        if path in RESUMABLE:
+            continue
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            out += differences(a, b, f"{path}.")
+        elif a != b:
+            out.append(path)
     return out

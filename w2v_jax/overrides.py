@@ -19,16 +19,9 @@ class _Text(str):
 
 
 def override(config: T, changes: Mapping[str, Any], models: Mapping[str, Any]) -> T:
-    """`config` with some values replaced, all at once, so that values that depend on one another are checked together.
-
-    Args:
-      config: a `w2v_jax.config.Config` or a `w2v_jax.scaling.study.Study`.
-      changes: {dotted key: value}. A string is read as the type of the key: "64", "1e-3", "False", "(0, 1)".
-      models: the registry, `w2v_jax.models.MODELS`.
-
-    Raises:
-      UserError: an unknown key (with the nearest one), a wrong type, an impossible value.
-    """
+    """A `Config` or `Study` with some values replaced, all at once: values that depend on one another are checked
+    together. `changes` maps dotted keys to values; a string is read as the type of the key: "64", "1e-3", "False",
+    "(0, 1)". `models` is the registry, `w2v_jax.models.MODELS`. UserError: see `build`."""
     tree: dict[str, Any] = dataclasses.asdict(config)  # type: ignore[call-overload]  # T is a dataclass
     # A study has its own text, which replaces the data of its arms.
     known = [key for key in _keys(tree) if ".run.data." not in key]
@@ -56,8 +49,7 @@ def build(cls: type[T], tree: Mapping[str, Any], models: Mapping[str, Any], pref
     a class with `family` and `model`, the class of the model is that of the family in `models`.
 
     Raises:
-      UserError: an unknown or missing key, a wrong type, an impossible value, an unknown family. The message has
-        `prefix` before the key.
+      UserError: an unknown or missing key, a wrong type, an impossible value; the message has `prefix` before the key.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in tree:

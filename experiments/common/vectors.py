@@ -40,11 +40,8 @@ def source() -> str:
 
 
 def open_vectors() -> Embeddings:
-    """Loads the vectors that the flags name, and prints warnings in one line each.
-
-    Raises:
-      UserError: see `w2v_jax.embeddings.load`; or the files of a run folder do not belong together.
-    """
+    """Loads the vectors that the flags name, and prints warnings in one line each. UserError: see `load`; or the files
+    of a run folder do not belong together."""
     path, f = source(), flags.FLAGS
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -15,10 +15,7 @@ WORD, UNTIL = "dog", "won"
 
 def find_span(tokenizer: Tokenizer, text: str, flag: str, word: str, after: int = 0) -> tuple[int, int, int]:
     """(first token, last token, end in the text) of a word's first occurrence after place `after` of the text.
-
-    Raises:
-      UserError: the text has no such word, or the tokeniser drops it.
-    """
+    UserError: there is none, or the tokeniser drops it."""
     match = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE).search(text, after)
     if match is None:
         raise UserError(f"--{flag}={word}: no such word in --text" + (" after the other" if after else ""))

@@ -31,8 +31,7 @@ from absl import flags
 
 from experiments.common import cli
 from experiments.common.words import TEXT, UNTIL, WORD, encode, find_span, words_of_flags
-from experiments.inspect import attention, layer_report
-from experiments.inspect.layers import measure
+from experiments.inspect import attention, layers
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import influence, kept
 from w2v_jax.figures import memory
@@ -68,13 +67,13 @@ def inspect(model: Model, text: str, word: str, until: str) -> Inspection:
         return [parts[name] for parts in inner(x)]
 
     traced, moved = jax.jit(lambda x: (inner(x), influence(memories, x, first, last)))(x)
-    layers = []
+    looked = []
     for params, parts, size in zip(recurrence.layers, traced, moved, strict=True):
         host = {key: np.asarray(value) for key, value in parts.items()}
         own = _own_factors(recurrence.cell, params, host)
         relative = np.asarray(size, np.float64) / max(float(size[last]), 1e-30)
         relative[:last] = np.nan
-        layers.append(
+        looked.append(
             Layer(
                 gates={gate: host[gate] for gate in GATES if gate in host},
                 memory=host[name],
@@ -84,7 +83,7 @@ def inspect(model: Model, text: str, word: str, until: str) -> Inspection:
             )
         )
     tokens = tokenizer.pieces(ids)
-    return Inspection(model.cfg.cell, tokens, word, until, last, target, layers, _probabilities(model, ids))
+    return Inspection(model.cfg.cell, tokens, word, until, last, target, looked, _probabilities(model, ids))
 
 
 def _own_factors(cell: Cell, params: Params, parts: dict[str, np.ndarray]) -> np.ndarray | None:
@@ -153,7 +152,7 @@ def sentence(seen: Inspection, layer: Layer) -> str:
 
 def record(seen: Inspection) -> dict[str, Any]:
     """All numbers of the picture, for JSON."""
-    layers = [
+    entries = [
         {
             "gates": {gate: spread(values) for gate, values in layer.gates.items()},
             "memory": spread(layer.memory),
@@ -170,7 +169,7 @@ def record(seen: Inspection) -> dict[str, Any]:
         "tokens": seen.tokens,
         "from": {"word": seen.word, "token": seen.source},
         "to": {"word": seen.until, "token": seen.target},
-        "layers": layers,
+        "layers": entries,
         "probability": probability,
     }
 
@@ -190,10 +189,10 @@ def main(argv: Sequence[str]) -> None:
 
 def of_layers(model: Model) -> tuple[dict[str, Any], Callable[..., Any]]:
     """Measures and prints for --layers; (numbers for JSON, the function that draws them into a file)."""
-    found = measure(model, flags.FLAGS.windows)
-    print(layer_report.text(found))
-    title = f"Layers of {model.config.family}: {layer_report.where(found)}"
-    return layer_report.record(found), partial(draw_layers, layer_report.picture(found), title)
+    found = layers.measure(model, flags.FLAGS.windows)
+    print(layers.text(found))
+    title = f"Layers of {model.config.family}: {layers.where(found)}"
+    return layers.record(found), partial(draw_layers, layers.picture(found), title)
 
 
 def of_text(model: Model) -> tuple[dict[str, Any], Callable[..., Any]]:

@@ -1,18 +1,22 @@
-"""Attention and probes of every layer of a language model, over many texts, for `experiments.inspect --layers`."""
+"""Attention and probes of every layer of a language model, over many texts: measured, and reported as tables, a verdict
+on bands of layers, JSON and a picture. `experiments.inspect --layers` calls it."""
 
 from __future__ import annotations
 
 import sys
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from experiments.common.language import corpus_of
+from experiments.inspect.attention import columns
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import attention, probes
+from w2v_jax.figures.attention import Layers
 from w2v_jax.states import encode_of, states_of
+from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model
 
 TOKENS = 8192  # read by default
@@ -20,12 +24,16 @@ WORDS = 200  # most frequent types, the labels of probes
 BACK = (0, 1, 2, 4, 8)  # places back of the words that probes read
 
 
-class Attention(NamedTuple):
-    """L layers of N heads over W windows of T tokens. Of one chunk of windows there is no mean over windows yet."""
+Chunk = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
+"""Of B windows: {measure: [L, B, N]}, attention by distance [L, B, bins] and received [L, B, T], means over heads."""
 
-    heads: dict[str, np.ndarray]  # [L, N] of `attention.summary`, mean over windows; of a chunk [L, B, N]
-    distance: np.ndarray  # [L, bins] share of attention, mean over heads and windows; of a chunk [L, B, bins]
-    received: np.ndarray  # [L, W, T], mean over heads
+
+class Attention(NamedTuple):
+    """Means over windows, of L layers with N heads."""
+
+    heads: dict[str, np.ndarray]  # [L, N] of `attention.summary`
+    distance: np.ndarray  # [L, bins] share of attention, mean over heads
+    kinds: np.ndarray  # [L, len(KINDS)] of `attention.by_kind`, mean over heads
 
 
 class Found(NamedTuple):
@@ -35,7 +43,6 @@ class Found(NamedTuple):
     split: str
     causal: bool
     attention: Attention | None
-    kinds: np.ndarray | None  # [L, len(KINDS)]
     probes: dict[str, list[probes.Probe]]  # by label, after 0 to L layers
 
 
@@ -56,11 +63,8 @@ def windows_of(model: Model, count: int | None) -> tuple[np.ndarray, str]:
 
 
 def measure(model: Model, count: int | None) -> Found:
-    """Measures every layer of a transformer or a recurrent language model on `windows_of(model, count)`.
-
-    Raises:
-      UserError: another family, a window of one token, too little text.
-    """
+    """Measures every layer of a language model on `windows_of(model, count)`. UserError: another family, windows of one
+    token, too little text."""
     if model.spec.score is None:
         raise UserError(f"--layers: is for language models, not family={model.config.family!r}")
     if model.cfg.length < 2:
@@ -72,32 +76,26 @@ def measure(model: Model, count: int | None) -> Found:
         if weights is not None:
             chunks.append(_of_chunk(weights))
     causal = encode_of(model).causal(model.cfg)
-    found = _joined(chunks) if chunks else None
-    kinds = None if found is None else _kinds(model.tokenizer, windows, found, causal)
+    found = _attention(chunks, model.tokenizer, windows, causal) if chunks else None
     hidden = [np.concatenate(layer) for layer in zip(*states, strict=True)]
-    return Found(windows, split, causal, found, kinds, read_all(model.tokenizer, windows, hidden))
+    return Found(windows, split, causal, found, read_all(model.tokenizer, windows, hidden))
 
 
-def _of_chunk(weights: list[np.ndarray]) -> Attention:
-    """Of one chunk of windows, from the weights [B, N, T, T] of every layer."""
+def _of_chunk(weights: list[np.ndarray]) -> Chunk:
+    """From the weights [B, N, T, T] of every layer."""
     heads = [attention.summary(layer) for layer in weights]
     mean = np.stack([layer.mean(axis=1) for layer in weights])
     by_name = {name: np.stack([layer[name] for layer in heads]) for name in heads[0]}
-    return Attention(by_name, attention.by_distance(mean), attention.received(mean))
+    return by_name, attention.by_distance(mean), attention.received(mean)
 
 
-def _joined(chunks: list[Attention]) -> Attention:
-    names, joined = chunks[0].heads, partial(np.concatenate, axis=1)
-    heads = {name: joined([chunk.heads[name] for chunk in chunks]).mean(axis=1) for name in names}
-    distance = joined([chunk.distance for chunk in chunks]).mean(axis=1)
-    return Attention(heads, distance, joined([chunk.received for chunk in chunks]))
-
-
-def _kinds(tokenizer: Tokenizer, windows: np.ndarray, seen: Attention, causal: bool) -> np.ndarray:
+def _attention(chunks: list[Chunk], tokenizer: Tokenizer, windows: np.ndarray, causal: bool) -> Attention:
+    heads, distance, received = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *chunks)
     names = [tokenizer.decode([i]) for i in range(tokenizer.size)]
     kinds = attention.kinds_of(names, tokenizer.vocab.counts, tokenizer.end_id, tokenizer.unknown_id)[windows]
     expected = attention.received(attention.uniform(windows.shape[1], causal))
-    return np.stack([attention.by_kind(got, expected, kinds) for got in seen.received])
+    by_kind = np.stack([attention.by_kind(got, expected, kinds) for got in received])
+    return Attention({name: values.mean(axis=1) for name, values in heads.items()}, distance.mean(axis=1), by_kind)
 
 
 def labels_of(tokenizer: Tokenizer, windows: np.ndarray) -> dict[str, np.ndarray]:
@@ -122,3 +120,125 @@ def read_all(tokenizer: Tokenizer, windows: np.ndarray, hidden: list[np.ndarray]
         count, length = windows.shape
         raise UserError(f"--layers: {count} windows of {length} tokens are too few to fit a probe; give more text")
     return {name: found for name, found in out.items() if found}
+
+
+# ---- the report ----
+
+
+def _flat(found: Found) -> np.ndarray:
+    """Attention without preference, [T, T]."""
+    return attention.uniform(found.windows.shape[1], found.causal)
+
+
+def text(found: Found) -> str:
+    """All tables, and the verdict."""
+    lines = [f"{where(found)}\n"]
+    if (seen := found.attention) is not None:
+        names, flat = columns(found.causal), _flat(found)
+        heads = np.stack([seen.heads[m].mean(axis=1) for m in names], axis=1)
+        free = attention.summary(flat)
+        of_heads = _layers(heads, list(names.values()), np.array([float(free[m]) for m in names]))
+        bins = attention.bin_names(seen.distance.shape[1])
+        of_distance = _layers(seen.distance, bins, attention.by_distance(flat))
+        lines += [
+            f"attention, means over heads and tokens\n{of_heads}\n",
+            f"share of attention by {'tokens back' if found.causal else 'distance'}\n{of_distance}\n",
+            "attention by kind of the token looked at, over the kind's share of positions (1: no preference)\n"
+            f"{_layers(seen.kinds, list(attention.KINDS), None)}\n",
+        ]
+    lines.append(
+        "accuracy of linear probes, fitted on every second window, scored on the others (words: the "
+        f"{WORDS} most frequent; place: tokens since the start, in bins of doubling width)\n{probes_table(found)}\n"
+    )
+    return "\n".join([*lines, verdict(found)])
+
+
+def where(found: Found) -> str:
+    """The text, in words."""
+    count, length = found.windows.shape
+    split = {"heldout": "held-out", "train": "training"}[found.split]
+    return f"{split} text, {count} windows of {length} tokens"
+
+
+def _layers(rows: np.ndarray, names: list[str], free: np.ndarray | None) -> str:
+    """[L, columns] by layer, and attention without preference."""
+    cells = [["layer", *names]]
+    cells += [[str(i + 1), *("-" if np.isnan(v) else f"{v:.3f}" for v in row)] for i, row in enumerate(rows)]
+    return aligned(cells if free is None else [*cells, ["uniform", *(f"{v:.3f}" for v in free)]])
+
+
+def probes_table(found: Found) -> str:
+    """Accuracies after 0 (the embedding) to L layers; most frequent label, and numbers of positions."""
+    rows = [["layer", *found.probes]]
+    for i, probed in enumerate(zip(*found.probes.values(), strict=True)):
+        rows.append([str(i) if i else "embedding", *(f"{p.accuracy:.3f}" for p in probed)])
+    first = [ps[0] for ps in found.probes.values()]
+    rows += [
+        ["most frequent", *(f"{p.majority:.3f}" for p in first)],
+        ["labels", *(f"{p.classes:,}" for p in first)],
+        ["fitted on", *(f"{p.fitted:,}" for p in first)],
+        ["scored on", *(f"{p.scored:,}" for p in first)],
+    ]
+    return aligned(rows)
+
+
+def by_band(found: Found) -> tuple[list[str], dict[str, list[float]]]:
+    """(names of the bands of layers, means over the layers of each band by measure)."""
+    measured = {f"probe, {name}": [p.accuracy for p in ps[1:]] for name, ps in found.probes.items()}
+    if found.attention is not None:
+        heads = {m: values.mean(axis=1).tolist() for m, values in found.attention.heads.items()}
+        distance = "mean distance back" if found.causal else "mean distance"
+        measured = {distance: heads["distance"], "entropy of attention": heads["entropy"]} | measured
+    cut = attention.bands(len(next(iter(measured.values()))))
+    names = [str(a) if a == b else f"{a}-{b}" for a, b in cut]
+    return names, {name: [float(np.mean(values[a - 1 : b])) for a, b in cut] for name, values in measured.items()}
+
+
+def verdict(found: Found) -> str:
+    """One line per measure: its mean in each band, and whether it rises from band to band."""
+    names, means = by_band(found)
+    lines = [f"bands of layers, as 1, 2-5, 6-9, 10-12 are of twelve: {', '.join(names)}"]
+    for name, values in means.items():
+        told = "rises" if attention.rises(values) else "does not rise"
+        end = f": {told} at every band" if len(values) > 1 else ": one band, nothing to compare"
+        lines.append(f"{name}: {', '.join(f'{v:.3f}' for v in values)}{end}")
+    error = max(p.error for ps in found.probes.values() for p in ps)
+    return "\n".join([*lines, f"(standard error of an accuracy: {error:.3f} at most)"])
+
+
+def record(found: Found) -> dict[str, Any]:
+    """All numbers, for JSON."""
+    out: dict[str, Any] = {"split": found.split, "windows": len(found.windows), "length": found.windows.shape[1]}
+    if (seen := found.attention) is not None:
+        flat = _flat(found)
+        out["attention"] = {
+            "heads": {name: values.tolist() for name, values in seen.heads.items()},
+            "uniform": {name: float(value) for name, value in attention.summary(flat).items()},
+            "bins": attention.bin_names(seen.distance.shape[1]),
+            "distance": seen.distance.tolist(),
+            "distance_uniform": attention.by_distance(flat).tolist(),
+            "kinds": list(attention.KINDS),
+            "kind": [[None if np.isnan(v) else float(v) for v in row] for row in seen.kinds],
+        }
+    out["probes"] = {name: [p._asdict() for p in ps] for name, ps in found.probes.items()}
+    names, means = by_band(found)
+    out["bands"] = {
+        name: {"layers": names, "means": values, "rises": attention.rises(values) if len(values) > 1 else None}
+        for name, values in means.items()
+    }
+    return out
+
+
+def picture(found: Found) -> Layers:
+    """The numbers that `draw_layers` draws."""
+    seen = found.attention
+    return Layers(
+        bins=[] if seen is None else attention.bin_names(seen.distance.shape[1]),
+        distance=None if seen is None else seen.distance,
+        distance_uniform=None if seen is None else attention.by_distance(_flat(found)),
+        kinds=list(attention.KINDS),
+        kind=None if seen is None else seen.kinds,
+        accuracy={name: [p.accuracy for p in ps] for name, ps in found.probes.items()},
+        majority={name: ps[0].majority for name, ps in found.probes.items()},
+        both_ways=not found.causal,
+    )

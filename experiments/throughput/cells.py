@@ -17,7 +17,6 @@ import numpy as np
 from experiments.common import cli
 from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import Call, clock, repeated, size_of
-from experiments.throughput import prompts
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
@@ -26,7 +25,7 @@ from w2v_jax.models.running_text import PAD_VOCAB
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.tables import duration
-from w2v_jax.types import Array
+from w2v_jax.types import Array, Decode, Params
 
 LSTM, AT_ONCE, ONE_BY_ONE = "LSTM", "transformer", "transformer, one token after another"
 MULTIPLES = (64, 16, 8, 4, 2, 1)  # factors of the LSTM's width: round widths are fast
@@ -95,6 +94,24 @@ def training(family: str, model: Any, options: Options, rows: int) -> Call:
     return repeated(Config(family, model, train=TrainConfig(batch_size=rows), optimizer=optimizer), options.vocab)
 
 
+def read_at_once(decode: Decode, cfg: Any, params: Params, tokens: Array) -> Array:
+    """Logits float32 [B, V] of the token after the prompts int32 [B, T], which are read in one step. A transformer
+    computes all positions of a layer together, a recurrent model one after another."""
+    return decode.step(cfg, decode.weights(cfg, params), {}, decode.start(cfg, *tokens.shape), tokens)[0]
+
+
+def read_one_by_one(decode: Decode, cfg: Any, params: Params, tokens: Array) -> Array:
+    """The same logits; each token goes through all layers before the next, with the cache of those before it."""
+    weights = decode.weights(cfg, params)
+
+    def one(kept: Any, token: Array) -> tuple[Any, None]:
+        # The logits are not used, so that the compiler drops their product.
+        return decode.step(cfg, weights, {}, kept, token[:, None])[1], None
+
+    kept, _ = jax.lax.scan(one, decode.start(cfg, *tokens.shape), tokens[:, :-1].T)
+    return decode.step(cfg, weights, {}, kept, tokens[:, -1:])[0]
+
+
 def reading(read: Callable[..., Array], family: str, model: Any, options: Options) -> Call:
     """One prompt per call. Its first token is the likeliest one after the last prompt, so that no two calls overlap."""
     spec = MODELS[family]
@@ -117,12 +134,8 @@ def reading(read: Callable[..., Array], family: str, model: Any, options: Option
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Measures every cell. UserError: the device's memory does not hold a model or a text.
-
-    Returns:
-      JSON values: 'training' and 'prompt', {name: [cell by length]} as `cells` gives them; 'parameters' by name,
-      'lstm_hidden', 'device', 'machine'.
-    """
+    """Measures every cell: JSON values by name, {name: [cell by length]} of `cells` for 'training' and 'prompt'.
+    UserError: the device's memory does not hold a model or a text."""
     transformer = size_of("transformer", transformer_of(options, 2), options.vocab)
     hidden = equal_width(transformer, options.layers, options.vocab)
     lstm = size_of("recurrent_lm", lstm_of(options.layers, hidden, 1), options.vocab)
@@ -157,9 +170,9 @@ def cells(work: str, options: Options, hidden: int, length: int) -> dict[str, di
             calls = {LSTM: training(*lstm, options, rows), AT_ONCE: training(*transformer, options, rows)}
         else:
             calls = {
-                LSTM: reading(prompts.read_at_once, *lstm, options),
-                ONE_BY_ONE: reading(prompts.read_one_by_one, *transformer, options),
-                AT_ONCE: reading(prompts.read_at_once, *transformer, options),
+                LSTM: reading(read_at_once, *lstm, options),
+                ONE_BY_ONE: reading(read_one_by_one, *transformer, options),
+                AT_ONCE: reading(read_at_once, *transformer, options),
             }
         times = clock(list(calls.values()), options.seconds)
     except jax.errors.JaxRuntimeError as e:
