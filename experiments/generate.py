@@ -57,10 +57,7 @@ def open_language_model(workdir: Path) -> tuple[Model, Decode]:
 
 def read_prompt(tokenizer: Tokenizer, text: str) -> np.ndarray:
     """Token ids as in training, int32 [T]: the end token of another document, where there is one, then the text.
-
-    Raises:
-      UserError: no known word, or an empty text and no end token to begin after.
-    """
+    UserError: no known word, or an empty text and no end token to begin after."""
     try:
         ids = tokenizer.encode(text)
     except UserError as e:

@@ -27,11 +27,14 @@ from experiments.common import cli, config_flag
 from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import clock, repeated, size_of
 from w2v_jax.config import Config, check_choice
+from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
+from w2v_jax.figures import keys_values as figure
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
 from w2v_jax.nn.cache import cache_bytes
 from w2v_jax.tables import aligned
+from w2v_jax.train import loop
 
 BASE, SHARED, WIDE = "per_layer", "shared_kv", "shared_kv_wide"
 RUNGS = (*KEYS_VALUES, WIDE)
@@ -56,9 +59,6 @@ def trained(
     base: Config, rungs: Sequence[str], seeds: Sequence[int], workdir: Path
 ) -> tuple[dict[str, dict[str, Any]], int]:
     """({rung: sizes and 'runs', one per seed}, vocabulary size). UserError, Interrupted, Diverged: see `loop.train`."""
-    from w2v_jax.data.corpus import build_corpus
-    from w2v_jax.train import loop
-
     vocab = len(build_corpus(base.data, lambda line: print(line, file=sys.stderr)).vocab)
     found: dict[str, dict[str, Any]] = {}
     for name in rungs:
@@ -77,13 +77,6 @@ def trained(
             kept = {key: result[key] for key in ("steps", "words", "heldout_loss", "seconds", "device")}
             found[name]["runs"].append({"seed": seed, "bits_per_byte": bits} | kept)
     return found, vocab
-
-
-def timed(base: Config, rungs: Sequence[str], vocab: int, seconds: float) -> dict[str, list[float]]:
-    """Training tokens/s of every rung, one value per round of `clock`, in whole steps on random text."""
-    tokens = base.train.batch_size * base.model.length
-    times = clock([repeated(rung(base, name, vocab, 0), vocab) for name in rungs], seconds)
-    return {name: [tokens / s for s in found] for name, found in zip(rungs, times, strict=True)}
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
@@ -140,13 +133,13 @@ def main(argv: Sequence[str]) -> int:
     base = config_flag.parsed(example="configs/keys_values.py")
     if base.family != "transformer" or base.model.masked:
         raise UserError(f"--config: family {base.family} is no causal transformer; give the config of one")
-    from w2v_jax.figures import keys_values as figure
-
     config_flag.set_compile_cache(base.data.cache_dir)
     command = cli.command("experiments.keys_values")
     found, vocab = trained(base, rungs, [int(s) for s in f.seeds], workdir)
     if f.seconds:
-        for name, rates in timed(base, rungs, vocab, f.seconds).items():
+        times = clock([repeated(rung(base, name, vocab, 0), vocab) for name in rungs], f.seconds)
+        for name, seconds in zip(rungs, times, strict=True):
+            rates = [base.train.batch_size * base.model.length / s for s in seconds]
             found[name] |= {"tokens_per_second": statistics.median(rates), "rounds": rates}
     text = paragraph(found)
     about = {"command": command, "machine": machine(), "device": accelerators(), "vocabulary": vocab}

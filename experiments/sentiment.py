@@ -32,6 +32,7 @@ from experiments.common.measuring import parameters
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
+from w2v_jax.figures import ladder
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.models.vectors import read_vectors
@@ -39,6 +40,7 @@ from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.overrides import override
 from w2v_jax.tables import aligned
+from w2v_jax.train import loop
 from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Consts, Params, Source, Words
@@ -116,14 +118,8 @@ def score(model: Model, corpus: Any, split: str) -> Scores:
 
 def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str, Any]:
     """Trains and scores the models `rungs`, which all have the data and vectors of `base`; returns results.json.
-
-    Raises:
-      UserError: bad input. Interrupted, Diverged: see `w2v_jax.train.loop.train`.
-    """
-    from w2v_jax.train import loop
-
+    UserError, Interrupted, Diverged: see `loop.train`."""
     spec = MODELS[FAMILY]
-    assert spec.train is not None
     corpus = spec.text(base.model, base.data, say)
     cfg = spec.resolve(base.model, len(corpus.vocab))
     before = digest(spec.consts(cfg, Words(corpus.vocab.words, corpus.vocab.counts)))
@@ -135,8 +131,7 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
         result = loop.train(config, workdir / name)
         model = open_model(workdir / name)
         held = score(model, corpus, "heldout")
-        count = parameters(model.params)
-        rows.append({"model": name, "parameters": count, "heldout_accuracy": held.accuracy})
+        rows.append({"model": name, "parameters": parameters(model.params), "heldout_accuracy": held.accuracy})
         rows[-1] |= {"heldout_loss": held.loss, "step": model.step, "seconds": result["seconds"]}
     majority, after = 0.0, before
     for row in rows:
@@ -147,15 +142,9 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
             raise UserError(f"{base.model.vectors}: the vectors changed during training; start again")
         row |= {"test_accuracy": test.accuracy, "test_error": test.error, "test_loss": test.loss}
         row["confusion"] = test.confusion.tolist()
-    return {
-        "vectors": {"file": base.model.vectors, "sha256_before": before, "sha256_after": after},
-        "corpus": corpus.report,
-        "max_length": base.model.max_length,
-        "cut": cut,
-        "majority": majority,
-        "models": rows,
-        "command": cli.command("experiments.sentiment"),
-    }
+    vectors = {"file": base.model.vectors, "sha256_before": before, "sha256_after": after}
+    about = {"vectors": vectors, "corpus": corpus.report, "max_length": base.model.max_length, "cut": cut}
+    return about | {"majority": majority, "models": rows, "command": cli.command("experiments.sentiment")}
 
 
 def table(results: dict[str, Any]) -> str:
@@ -179,11 +168,8 @@ def table(results: dict[str, Any]) -> str:
 
 
 def classify(text: str, workdir: Path) -> str:
-    """A table of the label that every trained model in `workdir`, or the run that it is, gives a text.
-
-    Raises:
-      UserError: an empty text, a text without a known word, no trained model.
-    """
+    """A table of the labels that the trained models in `workdir`, or the run that it is, give a text. UserError: a text
+    without a known word, or no trained model."""
     if not text.strip():
         raise UserError("--text is empty: give a sentence, e.g. --text='The dog was cute'")
     folders = [workdir] if (workdir / SAVED).is_file() else sorted(p.parent for p in workdir.glob(f"*/{SAVED}"))
@@ -240,8 +226,6 @@ def main(argv: Sequence[str]) -> int:
     models = list(dict.fromkeys(f.models))
     for name in models or [""]:
         check_choice("--models", name, (AVERAGE, *CELLS, TRANSFORMER))
-    from w2v_jax.figures import ladder
-
     config = base_config()
     last = config_of(TRANSFORMER, CONFIGS / "sentiment_transformer.py", LAST_FAMILY)
     rungs = {name: rung(config, last, name) for name in models}

@@ -35,13 +35,8 @@ def _listen(host: str, port: int, deadline: float) -> socket.socket:
 
 def _receive(channel: socket.socket) -> str:
     """One line, without its end."""
-    data = b""
-    while not data.endswith(b"\n") and len(data) < _LONGEST:
-        part = channel.recv(_LONGEST)
-        if not part:
-            break
-        data += part
-    return data.decode("ascii", "replace").strip()
+    with channel.makefile("rb") as file:
+        return file.readline(_LONGEST).decode("ascii", "replace").strip()
 
 
 def _answer(here: Place, host: str, port: int, deadline: float) -> list[int]:

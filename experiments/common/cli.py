@@ -34,12 +34,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
     """Runs `main(argv)` under absl and ends the process with the status that it returns.
 
     A `UserError` or `OSError` prints one `error:` line and gives status 2, a loss that diverged gives status 1, signal
-    n gives 128 + n.
-
-    Args:
-      main: the command.
-      arguments: the most words beside flags; None is any number.
-      continues: the same command continues after a signal, SIGTERM included, and says so.
+    n gives 128 + n. `arguments` is the most words beside flags, None for any number. A command that `continues` after
+    a signal, SIGTERM included, says so.
     """
 
     def checked(argv: Sequence[str]) -> int | None:

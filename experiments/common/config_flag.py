@@ -21,11 +21,10 @@ flags.disclaim_key_flags()  # --help lists flags by the module that defines them
 T = TypeVar("T")
 
 
-def define(name: str = "config", text: str = "Config file, e.g. configs/demo.py") -> str:
-    """Registers the flag of a config file and the flag of its overrides; returns `name`."""
+def define(name: str = "config", text: str = "Config file, e.g. configs/demo.py") -> None:
+    """Registers the flag of a config file and the flag of its overrides."""
     flags.DEFINE_string(name, None, f"{text}; override by --{name}.KEY=VALUE.")
-    flags.DEFINE_multi_string(f"{name}.KEY", None, f"another value for a key, such as --{name}.train.seed=1")
-    return name
+    flags.DEFINE_multi_string(f"{name}.KEY", None, f"Another value for a key, such as --{name}.train.seed=1.")
 
 
 def parsed(name: str = "config", default: Path | None = None, example: str = "configs/demo.py") -> Config:

@@ -116,13 +116,11 @@ def _stride(model: Model, stride: int | None) -> int | None:
 
 
 def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) -> None:
-    """Prints a table; writes the results as JSON and the loss by position as a picture beside it.
+    """Scores the best checkpoint of a run by held-out loss. Prints a table; writes the results into the JSON file
+    `target` and the loss by position into a picture beside it.
 
-    Args:
-      workdir: run folder; its best checkpoint by held-out loss is scored.
-      text: data source to score as the test text; '' for the run's own `data.test_source`.
-      target: JSON file.
-      stride: tokens from one window to the next, for models without a carried state; half a window by default.
+    `text` is the data source of the test text, '' for the run's own `data.test_source`. `stride` is the tokens from one
+    window to the next, for models without a carried state; half a window by default.
 
     Raises:
       UserError: no finished checkpoint, another vocabulary, no text to score, an impossible stride.

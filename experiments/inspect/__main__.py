@@ -48,11 +48,8 @@ GATES = ("input", "forget", "output", "reset", "update")
 
 
 def inspect(model: Model, text: str, word: str, until: str) -> Inspection:
-    """Runs the text through the model and follows `word` to `until`.
-
-    Raises:
-      UserError: an empty text, a word that is not in it, a model without recurrence.
-    """
+    """Runs the text through the model and follows `word` to `until`. UserError: an empty text, a missing word, a model
+    without recurrence."""
     recurrence, tokenizer = recurrence_of(model), model.tokenizer
     ids = encode(tokenizer, text)
     first, last, end = find_span(tokenizer, text, "from", word)
@@ -158,19 +155,18 @@ def record(seen: Inspection) -> dict[str, Any]:
             "memory": spread(layer.memory),
             "kept": None if layer.kept is None else spread(layer.kept),
             "influence": [float(v) if np.isfinite(v) else None for v in layer.influence],
-            "weights": {name: [float(v) for v in values] for name, values in layer.weights.items()},
+            "weights": {name: values.tolist() for name, values in layer.weights.items()},
             "left": left_at_target(seen, layer),
         }
         for layer in seen.layers
     ]
-    probability = None if seen.probability is None else [[float(p) for p in row] for row in seen.probability]
     return {
         "cell": seen.cell,
         "tokens": seen.tokens,
         "from": {"word": seen.word, "token": seen.source},
         "to": {"word": seen.until, "token": seen.target},
         "layers": entries,
-        "probability": probability,
+        "probability": None if seen.probability is None else seen.probability.tolist(),
     }
 
 

@@ -20,10 +20,7 @@ MOST = 12  # layers and heads that are drawn by default
 
 def look(model: Model, text: str, word: str, until: str) -> Looked:
     """Runs the text through the model, after an end token where the model has one, as its training texts begin.
-
-    Raises:
-      UserError: an empty text, a word that is not in it, more tokens than the model sees.
-    """
+    UserError: an empty text, a word that is not in it, more tokens than the model sees."""
     tokenizer, length = model.tokenizer, model.cfg.length
     ids = encode(tokenizer, text)
     first, last, end = find_span(tokenizer, text, "from", word)

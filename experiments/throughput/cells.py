@@ -139,14 +139,8 @@ def measure(options: Options) -> dict[str, Any]:
     transformer = size_of("transformer", transformer_of(options, 2), options.vocab)
     hidden = equal_width(transformer, options.layers, options.vocab)
     lstm = size_of("recurrent_lm", lstm_of(options.layers, hidden, 1), options.vocab)
-    found: dict[str, Any] = {
-        "parameters": {LSTM: lstm, AT_ONCE: transformer},
-        "lstm_hidden": hidden,
-        "device": accelerators(),
-        "machine": machine(),
-        "training": {},
-        "prompt": {},
-    }
+    found: dict[str, Any] = {"parameters": {LSTM: lstm, AT_ONCE: transformer}, "lstm_hidden": hidden}
+    found |= {"device": accelerators(), "machine": machine(), "training": {}, "prompt": {}}
     begin, done = time.monotonic(), 0
     for length in options.lengths:
         for work in ("training", "prompt"):
