@@ -250,7 +250,7 @@ def test_layers_and_heads_can_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([f"--text={'the cat ' * 6}"], r"--text: is 13 tokens, an end token before it, .* model.length=12"),
+        ([f"--text={'the cat ' * 6}"], r"--text: is 13 tokens with the end token before it, .* model.length=12"),
         ([f"--text={TEXT}", "--to=fish"], "--to=fish: no such word"),
         ([f"--text={TEXT}", "--heads=3"], "--heads=3: must be numbers from 1 to 2"),
         (["--layers", "--text=a b"], "--text: is not for --layers"),

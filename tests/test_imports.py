@@ -21,7 +21,7 @@ BASE = ("errors", "files", "config", "tables", "types")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__init__": (),
     "errors": (),
-    "papers": (),
+    "papers": ("errors", "tables"),
     "files": ("errors",),
     "tables": ("errors",),
     "config": ("errors", "files", "overrides"),
