@@ -1,4 +1,4 @@
-"""The results of a study: one run per line, as JSON. Files of several machines are merged by concatenation."""
+"""The results of a study: one run per line, as JSON. Files of several machines can be concatenated."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 class Record:
     """One run. Losses are means over the held-out text; None where there is none, or the run did not finish."""
 
-    run: str  # its name within the study
-    arm: str  # of the study: a family at several sizes
+    run: str  # name within the study
+    arm: str  # a family at several sizes
     family: str
     status: str  # finished | diverged | failed
     seed: int
@@ -55,7 +55,7 @@ class Record:
 
 
 def config_hash(config: Config) -> str:
-    """Twelve hexadecimal digits of the keys that decide a run's result, which are those fixed on resuming."""
+    """Twelve hexadecimal digits of the keys that decide a run's result: those that cannot change on resuming."""
     tree = to_dict(config)
     for key in RESUMABLE:
         *path, last = key.split(".")
@@ -73,11 +73,7 @@ def write(path: Path, records: Iterable[Record]) -> None:
 
 
 def read(paths: Sequence[Path]) -> list[Record]:
-    """The runs of several results files in order; of a run that is recorded more than once, the last that finished.
-
-    Raises:
-      UserError: a line that is not a run, by file and number.
-    """
+    """The runs of results files in order; of a repeated run, the last that finished. UserError: a bad line."""
     found: dict[tuple[str, str], Record] = {}
     for path in paths:
         for number, line in enumerate(path.read_bytes().splitlines(), 1):
