@@ -1,4 +1,4 @@
-"""Quality against passes: scores the checkpoints of a run, for the curve of `experiments.figures convergence`."""
+"""Scores the checkpoints of a run, for the curves of `experiments.figures convergence`."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
 
 
 def quality(emb: Embeddings, data_dir: str | None, restrict: int = 30_000) -> dict[str, Any]:
-    """A few figures of one set of vectors: Spearman on MEN, WS-353 and SimLex-999, 3CosAdd on the Google analogies.
+    """Spearman on MEN, WS-353 and SimLex-999, and 3CosAdd on the Google analogies; None where undefined.
 
-    Only the test files that `data_dir` has are scored; without a folder, the built-in list is. Undefined ones are None.
+    Scores the test files that are in `data_dir`, or the built-in list without a folder.
 
     Raises:
       UserError: none of the files there, or a malformed one.
@@ -78,9 +78,8 @@ def quality(emb: Embeddings, data_dir: str | None, restrict: int = 30_000) -> di
         out = {name: similarity(emb, read_pairs(path)).spearman for name, path in files.items() if os.path.isfile(path)}
         path = os.path.join(data_dir, "analogy", "questions-words.txt")
         if not out and not os.path.isfile(path):
-            raise UserError(
-                f"{data_dir}: no similarity/men.tsv, ws353.tsv, simlex999.tsv or analogy/questions-words.txt"
-            )
+            wanted = "similarity/men.tsv, ws353.tsv, simlex999.tsv or analogy/questions-words.txt"
+            raise UserError(f"{data_dir}: no {wanted}")
         sections = read_questions(path) if os.path.isfile(path) else {}
     if sections:
         scores = analogies(emb, sections, restrict)

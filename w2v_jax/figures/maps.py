@@ -130,7 +130,7 @@ def draw_map(
     named = groups if groups is not None else cluster(words, np.asarray(vectors), clusters, seed)
     grouped = {word: k for k, members in enumerate(named.values()) for word in members}
     colours = [colour(grouped[word]) if word in grouped else "#333333" for word in words]
-    mark = 5.5 if len(words) > _FEW else 8.0
+    fontsize, rings, mark = (10.0, 8, 8.0) if len(words) <= _FEW else (7.5, 3, 5.5)
     radius = 0.045 * float(np.ptp(plane.points, axis=0).max() or 1.0)
     with drawing(out, (11.0, 7.5), source) as figure:
         axes = figure.add_subplot()
@@ -144,16 +144,11 @@ def draw_map(
             axes.plot(*rest.T, MARKERS[0], color=GREY, markersize=mark - 1, label="other words", zorder=3)
         _dress(axes, plane, projection, (len(words), vocabulary, int(np.shape(vectors)[1])))
         legend_beside(axes, "groups" if groups is not None else "k-means clusters, by central words")
-        left_out = _label(axes, plane.points, words, colours, mark)
+        left_out = place_labels(axes, plane.points, words, colours, fontsize, rings, mark / 2)
         if left_out:
             note = f"{left_out} labels left out for lack of room"
             axes.text(0.0, 1.005, note, transform=axes.transAxes, fontsize=8, color="#666666")
     return plane
-
-
-def _label(axes: Axes, points: np.ndarray, words: Sequence[str], colours: Sequence[str], mark: float) -> int:
-    few = len(words) <= _FEW
-    return place_labels(axes, points, words, colours, 10.0 if few else 7.5, 8 if few else 3, mark / 2)
 
 
 def _outline(axes: Axes, places: np.ndarray, radius: float, shade: str) -> None:

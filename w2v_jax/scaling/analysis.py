@@ -17,6 +17,7 @@ from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.records import FINISHED, Record
 
 Result = Fit | Isoflop | Refusal
+Curve = tuple[np.ndarray, np.ndarray]
 
 
 class Laws(NamedTuple):
@@ -87,6 +88,15 @@ def at_most_tokens(records: Sequence[Record]) -> list[Record]:
     """The runs on the arm's largest amount of text, up to rounding to whole steps."""
     most = max(r.tokens for r in records)
     return [r for r in records if r.tokens > 0.97 * most]
+
+
+def loss_curves(arms: Mapping[str, Sequence[Record]]) -> tuple[dict[str, Curve], dict[str, Curve]]:
+    """(parameters, loss) at the most tokens, and (training FLOPs, loss) of all runs, float64 [n] each, by arm."""
+    by_size, by_flops = {}, {}
+    for arm, own in arms.items():
+        by_size[arm] = columns(at_most_tokens(own))[0::3]
+        by_flops[arm] = columns(own)[2:]
+    return by_size, by_flops
 
 
 def frontier(records: Sequence[Record]) -> list[Record]:
