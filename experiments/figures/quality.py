@@ -29,8 +29,7 @@ from w2v_jax.types import Words
 def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[str], None] = lambda line: None) -> None:
     """Scores the vectors at the start and at every kept checkpoint of a finished run; writes quality.jsonl.
 
-    Raises:
-      UserError: no finished run, no checkpoint, no test files, a family without word vectors.
+    UserError: no finished run, no checkpoint, no test files, a family without word vectors.
     """
     config, result = load(workdir / CONFIG, MODELS), read_json(workdir / RESULT)
     if config is None or result is None or not (workdir / "vocab.txt").is_file():
@@ -65,10 +64,7 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
 def quality(emb: Embeddings, data_dir: str | None, restrict: int = 30_000) -> dict[str, Any]:
     """Spearman on MEN, WS-353 and SimLex-999, and 3CosAdd on the Google analogies; None where undefined.
 
-    Scores the test files that are in `data_dir`, or the built-in list without a folder.
-
-    Raises:
-      UserError: none of the files there, or a malformed one.
+    Scores the test files in `data_dir`, or the built-in list without a folder. UserError: no file, or a malformed one.
     """
     out: dict[str, Any]
     if data_dir is None:

@@ -46,7 +46,7 @@ def listing(figures: Mapping[str, Figure]) -> str:
 
 
 def redraw(name: str, figure: Figure, out: str, results: Path = RESULTS) -> int:
-    """Draws a figure from its record and prints ours beside the published numbers; 1 where a tolerance is missed, else 0.
+    """Draws a figure from its record and prints ours beside the published numbers; 1 after a missed tolerance, else 0.
 
     Raises:
       UserError: a picture with another ending; a missing or damaged record. Nothing is written then.

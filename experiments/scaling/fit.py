@@ -65,11 +65,7 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     small = f"{path.name}, {len(runs.loss)} runs; python -m experiments.scaling --fit={path.name}"
     small += f" --drop_fewest_tokens_per_parameter={drop}" if drop else ""
-    if isinstance(parametric, Fit):
-        figures.draw_parametric(parametric, folder / "parametric.png", source=small)
-    if isinstance(isoflop, Isoflop):
-        law = parametric if isinstance(parametric, Fit) else None
-        figures.draw_isoflop(isoflop, folder / "isoflop.png", parametric=law, source=small)
+    figures.draw_fits(parametric, isoflop, folder, source=small)
     found: dict[str, Any] = {"table": path.name, "dropped": drop, "runs": len(runs.loss)}
     results: dict[str, Fit | Isoflop | Refusal] = {"parametric": parametric, "isoflop": isoflop}
     for name, r in results.items():

@@ -17,7 +17,6 @@ from w2v_jax.scaling import analysis
 from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Floor, Laws
 from w2v_jax.scaling.describe import describe, published_table, show
 from w2v_jax.scaling.fitted import Fit, Refusal
-from w2v_jax.scaling.isoflop import Isoflop
 from w2v_jax.scaling.published import others
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study
@@ -121,18 +120,11 @@ def laws(found: Found) -> Section:
 
 def _law_pictures(found: Found, law: Laws) -> list[Path]:
     source, out = f"{law.arm}: {found.small}", []
-    if isinstance(law.parametric, Fit):
-        out.append(found.folder / f"{law.arm}_parametric.png")
-        law_figures.draw_parametric(law.parametric, out[-1], source=source)
     # Where the sign of alpha is unknown the band covers the whole picture.
     if isinstance(law.by_size_floor, Fit) and not law.by_size_floor.values["alpha"].covers(0.0):
         out.append(found.folder / f"{law.arm}_size.png")
         law_figures.draw_law(law.by_size_floor, out[-1], floor=optimum(found), source=source)
-    if isinstance(law.isoflop, Isoflop):
-        out.append(found.folder / f"{law.arm}_isoflop.png")
-        parametric = law.parametric if isinstance(law.parametric, Fit) else None
-        law_figures.draw_isoflop(law.isoflop, out[-1], parametric=parametric, source=source)
-    return out
+    return out + law_figures.draw_fits(law.parametric, law.isoflop, found.folder, f"{law.arm}_", source)
 
 
 def published(found: Found) -> list[Section]:
@@ -230,10 +222,8 @@ def rates(found: Found) -> list[Section]:
         edge = "yes: widen it" if rate in (min(pairs)[0], max(pairs)[0]) else "no"
         rows.append([name, str(len(pairs)), f"{rate:.2g}", f"{loss:.4f}", edge])
     out = found.folder / "rates.png"
-    columns = {
-        name: (np.array([r for r, _ in own]), np.array([loss for _, loss in own])) for name, own in curves.items()
-    }
-    figures.draw_rates(columns, out, source=found.small)
+    drawn = {name: (np.array([x for x, _ in own]), np.array([y for _, y in own])) for name, own in curves.items()}
+    figures.draw_rates(drawn, out, source=found.small)
     return [Section("Learning rate by size", (), rows, pictures=(out,))]
 
 

@@ -40,9 +40,7 @@ def project(vectors: np.ndarray, projection: str = "pca", seed: int = 0) -> Plan
 
     PCA keeps the two directions of largest variance: X = U S V^T of the centred vectors, points = U_2 S_2. t-SNE (van
     der Maaten & Hinton 2008), started from PCA, keeps neighbours together; MDS (SMACOF) approximates distances.
-
-    Raises:
-      UserError: n < 3 or D < 2, an unknown projection, a value that is not finite, n equal vectors.
+    UserError: n < 3 or D < 2, an unknown projection, a value that is not finite, n equal vectors.
     """
     check_choice("--projection", projection, PROJECTIONS)
     if len(vectors) < 3 or vectors.shape[1] < 2:
@@ -117,8 +115,7 @@ def draw_map(
       clusters: number without `groups`; 0 chooses.
       vocabulary: size of the whole vocabulary, for the title; 0 leaves it out.
 
-    Raises:
-      UserError: a group's word that is not among `words`; see also `project` and `cluster`.
+    UserError: a group's word that is not among `words`; see also `project` and `cluster`.
     """
     check_ending(out)
     index = {word: i for i, word in enumerate(words)}

@@ -15,11 +15,7 @@ Distances = Mapping[str, Mapping[str, float]]  # of `w2v_jax.evaluation.optimum.
 
 
 def read_runs(workdirs: Sequence[PathLike]) -> dict[str, Distances]:
-    """The distances of evaluated runs on their test text, by the model's name.
-
-    Raises:
-      UserError: a run that was not evaluated, or not on the synthetic language.
-    """
+    """Distances of runs on their test text by model. UserError: a run not evaluated, or of another language."""
     found: dict[str, Distances] = {}
     for workdir in [os.fspath(w) for w in workdirs]:
         record, config = (read_json(os.path.join(workdir, name)) or {} for name in (EVALUATION, CONFIG))
@@ -28,10 +24,8 @@ def read_runs(workdirs: Sequence[PathLike]) -> dict[str, Distances]:
             raise UserError(f"{os.path.join(workdir, EVALUATION)}: no such file; first run {hint}")
         distances = next((record[s]["optimum"] for s in ("test", "heldout") if record.get(s, {}).get("optimum")), None)
         if distances is None:
-            raise UserError(
-                f"{os.path.join(workdir, EVALUATION)}: has no distance to an optimum; the run's texts must be "
-                "synthetic, synthetic:heldout and synthetic:test"
-            )
+            wanted = "the run's texts must be synthetic, synthetic:heldout and synthetic:test"
+            raise UserError(f"{os.path.join(workdir, EVALUATION)}: has no distance to an optimum; {wanted}")
         model = config["model"] if isinstance(config.get("model"), dict) else {}
         label = f"{model.get('cell', config.get('family'))}, {model.get('layers')} x {model.get('hidden')}"
         found[label if label not in found else f"{label} ({os.path.basename(os.path.abspath(workdir))})"] = distances

@@ -40,11 +40,7 @@ class Record:
 
 
 def read(path: PathLike) -> Record:
-    """Reads a record.
-
-    Raises:
-      UserError: missing file, no JSON, a NaN or an infinity, a key that is missing, unknown or of another type.
-    """
+    """Reads a record. UserError: no file or JSON, a NaN or infinity, a key missing, unknown or of another type."""
     name = os.fspath(path)
     try:
         with open(name, encoding="utf-8") as f:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from w2v_jax.figures.style import DASHED, GREY, Axes, colour, drawing, marker, plain
 from w2v_jax.files import PathLike
 from w2v_jax.scaling.describe import cell, number, show
-from w2v_jax.scaling.fitted import FAR, Fit, Value, band, draws, interval, predict
+from w2v_jax.scaling.fitted import FAR, Fit, Refusal, Value, band, draws, interval, predict
 from w2v_jax.scaling.isoflop import Isoflop, compute_optimal
 
 AXES = {"N": "parameters N", "D": "training tokens D", "C": "training FLOPs C"}
@@ -32,8 +33,7 @@ def draw_law(fit: Fit, out: PathLike, *, floor: float | None = None, source: str
     x = np.geomspace(fit.smallest[0], largest * _REACH, _POINTS)
     with drawing(out, (7.6, 5.0), source) as figure:
         axes = figure.subplots()
-        low, high = band(fit, x)
-        axes.fill_between(x, low, high, color=colour(0), alpha=0.18, linewidth=0, label="95 % band of the law")
+        axes.fill_between(x, *band(fit, x), color=colour(0), alpha=0.18, linewidth=0, label="95 % band of the law")
         exponent = show(fit.law.exponents[0], fit.values[fit.law.exponents[0]])
         _law_line(axes, x, predict(fit, x), largest, color=colour(0), label=f"{fit.law.formula}, {exponent}")
         axes.plot(fit.sizes[:, 0], fit.y, marker=marker(0), color=colour(1), label=f"{fit.points} runs", **_DOT)
@@ -43,6 +43,20 @@ def draw_law(fit: Fit, out: PathLike, *, floor: float | None = None, source: str
             axes.axhline(floor, label=f"true optimum, {number(floor)}", **DASHED)
         _law_axes(axes, x, largest, AXES.get(symbol, symbol))
         axes.set_title(f"{fit.law.name}: loss against {AXES.get(symbol, symbol)}")
+
+
+def draw_fits(
+    parametric: Fit | Refusal, isoflop: Isoflop | Refusal, folder: Path, prefix: str = "", source: str = ""
+) -> list[Path]:
+    """Draws those that are no refusal, in the folder, and returns the pictures."""
+    law, out = parametric if isinstance(parametric, Fit) else None, []
+    if law:
+        out.append(folder / f"{prefix}parametric.png")
+        draw_parametric(law, out[-1], source=source)
+    if isinstance(isoflop, Isoflop):
+        out.append(folder / f"{prefix}isoflop.png")
+        draw_isoflop(isoflop, out[-1], parametric=law, source=source)
+    return out
 
 
 def draw_parametric(fit: Fit, out: PathLike, *, source: str = "") -> None:
@@ -142,16 +156,9 @@ def _law_line(axes: Axes, x: np.ndarray, y: np.ndarray, largest: float, label: s
 
 def _mark_extrapolation(axes: Axes, largest: float) -> None:
     axes.axvline(FAR * largest, color=GREY, linewidth=1.0)
-    axes.annotate(
-        "extrapolation",
-        (FAR * largest, 0.02),
-        (5, 0),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        color="#555555",
-        fontsize=9,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-    )
+    place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    axes.annotate("extrapolation", (FAR * largest, 0.02), (5, 0), color="#555555", fontsize=9, bbox=box, **place)
 
 
 def _fitted_floor(axes: Axes, fit: Fit, shade: str, span: bool = True) -> None:
@@ -189,8 +196,7 @@ def _frontier(axes: Axes, result: Isoflop, parametric: Fit | None) -> None:
     x = np.geomspace(budgets[0] / 2, budgets[-1] * 8 * FAR, _POINTS)
     if result.values:
         curves = np.exp(result.samples[:, :1] + result.samples[:, 1:] * np.log(x))
-        low, high = np.quantile(curves, [0.025, 0.975], axis=0)
-        axes.fill_between(x, low, high, color=colour(1), alpha=0.18, linewidth=0)
+        axes.fill_between(x, *np.quantile(curves, [0.025, 0.975], axis=0), color=colour(1), alpha=0.18, linewidth=0)
         best = result.values["k_N"].value * x ** result.values["a"].value
         _law_line(axes, x, best, result.largest, f"minima: {show('a', result.values['a'])}", color=colour(1))
     if parametric is not None:
@@ -198,8 +204,7 @@ def _frontier(axes: Axes, result: Isoflop, parametric: Fit | None) -> None:
         a = interval(parametric.values["a"].value, drawn["beta"] / (drawn["alpha"] + drawn["beta"]))
         best = compute_optimal({k: v.value for k, v in parametric.values.items()}, x).n
         curves = compute_optimal({k: v[:, None] for k, v in drawn.items()}, x).n
-        low, high = np.nanquantile(curves, [0.025, 0.975], axis=0)
-        axes.fill_between(x, low, high, color=colour(0), alpha=0.15, linewidth=0)
+        axes.fill_between(x, *np.nanquantile(curves, [0.025, 0.975], axis=0), color=colour(0), alpha=0.15, linewidth=0)
         _law_line(axes, x, best, result.largest, f"parametric law: {show('a', a)}", color=colour(0))
     axes.set_xlim(x[0], x[-1])
     _mark_extrapolation(axes, result.largest)

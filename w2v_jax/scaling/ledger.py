@@ -39,8 +39,7 @@ class Ledger(NamedTuple):
 def ledger(config: Config, vocab_size: int = 0) -> Ledger:
     """Counts a run without making any of its arrays; `vocab_size` is V where the config does not state it.
 
-    Raises:
-      UserError: neither states the vocabulary; or what the family's `resolve` raises.
+    UserError: neither states the vocabulary; or what the family's `resolve` raises.
     """
     spec, words = MODELS[config.family], stand_in(config, vocab_size)
     vocab = len(words.counts)

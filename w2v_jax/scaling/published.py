@@ -62,8 +62,3 @@ PUBLISHED = (
 def others(symbol: str) -> dict[str, Value]:
     """The value of one symbol by the name of each published law that has it."""
     return {law.name: law.value(symbol) for law in PUBLISHED if symbol in law.values}
-
-
-def published(name: str) -> Published:
-    """By name. KeyError for one that is not in `PUBLISHED`."""
-    return {law.name: law for law in PUBLISHED}[name]

@@ -78,12 +78,7 @@ def _lbfgs(
 
 
 def refit(
-    law: Law,
-    theta: np.ndarray,
-    logs: np.ndarray,
-    log_y: np.ndarray,
-    weights: np.ndarray,
-    tolerance: float = 1e-7,
+    law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, weights: np.ndarray, tolerance: float = 1e-7
 ) -> tuple[np.ndarray, np.ndarray]:
     """Many fits at once, each from its own start, by a damped Newton method on weighted Huber losses.
 

@@ -85,11 +85,7 @@ def sized(run: Config, size: str) -> Config:
 
 
 def runs(study: Study, vocabulary: int) -> list[Planned]:
-    """Every run of the study on a text of `vocabulary` words, the cheapest first.
-
-    Raises:
-      UserError: an impossible size; two runs of one name.
-    """
+    """Every run on a text of `vocabulary` words, the cheapest first. UserError: a bad size; two runs of one name."""
     found = [run for name, arm in study.arms.items() for run in _of_arm(study, name, arm, vocabulary)]
     names = [run.name for run in found]
     twice = next((n for n in names if names.count(n) > 1), None)
