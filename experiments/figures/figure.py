@@ -33,8 +33,8 @@ class Step(NamedTuple):
 
 def train(config: str, folder: str, *overrides: str) -> Step:
     """Training in {run}/FOLDER; `overrides` are KEY=VALUE of its config."""
-    changes = [f"--config.{change}" for change in overrides]
-    return Step("experiments.train", " ".join([f"--config={config} --workdir={{run}}/{folder}", *changes]), "--config.")
+    flags = [f"--config={config} --workdir={{run}}/{folder}", *(f"--config.{change}" for change in overrides)]
+    return Step("experiments.train", " ".join(flags), "--config.")
 
 
 def evaluate(folder: str, flags: str = "") -> Step:

@@ -82,7 +82,7 @@ def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequen
     names = tuple(vocab) or tuple(dict.fromkeys([*WORDS, *(c for near in contexts.values() for c in near)]))
     pairs = draw_pairs(contexts, names, options.updates, options.seed)
     spec = MODELS["word2vec"]
-    noise = {"negatives": options.negatives, "shared_negatives": options.negatives}
+    noise: dict[str, Any] = {"negatives": options.negatives, "shared_negatives": options.negatives}
     model = Word2VecConfig(loss=options.loss, dim=2, window=1, window_draw="full", segment=1, sample=0.0, **noise)
     config = Config(
         family="word2vec",
@@ -140,7 +140,7 @@ def write(path: PathLike, options: Options, note: Callable[[str], None] = lambda
         note(f"training twins with {own} of {len(cat)} contexts of their own: {longer.updates:,} updates")
         twins.append(train({"cat": cat, "dog": dog, "microscope": LENS}, longer, vocab).positions[:, :2])
     about = {**dataclasses.asdict(options), "contexts": CONTEXTS, "twins": {str(k): v for k, v in TWINS.items()}}
-    own_contexts = np.array(list(TWINS), np.int32)
+    arrays: dict[str, Any] = {**main._asdict(), "words": WORDS, "about": json.dumps(about)}
+    arrays |= {"twins_own": np.array(list(TWINS), np.int32), "twins": np.stack(twins)}
     with atomic(path) as f:
-        kept = {"words": WORDS, "twins_own": own_contexts, "twins": np.stack(twins), "about": json.dumps(about)}
-        np.savez_compressed(f, **{name: np.asarray(values) for name, values in {**main._asdict(), **kept}.items()})
+        np.savez_compressed(f, **arrays)

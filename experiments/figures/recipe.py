@@ -49,10 +49,8 @@ def make(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[
     """Runs the steps in turn, each in its own process; a second call continues: finished trainings skip themselves.
 
     Everything goes into the folder `run`; `data` has the files that the steps name; `settings` are KEY=VALUE of --set.
-    Returns 0, or the exit status of the step that failed or was stopped.
-
-    Raises:
-      UserError: a missing file, before the first step; a setting that no step takes.
+    Returns 0, or the exit status of the step that failed or was stopped. UserError, before the first step: a missing
+    file, a setting that no step takes.
     """
     if settings and not any(step.takes for step in steps):
         raise UserError(f"--set={settings[0]}: this recipe has nothing to set")

@@ -48,9 +48,7 @@ def listing(figures: Mapping[str, Figure]) -> str:
 def redraw(name: str, figure: Figure, out: str, results: Path = RESULTS) -> int:
     """Draws a figure from its record and prints ours beside the published numbers; 1 after a missed tolerance, else 0.
 
-    Raises:
-      UserError: a picture with another ending; a missing or damaged record. Nothing is written then.
-      OSError: the picture cannot be written.
+    UserError, before anything is written: a picture with another ending; a missing or damaged record.
     """
     style.check_ending(out)
     path = results / f"{name}.json"
@@ -78,9 +76,7 @@ def remake(
 
     The picture is RUN/NAME.png by default. With `keep` the result becomes the record, and in the project's own folder
     the picture that of the docs. Returns as `redraw` does, or the exit status of the step that failed.
-
-    Raises:
-      UserError: bad input, a missing file, a result that the figure cannot draw. OSError: a file cannot be written.
+    UserError: bad input, a missing file, a result that the figure cannot draw.
     """
     out = out or str(run / f"{name}.png")
     style.check_ending(out)

@@ -60,10 +60,8 @@ def planned(text: Text) -> list[Planned]:
 def execute(run: Planned, text: Text, workdir: Path) -> Record:
     """Trains or continues one run in workdir/runs/NAME and measures it.
 
-    A run that diverges, runs out of memory or fails on its device is recorded as such.
-
-    Raises:
-      UserError, OSError, loop.Interrupted: as `loop.train`; the work so far is kept.
+    A run that diverges, runs out of memory or fails on its device is recorded as such. Raises the UserError, OSError
+    or Interrupted of `loop.train`; the work so far is kept.
     """
     where = workdir / "runs" / run.name
     about = known(run)

@@ -62,8 +62,10 @@ def write(folder: Path, title: str, sections: Sequence[Section], small: str) -> 
 def html(text: str, title: str, pictures: Mapping[str, bytes]) -> str:
     """A page of Markdown with links to its sections, tables that scroll, and embedded pictures (PNG by link)."""
     parser = MarkdownIt("zero").enable(SYNTAX)
-    for rule in (_image, _fence, _table_open, _table_close):
-        parser.add_render_rule(rule.__name__.removeprefix("_"), rule)
+    parser.add_render_rule("image", _image)
+    parser.add_render_rule("fence", _fence)
+    parser.add_render_rule("table_open", lambda *_: '<div class="table"><table>\n')
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     tokens, links = parser.parse(text), list[str]()
     for token, inner in zip(tokens, tokens[1:], strict=False):
         if token.type == "heading_open" and token.tag == "h2":
@@ -95,11 +97,3 @@ def _image(_: Any, tokens: Sequence[Any], at: int, options: Any, env: Mapping[st
 def _fence(_: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
     first, _, rest = tokens[at].content.partition("\n")
     return f"<details><summary>{escapeHtml(first)}</summary><pre>{escapeHtml(rest)}</pre></details>\n"
-
-
-def _table_open(*_: Any) -> str:
-    return '<div class="table"><table>\n'
-
-
-def _table_close(*_: Any) -> str:
-    return "</table></div>\n"

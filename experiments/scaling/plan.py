@@ -6,7 +6,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,16 +82,12 @@ def speed_of(workdir: Path, device: str | None, rate: float) -> Speed:
     here = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     made = [r for r in records.read(sorted(workdir.glob("results*.jsonl"))) if r.seconds and r.device == here]
     if made:
-        return _recorded(made)
+        rates = {arm: [r.training_flops / (r.seconds or 1.0) for r in own] for arm, own in by_arm(made).items()}
+        usual = statistics.median(x for own in rates.values() for x in own)
+        why = f"measured: the {len(made)} runs in the study's folder, by arm"
+        return Speed(usual, why, {arm: statistics.median(own) for arm, own in rates.items()})
     rate = product_rate()
     return Speed(HERE * rate, f"{HERE:.0%} of this device's {rate:.3g} FLOP/s in a float32 product")
-
-
-def _recorded(made: Sequence[records.Record]) -> Speed:
-    rates = {arm: [r.training_flops / (r.seconds or 1.0) for r in own] for arm, own in by_arm(made).items()}
-    usual = statistics.median(x for own in rates.values() for x in own)
-    why = f"measured: the {len(made)} runs in the study's folder, by arm"
-    return Speed(usual, why, {arm: statistics.median(own) for arm, own in rates.items()})
 
 
 def product_rate(size: int = 1024, seconds: float = 0.3) -> float:

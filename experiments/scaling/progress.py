@@ -35,7 +35,7 @@ class Progress:
         """Prints which run starts."""
         number = len(self.runs) - len(self.left) + 1
         size = f"{run.ledger.parameters:,} parameters, {run.tokens:,.0f} tokens, {run.flops / 1e12:.3g} TFLOP"
-        self._say(f"--- run {number} of {len(self.runs)}: {run.name} ({size})")
+        print(f"--- run {number} of {len(self.runs)}: {run.name} ({size})", file=self.out, flush=True)
 
     def end(self, run: Planned, record: Record, seconds: float) -> None:
         """Prints the result of a run that took `seconds`, compiling and scoring included, and the time left."""
@@ -50,7 +50,8 @@ class Progress:
             what = "finished"
         else:
             what = f"held-out loss {record.heldout_loss:.4f}"
-        self._say(f"    {what}; {seconds:.1f} s; {done:.0%} of the study's FLOPs done, {self.time_left()} left")
+        rest = f"{done:.0%} of the study's FLOPs done, {self.time_left()} left"
+        print(f"    {what}; {seconds:.1f} s; {rest}", file=self.out, flush=True)
 
     def costs(self, arm: str) -> np.ndarray | None:
         """Seconds of training per token and per FLOP, at least 0, by least relative error; None before any run."""
@@ -79,6 +80,3 @@ class Progress:
         """As h:mm:ss."""
         seconds = self.seconds_left()
         return "?" if seconds is None else duration(seconds)
-
-    def _say(self, line: str) -> None:
-        print(line, file=self.out, flush=True)

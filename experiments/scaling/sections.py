@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -238,18 +237,14 @@ def word_vectors(found: Found) -> list[Section]:
             cell = quality.cells.get((dim, amount))
             if cell:
                 scores = [_text(float(grid[i, j]), ".3f") for grid in quality.scores.values()]
-                rows.append([str(dim), f"{amount:,.0f}", *scores, *_costs(cell)])
+                speed = statistics.fmean(r.words_per_second or 0.0 for r in cell)
+                peak = max(r.peak_bytes or 0 for r in cell) / 1e6
+                costs = [f"{speed:,.0f}", f"{cell[0].parameters * 4 / 1e6:,.1f}", f"{peak:,.0f}"]
+                rows.append([str(dim), f"{amount:,.0f}", *scores, *costs])
     out = found.folder / "word_vectors.png"
     shown = dict(list(quality.scores.items())[:4])
     figures.draw_heat(quality.dims, quality.words, shown, out, source=found.small)
     return [Section("Word vectors: dimensions and training words", (), rows, pictures=(out,))]
-
-
-def _costs(cell: Sequence[Record]) -> list[str]:
-    speed = statistics.fmean(r.words_per_second or 0.0 for r in cell)
-    state = cell[0].parameters * 4 / 1e6
-    peak = max(r.peak_bytes or 0 for r in cell) / 1e6
-    return [f"{speed:,.0f}", f"{state:,.1f}", f"{peak:,.0f}"]
 
 
 def _text(value: float | None, form: str) -> str:

@@ -35,28 +35,23 @@ def draw_heads(seen: Looked, layers: Sequence[int], heads: Sequence[int], out: P
     width, height = max(6.4, side * len(heads) + 2.2), side * len(layers) + 2.0
     with drawing(out, (width, height), source) as fig:
         from matplotlib.colors import PowerNorm
+        from matplotlib.patches import Rectangle
 
         grid: Any = fig.subplots(len(layers), len(heads), squeeze=False, sharex=True, sharey=True)
         norm = PowerNorm(0.5, 0.0, 1.0)  # shows small weights too
+        first, last = seen.source
         for row, layer in enumerate(layers):
             for column, head in enumerate(heads):
                 axes = grid[row, column]
                 image = axes.imshow(seen.weights[layer, head], cmap="Blues", norm=norm, interpolation="nearest")
                 axes.grid(visible=False)
                 axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=9)
-                _frame(axes, seen)
+                corner = (first - 0.5, seen.target - 0.5)
+                axes.add_patch(Rectangle(corner, last - first + 1, 1, fill=False, edgecolor=colour(1), linewidth=1.2))
         _name_tokens(grid, seen.tokens, every=-(-count // max(1, int(side / _LETTER))))
         bar = fig.colorbar(image, ax=grid, pad=0.01, fraction=0.05, shrink=min(1.0, 5.0 / height), aspect=25)
         bar.set_label("weight (scale of square roots)")
         fig.suptitle(plain(f"Attention: rows look at columns (frame: what {seen.until!r} takes from {seen.word!r})"))
-
-
-def _frame(axes: Axes, seen: Looked) -> None:
-    from matplotlib.patches import Rectangle
-
-    first, last = seen.source
-    corner = (first - 0.5, seen.target - 0.5)
-    axes.add_patch(Rectangle(corner, last - first + 1, 1, fill=False, edgecolor=colour(1), linewidth=1.2))
 
 
 def _name_tokens(grid: Any, tokens: Sequence[str], every: int) -> None:

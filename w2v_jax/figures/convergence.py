@@ -53,10 +53,9 @@ def read_rows(path: PathLike) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            good = isinstance(row, dict) and _finite(row["pass"])
-        except (ValueError, KeyError):
-            good = False
-        if not good:
+        except ValueError:
+            row = None
+        if not (isinstance(row, dict) and _finite(row.get("pass"))):
             raise UserError(f"{name}: line {number}: not an object with a 'pass'; was the file edited?")
         rows.append(row)
     return rows
@@ -69,16 +68,16 @@ def read_run(workdir: PathLike) -> RunCurves:
       UserError: no metrics, a malformed line or file, nothing logged yet.
     """
     folder = os.fspath(workdir)
-    rows = read_rows(os.path.join(folder, METRICS))
+    path, scores = os.path.join(folder, METRICS), os.path.join(folder, QUALITY)
+    rows = read_rows(path)
     if not rows:
-        raise UserError(f"{os.path.join(folder, METRICS)}: nothing logged yet; wait for the first line of the run")
+        raise UserError(f"{path}: nothing logged yet; wait for the first line of the run")
     held = _curve(rows, "heldout_loss")
     result = read_json(os.path.join(folder, RESULT)) or {}
     last = [result.get("passes"), result.get("heldout_loss")]
     if all(map(_finite, last)) and not (len(held) and held[-1, 0] >= last[0]):
         held = np.concatenate([held, [last]])
-    path = os.path.join(folder, QUALITY)
-    scored = read_rows(path) if os.path.exists(path) else []
+    scored = read_rows(scores) if os.path.exists(scores) else []
     tests = [key for key in dict.fromkeys(k for row in scored for k in row) if key not in ("pass", "step", "data")]
     label, kind = _names(read_json(os.path.join(folder, CONFIG)) or {}, os.path.basename(os.path.abspath(folder)))
     return RunCurves(label, kind, _curve(rows, "loss"), held, {key: _curve(scored, key) for key in tests})
@@ -88,12 +87,11 @@ def read_runs(workdirs: Sequence[PathLike]) -> list[RunCurves]:
     """`read_run` of each; equal labels get the folder's name."""
     runs = [read_run(workdir) for workdir in workdirs]
     labels = [run.label for run in runs]
-    return [
-        dataclasses.replace(run, label=f"{run.label} ({os.path.basename(os.path.abspath(os.fspath(workdir)))})")
-        if labels.count(run.label) > 1
-        else run
-        for run, workdir in zip(runs, workdirs, strict=True)
-    ]
+    for i, workdir in enumerate(workdirs):
+        if labels.count(labels[i]) > 1:
+            folder = os.path.basename(os.path.abspath(workdir))
+            runs[i] = dataclasses.replace(runs[i], label=f"{labels[i]} ({folder})")
+    return runs
 
 
 def settled(curve: Curve, share: float = 0.95) -> float | None:

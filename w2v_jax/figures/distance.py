@@ -25,27 +25,25 @@ class Reach:
     agreement: dict[int, tuple[float, float]] | None = None  # accuracy and its standard error by distance
 
 
+Cells = Mapping[str, Reach]
+
+
 def reaches(found: Mapping[str, Any]) -> dict[str, Reach]:
     """`Reach` by cell, from the results that `experiments.gradients` writes."""
     out = {}
     for cell, entry in found.items():
-        norms = [
+        untrained, trained = (
             {part: np.array(v, np.float64) / v[0] for part, v in entry["gradients"][when].items()}
             for when in ("untrained", "trained")
-        ]
+        )
         gates = np.array(entry["forget_gates"]["histogram"], np.float64) if entry["forget_gates"] else None
         agreement = {int(d): (v[0], v[1]) for d, v in entry["agreement"].items()} if entry["agreement"] else None
-        out[cell] = Reach(*norms, gates, agreement)
+        out[cell] = Reach(untrained, trained, gates, agreement)
     return out
 
 
 def draw(
-    cells: Mapping[str, Reach],
-    gate: float,
-    ceiling: Mapping[int, float],
-    chance: float,
-    out: PathLike,
-    source: str = "",
+    cells: Cells, gate: float, ceiling: Mapping[int, float], chance: float, out: PathLike, source: str = ""
 ) -> None:
     """Gradients before and after training beside 0.8^k, then agreement and forget gates where they were measured.
 
@@ -68,7 +66,7 @@ def draw(
         fig.legend(handles, labels, loc="outside upper center", ncols=4)
 
 
-def _gradients(axes: Axes, cells: Mapping[str, Reach], when: str) -> None:
+def _gradients(axes: Axes, cells: Cells, when: str) -> None:
     furthest = 0
     for i, (name, reach) in enumerate(cells.items()):
         for part, values in getattr(reach, when).items():
@@ -86,7 +84,7 @@ def _gradients(axes: Axes, cells: Mapping[str, Reach], when: str) -> None:
     axes.set_title(f"Derivative of the loss by the state k steps back: {when}")
 
 
-def _agreement(axes: Axes, cells: Mapping[str, Reach], ceiling: Mapping[int, float], chance: float) -> None:
+def _agreement(axes: Axes, cells: Cells, ceiling: Mapping[int, float], chance: float) -> None:
     """Cells stand a little apart at each distance, so that equal ones can all be seen."""
     for i, reach in enumerate(cells.values()):
         if reach.agreement:
@@ -104,7 +102,7 @@ def _agreement(axes: Axes, cells: Mapping[str, Reach], ceiling: Mapping[int, flo
     axes.legend(loc="lower left")
 
 
-def _gates(axes: Axes, cells: Mapping[str, Reach], gate: float) -> None:
+def _gates(axes: Axes, cells: Cells, gate: float) -> None:
     for i, reach in enumerate(cells.values()):
         if reach.gates is not None:
             edges = np.linspace(0.0, 1.0, len(reach.gates) + 1)

@@ -38,9 +38,7 @@ def place_boxes(
             tries = point + _DIRECTIONS * (size / 2 + gap)
             boxes = np.concatenate([tries - size / 2, tries + size / 2], axis=1)
             inside = np.all(boxes[:, :2] >= bounds[0], axis=1) & np.all(boxes[:, 2:] <= bounds[1], axis=1)
-            over = np.all(boxes[:, None, :2] < taken[:, 2:], axis=-1) & np.all(
-                boxes[:, None, 2:] > taken[:, :2], axis=-1
-            )
+            over = np.all((boxes[:, None, :2] < taken[:, 2:]) & (boxes[:, None, 2:] > taken[:, :2]), axis=-1)
             free = np.flatnonzero(inside & ~over.any(axis=1))
             if len(free):
                 centres[i] = tries[free[0]]

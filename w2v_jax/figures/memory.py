@@ -43,9 +43,7 @@ class Inspection:
 
 def spread(values: np.ndarray) -> dict[str, list[float | None]]:
     """Mean and `QUANTILES` over units by token: [T, H] -> {'mean': [T], '0.1': [T], ...}; None where undefined."""
-    rows = {"mean": values.mean(axis=1)} | {
-        f"{q:g}": row for q, row in zip(QUANTILES, np.quantile(values, QUANTILES, axis=1), strict=True)
-    }
+    rows = {"mean": values.mean(axis=1)} | {f"{q:g}": np.quantile(values, q, axis=1) for q in QUANTILES}
     return {name: [float(v) if np.isfinite(v) else None for v in row] for name, row in rows.items()}
 
 

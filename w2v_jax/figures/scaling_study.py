@@ -11,15 +11,11 @@ from w2v_jax.files import PathLike
 
 LOSS = "held-out loss, nats a token"
 Curve = tuple[np.ndarray, np.ndarray]
+Curves = Mapping[str, Curve]
 
 
 def draw_families(
-    by_size: Mapping[str, Curve],
-    by_flops: Mapping[str, Curve],
-    out: PathLike,
-    *,
-    optimum: float | None = None,
-    source: str = "",
+    by_size: Curves, by_flops: Curves, out: PathLike, *, optimum: float | None = None, source: str = ""
 ) -> None:
     """Left, (parameters, loss) of each arm at the most tokens; right, (training FLOPs, loss) of every run.
 
@@ -57,9 +53,7 @@ def _joined(axes: Axes, i: int, x: np.ndarray, y: np.ndarray, name: str) -> None
     axes.plot(sizes, mean, **look(i, name))
 
 
-def draw_accuracy(
-    measured: Mapping[str, Curve], claimed: Mapping[float, float], out: PathLike, *, source: str = ""
-) -> None:
+def draw_accuracy(measured: Curves, claimed: Mapping[float, float], out: PathLike, *, source: str = "") -> None:
     """Next-word accuracy: (parameters, share of held-out tokens) by arm, and the notes' claimed share by parameters."""
     with drawing(out, (7.4, 4.8), source) as figure:
         axes = figure.subplots()
@@ -115,7 +109,7 @@ def grouped(curve: np.ndarray, width: float = 2**0.25) -> Curve:
     return np.array([np.mean(g) + 1 for g in groups]), np.array([curve[g.start : g.stop].mean() for g in groups])
 
 
-def draw_rates(curves: Mapping[str, Curve], out: PathLike, *, source: str = "") -> None:
+def draw_rates(curves: Curves, out: PathLike, *, source: str = "") -> None:
     """Loss against learning rate, (rates, loss) by size; a star marks the best of each."""
     with drawing(out, (7.4, 4.8), source) as figure:
         axes = figure.subplots()

@@ -16,14 +16,7 @@ ENOUGH = 5  # runs a parameter from which "auto" draws runs
 
 
 def resample(
-    law: Law,
-    theta: np.ndarray,
-    logs: np.ndarray,
-    log_y: np.ndarray,
-    *,
-    seed: int,
-    resamples: int,
-    method: Method = "auto",
+    law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, *, seed: int, resamples: int, method: Method
 ) -> np.ndarray:
     """Refits of bootstrapped runs, each started at the best fit; their quantiles are the intervals.
 

@@ -87,10 +87,7 @@ def fit_isoflop(
 
     Returns:
       An Isoflop; budgets with fewer than three sizes, or whose minimum is not among the sizes seen, are in `refused`.
-      A Refusal when that is every budget.
-
-    Raises:
-      UserError: a number that is not positive. ValueError: shapes that differ.
+      A Refusal when that is every budget. Errors as `fit_power`.
     """
     n, flops, loss = (np.asarray(v, np.float64) for v in (n, flops, loss))
     check_columns(NAME, {"parameters": n, "FLOPs": flops, "loss": loss})

@@ -50,8 +50,9 @@ def draw(result: Result, out: str, source: str) -> None:
 
 
 def _near(number: str, ours: str) -> Published:
-    most = Tolerance("5 % above the published", highest=1.05 * value("zaremba", number))
-    return beside("zaremba", number, ours, most)
+    return beside(
+        "zaremba", number, ours, Tolerance("5 % above the published", highest=1.05 * value("zaremba", number))
+    )
 
 
 FIGURE = Figure(
