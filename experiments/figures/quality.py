@@ -55,8 +55,8 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
                 continue
             matrix = np.asarray(next(iter(spec.embed(cfg, found[1]).values())))
             row = {"pass": step * passes_a_step, "step": step, **quality(Embeddings(words, matrix), data_dir)}
-            figures = [f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()]
-            note(f"{workdir.name}: {', '.join(figures)}")
+            values = ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
+            note(f"{workdir.name}: {values}")
             rows.append(row)
     write_text(workdir / QUALITY, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 

@@ -41,8 +41,7 @@ def listing(figures: Mapping[str, Figure]) -> str:
             numbers.append([name, n.what, published.short(n.value), n.unit, n.checked, tolerance, n.source])
         if not figure.numbers:
             numbers.append([name, "none"])
-    left = (0, 1, 3, 4, 5, 6)
-    return f"{aligned(shown, left=(0, 1, 2))}\n\n{aligned(numbers, left=left)}\n\n{_MARKS}"
+    return f"{aligned(shown, left=(0, 1, 2))}\n\n{aligned(numbers, left=(0, 1, 3, 4, 5, 6))}\n\n{_MARKS}"
 
 
 def redraw(name: str, figure: Figure, out: str, results: Path = RESULTS) -> int:

@@ -174,7 +174,7 @@ def accuracy_verdict(best: Record) -> str:
 
 def positions(found: Found) -> list[Section]:
     """Loss by position in the context, of the largest run of each arm."""
-    curves, above, text = {}, {}, []
+    curves, above, text = dict[str, np.ndarray](), dict[str, np.ndarray](), []
     for law in found.laws:
         best = analysis.read_longest(found.of(law.arm))
         if best is None:
@@ -196,9 +196,8 @@ def positions(found: Found) -> list[Section]:
     for name, spans in rest.items():
         parts = ", ".join(f"{nats:+.3f} at tokens {a} to {b}" for a, b, nats in spans)
         text.append(f"{name}, beside {ahead} at the same places: {parts}.")
-    shown = {name: list(curve) for name, curve in (above if known else curves).items()}
     beside = "" if known or not rest else ahead
-    figures.draw_positions(shown, out, above=known, beside=beside, source=found.small)
+    figures.draw_positions(above if known else curves, out, above=known, beside=beside, source=found.small)
     first = (
         "Kaplan et al. 2020 (Figure 7) find that LSTMs gain nothing beyond fewer than 100 tokens of context, while "
         "transformers improve through all of it."

@@ -11,8 +11,8 @@ import numpy as np
 from w2v_jax.figures.style import DASHED, GREY, Axes, Figure, colour, drawing, legend_beside, look, marker, plain
 from w2v_jax.files import PathLike
 
-_LETTER = 0.13  # inches a token's name needs
-_WIDEST = 18.0  # inches, of the panels together
+_LETTER = 0.13  # inches for a token's name
+_WIDEST = 18.0  # inches of all panels together
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,7 +68,7 @@ def draw_accuracy(measured: Curves, claimed: Mapping[float, float], out: PathLik
 
 
 def draw_positions(
-    curves: Mapping[str, Sequence[float]], out: PathLike, *, above: bool = False, beside: str = "", source: str = ""
+    curves: Mapping[str, np.ndarray], out: PathLike, *, above: bool = False, beside: str = "", source: str = ""
 ) -> None:
     """Loss by position in a context that starts empty, as Figure 7 of Kaplan et al. 2020 (arXiv 2001.08361).
 
@@ -80,9 +80,8 @@ def draw_positions(
     """
     with drawing(out, (10.6 if beside else 7.4, 4.8), source) as figure:
         left, *right = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
-        base = np.asarray(curves[beside] if beside else 0.0, np.float64)
-        for i, (name, curve) in enumerate(curves.items()):
-            values = np.asarray(curve, np.float64)
+        base = curves[beside] if beside else 0.0
+        for i, (name, values) in enumerate(curves.items()):
             left.plot(*grouped(values), markersize=4, **look(i, name))
             for axes in right:
                 axes.plot(*grouped(values - base), markersize=4, **look(i))

@@ -18,14 +18,12 @@ def panels(found: Mapping[str, Any], tokens: int, batch: int) -> dict[str, Rates
 
     `tokens` is the size of a training step, `batch` the number of prompts read together.
     """
-    titles = {
-        f"Training, {tokens:,} tokens a step": found["training"],
-        f"Reading {'a prompt' if batch == 1 else f'{batch} prompts'}": found["prompt"],
-    }
-    return {
-        t: {n: [float(c["tokens_per_second"]) for c in cells] for n, cells in work.items()}
-        for t, work in titles.items()
-    }
+
+    def rates(work: str) -> Rates:
+        return {name: [float(cell["tokens_per_second"]) for cell in cells] for name, cells in found[work].items()}
+
+    prompts = "a prompt" if batch == 1 else f"{batch} prompts"
+    return {f"Training, {tokens:,} tokens a step": rates("training"), f"Reading {prompts}": rates("prompt")}
 
 
 def draw(lengths: Sequence[int], panels: Mapping[str, Rates], out: PathLike, source: str = "") -> None:

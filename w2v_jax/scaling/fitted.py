@@ -45,7 +45,7 @@ class Heldout(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A fitted law. Arrays are float64; K sizes a run, P parameters, n runs, B bootstrap draws."""
+    """A fitted law. Arrays are float64, for K sizes per run, P parameters, n runs and B bootstrap draws."""
 
     law: Law
     values: dict[str, Value]

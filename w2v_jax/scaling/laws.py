@@ -19,7 +19,7 @@ class Law(NamedTuple):
 
     name: str
     formula: str
-    sizes: tuple[str, ...]  # one a term, as messages call them
+    sizes: tuple[str, ...]  # one per term, as named in messages
     coefficients: tuple[str, ...]
     exponents: tuple[str, ...]
     floor: bool

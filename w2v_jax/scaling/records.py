@@ -36,13 +36,13 @@ class Record:
     tokens: float  # trained on, repeats counted
     passes: float | None = None
     vocabulary: int | None = None
-    train_loss: float | None = None  # nats a token, of the last log interval
-    heldout_loss: float | None = None  # nats a token, every token with at least half a window before it
-    heldout_block_loss: float | None = None  # nats a token, as the loop scores it: by blocks, or with the state carried
+    train_loss: float | None = None  # nats per token, of the last log interval
+    heldout_loss: float | None = None  # nats per token, each with at least half a window before it
+    heldout_block_loss: float | None = None  # as the training loop scores it: by blocks, or with the state carried
     heldout_bits_per_byte: float | None = None
     heldout_accuracy: float | None = None  # share of held-out tokens whose probability was the highest
     optimum: float | None = None  # the best possible loss on the same positions, where it is known
-    by_position: list[float] | None = None  # nats a token by place in a window that starts without any context
+    by_position: list[float] | None = None  # nats per token by place in a window that starts without context
     optimum_by_position: list[float] | None = None  # the best possible with all of the text before, at the same places
     quality: dict[str, float] | None = None  # of word vectors, by test
     words_per_second: float | None = None

@@ -16,7 +16,7 @@ from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.scaling.ledger import Ledger, ledger
 
-LEAST_STEPS = 2  # of a run: a schedule of fewer has no shape
+LEAST_STEPS = 2  # of a run: a shorter schedule has no shape
 
 
 @dataclasses.dataclass(frozen=True)

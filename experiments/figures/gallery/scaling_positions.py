@@ -43,7 +43,7 @@ def draw(result: Result, out: str, source: str) -> None:
     """Left, the losses; right, the distances from the best arm."""
     curves = _curves(result, "{arm}, {parameters:,} parameters")
     best, _ = analysis.behind(curves)
-    draw_positions({name: curve.tolist() for name, curve in curves.items()}, out, beside=best, source=source)
+    draw_positions(curves, out, beside=best, source=source)
 
 
 FIGURE = Figure(
