@@ -25,7 +25,7 @@ _TEXT = ("data.source=text:{run}/wiki.txt", "data.heldout_every=0")
 
 
 def collect(run: Path) -> dict[str, Any]:
-    """The vectors that are drawn, and the share of analogies that all of them answer."""
+    """The drawn vectors, and the accuracy of all vectors on analogies."""
     emb = load(run / "vectors" / "vectors.bin")
     scores = read_object(run / "vectors" / "evaluation.json")
     words = [word for members in GROUPS.values() for word in members]
@@ -39,7 +39,7 @@ def collect(run: Path) -> dict[str, Any]:
 
 
 def measure(result: Result) -> dict[str, float]:
-    """Analogies in per cent; how parallel the offsets from country to capital are, mean over different pairs."""
+    """Analogies in per cent, and the mean cosine between the offsets from country to capital of different pairs."""
     ends = [[result["vectors"][word] for word in pair] for pair in result["pairs"]]
     pairs = np.array(ends, np.float64)  # [pairs, 2, D]
     country, capital = maps.unit(pairs[:, 0]), maps.unit(pairs[:, 1])
@@ -50,7 +50,7 @@ def measure(result: Result) -> dict[str, float]:
 
 
 def draw(result: Result, out: str, source: str) -> None:
-    """'groups' (words by name), 'vectors' by word, 'vocabulary' (words in all)."""
+    """Draws 'vectors' by word with 'groups', and 'vocabulary' in the title."""
     words = [word for members in result["groups"].values() for word in members]
     vectors = np.array([result["vectors"][word] for word in words], np.float64)
     maps.draw_map(words, vectors, out, result["groups"], vocabulary=int(result["vocabulary"]), source=source)
