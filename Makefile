@@ -12,8 +12,9 @@ STAMP := $(VENV)/.installed
 CODE := w2v_jax experiments configs launch benchmarks tests
 # A worker that dies ends the run: pytest-xdist would wait for ever for the groups that it held.
 TEST_ARGS ?= -n 2 --dist loadgroup --max-worker-restart=0 --durations=15 --durations-min=4
+PYTEST = JAX_PLATFORMS=cpu TF_CPP_MIN_LOG_LEVEL=3 MPLBACKEND=Agg $(BIN)/python -m pytest $(TEST_ARGS)
 
-.PHONY: help venv demo test lint format types clean
+.PHONY: help venv demo check test lint format types clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +50,11 @@ $(STAMP): setup.cfg pyproject.toml constraints-py311.txt constraints-py312.txt
 demo: venv  ## train on text that is already here, then show what was learned (3 minutes on 2 cores)
 	@$(BIN)/python -m experiments.demo
 
-test: venv lint types  ## lint, types and the whole test suite
-	@JAX_PLATFORMS=cpu TF_CPP_MIN_LOG_LEVEL=3 MPLBACKEND=Agg $(BIN)/python -m pytest $(TEST_ARGS)
+check: venv lint types  ## lint, types and the fast tests (under 3 minutes on 2 cores)
+	@$(PYTEST) --fast
+
+test: venv lint types  ## lint, types and the whole test suite (under 9 minutes on 2 cores)
+	@$(PYTEST)
 
 lint: venv  ## ruff: rules and formatting
 	@$(BIN)/ruff check $(CODE)

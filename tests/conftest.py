@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Most of the suite's time is compilation, and its arrays are tiny: LLVM's optimisations cost more than they save.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+# Without the fusion emitters a program compiles in less than half of the time.
+QUICK_FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_FLAGS}".strip()
 # XLA waits inside a thread for the other devices of a collective. With no more threads than devices, its choice where
 # cores are few, none may be left for what those devices still compute: an abort seen once under load, never repeated.
 os.environ.setdefault("NPROC", "32")
@@ -43,6 +46,29 @@ if os.environ["JAX_PLATFORMS"] == "cpu":
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+# `make check` runs pytest with --fast, which leaves out these files. Each takes over 8 seconds of one core: it runs
+# commands, trains, starts processes or compiles whole models. Of the contracts the first example of each family stays.
+# A new file is fast until it is named here; `make test` runs everything.
+DEAR = {
+    "": "attention_inspect bad_input benchmarks benchmarks_lstm benchmarks_transformer demo figures figures_gallery "
+    "fitted generate given_vectors gradients held_runs inspect keys_values language launch multiprocess query_commands "
+    "readme recurrent_lm resume sentiment throughput transformer transformer_lm word2vec_training",
+    "data": "data_corpus",
+    "scaling": "scaling_command study",
+    "train": "carry checkpoint loop programs restore step",
+}
+TESTS = Path(__file__).parent
+_LEFT_OUT = {TESTS / folder / f"test_{name}.py" for folder, names in DEAR.items() for name in names.split()}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out what takes long, as tests/conftest.py names it")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.getoption("--fast") and collection_path in _LEFT_OUT else None
+
+
 def pytest_unconfigure() -> None:
     if _OWNER:
         shutil.rmtree(_SCRATCH, ignore_errors=True)
@@ -51,6 +77,10 @@ def pytest_unconfigure() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that share a costly fixture stay on one worker, which a pytest that pytest-xdist does not know undoes."""
+    if config.getoption("--fast"):
+        later = [i for i in items if i.path.name == "test_contracts.py" and re.search(r"-[1-9]\d*\]$", i.name)]
+        items[:] = [i for i in items if i not in later]
+        config.hook.pytest_deselected(items=later)
     lost = [i for i in items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid]
     if lost and getattr(config.option, "loadgroup", False):
         raise pytest.UsageError(f"{lost[0].nodeid}: pytest-xdist lost its group; install the pinned pytest")

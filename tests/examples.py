@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,16 +19,6 @@ QUICK: Any = {"xla_backend_optimization_level": 0}
 def quick(fn: Callable[..., Any], *args: Any) -> Any:
     """`fn(*args)` under jit, compiled with little effort."""
     return jax.jit(fn).lower(*args).compile(compiler_options=QUICK)(*args)
-
-
-@contextlib.contextmanager
-def little_effort() -> Iterator[None]:
-    """The same for whatever is compiled inside, by a command too."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", False)
 
 
 def words_of(vocab_size: int) -> Words:

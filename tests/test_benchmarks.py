@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import lzma
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 
 from benchmarks import kill, measure, ours, report, text
 from benchmarks.settings import SETTINGS, chosen
+from tests.commands import run
 from w2v_jax.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,19 +156,19 @@ def test_whole_comparison_on_a_small_text(tmp_path: Path) -> None:
         ending = "tsv" if part == "similarity" else "txt"
         (tmp_path / "eval" / part / f"{name}.{ending}").write_text("\n".join(lines) + "\n")
     command = [
-        *(sys.executable, "-m", "benchmarks.word2vec", f"--text={tmp_path / 'text.txt'}"),
+        *("benchmarks.word2vec", f"--text={tmp_path / 'text.txt'}"),
         *(f"--data_dir={tmp_path / 'eval'}", f"--out={tmp_path / 'out'}", "--only=cbow-100", "--cores=1"),
         *("--pairs=1", "--seeds=1", "--passes=1", "--override=--config.log.tensorboard=false"),
     ]
-    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
-    assert done.returncode in (0, 1), done.stderr
+    done = run(*command)
+    assert done.status in (0, 1), done.err
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     entry = summary["settings"]["cbow-100"]
     assert summary["text"]["words"] == 6000 and entry["speed"]["pairs"] == 1
     assert entry["speed"]["vocabulary"]["ours"] == entry["speed"]["vocabulary"]["gensim"]
     assert set(entry["quality"]) == {"men", "analogies"}
-    assert (done.returncode == 1) == bool(report.failed(summary))
-    assert "| cbow-100" in done.stdout and (tmp_path / "out/table.md").read_text() in done.stdout
+    assert (done.status == 1) == bool(report.failed(summary))
+    assert "| cbow-100" in done.out and (tmp_path / "out/table.md").read_text() in done.out
     before = (tmp_path / "out/runs.jsonl").read_text()
-    again = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
-    assert again.returncode == done.returncode and (tmp_path / "out/runs.jsonl").read_text() == before
+    again = run(*command)
+    assert again.status == done.status and (tmp_path / "out/runs.jsonl").read_text() == before

@@ -19,7 +19,6 @@ from benchmarks.sides import STACK, Memory, TransformerSizes, lanes
 from benchmarks.transformer import COMPARISON
 from experiments.common.measuring import parameters, ready, stacks
 from tests.commands import refused, run
-from tests.examples import little_effort
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import TransformerConfig
 
@@ -63,8 +62,7 @@ def test_both_sides_make_the_same_steps() -> None:
     from benchmarks import peer_torch_transformer as peer
 
     torch.set_num_threads(1)
-    with little_effort():
-        state, call = ready(config_of("transformer", model_of(TINY), TINY.batch), TINY.vocabulary)
+    state, call = ready(config_of("transformer", model_of(TINY), TINY.batch), TINY.vocabulary)
     model = peer.Model(TINY)
     assert sum(p.numel() for p in model.parameters()) == TINY.parameters == parameters(state.params)
     to_torch(model, jax.device_get(state.params))
@@ -86,8 +84,7 @@ def test_both_sides_make_the_same_steps() -> None:
 
 
 def test_our_side_trains_from_near_the_uniform_loss() -> None:
-    with little_effort():
-        found = timed(Memory(), config_of("transformer", model_of(TINY), TINY.batch), TINY, STACK)
+    found = timed(Memory(), config_of("transformer", model_of(TINY), TINY.batch), TINY, STACK)
     assert abs(found["loss"] - np.log(TINY.vocabulary)) < 0.3 and found["seconds"] > 0
     assert found["parameters"] == TINY.parameters and found["compile_seconds"] > 0
 
@@ -112,8 +109,7 @@ def test_utilisation_is_the_formula(tmp_path: Path) -> None:
     flags = {"layers": 2, "dim": 8, "heads": 2, "length": 6, "vocabulary": 100, "batch": 4, "steps": 2, "calls": 3}
     out = tmp_path / "new" / "mfu.json"
     given = [f"--{k}={v}" for k, v in flags.items()]
-    with little_effort():
-        done = run("benchmarks.mfu", *given, "--dtype=float32", "--peak_tflops=0.5", f"--out={out}")
+    done = run("benchmarks.mfu", *given, "--dtype=float32", "--peak_tflops=0.5", f"--out={out}")
     assert done.status == 0, done.err
     found = json.loads(out.read_text())
     assert json.loads(done.out.splitlines()[-1]) == found

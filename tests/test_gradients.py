@@ -17,7 +17,7 @@ from matplotlib.image import imread
 
 from experiments import gradients
 from experiments.common.words import TEXT
-from tests.commands import run
+from tests.commands import run, text_of
 from tests.examples import QUICK, quick, whole_logits
 from w2v_jax import states
 from w2v_jax.config import Config, DataConfig, SyntheticConfig
@@ -244,9 +244,7 @@ def test_one_config_for_all_cells() -> None:
 
 
 def test_the_command_trains_measures_and_draws(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    lines = [" ".join(rng.choice(WORDS, 10)) for _ in range(200)]
-    (tmp_path / "text.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "text.txt").write_text(text_of(20, lines=200, width=10))
     sizes = ["--hidden=4", "--length=6", "--batch_size=8", "--passes=0.6", "--furthest=6", "--windows=8"]
     arguments = [
         f"--source=text:{tmp_path / 'text.txt'}",

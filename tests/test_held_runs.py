@@ -12,7 +12,8 @@ since are no difference.
 from __future__ import annotations
 
 import math
-import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from typing import Any
 import pytest
 
 from tests.held import runs
+
+pytestmark = pytest.mark.xdist_group("held")  # one worker: all runs come from one process
 
 
 def differences(expected: Any, found: Any, exact: bool, where: str = "") -> Iterator[str]:
@@ -40,23 +43,28 @@ def differences(expected: Any, found: Any, exact: bool, where: str = "") -> Iter
         yield f"{where}: {found!r}, not {expected!r}"
 
 
-@pytest.fixture
-def held(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A copy of the run and its texts in the current folder; gives what is expected of it."""
-    runs.place_texts(tmp_path)
-    folder = runs.HELD / request.getfixturevalue("name")
-    shutil.copytree(folder / runs.RUN, tmp_path / runs.RUN)
-    monkeypatch.chdir(tmp_path)
-    return dict(runs.read(folder / runs.EXPECTED))
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What becomes of copies of all runs, by name. One process makes them all: its compiler has other flags."""
+    path = tmp_path_factory.mktemp("held") / "again.json"
+    environment = runs.commands.environment(devices=8) | {"XLA_FLAGS": runs.XLA_FLAGS}
+    command = [sys.executable, "-m", "tests.held.again", str(path)]
+    done = subprocess.run(command, cwd=runs.commands.ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return dict(runs.read(path))
+
+
+def expected_of(name: str) -> dict[str, Any]:
+    return dict(runs.read(runs.HELD / name / runs.EXPECTED))
 
 
 @pytest.mark.parametrize("name", runs.RUNS)
-def test_a_held_run_is_continued_and_evaluated_as_ever(name: str, held: dict[str, Any]) -> None:
-    saved = runs.commands.checkpoints(Path(runs.RUN))
-    done = runs.train(name)
-    assert done.status == 0 and f"continuing at step {saved[-1]:,} of" in done.err, done.err
-    assert "warning" not in done.err
-    found = runs.outcome(name)
+def test_a_held_run_is_continued_and_evaluated_as_ever(name: str, again: dict[str, Any]) -> None:
+    held, done = expected_of(name), again[name]
+    saved = runs.commands.checkpoints(runs.HELD / name / runs.RUN)
+    assert done["status"] == 0 and f"continuing at step {saved[-1]:,} of" in done["err"], done["err"]
+    assert "warning" not in done["err"]
+    found = done["found"]
     same = runs.machine() == held["machine"]
     assert list(differences(held["numbers"], found["numbers"], exact=same)) == []
     if same:
@@ -64,9 +72,13 @@ def test_a_held_run_is_continued_and_evaluated_as_ever(name: str, held: dict[str
 
 
 @pytest.mark.parametrize("name", runs.RUNS)
-def test_the_batches_of_a_seed_come_in_the_same_order(name: str, held: dict[str, Any]) -> None:
-    found = runs.batches(runs.read(Path(runs.RUN) / "config.json"))
-    assert list(differences(held["batches"], found, exact=True)) == []
+def test_the_batches_of_a_seed_come_in_the_same_order(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.place_texts(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    found = runs.batches(runs.read(runs.HELD / name / runs.RUN / "config.json"))
+    assert list(differences(expected_of(name)["batches"], found, exact=True)) == []
 
 
 def test_what_counts_as_a_difference() -> None:

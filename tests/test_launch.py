@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments.common.config_flag import load_tree
+from experiments.common.config_flag import load
 from launch import preflight, tpu
 from launch.distributed import COORDINATOR, PROCESS_ID, PROCESSES, Place, managed, place
 from launch.local import free_port
@@ -26,7 +26,7 @@ from tests import commands
 from w2v_jax.config import Config, MeshConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models.word2vec import Word2VecConfig
-from w2v_jax.scaling.study import Arm, Study, freeze, overridden
+from w2v_jax.scaling.study import Arm, Study, sized
 from w2v_jax.train.programs import programs, stand_in
 
 TINY = ("word2vec", Word2VecConfig(dim=8, window=2, segment=8, shared_negatives=4, negatives=2, sample=0.0))
@@ -62,11 +62,9 @@ def test_two_processes_sum_over_all_devices() -> None:
 
 
 def test_a_failing_process_ends_the_others_and_gives_its_status() -> None:
-    start = time.monotonic()
-    code = f"import os, sys, time; sys.exit(7) if os.environ['{PROCESS_ID}'] == '1' else time.sleep(60)"
+    code = f"import os, sys, time; sys.exit(7) if os.environ['{PROCESS_ID}'] == '1' else time.sleep(600)"
     done = local("--processes=3", "--", "python", "-c", code)
-    assert done.returncode == 7
-    assert time.monotonic() - start < 20
+    assert done.returncode == 7, "it returned: the others were not waited for"
     assert "process 1 failed (exit status 7)" in done.stderr
 
 
@@ -80,12 +78,12 @@ def test_sigterm_is_passed_on_and_waited_for(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "launch.local", "--processes=2", "--", "python", "-c", code]
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as running:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100
         while not all((tmp_path / f"ready{i}").exists() for i in (0, 1)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         running.send_signal(signal.SIGTERM)
-        assert running.wait(timeout=20) == 5
+        assert running.wait(timeout=100) == 5
     assert (tmp_path / "saved0").exists() and (tmp_path / "saved1").exists()
 
 
@@ -250,10 +248,10 @@ def test_preflight_of_a_study(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("file", sorted(f for f in (ROOT / "configs/scaling").glob("[a-z]*.py")), ids=lambda f: f.stem)
 def test_every_size_of_every_study_fits_eight_devices(file: Path) -> None:
     """Its rows and arrays divide, and its values can be."""
-    study = freeze(load_tree(str(file)))
+    study = load(str(file), Study)
     for arm in study.arms.values():
         for size in arm.sizes:
-            config = dataclasses.replace(overridden(arm.run, size), data=study.data)
+            config = dataclasses.replace(sized(arm.run, size), data=study.data)
             made = programs(config, stand_in(config, 2000))
             assert made.mesh.size in (1, 8) and jax.tree.leaves(made.state.params)
 

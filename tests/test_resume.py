@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import shlex
 import signal
-import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests import commands
-from tests.commands import ROOT, checkpoints, final_arrays, metrics, start, train, training, vectors
+from tests.commands import checkpoints, final_arrays, metrics, start, train, training, vectors
 
 pytestmark = pytest.mark.xdist_group("resume")  # one worker: they share a trained run
 
-# Trains like the command, but stands still, with a line on standard output, at one point of the checkpoint of step 48,
-# or until a signal comes.
+# Trains like the command, but stands still, with a line on standard output, between two saves or until a signal comes.
+# In the middle of writing the checkpoint of step 48, and before its commit, it copies the folder: a kill there would
+# leave the same files, and one process then shows all points.
 HELD = """
-import pathlib, runpy, signal, sys, time
+import pathlib, runpy, shutil, signal, sys, time
 import orbax.checkpoint as ocp
 import pytest
 from orbax.checkpoint._src.path import atomicity
@@ -43,22 +44,20 @@ def until_a_signal():
         time.sleep(0.01)
 
 acts = {"between saves": between_saves, "a signal": until_a_signal}
-if point in acts:
-    commands.at_call(pytest.MonkeyPatch(), 15, acts[point])  # steps 56 to 59
-if point == "during a write":
+commands.at_call(pytest.MonkeyPatch(), 15, acts[point])  # steps 56 to 59
+if point == "between saves":
     merge = ocp.PyTreeCheckpointHandler.finalize
-    def held_merge(self, folder):  # the arrays lie in files of their own, the index that joins them is missing
+    def seen_merge(self, folder):  # the arrays lie in files of their own, the index that joins them is missing
         if folder.parent.name.startswith("48"):
-            hold()
+            shutil.copytree(workdir, workdir.parent / "during a write")
         return merge(self, folder)
-    ocp.PyTreeCheckpointHandler.finalize = held_merge
-if point == "before the commit":
+    ocp.PyTreeCheckpointHandler.finalize = seen_merge
     rename = atomicity.AtomicRenameTemporaryPath.finalize
-    async def held_rename(self, *arguments):
+    async def seen_rename(self, *arguments):
         if self.get_final().name == "48":
-            hold()
+            shutil.copytree(workdir, workdir.parent / "before the commit")
         return await rename(self, *arguments)
-    atomicity.AtomicRenameTemporaryPath.finalize = held_rename
+    atomicity.AtomicRenameTemporaryPath.finalize = seen_rename
 
 sys.argv[0] = "train"
 sys.orig_argv = [sys.executable, "-m", "experiments.train", *sys.argv[1:]]  # what the command to continue is made of
@@ -82,32 +81,40 @@ def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workdir
 
 
-@pytest.mark.parametrize(
-    ("point", "kept"),
-    [("between saves", [32, 48]), ("during a write", [16, 32]), ("before the commit", [16, 32])],
-)
-def test_killed_and_continued_it_ends_where_an_uninterrupted_run_ends(
-    point: str, kept: list[int], text: Path, whole: Path, tmp_path: Path
-) -> None:
-    workdir = tmp_path / "run"
+@pytest.fixture(scope="module")
+def killed(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a kill leaves, by the point at which it came."""
+    folder = tmp_path_factory.mktemp("killed")
+    workdir = folder / "between saves"
     words = training(text, workdir, checkpoint__every_steps=32)  # saved twice in that time
-    with start("-c", HELD, point, str(workdir), *words) as process:
+    with start("-c", HELD, "between saves", str(workdir), *words) as process:
         killer = threading.Timer(100, process.kill)
         killer.start()
         try:
             assert process.stdout is not None and process.stderr is not None
             held = process.stdout.readline()
             assert held == "held\n", process.stderr.read()
-            unfinished = [f for f in (workdir / "checkpoints").iterdir() if not f.name.isdigit()]
-            files = [f for folder in unfinished for f in folder.rglob("*") if f.is_file()]
-            reached = metrics(workdir)[-1]["step"]
         finally:
             killer.cancel()
             process.kill()
     assert process.returncode == -signal.SIGKILL
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("point", "kept"),
+    [("between saves", [32, 48]), ("during a write", [16, 32]), ("before the commit", [16, 32])],
+)
+def test_killed_and_continued_it_ends_where_an_uninterrupted_run_ends(
+    point: str, kept: list[int], text: Path, whole: Path, killed: Path
+) -> None:
+    workdir = killed / point
+    unfinished = [f for f in (workdir / "checkpoints").iterdir() if not f.name.isdigit()]
+    files = [f for folder in unfinished for f in folder.rglob("*") if f.is_file()]
+    reached = metrics(workdir)[-1]["step"]
     assert checkpoints(workdir)[-2:] == kept  # one more is deleted once its successor is there
     assert bool(files) == (point != "between saves")  # the write was really cut short
-    done = commands.run("experiments.train", *words)
+    done = commands.run("experiments.train", *training(text, workdir, checkpoint__every_steps=32))
     assert done.status == 0, done.err
     assert f"continuing at step {kept[-1]} of" in done.err and "warning" not in done.err
     assert reached - kept[-1] <= 32
@@ -138,9 +145,8 @@ def test_sigterm_saves_and_the_printed_command_continues(text: Path, whole: Path
     (step,) = checkpoints(workdir)
     assert 0 < step < checkpoints(whole)[-1]
     assert not (workdir / "result.json").exists() and not (workdir / "vectors.bin").exists()
-    command = line.partition("continues: ")[2]
-    assert shlex.split(command)[-len(words) :] == words
-    here = commands.environment(devices=8)
-    again = subprocess.run(["bash", "-c", command], cwd=ROOT, env=here, capture_output=True, text=True, timeout=100)
-    assert again.returncode == 0 and f"continuing at step {step:,} of" in again.stderr, again.stderr
+    command = shlex.split(line.partition("continues: ")[2])
+    assert command == [sys.executable, "-m", "experiments.train", *words]
+    again = commands.run(*command[2:])
+    assert again.status == 0 and f"continuing at step {step:,} of" in again.err, again.err
     assert vectors(workdir) == vectors(whole) and final_arrays(workdir) == final_arrays(whole)

@@ -26,7 +26,7 @@ from experiments.throughput.cells import (
     read_one_by_one,
 )
 from tests.commands import refused, run
-from tests.examples import little_effort, quick, random_params, whole_logits
+from tests.examples import quick, random_params, whole_logits
 from w2v_jax.errors import UserError
 from w2v_jax.models import recurrent_lm, transformer
 from w2v_jax.models.transformer import TransformerConfig
@@ -130,8 +130,7 @@ def test_the_verdict_is_of_the_largest_ratio() -> None:
 
 def test_the_command_measures_prints_and_draws(tmp_path: Path) -> None:
     out = tmp_path / "new" / "throughput"
-    with little_effort():
-        done = run("experiments.throughput", *TINY, f"--out={out}")
+    done = run("experiments.throughput", *TINY, f"--out={out}")
     assert done.status == 0, done.err
     assert done.err.count(" left\n") == 2  # two kinds of work
     found = json.loads((out / "throughput.json").read_text())

@@ -38,7 +38,7 @@ def order_of(**changes):
 
 
 def shapes(size, longest):
-    return label_models.batch(types.SimpleNamespace(max_length=longest), size)
+    return label_models.shapes(types.SimpleNamespace(max_length=longest), size)
 
 
 def epoch_of(src, epoch=0):

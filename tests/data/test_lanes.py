@@ -8,7 +8,7 @@ import pytest
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.lanes import lane_source
 from w2v_jax.errors import UserError
-from w2v_jax.models import lane_models
+from w2v_jax.models import running_text
 
 START = 99
 # (tokens, lanes, columns): exact fits, a last lane that is short, lanes without any token, one lane, one column.
@@ -18,7 +18,7 @@ SIZES = [(60, 4, 5), (61, 4, 5), (59, 4, 5), (10, 7, 3), (8, 7, 2), (23, 1, 4), 
 def make(count, lanes, length, start_id=START):
     tokens = np.random.default_rng(0).integers(1, 50, count).astype(np.uint16)
     offsets = np.array([0, count // 3, count], np.int64)
-    shapes = lane_models.batch(types.SimpleNamespace(length=length), lanes)
+    shapes = running_text.shapes(types.SimpleNamespace(length=length), lanes)
     return tokens.tolist(), lane_source(Tokens(tokens, offsets, count), shapes, start_id=start_id)
 
 

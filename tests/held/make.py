@@ -98,6 +98,7 @@ def by_line(parts: dict[str, dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
+    os.environ["XLA_FLAGS"] = runs.XLA_FLAGS  # nothing is compiled yet
     target = Path(sys.argv[1] if len(sys.argv) > 1 else runs.HELD).resolve()
     write_texts(target / runs.TEXTS)
     for each in runs.RUNS:

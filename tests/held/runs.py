@@ -22,6 +22,7 @@ from tests import commands
 
 HELD = Path(__file__).parent
 TEXTS, RUN, EXPECTED = "texts", "run", "expected.json"
+XLA_FLAGS = "--xla_backend_optimization_level=0"  # what the runs were made with: other flags give other last bits
 PROMPT = "first value"
 REVIEW = "the plot was dull but the dog was great"
 LABELLED = {"data.source": "tsv:train.tsv", "data.test_source": "tsv:test.tsv", "model.vectors": "vectors.txt"}

@@ -9,9 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
-from w2v_jax.train.lowering import lower_step
 
 from experiments.common.config_flag import load
 from tests.commands import ROOT
@@ -24,6 +22,8 @@ from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.overrides import override
 from w2v_jax.scaling import analysis, records
 from w2v_jax.scaling.study import Arm, Study, runs, shard, sized, with_passes
+from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.programs import programs, stand_in
 
 VOCAB = 50
 TRANSFORMER = Config("transformer", TransformerConfig(layers=1, dim=8, heads=1, length=8))
@@ -174,10 +174,11 @@ CONFIGS = sorted(f for f in (ROOT / "configs" / "scaling").glob("*.py") if f.nam
 @functools.cache  # studies share arms
 def lowered(config: Config) -> str:
     """The training step of one layer on eight devices, over which a recipe for one device need not divide."""
-    small = {"model.vocab_size": 2000, "train.steps_per_call": 2, "mesh.data": 0}
+    small = {"train.steps_per_call": 2, "mesh.data": 0}
     small |= {"train.batch_size": -(-config.train.batch_size // 8) * 8}
     small |= {"model.layers": 1} if hasattr(config.model, "layers") else {}
-    return lower_step(override(config, small, MODELS), jax.devices()).as_text()
+    changed = override(config, small, MODELS)
+    return programs(changed, stand_in(changed, 2000)).train(Horizon(10, 10)).lower().as_text()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

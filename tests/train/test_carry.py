@@ -19,11 +19,12 @@ import pytest
 from tests.examples import QUICK
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
+from w2v_jax.nn.arrays import constant
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import make_call, make_eval
 from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
 from w2v_jax.train.step import init_state, state_sharding
-from w2v_jax.types import Family
+from w2v_jax.types import Family, Leaf, Train
 
 ROWS, DIM, OUT, STACK, COUNT, RATE, LEAK = 32, 3, 2, 4, 3, 0.05, 0.8
 
@@ -56,18 +57,19 @@ def loss(cfg: Leaky, params: Any, consts: Any, carry: Any, batch: Any, rng: Any)
 FAMILY = Family(
     config=Leaky,
     resolve=lambda cfg, vocab_size: cfg,
-    batch=batch,
-    consts=lambda cfg, corpus: {},
-    source=lambda *_: None,  # type: ignore[arg-type, return-value]
-    init=init,
-    carry=lambda cfg, rows: {"h": jnp.zeros((rows, DIM))},
-    rows=lambda cfg, consts, batch, rng: ({}, batch),
-    loss=loss,
-    apply=lambda *_: None,
-    embed=None,
-    axes=lambda cfg: {"w": (None, None), "b": (None,)},
+    text=lambda *_: None,
+    consts=lambda cfg, words: {},
+    arrays=lambda cfg: {"w": Leaf((DIM, OUT), (None, None), constant(0.0)), "b": Leaf((OUT,), (None,), constant(0.0))},
     flops=lambda cfg: (1.0, "row"),
     examples=(),
+    train=Train(
+        shapes=batch,
+        source=lambda *_: None,  # type: ignore[arg-type, return-value]
+        init=init,
+        carry=lambda cfg, rows: {"h": jnp.zeros((rows, DIM))},
+        rows=lambda cfg, consts, batch, rng: ({}, batch),
+        loss=loss,
+    ),
 )
 
 

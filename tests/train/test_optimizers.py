@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from w2v_jax.config import Config, LogConfig, OptimizerConfig, TrainConfig
+from w2v_jax.config import LogConfig, OptimizerConfig
 from w2v_jax.errors import UserError
-from w2v_jax.train.optimizers import decays, dense, horizon, schedule, schedule_of
+from w2v_jax.train.optimizers import decays, dense, schedule
 from w2v_jax.train.plateau import Plateau
 
 AXES: Any = {
@@ -77,15 +77,6 @@ def test_decay_takes_the_steps_that_warm_up_leaves() -> None:
     for name in ("linear", "cosine"):
         got = rates([60, 100], schedule=name, warmup_steps=20, final_fraction=0.0)
         assert got == pytest.approx([0.1, 0.0], abs=1e-7)
-
-
-@pytest.mark.parametrize("passes", [1.0, 1.1, 5.0, 7.3, 39.5])
-@pytest.mark.parametrize("steps_per_pass", [1, 7, 1326])
-def test_the_length_of_a_pass_follows_from_the_length_of_the_run(passes: float, steps_per_pass: int) -> None:
-    optimizer = OptimizerConfig(learning_rate=1.0, schedule="step", hold_passes=1)
-    config = Config("any", None, train=TrainConfig(passes=passes), optimizer=optimizer)
-    rate = schedule_of(config, horizon(config, math.ceil(passes * steps_per_pass)))
-    assert [float(rate(s)) for s in (steps_per_pass - 1, steps_per_pass)] == [1.0, 0.5]
 
 
 # Plateau
