@@ -94,6 +94,6 @@ def _read(kind: type, text: str) -> Any:
         if kind is bool:
             return BOOLS[text.lower()]
         value = ast.literal_eval(text) if kind is tuple else kind(text)
-    except (KeyError, ValueError, SyntaxError):
+    except (KeyError, TypeError, ValueError, SyntaxError):
         value = text
     return (value,) if kind is tuple and not isinstance(value, tuple | list) else value

@@ -264,4 +264,4 @@ def _define_flags() -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    cli.run(main, arguments=1)
+    cli.run(main, arguments=1, continues=True)

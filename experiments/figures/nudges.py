@@ -20,13 +20,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check
+from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, check
 from w2v_jax.files import PathLike, atomic
-from w2v_jax.models import MODELS
 from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.train.optimizers import Horizon
-from w2v_jax.train.step import TrainState, init_state, make_step
-from w2v_jax.types import Batch, Consts, Words
+from w2v_jax.train.programs import Programs, programs, stand_in
+from w2v_jax.types import Words
 
 WORDS = ("cat", "dog", "microscope")
 CONTEXTS = {
@@ -81,39 +80,35 @@ def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequen
     """
     names = tuple(vocab) or tuple(dict.fromkeys([*WORDS, *(c for near in contexts.values() for c in near)]))
     pairs = draw_pairs(contexts, names, options.updates, options.seed)
-    spec = MODELS["word2vec"]
     noise: dict[str, Any] = {"negatives": options.negatives, "shared_negatives": options.negatives}
     model = Word2VecConfig(loss=options.loss, dim=2, window=1, window_draw="full", segment=1, sample=0.0, **noise)
     config = Config(
         family="word2vec",
         model=model,
-        train=TrainConfig(seed=options.seed, batch_size=1, steps_per_call=options.updates),
+        train=TrainConfig(seed=options.seed, batch_size=1, steps_per_call=1),
         optimizer=OptimizerConfig(rows="sgd", dense="sgd", learning_rate=options.learning_rate, schedule="constant"),
+        mesh=MeshConfig(data=1),
     )
-    cfg = spec.resolve(model, len(names))
+    made, start, call = compiled(config, len(names))
     counts = np.bincount(pairs.reshape(-1), minlength=len(names))
-    consts = jax.tree.map(jnp.asarray, spec.consts(cfg, Words(names, counts)))
-    state = init_state(spec, config, cfg, consts)
-    first = np.asarray(state.params["E"][: len(WORDS)])
-    state, (rest, loss) = all_steps(config, cfg)(state, consts, as_batches(pairs))
-    columns = np.asarray(spec.embed(cfg, state.params)["C"]) if spec.embed else np.zeros((0, 2), np.float32)
-    return Track(names, pairs, np.concatenate([first[None], np.asarray(rest)]), np.asarray(loss), columns)
+    consts = jax.tree.map(jnp.asarray, made.spec.consts(made.cfg, Words(names, counts)))
+    state, batches, positions, losses = start(consts), as_batches(pairs), [], []
+    one, steps = jnp.int32(1), jnp.int32(options.updates)
+    for i in range(options.updates):
+        positions.append(state.params["E"][: len(WORDS)])  # a copy: the state is donated
+        batch = {name: jnp.asarray(values[i : i + 1]) for name, values in batches.items()}
+        state, metrics, _ = call(state, consts, batch, one, jnp.zeros(1, jnp.int32), Horizon(steps, steps))
+        losses.append(metrics["loss"][0])
+    positions.append(state.params["E"][: len(WORDS)])
+    columns = np.asarray(state.params["C"][: len(names)])
+    return Track(names, pairs, np.stack(positions), np.stack(losses), columns)
 
 
 @functools.cache
-def all_steps(config: Config, cfg: Word2VecConfig) -> Callable[..., Any]:
-    """(state, consts, stacked batches) -> (state, (E of the words after each step, losses)), compiled once a shape."""
-    updates = config.train.steps_per_call
-    step = make_step(MODELS["word2vec"], config, cfg, Horizon(updates, updates))
-
-    def run(state: TrainState, consts: Consts, batches: Batch) -> Any:
-        def one(state: TrainState, batch: Batch) -> Any:
-            state, metrics = step(state, consts, batch)
-            return state, (state.params["E"][: len(WORDS)], metrics["loss"][0])
-
-        return jax.lax.scan(one, state, batches)
-
-    return jax.jit(run)
+def compiled(config: Config, vocab_size: int) -> tuple[Programs, Any, Any]:
+    """(the programs of a run, its start and its training step compiled)."""
+    made = programs(config, stand_in(config, vocab_size), jax.devices()[:1])
+    return made, made.start().compile(), made.train(Horizon(1, 1)).compile()
 
 
 def as_batches(pairs: np.ndarray) -> dict[str, np.ndarray]:

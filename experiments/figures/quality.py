@@ -40,8 +40,12 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
     words, counts = read_vocab(str(workdir / "vocab.txt"))
     cfg = spec.resolve(config.model, len(words))
     consts = spec.consts(cfg, Words(words, np.asarray(counts)))
-    start = jax.jit(lambda key: spec.trained.init(key, cfg, consts))(jax.random.key(config.train.seed))
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), start)
+    start: Any = None
+    family = spec.train
+    if family is not None:  # a fitted family has no vectors before its first sweep
+        start = jax.jit(lambda key: family.init(key, cfg, consts))(jax.random.key(config.train.seed))
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), spec.arrays(cfg))
     folder = workdir / CHECKPOINTS
     steps = sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
     if not steps:
@@ -49,7 +53,7 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
     passes_a_step = result["passes"] / result["steps"]
     rows = []
     with Checkpointer(folder, read_only=True) as checkpoints:
-        for step in [0, *steps]:
+        for step in [0] * (start is not None) + steps:
             found = checkpoints.restore_part("params", target, step) if step else (0, start, {})
             if found is None:
                 continue

@@ -75,22 +75,24 @@ def call(line: Sequence[str]) -> int:
     """Exit status of `python -m LINE`, 128 + n after signal n; passes our SIGINT and SIGTERM on."""
     path = os.pathsep.join([str(cli.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     children: list[subprocess.Popen[bytes]] = []
-    early: list[int] = []
+    passed: list[int] = []  # signals of ours
 
     def passed_on(number: int, frame: FrameType | None) -> None:
         for child in children:
             child.send_signal(number)
-        early.extend([] if children else [number])
+        passed.append(number)
 
     before = {number: signal.signal(number, passed_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         # In a session of its own: the terminal's Ctrl-C would reach it a second time.
         whole, env = [sys.executable, "-m", *line], os.environ | {"PYTHONPATH": path}
         children.append(subprocess.Popen(whole, env=env, start_new_session=True))
-        for number in early:
+        for number in passed:
             children[0].send_signal(number)
         status = children[0].wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if passed and status == 0:  # it was done all the same; the next step must not begin
+        return 128 + passed[0]
     return status if status >= 0 else 128 - status

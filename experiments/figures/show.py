@@ -80,13 +80,19 @@ def remake(
     out = out or str(run / f"{name}.png")
     style.check_ending(out)
     path = results / f"{name}.json"
-    kept = _measure(figure, records.read(path).result) if path.is_file() else {}
+    try:
+        kept = _measure(figure, records.read(path).result) if path.is_file() else {}
+    except _DAMAGED as e:
+        raise UserError(f"{path}: cannot be compared with ({records.why(e)}); restore it") from None
+    commit = revision()  # of the code that is about to run
     status = recipe.make(figure.recipe, run, data, settings)
     if status:
         return status
     given = ["--run=DIR", *(["--data=DATA"] if data else []), *(f"--set={change}" for change in settings)]
     try:
-        record = _record(figure, figure.collect(run), shlex.join(["python", "-m", _COMMAND, name, *given]), note)
+        record = _record(
+            figure, figure.collect(run), shlex.join(["python", "-m", _COMMAND, name, *given]), note, commit
+        )
         measured = _draw(name, figure, record, out)
     except _DAMAGED as e:
         raise UserError(f"{run}: cannot be drawn as {name} ({records.why(e)})") from None
@@ -116,12 +122,12 @@ def _measure(figure: Figure, result: Result) -> dict[str, float]:
     return measured
 
 
-def _record(figure: Figure, result: dict[str, Any], command: str, note: str) -> records.Record:
+def _record(figure: Figure, result: dict[str, Any], command: str, note: str, commit: str) -> records.Record:
     here = machine()
     about = f"{here['cores_used']} cores {here['cpu']}, {here['memory_gib']:.0f} GiB, Python {here['python']}"
     about += f", jax {here['versions'].get('jax', 'unknown')}"
     seed = figure.seed if isinstance(figure.seed, int) else list(figure.seed)
-    return records.Record(command, figure.data, seed, about, result, note, revision())
+    return records.Record(command, figure.data, seed, about, result, note, commit)
 
 
 def _report(

@@ -98,6 +98,8 @@ def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int) -> list[Planned]
     out = []
     for text in arm.sizes:
         base = dataclasses.replace(sized(arm.run, text), data=study.data)
+        if MODELS[base.family].train is None:
+            raise UserError(f"arms.{name}: family {base.family} is fitted, and has no steps to make more or fewer of")
         costs = ledger(base, vocabulary)
         label = _label(text)
         amounts: Sequence[float] = arm.tokens or study.tokens or [c / costs.flops_per_token for c in study.budgets]

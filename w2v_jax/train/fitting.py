@@ -71,4 +71,7 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
                 raise Interrupted(step, number)
     matrices = {} if family.embed is None else family.embed(cfg, part.params(cfg, state))
     own = {"family": config.family, "steps": step, "passes": float(step), "seconds": seconds, **metrics}
-    return folder.finish(workdir, text, matrices, own | folder.about(config, text))
+    result = folder.finish(workdir, text, matrices, own | folder.about(config, text))
+    if seen:
+        raise Interrupted(step, seen[0])
+    return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -103,8 +104,13 @@ def finish(workdir: Path, text: Text, matrices: dict[str, Any], result: dict[str
             names = tuple(tokenizer.pieces(range(tokenizer.size)))  # a token may be a blank, which no format allows
             export_vectors(workdir, names, text.vocab.counts, matrices)
         tokenizer.save(workdir)
-        write_json(workdir / RESULT, result)  # last: its presence means that the run is finished
+        # Last: its presence means that the run is finished. A loss may have overflowed, which JSON cannot say.
+        write_json(workdir / RESULT, {k: None if _endless(v) else v for k, v in result.items()})
     return result
+
+
+def _endless(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def about(config: Config, text: Text) -> dict[str, Any]:

@@ -129,6 +129,7 @@ class Trainer:
                     self.save(step, state, block=last or bool(self.stopping))
                 if self.stopping and not last:
                     raise Interrupted(step, self.stopping)
+            self.stopping = max([self.stopping, *seen])  # during the last save, too
         return state
 
     def lower_rate(self, state: TrainState) -> TrainState:
@@ -237,7 +238,10 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None,
     if family.embed is not None:
         # One by one: jit returns a dict sorted, and the main matrix must stay first.
         matrices = {k: fetch(run.mesh, v) for k, v in family.embed(run.programs.cfg, state.params).items()}
-    return folder.finish(workdir, run.corpus, matrices, summary(trainer))
+    result = folder.finish(workdir, run.corpus, matrices, summary(trainer))
+    if trainer.stopping:  # whoever trains several models must not go on to the next
+        raise Interrupted(run.stop_step, trainer.stopping)
+    return result
 
 
 def summary(trainer: Trainer) -> dict[str, Any]:

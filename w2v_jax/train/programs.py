@@ -1,7 +1,7 @@
 """Every compiled function of a run, for the mesh it is handed.
 
-Training, held-out scoring, the preflight, plans and benchmarks all take their programs from here, and nothing else
-compiles a step. So the preflight compiles the programs of the run, and the run finds them in the compile cache.
+Training, held-out scoring, the preflight and benchmarks take their programs from here, and nothing else compiles a
+training step. So the preflight compiles the programs of the run, and the run finds them in the compile cache.
 """
 
 from __future__ import annotations
@@ -94,7 +94,13 @@ class Programs:
         """(params, consts, tokens int32 [rows, length], lengths int32 [rows]) -> `Encode.states`, rows over `data`."""
         encode, rowwise = self.spec.encode, NamedSharding(self.mesh, PartitionSpec("data"))
         assert encode is not None
-        function = jax.jit(partial(encode.states, self.cfg), out_shardings=rowwise)
+
+        def states(params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
+            whole = laid_out(self.mesh if self.config.mesh.fsdp else None, self.spec.axes(self.cfg), params)
+            with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
+                return encode.states(self.cfg, whole, consts, tokens, lengths)
+
+        function = jax.jit(states, out_shardings=rowwise)
         tokens, lengths = (jax.ShapeDtypeStruct(s, np.int32, sharding=rowwise) for s in ((rows, length), (rows,)))
         return Program(function, (self.state.params, self._shapes_of_consts(), tokens, lengths))
 
@@ -163,6 +169,8 @@ def check_rows(spec: Family, config: Config, mesh: Mesh) -> int:
 
     UserError: they do not divide over the devices, or over `train.accumulate`; the keys to change are named.
     """
+    if spec.train is None:
+        raise UserError(f"family={config.family!r}: is fitted in sweeps, so there is no training step to compile")
     size, data = config.train.batch_size, mesh.shape["data"]
     rows = count_rows(spec.trained.shapes(config.model, size))
     if rows % data:
