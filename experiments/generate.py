@@ -77,10 +77,9 @@ def room(decode: Decode, cfg: Any, prompt: np.ndarray, count: int) -> int:
     if context is None:
         return count
     if len(prompt) > context:
-        raise UserError(
-            f"--prompt: {len(prompt):,} tokens with the start of the document; "
-            f"the context of the model is {context:,} (model.length): give a shorter one"
-        )
+        tokens = f"{len(prompt):,} tokens with the start of the document"
+        limit = f"the context of the model is {context:,} (model.length)"
+        raise UserError(f"--prompt: {tokens}; {limit}: give a shorter one")
     return min(count, context - len(prompt) + 1)  # the last new token is not read
 
 

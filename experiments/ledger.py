@@ -29,7 +29,7 @@ def table(cfg: TransformerConfig) -> str:
     rows = [["parameters", *KEYS_VALUES]]
     rows += [[name.replace("_", " "), *(f"{ledger[name]:,}" for ledger in ledgers)] for name in ledgers[0]]
     rows += [
-        [f"cache, bytes a token ({cfg.dtype})", *(f"{n:,}" for n in bytes_of)],
+        [f"cache, bytes per token ({cfg.dtype})", *(f"{n:,}" for n in bytes_of)],
         [f"cache, MiB for {cfg.length:,} tokens", *(f"{n * cfg.length / 2**20:,.1f}" for n in bytes_of)],
         ["times smaller", *(f"{bytes_of[0] / n:.3g}" for n in bytes_of)],
     ]

@@ -136,7 +136,7 @@ def _compiled(what: str, program: Any) -> str:
         compiled = program.compile()
     except UserError:
         raise
-    except Exception as e:  # whatever the compiler says, on one line
+    except Exception as e:  # any error of the compiler, on one line
         raise UserError(f"{what} does not compile: {type(e).__name__}: {' '.join(str(e).split())[:400]}") from None
     parts = [f"{what} compiled in {time.monotonic() - start:.0f} s"]
     if (memory := compiled.memory_analysis()) is not None:

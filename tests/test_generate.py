@@ -46,7 +46,7 @@ def counting(vocab: int) -> Decode:
         following = jax.nn.one_hot((tokens[:, -1] + 1) % vocab, vocab) * cfg
         return jnp.where(read <= kept["room"], following, -following), kept | {"read": read}
 
-    return Decode(lambda cfg, params: params, start, step, lambda cfg: (4, 0), lambda cfg: None)
+    return Decode(lambda cfg, params: params, start, step, lambda cfg: (4, 0), lambda cfg: None, lambda cfg: "")
 
 
 def written(decode: Decode, cfg: Any, sampling: Sampling, count: int, end_id: int | None, rows: int) -> Any:
@@ -219,5 +219,5 @@ def test_run_folders_that_cannot_write(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "transformer" / "checkpoints", other / "checkpoints")
     refused(generated(other), "tokenizer.json: another tokeniser or vocabulary than checkpoint 7 was trained with")
     for family in ("word2vec", "recurrent_classifier"):
-        (odd / "config.json").write_text(json.dumps({"family": family}))
+        (odd / "config.json").write_text(json.dumps({"family": family, "model": {}}))
         refused(generated(odd), f"family='{family}' writes no text; name a run folder of recurrent_lm, transformer$")

@@ -100,7 +100,7 @@ class DataConfig:
     # letters: runs of a-z (with lowercase=False A-Z too) | punctuation: words and marks | whitespace |
     # characters: code points | bpe: byte-level BPE, trained on the training documents until it has max_vocab tokens
     tokens: str = "letters"
-    document: str = "line"  # a document is a line | blank: ends at an empty line | a file
+    document: str = "line"  # documents are: line | blank (separated by empty lines) | file
     # A token such as <eos> after every document of every split, in the vocabulary for any min_count and max_vocab. With
     # document=line an empty line is then a document too, as in the usual counts of WikiText.
     end_token: str = ""
@@ -187,8 +187,7 @@ class OptimizerConfig:
         check(0 < self.decay < 1, "optimizer.decay", self.decay, "above 0 and below 1")
         check_least(1, "optimizer", self, "patience")
         check_least(0, "optimizer", self, "hold_passes", "min_improvement", "initial_square", "weight_decay")
-        check(self.clip_row >= 0, "optimizer.clip_row", self.clip_row, "0 (no limit) or more")
-        check(self.clip_norm >= 0, "optimizer.clip_norm", self.clip_norm, "0 (no limit) or more")
+        check_least(0, "optimizer", self, "clip_row", "clip_norm")
         check(0 <= self.beta1 < 1, "optimizer.beta1", self.beta1, "0 or more and below 1")
         check(0 <= self.beta2 < 1, "optimizer.beta2", self.beta2, "0 or more and below 1")
         check(self.eps > 0, "optimizer.eps", self.eps, "above 0")
@@ -212,8 +211,7 @@ class LogConfig:
 
     def __post_init__(self) -> None:
         check_least(1, "log", self, "every_steps")
-        check(self.eval_every_steps >= 0, "log.eval_every_steps", self.eval_every_steps, "0 (once a pass) or more")
-        check(self.eval_steps >= 0, "log.eval_steps", self.eval_steps, "0 (all) or more")
+        check_least(0, "log", self, "eval_every_steps", "eval_steps")
 
 
 @dataclasses.dataclass(frozen=True)
