@@ -18,9 +18,10 @@ from w2v_jax.errors import UserError
 from w2v_jax.figures import published, records, style
 from w2v_jax.tables import aligned
 
+Numbers = Mapping[str, float]
+
 RESULTS = cli.ROOT / "results" / "figures"
 PICTURES = cli.ROOT / "docs" / "figures"
-
 _COMMAND = "experiments.figures"
 _DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError)  # raised by a result of another shape
 _MARKS = (
@@ -131,12 +132,7 @@ def _record(figure: Figure, result: dict[str, Any], command: str, note: str, com
 
 
 def _report(
-    name: str,
-    figure: Figure,
-    record: records.Record,
-    measured: Mapping[str, float],
-    out: str,
-    kept: Mapping[str, float] | None = None,
+    name: str, figure: Figure, record: records.Record, measured: Numbers, out: str, kept: Numbers | None = None
 ) -> int:
     """Prints ours beside the published numbers and `kept` of an earlier record; 1 where a tolerance is missed."""
     verdicts = published.judge(figure.numbers, measured)

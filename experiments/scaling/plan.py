@@ -46,7 +46,11 @@ def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None,
     every = runs(study, vocabulary(study))
     mine = shard(every, *part)
     rows = [["run", "parameters", "without emb.", "tokens", "TFLOP", "state MiB", "activations MiB", "time"]]
-    rows += [[*_cells(run), duration(speed.seconds(run))] for run in mine]
+    for run in mine:
+        costs = run.ledger
+        sizes = [f"{costs.parameters:,}", f"{costs.without_embeddings:,}", f"{run.tokens:,.0f}"]
+        memory = [f"{size / 2**20:,.1f}" for size in (costs.state_bytes, costs.activation_bytes)]
+        rows.append([run.name, *sizes, f"{run.flops / 1e12:,.4g}", *memory, duration(speed.seconds(run))])
     seconds = sum(map(speed.seconds, mine))
     flops, tokens = sum(run.flops for run in mine), sum(run.tokens for run in mine)
     rows.append([f"{len(mine)} runs", "", "", f"{tokens:,.0f}", f"{flops / 1e12:,.4g}", "", "", duration(seconds)])
@@ -100,9 +104,3 @@ def product_rate(size: int = 1024, seconds: float = 0.3) -> float:
         product(x, x).block_until_ready()
         count += 1
     return 2.0 * size**3 * count / (time.perf_counter() - began)
-
-
-def _cells(run: Planned) -> list[str]:
-    costs = run.ledger
-    sizes = [f"{costs.parameters:,}", f"{costs.without_embeddings:,}", f"{run.tokens:,.0f}", f"{run.flops / 1e12:,.4g}"]
-    return [run.name, *sizes, f"{costs.state_bytes / 2**20:,.1f}", f"{costs.activation_bytes / 2**20:,.1f}"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.figures.figure import Figure, Result, Step, evaluate, read_object, rounded, train
+from experiments.figures.figure import LARGE_VECTORS, Figure, Result, Step, evaluate, read_object, rounded, train
 from w2v_jax.embeddings import load
 from w2v_jax.figures import maps
 from w2v_jax.figures.published import beside
@@ -20,7 +20,6 @@ GROUPS = {
     "countries": ["france", "germany", "italy", "spain", "russia", "japan"],
     "capitals": ["paris", "berlin", "rome", "madrid", "moscow", "tokyo"],
 }
-_LARGE = ("model.dim=300", "model.segment=128", "optimizer.learning_rate=0.2", "optimizer.initial_square=0.0")
 _TEXT = ("data.source=text:{run}/wiki.txt", "data.heldout_every=0")
 
 
@@ -61,7 +60,7 @@ FIGURE = Figure(
     paper=PAPERS["mikolov_b"].source,
     recipe=(
         Step("benchmarks.text", "--shards={wiki_en.0[0-7].txt} --out={run}/wiki.txt"),
-        train("configs/skipgram.py", "vectors", *_TEXT, *_LARGE, "train.seed=3"),
+        train("configs/skipgram.py", "vectors", *_TEXT, *LARGE_VECTORS, "train.seed=3"),
         evaluate("vectors", "--data_dir={word_eval}"),
     ),
     data="English Wikipedia, 8 shards, 12,534,181 words; skip-gram, d = 300, 5 passes",
