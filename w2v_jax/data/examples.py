@@ -35,7 +35,6 @@ class Order:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
         return -(-len(self.size) // self.batch_size)
 
     def __call__(self, epoch: int) -> np.ndarray:

@@ -24,12 +24,11 @@ from w2v_jax.models import MODELS
 from w2v_jax.train import fitting, folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag
-from w2v_jax.train.evaluate import held_out
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.fitting import opened
 from w2v_jax.train.logs import Record, RunLog, tell
 from w2v_jax.train.plateau import Plateau
-from w2v_jax.train.prepare import Run, prepare
+from w2v_jax.train.prepare import Run, held_out, prepare
 from w2v_jax.train.step import TrainState
 from w2v_jax.train.stop import signals
 from w2v_jax.train.tracer import Tracer

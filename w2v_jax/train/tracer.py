@@ -22,17 +22,14 @@ class Tracer:
             self.running = True
 
     def ends(self, step: int) -> bool:
-        """Whether the trace ends at this step."""
         return self.steps is not None and self.running and step >= self.steps[1]
 
     def after(self, step: int, say: Say) -> None:
-        """Stops the trace when its end is reached."""
         if self.ends(step):
             self.close()
             say(f"profile written to {self.where}: open it with TensorBoard or Perfetto")
 
     def close(self) -> None:
-        """Stops a running trace."""
         if self.running:
             jax.profiler.stop_trace()
         self.steps, self.running = None, False
