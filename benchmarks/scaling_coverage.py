@@ -28,7 +28,7 @@ from w2v_jax.scaling.bootstrap import METHODS, Method
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.laws import with_slopes
-from w2v_jax.scaling.published import published
+from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.run_table import read_table
 from w2v_jax.tables import aligned
 
@@ -111,7 +111,7 @@ def coverage(law: str, method: Method, count: int, resamples: int) -> list[dict[
 
 def refit_table(path: str, resamples: int) -> list[dict[str, Any]]:
     """The parametric law of a table, all runs and without the five of fewest tokens a parameter."""
-    reference, rows = published("Besiroglu"), []
+    reference, rows = next(law for law in PUBLISHED if law.name == "Besiroglu"), list[dict[str, Any]]()
     for drop in (0, BESIROGLU_DROPPED):
         runs = read_table(path, drop_fewest_tokens_per_parameter=drop)
         fitted = fit_parametric(runs.parameters, runs.tokens, runs.loss, resamples=resamples)

@@ -1,11 +1,10 @@
 """The whole path on text that is already on this machine: train, evaluate, neighbours, map. `make demo` runs it.
 
-Everything lands in one run folder, whose path is printed last. Interrupted, the same command continues.
+All files are in one run folder, whose path is printed last. After an interruption the same command continues.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,11 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
-
-_WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Run folder.")
-_CONFIG = flags.DEFINE_string("demo_config", str(cli.ROOT / "configs" / "demo.py"), "Config file.")
-_PASSES = flags.DEFINE_float("passes", 0.0, "Passes over the text; the config's when 0.")
+from w2v_jax.embeddings import Embeddings, load
+from w2v_jax.evaluation import evaluate_all, table
+from w2v_jax.figures.maps import draw_map
+from w2v_jax.files import write_json
+from w2v_jax.train import loop
 
 WORDS = ("array", "function", "string", "error", "file", "random", "matrix", "thread")
 GROUPS = {
@@ -32,34 +32,26 @@ GROUPS = {
 }
 
 
-def neighbours(emb: object, words: Sequence[str] = WORDS) -> str:
-    """A line a word with its five nearest neighbours and their cosines."""
-    from w2v_jax.embeddings import Embeddings
-
-    assert isinstance(emb, Embeddings)
+def neighbours(emb: Embeddings) -> str:
+    """A line for each of `WORDS` with its five nearest neighbours and their cosines."""
     lines = []
-    for word in words:
-        if word in emb:
-            near = ", ".join(f"{w} {cosine:.2f}" for w, cosine in emb.nearest([word], topn=5))
-            lines.append(f"  {word:>10}: {near}")
+    for word in (w for w in WORDS if w in emb):
+        near = ", ".join(f"{w} {cosine:.2f}" for w, cosine in emb.nearest([word], topn=5))
+        lines.append(f"  {word:>10}: {near}")
     return "\n".join(lines)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the demo; returns its exit status."""
-    from w2v_jax.embeddings import load
-    from w2v_jax.evaluation import evaluate_all, table
-    from w2v_jax.figures.maps import draw_map
-    from w2v_jax.train import loop
-
-    workdir = Path(_WORKDIR.value)
-    config = config_flag.load_config(_CONFIG.value, **({"train.passes": _PASSES.value} if _PASSES.value else {}))
+    f = flags.FLAGS
+    workdir = Path(f.workdir)
+    config = config_flag.load_config(f.demo_config, **({"train.passes": f.passes} if f.passes else {}))
     config_flag.set_compile_cache(config.data.cache_dir)
     print("Skip-gram with negative sampling on the docstrings of the installed Python packages.", file=sys.stderr)
     result = loop.train(config, workdir)
     emb = load(workdir / "vectors.bin")
     scores = evaluate_all(emb)
-    (workdir / "evaluation.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    write_json(workdir / "evaluation.json", scores)
     groups = {name: [w for w in words if w in emb] for name, words in GROUPS.items()}
     shown = [w for words in groups.values() for w in words]
     draw_map(
@@ -74,9 +66,7 @@ def main(argv: Sequence[str]) -> int:
         f"\n{result['passes']:.0f} passes, {result['words']:,.0f} words in {result['seconds']:.0f} s: "
         f"{result['words_per_second']:,.0f} words/s, loss {result['loss']:.4f}, held-out {result['heldout_loss']:.4f}\n"
     )
-    print(table(scores))
-    print("\nNearest neighbours by cosine")
-    print(neighbours(emb))
+    print(f"{table(scores)}\n\nNearest neighbours by cosine\n{neighbours(emb)}")
     print(
         "\nvectors.bin (word2vec binary), C.bin, vocab.txt, map.png, evaluation.json, metrics.jsonl, tensorboard/, "
         "projector/, config.json, result.json and checkpoints/ are in"
@@ -86,4 +76,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("workdir", "runs/demo", "Run folder.")
+    flags.DEFINE_string("demo_config", str(cli.ROOT / "configs" / "demo.py"), "Config file.")
+    flags.DEFINE_float("passes", 0.0, "Passes over the text; 0 for those of the config.")
     cli.run(main, continues=True)

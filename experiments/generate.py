@@ -1,11 +1,10 @@
-"""Writes on from a prompt with a trained language model, and shows what it holds likely next.
+"""Continues a prompt with a trained language model, and shows the likeliest next tokens.
 
   python -m experiments.generate --workdir=DIR --prompt="The big dog ran" [--temperature=0.8 --top_k=40 --top_p=0.9]
 
-Prints the likeliest next tokens under the model itself (before temperature, top_k and top_p), the texts, what is kept
-of a text while it is written (a transformer's keys and values, a recurrent model's state) and the speed. The same seed
-gives the same texts, and what is drawn for a text does not depend on --samples. A text begins as a document does in
-training: after the end token of another, where the corpus has one.
+Prints the likeliest next tokens under the model itself (before temperature, top_k and top_p), the texts, the size of
+the cache or state, and the speed. The same seed gives the same texts, and the draws of a text do not depend on
+--samples. A text begins as a document does in training: after the end token of another, where the corpus has one.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ from w2v_jax.types import Decode
 
 
 class Written(NamedTuple):
-    """What a model makes of a prompt."""
+    """The texts that a model wrote, with times that leave out compilation."""
 
     logits: np.ndarray  # float32 [V], of the first new token
-    texts: list[np.ndarray]  # int32, the new tokens of each text, its end token among them
-    read_seconds: float  # the prompt, compilation left out
-    write_seconds: float  # all texts together, likewise
+    texts: list[np.ndarray]  # int32, the new tokens of each text, including its end token
+    read_seconds: float  # the prompt
+    write_seconds: float  # all texts together
 
 
 def open_language_model(workdir: Path) -> tuple[Model, Decode]:
-    """`open_model`, and the model token by token. UserError: as there, or a family that writes no text."""
+    """`open_model`, and the functions that decode. UserError: see there, or a family that writes no text."""
     config = load(workdir / CONFIG, MODELS)
     if config is not None and MODELS[config.family].decode is None:
         able = ", ".join(name for name, other in MODELS.items() if other.decode)
@@ -57,11 +56,8 @@ def open_language_model(workdir: Path) -> tuple[Model, Decode]:
 
 
 def read_prompt(tokenizer: Tokenizer, text: str) -> np.ndarray:
-    """Token ids as in training: the end token of the document before, where there is one, then the text; int32 [T].
-
-    Raises:
-      UserError: nothing that the model knows, or nothing at all and no end token to begin after.
-    """
+    """Token ids as in training, int32 [T]: the end token of another document, where there is one, then the text.
+    UserError: no known word, or an empty text and no end token to begin after."""
     try:
         ids = tokenizer.encode(text)
     except UserError as e:
@@ -71,25 +67,20 @@ def read_prompt(tokenizer: Tokenizer, text: str) -> np.ndarray:
     if tokenizer.end_id is not None:
         return np.concatenate([[tokenizer.end_id], ids]).astype(np.int32)
     if not len(ids):
-        raise UserError("--prompt is empty: the model has no end token after which a text could begin; give some words")
+        raise UserError("--prompt is empty: the model has no end token to begin after; give some words")
     return ids
 
 
 def room(decode: Decode, cfg: Any, prompt: np.ndarray, count: int) -> int:
-    """New tokens that can be written: `count`, or fewer where the context ends; the last one is not read any more.
-
-    Raises:
-      UserError: the prompt itself is longer than the context.
-    """
+    """The number of new tokens: `count`, or fewer where the context ends. UserError: the prompt alone is too long."""
     context = decode.context(cfg)
     if context is None:
         return count
     if len(prompt) > context:
-        raise UserError(
-            f"--prompt: {len(prompt):,} tokens with the start of the document; "
-            f"the context of the model is {context:,} (model.length): give a shorter one"
-        )
-    return min(count, context - len(prompt) + 1)
+        tokens = f"{len(prompt):,} tokens with the start of the document"
+        limit = f"the context of the model is {context:,} (model.length)"
+        raise UserError(f"--prompt: {tokens}; {limit}: give a shorter one")
+    return min(count, context - len(prompt) + 1)  # the last new token is not read
 
 
 def _timed(fn: Callable[..., Any], *args: Any) -> tuple[Any, float]:
@@ -119,7 +110,7 @@ def generate(
 
 
 def next_tokens(tokenizer: Tokenizer, logits: np.ndarray, show: int) -> str:
-    """The likeliest next tokens and their probabilities in percent; of equal ones the lower id first."""
+    """The likeliest next tokens and their probabilities in percent; the lower id first among equal ones."""
     scores = np.exp(logits.astype(np.float64) - logits.max())
     share = 100 * scores / scores.sum()
     best = np.argsort(-share, kind="stable")[:show]
@@ -128,7 +119,7 @@ def next_tokens(tokenizer: Tokenizer, logits: np.ndarray, show: int) -> str:
 
 
 def text_of(tokenizer: Tokenizer, prompt: np.ndarray, new: np.ndarray) -> tuple[str, bool]:
-    """(the prompt and what follows it, whether the document has ended); end tokens at either end are left out."""
+    """(the prompt and its continuation, without end tokens at either end; whether the document has ended)."""
     ended = tokenizer.end_id is not None and bool(len(new)) and int(new[-1]) == tokenizer.end_id
     begin = 0 if tokenizer.end_id is None else 1
     return tokenizer.decode([*prompt[begin:], *(new[:-1] if ended else new)]), ended
@@ -139,9 +130,9 @@ def _rate(tokens: int, seconds: float) -> str:
 
 
 def report(model: Model, decode: Decode, prompt: np.ndarray, written: Written, show: int) -> str:
-    """Everything below the model's line."""
-    tokenizer, parts = model.tokenizer, []
-    parts.append(f"read: {' '.join(tokenizer.pieces(prompt))}")
+    """The prompt as the model read it, the next tokens, the texts, the cache and the speed."""
+    tokenizer = model.tokenizer
+    parts = [f"read: {' '.join(tokenizer.pieces(prompt))}"]
     if show:
         parts.append(next_tokens(tokenizer, written.logits, show))
     for number, new in enumerate(written.texts, 1):
@@ -159,7 +150,7 @@ def report(model: Model, decode: Decode, prompt: np.ndarray, written: Written, s
 
 
 def sampling_of_flags() -> Sampling:
-    """How tokens are drawn. UserError: values that cannot be, or that contradict one another."""
+    """The settings of the draws. UserError: impossible values, or values that contradict one another."""
     f = flags.FLAGS
     if f.greedy and f["temperature"].present and f.temperature:
         raise UserError(f"--greedy, --temperature={f.temperature}: greedy is temperature 0; give one of the two")
@@ -173,7 +164,7 @@ def sampling_of_flags() -> Sampling:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints the model, the table, the texts, the cache and the speed."""
+    """Prints the model's line, and `report`."""
     f = flags.FLAGS
     workdir = cli.workdir("give the folder of a language model's run")
     sampling = sampling_of_flags()
@@ -181,8 +172,7 @@ def main(argv: Sequence[str]) -> None:
     prompt = read_prompt(model.tokenizer, f.prompt)
     count = room(decode, model.cfg, prompt, f.tokens)
     written = generate(model, decode, prompt, count, f.samples, sampling, f.seed)
-    size = parameters(model.params)
-    print(f"{model.config.family}, step {model.step:,}, {size:,} parameters: {f.workdir}\n")
+    print(f"{model.config.family}, step {model.step:,}, {parameters(model.params):,} parameters: {f.workdir}\n")
     print(report(model, decode, prompt, written, f.show))
     strange = model.tokenizer.outside(f.prompt)
     if strange:
@@ -194,13 +184,13 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Run folder of a language model.")
-    flags.DEFINE_string("prompt", "", "What the text begins with; empty: a new document.")
-    flags.DEFINE_integer("tokens", 40, "New tokens at most; a document may end before.")
+    flags.DEFINE_string("prompt", "", "Start of the text; empty for a new document.")
+    flags.DEFINE_integer("tokens", 40, "New tokens at most; a document may end earlier.")
     flags.DEFINE_float("temperature", 1.0, "Below 1 likely tokens gain, above 1 unlikely ones; 0 is --greedy.")
     flags.DEFINE_bool("greedy", False, "Always take the likeliest token.")
-    flags.DEFINE_integer("top_k", 0, "Draw among the likeliest so many tokens; 0 is all.")
-    flags.DEFINE_float("top_p", 1.0, "Draw among the fewest likeliest tokens of this share together.")
-    flags.DEFINE_integer("seed", 0, "Of the draws.")
-    flags.DEFINE_integer("samples", 1, "Texts.")
-    flags.DEFINE_integer("show", 10, "Rows of the table of next tokens; 0: none.")
+    flags.DEFINE_integer("top_k", 0, "Draw from the k likeliest tokens; 0 is all.")
+    flags.DEFINE_float("top_p", 1.0, "Draw from the fewest tokens whose probabilities add up to p.")
+    flags.DEFINE_integer("seed", 0, "Seed of the draws.")
+    flags.DEFINE_integer("samples", 1, "Number of texts.")
+    flags.DEFINE_integer("show", 10, "Rows of the table of next tokens; 0 for no table.")
     cli.run(main)

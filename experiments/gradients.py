@@ -3,13 +3,13 @@
   python -m experiments.gradients --workdir=DIR [--source=synthetic|pydocs|text:FILE] [--cells=lstm,gru]
 
 Trains a small language model of every cell under one config, each in DIR/CELL. The same command continues an
-interrupted run and reuses a finished one. Measures on held-out text
+interrupted run and reuses a finished one. It measures on held-out text
 
 - the norm of the derivative of the loss at step t by the state at step t - k, for k from 0 to --furthest, and 0.8^k;
 - on the synthetic language, how often the model knows the class of a verb that agrees with a subject d words before;
-- which forget gates trained LSTMs use, compared with the 0.948 that keeps half of a memory over 13 steps.
+- the forget gates of trained LSTMs, compared with the 0.948 that keeps half of a memory over 13 steps.
 
-Prints tables; writes gradients.json and gradients.png. With the synthetic language: about a minute a cell on 2 cores.
+Prints tables; writes gradients.json and gradients.png. The synthetic language needs about a minute per cell on 2 cores.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from w2v_jax.config import Config, check, check_choice
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.figures import distance
+from w2v_jax.models import MODELS
 from w2v_jax.nn.recurrent import CELLS
+from w2v_jax.overrides import override
 from w2v_jax.states import agreement, agreement_text, forget_gates, gradient_norms
 from w2v_jax.tables import aligned
 from w2v_jax.train import loop
@@ -46,20 +48,20 @@ SHOWN = (1, 5, 10, 13, 20, 30)  # distances in the printed table
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Of one study."""
+    """The options of a study, each with the help text of its flag."""
 
-    source: str = "synthetic"
-    cells: tuple[str, ...] = tuple(CELLS)
-    tokens: int = 1_000_000  # of the synthetic training text
-    hidden: int = 64  # of the only layer, and of the embedding
-    length: int = 40  # tokens backpropagated through in training
-    passes: float = 2.0
-    batch_size: int = 32
-    learning_rate: float = 1e-2
-    forget_bias: float = 1.0  # of LSTMs at the start (Jozefowicz et al. 2015)
-    seed: int = 0
-    furthest: int = 40  # K
-    windows: int = 512  # places of the held-out text whose gradients are averaged
+    source: str = cli.option("synthetic", "Text: synthetic, pydocs or text:GLOB.")
+    cells: tuple[str, ...] = cli.option(tuple(CELLS), "Cells to train.")
+    tokens: int = cli.option(1_000_000, "Length of the synthetic training text.")
+    hidden: int = cli.option(64, "Units of the only layer, and width of the embedding.")
+    length: int = cli.option(40, "Tokens backpropagated through in training.")
+    passes: float = cli.option(2.0, "Passes over the training text.")
+    batch_size: int = cli.option(32, "Lanes of text trained side by side.")
+    learning_rate: float = cli.option(1e-2, "Peak rate of AdamW.")
+    forget_bias: float = cli.option(1.0, "Bias of the LSTMs' forget gates before training (Jozefowicz et al. 2015).")
+    seed: int = cli.option(0, "Seed of the parameters.")
+    furthest: int = cli.option(40, "K, the most steps back.")
+    windows: int = cli.option(512, "Places of the held-out text whose gradients are averaged; verbs per distance.")
 
     def __post_init__(self) -> None:
         for cell in self.cells:
@@ -70,45 +72,40 @@ class Options:
 
 
 def config_of(options: Options, cell: str) -> Config:
-    """The one config, of `configs/synthetic.py` or `configs/language.py`, for a cell. UserError: impossible values."""
+    """The config of one cell, from `configs/synthetic.py` or `configs/language.py`. UserError: impossible values."""
     base = (synthetic if options.source == "synthetic" else language).get_config()
-    size, replace = options.hidden, dataclasses.replace
-    sizes = {"layers": 1, "hidden": size, "dim": size, "length": options.length}
-    others = {"tied": False, "dropout": 0.0, "forget_bias": options.forget_bias}
-    spoken = replace(base.data.synthetic, tokens=options.tokens)
-    train = {"passes": options.passes, "batch_size": options.batch_size, "seed": options.seed}
-    return replace(
-        base,
-        model=replace(base.model, cell=cell, **sizes, **others),
-        data=replace(base.data, source=options.source, synthetic=spoken),
-        train=replace(base.train, **train),
-        optimizer=replace(base.optimizer, learning_rate=options.learning_rate),
-        log=replace(base.log, tensorboard=False),
-    )
+    model = {"layers": 1, "hidden": options.hidden, "dim": options.hidden, "tied": False, "dropout": 0.0}
+    changes = {f"model.{key}": value for key, value in model.items()} | {
+        "model.cell": cell,
+        "model.length": options.length,
+        "model.forget_bias": options.forget_bias,
+        "data.source": options.source,
+        "data.synthetic.tokens": options.tokens,
+        "train.passes": options.passes,
+        "train.batch_size": options.batch_size,
+        "train.seed": options.seed,
+        "optimizer.learning_rate": options.learning_rate,
+        "log.tensorboard": False,
+    }
+    return override(base, changes, MODELS)
 
 
 def untrained(model: Model) -> Model:
-    """The model as it was before the first step."""
+    """The model before its first step."""
     start = jax.jit(lambda key, consts: model.spec.trained.init(key, model.cfg, consts))
     return model._replace(params=start(jax.random.key(model.config.train.seed), model.consts), step=0)
 
 
 def windows_of(tokens: np.ndarray, count: int, size: int) -> np.ndarray:
-    """`count` stretches of `size` tokens, evenly spread over a text; int32 [count, size]. UserError: a shorter text."""
+    """`count` windows of `size` tokens, evenly spread over a text; int32 [count, size]. UserError: a shorter text."""
     if len(tokens) < size:
-        need = f"--length and --furthest need {size}"
-        raise UserError(f"the held-out text has {len(tokens)} tokens, but {need}; give more")
+        raise UserError(f"the held-out text has {len(tokens)} tokens; --length and --furthest need {size}; give more")
     starts = np.linspace(0, len(tokens) - size, count).astype(np.int64)
     return np.asarray(tokens)[starts[:, None] + np.arange(size)[None]].astype(np.int32)
 
 
 def study(options: Options, workdir: Path) -> dict[str, dict[str, Any]]:
-    """Trains and measures every cell; JSON values by cell.
-
-    Raises:
-      UserError: impossible options, a folder with other runs.
-      loop.Interrupted, loop.Diverged: see `loop.train`.
-    """
+    """Trains and measures every cell; JSON values by cell. UserError, Interrupted, Diverged: see `loop.train`."""
     configs = {cell: config_of(options, cell) for cell in options.cells}
     held_out = build_corpus(configs[options.cells[0]].data).heldout.tokens
     windows = windows_of(held_out, options.windows, options.length + options.furthest + 2)
@@ -132,7 +129,7 @@ def study(options: Options, workdir: Path) -> dict[str, dict[str, Any]]:
 
 
 def gate_figures(gates: np.ndarray) -> dict[str, Any]:
-    """Share of gates by bin, mean, quantiles, and the share that is at least `GATE`."""
+    """Histogram, mean and quantiles of forget gates [N], and the share of at least `GATE`."""
     return {
         "histogram": (np.histogram(gates, BINS, (0.0, 1.0))[0] / gates.size).tolist(),
         "mean": float(gates.mean()),
@@ -143,7 +140,7 @@ def gate_figures(gates: np.ndarray) -> dict[str, Any]:
 
 
 def limits(options: Options) -> dict[str, Any]:
-    """Of agreement: the best possible accuracy by distance, and that of guessing; empty and 0 for other texts."""
+    """The best possible agreement accuracy by distance, and that of guessing; empty and 0 for other texts."""
     if options.source != "synthetic":
         return {"ceiling": {}, "chance": 0.0}
     spoken, text = agreement_text(config_of(options, options.cells[0]).data)
@@ -185,10 +182,8 @@ def tables(found: dict[str, dict[str, Any]]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Trains, measures, prints, writes; returns the exit status."""
-    f = flags.FLAGS
     workdir = cli.workdir("give a folder for the runs and the figures")
-    given: dict[str, Any] = {field.name: f[field.name].value for field in dataclasses.fields(Options)}
-    options = Options(**given | {"cells": tuple(f.cells)})
+    options = cli.options(Options)
     config_flag.set_compile_cache("")
     command = cli.command("experiments.gradients")
     found = study(options, workdir)
@@ -202,23 +197,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _define_flags() -> None:
-    default = Options()
-    flags.DEFINE_string("workdir", None, "Folder of the runs, one a cell, and of gradients.json and gradients.png.")
-    flags.DEFINE_string("source", default.source, "Text: synthetic, pydocs or text:GLOB.")
-    flags.DEFINE_list("cells", list(default.cells), "Cells to train.")
-    flags.DEFINE_integer("tokens", default.tokens, "Length of the synthetic training text.")
-    flags.DEFINE_integer("hidden", default.hidden, "Units of the layer, and width of the embedding.")
-    flags.DEFINE_integer("length", default.length, "Tokens backpropagated through in training.")
-    flags.DEFINE_float("passes", default.passes, "Passes over the training text.")
-    flags.DEFINE_integer("batch_size", default.batch_size, "Lanes of text trained side by side.")
-    flags.DEFINE_float("learning_rate", default.learning_rate, "Peak rate of AdamW.")
-    flags.DEFINE_float("forget_bias", default.forget_bias, "Bias of the LSTMs' forget gates before training.")
-    flags.DEFINE_integer("seed", default.seed, "Of the parameters.")
-    flags.DEFINE_integer("furthest", default.furthest, "K, the most steps back.")
-    flags.DEFINE_integer("windows", default.windows, "Places whose gradients are averaged; verbs asked a distance.")
-
-
 if __name__ == "__main__":
-    _define_flags()
+    flags.DEFINE_string("workdir", None, "Folder of gradients.json, gradients.png and the runs, one per cell.")
+    cli.define_options(Options)
     cli.run(main, continues=True)

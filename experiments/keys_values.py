@@ -1,12 +1,12 @@
-"""What sharing keys and values over all layers costs and saves: the same transformer under all four switches.
+"""The cost and savings of sharing keys and values over all layers: the same transformer under all four switches.
 
   python -m experiments.keys_values --workdir=DIR --config=configs/keys_values.py [--seeds=0,1] \
       [--rungs=per_layer,shared_kv] [--config.KEY=VALUE ...]
 
-Trains the rungs, one model each: `per_layer`, `shared_k`, `shared_v` and `shared_kv` at equal width, and
-`shared_kv_wide`, wide enough for as many parameters as `per_layer`. Every rung is trained with every seed in
-DIR/RUNG-SEED; the same command continues an interrupted study. Then times training steps of all rungs in turns. Prints
-a table and a paragraph; writes results.json and keys_values.png into DIR.
+Trains one model per rung: `per_layer`, `shared_k`, `shared_v` and `shared_kv` at equal width, and `shared_kv_wide`,
+wide enough for as many parameters as `per_layer`. Each rung and seed is trained in DIR/RUNG-SEED; the same command
+continues an interrupted study. Then it times training steps of all rungs in turns. Prints a table and a paragraph;
+writes results.json and keys_values.png into DIR.
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
 """
 
@@ -27,23 +27,24 @@ from experiments.common import cli, config_flag
 from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import clock, repeated, size_of
 from w2v_jax.config import Config, check_choice
+from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
+from w2v_jax.figures import keys_values as figure
 from w2v_jax.models import transformer
 from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig
 from w2v_jax.nn.cache import cache_bytes
 from w2v_jax.tables import aligned
+from w2v_jax.train import loop
 
 BASE, SHARED, WIDE = "per_layer", "shared_kv", "shared_kv_wide"
 RUNGS = (*KEYS_VALUES, WIDE)
 WORDS = {"shared_k": "keys shared", "shared_v": "values shared", SHARED: "both shared"}
-RESULTS, PICTURE = "results.json", "keys_values.png"
 
 
 def widened(model: TransformerConfig, vocab: int) -> TransformerConfig:
     """`shared_kv` of the width whose number of parameters is nearest to that of `per_layer`."""
     wanted = size_of("transformer", dataclasses.replace(model, keys_values=BASE), vocab)
-    step = 2 * model.heads  # heads stay of an even width
-    widths = range(model.dim, 2 * model.dim, step)
+    widths = range(model.dim, 2 * model.dim, 2 * model.heads)  # the width of a head must be even
     made = [dataclasses.replace(model, keys_values=SHARED, dim=width) for width in widths]
     return min(made, key=lambda m: abs(size_of("transformer", m, vocab) - wanted))
 
@@ -57,10 +58,7 @@ def rung(base: Config, name: str, vocab: int, seed: int) -> Config:
 def trained(
     base: Config, rungs: Sequence[str], seeds: Sequence[int], workdir: Path
 ) -> tuple[dict[str, dict[str, Any]], int]:
-    """({rung: sizes and 'runs', one a seed}, vocabulary size). Raises what `w2v_jax.train.loop.train` raises."""
-    from w2v_jax.data.corpus import build_corpus
-    from w2v_jax.train import loop
-
+    """({rung: sizes and 'runs', one per seed}, vocabulary size). UserError, Interrupted, Diverged: see `loop.train`."""
     vocab = len(build_corpus(base.data, lambda line: print(line, file=sys.stderr)).vocab)
     found: dict[str, dict[str, Any]] = {}
     for name in rungs:
@@ -68,29 +66,17 @@ def trained(
         cfg = transformer.resolve(model, vocab)
         sizes = {"parameters": size_of("transformer", model, vocab), "cache_bytes": cache_bytes(cfg.stack, cfg.dtype)}
         found[name] = {"dim": cfg.dim} | sizes | {"runs": []}
-    for seed in seeds:  # all rungs with one seed first: an interrupted study can be compared already
+    for seed in seeds:  # the outer loop, so that an interrupted study has all rungs with the first seeds
         for name in rungs:
             print(f"--- {name}, seed {seed}", file=sys.stderr, flush=True)
             result = loop.train(rung(base, name, vocab, seed), workdir / f"{name}-{seed}")
             if result.get("heldout_loss") is None:
-                raise UserError("data.heldout_every=0: nothing is held out, so that there is no loss to compare")
+                raise UserError("data.heldout_every=0: holds nothing out, so there is no loss to compare; raise it")
             text = result["corpus"]
             bits = result["heldout_loss"] * text["heldout_tokens"] / (math.log(2) * text["heldout_bytes"])
             kept = {key: result[key] for key in ("steps", "words", "heldout_loss", "seconds", "device")}
             found[name]["runs"].append({"seed": seed, "bits_per_byte": bits} | kept)
     return found, vocab
-
-
-def timed(base: Config, rungs: Sequence[str], vocab: int, seconds: float) -> dict[str, list[float]]:
-    """Training tokens/s of every rung by round, in whole steps on random text; the rungs take turns."""
-    tokens = base.train.batch_size * base.model.length
-    times = clock([repeated(rung(base, name, vocab, 0), vocab) for name in rungs], seconds)
-    return {name: [tokens / s for s in found] for name, found in zip(rungs, times, strict=True)}
-
-
-def mean_loss(entry: dict[str, Any]) -> float:
-    """Held-out nats a token, mean over seeds."""
-    return statistics.fmean(r["heldout_loss"] for r in entry["runs"])
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
@@ -100,15 +86,14 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     for name, entry in found.items():
         losses = [run["heldout_loss"] for run in entry["runs"]]
         bits = statistics.fmean(run["bits_per_byte"] for run in entry["runs"])
-        by_seed = " ".join(f"{x:.4f}" for x in losses)
-        sizes = [f"{entry['dim']}", f"{entry['parameters']:,}", f"{mean_loss(entry):.4f}", by_seed, f"{bits:.4f}"]
+        scores = [f"{statistics.fmean(losses):.4f}", " ".join(f"{x:.4f}" for x in losses), f"{bits:.4f}"]
         rate = f"{entry['tokens_per_second']:,.0f}" if "tokens_per_second" in entry else "-"
-        rows.append([name, *sizes, f"{entry['cache_bytes']:,}", rate])
+        rows.append([name, f"{entry['dim']}", f"{entry['parameters']:,}", *scores, f"{entry['cache_bytes']:,}", rate])
     return aligned(rows)
 
 
 def paragraph(found: dict[str, dict[str, Any]]) -> str:
-    """What sharing costs and saves, in words."""
+    """The cost and savings of sharing, in words."""
     base = found[BASE]
 
     def against(name: str) -> str:
@@ -116,26 +101,22 @@ def paragraph(found: dict[str, dict[str, Any]]) -> str:
         by_seed = [ours["heldout_loss"] - usual["heldout_loss"] for ours, usual in pairs]
         return f"{statistics.fmean(by_seed):+.4f} ({', '.join(f'{d:+.4f}' for d in by_seed)})"
 
+    def times(name: str, key: str) -> float:
+        return float(found[name][key] / base[key])
+
     lines = []
     shared = ", ".join(f"{words} {against(name)}" for name, words in WORDS.items() if name in found)
     if shared:
-        what = "Held-out loss against keys and values of each layer's own, nats a token, mean and by seed"
+        what = "Held-out loss against keys and values of each layer's own, nats per token, mean and by seed"
         lines.append(f"{what}: {shared}.")
     if SHARED in found:
-        both = found[SHARED]
-        lines.append(
-            f"Sharing both leaves out {1 - both['parameters'] / base['parameters']:.1%} of the parameters, and its "
-            f"cache is {base['cache_bytes'] / both['cache_bytes']:g} times smaller."
-        )
+        left, smaller = 1 - times(SHARED, "parameters"), 1 / times(SHARED, "cache_bytes")
+        lines.append(f"Sharing both saves {left:.1%} of the parameters, and its cache is {smaller:g} times smaller.")
     if WIDE in found:
-        wide = found[WIDE]
-        lines.append(
-            f"Both shared with as many parameters, by a width of {wide['dim']}: {against(WIDE)}, the cache "
-            f"{base['cache_bytes'] / wide['cache_bytes']:.1f} times smaller."
-        )
+        how = f"Both shared with as many parameters, at a width of {found[WIDE]['dim']}"
+        lines.append(f"{how}: {against(WIDE)}, the cache {1 / times(WIDE, 'cache_bytes'):.1f} times smaller.")
     if "tokens_per_second" in base:
-        speeds = {name: entry["tokens_per_second"] / base["tokens_per_second"] for name, entry in found.items()}
-        rates = ", ".join(f"{name} {speed:.2f}" for name, speed in speeds.items() if name != BASE)
+        rates = ", ".join(f"{name} {times(name, 'tokens_per_second'):.2f}" for name in found if name != BASE)
         lines.append(f"Tokens/s of a training step, relative to {BASE}: {rates}.")
     return " ".join(lines)
 
@@ -146,32 +127,33 @@ def main(argv: Sequence[str]) -> int:
     workdir = cli.workdir("give the folder of the ladder, e.g. --workdir=runs/keys_values")
     if not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds) or not f.seeds:
         raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
-    rungs = tuple(dict.fromkeys((BASE, *f.rungs)))  # the others are held against the first
+    rungs = tuple(dict.fromkeys((BASE, *f.rungs)))  # the others are compared with BASE
     for name in rungs:
         check_choice("--rungs", name, RUNGS)
     base = config_flag.parsed(example="configs/keys_values.py")
     if base.family != "transformer" or base.model.masked:
-        raise UserError(f"--config: family {base.family} is no causal transformer; it must be one")
-    from w2v_jax.figures import keys_values as figure
-
+        raise UserError(f"--config: family {base.family} is no causal transformer; give the config of one")
     config_flag.set_compile_cache(base.data.cache_dir)
     command = cli.command("experiments.keys_values")
     found, vocab = trained(base, rungs, [int(s) for s in f.seeds], workdir)
     if f.seconds:
-        for name, rates in timed(base, rungs, vocab, f.seconds).items():
+        times = clock([repeated(rung(base, name, vocab, 0), vocab) for name in rungs], f.seconds)
+        for name, seconds in zip(rungs, times, strict=True):
+            rates = [base.train.batch_size * base.model.length / s for s in seconds]
             found[name] |= {"tokens_per_second": statistics.median(rates), "rounds": rates}
     text = paragraph(found)
     about = {"command": command, "machine": machine(), "device": accelerators(), "vocabulary": vocab}
     print(f"{table(found)}\n\n{text}")
     paint = partial(figure.draw, found, BASE, source=command)
-    cli.write_results(workdir / RESULTS, about | {"rungs": found, "paragraph": text}, workdir / PICTURE, paint)
+    numbers = about | {"rungs": found, "paragraph": text}
+    cli.write_results(workdir / "results.json", numbers, workdir / "keys_values.png", paint)
     return 0
 
 
 if __name__ == "__main__":
     config_flag.define()
-    flags.DEFINE_string("workdir", None, "Folder with one run folder a rung and seed; made or continued.")
+    flags.DEFINE_string("workdir", None, "Folder with one run folder per rung and seed; made or continued.")
     flags.DEFINE_list("seeds", ["0", "1"], "Seeds of every rung.")
-    flags.DEFINE_list("rungs", list(RUNGS), f"Which to compare; {BASE} is always there.")
-    flags.DEFINE_float("seconds", 20.0, "Time that a rung's steps are timed for in the end; 0 times none.", 0.0)
+    flags.DEFINE_list("rungs", list(RUNGS), f"Rungs to compare; {BASE} is always included.")
+    flags.DEFINE_float("seconds", 20.0, "Time for timing the steps of each rung at the end; 0 times none.", 0.0)
     cli.run(main, continues=True)

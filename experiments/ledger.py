@@ -1,9 +1,9 @@
-"""What a transformer's parameters are for, and what its cache weighs, under all four ways of sharing keys and values.
+"""The parameters of a transformer by part, and the size of its cache, for all four ways of sharing keys and values.
 
   python -m experiments.ledger --config=configs/notes_transformer.py [--vocab=50000] [--config.model.KEY=VALUE ...]
 
-Counts are of the real arrays' numbers: norms, rows of padding and the mask's row are apart from the total. The
-vocabulary is that of the config where it states one (model.vocab_size), else --vocab, else data.max_vocab.
+The total leaves out norms, rows of padding and the mask's row, which have lines of their own. The size of the
+vocabulary is model.vocab_size where the config states it, else --vocab, else data.max_vocab.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from w2v_jax.tables import aligned
 
 
 def table(cfg: TransformerConfig) -> str:
-    """The ledger of a resolved model, one column a way of sharing."""
+    """The ledger of a resolved model, one column per way of sharing."""
     models = [dataclasses.replace(cfg, keys_values=way) for way in KEYS_VALUES]
     ledgers = [parameter_ledger(model) for model in models]
     bytes_of = [cache_bytes(model.stack, model.dtype) for model in models]
     rows = [["parameters", *KEYS_VALUES]]
     rows += [[name.replace("_", " "), *(f"{ledger[name]:,}" for ledger in ledgers)] for name in ledgers[0]]
     rows += [
-        [f"cache, bytes a token ({cfg.dtype})", *(f"{n:,}" for n in bytes_of)],
+        [f"cache, bytes per token ({cfg.dtype})", *(f"{n:,}" for n in bytes_of)],
         [f"cache, MiB for {cfg.length:,} tokens", *(f"{n * cfg.length / 2**20:,.1f}" for n in bytes_of)],
         ["times smaller", *(f"{bytes_of[0] / n:.3g}" for n in bytes_of)],
     ]
@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     f = flags.FLAGS
     config = config_flag.parsed(example="configs/notes_transformer.py")
     if config.family != "transformer":
-        raise UserError(f"--config: family {config.family} is no transformer")
+        raise UserError(f"--config: family {config.family} is no transformer; give the config of one")
     size = config.model.vocab_size or f.vocab or config.data.max_vocab
     if not size:
         raise UserError("--vocab is missing: the config states neither model.vocab_size nor data.max_vocab")

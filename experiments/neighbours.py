@@ -1,4 +1,4 @@
-"""Looks words up: the nearest ones, analogies, the odd one out.
+"""Looks up words: nearest neighbours, analogies, the odd one out.
 
   python -m experiments.neighbours --vectors=FILE dog doctor
   python -m experiments.neighbours --vectors=FILE --analogy king man woman     (king - man + woman)
@@ -21,11 +21,11 @@ from w2v_jax.tables import aligned
 
 
 def _neighbours(emb: Embeddings, words: Sequence[str]) -> str:
-    """One block of nearest words for each word asked."""
-    metric, blocks = flags.FLAGS.metric, []
+    """One table of nearest neighbours per word."""
+    f, blocks = flags.FLAGS, []
     for word in words:
-        found = emb.nearest(word, topn=flags.FLAGS.topn, metric=metric, restrict=flags.FLAGS.restrict)
-        heading = [f"nearest to {word}", "distance" if metric == "euclidean" else "cosine"]
+        found = emb.nearest(word, topn=f.topn, metric=f.metric, restrict=f.restrict)
+        heading = [f"nearest to {word}", "distance" if f.metric == "euclidean" else "cosine"]
         blocks.append(aligned([heading, *([f"  {w}", f"{score:.4f}"] for w, score in found)]))
     return "\n\n".join(blocks)
 
@@ -34,15 +34,14 @@ def _analogy(emb: Embeddings, words: Sequence[str]) -> str:
     """b - a + c for the words b, a, c, with the three words left out and with them kept."""
     if len(words) != 3:
         raise UserError(f"--analogy takes three words, {len(words)} given: king man woman asks for king - man + woman")
-    b, a, c = words
+    (b, a, c), f = words, flags.FLAGS
 
     def ask(exclude: bool) -> Scored:
-        topn, restrict = flags.FLAGS.topn, flags.FLAGS.restrict
-        if flags.FLAGS.metric == "euclidean":
-            return emb.nearest([b, c], [a], topn, "euclidean", restrict, exclude)
-        return emb.analogy(a, b, c, topn, flags.FLAGS.method, exclude, restrict)
+        if f.metric == "euclidean":
+            return emb.nearest([b, c], [a], f.topn, "euclidean", f.restrict, exclude)
+        return emb.analogy(a, b, c, f.topn, f.method, exclude, f.restrict)
 
-    score = "distance" if flags.FLAGS.metric == "euclidean" else flags.FLAGS.method
+    score = "distance" if f.metric == "euclidean" else f.method
     rows = [["query left out", score, "  query kept", score]]
     for (word, value), (kept, kept_value) in zip(ask(True), ask(False), strict=False):
         rows.append([word, f"{value:.4f}", f"  {kept}", f"{kept_value:.4f}"])
@@ -50,7 +49,7 @@ def _analogy(emb: Embeddings, words: Sequence[str]) -> str:
 
 
 def _odd(emb: Embeddings, words: Sequence[str]) -> str:
-    """The words by how well they fit the mean of all, the odd one first."""
+    """The words by their cosine with the mean of all, the odd one first."""
     ranked = emb.odd_one_out(words)
     rows = [["word", "cosine with the mean"], *([word, f"{fit:.4f}"] for word, fit in ranked)]
     return f"odd one out: {ranked[0][0]}\n{aligned(rows)}"
@@ -58,18 +57,17 @@ def _odd(emb: Embeddings, words: Sequence[str]) -> str:
 
 def main(argv: Sequence[str]) -> None:
     """Answers one question about the words on the command line."""
-    words = list(argv[1:])
-    if flags.FLAGS.analogy and flags.FLAGS.odd:
+    words, f = list(argv[1:]), flags.FLAGS
+    if f.analogy and f.odd:
         raise UserError("give --analogy or --odd, not both")
-    if flags.FLAGS.metric == "euclidean" and flags.FLAGS.method != "3cosadd":
-        raise UserError(f"--method={flags.FLAGS.method} has no Euclidean form: leave out one of the two flags")
-    if flags.FLAGS.topn < 1:
-        raise UserError(f"--topn={flags.FLAGS.topn}: must be at least 1")
+    if f.metric == "euclidean" and f.method != "3cosadd":
+        raise UserError(f"--method={f.method} has no Euclidean form: leave out one of the two flags")
+    if f.topn < 1:
+        raise UserError(f"--topn={f.topn}: must be at least 1")
     if not words:
         raise UserError("no word given: python -m experiments.neighbours --vectors=FILE WORD ...")
-    emb = open_vectors()
-    answer = _analogy if flags.FLAGS.analogy else _odd if flags.FLAGS.odd else _neighbours
-    print(answer(emb, words))
+    answer = _analogy if f.analogy else _odd if f.odd else _neighbours
+    print(answer(open_vectors(), words))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""A ladder of sentiment classifiers over the same frozen word vectors, from their mean to the transformer.
+"""A ladder of sentiment classifiers over the same frozen word vectors, from their mean to a transformer.
 
   python -m experiments.sentiment --vectors=FILE --train=tsv:GLOB --test=tsv:GLOB --workdir=DIR \
       [--labels=binary|sst2] [--models=average,elementwise,rnn,lstm,transformer] [--max_length=400] \
       [--config=FILE [...]] [--transformer=FILE [...]]
   python -m experiments.sentiment --workdir=DIR --text='The dog was cute'
 
-Each model is trained in DIR/MODEL with the settings of configs/sentiment.py, or of --config. The transformer takes only
-data and max_length from there, and the rest from configs/sentiment_transformer.py, or from --transformer. The same
-command continues an interrupted ladder; with a longer --models it trains the new models only. Of each model the
-checkpoint with the lowest loss on a held-out tenth of the training texts is used, and the test texts are scored once,
-at the end. The table is also in DIR/results.json, the picture in DIR/ladder.png. With --text every model in DIR
-classifies that text.
+Each model is trained in DIR/MODEL with the settings of --config (configs/sentiment.py). The transformer takes only data
+and max_length from there, the rest from --transformer (configs/sentiment_transformer.py). The same command continues an
+interrupted ladder; with a longer --models it trains only the new models. The checkpoint of each model with the lowest
+loss on a held-out tenth of the training texts scores the test texts, once, at the end. Prints a table; writes
+results.json and ladder.png into DIR. With --text every model in DIR classifies that text.
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
 """
 
@@ -33,23 +32,26 @@ from experiments.common.measuring import parameters
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
+from w2v_jax.figures import ladder
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.models.vectors import read_vectors
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.recurrent import CELLS
+from w2v_jax.overrides import override
 from w2v_jax.tables import aligned
+from w2v_jax.train import loop
+from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Consts, Params, Source, Words
 
 FAMILY, LAST_FAMILY = "recurrent_classifier", "transformer_classifier"
 TRANSFORMER = "transformer"
 CONFIGS = cli.ROOT / "configs"
-RESULTS, PICTURE = "results.json", "ladder.png"
 LABELS = ("negative", "positive")  # of data.labels=binary and sst2
 SPLITS = ("train", "heldout", "test")
 RATES = {AVERAGE: 25.0, "elementwise": 10.0}  # times the config's learning rate
-WIDTH = 64  # texts are padded to a multiple of this many words to be scored
+WIDTH = 64  # scored texts are padded to a multiple of this number of words
 
 
 def say(line: str) -> None:
@@ -58,42 +60,30 @@ def say(line: str) -> None:
 
 
 def rung(base: Config, last: Config, name: str) -> Config:
-    """The config of one model of the ladder: `base` with the changes that its cell needs. The transformer's is `last`
-    with data, vectors and text length of `base`.
+    """The config of one model: `base` with the changes of its cell, or `last` with data, vectors and text length of
+    `base` for the transformer.
 
     `average` and the elementwise cells have few weights and small inputs, and learn at higher rates. An elementwise
     cell is as wide as the vectors. `elementwise` classifies by its last context, as in the notes.
     """
-    model, change = base.model, dict[str, Any]()
     if name == TRANSFORMER:
-        return dataclasses.replace(
-            last,
-            data=base.data,
-            model=dataclasses.replace(
-                last.model,
-                classes=model.classes,
-                max_length=model.max_length,
-                vectors=model.vectors,
-                dim=model.dim,
-                frozen=model.frozen,
-            ),
-        )
+        model = base.model
+        shared = {"vectors": model.vectors, "dim": model.dim, "frozen": model.frozen}
+        shared |= {"classes": model.classes, "max_length": model.max_length}
+        return dataclasses.replace(last, data=base.data, model=dataclasses.replace(last.model, **shared))
+    changes: dict[str, Any] = {"model.cell": name}
+    changes["optimizer.learning_rate"] = base.optimizer.learning_rate * RATES.get(name, 1.0)
     if name == AVERAGE:
-        change["bidirectional"] = False
+        changes["model.bidirectional"] = False
     elif CELLS[name].elementwise:
-        change["hidden"] = model.dim
+        changes["model.hidden"] = base.model.dim
     if name == "elementwise":
-        change["pool"] = "last"
-    rate = base.optimizer.learning_rate * RATES.get(name, 1.0)
-    return dataclasses.replace(
-        base,
-        model=dataclasses.replace(model, cell=name, **change),
-        optimizer=dataclasses.replace(base.optimizer, learning_rate=rate),
-    )
+        changes["model.pool"] = "last"
+    return override(base, changes, MODELS)
 
 
 def digest(consts: dict[str, Any]) -> str:
-    """SHA-256 of the frozen vectors, as they are handed to the step."""
+    """SHA-256 of the frozen vectors that the step gets."""
     return hashlib.sha256(np.ascontiguousarray(consts["vectors"]).tobytes()).hexdigest()
 
 
@@ -105,12 +95,12 @@ def _apply(family: str, cfg: Any, params: Params, consts: Consts, tokens: jax.Ar
 
 
 def read(model: Model, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Texts int32 [B, T] of int32 [B] words -> probabilities of the labels, float32 [B, classes]."""
+    """Probabilities of the labels, float32 [B, classes], of texts int32 [B, T] with int32 [B] words."""
     return np.asarray(_apply(model.config.family, model.cfg, model.params, model.consts, tokens, lengths))
 
 
 def probabilities(model: Model, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """(float32 [N, classes], labels int32 [N]) of all texts of one pass."""
+    """(float32 [N, classes], labels int32 [N]) of all texts of a split."""
     found, labels = [], []
     for step in source.iterate(0, source.steps_per_epoch):
         there = step["label"][0] >= 0
@@ -122,27 +112,14 @@ def probabilities(model: Model, source: Source) -> tuple[np.ndarray, np.ndarray]
 
 def score(model: Model, corpus: Any, split: str) -> Scores:
     """Scores of a trained model on one split."""
-    train = model.config.train
-    return classification(
-        *probabilities(model, model.spec.trained.source(model.cfg, corpus, split, train.batch_size, 0))
-    )
+    source = model.spec.trained.source(model.cfg, corpus, split, model.config.train.batch_size, 0)
+    return classification(*probabilities(model, source))
 
 
 def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str, Any]:
-    """Trains and scores the models; returns what goes into results.json.
-
-    Args:
-      base: whose data and vectors are those of all rungs.
-      rungs: config by name of the model.
-      workdir: of the ladder.
-
-    Raises:
-      UserError: bad input. Interrupted, Diverged: see `w2v_jax.train.loop.train`.
-    """
-    from w2v_jax.train import loop
-
+    """Trains and scores the models `rungs`, which all have the data and vectors of `base`; returns results.json.
+    UserError, Interrupted, Diverged: see `loop.train`."""
     spec = MODELS[FAMILY]
-    assert spec.train is not None
     corpus = spec.text(base.model, base.data, say)
     cfg = spec.resolve(base.model, len(corpus.vocab))
     before = digest(spec.consts(cfg, Words(corpus.vocab.words, corpus.vocab.counts)))
@@ -154,8 +131,7 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
         result = loop.train(config, workdir / name)
         model = open_model(workdir / name)
         held = score(model, corpus, "heldout")
-        count = parameters(model.params)
-        rows.append({"model": name, "parameters": count, "heldout_accuracy": held.accuracy})
+        rows.append({"model": name, "parameters": parameters(model.params), "heldout_accuracy": held.accuracy})
         rows[-1] |= {"heldout_loss": held.loss, "step": model.step, "seconds": result["seconds"]}
     majority, after = 0.0, before
     for row in rows:
@@ -163,57 +139,37 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
         test = score(model, corpus, "test")
         majority, after = test.majority, digest(model.consts)
         if after != before:
-            raise UserError(f"{base.model.vectors}: the vectors changed while models were trained on them; start again")
+            raise UserError(f"{base.model.vectors}: the vectors changed during training; start again")
         row |= {"test_accuracy": test.accuracy, "test_error": test.error, "test_loss": test.loss}
         row["confusion"] = test.confusion.tolist()
-    return {
-        "vectors": {"file": base.model.vectors, "sha256_before": before, "sha256_after": after},
-        "corpus": corpus.report,
-        "max_length": base.model.max_length,
-        "cut": cut,
-        "majority": majority,
-        "models": rows,
-        "command": cli.command("experiments.sentiment"),
-    }
+    vectors = {"file": base.model.vectors, "sha256_before": before, "sha256_after": after}
+    about = {"vectors": vectors, "corpus": corpus.report, "max_length": base.model.max_length, "cut": cut}
+    return about | {"majority": majority, "models": rows, "command": cli.command("experiments.sentiment")}
 
 
 def table(results: dict[str, Any]) -> str:
     """The results as text."""
     rows = [["model", "trained parameters", "held-out accuracy", "test accuracy", "seconds"]]
-    rows += [
-        [
-            row["model"],
-            f"{row['parameters']:,}",
-            f"{row['heldout_accuracy']:.2%}",
-            f"{row['test_accuracy']:.2%} ± {row['test_error']:.2%}",
-            f"{row['seconds']:.0f}",
-        ]
-        for row in results["models"]
-    ]
+    for row in results["models"]:
+        test = f"{row['test_accuracy']:.2%} ± {row['test_error']:.2%}"
+        scores = [f"{row['heldout_accuracy']:.2%}", test, f"{row['seconds']:.0f}"]
+        rows.append([row["model"], f"{row['parameters']:,}", *scores])
     shares = [
         f"{split} {part['cut_examples'] / part['examples']:.1%} of the texts and {part['cut_share']:.1%} of the words"
         for split, part in results["cut"].items()
     ]
     vectors = results["vectors"]
-    return "\n".join(
-        [
-            aligned(rows),
-            "",
-            f"± one standard error; always the most frequent class: {results['majority']:.2%}",
-            f"texts are cut after {results['max_length']} words: {', '.join(shares)}",
-            f"frozen vectors, SHA-256 before {vectors['sha256_before'][:16]}, after {vectors['sha256_after'][:16]}",
-        ]
+    return (
+        f"{aligned(rows)}\n\n"
+        f"± one standard error; always the most frequent class: {results['majority']:.2%}\n"
+        f"texts are cut after {results['max_length']} words: {', '.join(shares)}\n"
+        f"frozen vectors, SHA-256 before {vectors['sha256_before'][:16]}, after {vectors['sha256_after'][:16]}"
     )
 
 
 def classify(text: str, workdir: Path) -> str:
-    """What every trained model in `workdir`, or the one that it is, says of a text, as text.
-
-    Raises:
-      UserError: an empty text, one without a known word, no trained model there.
-    """
-    from w2v_jax.train.folder import CONFIG as SAVED
-
+    """A table of the labels that the trained models in `workdir`, or the run that it is, give a text. UserError: a text
+    without a known word, or no trained model."""
     if not text.strip():
         raise UserError("--text is empty: give a sentence, e.g. --text='The dog was cute'")
     folders = [workdir] if (workdir / SAVED).is_file() else sorted(p.parent for p in workdir.glob(f"*/{SAVED}"))
@@ -230,22 +186,21 @@ def classify(text: str, workdir: Path) -> str:
         chances = read(model, ids[None], np.array([len(ids)], np.int32))[0]
         best = int(chances.argmax())
         name = f"label {best}" if model.config.data.labels == "as_is" else LABELS[best]
-        rows.append(
-            [TRANSFORMER if model.config.family == LAST_FAMILY else model.cfg.cell, name, f"{chances[best]:.1%}"]
-        )
+        kind = TRANSFORMER if model.config.family == LAST_FAMILY else model.cfg.cell
+        rows.append([kind, name, f"{chances[best]:.1%}"])
     return aligned(rows, left=(0, 1))
 
 
 def config_of(flag: str, file: Path, family: str) -> Config:
-    """The config that a flag names, else the file's. UserError: of another family."""
+    """The config that a flag names, `file` by default. UserError: it is of another family."""
     config = config_flag.parsed(flag, default=file)
     if config.family != family:
-        raise UserError(f"--{flag}: family {config.family} is not what is trained there; it must be {family}")
+        raise UserError(f"--{flag}: family {config.family} cannot be trained here; it must be {family}")
     return config
 
 
 def base_config() -> Config:
-    """The config file with what the flags say. UserError: a flag that is missing or means nothing here."""
+    """The config of --config with the values of the other flags. UserError: a missing flag, or another family."""
     f = flags.FLAGS
     needed = {"vectors": "runs/skipgram/vectors.bin", "train": "tsv:imdb/train.tsv.xz", "test": "tsv:imdb/test.tsv.xz"}
     for name, example in needed.items():
@@ -253,7 +208,7 @@ def base_config() -> Config:
             raise UserError(f"--{name} is missing: e.g. --{name}={example}")
     config = config_of("config", CONFIGS / "sentiment.py", FAMILY)
     dim = read_vectors(f.vectors).vectors.shape[1]
-    # A matrix cell stands in until `rung` puts its own in its place: it goes with any sizes.
+    # `rung` replaces the cell. A matrix cell allows any sizes until then.
     model = dataclasses.replace(config.model, cell="lstm", vectors=f.vectors, dim=dim, frozen=True)
     if f.max_length is not None:
         model = dataclasses.replace(model, max_length=f.max_length)
@@ -271,8 +226,6 @@ def main(argv: Sequence[str]) -> int:
     models = list(dict.fromkeys(f.models))
     for name in models or [""]:
         check_choice("--models", name, (AVERAGE, *CELLS, TRANSFORMER))
-    from w2v_jax.figures import ladder
-
     config = base_config()
     last = config_of(TRANSFORMER, CONFIGS / "sentiment_transformer.py", LAST_FAMILY)
     rungs = {name: rung(config, last, name) for name in models}
@@ -280,24 +233,20 @@ def main(argv: Sequence[str]) -> int:
     results = climb(config, rungs, workdir)
     print(table(results))
     paint = partial(ladder.draw, results["models"], results["majority"], source=results["command"])
-    cli.write_results(workdir / RESULTS, results, workdir / PICTURE, paint)
+    cli.write_results(workdir / "results.json", results, workdir / "ladder.png", paint)
     return 0
 
 
-def _define_flags() -> None:
+if __name__ == "__main__":
     config_flag.define(text="Config file of all rungs but the transformer, e.g. configs/sentiment.py")
     config_flag.define("transformer", "Config file of the transformer, e.g. configs/sentiment_transformer.py")
-    flags.DEFINE_string("vectors", None, "Word vectors (word2vec or GloVe file); they stay as they are.")
+    flags.DEFINE_string("vectors", None, "Word vectors (word2vec or GloVe file); training does not change them.")
     flags.DEFINE_string("train", None, "Labelled texts to train on: tsv:GLOB (label<TAB>text) or tfds:NAME[@SPLIT].")
-    flags.DEFINE_string("test", None, "Labelled texts to be scored once, at the end.")
-    flags.DEFINE_enum("labels", "binary", ["binary", "sst2"], "sst2: grades 0 to 4 made two, 2 left out.")
+    flags.DEFINE_string("test", None, "Labelled texts that are scored once, at the end.")
+    flags.DEFINE_enum("labels", "binary", ["binary", "sst2"], "sst2: grades 0-1 negative, 2 left out, 3-4 positive.")
     rungs = ["average", "elementwise", "rnn", "lstm", TRANSFORMER]
     flags.DEFINE_list("models", rungs, "The rungs, from the first to the last.")
     flags.DEFINE_integer("max_length", None, "Words of a text that are read; the config's by default.", 1)
-    flags.DEFINE_string("workdir", None, "Folder with one run folder a model; made, continued or read.")
-    flags.DEFINE_string("text", None, "Say what the trained models think of this text.")
-
-
-if __name__ == "__main__":
-    _define_flags()
+    flags.DEFINE_string("workdir", None, "Folder with one run folder per model; made, continued or read.")
+    flags.DEFINE_string("text", None, "A text for the trained models to classify.")
     cli.run(main, continues=True)

@@ -1,6 +1,6 @@
 """Trains any config of any model family: `python -m experiments.train --config=configs/NAME.py --workdir=DIR`.
 
-The same command on an interrupted workdir continues it; on a finished one it prints the result.
+The same command continues an interrupted workdir, and prints the result of a finished one.
 Exit status: 0 finished, 1 the loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
 """
 
@@ -12,16 +12,13 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments.common import cli, config_flag
+from launch import distributed
 from w2v_jax.errors import UserError
-
-_CONFIG = config_flag.define()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder: made, continued, or read when it is finished.")
-_PROFILE = flags.DEFINE_list("profile_steps", None, "FIRST,LAST: traces these steps into WORKDIR/profile.")
-_CACHE = flags.DEFINE_bool("compile_cache", True, "Keeps compiled programs in the cache folder for the next start.")
+from w2v_jax.train import loop
 
 
 def profile_steps(value: list[str] | None) -> tuple[int, int] | None:
-    """(first, last) of the flag. Raises UserError unless they are two rising numbers."""
+    """(first, last) of the flag. UserError: not two rising numbers."""
     if value is None:
         return None
     if len(value) != 2 or not all(v.isdigit() for v in value) or int(value[0]) >= int(value[1]):
@@ -31,21 +28,22 @@ def profile_steps(value: list[str] | None) -> tuple[int, int] | None:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
-    from launch import distributed
-
-    config = config_flag.parsed(_CONFIG)
+    f = flags.FLAGS
+    config = config_flag.parsed()
     workdir = cli.workdir("give the folder of the run, e.g. --workdir=runs/demo")
-    if "://" in str(_WORKDIR.value):
-        raise UserError(f"--workdir={_WORKDIR.value}: must be a path; mount the bucket and give the folder below it")
-    steps = profile_steps(_PROFILE.value)
-    if _CACHE.value:
+    if "://" in f.workdir:
+        raise UserError(f"--workdir={f.workdir}: must be a path; mount the bucket and give the folder below it")
+    steps = profile_steps(f.profile_steps)
+    if f.compile_cache:
         config_flag.set_compile_cache(config.data.cache_dir)
     distributed.initialize()
-    from w2v_jax.train import loop
-
     print(json.dumps(loop.train(config, workdir, profile=steps)))
     return 0
 
 
 if __name__ == "__main__":
+    config_flag.define()
+    flags.DEFINE_string("workdir", None, "Run folder: made, continued, or read when it is finished.")
+    flags.DEFINE_list("profile_steps", None, "FIRST,LAST: traces these steps into WORKDIR/profile.")
+    flags.DEFINE_bool("compile_cache", True, "Keeps compiled programs in the cache folder for the next start.")
     cli.run(main, continues=True)

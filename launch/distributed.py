@@ -1,7 +1,7 @@
-"""Joins the processes of one run: argument-free on Cloud TPU, Slurm and Open MPI, three variables otherwise.
+"""Joins the processes of one run. Cloud TPU, Slurm and Open MPI need no arguments.
 
-`launch.local` sets the variables for its processes; by hand they are, for every process of a run,
-`W2V_JAX_COORDINATOR` (host:port of process 0), `W2V_JAX_PROCESSES` (how many) and `W2V_JAX_PROCESS_ID` (from 0).
+Elsewhere every process needs three variables, which `launch.local` sets for its own: `W2V_JAX_COORDINATOR` (host:port
+of process 0), `W2V_JAX_PROCESSES` (their number) and `W2V_JAX_PROCESS_ID` (from 0).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COORDINATOR, PROCESSES, PROCESS_ID = "W2V_JAX_COORDINATOR", "W2V_JAX_PROCESSES",
 
 
 class Place(NamedTuple):
-    """Where a process stands in its run."""
+    """One process of a run."""
 
     coordinator: str  # host:port of process 0
     processes: int
@@ -26,11 +26,7 @@ class Place(NamedTuple):
 
 
 def place(environ: Mapping[str, str] = os.environ) -> Place | None:
-    """What the three variables say; None when none of them is set.
-
-    Raises:
-      UserError: some are missing, or a value is impossible.
-    """
+    """The three variables; None when none of them is set. UserError: some are missing, or a value is impossible."""
     names = (COORDINATOR, PROCESSES, PROCESS_ID)
     given = [name for name in names if environ.get(name)]
     if not given:
@@ -50,20 +46,17 @@ def place(environ: Mapping[str, str] = os.environ) -> Place | None:
 
 
 def _cloud_tpu(environ: Mapping[str, str]) -> bool:
-    """True on a machine with TPU chips, unless JAX is told to leave them alone."""
-    platforms = environ.get("JAX_PLATFORMS", "")
-    if platforms and "tpu" not in platforms.split(","):
-        return False
-    if importlib.util.find_spec("libtpu") is None:
+    """True on a machine with TPU chips, unless JAX_PLATFORMS leaves them out."""
+    if "tpu" not in (environ.get("JAX_PLATFORMS") or "tpu").split(",") or importlib.util.find_spec("libtpu") is None:
         return False
     return Path("/dev/accel0").exists() or any(Path("/dev/vfio").glob("[0-9]*"))
 
 
 def managed(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The system that started this process among others and that JAX asks by itself; None for a process of its own."""
+    """The system that started this process among others, and that JAX asks by itself; None for a lone process."""
     if _cloud_tpu(environ):
         return "Cloud TPU"
-    # A shell inside a Slurm allocation knows the job too; only what srun started has a step of several tasks.
+    # A shell inside a Slurm allocation has the job's variables too. Only srun sets a step of several tasks.
     for name, variable in (("Slurm", "SLURM_STEP_NUM_TASKS"), ("Open MPI", "OMPI_COMM_WORLD_SIZE")):
         if environ.get(variable, "1") != "1":
             return name
@@ -71,19 +64,13 @@ def managed(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def initialize(timeout_s: int = 300) -> None:
-    """Joins this process to its run; call it before anything asks JAX for devices. Does nothing in a lone process.
+    """Joins this process to its run. Call it before anything asks JAX for devices. A lone process is left as it is.
 
-    Args:
-      timeout_s: seconds to wait for the other processes. JAX ends the process when they do not come;
-        `python -m launch.preflight` names those that are missing.
-
-    Raises:
-      UserError: the variables contradict themselves, or the cluster cannot be joined.
+    JAX ends the process when the others are not there after `timeout_s` seconds; `python -m launch.preflight` names
+    the missing ones. UserError: the variables contradict one another, or the cluster cannot be joined.
     """
     here = place()
-    if here is None and managed() is None:
-        return
-    if here is not None and here.processes == 1:
+    if managed() is None if here is None else here.processes == 1:
         return
     import jax
 
@@ -91,12 +78,8 @@ def initialize(timeout_s: int = 300) -> None:
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # read only by the CPU backend
     try:
-        if here is not None:
-            jax.distributed.initialize(
-                here.coordinator, here.processes, here.process_id, initialization_timeout=timeout_s
-            )
-        else:
-            jax.distributed.initialize(initialization_timeout=timeout_s)
+        address, count, number = here or (None, None, None)  # JAX asks the system that `managed` names
+        jax.distributed.initialize(address, count, number, initialization_timeout=timeout_s)
     except (ValueError, RuntimeError) as e:
         where = here.coordinator if here else managed()
         raise UserError(f"cannot join the run's processes at {where}: {' '.join(str(e).split())}") from None

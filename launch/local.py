@@ -2,12 +2,13 @@
 
     python -m launch.local --processes=2 -- python -m experiments.train ...
 
-Each process has `--devices` CPU devices. Lines of output are prefixed by the process that wrote them. When one process
-fails the others are ended, and its exit status is returned. Ctrl-C and SIGTERM are passed on; a second one kills.
+Each process has `--devices` CPU devices. A prefix names the process that wrote a line of output. When one process
+fails, the others are ended and its exit status is returned. Ctrl-C and SIGTERM are passed on; a second one kills.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,9 +16,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from absl import flags
 
@@ -25,26 +26,15 @@ from experiments.common import cli
 from launch.distributed import COORDINATOR, PROCESS_ID, PROCESSES
 from w2v_jax.errors import UserError
 
+Child = subprocess.Popen[str]
 _lines = threading.Lock()
 
 
 def free_port() -> int:
-    """A port of localhost that nobody listens on at the moment."""
+    """A port of localhost that is free at the moment."""
     with socket.socket() as s:
         s.bind(("localhost", 0))
         return int(s.getsockname()[1])
-
-
-def environment(process_id: int, processes: int, port: int, devices: int) -> dict[str, str]:
-    """The variables of one process, over those of this one."""
-    chosen = {
-        COORDINATOR: f"localhost:{port}",
-        PROCESSES: str(processes),
-        PROCESS_ID: str(process_id),
-        "JAX_NUM_CPU_DEVICES": str(devices),
-        "PYTHONUNBUFFERED": "1",
-    }
-    return {"JAX_PLATFORMS": "cpu", **os.environ, **chosen}
 
 
 def _copy(source: IO[str], target: IO[str], prefix: str) -> None:
@@ -54,33 +44,26 @@ def _copy(source: IO[str], target: IO[str], prefix: str) -> None:
             target.flush()
 
 
-def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[str]:
-    # A session of its own: a Ctrl-C of the terminal then reaches the processes once, through us.
-    return subprocess.Popen(
-        list(command),
-        env=dict(environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+def _start(command: Sequence[str], process_id: int, processes: int, port: int, devices: int) -> Child:
+    place = {COORDINATOR: f"localhost:{port}", PROCESSES: str(processes), PROCESS_ID: str(process_id)}
+    chosen = {"JAX_NUM_CPU_DEVICES": str(devices), "PYTHONUNBUFFERED": "1"}
+    environ = {"JAX_PLATFORMS": "cpu", **os.environ, **place, **chosen}
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # In a session of its own, so that a Ctrl-C of the terminal reaches the process once, through us.
+    return subprocess.Popen(command, env=environ, text=True, errors="replace", start_new_session=True, **pipes)
 
 
-def _signal(children: Sequence[subprocess.Popen[str]], number: int) -> None:
+def _signal(children: Sequence[Child], number: int) -> None:
     for child in children:
         if child.poll() is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.killpg(child.pid, number)
-            except ProcessLookupError:
-                continue  # it has just ended
 
 
-def _wait(children: Sequence[subprocess.Popen[str]], grace_s: float, seen: Sequence[int]) -> int:
-    """Until all have ended; from the first failure on, the others have `grace_s` seconds after SIGTERM.
+def _wait(children: Sequence[Child], grace_s: float, seen: Sequence[int]) -> int:
+    """Waits until all have ended. After the first failure the others have `grace_s` seconds from SIGTERM to SIGKILL.
 
-    Where a signal was passed on (`seen`) they are ending already, and a second SIGTERM could cut a save short.
+    After a signal that was passed on (`seen`) they are already ending; a second SIGTERM could cut a save short.
     """
     status, deadline = 0, float("inf")
     while any(child.poll() is None for child in children):
@@ -97,15 +80,10 @@ def _wait(children: Sequence[subprocess.Popen[str]], grace_s: float, seen: Seque
 
 
 def launch(command: Sequence[str], processes: int, devices: int = 1, grace_s: float = 30.0) -> int:
-    """Runs `command` in `processes` joined processes and returns 0, or the exit status of the first that failed.
-
-    A process that a signal ended counts as 128 + its number, as in a shell.
-
-    Raises:
-      UserError: the command cannot be started.
-    """
+    """Runs `command` in `processes` joined processes. Returns 0, or the exit status of the first that failed: 128 + n
+    where signal n ended it, as in a shell. UserError: the command cannot be started."""
     port = free_port()
-    children: list[subprocess.Popen[str]] = []
+    children: list[Child] = []
     seen: list[int] = []
 
     def passed_on(number: int, frame: FrameType | None) -> None:
@@ -117,7 +95,7 @@ def launch(command: Sequence[str], processes: int, devices: int = 1, grace_s: fl
     copies: list[threading.Thread] = []
     try:
         for i in range(processes):
-            children.append(_start(command, environment(i, processes, port, devices)))
+            children.append(_start(command, i, processes, port, devices))
             for source, target in ((children[-1].stdout, sys.stdout), (children[-1].stderr, sys.stderr)):
                 copies.append(threading.Thread(target=_copy, args=(source, target, f"[{i}] "), daemon=True))
                 copies[-1].start()
@@ -133,22 +111,17 @@ def launch(command: Sequence[str], processes: int, devices: int = 1, grace_s: fl
     return status if status >= 0 else 128 - status
 
 
-def define_flags() -> None:
-    """Registers the command's flags; only the command itself does so."""
-    flags.DEFINE_integer("processes", 2, "How many processes.", lower_bound=1)
-    flags.DEFINE_integer("devices", 1, "CPU devices of each process.", lower_bound=1)
-
-
 def main(argv: Sequence[str]) -> int:
-    """The command line; what follows `--` is the command to run."""
+    """Runs the command that follows `--`; returns the exit status."""
     command = list(argv[1:])
     if not command:
         raise UserError("no command: python -m launch.local --processes=2 -- python -m experiments.train --config=...")
     if command[0] in ("python", "python3"):
-        command[0] = sys.executable  # the one with our dependencies, whether or not its environment is activated
+        command[0] = sys.executable  # it has our dependencies, whether or not its environment is activated
     return launch(command, flags.FLAGS.processes, flags.FLAGS.devices)
 
 
 if __name__ == "__main__":
-    define_flags()
+    flags.DEFINE_integer("processes", 2, "Number of processes.", lower_bound=1)
+    flags.DEFINE_integer("devices", 1, "CPU devices of each process.", lower_bound=1)
     cli.run(main, arguments=None)

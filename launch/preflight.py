@@ -2,38 +2,45 @@
 
     python -m launch.preflight --config=configs/NAME.py --workdir=DIR [--config.KEY=VALUE]
 
-Run it with the training command's own config and launcher. One line a check: the config is valid, every process
-answers, devices are seen, the workdir can be written, mesh and rows divide, training and held-out scoring compile, with
-their memory by device. `--topology=v5e:2x4` compiles for TPUs that are not there (needs libtpu, not a TPU). Of a study
-(configs/scaling/NAME.py) every size of every arm is lowered, and the largest of each arm is compiled.
+Run it with the config and launcher of the training command. It prints one line per check: the config is valid, every
+process answers, devices are seen, the workdir can be written, mesh and rows divide, training and held-out scoring
+compile, with their memory per device. `--topology=v5e:2x4` compiles for TPUs that are not there (needs libtpu, not a
+TPU). Of a study (configs/scaling/NAME.py) every size of every arm is lowered and the largest of each arm is compiled.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
+import importlib.util
 import os
 import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import jax
 from absl import flags
 
-from experiments.common import cli
+from experiments.common import cli, config_flag
+from experiments.common.measuring import parameters
 from launch.distributed import Place, initialize, managed, place
 from launch.rollcall import missing_processes
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
-
-if TYPE_CHECKING:
-    from w2v_jax.scaling.study import Study
+from w2v_jax.models import MODELS
+from w2v_jax.scaling.study import Study, sized
+from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.programs import check_rows, programs, stand_in
+from w2v_jax.train.sharding import make_mesh
 
 GIB = 2**30
+HORIZON = Horizon(1000, 1000)  # stands in for the length of a schedule, which only the text tells
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 
 
 def check_processes(here: Place | None, timeout_s: float) -> str:
@@ -46,34 +53,22 @@ def check_processes(here: Place | None, timeout_s: float) -> str:
         if missing:
             raise UserError(
                 f"missing after {timeout_s:.0f} s: process {', '.join(map(str, missing))} of {here.processes}"
-                f" (seen by process {here.process_id} at {here.coordinator}): see that it is started and can connect"
+                f" (seen by process {here.process_id} at {here.coordinator}): check that it runs and can connect"
             )
     initialize(max(1, int(timeout_s)))
-    import jax
-
     return f"{jax.process_count()} process{'es' if jax.process_count() > 1 else ''} ({managed() or 'joined here'})"
 
 
 def check_devices() -> str:
-    """JAX sees devices, and every process as many as the others."""
-    import jax
-
-    by_process: dict[int, int] = {}
-    for device in jax.devices():
-        by_process[device.process_index] = by_process.get(device.process_index, 0) + 1
+    """JAX sees devices, the same number in every process."""
+    by_process = dict(Counter(device.process_index for device in jax.devices()))
     if len(set(by_process.values())) > 1:
-        raise UserError(
-            f"processes see different numbers of devices: {by_process}: restart the machine that lacks some"
-        )
+        raise UserError(f"processes see different numbers of devices: {by_process}: restart the machine that lacks any")
     return f"{jax.device_count()} x {jax.devices()[0].device_kind}, {jax.local_device_count()} in this process"
 
 
 def check_mesh(config: Config, devices: Sequence[Any]) -> str:
-    """Mesh and rows divide over the devices, by the rules of the run itself. Raises UserError naming the keys."""
-    from w2v_jax.models import MODELS
-    from w2v_jax.train.programs import check_rows
-    from w2v_jax.train.sharding import make_mesh
-
+    """Mesh and rows divide over the devices, by the rules of the run itself. UserError: names the keys."""
     mesh = make_mesh(config.mesh, devices)
     rows = check_rows(MODELS[config.family], config, mesh)
     data, model = mesh.shape["data"], mesh.shape["model"]
@@ -99,23 +94,14 @@ def check_workdir(workdir: str) -> str:
 
 def without_tpu() -> None:
     """Keeps JAX and libtpu from looking for a TPU on a machine that has none."""
-    if managed() == "Cloud TPU":
-        return
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    if managed() != "Cloud TPU":
+        jax.config.update("jax_platforms", "cpu")
+        os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+        os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
 
 
 def topology_devices(name: str) -> list[Any]:
-    """Descriptions of the TPU devices of a topology such as `v5e:2x4`, none of which need exist.
-
-    Raises:
-      UserError: libtpu is not installed, or has no such topology.
-    """
-    import importlib.util
-
+    """Descriptions of the TPU devices of a topology such as `v5e:2x4`. UserError: no libtpu, or no such topology."""
     if importlib.util.find_spec("libtpu") is None:
         raise UserError(f"--topology={name}: needs libtpu: pip install -e '.[tpu]'")
     from jax.experimental import topologies
@@ -127,18 +113,15 @@ def topology_devices(name: str) -> list[Any]:
 
 
 def check_step(config: Config, devices: Sequence[Any] | None, vocab_size: int) -> str:
-    """Training and held-out scoring compile for the devices. Returns the memory of each by device, and collectives.
+    """Training and held-out scoring compile for the devices. Returns their memory per device, and their collectives.
 
-    They are the programs of the run, which finds them in its compile cache if its text has the vocabulary that was
-    stated and `log.eval_steps` batches of held-out text. On several CPU devices the training program holds the length
-    of the schedule, which only the text tells: a decaying schedule is then compiled again.
+    These are the programs of the run. It finds them in its compile cache if its text has the stated vocabulary and
+    `log.eval_steps` batches of held-out text. On several CPU devices the training program contains the length of the
+    schedule, so that a decaying schedule is compiled again.
     """
-    from w2v_jax.train.optimizers import Horizon
-    from w2v_jax.train.programs import programs, stand_in
-
     words = stand_in(config, vocab_size)
     made, count = programs(config, words, devices), config.log.eval_steps or 1
-    lines = [f"V = {len(words.counts):,}", _compiled("training", made.train(Horizon(1000, 1000)))]
+    lines = [f"V = {len(words.counts):,}", _compiled("training", made.train(HORIZON))]
     lines.append(_compiled(f"scoring of {count} held-out batches", made.evaluate(count)))
     if not config.log.eval_steps:
         lines.append("log.eval_steps=0: the run scores all of the held-out text in one call, which needs more memory")
@@ -153,7 +136,7 @@ def _compiled(what: str, program: Any) -> str:
         compiled = program.compile()
     except UserError:
         raise
-    except Exception as e:  # whatever the compiler says, on one line
+    except Exception as e:  # any error of the compiler, on one line
         raise UserError(f"{what} does not compile: {type(e).__name__}: {' '.join(str(e).split())[:400]}") from None
     parts = [f"{what} compiled in {time.monotonic() - start:.0f} s"]
     if (memory := compiled.memory_analysis()) is not None:
@@ -162,53 +145,32 @@ def _compiled(what: str, program: Any) -> str:
         parts.append("a device: " + ", ".join(f"{n} {s / GIB:.3f} GiB" for n, s in zip(names, sizes, strict=True)))
         if memory.alias_size_in_bytes:
             parts.append(f"{memory.alias_size_in_bytes / GIB:.3f} GiB of the outputs in place of arguments")
-    kinds = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
     text = compiled.as_text() or ""
-    found = [f"{n} {kind}" for kind in kinds if (n := text.count(f" {kind}(") + text.count(f" {kind}-start("))]
+    found = [f"{n} {kind}" for kind in COLLECTIVES if (n := text.count(f" {kind}(") + text.count(f" {kind}-start("))]
     return ", ".join([*parts, "collectives: " + (" + ".join(found) or "none")])
 
 
 def check_arm(study: Study, arm: str, devices: Sequence[Any], vocab_size: int) -> str:
-    """Every size of an arm lowers; the largest compiles. Raises UserError naming the size that does not."""
-    import jax
-
-    from w2v_jax.scaling.study import sized
-    from w2v_jax.train.optimizers import Horizon
-    from w2v_jax.train.programs import programs, stand_in
-
-    largest: tuple[int, str, Config] | None = None
-    for size in study.arms[arm].sizes:
-        config = dataclasses.replace(sized(study.arms[arm].run, size), data=study.data)
+    """Every size of an arm lowers; the largest compiles. UserError: names the size that does not."""
+    vocab_size, sizes, weights = study.vocabulary or vocab_size, study.arms[arm].sizes, []
+    configs = [dataclasses.replace(sized(study.arms[arm].run, size), data=study.data) for size in sizes]
+    for size, config in zip(sizes, configs, strict=True):
         try:
-            made = programs(config, stand_in(config, study.vocabulary or vocab_size), devices)
-            made.train(Horizon(1000, 1000)).lower()
+            made = programs(config, stand_in(config, vocab_size), devices)
+            made.train(HORIZON).lower()
         except UserError as e:
             raise UserError(f"size {size!r}: {e}") from None
-        weight = sum(math.prod(x.shape) for x in jax.tree.leaves(made.state.params))
-        if largest is None or weight > largest[0]:
-            largest = weight, size, config
-    assert largest is not None  # a study checks that its arms have sizes
-    count = len(study.arms[arm].sizes)
-    line = check_step(largest[2], devices, study.vocabulary or vocab_size)
-    return f"{count} size{'s' if count > 1 else ''} lower; the largest, {largest[1]!r}: {line}"
-
-
-def first_process() -> bool:
-    """True in process 0, and in a lone one. Asks JAX only where nothing else knows, once they have joined."""
-    if (here := place()) is not None:
-        return here.process_id == 0
-    if managed() is None:
-        return True
-    import jax
-
-    return jax.process_index() == 0
+        weights.append(parameters(made.state.params))
+    largest = weights.index(max(weights))
+    line = check_step(configs[largest], devices, vocab_size)
+    return f"{len(sizes)} size{'s' if len(sizes) > 1 else ''} lower; the largest, {sizes[largest]!r}: {line}"
 
 
 def report(name: str, check: Callable[[], str]) -> bool:
     """Runs one check and prints its line; False when it failed. Only failures are printed by every process."""
     try:
         line = check()
-        if first_process():
+        if jax.process_index() == 0:  # the processes have joined: that is the first check
             print(f"ok    {name}: {line}", flush=True)
     except UserError as e:
         print(f"FAIL  {name}: {e}", flush=True)
@@ -217,37 +179,28 @@ def report(name: str, check: Callable[[], str]) -> bool:
 
 
 def preflight(config: Config | Study, workdir: str, topology: str, vocab_size: int, timeout_s: float) -> int:
-    """Makes every check and returns how many failed.
+    """Makes every check, and returns the number of those that failed.
 
-    Args:
-      config: the run, or the study.
-      workdir: where the run will write; not checked when empty.
-      topology: the TPUs to compile for; the devices that are here when empty.
-      vocab_size: stands for the vocabulary where the config does not state it.
-      timeout_s: how long to wait for other processes.
+    An empty `workdir` is not checked. `topology` names TPUs to compile for, '' the devices that are here. `vocab_size`
+    is used where the config does not state it, and other processes have `timeout_s` seconds to answer.
     """
     if topology:
         without_tpu()
     if not report("processes", lambda: check_processes(place(), timeout_s)):
         return 1  # asking for devices would wait for the missing ones
-    from w2v_jax.scaling.study import Study
-
     name = f"a study of {len(config.arms)} arms" if isinstance(config, Study) else config.family
     report("config", lambda: f"{name}, every key and value")
-    import jax
+    devices: list[Any] = []
 
-    there: list[Any] = []
+    def find() -> str:
+        devices.extend(topology_devices(topology) if topology else jax.devices())
+        return f"{topology}: {len(devices)} x {devices[0].device_kind}" if topology else check_devices()
 
-    def find_topology() -> str:
-        there.extend(topology_devices(topology))
-        return f"{topology}: {len(there)} x {there[0].device_kind}"
-
-    results = [report("topology", find_topology) if topology else report("devices", check_devices)]
+    results = [report("topology" if topology else "devices", find)]
     if workdir:
         results.append(report("workdir", lambda: check_workdir(workdir)))
     if not results[0]:
         return results.count(False)
-    devices = there or jax.devices()
     if isinstance(config, Study):
         for arm in config.arms:
             results.append(report(f"arm {arm}", partial(check_arm, config, arm, devices, vocab_size)))
@@ -258,36 +211,27 @@ def preflight(config: Config | Study, workdir: str, topology: str, vocab_size: i
     return results.count(False)
 
 
-def define_flags() -> Any:
-    """Registers the command's flags and returns the config's; only the command itself does so."""
-    from experiments.common import config_flag
-
-    flags.DEFINE_string("workdir", "", "The run's folder.")
-    flags.DEFINE_string("topology", "", "Compile for these TPUs, e.g. v5e:2x4, without having them (needs libtpu).")
-    flags.DEFINE_integer("vocab_size", 50_000, "Stands for the corpus where the config does not state its size.")
-    flags.DEFINE_bool("compile_cache", True, "Keep what is compiled in the cache folder, where the run finds it.")
-    flags.DEFINE_integer("timeout", 60, "Seconds to wait for the other processes.", lower_bound=1)
-    return config_flag.define()
-
-
-def main(argv: Sequence[str], config: Any) -> int:
-    """The command line. `config` is what `define_flags` returned."""
-    from experiments.common import config_flag
-
+def main(argv: Sequence[str]) -> int:
+    """Prints the checks; returns the exit status."""
     chosen = flags.FLAGS
-    path, changes = config_flag.given(config, example="configs/demo.py")
-    wanted: Any = config_flag.load(path, object, changes)  # of a run or of a study
+    path, changes = config_flag.given(example="configs/demo.py")
+    wanted: Any = config_flag.load(path, object, changes)  # a Config or a Study
     if chosen.compile_cache:
         config_flag.set_compile_cache(wanted.data.cache_dir)
     failed = preflight(wanted, chosen.workdir, chosen.topology, chosen.vocab_size, chosen.timeout)
     if failed:
         print(f"error: {failed} check{'s' if failed > 1 else ''} failed", file=sys.stderr)
-        # The other processes are not waited for: some of them may be what is missing.
+        # Exits without waiting for the other processes, which may be missing.
         sys.stdout.flush()
         os._exit(2)
     return 0
 
 
 if __name__ == "__main__":
-    defined = define_flags()
-    cli.run(lambda argv: main(argv, defined))
+    config_flag.define()
+    flags.DEFINE_string("workdir", "", "The run's folder.")
+    flags.DEFINE_string("topology", "", "Compile for these TPUs, e.g. v5e:2x4, which need not exist (needs libtpu).")
+    flags.DEFINE_integer("vocab_size", 50_000, "Words of the vocabulary, where the config does not state them.")
+    flags.DEFINE_bool("compile_cache", True, "Keep compiled programs in the cache folder, for the run.")
+    flags.DEFINE_integer("timeout", 60, "Seconds to wait for the other processes.", lower_bound=1)
+    cli.run(main)

@@ -1,8 +1,7 @@
 """A roll call before JAX joins the processes of a run.
 
-JAX's own rendezvous ends every process with an abort when one is missing and does not say which. This one does:
-process 0 listens at the coordinator's address until all have called or the time is up, then tells
-everyone who was missing.
+When a process is missing, JAX's own rendezvous aborts all the others and does not name it. Here process 0 listens at
+the coordinator's address until all have called or the time is up, and then tells every caller which are missing.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _LONGEST = 4096  # bytes of one message
 
 
 def _listen(host: str, port: int, deadline: float) -> socket.socket:
-    """Listens at the host's own address, or at every address where the name leads elsewhere."""
+    """Listens at the host's address, or at every address of this machine where the host's cannot be bound."""
     while True:
         for address in (host, ""):
             server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -36,13 +35,8 @@ def _listen(host: str, port: int, deadline: float) -> socket.socket:
 
 def _receive(channel: socket.socket) -> str:
     """One line, without its end."""
-    data = b""
-    while not data.endswith(b"\n") and len(data) < _LONGEST:
-        part = channel.recv(_LONGEST)
-        if not part:
-            break
-        data += part
-    return data.decode("ascii", "replace").strip()
+    with channel.makefile("rb") as file:
+        return file.readline(_LONGEST).decode("ascii", "replace").strip()
 
 
 def _answer(here: Place, host: str, port: int, deadline: float) -> list[int]:
@@ -63,7 +57,7 @@ def _answer(here: Place, host: str, port: int, deadline: float) -> list[int]:
                 present[int(name)] = channel
         missing = [i for i in range(1, here.processes) if i not in present]
         for channel in present.values():
-            with contextlib.suppress(OSError):  # it has left again; it will be missed by the rendezvous itself
+            with contextlib.suppress(OSError):  # it has left; JAX's rendezvous will miss it
                 channel.sendall((" ".join(map(str, missing)) + "\n").encode())
     return missing
 
@@ -82,13 +76,8 @@ def _call(here: Place, host: str, port: int, deadline: float) -> list[int]:
 
 
 def missing_processes(here: Place, timeout_s: float) -> list[int]:
-    """The ids of the processes that did not call within `timeout_s` seconds; empty when all are there.
-
-    Raises:
-      OSError: process 0 cannot listen at the coordinator's address.
-    """
+    """The ids of the processes that did not call within `timeout_s` seconds; empty when all are there. OSError: process
+    0 cannot listen at the coordinator's address."""
     host, _, port = here.coordinator.rpartition(":")
-    deadline = time.monotonic() + timeout_s
-    if here.process_id == 0:
-        return _answer(here, host, int(port), deadline)
-    return _call(here, host, int(port), deadline)
+    ask = _answer if here.process_id == 0 else _call
+    return ask(here, host, int(port), time.monotonic() + timeout_s)

@@ -2,11 +2,10 @@
 
     python -m launch.tpu --name=w2v --zone=us-west4-a --accelerator=v5litepod-16 -- COMMAND
 
-Prints, as shell lines that can be pasted, what it would do: create the machine (or queue for one), copy this commit to
-every worker, install it there, run the command on all workers. Only `--yes` runs them, one by one. A TPU is paid for
-from the moment it is ready until it is deleted; the last line printed deletes it. A spot machine that is taken away
-takes its disk along: keep `--workdir` on a mounted bucket or disk, and the same command continues from the last
-checkpoint there.
+Prints shell lines that create the machine (or queue for one), copy this commit to every worker, install it there and
+run the command on all workers. Only `--yes` runs the lines, one by one. A TPU costs money from the moment it is ready
+until it is deleted; the last printed line deletes it. A spot machine that is taken away loses its disk: keep
+`--workdir` on a mounted bucket or disk, and the same command continues from the last checkpoint there.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from absl import flags
 from experiments.common import cli
 from w2v_jax.errors import UserError
 
-# Machine images by the beginning of the accelerator's name; others (v2 to v4) take the general one.
+# Machine images by the first part of the accelerator's name; v2 to v4 use the general one.
 _IMAGES = {"v5litepod": "v2-alpha-tpuv5-lite", "v5p": "v2-alpha-tpuv5", "v6e": "v2-alpha-tpuv6e"}
 _GENERAL_IMAGE = "tpu-ubuntu2204-base"
 
@@ -36,7 +35,7 @@ _INSTALL = (
 
 
 class Plan(NamedTuple):
-    """What to create and what to run there."""
+    """The machine to create, and the command to run there."""
 
     name: str
     zone: str
@@ -46,25 +45,26 @@ class Plan(NamedTuple):
     image: str = ""
     spot: bool = False
     queued: bool = False
-    valid_for: str = ""  # how long a queued request waits, e.g. 6h
-    repository: str = ""  # cloned by the workers when set; else this commit is copied
+    valid_for: str = ""  # time that a queued request waits, e.g. 6h
+    repository: str = ""  # the workers clone it; if empty, this commit is copied
 
 
 def check(plan: Plan) -> None:
-    """Raises UserError for a plan that gcloud would refuse after asking for a machine."""
-    for key in ("name", "zone", "accelerator"):
-        if not getattr(plan, key):
-            raise UserError(
-                f"--{key} is missing: python -m launch.tpu --name=... --zone=... --accelerator=... -- COMMAND"
-            )
-    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,60}[a-z0-9])?", plan.name):
-        raise UserError(f"--name={plan.name!r}: must be small letters, digits and hyphens, beginning with a letter")
-    if not re.fullmatch(r"[a-z]+-[a-z]+[0-9]+-[a-z]", plan.zone):
-        raise UserError(f"--zone={plan.zone!r}: must be a zone such as us-west4-a")
-    if not re.fullmatch(r"v[0-9][a-z0-9]*-[0-9]+", plan.accelerator):
-        raise UserError(f"--accelerator={plan.accelerator!r}: must be a type such as v5litepod-16, v5p-8 or v6e-256")
+    """UserError: gcloud would refuse the plan, some values only after it was asked for a machine."""
+    forms = {
+        "name": (r"[a-z]([a-z0-9-]{0,60}[a-z0-9])?", "small letters, digits and hyphens, a letter first"),
+        "zone": (r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a zone such as us-west4-a"),
+        "accelerator": (r"v[0-9][a-z0-9]*-[0-9]+", "a type such as v5litepod-16, v5p-8 or v6e-256"),
+    }
+    for key, (form, need) in forms.items():
+        value = getattr(plan, key)
+        if not value:
+            usage = "python -m launch.tpu --name=... --zone=... --accelerator=... -- COMMAND"
+            raise UserError(f"--{key} is missing: {usage}")
+        if not re.fullmatch(form, value):
+            raise UserError(f"--{key}={value!r}: must be {need}")
     if not plan.command:
-        raise UserError("no command: give what to run after --, e.g. -- python -m experiments.train --config=...")
+        raise UserError("no command: give it after --, e.g. -- python -m experiments.train --config=...")
     if plan.valid_for and not plan.queued:
         raise UserError(f"--valid_for={plan.valid_for}: only a queued request waits; add --queued")
 
@@ -83,7 +83,7 @@ def _create(plan: Plan) -> list[str]:
     valid = [f"--valid-until-duration={plan.valid_for}"] if plan.valid_for else []
     words = ("queued-resources", "create", plan.name, f"--node-id={plan.name}", kind, f"--runtime-version={image}")
     state = _gcloud(plan, "queued-resources", "describe", plan.name, "--format=value(state.state)")
-    # The bounds keep a refused request from being waited for.
+    # FAILED and SUSPENDED end the loop: such a request never becomes ACTIVE.
     wait = (
         f'state=; until [ "${{state:=$({state})}}" = ACTIVE ]; do case "$state" in FAILED|SUSPENDED) '
         f'echo "the request is $state" >&2; exit 1;; esac; echo "$state"; sleep 30; state=; done'
@@ -107,7 +107,7 @@ def _everywhere(plan: Plan, command: str) -> str:
 
 
 def _run(plan: Plan) -> str:
-    # In a session of its own, so that the run outlives a lost connection; its output is followed meanwhile.
+    # In a session of its own, so that the run outlives a lost connection. `tail` follows its output.
     inner = shlex.quote(f". .venv/bin/activate && {plan.command}")
     return _everywhere(
         plan,
@@ -117,29 +117,36 @@ def _run(plan: Plan) -> str:
 
 
 def steps(plan: Plan) -> list[str]:
-    """The shell lines in the order in which they run.
-
-    Raises:
-      UserError: a value that cannot work.
-    """
+    """The shell lines in order. UserError: see `check`."""
     check(plan)
     return [*_create(plan), *_copy(plan), _everywhere(plan, _INSTALL), _run(plan)]
 
 
 def delete(plan: Plan) -> str:
-    """The shell line that ends the machine, and with it the bill."""
+    """The shell line that deletes the machine and so ends the bill."""
     if plan.queued:
         return _gcloud(plan, "queued-resources", "delete", plan.name, "--force", "--quiet")
     return _gcloud(plan, "tpu-vm", "delete", plan.name, "--quiet")
 
 
-def _uncommitted() -> bool:
-    result = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False)
-    return result.returncode != 0 or bool(result.stdout.strip())
+def main(argv: Sequence[str]) -> int:
+    """Prints or runs the plan for the command that follows `--`; returns the exit status."""
+    values = {key: getattr(flags.FLAGS, key) for key in Plan._fields if key != "command"}
+    plan = Plan(command=shlex.join(argv[1:]), **values)
+    lines = steps(plan)
+    git = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False)
+    if not plan.repository and (git.returncode or git.stdout.strip()):
+        print("warning: there are uncommitted changes, which are not copied", file=sys.stderr)
+    for line in lines:
+        print(line, flush=True)
+        if flags.FLAGS.yes and (status := subprocess.run(["bash", "-c", line], check=False).returncode):
+            print(f"error: that step failed (exit status {status}). To stop paying: {delete(plan)}", file=sys.stderr)
+            return status
+    print(f"# at the end, to stop paying:\n{delete(plan)}")
+    return 0
 
 
-def define_flags() -> None:
-    """Registers the command's flags; only the command itself does so."""
+if __name__ == "__main__":
     flags.DEFINE_string("name", "", "Name of the machine.")
     flags.DEFINE_string("zone", "", "Zone, e.g. us-west4-a.")
     flags.DEFINE_string("accelerator", "", "Type and size, e.g. v5litepod-16.")
@@ -147,27 +154,7 @@ def define_flags() -> None:
     flags.DEFINE_string("image", "", "Machine image; chosen by the accelerator when empty.")
     flags.DEFINE_bool("spot", False, "Cheaper, and may be taken away at any time.")
     flags.DEFINE_bool("queued", False, "Wait in the queue instead of failing when none is free.")
-    flags.DEFINE_string("valid_for", "", "How long a queued request waits, e.g. 6h.")
+    flags.DEFINE_string("valid_for", "", "Time that a queued request waits, e.g. 6h.")
     flags.DEFINE_string("repository", "", "URL that the workers clone; this commit is copied when empty.")
     flags.DEFINE_bool("yes", False, "Run the commands instead of printing them. This costs money.")
-
-
-def main(argv: Sequence[str]) -> int:
-    """The command line; what follows `--` is the command to run on every worker."""
-    values = {key: getattr(flags.FLAGS, key) for key in Plan._fields if key != "command"}
-    plan = Plan(command=shlex.join(argv[1:]), **values)
-    lines = steps(plan)
-    if not plan.repository and _uncommitted():
-        print("warning: only what is committed is copied, and there is more", file=sys.stderr)
-    for line in lines:
-        print(line, flush=True)
-        if flags.FLAGS.yes and (status := subprocess.run(["bash", "-c", line], check=False).returncode):
-            print(f"error: that step failed (exit status {status}). To stop paying: {delete(plan)}", file=sys.stderr)
-            return status
-    print(f"# when it is done, to stop paying:\n{delete(plan)}")
-    return 0
-
-
-if __name__ == "__main__":
-    define_flags()
     cli.run(main, arguments=None)

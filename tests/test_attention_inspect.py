@@ -250,7 +250,7 @@ def test_layers_and_heads_can_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([f"--text={'the cat ' * 6}"], r"--text: is 13 tokens, an end token before it, .* model.length=12"),
+        ([f"--text={'the cat ' * 6}"], r"--text: is 13 tokens with the end token before it, .* model.length=12"),
         ([f"--text={TEXT}", "--to=fish"], "--to=fish: no such word"),
         ([f"--text={TEXT}", "--heads=3"], "--heads=3: must be numbers from 1 to 2"),
         (["--layers", "--text=a b"], "--text: is not for --layers"),
@@ -296,12 +296,12 @@ def test_layers_are_measured_over_the_held_out_text(inspect: Callable[..., Done]
 
 def test_chunks_of_windows_change_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     windows, _ = windows_of(model, 5)
-    ((states, seen),) = states_of(model, windows)
-    monkeypatch.setattr(states, "ENTRIES", 2 * 2 * 2 * LENGTH**2)
+    ((hidden, seen),) = states_of(model, windows)
+    monkeypatch.setattr("w2v_jax.states.ENTRIES", 2 * 2 * 2 * LENGTH**2)
     chunks = list(states_of(model, windows))
     assert [len(chunk[0][0]) for chunk in chunks] == [2, 2, 1]
-    assert seen is not None and len(states) == 3
-    np.testing.assert_allclose(np.concatenate([c[0][2] for c in chunks]), states[2], rtol=1e-4, atol=1e-5)
+    assert seen is not None and len(hidden) == 3
+    np.testing.assert_allclose(np.concatenate([c[0][2] for c in chunks]), hidden[2], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(np.concatenate([c[1][1] for c in chunks]), seen[1], rtol=1e-4, atol=1e-6)  # type: ignore[index]
 
 

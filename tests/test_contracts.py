@@ -26,6 +26,7 @@ from tests.examples import (
     words_of,
 )
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig, freeze, to_dict
+from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.train.gradients import gather_rows
 from w2v_jax.train.optimizers import Horizon
@@ -114,6 +115,16 @@ def test_shapes_names_and_sizes(family: str, example: Any) -> None:
         assert set(names or ()) - {None} <= set(RULES)
     flops, unit = spec.flops(cfg)
     assert flops > 0 and unit
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_another_number_of_tokens_is_refused(family: str) -> None:
+    spec = MODELS[family]
+    cfg = spec.resolve(spec.config(), VOCAB)
+    with pytest.raises(UserError, match=f"model.vocab_size={VOCAB}: the text has 51 tokens; leave it at 0"):
+        spec.resolve(cfg, VOCAB + 1)
+    with pytest.raises(UserError, match="the vocabulary has 1 token"):
+        spec.resolve(spec.config(), 1)
 
 
 @EVERY

@@ -46,7 +46,7 @@ def counting(vocab: int) -> Decode:
         following = jax.nn.one_hot((tokens[:, -1] + 1) % vocab, vocab) * cfg
         return jnp.where(read <= kept["room"], following, -following), kept | {"read": read}
 
-    return Decode(lambda cfg, params: params, start, step, lambda cfg: (4, 0), lambda cfg: None)
+    return Decode(lambda cfg, params: params, start, step, lambda cfg: (4, 0), lambda cfg: None, lambda cfg: "")
 
 
 def written(decode: Decode, cfg: Any, sampling: Sampling, count: int, end_id: int | None, rows: int) -> Any:
@@ -138,9 +138,9 @@ def logits_of(model: Model, words: list[str]) -> np.ndarray:
         (
             "transformer",
             ("--top_k=1", "--samples=2"),
-            r"cache: 64 bytes a token \(keys and values shared by all layers, 2 layers\); of each layer's own 128, 2 ",
+            r"cache: 64 bytes per token \(keys and values shared by 2 layers\); separate in each layer 128, 2 ",
         ),
-        ("recurrent_lm", ("--greedy",), "state: 64 bytes a text, whatever"),  # h and c, 8 numbers each
+        ("recurrent_lm", ("--greedy",), "state: 64 bytes per text of any length"),  # h and c, 8 numbers each
     ],
 )
 def test_greedy_text_and_the_table_are_those_of_the_uncached_model(
@@ -219,5 +219,5 @@ def test_run_folders_that_cannot_write(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "transformer" / "checkpoints", other / "checkpoints")
     refused(generated(other), "tokenizer.json: another tokeniser or vocabulary than checkpoint 7 was trained with")
     for family in ("word2vec", "recurrent_classifier"):
-        (odd / "config.json").write_text(json.dumps({"family": family}))
+        (odd / "config.json").write_text(json.dumps({"family": family, "model": {}}))
         refused(generated(odd), f"family='{family}' writes no text; name a run folder of recurrent_lm, transformer$")

@@ -21,7 +21,7 @@ BASE = ("errors", "files", "config", "tables", "types")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__init__": (),
     "errors": (),
-    "papers": (),
+    "papers": ("errors", "tables"),
     "files": ("errors",),
     "tables": ("errors",),
     "config": ("errors", "files", "overrides"),
@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "losses": (*BASE, "nn"),
     "models": (*BASE, "data", "formats", "nn", "losses"),
     "train": (*BASE, "data", "nn", "losses", "models", "embeddings"),
-    "evaluation": ("errors", "embeddings", "tables"),
+    "evaluation": ("errors", "files", "embeddings", "tables"),
     "states": (*BASE, "data", "nn", "models", "train", "evaluation"),
     "scaling": (*BASE, "models", "nn", "overrides", "papers", "train"),
     "figures": ("errors", "files", "config", "embeddings", "papers", "scaling"),  # results and vectors; never train

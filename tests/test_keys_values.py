@@ -60,7 +60,7 @@ def test_the_paragraph_and_the_picture_say_what_the_figures_say(tmp_path: Path) 
     for part in (
         "keys shared +0.0150 (+0.0100, +0.0200)",
         "both shared +0.2000 (+0.2000, +0.2000)",
-        "leaves out 10.0% of the parameters, and its cache is 4 times smaller",
+        "saves 10.0% of the parameters, and its cache is 4 times smaller",
         "a width of 9: -0.0500 (+0.0000, -0.1000), the cache 3.2 times smaller",
         "relative to per_layer: shared_k 1.01, shared_v 1.02, shared_kv 1.03, shared_kv_wide 1.04",
     ):

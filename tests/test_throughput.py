@@ -14,9 +14,17 @@ from matplotlib.image import imread
 
 from experiments.common import measuring
 from experiments.common.measuring import clock, size_of
-from experiments.throughput import prompts
 from experiments.throughput.__main__ import judge, sentence, verdicts
-from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, equal_width, lstm_of
+from experiments.throughput.cells import (
+    AT_ONCE,
+    LSTM,
+    ONE_BY_ONE,
+    Options,
+    equal_width,
+    lstm_of,
+    read_at_once,
+    read_one_by_one,
+)
 from tests.commands import refused, run
 from tests.examples import quick, random_params, whole_logits
 from w2v_jax.errors import UserError
@@ -36,7 +44,7 @@ def test_a_transformer_reads_the_same_at_once_and_one_by_one() -> None:
     def everything(params: Any, tokens: jax.Array) -> tuple[jax.Array, ...]:
         whole = whole_logits(transformer.FAMILY, cfg, params, {}, tokens)[:, -1]
         given = (transformer.FAMILY.decode, cfg, params, tokens)
-        return whole, prompts.read_at_once(*given), prompts.read_one_by_one(*given)
+        return whole, read_at_once(*given), read_one_by_one(*given)
 
     whole, at_once, one_by_one = map(np.asarray, quick(everything, params, tokens))
     assert whole.shape == (3, VOCAB) and whole.std() > 0.1
@@ -51,7 +59,7 @@ def test_an_lstm_reads_the_whole_text() -> None:
 
     def both(params: Any, tokens: jax.Array) -> tuple[jax.Array, ...]:
         whole = whole_logits(recurrent_lm.FAMILY, cfg, params, {}, tokens)[:, -1]
-        return whole, prompts.read_at_once(recurrent_lm.FAMILY.decode, cfg, params, tokens)
+        return whole, read_at_once(recurrent_lm.FAMILY.decode, cfg, params, tokens)
 
     whole, read = map(np.asarray, quick(both, params, tokens))
     assert whole.std() > 0.1
@@ -62,7 +70,7 @@ def test_the_compiler_leaves_the_head_out_of_the_loop_over_tokens() -> None:
     cfg = TransformerConfig(layers=1, dim=8, heads=2, length=6, vocab_size=1000)
     shapes = jax.eval_shape(lambda: transformer.FAMILY.trained.init(jax.random.key(0), cfg, {}))
     tokens = jax.ShapeDtypeStruct((1, 6), jnp.int32)
-    lowered = jax.jit(lambda p, t: prompts.read_one_by_one(transformer.FAMILY.decode, cfg, p, t)).lower(shapes, tokens)
+    lowered = jax.jit(lambda p, t: read_one_by_one(transformer.FAMILY.decode, cfg, p, t)).lower(shapes, tokens)
     text = lowered.compile().as_text() or ""
     products = [line for line in text.splitlines() if "1000" in line and ("dot(" in line or "custom-call" in line)]
     assert len(products) == 1, products

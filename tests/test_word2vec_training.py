@@ -142,6 +142,6 @@ def test_sizes_that_do_not_fit() -> None:
         FAMILY.trained.shapes(cfg, 20)
     with pytest.raises(UserError, match="at least 2"):
         FAMILY.resolve(cfg, 1)
-    with pytest.raises(UserError, match="model.vocab_size=30: the corpus has 40 words"):
+    with pytest.raises(UserError, match="model.vocab_size=30: the text has 40 tokens"):
         FAMILY.resolve(dataclasses.replace(cfg, vocab_size=30), 40)
     assert batch_size_for(FAMILY, cfg, 4) == 32

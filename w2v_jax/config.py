@@ -1,7 +1,7 @@
 """Typed run configuration.
 
-A config file's `get_config()` returns a frozen `Config`; `w2v_jax.overrides` replaces values in it by key. A key that
-does not exist, a value of the wrong type or an impossible value is a `UserError` before any work starts.
+A config file's `get_config()` returns a frozen `Config`; `w2v_jax.overrides` replaces values in it by key. An unknown
+key, a value of the wrong type or an impossible value is a `UserError` before any work starts.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from w2v_jax.overrides import build
 
 
 def check(ok: bool, key: str, value: Any, need: str) -> None:
-    """Raises the one-line `UserError` for an impossible value of `key`."""
+    """Raises `UserError` unless `ok`: the value of `key` must be `need`."""
     if not ok:
         raise UserError(f"{key}={value!r}: must be {need}")
 
 
 def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises `UserError` unless `value` is one of `choices`, naming the nearest."""
+    """Raises `UserError` unless `value` is one of `choices`; it names the nearest."""
     if value not in choices:
         raise UserError(f"{key}={value!r}: must be one of {', '.join(choices)}{nearest(str(value), choices)}")
 
 
 def check_least(least: int, section: str, cfg: Any, *keys: str) -> None:
-    """Raises `UserError` for the first of the keys of `section`, held by `cfg`, that is below `least`."""
+    """Raises `UserError` for the first of the keys of `cfg`, which is `section`, that is below `least`."""
     for key in keys:
         value = getattr(cfg, key)
         check(value >= least, f"{section}.{key}", value, f"at least {least}" if least else "0 or more")
@@ -41,19 +41,19 @@ def check_least(least: int, section: str, cfg: Any, *keys: str) -> None:
 class SyntheticConfig:
     """A generated language whose best possible loss is known exactly; `w2v_jax.data.synthetic` defines it."""
 
-    words: int = 1000  # word types, the sentence-final mark among them
+    words: int = 1000  # word types, including the sentence-final mark
     zipf: float = 1.0  # exponent: the word of rank r has frequency about r**-zipf
     topics: int = 8
     switch: float = 0.1  # probability that a sentence draws a new topic
-    shared: float = 0.5  # share of fillers (neither subject nor verb) drawn from words that all topics have in common
+    shared: float = 0.5  # share of fillers (neither subject nor verb) drawn from the words common to all topics
     senses: int = 50  # words that belong to two topics
     classes: int = 2  # of subjects and verbs, which agree
     distances: str = "1,2,4,8,16"  # from subject to verb, equally likely; rising
     lead: float = 1.0  # mean number of fillers before the subject
-    tail: float = 4.0  # and after the verb
-    tokens: int = 1_000_000  # of source synthetic; the last sentence is finished
-    heldout_tokens: int = 100_000  # of synthetic:heldout
-    test_tokens: int = 100_000  # of synthetic:test
+    tail: float = 4.0  # mean number of fillers after the verb
+    tokens: int = 1_000_000  # length of source synthetic; the last sentence is completed
+    heldout_tokens: int = 100_000  # length of synthetic:heldout
+    test_tokens: int = 100_000  # length of synthetic:test
     seed: int = 0  # of the texts; the language does not depend on it
 
     def __post_init__(self) -> None:
@@ -63,16 +63,16 @@ class SyntheticConfig:
         check_least(2, "data.synthetic", self, "classes")
         check_least(1, "data.synthetic", self, "topics", "tokens", "heldout_tokens", "test_tokens")
         least = 2 * self.classes + self.topics + 2
-        check(self.words >= least, "data.synthetic.words", self.words, f"at least {least}: one a topic, class and kind")
+        need = f"at least {least}: one per topic, class and kind"
+        check(self.words >= least, "data.synthetic.words", self.words, need)
         check(0 <= self.senses < self.words, "data.synthetic.senses", self.senses, "0 or more and below words")
         check(self.senses == 0 or self.topics >= 2, "data.synthetic.senses", self.senses, "0 when there is one topic")
         steps = self.distances.split(",")
         valid = all(d.isascii() and d.strip().isdigit() for d in steps) and int(steps[0]) > 0
         valid = valid and all(int(a) < int(b) for a, b in itertools.pairwise(steps)) and int(steps[-1]) <= 4096
         check(valid, "data.synthetic.distances", self.distances, "rising numbers from 1 to 4096 such as 1,2,4")
-        for key in ("lead", "tail"):
-            value = getattr(self, key)
-            check(0 <= value < math.inf, f"data.synthetic.{key}", value, "0 or more and finite")
+        check(0 <= self.lead < math.inf, "data.synthetic.lead", self.lead, "0 or more and finite")
+        check(0 <= self.tail < math.inf, "data.synthetic.tail", self.tail, "0 or more and finite")
         room = self.lead + self.tail + int(steps[-1])
         check(room > 1, "data.synthetic.tail", self.tail, "above 0: no filler is left")
         check(0 <= self.seed < 2**31, "data.synthetic.seed", self.seed, "from 0 to 2**31 - 1")
@@ -84,32 +84,31 @@ class SyntheticConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which text, how it is cut into words and documents, and what is held out."""
+    """The text, its words and documents, and the held-out part."""
 
     # pydocs | text:GLOB (also a folder; plain, .gz, .xz) | tfds:NAME[/CONFIG][@SPLIT] | tsv:GLOB of labelled texts |
-    # synthetic (also synthetic:heldout, synthetic:test: the same language, other texts)
+    # synthetic (also synthetic:heldout, synthetic:test: other texts of the same language)
     source: str = "pydocs"
-    heldout_source: str = ""  # if set, the held-out split is this text, and all of `source` is used for training
-    test_source: str = ""  # the test split; if empty, there is none
+    heldout_source: str = ""  # if set, this is the held-out split, and training uses all of `source`
+    test_source: str = ""  # the test split; empty for none
     field: str = "text"  # the text feature of a TFDS data set
     tfds_split: str = "train"
-    data_dir: str = ""  # where TFDS finds or prepares its record files; its own default when empty
-    offline: bool = True  # never touch the network; a TFDS name must then be prepared on disk already
-    cache_dir: str = ""  # token shards; $W2V_JAX_CACHE or ~/.cache/w2v_jax when empty
+    data_dir: str = ""  # folder of the TFDS record files; empty for the default of TFDS
+    offline: bool = True  # never use the network; TFDS data must then be prepared on disk
+    cache_dir: str = ""  # token files; empty for $W2V_JAX_CACHE or ~/.cache/w2v_jax
     lowercase: bool = True  # before any tokeniser; characters and bpe keep the text exactly only with False
     # letters: runs of a-z (with lowercase=False A-Z too) | punctuation: words and marks | whitespace |
     # characters: code points | bpe: byte-level BPE, trained on the training documents until it has max_vocab tokens
     tokens: str = "letters"
-    document: str = "line"  # what ends a document: line | blank (an empty line) | file
-    # A token such as <eos> after every document of every split, in the vocabulary whatever min_count and max_vocab are.
-    # With document=line an empty line is then a document too, as in the usual counts of WikiText.
+    document: str = "line"  # documents are: line | blank (separated by empty lines) | file
+    # A token such as <eos> after every document of every split, in the vocabulary for any min_count and max_vocab. With
+    # document=line an empty line is then a document too, as in the usual counts of WikiText.
     end_token: str = ""
     min_count: int = 5  # rarer words are outside the vocabulary; not for bpe
-    max_vocab: int = 0  # keep the most frequent words only; 0 keeps all; bpe: size of the vocabulary, end_token in it
-    # drop: out-of-vocabulary words leave the text | keep: they become <unk> | error: the first one is refused
-    unknown: str = "drop"
-    heldout_every: int = 100  # every n-th document is held out; 0 holds nothing out
-    block_tokens: int = 16_384  # whole documents are grouped into blocks of about this size, the unit of shuffling
+    max_vocab: int = 0  # keep only the most frequent words; 0 keeps all; bpe: size of the vocabulary, with end_token
+    unknown: str = "drop"  # words outside the vocabulary: drop | keep (as <unk>) | error (stops at the first one)
+    heldout_every: int = 100  # every n-th document is held out; 0 for none
+    block_tokens: int = 16_384  # blocks of whole documents have about this size; they are the unit of shuffling
     labels: str = "binary"  # of labelled texts: binary (0, 1) | as_is | sst2 (0-1 negative, 2 left out, 3-4 positive)
     synthetic: SyntheticConfig = SyntheticConfig()
 
@@ -124,8 +123,7 @@ class DataConfig:
         check_choice("data.tokens", self.tokens, ("letters", "punctuation", "whitespace", "characters", "bpe"))
         check_choice("data.document", self.document, ("line", "blank", "file"))
         word = self.end_token != "<unk>" and not any(c.isspace() or c == "\0" for c in self.end_token)
-        need = "a word without white space and not <unk>, such as <eos>"
-        check(word, "data.end_token", self.end_token, need)
+        check(word, "data.end_token", self.end_token, "a word without white space and not <unk>, such as <eos>")
         check_choice("data.unknown", self.unknown, ("drop", "keep", "error"))
         check_least(1, "data", self, "min_count", "block_tokens")
         check(self.max_vocab >= 0, "data.max_vocab", self.max_vocab, "0 (no limit) or more")
@@ -142,7 +140,7 @@ class TrainConfig:
 
     seed: int = 0
     passes: float = 5.0  # over the training text
-    max_steps: int = 0  # stops training early and leaves the schedule as it is; 0 is no limit
+    max_steps: int = 0  # stops training early, without a change of the schedule; 0 is no limit
     batch_size: int = 4096  # in the model's unit (centre words for word vectors)
     accumulate: int = 1  # microbatches whose gradients are summed before an update; saves memory, changes no result
     steps_per_call: int = 64  # steps per call to the device; logs and checkpoints are written between calls
@@ -161,17 +159,17 @@ class OptimizerConfig:
     rows: str = "adagrad"  # adagrad (row-wise) | sgd
     dense: str = "adagrad"  # sgd | adagrad | adamw
     learning_rate: float = 0.25
-    # linear, cosine: decay to final_fraction of the rate | constant | step: multiplied by `decay` at every pass after
-    # hold_passes | plateau: multiplied by `decay` when the held-out loss stops falling; see w2v_jax.train.optimizers
+    # linear, cosine: decay to final_fraction of the rate | constant | step: times `decay` at every pass after
+    # hold_passes | plateau: times `decay` when the held-out loss stops falling; see w2v_jax.train.optimizers
     schedule: str = "linear"
     final_fraction: float = 0.0001
     warmup_steps: int = 0  # the rate first rises linearly from 0 over this number of steps
     hold_passes: int = 4  # step
     decay: float = 0.5  # step and plateau
-    patience: int = 1  # plateau: evaluations in a row (log.eval_every_steps) without improvement before the rate falls
+    patience: int = 1  # plateau: evaluations (log.eval_every_steps) without improvement before the rate falls
     min_improvement: float = 0.0  # plateau: nats below the best held-out loss that count as an improvement
-    initial_square: float = 0.0  # where row-wise adagrad's accumulators start; above 0 tames the first updates of a row
-    clip_row: float = 0.0  # largest norm of one row's summed update under row-wise SGD; 0 is no limit
+    initial_square: float = 0.0  # row-wise adagrad: start of the accumulators; above 0, a row's first updates are small
+    clip_row: float = 0.0  # row-wise SGD: largest norm of the summed update of a row; 0 is no limit
     clip_norm: float = 0.0  # largest norm of all dense gradients together; 0 is no limit
     beta1: float = 0.9  # adamw
     beta2: float = 0.999  # adamw
@@ -189,8 +187,7 @@ class OptimizerConfig:
         check(0 < self.decay < 1, "optimizer.decay", self.decay, "above 0 and below 1")
         check_least(1, "optimizer", self, "patience")
         check_least(0, "optimizer", self, "hold_passes", "min_improvement", "initial_square", "weight_decay")
-        check(self.clip_row >= 0, "optimizer.clip_row", self.clip_row, "0 (no limit) or more")
-        check(self.clip_norm >= 0, "optimizer.clip_norm", self.clip_norm, "0 (no limit) or more")
+        check_least(0, "optimizer", self, "clip_row", "clip_norm")
         check(0 <= self.beta1 < 1, "optimizer.beta1", self.beta1, "0 or more and below 1")
         check(0 <= self.beta2 < 1, "optimizer.beta2", self.beta2, "0 or more and below 1")
         check(self.eps > 0, "optimizer.eps", self.eps, "above 0")
@@ -198,8 +195,8 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointConfig:
-    every_steps: int = 8192  # the most steps that a killed run loses, but for one call; saves are made twice as often
-    keep: int = 2  # checkpoints kept: the newest ones, and the best by held-out loss besides
+    every_steps: int = 8192  # a killed run loses at most these steps and one call; it saves twice as often
+    keep: int = 2  # newest checkpoints to keep; the best by held-out loss is kept too
 
     def __post_init__(self) -> None:
         check_least(1, "checkpoint", self, "every_steps", "keep")
@@ -214,15 +211,14 @@ class LogConfig:
 
     def __post_init__(self) -> None:
         check_least(1, "log", self, "every_steps")
-        check(self.eval_every_steps >= 0, "log.eval_every_steps", self.eval_every_steps, "0 (once a pass) or more")
-        check(self.eval_steps >= 0, "log.eval_steps", self.eval_steps, "0 (all) or more")
+        check_least(0, "log", self, "eval_every_steps", "eval_steps")
 
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-    """Devices: batches split over `data`; vocabulary, heads and feed-forward units of the parameters over `model`."""
+    """Devices: `data` splits batches; `model` splits vocabulary, heads and feed-forward units of the parameters."""
 
-    data: int = 0  # 0: all devices that `model` leaves
+    data: int = 0  # 0: all devices divided by `model`
     model: int = 1
     fsdp: bool = False  # parameters and optimiser state split over `data` too, along the width of the model
     per_device: bool = False  # the shard_map variant of the step (data parallel only)
@@ -248,12 +244,12 @@ class Config:
     mesh: MeshConfig = MeshConfig()
 
 
-# Keys that may differ when a run is continued: none of them changes what is computed.
+# Keys that may differ when a run is continued, because they change no result.
 RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "data.offline")
 
 
 def to_dict(cfg: Any) -> dict[str, Any]:
-    """The config as plain nested dicts, ready for JSON."""
+    """The config as nested dicts for JSON."""
     return json.loads(json.dumps(dataclasses.asdict(cfg)))
 
 
@@ -263,11 +259,7 @@ def freeze(tree: Mapping[str, Any], models: Mapping[str, Any]) -> Config:
 
 
 def load(path: PathLike, models: Mapping[str, Any]) -> Config | None:
-    """The config in a run's config.json; None where there is no such file.
-
-    Raises:
-      UserError: the file holds no config; the line names the file and the key.
-    """
+    """The config in a run's config.json; None where there is no file. UserError: no config; names file and key."""
     tree = read_json(path)
     try:
         return None if tree is None else freeze(tree, models)
@@ -276,13 +268,12 @@ def load(path: PathLike, models: Mapping[str, Any]) -> Config | None:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys whose values differ between two config dicts, `RESUMABLE` ones left out."""
+    """Dotted keys whose values differ between two config dicts, without those in `RESUMABLE`."""
     out: list[str] = []
     for key in sorted(old.keys() | new.keys()):
-        path = f"{prefix}{key}"
+        path, a, b = prefix + key, old.get(key), new.get(key)
         if path in RESUMABLE:
             continue
-        a, b = old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             out += differences(a, b, f"{path}.")
         elif a != b:

@@ -1,11 +1,10 @@
-"""The queried object: words and their vectors. It is looked up, compared, loaded and saved, never trained."""
+"""Words and their vectors for queries: looked up, compared, loaded and saved, never trained."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import functools
-import os
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -13,31 +12,27 @@ import numpy as np
 
 from w2v_jax import export, formats
 from w2v_jax.errors import UserError
+from w2v_jax.files import PathLike
 
 Metric = Literal["cosine", "euclidean"]
 Method = Literal["3cosadd", "3cosmul"]
 Scored = list[tuple[str, float]]
 Query = str | np.ndarray
 
-# The shift that keeps 3CosMul's denominator away from zero (Levy & Goldberg 2014, equation 4; gensim's value).
+# Keeps the denominator of 3CosMul away from zero (Levy & Goldberg 2014, equation 4; gensim's value).
 EPSILON = 1e-6
-# Floats of the matrix looked at in one go (16 MiB), so that a query of a memory-mapped file needs little memory.
+# Floats of the matrix read at a time (16 MiB), so that a query of a memory-mapped file needs little memory.
 _CHUNK_FLOATS = 1 << 22
-# A misspelt word is looked for among the most frequent words only: difflib over millions of words takes seconds.
+# Suggestions come from the most frequent words only: difflib over millions of words takes seconds.
 _SUGGEST_FROM = 50_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Word vectors that are looked up and compared.
+    """V distinct words by falling frequency where it is known, vectors [V, D] and counts [V] in the training text.
 
-    Args:
-      words: V distinct words, by falling frequency where that is known.
-      vectors: [V, D], floating point; kept as float32, and not copied when it is that already (it may be a memory map).
-      counts: [V] occurrences in the training text, or None.
-
-    Raises:
-      UserError: shapes that do not fit together, or a word that occurs twice.
+    Vectors are kept as float32, without a copy if they are (they may be a memory map). UserError: shapes that do not
+    fit together, or a word that occurs twice.
     """
 
     words: Sequence[str]
@@ -113,7 +108,7 @@ class Embeddings:
         return self.index[word]
 
     def suggest(self, word: str, n: int = 5) -> list[str]:
-        """Up to n words spelt like `word`: its other letter cases, then close matches, frequent words only."""
+        """Up to n frequent words spelt like `word`: other letter cases, then close matches."""
         same = [self.words[i]] if (i := self.folded.get(word.upper())) is not None else []
         pool = [w for w in self.words[:_SUGGEST_FROM] if abs(len(w) - len(word)) <= 2]
         close = difflib.get_close_matches(word.lower(), pool, n=n, cutoff=0.6)
@@ -146,22 +141,18 @@ class Embeddings:
         restrict: int = 0,
         exclude_query: bool = True,
     ) -> Scored:
-        """Words nearest to a combination of words.
+        """At most `topn` words nearest to a combination of words: (word, similarity or distance), best first.
 
         With cosine, q = sum of unit(positive) - sum of unit(negative), ranked by cos(q, x), highest first. With
         Euclidean, q = (sum of positive - sum of negative) / max(1, #positive - #negative) of the raw vectors (a mean
         for several positives, the plain offset for king - man + woman), ranked by |q - x|, lowest first.
 
         Args:
-          positive: word, vector [D], or several of them.
-          negative: the same; may be empty.
-          topn: how many words, at most.
+          positive, negative: a word, a vector [D], or several of them.
+          topn: most words returned.
           metric: 'cosine' or 'euclidean'.
-          restrict: look among the first (most frequent) n words only; 0 is all.
-          exclude_query: leave out the words asked with.
-
-        Returns:
-          (word, similarity or distance), best first.
+          restrict: search the first (most frequent) n words only; 0 for all.
+          exclude_query: leave out the words of the query.
 
         Raises:
           UserError: a missing word (with suggestions), no word, an unknown metric, a sum of length 0 under cosine.
@@ -179,9 +170,7 @@ class Embeddings:
         if cosine:
             length = float(np.linalg.norm(query))
             if length == 0:
-                raise UserError(
-                    "the words asked for add up to a zero vector, which has no direction: use --metric=euclidean"
-                )
+                raise UserError("the query adds up to a zero vector, which has no direction: use --metric=euclidean")
             scores = self._cosines(query[None] / length, restrict)[0]
             return self._best(scores, topn, hidden)
         query /= max(1, len(plus) - len(minus))
@@ -205,18 +194,8 @@ class Embeddings:
         3CosAdd (Mikolov et al. 2013): the highest cos(x, b - a + c), of unit vectors. 3CosMul (Levy & Goldberg 2014):
         the highest s(x, b) s(x, c) / (s(x, a) + 1e-6), with s = (1 + cos) / 2.
 
-        Args:
-          a, b, c: words of the question.
-          topn: how many answers, at most.
-          method: '3cosadd' or '3cosmul'.
-          exclude: never answer a, b or c. Without it one of them usually wins.
-          restrict: answer from the first n words only; 0 is all.
-
-        Returns:
-          (word, score), best first.
-
-        Raises:
-          UserError: a missing word, an unknown method.
+        With `exclude` no answer is a, b or c; without it one of them usually wins. `topn` and `restrict` are those of
+        `nearest`. Returns (word, score), best first. UserError: a missing word, an unknown method.
         """
         if method == "3cosadd":
             return self.nearest([b, c], [a], topn, "cosine", restrict, exclude)
@@ -228,11 +207,8 @@ class Embeddings:
         return self._best(scores, topn, rows if exclude else [])
 
     def odd_one_out(self, words: Sequence[str]) -> Scored:
-        """The words by their cosine with the mean of their unit vectors, the least fitting first.
-
-        Raises:
-          UserError: a missing word, or fewer than three different words.
-        """
+        """The words by their cosine with the mean of their unit vectors, lowest first. UserError: a missing word, or
+        fewer than three different words."""
         distinct = list(dict.fromkeys(words))
         if len(distinct) < 3:
             raise UserError("odd one out: give at least three different words")
@@ -249,12 +225,12 @@ class Embeddings:
         return ((start, min(start + size, total)) for start in range(0, total, size))
 
     def _term(self, query: Query, unit: bool) -> np.ndarray:
-        """One term of a combination: a word's vector or the given one, scaled to length 1 if asked."""
+        """One term of a query: the vector of a word or the given one, scaled to length 1 if `unit`."""
         if isinstance(query, str):
             row = self.row(query)
             return self.unit(slice(row, row + 1))[0] if unit else self.vector(query)
         if query.shape != (self.dim,):
-            raise UserError(f"a vector of shape {query.shape} was asked for: these have {self.dim} dimensions")
+            raise UserError(f"query vector of shape {query.shape}: must have {self.dim} dimensions")
         return query / max(float(np.linalg.norm(query)), 1e-30) if unit else query
 
     def _cosines(self, units: np.ndarray, restrict: int) -> np.ndarray:
@@ -266,7 +242,7 @@ class Embeddings:
         return out
 
     def _best(self, scores: np.ndarray, topn: int, hidden: Iterable[int]) -> Scored:
-        """The topn highest scores, equal ones in order of the vocabulary, without the hidden rows."""
+        """The `topn` highest scores, equal ones in the order of the vocabulary, without the hidden rows."""
         if topn < 1:
             raise UserError(f"topn={topn}: must be at least 1")
         skip = {row for row in hidden if row < len(scores)}
@@ -283,22 +259,22 @@ def _listed(queries: Query | Sequence[Query]) -> list[Query]:
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: PathLike,
     limit: int = 0,
     binary: bool | None = None,
     encoding_errors: str = "strict",
     mmap: bool = False,
-    counts: str | os.PathLike[str] | None = None,
+    counts: PathLike | None = None,
 ) -> Embeddings:
     """Opens word2vec text or binary, GloVe text (each also .gz) or a native folder; content decides which it is.
 
     Args:
       path: the file, or the folder that `save(..., 'native')` wrote.
-      limit: read the first n words only; 0 is all.
-      binary: True or False settles whether a file with a header is binary; None looks.
-      encoding_errors: what to do with words that are not UTF-8: 'strict', 'replace' or 'ignore'.
-      mmap: leave a native folder's vectors on disk, read as they are needed. Other formats cannot be mapped.
-      counts: a vocabulary file, `word count` a line, where the format itself holds no counts.
+      limit: read the first n words only; 0 for all.
+      binary: whether a file with a header is binary; None detects it.
+      encoding_errors: 'strict', 'replace' or 'ignore' words that are not UTF-8.
+      mmap: leave the vectors of a native folder on disk. Other formats cannot be mapped.
+      counts: a file of `word count` lines, for formats without counts.
 
     Raises:
       UserError: missing, empty, truncated or malformed file, with its line or byte; a NaN; words that are not UTF-8.
@@ -307,14 +283,11 @@ def load(
     return Embeddings(table.words, table.vectors, table.counts)
 
 
-def save(emb: Embeddings, path: str | os.PathLike[str], format: str = "auto") -> None:
-    """Writes the vectors, whole or not at all.
+def save(emb: Embeddings, path: PathLike, format: str = "auto") -> None:
+    """Writes the vectors to a file, or to a folder for 'native' and 'projector', whole or not at all.
 
-    Args:
-      emb: what to write.
-      path: a file, or a folder for 'native' and 'projector'.
-      format: 'binary' and 'text' (word2vec), 'glove', 'native' (vectors.npy for memory maps and vocab.txt), 'projector'
-        (opens in TensorBoard), or 'auto': .bin is binary, .txt and .vec are text, no ending is native.
+    Formats: 'binary' and 'text' (word2vec), 'glove', 'native' (vectors.npy for memory maps and vocab.txt), 'projector'
+    (for TensorBoard), or 'auto': .bin is binary, .txt and .vec are text, no ending is native.
 
     Raises:
       UserError: an unknown format or ending, or a word the format cannot hold (empty, or with white space).

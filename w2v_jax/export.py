@@ -17,12 +17,12 @@ from w2v_jax.formats import Table
 
 FORMATS = ("binary", "text", "glove", "native", "projector")
 _BY_ENDING = {".bin": "binary", ".txt": "text", ".vec": "text", "": "native"}
-_ROWS = 4096  # rows turned to text or bytes in one go
+_ROWS = 4096  # rows formatted at a time
 
 
 @contextlib.contextmanager
 def _atomic_folder(path: str) -> Iterator[str]:
-    """A folder to fill. A new one appears at once; in one that exists, whole files take the place of the old ones."""
+    """A folder to fill. A new folder appears complete; in an existing one, whole files replace the old ones."""
     folder, name = os.path.split(path.rstrip("/"))
     part = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     if os.path.exists(path) and not os.path.isdir(path):
@@ -70,7 +70,7 @@ def _binary(table: Table, path: str) -> None:
         for start in range(0, len(table.words), _ROWS):
             block = np.asarray(table.vectors[start : start + _ROWS], "<f4")
             words = table.words[start : start + _ROWS]
-            # The newline after each record is the C tool's; readers that do not want it skip it.
+            # The C tool writes a newline after each record; other readers skip it.
             f.write(b"".join(b"%s %s\n" % (w.encode(), v.tobytes()) for w, v in zip(words, block, strict=True)))
 
 
@@ -82,7 +82,7 @@ def _text(table: Table, path: str, heading: bool = True) -> None:
 
 
 def _lines(f: IO[bytes], table: Table, separator: str, words: bool) -> None:
-    """One vector a line. Nine significant digits bring every float32 back exactly."""
+    """One vector per line. Nine significant digits restore every float32 exactly."""
     row = separator.join(["%.9g"] * table.vectors.shape[1]) + "\n"
     for start in range(0, len(table.words), _ROWS):
         block = np.asarray(table.vectors[start : start + _ROWS], np.float64).tolist()
@@ -101,7 +101,7 @@ def _native(table: Table, path: str) -> None:
 
 def write_vocab(path: PathLike, table: Table) -> None:
     """`word<TAB>count` lines, or words alone without counts: what `load(..., counts=)` and gensim's `fvocab` read."""
-    # Without counts a tab ends the word where a blank in it would read as the start of one.
+    # Without counts, a tab ends a word with a blank in it; the blank alone would start a count.
     lines = _columns(table) if table.counts is not None else [w + "\t" * (" " in w) for w in table.words]
     write_text(path, "".join(f"{line}\n" for line in lines))
 
@@ -114,7 +114,7 @@ def _columns(table: Table) -> list[str]:
 
 
 def _projector(table: Table, path: str) -> None:
-    """vectors.tsv, metadata.tsv and the configuration that TensorBoard's projector looks for in a log folder."""
+    """vectors.tsv, metadata.tsv and the configuration of TensorBoard's projector for a log folder."""
     v, d = table.vectors.shape
     config = f'tensor_name: "word vectors"\n  tensor_shape: {v}\n  tensor_shape: {d}\n  tensor_path: "vectors.tsv"'
     heading = [] if table.counts is None else ["word\tcount"]  # TensorBoard wants none above a single column

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON that is read with one line for every mistake."""
+"""Files that are written whole or not at all, and JSON files with one-line errors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PathLike = str | os.PathLike[str]
 
 @contextlib.contextmanager
 def atomic(path: PathLike) -> Iterator[IO[bytes]]:
-    """A binary file that takes its name only when it is complete; a failed write leaves nothing behind.
+    """A binary file that gets its name when it is complete; a failed write leaves nothing behind.
 
     Raises:
-      OSError: the write failed; `filename` is set, which the system itself leaves out when a disk is full.
+      OSError: the write failed. `filename` is set, also where the system does not set it, as on a full disk.
     """
     path = os.fspath(path)
     folder, name = os.path.split(path)
@@ -47,7 +47,7 @@ def write_json(path: PathLike, value: Any, indent: int = 2) -> None:
 
 
 def read_json(path: PathLike) -> dict[str, Any] | None:
-    """The JSON object in a file, None where there is no file. Raises UserError when it holds anything else."""
+    """The JSON object in a file; None where there is no file. UserError: the file has no JSON object."""
     try:
         with open(path, encoding="utf-8") as f:
             value = json.load(f)

@@ -1,7 +1,7 @@
 """Reads files of word vectors: word2vec text and binary, GloVe text, and a folder that can be memory-mapped.
 
-Headers are believed only as far as the size of the file bears them out, and every complaint names a line or a byte.
-Nothing is ever unpickled. `w2v_jax.embeddings` is the interface; `w2v_jax.export` writes the same formats.
+Headers are checked against the size of the file, and every error names a line or a byte. Nothing is unpickled.
+`w2v_jax.embeddings` is the interface; `w2v_jax.export` writes the same formats.
 """
 
 from __future__ import annotations
@@ -21,19 +21,18 @@ import numpy as np
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike
 
-HEADER_BYTES = 256  # a header line is two numbers; nothing longer is taken for one
+HEADER_BYTES = 256  # at most, of a line of two numbers
 MAX_DIM = 1_000_000
 MAX_WORDS = 1 << 32
 _MAX_WORD = 4096  # bytes of one word
-_MAX_NUMBER = 64  # bytes of one number written out, its blank included
+_MAX_NUMBER = 64  # bytes of one number in a text, including its blank
 _READ = 1 << 20
-# A gzip stream cannot expand further than this, so that a header is bounded by the packed size as well.
-_GZIP_RATIO = 1032
+_GZIP_RATIO = 1032  # the most that gzip expands, so the packed size bounds a header too
 _FOREIGN = (".npz", ".pkl", ".pickle", ".model", ".kv", ".h5", ".pt", ".safetensors", ".zip", ".xz", ".bz2")
 
 
 class Table(NamedTuple):
-    """What a file holds: V words, vectors float32 [V, D], and their counts int64 [V] where the file has them."""
+    """V words, vectors float32 [V, D], and counts int64 [V] where the file has them."""
 
     words: Sequence[str]
     vectors: np.ndarray
@@ -41,14 +40,14 @@ class Table(NamedTuple):
 
 
 class _Rows:
-    """Collects records, keeps the first of each word and remembers where each stood (a line or a byte)."""
+    """Collects records, and keeps the first of each word with its place (a line or a byte)."""
 
     def __init__(self, path: str, unit: str, errors: str, dim: int, capacity: int) -> None:
         self.path, self.unit, self.errors = path, unit, errors
         self.words: list[str] = []
         self.seen: set[str] = set()
         self.places = array.array("q")
-        # A packed file may promise a thousand times its size: begin modestly and grow.
+        # A packed file may expand a thousand times: start small and grow.
         capacity = min(capacity, os.path.getsize(path) // dim + 16)
         self.vectors = np.empty((capacity, dim), np.float32)
         self.dropped: list[str] = []
@@ -84,10 +83,8 @@ class _Rows:
                 i = start + int(np.argmin(good))
                 self.fail(self.places[i], f"vector of {self.words[i]!r}: a NaN, an infinity or too large a number")
         if self.dropped:
-            message = (
-                f"{self.path}: {len(self.dropped):,} repeated words, the first of each was kept ({self.dropped[0]})"
-            )
-            warnings.warn(message, stacklevel=2)
+            count = len(self.dropped)
+            warnings.warn(f"{self.path}: {count:,} repeated words, kept the first ({self.dropped[0]})", stacklevel=2)
         return Table(self.words, vectors, None)
 
 
@@ -116,19 +113,18 @@ def read(
         return table
     names, known = read_vocab(counts, encoding_errors)
     if known is None:
-        raise UserError(f"{os.fspath(counts)}: holds words without counts; each line must be a word and its count")
+        raise UserError(f"{os.fspath(counts)}: has words without counts; each line must be a word and its count")
     found = dict(zip(names, known.tolist(), strict=True))
     missing = [word for word in table.words if word not in found]
     if missing:
-        warnings.warn(
-            f"{os.fspath(counts)}: {len(missing):,} words have no count, 0 taken ({missing[0]!r})", stacklevel=3
-        )
+        what = f"{len(missing):,} words have no count, which is taken as 0 ({missing[0]!r})"
+        warnings.warn(f"{os.fspath(counts)}: {what}", stacklevel=3)
     return table._replace(counts=np.array([found.get(word, 0) for word in table.words], np.int64))
 
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
-    """The file and the most bytes it can hold once unpacked; damage to the packing becomes a `UserError`."""
+    """The file and the most bytes that it can hold unpacked. UserError: an empty or damaged file."""
     size = os.path.getsize(path)
     if size == 0:
         raise UserError(f"{path}: the file is empty")
@@ -174,7 +170,7 @@ def _read_file(path: str, limit: int, binary: bool | None, errors: str) -> Table
 
 
 def _looks_binary(sample: bytes, dim: int) -> bool:
-    """Whether records are raw floats: the first is not a line of numbers, and bytes occur that no text holds."""
+    """Whether records are raw floats: the first is not a line of numbers, and some bytes cannot be text."""
     fields = sample.partition(b"\n")[0].rstrip(b" \r").split(b" ")
     try:
         if len(fields) > dim and all(np.isfinite(float(x)) for x in fields[-dim:]):
@@ -186,12 +182,12 @@ def _looks_binary(sample: bytes, dim: int) -> bool:
     try:
         sample.decode("utf-8")
     except UnicodeDecodeError as e:
-        return e.start < len(sample) - 4  # a character cut by the end of the sample proves nothing
+        return e.start < len(sample) - 4  # the end of the sample may cut a character
     return False
 
 
 def _read_binary(f: BinaryIO, path: str, errors: str, total: int, dim: int, wanted: int, offset: int) -> Table:
-    """`word`, a blank, D little-endian float32, and the newline that the C tool adds and gensim does not."""
+    """`word`, a blank, D little-endian float32, and a newline from the C tool only."""
     rows = _Rows(path, "byte", errors, dim, wanted)
     width, buffer, base, at = 4 * dim, b"", offset, 0
     for i in range(wanted):
@@ -200,10 +196,7 @@ def _read_binary(f: BinaryIO, path: str, errors: str, total: int, dim: int, want
             if blank >= 0 and len(buffer) - blank - 1 >= width:
                 break
             if blank < 0 and len(buffer) - at >= _MAX_WORD:
-                rows.fail(
-                    base + at,
-                    f"no word ends within {_MAX_WORD:,} bytes: damaged, or not {dim:,} dimensions",
-                )
+                rows.fail(base + at, f"no word ends within {_MAX_WORD:,} bytes: damaged, or not {dim:,} dimensions")
             more = f.read(max(_READ, width))
             if not more:
                 rows.fail(base + len(buffer), f"the file ends within record {i + 1:,} of {total:,}: truncated")
@@ -217,7 +210,7 @@ def _read_binary(f: BinaryIO, path: str, errors: str, total: int, dim: int, want
 
 
 def _read_text(f: BinaryIO, path: str, errors: str, total: int, dim: int, limit: int, size: int, number: int) -> Table:
-    """Lines of a word and D numbers, `number` being the first one's; without a header (GloVe) total and dim are 0."""
+    """Lines of a word and D numbers, from line `number` on; without a header (GloVe) total and dim are 0."""
     rows: _Rows | None = None
     longest = _MAX_WORD + _MAX_NUMBER * (dim or MAX_DIM)
     wanted = min(filter(None, (total, limit)), default=0)
@@ -248,7 +241,7 @@ def _read_text(f: BinaryIO, path: str, errors: str, total: int, dim: int, limit:
 
 
 def _parse(rows: _Rows, fields: list[bytes], dim: int, place: int, cut: bool) -> tuple[bytes, list[float]]:
-    """The word and its numbers. GloVe's largest files hold a few words with blanks, so numbers count from the right."""
+    """The word and its numbers. The largest GloVe files have words with blanks, so numbers count from the right."""
     extra = len(fields) - 1 - dim
     if cut or extra < 0 or (extra > 0 and _number(fields[extra])):
         many = "over-long line" if cut else f"{len(fields) - 1:,} numbers"
@@ -257,9 +250,8 @@ def _parse(rows: _Rows, fields: list[bytes], dim: int, place: int, cut: bool) ->
         return b" ".join(fields[: extra + 1]), [float(x) for x in fields[extra + 1 :]]
     except ValueError:
         bad = next(x for x in fields[extra + 1 :] if not _number(x))
-        rows.fail(
-            place, f"{bad[:40].decode('utf-8', 'replace')!r} is not a number: damaged, or not a file of word vectors"
-        )
+        said = bad[:40].decode("utf-8", "replace")
+        rows.fail(place, f"{said!r} is not a number: damaged, or not a file of word vectors")
 
 
 def _number(text: bytes) -> bool:
@@ -286,7 +278,7 @@ def _read_native(path: str, limit: int, errors: str, mmap: bool) -> Table:
     if len(words) != len(vectors):
         raise UserError(f"{vocab}: {len(words):,} words, but vectors.npy has {len(vectors):,}: they must be of one run")
     n = limit or len(words)
-    # A map is checked when it is first read whole (`Embeddings.norms`), not by reading it all now.
+    # A map is checked when `Embeddings.norms` first reads it, not read whole now.
     if not mmap and not np.isfinite(vectors[:n]).all():
         i = int(np.argmin(np.isfinite(vectors[:n]).all(axis=1)))
         raise UserError(f"{file}: row {i:,}: the vector of {words[i]!r} holds a NaN or an infinity")

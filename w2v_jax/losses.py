@@ -2,7 +2,7 @@
 
 Shapes: R rows of text, each with L centres and a halo of W tokens on both sides; D dimensions; N noise words shared by
 the centres of a row; P inner nodes of a Huffman path. Nothing here draws random numbers. Every loss is a sum, not a
-mean: a step of many words is then the sum of the updates that the sequential word2vec tool would make.
+mean, so that a step of many words sums the updates of the sequential word2vec tool.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import jax.numpy as jnp
 
 from w2v_jax.types import Array
 
-# Centres scored by one small matrix product. 16 to 32 measured fastest on CPUs (docs/benchmarks.md): a larger block
-# does more of its work off the band, a smaller one leaves the vector units idle.
+# Centres scored by one small matrix product. 16 to 32 are fastest on CPUs (docs/benchmarks.md): a larger block does
+# more work off the band, a smaller one leaves the vector units idle.
 BLOCK = 32
-PATH_BLOCK = 4  # the same where every centre brings nodes of its own
+PATH_BLOCK = 4  # the same where every centre has its own nodes
 
 
 @jax.custom_jvp
 def softplus(x: Array) -> Array:
-    """log(1 + exp(x)) without overflow, the logistic loss of a score -x; a third of `jax.nn.softplus`'s time on
-    CPUs."""
+    """log(1 + exp(x)) without overflow, the logistic loss of a score -x; on CPUs 3 times as fast as JAX's own."""
     return jnp.maximum(x, 0.0) + jnp.log(1.0 + jnp.exp(-jnp.abs(x)))
 
 
@@ -34,19 +33,16 @@ def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 
 @jax.custom_vjp
 def scale_forward(x: Array, factor: Array) -> Array:
-    """x * factor, whose gradient by x is passed on unscaled; `factor` gets none."""
+    """x * factor. The gradient by x passes through unscaled; `factor` gets none."""
     return x * factor
 
 
-scale_forward.defvjp(
-    lambda x, factor: (x * factor, factor),
-    lambda factor, g: (g, jnp.zeros_like(factor)),
-)
+scale_forward.defvjp(lambda x, factor: (x * factor, factor), lambda factor, g: (g, jnp.zeros_like(factor)))
 
 
 # Three linear maps along the band of a window, each the transpose of the next. Scores are small matrix products over
-# blocks of centres, the other two sums of shifted products, which fuse into one loop over memory. (Gather the contexts
-# apart: XLA would fuse that into the loop and read the table once for every neighbour.)
+# blocks of centres; the other two are sums of shifted products, which fuse into one loop over memory. (Gather the
+# contexts before: XLA would fuse the gather into the loop and read the table once per neighbour.)
 
 
 def _blocks(contexts: Array, window: int, length: int) -> Array:
@@ -58,29 +54,22 @@ def _blocks(contexts: Array, window: int, length: int) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def window_scores(centres: Array, contexts: Array, window: int) -> Array:
-    """S[r, i, j] = centres[r, i] . contexts[r, i + j]: every centre against the tokens around it.
+    """S[r, i, j] = centres[r, i] . contexts[r, i + j]: [R, L, D], [R, L + 2W, D] -> [R, L, 2W + 1], W = window.
 
-    Args:
-      centres: [R, L, D].
-      contexts: [R, L + 2W, D]; entry i + W stands at the place of centre i.
-      window: W.
-
-    Returns:
-      [R, L, 2W + 1]. Column W is the centre's own place, which callers give weight 0.
+    Context i + W is at the place of centre i, so column W of S is the centre itself; callers give it weight 0.
     """
     rows, length, dim = centres.shape
     wide = _blocks(contexts, window, length)
     blocks, span = wide.shape[1:3]
     block = length // blocks
     dense = jnp.einsum("rbld,rbmd->rblm", centres.reshape(rows, blocks, block, dim), wide)
-    # Row i of a block needs columns i to i + 2W. With one spare column a row these come to stand under each other.
+    # Row i of a block needs columns i to i + 2W. One spare column per row aligns them.
     flat = jnp.pad(dense.reshape(rows, blocks, block * span), ((0, 0), (0, 0), (0, block)))
     return flat.reshape(rows, length, span + 1)[:, :, : 2 * window + 1]
 
 
 def _band(weights: Array, block: int, span: int) -> Array:
-    """[R, L, 2W + 1] -> [R, L / B, B, S]: the inverse of the skew above, weights of row i move i columns to the
-    right."""
+    """[R, L, 2W + 1] -> [R, L / B, B, S]: the inverse of the skew above; the weights of row i move right by i."""
     rows, length, width = weights.shape
     flat = jnp.pad(weights, ((0, 0), (0, 0), (0, span + 1 - width))).reshape(rows, length // block, -1)
     return flat[:, :, : block * span].reshape(rows, length // block, block, span)
@@ -124,14 +113,14 @@ def window_weights(doc: Array, reach: Array, *, window: int, draw: str) -> Array
     """Weight of every pair (centre i, its neighbour at offset j - W) in the objective, float32 [R, L, 2W + 1].
 
     word2vec draws a reach b uniformly from 1..W for every centre and pairs it with the neighbours at distance <= b
-    (Mikolov et al. 2013a, arXiv 1301.3781, section 3.2). Pairs across documents weigh 0, as does the centre itself.
+    (Mikolov et al. 2013a, arXiv 1301.3781, section 3.2). Pairs across documents weigh 0, and so does the centre itself.
 
     Args:
       doc: int32 [R, L + 2W], document of each token, negative for padding.
-      reach: int32 [R, L], read when sampled.
+      reach: int32 [R, L]; read by 'sampled' only.
       window: W.
       draw: 'sampled', the indicator distance <= reach; 'expected', its mean 1 - (distance - 1) / W, which gives a loss
-        that is linear in pairs the same mean at a lower variance; 'full', always 1.
+        that is linear in pairs the same mean with less variance; 'full', always 1.
     """
     length = doc.shape[1] - 2 * window
     own = doc[:, window : window + length]
@@ -150,15 +139,14 @@ def shared_noise(
 ) -> Array:
     """Noise part of negative sampling with N noise words shared by a row: sum_i w_i (k / N) sum_n softplus(h_i . c_n).
 
-    Its expectation over the noise words is that of k words drawn afresh for every pair (Mikolov et al. 2013b,
-    arXiv 1310.4546, equation 4); sharing turns the scores into one matrix product (Ji et al. 2016, arXiv 1604.04661).
-    With `every` above 1 only the centres turn, turn + every, ... are scored, and counted `every` times: the mean over
-    `turn` is the whole sum.
+    Its expectation over the noise words is that of k fresh words per pair (Mikolov et al. 2013b, arXiv 1310.4546,
+    equation 4); sharing turns the scores into one matrix product (Ji et al. 2016, arXiv 1604.04661). With `every` above
+    1 only the centres turn, turn + every, ... are scored, with weight `every`: the mean over `turn` is the whole sum.
 
     Args:
       hidden: [R, L, D].
       noise: [R, N, D].
-      weights: [R, L], pairs that each centre stands for.
+      weights: [R, L], the number of pairs of each centre.
       negatives: k.
       every: a divisor of L.
       turn: int32 scalar in [0, every).
@@ -190,10 +178,9 @@ def path_loss(hidden: Array, nodes: Array, signs: Array) -> Array:
 
 
 def node_loss(scores: Array, plus: Array, minus: Array) -> Array:
-    """sum of plus softplus(-x) + minus softplus(x) over the scores x; all three of one shape.
+    """The loss of nodes scored against every token: sum of plus softplus(-x) + minus softplus(x) over the scores x.
 
-    The loss of nodes that are scored against every token: `plus` and `minus` are the summed weights of the pairs whose
-    path turns to code 0 or 1 there.
+    `plus` and `minus`, of the shape of x, are the summed weights of the pairs whose path turns to code 0 or 1 there.
     """
     return jnp.sum((plus + minus) * softplus(scores) - plus * scores)  # softplus(-x) = softplus(x) - x
 
@@ -229,8 +216,7 @@ def _blocks_path_forward(nodes: Array, around: Array, signs: Array, weights: Arr
     scores = jnp.einsum("rnpd,rnsd->rnps", nodes, around)
     x, sign = scores.reshape(*signs.shape, around.shape[2]), signs[..., None]
     there = jnp.abs(sign)
-    # sum of log(1 + e) as the log of a product, one logarithm a path: at most 58 factors (tests/test_huffman.py) up
-    # to 2.
+    # sum of log(1 + e) as one log of a product per path: at most 58 factors up to 2 (tests/test_huffman.py).
     curved = jnp.log(jnp.prod(1.0 + there * jnp.exp(-jnp.abs(x)), axis=3))
     straight = jnp.sum(there * jnp.maximum(x, 0.0) - jnp.maximum(sign, 0.0) * x, axis=3)
     value = jnp.sum(_band(weights, signs.shape[2], around.shape[2]) * (curved + straight))
@@ -246,11 +232,11 @@ def _blocks_path_backward(saved: tuple[Array, ...], g: Array) -> tuple[Array | N
     x, sign = scores.reshape(rows, count, block, depth, span), signs[..., None]
     pull = band[:, :, :, None] * (jnp.abs(sign) * jax.nn.sigmoid(x) - jnp.maximum(sign, 0.0))
     by_node = []
-    for i in range(block):  # sums of products, which XLA writes straight to where the rows' gradients are collected
+    for i in range(block):  # sums of products, which XLA writes directly into the gradients of the rows
         terms = [pull[:, :, i, :, j, None] * around[:, :, j, None] for j in range(i, i + width)]
         by_node.append(sum(terms[1:], terms[0]))
 
-    # The same numbers from transposed scores: a product that contracts its left operand's rows is slow on CPUs.
+    # The same numbers from transposed scores: a product that contracts the rows of its left operand is slow on CPUs.
     x, sign = jnp.swapaxes(scores, 2, 3).reshape(rows, count, span, block, depth), signs[:, :, None]
     pull = jnp.swapaxes(band, 2, 3)[..., None] * (jnp.abs(sign) * jax.nn.sigmoid(x) - jnp.maximum(sign, 0.0))
     by_context = jnp.einsum("rnsp,rnpd->rnsd", pull.reshape(rows, count, span, block * depth), nodes)
@@ -261,16 +247,9 @@ _blocks_path_loss.defvjp(_blocks_path_forward, _blocks_path_backward)
 
 
 def log_partition(hidden: Array, table: Array, vocab_size: int, chunk: int = 512) -> Array:
-    """log sum_v exp(h . c_v) over the first `vocab_size` rows of `table`, in chunks so that [M, V] never stands whole.
+    """log sum_v exp(h . c_v) over the first V = `vocab_size` rows of `table`: [M, D], [V', D] -> [M].
 
-    Args:
-      hidden: [M, D].
-      table: [V', D] with V' >= vocab_size; the padding rows take no part.
-      vocab_size: V.
-      chunk: rows of `hidden` scored at a time.
-
-    Returns:
-      [M].
+    `chunk` rows of `hidden` are scored at a time, so that [M, V] is never in memory.
     """
     count, dim = hidden.shape
     size = min(chunk, count)

@@ -1,4 +1,4 @@
-"""Configs as trees of typed values: read from nested mappings, and overridden by key, as flags and studies do."""
+"""Configs as trees of typed values: built from nested mappings, and overridden by key for flags and studies."""
 
 from __future__ import annotations
 
@@ -15,22 +15,15 @@ BOOLS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": Fa
 
 
 class _Text(str):
-    """A value as it was typed; it becomes what the type of its key says."""
+    """A value as text, still to be read as the type of its key."""
 
 
 def override(config: T, changes: Mapping[str, Any], models: Mapping[str, Any]) -> T:
-    """`config` with some values replaced, all at once: values that depend on one another are checked together.
-
-    Args:
-      config: a `w2v_jax.config.Config` or a `w2v_jax.scaling.study.Study`.
-      changes: {dotted key: value}. A string is read as the type of the key: "64", "1e-3", "False", "(0, 1)".
-      models: the registry, `w2v_jax.models.MODELS`.
-
-    Raises:
-      UserError: a key that does not exist, with the nearest one; a wrong type; an impossible value.
-    """
+    """A `Config` or `Study` with some values replaced, all at once: values that depend on one another are checked
+    together. `changes` maps dotted keys to values; a string is read as the type of the key: "64", "1e-3", "False",
+    "(0, 1)". `models` is the registry, `w2v_jax.models.MODELS`. UserError: see `build`."""
     tree: dict[str, Any] = dataclasses.asdict(config)  # type: ignore[call-overload]  # T is a dataclass
-    # A study has one text, its own; what its arms say of data does not count.
+    # A study has its own text, which replaces the data of its arms.
     known = [key for key in _keys(tree) if ".run.data." not in key]
     for key, value in changes.items():
         if key not in known:
@@ -52,12 +45,11 @@ def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def build(cls: type[T], tree: Mapping[str, Any], models: Mapping[str, Any], prefix: str = "") -> T:
-    """The dataclass `cls` from nested mappings, by the annotations of its fields; keys that are left out have their
-    defaults. Where it has a `family` and a `model`, the model's class is that of the family in `models`.
+    """The dataclass `cls` from nested mappings, by the annotations of its fields; missing keys take their defaults. In
+    a class with `family` and `model`, the class of the model is that of the family in `models`.
 
     Raises:
-      UserError: an unknown key (with the nearest one) or a missing one, a wrong type, an impossible value, an unknown
-        family. `prefix` stands before the key.
+      UserError: an unknown or missing key, a wrong type, an impossible value; the message has `prefix` before the key.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in tree:
@@ -76,7 +68,7 @@ def build(cls: type[T], tree: Mapping[str, Any], models: Mapping[str, Any], pref
 
 
 def _typed(kind: Any, value: Any, models: Mapping[str, Any], key: str) -> Any:
-    """`value` as a field of type `kind` holds it. Raises UserError when it is of another type."""
+    """`value` as the type `kind` of a field. UserError: it is of another type."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(value, _Text):
         value = _read(origin or kind, str(value))
@@ -97,11 +89,11 @@ def _typed(kind: Any, value: Any, models: Mapping[str, Any], key: str) -> Any:
 
 
 def _read(kind: type, text: str) -> Any:
-    """A value of type `kind`, or the text itself where it is none."""
+    """A value of type `kind`; the text itself where it is no such value."""
     try:
         if kind is bool:
             return BOOLS[text.lower()]
         value = ast.literal_eval(text) if kind is tuple else kind(text)
-    except (KeyError, ValueError, SyntaxError):
+    except (KeyError, TypeError, ValueError, SyntaxError):
         value = text
     return (value,) if kind is tuple and not isinstance(value, tuple | list) else value

@@ -1,6 +1,6 @@
-"""What trained models hold in mind: states and attention of every layer, and how far back recurrent losses reach.
+"""Inside trained models: states and attention of every layer, and how far back recurrent losses reach.
 
-Everything here asks `Family.encode`, never for a family by name.
+Everything here uses `Family.encode` and never a family by name.
 """
 
 from __future__ import annotations
@@ -22,32 +22,28 @@ from w2v_jax.nn.recurrent import State
 from w2v_jax.train.restore import Model
 from w2v_jax.types import Array, Consts, Encode, Params
 
-ENTRIES = 1 << 24  # of attention that are in memory at a time
+ENTRIES = 1 << 24  # numbers of attention in memory at a time
 
 
 def encode_of(model: Model) -> Encode:
-    """How the family gives states. UserError: it gives none."""
+    """`Encode` of the family. UserError: the family has none."""
     if model.spec.encode is None:
-        raise UserError(f"family={model.config.family!r}: has no states to look into")
+        raise UserError(f"family={model.config.family!r}: has no states to inspect; choose another run")
     return model.spec.encode
 
 
 def recurrence_of(model: Model) -> Recurrence:
-    """The layers that read from left to right.
-
-    Raises:
-      UserError: the family or its cell has no recurrence.
-    """
+    """The layers that read from left to right. UserError: the family or its cell has none."""
     encode = encode_of(model)
     if encode.recurrence is None:
-        raise UserError(f"family={model.config.family!r}: has no memory to look into")
+        raise UserError(f"family={model.config.family!r}: has no memory to look into; choose a recurrent model")
     found: Recurrence = encode.recurrence(model.cfg, model.params, model.consts)
     return found
 
 
 def before_text(model: Model, recurrence: Recurrence) -> list[State]:
-    """The states in which the model expects a text to begin: a language model was trained on documents that follow the
-    end token of another."""
+    """The states in which the model expects a text to begin: those of a language model after an end token, since in
+    training each document followed the end token of another."""
     end = model.tokenizer.end_id
     if encode_of(model).logits is None or end is None:
         return begin(recurrence, 1)
@@ -55,7 +51,7 @@ def before_text(model: Model, recurrence: Recurrence) -> list[State]:
 
 
 def logits_of(model: Model, states: list[State]) -> Array:
-    """Of the next token, [B, V]."""
+    """Logits of the next token, [B, V]."""
     logits = encode_of(model).logits
     assert logits is not None
     return logits(model.cfg, model.params, states[-1]["h"])
@@ -65,15 +61,15 @@ def attention_of(model: Model, ids: np.ndarray) -> np.ndarray:
     """Attention over one text of int32 [T] tokens, float32 [L, N, T, T]. UserError: a model without attention."""
     look = encode_of(model).attention
     if look is None:
-        raise UserError(f"family={model.config.family!r}: has no attention to look at")
+        raise UserError(f"family={model.config.family!r}: has no attention to inspect; choose a transformer")
     lengths = jnp.array([len(ids)], jnp.int32)
     found = jax.jit(lambda params, consts, ids: look(model.cfg, params, consts, ids, lengths))
     return np.stack([np.asarray(layer[0]) for layer in found(model.params, model.consts, ids[None])])
 
 
 def states_of(model: Model, windows: np.ndarray) -> Iterator[tuple[list[np.ndarray], list[np.ndarray] | None]]:
-    """Chunk by chunk of windows int32 [W, T]: float32 states [B, T, D] after 0 to L layers and, where there is
-    attention, [B, N, T, T] of each layer."""
+    """For each chunk of windows int32 [W, T]: float32 states [B, T, D] after 0 to L layers, and attention [B, N, T, T]
+    of each layer or None."""
     encode, cfg, length = encode_of(model), model.cfg, windows.shape[1]
 
     def run(params: Params, consts: Consts, ids: Array) -> tuple[list[Array], list[Array] | None]:
@@ -93,13 +89,10 @@ def states_of(model: Model, windows: np.ndarray) -> Iterator[tuple[list[np.ndarr
 
 
 def gradient_norms(model: Model, windows: np.ndarray, furthest: int) -> dict[str, np.ndarray]:
-    """Norms of d loss_t / d state_{t-k}, mean over windows, float64 [K + 1].
+    """Norms of d loss_t / d state_{t-k}, mean over windows, float64 [K + 1] with K = `furthest`.
 
-    Each window ends in the token that is predicted; those before the last K + 2 only bring the state to where a text
-    has it.
-
-    Returns:
-      'h', by the cells' outputs (of an LSTM with its memory held fixed); 'state', by all that an LSTM remembers.
+    Each window ends in the predicted token; the tokens before the last K + 2 only bring the state into its usual range.
+    'h' is by the outputs of the cells (for an LSTM with its memory fixed), 'state' by the whole state of an LSTM.
     """
     recurrence = recurrence_of(model)
 
@@ -137,21 +130,14 @@ def agreement_text(data: DataConfig) -> tuple[Language, Sample]:
 
 
 def agreement(model: Model, most: int) -> dict[int, tuple[float, float]]:
-    """How often the right class of verbs is the likelier one where a verb is due, by distance from the subject.
-
-    Args:
-      model: trained on the synthetic language.
-      most: verbs asked a distance, of the held-out text.
-
-    Returns:
-      {distance: (share right, its standard error)}.
-    """
+    """How often the right class of verbs is the likeliest before a verb, {distance from the subject: (share right, its
+    standard error)}, from at most `most` verbs per distance in the held-out text of a synthetic language."""
     spoken, text = agreement_text(model.config.data)
     g, index, recurrence = spoken.grammar, model.tokenizer.vocab.index, recurrence_of(model)
     ids = np.array([index[word] for word in g.words], np.int32)
     first = synthetic.SUBJECT + g.classes  # kind of the verbs of class 0
     verbs = [ids[g.kinds == first + c] for c in range(g.classes)]
-    before = g.distances[-1] + model.cfg.length  # words that are read
+    before = g.distances[-1] + model.cfg.length  # words read
 
     @jax.jit
     def likelier(words: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Tables and durations for people, and the lines of text files of tests and runs."""
+"""Tables and durations as text, and the lines of text files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line) of a UTF-8 text file, empty lines left out.
-
-    Raises:
-      UserError: a missing or empty file, or one that is not UTF-8.
-    """
+    """(line number from 1, line) of a UTF-8 file, without empty lines. UserError: no file, an empty one, not UTF-8."""
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; check the name")
@@ -42,12 +38,12 @@ def read_tsv(path: str | os.PathLike[str], columns: int) -> Iterator[tuple[int, 
 
 
 def aligned(rows: Rows, left: Collection[int] = (0,)) -> str:
-    """Rows as text, every column as wide as its widest cell: those in `left` to the left, the others to the right."""
+    """Rows as text in columns as wide as their widest cells; those in `left` are aligned left, the others right."""
     return "\n".join("  ".join(cells).rstrip() for cells in _padded(rows, left))
 
 
 def markdown(rows: Rows) -> str:
-    """Rows as a table of Markdown. The first row names the columns; columns of numbers are aligned to the right."""
+    """Rows as a Markdown table. The first row is the header; columns of numbers are aligned right."""
     rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     words = {i for row in rows[1:] for i, cell in enumerate(row) if cell.strip("-+")[:1] not in "0123456789"}
     left = words | {0}

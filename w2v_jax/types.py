@@ -1,9 +1,9 @@
 """The contract between data, models and training. Everything else imports it; it imports nothing of ours.
 
-A model family is one `Family`: pure functions over plain dict pytrees. They keep apart what is configuration (`cfg`),
-what is constant data (`consts`), what is trained (`params`), what is carried from step to step (`carry`) and what is
-drawn (`rng`). A family is either trained by gradient steps (`Train`) or fitted in sweeps (`Fit`). The optional parts
-`Score`, `Decode`, `Encode` and `Classify` say what else it can do; commands ask for a part, never for a family.
+A model family is one `Family`: pure functions over plain dict pytrees. They separate configuration (`cfg`), constant
+data (`consts`), trained arrays (`params`), state carried from step to step (`carry`) and random draws (`rng`). A family
+is either trained by gradient steps (`Train`) or fitted in sweeps (`Fit`). `Score`, `Decode`, `Encode` and `Classify`
+are its optional abilities; commands ask for one of these, never for a family.
 """
 
 from __future__ import annotations
@@ -28,47 +28,39 @@ Cfg = Any  # an instance of the family's config class, its sizes filled in by `r
 
 
 class Words(NamedTuple):
-    """A vocabulary by falling count; words is None where it stands in for a text that was not read: constants then have
-    the right shapes and no meaning."""
+    """A vocabulary by falling count. `words` is None for a text that was not read: constants then have the right shapes
+    only."""
 
     words: Sequence[str] | None
     counts: np.ndarray  # int64 [V]
 
 
 class Source(Protocol):
-    """Batches as a pure function of (seed, step): nothing is remembered between calls, so any step can be asked for.
-
-    `spec` maps each batch entry to its global shape and dtype for one step; axis 0 of every entry is the batch axis
-    that processes and devices split. `seed`, epoch and position follow from the step alone.
-    """
+    """Batches as a pure function of (seed, step). Nothing is remembered between calls: any step can be requested."""
 
     @property
     def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
-        """Global shape and dtype of every entry of one step."""
-        ...
+        """Global shape and dtype of every entry of one step; axis 0, the batch axis, is split over devices."""
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps of one pass, the same for every pass."""
-        ...
 
     def iterate(
         self, start: int, stop: int, steps_per_call: int = 1, process_index: int = 0, process_count: int = 1
     ) -> Iterator[HostBatch]:
         """Yields steps `start..stop-1`, stacked `steps_per_call` at a time on a new leading axis.
 
-        The last stack is padded with empty steps when `stop - start` is no multiple of `steps_per_call`. Each process
-        gets its own contiguous slice of axis 1 (the batch axis); the slices of all processes, in order, are the global
-        batch.
+        Empty steps pad the last stack. Each process gets its contiguous slice of axis 1 (the batch axis); the slices of
+        all processes, in order, are the global batch.
         """
-        ...
 
 
 class Text(Protocol):
-    """What a family reads. `w2v_jax.data.corpus.Corpus` is running text; labelled texts have a class of their own.
+    """The input of a family: a `w2v_jax.data.corpus.Corpus`, or a `LabelledCorpus`.
 
-    `vocab` is a `Vocabulary` and `tokenizer` a `Tokenizer` of `w2v_jax.data`; `digest` is of the tokens and the rules
-    that made them; `report` tells what was read and what was dropped; splits know the number of their `documents`.
+    `vocab` is a `Vocabulary` and `tokenizer` a `Tokenizer` of `w2v_jax.data`. `digest` covers the tokens and the rules
+    that made them; `report` says what was read and what was dropped; each split has its number of `documents`.
     """
 
     @property
@@ -89,26 +81,26 @@ class Text(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """One trained array, declared once: initial values, sharding, parameter counts and FLOPs all follow from it."""
+    """One trained array, declared once for initial values, sharding, parameter counts and FLOPs."""
 
     shape: tuple[int, ...]
     axes: tuple[str | None, ...]
-    """A logical name for each axis, or None; `w2v_jax.train.sharding.RULES` maps them to the mesh."""
+    """A logical name per axis, or None; `w2v_jax.train.sharding.RULES` maps names to the mesh."""
     start: Callable[[Any, tuple[int, ...]], Array]
-    """(key, shape) -> the initial values; see `w2v_jax.nn.arrays`. The key is None where nothing is drawn."""
+    """(key, shape) -> initial values; see `w2v_jax.nn.arrays`. The key is None where nothing is drawn."""
     width: int = 0
-    """Numbers that one output sums over (fan-in): what a rule for initial values or rates scales with; 0 for none."""
+    """Fan-in, the scale for rules of initial values or rates; 0 for none."""
     uses: float = 0.0
-    """Multiplications of one forward pass with each number, by the family's unit (token, word): 1 for a matrix."""
+    """Multiplications with each number in one forward pass, per unit (token, word) of the family: 1 for a matrix."""
     dtype: str = "float32"
 
 
-# ---- what a family is made of: each protocol is one function, its arguments by name ----
+# ---- the parts of a family: each protocol is one function, its arguments by name ----
 
 
 class Resolve(Protocol):
     def __call__(self, cfg: Cfg, vocab_size: int) -> Cfg:
-        """`cfg` with every size filled in, so that programs are lowered without any data. UserError: impossible."""
+        """`cfg` with every size filled in, so that programs can be lowered without data. UserError: impossible."""
 
 
 class ReadText(Protocol):
@@ -133,17 +125,17 @@ class Declare(Protocol):
 
 class Flops(Protocol):
     def __call__(self, cfg: Cfg) -> tuple[float, str]:
-        """(training FLOPs by the unit, matrix products only, forward and backward; the unit, e.g. 'word')."""
+        """(training FLOPs per unit, of matrix products, forward and backward; the unit, e.g. 'word')."""
 
 
 class MakeShapes(Protocol):
     def __call__(self, cfg: Cfg, batch_size: int) -> Shapes:
-        """Shape and dtype of every entry of one step's batch; axis 0 is the batch axis. This is the only statement of
-        them. A step may hand over its rows in parts, to several devices or in microbatches, and adds two entries:
-        'row', int32 [rows of this part], the global index along that axis: a draw that belongs to a row folds it in,
-        so that it is the same in whichever part the row lands (`rng` is the same for all parts);
-        'global_rows', float32 scalar, the rows of the whole step: a loss that is a mean divides by it and not by the
-        rows at hand, so that it stays a sum over rows. UserError: the batch size does not fit the model."""
+        """Shape and dtype of every entry of the batch of one step; axis 0 is the batch axis. A step may split its rows
+        over devices and microbatches, and adds two entries:
+        'row', int32 [rows of this part], the global index of each row: a draw for a row folds it in, and is then the
+        same in every part (`rng` is the same for all parts);
+        'global_rows', float32 scalar, the rows of the whole step: a mean loss divides by it instead of the rows of its
+        part, and so stays a sum over rows. UserError: the batch size does not fit the model."""
 
 
 class MakeSource(Protocol):
@@ -153,30 +145,29 @@ class MakeSource(Protocol):
 
 class Init(Protocol):
     def __call__(self, rng: Array, cfg: Cfg, consts: Consts) -> Params:
-        """The initial values of what `arrays` declares."""
+        """The initial values of the arrays that `arrays` declares."""
 
 
 class Carry(Protocol):
     def __call__(self, cfg: Cfg, rows: int) -> Any:
-        """What is carried from step to step, as it is at the start; {} for most models. `rows` is the length of the
-        batch axis, and axis 0 of every leaf is that axis: it is split over devices and microbatches like the batch. A
-        model that starts anew at times does so by an entry of the batch."""
+        """The initial state that is carried from step to step; {} for most models. Axis 0 of every leaf is the batch
+        axis of length `rows` and is split like the batch. An entry of the batch says where a model starts again."""
 
 
 class Rows(Protocol):
     def __call__(self, cfg: Cfg, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:
-        """({table: int32 ids of any one shape}, batch'). The step gathers `params[table][ids]` and hands `loss` these
-        rows in the table's place, so that no dense gradient of a table ever exists. `batch'` holds every random draw.
-        An empty dict means that nothing is sparse."""
+        """({table: int32 ids of any shape}, batch'), {} where nothing is sparse. The step gives `loss` the gathered
+        rows `params[table][ids]` in place of the table, so that no dense gradient of a table exists. `batch'` holds
+        every random draw."""
 
 
 class Loss(Protocol):
     def __call__(
         self, cfg: Cfg, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
     ) -> tuple[Array, tuple[Any, Metrics]]:
-        """(scalar that is differentiated, (carry, metrics)). `rng` None means evaluation: nothing is drawn. With rows,
-        `params[table]` are the gathered rows. Where `additive`, scalar and metrics of a batch are the sums of those of
-        its parts, given the same 'global_rows'."""
+        """(scalar to differentiate, (carry, metrics)). `rng` None means evaluation: nothing is drawn. `params[table]`
+        are the rows that `Rows` names. Where `additive`, scalar and metrics of a batch are the sums of those of its
+        parts with the same 'global_rows'."""
 
 
 class Train(NamedTuple):
@@ -189,19 +180,19 @@ class Train(NamedTuple):
     rows: Rows
     loss: Loss
     additive: Callable[[Cfg], bool] = lambda cfg: True
-    """Whether the loss is additive over rows. Where it is not (contrastive losses within a batch), the step refuses
+    """Whether the loss is additive over rows. Otherwise (contrastive losses within a batch) the step refuses
     microbatches and the per-device variant, which would compute another loss."""
 
 
 class Fit(NamedTuple):
-    """A family that is solved, or iterated in sweeps over the whole text. The state is a tree of arrays."""
+    """A family that is solved in sweeps over the whole text. The state is a tree of arrays."""
 
     start: Callable[[Cfg, Any, int], Any]
     """(cfg, text, seed) -> the state before the first sweep."""
     advance: Callable[[Cfg, Any, Any], tuple[Any, dict[str, float]]]
     """(cfg, text, state) -> (state, metrics) after one sweep; deterministic. States are saved between sweeps."""
     sweeps: Callable[[Cfg], int]
-    """(cfg) -> how many there are; 1 for a solution in closed form."""
+    """(cfg) -> number of sweeps; 1 for a solution in closed form."""
     params: Callable[[Cfg, Any], Params]
     """(cfg, state) -> the arrays that `Family.arrays` declares."""
 
@@ -212,26 +203,25 @@ class Score(Protocol):
 
 
 class Decode(NamedTuple):
-    """A causal language model token by token: what it keeps of a text instead of reading it anew for every token.
+    """A causal language model token by token. It keeps a memory of the text instead of reading it again for each token.
 
-    `start` then `step`, any number of tokens at a time, gives the next-token logits of the whole text.
+    `start`, then `step` with any number of tokens at a time, gives the next-token logits of the whole text.
     """
 
     weights: Callable[[Cfg, Params], Params]
-    """(cfg, params) -> the parameters laid out for decoding: slices and transposes are made once here, outside of the
-    loop over tokens, where XLA would repeat them for every token."""
+    """(cfg, params) -> the parameters laid out for decoding. Slices and transposes are made once here: inside the loop
+    over tokens XLA would repeat them."""
     start: Callable[[Cfg, int, int], Any]
-    """(cfg, rows, capacity) -> what is kept of `rows` texts before their first token, if each will have at most
-    `capacity`. UserError: the model is not causal."""
+    """(cfg, rows, capacity) -> the memory of `rows` texts of at most `capacity` tokens, before their first. UserError:
+    the model is not causal."""
     step: Callable[[Cfg, Params, Consts, Any, Array], tuple[Array, Any]]
-    """(cfg, weights, consts, kept, tokens int32 [B, T]) -> (logits float32 [B, V] of the token that follows the last,
-    kept)."""
+    """(cfg, weights, consts, kept, tokens int32 [B, T]) -> (logits float32 [B, V] of the next token, kept)."""
     size: Callable[[Cfg], tuple[int, int]]
-    """(cfg) -> (bytes kept of a text whatever its length, bytes that each of its tokens adds)."""
+    """(cfg) -> (fixed bytes kept per text, bytes that each token adds)."""
     context: Callable[[Cfg], int | None]
-    """(cfg) -> tokens that a text may have, as no prediction sees more in training; None: any number."""
+    """(cfg) -> most tokens of a text, as in training; None: any number."""
     describe: Callable[[Cfg], str]
-    """(cfg) -> what is kept of a text, as one line for people."""
+    """(cfg) -> one line that describes the memory."""
 
 
 class States(Protocol):
@@ -241,21 +231,21 @@ class States(Protocol):
 
 
 class Encode(NamedTuple):
-    """The states of every layer for every token: one face of all families, for probes, senses and pictures."""
+    """The states of every layer for every token, for probes, senses and pictures."""
 
     layers: Callable[[Cfg], int]
     """(cfg) -> L."""
     states: States
     causal: Callable[[Cfg], bool]
-    """(cfg) -> whether a state depends on its own token and those before it only. Of language models, only causal ones
-    give a text a probability and write texts."""
+    """(cfg) -> whether a state depends only on its own and earlier tokens. Only causal language models give a text a
+    probability and generate text."""
     logits: Callable[[Cfg, Params, Array], Array] | None = None
-    """(cfg, params, last states [..., D]) -> float32 [..., V], of the token that each predicts; None: predicts none."""
+    """(cfg, params, last states [..., D]) -> float32 [..., V], of the token that each predicts; None without."""
     attention: States | None = None
-    """As `states`, but L arrays float32 [B, N, T, T]: where each token (axis 2) looks. None without attention."""
+    """As `states`, but L arrays float32 [B, N, T, T]: where each token (axis 2) looks; None without attention."""
     recurrence: Callable[[Cfg, Params, Consts], Any] | None = None
-    """(cfg, params, consts) -> `w2v_jax.nn.recurrence.Recurrence`, the layers that read from left to right, to be
-    followed step by step. UserError: this cell has none. None: no model of the family has."""
+    """(cfg, params, consts) -> `w2v_jax.nn.recurrence.Recurrence`, the layers that read from left to right; None
+    without. UserError: the cell of this config has none."""
 
 
 class Classify(Protocol):
@@ -267,7 +257,7 @@ class Family(NamedTuple):
     """One model family. `cfg` is always an instance of `config`; exactly one of `train` and `fit` is given."""
 
     config: type
-    """Frozen dataclass of the options, validated in `__post_init__`, with a field `vocab_size` that 0 leaves open."""
+    """Frozen dataclass of the options, validated in `__post_init__`; its field `vocab_size` is 0 until `resolve`."""
     resolve: Resolve
     text: ReadText
     consts: MakeConsts
@@ -284,16 +274,15 @@ class Family(NamedTuple):
     encode: Encode | None = None
     classify: Classify | None = None
     place: Callable[[Cfg, str], Cfg] | None = None
-    """(cfg, platform) -> cfg with the options left to 'auto' decided for 'cpu', 'gpu' or 'tpu'. None: nothing depends
-    on the platform."""
+    """(cfg, platform) -> cfg with 'auto' options decided for 'cpu', 'gpu' or 'tpu'; None without such options."""
 
     @property
     def trained(self) -> Train:
-        """`train`, for what asks it of a family that has one. TypeError: the family is fitted."""
+        """`train` of a trained family. TypeError: the family is fitted."""
         if self.train is None:
             raise TypeError("this family is fitted, not trained")
         return self.train
 
     def axes(self, cfg: Cfg) -> dict[str, Any]:
-        """Logical axis names, the tree of `params` with a tuple of names a leaf."""
+        """The tree of `params` with a tuple of logical axis names per leaf."""
         return dict(jax.tree.map(lambda leaf: leaf.axes, self.arrays(cfg)))

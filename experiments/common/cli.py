@@ -1,7 +1,8 @@
-"""What every command shares: flags that fail in one line, endings and their exit status, where results are told."""
+"""What every command shares: flags with one-line errors, exit statuses, options as dataclasses, files of results."""
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import os
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import app, flags
 
@@ -20,6 +21,9 @@ from w2v_jax.errors import Diverged, Interrupted, UserError, nearest
 from w2v_jax.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository
+T = TypeVar("T")
+
+flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
 
 # Without an accelerator plug-in in use, libtpu (if installed) and TensorFlow print pages of complaints at start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,17 +33,13 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, continues: bool = False) -> None:
     """Runs `main(argv)` under absl and ends the process with the status that it returns.
 
-    A `UserError` or `OSError` is one `error:` line and status 2, a loss that diverged one and status 1; signal n is 128
-    + n.
-
-    Args:
-      main: the command.
-      arguments: the most words beside flags that it takes; None is any number.
-      continues: whether the same command goes on after a signal, SIGTERM among them; it then says so.
+    A `UserError` or `OSError` prints one `error:` line and gives status 2, a loss that diverged gives status 1, signal
+    n gives 128 + n. `arguments` is the most words beside flags, None for any number. A command that `continues` after
+    a signal, SIGTERM included, says so.
     """
 
     def checked(argv: Sequence[str]) -> int | None:
-        logging.getLogger("jax").setLevel(logging.WARNING)  # or it tells of every back end that is not there
+        logging.getLogger("jax").setLevel(logging.WARNING)  # or it reports every back end that is not there
         if arguments is not None and len(argv) > 1 + arguments:
             hint = ", overrides --config.KEY=VALUE" if "config" in flags.FLAGS else ""
             raise UserError(f"unexpected argument {argv[1 + arguments]!r}; flags are written --name=value{hint}")
@@ -57,14 +57,14 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """SIGTERM outside training: as Ctrl-C, which closes what is open. A second one ends the process at once."""
+    """SIGTERM outside training acts as Ctrl-C, which closes open files. A second one ends the process at once."""
     signal.signal(number, signal.SIG_DFL)
     raise KeyboardInterrupt(number)
 
 
 def _ending(e: BaseException, continues: bool) -> int:
-    """Says in one line what ended the command; returns the exit status."""
-    if isinstance(e, BrokenPipeError):  # whoever read the output, such as `head`, has seen enough
+    """Prints one line about what ended the command; returns the exit status."""
+    if isinstance(e, BrokenPipeError):  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
         return 141
     if isinstance(e, Interrupted | KeyboardInterrupt):
@@ -78,7 +78,7 @@ def _ending(e: BaseException, continues: bool) -> int:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-    """absl's flag parser, with every mistake turned into one line."""
+    """absl's flag parser; every mistake is a one-line UserError."""
     try:
         return flags.FLAGS(_overrides(argv))
     except flags.UnrecognizedFlagError as e:
@@ -88,8 +88,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def _overrides(argv: Sequence[str]) -> list[str]:
-    """Hands `--config.KEY=VALUE`, `--config.KEY VALUE` and the switches `--config.KEY`, `--noconfig.KEY` to the flag
-    that collects overrides, as `--config.KEY=KEY=VALUE`."""
+    """Rewrites `--config.KEY=VALUE`, `--config.KEY VALUE` and the switches `--config.KEY`, `--noconfig.KEY` for the
+    flag that collects overrides: `--config.KEY=KEY=VALUE`."""
     found: list[str] = []
     words = list(argv)
     while words and words[0] != "--":
@@ -105,8 +105,7 @@ def _overrides(argv: Sequence[str]) -> list[str]:
 
 
 def describe(e: OSError) -> str:
-    """One line for an operating-system error: the file, the reason, and what to do where that is known."""
-    where = e.filename or "a file"
+    """One line for an operating-system error: the file, the reason, and advice for the common ones."""
     advice = {
         errno.ENOSPC: "no space is left on the device: free some and run the same command again",
         errno.EFBIG: "the file would pass the size limit: raise it and run the same command again",
@@ -114,11 +113,32 @@ def describe(e: OSError) -> str:
         errno.EACCES: "permission denied: choose another path or change its permissions",
         errno.EROFS: "the file system is read-only: choose another path",
     }
-    return f"{where}: {advice.get(e.errno or 0, e.strerror or str(e))}"
+    return f"{e.filename or 'a file'}: {advice.get(e.errno or 0, e.strerror or str(e))}"
+
+
+def option(default: Any, text: str) -> Any:
+    """A field of a dataclass of options, with the help text of its flag."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+def define_options(kind: type) -> None:
+    """Registers a flag for every `option` of a dataclass, of the type of its default; a tuple gives a list."""
+    define: dict[type, Callable[..., Any]] = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    for field in dataclasses.fields(kind):
+        if isinstance(field.default, tuple):
+            flags.DEFINE_list(field.name, list(map(str, field.default)), field.metadata["help"])
+        else:
+            define.get(type(field.default), flags.DEFINE_string)(field.name, field.default, field.metadata["help"])
+
+
+def options(kind: type[T], **changes: Any) -> T:
+    """The dataclass of options that the flags give, with some fields replaced. UserError: as its own checks."""
+    values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in (values | changes).items()})
 
 
 def workdir(need: str) -> Path:
-    """The folder of --workdir. UserError, with what is needed, where it is missing."""
+    """The folder of --workdir. UserError: the flag is missing; `need` says what to give."""
     if not flags.FLAGS.workdir:
         raise UserError(f"--workdir is missing: {need}")
     return Path(flags.FLAGS.workdir)
@@ -130,7 +150,7 @@ def command(module: str) -> str:
 
 
 def write_results(results: Path, numbers: dict[str, Any], picture: Path, paint: Callable[[Path], object]) -> None:
-    """Writes the numbers as JSON and draws the picture; prints where they are."""
+    """Writes the numbers as JSON, draws the picture and prints both paths."""
     results.parent.mkdir(parents=True, exist_ok=True)
     write_json(results, numbers, indent=1)
     paint(picture)

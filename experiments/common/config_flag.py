@@ -1,4 +1,4 @@
-"""`--config=configs/NAME.py` with typed overrides, shared by every command that takes a run's config or a study."""
+"""`--config=configs/NAME.py` with typed overrides, for every command that takes the config of a run or a study."""
 
 from __future__ import annotations
 
@@ -21,25 +21,21 @@ flags.disclaim_key_flags()  # --help lists flags by the module that defines them
 T = TypeVar("T")
 
 
-def define(name: str = "config", text: str = "Config file, e.g. configs/demo.py") -> str:
-    """Registers the flag of a config file, and that of its overrides; returns the name that `parsed` takes."""
+def define(name: str = "config", text: str = "Config file, e.g. configs/demo.py") -> None:
+    """Registers the flag of a config file and the flag of its overrides."""
     flags.DEFINE_string(name, None, f"{text}; override by --{name}.KEY=VALUE.")
-    flags.DEFINE_multi_string(f"{name}.KEY", None, f"another value for a key, such as --{name}.train.seed=1")
-    return name
+    flags.DEFINE_multi_string(f"{name}.KEY", None, f"Another value for a key, such as --{name}.train.seed=1.")
 
 
 def parsed(name: str = "config", default: Path | None = None, example: str = "configs/demo.py") -> Config:
-    """The config of one run that the command line gives. UserError: as `given` and `load`."""
+    """The config of one run that the command line gives. UserError: see `given` and `load`."""
     path, changes = given(name, default, example)
     return load(path, Config, changes)
 
 
 def given(name: str = "config", default: Path | None = None, example: str = "") -> tuple[str, dict[str, str]]:
-    """(config file, {key: value} of the overrides) on the command line; `default` where the flag names no file.
-
-    Raises:
-      UserError: there is neither; `example` is suggested.
-    """
+    """(config file, {key: value} of the overrides) on the command line. UserError: no file, neither in the flag nor as
+    `default`; it suggests `example`."""
     path = flags.FLAGS[name].value or default
     if not path:
         raise UserError(f"--{name} is missing: give a config file, e.g. --{name}={example}")
@@ -48,16 +44,12 @@ def given(name: str = "config", default: Path | None = None, example: str = "") 
 
 
 def load_config(path: str, **changes: Any) -> Config:
-    """The config of a run in a file, with dotted keys replaced (`**{"model.dim": 8}`), without any command line."""
+    """The config of a run in a file, with dotted keys replaced (`**{"model.dim": 8}`), without a command line."""
     return load(path, Config, changes)
 
 
 def load(path: str, kind: type[T], changes: Mapping[str, Any] | None = None) -> T:
-    """What a config file's get_config() returns, with dotted keys replaced.
-
-    Raises:
-      UserError: naming the file and what is wrong with it, or the key that cannot be replaced.
-    """
+    """The result of a config file's get_config(), with dotted keys replaced. UserError: names the file or the key."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such config file")
     try:
@@ -67,20 +59,20 @@ def load(path: str, kind: type[T], changes: Mapping[str, Any] | None = None) -> 
         config = names["get_config"]()
     except UserError:
         raise
-    except Exception as e:  # anything may happen in a file that somebody is writing
+    except Exception as e:  # a user's file may raise anything
         hint = "; get_config() returns Config(...) itself now" if "'editable'" in str(e) else ""
         raise UserError(f"{path}: {type(e).__name__}: {' '.join(str(e).split())}{hint}") from None
     if not dataclasses.is_dataclass(config):
         raise UserError(f"{path}: get_config() must return Config(...) itself, or Study(...) for a study")
     if not isinstance(config, kind):
-        other = "the config of one run; a study's are in configs/scaling/"
+        other = "the config of one run; studies are in configs/scaling/"
         raise UserError(f"{path}: is {other if isinstance(config, Config) else 'a study, for experiments.scaling'}")
     return override(config, changes or {}, MODELS)
 
 
 def set_compile_cache(cache_dir: str, least_seconds: float = 1.0) -> None:
-    """Points JAX's persistent compile cache below the data cache, unless the environment names one. Programs that
-    compile in less than `least_seconds` are not kept."""
+    """Puts JAX's persistent compile cache below the data cache, unless the environment names one. It does not keep
+    programs that compile in less than `least_seconds`."""
     import jax
 
     root = Path(cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax").expanduser()

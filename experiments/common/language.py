@@ -1,4 +1,4 @@
-"""Scores a trained language model on its held-out and test texts; `experiments.evaluate` calls it for such runs."""
+"""Scores a trained language model on its held-out and test texts, for `experiments.evaluate`."""
 
 from __future__ import annotations
 
@@ -20,18 +20,14 @@ from w2v_jax.figures import positions
 from w2v_jax.files import write_json
 from w2v_jax.train.restore import Model, open_model
 
-TEXTS = {"heldout": "held-out", "test": "test"}  # splits that are scored, and what people call them
+TEXTS = {"heldout": "held-out", "test": "test"}  # scored splits, and their names in reports
 CONTEXT = 256  # tokens from a fresh state, for the loss by position
 LANES = 64
-WINDOWS = 32  # scored at a time where they overlap
+WINDOWS = 32  # overlapping windows per call
 
 
 def corpus_of(model: Model, text: str = "") -> Corpus:
-    """The run's corpus, with `text` (a data source) as its test split if given.
-
-    Raises:
-      UserError: its vocabulary is not the run's.
-    """
+    """The run's corpus, with `text` (a data source) as its test split if given. UserError: another vocabulary."""
     data = model.config.data if not text else dataclasses.replace(model.config.data, test_source=text)
     corpus = build_corpus(data, lambda line: print(line, file=sys.stderr))
     if tuple(corpus.vocab.words) != tuple(model.tokenizer.words):
@@ -40,7 +36,7 @@ def corpus_of(model: Model, text: str = "") -> Corpus:
 
 
 def _score(model: Model, cfg: Any, rows: int) -> language.Score:
-    """(carry, a batch of `rows` rows) -> (losses of its targets, carry), compiled."""
+    """The compiled function (carry, a batch of `rows` rows) -> (losses of its targets, carry)."""
     assert model.spec.score is not None
     scored = jax.jit(partial(model.spec.score, cfg))
     part = {"row": np.arange(rows, dtype=np.int32), "global_rows": np.float32(rows)}
@@ -48,7 +44,7 @@ def _score(model: Model, cfg: Any, rows: int) -> language.Score:
 
 
 def score_split(model: Model, corpus: Corpus, split: str, lanes: int, length: int | None) -> np.ndarray:
-    """Losses of a split's tokens in order. With `length`, the state starts fresh at every `length` tokens."""
+    """Losses of a split's tokens in order, float64 [N]. With `length`, the state restarts every `length` tokens."""
     cfg = model.cfg if length is None else dataclasses.replace(model.cfg, length=length)
     score, start = _score(model, cfg, lanes), model.spec.trained.carry(cfg, lanes)
     source = model.spec.trained.source(cfg, corpus, split, lanes, 0)
@@ -59,21 +55,21 @@ def score_split(model: Model, corpus: Corpus, split: str, lanes: int, length: in
 
 
 def score_fresh(model: Model, corpus: Corpus, split: str, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """(losses of a split's tokens in order, read in windows that start without any context; the place of each in its
-    window, from 0)."""
+    """(losses of a split's tokens in order, read in windows that start without context; places in the windows, from 0),
+    each [N]."""
     lanes = max(1, min(LANES, len(getattr(corpus, split).tokens) // window))
     nats = score_split(model, corpus, split, lanes, window)
-    # Lanes are of equal length but for the last, and each starts a window.
+    # All lanes but the last have the same length, and each starts a window.
     return nats, np.arange(len(nats)) % -(-len(nats) // lanes) % window
 
 
 def carries(model: Model) -> bool:
-    """Whether the model has a state that goes from window to window."""
+    """Whether the model carries a state from window to window."""
     return bool(jax.tree.leaves(model.spec.trained.carry(model.cfg, 1)))
 
 
 def score_strided(model: Model, tokens: Tokens, stride: int) -> np.ndarray:
-    """Losses of a text's tokens in order, by windows of the model's length that overlap; see `strided_windows`."""
+    """Losses of a text's tokens in order, by overlapping windows of the model's length; see `strided_windows`."""
     score, start = _score(model, model.cfg, WINDOWS), model.spec.trained.carry(model.cfg, WINDOWS)
     text = np.asarray(tokens.tokens)
     windows = language.strided_windows(text, model.tokenizer.end_id, model.cfg.length, stride, WINDOWS)
@@ -82,7 +78,7 @@ def score_strided(model: Model, tokens: Tokens, stride: int) -> np.ndarray:
 
 
 def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carried: np.ndarray) -> dict[str, Any]:
-    """Loss by position in the document, and by tokens since a fresh state or since the start of a window."""
+    """Loss by position in the document, and by position since a fresh state or the start of a window."""
     curves: dict[str, Any] = {}
     places = language.document_places(np.asarray(tokens.offsets))[-len(carried) :]
     stateful = carries(model)
@@ -97,7 +93,7 @@ def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carri
 
 
 def _optimum(model: Model, split: str, tokens: Tokens, nats: np.ndarray) -> dict[str, Any] | None:
-    """The distance to the best possible loss, by kind of position; None for other texts than the synthetic language."""
+    """The distance to the best possible loss by kind of position; None unless the text is the synthetic language."""
     data = model.config.data
     source = {"heldout": data.heldout_source, "test": data.test_source}[split]
     if data.source != "synthetic" or source != f"synthetic:{split}":
@@ -107,23 +103,8 @@ def _optimum(model: Model, split: str, tokens: Tokens, nats: np.ndarray) -> dict
     return optimum.distance_to_optimum(nats, best[scored], hidden.distance[scored])
 
 
-def _rows(model: Model, results: dict[str, Any]) -> dict[str, Any]:
-    """The lines of the table: a split, and beneath it the same by overlapping windows."""
-    out = {}
-    for split, result in results.items():
-        overlapping = result.get("strided")
-        out[split if overlapping is None else f"{split}, blocks of {model.cfg.length}"] = result
-        if overlapping is not None:
-            out[f"{split}, windows every {overlapping['stride']}"] = overlapping
-    return out
-
-
 def _stride(model: Model, stride: int | None) -> int | None:
-    """Tokens from one window to the next; None for a model that carries its state and needs no overlap.
-
-    Raises:
-      UserError: a stride that is longer than the window, or one for a model with a state.
-    """
+    """Tokens from one window to the next; None for a model that carries its state. UserError: an impossible stride."""
     if carries(model):
         if stride is not None:
             raise UserError(f"--stride={stride}: this model carries its state through the whole text; leave it out")
@@ -135,45 +116,43 @@ def _stride(model: Model, stride: int | None) -> int | None:
 
 
 def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) -> None:
-    """Prints a table; writes the figures as JSON and the loss by position as a picture beside it.
+    """Scores the best checkpoint of a run by held-out loss. Prints a table; writes the results into the JSON file
+    `target` and the loss by position into a picture beside it.
 
-    Args:
-      workdir: run folder; its best checkpoint by held-out loss is scored.
-      text: data source scored as the test text, '' for the run's own `data.test_source`.
-      target: JSON file.
-      stride: tokens from one window to the next, for models that see a window at a time; half a window by default.
+    `text` is the data source of the test text, '' for the run's own `data.test_source`. `stride` is the tokens from one
+    window to the next, for models without a carried state; half a window by default.
 
     Raises:
-      UserError: no finished checkpoint, another vocabulary, no text to score, a stride that cannot be.
+      UserError: no finished checkpoint, another vocabulary, no text to score, an impossible stride.
     """
     model = open_model(workdir)
-    step = _stride(model, stride)
-    corpus = corpus_of(model, text)
+    step, corpus = _stride(model, stride), corpus_of(model, text)
     results: dict[str, Any] = {}
+    rows: dict[str, Any] = {}
     curves: dict[str, Any] = {}
     for split, name in TEXTS.items():
         tokens: Tokens = getattr(corpus, split)
-        if tokens.documents:
-            nats = score_split(model, corpus, split, 1, None)
-            results[split] = language.summarise(nats, tokens.words, tokens.bytes)
-            results[split]["by_position"] = _by_position(model, corpus, split, tokens, nats)
-            curves |= {f"{name} text, {way}": bins for way, bins in results[split]["by_position"].items()}
-            if step is not None:
-                overlapping = language.summarise(score_strided(model, tokens, step), tokens.words, tokens.bytes)
-                results[split]["strided"] = {"stride": step} | overlapping
-            if not (text and split == "test"):
-                results[split]["optimum"] = _optimum(model, split, tokens, nats)
+        if not tokens.documents:
+            continue
+        nats = score_split(model, corpus, split, 1, None)
+        result: dict[str, Any] = {**language.summarise(nats, tokens.words, tokens.bytes)}
+        results[split] = result
+        result["by_position"] = _by_position(model, corpus, split, tokens, nats)
+        curves |= {f"{name} text, {way}": bins for way, bins in result["by_position"].items()}
+        rows[split if step is None else f"{split}, blocks of {model.cfg.length}"] = result
+        if step is not None:
+            overlapping = language.summarise(score_strided(model, tokens, step), tokens.words, tokens.bytes)
+            result["strided"] = rows[f"{split}, windows every {step}"] = {"stride": step} | overlapping
+        if not (text and split == "test"):
+            result["optimum"] = _optimum(model, split, tokens, nats)
     if not results:
-        raise UserError(
-            f"--workdir={workdir}: its data has no held-out and no test text; give one with --text=text:FILE"
-        )
-    print(language.table(_rows(model, results)))
+        raise UserError(f"--workdir={workdir}: its data has no held-out or test text; give one with --text=text:FILE")
+    print(language.table(rows))
     for split, result in results.items():
         if result.get("optimum"):
             print(f"\n{TEXTS[split]} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")
     about = {"workdir": str(workdir), "step": model.step, "family": model.config.family}
     write_json(target, about | results)
     picture = target.with_suffix(".png")
-    command = cli.command("experiments.evaluate")
-    positions.draw(curves, picture, f"step {model.step}; {command}")
+    positions.draw(curves, picture, f"step {model.step}; {cli.command('experiments.evaluate')}")
     print(f"\npicture: {picture}\nresults: {target}")

@@ -1,4 +1,4 @@
-"""What a measurement was made on: hardware, system, versions and code; nothing that names the machine."""
+"""The conditions of a measurement: hardware, system, versions and code; nothing that names the machine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,16 @@ _VERSIONS = ("jax", "jaxlib", "gensim", "numpy", "scipy", "tensorflow", "tensorf
 
 
 def machine() -> dict[str, Any]:
-    """Cores in use and present, processor, memory, system and versions. Loads none of the packages that it names."""
-    model = platform.processor() or platform.machine()
+    """Used and present cores, processor, memory, system and versions. Imports none of the packages."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
+    text = cpuinfo.read_text(errors="replace") if cpuinfo.exists() else ""
+    named = re.search(r"^model name\s*:(.*)", text, re.MULTILINE)
+    model = named[1].strip() if named else platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = {}
     for name in _VERSIONS:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "cores_used": cores,
         "cores": os.cpu_count(),
@@ -49,9 +45,9 @@ def accelerators() -> dict[str, Any]:
     return {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)}
 
 
-@functools.cache  # this process has read its code already: a later commit does not change it
+@functools.cache  # this process has already read its code; a later commit does not change it
 def revision() -> str:
-    """The commit of the code, with + where tracked files differ from it; '' outside of a clone."""
+    """The commit of the code, with + where tracked files differ from it; '' outside a clone."""
     folder = str(Path(__file__).parent)
     line = ["git", "-C", folder, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):

@@ -1,4 +1,4 @@
-"""What commands measure with: training steps fed with ready arrays in place of a corpus, and a clock."""
+"""Measurements of speed and size: training steps on arrays instead of a corpus, a clock, numbers of parameters."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from w2v_jax.train.programs import programs, stand_in
 from w2v_jax.train.step import TrainState
 from w2v_jax.types import Batch, Metrics
 
-ROUNDS = 5  # of all calls in turn; the median is reported
-MOST = 1000  # calls that are dispatched before the last is waited for
+ROUNDS = 5  # of all calls in turn; reports give the median
+MOST = 1000  # calls that are sent before one is waited for
 
 Call = Callable[[], Any]
-"""Starts a piece of work that waits for the call before it, and returns what can be waited for."""
+"""Starts work that depends on the call before it, and returns arrays to wait for."""
 
 
 class Ready(NamedTuple):
@@ -35,12 +35,7 @@ class Ready(NamedTuple):
 
 
 def ready(config: Config, vocab_size: int) -> Ready:
-    """Compiles the training call of a language model for the first device and makes its first state.
-
-    Args:
-      config: the run; `mesh.data` is 1.
-      vocab_size: V, as no text gives it.
-    """
+    """Compiles the training call of a language model (with `mesh.data` 1) for the first device; makes the state."""
     made = programs(config, stand_in(config, vocab_size), jax.devices()[:1])
     call = made.training(Horizon(1000, 1000), made.consts)
     count, stop = jnp.int32(config.train.steps_per_call), jnp.zeros(1, jnp.int32)
@@ -49,24 +44,16 @@ def ready(config: Config, vocab_size: int) -> Ready:
 
 
 def stacks(tokens: np.ndarray, targets: np.ndarray, size: int) -> list[Batch]:
-    """Text of S steps, int32 [S, B, T] each, as `S / size` stacks of batches on the device; no lane begins anew."""
+    """Text of S steps, int32 [S, B, T] each, as `S / size` stacks of batches on the device; no lane restarts."""
     steps, rows, length = tokens.shape
-    entries = {
-        "tokens": tokens,
-        "targets": targets,
-        "start": np.zeros((steps, rows), np.int32),
-        "words": np.full((steps, rows), length, np.int32),
-    }
+    start, words = np.zeros((steps, rows), np.int32), np.full((steps, rows), length, np.int32)
+    entries = {"tokens": tokens, "targets": targets, "start": start, "words": words}
     return [{k: jnp.asarray(v[i : i + size]) for k, v in entries.items()} for i in range(0, steps, size)]
 
 
-def repeated(config: Config, vocab_size: int) -> Callable[[], Any]:
-    """One whole training step of a language model at a call, on the state that the last one left and on random text.
-
-    Args:
-      config: the run; its mesh and its steps a call are set to one device and one step.
-      vocab_size: V.
-    """
+def repeated(config: Config, vocab_size: int) -> Call:
+    """One whole training step of a language model per call, from the state after the last call, on one device and
+    random text."""
     mesh = dataclasses.replace(config.mesh, data=1, model=1, fsdp=False)
     config = dataclasses.replace(config, mesh=mesh, train=dataclasses.replace(config.train, steps_per_call=1))
     state, call = ready(config, vocab_size)
@@ -83,15 +70,14 @@ def repeated(config: Config, vocab_size: int) -> Callable[[], Any]:
 
 
 def parameters(tree: Any) -> int:
-    """Numbers in a tree of arrays, or of their shapes."""
+    """The number of entries in a tree of arrays, or of their shapes."""
     return sum(x.size for x in jax.tree.leaves(tree))
 
 
 def size_of(family: str, model: Any, vocab_size: int) -> int:
-    """Numbers in the trained arrays of a language model, none of which is made."""
+    """The number of parameters of a language model, without making them."""
     spec = MODELS[family]
-    cfg = spec.resolve(model, vocab_size)
-    return parameters(shapes(spec.arrays(cfg)))
+    return parameters(shapes(spec.arrays(spec.resolve(model, vocab_size))))
 
 
 def seconds_of(call: Call, count: int) -> float:
@@ -104,11 +90,8 @@ def seconds_of(call: Call, count: int) -> float:
 
 
 def clock(calls: Sequence[Call], budget: float) -> list[list[float]]:
-    """Seconds of a call, ROUNDS for each: all take turns, so that none meets a better moment of the machine.
-
-    Args:
-      calls: warmed up by one call each here.
-      budget: seconds that each may take in all; where a few calls take longer there are fewer rounds, 3 at least.
+    """Seconds per call, one value per round, of every call. All take turns, so that changes of the machine's speed
+    affect them alike. Each may take `budget` seconds in all; slow calls have fewer than ROUNDS rounds, but at least 3.
     """
     once = [max(min(seconds_of(call, 1) for _ in range(2)), 1e-7) for call in calls]
     rounds = min(ROUNDS, max(3, int(budget / max(once))))

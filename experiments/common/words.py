@@ -1,4 +1,4 @@
-"""The text that a model is looked into with, and the places of two of its words."""
+"""The text for looking into a model, and the places of two of its words."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ WORD, UNTIL = "dog", "won"
 
 
 def find_span(tokenizer: Tokenizer, text: str, flag: str, word: str, after: int = 0) -> tuple[int, int, int]:
-    """(first token, last token, end in the text) of a word's first occurrence from place `after` of the text on.
-
-    Raises:
-      UserError: the word is not there, or the tokeniser drops it.
-    """
+    """(first token, last token, end in the text) of a word's first occurrence after place `after` of the text.
+    UserError: there is none, or the tokeniser drops it."""
     match = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE).search(text, after)
     if match is None:
         raise UserError(f"--{flag}={word}: no such word in --text" + (" after the other" if after else ""))
@@ -26,7 +23,7 @@ def find_span(tokenizer: Tokenizer, text: str, flag: str, word: str, after: int 
     if tokenizer.kind == "whitespace":  # marks that touch the word are part of its token
         start = len(re.sub(r"\S+$", "", text[:start]))
         end += len(text[end:]) - len(re.sub(r"^\S+", "", text[end:]))
-    # Every tokeniser cuts between words, so that a text up to there has the first tokens of the whole.
+    # Every tokeniser cuts between words, so that the tokens of a text up to there are the first tokens of the whole.
     first, stop = (len(tokenizer.encode(part)) for part in (text[:start].rstrip(), text[:end]))
     ids = tokenizer.encode(text)
     while first < stop and not tokenizer.decode(ids[first : first + 1]).strip():
@@ -37,7 +34,7 @@ def find_span(tokenizer: Tokenizer, text: str, flag: str, word: str, after: int 
 
 
 def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
-    """Token ids, int32 [T]. UserError: nothing in the text, or nothing that the model knows."""
+    """Token ids, int32 [T]. UserError: an empty text, or no known word."""
     if not text.strip():
         raise UserError("--text is empty: give a sentence")
     ids = tokenizer.encode(text)
@@ -47,9 +44,9 @@ def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
 
 
 def words_of_flags(text: str, word: str | None, until: str | None) -> tuple[str, str]:
-    """The two words: those given, *dog* and *won* of the default text, else the first and the last."""
+    """The two words: the given ones, *dog* and *won* of the default text, else the first and the last."""
     found = re.findall(r"\w+", text)
     if len(found) < 2:
-        raise UserError(f"--text={text!r}: needs two words at least, one to follow and one to follow it to")
+        raise UserError(f"--text={text!r}: needs two words at least: the one to follow, and the one where it ends")
     first, last = (WORD, UNTIL) if text.lower() == TEXT.lower() else (found[0], found[-1])
     return word or first, until or last

@@ -1,15 +1,15 @@
-"""Scores what was trained. Prints a table and writes a JSON file.
+"""Scores word vectors or a language model. Prints a table and writes a JSON file.
 
   python -m experiments.evaluate --vectors=FILE --data_dir=DIR
   python -m experiments.evaluate --workdir=DIR
 
-Word vectors: similarity, analogies, categorisation. A language model's run folder: perplexity of the held-out and the
-test text with the state carried through all of it, the same by word and by byte, and loss by position; --text=SOURCE
-scores another text. A transformer sees a window at a time: its text is scored by blocks, and by overlapping windows
-that start every --stride tokens, where every token has at least the rest of a window before it.
+Word vectors: similarity, analogies, categorisation. Language models: perplexity of the held-out and the test text with
+the state carried through all of it, the same per word and per byte, and the loss by position; --text=SOURCE scores
+another text. A transformer sees one window at a time: its text is scored by blocks, and by overlapping windows that
+start every --stride tokens, where every token has at least the rest of a window before it.
 
-Vectors are word2vec text or binary, GloVe text or a native folder; a workdir is what `experiments.train` wrote. The
-data folder holds similarity/, analogy/ and categorization/; without one a small built-in list gives an indication.
+Vectors are word2vec text or binary, GloVe text or a native folder; a workdir is a run folder of `experiments.train`.
+The data folder has similarity/, analogy/ and categorization/; without it a small built-in list gives an indication.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from w2v_jax.files import write_json
 
 def _is_language_model(workdir: str) -> bool:
     from w2v_jax.config import load
-    from w2v_jax.models import MODELS  # here: to look at vectors needs no JAX
+    from w2v_jax.models import MODELS  # imported here because vectors need no JAX
     from w2v_jax.train.folder import CONFIG
 
     config = load(Path(workdir) / CONFIG, MODELS)
@@ -38,30 +38,30 @@ def _is_language_model(workdir: str) -> bool:
 
 def main(argv: Sequence[str]) -> None:
     """Prints the table and writes the results."""
-    if flags.FLAGS.workdir and _is_language_model(flags.FLAGS.workdir):
+    f = flags.FLAGS
+    if f.workdir and _is_language_model(f.workdir):
         from experiments.common import language
 
-        target = flags.FLAGS.json or os.path.join(flags.FLAGS.workdir, "evaluation.json")
-        language.evaluate(Path(flags.FLAGS.workdir), flags.FLAGS.text or "", Path(target), flags.FLAGS.stride)
+        target = f.json or os.path.join(f.workdir, "evaluation.json")
+        language.evaluate(Path(f.workdir), f.text or "", Path(target), f.stride)
         return
     for name in ("text", "stride"):
-        if flags.FLAGS[name].value is not None:
+        if f[name].value is not None:
             raise UserError(f"--{name}: is for the run folder of a language model (--workdir=DIR)")
     path = source()
-    emb = open_vectors()
-    results = evaluate_all(emb, flags.FLAGS.data_dir, flags.FLAGS.restrict)
+    results = evaluate_all(open_vectors(), f.data_dir, f.restrict)
     print(table(results))
     folder = path if os.path.isdir(path) else os.path.dirname(path)
-    target = flags.FLAGS.json or os.path.join(folder, "evaluation.json")
+    target = f.json or os.path.join(folder, "evaluation.json")
     write_json(target, {"file": path, **results})
     print(f"\nresults: {target}")
 
 
 if __name__ == "__main__":
     define_source_flags()
-    flags.DEFINE_string("data_dir", None, "Folder of test files; a small built-in list without.")
-    flags.DEFINE_integer("restrict", 30_000, "Analogies use the n most frequent words only; 0 is all.")
+    flags.DEFINE_string("data_dir", None, "Folder of test files; a small built-in list by default.")
+    flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.")
     flags.DEFINE_string("text", None, "Language models: the data source to score, e.g. text:FILE.")
-    flags.DEFINE_integer("stride", None, "Transformers: tokens from one scored window to the next; half a window.")
+    flags.DEFINE_integer("stride", None, "Transformers: tokens from window to window; half a window by default.")
     flags.DEFINE_string("json", None, "Results file; evaluation.json beside the vectors by default.")
     cli.run(main)

@@ -12,18 +12,18 @@
 --list names every figure with its paper and that paper's numbers. NAME, one of them, is drawn without training into the
 current folder, with ours beside what was published; exit status 1 when a stated tolerance is missed.
 
---run makes the recipe of the figure in DIR, the usual commands one after another, draws DIR/NAME.png and puts the new
-numbers beside the published and the committed ones. The same command continues what was interrupted. --data is the
-folder of the texts that the recipe names. --set changes keys of the recipe's configs, or flags of the command that
-measures, for a smaller run: --set=train.passes=0.1. --keep makes the result the committed record, with the commit of
-the code, and draws the picture of the docs.
+--run runs the commands of the figure's recipe in DIR, draws DIR/NAME.png and prints the new numbers beside the
+published and the committed ones. The same command continues an interrupted recipe. --data is the folder of the texts
+that the recipe names. --set changes keys of the recipe's configs, or flags of the command that measures, for a smaller
+run: --set=train.passes=0.1. --keep makes the result the committed record, with the commit of the code, and draws the
+picture of the docs.
 
-The rest draws from run folders. map: words on a plane, coloured by the groups given (a JSON file
-{"name": ["word", ...], ...} too) or by k-means; without words, the most frequent ones. nudges: three words in two
-dimensions, every update an arrow. convergence: loss and quality against passes; --evaluate first scores every
-checkpoint that the run kept (train with --config.checkpoint.keep=100) and writes quality.jsonl. optimum: language
-models on the synthetic language, how far each is from the best possible loss, read from what experiments.evaluate
-wrote. Pictures are .png, .pdf or .svg.
+The other commands draw from run folders. map: words on a plane, coloured by the groups given (also as a JSON file
+{"name": ["word", ...], ...}) or by k-means; without words, the most frequent ones. nudges: three words in two
+dimensions, with an arrow for every update. convergence: loss and quality against passes; --evaluate first scores every
+checkpoint that the run kept (train with --config.checkpoint.keep=100) and writes quality.jsonl. optimum: the distance
+of language models from the best possible loss of the synthetic language, after experiments.evaluate. Pictures are
+.png, .pdf or .svg.
 """
 
 from __future__ import annotations
@@ -43,22 +43,19 @@ from experiments.common.vectors import define_source_flags, open_vectors, source
 from experiments.figures import show
 from experiments.figures.gallery import figures
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.figures import convergence, maps, optimum, style
+from w2v_jax.figures import convergence, maps, nudges, optimum, style
 from w2v_jax.tables import aligned
 
 
 def small_print(*facts: str) -> str:
-    """The line below a picture: what it shows, and the command that drew it."""
+    """The line below a picture: the facts, and the command that drew it."""
     return "; ".join([*facts, cli.command("experiments.figures")])
 
 
 def parse_groups(text: str) -> dict[str, list[str]]:
-    """Groups of words by name, from `a,b;name:c,d` or from a .json file of an object, or a list, of lists of words.
+    """Groups of words by name from `a,b;name:c,d`, or from a .json file with an object, or a list, of lists of words.
 
-    A group without a name is called by its words.
-
-    Raises:
-      UserError: missing or malformed file, a group without words, a word in two groups.
+    A group without a name is named by its words. UserError: a bad file, a group without words, a word in two groups.
     """
     parts = [part.rpartition(":") for part in text.split(";")]
     listed = _groups_file(text) if text.endswith(".json") else [(n.strip(), _listed(words)) for n, _, words in parts]
@@ -87,9 +84,8 @@ def _groups_file(path: str) -> list[tuple[str, list[str]]]:
         raise UserError(f"{path}: no such file; --groups takes a .json file or a,b;c,d") from None
     except ValueError as e:
         raise UserError(f"{path}: not JSON ({e})") from None
-    listed = (
-        list(value.items()) if isinstance(value, dict) else [("", v) for v in value] if isinstance(value, list) else []
-    )
+    unnamed = [("", words) for words in value] if isinstance(value, list) else []
+    listed = list(value.items()) if isinstance(value, dict) else unnamed
     good = all(isinstance(words, list) and all(isinstance(w, str) for w in words) for _, words in listed)
     if not listed or not good:
         raise UserError(f'{path}: must hold {{"name": ["word", ...], ...}} or [["word", ...], ...]')
@@ -97,7 +93,7 @@ def _groups_file(path: str) -> list[tuple[str, list[str]]]:
 
 
 def draw_map(out: str | None) -> None:
-    """The map command."""
+    """Draws words on a plane."""
     f = flags.FLAGS
     if f.words and f.groups:
         raise UserError("give --words or --groups, not both")
@@ -121,9 +117,8 @@ def draw_map(out: str | None) -> None:
 
 
 def draw_nudges(out: str | None) -> None:
-    """The nudges command: trains three words, prints cosines and draws every update."""
+    """Trains three words, prints cosines and draws every update."""
     from experiments.figures import nudges as training
-    from w2v_jax.figures import nudges
 
     f = flags.FLAGS
     folder = Path(out or "nudges")
@@ -140,10 +135,8 @@ def draw_nudges(out: str | None) -> None:
     print(f"\npicture: {folder / 'nudges.png'}\nrecording: {folder / 'nudges.npz'}")
 
 
-def nudge_tables(run: Any) -> str:
-    """Cosines before and after, and what became of the twins, as text."""
-    from w2v_jax.figures import nudges
-
+def nudge_tables(run: nudges.Nudges) -> str:
+    """Cosines of the words before and after, and of the twins at the end, as text."""
     rows = [["cosine", "before", "after"]]
     rows += [[name, f"{values[0]:.4f}", f"{values[-1]:.4f}"] for name, values in nudges.cosines(run).items()]
     lasting = slice(-max(1, run.twins.shape[1] // 4), None)
@@ -156,7 +149,7 @@ def nudge_tables(run: Any) -> str:
 
 
 def _workdirs(picture: str, out: str | None) -> tuple[list[str], str]:
-    """The run folders of --workdir, and where the picture goes."""
+    """The run folders of --workdir, and the path of the picture."""
     workdirs = list(dict.fromkeys(_listed(flags.FLAGS.workdir or "")))
     if not workdirs:
         raise UserError("no run folder given: --workdir=DIR[,DIR...]")
@@ -166,7 +159,7 @@ def _workdirs(picture: str, out: str | None) -> tuple[list[str], str]:
 
 
 def draw_convergence(out: str | None) -> None:
-    """The convergence command."""
+    """Draws loss and quality against passes, and prints their ends."""
     workdirs, target = _workdirs("convergence.png", out)
     if flags.FLAGS.evaluate:
         from experiments.figures.quality import evaluate_checkpoints
@@ -179,16 +172,15 @@ def draw_convergence(out: str | None) -> None:
         for name, curve in {"held-out loss": run.heldout, **run.quality}.items():
             if len(curve):
                 at = convergence.settled(curve)
-                rows.append(
-                    [run.label, name, f"{curve[0, 1]:.4f}", f"{curve[-1, 1]:.4f}", "-" if at is None else f"{at:.2f}"]
-                )
+                ends = [f"{curve[i, 1]:.4f}" for i in (0, -1)]
+                rows.append([run.label, name, *ends, "-" if at is None else f"{at:.2f}"])
     print(aligned(rows, left=(0, 1)))
     convergence.draw(runs, target, small_print("metrics.jsonl and quality.jsonl of each run"))
     print(f"\npicture: {target}")
 
 
 def draw_optimum(out: str | None) -> None:
-    """The optimum command."""
+    """Draws and prints the distance of runs from the best possible loss."""
     from w2v_jax.evaluation.optimum import table
 
     workdirs, target = _workdirs("optimum.png", out)
@@ -200,28 +192,17 @@ def draw_optimum(out: str | None) -> None:
 
 
 COMMANDS = {"map": draw_map, "nudges": draw_nudges, "convergence": draw_convergence, "optimum": draw_optimum}
-_OWN = {
-    "map": (
-        "vectors",
-        "workdir",
-        "limit",
-        "encoding_errors",
-        "words",
-        "groups",
-        "projection",
-        "top",
-        "clusters",
-        "seed",
-    ),
-    "nudges": ("loss", "updates", "learning_rate", "seed"),
-    "convergence": ("workdir", "evaluate", "data_dir"),
-    "optimum": ("workdir",),
+_REMAKE = ("data", "set", "keep", "note")  # flags beside --run
+_OWN = {  # flags of each command
+    "map": "vectors workdir limit encoding_errors words groups projection top clusters seed",
+    "nudges": "loss updates learning_rate seed",
+    "convergence": "workdir evaluate data_dir",
+    "optimum": "workdir",
 }
-_REMAKE = ("data", "set", "keep", "note")  # of --run
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs what the first argument names; returns the exit status."""
+    """Runs the command or draws the figure that the first argument names; returns the exit status."""
     known = (*COMMANDS, *figures())
     f = flags.FLAGS
     if f.list:
@@ -252,35 +233,35 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _flags_of(*names: str) -> set[str]:
-    """The flags that mean something to one of the figures."""
-    return {"out"}.union(*(_OWN.get(name, ("results", "run", *_REMAKE)) for name in names))
+    """The flags of any of these figures."""
+    made = ("results", "run", *_REMAKE)
+    return {"out"}.union(*((_OWN[name].split() if name in _OWN else made) for name in names))
 
 
 def _define_flags() -> None:
     define_source_flags()
-    flags.DEFINE_string(
-        "out", None, "Picture; for nudges, a folder. By default beside the vectors, in the run folder, or NAME.png."
-    )
+    where = "By default beside the vectors, in the run folder, or NAME.png."
+    flags.DEFINE_string("out", None, f"Picture; for nudges, a folder. {where}")
     flags.DEFINE_bool("list", False, "Name every figure, its paper and that paper's numbers.")
     flags.DEFINE_string("results", None, "NAME: folder of the committed results; that of the repository by default.")
-    flags.DEFINE_string("run", None, "NAME: folder in which the recipe is made, or continued.")
+    flags.DEFINE_string("run", None, "NAME: folder in which the recipe is run, or continued.")
     flags.DEFINE_string("data", None, "--run: folder with the texts and test files that the recipe names.")
     flags.DEFINE_multi_string("set", [], "--run: KEY=VALUE of the recipe's configs or flags; may be given again.")
     flags.DEFINE_bool("keep", False, "--run: write the record, and the picture of the docs.")
-    flags.DEFINE_string("note", "", "--keep: what else has to be known.")
+    flags.DEFINE_string("note", "", "--keep: a note for the record.")
     flags.DEFINE_integer("seed", 0, "Of the projection and the clusters; of nudges' training.", 0, 2**31 - 2)
     flags.DEFINE_string("words", None, "map: words to draw, a,b,c.")
     flags.DEFINE_string("groups", None, "map: groups of words, a,b;name:c,d or a .json file.")
-    flags.DEFINE_enum("projection", "pca", maps.PROJECTIONS, "map: how vectors come to the plane.")
-    flags.DEFINE_integer("top", 200, "map: the first so many words, where neither words nor groups are given.")
-    flags.DEFINE_integer("clusters", 0, "map: clusters of k-means, where no groups are given; 0 chooses.")
+    flags.DEFINE_enum("projection", "pca", maps.PROJECTIONS, "map: projection to the plane.")
+    flags.DEFINE_integer("top", 200, "map: number of first words to draw, without --words and --groups.")
+    flags.DEFINE_integer("clusters", 0, "map: clusters of k-means, without --groups; 0 chooses.")
     flags.DEFINE_enum("loss", "softmax", ["softmax", "negative"], "nudges: the loss.")
-    flags.DEFINE_integer("updates", 360, "nudges: updates of one pair each.")
-    flags.DEFINE_float("learning_rate", None, "nudges: constant rate; by default one that suits.")
+    flags.DEFINE_integer("updates", 360, "nudges: number of updates, of one pair each.")
+    flags.DEFINE_float("learning_rate", None, "nudges: constant rate; a suitable one by default.")
     flags.DEFINE_bool("evaluate", False, "convergence: score every kept checkpoint first.")
     flags.DEFINE_string("data_dir", None, "convergence --evaluate: test files; a small built-in list without.")
 
 
 if __name__ == "__main__":
     _define_flags()
-    cli.run(main, arguments=1)
+    cli.run(main, arguments=1, continues=True)

@@ -1,4 +1,4 @@
-"""What a file of the gallery states: what the figure shows, what it stands beside, its recipe, and three functions."""
+"""The contents of a gallery file: what the figure shows, the published numbers, its recipe, and three functions."""
 
 from __future__ import annotations
 
@@ -15,35 +15,38 @@ from w2v_jax.files import read_json
 
 DIGITS = 5  # significant, of vectors and curves: more than a picture shows
 
+# Overrides of configs/skipgram.py for the vectors of several figures.
+LARGE_VECTORS = ("model.dim=300", "model.segment=128", "optimizer.learning_rate=0.2", "optimizer.initial_square=0.0")
+
 Result = Mapping[str, Any]  # of JSON values; each figure has a shape of its own
 
 
 class Step(NamedTuple):
     """One command of a recipe: `python -m MODULE FLAGS`.
 
-    In the flags, {run} is the folder of the run and every other {NAME} a file, a folder or a glob below --data, where
+    In the flags, {run} is the folder of the run. Every other {NAME} is a file, a folder or a glob below --data, where
     files may also end in .xz or .gz.
     """
 
     module: str
     flags: str  # with spaces between them
-    takes: str = ""  # what --set=KEY=VALUE becomes, '--config.' or '--' before it; nothing where empty
-    may_end: tuple[int, ...] = (0,)  # exit statuses that leave results
+    takes: str = ""  # prefix that makes --set=KEY=VALUE a flag, '--config.' or '--'; empty where it is not passed on
+    may_end: tuple[int, ...] = (0,)  # exit statuses with results
 
 
 def train(config: str, folder: str, *overrides: str) -> Step:
-    """A training in {run}/FOLDER; `overrides` are KEY=VALUE of its config."""
-    changes = [f"--config.{change}" for change in overrides]
-    return Step("experiments.train", " ".join([f"--config={config} --workdir={{run}}/{folder}", *changes]), "--config.")
+    """Training in {run}/FOLDER; `overrides` are KEY=VALUE of its config."""
+    flags = [f"--config={config} --workdir={{run}}/{folder}", *(f"--config.{change}" for change in overrides)]
+    return Step("experiments.train", " ".join(flags), "--config.")
 
 
 def evaluate(folder: str, flags: str = "") -> Step:
-    """What was trained in {run}/FOLDER is scored; writes evaluation.json there."""
+    """Scores the training in {run}/FOLDER; writes evaluation.json there."""
     return Step("experiments.evaluate", f"--workdir={{run}}/{folder} {flags}")
 
 
 def study(config: str, flags: str = "") -> Step:
-    """A scaling study in {run}/study. Its status 1 says that a fitted floor misses the optimum: that is a result."""
+    """A scaling study in {run}/study. Status 1, a fitted floor that misses the optimum, is a result too."""
     whole = f"--config={config} --workdir={{run}}/study {flags}"
     return Step("experiments.scaling", whole, "--config.", may_end=(0, 1))
 
@@ -53,11 +56,11 @@ class Figure:
     """One figure; its name is that of its file."""
 
     shows: str
-    paper: str  # cited, or what takes a paper's place
+    paper: str  # citation, or the reason for none
     recipe: tuple[Step, ...]
-    data: str  # what the recipe measures on
+    data: str
     collect: Callable[[Path], dict[str, Any]]  # (folder of a finished recipe) -> result
-    measure: Callable[[Result], dict[str, float]]  # our numbers, by the names that `numbers` uses
+    measure: Callable[[Result], dict[str, float]]  # our numbers by name
     draw: Callable[[Result, str, str], object]  # (result, picture, small print) writes it; never trains
     numbers: tuple[Published, ...] = ()
     seed: int | tuple[int, ...] = 0

@@ -1,12 +1,11 @@
-"""Three words in two dimensions, trained pair by pair with the project's own step, every update kept.
+"""Three words in two dimensions, trained pair by pair with the project's own step; every update is kept.
 
 *cat* and *dog* occur with *pet*, *animal* and *cute*, *microscope* with words of its own. A step sees one pair (word,
-context), so it moves one word and never looks at another: what draws *cat* and *dog* together is the contexts they
-share.
+context), so it moves one word and never looks at another: only their shared contexts draw *cat* and *dog* together.
 
     loss = -log softmax(E[word] C^T)[context],    E[word] <- E[word] - rate dloss/dE[word],    C alike
 
-or the loss of negative sampling (Mikolov et al. 2013b, arXiv 1310.4546). `w2v_jax.figures.nudges` draws what is kept.
+or the loss of negative sampling (Mikolov et al. 2013b, arXiv 1310.4546). `w2v_jax.figures.nudges` draws the record.
 """
 
 from __future__ import annotations
@@ -15,19 +14,18 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check
+from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, check
 from w2v_jax.files import PathLike, atomic
-from w2v_jax.models import MODELS
 from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.train.optimizers import Horizon
-from w2v_jax.train.step import TrainState, init_state, make_step
-from w2v_jax.types import Batch, Consts, Words
+from w2v_jax.train.programs import Programs, programs, stand_in
+from w2v_jax.types import Words
 
 WORDS = ("cat", "dog", "microscope")
 CONTEXTS = {
@@ -37,18 +35,18 @@ CONTEXTS = {
 }
 SHARED, MEOW, BARK = ("pet", "animal", "cute", "furry"), ("meow", "purr"), ("bark", "growl")
 LENS = ("lens", "laboratory", "glass", "slide")
-# How many of their four contexts cat and dog each have to themselves.
+# Contexts of cat and dog, by how many of the four each has to itself.
 TWINS = {own: (SHARED[own:] + MEOW[:own], SHARED[own:] + BARK[:own]) for own in (0, 1, 2)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Of one run. The rate is constant, and large because a step holds a single pair."""
+    """Options of one run. The rate is constant, and large because a step holds a single pair."""
 
     updates: int = 360
     learning_rate: float = 0.25
     loss: str = "softmax"  # softmax | negative
-    negatives: int = 3  # noise words a pair
+    negatives: int = 3  # noise words per pair
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,9 +54,8 @@ class Options:
         check(0 <= self.seed < 2**31 - 1, "--seed", self.seed, "from 0 to 2**31 - 2")
 
 
-@dataclasses.dataclass(frozen=True)
-class Track:
-    """One run. T updates, V words in all."""
+class Track(NamedTuple):
+    """One run of T updates with V words in all."""
 
     vocab: tuple[str, ...]  # the three words, then the contexts
     pairs: np.ndarray  # int32 [T, 2] word and context of each update
@@ -68,7 +65,7 @@ class Track:
 
 
 def draw_pairs(contexts: Mapping[str, Sequence[str]], vocab: Sequence[str], updates: int, seed: int) -> np.ndarray:
-    """Every (word, context) pair once a pass, each pass in an order of its own; int32 [updates, 2]."""
+    """Every (word, context) pair once per pass, each pass in its own order; int32 [updates, 2]."""
     index = {word: i for i, word in enumerate(vocab)}
     pairs = np.array([(index[w], index[c]) for w, near in contexts.items() for c in near], np.int32)
     rng = np.random.default_rng(seed)
@@ -77,67 +74,45 @@ def draw_pairs(contexts: Mapping[str, Sequence[str]], vocab: Sequence[str], upda
 
 
 def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequence[str] = ()) -> Track:
-    """Trains on single pairs and keeps E of the three words after every update.
+    """Trains on single pairs of the three words and their contexts, and keeps E of the words after every update.
 
-    Args:
-      contexts: the contexts of each of the three words.
-      options: see `Options`.
-      vocab: words in all; those that `contexts` names by default. Words that never occur are scored as outputs too.
-
-    Raises:
-      UserError: an impossible option.
+    `vocab` is the words of `contexts` by default; words that never occur are outputs too. UserError: a bad option.
     """
     names = tuple(vocab) or tuple(dict.fromkeys([*WORDS, *(c for near in contexts.values() for c in near)]))
     pairs = draw_pairs(contexts, names, options.updates, options.seed)
-    spec = MODELS["word2vec"]
-    model = Word2VecConfig(
-        loss=options.loss,
-        dim=2,
-        window=1,
-        window_draw="full",
-        segment=1,
-        negatives=options.negatives,
-        shared_negatives=options.negatives,
-        sample=0.0,
-    )
+    noise: dict[str, Any] = {"negatives": options.negatives, "shared_negatives": options.negatives}
+    model = Word2VecConfig(loss=options.loss, dim=2, window=1, window_draw="full", segment=1, sample=0.0, **noise)
     config = Config(
         family="word2vec",
         model=model,
-        train=TrainConfig(seed=options.seed, batch_size=1, steps_per_call=options.updates),
+        train=TrainConfig(seed=options.seed, batch_size=1, steps_per_call=1),
         optimizer=OptimizerConfig(rows="sgd", dense="sgd", learning_rate=options.learning_rate, schedule="constant"),
+        mesh=MeshConfig(data=1),
     )
-    cfg = spec.resolve(model, len(names))
+    made, start, call = compiled(config, len(names))
     counts = np.bincount(pairs.reshape(-1), minlength=len(names))
-    consts = jax.tree.map(jnp.asarray, spec.consts(cfg, Words(names, counts)))
-    state = init_state(spec, config, cfg, consts)
-    first = np.asarray(state.params["E"][: len(WORDS)])
-    state, (rest, loss) = all_steps(config, cfg)(state, consts, as_batches(pairs))
-    columns = np.asarray(spec.embed(cfg, state.params)["C"]) if spec.embed else np.zeros((0, 2), np.float32)
-    return Track(names, pairs, np.concatenate([first[None], np.asarray(rest)]), np.asarray(loss), columns)
+    consts = jax.tree.map(jnp.asarray, made.spec.consts(made.cfg, Words(names, counts)))
+    state, batches, positions, losses = start(consts), as_batches(pairs), [], []
+    one, steps = jnp.int32(1), jnp.int32(options.updates)
+    for i in range(options.updates):
+        positions.append(state.params["E"][: len(WORDS)])  # a copy: the state is donated
+        batch = {name: jnp.asarray(values[i : i + 1]) for name, values in batches.items()}
+        state, metrics, _ = call(state, consts, batch, one, jnp.zeros(1, jnp.int32), Horizon(steps, steps))
+        losses.append(metrics["loss"][0])
+    positions.append(state.params["E"][: len(WORDS)])
+    columns = np.asarray(state.params["C"][: len(names)])
+    return Track(names, pairs, np.stack(positions), np.stack(losses), columns)
 
 
 @functools.cache
-def all_steps(config: Config, cfg: Word2VecConfig) -> Callable[..., Any]:
-    """(state, consts, stacked batches) -> (state, (E of the words after each step, losses)), compiled once a shape."""
-    updates = config.train.steps_per_call
-    step = make_step(MODELS["word2vec"], config, cfg, Horizon(updates, updates))
-
-    def run(state: TrainState, consts: Consts, batches: Batch) -> Any:
-        def one(state: TrainState, batch: Batch) -> Any:
-            state, metrics = step(state, consts, batch)
-            return state, (state.params["E"][: len(WORDS)], metrics["loss"][0])
-
-        return jax.lax.scan(one, state, batches)
-
-    return jax.jit(run)
+def compiled(config: Config, vocab_size: int) -> tuple[Programs, Any, Any]:
+    """(the programs of a run, its start and its training step compiled)."""
+    made = programs(config, stand_in(config, vocab_size), jax.devices()[:1])
+    return made, made.start().compile(), made.train(Horizon(1, 1)).compile()
 
 
 def as_batches(pairs: np.ndarray) -> dict[str, np.ndarray]:
-    """Steps of one pair each, in the layout of the window source: nothing on the left, the word, its context.
-
-    Args:
-      pairs: int32 [T, 2].
-    """
+    """Steps of one pair each, of [T, 2], in the layout of the window source: no left context, the word, its context."""
     steps = len(pairs)
     tokens = np.stack([pairs[:, 0], pairs[:, 0], pairs[:, 1]], axis=1)[:, None]
     doc = np.tile(np.array([-1, 0, 0], np.int32), (steps, 1, 1))
@@ -146,37 +121,21 @@ def as_batches(pairs: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def write(path: PathLike, options: Options, note: Callable[[str], None] = lambda line: None) -> None:
-    """Trains the main run and the twins, and writes what `w2v_jax.figures.nudges.read` reads.
+    """Trains the main run and the twins, with twice its updates, and writes an .npz for `w2v_jax.figures.nudges.read`.
 
-    Args:
-      path: the .npz file.
-      options: of the main run; each pair of twins gets twice its updates, to show where they stay.
-      note: takes lines for people.
-
-    Raises:
-      UserError: an impossible option.
-      OSError: the file cannot be written.
+    `note` takes lines for people. UserError: a bad option. OSError: the file cannot be written.
     """
     note(f"training {', '.join(WORDS)}: {options.updates:,} updates of one pair each")
     main = train(CONTEXTS, options)
     longer = dataclasses.replace(options, updates=2 * options.updates)
-    # One vocabulary for all, so that the three differ in the contexts alone.
+    # One vocabulary, so that the three differ in their contexts alone.
     vocab = tuple(dict.fromkeys([*WORDS, *SHARED, *MEOW, *BARK, *LENS]))
     twins = []
     for own, (cat, dog) in TWINS.items():
         note(f"training twins with {own} of {len(cat)} contexts of their own: {longer.updates:,} updates")
         twins.append(train({"cat": cat, "dog": dog, "microscope": LENS}, longer, vocab).positions[:, :2])
     about = {**dataclasses.asdict(options), "contexts": CONTEXTS, "twins": {str(k): v for k, v in TWINS.items()}}
+    arrays: dict[str, Any] = {**main._asdict(), "words": WORDS, "about": json.dumps(about)}
+    arrays |= {"twins_own": np.array(list(TWINS), np.int32), "twins": np.stack(twins)}
     with atomic(path) as f:
-        np.savez_compressed(
-            f,
-            words=np.array(WORDS),
-            vocab=np.array(main.vocab),
-            pairs=main.pairs,
-            positions=main.positions,
-            loss=main.loss,
-            columns=main.columns,
-            twins_own=np.array(list(TWINS), np.int32),
-            twins=np.stack(twins),
-            about=np.array(json.dumps(about)),
-        )
+        np.savez_compressed(f, **arrays)

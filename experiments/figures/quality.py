@@ -1,4 +1,4 @@
-"""Quality against passes: scores the checkpoints of a run, for the curve of `experiments.figures convergence`."""
+"""Scores the checkpoints of a run, for the curves of `experiments.figures convergence`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ from w2v_jax.types import Words
 def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[str], None] = lambda line: None) -> None:
     """Scores the vectors at the start and at every kept checkpoint of a finished run; writes quality.jsonl.
 
-    Raises:
-      UserError: no finished run, no checkpoint, no test files, a family without word vectors.
+    UserError: no finished run, no checkpoint, no test files, a family without word vectors.
     """
     config, result = load(workdir / CONFIG, MODELS), read_json(workdir / RESULT)
     if config is None or result is None or not (workdir / "vocab.txt").is_file():
@@ -41,8 +40,12 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
     words, counts = read_vocab(str(workdir / "vocab.txt"))
     cfg = spec.resolve(config.model, len(words))
     consts = spec.consts(cfg, Words(words, np.asarray(counts)))
-    start = jax.jit(lambda key: spec.trained.init(key, cfg, consts))(jax.random.key(config.train.seed))
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), start)
+    start: Any = None
+    family = spec.train
+    if family is not None:  # a fitted family has no vectors before its first sweep
+        start = jax.jit(lambda key: family.init(key, cfg, consts))(jax.random.key(config.train.seed))
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), spec.arrays(cfg))
     folder = workdir / CHECKPOINTS
     steps = sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
     if not steps:
@@ -50,25 +53,22 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
     passes_a_step = result["passes"] / result["steps"]
     rows = []
     with Checkpointer(folder, read_only=True) as checkpoints:
-        for step in [0, *steps]:
+        for step in [0] * (start is not None) + steps:
             found = checkpoints.restore_part("params", target, step) if step else (0, start, {})
             if found is None:
                 continue
             matrix = np.asarray(next(iter(spec.embed(cfg, found[1]).values())))
             row = {"pass": step * passes_a_step, "step": step, **quality(Embeddings(words, matrix), data_dir)}
-            figures = [f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()]
-            note(f"{workdir.name}: {', '.join(figures)}")
+            values = ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
+            note(f"{workdir.name}: {values}")
             rows.append(row)
     write_text(workdir / QUALITY, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
 
 def quality(emb: Embeddings, data_dir: str | None, restrict: int = 30_000) -> dict[str, Any]:
-    """A few figures of one set of vectors: Spearman on MEN, WS-353 and SimLex-999, 3CosAdd on the Google analogies.
+    """Spearman on MEN, WS-353 and SimLex-999, and 3CosAdd on the Google analogies; None where undefined.
 
-    Only the test files that `data_dir` has are scored; without a folder, the built-in list is. Undefined ones are None.
-
-    Raises:
-      UserError: none of the files there, or a malformed one.
+    Scores the test files in `data_dir`, or the built-in list without a folder. UserError: no file, or a malformed one.
     """
     out: dict[str, Any]
     if data_dir is None:
@@ -78,9 +78,8 @@ def quality(emb: Embeddings, data_dir: str | None, restrict: int = 30_000) -> di
         out = {name: similarity(emb, read_pairs(path)).spearman for name, path in files.items() if os.path.isfile(path)}
         path = os.path.join(data_dir, "analogy", "questions-words.txt")
         if not out and not os.path.isfile(path):
-            raise UserError(
-                f"{data_dir}: no similarity/men.tsv, ws353.tsv, simlex999.tsv or analogy/questions-words.txt"
-            )
+            wanted = "similarity/men.tsv, ws353.tsv, simlex999.tsv or analogy/questions-words.txt"
+            raise UserError(f"{data_dir}: no {wanted}")
         sections = read_questions(path) if os.path.isfile(path) else {}
     if sections:
         scores = analogies(emb, sections, restrict)

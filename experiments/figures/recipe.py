@@ -1,4 +1,4 @@
-"""Makes the recipe of a figure, command by command."""
+"""Runs the recipe of a figure, command by command."""
 
 from __future__ import annotations
 
@@ -22,11 +22,7 @@ _ENDINGS = ("", ".xz", ".gz")
 
 
 def find(name: str, data: str | None) -> str:
-    """The path, or the glob, of what a recipe needs: in the folder `data`, or in a folder of it.
-
-    Raises:
-      UserError: no folder was given, or it has no such file.
-    """
+    """The path or glob of a recipe's file in the folder `data`, or in a folder of it. UserError: no folder or file."""
     if data is None:
         raise UserError(f"--data is missing: the recipe needs {name}; give the folder that has it")
     for pattern, ending in itertools.product((os.path.join(data, name), os.path.join(data, "*", name)), _ENDINGS):
@@ -37,7 +33,7 @@ def find(name: str, data: str | None) -> str:
 
 
 def lines(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[str]) -> list[list[str]]:
-    """The arguments of every step's Python, the module first. UserError: a file that a step needs is not there."""
+    """The arguments of `python -m` for every step. UserError: a missing file."""
     configs = os.path.relpath(cli.ROOT / "configs")
 
     def filled(flag: str) -> str:
@@ -50,19 +46,11 @@ def lines(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence
 
 
 def make(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[str] = ()) -> int:
-    """Runs the steps in turn, each as its own process; finished trainings are skipped by their own commands.
+    """Runs the steps in turn, each in its own process; a second call continues: finished trainings skip themselves.
 
-    Args:
-      steps: of the recipe.
-      run: folder of all that is made; the same call continues what was interrupted.
-      data: folder of the files that the steps name.
-      settings: KEY=VALUE of --set, for the steps that take them.
-
-    Returns:
-      0, or the exit status of the step that failed or was stopped; the reason was printed.
-
-    Raises:
-      UserError: a file is missing, told before the first step; a setting that no step takes.
+    Everything goes into the folder `run`; `data` has the files that the steps name; `settings` are KEY=VALUE of --set.
+    Returns 0, or the exit status of the step that failed or was stopped. UserError, before the first step: a missing
+    file, a setting that no step takes.
     """
     if settings and not any(step.takes for step in steps):
         raise UserError(f"--set={settings[0]}: this recipe has nothing to set")
@@ -79,30 +67,32 @@ def make(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence[
 
 
 def say(text: str) -> None:
-    """Progress goes to standard error."""
+    """Prints progress to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def call(line: Sequence[str]) -> int:
-    """`python -m LINE` in a process that gets our SIGINT and SIGTERM; its exit status, 128 + n after signal n."""
+    """Exit status of `python -m LINE`, 128 + n after signal n; passes our SIGINT and SIGTERM on."""
     path = os.pathsep.join([str(cli.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     children: list[subprocess.Popen[bytes]] = []
-    early: list[int] = []
+    passed: list[int] = []  # signals of ours
 
     def passed_on(number: int, frame: FrameType | None) -> None:
         for child in children:
             child.send_signal(number)
-        early.extend([] if children else [number])
+        passed.append(number)
 
     before = {number: signal.signal(number, passed_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         # In a session of its own: the terminal's Ctrl-C would reach it a second time.
         whole, env = [sys.executable, "-m", *line], os.environ | {"PYTHONPATH": path}
         children.append(subprocess.Popen(whole, env=env, start_new_session=True))
-        for number in early:
+        for number in passed:
             children[0].send_signal(number)
         status = children[0].wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if passed and status == 0:  # it was done all the same; the next step must not begin
+        return 128 + passed[0]
     return status if status >= 0 else 128 - status

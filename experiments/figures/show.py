@@ -1,4 +1,4 @@
-"""Lists the gallery, draws its figures from their records, and makes them anew by their recipes."""
+"""Lists the gallery, draws its figures from their records, and remakes them by their recipes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common import cli
-from experiments.common.machine import machine
+from experiments.common.machine import machine, revision
 from experiments.figures import recipe
 from experiments.figures.figure import Figure, Result
 from w2v_jax.errors import UserError
 from w2v_jax.figures import published, records, style
 from w2v_jax.tables import aligned
 
+Numbers = Mapping[str, float]
+
 RESULTS = cli.ROOT / "results" / "figures"
 PICTURES = cli.ROOT / "docs" / "figures"
-
 _COMMAND = "experiments.figures"
-_DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError)  # what a result of another shape raises
+_DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError)  # raised by a result of another shape
 _MARKS = (
     "verified: read at that source; unverified: quoted from memory, the paper was not at hand; computed: follows from "
     "arithmetic;\nclaimed: said by the notes, and tested here. Ours are in results/figures/FIGURE.json, "
@@ -41,26 +42,19 @@ def listing(figures: Mapping[str, Figure]) -> str:
             numbers.append([name, n.what, published.short(n.value), n.unit, n.checked, tolerance, n.source])
         if not figure.numbers:
             numbers.append([name, "none"])
-    left = (0, 1, 3, 4, 5, 6)
-    return f"{aligned(shown, left=(0, 1, 2))}\n\n{aligned(numbers, left=left)}\n\n{_MARKS}"
+    return f"{aligned(shown, left=(0, 1, 2))}\n\n{aligned(numbers, left=(0, 1, 3, 4, 5, 6))}\n\n{_MARKS}"
 
 
 def redraw(name: str, figure: Figure, out: str, results: Path = RESULTS) -> int:
-    """Draws a figure from its record in the folder `results` and prints ours beside what was published.
+    """Draws a figure from its record and prints ours beside the published numbers; 1 after a missed tolerance, else 0.
 
-    Returns:
-      0, or 1 where a stated tolerance is missed.
-
-    Raises:
-      UserError: a picture with another ending; a record that is missing or damaged. Nothing is written then.
-      OSError: the picture cannot be written.
+    UserError, before anything is written: a picture with another ending; a missing or damaged record.
     """
     style.check_ending(out)
     path = results / f"{name}.json"
     record = records.read(path)
     try:
-        measured = _measure(figure, record.result)
-        figure.draw(record.result, out, record.small_print(name))
+        measured = _draw(name, figure, record, out)
     except _DAMAGED as e:
         raise records.damaged(path, e) from None
     return _report(name, figure, record, measured, out)
@@ -78,34 +72,29 @@ def remake(
     keep: bool = False,
     note: str = "",
 ) -> int:
-    """Makes the recipe of a figure, draws it and prints our new numbers beside the published and the kept.
+    """Runs `recipe.make` for a figure, draws it and prints our new numbers beside the published and the recorded ones.
 
-    Args:
-      name, figure: as in `redraw`.
-      run, data, settings: see `recipe.make`.
-      out: the picture; RUN/NAME.png by default.
-      results: folder of the records.
-      keep: whether the result becomes the record, and the picture that of the docs where the record is the project's.
-      note: what else has to be known of the record.
-
-    Returns:
-      0, 1 where a stated tolerance is missed, or the exit status of the step that failed.
-
-    Raises:
-      UserError: bad input, a missing file, a result that the figure cannot draw. OSError: a file cannot be written.
+    The picture is RUN/NAME.png by default. With `keep` the result becomes the record, and in the project's own folder
+    the picture that of the docs. Returns as `redraw` does, or the exit status of the step that failed.
+    UserError: bad input, a missing file, a result that the figure cannot draw.
     """
     out = out or str(run / f"{name}.png")
     style.check_ending(out)
     path = results / f"{name}.json"
-    kept = _measure(figure, records.read(path).result) if path.is_file() else {}
+    try:
+        kept = _measure(figure, records.read(path).result) if path.is_file() else {}
+    except _DAMAGED as e:
+        raise UserError(f"{path}: cannot be compared with ({records.why(e)}); restore it") from None
+    commit = revision()  # of the code that is about to run
     status = recipe.make(figure.recipe, run, data, settings)
     if status:
         return status
     given = ["--run=DIR", *(["--data=DATA"] if data else []), *(f"--set={change}" for change in settings)]
     try:
-        record = _record(figure, figure.collect(run), shlex.join(["python", "-m", _COMMAND, name, *given]), note)
-        measured = _measure(figure, record.result)
-        figure.draw(record.result, out, record.small_print(name))
+        record = _record(
+            figure, figure.collect(run), shlex.join(["python", "-m", _COMMAND, name, *given]), note, commit
+        )
+        measured = _draw(name, figure, record, out)
     except _DAMAGED as e:
         raise UserError(f"{run}: cannot be drawn as {name} ({records.why(e)})") from None
     if keep:
@@ -119,8 +108,14 @@ def remake(
     return _report(name, figure, record, measured, out, kept)
 
 
+def _draw(name: str, figure: Figure, record: records.Record, out: str) -> dict[str, float]:
+    measured = _measure(figure, record.result)
+    figure.draw(record.result, out, record.small_print(name))
+    return measured
+
+
 def _measure(figure: Figure, result: Result) -> dict[str, float]:
-    """Our numbers. One of _DAMAGED: the result has another shape, or a number is not finite or missing."""
+    """Our numbers. Raises one of _DAMAGED: another shape, a number that is missing or not finite."""
     measured = figure.measure(result)
     published.judge(figure.numbers, measured)
     if not all(map(math.isfinite, measured.values())):
@@ -128,25 +123,18 @@ def _measure(figure: Figure, result: Result) -> dict[str, float]:
     return measured
 
 
-def _record(figure: Figure, result: dict[str, Any], command: str, note: str) -> records.Record:
-    from experiments.common.machine import revision
-
+def _record(figure: Figure, result: dict[str, Any], command: str, note: str, commit: str) -> records.Record:
     here = machine()
     about = f"{here['cores_used']} cores {here['cpu']}, {here['memory_gib']:.0f} GiB, Python {here['python']}"
     about += f", jax {here['versions'].get('jax', 'unknown')}"
     seed = figure.seed if isinstance(figure.seed, int) else list(figure.seed)
-    return records.Record(command, figure.data, seed, about, result, note, revision())
+    return records.Record(command, figure.data, seed, about, result, note, commit)
 
 
 def _report(
-    name: str,
-    figure: Figure,
-    record: records.Record,
-    measured: Mapping[str, float],
-    out: str,
-    kept: Mapping[str, float] | None = None,
+    name: str, figure: Figure, record: records.Record, measured: Numbers, out: str, kept: Numbers | None = None
 ) -> int:
-    """Prints ours beside what was published, and beside `kept` of the record before; 1 where a tolerance is missed."""
+    """Prints ours beside the published numbers and `kept` of an earlier record; 1 where a tolerance is missed."""
     verdicts = published.judge(figure.numbers, measured)
     print(f"{name}: {figure.shows}\npaper: {figure.paper}\nours: {'; '.join(record.about())}\n")
     texts = (0, 1, 4, 5, 6) if kept is None else (0, 1, 5, 6, 7)

@@ -1,4 +1,4 @@
-"""What figures of scaling studies share: the runs of a study, kept with the few keys that a figure needs."""
+"""Shared by the figures of scaling studies: the runs of a study, with the few keys that a figure needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from w2v_jax.scaling.records import FINISHED, Record
 
 KEYS = ("run", "arm", "family", "seed", "parameters", "tokens", "training_flops")
 FAMILIES = (*KEYS, "heldout_loss", "optimum")
-# Three figures are of this one study: in the same folder it is made once.
+# One study for three figures: in the same folder it runs once.
 WIKI = (study("configs/scaling/wiki.py", "--config.data.source=text:{wiki_en.*.txt}"),)
 WIKI_DATA = "English Wikipedia (spring 2015), 25.4 million words, the 10,000 most frequent kept; 127,005 held out"
 
@@ -25,12 +25,12 @@ def read(run: Path) -> list[Record]:
 
 
 def collect(*keys: str) -> Callable[[Path], dict[str, Any]]:
-    """Of each finished run these keys."""
+    """Collects these keys of each finished run."""
     return lambda run: {"runs": [{key: getattr(r, key) for key in keys} for r in analysis.usable(read(run))]}
 
 
 def record(row: Mapping[str, Any], keys: Sequence[str], **config: Any) -> Record:
-    """A record with what was kept of it; KeyError where a key is missing."""
+    """A record from its kept keys. KeyError: one is missing."""
     rest: dict[str, Any] = {"status": FINISHED, "config_hash": "", "config": config, "revision": ""}
     rest |= {"parameters_without_embeddings": 0, "flops_per_token": 0.0}
     return Record(**{key: row[key] for key in keys}, **rest)
@@ -58,10 +58,5 @@ def measure_families(result: Result) -> dict[str, float]:
 
 def draw_families(result: Result, out: str, source: str) -> None:
     """Loss by size and by training FLOPs; where the best possible loss is known, the distance from it."""
-    sizes, costs = {}, {}
-    for arm, own in arms(result, FAMILIES).items():
-        n, _, _, loss = analysis.columns(analysis.at_most_tokens(own))
-        sizes[arm] = (n, loss)
-        _, _, c, loss = analysis.columns(own)
-        costs[arm] = (c, loss)
-    scaling_study.draw_families(sizes, costs, out, optimum=result["runs"][0]["optimum"], source=source)
+    curves = analysis.loss_curves(arms(result, FAMILIES))
+    scaling_study.draw_families(*curves, out, optimum=result["runs"][0]["optimum"], source=source)

@@ -1,20 +1,20 @@
-"""Shows what a trained model does with a text, token by token, and what its layers look at and hold.
+"""Looks into a trained model: its gates, memory or attention over a text, and what its layers look at and contain.
 
   python -m experiments.inspect --workdir=DIR [--text="..."] [--from=dog --to=won] [--layer=1,2 --heads=1,2] [--out=DIR]
   python -m experiments.inspect --workdir=DIR --layers [--windows=N] [--out=DIR]
 
-Recurrent models: gates and memory of every unit, drawn and as a table; and how much of the word `--from` is left at the
-word `--to`: the product of the gates that the memory has passed since (exactly what its own path leaves of it), and the
-norm of the memory's derivative by the word's vector, relative to right after the word. Classifiers also give the
+Recurrent models: gates and memory of every unit, as a table and a picture, and what is left of the word `--from` at the
+word `--to`: the product of the gates between the two (exactly what the memory's own path keeps), and the norm of the
+memory's derivative by the word's vector, relative to the norm right after the word. Classifiers also give the
 probability of their labels after each token.
 
-Transformers: attention of every layer and head, drawn and as a table; how much the word `--to` pays to the word
-`--from` in each layer, and attention rollout from the one to the other. Writes inspect.json and inspect.png.
+Transformers: attention of every layer and head, as a table and a picture, the attention that `--to` pays to `--from` in
+each layer, and attention rollout from one to the other. Writes inspect.json and inspect.png.
 
---layers, on the run's held-out text (its training text where it has none): where the attention of each layer goes, by
-distance and kind of word; how well a linear probe reads from each layer the next word, the current word and those
-further back; and whether these rise from band to band of layers. Writes layers.json and layers.png. Recurrent language
-models have the probes only.
+--layers reads the run's held-out text (its training text where it has none): the attention of each layer by distance
+and kind of word; the accuracy of linear probes that read the next word, the current word and earlier words from each
+layer; and whether these rise from band to band of layers. Writes layers.json and layers.png. Recurrent language models
+have only the probes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from absl import flags
 
 from experiments.common import cli
 from experiments.common.words import TEXT, UNTIL, WORD, encode, find_span, words_of_flags
-from experiments.inspect import attention, layer_report
-from experiments.inspect.layers import measure
+from experiments.inspect import attention, layers
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import influence, kept
 from w2v_jax.figures import memory
@@ -49,11 +48,8 @@ GATES = ("input", "forget", "output", "reset", "update")
 
 
 def inspect(model: Model, text: str, word: str, until: str) -> Inspection:
-    """Runs the text through the model and follows `word` to `until`.
-
-    Raises:
-      UserError: an empty text, words that it does not have, a model without recurrence.
-    """
+    """Runs the text through the model and follows `word` to `until`. UserError: an empty text, a missing word, a model
+    without recurrence."""
     recurrence, tokenizer = recurrence_of(model), model.tokenizer
     ids = encode(tokenizer, text)
     first, last, end = find_span(tokenizer, text, "from", word)
@@ -68,13 +64,13 @@ def inspect(model: Model, text: str, word: str, until: str) -> Inspection:
         return [parts[name] for parts in inner(x)]
 
     traced, moved = jax.jit(lambda x: (inner(x), influence(memories, x, first, last)))(x)
-    layers = []
+    looked = []
     for params, parts, size in zip(recurrence.layers, traced, moved, strict=True):
         host = {key: np.asarray(value) for key, value in parts.items()}
         own = _own_factors(recurrence.cell, params, host)
         relative = np.asarray(size, np.float64) / max(float(size[last]), 1e-30)
         relative[:last] = np.nan
-        layers.append(
+        looked.append(
             Layer(
                 gates={gate: host[gate] for gate in GATES if gate in host},
                 memory=host[name],
@@ -84,11 +80,11 @@ def inspect(model: Model, text: str, word: str, until: str) -> Inspection:
             )
         )
     tokens = tokenizer.pieces(ids)
-    return Inspection(model.cfg.cell, tokens, word, until, last, target, layers, _probabilities(model, ids))
+    return Inspection(model.cfg.cell, tokens, word, until, last, target, looked, _probabilities(model, ids))
 
 
 def _own_factors(cell: Cell, params: Params, parts: dict[str, np.ndarray]) -> np.ndarray | None:
-    """What each step multiplies the memory by, [T, H]; None where the memory is only seen through a matrix."""
+    """The factor of the memory in each step, [T, H]; None for cells that multiply it by a matrix."""
     for gate in ("forget", "update"):
         if gate in parts:
             return parts[gate]
@@ -122,22 +118,22 @@ def _probabilities(model: Model, ids: np.ndarray) -> np.ndarray | None:
 
 def table(seen: Inspection, layer: Layer) -> str:
     """A layer's means over units, token by token."""
-    left = [f"{seen.word}: kept"] if layer.kept is not None else []
-    rows = [["token", *layer.gates, "memory", *left, f"{seen.word}: influence"]]
+    columns = {name: values.mean(axis=1) for name, values in layer.gates.items()}
+    columns["memory"] = np.sqrt(np.mean(np.square(layer.memory), axis=1))
+    if layer.kept is not None:
+        columns[f"{seen.word}: kept"] = layer.kept.mean(axis=1)
+    columns[f"{seen.word}: influence"] = layer.influence
+    rows = [["token", *columns]]
     for t, token in enumerate(seen.tokens):
-        size = float(np.sqrt(np.mean(np.square(layer.memory[t]))))
-        cells = [*(float(v[t].mean()) for v in layer.gates.values()), size]
-        cells += [float(v.mean()) for v in (layer.kept[t],)] if layer.kept is not None else []
-        rows.append([token, *("-" if np.isnan(c) else f"{c:.3f}" for c in (*cells, float(layer.influence[t])))])
+        rows.append([token, *("-" if np.isnan(v[t]) else f"{v[t]:.3f}" for v in columns.values())])
     return aligned(rows)
 
 
 def left_at_target(seen: Inspection, layer: Layer) -> dict[str, Any]:
-    """What is left of the word at the other: 'steps', 'influence' and, where the memory has factors, 'kept'."""
+    """What is left of one word at the other: 'steps', 'influence' and, where the memory has factors, 'kept'."""
     out: dict[str, Any] = {"steps": seen.target - seen.source, "influence": float(layer.influence[seen.target])}
     if layer.kept is not None:
-        at = spread(layer.kept[seen.target][None])
-        out["kept"] = {name: values[0] for name, values in at.items()}
+        out["kept"] = {name: values[0] for name, values in spread(layer.kept[seen.target][None]).items()}
     return out
 
 
@@ -152,26 +148,25 @@ def sentence(seen: Inspection, layer: Layer) -> str:
 
 
 def record(seen: Inspection) -> dict[str, Any]:
-    """Everything that is drawn, for JSON."""
-    layers = [
+    """All numbers of the picture, for JSON."""
+    entries = [
         {
             "gates": {gate: spread(values) for gate, values in layer.gates.items()},
             "memory": spread(layer.memory),
             "kept": None if layer.kept is None else spread(layer.kept),
             "influence": [float(v) if np.isfinite(v) else None for v in layer.influence],
-            "weights": {name: [float(v) for v in values] for name, values in layer.weights.items()},
+            "weights": {name: values.tolist() for name, values in layer.weights.items()},
             "left": left_at_target(seen, layer),
         }
         for layer in seen.layers
     ]
-    probability = None if seen.probability is None else [[float(p) for p in row] for row in seen.probability]
     return {
         "cell": seen.cell,
         "tokens": seen.tokens,
         "from": {"word": seen.word, "token": seen.source},
         "to": {"word": seen.until, "token": seen.target},
-        "layers": layers,
-        "probability": probability,
+        "layers": entries,
+        "probability": None if seen.probability is None else seen.probability.tolist(),
     }
 
 
@@ -189,15 +184,15 @@ def main(argv: Sequence[str]) -> None:
 
 
 def of_layers(model: Model) -> tuple[dict[str, Any], Callable[..., Any]]:
-    """Measures and prints for --layers; (what is written, what draws it into a file)."""
-    found = measure(model, flags.FLAGS.windows)
-    print(layer_report.text(found))
-    title = f"Layers of {model.config.family}: {layer_report.where(found)}"
-    return layer_report.record(found), partial(draw_layers, layer_report.picture(found), title)
+    """Measures and prints for --layers; (numbers for JSON, the function that draws them into a file)."""
+    found = layers.measure(model, flags.FLAGS.windows)
+    print(layers.text(found))
+    title = f"Layers of {model.config.family}: {layers.where(found)}"
+    return layers.record(found), partial(draw_layers, layers.picture(found), title)
 
 
 def of_text(model: Model) -> tuple[dict[str, Any], Callable[..., Any]]:
-    """Reads --text and prints; as `of_layers`."""
+    """The same for --text."""
     f = flags.FLAGS
     words, about = words_of_flags(f.text, f["from"].value, f["to"].value), {"text": f.text}
     if model.spec.encode is not None and model.spec.encode.attention is not None:
@@ -211,7 +206,7 @@ def of_text(model: Model) -> tuple[dict[str, Any], Callable[..., Any]]:
 
 
 def check_flags() -> None:
-    """UserError: flags that are missing, out of range, or not of the same use."""
+    """UserError: flags that are missing, out of range, or do not go together."""
     f = flags.FLAGS
     if not f.text.strip():
         raise UserError("--text is empty: give a sentence")
@@ -237,12 +232,12 @@ def show(seen: Inspection) -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Run folder of a language model or a recurrent classifier.")
-    flags.DEFINE_string("text", TEXT, "What the model reads.")
-    flags.DEFINE_string("from", None, f"Word that is followed; {WORD!r} of the default text, else the first word.")
-    flags.DEFINE_string("to", None, f"Word up to which; {UNTIL!r} of the default text, else the last word.")
+    flags.DEFINE_string("text", TEXT, "The text that the model reads.")
+    flags.DEFINE_string("from", None, f"The word to follow; {WORD!r} of the default text, else the first word.")
+    flags.DEFINE_string("to", None, f"The word where it ends; {UNTIL!r} of the default text, else the last word.")
     flags.DEFINE_list("layer", None, "Transformers: layers to draw, from 1; all up to 12 by default.")
     flags.DEFINE_list("heads", None, "Transformers: heads to draw, from 1; all up to 12 by default.")
-    flags.DEFINE_bool("layers", False, "What each layer looks at and holds, over windows of the run's text.")
-    flags.DEFINE_integer("windows", None, "With --layers: how many windows; as many as make 8,192 tokens by default.")
-    flags.DEFINE_string("out", None, "Folder of what is written; the run folder by default.")
+    flags.DEFINE_bool("layers", False, "Measure what each layer looks at and contains, over the run's text.")
+    flags.DEFINE_integer("windows", None, "With --layers: number of windows; about 8,192 tokens by default.")
+    flags.DEFINE_string("out", None, "Folder for the results; the run folder by default.")
     cli.run(main)

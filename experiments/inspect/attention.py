@@ -1,4 +1,4 @@
-"""Attention of a trained transformer over one text, by layer and head; `experiments.inspect` calls it for such runs."""
+"""Attention of a trained transformer over one text, by layer and head, for `experiments.inspect`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from w2v_jax.states import attention_of, encode_of
 from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model
 
-MOST = 12  # layers and heads that are drawn without being asked for
+MOST = 12  # layers and heads that are drawn by default
 
 
 def look(model: Model, text: str, word: str, until: str) -> Looked:
-    """Runs the text through the model, after an end token where the model knows one: so do its training texts begin.
-
-    Raises:
-      UserError: an empty text, words that it does not have, more tokens than the model sees.
-    """
+    """Runs the text through the model, after an end token where the model has one, as its training texts begin.
+    UserError: an empty text, a word that is not in it, more tokens than the model sees."""
     tokenizer, length = model.tokenizer, model.cfg.length
     ids = encode(tokenizer, text)
     first, last, end = find_span(tokenizer, text, "from", word)
@@ -31,33 +28,24 @@ def look(model: Model, text: str, word: str, until: str) -> Looked:
     before = [] if tokenizer.end_id is None else [tokenizer.end_id]
     ids = np.concatenate([np.array(before, np.int32), ids])
     if len(ids) > length:
-        raise UserError(
-            f"--text: is {len(ids)} tokens{', an end token before it' if before else ''}, where the model sees "
-            f"model.length={length}; give a shorter one"
-        )
+        count = f"{len(ids)} tokens{' with the end token before it' if before else ''}"
+        raise UserError(f"--text: is {count}, but the model sees model.length={length}; give a shorter one")
     if len(ids) < 2:
         raise UserError(f"--text={text!r}: is one token of the model; give two at least")
-    shift = len(before)
-    return Looked(
-        tokens=tokenizer.pieces(ids),
-        word=word,
-        until=until,
-        source=(first + shift, last + shift),
-        target=target + shift,
-        causal=encode_of(model).causal(model.cfg),
-        weights=attention_of(model, ids),
-    )
+    source, target = (first + len(before), last + len(before)), target + len(before)
+    causal = encode_of(model).causal(model.cfg)
+    return Looked(tokenizer.pieces(ids), word, until, source, target, causal, attention_of(model, ids))
 
 
 def columns(causal: bool) -> dict[str, str]:
-    """The measures that are printed, by their heading: masked models look ahead too."""
+    """The headings of the printed measures, by name. Masked models look ahead too."""
     after = {} if causal else {"after": "on the next"}
     names = {"distance": "distance back" if causal else "distance", "self": "on itself", "before": "on the one before"}
     return names | after | {"first": "on the first", "entropy": "entropy"}
 
 
 def table(seen: Looked, layer: int) -> str:
-    """A layer's heads, means over the text's tokens but the first; and attention without preference."""
+    """The heads of a layer, means over all tokens but the first; and attention without preference."""
     measures, names = summary(seen.weights[layer]), columns(seen.causal)
     free = summary(uniform(len(seen.tokens), seen.causal))
     rows = [["head", *names.values()]]
@@ -66,11 +54,11 @@ def table(seen: Looked, layer: int) -> str:
 
 
 def paid(seen: Looked) -> list[dict[str, Any]]:
-    """What the last token of one word takes from the other in each layer.
+    """The attention that the last token of `until` pays to `word` in each layer.
 
     Returns:
-      By layer 'heads' [N], their 'mean', the 'most' and the 'head' (from 1) that gives it, 'uniform', and 'rollout',
-      the share through this and all layers below, with 'rollout_uniform' as if they all were uniform.
+      By layer 'heads' [N], their 'mean', the 'most' and its 'head' (from 1), 'uniform', and 'rollout', the share
+      through this and all layers below, with 'rollout_uniform' for layers that are all uniform.
     """
     first, last = seen.source
     flat = uniform(len(seen.tokens), seen.causal)
@@ -105,11 +93,8 @@ def sentence(seen: Looked, at: dict[str, Any]) -> str:
 
 
 def chosen(flag: str, wanted: Sequence[str] | None, count: int) -> list[int]:
-    """Layers or heads to draw, from 0: those of the flag, else all, or `MOST` spread evenly over them.
-
-    Raises:
-      UserError: not a number from 1 to `count`.
-    """
+    """Layers or heads to draw, from 0: those of the flag, else all, or `MOST` spread evenly over them. UserError: a
+    value that is no number from 1 to `count`."""
     if not wanted:
         return sorted({int(i) for i in np.linspace(0, count - 1, min(count, MOST)).round()})
     for name in wanted:
@@ -119,9 +104,10 @@ def chosen(flag: str, wanted: Sequence[str] | None, count: int) -> list[int]:
 
 
 def record(seen: Looked, layers: Sequence[int], heads: Sequence[int]) -> dict[str, Any]:
-    """Measures of all heads, and the weights that are drawn, for JSON."""
+    """Measures of all heads, and the weights of the picture, for JSON."""
     said = paid(seen)
     free = summary(uniform(len(seen.tokens), seen.causal))
+    drawn = [(i, n, seen.weights[i, n].tolist()) for i in layers for n in heads]
     return {
         "tokens": seen.tokens,
         "from": {"word": seen.word, "tokens": list(seen.source)},
@@ -132,13 +118,8 @@ def record(seen: Looked, layers: Sequence[int], heads: Sequence[int]) -> dict[st
             for i, weights in enumerate(seen.weights)
         ],
         "attention": [
-            {
-                "layer": i + 1,
-                "head": n + 1,
-                "weights": [[round(float(w), 5) for w in row] for row in seen.weights[i, n]],
-            }
-            for i in layers
-            for n in heads
+            {"layer": i + 1, "head": n + 1, "weights": [[round(w, 5) for w in row] for row in weights]}
+            for i, n, weights in drawn
         ],
     }
 
@@ -146,11 +127,7 @@ def record(seen: Looked, layers: Sequence[int], heads: Sequence[int]) -> dict[st
 def report(
     model: Model, text: str, words: tuple[str, str], drawn: tuple[Sequence[str] | None, Sequence[str] | None]
 ) -> tuple[Looked, list[int], list[int]]:
-    """Looks, and prints the tables; returns what was seen and the layers and heads to draw.
-
-    Raises:
-      UserError: as `look` and `chosen`.
-    """
+    """Prints the tables; returns the attention and the layers and heads to draw. UserError: as `look` and `chosen`."""
     cfg = model.cfg
     layers, heads = chosen("layer", drawn[0], cfg.layers), chosen("heads", drawn[1], cfg.heads)
     seen = look(model, text, *words)

@@ -1,52 +1,55 @@
-"""What each layer of a language model looks at and holds, over many texts; `experiments.inspect --layers` calls it."""
+"""Attention and probes of every layer of a language model, over many texts: measured, and reported as tables, a verdict
+on bands of layers, JSON and a picture. `experiments.inspect --layers` calls it."""
 
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from experiments.common.language import corpus_of
+from experiments.inspect.attention import columns
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import attention, probes
+from w2v_jax.figures.attention import Layers
 from w2v_jax.states import encode_of, states_of
+from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model
 
-TOKENS = 8192  # read where the number of windows is not given
-WORDS = 200  # most frequent types, which probes name
-BACK = (0, 1, 2, 4, 8)  # places back that are read
+TOKENS = 8192  # read by default
+WORDS = 200  # most frequent types, the labels of probes
+BACK = (0, 1, 2, 4, 8)  # places back of the words that probes read
+
+
+Chunk = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
+"""Of B windows: {measure: [L, B, N]}, attention by distance [L, B, bins] and received [L, B, T], means over heads."""
 
 
 class Attention(NamedTuple):
-    """L layers of N heads over W windows of T tokens."""
+    """Means over windows, of L layers with N heads."""
 
-    heads: dict[str, np.ndarray]  # [L, N] of `attention.summary`, mean over windows
-    distance: np.ndarray  # [L, bins] share of attention, mean over heads and windows
-    received: np.ndarray  # [L, W, T], mean over heads
+    heads: dict[str, np.ndarray]  # [L, N] of `attention.summary`
+    distance: np.ndarray  # [L, bins] share of attention, mean over heads
+    kinds: np.ndarray  # [L, len(KINDS)] of `attention.by_kind`, mean over heads
 
 
 class Found(NamedTuple):
-    """Everything that is measured."""
+    """All measurements of a model."""
 
     windows: np.ndarray  # int32 [W, T]
     split: str
     causal: bool
     attention: Attention | None
-    kinds: np.ndarray | None  # [L, len(KINDS)]
-    probes: dict[str, list[probes.Probe]]  # by what is read, after 0 to L layers
+    probes: dict[str, list[probes.Probe]]  # by label, after 0 to L layers
 
 
 def windows_of(model: Model, count: int | None) -> tuple[np.ndarray, str]:
     """(int32 [W, T], name of the split): windows of `model.length` that do not overlap, spread over the run's text.
 
-    Args:
-      model: a language model.
-      count: W at most; None for about `TOKENS` tokens.
-
-    Raises:
-      UserError: fewer than two windows in the text.
+    W is at most `count`; None is about `TOKENS` tokens. UserError: fewer than two windows in the text.
     """
     corpus, length = corpus_of(model), model.cfg.length
     split = "heldout" if corpus.heldout.documents else "train"
@@ -60,59 +63,43 @@ def windows_of(model: Model, count: int | None) -> tuple[np.ndarray, str]:
 
 
 def measure(model: Model, count: int | None) -> Found:
-    """Reads windows of the run's text and measures every layer.
-
-    Args:
-      model: a transformer or a recurrent language model.
-      count: windows, None for about `TOKENS` tokens.
-
-    Raises:
-      UserError: another family, a window of one token, too little text.
-    """
+    """Measures every layer of a language model on `windows_of(model, count)`. UserError: another family, windows of one
+    token, too little text."""
     if model.spec.score is None:
         raise UserError(f"--layers: is for language models, not family={model.config.family!r}")
     if model.cfg.length < 2:
         raise UserError("--layers: needs a model of model.length=2 at least")
     windows, split = windows_of(model, count)
-    states, rows = [], []
-    for chunk, seen in states_of(model, windows):
+    states, chunks = [], []
+    for chunk, weights in states_of(model, windows):
         states.append(chunk)
-        if seen is not None:
-            rows.append([_rows(weights) for weights in seen])
+        if weights is not None:
+            chunks.append(_of_chunk(weights))
     causal = encode_of(model).causal(model.cfg)
-    found = _attention(rows) if rows else None
-    kinds = None if found is None else _kinds(model.tokenizer, windows, found, causal)
+    found = _attention(chunks, model.tokenizer, windows, causal) if chunks else None
     hidden = [np.concatenate(layer) for layer in zip(*states, strict=True)]
-    return Found(windows, split, causal, found, kinds, read_all(model.tokenizer, windows, hidden))
+    return Found(windows, split, causal, found, read_all(model.tokenizer, windows, hidden))
 
 
-def _rows(weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Of each window of one layer's weights [B, N, T, T]."""
-    mean = weights.mean(axis=1)
-    whole = {"of windows: distance": attention.by_distance(mean), "of windows: received": attention.received(mean)}
-    return attention.summary(weights) | whole
+def _of_chunk(weights: list[np.ndarray]) -> Chunk:
+    """From the weights [B, N, T, T] of every layer."""
+    heads = [attention.summary(layer) for layer in weights]
+    mean = np.stack([layer.mean(axis=1) for layer in weights])
+    by_name = {name: np.stack([layer[name] for layer in heads]) for name in heads[0]}
+    return by_name, attention.by_distance(mean), attention.received(mean)
 
 
-def _attention(chunks: list[list[dict[str, np.ndarray]]]) -> Attention:
-    layers = [
-        {name: np.concatenate([chunk[name] for chunk in layer]) for name in layer[0]}
-        for layer in zip(*chunks, strict=True)
-    ]
-    distance = np.stack([layer.pop("of windows: distance").mean(axis=0) for layer in layers])
-    received = np.stack([layer.pop("of windows: received") for layer in layers])
-    heads = {name: np.stack([layer[name].mean(axis=0) for layer in layers]) for name in layers[0]}
-    return Attention(heads, distance, received)
-
-
-def _kinds(tokenizer: Tokenizer, windows: np.ndarray, seen: Attention, causal: bool) -> np.ndarray:
+def _attention(chunks: list[Chunk], tokenizer: Tokenizer, windows: np.ndarray, causal: bool) -> Attention:
+    heads, distance, received = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *chunks)
     names = [tokenizer.decode([i]) for i in range(tokenizer.size)]
     kinds = attention.kinds_of(names, tokenizer.vocab.counts, tokenizer.end_id, tokenizer.unknown_id)[windows]
     expected = attention.received(attention.uniform(windows.shape[1], causal))
-    return np.stack([attention.by_kind(got, expected, kinds) for got in seen.received])
+    by_kind = np.stack([attention.by_kind(got, expected, kinds) for got in received])
+    return Attention({name: values.mean(axis=1) for name, values in heads.items()}, distance.mean(axis=1), by_kind)
 
 
 def labels_of(tokenizer: Tokenizer, windows: np.ndarray) -> dict[str, np.ndarray]:
-    """What is read, int64 [W, T] each: the next word, the word k places back, and how far in the document this is."""
+    """Labels of probes by name, int64 [W, T]: the next word, the word k places back, the place in the document."""
     kept = np.argsort(-tokenizer.vocab.counts, kind="stable")[:WORDS]
     names = {"next word": -1} | {f"{k} back" if k else "current word": k for k in BACK}
     words = {name: probes.words_back(windows, k, kept) for name, k in names.items()}
@@ -120,11 +107,7 @@ def labels_of(tokenizer: Tokenizer, windows: np.ndarray) -> dict[str, np.ndarray
 
 
 def read_all(tokenizer: Tokenizer, windows: np.ndarray, hidden: list[np.ndarray]) -> dict[str, list[probes.Probe]]:
-    """A probe for each thing that is read and each layer, fitted on every second window and scored on the others.
-
-    Raises:
-      UserError: there is too little text for any.
-    """
+    """Probes by label and layer, fitted on every second window and scored on the others. UserError: too little text."""
     fit = np.arange(len(windows)) % 2 == 0
     labels = labels_of(tokenizer, windows)
     out: dict[str, list[probes.Probe]] = {name: [] for name in labels}
@@ -134,7 +117,128 @@ def read_all(tokenizer: Tokenizer, windows: np.ndarray, hidden: list[np.ndarray]
             out[name] += [] if probe is None else [probe]
         print(f"probes: layer {i} of {len(hidden) - 1}", file=sys.stderr)
     if not any(out.values()):
-        raise UserError(
-            f"--layers: {len(windows)} windows of {windows.shape[1]} tokens are too little to fit a probe on"
-        )
+        count, length = windows.shape
+        raise UserError(f"--layers: {count} windows of {length} tokens are too few to fit a probe; give more text")
     return {name: found for name, found in out.items() if found}
+
+
+# ---- the report ----
+
+
+def _flat(found: Found) -> np.ndarray:
+    """Attention without preference, [T, T]."""
+    return attention.uniform(found.windows.shape[1], found.causal)
+
+
+def text(found: Found) -> str:
+    """All tables, and the verdict."""
+    lines = [f"{where(found)}\n"]
+    if (seen := found.attention) is not None:
+        names, flat = columns(found.causal), _flat(found)
+        heads = np.stack([seen.heads[m].mean(axis=1) for m in names], axis=1)
+        free = attention.summary(flat)
+        of_heads = _layers(heads, list(names.values()), np.array([float(free[m]) for m in names]))
+        bins = attention.bin_names(seen.distance.shape[1])
+        of_distance = _layers(seen.distance, bins, attention.by_distance(flat))
+        lines += [
+            f"attention, means over heads and tokens\n{of_heads}\n",
+            f"share of attention by {'tokens back' if found.causal else 'distance'}\n{of_distance}\n",
+            "attention by kind of the token looked at, over the kind's share of positions (1: no preference)\n"
+            f"{_layers(seen.kinds, list(attention.KINDS), None)}\n",
+        ]
+    lines.append(
+        "accuracy of linear probes, fitted on every second window, scored on the others (words: the "
+        f"{WORDS} most frequent; place: tokens since the start, in bins of doubling width)\n{probes_table(found)}\n"
+    )
+    return "\n".join([*lines, verdict(found)])
+
+
+def where(found: Found) -> str:
+    """The text, in words."""
+    count, length = found.windows.shape
+    split = {"heldout": "held-out", "train": "training"}[found.split]
+    return f"{split} text, {count} windows of {length} tokens"
+
+
+def _layers(rows: np.ndarray, names: list[str], free: np.ndarray | None) -> str:
+    """[L, columns] by layer, and attention without preference."""
+    cells = [["layer", *names]]
+    cells += [[str(i + 1), *("-" if np.isnan(v) else f"{v:.3f}" for v in row)] for i, row in enumerate(rows)]
+    return aligned(cells if free is None else [*cells, ["uniform", *(f"{v:.3f}" for v in free)]])
+
+
+def probes_table(found: Found) -> str:
+    """Accuracies after 0 (the embedding) to L layers; most frequent label, and numbers of positions."""
+    rows = [["layer", *found.probes]]
+    for i, probed in enumerate(zip(*found.probes.values(), strict=True)):
+        rows.append([str(i) if i else "embedding", *(f"{p.accuracy:.3f}" for p in probed)])
+    first = [ps[0] for ps in found.probes.values()]
+    rows += [
+        ["most frequent", *(f"{p.majority:.3f}" for p in first)],
+        ["labels", *(f"{p.classes:,}" for p in first)],
+        ["fitted on", *(f"{p.fitted:,}" for p in first)],
+        ["scored on", *(f"{p.scored:,}" for p in first)],
+    ]
+    return aligned(rows)
+
+
+def by_band(found: Found) -> tuple[list[str], dict[str, list[float]]]:
+    """(names of the bands of layers, means over the layers of each band by measure)."""
+    measured = {f"probe, {name}": [p.accuracy for p in ps[1:]] for name, ps in found.probes.items()}
+    if found.attention is not None:
+        heads = {m: values.mean(axis=1).tolist() for m, values in found.attention.heads.items()}
+        distance = "mean distance back" if found.causal else "mean distance"
+        measured = {distance: heads["distance"], "entropy of attention": heads["entropy"]} | measured
+    cut = attention.bands(len(next(iter(measured.values()))))
+    names = [str(a) if a == b else f"{a}-{b}" for a, b in cut]
+    return names, {name: [float(np.mean(values[a - 1 : b])) for a, b in cut] for name, values in measured.items()}
+
+
+def verdict(found: Found) -> str:
+    """One line per measure: its mean in each band, and whether it rises from band to band."""
+    names, means = by_band(found)
+    lines = [f"bands of layers, as 1, 2-5, 6-9, 10-12 are of twelve: {', '.join(names)}"]
+    for name, values in means.items():
+        told = "rises" if attention.rises(values) else "does not rise"
+        end = f": {told} at every band" if len(values) > 1 else ": one band, nothing to compare"
+        lines.append(f"{name}: {', '.join(f'{v:.3f}' for v in values)}{end}")
+    error = max(p.error for ps in found.probes.values() for p in ps)
+    return "\n".join([*lines, f"(standard error of an accuracy: {error:.3f} at most)"])
+
+
+def record(found: Found) -> dict[str, Any]:
+    """All numbers, for JSON."""
+    out: dict[str, Any] = {"split": found.split, "windows": len(found.windows), "length": found.windows.shape[1]}
+    if (seen := found.attention) is not None:
+        flat = _flat(found)
+        out["attention"] = {
+            "heads": {name: values.tolist() for name, values in seen.heads.items()},
+            "uniform": {name: float(value) for name, value in attention.summary(flat).items()},
+            "bins": attention.bin_names(seen.distance.shape[1]),
+            "distance": seen.distance.tolist(),
+            "distance_uniform": attention.by_distance(flat).tolist(),
+            "kinds": list(attention.KINDS),
+            "kind": [[None if np.isnan(v) else float(v) for v in row] for row in seen.kinds],
+        }
+    out["probes"] = {name: [p._asdict() for p in ps] for name, ps in found.probes.items()}
+    names, means = by_band(found)
+    out["bands"] = {
+        name: {"layers": names, "means": values, "rises": attention.rises(values) if len(values) > 1 else None}
+        for name, values in means.items()
+    }
+    return out
+
+
+def picture(found: Found) -> Layers:
+    """The numbers that `draw_layers` draws."""
+    seen = found.attention
+    return Layers(
+        bins=[] if seen is None else attention.bin_names(seen.distance.shape[1]),
+        distance=None if seen is None else seen.distance,
+        distance_uniform=None if seen is None else attention.by_distance(_flat(found)),
+        kinds=list(attention.KINDS),
+        kind=None if seen is None else seen.kinds,
+        accuracy={name: [p.accuracy for p in ps] for name, ps in found.probes.items()},
+        majority={name: ps[0].majority for name, ps in found.probes.items()},
+        both_ways=not found.causal,
+    )

@@ -1,4 +1,4 @@
-"""Scaling studies: makes a grid of runs, fits the laws that they follow, and says what is extrapolated.
+"""Scaling studies: trains a grid of models, fits scaling laws to them, and marks what is extrapolated.
 
   python -m experiments.scaling
   python -m experiments.scaling --config=configs/scaling/NAME.py --workdir=DIR [--config.KEY=VALUE ...] [--plan]
@@ -6,14 +6,14 @@
   python -m experiments.scaling --fit=FILE.csv|results.jsonl [--drop_fewest_tokens_per_parameter=5]
 
 Without a config, the small study of the synthetic language, whose best possible loss is known: 11 minutes on 2
-cores. Every run goes through the one training loop, in DIR/runs; its result is one line of DIR/results.jsonl. Stopped
-and started again, the command skips runs that ended and resumes the one under way. --shard=i/n makes every n-th part
-and writes DIR/results-i-of-n.jsonl; results are merged by putting the files into one folder, or into one file. When all
-runs are there it prints the laws and draws DIR/report.html with all figures.
-A run that diverged or failed is recorded as such and not tried again; to try it, remove its line from the results.
---plan prints every run and what it costs, and makes none. --fit fits a table of runs and trains nothing.
-Exit status: 0 done, 1 the fitted floor misses the best possible loss that is known, 2 bad input, 128 + n stopped by
-signal n after saving.
+cores. Every run trains in DIR/runs, and its result is one line of DIR/results.jsonl. Stopped and started again, the
+command skips finished runs and resumes the interrupted one. --shard=i/n runs one of n parts and writes
+DIR/results-i-of-n.jsonl; put these files into one folder, or into one file, to merge them. When all runs are there the
+command prints the laws and writes DIR/report.html with all figures. A run that diverged or failed is recorded and not
+tried again; remove its line from the results to try it again.
+--plan prints every run with its cost and trains nothing. --fit fits a table of runs and trains nothing.
+Exit status: 0 done, 1 the fitted floor misses the known best possible loss, 2 bad input, 128 + n stopped by signal n
+after saving.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def study_of_flags() -> Study:
-    """The study that the flags name."""
+    """The study of --config."""
     from w2v_jax.scaling.study import Study
 
     path, changes = config_flag.given(default=DEFAULT_CONFIG)
@@ -54,7 +54,7 @@ def study_of_flags() -> Study:
 
 
 def make(shard: tuple[int, int]) -> int:
-    """Makes the study's runs that are missing, then reports; returns the exit status."""
+    """Trains the missing runs of the shard, then reports when all are there; returns the exit status."""
     from experiments.scaling import report
     from experiments.scaling.execute import clean, execute, open_text, planned
     from experiments.scaling.progress import Progress
@@ -85,32 +85,23 @@ def make(shard: tuple[int, int]) -> int:
         progress.end(run, record, time.perf_counter() - started)
     missing = [run.name for run in every if run.name not in done]
     if missing:
-        print(f"{len(done)} of {len(every)} runs are in {workdir}; the others are those of other shards. Put all")
-        print("results-*.jsonl into one folder, and the command without --shard reports.")
+        print(f"{len(done)} of {len(every)} runs are in {workdir}; the others belong to other shards.")
+        print("Put all results-*.jsonl into one folder and run the command without --shard for the report.")
         return 0
     return report.report(wanted, [done[run.name] for run in every], workdir, cli.command("experiments.scaling"))
 
 
 def ended(workdir: Path, every: Sequence[Planned]) -> dict[str, Record]:
-    """The study's runs that are recorded in the folder, by name.
-
-    Raises:
-      UserError: a record of a run of that name with another config.
-    """
+    """The study's recorded runs by name. UserError: a run of one of these names with another config."""
     from w2v_jax.scaling import records
 
-    paths = sorted(workdir.glob("results*.jsonl"))
     configs = {run.name: records.config_hash(run.config) for run in every}
-    found: dict[str, Record] = {}
-    for record in records.read(paths):
-        if record.run in configs and record.config_hash != configs[record.run]:
-            raise UserError(
-                f"--workdir={workdir}: holds the run {record.run} of another study; use the same values, or another "
-                "workdir"
-            )
-        if record.run in configs:
-            found[record.run] = record
-    return found
+    found = [r for r in records.read(sorted(workdir.glob("results*.jsonl"))) if r.run in configs]
+    strange = next((r.run for r in found if r.config_hash != configs[r.run]), None)
+    if strange:
+        where = f"--workdir={workdir}: holds the run {strange} of another study"
+        raise UserError(f"{where}; use the same values, or another workdir")
+    return {r.run: r for r in found}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -133,13 +124,13 @@ def main(argv: Sequence[str]) -> int:
 if __name__ == "__main__":
     config_flag.define(text="Study, e.g. configs/scaling/wiki.py; the small synthetic one without")
     flags.DEFINE_string("workdir", DEFAULT_WORKDIR, "Folder of the study; made or continued.")
-    flags.DEFINE_bool("plan", False, "Print every run and its costs; run nothing.")
-    flags.DEFINE_string("fit", None, "Table of runs to fit: .csv or .jsonl; trains nothing.")
-    flags.DEFINE_integer("drop_fewest_tokens_per_parameter", 0, "--fit: leaves out so many runs.", 0)
-    flags.DEFINE_string("out", None, "--fit: folder for the figures and fit.json; none are written without.")
+    flags.DEFINE_bool("plan", False, "Print every run and its cost; train nothing.")
+    flags.DEFINE_string("fit", None, "Table of runs to fit, .csv or .jsonl; train nothing.")
+    flags.DEFINE_integer("drop_fewest_tokens_per_parameter", 0, "--fit: number of runs to leave out.", 0)
+    flags.DEFINE_string("out", None, "--fit: folder for the figures and fit.json; without it, none are written.")
     flags.DEFINE_string("shard", "0/1", "i/n: this machine's part of the runs.")
-    flags.DEFINE_string("device", None, "--plan: device and number, such as v5e:64; without, this machine.")
-    flags.DEFINE_float("rate", 0.0, "--plan: FLOPs a second of all devices together, where it is known.", 0.0)
-    flags.DEFINE_string("data_dir", None, "Test files of word vectors; a small built-in list without.")
+    flags.DEFINE_string("device", None, "--plan: device and number, such as v5e:64; this machine by default.")
+    flags.DEFINE_float("rate", 0.0, "--plan: FLOPs per second of all devices together, where known.", 0.0)
+    flags.DEFINE_string("data_dir", None, "Test files of word vectors; a small built-in list by default.")
     flags.DEFINE_bool("keep", False, "Keep the checkpoints of finished runs.")
     cli.run(main, continues=True)

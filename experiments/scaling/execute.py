@@ -1,4 +1,4 @@
-"""Makes the runs of a study, one after another, through the one training loop, and measures each."""
+"""Trains the runs of a study, one after another, and measures each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from w2v_jax.train.restore import Model, open_model
 
 
 class Text(NamedTuple):
-    """The text that all runs of a study share."""
+    """The text of all runs of a study."""
 
     study: Study
     corpus: Corpus
@@ -37,7 +37,7 @@ class Text(NamedTuple):
 
 
 def open_text(study: Study, data_dir: str = "") -> Text:
-    """Reads the text, and computes the best possible loss of it where the study asks for that."""
+    """Reads the text, and computes its best possible loss where the study asks for it."""
     corpus = build_corpus(study.data, lambda line: print(line, file=sys.stderr))
     best = None
     if study.optimum:
@@ -58,22 +58,20 @@ def planned(text: Text) -> list[Planned]:
 
 
 def execute(run: Planned, text: Text, workdir: Path) -> Record:
-    """Makes or finishes one run in workdir/runs/NAME and measures it.
+    """Trains or continues one run in workdir/runs/NAME and measures it.
 
-    The record of a run that diverges, runs out of memory or fails on its device says so.
-
-    Raises:
-      UserError, OSError, loop.Interrupted: what `loop.train` raises; all that was done is kept.
+    A run that diverges, runs out of memory or fails on its device is recorded as such. Raises the UserError, OSError
+    or Interrupted of `loop.train`; the work so far is kept.
     """
     where = workdir / "runs" / run.name
     about = known(run)
     if (where / folder.RESULT).exists() and not (where / folder.CHECKPOINTS).exists():
-        shutil.rmtree(where)  # its record was lost after its parameters were cleaned away: it is made again
+        shutil.rmtree(where)  # its record was lost after its checkpoints were removed: train it again
     try:
         result = loop.train(run.config, where, say=lambda line: None)  # the text is the same for all runs
         measured = _measured(run, text, where, result)
     except loop.Diverged as e:
-        if e.number:  # a signal came too: stop, and find the divergence again when the study continues
+        if e.number:  # a signal came too: stop, and diverge again when the study continues
             raise loop.Interrupted(None, e.number) from e
         return Record(**about | {"status": DIVERGED, "error": str(e)})
     except (jax.errors.JaxRuntimeError, MemoryError) as e:
@@ -83,7 +81,7 @@ def execute(run: Planned, text: Text, workdir: Path) -> Record:
 
 
 def known(run: Planned) -> dict[str, Any]:
-    """The values of a run's record that do not wait for its result."""
+    """The values of a run's record that are known before it runs."""
     return {
         "run": run.name,
         "arm": run.arm,
@@ -122,8 +120,10 @@ def _measured(run: Planned, text: Text, where: Path, result: dict[str, Any]) -> 
 
 
 def language_measures(model: Model, text: Text) -> dict[str, Any]:
-    """Losses of the held-out text, at the same positions for all families. Every token is scored with at least half a
-    window of context, and with all of the text before it where the model carries a state."""
+    """Losses of the held-out text, at the same positions for all families.
+
+    Every token has at least half a window of context, or all of the text before it where the model carries a state.
+    """
     held = text.corpus.heldout
     if language.carries(model):
         nats = language.score_split(model, text.corpus, "heldout", 1, None)
@@ -135,7 +135,7 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
     if text.optimum is not None:
         found["optimum"] = float(text.optimum[-len(nats) :].mean())
     if text.study.window:
-        # Windows start without any context.
+        # Windows start without context.
         nats, places = language.score_fresh(model, text.corpus, "heldout", text.study.window)
         found["by_position"] = mean_at(places, nats, text.study.window)
         if text.optimum is not None:
@@ -151,7 +151,7 @@ def mean_at(places: np.ndarray, values: np.ndarray, window: int) -> list[float]:
 
 
 def quality(where: Path, data_dir: str) -> dict[str, float]:
-    """Scores of a run's word vectors by test: Spearman of similarity sets, share of analogies answered by 3CosAdd."""
+    """Scores of a run's word vectors by test: Spearman of similarity sets, accuracy of 3CosAdd on analogies."""
     found = evaluate_all(load(str(where / "vectors.bin")), data_dir or None)
     scores = {f"similarity {name}": entry["spearman"] for name, entry in found["similarity"].items()}
     scores |= {f"analogies {name}": entry["all"]["accuracy_add"] for name, entry in found["analogy"].items()}
@@ -159,7 +159,7 @@ def quality(where: Path, data_dir: str) -> dict[str, float]:
 
 
 def clean(where: Path) -> None:
-    """Removes what a recorded run no longer needs: its checkpoints and logs of TensorBoard."""
+    """Removes the checkpoints and TensorBoard logs of a recorded run."""
     for name in (folder.CHECKPOINTS, "tensorboard"):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(where / name)

@@ -1,4 +1,4 @@
-"""`experiments.scaling --fit`: the laws of a table of runs, ours or of others."""
+"""`experiments.scaling --fit`: laws of a table of runs."""
 
 from __future__ import annotations
 
@@ -18,19 +18,12 @@ SHOWN = ("E", "A", "B", "alpha", "beta", "a")
 
 
 def fit(path: Path, drop: int, out: str | None) -> int:
-    """Fits the parametric law and IsoFLOP parabolas, for each arm of the table, and prints them with the published
-    ones; returns the exit status.
+    """Fits the parametric law and IsoFLOP parabolas to each arm of a table, and prints them beside published laws.
 
-    Args:
-      path: .csv or .jsonl, see `w2v_jax.scaling.read_table`.
-      drop: how many runs to leave out, those with the fewest tokens per parameter.
-      out: folder for fit.json and pictures; None writes nothing.
-
-    Raises:
-      UserError: a table that cannot be read.
+    `path` and `drop` are those of `read_table`, with its errors; fit.json and pictures go to the folder `out`, if any.
     """
     arms = read_arms(path)
-    several = len(arms) > 1  # a law is of one family of models
+    several = len(arms) > 1  # a law describes one family of models
     for i, arm in enumerate(arms if several else [None]):
         if several:
             print(f"{chr(10) if i else ''}arm {arm}")
@@ -39,7 +32,7 @@ def fit(path: Path, drop: int, out: str | None) -> int:
 
 
 def fit_one(path: Path, drop: int, out: Path | None, arm: str | None) -> None:
-    """The same for the runs of one arm; None is all of the table."""
+    """Fits the runs of one arm; None takes the whole table."""
     runs = read_table(path, drop_fewest_tokens_per_parameter=drop, arm=arm)
     print(f"{path}: {len(runs.loss)} runs")
     for note in runs.notes:
@@ -58,7 +51,7 @@ def fit_one(path: Path, drop: int, out: Path | None, arm: str | None) -> None:
 
 
 def _say_what_moves(path: Path, arm: str | None, kept: Fit) -> None:
-    """Prints how far the runs that were left out move each value."""
+    """Prints each value with and without the runs that were left out."""
     every = read_table(path, arm=arm)
     whole = fit_parametric(every.parameters, every.tokens, every.loss)
     if isinstance(whole, Fit):
@@ -72,14 +65,10 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     small = f"{path.name}, {len(runs.loss)} runs; python -m experiments.scaling --fit={path.name}"
     small += f" --drop_fewest_tokens_per_parameter={drop}" if drop else ""
-    if isinstance(parametric, Fit):
-        figures.draw_parametric(parametric, folder / "parametric.png", source=small)
-    if isinstance(isoflop, Isoflop):
-        law = parametric if isinstance(parametric, Fit) else None
-        figures.draw_isoflop(isoflop, folder / "isoflop.png", parametric=law, source=small)
+    figures.draw_fits(parametric, isoflop, folder, source=small)
     found: dict[str, Any] = {"table": path.name, "dropped": drop, "runs": len(runs.loss)}
-    for name, result in (("parametric", parametric), ("isoflop", isoflop)):
-        refused = isinstance(result, Refusal)
-        found[name] = result._asdict() if refused else {k: v._asdict() for k, v in result.values.items()}  # type: ignore[union-attr]
+    results: dict[str, Fit | Isoflop | Refusal] = {"parametric": parametric, "isoflop": isoflop}
+    for name, r in results.items():
+        found[name] = r._asdict() if isinstance(r, Refusal) else {k: v._asdict() for k, v in r.values.items()}
     write_json(folder / "fit.json", found)
     print(f"\nresults: {folder / 'fit.json'}")

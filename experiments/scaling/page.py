@@ -1,4 +1,4 @@
-"""Reports: sections of text, tables and pictures as Markdown, and as one HTML page that needs no other file."""
+"""Reports: sections of text, tables and pictures as Markdown, and as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from w2v_jax.files import write_text
 from w2v_jax.tables import Rows, markdown
 
 MARKDOWN, PAGE = "report.md", "report.html"
-# What a report uses of Markdown. All else is text: a name such as *_s0 stays as it is, and HTML is escaped.
+# The Markdown that a report uses. All else is text: a name such as *_s0 stays as is, and HTML is escaped.
 SYNTAX = ("heading", "table", "fence", "image")
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 0 auto; padding: 1rem;
@@ -37,7 +37,7 @@ class Section(NamedTuple):
     title: str
     text: tuple[str, ...] = ()  # paragraphs
     table: Rows = ()  # its first row names the columns
-    facts: tuple[str, ...] = ()  # blocks of aligned lines; the page shows the first line and unfolds the others
+    facts: tuple[str, ...] = ()  # blocks of aligned lines; the page folds all but the first line
     pictures: tuple[Path, ...] = ()
 
     def markdown(self) -> str:
@@ -48,16 +48,9 @@ class Section(NamedTuple):
 
 
 def write(folder: Path, title: str, sections: Sequence[Section], small: str) -> str:
-    """Writes report.md and report.html, each whole or not at all, and returns the Markdown.
+    """Writes report.md and report.html into the folder, each whole or not at all, and returns the Markdown.
 
-    Args:
-      folder: of the report. Pictures lie in a folder inside it; the page holds copies of them.
-      title: of the page.
-      sections: in order.
-      small: what was run, on what; the last line.
-
-    Raises:
-      OSError: a picture cannot be read, or a file not written.
+    Pictures lie in a folder inside it; the page holds copies. `small` is the last line.
     """
     text = "\n\n".join([f"# {title}", *(section.markdown() for section in sections), small]) + "\n"
     pictures = {_link(path): path.read_bytes() for section in sections for path in section.pictures}
@@ -67,10 +60,12 @@ def write(folder: Path, title: str, sections: Sequence[Section], small: str) -> 
 
 
 def html(text: str, title: str, pictures: Mapping[str, bytes]) -> str:
-    """A page of Markdown: links to its sections, tables that scroll by themselves, pictures (PNG by link) inside."""
+    """A page of Markdown with links to its sections, tables that scroll, and embedded pictures (PNG by link)."""
     parser = MarkdownIt("zero").enable(SYNTAX)
-    for rule in (_image, _fence, _table_open, _table_close):
-        parser.add_render_rule(rule.__name__.removeprefix("_"), rule)
+    parser.add_render_rule("image", _image)
+    parser.add_render_rule("fence", _fence)
+    parser.add_render_rule("table_open", lambda *_: '<div class="table"><table>\n')
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     tokens, links = parser.parse(text), list[str]()
     for token, inner in zip(tokens, tokens[1:], strict=False):
         if token.type == "heading_open" and token.tag == "h2":
@@ -88,12 +83,12 @@ def _link(path: Path) -> str:
     return quote(f"{path.parent.name}/{path.name}")
 
 
-# ---- how the page shows an element: (renderer, tokens, place, options, what `html` gave) -> HTML ----
+# ---- renderers of elements: (renderer, tokens, place, options, environment of `html`) -> HTML ----
 
 
 def _image(_: Any, tokens: Sequence[Any], at: int, options: Any, env: Mapping[str, Any]) -> str:
     name, link = tokens[at].content, str(tokens[at].attrs["src"])
-    if link not in env["pictures"]:  # text that happens to look like a picture
+    if link not in env["pictures"]:  # text that looks like a picture
         return escapeHtml(f"![{name}]({link})")
     data = base64.b64encode(env["pictures"][link]).decode()
     return f'<img alt="{escapeHtml(name)}" src="data:image/png;base64,{data}">'
@@ -102,11 +97,3 @@ def _image(_: Any, tokens: Sequence[Any], at: int, options: Any, env: Mapping[st
 def _fence(_: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
     first, _, rest = tokens[at].content.partition("\n")
     return f"<details><summary>{escapeHtml(first)}</summary><pre>{escapeHtml(rest)}</pre></details>\n"
-
-
-def _table_open(*_: Any) -> str:
-    return '<div class="table"><table>\n'
-
-
-def _table_close(*_: Any) -> str:
-    return "</table></div>\n"

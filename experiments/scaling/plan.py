@@ -1,4 +1,4 @@
-"""`experiments.scaling --plan`: what every run of a study costs, before any is made."""
+"""`experiments.scaling --plan`: the cost of every run of a study, without training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,25 +19,17 @@ from w2v_jax.scaling.analysis import by_arm
 from w2v_jax.scaling.study import Planned, Study, runs, shard
 from w2v_jax.tables import aligned, duration
 
-# Peak of one chip in dense bfloat16 products, FLOPs a second, as its vendor states it.
-PEAKS = {
-    "v4": 275e12,
-    "v5e": 197e12,
-    "v5p": 459e12,
-    "v6e": 918e12,
-    "a100": 312e12,
-    "h100": 989e12,
-    "h200": 989e12,
-}
+# Peak of one chip in dense bfloat16 products, FLOPs per second, as stated by its vendor.
+PEAKS = {"v4": 275e12, "v5e": 197e12, "v5p": 459e12, "v6e": 918e12, "a100": 312e12, "h100": 989e12, "h200": 989e12}
 SHARE = 0.35  # of the peak, assumed for a training step
 HERE = 0.3  # of the rate of a large float32 product, assumed for small models on this machine
 
 
 class Speed(NamedTuple):
-    """FLOPs a second of training, by arm where that is known, and how it is known."""
+    """FLOPs per second of training, by arm where known."""
 
     usual: float
-    why: str
+    why: str  # its source
     by_arm: Mapping[str, float] = {}
 
     def seconds(self, run: Planned) -> float:
@@ -46,23 +38,19 @@ class Speed(NamedTuple):
 
 
 def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None, rate: float) -> int:
-    """Prints every run of this shard with its costs, and the totals; returns the exit status.
+    """Prints the runs of shard (i, n) with their costs, and the totals; returns the exit status.
 
-    Args:
-      study: to be made.
-      part: (i, n) of --shard.
-      workdir: of the study; the runs recorded there give measured rates.
-      device: such as v5e:64; None is this machine.
-      rate: FLOPs a second of all devices together, 0 if not stated.
-
-    Raises:
-      UserError: an unknown device; a vocabulary whose size is not known without the text.
+    `rate`, 0 if not stated, is in FLOPs per second; see `speed_of` for the others. UserError: an unknown device.
     """
     speed = speed_of(workdir, device, rate)
     every = runs(study, vocabulary(study))
     mine = shard(every, *part)
     rows = [["run", "parameters", "without emb.", "tokens", "TFLOP", "state MiB", "activations MiB", "time"]]
-    rows += [[*_cells(run), duration(speed.seconds(run))] for run in mine]
+    for run in mine:
+        costs = run.ledger
+        sizes = [f"{costs.parameters:,}", f"{costs.without_embeddings:,}", f"{run.tokens:,.0f}"]
+        memory = [f"{size / 2**20:,.1f}" for size in (costs.state_bytes, costs.activation_bytes)]
+        rows.append([run.name, *sizes, f"{run.flops / 1e12:,.4g}", *memory, duration(speed.seconds(run))])
     seconds = sum(map(speed.seconds, mine))
     flops, tokens = sum(run.flops for run in mine), sum(run.tokens for run in mine)
     rows.append([f"{len(mine)} runs", "", "", f"{tokens:,.0f}", f"{flops / 1e12:,.4g}", "", "", duration(seconds)])
@@ -75,7 +63,7 @@ def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None,
 
 
 def vocabulary(study: Study) -> int:
-    """V as the study states it, else that of its text, which is read for it (and tokenised if it was not yet)."""
+    """V as the study states it, else that of its text, which is read (and tokenised where it was not yet)."""
     if study.vocabulary:
         return study.vocabulary
     from w2v_jax.data.corpus import build_corpus
@@ -84,36 +72,30 @@ def vocabulary(study: Study) -> int:
 
 
 def speed_of(workdir: Path, device: str | None, rate: float) -> Speed:
-    """The stated rate, a share of the stated device's peak, the rate of the recorded runs, or that of this machine."""
+    """The stated rate, a share of the stated device's peak, or the rate of the runs in workdir or of this machine."""
     if rate:
         return Speed(rate, f"{rate:.3g} FLOP/s, as stated by --rate")
     if device:
         match = re.fullmatch(r"(\w+?)(?::(\d+))?", device)
         name, count = (match[1], int(match[2] or 1)) if match else (device, 0)
         if name not in PEAKS or count < 1:
-            raise UserError(
-                f"--device={device}: must be one of {', '.join(PEAKS)}{nearest(name, PEAKS)}, with a number as in "
-                "v5e:64; or state --rate"
-            )
+            known = f"{', '.join(PEAKS)}{nearest(name, PEAKS)}"
+            raise UserError(f"--device={device}: must be one of {known}, with a number as in v5e:64; or state --rate")
         why = f"{SHARE:.0%} of {count} x {name}'s stated {PEAKS[name]:.3g} FLOP/s in bfloat16"
         return Speed(SHARE * PEAKS[name] * count, why)
     here = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     made = [r for r in records.read(sorted(workdir.glob("results*.jsonl"))) if r.seconds and r.device == here]
     if made:
-        return _recorded(made)
+        rates = {arm: [r.training_flops / (r.seconds or 1.0) for r in own] for arm, own in by_arm(made).items()}
+        usual = statistics.median(x for own in rates.values() for x in own)
+        why = f"measured: the {len(made)} runs in the study's folder, by arm"
+        return Speed(usual, why, {arm: statistics.median(own) for arm, own in rates.items()})
     rate = product_rate()
     return Speed(HERE * rate, f"{HERE:.0%} of this device's {rate:.3g} FLOP/s in a float32 product")
 
 
-def _recorded(made: Sequence[records.Record]) -> Speed:
-    rates = {arm: [r.training_flops / (r.seconds or 1.0) for r in own] for arm, own in by_arm(made).items()}
-    usual = statistics.median(x for own in rates.values() for x in own)
-    why = f"measured: the {len(made)} runs in the study's folder, by arm"
-    return Speed(usual, why, {arm: statistics.median(own) for arm, own in rates.items()})
-
-
 def product_rate(size: int = 1024, seconds: float = 0.3) -> float:
-    """FLOPs a second of a float32 product of two square matrices on the first device."""
+    """FLOPs per second of a float32 product of two square matrices on the first device."""
     x = jnp.ones((size, size), jnp.float32)
     product = jax.jit(jnp.dot)
     product(x, x).block_until_ready()
@@ -122,9 +104,3 @@ def product_rate(size: int = 1024, seconds: float = 0.3) -> float:
         product(x, x).block_until_ready()
         count += 1
     return 2.0 * size**3 * count / (time.perf_counter() - began)
-
-
-def _cells(run: Planned) -> list[str]:
-    costs = run.ledger
-    sizes = [f"{costs.parameters:,}", f"{costs.without_embeddings:,}", f"{run.tokens:,.0f}", f"{run.flops / 1e12:,.4g}"]
-    return [run.name, *sizes, f"{costs.state_bytes / 2**20:,.1f}", f"{costs.activation_bytes / 2**20:,.1f}"]

@@ -1,4 +1,4 @@
-"""Progress of a whole study: how much is done, and how long the rest will take."""
+"""Progress of a study, and the time left."""
 
 from __future__ import annotations
 
@@ -16,16 +16,11 @@ from w2v_jax.tables import duration
 
 
 class Progress:
-    """Prints one line before a run and one after it, with the time left.
+    """Prints one line before and one after each of `runs`, of which `done` are recorded, with the time left.
 
-    The time of a run is that of training plus what runs took beside it (compiling, scoring). Training is a cost per
-    token plus a cost per FLOP, fitted to the runs of the same arm so far, or to those of all arms until the arm has
-    runs of two sizes. Small runs are slow for their FLOPs, so a rate of FLOPs alone would promise too much.
-
-    Args:
-      runs: all of this process.
-      done: those of them that are recorded already.
-      out: stderr by default.
+    A run takes the mean time of earlier runs beside training (compiling, scoring), plus a cost per token and a cost per
+    FLOP, fitted to the runs of the same arm, or of all arms until the arm has runs of two sizes. A rate of FLOPs alone
+    would be too optimistic for small runs.
     """
 
     def __init__(self, runs: Sequence[Planned], done: Sequence[Record], out: TextIO | None = None) -> None:
@@ -33,23 +28,17 @@ class Progress:
         names = {record.run for record in done}
         self.left = {run.name: run for run in runs if run.name not in names}
         self.trained = [record for record in done if record.status == FINISHED]
-        self.beside: list[float] = []  # seconds a run took beyond training
+        self.beside: list[float] = []  # seconds per run beside training
         self.total = sum(run.flops for run in runs) or 1.0
 
     def begin(self, run: Planned) -> None:
         """Prints which run starts."""
         number = len(self.runs) - len(self.left) + 1
         size = f"{run.ledger.parameters:,} parameters, {run.tokens:,.0f} tokens, {run.flops / 1e12:.3g} TFLOP"
-        self._say(f"--- run {number} of {len(self.runs)}: {run.name} ({size})")
+        print(f"--- run {number} of {len(self.runs)}: {run.name} ({size})", file=self.out, flush=True)
 
     def end(self, run: Planned, record: Record, seconds: float) -> None:
-        """Prints the result of a run, and what is left of the study.
-
-        Args:
-          run: the one that ended.
-          record: its record.
-          seconds: its time, compiling and scoring included.
-        """
+        """Prints the result of a run that took `seconds`, compiling and scoring included, and the time left."""
         self.left.pop(run.name, None)
         if record.status == FINISHED:
             self.trained.append(record)
@@ -61,10 +50,11 @@ class Progress:
             what = "finished"
         else:
             what = f"held-out loss {record.heldout_loss:.4f}"
-        self._say(f"    {what}; {seconds:.1f} s; {done:.0%} of the study's FLOPs done, {self.time_left()} left")
+        rest = f"{done:.0%} of the study's FLOPs done, {self.time_left()} left"
+        print(f"    {what}; {seconds:.1f} s; {rest}", file=self.out, flush=True)
 
     def costs(self, arm: str) -> np.ndarray | None:
-        """Seconds of training per token and per FLOP, not negative, by least relative error; None before any run."""
+        """Seconds of training per token and per FLOP, at least 0, by least relative error; None before any run."""
         timed = [r for r in self.trained if r.seconds and r.tokens and r.training_flops]
         own = [r for r in timed if r.arm == arm]
         if len({r.flops_per_token for r in own}) < 2:
@@ -76,7 +66,7 @@ class Progress:
         return nnls(units / scale, np.ones(len(units)))[0] / scale
 
     def seconds_left(self) -> float | None:
-        """Time of the runs that are not made yet; None before the first."""
+        """Time of the remaining runs; None before the first."""
         beside = statistics.fmean(self.beside) if self.beside else 0.0
         seconds = 0.0
         for run in self.left.values():
@@ -90,6 +80,3 @@ class Progress:
         """As h:mm:ss."""
         seconds = self.seconds_left()
         return "?" if seconds is None else duration(seconds)
-
-    def _say(self, line: str) -> None:
-        print(line, file=self.out, flush=True)

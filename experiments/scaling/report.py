@@ -1,4 +1,4 @@
-"""What a finished study says: tables, laws and figures, as Markdown and as one HTML page."""
+"""The report of a finished study: tables, laws and figures, as Markdown and as one HTML page."""
 
 from __future__ import annotations
 
@@ -18,19 +18,9 @@ FIGURES, LAWS = "figures", "laws.json"
 
 
 def report(study: Study, made: Sequence[Record], workdir: Path, command: str) -> int:
-    """Prints what the runs say, and writes report.md, report.html, laws.json and the figures.
+    """Prints the report of the runs `made`, and writes report.md, report.html, laws.json and the figures.
 
-    Args:
-      study: the finished study.
-      made: all of its runs.
-      workdir: its folder.
-      command: for the small print.
-
-    Returns:
-      0, or 1 where a fitted floor misses the best possible loss that is known.
-
-    Raises:
-      OSError: a file cannot be written.
+    Returns 0, or 1 where a fitted floor misses the known best possible loss. OSError: a file cannot be written.
     """
     folder = workdir / FIGURES
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,11 +48,11 @@ def small_print(study: Study, made: Sequence[Record], command: str) -> str:
 
 def as_json(command: str, laws: Sequence[analysis.Laws], floors: Sequence[analysis.Floor]) -> dict[str, Any]:
     """Fitted values and refusals, ready for JSON."""
-    out: dict[str, Any] = {"command": command, "arms": {}, "floors": []}
-    for law in laws:
-        out["arms"][law.arm] = {name: _one(result) for name, result in law.named().items()}
-    out["floors"] = [floor._asdict() | {"holds": floor.holds} for floor in floors]
-    return out
+    return {
+        "command": command,
+        "arms": {law.arm: {name: _one(result) for name, result in law.named().items()} for law in laws},
+        "floors": [floor._asdict() | {"holds": floor.holds} for floor in floors],
+    }
 
 
 def _one(result: analysis.Result) -> dict[str, Any]:

@@ -1,10 +1,9 @@
-"""The parts of a study's report, each from the runs and their laws alone."""
+"""The sections of a study's report, each from the runs and their laws alone."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,15 +15,14 @@ from w2v_jax.figures import scaling_study as figures
 from w2v_jax.scaling import analysis
 from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Floor, Laws
 from w2v_jax.scaling.describe import describe, published_table, show
-from w2v_jax.scaling.fitted import Fit, Refusal, Value
-from w2v_jax.scaling.isoflop import Isoflop
-from w2v_jax.scaling.published import PUBLISHED
+from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.published import others
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study
 
 
 class Found(NamedTuple):
-    """All that a report is made of."""
+    """The runs of a study and their laws."""
 
     study: Study
     made: list[Record]
@@ -40,7 +38,7 @@ class Found(NamedTuple):
 
 
 def sections(found: Found) -> list[Section]:
-    """The parts that the study has results for."""
+    """The sections for which the study has results."""
     parts = [overview(found), *floor_check(found), families(found), laws(found), *published(found)]
     parts += [*accuracy(found), *positions(found), *rates(found), *word_vectors(found), runs(found)]
     return [part for part in parts if part.text or part.table or part.facts or part.pictures]
@@ -58,19 +56,16 @@ def overview(found: Found) -> Section:
 
 
 def runs(found: Found) -> Section:
-    """Every run in a line."""
+    """A table of every run."""
     head = ["run", "parameters", "without emb.", "tokens", "TFLOP", "held-out nats/token", "accuracy", "words/s"]
     known = any(r.optimum is not None for r in found.made)
     rows = [[*head, *(["above optimum"] if known else [])]]
     for r in sorted(found.made, key=lambda r: (r.arm, r.parameters, r.tokens, r.seed)):
         sizes = [f"{r.parameters:,}", f"{r.parameters_without_embeddings:,}", f"{r.tokens:,.0f}"]
-        loss = r.status if r.status != FINISHED else _digits(r.heldout_loss, 4)
-        share = "" if r.heldout_accuracy is None else f"{r.heldout_accuracy:.1%}"
-        speed = "" if r.words_per_second is None else f"{r.words_per_second:,.0f}"
-        row = [r.run, *sizes, f"{r.training_flops / 1e12:.4g}", loss, share, speed]
-        if known:
-            gap = None if r.optimum is None or r.heldout_loss is None else r.heldout_loss - r.optimum
-            row.append(_digits(gap, 4))
+        loss = r.status if r.status != FINISHED else _text(r.heldout_loss, ".4f")
+        gap = None if r.optimum is None or r.heldout_loss is None else r.heldout_loss - r.optimum
+        row = [r.run, *sizes, f"{r.training_flops / 1e12:.4g}", loss, _text(r.heldout_accuracy, ".1%")]
+        row += [_text(r.words_per_second, ",.0f"), *([_text(gap, ".4f")] if known else [])]
         rows.append(row)
     return Section("Runs", (), rows)
 
@@ -79,19 +74,14 @@ def families(found: Found) -> Section:
     """Loss of all arms against size and FLOPs."""
     if not found.usable:
         return Section("Loss by size and cost")
-    by_size, by_flops = {}, {}
-    for law in found.laws:
-        _, _, c, loss = analysis.columns(found.of(law.arm))
-        by_flops[law.arm] = (c, loss)
-        n, _, _, loss = analysis.columns(analysis.at_most_tokens(found.of(law.arm)))
-        by_size[law.arm] = (n, loss)
+    curves = analysis.loss_curves({law.arm: found.of(law.arm) for law in found.laws})
     out = found.folder / "families.png"
-    figures.draw_families(by_size, by_flops, out, optimum=optimum(found), source=found.small)
+    figures.draw_families(*curves, out, optimum=optimum(found), source=found.small)
     return Section("Loss by size and cost", pictures=(out,))
 
 
 def optimum(found: Found) -> float | None:
-    """The best possible loss, where it is known."""
+    """The best possible loss, where known."""
     return next((r.optimum for r in found.usable if r.optimum is not None), None)
 
 
@@ -101,8 +91,8 @@ def floor_check(found: Found) -> list[Section]:
         return []
     rows = [["arm", "fitted floor E", "95 % interval", "best possible", "E - best possible", "verdict"]]
     text = [
-        "The fits are checked against the truth: the best possible loss of this text is known, computed on the very "
-        "positions that the models were scored on."
+        "The fits are checked against the truth: the best possible loss of this text is known. It is computed on the "
+        "positions on which the models were scored."
     ]
     for f in found.floors:
         verdict = "inside the interval" if f.holds else f"MISSED by {f.miss:.4f} nats"
@@ -114,7 +104,7 @@ def floor_check(found: Found) -> list[Section]:
 
 
 def laws(found: Found) -> Section:
-    """What each arm's runs follow, in one table; refusals stand in it with their reason."""
+    """A table of all fits, and of the reasons for no fit."""
     facts, pictures, table = [], [], [["arm", "loss by", "fitted values and their 95 % intervals"]]
     for law in found.laws:
         for name, result in law.named().items():
@@ -129,37 +119,30 @@ def laws(found: Found) -> Section:
 
 def _law_pictures(found: Found, law: Laws) -> list[Path]:
     source, out = f"{law.arm}: {found.small}", []
-    if isinstance(law.parametric, Fit):
-        out.append(found.folder / f"{law.arm}_parametric.png")
-        law_figures.draw_parametric(law.parametric, out[-1], source=source)
-    # Without a known sign of alpha the band covers everything: such a picture shows nothing.
+    # Where the sign of alpha is unknown the band covers the whole picture.
     if isinstance(law.by_size_floor, Fit) and not law.by_size_floor.values["alpha"].covers(0.0):
         out.append(found.folder / f"{law.arm}_size.png")
         law_figures.draw_law(law.by_size_floor, out[-1], floor=optimum(found), source=source)
-    if isinstance(law.isoflop, Isoflop):
-        out.append(found.folder / f"{law.arm}_isoflop.png")
-        parametric = law.parametric if isinstance(law.parametric, Fit) else None
-        law_figures.draw_isoflop(law.isoflop, out[-1], parametric=parametric, source=source)
-    return out
+    return out + law_figures.draw_fits(law.parametric, law.isoflop, found.folder, f"{law.arm}_", source)
 
 
 def published(found: Found) -> list[Section]:
-    """Our exponents beside those of others, and what differs between the settings."""
+    """Our exponents beside published ones, and the differences between the settings."""
     fits = {law.arm: law.parametric for law in found.laws if isinstance(law.parametric, Fit)}
     if not fits:
         return []
-    groups: dict[str, dict[str, Value]] = {}
-    for name, title in (("alpha", "alpha, of parameters"), ("beta", "beta, of tokens")):
-        groups[title] = {f"ours, {arm}": fit.values[name] for arm, fit in fits.items()}
-        groups[title] |= {law.name: law.value(name) for law in PUBLISHED if name in law.values}
+    groups = {
+        f"{name}, of {size}": {f"ours, {arm}": fit.values[name] for arm, fit in fits.items()} | others(name)
+        for name, size in (("alpha", "parameters"), ("beta", "tokens"))
+    }
     out = found.folder / "published.png"
     law_figures.draw_forest(groups, out, source=found.small)
     sizes = [r.parameters for r in found.usable]
     ours = (
         f"Ours: {min(sizes):,} to {max(sizes):,} parameters, {found.study.data.source}, vocabulary "
-        f"{max(r.vocabulary or 0 for r in found.usable):,}, N counts all parameters, D what was trained on, less than "
-        "one pass unless the table says otherwise. The published exponents are of other texts, other vocabularies and "
-        "sizes thousands of times larger; a law with a floor and one without have different exponents by construction."
+        f"{max(r.vocabulary or 0 for r in found.usable):,}, N counts all parameters, D all tokens of training, less "
+        "than one pass unless the table says otherwise. The published exponents are of other texts, other vocabularies "
+        "and sizes thousands of times larger; floors change exponents by construction."
     )
     return [Section("Beside published laws", (ours,), published_table(), (), (out,))]
 
@@ -178,32 +161,32 @@ def accuracy(found: Found) -> list[Section]:
 
 
 def accuracy_verdict(best: Record) -> str:
-    """What the best run says of the notes' claims."""
+    """The notes' claims beside the best run, in words."""
     claims = ", ".join(f"{share:.0%} at {size:.0e}" for size, share in CLAIMED_ACCURACY.items()).replace("e+", "e")
     said = f"The notes claim {claims} parameters. The best run here, {best.run} with {best.parameters:,} parameters, "
     said += f"finds {best.heldout_accuracy or 0:.1%} of the held-out words. "
     claim = analysis.claimed_accuracy(best.parameters)
     if math.isnan(claim):
-        return said + "Its size is below the first that the claims name, so they are neither shown nor refuted here."
+        return said + "Its size is below the smallest of the claims, so they are neither shown nor refuted here."
     verdict = "the claim holds" if (best.heldout_accuracy or 0) >= claim else "the claim does not hold"
     return said + f"At this size they claim {claim:.1%}: {verdict} for this text."
 
 
 def positions(found: Found) -> list[Section]:
     """Loss by position in the context, of the largest run of each arm."""
-    curves, above, text = {}, {}, []
+    curves, above, text = dict[str, np.ndarray](), dict[str, np.ndarray](), []
     for law in found.laws:
         best = analysis.read_longest(found.of(law.arm))
         if best is None:
             continue
         name = f"{law.arm}, {best.parameters:,} parameters"
         curve = curves[name] = np.array(best.by_position)
-        if best.optimum_by_position:  # takes out what the text itself makes harder at one place than at another
+        if best.optimum_by_position:  # the difficulty of each place of the text cancels
             curve = above[name] = curve - best.optimum_by_position
         early, late = analysis.gains(curve)
         text.append(
-            f"{law.arm}: {early:.3f} nats are gained from token 1 of the context to token {len(curve) // 4}, "
-            f"{late:.3f} from there to token {len(curve)}."
+            f"{law.arm}: the loss falls by {early:.3f} nats from token 1 of the context to token {len(curve) // 4}, "
+            f"and by {late:.3f} from there to token {len(curve)}."
         )
     if not curves:
         return []
@@ -213,9 +196,8 @@ def positions(found: Found) -> list[Section]:
     for name, spans in rest.items():
         parts = ", ".join(f"{nats:+.3f} at tokens {a} to {b}" for a, b, nats in spans)
         text.append(f"{name}, beside {ahead} at the same places: {parts}.")
-    shown = {name: list(curve) for name, curve in (above if known else curves).items()}
     beside = "" if known or not rest else ahead
-    figures.draw_positions(shown, out, above=known, beside=beside, source=found.small)
+    figures.draw_positions(above if known else curves, out, above=known, beside=beside, source=found.small)
     first = (
         "Kaplan et al. 2020 (Figure 7) find that LSTMs gain nothing beyond fewer than 100 tokens of context, while "
         "transformers improve through all of it."
@@ -238,8 +220,8 @@ def rates(found: Found) -> list[Section]:
         edge = "yes: widen it" if rate in (min(pairs)[0], max(pairs)[0]) else "no"
         rows.append([name, str(len(pairs)), f"{rate:.2g}", f"{loss:.4f}", edge])
     out = found.folder / "rates.png"
-    drawn = {name: np.array(pairs, np.float64).T for name, pairs in curves.items()}
-    figures.draw_rates({name: (rate, loss) for name, (rate, loss) in drawn.items()}, out, source=found.small)
+    drawn = {name: (np.array([x for x, _ in own]), np.array([y for _, y in own])) for name, own in curves.items()}
+    figures.draw_rates(drawn, out, source=found.small)
     return [Section("Learning rate by size", (), rows, pictures=(out,))]
 
 
@@ -253,20 +235,16 @@ def word_vectors(found: Found) -> list[Section]:
         for j, amount in enumerate(quality.words):
             cell = quality.cells.get((dim, amount))
             if cell:
-                scores = [_digits(float(grid[i, j]), 3) for grid in quality.scores.values()]
-                rows.append([str(dim), f"{amount:,.0f}", *scores, *_costs(cell)])
+                scores = [_text(float(grid[i, j]), ".3f") for grid in quality.scores.values()]
+                speed = statistics.fmean(r.words_per_second or 0.0 for r in cell)
+                peak = max(r.peak_bytes or 0 for r in cell) / 1e6
+                costs = [f"{speed:,.0f}", f"{cell[0].parameters * 4 / 1e6:,.1f}", f"{peak:,.0f}"]
+                rows.append([str(dim), f"{amount:,.0f}", *scores, *costs])
     out = found.folder / "word_vectors.png"
     shown = dict(list(quality.scores.items())[:4])
     figures.draw_heat(quality.dims, quality.words, shown, out, source=found.small)
     return [Section("Word vectors: dimensions and training words", (), rows, pictures=(out,))]
 
 
-def _costs(cell: Sequence[Record]) -> list[str]:
-    speed = statistics.fmean(r.words_per_second or 0.0 for r in cell)
-    state = cell[0].parameters * 4 / 1e6
-    peak = max(r.peak_bytes or 0 for r in cell) / 1e6
-    return [f"{speed:,.0f}", f"{state:,.1f}", f"{peak:,.0f}"]
-
-
-def _digits(value: float | None, places: int) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{value:.{places}f}"
+def _text(value: float | None, form: str) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:{form}}"

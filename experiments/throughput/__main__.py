@@ -1,17 +1,16 @@
-"""Tokens a second against the length of the text: an LSTM and a transformer of equal parameters.
+"""Tokens per second by length of the text: an LSTM and a transformer of equal parameters.
 
   python -m experiments.throughput [--out=runs/throughput] [--lengths=32,128,512,2048]
 
-A recurrent model reads one token after another; a transformer takes all tokens of a text at once. The notes put the
-difference at about 100 times. This measures it on the device that is there, by length:
+A recurrent model reads one token after another; a transformer takes all tokens of a text at once. The notes say that
+this is about 100 times as fast. The command measures it on this device, by length:
 
 - training: whole steps with AdamW on --tokens tokens, cut into texts of the length;
-- prompt: --batch texts of the length read up to the logits that follow, by the LSTM, by the transformer at once, and by
-  the same transformer one token after another with its cache.
+- prompt: --batch texts of the length, read up to the logits that follow, by the LSTM, by the transformer at once, and
+  by the same transformer one token after another with its cache.
 
-Both models have --layers layers and a head that is the embedding; the LSTM's width is chosen so that the numbers of
-parameters agree. Prints a table and what becomes of the notes' 100; writes throughput.json and throughput.png into
---out. About 4 minutes on 2 cores.
+Both models have --layers layers and a head that is the embedding; the LSTM's width makes the parameters equal. Prints
+a table and a verdict on the 100; writes throughput.json and throughput.png into --out. About 4 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from w2v_jax.tables import aligned
 
 CLAIM = papers.value("notes", "all at once, beside one after another")
 LOW, HIGH = figure.ABOUT
-# What is compared: (work, the faster way, the slower way, in words).
+# Comparisons: (work, the faster way, the slower way, two phrases of a sentence).
 RATIOS = {
     "training_by_lstm": ("training", AT_ONCE, LSTM, "trains on texts", "as the LSTM of equal parameters"),
     "prompt_by_lstm": ("prompt", AT_ONCE, LSTM, "reads a prompt", "as the LSTM of equal parameters"),
@@ -42,7 +41,7 @@ RATIOS = {
 
 
 def of_lengths(words: Sequence[str]) -> tuple[int, ...]:
-    """The numbers of --lengths. UserError: something else."""
+    """The numbers of --lengths. UserError: a word that is no number."""
     if not all(word.strip().isdecimal() for word in words):
         raise UserError(f"--lengths={','.join(words)!r}: must be rising numbers of at least 2 such as 32,128,512")
     return tuple(map(int, words))
@@ -54,7 +53,7 @@ def judge(largest: float) -> str:
 
 
 def verdicts(found: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """For each of RATIOS how many times as fast, by length; the largest, its length, and how CLAIM fares there."""
+    """For each of RATIOS the ratio of speeds by length; the largest, its length, and the verdict on CLAIM there."""
     out = {}
     for name, (work, fast, slow, _, _) in RATIOS.items():
         speeds = [[cell["tokens_per_second"] for cell in found[work][way]] for way in (fast, slow)]
@@ -82,20 +81,18 @@ def sentence(name: str, verdict: Mapping[str, Any]) -> str:
 
 def tables(options: Options, found: Mapping[str, Any], judged: Mapping[str, Any]) -> str:
     """Tokens/s and ratios by length, of training and of prompts."""
-
-    def rates(work: str, name: str, i: int) -> str:
-        return f"{found[work][name][i]['tokens_per_second']:,.0f}"
-
-    def times(name: str, n: int) -> str:
-        return f"{judged[name]['ratios'][str(n)]:.2f}"
-
     training = [["training, tokens/s", "texts", LSTM, AT_ONCE, "by LSTM"]]
     prompt = [["prompt, tokens/s", LSTM, "one by one", AT_ONCE, "by LSTM", "by one by one"]]
     for i, n in enumerate(options.lengths):
-        cells = [rates("training", name, i) for name in (LSTM, AT_ONCE)]
-        training.append([f"{n:,}", str(options.rows(n)), *cells, times("training_by_lstm", n)])
-        cells = [rates("prompt", name, i) for name in (LSTM, ONE_BY_ONE, AT_ONCE)]
-        prompt.append([f"{n:,}", *cells, times("prompt_by_lstm", n), times("prompt_by_itself", n)])
+        rates = {
+            work: {name: f"{cells[i]['tokens_per_second']:,.0f}" for name, cells in found[work].items()}
+            for work in ("training", "prompt")
+        }
+        times = {name: f"{verdict['ratios'][str(n)]:.2f}" for name, verdict in judged.items()}
+        cells = [rates["training"][name] for name in (LSTM, AT_ONCE)]
+        training.append([f"{n:,}", str(options.rows(n)), *cells, times["training_by_lstm"]])
+        cells = [rates["prompt"][name] for name in (LSTM, ONE_BY_ONE, AT_ONCE)]
+        prompt.append([f"{n:,}", *cells, times["prompt_by_lstm"], times["prompt_by_itself"]])
     return f"{aligned(training)}\n\n{aligned(prompt)}"
 
 
@@ -111,9 +108,7 @@ def facts(options: Options, found: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Measures, prints, writes; returns the exit status."""
-    f = flags.FLAGS
-    given: dict[str, Any] = {field.name: f[field.name].value for field in dataclasses.fields(Options)}
-    options, out = Options(**given | {"lengths": of_lengths(f.lengths)}), Path(f.out)
+    options, out = cli.options(Options, lengths=of_lengths(flags.FLAGS.lengths)), Path(flags.FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
     found = measure(options)
     judged = verdicts(found, options.lengths)
@@ -127,20 +122,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _define_flags() -> None:
-    default = Options()
-    flags.DEFINE_list("lengths", list(map(str, default.lengths)), "Tokens of a text, rising.")
-    flags.DEFINE_integer("layers", default.layers, "Layers of both models.")
-    flags.DEFINE_integer("dim", default.dim, "Width of the transformer; the LSTM's follows.")
-    flags.DEFINE_integer("heads", default.heads, "Heads of the transformer.")
-    flags.DEFINE_integer("vocab", default.vocab, "Tokens of the vocabulary.")
-    flags.DEFINE_integer("tokens", default.tokens, "Tokens of a training step.")
-    flags.DEFINE_integer("batch", default.batch, "Prompts read together.")
-    flags.DEFINE_float("seconds", default.seconds, "Time for measuring each cell, beside compiling and warming up.")
-    flags.DEFINE_string("dtype", default.dtype, "Of the transformer: float32 or bfloat16. The LSTM is float32.")
-    flags.DEFINE_string("out", "runs/throughput", "Folder of throughput.json and throughput.png.")
-
-
 if __name__ == "__main__":
-    _define_flags()
+    cli.define_options(Options)
+    flags.DEFINE_string("out", "runs/throughput", "Folder of throughput.json and throughput.png.")
     cli.run(main)

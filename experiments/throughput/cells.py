@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common import cli
 from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import Call, clock, repeated, size_of
-from experiments.throughput import prompts
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
@@ -26,26 +26,26 @@ from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.tables import duration
 from w2v_jax.train.programs import placed
-from w2v_jax.types import Array
+from w2v_jax.types import Array, Decode, Params
 
 LSTM, AT_ONCE, ONE_BY_ONE = "LSTM", "transformer", "transformer, one token after another"
-MULTIPLES = (64, 16, 8, 4, 2, 1)  # of the LSTM's width: round ones are fast
-NEAR = 0.01  # relative difference in parameters that a round width may make
+MULTIPLES = (64, 16, 8, 4, 2, 1)  # factors of the LSTM's width: round widths are fast
+NEAR = 0.01  # largest relative difference in parameters for a round width
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Of one study."""
+    """The options of a study, each with the help text of its flag."""
 
-    lengths: tuple[int, ...] = (32, 128, 512, 2048)
-    layers: int = 4
-    dim: int = 256  # of the transformer
-    heads: int = 4
-    vocab: int = 8192
-    tokens: int = 4096  # of a training step; texts of a length are as many as fit, at least 1
-    batch: int = 1  # prompts read together
-    seconds: float = 3.0  # of measuring one cell of the table
-    dtype: str = "float32"  # of the transformer; the LSTM is float32
+    lengths: tuple[int, ...] = cli.option((32, 128, 512, 2048), "Tokens of a text, rising.")
+    layers: int = cli.option(4, "Layers of both models.")
+    dim: int = cli.option(256, "Width of the transformer; the LSTM's follows.")
+    heads: int = cli.option(4, "Heads of the transformer.")
+    vocab: int = cli.option(8192, "Tokens of the vocabulary.")
+    tokens: int = cli.option(4096, "Tokens of a training step, which has at least one text.")
+    batch: int = cli.option(1, "Prompts read together.")
+    seconds: float = cli.option(3.0, "Time for measuring each cell, beside compiling and warming up.")
+    dtype: str = cli.option("float32", "Type of the transformer, float32 or bfloat16. The LSTM is float32.")
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.lengths, self.lengths[1:], strict=False))
@@ -64,10 +64,9 @@ class Options:
 
 
 def transformer_of(options: Options, length: int) -> TransformerConfig:
-    """The transformer that sees `length` tokens; no parameter depends on it."""
-    return TransformerConfig(
-        layers=options.layers, dim=options.dim, heads=options.heads, length=length, dtype=options.dtype
-    )
+    """The transformer that sees `length` tokens; no parameter depends on the length."""
+    layers, dim, heads = options.layers, options.dim, options.heads
+    return TransformerConfig(layers=layers, dim=dim, heads=heads, length=length, dtype=options.dtype)
 
 
 def lstm_of(layers: int, hidden: int, length: int) -> RecurrentLMConfig:
@@ -76,7 +75,7 @@ def lstm_of(layers: int, hidden: int, length: int) -> RecurrentLMConfig:
 
 
 def equal_width(wanted: int, layers: int, vocab: int) -> int:
-    """The width H of the LSTM whose number of parameters is nearest to `wanted`; a round one where that is within NEAR.
+    """The width H of the LSTM with about `wanted` parameters: the roundest one within NEAR of them, else the nearest.
 
     With V' rows in the table and a bias for each there are 8 L H^2 + (V' + 4 L) H + V' parameters.
     """
@@ -91,13 +90,31 @@ def equal_width(wanted: int, layers: int, vocab: int) -> int:
 
 
 def training(family: str, model: Any, options: Options, rows: int) -> Call:
-    """One whole training step per call, on the state that the last one left."""
+    """One whole training step per call, from the state after the last call."""
     optimizer = OptimizerConfig(dense="adamw", learning_rate=1e-3, schedule="constant", weight_decay=0.01)
     return repeated(Config(family, model, train=TrainConfig(batch_size=rows), optimizer=optimizer), options.vocab)
 
 
+def read_at_once(decode: Decode, cfg: Any, params: Params, tokens: Array) -> Array:
+    """Logits float32 [B, V] of the token after the prompts int32 [B, T], which are read in one step. A transformer
+    computes all positions of a layer together, a recurrent model one after another."""
+    return decode.step(cfg, decode.weights(cfg, params), {}, decode.start(cfg, *tokens.shape), tokens)[0]
+
+
+def read_one_by_one(decode: Decode, cfg: Any, params: Params, tokens: Array) -> Array:
+    """The same logits; each token goes through all layers before the next, with the cache of those before it."""
+    weights = decode.weights(cfg, params)
+
+    def one(kept: Any, token: Array) -> tuple[Any, None]:
+        # The logits are not used, so that the compiler drops their product.
+        return decode.step(cfg, weights, {}, kept, token[:, None])[1], None
+
+    kept, _ = jax.lax.scan(one, decode.start(cfg, *tokens.shape), tokens[:, :-1].T)
+    return decode.step(cfg, weights, {}, kept, tokens[:, -1:])[0]
+
+
 def reading(read: Callable[..., Array], family: str, model: Any, options: Options) -> Call:
-    """One prompt per call. It begins with the likeliest token after the prompt before, so no two calls overlap."""
+    """One prompt per call. Its first token is the likeliest one after the last prompt, so that no two calls overlap."""
     spec = MODELS[family]
     cfg = placed(spec, spec.resolve(model, options.vocab), jax.devices()[0].platform)
     params = jax.jit(lambda: spec.trained.init(jax.random.key(0), cfg, {}))()
@@ -118,23 +135,13 @@ def reading(read: Callable[..., Array], family: str, model: Any, options: Option
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Measures every cell. JSON values: 'training' and 'prompt', {name: [cell by length]}, see `cells`; 'parameters' by
-    name, 'lstm_hidden', 'device', 'machine'.
-
-    Raises:
-      UserError: the device's memory does not hold a model or a text.
-    """
+    """Measures every cell: JSON values by name, {name: [cell by length]} of `cells` for 'training' and 'prompt'.
+    UserError: the device's memory does not hold a model or a text."""
     transformer = size_of("transformer", transformer_of(options, 2), options.vocab)
     hidden = equal_width(transformer, options.layers, options.vocab)
     lstm = size_of("recurrent_lm", lstm_of(options.layers, hidden, 1), options.vocab)
-    found: dict[str, Any] = {
-        "parameters": {LSTM: lstm, AT_ONCE: transformer},
-        "lstm_hidden": hidden,
-        "device": accelerators(),
-        "machine": machine(),
-        "training": {},
-        "prompt": {},
-    }
+    found: dict[str, Any] = {"parameters": {LSTM: lstm, AT_ONCE: transformer}, "lstm_hidden": hidden}
+    found |= {"device": accelerators(), "machine": machine(), "training": {}, "prompt": {}}
     begin, done = time.monotonic(), 0
     for length in options.lengths:
         for work in ("training", "prompt"):
@@ -158,9 +165,9 @@ def cells(work: str, options: Options, hidden: int, length: int) -> dict[str, di
             calls = {LSTM: training(*lstm, options, rows), AT_ONCE: training(*transformer, options, rows)}
         else:
             calls = {
-                LSTM: reading(prompts.read_at_once, *lstm, options),
-                ONE_BY_ONE: reading(prompts.read_one_by_one, *transformer, options),
-                AT_ONCE: reading(prompts.read_at_once, *transformer, options),
+                LSTM: reading(read_at_once, *lstm, options),
+                ONE_BY_ONE: reading(read_one_by_one, *transformer, options),
+                AT_ONCE: reading(read_at_once, *transformer, options),
             }
         times = clock(list(calls.values()), options.seconds)
     except jax.errors.JaxRuntimeError as e:

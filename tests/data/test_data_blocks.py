@@ -32,7 +32,7 @@ OPTIONS = {"seed": 5, "block_tokens": 64, "shuffle": True}
 
 
 def shapes(window=3, segment=8, batch_size=32):
-    return word2vec.batch(word2vec.Word2VecConfig(window=window, segment=segment), batch_size)
+    return word2vec.shapes(word2vec.Word2VecConfig(window=window, segment=segment), batch_size)
 
 
 def source(tokens=TOKENS, keep=SOME, batch_size=32, **changes):
@@ -254,7 +254,7 @@ def test_every_split_has_its_own_text():
     corpus = types.SimpleNamespace(**parts, vocab=vocab, block_tokens=64)
     cfg = word2vec.Word2VecConfig(window=3, segment=8, sample=0.0, vocab_size=50)
     for split, tokens in parts.items():
-        found, _ = centres(epoch_of(word2vec.SPEC.source(cfg, corpus, split, 32, 5), 0), 3)
+        found, _ = centres(epoch_of(word2vec.source(cfg, corpus, split, 32, 5), 0), 3)
         assert found.tolist() == tokens.tokens.tolist()
 
 

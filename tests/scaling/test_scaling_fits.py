@@ -13,7 +13,7 @@ from w2v_jax.scaling.bootstrap import Method, leverages
 from w2v_jax.scaling.describe import compare, describe, published_table, show
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal, Value, band, predict
-from w2v_jax.scaling.published import published
+from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.run_table import read_table
 
 TRIALS = 12  # the full count: python -m benchmarks.scaling_coverage
@@ -154,17 +154,16 @@ def test_printing() -> None:
 
 
 def test_published_values() -> None:
-    value = published("Besiroglu").value("beta")
-    assert value.low == pytest.approx(0.3658 - 1.96 * 0.021, abs=1e-5) and np.isnan(
-        published("Hoffmann").value("E").low
-    )
+    laws = {law.name: law for law in PUBLISHED}
+    value = laws["Besiroglu"].value("beta")
+    assert value.low == pytest.approx(0.3658 - 1.96 * 0.021, abs=1e-5) and np.isnan(laws["Hoffmann"].value("E").low)
 
 
 def test_hoffmanns_runs_give_the_fit_of_besiroglu(shared_data: Path) -> None:
     path = shared_data / "scaling" / "chinchilla_figure4.csv"
     if not path.is_file():
         pytest.skip("no chinchilla_figure4.csv in the folder of real data")
-    reference = published("Besiroglu")
+    reference = next(law for law in PUBLISHED if law.name == "Besiroglu")
     fits = {}
     for drop in (0, 5):
         runs = read_table(path, drop_fewest_tokens_per_parameter=drop)

@@ -198,7 +198,7 @@ def test_how_far_one_model_is_behind_another_does_not_hang_on_the_text(tmp_path:
     assert analysis.behind({"one": hard}) == ("one", {})
     (section,) = sections.positions(found(tmp_path, [record(by_position=hard.tolist())]))
     assert "beside" not in " ".join(section.text)
-    draw_positions({name: list(curve) for name, curve in curves.items()}, tmp_path / "two.png", beside="fast")
+    draw_positions(curves, tmp_path / "two.png", beside="fast")
     assert imread(tmp_path / "two.png").shape[1] > imread(section.pictures[0]).shape[1]
 
 

@@ -1,13 +1,13 @@
 """The best possible predictions for the synthetic language, by the forward algorithm.
 
 For the hidden Markov model of `synthetic` the forward algorithm (Rabiner 1989) gives p(w_t | w_<t) exactly. Its state
-space has the size topics x classes x distances, but the posterior over it is a product and takes O(K) a word:
+space has the size topics x classes x distances, but the posterior over it is a product and takes O(K) per word:
 
     p(state | w_<t) = p(z | w_<t) p(r | phase)
 
-What has been seen of the sentence fixes its phase: before the subject, after the verb, or j words after a subject of
-class c, because a word is of one kind only. In the last of them the words left to the verb, r, have the prior's
-distribution given d > j, since fillers are emitted alike whatever r; and no kind of word depends on the topic. Hence
+The words of the sentence so far fix its phase: before the subject, after the verb, or j words after a subject of class
+c, because each word has one kind. In the last of these the number r of words left to the verb has its prior given
+d > j, since fillers do not depend on r; and no kind of word depends on the topic. Hence
 
     p(w_t | w_<t) = p(kind of w_t | phase) sum_z p(z | w_<t) e_z(w_t)
     p(verb | j)   = #{d = j + 1} / #{d > j}
@@ -30,8 +30,7 @@ from w2v_jax.data import synthetic
 from w2v_jax.data.synthetic import END_MARK, FILLER, SUBJECT, Grammar, Sample
 from w2v_jax.errors import UserError
 
-_BYTES = 1 << 25  # of likelihoods by topic that are looked up at a time
-_BATCHES = 50  # of a text, whose means give a standard error
+_BYTES = 1 << 25  # of the likelihoods by topic that are looked up at a time
 
 
 class State(NamedTuple):
@@ -62,17 +61,11 @@ class Language:
         return State(np.full((lanes, k), 1.0 / k), np.zeros(lanes, np.int64))
 
     def log_likelihood(self, ids: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
-        """-log p(w_t | w_<t) of every word, by the forward algorithm.
+        """(-log p(w_t | w_<t) of every word, float64 of the shape of `ids`; the state after the last word).
 
-        Args:
-          ids: int [N] or [B, N], words of the language.
-          state: what an earlier call returned for the words before; the start of a text when None.
-
-        Returns:
-          (nats, float64 of the shape of `ids`; the state after the last word).
-
-        Raises:
-          UserError: a word that cannot follow, or no word of the language, with its position.
+        Their mean is the best possible loss: no model that does not know the text is below it in expectation. `ids` are
+        int [N] or [B, N]; `state` is the result of an earlier call, None at the start of a text. UserError: a word that
+        cannot follow (with its position), or an id outside the language.
         """
         lanes = self._lanes(ids)
         phase, by_topic, state = self._filter(lanes, self.start(len(lanes)) if state is None else state)
@@ -90,21 +83,10 @@ class Language:
         p = self._automaton[0][state.phase][:, self.grammar.kinds] * (state.topics @ self.grammar.emission)
         return p if np.ndim(ids) == 2 else p[0]
 
-    def optimal_loss(self, ids: np.ndarray) -> float:
-        """Mean nats a word: no model that does not know the text has a lower loss in expectation."""
-        return float(self.log_likelihood(ids)[0].mean())
-
-    def entropy_rate(self, tokens: int = 200_000, seed: int | tuple[int, ...] = 0) -> tuple[float, float]:
-        """(nats a word of the language, standard error): the optimal loss of a text drawn for it, by batch means."""
-        nats = self.log_likelihood(self.generate(tokens, seed).ids)[0]
-        count = min(_BATCHES, len(nats))
-        batches = nats[: len(nats) // count * count].reshape(count, -1).mean(1)
-        return float(nats.mean()), float(batches.std(ddof=1) / count**0.5)
-
     def agreement_accuracy_ceiling(self, text: Sample) -> dict[int, float]:
-        """By distance, how often the likeliest class of a verb, given the words before it and that it is one, is right.
+        """By distance, how often the likeliest class of a verb is right, given the words before it and its kind.
 
-        1.0 as long as every subject is of one class; guessing has 1 / C.
+        It is 1.0 as long as every subject has one class; guessing reaches 1 / C.
         """
         phase = self._filter(self._lanes(text.ids), self.start())[0][0]
         first = SUBJECT + self.grammar.classes
@@ -113,11 +95,7 @@ class Language:
         return {d: float(right[text.distance[verbs] == d].mean()) for d in np.unique(text.distance[verbs]).tolist()}
 
     def table(self, vocabulary: Sequence[str]) -> np.ndarray:
-        """int64 [len(vocabulary)]: the id in the language of each word of a corpus.
-
-        Raises:
-          UserError: the two do not hold the same words.
-        """
+        """int64 [len(vocabulary)]: the language's id of each word. UserError: the two do not hold the same words."""
         index = {w: i for i, w in enumerate(self.grammar.words)}
         foreign, missing = sorted(set(vocabulary) - set(index)), sorted(set(index) - set(vocabulary))
         if foreign or missing:
@@ -167,7 +145,7 @@ class Language:
             kinds, e = g.kinds[words], likelihood[words]
             redrawn = g.switch * (kinds == END_MARK)[..., None]
             ends = redrawn.any((1, 2)).tolist()
-            # A word that cannot follow gives 0 / 0 here; what comes of it is refused by the caller.
+            # A word that cannot follow gives 0 / 0 here; the caller refuses the result.
             with np.errstate(invalid="ignore", divide="ignore"):
                 for t in range(len(words)):
                     phases[begin + t] = phase
@@ -183,21 +161,11 @@ class Language:
 def optimum_of_split(
     cfg: DataConfig, split: str, vocabulary: Sequence[str], tokens: np.ndarray
 ) -> tuple[np.ndarray, Sample]:
-    """The optimal nats of each token of a corpus's split, in the order of the text, and what is hidden in the text.
+    """(the optimal nats of each token of a split, float64 [N]; the split's text with its hidden variables).
 
-    The first token is predicted from the start of a text, which is what follows an end token.
-
-    Args:
-      cfg: the data section that the corpus was built from.
-      split: train, heldout or test; `cfg`'s source of it must be the synthetic split of that name.
-      vocabulary: words by token id.
-      tokens: int [N], the split's documents end to end.
-
-    Returns:
-      (float64 [N], the text with ids of the language).
-
-    Raises:
-      UserError: the tokens are not exactly the text of the synthetic split.
+    The first token is predicted from the start of a text, the state that follows an end token. `cfg` is the data
+    section of the corpus, `vocabulary` its words by id, `tokens` int [N] the split's documents end to end. UserError:
+    the tokens are not exactly the text of the synthetic split of this name.
     """
     language = Language.from_config(cfg.synthetic, cfg.end_token or synthetic.FULL_STOP)
     ids = language.table(vocabulary)[tokens]

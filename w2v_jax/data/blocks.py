@@ -68,7 +68,7 @@ class Windows:
 
     @cached_property
     def steps_per_epoch(self) -> int:
-        """Steps that hold any epoch, but for odds below 1 in 10**8, and never more than all tokens need."""
+        """Steps that hold every epoch (odds against it below 1 in 10**8), and never more than all tokens need."""
         mean, deviation = self.expected_kept
         needed = int(np.ceil((mean + 6 * deviation) / self.batch_size))
         return max(1, min(-(-len(self.tokens.tokens) // self.batch_size), needed))
@@ -97,10 +97,9 @@ class Windows:
         return lru_cache(maxsize=16)(self._make_block)  # neighbouring calls share the blocks at their edges
 
     def plan(self, epoch: int) -> Plan:
-        """Order and sizes of the blocks of an epoch; counted in one pass over the tokens, kept for two epochs.
+        """The blocks of an epoch, counted in one pass over the tokens; two epochs are cached.
 
-        Raises:
-          RuntimeError: the epoch keeps more tokens than `steps_per_epoch` steps hold (odds below 1 in 10**8).
+        RuntimeError: the epoch keeps more tokens than `steps_per_epoch` steps hold (odds below 1 in 10**8).
         """
         with self._lock:
             plan: Plan = self._plan(epoch)
@@ -155,8 +154,8 @@ class Windows:
     def _stream(self, epoch: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Kept tokens start..stop-1 of an epoch: (tokens, doc, position in the file, position in the epoch).
 
-        Places before the first and after the last token have token 0, doc -1, position -1, and as their position in the
-        epoch its beginning or its end, so that differences of the latter account for every raw token once.
+        Places outside the text have token 0, doc -1 and position -1. Their position in the epoch is its beginning or
+        its end, so that differences of positions count every raw token once.
         """
         plan, size = self.plan(epoch), stop - start
         total = int(plan.kept[-1])
@@ -198,7 +197,7 @@ class Windows:
     def write(self, epoch: int, at: int, rows: slice, into: HostBatch) -> None:
         """See `w2v_jax.data.pipeline.Source`."""
         steps, share = into["words"].shape
-        # One process makes all its steps at once; of several, each makes rows that are apart from step to step.
+        # One process makes all its steps at once; the rows of one of several are apart from step to step.
         run = steps if share == self.batch_size // self.segment else 1
         for i in range(0, steps, run):
             begin = (at + i) * self.batch_size + rows.start * self.segment
@@ -217,26 +216,22 @@ def window_source(
 ) -> Source:
     """Batches of centre words with up to W neighbours on each side, subsampled before windows are formed.
 
-    Entries of a step, R rows of L centres:
+    Entries of a step, R rows of L centres (`shapes` states R, L and W):
       tokens int32 [R, L + 2W]: kept tokens; the centres are columns W..W+L-1, the rest overlaps neighbouring rows.
       doc int32 [R, L + 2W]: ordinal of the token's document, -1 where there is no token. A window holds only places
         of equal ordinal. A document that is split over two blocks counts as two.
       reach int32 [R, L]: the dynamic window, uniform on 1..W; 0 where there is no centre.
-      words int32 [R]: raw tokens this row stands for, dropped ones included; an epoch's sum is exactly the token count.
+      words int32 [R]: raw tokens of this row, dropped ones included; an epoch's sum is exactly the token count.
 
-    An epoch has ceil((E + 6 s) / (R L)) steps, E and s being mean and standard deviation of the number of tokens it
-    keeps, and at most ceil(T / (R L)); the end of its last steps is padding. `Source.report` has E: 'expected_kept'.
+    Of T tokens, an epoch keeps E on average, with standard deviation s. It has ceil((E + 6 s) / (R L)) steps, at most
+    ceil(T / (R L)); the end of its last steps is padding. `Source.report` has E: 'expected_kept'.
 
     Args:
-      tokens: T tokens of the corpus.
       keep: float64 [V], probability with which each word is kept (subsampling, Mikolov et al. 2013, arXiv 1310.4546).
-      shapes: of the entries; they state R, L and W.
-      seed: of the order of blocks, of what is kept and of the windows; 0 to 2**31 - 1.
-      block_tokens: documents are shuffled in blocks of about this many tokens.
+        ValueError: one is outside 0..1.
+      seed: of the order of blocks, the kept tokens and the windows; 0 to 2**31 - 1.
+      block_tokens: documents are shuffled in blocks of about this size.
       shuffle: False keeps the order of the file in every epoch.
-
-    Raises:
-      ValueError: probabilities outside 0..1.
     """
     keep = np.asarray(keep, np.float64)
     if not ((keep >= 0) & (keep <= 1)).all():

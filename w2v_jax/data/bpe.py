@@ -1,15 +1,16 @@
 """Byte-level byte-pair encoding, by the `tokenizers` library.
 
 Text is cut into pieces as for GPT-2 (contractions, an optional blank and a run of letters, of digits or of marks, white
-space). Within a piece the pairs of tokens that were most frequent in training are merged, beginning from single bytes,
-so that every text can be encoded. The library writes a token with one printable character a byte, so that the blank is
-a dotted G and every letter beyond ASCII two others. People are shown `shown(token)` in its place.
+space). Within a piece, training merges the most frequent pairs of tokens, beginning with single bytes, so that every
+text can be encoded. The library writes one printable character per byte: a blank is a dotted G, a letter beyond ASCII
+two other characters. People see `shown(token)` instead.
 
 Sennrich, Haddow & Birch 2016 (arXiv 1508.07909); Radford et al. 2019, section 2.2, for the bytes and the pieces.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -22,16 +23,14 @@ from w2v_jax.data.vocabulary import escape, unescape
 
 BLANK = "\u2581"  # what a blank is shown as: a low line, as SentencePiece has it
 _SIGNS = {" ": BLANK, BLANK: r"\u2581", "<": r"\x3c"}
-_SPECIAL = re.compile(f"( |{BLANK}|<(?=0x)|[\udc80-\udcff])")  # the last are how Python decodes bytes of no UTF-8
+_SPECIAL = re.compile(f"( |{BLANK}|<(?=0x)|[\udc80-\udcff])")  # the last: bytes that are not UTF-8, as Python decodes
 _BYTE = re.compile("<0x([89A-F][0-9A-F])>")
 
 
 def train(texts: Iterable[str], size: int) -> Any:
-    """A `tokenizers.Tokenizer` of `size` tokens, or fewer where the text has no more pairs; the same for the same text.
+    """A `tokenizers.Tokenizer` of `size` (at least 256) tokens, fewer where the text has no more pairs; deterministic.
 
-    Args:
-      texts: pieces of documents, each cut from its neighbours before white space; they are read once.
-      size: tokens, at least the 256 bytes.
+    `texts` are pieces of documents, cut before white space, and are read once.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -75,10 +74,10 @@ def as_bytes(token: str) -> bytes:
 
 
 def shown(token: str) -> str:
-    r"""A token as text without white space, other for every token: `BLANK` for a blank, <0xC3> for a byte of no UTF-8.
+    r"""A token as distinct text without white space: `BLANK` for a blank, <0xC3> for a byte that is not UTF-8.
 
-    What cannot be printed, a `BLANK` of the text itself and the first sign of what only looks like a byte are written
-    as `vocabulary.escape` writes: `\n`, `\u2581`, `\x3c`.
+    `vocabulary.escape` writes what cannot be printed, a `BLANK` of the text itself and the first character of what only
+    looks like a byte: `\n`, `\u2581`, `\x3c`.
     """
     parts = _SPECIAL.split(as_bytes(token).decode("utf-8", "surrogateescape"))  # text and special signs in turn
     signs = (_SIGNS.get(sign) or f"<0x{ord(sign) - 0xDC00:02X}>" for sign in parts[1::2])
@@ -86,7 +85,7 @@ def shown(token: str) -> str:
 
 
 def from_shown(text: str) -> str:
-    """The token that `shown` wrote as `text`. Raises ValueError for what it cannot have written."""
+    """The token that `shown` wrote as `text`. Raises ValueError for any other text."""
     parts = _BYTE.split(text)  # text and bytes in turn
     parts[::2] = (unescape(part.replace(BLANK, " ")) for part in parts[::2])
     parts[1::2] = (chr(0xDC00 + int(byte, 16)) for byte in parts[1::2])
@@ -99,21 +98,17 @@ def all_shown(words: Sequence[str]) -> Sequence[str]:
     return [shown(w) if characters >= set(w) else w for w in words] if characters <= set(words) else words
 
 
-def to_text(model: Any) -> str:
-    """The model as JSON."""
-    return str(model.to_str())
+def to_json(model: Any) -> Any:
+    """The model as JSON values; None for None."""
+    return None if model is None else json.loads(model.to_str())
 
 
-def from_text(text: str) -> Any:
-    """The model that `to_text` wrote.
-
-    Raises:
-      ValueError: the text is none.
-    """
+def from_json(entry: Any) -> Any:
+    """The inverse of `to_json`. Raises ValueError for anything else."""
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_str(text)
+        return None if entry is None else Tokenizer.from_str(json.dumps(entry))
     except Exception as e:  # the library raises Exception itself
         raise ValueError(str(e)) from None
 

@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
 from w2v_jax.files import write_text
+from w2v_jax.types import Say
 
 FORMAT = 2  # raise it when the files or the meaning of a rule change
 _STALE_SECONDS = 86_400.0
-Progress = Callable[[str], object]
 Texts = Mapping[str, RawText]  # by split
 Digests = dict[str, str]  # of their content
 
@@ -43,16 +43,16 @@ Digests = dict[str, str]  # of their content
 class Tokens:
     """Documents end to end. Document d is `tokens[offsets[d] : offsets[d + 1]]`.
 
-    `words` and `bytes` measure the text that the tokens stand for, whatever the tokeniser: a loss summed over all
-    tokens and divided by one of them compares across tokenisers.
+    `words` and `bytes` measure the text of the tokens, whatever the tokeniser: a loss summed over all tokens and
+    divided by either of them can be compared across tokenisers.
 
-    For letters, punctuation and whitespace that text is each document's words joined by single blanks, case folded
-    under `lowercase`; words that left it (`unknown='drop'`) do not count, those that became `<unk>` do, as they were
-    written. For characters and bpe it is the document as it stands, case folded likewise, without trailing white space;
-    a dropped character leaves `bytes` only.
+    For letters, punctuation and whitespace the text is each document's words joined by single blanks, case folded
+    under `lowercase`. Dropped words (`unknown='drop'`) do not count; `<unk>` counts as the original word. For
+    characters and bpe the text is the document itself, case folded likewise, without trailing white space; a dropped
+    character reduces `bytes` only.
 
-    words: its white-space separated words, and one a document where `end_token` is set.
-    bytes: its UTF-8 bytes, and one a document for the line end.
+    words: white-space separated words of this text, plus one per document where `end_token` is set.
+    bytes: its UTF-8 bytes, plus one per document for the line end.
     """
 
     tokens: np.ndarray  # uint16 or uint32 [T], memory-mapped
@@ -67,7 +67,7 @@ class Tokens:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
-    """What `build_corpus` returns; see there for the rules."""
+    """The splits of a text and their tokeniser; see `build_corpus` for the rules."""
 
     directory: Path
     tokenizer: Tokenizer
@@ -80,7 +80,6 @@ class Corpus:
 
     @property
     def vocab(self) -> Vocabulary:
-        """The tokeniser's."""
         return self.tokenizer.vocab
 
 
@@ -89,30 +88,23 @@ def cache_root(cfg: DataConfig) -> Path:
     return Path(cfg.cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax").expanduser().resolve()
 
 
-def build_corpus(cfg: DataConfig, progress: Progress | None = None) -> Corpus:
-    """Opens the cached corpus of `cfg`, tokenising the text first where that has not been done.
+def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
+    """Opens the cached corpus of `cfg`, after tokenising the text where the cache lacks it. Arrays are read-only maps.
 
-    Documents without any word are counted and left out, but for empty lines with an end token (`counting.keeps_empty`).
+    Documents without any word are counted and left out, except empty lines with an end token (`counting.keeps_empty`).
     Of the others every `cfg.heldout_every`-th (index i with i % n == n - 1) is held out, or none where
-    `cfg.heldout_source` names the held-out text; words are counted, and the vocabulary made, from the rest of
-    `cfg.source` only. Documents have no limit of length. With `cfg.unknown='drop'` words outside the vocabulary leave
-    the text, with 'keep' they become `<unk>`, with 'error' the first one is refused. `cfg.end_token` is appended to
-    each document.
+    `cfg.heldout_source` names the held-out text. The rest of `cfg.source` alone gives the vocabulary and its counts.
+    Words outside the vocabulary are dropped with `cfg.unknown='drop'`, become `<unk>` with 'keep', and are refused with
+    'error'. `cfg.end_token` is appended to each document.
 
-    Args:
-      cfg: the data section of a run's configuration.
-      progress: called with a line of text now and then, and with the report at the end.
-
-    Returns:
-      The corpus, its arrays memory-mapped read-only. `report` counts documents and words of all splits, what was
-      dropped, and as `train_words` etc. the documents, tokens, words and bytes of each split's `Tokens`.
+    `say` takes lines of progress, at the end the report. `Corpus.report` counts documents and words of all splits, what
+    was dropped, and as `train_words` etc. the documents, tokens, words and bytes of each split.
 
     Raises:
       UserError: bad source or text (see `sources`), no word above `cfg.min_count`, only one document to hold out from,
         a refused word.
       OSError: the cache cannot be written; nothing half-written stays.
     """
-    say = progress or (lambda line: None)
     texts = {split: raw_text(cfg, key) for split, key in SOURCES.items() if getattr(cfg, key)}
     root = cache_root(cfg)
     for folder in (root, root / "index"):
@@ -139,7 +131,7 @@ def _key(parts: Any) -> str:
 
 
 def _rules(cfg: DataConfig) -> dict[str, Any]:
-    """Everything but the content that the token files depend on."""
+    """Everything that determines the token files, except the content."""
     names = ("tokens", "lowercase", "document", "end_token", "min_count", "max_vocab", "unknown")
     kinds = {split: getattr(cfg, key).partition(":")[0] for split, key in SOURCES.items()}
     rules = {"format": FORMAT, "kinds": kinds, "heldout_every": heldout_every(cfg)}
@@ -149,10 +141,10 @@ def _rules(cfg: DataConfig) -> dict[str, Any]:
 
 
 def _known(note: Path, texts: Texts) -> Digests | None:
-    """Digests of the content of every text, None where only tokenising tells them.
+    """Digests of the content of every text, None where only tokenising gives them.
 
     An earlier run of the same names and sizes left `note`. Its digests hold if the files have certainly not changed
-    since; else the files are hashed, where that is cheaper than to tokenise them.
+    since then; otherwise the files are hashed, where hashing is cheaper than tokenising.
     """
     try:
         entry = json.loads(note.read_text(encoding="utf-8"))
@@ -169,8 +161,6 @@ def _known(note: Path, texts: Texts) -> Digests | None:
 
 def _open(home: Path, cfg: DataConfig) -> Corpus | None:
     """The cached corpus in `home`, or None where it is absent or damaged (a damaged one is removed)."""
-    if not home.is_dir():
-        return None
     try:
         meta = json.loads((home / "meta.json").read_text(encoding="utf-8"))
         for name, size in meta["bytes"].items():
@@ -198,8 +188,8 @@ def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
 # ---- building ----
 
 
-def _build(cfg: DataConfig, texts: Texts, root: Path, say: Progress) -> tuple[Corpus, Digests]:
-    """Tokenises into a private folder and renames it into place; a run that was faster wins, and its files are used."""
+def _build(cfg: DataConfig, texts: Texts, root: Path, say: Say) -> tuple[Corpus, Digests]:
+    """Tokenises into a private folder and renames it into place; if another run was faster, its files are used."""
     for old in root.glob("building-*"):  # left by a killed run
         with contextlib.suppress(OSError):
             if time.time() - old.stat().st_mtime > _STALE_SECONDS:
@@ -228,7 +218,7 @@ def _build(cfg: DataConfig, texts: Texts, root: Path, say: Progress) -> tuple[Co
 def _check(cfg: DataConfig, counted: Counted) -> None:
     if heldout_every(cfg) and int((counted.splits != SPLITS.index("test")).sum()) == 1:
         raise UserError(
-            f"data.source={cfg.source!r}: the text is one document, so that none can be held out; "
+            f"data.source={cfg.source!r}: the text is one document, and none can be held out; "
             "set data.heldout_every=0 or data.document=line"
         )
     top = int(counted.counts[0, 1:].max(initial=0))
@@ -239,7 +229,7 @@ def _check(cfg: DataConfig, counted: Counted) -> None:
         )
 
 
-def _tell(say: Progress, r: dict[str, int | float]) -> None:
+def _tell(say: Say, r: dict[str, int | float]) -> None:
     say(
         f"corpus: {r['documents']:,} documents ({r['empty_documents']:,} empty ones skipped), {r['words']:,} words, "
         f"{r['types_kept']:,} types kept, {r['types_dropped']:,} rarer ones dropped with {r['oov_words']:,} occurrences"

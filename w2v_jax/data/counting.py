@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ from w2v_jax.data.raw import END, RawText, pieces
 from w2v_jax.data.vocabulary import escape
 from w2v_jax.errors import UserError
 from w2v_jax.tables import duration
+from w2v_jax.types import Say
 
 # Each split and the key of `DataConfig` that names its text; documents held out of `source` are of the second split.
 SOURCES = {"train": "source", "heldout": "heldout_source", "test": "test_source"}
@@ -28,31 +29,26 @@ _TELL_SECONDS = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Counted:
-    """The result of the pass over the texts. S splits, P provisional ids, D documents."""
+    """Counts of S splits, P provisional ids and D documents."""
 
     names: list[str]  # tokens by provisional id; id 0 is the end of a document
     counts: np.ndarray  # int64 [S, P]
     sizes: np.ndarray  # int64 [P] bytes of text that an id stands for, see `provisional.sizes`
-    words: np.ndarray  # int64 [S] white-space separated words of the text; those of the word tokenisers are theirs
-    lengths: np.ndarray  # int64 [D] tokens of each document, its end token among them; empty documents left out
+    words: np.ndarray  # int64 [S] white-space separated words of the text; of a word tokeniser, its own words
+    lengths: np.ndarray  # int64 [D] tokens of each document with its end token; empty documents left out
     splits: np.ndarray  # uint8 [D] index into SPLITS
-    empty: int  # documents without any word that were left out
+    empty: int  # omitted documents without any word
     digests: dict[str, str]  # of the content, by split
     model: Any  # of bpe, else None
 
 
 def heldout_every(cfg: DataConfig) -> int:
-    """n where every n-th document of `source` is held out; 0 where none is. `is_heldout` is the rule."""
+    """n where every n-th document of `source` is held out (`is_heldout`); 0 where none is."""
     return 0 if cfg.heldout_source else cfg.heldout_every
 
 
 def is_heldout(document: Any, every: int) -> Any:
-    """Whether document i, counted without those left out as empty, is held out: i % every == every - 1.
-
-    Args:
-      document: i, an integer or an array of them; the result is of the same shape.
-      every: 0 holds nothing out.
-    """
+    """Whether document i (an integer or an array), numbered without omitted empty ones, is held out; 0 holds none."""
     return document % max(every, 1) == every - 1
 
 
@@ -61,14 +57,11 @@ def keeps_empty(cfg: DataConfig) -> bool:
     return bool(cfg.end_token) and cfg.document == "line"
 
 
-def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Callable[[str], object]) -> Counted:
-    """Reads each text once (bpe: `source` once more); writes provisional ids (uint32) to a scratch file in `work`.
+def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Say) -> Counted:
+    """Reads each text once (bpe: `source` twice); writes provisional ids (uint32) to a scratch file in `work`.
 
-    With `cfg.end_token` the file holds a 0 where a document ends, else no mark.
-
-    Raises:
-      UserError: a text without any word; bpe: the text changed between its two readings, or the end token is one of
-        its tokens.
+    With `cfg.end_token` the file holds a 0 where a document ends, otherwise no mark. UserError: a text without any
+    word; bpe: the text changed between its two readings, or the end token is one of its tokens.
     """
     model, trained = _train(cfg, texts["train"], say) if cfg.tokens == "bpe" else (None, None)
     read, counter, digests = reader(cfg, model), _Counter(cfg), {}
@@ -117,7 +110,7 @@ def _progress(words: int, done: int, size: int, seconds: float) -> str:
     return line
 
 
-def _train(cfg: DataConfig, text: RawText, say: Callable[[str], object]) -> tuple[Any, str]:
+def _train(cfg: DataConfig, text: RawText, say: Say) -> tuple[Any, str]:
     """(byte-level BPE of the training documents, digest of the text it was read from)."""
     content, start = hashlib.blake2b(digest_size=32), time.monotonic()
     model = bpe.train(_training_pieces(cfg, text, content), cfg.max_vocab - bool(cfg.end_token))
@@ -151,11 +144,11 @@ class _Counter:
         self.lengths: list[np.ndarray] = []
         self.splits: list[np.ndarray] = []
         self.empty = 0
-        self.split = self.number = 0  # the split, and the number of the next document, of the text that is read
-        self.open = 0  # tokens so far of the document that the last chunk left open
+        self.split = self.number = 0  # of the current text: its split, and the number of the next document
+        self.open = 0  # tokens so far of the document that the last chunk did not finish
 
     def begin(self, split: int) -> int:
-        """Begins a text; returns the words of those before it."""
+        """Begins a text; returns the number of words of the earlier ones."""
         self.split, self.number = split, 0
         return int(self.words.sum())
 

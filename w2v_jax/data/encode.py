@@ -21,14 +21,14 @@ _BATCH = 1 << 20  # tokens mapped at a time
 def encode(cfg: DataConfig, counted: Counted, work: Path) -> dict[str, Any]:
     """Writes tokeniser, vocabulary, tokens and offsets of every split into `work`; returns the record that opens them.
 
-    Raises:
-      UserError: a word outside the vocabulary under `cfg.unknown='error'`.
+    UserError: a word outside the vocabulary under `cfg.unknown='error'`.
     """
     vocab, table, outside = _vocabulary(cfg, counted)
     Tokenizer.of(cfg, vocab, counted.model).save(work)
     dtype = np.dtype(np.uint16 if len(vocab) <= 1 << 16 else np.uint32)
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(_Writer(work, split, dtype)) for split in SPLITS]
+        files = [[stack.enter_context(open(work / f"{s}.{k}", "wb")) for k in ("tokens", "offsets")] for s in SPLITS]
+        writers = [_Writer(tokens, offsets, dtype) for tokens, offsets in files]
         with open(work / SCRATCH, "rb") as f:
             _map_documents(f, table, np.cumsum(counted.lengths), counted.splits, writers)
     os.unlink(work / SCRATCH)
@@ -48,34 +48,25 @@ def encode(cfg: DataConfig, counted: Counted, work: Path) -> dict[str, Any]:
 
 
 def _record(cfg: DataConfig, counted: Counted, outside: np.ndarray, split: int, writer: _Writer) -> dict[str, Any]:
-    """What opens a split's files and says how much text they are; `corpus.Tokens` defines words and bytes."""
+    """The description of a split's files; `corpus.Tokens` defines words and bytes."""
     ends = writer.documents if cfg.end_token else 0
     kept = counted.counts[split] * (~outside if cfg.unknown == "drop" else 1)
     size = int((kept * counted.sizes).sum())
     if cfg.tokens in ("characters", "bpe"):
         words, size = int(counted.words[split]) + ends, size + writer.documents
-    else:  # the blank after a document's last word stands for its line end, which one without words has too
+    else:  # the blank after a document's last word stands for its line end; a document without words has one too
         words, size = writer.tokens, size + (writer.single if cfg.end_token else 0)
-    return {
-        "dtype": writer.dtype.name,
-        "tokens": writer.tokens,
-        "documents": writer.documents,
-        "words": words,
-        "bytes": size,
-    }
+    sizes = {"tokens": writer.tokens, "documents": writer.documents, "words": words, "bytes": size}
+    return {"dtype": writer.dtype.name} | sizes
 
 
 def _map_documents(
     f: BinaryIO, table: np.ndarray, ends: np.ndarray, splits: np.ndarray, writers: list[_Writer]
 ) -> None:
-    """Maps the provisional ids in `f` by `table`, dropping those below 0. Batches cut documents anywhere.
+    """Maps the provisional ids in `f` (uint32) by `table` (int32 [P]) and drops those below 0.
 
-    Args:
-      f: uint32 provisional ids, documents end to end.
-      table: int32 [P].
-      ends: int64 [D], position after each document's last token.
-      splits: uint8 [D], which of `writers` each document is for.
-      writers: one a split.
+    `ends` int64 [D] are the positions after each document, `splits` uint8 [D] the index of its writer. Batches cut
+    documents anywhere.
     """
     splits = np.append(splits, splits[-1:])
     start = first = carry = 0  # position, the first incomplete document, its tokens kept so far
@@ -140,25 +131,15 @@ def _refuse(cfg: DataConfig, counted: Counted, outside: np.ndarray) -> None:
 class _Writer:
     """Appends documents of one split to its token and offset files."""
 
-    def __init__(self, work: Path, split: str, dtype: np.dtype[Any]) -> None:
+    def __init__(self, tokens: BinaryIO, offsets: BinaryIO, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
         self.tokens = self.documents = self._end = 0
         self.single = 0  # documents of one token
-        self._tokens = open(work / f"{split}.tokens", "wb")  # noqa: SIM115 - closed by __exit__
-        self._offsets = open(work / f"{split}.offsets", "wb")  # noqa: SIM115
+        self._tokens, self._offsets = tokens, offsets
         self._offsets.write(np.zeros(1, np.int64).data)
 
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            self._tokens.close()
-        finally:
-            self._offsets.close()
-
     def add(self, tokens: np.ndarray, sizes: np.ndarray) -> None:
-        """Some tokens, and `sizes` of the documents they complete, 0 for no document."""
+        """Tokens, and `sizes` of the documents that they complete, 0 for no document."""
         sizes = sizes[sizes > 0]
         offsets = self._end + np.cumsum(sizes, dtype=np.int64)
         self._tokens.write(np.ascontiguousarray(tokens, self.dtype).data)

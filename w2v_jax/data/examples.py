@@ -1,8 +1,8 @@
 """Batches of labelled token sequences for classifiers: texts of similar length together, each once a pass.
 
-Examples are sorted by length and cut into buckets of whole batches. In epoch e the examples of every bucket are
-permuted, then all batches are, both by (seed, e). So a batch holds texts of one bucket, its padded length varies with
-it, and only one batch of a pass is not full.
+Examples are sorted by length and cut into buckets of whole batches. Epoch e permutes the examples of every bucket, then
+all batches, by (seed, e). A batch thus holds texts of one bucket, its padded length follows from the bucket, and only
+one batch of a pass is not full.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SPLIT, _BATCHES, _BUCKETS = 1, 2, 3  # what a permutation is drawn for; bucket 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Order:
-    """Which example stands in which row of every epoch; see `example_source`."""
+    """The example of every row of every epoch; see `example_source`."""
 
     size: np.ndarray  # int32 [N], tokens of each example
     batch_size: int
@@ -35,7 +35,6 @@ class Order:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
         return -(-len(self.size) // self.batch_size)
 
     def __call__(self, epoch: int) -> np.ndarray:
@@ -73,32 +72,28 @@ def example_source(
     seed: int,
     shuffle: bool,
 ) -> Source:
-    """Batches of B labelled texts of at most T tokens.
+    """Batches of B labelled texts of at most T tokens; `shapes` states B and T.
 
     Entries of a step:
       tokens int32 [B, T]: from column 0 on, then 0.
-      length int32 [B]: tokens of the row, of a longer text its first T.
-      steps int32 [B]: the largest length in the batch, the same in every row, so that a loop over time can end there.
+      length int32 [B]: tokens of the row; a longer text keeps its first T.
+      steps int32 [B]: the largest length in the batch, the same in every row: a loop over time can end there.
       label int32 [B]: -1 where there is no example.
       words int32 [B]: tokens of the row.
 
-    An epoch has ceil(N / B) steps. With one bucket batches are drawn from all examples; with as many as there are steps
-    they hold the same examples in every epoch; in between, more buckets are less padding and less chance.
+    An epoch has ceil(N / B) steps. With one bucket, batches are drawn from all examples; with one bucket per step, they
+    hold the same examples in every epoch. In between, more buckets mean less padding and less randomness.
 
     Args:
-      ids: tokens of N texts, integers; a text may be empty.
-      labels: [N], non-negative integers.
-      shapes: of the entries; they state B and T.
+      ids: integer tokens of N texts; a text may be empty.
+      labels: [N], integers. ValueError: a negative one, another number than of texts, or no example.
       buckets: groups of similar length, at least 1; those beyond the number of batches stay empty.
       seed: of the order, 0 to 2**31 - 1.
-      shuffle: False goes through the texts from short to long in every epoch (`Order` says which is where).
+      shuffle: False goes from short to long in every epoch (`Order` gives the rows).
 
     Returns:
       The source. Its report has 'examples'; 'empty_examples', those without a token; 'cut_examples', those longer than
       T; 'cut_share', the share of all tokens that this leaves out.
-
-    Raises:
-      ValueError: no example, labels that are negative or not one a text.
     """
     labels = np.asarray(labels)
     if not len(ids) or labels.shape != (len(ids),) or labels.min() < 0:
@@ -135,10 +130,9 @@ def _write(
 
 
 def split_tenth(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(indices to train on, indices held out), int64 and rising; a tenth of 0..n-1, and at least one, is held out.
+    """(indices to train on, indices held out), int64 and rising; a tenth of 0..n-1, at least one, is held out.
 
-    Raises:
-      ValueError: `n` below 2.
+    ValueError: `n` below 2.
     """
     if n < 2:
         raise ValueError(f"{n} examples cannot be split")

@@ -1,10 +1,8 @@
-"""Counter-based draws in numpy: a 32-bit hash of (key, index), so that any draw can be made without those before it."""
+"""Counter-based draws in numpy: a 32-bit hash of (key, index), so that any draw needs no earlier one."""
 
 from __future__ import annotations
 
 import numpy as np
-
-_PAGE = 1 << 32
 
 
 def _mix(x: int) -> int:
@@ -26,28 +24,12 @@ def key_of(seed: int, epoch: int, purpose: int) -> tuple[int, int]:
 
 def uniform_hash(key: tuple[int, int], start: int | np.ndarray, stop: int = 0) -> np.ndarray:
     """uint32 uniform on 0..2**32-1 for the indices start..stop-1, or for each of a non-negative int64 array."""
-    if isinstance(start, np.ndarray):
-        index = start.astype(np.uint32)
-        # Indices above 2**32 are told apart by their upper half; few files have any.
-        if start.max(initial=0) >= _PAGE:
-            index += _salts(start >> 32)
-        return _hash(key, index)
-    parts = []
-    while start < stop:
-        page, low = divmod(start, _PAGE)
-        size = min(stop - start, _PAGE - low)
-        index = np.arange(low, low + size, dtype=np.uint32)
-        if page:
-            index += _salts(np.array([page]))
-        parts.append(_hash(key, index))
-        start += size
-    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.uint32), *parts])
-
-
-def _salts(pages: np.ndarray) -> np.ndarray:
-    """uint32 offset of each page of 2**32 indices; 0 for page 0."""
-    table = np.array([_mix(p) for p in range(int(pages.max()) + 1)], np.uint32)
-    return table[pages]
+    index = start if isinstance(start, np.ndarray) else np.arange(start, stop)
+    low = index.astype(np.uint32)
+    if index.max(initial=0) >= 1 << 32:  # the upper half is hashed in; few files have any
+        pages = index >> 32
+        low += np.array([_mix(p) for p in range(int(pages.max()) + 1)], np.uint32)[pages]  # 0 for page 0
+    return _hash(key, low)
 
 
 def _hash(key: tuple[int, int], x: np.ndarray) -> np.ndarray:
@@ -64,8 +46,8 @@ def _hash(key: tuple[int, int], x: np.ndarray) -> np.ndarray:
 
 
 def thresholds(keep: np.ndarray) -> np.ndarray:
-    """uint32 [V] such that a uniform hash is <= threshold with probability `keep`, float64 [V].
+    """uint32 [V] such that a uniform hash is <= threshold with probability `keep`, float64 [V], exact to 2**-32.
 
-    Exact to 2**-32. A word with probability 0 would be kept once in 2**32 draws, which is below every use of it here.
+    A word with probability 0 is kept once in 2**32 draws, which does not matter here.
     """
     return np.clip(np.round(keep * 2.0**32) - 1, 0, 2.0**32 - 1).astype(np.uint32)

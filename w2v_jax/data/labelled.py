@@ -30,10 +30,8 @@ def read_labelled(source: str, cfg: DataConfig, classes: int = 2) -> list[tuple[
       source: `tsv:GLOB`, UTF-8 files (plain, .gz, .xz) of lines LABEL<TAB>TEXT, where a second tab and what follows is
         ignored; or `tfds:NAME[/CONFIG][:VERSION][@SPLIT]`, with the integer feature `label` and a text feature `text`
         or `sentence`.
-      cfg: `tfds_split`, unless the source names a split, `data_dir`, `offline` and `labels` are read. binary: labels
-        are 0 and 1; as_is: they are 0 to `classes` - 1; sst2: of 0 to 4, 0 and 1 become 0, 3 and 4 become 1, and
-        examples of label 2 are left out.
-      classes: read with as_is only.
+      cfg: `labels` is binary (0 and 1), as_is (0 to `classes` - 1) or sst2 (of 0 to 4, 0 and 1 become 0, 3 and 4 become
+        1, and examples of label 2 are left out). A source's own split replaces `tfds_split`.
 
     Raises:
       UserError: nothing there, an empty or damaged file, and with file and line (or the number of the example): no tab,
@@ -51,7 +49,7 @@ def read_labelled(source: str, cfg: DataConfig, classes: int = 2) -> list[tuple[
         if label not in mapping:
             raise UserError(f"{where}: label {label} is outside 0..{len(mapping) - 1} (labels={labels})")
         if "\0" in text:
-            raise UserError(f"{where}: holds a NUL; it is no text")
+            raise UserError(f"{where}: holds a NUL; it is not text")
         if not text.strip():
             raise UserError(f"{where}: the text is empty; remove the example")
         mapped = mapping[label]
@@ -98,7 +96,7 @@ def _parse(where: str, line: bytes) -> tuple[str, int, str]:
 
 
 def _has(features: Any, name: str, kind: str) -> bool:
-    """Whether there is such a feature, one value an example, of a type whose name starts with `kind`."""
+    """Whether there is such a feature, one value per example, of a type whose name starts with `kind`."""
     return name in features and features[name].shape == () and features[name].tf_dtype.name.startswith(kind)
 
 

@@ -1,7 +1,7 @@
-"""A corpus of labelled texts, for classifiers: what `build_corpus` is to language models, held in memory.
+"""A corpus of labelled texts for classifiers, held in memory.
 
-Its vocabulary is given (the words of a file of word vectors: a text may then hold known words that no training text
-has) or counted from the training texts. One tokeniser serves all splits.
+Its vocabulary is given (the words of a file of word vectors, of which training texts may lack some) or counted from the
+training texts. One tokeniser serves all splits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from w2v_jax.data.labelled import read_labelled
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, words_of
 from w2v_jax.errors import UserError
+from w2v_jax.types import Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes
 _UNUSED = ("heldout_every", "document", "block_tokens", "field")  # keys for running text
@@ -36,7 +37,6 @@ class Examples:
 
     @property
     def documents(self) -> int:
-        """N."""
         return len(self.ids)
 
     @property
@@ -47,7 +47,7 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledCorpus:
-    """What `build_labelled_corpus` returns; the part of a `Corpus` that training and evaluation ask for."""
+    """The part of a `Corpus` that training and evaluation use, for labelled texts."""
 
     tokenizer: Tokenizer  # counts of its vocabulary are of the training texts
     train: Examples
@@ -58,24 +58,17 @@ class LabelledCorpus:
 
     @property
     def vocab(self) -> Vocabulary:
-        """The tokeniser's."""
         return self.tokenizer.vocab
 
 
 def build_labelled_corpus(
-    cfg: DataConfig, classes: int, words: Sequence[str] = (), say: Callable[[str], object] = lambda line: None
+    cfg: DataConfig, classes: int, words: Sequence[str] = (), say: Say = lambda line: None
 ) -> LabelledCorpus:
-    """Reads labelled texts and turns them into token ids.
+    """Labelled texts (`read_labelled`) as token ids.
 
-    Held out is `cfg.heldout_source` or, without one, a tenth of the training texts, always the same; the test split is
-    `cfg.test_source`.
-
-    Args:
-      cfg: sources are `tsv:GLOB` or `tfds:NAME[@SPLIT]`; `labels`, `tokens` (letters, punctuation or whitespace),
-        `lowercase`, `unknown`, `min_count` and `max_vocab` are read, the last two without `words` only.
-      classes: number of classes; 2 unless `cfg.labels` is as_is.
-      words: the vocabulary, in the order of its ids; counted from the training texts if empty.
-      say: takes lines about what was read.
+    Held out is `cfg.heldout_source` or, without one, a fixed tenth of the training texts; the test split is
+    `cfg.test_source`. `words` is the vocabulary by id; if it is empty, the training texts give it, by `cfg.min_count`
+    and `cfg.max_vocab`. `say` takes lines about what was read.
 
     Raises:
       UserError: a bad source, line or label (see `labelled`); a tokeniser without words; a key for running text that is
@@ -86,7 +79,7 @@ def build_labelled_corpus(
     train, held, test = (read_labelled(source, cfg, classes) if source else [] for source in sources)
     if not held:
         if len(train) < 2:
-            raise UserError(f"data.source={cfg.source!r}: holds one text, so that none can be held out")
+            raise UserError(f"data.source={cfg.source!r}: holds one text, and none can be held out")
         kept, tenth = split_tenth(len(train), seed=0)  # whatever the run's seed, so that runs compare
         train, held = [train[i] for i in kept], [train[i] for i in tenth]
     tokenizer = Tokenizer.of(cfg, _vocabulary(cfg, [text for _, text in train], words), None)

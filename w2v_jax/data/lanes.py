@@ -1,10 +1,10 @@
 """Contiguous lanes of a token stream, for recurrent models that carry their state from step to step.
 
-A split is one stream x_0 .. x_{N-1}, documents end to end. It holds P predictions in order: of every token from the one
-before it, the first from a start token; without a start token the first is not predicted and P = N - 1. The stream of
-predictions is cut into B lanes of L = ceil(P / B); lane b holds predictions bL .. (b+1)L - 1, and the end of the last
-lanes is padding. A step takes the next T predictions of every lane (truncated backpropagation through time, Williams
-and Peng 1990), so that every token is scored once a pass, after all that its lane has seen.
+A split is one stream x_0 .. x_{N-1}, documents end to end. It holds P predictions: of every token from the one before
+it, of the first from a start token; without a start token the first is not predicted and P = N - 1. The predictions are
+cut into B lanes of L = ceil(P / B); lane b holds predictions bL .. (b+1)L - 1, and the last lanes end in padding. A
+step takes the next T predictions of every lane (truncated backpropagation through time, Williams and Peng 1990). Every
+token is scored once per pass, given everything before it in its lane.
 """
 
 from __future__ import annotations
@@ -30,16 +30,8 @@ def lane_source(tokens: Tokens, shapes: Mapping[str, jax.ShapeDtypeStruct], *, s
       start int32 [B]: 1 on the first step of a pass, where the carried state is reset; else 0.
       words int32 [B]: targets of the row, padding left out; an epoch's sum is the number of predictions.
 
-    An epoch has ceil(L / T) steps, L being the predictions of a lane. Where B does not divide the predictions the last
-    lane is shorter; very short lanes can leave several lanes at the end without any.
-
-    Args:
-      tokens: N tokens of a split.
-      shapes: of the entries; they state B and T.
-      start_id: the token before the first (that which ends a document); None leaves the first token unpredicted.
-
-    Raises:
-      UserError: fewer predictions than lanes.
+    An epoch has ceil(L / T) steps. `shapes` states B and T; `start_id` is the token before the first (the end token),
+    or None to leave the first token unpredicted. UserError: fewer predictions than lanes.
     """
     lanes, length = shapes["tokens"].shape
     stream = np.asarray(tokens.tokens)  # a plain view: slices of a memory map cost ten times as much

@@ -1,4 +1,4 @@
-"""Blocks of documents, their order in an epoch, and the one place where the data path reaches for TensorFlow."""
+"""Blocks of documents, their order in an epoch, and the data path's only import of TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ import numpy as np
 
 
 def cut_blocks(offsets: np.ndarray, block_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Groups whole documents into blocks of about `block_tokens`; a longer document is split into such pieces.
+    """(int64 [N + 1] positions where blocks begin, bool [N] whether a block begins inside a document).
 
-    Args:
-      offsets: int64 [D + 1], starts of documents.
-      block_tokens: a block ends at the first document that starts at or after a multiple of it.
-
-    Returns:
-      (int64 [N + 1] positions where blocks begin, bool [N] whether a block begins inside a document).
+    `offsets` int64 [D + 1] are the starts of documents. A block ends at the first document that starts at or after a
+    multiple of `block_tokens`; a longer document is split into pieces of that size.
     """
     total = int(offsets[-1])
     grid = np.arange(0, total, block_tokens, dtype=np.int64)

@@ -1,7 +1,7 @@
 """Batches as a pure function of (seed, step): the one `Source`, and how its steps become stacks.
 
-A source only says how some rows of a few consecutive steps of one epoch are written into given arrays. Here steps are
-stacked over epochs, padded with empty steps, split by process and made ahead of use by tf.data.
+A source writes the rows of a few consecutive steps of one epoch into given arrays. Here steps are stacked over epochs,
+padded with empty steps, split by process and made ahead of use by tf.data.
 """
 
 from __future__ import annotations
@@ -20,37 +20,27 @@ from w2v_jax.types import HostBatch
 
 _THREADS = 2
 _AHEAD = 2  # stacks made before they are asked for
-_NICE = 5  # priority of these threads: on CPUs they use what training leaves of the cores
+_NICE = 5  # priority of these threads: on CPUs they get the time that training does not use
 
 
 class Source(NamedTuple):
     """Batches of one split. Nothing is remembered between calls, so any step can be asked for."""
 
     spec: Mapping[str, jax.ShapeDtypeStruct]
-    """Global shape and dtype of every entry of one step; axis 0 is the batch axis, which processes and devices split.
-    It is the family's statement of its batch."""
+    """The family's `MakeShapes`: global shape and dtype of every entry of one step."""
     steps_per_epoch: int
-    """Steps of one pass, the same for every pass."""
     write: Callable[[int, int, slice, HostBatch], None]
-    """(epoch, at, rows, into): writes rows `rows` of steps at, at + 1, ... of an epoch, as many as `into` has, into
-    arrays [steps, rows, ...] that hold the empty values. Several threads call it at once."""
-    empty: Mapping[str, int]
-    """What an entry holds where there is nothing; 0 for an entry that is not named."""
-    report: Mapping[str, int | float]
-    """What is known about the text, for people."""
+    """(epoch, at, rows, into): writes rows `rows` of steps at, at + 1, ... of an epoch into the arrays of `into`,
+    [steps, rows, ...], which hold the empty values. Several threads call it at once."""
+    empty: Mapping[str, int]  # the value of an entry where there is nothing; 0 for an entry that is not named
+    report: Mapping[str, int | float]  # facts about the text, for people
 
     def iterate(
         self, start: int, stop: int, steps_per_call: int = 1, process_index: int = 0, process_count: int = 1
     ) -> Iterator[HostBatch]:
-        """Yields steps start..stop-1, stacked `steps_per_call` at a time on a new leading axis.
+        """See `w2v_jax.types.Source`; tf.data makes the stacks ahead of use on two threads.
 
-        The last stack is padded with empty steps when `stop - start` is no multiple of `steps_per_call`. Each process
-        gets its own contiguous slice of axis 1 (the batch axis); the slices of all processes, in order, are the global
-        batch. tf.data makes the stacks ahead of use on two threads.
-
-        Raises:
-          ValueError: `process_count` does not divide the rows of a batch.
-          Exception: what `write` raised, as it was.
+        ValueError: `process_count` does not divide the rows of a batch. Errors of `write` come through as they are.
         """
         _share(self, process_count)  # before TensorFlow is imported
         calls = max(0, -(-(stop - start) // steps_per_call))
@@ -84,11 +74,7 @@ class Source(NamedTuple):
 def stacked(
     source: Source, first: int, stop: int, steps_per_call: int, process_index: int = 0, process_count: int = 1
 ) -> HostBatch:
-    """One stack of `Source.iterate` in plain numpy: steps first..stop-1, at most `steps_per_call` and padded to it.
-
-    Raises:
-      ValueError: `process_count` does not divide the rows of a batch.
-    """
+    """One stack of `Source.iterate` in plain numpy: steps first..stop-1, padded to `steps_per_call`."""
     share = _share(source, process_count)
     rows = slice(process_index * share, (process_index + 1) * share)
     out = {
@@ -105,7 +91,7 @@ def stacked(
 
 
 def _give_way() -> None:
-    """Lowers the priority of this thread alone, where the system can, unless it is that low already."""
+    """Lowers the priority of this thread alone, where the system can, unless it is low already."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
         if os.getpriority(os.PRIO_PROCESS, thread) < _NICE:  # to raise it again is not allowed

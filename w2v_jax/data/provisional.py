@@ -1,8 +1,7 @@
-"""Text to provisional token ids, given in order of appearance while the counts that decide on final ids are unknown.
+"""Text to provisional token ids in order of appearance; final ids follow from counts that are not known yet.
 
-A reader is called with the chunks of `raw.RawText` in turn. It returns the ids of the chunk, uint32, with 0 where a
-document ends, and the white-space separated words of each piece (int64, see `raw.pieces`), or None where every id
-is one word.
+A reader takes the chunks of `raw.RawText` in turn. It returns the ids of the chunk, uint32, with 0 where a document
+ends, and the white-space separated words of each piece (int64, see `raw.pieces`), or None where every id is one word.
 """
 
 from __future__ import annotations
@@ -23,17 +22,11 @@ _CODES = 0x110000
 
 
 class Reader(Protocol):
-    """See the module's docstring. `len` is the number of ids given so far, the 0 in it."""
+    """See the module's docstring. `len` is the number of ids so far, with the 0; `names` are the tokens by id."""
 
-    def __call__(self, chunk: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """(ids, words of each piece)."""
-        ...
-
+    def __call__(self, chunk: str) -> tuple[np.ndarray, np.ndarray | None]: ...
     def __len__(self) -> int: ...
-
-    def names(self) -> list[str]:
-        """The tokens by id; that of 0 means nothing."""
-        ...
+    def names(self) -> list[str]: ...
 
 
 def reader(cfg: DataConfig, model: Any) -> Reader:
@@ -44,13 +37,8 @@ def reader(cfg: DataConfig, model: Any) -> Reader:
 
 
 def sizes(tokens: str, names: Sequence[str]) -> np.ndarray:
-    """int64: UTF-8 bytes of text that each id stands for, the blank after a word among them; 0 for id 0.
-
-    Args:
-      tokens: `DataConfig.tokens`; the names of byte pairs have a character a byte.
-      names: `Reader.names`.
-    """
-    after = tokens not in ("characters", "bpe")
+    """int64: UTF-8 bytes of each id's text, with the blank after a word; 0 for id 0. `tokens` is as in `DataConfig`."""
+    after = tokens not in ("characters", "bpe")  # a name of byte pairs has one character per byte
     return np.array([0, *(len(n if tokens == "bpe" else n.encode()) + after for n in names[1:])], np.int64)
 
 

@@ -1,7 +1,7 @@
-"""The embedded corpus: English docstrings of the standard library and of the installed packages this project stands on.
+"""The embedded corpus: English docstrings of the standard library and of installed packages that this project uses.
 
-Files are parsed with `ast`, never imported. What is left after code, tables and markup are dropped is running English,
-one paragraph a document, each kept once.
+Files are parsed with `ast`, never imported. Code, tables and markup are dropped. The rest is running English, one
+paragraph per document, each kept once.
 """
 
 from __future__ import annotations
@@ -39,19 +39,14 @@ _HEADING = re.compile(
 _SENTENCE = re.compile(r"[A-Za-z][a-z]+(?:'[a-z]+)?")
 
 
-def roots() -> list[Path]:
-    """Folders read: the standard library and whichever of `PACKAGES` are installed; none is imported."""
-    found = [Path(sysconfig.get_paths()["stdlib"])]
+def source_files() -> list[tuple[str, Path]]:
+    """Sorted (package and relative path, file) of the standard library and installed `PACKAGES`, without tests."""
+    roots = [Path(sysconfig.get_paths()["stdlib"])]
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
-        found += [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
-    return found
-
-
-def source_files() -> list[tuple[str, Path]]:
-    """(package and relative path, file) of every Python file read, sorted; test folders are left out."""
+        roots += [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
     files = []
-    for root in roots():
+    for root in roots:
         for folder, below, names in os.walk(root):
             below[:] = [d for d in below if d not in _SKIPPED and not d.startswith(("_api", "."))]
             for name in names:
@@ -62,10 +57,9 @@ def source_files() -> list[tuple[str, Path]]:
 
 
 def paragraphs() -> RawText:
-    """The corpus as `RawText`, one paragraph a document, in the order of package, file and line.
+    """The corpus, one paragraph per document, in the order of package, file and line.
 
-    Raises:
-      UserError: no docstring is found (an installation without sources).
+    UserError, when read: no docstring is found (an installation without sources).
     """
     files = source_files()
     stamp, settled = stamp_of([(name, path.stat()) for name, path in files])
@@ -90,7 +84,7 @@ def paragraphs() -> RawText:
 
 
 def _extracted(files: list[Path]) -> Iterator[tuple[list[str], int]]:
-    """(paragraphs, bytes of source read so far) in file order, parsed by one process a core."""
+    """(paragraphs, bytes of source read so far) in file order, parsed by one process per core."""
     jobs = [files[i : i + _FILES_A_JOB] for i in range(0, len(files), _FILES_A_JOB)]
     at = done = 0
     try:
@@ -98,7 +92,7 @@ def _extracted(files: list[Path]) -> Iterator[tuple[list[str], int]]:
             for texts, size in pool.map(_extract_files, jobs):
                 at, done = at + 1, done + size
                 yield texts, done
-    except BrokenProcessPool:  # a script without a main guard, or one read from standard input, cannot be spawned
+    except BrokenProcessPool:  # a script without a main guard, or one from standard input, cannot be spawned
         for texts, size in map(_extract_files, jobs[at:]):
             done += size
             yield texts, done
@@ -131,7 +125,7 @@ def docstrings(source: bytes) -> Iterator[str]:
             doc = ast.get_docstring(node)
             if doc:
                 yield doc
-        # Definitions occur in statement lists only, so that expressions need no visit.
+        # Definitions occur in statement lists only: expressions need no visit.
         for field in ("finalbody", "orelse", "handlers", "body"):
             below = getattr(node, field, None)
             if isinstance(below, list):
@@ -141,8 +135,8 @@ def docstrings(source: bytes) -> Iterator[str]:
 def prose(doc: str) -> list[str]:
     """Paragraphs of running English in a docstring, each joined to one line.
 
-    Left out: fenced and doctest code with its output, tables and rules, lines mostly of other characters than letters,
-    section and parameter headings (`Returns:`, `axis : int`), web addresses, and paragraphs of under five words.
+    Left out: fenced and doctest code with its output, tables and rules, lines with few letters, section and parameter
+    headings (`Returns:`, `axis : int`), web addresses, and paragraphs of under five words.
     """
     text = _LINK.sub(r"\1", _ROLE.sub(r"\1", _FENCE.sub("\n", doc))).replace("`", "")
     out = []
@@ -160,7 +154,7 @@ def prose(doc: str) -> list[str]:
 
 
 def _is_prose(line: str) -> bool:
-    """Whether at least four fifths of a line's characters other than blanks are letters; no assignment, no columns."""
+    """At least four fifths of the characters other than blanks are letters; no assignment, no columns."""
     dense = line.replace(" ", "")
     letters = sum(map(str.isalpha, dense))
     return letters >= 0.8 * len(dense) > 0 and " = " not in line and "   " not in line

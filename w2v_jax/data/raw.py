@@ -1,9 +1,9 @@
-"""Raw text in bounded memory: what every source of text gives and every reader takes.
+"""Raw text in bounded memory: the output of every source of text, and the input of every reader.
 
 Text comes in chunks in which `MARK` ends a document: a NUL, which no text may hold, between two blanks that belong to
-no document. A chunk ends with a document or before a run of white space, never inside a word or such a run, so that
-each can be tokenised alone; neither a corpus larger than memory nor one very long line is ever held whole (a run of
-other characters than white space is).
+no document. A chunk ends with a document or before a run of white space, never inside a word or such a run: each chunk
+can be tokenised alone. Neither a corpus larger than memory nor one very long line is held whole (a run of characters
+without white space is).
 """
 
 from __future__ import annotations
@@ -24,29 +24,24 @@ from w2v_jax.errors import UserError
 
 END = "\0"
 MARK = f" {END} "
-# Unicode's White_Space. Python's own `isspace` holds four separators more (U+001C to U+001F), which the pattern of
-# byte-level BPE takes for marks: a cut before one of them would change its tokens.
+# Unicode's White_Space. Python's own `isspace` adds four separators (U+001C to U+001F), which are marks for the pattern
+# of byte-level BPE: a cut before one of them would change its tokens.
 WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-# A file changed within this time of being read may change again without its time stamp showing it.
+# A file that changed so shortly before it is read may change again with the same time stamp.
 SETTLE_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
 class RawText:
-    """Text to be tokenised, and how to tell cheaply whether it is the same text as last time."""
+    """Text to be tokenised, with a cheap test whether it is the same text as last time."""
 
-    name: str
-    """What the user asked for, with file names but without their times: finds the record of an earlier run."""
-    stamp: str
-    """Digest of names, sizes and times of change. Same stamp and `settled`: same content."""
-    settled: bool
-    """False when a file is so new that it could still change without a new time stamp."""
-    size: int
-    """Bytes that `chunks` will count, 0 where unknown."""
+    name: str  # the source with file names but without times: finds the record of an earlier run
+    stamp: str  # digest of names, sizes and times of change; same stamp and `settled`: same content
+    settled: bool  # False when a file is so new that it could still change without a new time stamp
+    size: int  # bytes that `chunks` will count, 0 where unknown
     chunks: Callable[[hashlib.blake2b], Iterator[tuple[str, int]]]
-    """Given a hash to be fed with the content, yields (text with a `MARK` after each document, bytes read so far)."""
-    rehash: Callable[[], str] | None = None
-    """Digest of the content without tokenising it, where that is cheaper."""
+    """(hash, which is fed the content) -> (text with a `MARK` after each document, bytes read so far), by chunk."""
+    rehash: Callable[[], str] | None = None  # digest of the content without tokenising, where that is cheaper
 
 
 def stamp_of(entries: list[tuple[str, os.stat_result]]) -> tuple[str, bool]:
@@ -63,7 +58,7 @@ def pieces(chunk: str) -> list[str]:
     """The documents of a chunk without their trailing white space; the last piece is the start of one still open.
 
     A document longer than a chunk is the pieces of several chunks end to end; those after the first begin with white
-    space, where there is no end of the document.
+    space.
     """
     documents = chunk.split(MARK)
     return [d.rstrip(WHITE) for d in documents[:-1]] + documents[-1:]
@@ -71,10 +66,9 @@ def pieces(chunk: str) -> list[str]:
 
 @contextlib.contextmanager
 def unpacked(path: Path, file: Any) -> Iterator[IO[bytes]]:
-    """The content of an open binary file, plain or packed as the ending of `path` says (.gz, .xz).
+    """The content of an open binary file, unpacked by the ending of `path` (.gz, .xz).
 
-    Raises:
-      UserError: while the file is read, when it is damaged or cut short.
+    UserError, while it is read: the file is damaged or cut short.
     """
     try:
         packed = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix)

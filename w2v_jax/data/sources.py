@@ -1,8 +1,8 @@
 """Where text comes from: local files, TFDS record files, docstrings of installed packages, a generated language.
 
-What ends a document: for `text:`, `data.document` (line, blank, file; the end of a file always does). For `tfds:` each
-example is one document under every setting: line breaks inside it are only white space. For `pydocs` each paragraph is
-one document, for `synthetic` each sentence.
+A document of `text:` ends by `data.document` (line, blank, file) and at the end of a file. Each example of `tfds:` is
+one document under every setting: its line breaks are white space. Each paragraph of `pydocs` and each sentence of
+`synthetic` is one document.
 """
 
 from __future__ import annotations
@@ -23,18 +23,13 @@ from w2v_jax.data import pydocs, synthetic, tfds_source
 from w2v_jax.data.raw import MARK, WHITE, RawText, stamp_of, unpacked
 from w2v_jax.errors import UserError
 
-CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, because their words leave the processor's cache
+CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, as their words leave the processor's cache
 
 
 def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
-    """The text that `cfg.source`, or another key of the same form, names.
+    """The text that one key of `cfg` names: source, heldout_source or test_source.
 
-    Args:
-      cfg: the source, `document`, `field`, `tfds_split`, `data_dir` and `offline` are read.
-      key: source, heldout_source or test_source.
-
-    Raises:
-      UserError: nothing there, an empty file, a TFDS name that is not prepared.
+    UserError: nothing there, an empty file, a TFDS name that is not prepared.
     """
     source: str = getattr(cfg, key)
     kind, _, rest = source.partition(":")
@@ -54,13 +49,10 @@ def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
 
 
 def find_files(pattern: str, key: str = "data.source") -> list[Path]:
-    """Files that `pattern` (a file, a folder taken recursively, or a glob with **) names, sorted by path.
+    """Files of `pattern` (a file, a folder taken recursively, or a glob with **), sorted by path.
 
-    `key` is what messages name as the place of the mistake.
-    Hidden files and folders (a leading dot) inside folders are left out.
-
-    Raises:
-      UserError: nothing matches, or a folder holds no file.
+    Hidden files and folders (a leading dot) inside folders are left out. UserError, which names `key`: nothing matches,
+    or a folder holds no file.
     """
     if not pattern:
         raise UserError(f"{key}='text:': name a file, a folder or a glob after 'text:'")
@@ -88,7 +80,7 @@ def _local(pattern: str, document: str, key: str) -> RawText:
     for path, (_, st) in zip(paths, stats, strict=True):
         if not os.path.isfile(path):
             raise UserError(f"{path}: not a regular file")
-        # One empty file among many is no mistake worth stopping for, but it is counted as an empty document.
+        # One empty file among many is no mistake: it is counted as an empty document.
         if st.st_size == 0 and len(paths) == 1:
             raise UserError(f"{path}: the file is empty")
     if not any(st.st_size for _, st in stats):
@@ -98,24 +90,19 @@ def _local(pattern: str, document: str, key: str) -> RawText:
     def chunks(content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
         done = 0
         for path in paths:
-            raw = _Hashed(path)
-            try:
-                with unpacked(path, io.BufferedReader(raw, CHUNK)) as file:
-                    for text in _chunks_of(path, file, document):
-                        yield text, done + raw.count
-                    raw.drain()  # here: a reader that is collected closes what it reads
-            finally:
-                raw.close()
+            with _Hashed(path) as raw, unpacked(path, io.BufferedReader(raw, CHUNK)) as file:
+                for text in _chunks_of(path, file, document):
+                    yield text, done + raw.count
+                raw.drain()  # here: a reader that is collected closes its file
             done += raw.count
-            content.update(f"{path.name}\0{raw.hash.hexdigest()}\n".encode())
+            content.update(raw.entry())
 
     def rehash() -> str:
         content = hashlib.blake2b(digest_size=32)
         for path in paths:
-            raw = _Hashed(path)
-            raw.drain()
-            raw.close()
-            content.update(f"{path.name}\0{raw.hash.hexdigest()}\n".encode())
+            with _Hashed(path) as raw:
+                raw.drain()
+            content.update(raw.entry())
         return content.hexdigest()
 
     size = sum(st.st_size for _, st in stats)
@@ -123,19 +110,16 @@ def _local(pattern: str, document: str, key: str) -> RawText:
     return RawText(name, stamp, settled, size, chunks, rehash)
 
 
-class _Hashed(io.RawIOBase):
-    """A file that counts and hashes the bytes read from it, so that text is read only once."""
+class _Hashed(io.FileIO):
+    """A file that counts and hashes the bytes read from it by `readinto`, so that text is read only once."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
-        self.hash = hashlib.blake2b(digest_size=32)
+        super().__init__(path)
+        self.hash, self._name = hashlib.blake2b(digest_size=32), path.name
         self.count = 0
 
-    def readable(self) -> bool:
-        return True
-
     def readinto(self, buffer: Any) -> int:
-        n = self._file.readinto(buffer) or 0
+        n = super().readinto(buffer) or 0
         self.hash.update(memoryview(buffer)[:n])
         self.count += n
         return n
@@ -146,9 +130,9 @@ class _Hashed(io.RawIOBase):
         while self.readinto(buffer):
             pass
 
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    def entry(self) -> bytes:
+        """The file's name and digest, for the digest of the text."""
+        return f"{self._name}\0{self.hash.hexdigest()}\n".encode()
 
 
 _BLANK = re.compile(f"\n[{WHITE}]*\n")
@@ -161,7 +145,7 @@ def _mark(text: str, document: str) -> str:
 
 
 def _chunks_of(path: Path, file: IO[bytes], document: str) -> Iterator[str]:
-    """Marked text of one open file. White space at a cut goes to the next chunk, so that a blank line stays whole."""
+    """Marked text of one open file. White space at a cut goes to the next chunk: a blank line stays whole."""
     rest = ""
     for text in _decoded(path, file):
         text = rest + text

@@ -1,6 +1,6 @@
 """A synthetic language whose best possible loss is known exactly: its grammar, and text drawn from it.
 
-Sentence s has a topic z, a class c and a distance d, none of which is seen:
+Sentence s has a hidden topic z, class c and distance d:
 
     z_1 ~ Uniform(K);   z_s = z_(s-1) with probability 1 - switch, else ~ Uniform(K)
     c ~ Uniform(C);     d ~ Uniform(distances)
@@ -10,18 +10,18 @@ Sentence s has a topic z, a class c and a distance d, none of which is seen:
     filler  ~ shared f(w) + (1 - shared) t_z(w)      f: words of all topics, t_z: words of topic z
     subject ~ n_c(w);   verb ~ v_c(w)                of the same class c, exactly d words apart
 
-Fillers say nothing of c, and the mark ends a sentence. As a hidden Markov model, state: what is emitted -> next state:
+Fillers do not depend on c, and the mark ends a sentence. As a hidden Markov model, state: emission -> next state:
 
     (z, lead):      filler -> (z, lead), q_lead | subject of class c -> (z, c, d), (1 - q_lead) / C / #distances
     (z, c, r > 1):  filler -> (z, c, r - 1)
     (z, c, 1):      verb of class c -> (z, tail)
     (z, tail):      filler -> (z, tail), q_tail | mark -> (z', lead), 1 - q_tail times the switch above
 
-The first state is (z_1, lead). A word type is of one kind only: f, t (one topic, or two for a word with two senses),
-n_c, v_c or the mark. Words have weights rank^-zipf (Zipf 1949). They are dealt out by falling weight, each to the kind
-that then has the least for its share of running text; within its kind a word's probability is proportional to its
-weight. So the frequencies of the whole text follow the weights closely, and those of each kind have the same power law.
-A word with two senses gives half its weight to either topic.
+The first state is (z_1, lead). A word type has one kind: f, t (one topic, or two for a word with two senses), n_c, v_c
+or the mark. Words have weights rank^-zipf (Zipf 1949). By falling weight, each goes to the kind with the least weight
+for its share of running text; within its kind a word's probability is proportional to its weight. So the frequencies of
+the whole text follow the weights closely, and each kind has the same power law. A word with two senses gives half its
+weight to either topic.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ class Grammar:
 
 
 class Sample(NamedTuple):
-    """Text of N words with what is hidden in it. A sentence is words up to and with a mark (id 0)."""
+    """Text of N words with its hidden variables. A sentence ends with a mark (id 0)."""
 
     ids: np.ndarray  # int32 [N]
-    topic: np.ndarray  # int32 [N], of the sentence: the sense in which a word with two senses is used
-    distance: np.ndarray  # int32 [N], at a verb how many words back its subject is, elsewhere 0
+    topic: np.ndarray  # int32 [N], of the sentence: the sense of a word with two senses
+    distance: np.ndarray  # int32 [N], at a verb the number of words back to its subject, elsewhere 0
 
 
 # ---- the words ----
@@ -79,9 +79,8 @@ class Sample(NamedTuple):
 def grammar(cfg: SyntheticConfig, mark: str = FULL_STOP) -> Grammar:
     """The language of `cfg`; `mark` is the sentence-final word.
 
-    Raises:
-      UserError: too few words for every topic and class to get one, more words with two senses than topic words, or a
-        mark that is a word of the language.
+    UserError: too few words for all topics and classes, more words with two senses than topic words, or a mark that is
+    a word of the language.
     """
     weights = np.arange(1, cfg.words, dtype=float) ** -cfg.zipf
     weights /= weights.sum()
@@ -124,12 +123,9 @@ def _allocate(cfg: SyntheticConfig, weights: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _deal(weights: np.ndarray, shares: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """bool [W, M]: who owns each word, the one whose weights with it, over its share, sum to the least.
+    """bool [W, M]: the owners of each word, those with the least sum of weights, with this word, over their share.
 
-    Args:
-      weights: float64 [W], falling.
-      shares: float64 [M]; who has 0 gets nothing.
-      owners: [W], among how many a word is divided evenly.
+    `weights` float64 [W] fall; an owner with 0 of `shares` float64 [M] gets nothing; `owners` [W] share a word evenly.
     """
     given, sums = np.zeros((len(weights), len(shares)), bool), np.zeros(len(shares))
     scale = np.divide(1.0, shares, out=np.full(len(shares), np.inf), where=shares > 0)
@@ -169,7 +165,7 @@ def _names(roles: np.ndarray, member: np.ndarray, classes: int) -> list[str]:
 
 
 def sample(g: Grammar, tokens: int, seed: int | tuple[int, ...]) -> Sample:
-    """Whole sentences of at least `tokens` words, no more than are needed; a longer text begins with a shorter one."""
+    """The fewest whole sentences with at least `tokens` words; a longer text begins with the shorter one."""
     return Sample(*(np.concatenate(parts) for parts in zip(*sentences(g, tokens, seed), strict=True)))
 
 
@@ -188,8 +184,8 @@ def sentences(g: Grammar, tokens: int, seed: int | tuple[int, ...]) -> Iterator[
 def _block(g: Grammar, rng: np.random.Generator, topic: int) -> Sample:
     """`_SENTENCES` sentences after one of `topic` (below 0: the first of the text).
 
-    Every draw is one uniform number put through an inverse distribution function: NumPy keeps the stream of these, not
-    that of its other distributions, from version to version.
+    Every draw is one uniform number through an inverse distribution function: of these alone NumPy keeps the stream
+    from version to version.
     """
     n = _SENTENCES
     u = rng.random((6, n))
@@ -235,7 +231,7 @@ def _words(g: Grammar, u: np.ndarray, kinds: np.ndarray, topics: np.ndarray) -> 
 
 
 def plan(cfg: SyntheticConfig, split: str) -> tuple[int, tuple[int, int]]:
-    """(how many words the text of a split has at least, its seed), for `sample`. UserError for an unknown split."""
+    """(least number of words of a split's text, its seed), for `sample`. UserError for an unknown split."""
     if split not in SPLITS:
         raise UserError(f"synthetic:{split}: no such split; use {', '.join(SPLITS)}")
     tokens = {"train": cfg.tokens, "heldout": cfg.heldout_tokens, "test": cfg.test_tokens}[split]
@@ -243,14 +239,11 @@ def plan(cfg: SyntheticConfig, split: str) -> tuple[int, tuple[int, int]]:
 
 
 def text(cfg: DataConfig, split: str = "train") -> RawText:
-    """The text of one split, one sentence a document.
+    """The text of one split, one sentence per document.
 
-    The mark is `cfg.end_token`, which the tokeniser puts after each document and the text leaves out, or a full stop
-    in the text when there is no end token. Either way the tokens of a corpus are exactly the words of the language.
-
-    Raises:
-      UserError: see `grammar`; an unknown split; data.tokens=letters, which would take the numbers off the words; when
-        read, a training text in which a word of the language never occurs.
+    The mark is `cfg.end_token`, which the tokeniser puts after each document, or else a full stop in the text. Either
+    way the tokens of a corpus are exactly the words of the language. UserError: see `grammar`; an unknown split;
+    data.tokens=letters, which would remove the digits; when read, a word that never occurs in a training text.
     """
     tokens, seed = plan(cfg.synthetic, split)
     if cfg.tokens == "letters":

@@ -17,16 +17,10 @@ _BATCH = 512  # examples joined into one chunk
 
 
 def examples(name: str, cfg: DataConfig) -> RawText:
-    """The text feature `cfg.field` of split `cfg.tfds_split`, in the order of the record files.
+    """The text feature `cfg.field` of split `cfg.tfds_split` of NAME[/CONFIG][:VERSION], in the order of the files.
 
     With `cfg.offline` only the disk is read: the data set's own folder is opened, its builder code is not imported.
-
-    Args:
-      name: NAME, NAME/CONFIG, NAME:VERSION or NAME/CONFIG:VERSION.
-      cfg: where (`data_dir`), which split and which feature.
-
-    Raises:
-      UserError: not prepared on disk, no such split or feature, a feature that is no text.
+    UserError: not prepared on disk, no such split or feature, a feature that is not text.
     """
     builder = opened(name, cfg)
     features = builder.info.features
@@ -45,15 +39,14 @@ def examples(name: str, cfg: DataConfig) -> RawText:
         content.update(f"tfds {label}\n".encode())
         return _read(builder, cfg, label, split.num_examples, content)
 
-    # Bytes of a compressed record file say little about the text, so that the size is counted in bytes of examples.
+    # The size of a compressed record file says little about the text: the size is unknown.
     return RawText(f"tfds {label}", stamp, settled, 0, chunks)
 
 
 def opened(name: str, cfg: DataConfig) -> Any:
-    """The builder of a data set that has the split `cfg.tfds_split`.
+    """The builder of a data set.
 
-    Raises:
-      UserError: not prepared on disk (`cfg.offline`) or unknown to TFDS, no such split.
+    UserError: not prepared on disk (`cfg.offline`), unknown to TFDS, or without the split `cfg.tfds_split`.
     """
     builder = _offline_builder(name, cfg) if cfg.offline else _online_builder(name, cfg)
     splits = builder.info.splits
@@ -88,7 +81,7 @@ def _read(builder: Any, cfg: DataConfig, label: str, total: int, content: hashli
             raise UserError(f"{label}: example {seen + bad} is not UTF-8") from None
         if text.count(END) != len(pieces) - 1:
             bad = next(i for i, p in enumerate(pieces) if END.encode() in p)
-            raise UserError(f"{label}: example {seen + bad} holds a NUL; it is no text")
+            raise UserError(f"{label}: example {seen + bad} holds a NUL; it is not text")
         seen += len(pieces)
         yield text + MARK, done
     if seen != total:
@@ -99,12 +92,8 @@ def _data_root(cfg: DataConfig) -> Path:
     return Path(cfg.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
-def _version_key(path: Path) -> tuple[int, ...]:
-    return tuple(int(n) for n in path.name.split("."))
-
-
 def _offline_builder(name: str, cfg: DataConfig) -> Any:
-    """Opens NAME[/CONFIG]/VERSION by its folder: asking TFDS for a name would ask cloud storage about it too."""
+    """Opens NAME[/CONFIG]/VERSION by its folder: TFDS would ask cloud storage about a name."""
     base, _, version = name.partition(":")
     folder = _data_root(cfg) / base
     found = [
@@ -124,7 +113,7 @@ def _offline_builder(name: str, cfg: DataConfig) -> Any:
         )
     import tensorflow_datasets as tfds
 
-    return tfds.builder_from_directory(str(max(found, key=_version_key)))
+    return tfds.builder_from_directory(str(max(found, key=lambda p: [int(n) for n in p.name.split(".")])))
 
 
 def _online_builder(name: str, cfg: DataConfig) -> Any:

@@ -18,8 +18,8 @@ from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, unescape, words
 from w2v_jax.errors import UserError
 from w2v_jax.files import write_text
 
-# Raise them when the files or the meaning of a rule change. SHOWN is bpe's: its vocab.txt holds text. Under FORMAT it
-# held the characters that stand for bytes, which can still be read.
+# Raise them when the files or the meaning of a rule change. SHOWN is that of bpe, whose vocab.txt holds text. Under
+# FORMAT it held one character per byte, which can still be read.
 FORMAT, SHOWN = 1, 2
 _RULES = ("kind", "lowercase", "unknown", "end_token")
 
@@ -42,20 +42,17 @@ class Tokenizer:
 
     @property
     def size(self) -> int:
-        """Number of ids."""
         return len(self.vocab)
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The tokens by id."""
         return self.vocab.words
 
     @cached_property
     def digest(self) -> str:
-        """Of the rules and the tokens by id, without their counts: equal where every text gets the same ids."""
+        """Digest of rules and tokens without their counts: equal where every text gets the same ids."""
         rules = [getattr(self, name) for name in _RULES] + [self.vocab.words]
-        model = None if self.model is None else json.loads(bpe.to_text(self.model))
-        return hashlib.sha256(json.dumps([*rules, model]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([*rules, bpe.to_json(self.model)]).encode()).hexdigest()
 
     @cached_property
     def end_id(self) -> int | None:
@@ -69,24 +66,18 @@ class Tokenizer:
 
     @cached_property
     def _final(self) -> np.ndarray:
-        """int32: the vocabulary's id of each id of the bpe model, which knows nothing of the end token."""
+        """int32: the vocabulary's id of each id of the bpe model, which has no end token."""
         return np.array([self.vocab.index[name] for name in bpe.names(self.model)], np.int32)
 
     @cached_property
     def _bytes(self) -> list[bytes]:
-        """The bytes of each id, bpe only."""
         return [w.encode() if w == self.end_token else bpe.as_bytes(w) for w in self.vocab.words]
 
     def encode(self, text: str) -> np.ndarray:
-        """Token ids of one document, the end token not appended.
+        """Token ids of one document, int32 [T], without the end token.
 
-        Words that are outside the vocabulary leave the text with `unknown='drop'`, else they become `<unk>`.
-
-        Returns:
-          int32 [T].
-
-        Raises:
-          UserError: a word outside the vocabulary, which has no `<unk>`.
+        Words outside the vocabulary are dropped with `unknown='drop'`, otherwise they become `<unk>`. UserError: such a
+        word, and the vocabulary has no `<unk>`.
         """
         if self.kind == "bpe":
             text = text.lower() if self.lowercase else text
@@ -109,7 +100,7 @@ class Tokenizer:
         return words_of(text, self.kind, self.lowercase)
 
     def outside(self, text: str) -> list[str]:
-        """Words of the text that the vocabulary lacks, each once, in their order; bpe lacks none."""
+        """Words of the text outside the vocabulary, each once, in their order; none for bpe."""
         words = [] if self.kind == "bpe" else self._words(text)
         return [w for w in dict.fromkeys(words) if w not in self.vocab.index]
 
@@ -117,42 +108,30 @@ class Tokenizer:
         """The text of token ids: words joined by blanks, characters and bytes by nothing.
 
         For characters and bpe `decode(encode(text)) == text` where `lowercase` is off and no character is unknown.
-        Bytes of bpe that are no UTF-8 become U+FFFD.
+        Bytes that are not UTF-8 become U+FFFD.
         """
         if self.kind == "bpe":
             return b"".join(self._bytes[int(i)] for i in ids).decode("utf-8", "replace")
         return ("" if self.kind == "characters" else " ").join(self.vocab.words[int(i)] for i in ids)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        r"""Each token as text that can be printed, without white space: `\n`, `\x20`; of bpe as `bpe.shown` has it.
-
-        Distinct tokens are distinct here too.
-        """
+        r"""Each token as printable text without white space (`\n`, `\x20`, `bpe.shown`), distinct for every token."""
         return [self._shown(self.vocab.words[int(i)]) for i in ids]
 
     def _shown(self, word: str) -> str:
         return bpe.shown(word) if self.kind == "bpe" and word != self.end_token else escape(word)
 
     def save(self, folder: Path) -> None:
-        """Writes `tokenizer.json` (rules, and the bpe model if any) and `vocab.txt` (`pieces` and counts), both whole.
-
-        Raises:
-          OSError: the folder cannot be written.
-        """
+        """Writes `tokenizer.json` (rules, any bpe model) and `vocab.txt` (`pieces` and counts), both whole."""
         folder.mkdir(parents=True, exist_ok=True)
         self.vocab.save(folder / "vocab.txt", self._shown)
         entry = {"format": SHOWN if self.kind == "bpe" else FORMAT} | {name: getattr(self, name) for name in _RULES}
-        entry["vocab"] = _digest(folder / "vocab.txt")
-        entry["model"] = None if self.model is None else json.loads(bpe.to_text(self.model))
+        entry |= {"vocab": _digest(folder / "vocab.txt"), "model": bpe.to_json(self.model)}
         write_text(folder / "tokenizer.json", json.dumps(entry, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
-        """Reads what `save` wrote.
-
-        Raises:
-          UserError: a file is not there or damaged, or the two do not belong together.
-        """
+        """The tokeniser that `save` wrote. UserError: a file is missing or damaged, or the two do not match."""
         path, words = folder / "tokenizer.json", folder / "vocab.txt"
         for file in (path, words):
             if not file.is_file():
@@ -161,12 +140,10 @@ class Tokenizer:
             entry = json.loads(path.read_text(encoding="utf-8"))
             if entry["format"] not in (FORMAT, SHOWN):
                 known = f"{FORMAT} and {SHOWN} are known"
-                raise UserError(f"{path}: format {entry['format']!r}, where {known}; make it anew")
+                raise UserError(f"{path}: format {entry['format']!r}, where {known}; make it again")
             if entry["vocab"] != _digest(words):
-                raise UserError(f"{words}: damaged, or of another tokeniser than tokenizer.json; make both anew")
-            model = None if entry["model"] is None else bpe.from_text(json.dumps(entry["model"]))
-            end = entry["end_token"]
-            plain = entry["format"] == FORMAT
+                raise UserError(f"{words}: damaged, or of another tokeniser than tokenizer.json; make both again")
+            model, end, plain = bpe.from_json(entry["model"]), entry["end_token"], entry["format"] == FORMAT
             vocab = Vocabulary.load(
                 words, lambda word: unescape(word) if plain or word == escape(end) else bpe.from_shown(word)
             )
@@ -176,7 +153,7 @@ class Tokenizer:
             _ = found.end_id, found._final if model is not None else None  # KeyError where the vocabulary lacks them
             return found
         except (ValueError, KeyError, TypeError) as e:
-            raise UserError(f"{path}: damaged ({type(e).__name__}: {e}); make it anew") from None
+            raise UserError(f"{path}: damaged ({type(e).__name__}: {e}); make it again") from None
 
 
 def _digest(path: Path) -> str:

@@ -23,7 +23,7 @@ _KELVIN, _DOTTED_I = "\u212a", "\u0130"
 
 
 def _letters_table(upper: bool) -> bytes:
-    """Byte map that keeps letters and NUL, folds case unless `upper`, and blanks everything else."""
+    """Byte map that keeps letters and NUL, folds case unless `upper`, and turns everything else into blanks."""
     table = bytearray(b" " * 256)
     table[0] = 0
     for low, up in zip(range(97, 123), range(65, 91), strict=True):
@@ -33,10 +33,9 @@ def _letters_table(upper: bool) -> bytes:
 
 
 def splitter(tokens: str, lowercase: bool) -> Callable[[str], Sequence[str | bytes]]:
-    """Text to words, as str or UTF-8 bytes, whichever is faster. A NUL between blanks is a word too.
+    """Text to words by the rules of `words_of`, as str or UTF-8 bytes, whichever is faster; a NUL is a word too.
 
-    `tokens` is letters, punctuation or whitespace; see `words_of`. For `letters` it gives exactly
-    `re.findall('[a-z]+', text.lower())`, but works on bytes, several times as fast.
+    For `letters` it is exactly `re.findall('[a-z]+', text.lower())`, but several times as fast, on bytes.
     """
     if tokens == "letters":
         table = _letters_table(not lowercase)
@@ -88,7 +87,7 @@ def escape(word: str) -> str:
 
 
 def unescape(word: str) -> str:
-    """What `escape` was given. Raises ValueError for a backslash that it cannot have written."""
+    """The inverse of `escape`. Raises ValueError for a backslash that it cannot have written."""
 
     def meant(match: re.Match[str]) -> str:
         letter, *codes = match.groups()
@@ -118,20 +117,18 @@ class Vocabulary:
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """Word to id."""
         return {w: i for i, w in enumerate(self.words)}
 
     def save(self, path: Path, write: Callable[[str], str] = escape) -> None:
-        """Writes `word<TAB>count` lines, UTF-8, words as `write` gives them; whole or not at all."""
+        """Writes `write(word)<TAB>count` lines, UTF-8, whole or not at all."""
         rows = zip(map(write, self.words), self.counts.tolist(), strict=True)
         write_text(path, "".join(f"{word}\t{count}\n" for word, count in rows))
 
     @classmethod
     def load(cls, path: Path, read: Callable[[str], str] = unescape) -> Vocabulary:
-        """Reads what `save` wrote; `read` undoes its `write`.
+        """The vocabulary of a file of `save`; `read` is the inverse of its `write`.
 
-        Raises:
-          UserError: a line that is not `word<TAB>count`, a word that occurs twice, no word at all.
+        UserError: a line that is not `word<TAB>count`, a word that occurs twice, no word at all.
         """
         words: dict[str, int] = {}
         with open(path, encoding="utf-8", newline="\n") as f:

@@ -1,4 +1,4 @@
-"""Scores for word vectors: similarity, analogies, categorisation. Sees `Embeddings` only, never a model."""
+"""Scores: word vectors through `Embeddings` only, models through their losses, states and probabilities."""
 
 from w2v_jax.evaluation.suite import evaluate_all, table
 

@@ -1,8 +1,8 @@
 """Analogies: a is to b as c is to ?, by 3CosAdd and 3CosMul, with the three query words excluded and not.
 
-Agrees with gensim's `evaluate_word_analogies(restrict_vocab=R, case_insensitive=True, dummy4unknown=False)`: the first
-R words alone are asked and answered with, questions with another word are skipped, and words that differ only in case
-are one answer. "Included" is the score when a, b and c may be answered too, which shows the offset by itself.
+Agrees with gensim's `evaluate_word_analogies(restrict_vocab=R, case_insensitive=True, dummy4unknown=False)`: questions
+and answers use the first R words only, questions with another word are skipped, and words that differ only in case are
+one answer. "Included" scores allow a, b and c as answers, which shows the offset alone.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ import numpy as np
 
 from w2v_jax.embeddings import EPSILON, Embeddings
 from w2v_jax.errors import UserError
+from w2v_jax.files import PathLike
 from w2v_jax.tables import read_lines, read_tsv
 
 Question = tuple[str, str, str, str]
 Sections = dict[str, list[Question]]
 
+RULES = ("add", "mul", "add_included", "mul_included")
 # Floats of one block of similarities, and of one batch of scores within it: both stay in the caches of a core.
 _BLOCK_FLOATS = 1 << 22
 _BATCH_FLOATS = 1 << 19
 
 
 class Score(NamedTuple):
-    """Questions of a section, those asked (all words known), and how many were right by each rule."""
+    """Questions of a section, those asked (all words known), and the number right by each rule."""
 
     total: int
     asked: int
@@ -36,14 +38,13 @@ class Score(NamedTuple):
     mul_included: int
 
     def shares(self) -> dict[str, float | int | None]:
-        """For a results file: counts, and shares of the questions asked (None when none was)."""
-        rules = ("add", "mul", "add_included", "mul_included")
-        share = {f"accuracy_{r}": getattr(self, r) / self.asked if self.asked else None for r in rules}
+        """For a results file: counts, and shares of the questions asked (None without any)."""
+        share = {f"accuracy_{r}": getattr(self, r) / self.asked if self.asked else None for r in RULES}
         return {**self._asdict(), **share}
 
 
-def read_questions(path: str | os.PathLike[str]) -> Sections:
-    """Sections of a file in the word2vec format: `: name` opens a section, then `a b c d` a line.
+def read_questions(path: PathLike) -> Sections:
+    """Sections of a file in the word2vec format: `: name` opens a section of lines `a b c d`.
 
     Raises:
       UserError: missing file, a question before the first section, or a line that is not four words.
@@ -62,7 +63,7 @@ def read_questions(path: str | os.PathLike[str]) -> Sections:
     return sections
 
 
-def read_msr(path: str | os.PathLike[str]) -> Sections:
+def read_msr(path: PathLike) -> Sections:
     """Sections of a `type<TAB>a<TAB>b<TAB>c<TAB>d` file. UserError: missing file or a malformed line."""
     sections: Sections = {}
     for _, (kind, a, b, c, d) in read_tsv(path, 5):
@@ -70,7 +71,7 @@ def read_msr(path: str | os.PathLike[str]) -> Sections:
     return sections
 
 
-def read_bats(path: str | os.PathLike[str]) -> Sections:
+def read_bats(path: PathLike) -> Sections:
     """Sections of a `relation<TAB>word<TAB>answer` file: every ordered pair of a relation's pairs is a question."""
     pairs: dict[str, list[tuple[str, str]]] = {}
     for _, (relation, word, answer) in read_tsv(path, 3):
@@ -79,20 +80,14 @@ def read_bats(path: str | os.PathLike[str]) -> Sections:
 
 
 def questions_of(pairs: Sequence[tuple[str, str]]) -> list[Question]:
-    """All questions that n pairs of one relation make: n (n - 1)."""
+    """All n (n - 1) questions from n pairs of one relation."""
     return [(a, b, c, d) for i, (a, b) in enumerate(pairs) for j, (c, d) in enumerate(pairs) if i != j]
 
 
 def analogies(emb: Embeddings, sections: Mapping[str, Sequence[Question]], restrict: int = 30_000) -> dict[str, Score]:
-    """Asks every question of every section.
+    """The score of each section of questions (a, b, c, answer), in order.
 
-    Args:
-      emb: the vectors, by falling frequency.
-      sections: questions (a, b, c, answer) by section.
-      restrict: ask and answer with this many of the most frequent words; 0 is all.
-
-    Returns:
-      The score of each section, in order.
+    Questions and answers use the `restrict` most frequent words, which come first in `emb`; 0 uses all.
     """
     emb = emb.head(restrict) if restrict > 0 else emb
     asked: list[tuple[int, ...]] = []
@@ -118,13 +113,13 @@ def add_up(scores: Sequence[Score]) -> Score:
 def _right(emb: Embeddings, questions: np.ndarray) -> np.ndarray:
     """Which questions [Q, 4] (rows of a, b, c, answer) are right by add, mul, add_included, mul_included: bool [Q, 4].
 
-    Both rules are built from the cosines of the distinct query words with every candidate, computed once, block of
-    candidates by block, so that memory does not grow with the vocabulary: cos(x, b) + cos(x, c) - cos(x, a) orders the
-    candidates as the cosine with b + c - a does, and 3CosMul is a product of the same cosines, shifted to [0, 1].
+    Both rules use the cosines of the distinct query words with every candidate, computed once in blocks of candidates,
+    so that memory does not grow with the vocabulary: cos(x, b) + cos(x, c) - cos(x, a) orders the candidates like the
+    cosine with b + c - a, and 3CosMul is a product of the same cosines, shifted to [0, 1].
     """
     if not len(questions):
         return np.zeros((0, 4), bool)
-    # One answer for all letter cases of a word: each row stands for the first of its kind.
+    # One answer for all letter cases of a word: its most frequent row.
     kinds = np.array([emb.folded[word.upper()] for word in emb.words])
     candidates = np.flatnonzero(emb.norms > 0)
     words, places = np.unique(questions[:, :3], return_inverse=True)
@@ -161,10 +156,10 @@ class _Best:
         self.score = np.full((4, questions), -np.inf, np.float32)
 
     def update(self, rule: int, batch: slice, scores: np.ndarray, kinds: np.ndarray, asked: np.ndarray) -> None:
-        """Takes the scores [q, C] of candidates of these kinds [C]; overwrites the scores of excluded ones."""
+        """Takes scores [q, C] of candidates of these kinds [C], and overwrites the scores of excluded ones."""
         top = scores.argmax(axis=1)
         self._take(rule + 2, batch, scores, kinds, top)
-        # Leaving out the query words changes the answer only where one of them came first.
+        # Excluding the query words changes the answer only where one of them was best.
         hit = np.flatnonzero((kinds[top][:, None] == asked).any(axis=1))
         if len(hit):
             few = scores[hit]

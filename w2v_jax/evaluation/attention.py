@@ -1,25 +1,25 @@
 """Where attention goes: by head, by distance, by kind of word, and through all layers.
 
-Weights w_ts >= 0 with sum_s w_ts = 1 say how much position t of a head takes from position s; causal heads have s <= t.
-Means over positions leave out the first one, which in a causal head sees itself alone. What heads without any
-preference would give is the same measure of `uniform`.
+Weight w_ts >= 0 with sum_s w_ts = 1 is how much position t of a head takes from position s; causal heads have s <= t.
+Means over positions exclude the first one, which in a causal head sees only itself. The reference for each measure is
+its value on `uniform`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 KINDS = ("end", "punctuation", "frequent", "middle", "rare")
 FREQUENT = 50  # types: of English text, about its function words
-RARE = 0.1  # share of the text that the rarest types make up
-BANDS = ((1, 12), (5, 12), (9, 12), (12, 12))  # ends of 1, 2-5, 6-9, 10-12 as shares of the number of layers
+RARE = 0.1  # share of the text made up of the rarest types
+BANDS = ((1, 12), (5, 12), (9, 12), (12, 12))  # ends of 1, 2-5, 6-9, 10-12 as shares of the layers
 
 
 def uniform(length: int, causal: bool) -> np.ndarray:
-    """Attention without preference: 1 / (number of positions seen), float64 [T, T]."""
+    """Uniform attention: 1 / (number of positions seen), float64 [T, T]."""
     seen = np.tri(length) if causal else np.ones((length, length))
     return seen / seen.sum(axis=1, keepdims=True)
 
@@ -31,14 +31,10 @@ def distances(length: int) -> np.ndarray:
 
 
 def summary(weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Means over positions t >= 1 of every attention matrix.
+    """Means over positions t >= 1 of every attention matrix, [..., T, T] with T at least 2 -> float64 [...] each.
 
-    Args:
-      weights: [..., T, T], T at least 2.
-
-    Returns:
-      float64 [...] each. 'distance': sum_s w_ts |t - s|; 'self', 'before', 'after', 'first': the weight of t, t - 1,
-      t + 1 (0 at the end) and 0; 'entropy': -sum_s w_ts log w_ts, in nats.
+    'distance': sum_s w_ts |t - s|; 'self', 'before', 'after', 'first': the weight of t, t - 1, t + 1 (0 at the end) and
+    0; 'entropy': -sum_s w_ts log w_ts, in nats.
     """
     wide = weights.astype(np.float64)
     later = wide[..., 1:, :]
@@ -59,12 +55,12 @@ def summary(weights: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def doubling(values: np.ndarray) -> np.ndarray:
-    """The bin of numbers from 0 on: 0, 1, 2-3, 4-7, ... are bins 0, 1, 2, 3, ...; int64 of the same shape."""
+    """Bins of numbers of at least 0: 0, 1, 2-3, 4-7, ... are bins 0, 1, 2, 3, ...; int64 of the same shape."""
     return np.frexp(np.asarray(values, np.float64))[1].astype(np.int64)
 
 
 def bin_names(count: int) -> list[str]:
-    """The first `count` bins of `doubling`."""
+    """Names of the first `count` bins of `doubling`."""
     return [str(2**b // 2) if b < 2 else f"{2 ** (b - 1)}-{2**b - 1}" for b in range(count)]
 
 
@@ -77,24 +73,17 @@ def by_distance(weights: np.ndarray) -> np.ndarray:
 
 
 def kinds_of(names: Sequence[str], counts: np.ndarray, end: int | None, unknown: int | None) -> np.ndarray:
-    """The place in `KINDS` of every type of a vocabulary.
+    """The place in `KINDS` of every type of a vocabulary, int64 [V], from its readable names and counts int [V].
 
-    'end' closes a document; 'punctuation' has neither letter nor digit; of the others the `FREQUENT` most frequent are
-    'frequent', and 'rare' are `<unk>` and the least frequent types that make up `RARE` of the text together.
-
-    Args:
-      names: the types as they are read.
-      counts: int [V], of each in the training text.
-      end, unknown: ids of the end token and of `<unk>`.
-
-    Returns:
-      int64 [V].
+    'end' closes a document; 'punctuation' has no letter or digit; of the others the `FREQUENT` most frequent are
+    'frequent', and 'rare' are `<unk>` and the least frequent types that together make up `RARE` of the text. `end` and
+    `unknown` are ids.
     """
     kinds = np.full(len(names), KINDS.index("middle"))
     order = np.argsort(-counts, kind="stable")
-    tail = np.cumsum(counts[order][::-1])[::-1]  # of a type and all that are less frequent
+    tail = np.cumsum(counts[order][::-1])[::-1]  # of a type and all less frequent ones
     kinds[order[tail <= RARE * counts.sum()]] = KINDS.index("rare")
-    # U+FFFD is a part of a character, as byte pairs have them.
+    # U+FFFD is a part of a character, as in byte pairs.
     mark = np.array([not any(c.isalnum() or c == "\ufffd" for c in name) for name in names], bool)
     special = np.isin(np.arange(len(names)), [i for i in (end, unknown) if i is not None])
     words = order[~(mark | special)[order]]
@@ -108,20 +97,15 @@ def kinds_of(names: Sequence[str], counts: np.ndarray, end: int | None, unknown:
 
 
 def received(weights: np.ndarray) -> np.ndarray:
-    """What each position gets from all t >= 1, sum_t w_ts: [..., T, T] -> float64 [..., T]."""
+    """Attention that each position receives from all t >= 1, sum_t w_ts: [..., T, T] -> float64 [..., T]."""
     return weights[..., 1:, :].sum(axis=-2, dtype=np.float64)
 
 
 def by_kind(got: np.ndarray, expected: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """How much more attention a kind of word gets than its share of the positions seen; 1 is no preference.
+    """Attention that a kind of word receives, relative to uniform attention: float64 [len(KINDS)].
 
-    Args:
-      got: [W, T], `received` of each text.
-      expected: [T], `received` of `uniform`.
-      kinds: int [W, T], the kind of the token at each position.
-
-    Returns:
-      float64 [len(KINDS)]: sum of `got` over the sum of `expected`; NaN for a kind that does not occur.
+    sum of `got` ([W, T], `received` of each text) / sum of `expected` ([T], `received` of `uniform`) over the positions
+    of each kind, `kinds` int [W, T]; NaN for a kind that does not occur.
     """
     there = [kinds == kind for kind in range(len(KINDS))]
     seen = np.broadcast_to(expected, got.shape)
@@ -129,17 +113,12 @@ def by_kind(got: np.ndarray, expected: np.ndarray, kinds: np.ndarray) -> np.ndar
 
 
 def rollout(weights: np.ndarray) -> np.ndarray:
-    """Attention rollout (Abnar and Zuidema 2020, arXiv 2005.00928): what of each input is in each position.
+    """Attention rollout (Abnar and Zuidema 2020, arXiv 2005.00928): the share of each input in each position.
 
         R_l = A_l R_{l-1},    A_l = (w_l + I) / 2,    R_0 = I
 
-    Half of each layer is its residual connection, which passes the position on.
-
-    Args:
-      weights: [L, T, T], means over the heads of each layer.
-
-    Returns:
-      float64 [L, T, T], R_1 to R_L; rows sum to 1.
+    Half of each layer is its residual connection. Weights [L, T, T], means over the heads of each layer, give float64
+    [L, T, T], R_1 to R_L; rows sum to 1.
     """
     eye = np.eye(weights.shape[-1])
     out, rolled = [], eye
@@ -150,17 +129,9 @@ def rollout(weights: np.ndarray) -> np.ndarray:
 
 
 def bands(layers: int) -> list[tuple[int, int]]:
-    """(first, last) layer, from 1, of bands as 1, 2-5, 6-9, 10-12 are of twelve; fewer where there are few layers."""
-
-    def pairs() -> Iterator[tuple[int, int]]:
-        first = 1
-        for part, whole in BANDS:
-            last = math.ceil(layers * part / whole)
-            if last >= first:
-                yield first, last
-            first = last + 1
-
-    return list(pairs())
+    """(first, last) layer of each band, counted from 1: of twelve layers 1, 2-5, 6-9 and 10-12; of few layers fewer."""
+    ends = [0, *(math.ceil(layers * part / whole) for part, whole in BANDS)]
+    return [(before + 1, last) for before, last in zip(ends, ends[1:], strict=False) if last > before]
 
 
 def rises(values: Sequence[float]) -> bool:

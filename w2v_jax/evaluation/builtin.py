@@ -1,7 +1,7 @@
 """A small test written for this project, for vectors trained on technical English (such as the `pydocs` corpus).
 
-An indication that training works, not a benchmark: one person wrote the pairs and graded them, from 0 (nothing to do
-with each other) to 10 (the same), and the questions use common forms only. Compare models by the published sets.
+It indicates that training works and is no benchmark: one person wrote and graded the pairs, from 0 (unrelated) to 10
+(the same), and the questions use common forms only. Compare models by the published sets.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ _RELATIONS = {
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
-    split = [pair.split() for pair in text.split(",")]
-    return [(first, second) for first, second in split]
+    return [(first, second) for first, second in map(str.split, text.split(","))]
 
 
 def similarity_pairs() -> list[Pair]:
@@ -46,5 +45,5 @@ def similarity_pairs() -> list[Pair]:
 
 
 def analogy_sections() -> Sections:
-    """Every question that the pairs of a relation make, by relation."""
+    """All questions from the pairs of each relation."""
     return {name: questions_of(_pairs(text)) for name, text in _RELATIONS.items()}

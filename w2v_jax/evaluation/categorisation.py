@@ -1,21 +1,21 @@
-"""Categorisation: do clusters of the vectors match the classes that people put the words in?"""
+"""Categorisation: do clusters of the vectors match the classes that people assign to words?"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from w2v_jax.embeddings import Embeddings
+from w2v_jax.files import PathLike
 from w2v_jax.tables import read_tsv
 
 Labelled = tuple[str, str]
 
 
 class Purity(NamedTuple):
-    """Share of words in the majority class of their cluster (None with no class found), and what was found."""
+    """Share of words in the majority class of their cluster (None without any), and the classes and words found."""
 
     purity: float | None
     classes: int
@@ -23,28 +23,23 @@ class Purity(NamedTuple):
     total: int
 
 
-def read_classes(path: str | os.PathLike[str]) -> list[Labelled]:
+def read_classes(path: PathLike) -> list[Labelled]:
     """(class, word) of a `class<TAB>word` file. UserError: missing file, or a malformed line by its number."""
     return [(label, word) for _, (label, word) in read_tsv(path, 2)]
 
 
 def purity(emb: Embeddings, labelled: Sequence[Labelled], seed: int = 0, inits: int = 10) -> Purity:
-    """Purity of k-means on unit vectors: sum over clusters of max over classes |cluster and class|, by the words found.
+    """Purity of k-means on unit vectors: sum over clusters of max over classes |cluster and class| / words found.
 
-    There are as many clusters as classes found. The best of `inits` starts, by the sum of squared distances, counts.
-
-    Args:
-      emb: the vectors; words are looked up as written, else in lower case, else in any case.
-      labelled: (class, word).
-      seed: of the starts; the same seed gives the same result.
-      inits: number of starts.
+    `labelled` holds (class, word); words are looked up by `Embeddings.find`. There are as many clusters as classes
+    found. The best of `inits` starts, by the sum of squared distances, counts; the seed fixes them.
     """
     rows = [(label, emb.find(word)) for label, word in labelled]
     known = [(label, row) for label, row in rows if row is not None]
     labels = sorted({label for label, _ in known})
     if not known:
         return Purity(None, 0, 0, len(labelled))
-    from sklearn.cluster import KMeans  # slow to import, and only used here
+    from sklearn.cluster import KMeans  # slow to import
 
     units = emb.unit(np.array([row for _, row in known]))
     truth = np.array([labels.index(label) for label, _ in known])

@@ -14,9 +14,9 @@ class Scores(NamedTuple):
     texts: int
     accuracy: float
     error: float  # standard error of the accuracy, see `accuracy_error`
-    loss: float  # nats a text
-    majority: float  # accuracy of always naming the most frequent class
-    confusion: np.ndarray  # int64 [C, C], true class by named class
+    loss: float  # nats per text
+    majority: float  # accuracy of always predicting the most frequent class
+    confusion: np.ndarray  # int64 [C, C], true class by predicted class
 
 
 def accuracy_error(accuracy: float, texts: int) -> float:
@@ -25,14 +25,9 @@ def accuracy_error(accuracy: float, texts: int) -> float:
 
 
 def classification(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
-    """Accuracy of the most probable class, -mean log p(label), and which classes are taken for which.
+    """Accuracy of the most probable class (the first of equals), -mean log p(label), and the confusion of classes.
 
-    Args:
-      probabilities: float [N, C], N at least 1; of equally probable classes the first counts.
-      labels: int [N], 0 to C - 1.
-
-    Raises:
-      ValueError: no text, or arrays that do not fit.
+    From float [N, C], N at least 1, and labels int [N], 0 to C - 1. ValueError: no text, or arrays that do not fit.
     """
     count, classes = probabilities.shape
     if not count or labels.shape != (count,) or labels.min() < 0 or labels.max() >= classes:
@@ -41,11 +36,5 @@ def classification(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
     np.add.at(confusion, (labels, probabilities.argmax(axis=1)), 1)
     accuracy = float(np.trace(confusion) / count)
     likelihood = np.maximum(probabilities[np.arange(count), labels].astype(np.float64), np.finfo(np.float64).tiny)
-    return Scores(
-        texts=count,
-        accuracy=accuracy,
-        error=accuracy_error(accuracy, count),
-        loss=float(-np.log(likelihood).mean()),
-        majority=float(confusion.sum(axis=1).max() / count),
-        confusion=confusion,
-    )
+    loss, majority = float(-np.log(likelihood).mean()), float(confusion.sum(axis=1).max() / count)
+    return Scores(count, accuracy, accuracy_error(accuracy, count), loss, majority, confusion)

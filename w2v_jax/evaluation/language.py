@@ -1,7 +1,7 @@
-"""Language models on a text: perplexity with the state carried through it, loss by position, and units that compare.
+"""Language models on a text: perplexity with the carried state, loss by position, and comparable units.
 
-A token's loss is its negative log-probability in nats. Tokenisers cut a text into different numbers of tokens, so the
-total is also divided by the numbers of words and bytes, which do not depend on them:
+The loss of a token is its negative log-probability in nats. The number of tokens depends on the tokeniser, so the total
+is also divided by the numbers of words and bytes, which do not:
 
     perplexity = exp(total / tokens),  word perplexity = exp(total / words),  bits per byte = total / (ln 2 * bytes)
 """
@@ -21,20 +21,14 @@ Score = Callable[[Any, Mapping[str, Any]], tuple[Any, Any]]
 
 
 def score_stream(score: Score, carry: Any, steps: Iterable[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """Losses of all targets of contiguous lanes, the state carried from step to step.
+    """Losses of all targets of contiguous lanes, float64 [N] in the order of the text.
 
-    Args:
-      score: a model's scoring function.
-      carry: the state before the first step.
-      steps: batches of `w2v_jax.data.lanes`, entries [B, T].
-
-    Returns:
-      float64 [N], lane after lane, which is the order of the text.
+    `steps` are batches of `w2v_jax.data.lanes`, entries [B, T]; `carry` is the state before the first.
     """
     nats, there = [], []
     for batch in steps:
         values, carry = score(carry, batch)
-        nats.append(values)  # not fetched here: the next step need not wait for it
+        nats.append(values)  # not fetched here: the next step need not wait
         there.append(np.asarray(batch["targets"]) >= 0)
     lanes = np.concatenate([np.asarray(v, np.float64) for v in nats], axis=1)
     return lanes[np.concatenate(there, axis=1)]
@@ -43,18 +37,17 @@ def score_stream(score: Score, carry: Any, steps: Iterable[Mapping[str, np.ndarr
 def strided_windows(
     stream: np.ndarray, first: int | None, length: int, stride: int, rows: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Overlapping windows of a text; each scores only the tokens that the one before it did not reach.
+    """Overlapping windows of a text; each scores only the tokens that the window before did not reach.
 
-    Window k holds predictions kS .. kS + T - 1; all but the first score their last S places, so that a token is
-    predicted from at least T - S tokens before it (where the text has them), and from up to T. With S = T these are
-    blocks.
+    Window k holds predictions kS .. kS + T - 1. All but the first score their last S places, so a token is predicted
+    from the T - S to T tokens before it, as far as the text has them. With S = T the windows are blocks.
 
     Args:
       stream: tokens, int [N].
       first: the token before the first; None leaves the first unpredicted.
       length: T.
       stride: S, 1 to T.
-      rows: windows of a batch.
+      rows: windows per batch.
 
     Yields:
       {'tokens', 'targets' int32 [rows, T], 'start', 'words' int32 [rows]}; targets are -1 where nothing is scored.
@@ -74,12 +67,7 @@ def strided_windows(
 
 
 def summarise(nats: np.ndarray, words: int, size: int) -> dict[str, float]:
-    """The losses of a text as the usual figures.
-
-    Args:
-      nats: of every scored token.
-      words, size: words and bytes of the text that they are all of.
-    """
+    """The usual figures from the losses of all tokens of a text of `words` words and `size` bytes."""
     total = float(nats.sum())
     return {
         "tokens": len(nats),
@@ -93,15 +81,10 @@ def summarise(nats: np.ndarray, words: int, size: int) -> dict[str, float]:
 
 
 def by_position(nats: np.ndarray, places: np.ndarray, most: int) -> list[dict[str, float]]:
-    """Mean loss by position, in bins whose width doubles so that each holds many tokens.
+    """Mean loss (nats float64 [N]) by position (places int64 [N], tokens seen before) below `most`.
 
-    Args:
-      nats: float64 [N].
-      places: int64 [N], how many tokens each could be predicted from, 0 for none.
-      most: positions from here on are left out.
-
-    Returns:
-      One record a bin: {'first', 'last', 'tokens', 'nats', 'error'}, the last being the standard error of the mean.
+    The width of the bins doubles, so that each holds many tokens. One record per bin: {'first', 'last', 'tokens',
+    'nats', 'error'}, where 'error' is the standard error of the mean.
     """
     out, first = [], 0
     while first < most:
@@ -116,7 +99,7 @@ def by_position(nats: np.ndarray, places: np.ndarray, most: int) -> list[dict[st
 
 
 def document_places(offsets: np.ndarray) -> np.ndarray:
-    """How many tokens of its own document stand before each token of a stream: int64 [D + 1] offsets -> int64 [N]."""
+    """The number of tokens before each token in its document: int64 [D + 1] offsets -> int64 [N]."""
     return np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], np.diff(offsets))
 
 

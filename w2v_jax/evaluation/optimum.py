@@ -1,4 +1,4 @@
-"""How far a model is from the best possible loss of a text whose optimum is known position by position."""
+"""Distance of a model from the best possible loss of a text whose optimum is known at every position."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def distance_to_optimum(
 
         gap = sum_t m_t (a_t - b_t) / sum_t m_t
 
-    with m_t 1 at the positions of the kind. Up to sampling, the gap of all is the Kullback-Leibler divergence of the
-    model from the language in nats a word. Its standard error is that of a ratio of sums over contiguous batches of the
-    text (50, or one a position in a shorter text). Their residuals sum (a - b - gap) m are taken as independent, which
+    where m_t is 1 at the positions of the kind. Up to sampling, the gap of all is the Kullback-Leibler divergence of
+    the model from the language in nats per word. Its standard error is that of a ratio of sums over 50 contiguous
+    batches of the text (or one per position). Their residuals, sum (a - b - gap) m, are taken as independent, which
     neighbouring positions are not.
 
     Args:
       model_nats: float [N], -log p of each token under the model, in the order of the text.
       optimal_nats: float [N], the same under the language.
-      distance: int [N], words back to the subject at a verb, 0 elsewhere; None leaves out the kinds.
+      distance: int [N], words back to the subject at a verb, 0 elsewhere; None for "all" only.
 
     Returns:
       `{kind: {"gap", "standard_error", "model", "optimum", "positions"}}` for "all" and, with `distance`, "other" and
-      "verb D" by rising D. All in nats a position. The standard error is nan with a single batch of the kind.
+      "verb D" by rising D, in nats per position. The standard error is nan with a single batch of the kind.
 
     Raises:
       UserError: nats that are not finite.
@@ -53,8 +53,8 @@ def distance_to_optimum(
 
 
 def table(distances: Mapping[str, Mapping[str, float]]) -> str:
-    """What `distance_to_optimum` returns as an aligned table, one line per kind of position."""
-    rows = [["nats a token", "positions", "model", "optimum", "distance", "standard error"]]
+    """The result of `distance_to_optimum` as an aligned table, one line per kind of position."""
+    rows = [["nats per token", "positions", "model", "optimum", "distance", "standard error"]]
     for kind, r in distances.items():
         values = (r[key] for key in ("model", "optimum", "gap", "standard_error"))
         rows.append([kind, f"{r['positions']:,}", *(f"{v:.4f}" for v in values)])
@@ -68,10 +68,5 @@ def _gap(model: np.ndarray, optimal: np.ndarray, mask: np.ndarray) -> dict[str, 
     residuals = np.bincount(batch[mask], (model - optimal - gap)[mask], minlength=batch[-1] + 1)
     count = len(np.unique(batch[mask]))
     error = float(np.sqrt(count / (count - 1) * (residuals**2).sum()) / n) if count > 1 else float("nan")
-    return {
-        "gap": gap,
-        "standard_error": error,
-        "model": float(model[mask].sum() / n),
-        "optimum": float(optimal[mask].sum() / n),
-        "positions": n,
-    }
+    means = {name: float(nats[mask].sum() / n) for name, nats in (("model", model), ("optimum", optimal))}
+    return {"gap": gap, "standard_error": error, **means, "positions": n}

@@ -1,7 +1,7 @@
 """Linear probes: what a linear map can read from hidden states (Alain and Bengio 2016, arXiv 1610.01644).
 
-A probe is multinomial logistic regression from a state to a label, fitted on some texts and scored on others. It says
-whether the label is there in a form that the next layer's matrices could use, not whether the model uses it.
+A probe is multinomial logistic regression from a state to a label, fitted on some texts and scored on others. It tells
+whether the matrices of the next layer could use the label, not whether the model uses it.
 """
 
 from __future__ import annotations
@@ -14,32 +14,24 @@ import numpy as np
 from w2v_jax.evaluation.attention import doubling
 from w2v_jax.evaluation.classification import accuracy_error
 
-NONE = -1  # a position that has no label
+NONE = -1  # a position without a label
 STRENGTH = 0.1  # inverse of the weight of the squared norm, for standardised features
-STEPS = 100  # of L-BFGS at most; further steps hardly change a prediction
+STEPS = 100  # of L-BFGS at most; more hardly change a prediction
 
 
 class Probe(NamedTuple):
-    """How well a label is read from states."""
-
     accuracy: float
     error: float  # standard error of the accuracy, as if positions were independent
-    majority: float  # accuracy of naming the label that is most frequent among those fitted on
+    majority: float  # accuracy of always predicting the most frequent label of the fit
     fitted: int  # positions
     scored: int
-    classes: int  # labels met while fitting
+    classes: int  # labels in the fit
 
 
 def read(states: np.ndarray, labels: np.ndarray, fit: np.ndarray) -> Probe | None:
-    """Fits a probe on some texts and scores it on the others.
+    """Fits a probe from states float [W, T, D] to labels int [W, T] on the texts `fit`, bool [W]; scores the others.
 
-    Args:
-      states: float [W, T, D].
-      labels: int [W, T]; `NONE` where a position is left out.
-      fit: bool [W], texts to fit on.
-
-    Returns:
-      The probe; None where fewer than two labels are met while fitting, or nothing is left to score.
+    Positions of label `NONE` are ignored. None: fewer than two labels to fit, or nothing to score.
     """
     there = labels != NONE
     known, asked = there & fit[:, None], there & ~fit[:, None]
@@ -54,7 +46,7 @@ def read(states: np.ndarray, labels: np.ndarray, fit: np.ndarray) -> Probe | Non
 
 
 def _fitted(features: np.ndarray, labels: np.ndarray) -> Any:
-    """scikit-learn's regression after its scaler. Nothing is drawn: the same input gives the same probe."""
+    """Logistic regression of standardised features; deterministic."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -62,22 +54,16 @@ def _fitted(features: np.ndarray, labels: np.ndarray) -> Any:
     from threadpoolctl import threadpool_limits
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=STEPS, tol=1e-3))
-    # Threads of products this small wait for each other, on a busy machine for longer than the products take.
+    # For products this small, threads wait for each other longer than they compute.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(features, labels)
 
 
 def words_back(tokens: np.ndarray, back: int, kept: np.ndarray) -> np.ndarray:
-    """The token `back` places before each (after it where negative), as a label.
+    """The token k = `back` places before each of int [W, T] as its label, int64 [W, T]; 0 is itself, -1 the next.
 
-    Args:
-      tokens: int [W, T].
-      back: k; 0 is the token itself, -1 the next.
-      kept: int [K], tokens that are labels; the others are left out.
-
-    Returns:
-      int64 [W, T], `NONE` where the text has no such place.
+    `NONE` where there is no such place, or where the token is not among `kept`, int [K].
     """
     out = np.full(tokens.shape, NONE, np.int64)
     size = tokens.shape[1] - abs(back)
@@ -88,14 +74,9 @@ def words_back(tokens: np.ndarray, back: int, kept: np.ndarray) -> np.ndarray:
 
 
 def since_start(tokens: np.ndarray, end: int | None) -> np.ndarray:
-    """The bin (`doubling`) of the number of tokens since the last end token, or since the start of the text.
+    """Bins (`doubling`) of the number of tokens since the last end token or the start, int [W, T] -> int64 [W, T].
 
-    Args:
-      tokens: int [W, T].
-      end: id of the end token, which is the last of its document; None where there is none.
-
-    Returns:
-      int64 [W, T].
+    `end` is the id of the end token, the last token of a document; None without one.
     """
     places = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
     first = np.zeros(tokens.shape, np.int64)

@@ -1,12 +1,11 @@
-"""How far back a recurrent model reaches: derivatives through time, and what its gates let through.
+"""How far back a recurrent model reaches: derivatives through time, and the products of its gates.
 
 For a state s_t = F(s_{t-1}, x_t) the derivative of a loss L at time t by an earlier state is a product of Jacobians,
 
     dL_t / ds_{t-k} = dL_t / ds_t  J_t J_{t-1} ... J_{t-k+1},    J_t = ds_t / ds_{t-1}
 
-so that it shrinks or grows about geometrically with k (Bengio et al. 1994; Pascanu et al. 2013, arXiv 1211.5063). For
-the elementwise cell J is diag(w) and the factor w^k exactly; along an LSTM's memory alone it is the product of forget
-gates.
+so it shrinks or grows about geometrically with k (Bengio et al. 1994; Pascanu et al. 2013, arXiv 1211.5063). For the
+elementwise cell J is diag(w) and the factor is w^k; along the memory of an LSTM it is the product of the forget gates.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ def state_gradients(
 ) -> Tree:
     """Gradients of a loss after T steps by the state after each of them, in one backward pass.
 
-    A zero is added to every state; the loss is differentiated by these zeros.
+    A zero is added to every state, and the loss is differentiated by these zeros.
 
     Args:
-      advance: (state, input of one step) -> state; rows of a batch do not touch each other.
-      loss: last state -> [B], one loss a row.
+      advance: (state, input of one step) -> state; the rows of a batch are independent.
+      loss: last state -> [B], one loss per row.
       start: the state before the first step, leaves [B, ...].
       inputs: of all steps, leaves [T, ...].
 
     Returns:
-      The state's tree with leaves [T, B, ...]. Entry k belongs to the state k steps before the last, entry 0 to the
-      state that the loss is read from. Row b is the gradient of the loss of row b.
+      The tree of the state with leaves [T, B, ...]. Entry k is for the state k steps before the last. Row b is the
+      gradient of the loss of row b.
     """
     steps = jax.tree.leaves(inputs)[0].shape[0]
 
@@ -51,15 +50,10 @@ def state_gradients(
 
 
 def influence(memory: Callable[[jax.Array], Tree], x: jax.Array, first: int, last: int) -> Tree:
-    """How much a word's vector still moves the memory at each later time: |dm_t / dx_first..last|, Frobenius norm.
+    """Influence of a word on the memory at each later time: |dm_t / dx_first..last|, Frobenius norm, leaves [T].
 
-    Args:
-      memory: [T, D] -> leaves [T, H], the memory after each step; differentiable forwards.
-      x: [T, D], inputs of a text.
-      first, last: the word's first and last step.
-
-    Returns:
-      memory's tree with leaves [T].
+    `memory` maps inputs [T, D] to leaves [T, H], the memory after each step, and has forward derivatives. The word is
+    at steps `first` to `last` of x [T, D].
     """
 
     def moved(word: jax.Array) -> Tree:
@@ -70,14 +64,9 @@ def influence(memory: Callable[[jax.Array], Tree], x: jax.Array, first: int, las
 
 
 def kept(factors: np.ndarray, last: int) -> np.ndarray:
-    """What the direct path leaves of a memory at each later time: the product of its factors since.
+    """The part of the memory of step `last` that its direct path keeps until step t, float64 [T, H].
 
-    Args:
-      factors: [T, H], what each step multiplies the memory by (forget gates).
-      last: the step whose memory is followed.
-
-    Returns:
-      float64 [T, H]: factors[last + 1] * ... * factors[t]; 1 at `last` and NaN before it.
+    factors[last + 1] * ... * factors[t],    factors [T, H], the forget gates;    1 at `last`, NaN before it
     """
     out = np.full(factors.shape, np.nan)
     out[last] = 1.0

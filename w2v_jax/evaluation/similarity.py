@@ -1,4 +1,4 @@
-"""Word similarity: do the vectors order pairs of words as people do?"""
+"""Word similarity: do the vectors order pairs of words like people?"""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
+from w2v_jax.files import PathLike
 from w2v_jax.tables import read_tsv
 
 Pair = tuple[str, str, float]
 
 
 class Similarity(NamedTuple):
-    """Spearman and Pearson correlation (-1 to 1; None with under two different scores), pairs found and in all."""
+    """Spearman and Pearson correlation (-1 to 1; None with fewer than two different scores), pairs found and total."""
 
     spearman: float | None
     pearson: float | None
@@ -24,7 +25,7 @@ class Similarity(NamedTuple):
     total: int
 
 
-def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
+def read_pairs(path: PathLike) -> list[Pair]:
     """Pairs of a `word1<TAB>word2<TAB>score` file. UserError: missing file, or a malformed line by its number."""
     pairs = []
     for number, (first, second, score) in read_tsv(path, 3):
@@ -36,10 +37,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
 
 
 def similarity(emb: Embeddings, pairs: Sequence[Pair]) -> Similarity:
-    """Correlates cosines with people's scores, over the pairs whose words are both known.
-
-    Words are looked up as written, else in lower case, else in any case (`Embeddings.find`).
-    """
+    """Correlates cosines with people's scores over the pairs whose words are both found by `Embeddings.find`."""
     rows = [(emb.find(a), emb.find(b), score) for a, b, score in pairs]
     known = [(i, j, score) for i, j, score in rows if i is not None and j is not None]
     if not known:
@@ -50,7 +48,7 @@ def similarity(emb: Embeddings, pairs: Sequence[Pair]) -> Similarity:
     theirs = np.array([score for _, _, score in known])
     if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
         return Similarity(None, None, len(known), len(pairs))
-    from scipy import stats  # a second of import time that looking up words need not pay
+    from scipy import stats  # takes a second to import
 
     spearman, pearson = stats.spearmanr(ours, theirs), stats.pearsonr(ours, theirs)
     return Similarity(float(spearman.statistic), float(pearson.statistic), len(known), len(pairs))

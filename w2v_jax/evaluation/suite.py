@@ -1,4 +1,4 @@
-"""Every test there is data for, in one call, and its results as a table."""
+"""Every test with data, in one call, and its results as a table."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import builtin
-from w2v_jax.evaluation.analogies import Score, Sections, add_up, analogies, read_bats, read_msr, read_questions
+from w2v_jax.evaluation.analogies import RULES, Score, Sections, add_up, analogies, read_bats, read_msr, read_questions
 from w2v_jax.evaluation.categorisation import purity, read_classes
 from w2v_jax.evaluation.similarity import read_pairs, similarity
+from w2v_jax.files import PathLike
 from w2v_jax.tables import aligned
 
 Results = dict[str, Any]
@@ -21,18 +22,17 @@ _ANALOGIES: dict[str, tuple[str, Callable[[str], Sections]]] = {
     "msr": ("msr.tsv", read_msr),
     "bats": ("bats_pairs.tsv", read_bats),
 }
-_RULES = ("add", "mul", "add_included", "mul_included")
 BUILTIN_NOTE = "built-in word list of this project: an indication, not a benchmark"
 
 
-def evaluate_all(emb: Embeddings, data_dir: str | os.PathLike[str] | None = None, restrict: int = 30_000) -> Results:
+def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: int = 30_000) -> Results:
     """Scores the vectors on every test file found, or on the built-in word list without a folder.
 
     Args:
       emb: the vectors, by falling frequency.
-      data_dir: holds any of similarity/*.tsv, analogy/questions-words.txt, analogy/msr.tsv, analogy/bats_pairs.tsv and
+      data_dir: has any of similarity/*.tsv, analogy/questions-words.txt, analogy/msr.tsv, analogy/bats_pairs.tsv and
         categorization/*.tsv; None takes the built-in list.
-      restrict: analogies ask and answer with this many of the most frequent words; 0 is all.
+      restrict: analogies use this many of the most frequent words; 0 for all.
 
     Returns:
       Plain nested dicts, ready for JSON: 'vectors', 'restrict', and by test 'similarity', 'analogy', 'categorization'.
@@ -53,15 +53,14 @@ def evaluate_all(emb: Embeddings, data_dir: str | os.PathLike[str] | None = None
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; give one with similarity/, analogy/ or categorization/ in it")
     out["data"] = os.path.basename(os.path.abspath(folder))
-    files = _tsv(folder, "similarity")
-    out["similarity"] = {name: similarity(emb, read_pairs(path))._asdict() for name, path in files.items()}
+    pairs, classes = _tsv(folder, "similarity"), _tsv(folder, "categorization")
+    out["similarity"] = {name: similarity(emb, read_pairs(path))._asdict() for name, path in pairs.items()}
     out["analogy"] = {}
     for name, (file, reader) in _ANALOGIES.items():
         path = os.path.join(folder, "analogy", file)
         if os.path.isfile(path):
             out["analogy"][name] = _analogy(emb, reader(path), restrict)
-    files = _tsv(folder, "categorization")
-    out["categorization"] = {name: purity(emb, read_classes(path))._asdict() for name, path in files.items()}
+    out["categorization"] = {name: purity(emb, read_classes(path))._asdict() for name, path in classes.items()}
     if not (out["similarity"] or out["analogy"] or out["categorization"]):
         raise UserError(
             f"{folder}: no test file in it; expected similarity/*.tsv, analogy/questions-words.txt, analogy/msr.tsv, "
@@ -92,7 +91,7 @@ def _analogy(emb: Embeddings, sections: Sections, restrict: int) -> Results:
 
 
 def _group(section: str, sections: Sections) -> str:
-    """BATS names its groups (`group/relation`); Google questions are syntactic when their section begins with gram."""
+    """BATS names its groups (`group/relation`); Google questions are syntactic if their section starts with gram."""
     if "/" in section:
         return section.partition("/")[0]
     if any(name.startswith("gram") for name in sections):
@@ -112,11 +111,11 @@ def table(results: Mapping[str, Any]) -> str:
     first = f"first {results['restrict']:,} words" if results["restrict"] else "all words"
     asked = [[f"analogies ({first})", "3CosAdd", "3CosMul", "Add, query in", "Mul, query in", "asked"]]
     for name, r in results["analogy"].items():
-        # BATS and MSR have dozens of relations: their groups are enough here, and the JSON file has the rest.
+        # BATS and MSR have dozens of relations: the table shows their groups, the JSON file has the rest.
         named = r["sections"] if name not in ("msr", "bats") else {}
         asked.append([name])
         for part, score in [*named.items(), *r["groups"].items(), ("all", r["all"])]:
-            shares = [_number(score[f"accuracy_{rule}"]) for rule in _RULES]
+            shares = [_number(score[f"accuracy_{rule}"]) for rule in RULES]
             asked.append([f"  {part}", *shares, _part(score["asked"], score["total"])])
     classes = [["categorisation", "purity", "classes", "words found"]]
     for name, r in results["categorization"].items():

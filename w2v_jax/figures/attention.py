@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from w2v_jax.figures.style import GREY, colour, drawing, legend_beside, marker, plain
+from w2v_jax.figures.style import DASHED, GREY, Axes, Figure, colour, drawing, legend_beside, look, marker, plain
 from w2v_jax.files import PathLike
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_LETTER = 0.13  # inches a token's name needs
-_WIDEST = 18.0  # inches, of the panels together
+_LETTER = 0.13  # inches for a token's name
+_WIDEST = 18.0  # inches of all panels together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,43 +29,32 @@ class Looked:
 
 
 def draw_heads(seen: Looked, layers: Sequence[int], heads: Sequence[int], out: PathLike, source: str = "") -> None:
-    """A grid of heat maps, a row a layer and a column a head.
-
-    Args:
-      seen: the text.
-      layers, heads: those that are drawn, from 0.
-    """
+    """A grid of heat maps: a row for each of `layers`, a column for each of `heads`, both counted from 0."""
     count = len(seen.tokens)
     side = min(max(1.5, _LETTER * 1.25 * count), _WIDEST / max(len(layers), len(heads)), 6.0)
     width, height = max(6.4, side * len(heads) + 2.2), side * len(layers) + 2.0
     with drawing(out, (width, height), source) as fig:
         from matplotlib.colors import PowerNorm
+        from matplotlib.patches import Rectangle
 
         grid: Any = fig.subplots(len(layers), len(heads), squeeze=False, sharex=True, sharey=True)
-        norm = PowerNorm(0.5, 0.0, 1.0)  # small weights are seen too
+        norm = PowerNorm(0.5, 0.0, 1.0)  # shows small weights too
+        first, last = seen.source
         for row, layer in enumerate(layers):
             for column, head in enumerate(heads):
                 axes = grid[row, column]
                 image = axes.imshow(seen.weights[layer, head], cmap="Blues", norm=norm, interpolation="nearest")
                 axes.grid(visible=False)
                 axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=9)
-                _frame(axes, seen)
+                corner = (first - 0.5, seen.target - 0.5)
+                axes.add_patch(Rectangle(corner, last - first + 1, 1, fill=False, edgecolor=colour(1), linewidth=1.2))
         _name_tokens(grid, seen.tokens, every=-(-count // max(1, int(side / _LETTER))))
         bar = fig.colorbar(image, ax=grid, pad=0.01, fraction=0.05, shrink=min(1.0, 5.0 / height), aspect=25)
         bar.set_label("weight (scale of square roots)")
         fig.suptitle(plain(f"Attention: rows look at columns (frame: what {seen.until!r} takes from {seen.word!r})"))
 
 
-def _frame(axes: Axes, seen: Looked) -> None:
-    from matplotlib.patches import Rectangle
-
-    first, last = seen.source
-    corner = (first - 0.5, seen.target - 0.5)
-    axes.add_patch(Rectangle(corner, last - first + 1, 1, fill=False, edgecolor=colour(1), linewidth=1.2))
-
-
 def _name_tokens(grid: Any, tokens: Sequence[str], every: int) -> None:
-    """On the left and the lower edge of the grid only."""
     places = list(range(0, len(tokens), every))
     names = [plain(tokens[i]) for i in places]
     for axes in grid[-1]:
@@ -93,7 +78,7 @@ class Layers:
 
 
 def draw_layers(seen: Layers, title: str, out: PathLike, source: str = "") -> None:
-    """Attention by distance, by kind of word, and what is read from each layer."""
+    """Attention by distance and by kind of word, and the accuracy of probes after each layer."""
     panels = 3 if seen.distance is not None else 1
     with drawing(out, (5.6 * panels + 1.4, 5.2), source) as fig:
         grid: Any = fig.subplots(1, panels, squeeze=False)
@@ -105,7 +90,7 @@ def draw_layers(seen: Layers, title: str, out: PathLike, source: str = "") -> No
 
 
 def _shade(index: int, count: int) -> Any:
-    """Layers have an order: so have their colours, dark to light."""
+    """Colours of the layers, from dark to light."""
     import matplotlib
 
     return matplotlib.colormaps["viridis"](0.9 * index / max(1, count - 1))
@@ -114,9 +99,8 @@ def _shade(index: int, count: int) -> Any:
 def _distance(axes: Axes, seen: Layers) -> None:
     assert seen.distance is not None and seen.distance_uniform is not None
     for i, row in enumerate(seen.distance):
-        look: dict[str, Any] = {"marker": marker(i), "markersize": 4, "label": f"layer {i + 1}"}
-        axes.plot(row, color=_shade(i, len(seen.distance)), **look)
-    axes.plot(seen.distance_uniform, color="black", linestyle="--", linewidth=1.2, label="uniform")
+        axes.plot(row, color=_shade(i, len(seen.distance)), marker=marker(i), markersize=4, label=f"layer {i + 1}")
+    axes.plot(seen.distance_uniform, label="uniform", **DASHED)
     axes.set_xticks(range(len(seen.bins)), seen.bins, rotation=30)
     where = "|t - s|, tokens away" if seen.both_ways else "tokens back"
     axes.set(xlabel=where, ylabel="share of attention", ylim=(0, None))
@@ -132,7 +116,7 @@ def _kind(axes: Axes, seen: Layers) -> None:
     for i, row in enumerate(seen.kind):
         x = np.arange(len(row)) + 0.5 * (i - (count - 1) / 2) / max(1, count - 1)
         axes.plot(x, row, linestyle="", color=_shade(i, count), marker=marker(i), markersize=6)
-    axes.axhline(1.0, color="black", linestyle="--", linewidth=1.2)
+    axes.axhline(1.0, **DASHED)
     axes.set_xticks(range(len(seen.kinds)), seen.kinds)
     axes.set_yscale("log", base=2)
     low, high = np.nanmin(seen.kind), np.nanmax(seen.kind)
@@ -144,7 +128,7 @@ def _kind(axes: Axes, seen: Layers) -> None:
 
 def _probes(fig: Figure, axes: Axes, seen: Layers) -> None:
     for i, (name, row) in enumerate(seen.accuracy.items()):
-        axes.plot(row, color=colour(i), marker=marker(i), markersize=5, label=plain(name))
+        axes.plot(row, markersize=5, **look(i, name))
         axes.plot(len(row) - 0.75, seen.majority[name], color=colour(i), marker="_", markersize=12, clip_on=False)
     axes.plot([], [], color=GREY, marker="_", markersize=12, linestyle="", label="most frequent label")
     count = len(next(iter(seen.accuracy.values())))

@@ -7,16 +7,13 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from w2v_jax.errors import UserError
-from w2v_jax.figures.style import colour, drawing, marker, plain
+from w2v_jax.figures.style import Axes, colour, drawing, look, plain
 from w2v_jax.files import PathLike, read_json
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 METRICS, QUALITY, CONFIG, RESULT = "metrics.jsonl", "quality.jsonl", "config.json", "result.json"
 Curve = np.ndarray  # float64 [n, 2]: pass and value, by rising pass
@@ -31,7 +28,7 @@ _TITLES = {
 
 @dataclasses.dataclass(frozen=True)
 class RunCurves:
-    """What one run folder tells. A curve may have no points."""
+    """Curves of one run folder; a curve may have no points."""
 
     label: str
     kind: str  # architecture and loss: losses of different kinds do not compare
@@ -41,10 +38,10 @@ class RunCurves:
 
 
 def read_rows(path: PathLike) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file. A last line without an end is left out: the run is still writing it.
+    """The objects of a JSON-lines file, each with a number 'pass'; without a last line that is still being written.
 
     Raises:
-      UserError: missing file, or a line that is not an object with a number as 'pass', by its number.
+      UserError: a missing file, or another line.
     """
     name = os.fspath(path)
     try:
@@ -56,32 +53,31 @@ def read_rows(path: PathLike) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            good = isinstance(row, dict) and _finite(row["pass"])
-        except (ValueError, KeyError):
-            good = False
-        if not good:
+        except ValueError:
+            row = None
+        if not (isinstance(row, dict) and _finite(row.get("pass"))):
             raise UserError(f"{name}: line {number}: not an object with a 'pass'; was the file edited?")
         rows.append(row)
     return rows
 
 
 def read_run(workdir: PathLike) -> RunCurves:
-    """Curves of one run folder: metrics.jsonl, and quality.jsonl, config.json and result.json where they exist.
+    """Curves from metrics.jsonl, and from quality.jsonl, config.json and result.json where they exist.
 
     Raises:
       UserError: no metrics, a malformed line or file, nothing logged yet.
     """
     folder = os.fspath(workdir)
-    rows = read_rows(os.path.join(folder, METRICS))
+    path, scores = os.path.join(folder, METRICS), os.path.join(folder, QUALITY)
+    rows = read_rows(path)
     if not rows:
-        raise UserError(f"{os.path.join(folder, METRICS)}: nothing logged yet; wait for the first line of the run")
+        raise UserError(f"{path}: nothing logged yet; wait for the first line of the run")
     held = _curve(rows, "heldout_loss")
     result = read_json(os.path.join(folder, RESULT)) or {}
     last = [result.get("passes"), result.get("heldout_loss")]
     if all(map(_finite, last)) and not (len(held) and held[-1, 0] >= last[0]):
         held = np.concatenate([held, [last]])
-    path = os.path.join(folder, QUALITY)
-    scored = read_rows(path) if os.path.exists(path) else []
+    scored = read_rows(scores) if os.path.exists(scores) else []
     tests = [key for key in dict.fromkeys(k for row in scored for k in row) if key not in ("pass", "step", "data")]
     label, kind = _names(read_json(os.path.join(folder, CONFIG)) or {}, os.path.basename(os.path.abspath(folder)))
     return RunCurves(label, kind, _curve(rows, "loss"), held, {key: _curve(scored, key) for key in tests})
@@ -91,19 +87,18 @@ def read_runs(workdirs: Sequence[PathLike]) -> list[RunCurves]:
     """`read_run` of each; equal labels get the folder's name."""
     runs = [read_run(workdir) for workdir in workdirs]
     labels = [run.label for run in runs]
-    return [
-        dataclasses.replace(run, label=f"{run.label} ({os.path.basename(os.path.abspath(os.fspath(workdir)))})")
-        if labels.count(run.label) > 1
-        else run
-        for run, workdir in zip(runs, workdirs, strict=True)
-    ]
+    for i, workdir in enumerate(workdirs):
+        if labels.count(labels[i]) > 1:
+            folder = os.path.basename(os.path.abspath(workdir))
+            runs[i] = dataclasses.replace(runs[i], label=f"{labels[i]} ({folder})")
+    return runs
 
 
 def settled(curve: Curve, share: float = 0.95) -> float | None:
-    """The first pass from which the curve stays past `share` of its way from the first value to the last.
+    """The pass from which the curve stays past `share` of the way from its first value to its last.
 
-    None with fewer than three points, without the start (pass 0), or with no way to go. The learning rate's decay
-    belongs to the curve: a run of more passes settles later.
+    None with fewer than three points, without pass 0, or with equal ends. A run of more passes decays its learning
+    rate later, so it settles later.
     """
     if len(curve) < 3 or curve[0, 0] > 0 or curve[-1, 1] == curve[0, 1]:
         return None
@@ -137,8 +132,7 @@ def draw(runs: Sequence[RunCurves], out: PathLike, source: str = "") -> None:
 def _loss(axes: Axes, runs: Sequence[RunCurves]) -> None:
     for i, run in enumerate(runs):
         axes.plot(*run.loss.T, color=colour(i), alpha=0.55, linewidth=1.0, label=plain(f"{run.label}: training"))
-        mark: dict[str, Any] = {"marker": marker(i), "markersize": 5, "markeredgecolor": "white"}
-        axes.plot(*run.heldout.T, color=colour(i), label=plain(f"{run.label}: held out"), **mark)
+        axes.plot(*run.heldout.T, markersize=5, markeredgecolor="white", **look(i, f"{run.label}: held out"))
     kinds = len({run.kind for run in runs})
     axes.set_title("Loss" + (" (kinds differ: shapes compare, heights do not)" if kinds > 1 else ""))
     units = {"nats a pair (CBOW: a word)" if "skipgram" in run.kind or "cbow" in run.kind else "nats" for run in runs}
@@ -146,10 +140,10 @@ def _loss(axes: Axes, runs: Sequence[RunCurves]) -> None:
 
 
 def _quality(axes: Axes, runs: Sequence[RunCurves], test: str) -> None:
-    """Dotted: where 95 % of the way is done for good."""
+    """Dotted: the pass of `settled`."""
     for i, run in enumerate(runs):
         curve = run.quality.get(test, np.zeros((0, 2)))
-        axes.plot(*curve.T, color=colour(i), marker=marker(i), markersize=5, markeredgecolor="white")
+        axes.plot(*curve.T, markersize=5, markeredgecolor="white", **look(i))
         at = settled(curve)
         if at is not None:
             axes.axvline(at, color=colour(i), linestyle=":", linewidth=1.2)
@@ -169,7 +163,7 @@ def _curve(rows: Sequence[Mapping[str, Any]], key: str) -> Curve:
 
 
 def _names(config: Mapping[str, Any], folder: str) -> tuple[str, str]:
-    """Label and kind of a run: family, architecture, loss, cell and sizes, as far as its config has them."""
+    """Label and kind of a run from its config: family, architecture, loss, cell and sizes."""
     if not config:
         return folder, folder
     model = config.get("model")

@@ -12,19 +12,13 @@ from w2v_jax.files import PathLike
 
 
 def draw(rungs: Mapping[str, Mapping[str, Any]], base: str, out: PathLike, source: str = "") -> np.ndarray:
-    """Left, the loss of every run beyond the mean of `base`, against cache bytes a token; right, tokens/s where timed.
+    """Left, the loss of every run above the mean of `base`, against cache bytes per token; right, tokens/s.
 
-    Args:
-      rungs: by name 'cache_bytes', 'parameters', 'runs' (each with 'heldout_loss', nats a token) and, where steps were
-        timed, 'tokens_per_second' with its 'rounds'.
-      base: the rung that the others are held against.
-
-    Returns:
-      float64 [R], each rung's mean loss beyond that of `base`, as drawn.
+    Each of the R rungs has 'cache_bytes', 'parameters', 'runs' with 'heldout_loss', and 'rounds' where it was timed.
+    Returns float64 [R]: the mean loss of each rung above that of `base`, nats per token.
     """
     losses = {name: np.array([run["heldout_loss"] for run in entry["runs"]]) for name, entry in rungs.items()}
     zero = losses[base].mean()
-    beyond = np.array([x.mean() - zero for x in losses.values()])
     timed = all("rounds" in entry for entry in rungs.values())
     with drawing(out, (10.5 if timed else 6.5, 4.6), source) as figure:
         left, *right = figure.subplots(1, 1 + timed, squeeze=False)[0]
@@ -54,4 +48,4 @@ def draw(rungs: Mapping[str, Mapping[str, Any]], base: str, out: PathLike, sourc
             axes.set_ylabel("training tokens/s")
             axes.set_title("Speed of a step (whiskers: quartiles)")
             axes.grid(visible=False, axis="x")
-    return beyond
+    return np.array([own.mean() - zero for own in losses.values()])

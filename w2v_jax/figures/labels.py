@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from w2v_jax.figures.style import drawable, plain
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.transforms import Transform
+from w2v_jax.figures.style import Axes, drawable, plain
 
 # Directions tried around a point, the most readable first: right, left, above, below, then between them.
 _DIRECTIONS = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)], float)
-_LEADER = 1.8  # a label farther than so many first distances gets a line to its point
+_LEADER = 1.8  # first distances from its point beyond which a label gets a line to it
 
 
 def place_boxes(
@@ -23,16 +18,14 @@ def place_boxes(
 ) -> np.ndarray:
     """Centres of label boxes, earlier points first; NaN where no free place was found.
 
-    A label's box is tried in eight directions at growing distances; it must lie within `bounds` and overlap neither a
-    box that was placed before nor the square around any point.
+    A box is tried in eight directions at growing distances. It must lie within `bounds` and must not overlap an
+    earlier box, or the square around any point. All lengths are in pixels.
 
     Args:
-      points: [n, 2], pixels.
-      sizes: [n, 2] width and height of each label, pixels.
+      points, sizes: [n, 2], points, and width and height of their labels.
       bounds: [2, 2], the lowest and highest corner.
-      distance: between a point and the nearest side of its box in the first ring, pixels.
-      rings: how many distances to try.
-      radius: half the side of the square around a point that boxes keep clear of, pixels.
+      distance: between a point and the nearest side of its box in the first of `rings`.
+      radius: half the side of the square around a point.
 
     Returns:
       float64 [n, 2].
@@ -45,9 +38,7 @@ def place_boxes(
             tries = point + _DIRECTIONS * (size / 2 + gap)
             boxes = np.concatenate([tries - size / 2, tries + size / 2], axis=1)
             inside = np.all(boxes[:, :2] >= bounds[0], axis=1) & np.all(boxes[:, 2:] <= bounds[1], axis=1)
-            over = np.all(boxes[:, None, :2] < taken[:, 2:], axis=-1) & np.all(
-                boxes[:, None, 2:] > taken[:, :2], axis=-1
-            )
+            over = np.all((boxes[:, None, :2] < taken[:, 2:]) & (boxes[:, None, 2:] > taken[:, :2]), axis=-1)
             free = np.flatnonzero(inside & ~over.any(axis=1))
             if len(free):
                 centres[i] = tries[free[0]]
@@ -64,24 +55,11 @@ def place_labels(
     fontsize: float = 9.0,
     rings: int = 4,
     radius: float = 4.0,
-    **font: Any,
 ) -> int:
-    """Writes labels beside points of the finished axes, with a thin line to points that are not next to their label.
+    """Writes labels beside `points` [n, 2], earlier ones first, with a thin line to points that are far from it.
 
-    Call it last: the limits of the axes and the layout must not change afterwards.
-
-    Args:
-      axes: what is drawn on.
-      points: [n, 2], data coordinates.
-      labels: n texts; earlier ones are placed first.
-      colours: n colours.
-      fontsize: points.
-      rings: distances tried before a label is left out.
-      radius: of the points' own marks, in points (1/72 inch).
-      font: further text properties.
-
-    Returns:
-      How many labels found no place and were left out.
+    Call it last: the limits of the axes and the layout must not change afterwards. `rings` is as in `place_boxes`,
+    `radius` that of the points' own marks in 1/72 inch. Returns how many labels found no place and were left out.
     """
     figure = axes.get_figure()
     assert figure is not None
@@ -90,7 +68,7 @@ def place_labels(
     renderer = figure.canvas.get_renderer()
     pixel = figure.dpi / 72
     texts = [
-        axes.text(0, 0, text, color=c, fontsize=fontsize, ha="center", va="center", parse_math=False, zorder=7, **font)
+        axes.text(0, 0, text, color=c, fontsize=fontsize, ha="center", va="center", parse_math=False, zorder=7)
         for text, c in zip(map(drawable, labels), colours, strict=True)
     ]
     extents = [text.get_window_extent(renderer) for text in texts]
@@ -98,8 +76,8 @@ def place_labels(
     where = axes.transData.transform(np.asarray(points, float).reshape(-1, 2))
     bounds = axes.get_window_extent(renderer).get_points()
     distance = (radius + 1.5) * pixel
+    to_data = axes.transData.inverted()
     centres = place_boxes(where, sizes, bounds, distance, rings, radius * pixel)
-    to_data: Transform = axes.transData.inverted()
     for text, point, centre, size in zip(texts, where, centres, sizes, strict=True):
         if np.isnan(centre).any():
             text.remove()

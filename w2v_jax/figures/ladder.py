@@ -12,14 +12,10 @@ from w2v_jax.files import PathLike
 
 
 def draw(rows: Sequence[Mapping[str, Any]], majority: float, out: PathLike, source: str = "") -> np.ndarray:
-    """A bar a model, as high as its test accuracy, with twice its standard error up and down.
+    """One bar per model: its test accuracy, with two standard errors each way; `majority` is a line.
 
-    Args:
-      rows: of each model 'model', 'parameters' and the shares 'heldout_accuracy', 'test_accuracy' and 'test_error'.
-      majority: test accuracy of always naming the most frequent class; a line.
-
-    Returns:
-      float64 [M, 3] as drawn, in per cent: test accuracy, twice its error, held-out accuracy.
+    Each of the M rows has 'model', 'parameters' and the shares 'test_accuracy', 'test_error' and 'heldout_accuracy'.
+    Returns float64 [M, 3] in per cent: test accuracy, twice its error, held-out accuracy.
     """
     keys = ("test_accuracy", "test_error", "heldout_accuracy")
     shown = 100.0 * np.array([[row[key] for key in keys] for row in rows], np.float64) * np.array([1.0, 2.0, 1.0])
@@ -30,22 +26,13 @@ def draw(rows: Sequence[Mapping[str, Any]], majority: float, out: PathLike, sour
         axes = figure.subplots()
         axes.bar(place, accuracy, width=0.62, color=[colour(i) for i in range(len(rows))], alpha=0.85)
         axes.errorbar(place, accuracy, yerr=spread, fmt="none", ecolor="black", capsize=4, linewidth=1.2)
-        mark: dict[str, Any] = {"marker": "D", "linestyle": "none", "markersize": 6, "zorder": 4}
-        axes.plot(
-            place + 0.2,
-            held,
-            color="white",
-            markeredgecolor="black",
-            label="held-out tenth of the training set",
-            **mark,
-        )
-        axes.axhline(
-            100.0 * majority, color=GREY, linestyle="--", label=f"most frequent class, {100.0 * majority:.1f} %"
-        )
+        mark: dict[str, Any] = {"color": "white", "markeredgecolor": "black", "markersize": 6, "zorder": 4}
+        axes.plot(place + 0.2, held, "D", label="held-out tenth of the training set", **mark)
+        usual = 100.0 * majority
+        axes.axhline(usual, color=GREY, linestyle="--", label=f"most frequent class, {usual:.1f} %")
+        above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontweight": "bold"}
         for x, y, error in zip(place, accuracy, spread, strict=True):
-            axes.annotate(
-                f"{y:.1f}", (x, y + error), (0, 3), textcoords="offset points", ha="center", fontweight="bold"
-            )
+            axes.annotate(f"{y:.1f}", (x, y + error), (0, 3), **above)
         axes.set_xticks(place, [plain(f"{row['model']}\n{row['parameters']:,} trained") for row in rows])
         start = max(0.0, 5.0 * np.floor(low / 5.0) - 5.0)
         axes.set_ylim(start, min(104.0, max(*(accuracy + spread), *held) + 4.0))

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from w2v_jax.config import check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.figures.labels import joined, place_labels
-from w2v_jax.figures.style import GREY, MARKERS, PALETTE, check_ending, colour, drawing, legend_beside, marker
+from w2v_jax.figures.style import GREY, MARKERS, PALETTE, Axes, check_ending, colour, drawing, legend_beside, marker
 from w2v_jax.files import PathLike
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 PROJECTIONS = ("pca", "tsne", "mds")
 _NAMES = {"pca": "principal component", "tsne": "t-SNE axis", "mds": "MDS axis"}
 _MOST_CLUSTERS = len(PALETTE)
-_FEW = 60  # words up to which labels are large and all of them should find a place
-OTHERS = "other words"
+_FEW = 60  # words, up to which labels are large and should all find a place
 
 
 @dataclasses.dataclass(frozen=True)
 class Plane:
-    """A projection of n vectors. `explained` is the share of variance that each axis shows (PCA only, else None)."""
+    """A projection of n vectors."""
 
     points: np.ndarray  # float64 [n, 2]
-    explained: tuple[float, float] | None
+    explained: tuple[float, float] | None  # share of variance on each axis; PCA only
     agreement: float  # Spearman's correlation of distances in the plane with those of the unit vectors, -1 to 1
 
 
@@ -41,20 +36,11 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def project(vectors: np.ndarray, projection: str = "pca", seed: int = 0) -> Plane:
-    """Vectors scaled to length 1, on a plane.
+    """Vectors [n, D], scaled to length 1, on a plane; `seed` is that of t-SNE and MDS.
 
     PCA keeps the two directions of largest variance: X = U S V^T of the centred vectors, points = U_2 S_2. t-SNE (van
-    der Maaten & Hinton 2008) keeps neighbours together, started from PCA; MDS (SMACOF) keeps distances, as far as it
-    can.
-
-    Args:
-      vectors: [n, D], at least 3 and of at least 2 dimensions.
-      projection: 'pca', 'tsne' or 'mds'.
-      seed: of t-SNE and MDS.
-
-    Raises:
-      UserError: too few words or dimensions, an unknown projection, a value that is not finite, one vector for all
-      words.
+    der Maaten & Hinton 2008), started from PCA, keeps neighbours together; MDS (SMACOF) approximates distances.
+    UserError: n < 3 or D < 2, an unknown projection, a value that is not finite, n equal vectors.
     """
     check_choice("--projection", projection, PROJECTIONS)
     if len(vectors) < 3 or vectors.shape[1] < 2:
@@ -69,7 +55,7 @@ def project(vectors: np.ndarray, projection: str = "pca", seed: int = 0) -> Plan
     rows, explained = unit(vectors), None
     if np.ptp(rows, axis=0).max() == 0:
         raise UserError("the words of the map all have the same vector: there is nothing to draw")
-    with threadpool_limits(1):  # more threads gain nothing at this size, and lose much where cores are shared
+    with threadpool_limits(1):  # more threads gain nothing at this size, and are slow where cores are shared
         if projection == "pca":
             pca = decomposition.PCA(n_components=2, svd_solver="full")
             points = pca.fit_transform(rows)
@@ -86,16 +72,9 @@ def project(vectors: np.ndarray, projection: str = "pca", seed: int = 0) -> Plan
 
 
 def cluster(words: Sequence[str], vectors: np.ndarray, count: int = 0, seed: int = 0) -> dict[str, list[str]]:
-    """k-means on vectors of length 1; each cluster is named by its three words nearest to its centre.
+    """k-means on vectors [n, D] scaled to length 1; a cluster is named by the three words nearest to its centre.
 
-    Args:
-      words: n words.
-      vectors: [n, D].
-      count: clusters; 0 takes about the square root of n, at most 8.
-      seed: of the starts.
-
-    Raises:
-      UserError: fewer than 0 or more than 8 clusters, or more than words.
+    `count` 0 takes about sqrt(n) clusters, at most 8. UserError: fewer than 0, more than 8, or more than n.
     """
     if not 0 <= count <= min(_MOST_CLUSTERS, len(words)):
         raise UserError(f"--clusters={count}: must be 0 (chosen) to {min(_MOST_CLUSTERS, len(words))}")
@@ -127,25 +106,16 @@ def draw_map(
     vocabulary: int = 0,
     source: str = "",
 ) -> Plane:
-    """Draws words on a plane with labels that do not overlap; labels without room are left out and counted.
+    """Draws words on a plane, as projected, with labels that do not overlap; those without room are counted.
 
     Args:
-      words: the n distinct words to draw, the most important first: their labels are placed first.
-      vectors: their vectors, [n, D]; scaled to length 1, so that the plane shows directions, as cosine does.
-      out: the picture, .png, .pdf or .svg.
+      words: n distinct words, the most important first: their labels are placed first.
+      vectors: [n, D]; scaled to length 1, so that the plane shows directions, as cosine does.
       groups: words by group name, in colour and outlined; words of no group are grey. None: clusters by k-means.
-      projection: 'pca', 'tsne' or 'mds'.
-      clusters: how many without `groups`; 0 chooses.
-      seed: of t-SNE, MDS and k-means.
-      vocabulary: words in all that the vectors have, for the title; 0 leaves it out.
-      source: small print: data, seed, command.
+      clusters: number without `groups`; 0 chooses.
+      vocabulary: size of the whole vocabulary, for the title; 0 leaves it out.
 
-    Returns:
-      The projection that was drawn.
-
-    Raises:
-      UserError: fewer than 3 words, a group's word that is not among `words`, or as `project`, `cluster`, `drawing`.
-      OSError: the picture cannot be written.
+    UserError: a group's word that is not among `words`; see also `project` and `cluster`.
     """
     check_ending(out)
     index = {word: i for i, word in enumerate(words)}
@@ -157,7 +127,7 @@ def draw_map(
     named = groups if groups is not None else cluster(words, np.asarray(vectors), clusters, seed)
     grouped = {word: k for k, members in enumerate(named.values()) for word in members}
     colours = [colour(grouped[word]) if word in grouped else "#333333" for word in words]
-    mark = 5.5 if len(words) > _FEW else 8.0
+    fontsize, rings, mark = (10.0, 8, 8.0) if len(words) <= _FEW else (7.5, 3, 5.5)
     radius = 0.045 * float(np.ptp(plane.points, axis=0).max() or 1.0)
     with drawing(out, (11.0, 7.5), source) as figure:
         axes = figure.add_subplot()
@@ -165,29 +135,21 @@ def draw_map(
             places = plane.points[[index[word] for word in members]]
             if groups is not None:
                 _outline(axes, places, radius, colour(k))
-            axes.plot(
-                *places.T, marker(k), color=colour(k), markersize=mark, linestyle="", label=joined([name], 1), zorder=4
-            )
+            axes.plot(*places.T, marker(k), color=colour(k), markersize=mark, label=joined([name], 1), zorder=4)
         rest = plane.points[[i for i, word in enumerate(words) if word not in grouped]]
         if len(rest):
-            axes.plot(*rest.T, MARKERS[0], color=GREY, markersize=mark - 1, linestyle="", label=OTHERS, zorder=3)
+            axes.plot(*rest.T, MARKERS[0], color=GREY, markersize=mark - 1, label="other words", zorder=3)
         _dress(axes, plane, projection, (len(words), vocabulary, int(np.shape(vectors)[1])))
         legend_beside(axes, "groups" if groups is not None else "k-means clusters, by central words")
-        left_out = _label(axes, plane.points, words, colours, mark)
+        left_out = place_labels(axes, plane.points, words, colours, fontsize, rings, mark / 2)
         if left_out:
-            axes.text(
-                0.0, 1.005, f"{left_out} labels left out for lack of room", transform=axes.transAxes, fontsize=8
-            ).set_color("#666666")
+            note = f"{left_out} labels left out for lack of room"
+            axes.text(0.0, 1.005, note, transform=axes.transAxes, fontsize=8, color="#666666")
     return plane
 
 
-def _label(axes: Axes, points: np.ndarray, words: Sequence[str], colours: Sequence[str], mark: float) -> int:
-    few = len(words) <= _FEW
-    return place_labels(axes, points, words, colours, 10.0 if few else 7.5, 8 if few else 3, mark / 2)
-
-
 def _outline(axes: Axes, places: np.ndarray, radius: float, shade: str) -> None:
-    """A pale hull around discs on the words of one group, so that one word gets a disc and two a band."""
+    """A pale hull around discs on the words of one group."""
     from matplotlib.patches import Polygon
     from scipy.spatial import ConvexHull
 

@@ -1,19 +1,15 @@
-"""What a recurrent model does with a text, token by token: gates, memory, and what is left there of one word."""
+"""A recurrent model token by token: gates, memory, and how much of one word remains in it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from w2v_jax.figures.style import GREY, colour, drawing, marker, plain
+from w2v_jax.figures.style import GREY, Axes, Figure, colour, drawing, look, plain
 from w2v_jax.files import PathLike
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _GATES = {"input": 0, "forget": 1, "output": 2, "reset": 0, "update": 1}  # places in the palette
@@ -47,14 +43,12 @@ class Inspection:
 
 def spread(values: np.ndarray) -> dict[str, list[float | None]]:
     """Mean and `QUANTILES` over units by token: [T, H] -> {'mean': [T], '0.1': [T], ...}; None where undefined."""
-    rows = {"mean": values.mean(axis=1)} | {
-        f"{q:g}": row for q, row in zip(QUANTILES, np.quantile(values, QUANTILES, axis=1), strict=True)
-    }
+    rows = {"mean": values.mean(axis=1)} | {f"{q:g}": np.quantile(values, q, axis=1) for q in QUANTILES}
     return {name: [float(v) if np.isfinite(v) else None for v in row] for name, row in rows.items()}
 
 
 def draw(seen: Inspection, out: PathLike, source: str = "") -> None:
-    """A column of panels a layer: gates, heat maps of gates and memory, what is left of the word, weights."""
+    """One column per layer: gates, heat maps of gates and memory, what remains of the word, weights."""
     columns = [_panels(seen, layer) for layer in seen.layers]
     if seen.probability is not None:
         columns[-1].append((1.0, lambda fig, axes: _probability(axes, seen)))
@@ -72,7 +66,7 @@ def draw(seen: Inspection, out: PathLike, source: str = "") -> None:
         fig.suptitle(plain(f"{seen.cell}, {layers}: what is left of {seen.word!r} at {seen.until!r}"))
 
 
-_Paint = Callable[["Figure", "Axes"], None]
+_Paint = Callable[[Figure, Axes], None]
 
 
 def _panels(seen: Inspection, layer: Layer) -> list[tuple[float, _Paint]]:
@@ -96,37 +90,36 @@ def _name_tokens(axes: Axes, seen: Inspection, named: bool = False) -> None:
     """The axis of tokens, and lines at the two words."""
     count = len(seen.tokens)
     axes.set_xlim(-0.5, count - 0.5)
-    every = -(-count // _LABELS)
-    places = range(0, count, every)
-    axes.set_xticks(list(places))
-    names = [plain(seen.tokens[i]) for i in places] if named else ["" for _ in places]
-    axes.set_xticklabels(names, rotation=60, ha="right", rotation_mode="anchor")
+    places = range(0, count, -(-count // _LABELS))
+    names = [plain(seen.tokens[i]) if named else "" for i in places]
+    axes.set_xticks(list(places), names, rotation=60, ha="right", rotation_mode="anchor")
     for place in (seen.source, seen.target):
         axes.axvline(place, color="black", linewidth=0.9, linestyle=":", zorder=4)
 
 
+def _banded(axes: Axes, values: np.ndarray, index: int, label: str, start: int = 0) -> None:
+    """Mean over the units of [T, H], and their band from `start` on."""
+    low, high = np.quantile(values[start:], (QUANTILES[0], QUANTILES[-1]), axis=1)
+    axes.fill_between(np.arange(start, len(values)), low, high, color=colour(index), alpha=0.15, linewidth=0)
+    axes.plot(values.mean(axis=1), markersize=4, **look(index, label))
+
+
 def _lines(axes: Axes, seen: Inspection, layer: Layer) -> None:
     for name, values in layer.gates.items():
-        shade, x = colour(_GATES[name]), np.arange(len(values))
-        low, high = np.quantile(values, (QUANTILES[0], QUANTILES[-1]), axis=1)
-        axes.fill_between(x, low, high, color=shade, alpha=0.15, linewidth=0)
-        axes.plot(x, values.mean(axis=1), color=shade, marker=marker(_GATES[name]), markersize=4, label=name)
+        _banded(axes, values, _GATES[name], name)
     axes.set(ylim=(0, 1), ylabel="gate")
-    axes.set_title(f"Gates of layer {_number(seen, layer)}: mean over units (band: 10 % to 90 %)")
+    number = next(i for i, other in enumerate(seen.layers, 1) if other is layer)
+    axes.set_title(f"Gates of layer {number}: mean over units (band: 10 % to 90 %)")
     axes.legend(loc="lower right", ncols=len(layer.gates))
     _name_tokens(axes, seen)
-
-
-def _number(seen: Inspection, layer: Layer) -> int:
-    return next(i for i, other in enumerate(seen.layers, 1) if other is layer)
 
 
 def _heat(fig: Figure, axes: Axes, seen: Inspection, name: str, values: np.ndarray, signed: bool) -> None:
     """Units from the lowest mean (bottom) to the highest."""
     order = np.argsort(values.mean(axis=0))
     top = float(np.quantile(np.abs(values), 0.99)) or 1.0
-    look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -top, "vmax": top} if signed else {"vmin": 0.0, "vmax": 1.0}
-    image = axes.imshow(values[:, order].T, aspect="auto", origin="lower", interpolation="nearest", **look)
+    scale: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -top, "vmax": top} if signed else {"vmin": 0.0, "vmax": 1.0}
+    image = axes.imshow(values[:, order].T, aspect="auto", origin="lower", interpolation="nearest", **scale)
     axes.set(ylabel="units, sorted")
     axes.set_title(f"{name[0].upper()}{name[1:]}")
     axes.set_yticks([])
@@ -136,16 +129,10 @@ def _heat(fig: Figure, axes: Axes, seen: Inspection, name: str, values: np.ndarr
 
 
 def _left(axes: Axes, seen: Inspection, layer: Layer) -> None:
-    x = np.arange(len(seen.tokens))
     if layer.kept is not None:
-        shade = colour(1)
-        later = slice(seen.source, None)
-        low, high = np.quantile(layer.kept[later], (QUANTILES[0], QUANTILES[-1]), axis=1)
-        axes.fill_between(x[later], low, high, color=shade, alpha=0.15, linewidth=0)
         name = "kept by the memory's own factors: mean over units (band: 10 % to 90 %)"
-        axes.plot(x, layer.kept.mean(axis=1), color=shade, marker=marker(1), markersize=4, label=name)
-    name = "influence of the word's vector on the memory"
-    axes.plot(x, layer.influence, color=colour(0), marker=marker(0), markersize=4, label=name)
+        _banded(axes, layer.kept, 1, name, seen.source)
+    axes.plot(layer.influence, markersize=4, **look(0, "influence of the word's vector on the memory"))
     axes.axhline(0.5, color=GREY, linestyle="--", linewidth=1.0)
     top = max(1.0, float(np.nanmax(layer.influence)))
     axes.set(ylabel="share of what it was", ylim=(0, 1.4 * top))  # with room for the legend
@@ -165,7 +152,7 @@ def _weights(axes: Axes, weights: Mapping[str, np.ndarray]) -> None:
 def _probability(axes: Axes, seen: Inspection) -> None:
     assert seen.probability is not None
     for i, row in enumerate(seen.probability.T):
-        axes.plot(row, color=colour(i), marker=marker(i), markersize=4, label=f"label {i}")
+        axes.plot(row, markersize=4, **look(i, f"label {i}"))
     axes.set(ylim=(0, 1), ylabel="probability")
     axes.set_title("Labels, after each token")
     axes.legend(loc="upper left", ncols=len(seen.probability.T))

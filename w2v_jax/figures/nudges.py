@@ -1,4 +1,4 @@
-"""Draws how three words move in the plane, update by update, and what becomes of twins. Reads what training kept."""
+"""Draws recorded training: how three words move in the plane at each update, and how far twins end apart."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ import json
 import os
 import zipfile
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from w2v_jax.errors import UserError
 from w2v_jax.figures.labels import place_labels
-from w2v_jax.figures.style import GREY, colour, drawing, marker, plain
+from w2v_jax.figures.style import DASHED, GREY, Axes, colour, drawing, legend_beside, marker, plain
 from w2v_jax.files import PathLike
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 _LINES = ("-", "--", ":")
 
@@ -68,7 +64,7 @@ def cosines(run: Nudges) -> dict[str, np.ndarray]:
 
 
 def gaps(run: Nudges) -> np.ndarray:
-    """How far apart twins are for their size: |x - y| / ((|x| + |y|) / 2), 0 to 2; float [K, U + 1]."""
+    """Relative distance of twins, |x - y| / ((|x| + |y|) / 2), from 0 to 2; float [K, U + 1]."""
     x, y = run.twins[:, :, 0], run.twins[:, :, 1]
     size = (np.linalg.norm(x, axis=-1) + np.linalg.norm(y, axis=-1)) / 2
     return np.asarray(np.linalg.norm(x - y, axis=-1) / np.where(size > 0, size, 1.0))
@@ -83,7 +79,7 @@ def floor(run: Nudges) -> float:
 
 
 def draw(run: Nudges, out: PathLike, source: str = "") -> None:
-    """The plane with every update as an arrow; beside it cosines, loss and the twins against updates."""
+    """Left, the plane with an arrow for every update; right, cosines, loss and twins against updates."""
     with drawing(out, (13.0, 8.2), source) as figure:
         parts: dict[str, Any] = figure.subplot_mosaic(
             [["plane", "cosine"], ["plane", "loss"], ["plane", "twins"]], width_ratios=[1.45, 1.0]
@@ -96,30 +92,18 @@ def draw(run: Nudges, out: PathLike, source: str = "") -> None:
 
 
 def _plane(axes: Axes, run: Nudges) -> None:
-    """Trajectories. An update moves the one word it is about: arrows of length 0 are left out."""
+    """Trajectories. An update moves one word: arrows of length 0 are left out."""
     for i, word in enumerate(run.words):
         path = run.positions[:, i]
         moved = np.flatnonzero(np.any(path[1:] != path[:-1], axis=1))
         start, change = path[moved], path[moved + 1] - path[moved]
-        axes.quiver(
-            *start.T,
-            *change.T,
-            color=colour(i),
-            angles="xy",
-            scale_units="xy",
-            scale=1,
-            width=0.0028,
-            headwidth=4.5,
-            headlength=5.5,
-            alpha=0.75,
-            zorder=3,
-        )
+        shape: dict[str, Any] = {"width": 0.0028, "headwidth": 4.5, "headlength": 5.5, "alpha": 0.75, "zorder": 3}
+        axes.quiver(*start.T, *change.T, color=colour(i), angles="xy", scale_units="xy", scale=1, **shape)
         axes.plot(*path[0], marker(i), color="white", markeredgecolor=colour(i), markersize=9, zorder=4)
         label = f"{word}: {int((run.pairs[:, 0] == i).sum())} updates"
         end: dict[str, Any] = {"color": colour(i), "markersize": 11, "markeredgecolor": "black", "zorder": 5}
         axes.plot(*path[-1], marker(i), label=plain(label), **end)
-    contexts = sorted({int(c) for c in run.pairs[:, 1]})
-    axes.plot(*run.columns[contexts].T, "x", color=GREY, markersize=7, zorder=4, label="contexts at the end (C)")
+    axes.plot(*run.columns[_contexts(run)].T, "x", color=GREY, markersize=7, zorder=4, label="contexts at the end (C)")
     axes.axhline(0, color="#AAAAAA", linewidth=0.8)
     axes.axvline(0, color="#AAAAAA", linewidth=0.8)
     axes.set_aspect("equal", adjustable="datalim")
@@ -129,9 +113,12 @@ def _plane(axes: Axes, run: Nudges) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
 
 
+def _contexts(run: Nudges) -> list[int]:
+    return sorted({int(c) for c in run.pairs[:, 1]})
+
+
 def _name(axes: Axes, run: Nudges) -> None:
-    """Names beside the points; the layout is final by then."""
-    contexts = sorted({int(c) for c in run.pairs[:, 1]})
+    contexts = _contexts(run)
     points = np.concatenate([run.positions[-1], run.columns[contexts]])
     names = [*run.words, *(run.vocab[c] for c in contexts)]
     shades = [*(colour(i) for i in range(len(run.words))), *("#555555" for _ in contexts)]
@@ -143,22 +130,26 @@ def _cosines(axes: Axes, run: Nudges) -> None:
         axes.plot(values, color=colour(i), label=plain(name), linestyle=_LINES[i % 3])
     axes.set(ylim=(-1.08, 1.08), ylabel="cosine", xlabel="updates")
     axes.set_title("Shared contexts draw words together")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    legend_beside(axes)
+
+
+def _passes(values: np.ndarray, once: int) -> tuple[np.ndarray, np.ndarray]:
+    """(middle update, mean) of each whole pass of `once` updates."""
+    means = values[: len(values) // once * once].reshape(-1, once).mean(axis=1)
+    return np.arange(len(means)) * once + (once + 1) / 2, means
 
 
 def _loss(axes: Axes, run: Nudges) -> None:
     """Dots are single updates, the line their mean over a pass of all pairs."""
     once = len(np.unique(run.pairs, axis=0))
     axes.plot(np.arange(1, len(run.loss) + 1), run.loss, ".", color=GREY, markersize=3, label="one update")
-    whole = len(run.loss) // once * once
-    if whole:
-        means = run.loss[:whole].reshape(-1, once).mean(axis=1)
-        axes.plot(np.arange(len(means)) * once + (once + 1) / 2, means, color=colour(0), label=f"mean of {once}")
+    if len(run.loss) >= once:
+        axes.plot(*_passes(run.loss, once), color=colour(0), label=f"mean of {once}")
     if run.about.get("loss") == "softmax":
-        axes.axhline(floor(run), color=colour(1), linestyle="--", linewidth=1.2, label=f"floor {floor(run):.4f}")
+        axes.axhline(floor(run), label=f"floor {floor(run):.4f}", **DASHED | {"color": colour(1)})
     axes.set(ylabel="loss, nats a pair", xlabel="updates")
     axes.set_title("Loss")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    legend_beside(axes)
 
 
 def _twins(axes: Axes, run: Nudges) -> None:
@@ -168,10 +159,7 @@ def _twins(axes: Axes, run: Nudges) -> None:
     for i, (own, values) in enumerate(zip(run.twins_own, gaps(run), strict=True)):
         name = "all shared" if own == 0 else f"{own} of {total} own"
         axes.plot(values, color=colour(i), linewidth=0.7, alpha=0.4)
-        means = values[1:][: len(values[1:]) // once * once].reshape(-1, once).mean(axis=1)
-        axes.plot(
-            np.arange(len(means)) * once + (once + 1) / 2, means, color=colour(i), label=name, linestyle=_LINES[i % 3]
-        )
+        axes.plot(*_passes(values[1:], once), color=colour(i), label=name, linestyle=_LINES[i % 3])
     axes.set(ylim=(0, 2.05), ylabel="distance / length", xlabel="updates")
     axes.set_title(f"{plain(run.words[0])} and {plain(run.words[1])}: identical contexts, or some of their own")
-    axes.legend(title="contexts", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    legend_beside(axes, "contexts")

@@ -1,4 +1,4 @@
-"""Published numbers beside ours: where each stands, whether it was checked there, and what a tolerance says of ours."""
+"""Published numbers beside ours: their source, whether they were checked there, and the tolerance for ours."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ from w2v_jax.papers import NUMBERS, PAPERS
 
 @dataclasses.dataclass(frozen=True)
 class Tolerance:
-    """What a number of ours may be, ends included, in the unit of the published one.
+    """The range that a number of ours may have, ends included, in the unit of the published one."""
 
-    Raises:
-      ValueError: no number is allowed, or `why` is empty.
-    """
-
-    why: str  # where the ends come from
+    why: str  # the reason for these ends
     lowest: float = -math.inf
     highest: float = math.inf
 
@@ -27,7 +23,7 @@ class Tolerance:
             raise ValueError(f"{self}: needs a reason, and ends that allow something")
 
     def miss(self, ours: float) -> float:
-        """How far ours is outside, at least 0, in the unit of the number; infinite for a NaN."""
+        """Distance of ours from the range; infinite for a NaN."""
         return math.inf if math.isnan(ours) else max(self.lowest - ours, ours - self.highest, 0.0)
 
     def words(self) -> str:
@@ -40,33 +36,28 @@ class Tolerance:
 
 
 class Published(NamedTuple):
-    """One number from elsewhere, and the name of the number of ours that stands beside it."""
+    """One number from elsewhere, and the name of our number beside it."""
 
     what: str
     value: float
     unit: str
-    source: str  # where the number stands
+    source: str
     checked: str  # see `w2v_jax.papers`
     ours: str
     tolerance: Tolerance | None = None
-    differs: str = ""  # what is not the same on both sides
+    differs: str = ""  # between the two settings
 
 
 def beside(
     paper: str, number: str, ours: str = "", tolerance: Tolerance | None = None, *, what: str = "", differs: str = ""
 ) -> Published:
-    """A number of `w2v_jax.papers`, to stand beside the one of ours called `ours`, by default like the paper's.
-
-    Raises:
-      KeyError: the table has no number of this name.
-    """
-    n = NUMBERS[paper, number]
-    source = PAPERS[paper].source
+    """A number of `w2v_jax.papers` beside ours, by default of the same name. KeyError: not in the table."""
+    n, source = NUMBERS[paper, number], PAPERS[paper].source
     return Published(what or number, n.value, n.unit, source, n.checked, ours or number, tolerance, differs)
 
 
 class Verdict(NamedTuple):
-    """What becomes of one published number."""
+    """One published number beside ours."""
 
     published: Published
     ours: float
@@ -74,16 +65,12 @@ class Verdict(NamedTuple):
 
 
 def judge(numbers: Sequence[Published], measured: Mapping[str, float]) -> list[Verdict]:
-    """Each published number beside the one of ours that it names. KeyError: ours was not measured."""
-    found = [(number, measured[number.ours]) for number in numbers]
-    return [Verdict(n, ours, n.tolerance.miss(ours) if n.tolerance else 0.0) for n, ours in found]
+    """A verdict on each published number. KeyError: ours was not measured."""
+    return [Verdict(n, measured[n.ours], n.tolerance.miss(measured[n.ours]) if n.tolerance else 0.0) for n in numbers]
 
 
 def rows(verdicts: Sequence[Verdict], record: Mapping[str, float] | None = None) -> list[list[str]]:
-    """A table under a line of names: ours, published, whether that was checked, verdict and source of each number.
-
-    `record` holds earlier numbers of ours, and gets a column of its own.
-    """
+    """A table of the verdicts, whose first row names the columns; `record`, our earlier numbers, adds a column."""
     out = [["number", "unit", "ours", "published", "checked", "verdict", "source"]]
     for number, ours, miss in verdicts:
         if number.tolerance is None:
@@ -98,7 +85,7 @@ def rows(verdicts: Sequence[Verdict], record: Mapping[str, float] | None = None)
 
 
 def missed(verdicts: Sequence[Verdict]) -> list[str]:
-    """A sentence for each tolerance that is missed, which says by how much."""
+    """One sentence per missed tolerance."""
     return [
         f"{n.what}: ours, {short(ours)} {n.unit}, misses the tolerance ({n.tolerance.words()}; {n.tolerance.why}) by "
         f"{short(miss)} {n.unit}; published: {short(n.value)}"

@@ -1,4 +1,4 @@
-"""The committed results of a figure: a small JSON file with all that is drawn, and where it is from."""
+"""The committed results of a figure: a small JSON file with its data and their origin."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _TYPES |= {"seed": int | list, "result": dict}
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What one or more runs left for a figure."""
+    """The results of one or more runs for a figure."""
 
-    command: str  # that gave the numbers
+    command: str  # that produced the numbers
     data: str
     seed: int | list[int]
     machine: str
     result: dict[str, Any]  # of JSON values; each figure has a shape of its own
-    note: str = ""  # what else has to be known
-    commit: str = ""  # of the code, with + where files were changed; empty where it was not kept
+    note: str = ""
+    commit: str = ""  # of the code, with + where files were changed; empty where unknown
 
     def about(self) -> list[str]:
-        """What the numbers were measured on."""
+        """Data, seeds and machine."""
         seeds = f"seeds {', '.join(map(str, self.seed))}" if isinstance(self.seed, list) else f"seed {self.seed}"
         return [self.data, seeds, self.machine]
 
@@ -40,19 +40,14 @@ class Record:
 
 
 def read(path: PathLike) -> Record:
-    """Reads a record.
-
-    Raises:
-      UserError: missing file, no JSON, a NaN or an infinity, a key that is missing, unknown or of another type.
-    """
+    """Reads a record. UserError: no file or JSON, a NaN or infinity, a key missing, unknown or of another type."""
     name = os.fspath(path)
     try:
         with open(name, encoding="utf-8") as f:
             value = json.load(f, parse_constant=_refuse)
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(
-            f"{name}: no such file; --results is the folder results/figures of a clone of the repository"
-        ) from None
+        hint = "--results is the folder results/figures of a clone of the repository"
+        raise UserError(f"{name}: no such file; {hint}") from None
     except ValueError as e:
         raise UserError(f"{name}: not JSON ({e}); {_MEND}") from None
     if not isinstance(value, dict):
@@ -69,12 +64,12 @@ def read(path: PathLike) -> Record:
 
 
 def damaged(path: PathLike, error: Exception) -> UserError:
-    """The one line for a result that does not have the shape that its figure draws."""
+    """The error for a result that lacks the shape that its figure draws."""
     return UserError(f"{os.fspath(path)}: key 'result' is not what this figure draws ({why(error)}); {_MEND}")
 
 
 def why(error: Exception) -> str:
-    """What reading a result failed of, on one line."""
+    """Why a result could not be read, in one line."""
     missing = isinstance(error, KeyError) and error.args
     return f"key {error.args[0]!r} is missing" if missing else " ".join(str(error).split())
 

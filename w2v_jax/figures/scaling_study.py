@@ -1,37 +1,25 @@
-"""The runs of a study, arm beside arm: loss against size and FLOPs, accuracy, loss by position, rates, word vectors."""
+"""The runs of a study by arm: loss against size and FLOPs, accuracy, loss by position, rates, word vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from w2v_jax.figures.style import GREY, colour, drawing, marker, plain
+from w2v_jax.figures.style import GREY, Axes, colour, drawing, look, marker, plain
 from w2v_jax.files import PathLike
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-FAR = 2.0  # times the largest run: beyond is extrapolation
 LOSS = "held-out loss, nats a token"
 Curve = tuple[np.ndarray, np.ndarray]
+Curves = Mapping[str, Curve]
 
 
 def draw_families(
-    by_size: Mapping[str, Curve],
-    by_flops: Mapping[str, Curve],
-    out: PathLike,
-    *,
-    optimum: float | None = None,
-    source: str = "",
+    by_size: Curves, by_flops: Curves, out: PathLike, *, optimum: float | None = None, source: str = ""
 ) -> None:
-    """All arms on the same axes: loss against parameters at the most tokens, and against training FLOPs of every run.
+    """Left, (parameters, loss) of each arm at the most tokens; right, (training FLOPs, loss) of every run.
 
-    Args:
-      by_size: (parameters, loss) by arm.
-      by_flops: (training FLOPs, loss) by arm; the lowest loss at each cost is joined by a line.
-      optimum: the best possible loss, where it is known: the axis is then the distance from it.
+    `optimum` is the best possible loss, where it is known: the axis is then the distance from it.
     """
     from matplotlib.ticker import NullFormatter
 
@@ -62,30 +50,17 @@ def _joined(axes: Axes, i: int, x: np.ndarray, y: np.ndarray, name: str) -> None
     axes.plot(x, y, marker(i), color=colour(i), alpha=0.45, markersize=5)
     sizes, which = np.unique(x, return_inverse=True)
     mean = np.bincount(which, y) / np.bincount(which)
-    axes.plot(sizes, mean, color=colour(i), marker=marker(i), label=plain(name))
+    axes.plot(sizes, mean, **look(i, name))
 
 
-def draw_accuracy(
-    measured: Mapping[str, Curve], claimed: Mapping[float, float], out: PathLike, *, source: str = ""
-) -> None:
-    """Next-word accuracy by parameters, ours and the notes' claims.
-
-    Args:
-      measured: (parameters, share of held-out tokens) by arm.
-      claimed: share by parameters.
-    """
+def draw_accuracy(measured: Curves, claimed: Mapping[float, float], out: PathLike, *, source: str = "") -> None:
+    """Next-word accuracy: (parameters, share of held-out tokens) by arm, and the notes' claimed share by parameters."""
     with drawing(out, (7.4, 4.8), source) as figure:
         axes = figure.subplots()
         for i, (name, (x, y)) in enumerate(measured.items()):
             _joined(axes, i, x, 100 * y, name)
-        axes.plot(
-            list(claimed),
-            [100 * share for share in claimed.values()],
-            color=GREY,
-            linestyle=":",
-            marker="x",
-            label="claimed by the notes",
-        )
+        shares = [100 * share for share in claimed.values()]
+        axes.plot(list(claimed), shares, "x:", color=GREY, label="claimed by the notes")
         axes.set_xscale("log")
         axes.set(xlabel="parameters", ylabel="next-word accuracy, %", ylim=(0, 100))
         axes.set_title("Share of held-out words that scored highest")
@@ -93,25 +68,23 @@ def draw_accuracy(
 
 
 def draw_positions(
-    curves: Mapping[str, Sequence[float]], out: PathLike, *, above: bool = False, beside: str = "", source: str = ""
+    curves: Mapping[str, np.ndarray], out: PathLike, *, above: bool = False, beside: str = "", source: str = ""
 ) -> None:
     """Loss by position in a context that starts empty, as Figure 7 of Kaplan et al. 2020 (arXiv 2001.08361).
 
     Args:
       curves: nats by position, from the first on, by model, all on the same text.
-      above: whether they are distances from the best possible loss with all of the text before; then logarithmic.
-      beside: the model from which the others' distance is drawn too, where `above` is not known: what makes one
-        place of a text harder than another is in the losses, and cancels in their differences.
+      above: whether they are distances from the best possible loss given all of the text before; then logarithmic.
+      beside: a model, for a second panel with the distance of every model from it. The difficulty of each place of
+        the text cancels there.
     """
     with drawing(out, (10.6 if beside else 7.4, 4.8), source) as figure:
         left, *right = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
-        base = np.asarray(curves[beside] if beside else 0.0, np.float64)
-        for i, (name, curve) in enumerate(curves.items()):
-            values = np.asarray(curve, np.float64)
-            shared = {"color": colour(i), "marker": marker(i), "markersize": 4}
-            left.plot(*grouped(values), label=plain(name), **shared)
+        base = curves[beside] if beside else 0.0
+        for i, (name, values) in enumerate(curves.items()):
+            left.plot(*grouped(values), markersize=4, **look(i, name))
             for axes in right:
-                axes.plot(*grouped(values - base), **shared)
+                axes.plot(*grouped(values - base), markersize=4, **look(i))
         if above:
             left.set_yscale("symlog", linthresh=0.01)  # by chance a group of positions may be below it
         left.set_ylabel("nats a token above the best possible" if above else LOSS)
@@ -126,7 +99,7 @@ def draw_positions(
 
 
 def grouped(curve: np.ndarray, width: float = 2**0.25) -> Curve:
-    """(mean position from 1, mean loss) of groups of positions that widen by `width`: single positions are noisy."""
+    """(mean position from 1, mean loss) of groups of positions, each `width` times as wide: single ones are noisy."""
     edges, at = [0], 1.0
     while edges[-1] < len(curve):
         at = max(at * width, edges[-1] + 1)
@@ -135,17 +108,13 @@ def grouped(curve: np.ndarray, width: float = 2**0.25) -> Curve:
     return np.array([np.mean(g) + 1 for g in groups]), np.array([curve[g.start : g.stop].mean() for g in groups])
 
 
-def draw_rates(curves: Mapping[str, Curve], out: PathLike, *, source: str = "") -> None:
-    """Loss against learning rate, one line a size; the best of each is marked.
-
-    Args:
-      curves: (rates, loss) by size.
-    """
+def draw_rates(curves: Curves, out: PathLike, *, source: str = "") -> None:
+    """Loss against learning rate, (rates, loss) by size; a star marks the best of each."""
     with drawing(out, (7.4, 4.8), source) as figure:
         axes = figure.subplots()
         for i, (name, (x, y)) in enumerate(curves.items()):
             order = np.argsort(x)
-            axes.plot(x[order], y[order], color=colour(i), marker=marker(i), label=plain(name))
+            axes.plot(x[order], y[order], **look(i, name))
             best = int(np.argmin(y))
             axes.plot(x[best], y[best], "*", color=colour(i), markersize=14, markeredgecolor="black")
         axes.set_xscale("log")
@@ -157,11 +126,9 @@ def draw_rates(curves: Mapping[str, Curve], out: PathLike, *, source: str = "") 
 def draw_heat(
     dims: Sequence[int], tokens: Sequence[float], scores: Mapping[str, np.ndarray], out: PathLike, *, source: str = ""
 ) -> None:
-    """Quality of word vectors by dimensions and training words, as Table 2 of Mikolov et al. 2013 (arXiv 1301.3781).
+    """Quality of word vectors, [dims, tokens] by test, as Table 2 of Mikolov et al. 2013 (arXiv 1301.3781).
 
-    Args:
-      dims: rows, rising. tokens: columns, rising.
-      scores: shares or correlations [dims, tokens] by test; nan where no run is.
+    `dims` and `tokens` rise; a score without a run is nan.
     """
     with drawing(out, (0.6 + 4.2 * len(scores), 1.6 + 0.6 * len(dims)), source) as figure:
         for axes, (name, values) in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores.items(), strict=True):

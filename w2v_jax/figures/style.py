@@ -7,15 +7,16 @@ import os
 import textwrap
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike, atomic
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
+else:  # for annotations alone: matplotlib is loaded only to draw
+    Axes = Figure = Any
 
 DPI = 150
 # Okabe & Ito's palette, told apart by colour-blind readers too; without its yellow, which fades on white.
@@ -23,6 +24,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5
 # Shapes repeat what colours say, for print without colours.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#8A8A8A"
+DASHED: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}  # a line to compare with
+BARS: dict[str, Any] = {"markeredgecolor": "white", "capsize": 2}  # of points with error bars
 ENDINGS = (".png", ".pdf", ".svg")
 FONT = "DejaVu Sans"
 _STYLE = {
@@ -50,12 +53,9 @@ _STYLE = {
 
 @contextlib.contextmanager
 def drawing(out: PathLike, size: tuple[float, float] = (8.0, 6.0), source: str = "") -> Iterator[Figure]:
-    """A figure to draw on; it is saved when the block ends, and nothing is written when the block raises.
+    """A figure to draw on, `size` inches wide and high; saved when the block ends, nothing is written when it raises.
 
-    Args:
-      out: .png, .pdf or .svg file; its folder is made if missing.
-      size: width and height in inches, 150 dots each.
-      source: small print below: data, seed, command.
+    The file `out` ends in .png, .pdf or .svg; its folder is made if missing. `source` is small print below the figure.
 
     Raises:
       UserError: another ending.
@@ -88,14 +88,13 @@ def drawing(out: PathLike, size: tuple[float, float] = (8.0, 6.0), source: str =
 
 
 def check_ending(path: PathLike) -> None:
-    """UserError unless the path ends like a picture that can be written; call it before long work."""
+    """UserError for a path without the ending of a picture; call it before long work."""
     if os.path.splitext(os.fspath(path))[1].lower() not in ENDINGS:
         raise UserError(f"{os.fspath(path)}: a picture's name must end in {', '.join(ENDINGS)}")
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib shows as it stands: no formulas between dollars, no legend entry lost to a leading `_`, and
-    `drawable`."""
+    """`drawable` text that matplotlib shows as is: no formula between dollars, no legend entry lost to a first `_`."""
     text = drawable(text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
@@ -107,7 +106,6 @@ def drawable(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _glyphs() -> frozenset[int]:
-    """Code points of the font."""
     from matplotlib import font_manager
 
     return frozenset(font_manager.get_font(font_manager.findfont(FONT)).get_charmap())
@@ -119,8 +117,14 @@ def colour(index: int) -> str:
 
 
 def marker(index: int) -> str:
-    """The index-th marker; when colours repeat, shapes are shifted, so that the pair is another one."""
+    """The index-th marker; shapes shift when colours repeat, so that pairs of colour and shape differ."""
     return MARKERS[(index + index // len(PALETTE)) % len(MARKERS)]
+
+
+def look(index: int, label: str = "") -> dict[str, Any]:
+    """Colour, marker and, where given, the legend entry of the index-th line."""
+    shape = {"color": colour(index), "marker": marker(index)}
+    return shape | {"label": plain(label)} if label else shape
 
 
 def legend_beside(axes: Axes, title: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What word2vec does with word frequencies: subsampling of frequent words, and the noise of negative sampling."""
+"""How word2vec uses word frequencies: subsampling of frequent words, and the noise of negative sampling."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ import numpy as np
 
 
 def keep_probability(counts: np.ndarray, sample: float) -> np.ndarray:
-    """Chance that a token survives subsampling, min(1, (sqrt(f / s) + 1) s / f) with f its share of the text.
+    """Probability that a token survives subsampling, min(1, (sqrt(f / s) + 1) s / f); counts [V] -> float64 [V].
 
-    The formula is that of the C tool, which differs from 1 - sqrt(s / f) printed in Mikolov et al. 2013b.
-
-    Args:
-      counts: [V] counts.
-      sample: s, e.g. 1e-3; 0 keeps every token.
-
-    Returns:
-      float64 [V].
+    f is the word's share of the text and s = `sample`, where 0 keeps every token. The formula is that of the C tool,
+    not the 1 - sqrt(s / f) printed in Mikolov et al. 2013b.
     """
     if sample <= 0:
         return np.ones(len(counts))
@@ -30,15 +24,10 @@ def noise_probability(counts: np.ndarray, power: float = 0.75) -> np.ndarray:
 
 
 def alias_table(probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Walker's alias table: draw v uniformly, keep it with chance accept[v], else take alias[v].
+    """Walker's alias table of a distribution, float64 [V] -> (accept float32 [V], alias int32 [V]).
 
-    Exact for any vocabulary, where a float32 cumulative sum would lose the rare words of a large one.
-
-    Args:
-      probability: float64 [V], sums to 1.
-
-    Returns:
-      (accept float32 [V], alias int32 [V]).
+    Draw v uniformly and keep it with probability accept[v], else take alias[v]. This is exact for any vocabulary; a
+    float32 cumulative sum would lose the rare words of a large one.
     """
     size = len(probability)
     scaled = probability * size

@@ -1,5 +1,4 @@
-"""Writes on from a prompt with any model that decodes: the prompt in one call, then all new tokens in one loop on the
-device."""
+"""Continues a prompt with any model that decodes: one call reads the prompt, one loop on the device writes the rest."""
 
 from __future__ import annotations
 
@@ -13,36 +12,30 @@ from w2v_jax.types import Array, Consts, Decode, Params
 
 
 class Texts(NamedTuple):
-    """What was written."""
-
     tokens: Array
-    """int32 [B, N]; beyond `lengths` they mean nothing."""
+    """int32 [B, N]; those beyond `lengths` mean nothing."""
     lengths: Array
-    """int32 [B], new tokens of each text, its end token among them."""
+    """int32 [B], new tokens of each text, including its end token."""
 
 
 def text_keys(seed: int, rows: int) -> Array:
-    """A key for each text, the same however many there are; [B]."""
+    """One key per text, [B]; a text's key does not depend on their number."""
     return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(rows))
 
 
 def prefill(
     decode: Decode, cfg: Any, rows: int, capacity: int, weights: Params, consts: Consts, prompt: Array
 ) -> tuple[Array, Any]:
-    """Reads the prompt once for all texts.
+    """Reads the prompt int32 [T] once for all texts. UserError: as `decode.start` and `decode.step`.
 
     Args:
       decode, cfg, consts: of the model.
+      rows: B, texts to write.
+      capacity: most tokens of a text, including the prompt.
       weights: of `decode.weights`.
-      rows: B, texts that will be written.
-      capacity: tokens that each will have at most, the prompt's among them.
-      prompt: int32 [T].
 
     Returns:
-      (logits float32 [V] of the first new token, what is kept of B texts that begin with the prompt).
-
-    Raises:
-      UserError: as `decode.start` and `decode.step`.
+      (logits float32 [V] of the first new token, the memory of B texts that begin with the prompt).
     """
     logits, one = decode.step(cfg, weights, consts, decode.start(cfg, 1, capacity), prompt[None])
     many = jax.eval_shape(lambda: decode.start(cfg, rows, capacity))
@@ -61,14 +54,14 @@ def write(
     logits: Array,
     keys: Array,
 ) -> Texts:
-    """At most `count` new tokens of every text; a text ends with its end token, the loop with the last text.
+    """At most `count` new tokens of every text. A text ends with its end token, the loop with the last text.
 
     Args:
       decode, cfg, consts: of the model.
+      sampling: how to draw tokens.
+      count: N, at least 1. The last token is not read: `kept` needs room for N - 1.
+      end_id: the end token; None without one.
       weights: of `decode.weights`.
-      sampling: how tokens are drawn.
-      count: N, at least 1. The last one is not read: `kept` needs room for N - 1.
-      end_id: the end token, None where there is none.
       kept, logits: of `prefill`.
       keys: of `text_keys`; token n of a text is drawn with `fold_in(key, n)`.
     """

@@ -1,4 +1,4 @@
-"""The Huffman tree of hierarchical softmax, built once from word counts on the host."""
+"""The Huffman tree of hierarchical softmax, built once from word counts, on the host."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def huffman_paths(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
       counts: [V], V >= 2.
 
     Returns:
-      nodes: int32 [V, P], inner nodes from the root (number 0) to the word's parent; 0 beyond the end. They are
-        numbered by falling count: the first T are the T most used, and a parent comes before its children.
+      nodes: int32 [V, P], inner nodes from the root (number 0) to the word's parent; 0 beyond the end. Numbers follow
+        falling counts: the first T nodes are the T most used, and a parent comes before its children.
       signs: int8 [V, P], +1 for code 0, -1 for code 1, 0 beyond the end. P is the longest code.
     """
     size = len(counts)
@@ -48,18 +48,13 @@ def huffman_paths(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def split_paths(
     nodes: np.ndarray, signs: np.ndarray, top: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Cuts every path where it leaves nodes 0 to T - 1, which are a tree with T + 1 ways out.
-
-    Args:
-      nodes: int32 [V, P], of `huffman_paths`.
-      signs: int8 [V, P], likewise.
-      top: T, from 1 to V - 1.
+    """Cuts the paths of `huffman_paths` where they leave nodes 0 to T - 1 (1 <= T < V), a tree with T + 1 exits.
 
     Returns:
-      exits: int32 [V], the way out that a word's path takes.
-      exit_signs: int8 [T + 1, T], sign of every top node on the way there; 0 where the path does not pass it.
+      exits: int32 [V], the exit of each word's path.
+      exit_signs: int8 [T + 1, T], sign of every top node on the way to an exit; 0 where the path does not pass it.
       nodes: int32 [V, Q], the rest of each path; 0 beyond the end. Q is the longest rest and may be 0.
-      signs: int8 [V, Q], likewise.
+      signs: int8 [V, Q], of the rest.
     """
     length = (signs != 0).sum(1)
     within = (signs != 0) & (nodes < top)

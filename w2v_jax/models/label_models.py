@@ -1,109 +1,101 @@
-"""What classifiers of labelled texts have in common: texts, batches, word vectors, pooling, softmax and metrics.
+"""What classifiers of labelled texts share: options, texts, batches, word vectors, pooling, softmax and metrics.
 
-    p(y | w_1..w_n) = softmax(s W + b),    s [F] from vectors[w_1]..vectors[w_n], as the family has it
-
-The families' configs have `classes`, `dim`, `max_length`, `init_scale`, `vectors`, `frozen` and `vocab_size`, and the
-properties `padded_vocab` and `trains_embedding`.
+p(y | w_1..w_n) = softmax(s W + b),    s [F] from vectors[w_1]..vectors[w_n], in each family's own way
 """
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.config import DataConfig, check
-from w2v_jax.errors import UserError
-from w2v_jax.models.vectors import read_vectors, start_vectors
-from w2v_jax.nn.arrays import given, uniform
-from w2v_jax.types import Array, Batch, Consts, Init, Leaf, Loss, Metrics, Params, Say, Shapes, Source, Train, Words
+from w2v_jax.config import DataConfig, check, check_least
+from w2v_jax.models.running_text import PAD_VOCAB, int32, metrics_of, no_carry, no_rows, resolve
+from w2v_jax.models.vectors import given_vectors, read_vectors
+from w2v_jax.nn.arrays import Start, constant, given, uniform
+from w2v_jax.nn.layers import pad_to
+from w2v_jax.types import Array, Batch, Consts, Init, Leaf, Loss, Metrics, Params, Say, Shapes, Source, Train
 
 BUCKETS = 16  # groups of similar length: less padding than 1, and batches still differ from pass to pass
-PAD_VOCAB = 128  # fixed, so that a checkpoint does not depend on the mesh
-HIDE = -1e30  # what a place beyond the text counts as under pool=max
+HIDE = -1e30  # value of a place beyond the text under pool=max
 
 
-# ---- options and data ----
+class LabelOptions:
+    """The options that the families share. Their configs inherit it and declare each option with its default."""
+
+    classes: int
+    hidden: int
+    dim: int
+    dropout: float
+    max_length: int
+    init_scale: float
+    vectors: str
+    frozen: bool
+    vocab_size: int
+
+    def check_shared(self) -> None:
+        """UserError: an impossible value."""
+        check_least(2, "model", self, "classes")
+        check_least(1, "model", self, "hidden", "dim", "max_length")
+        check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
+        check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+
+    @property
+    def padded_vocab(self) -> int:
+        """V', rows of the table."""
+        return pad_to(self.vocab_size, PAD_VOCAB)
+
+    @property
+    def trains_embedding(self) -> bool:
+        """Whether the word vectors are parameters."""
+        return not (self.vectors and self.frozen)
 
 
-def check_options(cfg: Any) -> None:
-    """Raises `UserError` for impossible values of the options that the families share."""
-    check(cfg.classes >= 2, "model.classes", cfg.classes, "at least 2")
-    for key, size in {"hidden": cfg.hidden, "dim": cfg.dim, "max_length": cfg.max_length}.items():
-        check(size >= 1, f"model.{key}", size, "at least 1")
-    check(0 <= cfg.dropout < 1, "model.dropout", cfg.dropout, "0 or more and below 1")
-    check(cfg.init_scale > 0, "model.init_scale", cfg.init_scale, "above 0")
+# ---- data ----
 
 
-def resolve(cfg: Any, vocab_size: int) -> Any:
-    """Fills in the vocabulary size."""
-    if cfg.vocab_size and cfg.vocab_size != vocab_size:
-        raise UserError(f"model.vocab_size={cfg.vocab_size}: the vocabulary has {vocab_size} words")
-    return dataclasses.replace(cfg, vocab_size=vocab_size)
-
-
-def shapes(cfg: Any, batch_size: int) -> Shapes:
+def shapes(cfg: LabelOptions, batch_size: int) -> Shapes:
     """`batch_size` labelled texts; see `w2v_jax.data.examples`."""
-    column = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-    tokens = jax.ShapeDtypeStruct((batch_size, cfg.max_length), jnp.int32)
-    return {"tokens": tokens} | dict.fromkeys(("length", "steps", "label", "words"), column)
+    column = (batch_size,)
+    return int32(tokens=(batch_size, cfg.max_length), length=column, steps=column, label=column, words=column)
 
 
-def read_text(cfg: Any, data: DataConfig, say: Say) -> Any:
-    """The labelled texts that `data` names, over the words of the given vectors where there are any."""
+def read_text(cfg: LabelOptions, data: DataConfig, say: Say) -> Any:
+    """The labelled texts that `data` names. Given vectors decide the vocabulary."""
     from w2v_jax.data.labelled_corpus import build_labelled_corpus
 
     words = read_vectors(cfg.vectors).words if cfg.vectors else ()
     return build_labelled_corpus(data, cfg.classes, words, say)
 
 
-def source(cfg: Any, text: Any, split: str, batch_size: int, seed: int) -> Source:
-    """Labelled texts of a split, those of similar length together; only the training texts are shuffled."""
+def source(cfg: LabelOptions, text: Any, split: str, batch_size: int, seed: int) -> Source:
+    """Labelled texts of a split, batched by length; only the training texts are shuffled."""
     from w2v_jax.data.examples import example_source
 
     part, entries = getattr(text, split), shapes(cfg, batch_size)
     return example_source(part.ids, part.labels, entries, buckets=BUCKETS, seed=seed, shuffle=split == "train")
 
 
-def carry(cfg: Any, rows: int) -> dict[str, Array]:
-    """Nothing: every text begins anew."""
-    return {}
-
-
-def rows(cfg: Any, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:
-    """Nothing is sparse: a step of long texts touches most of the words that matter."""
-    return {}, batch
-
-
 # ---- word vectors ----
 
 
-def consts(cfg: Any, words: Words) -> Consts:
-    """{'vectors': [V', D]} where vectors are given, else {}."""
-    if not cfg.vectors:
-        return {}
-    return {"vectors": start_vectors(cfg.vectors, words.words, cfg.dim, cfg.padded_vocab, cfg.init_scale)}
-
-
-def embedding(cfg: Any, vectors: Array | None = None) -> dict[str, Leaf]:
-    """{'embed': [V', D]}, split by vocabulary: the given vectors or uniform on [-init_scale, init_scale); {} where they
-    are frozen."""
+def embedding(cfg: LabelOptions, vectors: Array | None = None) -> dict[str, Leaf]:
+    """{'embed': [V', D]} split by vocabulary, {} where it is frozen. It starts from `vectors`, else uniform."""
     if not cfg.trains_embedding:
         return {}
     start = uniform(-cfg.init_scale, cfg.init_scale) if vectors is None else given(vectors)
     return {"embed": Leaf((cfg.padded_vocab, cfg.dim), ("vocab", "embed"), start, cfg.dim)}
 
 
-def word_vectors(cfg: Any, params: Params, consts: Consts) -> Array:
-    """The table that words are looked up in, [V', D]."""
+def word_vectors(cfg: LabelOptions, params: Params, consts: Consts) -> Array:
+    """The table in which words are looked up, [V', D]."""
     table: Array = params["embed"] if cfg.trains_embedding else consts["vectors"]
     return table
 
 
-def embed(cfg: Any, params: Params) -> dict[str, Array]:
-    """The trained word vectors, [V, D]; none where they are frozen."""
+def embed(cfg: LabelOptions, params: Params) -> dict[str, Array]:
+    """The trained word vectors, [V, D]; {} where they are frozen."""
     return {"E": params["embed"][: cfg.vocab_size]} if cfg.trains_embedding else {}
 
 
@@ -111,17 +103,19 @@ def embed(cfg: Any, params: Params) -> dict[str, Array]:
 
 
 def pool(how: str, h: Array, length: Array) -> Array:
-    """Mean or max over the words of a text: [T, B, F] -> [B, F]; zeros for a text without words.
-
-    Args:
-      how: mean | max.
-      h: outputs; those from `length` on are not read.
-      length: int32 [B].
-    """
+    """Mean or max (`how`) over the first `length` int32 [B] words: [T, B, F] -> [B, F]; zeros for an empty text."""
     valid = (jnp.arange(h.shape[0], dtype=jnp.int32)[:, None] < length[None])[..., None]
     if how == "mean":
         return jnp.where(valid, h, 0.0).sum(0) / jnp.maximum(length, 1)[:, None]
     return jnp.where(length[:, None] > 0, jnp.where(valid, h, HIDE).max(0), 0.0)
+
+
+def head(cfg: LabelOptions, features: int, start: Start) -> dict[str, Leaf]:
+    """{'W' [F, classes], 'b' [classes]}, used once per text."""
+    return {
+        "W": Leaf((features, cfg.classes), ("embed", None), start, features, 1.0 / cfg.max_length),
+        "b": Leaf((cfg.classes,), (None,), constant(0.0)),
+    }
 
 
 def logits_of(params: Params, s: Array) -> Array:
@@ -130,28 +124,21 @@ def logits_of(params: Params, s: Array) -> Array:
 
 
 def label_loss(logits: Array, batch: Batch) -> tuple[Array, Metrics]:
-    """(sum of -log p(label) in nats over the rows over those of the whole step, metrics); rows of label -1 weigh 0.
+    """(sum of -log p(label) in nats / rows of the whole step, metrics). Rows of label -1 weigh 0.
 
-    Additive over rows. Metrics: 'loss' (nats, texts), 'correct' (texts whose label scored highest, texts), 'words'
-    (raw words, rows).
+    Additive over rows. The metrics are those of `metrics_of`, with one place per text.
     """
     label = batch["label"]
     there = label >= 0
     at_label = jnp.take_along_axis(logits, jnp.where(there, label, 0)[:, None], axis=1)[:, 0]
-    total = jnp.where(there, jax.nn.logsumexp(logits, axis=1) - at_label, 0.0).sum()
-    count = there.sum().astype(jnp.float32)
-    correct = (there & (logits.argmax(1) == label)).sum().astype(jnp.float32)
-    metrics = {
-        "loss": (total, count),
-        "correct": (correct, count),
-        "words": (batch["words"].sum().astype(jnp.float32), jnp.float32(label.shape[0])),
-    }
-    return total / batch["global_rows"], metrics
+    nats = jnp.where(there, jax.nn.logsumexp(logits, axis=1) - at_label, 0.0)
+    metrics = metrics_of(batch, nats, there & (logits.argmax(1) == label), there)
+    return metrics["loss"][0] / batch["global_rows"], metrics
 
 
 def training(init: Init, loss: Loss) -> Train:
-    """The trained part of a classifier with these two functions of its own."""
-    return Train(shapes, source, init, carry, rows, loss)
+    """The trained part of a classifier with its own `init` and `loss`."""
+    return Train(shapes, source, init, no_carry, no_rows, loss)
 
 
-SHARED: dict[str, Any] = {"resolve": resolve, "text": read_text, "consts": consts, "embed": embed}
+SHARED: dict[str, Any] = {"resolve": resolve, "text": read_text, "consts": given_vectors, "embed": embed}

@@ -3,9 +3,9 @@
     p(y | w_1..w_n) = softmax(s W + b),    s = pool(h_1..h_n),    h_t = cell(h_{t-1}, x_t),    x_t = vectors[w_t]
 
 With the cell `average`, s is the mean of the x_t: logistic regression on mean vectors. With `elementwise` and
-pool=last it is the recurrence of the notes, c <- w * c + x. Every text begins with a state of zeros; a cell that is
-bidirectional reads it once in each direction and s holds both halves. Given vectors are constants, never trained,
-unless `frozen` is off. Dropout is on the vectors and on s (Srivastava et al. 2014).
+pool=last the model is the recurrence of the notes, c <- w * c + x. Every text begins with a state of zeros. A
+bidirectional model reads it once in each direction, and s holds both halves. Given vectors are constants unless
+`frozen` is off. Dropout is on the vectors and on s (Srivastava et al. 2014).
 """
 
 from __future__ import annotations
@@ -19,21 +19,19 @@ import jax.numpy as jnp
 from w2v_jax.config import check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.models import label_models
-from w2v_jax.models.label_models import PAD_VOCAB, check_options, embedding, label_loss, logits_of, pool, word_vectors
-from w2v_jax.nn.arrays import constant, draw, training_flops, uniform
-from w2v_jax.nn.layers import dropout, pad_to
+from w2v_jax.models.label_models import LabelOptions, embedding, head, label_loss, logits_of, pool, word_vectors
+from w2v_jax.nn.arrays import draw, training_flops, uniform
+from w2v_jax.nn.layers import dropout
 from w2v_jax.nn.recurrence import Recurrence
 from w2v_jax.nn.recurrent import CELLS, Cell, cell_arrays, cell_keys, run_cell, zero_state
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params
+from w2v_jax.types import Array, Batch, Consts, Encode, Family, Metrics, Params
 
 AVERAGE = "average"
 
 
 @dataclasses.dataclass(frozen=True)
-class RecurrentClassifierConfig:
-    """Options of the family."""
-
+class RecurrentClassifierConfig(LabelOptions):
     cell: str = "lstm"  # average | elementwise | rnn | lstm_elementwise | lstm | gru
     classes: int = 2
     hidden: int = 128
@@ -41,27 +39,22 @@ class RecurrentClassifierConfig:
     pool: str = "last"  # last: the state after the last word | mean | max over the outputs of all words
     bidirectional: bool = False  # a second cell reads from the end to the start
     dropout: float = 0.0  # share dropped of word vectors and before the softmax
-    max_length: int = 400  # words of a text that are read; the rest is cut off
+    max_length: int = 400  # words read of a text; the rest is cut off
     init_scale: float = 0.1  # weights start uniform on [-init_scale, init_scale]
     forget_bias: float = 1.0
-    vectors: str = ""  # word vectors (word2vec or GloVe file), whose words are then the vocabulary
-    frozen: bool = True  # given vectors are never trained; without any, the embedding starts random and is
+    vectors: str = ""  # file of word vectors (word2vec or GloVe); its words become the vocabulary
+    frozen: bool = True  # given vectors are not trained; an embedding that starts random always is
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
         check_choice("model.cell", self.cell, (AVERAGE, *CELLS))
         check_choice("model.pool", self.pool, ("last", "mean", "max"))
-        check_options(self)
+        self.check_shared()
         if self.cell == AVERAGE:
             if self.bidirectional:
                 raise UserError("model.bidirectional=True: an average has no direction; choose another model.cell")
         elif self.kind.elementwise and self.dim != self.hidden:
             raise UserError(f"model.dim={self.dim}: model.cell={self.cell} needs it equal to model.hidden")
-
-    @property
-    def padded_vocab(self) -> int:
-        """V', rows of the table."""
-        return pad_to(self.vocab_size, PAD_VOCAB)
 
     @property
     def kind(self) -> Cell:
@@ -80,28 +73,15 @@ class RecurrentClassifierConfig:
         """F, the width of s."""
         return len(self.directions) * self.hidden if self.directions else self.dim
 
-    @property
-    def trains_embedding(self) -> bool:
-        """Whether the word vectors are parameters."""
-        return not (self.vectors and self.frozen)
-
 
 def arrays(cfg: RecurrentClassifierConfig, vectors: Array | None = None) -> dict[str, Any]:
     """{'cells': {'forward': ..., 'backward': ...}, 'head': {'W' [F, classes], 'b' [classes]}, 'embed' [V', D]}.
 
-    Without 'cells' for `average`, without 'embed' where the vectors are frozen. Cells are split by their gate columns.
+    `average` has no 'cells', frozen vectors no 'embed'. Cells are split by their gate columns.
     """
-    start, size, classes = uniform(-cfg.init_scale, cfg.init_scale), cfg.features, cfg.classes
-    head = {
-        "W": Leaf((size, classes), ("embed", None), start, size, 1.0 / cfg.max_length),
-        "b": Leaf((classes,), (None,), constant(0.0)),
-    }
-    tree: dict[str, Any] = {"head": head} | embedding(cfg, vectors)
-    if cfg.directions:
-        tree["cells"] = {
-            name: cell_arrays(cfg.kind, cfg.dim, cfg.hidden, cfg.init_scale, cfg.forget_bias) for name in cfg.directions
-        }
-    return tree
+    tree = {"head": head(cfg, cfg.features, uniform(-cfg.init_scale, cfg.init_scale))} | embedding(cfg, vectors)
+    cell = cell_arrays(cfg.kind, cfg.dim, cfg.hidden, cfg.init_scale, cfg.forget_bias) if cfg.directions else {}
+    return tree | ({"cells": dict.fromkeys(cfg.directions, cell)} if cfg.directions else {})
 
 
 def init(rng: Array, cfg: RecurrentClassifierConfig, consts: Consts) -> Params:
@@ -117,7 +97,7 @@ def _embed(cfg: RecurrentClassifierConfig, params: Params, consts: Consts, token
 
 
 def _reversed(x: Array, length: Array) -> Array:
-    """[B, T, ...] with the first length[b] entries of row b in reverse; those beyond stay."""
+    """[B, T, ...] with the first length[b] entries of row b reversed; the others stay."""
     place = jnp.arange(x.shape[1], dtype=jnp.int32)[None]
     index = jnp.where(place < length[:, None], length[:, None] - 1 - place, place)
     return jnp.take_along_axis(x, index.reshape(index.shape + (1,) * (x.ndim - 2)), axis=1)
@@ -131,7 +111,7 @@ def summaries(cfg: RecurrentClassifierConfig, params: Params, consts: Consts, ba
         x = dropout(_embed(cfg, params, consts, tokens), cfg.dropout, rng, row, 0)
         parts.append(pool("mean", x, length))
     for place, direction in enumerate(cfg.directions):
-        # Pools do not ask for the order of the outputs, so that only the words have to be turned round.
+        # Pools do not depend on the order of the outputs, so only the words are reversed.
         words = _reversed(tokens, length) if direction == "backward" else tokens
         x = dropout(_embed(cfg, params, consts, words), cfg.dropout, rng, row, place)
         state = zero_state(cfg.kind, x.shape[1], cfg.hidden)
@@ -151,7 +131,7 @@ def loss(
 def states(
     cfg: RecurrentClassifierConfig, params: Params, consts: Consts, tokens: Array, lengths: Array
 ) -> list[Array]:
-    """The word vectors, and the cells' outputs, those of both directions side by side; no layer for `average`."""
+    """The word vectors, and the cells' outputs with both directions side by side; no layer for `average`."""
     out = []
     for direction in cfg.directions:
         back = direction == "backward"
@@ -166,21 +146,20 @@ def states(
 def recurrence(cfg: RecurrentClassifierConfig, params: Params, consts: Consts) -> Recurrence:
     """The cell that reads from left to right. UserError: an average has none."""
     if not cfg.directions:
-        raise UserError(f"model.cell={cfg.cell}: has no memory to look into")
+        raise UserError(f"model.cell={cfg.cell}: has no memory to look into; choose a model with a recurrent cell")
     return Recurrence(cfg.kind, cfg.hidden, word_vectors(cfg, params, consts), [params["cells"]["forward"]])
 
 
 def classify(cfg: RecurrentClassifierConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> Array:
-    """Logits of the labels, [B, classes]; words from `lengths` on are not read. The lengths 1..T of one repeated text
-    tell what is thought after each word."""
-    size = len(tokens)
-    steps = jnp.broadcast_to(lengths.max(), (size,))
-    given = {"tokens": tokens, "length": lengths, "steps": steps, "row": jnp.arange(size, dtype=jnp.int32)}
+    """Logits of the labels, [B, classes]; words from `lengths` on are not read. Lengths 1..T of one repeated text give
+    the prediction after each word."""
+    steps, row = jnp.broadcast_to(lengths.max(), lengths.shape), jnp.arange(len(tokens), dtype=jnp.int32)
+    given = {"tokens": tokens, "length": lengths, "steps": steps, "row": row}
     return logits_of(params, summaries(cfg, params, consts, given, None))
 
 
 def flops(cfg: RecurrentClassifierConfig) -> tuple[float, str]:
-    """Matrix products of cells and softmax, forward and backward: 6 a weight, the softmax's shared by a full text."""
+    """Matrix products of cells and softmax, forward and backward: 6 per weight, for the softmax once per text."""
     return training_flops(arrays(cfg), cfg.vocab_size), "word"
 
 

@@ -1,4 +1,4 @@
-"""What families on running text share; all but `read_text` is of language models on contiguous lanes of text."""
+"""What the families share. Lanes and their scores are for language models, the rest is for every family."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ import jax
 import jax.numpy as jnp
 
 from w2v_jax.errors import UserError
-from w2v_jax.types import Array, Batch, Consts, Metrics, Say, Shapes, Source
+from w2v_jax.nn.head import cross_entropy
+from w2v_jax.types import Array, Batch, Carry, Consts, Init, Loss, Metrics, Say, Shapes, Source, Train
 
-PAD_VOCAB = 128  # tables have a multiple of it in rows; fixed, so that a checkpoint does not depend on the mesh
+PAD_VOCAB = 128  # tables have a multiple of this many rows; fixed, so that a checkpoint does not depend on the mesh
+
+
+def resolve(cfg: Any, vocab_size: int) -> Any:
+    """`cfg` with its vocabulary size. UserError: fewer than two tokens, or not the number that the config states."""
+    if vocab_size < 2:
+        raise UserError(f"the vocabulary has {vocab_size} token: a model needs at least 2; give it more text")
+    if cfg.vocab_size and cfg.vocab_size != vocab_size:
+        raise UserError(f"model.vocab_size={cfg.vocab_size}: the text has {vocab_size} tokens; leave it at 0")
+    return dataclasses.replace(cfg, vocab_size=vocab_size)
 
 
 def read_text(cfg: Any, data: Any, say: Say) -> Any:
@@ -21,49 +31,50 @@ def read_text(cfg: Any, data: Any, say: Say) -> Any:
     return build_corpus(data, say)
 
 
-def resolve(cfg: Any, vocab_size: int) -> Any:
-    """Fills in the vocabulary size.
+def int32(**sizes: tuple[int, ...]) -> Shapes:
+    """The entries of a batch from their sizes."""
+    return {name: jax.ShapeDtypeStruct(size, jnp.int32) for name, size in sizes.items()}
 
-    Raises:
-      UserError: fewer than two tokens, or another number than the config states.
-    """
-    if vocab_size < 2:
-        raise UserError(f"the vocabulary has {vocab_size} token: a language model needs at least 2")
-    if cfg.vocab_size and cfg.vocab_size != vocab_size:
-        raise UserError(f"model.vocab_size={cfg.vocab_size}: the corpus has {vocab_size} tokens")
-    return dataclasses.replace(cfg, vocab_size=vocab_size)
+
+def no_carry(cfg: Any, rows: int) -> dict[str, Array]:
+    """Nothing is carried: every window or text stands alone."""
+    return {}
+
+
+def no_rows(cfg: Any, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:
+    """Nothing is sparse: a step touches every row of its table, or most of those that matter."""
+    return {}, batch
 
 
 def shapes(cfg: Any, batch_size: int) -> Shapes:
     """`batch_size` lanes of `cfg.length` tokens; see `w2v_jax.data.lanes`."""
-    sizes = {
-        "tokens": (batch_size, cfg.length),
-        "targets": (batch_size, cfg.length),
-        "start": (batch_size,),
-        "words": (batch_size,),
-    }
-    return {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in sizes.items()}
+    lanes, column = (batch_size, cfg.length), (batch_size,)
+    return int32(tokens=lanes, targets=lanes, start=column, words=column)
 
 
 def source(cfg: Any, text: Any, split: str, batch_size: int, seed: int) -> Source:
-    """Contiguous lanes of a split; nothing is shuffled, so the seed plays no part."""
+    """Contiguous lanes of a split. Nothing is shuffled, so the seed plays no part."""
     from w2v_jax.data.lanes import lane_source
 
     return lane_source(getattr(text, split), shapes(cfg, batch_size), start_id=text.tokenizer.end_id)
 
 
-def rows(cfg: Any, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:
-    """Nothing is sparse: the softmax touches every row of its table."""
-    return {}, batch
+def training(init: Init, loss: Loss, carry: Carry = no_carry) -> Train:
+    """The trained part of a language model with its own `init`, `loss` and `carry`."""
+    return Train(shapes, source, init, carry, no_rows, loss)
+
+
+def score_targets(cfg: Any, hidden: Array, table: Array, bias: Array, targets: Array) -> tuple[Array, Array, Array]:
+    """`cross_entropy` where each of the T places of a row weighs 1 / T; hidden [B, T, H], targets int32 [B, T]."""
+    flat = targets.reshape(-1)  # row after row, because devices split the rows
+    weights = jnp.full(flat.shape, 1.0 / targets.shape[1])
+    return cross_entropy(hidden.reshape(flat.size, -1), table, bias, flat, weights, cfg.vocab_size, cfg.head_chunk)
 
 
 def metrics_of(batch: Batch, nats: Array, correct: Array, scored: Array) -> Metrics:
-    """'loss' (nats, tokens), 'correct' (tokens whose target scored highest, tokens), 'words' (raw tokens, rows).
+    """'loss' (nats, places), 'correct' (places whose target scored highest, places), 'words' (raw words, rows).
 
-    Args:
-      batch: of the step.
-      nats, correct: of every place, 0 and False where nothing is scored.
-      scored: which places are.
+    `scored` says which places count; `nats` and `correct` are 0 and False at the others.
     """
     count = jnp.sum(scored).astype(jnp.float32)
     return {

@@ -1,14 +1,14 @@
-"""Transformer language model, with keys and values of each layer's own or computed once and shared by all layers.
+"""Transformer language model. Keys and values are computed in each layer, or once and shared by all layers.
 
     p(y_t | y_<t) = softmax(n(x_t) A^T)        x of the last block, n an RMSNorm, A = E where the head is tied
 
-`w2v_jax.nn.blocks` has the blocks. `keys_values='shared_kv'` computes key and value once, from the embeddings, while
-every layer has a query of its own from the evolving representation; 'per_layer' is the usual transformer (Vaswani et
-al. 2017, arXiv 1706.03762), and 'shared_k', 'shared_v' stand in between. With `objective='masked'` the same blocks see
-both ways and predict hidden tokens (`w2v_jax.nn.masking`) in the place of the next.
+The blocks are those of `w2v_jax.nn.blocks`. `keys_values='shared_kv'` computes keys and values once, from the
+embeddings, while each layer computes its own queries. 'per_layer' is the usual transformer (Vaswani et al. 2017, arXiv
+1706.03762); 'shared_k' and 'shared_v' share one of the two. With `objective='masked'` the same blocks see both sides
+and predict hidden tokens (`w2v_jax.nn.masking`) instead of the next one.
 
-Text comes in contiguous lanes as for the recurrent models, but nothing is carried: a window of `length` tokens is all
-that its predictions see. Documents follow one another within a window, told apart by their end token alone.
+Text comes in contiguous lanes, and nothing is carried: a prediction sees its window of `length` tokens only. A window
+may hold several documents, separated by their end tokens alone.
 """
 
 from __future__ import annotations
@@ -19,25 +19,32 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.config import check, check_choice
+from w2v_jax.config import check, check_choice, check_least
 from w2v_jax.errors import UserError
-from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, read_text, resolve, rows, shapes, source
+from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, read_text, resolve, score_targets, training
 from w2v_jax.nn import masking
 from w2v_jax.nn.arrays import constant, draw, normal, training_flops
 from w2v_jax.nn.attention import IMPLEMENTATIONS, kernel
 from w2v_jax.nn.blocks import Drop, Stack, rms_norm, run_layers, stack_arrays, stack_keys, trace_layers, unstacked
 from w2v_jax.nn.cache import Cache, cache_bytes, init_cache, run_cached
-from w2v_jax.nn.head import CHUNK, cross_entropy, next_token_logits
+from w2v_jax.nn.head import CHUNK, next_token_logits
 from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Decode, Encode, Family, Leaf, Metrics, Params, Train, Words
+from w2v_jax.types import Array, Batch, Consts, Decode, Encode, Family, Leaf, Metrics, Params
 
-KEYS_VALUES = ("per_layer", "shared_k", "shared_v", "shared_kv")
-MASKS = 1 << 20  # number of the masks' draw within the model, beyond those of dropout
+# name -> (whether all layers share keys, whether they share values)
+KEYS_VALUES = {
+    "per_layer": (False, False),
+    "shared_k": (True, False),
+    "shared_v": (False, True),
+    "shared_kv": (True,) * 2,
+}
+LOOPS = ("auto", "scan", "unrolled")
+MASKS = 1 << 20  # place of the masks' draw within the model, beyond those of dropout
 
 
 def check_heads(key: str, dim: int, heads: int) -> None:
-    """Raises `UserError` unless model.`key`=`dim` makes so many heads of an even width."""
+    """UserError: model.`key`=`dim` does not split into `heads` of an even width."""
     if dim % heads:
         raise UserError(f"model.heads={heads}: does not divide model.{key}={dim}")
     if dim // heads % 2:
@@ -45,41 +52,36 @@ def check_heads(key: str, dim: int, heads: int) -> None:
 
 
 def place_loop(cfg: Any, platform: str) -> Any:
-    """The config with `loop` decided for a platform: scan keeps programs small, CPUs are faster with unrolled
-    layers."""
-    if cfg.loop != "auto":
-        return cfg
-    return dataclasses.replace(cfg, loop="unrolled" if platform == "cpu" else "scan")
+    """`cfg` with `loop` decided: scan keeps programs small, but CPUs are faster with unrolled layers."""
+    auto = "unrolled" if platform == "cpu" else "scan"
+    return dataclasses.replace(cfg, loop=auto) if cfg.loop == "auto" else cfg
 
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
-    """Options of the family."""
-
     layers: int = 4
     dim: int = 256
     heads: int = 4
     wide: int = 4  # units of the feed-forward layer, in multiples of dim
-    length: int = 128  # tokens of a window, all that a prediction sees
+    length: int = 128  # tokens of a window; a prediction sees no others
     objective: str = "causal"  # causal: the next token | masked: hidden tokens, from both sides
     keys_values: str = "per_layer"  # per_layer | shared_k | shared_v | shared_kv: once, from the embeddings
     tied: bool = True  # the head's table is the embedding
     dropout: float = 0.0  # share dropped of embeddings and of what each layer adds
     init_scale: float = 0.02  # standard deviation of the weights at the start
-    dtype: str = "float32"  # float32 | bfloat16, of what is computed; parameters are float32
-    loop: str = "auto"  # scan: one layer is compiled | unrolled: all are | auto: unrolled on CPUs, scan elsewhere
-    remat: bool = False  # what happens inside a layer is computed again for its gradient and not kept
+    dtype: str = "float32"  # float32 | bfloat16, of the computation; parameters are float32
+    loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: unrolled on CPUs, scan elsewhere
+    remat: bool = False  # values inside a layer are recomputed for its gradient instead of kept
     attention: str = "auto"  # xla | cudnn | auto: cudnn on GPUs in bfloat16
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
-        for key in ("layers", "dim", "heads", "wide", "length", "head_chunk"):
-            check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
+        check_least(1, "model", self, "layers", "dim", "heads", "wide", "length", "head_chunk")
         check_choice("model.objective", self.objective, ("causal", "masked"))
-        check_choice("model.keys_values", self.keys_values, KEYS_VALUES)
+        check_choice("model.keys_values", self.keys_values, tuple(KEYS_VALUES))
         check_choice("model.dtype", self.dtype, ("float32", "bfloat16"))
-        check_choice("model.loop", self.loop, ("auto", "scan", "unrolled"))
+        check_choice("model.loop", self.loop, LOOPS)
         check_choice("model.attention", self.attention, IMPLEMENTATIONS)
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
@@ -89,24 +91,23 @@ class TransformerConfig:
 
     @property
     def masked(self) -> bool:
-        """Whether hidden tokens are predicted, and not next ones."""
+        """Whether the targets are hidden tokens, not next ones."""
         return self.objective == "masked"
 
     @property
     def padded_vocab(self) -> int:
-        """V', rows of the tables. Row V of the embedding is the mask, where there is one."""
+        """V', rows of the tables. Under the masked objective row V of the embedding is the mask."""
         return pad_to(self.vocab_size + self.masked, PAD_VOCAB)
 
     @property
     def stack(self) -> Stack:
-        """The blocks; how they are looped over is left to `run_stack`."""
+        """The blocks; `hidden_states` chooses the loop over them."""
         return Stack(
-            layers=self.layers,
-            dim=self.dim,
-            heads=self.heads,
-            units=self.wide * self.dim,
-            shared_keys=self.keys_values in ("shared_k", "shared_kv"),
-            shared_values=self.keys_values in ("shared_v", "shared_kv"),
+            self.layers,
+            self.dim,
+            self.heads,
+            self.wide * self.dim,
+            *KEYS_VALUES[self.keys_values],
             causal=not self.masked,
             dropout=self.dropout,
             remat=self.remat,
@@ -114,13 +115,8 @@ class TransformerConfig:
         )
 
 
-def consts(cfg: TransformerConfig, words: Words) -> Consts:
-    """Nothing."""
-    return {}
-
-
 def place(cfg: TransformerConfig, platform: str) -> TransformerConfig:
-    """`loop` and `attention` decided: cuDNN's fused kernel on GPUs for what it takes."""
+    """`cfg` with `loop` and `attention` decided; see `place_loop` and `w2v_jax.nn.attention.kernel`."""
     cfg = place_loop(cfg, platform)
     if cfg.attention != "auto":
         return cfg
@@ -128,9 +124,9 @@ def place(cfg: TransformerConfig, platform: str) -> TransformerConfig:
 
 
 def arrays(cfg: TransformerConfig) -> dict[str, Any]:
-    """{'embed' [V', D], 'norm' [D], and those of `stack_arrays`}, untied also {'head': {'table' [V', D]}}."""
+    """{'embed' [V', D], 'norm' [D]} and `stack_arrays`; without tying also {'head': {'table' [V', D]}}."""
     shape, names, start = (cfg.padded_vocab, cfg.dim), ("vocab", "embed"), normal(cfg.init_scale)
-    read = masking.chosen_count(cfg.length) / cfg.length if cfg.masked else 1.0  # share of the tokens the head sees
+    read = masking.chosen_count(cfg.length) / cfg.length if cfg.masked else 1.0  # share of tokens seen by the head
     tree = stack_arrays(cfg.stack, cfg.init_scale) | {
         "embed": Leaf(shape, names, start, cfg.dim, read if cfg.tied else 0.0),
         "norm": Leaf((cfg.dim,), ("embed",), constant(1.0)),
@@ -144,13 +140,8 @@ def init(rng: Array, cfg: TransformerConfig, consts: Consts) -> Params:
     return draw(arrays(cfg), {"embed": embed_key, "head": {"table": head_key}} | stack_keys(stack_key))
 
 
-def carry(cfg: TransformerConfig, rows: int) -> dict[str, Array]:
-    """Nothing: every window is on its own."""
-    return {}
-
-
 def embed_tokens(cfg: TransformerConfig, params: Params, tokens: Array) -> Array:
-    """int32 [B, T] -> [B, T, D] in the dtype of computation."""
+    """int32 [B, T] -> [B, T, D] in the dtype of the computation."""
     return take_rows(params["embed"], tokens).astype(cfg.dtype)
 
 
@@ -160,7 +151,7 @@ def head_table(cfg: TransformerConfig, params: Params) -> Array:
 
 
 def logits_of(cfg: TransformerConfig, params: Params, x: Array) -> Array:
-    """Blocks' output [..., D] -> float32 logits [..., V], for a few positions."""
+    """Output of the blocks [..., D] -> float32 logits [..., V], for a few positions."""
     hidden = rms_norm(x, params["norm"]).astype(jnp.float32)
     return next_token_logits(hidden, head_table(cfg, params), jnp.zeros(cfg.padded_vocab), cfg.vocab_size)
 
@@ -168,7 +159,7 @@ def logits_of(cfg: TransformerConfig, params: Params, x: Array) -> Array:
 def hidden_states(
     cfg: TransformerConfig, params: Params, tokens: Array, drop: Drop, lengths: Array | None = None
 ) -> Array:
-    """n(x) above, [B, T, D]. `lengths` int32 [B]: only so many tokens of a row are looked at."""
+    """n(x) above, [B, T, D]. `lengths` int32 [B]: tokens of each row that attention sees; None for all."""
     x = embed_tokens(cfg, params, tokens)
     if drop.row is not None:
         x = dropout(x, cfg.dropout, drop.rng, drop.row, 0, axis=0)
@@ -179,8 +170,7 @@ def hidden_states(
 def _scored(
     cfg: TransformerConfig, params: Params, batch: Batch, rng: Array | None
 ) -> tuple[tuple[Array, Array, Array], Array]:
-    """((sum of nats / scored places of a row, nats [M], whether the target scored highest [M]), targets [M]), row by
-    row: M is B x T, or B x K under the masked objective."""
+    """(`score_targets`, targets [M]), row by row: M is B x T, or B x K under the masked objective."""
     drop = Drop(rng, batch["row"])
     if cfg.masked:
         text = batch["targets"]  # every token of the text is a target once a pass
@@ -192,40 +182,26 @@ def _scored(
         hidden, targets = masking.take_places(hidden, hidden_text.places), hidden_text.targets
     else:
         hidden, targets = hidden_states(cfg, params, batch["tokens"], drop), batch["targets"]
-    flat = targets.reshape(-1)
-    table = head_table(cfg, params)
-    scored = cross_entropy(
-        hidden.reshape(-1, cfg.dim),
-        table,
-        jnp.zeros(table.shape[0], jnp.float32),
-        flat,
-        jnp.full(flat.shape, 1.0 / targets.shape[1]),
-        cfg.vocab_size,
-        cfg.head_chunk,
-    )
-    return scored, flat
+    table, no_bias = head_table(cfg, params), jnp.zeros(cfg.padded_vocab, jnp.float32)
+    return score_targets(cfg, hidden, table, no_bias, targets), targets.reshape(-1)
 
 
 def loss(
     cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, batch: Batch, rng: Array | None
 ) -> tuple[Array, tuple[Any, Metrics]]:
-    """Mean loss in nats over a full batch's scored places, additive over rows; metrics as in `running_text.metrics_of`.
+    """Mean loss in nats over the scored places of a full batch, additive over rows; metrics of `metrics_of`.
 
-    Masked: what is hidden follows from `rng` and the row; in evaluation (`rng` None) from the text itself, so that a
-    held-out text is always hidden alike.
+    Under the masked objective `rng` and the row choose the hidden tokens. In evaluation (`rng` None) the text itself
+    does, so a held-out text always hides the same tokens.
     """
     (total, nats, correct), targets = _scored(cfg, params, batch, rng)
     return total / batch["global_rows"], (carry, metrics_of(batch, nats, correct, targets >= 0))
 
 
 def score(cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, batch: Batch) -> tuple[Array, Any]:
-    """Nats of every target, [B, T], 0 where there is none; and the carry.
-
-    Raises:
-      UserError: the objective is masked.
-    """
+    """(nats of every target [B, T], 0 where there is none; carry). UserError: the objective is masked."""
     if cfg.masked:
-        raise UserError("model.objective='masked': gives a text no probability; only causal models are scored by token")
+        raise UserError("model.objective='masked': gives a text no probability; only causal models score its tokens")
     (_, nats, _), _ = _scored(cfg, params, batch, None)
     return nats.reshape(batch["targets"].shape), carry
 
@@ -237,80 +213,58 @@ def states(cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array
 
 
 def attention(cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
-    """Where each token looks, float32 [B, N, T, T] a layer."""
+    """Where each token looks, float32 [B, N, T, T] per layer."""
     return trace_layers(cfg.stack, params, embed_tokens(cfg, params, tokens), lengths)[1]
 
 
 def weights(cfg: TransformerConfig, params: Params) -> Params:
-    """The parameters, those of the blocks as `run_cached` takes them, and 'out' [D, V], the head's table as the product
-    with a few rows reads it."""
+    """The parameters with 'layers' as `run_cached` takes them, and 'out' [D, V], the transposed table of the head."""
     out = head_table(cfg, params)[: cfg.vocab_size].T
     return params | {"layers": unstacked(cfg.stack, params), "out": out}
 
 
 def start(cfg: TransformerConfig, rows: int, capacity: int) -> Cache:
-    """An empty cache of keys and values.
-
-    Raises:
-      UserError: the objective is masked, so that every token sees those that follow.
-    """
+    """An empty cache of keys and values. UserError: the objective is masked, so tokens see those that follow."""
     if cfg.masked:
-        raise UserError("model.objective='masked': reads a text at once; only causal models generate, token by token")
+        raise UserError("model.objective='masked': reads a whole text at once; only causal models generate text")
     return init_cache(cfg.stack, cfg.dtype, rows, capacity)
 
 
 def step(cfg: TransformerConfig, weights: Params, consts: Consts, kept: Cache, tokens: Array) -> tuple[Array, Cache]:
-    """(logits [B, V] of the token after the last of int32 [B, T], the cache with these tokens in it).
-
-    Raises:
-      UserError: as `run_cached`.
-    """
+    """(logits [B, V] of the token after int32 [B, T], the cache with these tokens). UserError: as `run_cached`."""
     x, kept = run_cached(cfg.stack, weights, embed_tokens(cfg, weights, tokens), kept)
     return rms_norm(x[:, -1], weights["norm"]).astype(jnp.float32) @ weights["out"], kept
 
 
 def size(cfg: TransformerConfig) -> tuple[int, int]:
-    """`cache_bytes` a token, nothing beside them."""
+    """No fixed bytes; `cache_bytes` per token."""
     return 0, cache_bytes(cfg.stack, cfg.dtype)
 
 
-def context(cfg: TransformerConfig) -> int:
-    """Tokens of a window."""
-    return cfg.length
-
-
 def embed(cfg: TransformerConfig, params: Params) -> dict[str, Array]:
-    """The embedding and, untied, the head's table; [V, D]."""
-    out = {"E": params["embed"][: cfg.vocab_size]}
-    if not cfg.tied:
-        out["A"] = params["head"]["table"][: cfg.vocab_size]
-    return out
+    """The embedding and, without tying, the table of the head; [V, D]."""
+    tables = {"E": params["embed"]} | ({} if cfg.tied else {"A": params["head"]["table"]})
+    return {name: table[: cfg.vocab_size] for name, table in tables.items()}
 
 
 def flops(cfg: TransformerConfig) -> tuple[float, str]:
-    """Matrix products, forward and backward: 6 a weight and token, and 12 T D a layer for attention over T = length
-    tokens, half of it where only the past is seen. Under the masked objective the head sees K of T tokens."""
+    """Matrix products, forward and backward: 6 per weight and token, and 12 T D per layer for attention over T = length
+    tokens, half as many where it is causal. Under the masked objective the head sees K of T tokens."""
     seen = 12.0 if cfg.masked else 6.0
     return training_flops(arrays(cfg), cfg.vocab_size) + seen * cfg.length * cfg.dim * cfg.layers, "token"
 
 
-CACHED = {
-    "per_layer": "keys and values of each layer's own",
-    "shared_k": "keys shared by all layers, values of each layer's own",
-    "shared_v": "keys of each layer's own, values shared by all layers",
-    "shared_kv": "keys and values shared by all layers",
-}
-
-
 def describe(cfg: TransformerConfig) -> str:
-    """What is kept of a text, beside the other extreme of sharing."""
+    """The size of the cache, and that of the other extreme of sharing."""
     each = size(cfg)[1]
-    line = f"cache: {each:,} bytes a token ({CACHED[cfg.keys_values]}, {cfg.layers} layers)"
-    if cfg.keys_values == "per_layer":
-        shared = size(dataclasses.replace(cfg, keys_values="shared_kv"))[1]
-        return f"{line}; shared by all layers {shared:,}, {each / shared:.3g} times smaller"
-    own = size(dataclasses.replace(cfg, keys_values="per_layer"))[1]
-    return f"{line}; of each layer's own {own:,}, {own / each:.3g} times larger"
+    shared = [name for name, once in zip(("keys", "values"), KEYS_VALUES[cfg.keys_values], strict=True) if once]
+    how = f"{' and '.join(shared)} shared by" if shared else "separate in"
+    line = f"cache: {each:,} bytes per token ({how} {cfg.layers} layers)"
+    if not shared:
+        least = size(dataclasses.replace(cfg, keys_values="shared_kv"))[1]
+        return f"{line}; shared by all layers {least:,}, {each / least:.3g} times smaller"
+    most = size(dataclasses.replace(cfg, keys_values="per_layer"))[1]
+    return f"{line}; separate in each layer {most:,}, {most / each:.3g} times larger"
 
 
 def _examples() -> tuple[TransformerConfig, ...]:
@@ -327,14 +281,14 @@ FAMILY = Family(
     config=TransformerConfig,
     resolve=resolve,
     text=read_text,
-    consts=consts,
+    consts=lambda cfg, words: {},
     arrays=arrays,
     flops=flops,
     examples=_examples(),
-    train=Train(shapes, source, init, carry, rows, loss),
+    train=training(init, loss),
     embed=embed,
     score=score,
-    decode=Decode(weights, start, step, size, context, describe),
+    decode=Decode(weights, start, step, size, lambda cfg: cfg.length, describe),
     encode=Encode(lambda cfg: cfg.layers, states, lambda cfg: not cfg.masked, logits_of, attention),
     place=place,
 )

@@ -2,11 +2,10 @@
 
     p(y | w_1..w_n) = softmax(s W + b),    s = mean_t n(x_t) or max_t n(x_t),    x = blocks(vectors[w_1..w_n] P)
 
-`w2v_jax.nn.blocks` has the blocks, `n` is an RMSNorm, and P [D, H] takes the word vectors to the width of the blocks.
-Every word sees every other of its text and none beyond its end; positions are rotary (Su et al. 2021, arXiv
-2104.09864). Given vectors are constants, never trained, unless `frozen` is off. `keys_values` is that of
-`w2v_jax.models.transformer`: shared keys and values are computed once, from the word vectors after P. Dropout is on the
-word vectors after P, on what each layer adds and on s.
+The blocks are those of `w2v_jax.nn.blocks`, n is an RMSNorm, and P [D, H] maps the word vectors to the width of the
+blocks. Every word sees its whole text; positions are rotary (Su et al. 2021, arXiv 2104.09864). Given vectors are
+constants unless `frozen` is off. `keys_values` is that of `w2v_jax.models.transformer`: shared keys and values are
+computed once, from the word vectors after P. Dropout is on the word vectors after P, on what each layer adds and on s.
 """
 
 from __future__ import annotations
@@ -18,22 +17,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.config import check, check_choice
+from w2v_jax.config import check_choice, check_least
 from w2v_jax.models import label_models
-from w2v_jax.models.label_models import PAD_VOCAB, check_options, embedding, label_loss, logits_of, pool, word_vectors
-from w2v_jax.models.transformer import KEYS_VALUES, check_heads, place_loop
+from w2v_jax.models.label_models import LabelOptions, embedding, head, label_loss, logits_of, pool, word_vectors
+from w2v_jax.models.transformer import KEYS_VALUES, LOOPS, check_heads, place_loop
 from w2v_jax.nn.arrays import constant, draw, normal, training_flops
 from w2v_jax.nn.blocks import Drop, Stack, project, rms_norm, run_layers, stack_arrays, stack_keys, trace_layers
-from w2v_jax.nn.layers import dropout, pad_to
+from w2v_jax.nn.layers import dropout
 from w2v_jax.nn.lengths import at_shortest, equal_lengths
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params
 
 
 @dataclasses.dataclass(frozen=True)
-class TransformerClassifierConfig:
-    """Options of the family."""
-
+class TransformerClassifierConfig(LabelOptions):
     classes: int = 2
     layers: int = 2
     hidden: int = 128  # width of the blocks
@@ -43,63 +40,39 @@ class TransformerClassifierConfig:
     dim: int = 100  # of the word vectors
     pool: str = "mean"  # mean | max over the outputs of all words
     dropout: float = 0.0  # share dropped of word vectors, of what each layer adds and before the softmax
-    max_length: int = 400  # words of a text that are read; the rest is cut off
-    pad_lengths: int = 4  # a batch is padded to one of so many lengths up to max_length; each is compiled
+    max_length: int = 400  # words read of a text; the rest is cut off
+    pad_lengths: int = 4  # lengths, up to max_length, to which batches are padded; each is compiled
     init_scale: float = 0.02  # standard deviation of the weights at the start, but for P
-    loop: str = "auto"  # scan: one layer is compiled | unrolled: all are | auto: unrolled on CPUs, scan elsewhere
-    vectors: str = ""  # word vectors (word2vec or GloVe file), whose words are then the vocabulary
-    frozen: bool = True  # given vectors are never trained; without any, the embedding starts random and is
+    loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: unrolled on CPUs, scan elsewhere
+    vectors: str = ""  # file of word vectors (word2vec or GloVe); its words become the vocabulary
+    frozen: bool = True  # given vectors are not trained; an embedding that starts random always is
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
-        check_options(self)
-        for key in ("layers", "heads", "wide", "pad_lengths"):
-            check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
-        check_choice("model.keys_values", self.keys_values, KEYS_VALUES)
+        self.check_shared()
+        check_least(1, "model", self, "layers", "heads", "wide", "pad_lengths")
+        check_choice("model.keys_values", self.keys_values, tuple(KEYS_VALUES))
         check_choice("model.pool", self.pool, ("mean", "max"))
-        check_choice("model.loop", self.loop, ("auto", "scan", "unrolled"))
+        check_choice("model.loop", self.loop, LOOPS)
         check_heads("hidden", self.hidden, self.heads)
 
     @property
-    def padded_vocab(self) -> int:
-        """V', rows of the table."""
-        return pad_to(self.vocab_size, PAD_VOCAB)
-
-    @property
-    def trains_embedding(self) -> bool:
-        """Whether the word vectors are parameters."""
-        return not (self.vectors and self.frozen)
-
-    @property
     def stack(self) -> Stack:
-        """The blocks; how they are looped over is left to `summaries`."""
-        return Stack(
-            layers=self.layers,
-            dim=self.hidden,
-            heads=self.heads,
-            units=self.wide * self.hidden,
-            shared_keys=self.keys_values in ("shared_k", "shared_kv"),
-            shared_values=self.keys_values in ("shared_v", "shared_kv"),
-            causal=False,
-            dropout=self.dropout,
-        )
+        """The blocks; `summaries` chooses the loop over them."""
+        shared, units = KEYS_VALUES[self.keys_values], self.wide * self.hidden
+        return Stack(self.layers, self.hidden, self.heads, units, *shared, causal=False, dropout=self.dropout)
 
 
 def arrays(cfg: TransformerClassifierConfig, vectors: Array | None = None) -> dict[str, Any]:
     """{'project' [D, H], 'norm' [H], 'head': {'W' [H, classes], 'b' [classes]}, 'embed' [V', D]} and `stack_arrays`.
 
-    Without 'embed' where the vectors are frozen. P keeps the size of the word vectors: its standard deviation is
-    1 / sqrt(D).
+    Frozen vectors have no 'embed'. The standard deviation of P is 1 / sqrt(D), which keeps the size of the vectors.
     """
-    size, classes = cfg.hidden, cfg.classes
-    head = {
-        "W": Leaf((size, classes), ("embed", None), normal(cfg.init_scale), size, 1.0 / cfg.max_length),
-        "b": Leaf((classes,), (None,), constant(0.0)),
-    }
+    size = cfg.hidden
     own = {
         "project": Leaf((cfg.dim, size), (None, "embed"), normal(1.0, math.sqrt(cfg.dim)), cfg.dim, 1.0),
         "norm": Leaf((size,), ("embed",), constant(1.0)),
-        "head": head,
+        "head": head(cfg, size, normal(cfg.init_scale)),
     }
     return stack_arrays(cfg.stack, cfg.init_scale) | own | embedding(cfg, vectors)
 
@@ -124,8 +97,7 @@ def _pooled(cfg: TransformerClassifierConfig, params: Params, x: Array, length: 
 def summaries(
     cfg: TransformerClassifierConfig, params: Params, consts: Consts, batch: Batch, rng: Array | None
 ) -> Array:
-    """s of every text, after dropout, [B, H]. Entries of the batch that are read: 'tokens' [B, T], any T, 'length' and
-    'row'."""
+    """s of every text, after dropout, [B, H], from 'tokens' [B, T] with any T, 'length' and 'row' of the batch."""
     length, row = batch["length"], batch["row"]
     x = dropout(_projected(cfg, params, consts, batch["tokens"]), cfg.dropout, rng, row, 0, axis=0)
     stack = cfg.stack._replace(scan=cfg.loop == "scan")
@@ -159,7 +131,7 @@ def states(
 def attention(
     cfg: TransformerClassifierConfig, params: Params, consts: Consts, tokens: Array, lengths: Array
 ) -> list[Array]:
-    """Where each word looks, float32 [B, N, T, T] a layer."""
+    """Where each word looks, float32 [B, N, T, T] per layer."""
     return trace_layers(cfg.stack, params, _projected(cfg, params, consts, tokens), lengths)[1]
 
 
@@ -170,8 +142,8 @@ def classify(cfg: TransformerClassifierConfig, params: Params, consts: Consts, t
 
 
 def flops(cfg: TransformerClassifierConfig) -> tuple[float, str]:
-    """Matrix products, forward and backward, of a full text: 6 a weight and word, the softmax's shared by the text, and
-    12 T H a layer for attention over T = max_length words."""
+    """Matrix products, forward and backward, of a full text: 6 per weight and word, for the softmax once per text,
+    and 12 T H per layer for attention over T = max_length words."""
     inside = 12.0 * cfg.max_length * cfg.hidden * cfg.layers
     return training_flops(arrays(cfg), cfg.vocab_size) + inside, "word"
 

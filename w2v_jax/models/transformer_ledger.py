@@ -1,24 +1,23 @@
-"""What the parameters of the transformer are for; `w2v_jax.nn.cache` tells what its cache weighs."""
+"""The parameters of the transformer by their purpose; `w2v_jax.nn.cache` gives the size of its cache."""
 
 from __future__ import annotations
 
 import math
 
 from w2v_jax.models.transformer import TransformerConfig, arrays
+from w2v_jax.types import Leaf
 
 NAMES = {"query": "queries", "keys": "keys", "values": "values", "output": "outputs"}
 
 
 def parameter_ledger(cfg: TransformerConfig) -> dict[str, int]:
-    """Trained numbers by what they are for.
-
-    Returns:
-      'embeddings', 'queries', 'keys', 'values', 'outputs', 'feed_forward', 'head' (0 where tied), and 'total' of these;
-      beside it 'norms' (gains), 'mask' (the row of the token that hides others) and 'padding' (rows that bring the
-      tables to a round size), which are not in the total. All but 'total' together are all numbers of `init`.
+    """Trained numbers: 'embeddings', 'queries', 'keys', 'values', 'outputs', 'feed_forward', 'head' (0 where tied), and
+    'total' of these. Outside of it: 'norms' (gains), 'mask' (row of the mask token) and 'padding' (rows that round the
+    tables up). All entries but 'total' add up to the size of `init`.
     """
     tree = arrays(cfg)
-    size = {name: math.prod(leaf.shape) for name, leaf in {**tree["layers"], **_flat(tree)}.items()}
+    leaves = tree["layers"] | {name: leaf for name, leaf in tree.items() if isinstance(leaf, Leaf)}
+    size = {name: math.prod(leaf.shape) for name, leaf in leaves.items()}
     table, norms = cfg.vocab_size * cfg.dim, ("norm", "norm_shared", "norm_attention", "norm_wide")
     counts = {
         "embeddings": table,
@@ -33,7 +32,3 @@ def parameter_ledger(cfg: TransformerConfig) -> dict[str, int]:
         "mask": cfg.masked * cfg.dim,
         "padding": tables * (size["embed"] - table) - cfg.masked * cfg.dim,
     }
-
-
-def _flat(tree: dict) -> dict:
-    return {name: leaf for name, leaf in tree.items() if not isinstance(leaf, dict)}

@@ -1,10 +1,11 @@
-"""Word vectors from the outside as the start of a model's embedding."""
+"""Word vectors from a file as the start of a model's embedding."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +13,14 @@ from w2v_jax.data import bpe
 from w2v_jax.data.raw import stamp_of
 from w2v_jax.errors import UserError
 from w2v_jax.formats import Table, read
+from w2v_jax.types import Consts, Words
 
 
 def read_vectors(path: str) -> Table:
-    """The words and vectors of a file, read-only. The file is read again only when it has changed.
+    """The words and vectors of a file, read-only. UserError: see `w2v_jax.embeddings.load`.
 
-    The process keeps one table, that of the file asked for last: models that begin with the same vectors read them
-    once, and memory holds that table beside what each model makes of it.
-
-    Raises:
-      UserError: see `w2v_jax.embeddings.load`.
+    The process keeps the table of the last file, and reads it again only when the file has changed. Models that start
+    from the same vectors therefore read them once.
     """
     files = sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]
     return _read(path, stamp_of([(str(f), f.stat()) for f in files if f.exists()])[0])
@@ -37,11 +36,11 @@ def _read(path: str, stamp: str) -> Table:
 def start_vectors(path: str, words: Sequence[str] | None, dim: int, padded: int, scale: float) -> np.ndarray:
     """Word vectors of a file in the order of a vocabulary, float32 [padded, dim].
 
-    Words that the file does not have get vectors uniform on [-scale, scale], drawn from the word's place; padding rows
-    are 0. Without words (`Words` that stand in for a text) all are 0: the file is checked and the shape is right.
+    Words that are not in the file get vectors uniform on [-scale, scale]; padding rows are 0. Without words (`Words`
+    of a text that was not read) all rows are 0: the file is checked and the shape is right.
 
     Raises:
-      UserError: no such file, damaged, another dimension, no word in common.
+      UserError: the file is missing or damaged, has another dimension, or shares no word with the vocabulary.
     """
     names, matrix, _ = read_vectors(path)
     if matrix.shape[1] != dim:
@@ -49,7 +48,7 @@ def start_vectors(path: str, words: Sequence[str] | None, dim: int, padded: int,
     if words is None:
         return np.zeros((padded, dim), np.float32)
     index = {w: i for i, w in enumerate(names)}
-    # Vectors of byte pairs bear the names that people are shown; older files bear the tokens themselves.
+    # Files name byte pairs in their readable form; older files hold the tokens themselves.
     rows = (np.array([index.get(w, -1) for w in form]) for form in (words, bpe.all_shown(words)))
     found = max(rows, key=lambda row: int((row >= 0).sum()))
     if not (found >= 0).any():
@@ -58,3 +57,10 @@ def start_vectors(path: str, words: Sequence[str] | None, dim: int, padded: int,
     out[: len(words)][found >= 0] = matrix[found[found >= 0]]
     out[len(words) :] = 0.0
     return out
+
+
+def given_vectors(cfg: Any, words: Words) -> Consts:
+    """{'vectors': [V', D]} where the config names a file of vectors, else {}."""
+    if not cfg.vectors:
+        return {}
+    return {"vectors": start_vectors(cfg.vectors, words.words, cfg.dim, cfg.padded_vocab, cfg.init_scale)}

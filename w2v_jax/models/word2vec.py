@@ -1,13 +1,13 @@
 """word2vec: {skip-gram, CBOW} x {full softmax, negative sampling, hierarchical softmax}.
 
-Mikolov et al. 2013a (arXiv 1301.3781) and 2013b (arXiv 1310.4546), with the C tool's subsampling before windowing,
-dynamic window, unigram^0.75 noise and initialisation. Two tables are trained: E [V', D], looked up for input words, and
-C [V', D], scored against (the notes' context matrix is C transposed; under hierarchical softmax its rows are the inner
-nodes, by falling count). V' is the vocabulary padded to a multiple of 1,024, so that a checkpoint does not depend on
-the number of devices.
+Mikolov et al. 2013a (arXiv 1301.3781) and 2013b (arXiv 1310.4546), with subsampling before windowing, dynamic window,
+unigram^0.75 noise and initialisation as in the C tool. Two tables are trained: E [V', D] for input words and C [V', D]
+for output words (the notes' context matrix is C transposed; under hierarchical softmax the rows of C are inner nodes,
+by falling count). V' is the vocabulary padded to a multiple of 1,024, so that a checkpoint does not depend on the
+number of devices.
 
-A batch is R rows of L centres with a halo of W tokens on both sides (`w2v_jax.data.blocks`). Skip-gram's loss is linear
-in pairs, so it takes the dynamic window's expectation; CBOW averages its window inside the loss and samples it.
+A batch is R rows of L centres with a halo of W tokens on both sides (`w2v_jax.data.blocks`). The loss of skip-gram is
+linear in pairs and takes the expectation of the dynamic window; CBOW averages its window inside the loss and samples.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from w2v_jax.config import check, check_choice
+from w2v_jax.config import check, check_choice, check_least
 from w2v_jax.errors import UserError
 from w2v_jax.losses import (
     log_partition,
@@ -37,23 +36,24 @@ from w2v_jax.losses import (
 )
 from w2v_jax.models.frequencies import alias_table, keep_probability, noise_probability
 from w2v_jax.models.huffman import huffman_paths, split_paths
-from w2v_jax.models.running_text import read_text
+from w2v_jax.models.running_text import int32, no_carry, read_text, resolve
 from w2v_jax.nn.apart import compute_apart
 from w2v_jax.nn.arrays import constant, draw, uniform
 from w2v_jax.nn.draws import row_bits
+from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params, Shapes, Source, Train, Words
 
 PAD_VOCAB = 1024
-# Inner nodes, the most used ones, that hierarchical softmax scores against every token instead of gathering them for
-# every path: 32 to 128 take the same time on CPUs. Never more than a quarter of the vocabulary, nor, since every row
-# names them all, than a row has centres.
+# Hierarchical softmax scores its most used inner nodes against every token instead of gathering them for every path; 32
+# to 128 of them take the same time on CPUs. Every row names them all, so they are at most as many as a row's centres,
+# and at most a quarter of the vocabulary.
 TOP_NODES = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Word2VecConfig:
-    """Options of the family; the defaults are the C tool's where it has them."""
+    """The defaults are those of the C tool where it has them."""
 
     architecture: str = "skipgram"  # skipgram: centre predicts neighbours | cbow: mean of neighbours predicts centre
     loss: str = "negative"  # negative | hierarchical | softmax
@@ -61,15 +61,15 @@ class Word2VecConfig:
     window: int = 5
     # expected | sampled | full (no dynamic window); auto: expected for skip-gram, else sampled
     window_draw: str = "auto"
-    negatives: int = 5  # noise words a pair (k)
-    shared_negatives: int = 64  # words drawn for a whole row and reweighted to k; `segment` centres share them
-    segment: int = 256  # centres a row (L)
-    # noise is scored for one centre in so many, which then counts so often: the same mean, at a higher variance for
-    # fewer products. CBOW's centres share most of their window with the next, and lose little by it.
+    negatives: int = 5  # noise words per pair (k)
+    shared_negatives: int = 64  # noise words that the centres of a row share, weighted as k per pair
+    segment: int = 256  # centres per row (L)
+    # n: noise is scored for every nth centre, with weight n. The mean is the same, the variance higher, the products
+    # fewer. Neighbouring centres of CBOW share most of their window and lose little.
     noise_every: int = 1
     noise_power: float = 0.75
-    # CBOW averages its window. tool: every word of it gets the whole gradient of the average, as in the C tool | mean:
-    # its own share, the derivative (Irsoy et al. 2021, arXiv 2012.15332)
+    # CBOW averages its window. tool: each of its words gets the whole gradient of the average, as in the C tool | mean:
+    # its share, the true derivative (Irsoy et al. 2021, arXiv 2012.15332)
     context_gradient: str = "tool"
     sample: float = 1e-3  # subsampling threshold, 0 for none
     vocab_size: int = 0  # filled in by `resolve`
@@ -79,35 +79,24 @@ class Word2VecConfig:
         check_choice("model.loss", self.loss, ("negative", "hierarchical", "softmax"))
         check_choice("model.context_gradient", self.context_gradient, ("tool", "mean"))
         check_choice("model.window_draw", self.window_draw, ("auto", "expected", "sampled", "full"))
-        for key in ("dim", "window", "negatives", "shared_negatives", "segment", "noise_every"):
-            check(getattr(self, key) >= 1, f"model.{key}", getattr(self, key), "at least 1")
+        check_least(1, "model", self, "dim", "window", "negatives", "shared_negatives", "segment", "noise_every")
         whole = self.segment % self.noise_every == 0
         check(whole, "model.noise_every", self.noise_every, f"a divisor of model.segment={self.segment}")
         check(self.noise_power >= 0, "model.noise_power", self.noise_power, "0 or more")
         check(self.sample >= 0, "model.sample", self.sample, "0 (no subsampling) or more")
         if self.architecture == "cbow" and self.window_draw == "expected":
-            raise UserError("model.window_draw='expected': CBOW's loss is not linear in pairs, use sampled or full")
+            raise UserError("model.window_draw='expected': CBOW's loss is not linear in pairs; use sampled or full")
 
     @property
     def draw(self) -> str:
         """`window_draw` with auto resolved."""
-        if self.window_draw != "auto":
-            return self.window_draw
-        return "expected" if self.architecture == "skipgram" else "sampled"
+        auto = "expected" if self.architecture == "skipgram" else "sampled"
+        return auto if self.window_draw == "auto" else self.window_draw
 
     @property
     def padded_vocab(self) -> int:
         """V', rows of both tables."""
-        return -(-self.vocab_size // PAD_VOCAB) * PAD_VOCAB
-
-
-def resolve(cfg: Word2VecConfig, vocab_size: int) -> Word2VecConfig:
-    """Fills in the vocabulary size."""
-    if vocab_size < 2:
-        raise UserError(f"the vocabulary has {vocab_size} word: word vectors need at least 2")
-    if cfg.vocab_size and cfg.vocab_size != vocab_size:
-        raise UserError(f"model.vocab_size={cfg.vocab_size}: the corpus has {vocab_size} words")
-    return dataclasses.replace(cfg, vocab_size=vocab_size)
+        return pad_to(self.vocab_size, PAD_VOCAB)
 
 
 def shapes(cfg: Word2VecConfig, batch_size: int) -> Shapes:
@@ -115,17 +104,12 @@ def shapes(cfg: Word2VecConfig, batch_size: int) -> Shapes:
     if batch_size % cfg.segment:
         raise UserError(f"train.batch_size={batch_size}: must be a multiple of model.segment={cfg.segment}")
     count, length = batch_size // cfg.segment, cfg.segment
-    sizes = {
-        "tokens": (count, length + 2 * cfg.window),
-        "doc": (count, length + 2 * cfg.window),
-        "reach": (count, length),
-        "words": (count,),
-    }
-    return {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in sizes.items()}
+    wide = (count, length + 2 * cfg.window)
+    return int32(tokens=wide, doc=wide, reach=(count, length), words=(count,))
 
 
 def consts(cfg: Word2VecConfig, words: Words) -> Consts:
-    """The alias table of the noise distribution, or the Huffman paths by `split_paths`; {} for the full softmax."""
+    """The alias table of the noise, or the Huffman paths of `split_paths`; {} for the full softmax."""
     counts = np.asarray(words.counts)
     if cfg.loss == "negative":
         accept, alias = alias_table(noise_probability(counts, cfg.noise_power))
@@ -138,7 +122,7 @@ def consts(cfg: Word2VecConfig, words: Words) -> Consts:
 
 
 def source(cfg: Word2VecConfig, text: Any, split: str, batch_size: int, seed: int) -> Source:
-    """Subsampled text in rows of centres; other splits in the order of the text, with draws of their own."""
+    """Rows of centres from the subsampled text. Splits other than 'train' keep the order of the text."""
     from w2v_jax.data.blocks import window_source
 
     return window_source(
@@ -165,22 +149,17 @@ def init(rng: Array, cfg: Word2VecConfig, consts: Consts) -> Params:
     return draw(arrays(cfg), {"E": rng})
 
 
-def carry(cfg: Word2VecConfig, rows: int) -> dict[str, Array]:
-    """Nothing is carried from step to step."""
-    return {}
-
-
 def draw_noise(consts: Consts, rng: Array, row: Array, count: int) -> Array:
-    """`count` noise words for each row by the alias table, int32 [R, count]; a row's hang on `rng` and its number."""
+    """`count` noise words per row from the alias table, int32 [R, count], determined by `rng` and the row's number."""
     pick, coin = row_bits(rng, row, count)
-    # The remainder prefers some words by at most V / 2^32 of their chance.
+    # The remainder favours some words by at most V / 2^32 of their probability.
     word = (pick % np.uint32(consts["alias"].shape[0])).astype(jnp.int32)
     keep = (coin >> 8).astype(jnp.float32) * 2.0**-24 < consts["accept"][word]
     return jnp.where(keep, word, consts["alias"][word])
 
 
 def rows(cfg: Word2VecConfig, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:
-    """Which rows of E and C the step touches. Ids keep the row axis first, so that they split as the batch does."""
+    """The rows of E and C that the step touches. The batch axis of the ids comes first, so they split as the batch."""
     tokens, window = batch["tokens"], cfg.window
     centres = tokens[:, window : tokens.shape[1] - window]
     outward = cfg.architecture == "skipgram" and cfg.loss != "hierarchical"  # centre in E, neighbours in C
@@ -188,35 +167,30 @@ def rows(cfg: Word2VecConfig, consts: Consts, batch: Batch, rng: Array) -> tuple
     if cfg.loss == "softmax":
         return ids, batch
     if cfg.loss == "hierarchical":
-        # Every row names all top nodes, so that a device finds them in whichever rows it holds.
+        # Every row names all top nodes, so that each device finds them in its own rows.
         count, top = len(tokens), consts["exit_signs"].shape[1]
         shared = jnp.broadcast_to(jnp.arange(top, dtype=jnp.int32)[None], (count, top))
         return ids | {"C": jnp.concatenate([shared, consts["nodes"][centres].reshape(count, -1)], axis=1)}, batch
     noise = draw_noise(consts, rng, batch["row"], cfg.shared_negatives)
     batch = batch | {"noise": noise}
-    if cfg.noise_every > 1:  # one for all rows, drawn as a row's that there is not
+    if cfg.noise_every > 1:  # one for all rows, drawn for the extra row -1
         (turn,), _ = row_bits(rng, jnp.full(1, -1), 1)
         batch |= {"turn": (turn[0] % np.uint32(cfg.noise_every)).astype(jnp.int32)}
     return ids | {"C": jnp.concatenate([tokens if outward else centres, noise], axis=1)}, batch
 
 
 def _softmax_loss(cfg: Word2VecConfig, hidden: Array, table: Array, targets: Array, weights: Array) -> Array:
-    """sum over centres of n_i log Z_i - sum_j w_ij h_i . c_target(i, j); targets int32 [R, L, J], weights alike."""
+    """sum over centres of n_i log Z_i - sum_j w_ij h_i . c_target(i, j); targets int32 and weights [R, L, J]."""
     partition = log_partition(hidden.reshape(-1, cfg.dim), table, cfg.vocab_size).reshape(hidden.shape[:2])
     true = jnp.einsum("rld,rljd->rlj", hidden, take_rows(table, targets))
     return jnp.sum(weights.sum(-1) * partition) - jnp.sum(weights * true)
 
 
-def _neighbours(tokens: Array, window: int, length: int) -> Array:
-    """int32 [R, L, 2W + 1], the token at every place of every centre's window."""
-    return jnp.stack([tokens[:, j : j + length] for j in range(2 * window + 1)], axis=-1)
-
-
 class _Tree(NamedTuple):
-    """The gathered rows of C under hierarchical softmax, and how the centres' paths run through them."""
+    """The gathered rows of C under hierarchical softmax, and the centres' paths through them."""
 
     top: Array  # [R, T, D]
-    turns: Array  # [R, L, 2T], 1 where the centre's path turns to code 0, and then where to code 1, at each top node
+    turns: Array  # [R, L, 2T], 1 at the top nodes where the path turns to code 0, then to code 1
     nodes: Array  # [R, L, Q, D], the rest of the path
     signs: Array  # [R, L, Q]
 
@@ -237,9 +211,10 @@ def _skipgram(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch,
     window, length = cfg.window, weights.shape[1]
     inputs, outputs = params["E"], params["C"]
     if cfg.loss == "softmax":
-        return _softmax_loss(cfg, inputs, outputs, _neighbours(batch["tokens"], window, length), weights)
+        neighbours = [batch["tokens"][:, j : j + length] for j in range(2 * window + 1)]
+        return _softmax_loss(cfg, inputs, outputs, jnp.stack(neighbours, axis=-1), weights)
     if cfg.loss == "hierarchical":
-        # The C tool's direction: the neighbours in E predict the centre along its path. The pairs are the same.
+        # As in the C tool, the neighbours in E predict the centre along its path. The pairs are the same.
         tree = _tree(consts, outputs, batch["tokens"][:, window : window + length])
         plus, minus = jnp.split(window_spread(tree.turns, weights), 2, axis=-1)
         shared = node_loss(jnp.einsum("rld,rtd->rlt", inputs, tree.top), plus, minus)
@@ -277,7 +252,7 @@ def loss(
 ) -> tuple[Array, tuple[Any, Metrics]]:
     """Summed loss in nats of all pairs (skip-gram) or centres (CBOW) of the batch.
 
-    Metrics: 'loss' (sum, pairs or centres) and 'words' (raw words of the corpus, subsampled ones included, rows).
+    Metrics: 'loss' (sum, pairs or centres) and 'words' (raw words of the text before subsampling, rows).
     """
     weigh = partial(window_weights, window=cfg.window, draw=cfg.draw)
     weights = compute_apart(weigh, batch["doc"], batch["doc"], batch["reach"])
@@ -290,7 +265,7 @@ def loss(
 
 
 def states(cfg: Word2VecConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
-    """E of every token, and the mean of E over its neighbours, at most `window` to each side; zero without any."""
+    """E of every token, and the mean of E over its neighbours, up to `window` on each side; zero without any."""
     size, own = tokens.shape[1], take_rows(params["E"], tokens)
     place = jnp.arange(size)
     near = (jnp.abs(place[:, None] - place[None]) <= cfg.window) & (place[:, None] != place[None])
@@ -299,14 +274,13 @@ def states(cfg: Word2VecConfig, params: Params, consts: Consts, tokens: Array, l
 
 
 def embed(cfg: Word2VecConfig, params: Params) -> dict[str, Array]:
-    """E and C of the unpadded vocabulary, [V, D] each. Under hierarchical softmax C holds inner nodes and is left
-    out."""
+    """E and C of the unpadded vocabulary, [V, D] each; without C under hierarchical softmax, which holds nodes."""
     out = {"E": params["E"][: cfg.vocab_size]}
     return out if cfg.loss == "hierarchical" else out | {"C": params["C"][: cfg.vocab_size]}
 
 
 def flops(cfg: Word2VecConfig) -> tuple[float, str]:
-    """Multiply-adds counted as two, forward and backward, for each centre word that survives subsampling."""
+    """Multiply-adds counted as two, forward and backward, per centre that survives subsampling."""
     pairs = 2 * cfg.window if cfg.draw == "full" else cfg.window + 1
     depth = np.log2(max(cfg.vocab_size, 2))  # of a balanced tree; Huffman's is shallower
     outputs = {"negative": 1 + cfg.negatives, "softmax": cfg.vocab_size, "hierarchical": depth}
@@ -315,7 +289,7 @@ def flops(cfg: Word2VecConfig) -> tuple[float, str]:
 
 
 def _examples() -> tuple[Word2VecConfig, ...]:
-    """Both architectures with every loss; each way to draw the window, and both gradients of CBOW's, with some."""
+    """Both architectures with every loss; every draw of the window and both gradients of CBOW occur."""
     tiny = Word2VecConfig(dim=8, window=2, segment=8, shared_negatives=4, negatives=2, sample=0.0)
     others = (("hierarchical", "sampled"), ("softmax", "full"))
     made = {
@@ -339,7 +313,7 @@ FAMILY = Family(
     arrays=arrays,
     flops=flops,
     examples=_examples(),
-    train=Train(shapes, source, init, carry, rows, loss),
+    train=Train(shapes, source, init, no_carry, rows, loss),
     embed=embed,
     encode=Encode(layers=lambda cfg: 1, states=states, causal=lambda cfg: False),
 )

@@ -12,17 +12,12 @@ from w2v_jax.types import Array
 
 
 def compute_apart(fn: Callable[..., Array], witness: Array, *args: Any) -> Array:
-    """`fn(*args)`, computed once into a buffer of its own.
+    """`fn(*args)`, one array, computed once into its own buffer.
 
-    XLA's CPU back end fuses a gather or a small array into the loop of whatever broadcasts it, and then computes it
-    again for every element of the result (a gather for each number of a row). It drops
-    `optimization_barrier` before it fuses, but it does not look into a conditional. Other back ends get plain
-    `fn(*args)`.
-
-    Args:
-      fn: returns one array.
-      witness: integer array whose first number is never below -1, which the compiler cannot know.
-      *args: of fn.
+    XLA's CPU back end fuses a gather or a small array into the loop that broadcasts it, and then recomputes it for
+    every element of the result. It drops `optimization_barrier` before it fuses, but it does not fuse across a
+    conditional. The condition here always holds, unknown to the compiler: the first integer of `witness` must be at
+    least -1. Other back ends get plain `fn(*args)`.
     """
 
     def fenced(witness: Array, *args: Any) -> Array:

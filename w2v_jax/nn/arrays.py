@@ -1,4 +1,4 @@
-"""Trees of declared arrays (`w2v_jax.types.Leaf`): initial values, shapes, counts and FLOPs follow from them."""
+"""Trees of declared arrays (`w2v_jax.types.Leaf`) give initial values, shapes, counts and FLOPs."""
 
 from __future__ import annotations
 
@@ -35,12 +35,8 @@ def given(values: Any) -> Start:
 
 
 def draw(leaves: Mapping[str, Any], keys: Mapping[str, Any]) -> Params:
-    """The initial values of a tree of leaves.
-
-    Args:
-      leaves: nested dicts of `Leaf`.
-      keys: the same nesting with a key for each leaf that draws. More keys than leaves do no harm.
-    """
+    """The initial values of nested dicts of `Leaf`. `keys` has the same nesting and a key for each leaf that draws;
+    further keys are ignored."""
     return {
         name: leaf.start(keys.get(name), leaf.shape) if isinstance(leaf, Leaf) else draw(leaf, keys.get(name, {}))
         for name, leaf in leaves.items()
@@ -48,17 +44,17 @@ def draw(leaves: Mapping[str, Any], keys: Mapping[str, Any]) -> Params:
 
 
 def shapes(leaves: Mapping[str, Any]) -> Params:
-    """The tree with a `jax.ShapeDtypeStruct` a leaf."""
+    """The tree with a `jax.ShapeDtypeStruct` per leaf."""
     return dict(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), leaves))
 
 
 def real_size(leaf: Leaf, vocab_size: int) -> int:
-    """Numbers of an array without the rows that bring a table to a round size."""
+    """Numbers of an array without the padding rows of a table."""
     return math.prod(
         min(n, vocab_size) if name == "vocab" else n for n, name in zip(leaf.shape, leaf.axes, strict=True)
     )
 
 
 def training_flops(leaves: Mapping[str, Any], vocab_size: int) -> float:
-    """6 FLOPs (a multiplication and an addition, forward, and twice backward) by use of each number and unit."""
+    """6 FLOPs (a multiplication and an addition, once forward and twice backward) per use of each number."""
     return 6.0 * sum(leaf.uses * real_size(leaf, vocab_size) for leaf in jax.tree.leaves(dict(leaves)))

@@ -5,13 +5,13 @@ For each head, with queries q_t, keys k_s and values v_s of width H:
     o_t = sum_s p_ts v_s,    p_t. = softmax_s((R_t q_t) . (R_s k_s) / sqrt(H))    over the s that t may see
 
 R_t turns each pair of coordinates (i, i + H/2) by the angle t * 10000^(-2i/H), so that a product depends on t - s only.
-Queries, keys and values are given: whoever calls may compute keys and values once and use them in many layers.
+The caller gives queries, keys and values, and may use the same keys and values in many layers.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,19 +24,11 @@ IMPLEMENTATIONS = ("auto", "xla", "cudnn")
 
 
 def rotate(x: Array, offset: Array | int = 0) -> Array:
-    """R_t x_t for positions t = offset, offset + 1, ...
-
-    Args:
-      x: [B, T, N, H], H even. Angles are taken in float32 whatever its dtype.
-      offset: position of the first, a number or an int32 scalar.
-
-    Raises:
-      ValueError: H is odd.
-    """
+    """R_t x_t for x [B, T, N, H] and t = offset, offset + 1, ...; angles are float32. ValueError: H is odd."""
     if x.shape[-1] % 2:
         raise ValueError(f"rotary positions turn pairs of coordinates; a head of {x.shape[-1]} is odd")
     half = x.shape[-1] // 2
-    # numpy where positions are known: XLA would take the sines again for every row, head and layer.
+    # numpy where positions are known: XLA would recompute the sines for every row, head and layer.
     lib: Any = np if isinstance(offset, int) else jnp
     place = offset + lib.arange(x.shape[1])
     speed = np.exp(np.arange(half) * (-math.log(BASE) / half))
@@ -47,8 +39,8 @@ def rotate(x: Array, offset: Array | int = 0) -> Array:
 
 
 def kernel(platform: str, dtype: str, width: int) -> str:
-    """The implementation that 'auto' stands for: cuDNN's fused one on GPUs for what it takes, which is 16-bit numbers
-    and heads of up to 128 in steps of 8; else XLA's."""
+    """The implementation for 'auto': cuDNN's fused kernel on GPUs for bfloat16 heads of up to 128 in steps of 8, else
+    XLA's."""
     return "cudnn" if platform == "gpu" and dtype == "bfloat16" and width % 8 == 0 and width <= 128 else "xla"
 
 
@@ -65,35 +57,25 @@ def attend(
     """o above, [B, T, N, H]; the softmax is in float32 under every implementation.
 
     Args:
-      query: [B, T, N, H], with its positions already in it.
+      query: [B, T, N, H], after `rotate`.
       key, value: [B, S, N, H].
-      causal: position t sees s <= t only; S is then T.
-      mask: bool, broadcastable to [B, N, T, S] with 4 axes; True where t may see s (e.g. the same document).
-      lengths: int32 [B]; row b sees its first `lengths[b]` keys only. Needs no array of T x S, as `mask` does.
-      implementation: one of IMPLEMENTATIONS; 'auto' is XLA's where `kernel` was not asked.
+      causal: position t sees s <= t only; needs S = T.
+      mask: bool with 4 axes that broadcast to [B, N, T, S]; True where t may see s.
+      lengths: int32 [B]; row b sees its first `lengths[b]` keys. Unlike `mask` it needs no array of T x S.
+      implementation: one of IMPLEMENTATIONS; here 'auto' is XLA's, see `kernel`.
     """
+    library: Literal["cudnn", "xla"] = "cudnn" if implementation == "cudnn" else "xla"
     return jax.nn.dot_product_attention(
-        query,
-        key,
-        value,
-        mask=mask,
-        is_causal=causal,
-        key_value_seq_lengths=lengths,
-        implementation="cudnn" if implementation == "cudnn" else "xla",
+        query, key, value, mask=mask, is_causal=causal, key_value_seq_lengths=lengths, implementation=library
     )
 
 
-def attention_weights(
-    query: Array, key: Array, *, causal: bool, mask: Array | None = None, lengths: Array | None = None
-) -> Array:
-    """p above, float32 [B, N, T, S], to be looked at; arguments as those of `attend`."""
+def attention_weights(query: Array, key: Array, *, causal: bool, lengths: Array | None = None) -> Array:
+    """p above, float32 [B, N, T, S], for inspection; arguments as for `attend`."""
     shape = (query.shape[1], key.shape[1])
     similar = jnp.einsum("btnh,bsnh->bnts", query, key, preferred_element_type=jnp.float32)
     similar = similar / math.sqrt(query.shape[-1])
-    seen = jnp.tril(jnp.ones(shape, bool)) if causal else jnp.ones(shape, bool)
-    seen = seen[None, None]
-    if mask is not None:
-        seen = seen & mask
+    seen = (jnp.tril(jnp.ones(shape, bool)) if causal else jnp.ones(shape, bool))[None, None]
     if lengths is not None:
         seen = seen & (jnp.arange(shape[1])[None, None, None] < lengths[:, None, None, None])
     return masked_softmax(similar, jnp.broadcast_to(seen, similar.shape))

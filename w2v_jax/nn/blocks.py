@@ -1,16 +1,16 @@
-"""A stack of pre-norm transformer blocks, with keys and values of each layer's own or shared by all layers.
+"""A stack of pre-norm transformer blocks. Keys and values are computed in each layer or shared by all layers.
 
 With x_0 the embeddings, n_* root-mean-square norms with a gain each, and Attn of `w2v_jax.nn.attention`:
 
-    q = n_1(x) W_q                                 of every layer, from the evolving representation
-    k = n_1(x) W_k      or    n_kv(x_0) W_k        of every layer, or once from the embeddings for all layers
+    q = n_1(x) W_q                                 in every layer
+    k = n_1(x) W_k      or    n_kv(x_0) W_k        in every layer, or once from the embeddings for all layers
     v = n_1(x) W_v      or    n_kv(x_0) W_v
     x <- x + Attn(q, k, v) W_o
     x <- x + gelu(n_2(x) W_up) W_down
 
-No matrix has a bias. The norm is RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467): it trains as LayerNorm does and
-needs neither mean nor bias, so that a layer has matrices and gains only. Parameters of all layers are stacked on a
-first axis whether the layers run in a loop or written out, so that checkpoints fit both.
+No matrix has a bias. The norm is RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467), which trains like LayerNorm
+without mean and bias. Parameters of all layers are stacked on a first axis, so that checkpoints fit both the loop over
+layers and the unrolled layers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EPS = 1e-6
 
 
 class Stack(NamedTuple):
-    """What is fixed about a stack."""
+    """The fixed properties of a stack."""
 
     layers: int
     dim: int  # D
@@ -47,7 +47,7 @@ class Stack(NamedTuple):
 
 
 class Drop(NamedTuple):
-    """What dropout draws from; see `w2v_jax.nn.layers.dropout`."""
+    """Arguments of `w2v_jax.nn.layers.dropout`."""
 
     rng: Array | None
     row: Array | None
@@ -69,14 +69,11 @@ def project(x: Array, matrix: Array) -> Array:
     return x @ matrix.astype(x.dtype)
 
 
-def _project_forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
-    return project(x, matrix), (x, matrix)
-
-
 def _project_backward(given: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
     x, matrix = given
     left, right = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
-    # x^T grad, the narrower factor turned: JAX's own rule has XLA write grad^T, which costs CPUs more than the product.
+    # x^T grad, transposing the narrower factor: under JAX's own rule XLA writes grad^T, which costs CPUs more than the
+    # product itself.
     if left.shape[1] <= right.shape[1]:
         by_matrix = jnp.matmul(left.T, right, preferred_element_type=jnp.float32)
     else:
@@ -84,7 +81,7 @@ def _project_backward(given: tuple[Array, Array], grad: Array) -> tuple[Array, A
     return grad @ matrix.astype(grad.dtype).T, by_matrix.astype(matrix.dtype)
 
 
-project.defvjp(_project_forward, _project_backward)
+project.defvjp(lambda x, matrix: (project(x, matrix), (x, matrix)), _project_backward)
 
 
 DRAWN = ("query", "output", "up", "down", "keys", "values")  # in the order of their keys
@@ -93,9 +90,9 @@ DRAWN = ("query", "output", "up", "down", "keys", "values")  # in the order of t
 def stack_arrays(stack: Stack, scale: float) -> dict[str, Any]:
     """{'layers': {name: [L, ...]}, 'keys' and 'values' [L, D, D] or [D, D], 'norm_shared' [D] where any is shared}.
 
-    Matrices are normal of standard deviation `scale`; those that write into the sum of layers are smaller by
-    sqrt(2 L), so that the sum's variance does not grow with their number (GPT-2, Radford et al. 2019). Heads and
-    feed-forward units are split over devices, a layer's sum is not.
+    Matrices are normal with standard deviation `scale`. 'output' and 'down', which add to the sum of layers, start
+    smaller by sqrt(2 L), so that the variance of the sum does not grow with L (GPT-2, Radford et al. 2019). Heads and
+    feed-forward units are split over devices.
     """
     dim, units, smaller = stack.dim, stack.units, math.sqrt(2 * stack.layers)
 
@@ -103,7 +100,7 @@ def stack_arrays(stack: Stack, scale: float) -> dict[str, Any]:
         return Leaf((first, last), axes, normal(scale, over), first, 1.0)
 
     def of_layers(leaf: Leaf, shared: bool = False) -> Leaf:
-        """The arrays of all layers on a first axis, or the one that they share."""
+        """The arrays of all layers on a first axis, or the one array that they share."""
         return leaf if shared else replace(leaf, shape=(stack.layers, *leaf.shape), axes=("layers", *leaf.axes))
 
     square, gain = matrix(dim, dim, ("embed", "heads")), Leaf((dim,), ("embed",), constant(1.0))
@@ -123,7 +120,7 @@ def stack_arrays(stack: Stack, scale: float) -> dict[str, Any]:
 
 
 def stack_keys(rng: Array) -> dict[str, Any]:
-    """Keys for the arrays of `stack_arrays` that are drawn."""
+    """Random keys for the drawn arrays of `stack_arrays`."""
     keys = dict(zip(DRAWN, jax.random.split(rng, len(DRAWN)), strict=True))
     return keys | {"layers": keys}
 
@@ -134,14 +131,8 @@ def by_heads(x: Array, heads: int) -> Array:
 
 
 def shared_keys_values(stack: Stack, params: Params, x: Array, offset: Array | int = 0) -> dict[str, Array]:
-    """The keys and values that all layers use, [B, T, N, H]: of 'keys' and 'values' those that are shared.
-
-    Args:
-      stack: what is fixed.
-      params: of `stack_arrays`.
-      x: embeddings [B, T, D].
-      offset: position of the first.
-    """
+    """{'keys', 'values': [B, T, N, H]}, those of the two that are shared, from embeddings x [B, T, D] whose first
+    position is `offset`."""
     if not (stack.shared_keys or stack.shared_values):
         return {}
     normed = rms_norm(x, params["norm_shared"])
@@ -154,14 +145,14 @@ def shared_keys_values(stack: Stack, params: Params, x: Array, offset: Array | i
 
 
 def layer_parts(stack: Stack, params: Params) -> Params:
-    """What differs from layer to layer, each leaf [L, ...]."""
+    """The parameters that differ between layers, each leaf [L, ...]."""
     own = {"keys": stack.shared_keys, "values": stack.shared_values}
     return params["layers"] | {name: params[name] for name, shared in own.items() if not shared}
 
 
 def unstacked(stack: Stack, params: Params) -> list[Params]:
-    """`layer_parts` layer by layer. A split, as its gradient is one concatenation; that of L slices is a sum of L
-    arrays that are zero but for one layer."""
+    """`layer_parts` layer by layer. It is a split because the gradient of a split is one concatenation, while that of L
+    slices is a sum of L arrays, each zero but for one layer."""
     leaves, tree = jax.tree.flatten(layer_parts(stack, params))
     pieces = [jax.lax.split(p, [1] * stack.layers) for p in leaves]
     return [jax.tree.unflatten(tree, [p[i][0] for p in pieces]) for i in range(stack.layers)]
@@ -170,7 +161,7 @@ def unstacked(stack: Stack, params: Params) -> list[Params]:
 def queries_keys_values(
     stack: Stack, layer: Params, shared: dict[str, Array], x: Array, offset: Array | int = 0
 ) -> tuple[Array, Array, Array]:
-    """(q, k, v) of one layer, [B, T, N, H] each, positions in q and k. `layer` is a slice of `layer_parts`."""
+    """Rotated q, rotated k and v of one layer (a slice of `layer_parts`), [B, T, N, H] each."""
     normed = rms_norm(x, layer["norm_attention"])
 
     def of(name: str) -> Array:
@@ -181,7 +172,7 @@ def queries_keys_values(
 
 
 def finish_layer(stack: Stack, layer: Params, x: Array, mixed: Array, drop: Drop, index: Array | int) -> Array:
-    """x after attention's output `mixed` [B, T, N, H] and the feed-forward layer. `index` is the layer's number."""
+    """x after adding the output `mixed` [B, T, N, H] of attention and the feed-forward layer, in layer `index`."""
 
     def dropped(y: Array, place: Array | int) -> Array:
         return y if drop.row is None else dropout(y, stack.dropout, drop.rng, drop.row, place, axis=0)
@@ -191,29 +182,16 @@ def finish_layer(stack: Stack, layer: Params, x: Array, mixed: Array, drop: Drop
     return x + dropped(project(unit, layer["down"]), 2 + 2 * index)
 
 
-def run_layers(
-    stack: Stack,
-    params: Params,
-    x: Array,
-    drop: Drop = NO_DROP,
-    lengths: Array | None = None,
-) -> Array:
-    """The stack's output [B, T, D] before the last norm, from embeddings x [B, T, D].
+def run_layers(stack: Stack, params: Params, x: Array, drop: Drop = NO_DROP, lengths: Array | None = None) -> Array:
+    """Output of the stack [B, T, D] before the last norm, from embeddings x [B, T, D]. `lengths` is that of `attend`.
 
-    Dropout is on what each layer adds (places 1 to 2 L of `drop`). `lengths` is that of `attend`.
+    Dropout is on what each layer adds (places 1 to 2 L of `drop`).
     """
     shared = shared_keys_values(stack, params, x)
 
     def one(x: Array, layer: Params, shared: dict[str, Array], index: Array | int) -> Array:
         query, key, value = queries_keys_values(stack, layer, shared, x)
-        mixed = attend(
-            query,
-            key,
-            value,
-            causal=stack.causal,
-            lengths=lengths,
-            implementation=stack.implementation,
-        )
+        mixed = attend(query, key, value, causal=stack.causal, lengths=lengths, implementation=stack.implementation)
         return finish_layer(stack, layer, x, mixed, drop, index)
 
     step = jax.checkpoint(one) if stack.remat else one
@@ -231,7 +209,7 @@ def run_layers(
 def trace_layers(
     stack: Stack, params: Params, x: Array, lengths: Array | None = None
 ) -> tuple[list[Array], list[Array]]:
-    """(x after each layer, [B, T, D]; where each token of each head looks, [B, N, T, T]), layer by layer."""
+    """(x after each layer [B, T, D], attention weights of each layer [B, N, T, T])."""
     shared, states, looks = shared_keys_values(stack, params, x), [], []
     for i, layer in enumerate(unstacked(stack, params)):
         query, key, value = queries_keys_values(stack, layer, shared, x)

@@ -1,10 +1,10 @@
-"""Keys and values of past tokens, kept so that a stack of blocks reads a text one token after another.
+"""Keys and values of past tokens, kept so that a stack of blocks reads a text token by token.
 
-They are of every layer, or kept once where all layers share them. One token of one text then takes
+The cache holds them for every layer, or once where all layers share them. One token of one text takes
 
-    bytes = (keys + values) * D * bytes a number,    keys, values = L, or 1 where shared
+    bytes = (keys + values) * D * bytes per number,    keys, values = L, or 1 where shared
 
-so that sharing both over 12 layers makes the cache 12 times smaller.
+so sharing both over 12 layers makes the cache 12 times smaller.
 """
 
 from __future__ import annotations
@@ -21,50 +21,41 @@ from w2v_jax.types import Array, Params
 Cache = dict[str, Array]
 
 
-def copies(stack: Stack) -> dict[str, int]:
-    """How many matrices of 'keys' and of 'values' there are: L, or 1 where shared."""
-    shared = {"keys": stack.shared_keys, "values": stack.shared_values}
-    return {name: 1 if once else stack.layers for name, once in shared.items()}
-
-
 def cache_bytes(stack: Stack, dtype: str) -> int:
-    """Bytes that one token of one text takes."""
-    return sum(copies(stack).values()) * stack.dim * jnp.dtype(dtype).itemsize
+    """Bytes of one token of one text."""
+    copies = sum(1 if shared else stack.layers for shared in (stack.shared_keys, stack.shared_values))
+    return copies * stack.dim * jnp.dtype(dtype).itemsize
 
 
 def init_cache(stack: Stack, dtype: str, rows: int, capacity: int) -> Cache:
     """An empty cache for `rows` texts of at most `capacity` tokens each."""
     one = (rows, capacity, stack.heads, stack.dim // stack.heads)
-    shapes = {
-        "keys": one if stack.shared_keys else (stack.layers, *one),
-        "values": one if stack.shared_values else (stack.layers, *one),
-    }
-    return {name: jnp.zeros(shape, dtype) for name, shape in shapes.items()} | {"length": jnp.zeros((), jnp.int32)}
+
+    def empty(shared: bool) -> Array:
+        return jnp.zeros(one if shared else (stack.layers, *one), dtype)
+
+    keys, values = empty(stack.shared_keys), empty(stack.shared_values)
+    return {"keys": keys, "values": values, "length": jnp.zeros((), jnp.int32)}
 
 
 def _write(held: Array, new: Array, length: Array, layer: int | None) -> Array:
-    """`new` [B, T, N, H] at place `length` of a cache entry, in layer `layer` or in the shared one."""
+    """The cache entry `held` with `new` [B, T, N, H] at place `length`; `layer` is None where layers share it."""
     if layer is None:
         return jax.lax.dynamic_update_slice(held, new, (0, length, 0, 0))
     return jax.lax.dynamic_update_slice(held, new[None], (layer, 0, length, 0, 0))
 
 
 def run_cached(stack: Stack, weights: Params, x: Array, cache: Cache) -> tuple[Array, Cache]:
-    """`run_layers` on the next tokens of every text, one or several (a prompt) at a time.
+    """`run_layers` on the next tokens of every text, one or several (a prompt) at a time; without dropout.
 
-    The caller keeps count: tokens beyond the capacity would fall on the last places.
-
-    Args:
-      stack: what is fixed about the blocks.
-      weights: of `stack_arrays`, but that 'layers' is the list that `unstacked` gives.
-      x: embeddings [B, T, D] of these tokens.
-      cache: of the tokens before.
+    In `weights`, the parameters, 'layers' is the list of `unstacked`; x [B, T, D] are the embeddings of the tokens. The
+    caller counts them: tokens beyond the capacity would overwrite the last places.
 
     Returns:
-      (the stack's output [B, T, D] before the last norm, the cache with these tokens in it).
+      (output of the stack [B, T, D] before the last norm, the cache with these tokens).
 
     Raises:
-      UserError: more tokens than the cache can ever hold.
+      UserError: more tokens than the whole cache holds.
     """
     offset, count, capacity = cache["length"], x.shape[1], cache["keys"].shape[-3]
     if count > capacity:

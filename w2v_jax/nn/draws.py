@@ -1,7 +1,7 @@
 """Random bits by counter, in one elementwise program.
 
-`jax.random` splits a key for every row, and on CPUs runs each hash as a loop of its own, which takes a good part of a
-CBOW step. Here row and place are the counter of one hash, unrolled.
+`jax.random` splits a key for every row and on CPUs runs each hash as a separate loop, a good part of a CBOW step. Here
+row and place are the counter of one unrolled hash.
 """
 
 from __future__ import annotations
@@ -19,13 +19,7 @@ _PARITY = np.uint32(0x1BD11BDA)
 def threefry(key: Array, high: Array, low: Array) -> tuple[Array, Array]:
     """Threefry-2x32 of 20 rounds (Salmon et al. 2011, doi 10.1145/2063384.2063405), the hash of `jax.random`.
 
-    Args:
-      key: uint32 [2].
-      high: uint32 of any shape, the counter's first word.
-      low: uint32, its second.
-
-    Returns:
-      Two words for every counter, uint32.
+    All are uint32: the key [2], the two words of the counters, of any shape, and the two words returned for each.
     """
     keys = (key[0], key[1], key[0] ^ key[1] ^ _PARITY)
     x, y = high + keys[0], low + keys[1]
@@ -38,13 +32,8 @@ def threefry(key: Array, high: Array, low: Array) -> tuple[Array, Array]:
 
 
 def row_bits(rng: Array, row: Array, count: int) -> tuple[Array, Array]:
-    """Two independent uint32 [R, count]; a row's depend on `rng` and its number alone, not on the rows beside it.
-
-    Args:
-      rng: random key.
-      row: int32 [R], from 0; -1 is one more row.
-      count: places a row.
-    """
-    key = jax.random.key_data(rng).ravel()[-2:]  # all there is, but for generators with wider keys
+    """Two independent uint32 [R, count] from a random key. Those of a row depend only on the key and its number in
+    `row`, int32 [R]; -1 is one more row."""
+    key = jax.random.key_data(rng).ravel()[-2:]  # the whole key, except for generators with wider keys
     place = jnp.arange(count, dtype=jnp.uint32)[None]
     return threefry(key, *jnp.broadcast_arrays(row.astype(jnp.uint32)[:, None], place))

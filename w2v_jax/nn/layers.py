@@ -1,4 +1,4 @@
-"""Small pieces that the models share."""
+"""Padding, dropout, and the split of rows over devices."""
 
 from __future__ import annotations
 
@@ -10,29 +10,27 @@ from w2v_jax.types import Array
 
 
 def pad_to(size: int, multiple: int) -> int:
-    """The smallest multiple that is not below `size`."""
+    """The smallest multiple of `multiple` that is at least `size`."""
     return -(-size // multiple) * multiple
 
 
 def row_parts() -> int:
-    """Devices that the rows of a batch are split over by the partitioner, as the mesh in context tells; 1 without."""
+    """The number of devices over which the partitioner splits the rows of a batch, from the mesh in context; else 1."""
     mesh = jax.sharding.get_abstract_mesh()
     types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
     return mesh.shape["data"] if types.get("data") == AxisType.Auto else 1
 
 
 def dropout(x: Array, share: float, rng: Array | None, row: Array, place: Array | int, axis: int = 1) -> Array:
-    """Sets a share of the numbers to 0 and scales the others so that the mean stays (Srivastava et al. 2014).
-
-    The draw of a row depends on its index in the whole batch, not on the device that holds it.
+    """Sets a share of the numbers to 0 and scales the others, which keeps the mean (Srivastava et al. 2014).
 
     Args:
-      x: [T, B, D], or any other with its rows along `axis`.
+      x: [T, B, D], or another shape with its rows along `axis`.
       share: 0 to 1.
-      rng: None at evaluation, where nothing is dropped.
-      row: int32 [B], index of each row.
+      rng: None in evaluation, where nothing is dropped.
+      row: int32 [B], index of each row in the whole batch; its draw depends on that, not on the device.
       place: number of this use within the model.
-      axis: the rows' axis of x.
+      axis: axis of the rows in x.
     """
     if rng is None or share == 0.0:
         return x

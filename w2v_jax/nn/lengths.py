@@ -1,7 +1,4 @@
-"""Less work for short texts in a compiled program, whose arrays all have one length.
-
-The work is compiled for a few lengths, and every batch takes the shortest that holds its texts.
-"""
+"""Less work for short texts: a program is compiled for a few lengths, and a batch takes the shortest that fits."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ Work = Callable[[int, Params, Any], tuple[Array, Any]]
 
 
 def equal_lengths(longest: int, count: int) -> tuple[int, ...]:
-    """`count` lengths in equal steps up to `longest`, rising; fewer where two would be the same."""
+    """`count` rising lengths in equal steps up to `longest`; fewer where two would be equal."""
     return tuple(sorted({-(-longest * k // count) for k in range(1, count + 1)}))
 
 
@@ -32,18 +29,11 @@ def _switch(work: Callable[..., Any], lengths: tuple[int, ...], needed: Array, p
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def at_shortest(work: Work, lengths: tuple[int, ...], needed: Array, params: Params, inputs: Any) -> tuple[Array, Any]:
-    """work(n, params, inputs) for the smallest n of `lengths` that is at least `needed`, else the largest.
+    """work(n, params, inputs) for the smallest n of the rising `lengths` that is at least `needed`, else the largest.
 
-    Differentiable by `params`, and only the scalar is. The gradient is taken inside each branch, in the forward pass:
-    JAX's own gradient of a switch fills what every other branch would have kept with zeros, which costs as much as the
-    longest branch.
-
-    Args:
-      work: see `Work`.
-      lengths: rising.
-      needed: int32 scalar, e.g. the largest length in the batch.
-      params: dict pytree of float arrays.
-      inputs: any pytree.
+    Only the scalar is differentiable, and only by `params`. The gradient is computed inside each branch, in the forward
+    pass: JAX's own gradient of a switch writes zeros for the saved values of all other branches, which costs as much as
+    the longest branch.
     """
     out: tuple[Array, Any] = _switch(work, lengths, needed, params, inputs)
     return out

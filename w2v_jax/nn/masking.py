@@ -1,9 +1,8 @@
-"""Which positions a masked language model predicts, and what it reads there (Devlin et al. 2018, arXiv 1810.04805).
+"""The positions that a masked language model predicts, and its input there (Devlin et al. 2018, arXiv 1810.04805).
 
-Of the n tokens of a row, round(share * n) and at least one are chosen. The model reads a mask in the place of four
-fifths of them, any word in the place of a tenth, and the rest as they are; it predicts all of them and nothing else.
-Their number is fixed by the row's length, and not drawn token by token, so that these positions alone go through the
-head.
+Of the n tokens of a row, round(share * n) and at least one are chosen and predicted. Four fifths of them are replaced
+by the mask, a tenth by a random word, and the rest stay. Their number depends on the length of the row alone, so only
+these positions go through the head.
 """
 
 from __future__ import annotations
@@ -23,37 +22,31 @@ MASKED, REPLACED = 0.8, 0.1  # of the chosen
 class Masked(NamedTuple):
     """Rows of text with some tokens hidden."""
 
-    inputs: Array  # int32 [B, T], what the model reads
+    inputs: Array  # int32 [B, T] of the model
     places: Array  # int32 [B, K], distinct positions
-    targets: Array  # int32 [B, K], the tokens that stood there; -1 where a place is not to be predicted
+    targets: Array  # int32 [B, K], the tokens that were there; -1 where a place is not predicted
 
 
 def chosen_count(length: int) -> int:
-    """K, positions chosen of a row without padding."""
+    """K, positions chosen in a row without padding."""
     return max(1, math.floor(SHARE * length + 0.5))
 
 
 def keys_by_row(rng: Array, row: Array) -> Array:
-    """A key a row, int32 [B] -> [B], whichever device or microbatch holds it."""
+    """One random key per row, int32 [B] -> [B], the same on any device and in any microbatch."""
     return jax.vmap(lambda index: jax.random.fold_in(rng, index))(row)
 
 
 def keys_by_text(text: Array) -> Array:
-    """A key a row, int32 [B, T] -> [B], from the row's tokens alone: a text is hidden alike at every evaluation."""
-    # A polynomial in an odd number modulo 2^32: every token and its place change the sum.
+    """One random key per row, int32 [B, T] -> [B], from its tokens alone: every evaluation hides the same."""
+    # A polynomial in an odd number modulo 2^32: the sum depends on every token and its place.
     powers = jnp.cumprod(jnp.full(text.shape[1], 0x9E3779B1, jnp.uint32))
     digest = jnp.sum((text.astype(jnp.uint32) + 1) * powers[None], axis=1, dtype=jnp.uint32)
     return keys_by_row(jax.random.key(0), digest)
 
 
 def hide(keys: Array, text: Array, vocab_size: int) -> Masked:
-    """Draws the positions of every row and what is read there.
-
-    Args:
-      keys: random keys [B].
-      text: int32 [B, T]; -1 where there is none, and that only at the end of a row.
-      vocab_size: V; the mask is token V.
-    """
+    """Hides tokens of text int32 [B, T], -1 after the end of a row, by random keys [B]. Token V is the mask."""
     count = chosen_count(text.shape[1])
 
     def one(key: Array, text: Array) -> Masked:
@@ -74,8 +67,4 @@ def hide(keys: Array, text: Array, vocab_size: int) -> Masked:
 
 def take_places(x: Array, places: Array) -> Array:
     """Rows of x at distinct places, [B, T, D] and int32 [B, K] -> [B, K, D]."""
-
-    def one(x: Array, places: Array) -> Array:
-        return x.at[places].get(mode="promise_in_bounds", unique_indices=True)
-
-    return jax.vmap(one)(x, places)
+    return jax.vmap(lambda x, places: x.at[places].get(mode="promise_in_bounds", unique_indices=True))(x, places)

@@ -1,4 +1,4 @@
-"""The layers of a recurrent model that read from left to right, to be followed step by step and looked into."""
+"""The layers of a recurrent model that read from left to right, one step at a time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from w2v_jax.types import Array, Params
 
 
 class Recurrence(NamedTuple):
-    """The recurrent part of a model."""
-
     cell: Cell
     hidden: int  # H
     table: Array  # [V', D] word vectors
@@ -27,10 +25,9 @@ def begin(recurrence: Recurrence, rows: int) -> list[State]:
 def trace(
     recurrence: Recurrence, x: Array, states: list[State] | None = None
 ) -> tuple[list[dict[str, Array]], list[State]]:
-    """Reads vectors x [B, T, D] from `states` on, zero by default.
+    """Reads vectors x [B, T, D] from `states`, zero by default.
 
-    Returns:
-      (inner values of every layer, {name: [B, T, H]} each; the states after the last vector).
+    Returns (inner values of every layer, {name: [B, T, H]} each; the states after the last vector).
     """
     h, parts, after = x.swapaxes(0, 1), [], []
     for params, state in zip(recurrence.layers, states or begin(recurrence, len(x)), strict=True):
@@ -42,7 +39,7 @@ def trace(
 
 
 def advance(recurrence: Recurrence, states: list[State], ids: Array) -> list[State]:
-    """The states of all layers one token later; ids int32 [B]."""
+    """The states of all layers after one more token, ids int32 [B]."""
     h, after = recurrence.table[ids], []
     for params, state in zip(recurrence.layers, states, strict=True):
         out, state = run_cell(recurrence.cell, params, h[None], state)

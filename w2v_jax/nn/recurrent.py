@@ -1,14 +1,13 @@
-"""Recurrent cells behind one interface, and the one loop over time that they share.
+"""Recurrent cells behind one interface, and their common loop over time.
 
-A cell sees its input x_t and its last output h_{t-1} through two products that it does not compute itself:
+A cell gets its input x_t and its last output h_{t-1} through two products:
 
     xz_t = W x_t + b      for all t at once, before the loop
-    hz_t = U h_{t-1} + c  inside it (c for cells that multiply hz by a gate)
+    hz_t = U h_{t-1} + c  inside the loop (c for cells that multiply hz by a gate)
 
-W and U are matrices, or, for the elementwise cells of the notes, one weight a dimension. What is left is elementwise:
+W and U are matrices, or one weight per dimension for the elementwise cells of the notes. The rest is elementwise:
 `gate(xz, hz, state) -> state`. The backward pass of the loop is written by hand, so that the gradient of U is one large
-product after the loop instead of a sum inside it, and so that a loop may end at a number of steps known only at run
-time.
+product after the loop instead of a sum inside it, and so that the number of steps may be known only at run time.
 
 Arrays are float32 and time comes first: x [T, B, I], h [T, B, H]. G is the number of gates of a cell.
 """
@@ -25,7 +24,7 @@ import jax.numpy as jnp
 from w2v_jax.nn.arrays import constant, uniform
 from w2v_jax.types import Array, Leaf, Params
 
-State = dict[str, Array]  # 'h', the output, and what else a cell remembers, [B, H] each
+State = dict[str, Array]  # 'h', the output, and the rest of a cell's memory, [B, H] each
 
 
 class Cell(NamedTuple):
@@ -38,17 +37,13 @@ class Cell(NamedTuple):
     gate: Callable[[Array, Array, State], State]
     """(xz, hz, state) -> state."""
     parts: Callable[[Array, Array, State], dict[str, Array]]
-    """The same step's inner values by name, [B, H] each, to be looked at."""
+    """The inner values of the same step by name, [B, H] each, for inspection."""
     elementwise: bool = False
-    """U, and W if `weighs_input`, hold one weight a dimension and gate, [G, H]; input size and H are then the same."""
+    """U, and W if `weighs_input`, hold one weight per dimension and gate, [G, H]; the input size is then H."""
     weighs_input: bool = True
     """False: xz = x, without W and b."""
     recurrent_bias: bool = False
-    """Whether the last gate has a bias c [H] inside hz: only where hz does not simply add to xz."""
-
-
-def _split(z: Array, count: int) -> list[Array]:
-    return jnp.split(z, count, axis=-1)
+    """Whether the last gate has a bias c [H] inside hz, as hz is not simply added to xz."""
 
 
 # ---- the cells ----
@@ -63,7 +58,7 @@ def _tanh(xz: Array, hz: Array, state: State) -> State:
 
 
 def _lstm_parts(xz: Array, hz: Array, state: State, linear: bool = False) -> dict[str, Array]:
-    i, f, g, o = _split(xz + hz, 4)
+    i, f, g, o = jnp.split(xz + hz, 4, axis=-1)
     candidate = g if linear else jnp.tanh(g)
     parts = {"input": jax.nn.sigmoid(i), "forget": jax.nn.sigmoid(f), "candidate": candidate}
     memory = parts["forget"] * state["c"] + parts["input"] * candidate
@@ -77,16 +72,12 @@ def _lstm(xz: Array, hz: Array, state: State, linear: bool = False) -> State:
 
 
 def _gru_parts(xz: Array, hz: Array, state: State) -> dict[str, Array]:
-    xr, xu, xn = _split(xz, 3)
-    hr, hu, hn = _split(hz, 3)
+    xr, xu, xn = jnp.split(xz, 3, axis=-1)
+    hr, hu, hn = jnp.split(hz, 3, axis=-1)
     reset, update = jax.nn.sigmoid(xr + hr), jax.nn.sigmoid(xu + hu)
     candidate = jnp.tanh(xn + reset * hn)
-    return {
-        "reset": reset,
-        "update": update,
-        "candidate": candidate,
-        "h": (1.0 - update) * candidate + update * state["h"],
-    }
+    h = (1.0 - update) * candidate + update * state["h"]
+    return {"reset": reset, "update": update, "candidate": candidate, "h": h}
 
 
 def _gru(xz: Array, hz: Array, state: State) -> State:
@@ -94,11 +85,11 @@ def _gru(xz: Array, hz: Array, state: State) -> State:
 
 
 CELLS: dict[str, Cell] = {
-    # c <- w * c + x, one weight a dimension shared by all words: the recurrence of the notes.
+    # c <- w * c + x, one weight per dimension, shared by all words: the recurrence of the notes.
     "elementwise": Cell(1, ("h",), _leak, _leak, elementwise=True, weighs_input=False),
     # h <- tanh(W x + U h + b) (Elman 1990).
     "rnn": Cell(1, ("h",), _tanh, _tanh),
-    # The notes' LSTM: every gate has one weight a dimension for x and one for h; the candidate is w * x + u * h + b.
+    # The notes' LSTM: every gate has one weight per dimension for x and h; the candidate is w * x + u * h + b.
     "lstm_elementwise": Cell(
         4, ("h", "c"), partial(_lstm, linear=True), partial(_lstm_parts, linear=True), elementwise=True
     ),
@@ -110,11 +101,11 @@ CELLS: dict[str, Cell] = {
 
 
 def cell_arrays(cell: Cell, inputs: int, hidden: int, scale: float, forget_bias: float = 0.0) -> dict[str, Any]:
-    """One layer's arrays: 'U' and, as the cell has them, 'W', 'b' [G * H] and 'c' [H].
+    """The arrays of one layer: 'U' and, if the cell has them, 'W', 'b' [G * H] and 'c' [H].
 
-    U is [H, G * H] and W [I, G * H], or [G, H] both for elementwise cells; uniform on [-scale, scale), biases 0 but
-    for the forget gate's. The weight of the `elementwise` cell starts in [0.5, 1): it is a rate of forgetting, and from
-    around 0 nothing before the last word would reach the loss.
+    U is [H, G * H] and W [I, G * H], or both [G, H] for elementwise cells; uniform on [-scale, scale). Biases are 0,
+    `forget_bias` for the forget gate. The weight of `elementwise` starts in [0.5, 1): it is a rate of forgetting, and
+    around 0 no word but the last would reach the loss.
     """
     columns = cell.gates * hidden
 
@@ -136,7 +127,7 @@ def cell_arrays(cell: Cell, inputs: int, hidden: int, scale: float, forget_bias:
 
 
 def cell_keys(rng: Array) -> dict[str, Array]:
-    """Keys for the arrays of `cell_arrays` that are drawn."""
+    """Random keys for the drawn arrays of `cell_arrays`."""
     return dict(zip(("U", "W"), jax.random.split(rng), strict=True))
 
 
@@ -169,9 +160,8 @@ def _product_transposed(cell: Cell, back: Array, g: Array) -> Array:
 
 # ---- the loop over time ----
 #
-# XLA's CPU back end fuses a dynamic slice into what reads it, and a fusion that uses such a value more than once is
-# computed number by number instead of in vectors (jaxlib 0.10.2). So the slices that a step reads are taken by the step
-# before it and carried: to the fusions they are then arrays like any other.
+# XLA's CPU back end fuses a dynamic slice into its readers, and does not vectorise a fusion that uses such a value more
+# than once (jaxlib 0.10.2). So each step takes the slices for the next one and carries them as plain arrays.
 
 
 def _at(tree: Any, t: Array) -> Any:
@@ -183,12 +173,12 @@ def _put(tree: Any, values: Any, t: Array) -> Any:
 
 
 def _on(lengths: Array | None, t: Array) -> Array | None:
-    """bool [B, 1], which rows step t moves; None for all."""
+    """bool [B, 1], the rows that step t changes; None for all."""
     return None if lengths is None else (t < lengths)[:, None]
 
 
 def _gate(cell: Cell, z: tuple[Array, ...], state: State) -> State:
-    """z is (xz + hz,) where that is all the cell needs, else (xz, hz)."""
+    """z is (xz + hz,), or (xz, hz) for cells with a recurrent bias."""
     return cell.gate(z[0], z[1] if cell.recurrent_bias else jnp.zeros_like(z[0]), state)
 
 
@@ -202,7 +192,7 @@ def _recur(
 def _forward(
     cell: Cell, u: Array, c: Array | None, xz: Array, state: State, lengths: Array | None, count: Array | None
 ) -> tuple[tuple[Array, State], Any]:
-    """Keeps each step's z, in the place of xz where that is no longer needed, and the state before it."""
+    """Keeps the z of each step, in place of xz where xz is not needed again, and the state before it."""
     steps = jnp.int32(xz.shape[0]) if count is None else count
     kept = (xz, jnp.zeros_like(xz)) if cell.recurrent_bias else (xz,)
     before = {k: jnp.zeros((xz.shape[0] + 1, *v.shape), v.dtype) for k, v in state.items()}
@@ -230,7 +220,7 @@ def _backward(cell: Cell, saved: Any, grads: tuple[Array, State]) -> Any:
     size = grad_h.shape[0]
     steps = jnp.int32(size) if count is None else count
     back = u if cell.elementwise else u.T
-    if count is not None:  # the gradient of a step that is not made is 0
+    if count is not None:  # steps beyond `count` have gradient 0
         kept = tuple(jnp.where((jnp.arange(size) < count)[:, None, None], a, 0.0) for a in kept)
 
     def read(kept: tuple[Array, ...], t: Array) -> Any:
@@ -247,7 +237,7 @@ def _backward(cell: Cell, saved: Any, grads: tuple[Array, State]) -> Any:
             gz, through = pull({k: jnp.where(on, v, 0.0) for k, v in total.items()})
             through = {k: jnp.where(on, through[k], total[k]) for k in total}
         through["h"] = through["h"] + _product_transposed(cell, back, gz[-1])
-        kept = _put(kept, gz, t)  # the gradient takes the place of the value, which is not read again
+        kept = _put(kept, gz, t)  # in place of the value, which is not read again
         return through, read(kept, t - 1), kept
 
     grad_state, _, found = jax.lax.fori_loop(0, steps, body, (grad_state, read(kept, steps - 1), kept))
@@ -264,31 +254,18 @@ _recur.defvjp(_forward, _backward)
 
 
 def run_cell(
-    cell: Cell,
-    params: Params,
-    x: Array,
-    state: State,
-    lengths: Array | None = None,
-    count: Array | None = None,
+    cell: Cell, params: Params, x: Array, state: State, lengths: Array | None = None, count: Array | None = None
 ) -> tuple[Array, State]:
-    """One layer over time.
+    """(h [T, B, H], last state) of one layer over x [T, B, I] from `state`; `params` are those of `cell_arrays`.
 
-    Args:
-      cell: of `CELLS`.
-      params: of `cell_arrays`.
-      x: [T, B, I].
-      state: before the first step.
-      lengths: int32 [B]; from step `lengths[b]` on the state of row b stands still. All T steps if None.
-      count: int32 scalar, steps that are made at all, at least the largest length; the outputs beyond are 0.
-
-    Returns:
-      (h [T, B, H], the state after the last step).
+    From step `lengths[b]` (int32 [B]) the state of row b stays as it is; None for all T steps. `count` (int32 scalar)
+    is the number of steps made, at least the largest length; later outputs are 0.
     """
     return _recur(cell, params["U"], params.get("c"), input_product(cell, params, x), state, lengths, count)
 
 
 def trace_cell(cell: Cell, params: Params, x: Array, state: State) -> tuple[dict[str, Array], State]:
-    """`run_cell` that also returns every inner value of every step, {name: [T, B, H]}; slower."""
+    """`run_cell` with all inner values of every step, {name: [T, B, H]}, instead of h; slower."""
 
     def one(state: State, xz: Array) -> tuple[State, dict[str, Array]]:
         hz = _product(cell, params["U"], params.get("c"), state["h"])

@@ -1,9 +1,9 @@
-"""Sums of rows that name the same place, without adding to one place twice on back ends where that is slow.
+"""Sums of gradient rows by id, without adding to one place twice on back ends where that is slow.
 
-XLA compiles a float32 scatter-add with repeated indices to a compare-and-swap loop on GPUs, hundreds of times slower
-on Zipfian text (openxla/xla#46225). Here duplicates are summed by a segmented scan over sorted rows there. On CPUs a
-scatter-add into a small buffer is the fastest way: where an id comes first, which takes no sorting, or, for tables so
-large that marking the first ones would take longer, at sorted places.
+On GPUs, XLA compiles a float32 scatter-add with repeated indices to a compare-and-swap loop, hundreds of times slower
+on Zipfian text (openxla/xla#46225). There a segmented scan over sorted rows sums the duplicates. On CPUs a scatter-add
+into a small buffer is fastest: to the first place of each id, which needs no sorting, or to sorted places for tables so
+large that marking the first places would take longer.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import jax.numpy as jnp
 
 from w2v_jax.types import Array
 
-MARKED = 128  # rows of a table for each id of a step, up to which filling a mark for every row is cheaper than sorting
+MARKED = 128  # up to this many table rows per id, marking every row is cheaper than sorting
 
 
 class Segments(NamedTuple):
-    """Which entries of an id list name the same row. All are int32 [M]."""
+    """The entries of an id list by row. All are int32 [M]."""
 
-    ids: Array  # distinct ids in rising order; the unused places hold distinct numbers beyond the table
+    ids: Array  # distinct ids in rising order; then distinct numbers beyond the table
     order: Array  # entries sorted by id
-    segment: Array  # for each sorted entry, the place of its id in `ids`
+    segment: Array  # place in `ids` of each sorted entry
 
 
 def find_segments(ids: Array, num_rows: int) -> Segments:
-    """Groups equal ids. ids: int32 [M], each in [0, num_rows)."""
+    """Groups equal ids, int32 [M] in [0, num_rows)."""
     count = ids.shape[0]
     shift = max(count - 1, 1).bit_length()
     if num_rows << shift <= 2**32:
@@ -46,7 +46,7 @@ def find_segments(ids: Array, num_rows: int) -> Segments:
 
 
 def sum_by_first(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Array]:
-    """`sum_duplicates` in the order of the entries: an id's sum stands where it comes first."""
+    """`sum_duplicates` in the order of the entries: the sum of an id is at its first place."""
     place = jnp.arange(ids.shape[0], dtype=jnp.int32)
     first = jnp.full(num_rows, ids.shape[0], jnp.int32).at[ids].min(place)[ids]
     return jnp.where(first == place, ids, num_rows + place), jnp.zeros_like(grads).at[first].add(grads)
@@ -74,16 +74,10 @@ def sum_by_scan(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Array]:
 
 
 def sum_duplicates(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Array]:
-    """Sums gradient rows by id, by the way that is fast on the platform the step is lowered for.
+    """Sums gradient rows [M, D] by id, int32 [M] in [0, num_rows), in the fast way for the platform.
 
-    Args:
-      ids: int32 [M], each in [0, num_rows).
-      grads: [M, D].
-      num_rows: of the table.
-
-    Returns:
-      (ids, sums), int32 [M] and [M, D]: every distinct id once, with its sum. The other places hold distinct numbers
-      beyond the table, and zeros; `write_rows` drops them.
+    Returns (ids, sums), int32 [M] and [M, D]: every distinct id once, with its sum. The other places hold distinct
+    numbers beyond the table, and zeros; `write_rows` drops them.
     """
     marked = num_rows <= MARKED * ids.shape[0]
     cpu, default = (partial(f, num_rows=num_rows) for f in (sum_by_first if marked else sum_by_scatter, sum_by_scan))
@@ -91,19 +85,19 @@ def sum_duplicates(ids: Array, grads: Array, num_rows: int) -> tuple[Array, Arra
 
 
 def write_rows(table: Array, ids: Array, rows: Array, add: bool = False) -> Array:
-    """`table` with `rows` at `ids`, or added to what is there; `ids` are those of `sum_duplicates`."""
+    """`table` with `rows` written, or added, at the ids of `sum_duplicates`."""
 
     def write(table: Array, ids: Array, rows: Array, **known: Any) -> Array:
         at = table.at[ids]
         return (at.add if add else at.set)(rows, mode="drop", unique_indices=True, **known)
 
-    rising = partial(write, indices_are_sorted=True)  # as `sum_by_scan` leaves them
+    rising = partial(write, indices_are_sorted=True)  # as from `sum_by_scan`
     return jax.lax.platform_dependent(table, ids, rows, cpu=write, default=rising)
 
 
 @jax.custom_vjp
 def take_rows(table: Array, ids: Array) -> Array:
-    """`table[ids]` ([V, D], int32 of any shape in range) whose gradient sums duplicates before it is scattered."""
+    """`table[ids]`, [V, D] and int32 of any shape; its gradient sums duplicates before it is scattered."""
     return table.at[ids].get(mode="promise_in_bounds")
 
 

@@ -1,4 +1,4 @@
-"""From the records of a study to its laws: which runs each law is fitted to, and how the fits compare.
+"""From the records of a study to its laws: the runs that each law is fitted to, and how the fits compare.
 
 An arm is one line of a study: a family of models at several sizes. A law is always fitted to the runs of one arm.
 """
@@ -17,10 +17,11 @@ from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.records import FINISHED, Record
 
 Result = Fit | Isoflop | Refusal
+Curve = tuple[np.ndarray, np.ndarray]
 
 
 class Laws(NamedTuple):
-    """The laws of one arm's runs."""
+    """Fits to the runs of one arm."""
 
     arm: str
     parametric: Fit | Refusal  # of N and D, all runs
@@ -28,11 +29,11 @@ class Laws(NamedTuple):
     by_size_floor: Fit | Refusal
     by_tokens: Fit | Refusal  # of D, the runs of the largest model
     by_tokens_floor: Fit | Refusal
-    frontier: Fit | Refusal  # of C, the runs that no cheaper one beats
+    frontier: Fit | Refusal  # of C, the runs that no cheaper run equals
     isoflop: Isoflop | Refusal
 
     def named(self) -> dict[str, Result]:
-        """Every result by the quantity that loss is fitted against."""
+        """Results by the quantity that loss is fitted against."""
         return {
             "N and D": self.parametric,
             "N, at the most tokens": self.by_size,
@@ -54,14 +55,14 @@ class Floor(NamedTuple):
     optimum: float
 
     @property
-    def holds(self) -> bool:
-        """Whether the optimum is inside the interval."""
-        return self.miss == 0.0
-
-    @property
     def miss(self) -> float:
         """Nats from the optimum to the nearer end of the interval; 0 inside."""
         return max(self.low - self.optimum, self.optimum - self.high, 0.0)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the optimum is inside the interval."""
+        return self.miss == 0.0
 
 
 def usable(records: Sequence[Record]) -> list[Record]:
@@ -84,9 +85,18 @@ def columns(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def at_most_tokens(records: Sequence[Record]) -> list[Record]:
-    """The runs on the arm's largest amount of text, which rounding to whole steps may change a little."""
+    """The runs on the arm's largest amount of text, up to rounding to whole steps."""
     most = max(r.tokens for r in records)
     return [r for r in records if r.tokens > 0.97 * most]
+
+
+def loss_curves(arms: Mapping[str, Sequence[Record]]) -> tuple[dict[str, Curve], dict[str, Curve]]:
+    """(parameters, loss) at the most tokens, and (training FLOPs, loss) of all runs, float64 [n] each, by arm."""
+    by_size, by_flops = {}, {}
+    for arm, own in arms.items():
+        by_size[arm] = columns(at_most_tokens(own))[0::3]
+        by_flops[arm] = columns(own)[2:]
+    return by_size, by_flops
 
 
 def frontier(records: Sequence[Record]) -> list[Record]:
@@ -99,18 +109,10 @@ def frontier(records: Sequence[Record]) -> list[Record]:
 
 
 def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> Laws:
-    """Fits all laws to the usable runs of one arm.
-
-    Args:
-      arm: its name.
-      records: `usable` runs of the arm, at least one.
-      budgets: nominal FLOPs of an IsoFLOP study.
-    """
+    """Fits all laws to the `usable` runs of one arm, at least one; `budgets` are nominal FLOPs of an IsoFLOP study."""
     n, d, c, loss = columns(records)
-    widest = at_most_tokens(records)
-    largest = [r for r in records if r.parameters == max(r.parameters for r in records)]
-    n_most, _, _, loss_most = columns(widest)
-    _, d_largest, _, loss_largest = columns(largest)
+    n_most, _, _, loss_most = columns(at_most_tokens(records))
+    _, d_largest, _, loss_largest = columns([r for r in records if r.parameters == n.max()])
     _, _, c_best, loss_best = columns(frontier(records))
     equal: Isoflop | Refusal = Refusal("IsoFLOP", "no two sizes were trained with equal FLOPs; see budgets of a study")
     if budgets:
@@ -128,7 +130,7 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
 
 
 def floors(found: Sequence[Laws], records: Sequence[Record]) -> list[Floor]:
-    """Floor and optimum, on the same positions of the same text, of every arm with a parametric law."""
+    """Fitted floor and optimum of every arm with a parametric law. ValueError: runs scored on different positions."""
     known = {r.optimum for r in records if r.optimum is not None}
     if len(known) > 1 and max(known) - min(known) > 1e-9:
         raise ValueError(f"runs were scored on different positions: optima {sorted(known)}")
@@ -155,28 +157,23 @@ def accuracies(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_longest(records: Sequence[Record]) -> Record | None:
-    """The largest run at the most tokens of those whose loss by position is known; None without any."""
+    """The largest run at the most tokens among those with loss by position; None without any."""
     known = [r for r in records if r.by_position]
     return max(at_most_tokens(known), key=lambda r: r.parameters) if known else None
 
 
 def gains(curve: np.ndarray) -> tuple[float, float]:
-    """Nats from the first position to a quarter of the window, and from there to its last eighth; curve [window]."""
+    """Nats gained from the first position to a quarter of the curve [window], and from there to its last eighth."""
     quarter, width = len(curve) // 4, max(1, len(curve) // 8)
     at_quarter = curve[max(0, quarter - width // 2) : quarter + width // 2 + 1].mean()
     return float(curve[0] - at_quarter), float(at_quarter - curve[-width:].mean())
 
 
 def behind(curves: Mapping[str, np.ndarray]) -> tuple[str, dict[str, list[tuple[int, int, float]]]]:
-    """The model with the lowest mean loss, and how far the others are behind it in each span of positions.
+    """The model with the lowest mean loss, and the distance of the others from it in each span of positions.
 
-    All are scored on the same tokens at the same places, so differences between the places cancel.
-
-    Args:
-      curves: nats by position [window], by model; at least one, of equal lengths.
-
-    Returns:
-      (the best, {other: [(first token, last token, mean nats above the best's)]}), tokens from 1, spans that double.
+    `curves` are nats by position [window] of each model on the same text, so the difficulty of places cancels. Returns
+    (the best, {other: [(first token, last token, mean nats above the best)]}), tokens from 1, spans that double.
     """
     best = min(curves, key=lambda name: float(np.mean(curves[name])))
     window = len(curves[best])

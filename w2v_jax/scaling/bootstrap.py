@@ -1,4 +1,4 @@
-"""Bootstrap draws of a law's parameters, corrected where percentiles of a robust fit would be too narrow."""
+"""Bootstrap draws of a law's parameters, widened where percentiles of a robust fit would be too narrow."""
 
 from __future__ import annotations
 
@@ -16,20 +16,12 @@ ENOUGH = 5  # runs a parameter from which "auto" draws runs
 
 
 def resample(
-    law: Law,
-    theta: np.ndarray,
-    logs: np.ndarray,
-    log_y: np.ndarray,
-    *,
-    seed: int,
-    resamples: int,
-    method: Method = "auto",
+    law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, *, seed: int, resamples: int, method: Method
 ) -> np.ndarray:
     """Refits of bootstrapped runs, each started at the best fit; their quantiles are the intervals.
 
-    "runs": runs are drawn with replacement, as Besiroglu et al. 2024 (arXiv 2404.10102) do. Noise may differ between
-    sizes, and a few runs that decide a value widen its interval. But each draw lacks a third of the sizes, and with
-    few runs the intervals become far too wide. Draws are not corrected.
+    "runs": runs are drawn with replacement, as in Besiroglu et al. 2024 (arXiv 2404.10102). Noise may differ between
+    sizes. Each draw lacks a third of the sizes, so with few runs the intervals are far too wide.
 
     "residuals": new log losses are the law's plus drawn residuals, at the sizes of the real runs. This assumes that
     the law is true and that the noise of log y is the same at all sizes.
@@ -42,16 +34,8 @@ def resample(
     "auto": "runs" from five runs a parameter, "residuals" below. With noise that grows tenfold over two decades,
     60 trials of 40 runs and a law with floor, "runs" held the true floor in 95 % and "residuals" in 85 %.
 
-    Args:
-      law: the form; P parameters.
-      theta: float [P], the best fit.
-      logs: float [n, K], log sizes less their centres; log_y: float [n].
-      seed: of all draws.
-      resamples: B.
-      method: see above.
-
-    Returns:
-      float [B, P].
+    Arrays are theta [P], the best fit, logs [n, K], log sizes less their centres, and log_y [n]. Returns float [B, P]
+    for B = `resamples`.
     """
     rng = np.random.default_rng(seed)
     n, parameters = len(log_y), law.parameters
@@ -64,9 +48,9 @@ def resample(
     noise = np.sqrt((residual**2).sum() / (n - parameters))
     errors = residual / np.sqrt(1.0 - np.minimum(leverages(slopes), 0.95))
     errors -= errors.mean()
-    # Why smooth: with DELTA below the noise the fit is nearly a median. It goes through P runs exactly, and its
-    # precision depends on the density of errors at zero, where the bare residuals have a spike (De Angelis, Hall &
-    # Young 1993, "Analytical and bootstrap approximations to estimator distributions in L1 regression").
+    # Smoothed: with DELTA below the noise the fit is nearly a median. It goes through P runs exactly, and its precision
+    # depends on the density of errors at zero, where the bare residuals have a spike (De Angelis, Hall & Young 1993,
+    # "Analytical and bootstrap approximations to estimator distributions in L1 regression").
     width = 0.9 * errors.std() * n**-0.2
     drawn = rng.choice(errors, (resamples, n)) + width * rng.standard_normal((resamples, n))
     drawn *= noise / max(np.hypot(errors.std(), width), np.finfo(np.float64).tiny)
@@ -80,7 +64,7 @@ def resample(
 
 
 def leverages(slopes: np.ndarray) -> np.ndarray:
-    """Diagonal of J (J^T J)^-1 J^T for J [n, P]; float [n]. Directions that the runs do not determine are left out."""
+    """Diagonal of J (J^T J)^-1 J^T for J [n, P]; float [n]. Directions without information are left out."""
     left = np.linalg.svd(slopes, full_matrices=False)
     kept = left.S.max() * 1e-10 < left.S
     return np.asarray((left.U[:, kept] ** 2).sum(-1))

@@ -1,4 +1,4 @@
-"""When a law is not fitted: few runs, a narrow range, sizes that move together, no better than a constant."""
+"""Reasons to refuse a fit: few runs, a narrow range, correlated sizes, no better than a constant."""
 
 from __future__ import annotations
 
@@ -36,20 +36,16 @@ def refuse(law: Law, sizes: np.ndarray) -> str | None:
     for name, column in zip(law.sizes, sizes.T, strict=True):
         ratio = column.max() / column.min()
         if ratio < DECADE * (1 - 1e-9):
-            return (
-                f"{name} spans a factor of {ratio:.3g}, from {column.min():.4g} to {column.max():.4g}; at least one "
-                "decade (10) is needed"
-            )
+            span = f"a factor of {ratio:.3g}, from {column.min():.4g} to {column.max():.4g}"
+            return f"{name} spans {span}; at least one decade (10) is needed"
     distinct = len(np.unique(sizes, axis=0))
     if distinct < law.parameters:
         return f"{distinct} different sizes for {law.parameters} parameters; at least {law.parameters} are needed"
     if len(law.sizes) == 2:
         together = np.corrcoef(np.log(sizes.T))[0, 1]
         if abs(together) > _TOGETHER:
-            return (
-                f"{law.sizes[0]} and {law.sizes[1]} move together (correlation of logarithms {together:.4f}), so their "
-                "terms cannot be told apart; vary one at a fixed other"
-            )
+            why = f"{' and '.join(law.sizes)} move together (correlation of logarithms {together:.4f})"
+            return f"{why}, so their terms cannot be told apart; vary one at a fixed other"
     return None
 
 

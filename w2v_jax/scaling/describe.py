@@ -31,14 +31,14 @@ def show(name: str, value: Value) -> str:
 
 
 def describe(result: Fit | Isoflop | Refusal) -> str:
-    """All that is known of a fit, over several lines; a refusal takes one."""
+    """A fit in several lines; a refusal in one."""
     if isinstance(result, Refusal):
         return f"{result.law}: not fitted: {result.reason}"
     return _fit(result) if isinstance(result, Fit) else _isoflop(result)
 
 
 def compare(values: Mapping[str, Value], laws: Sequence[Published] = PUBLISHED) -> str:
-    """Our values and those of the same names in published laws, one line per law, with its setting."""
+    """A table of our values and those of the same names in published laws, with their settings."""
     rows = [["", *values, "setting"], ["ours", *(cell(v) for v in values.values()), ""]]
     for law in laws:
         if set(law.values) & set(values):
@@ -46,10 +46,10 @@ def compare(values: Mapping[str, Value], laws: Sequence[Published] = PUBLISHED) 
     return aligned(rows, left=(0, len(values) + 1))
 
 
-def published_table(laws: Sequence[Published] = PUBLISHED) -> list[list[str]]:
+def published_table() -> list[list[str]]:
     """The published laws, their values and settings; the first row names the columns."""
     rows = [["law", "formula", "values", "source", "setting"]]
-    for law in laws:
+    for law in PUBLISHED:
         values = ", ".join(show(name, law.value(name)) for name in law.values)
         rows.append([law.name, law.formula, values, law.source, law.setting])
     return rows

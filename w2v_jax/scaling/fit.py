@@ -1,4 +1,4 @@
-"""Fits a power law, or Hoffmann's law of parameters and tokens, with intervals, or gives the reason for no fit."""
+"""Fits a power law, or Hoffmann's law of parameters and tokens, with intervals, or returns why it cannot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named
 from w2v_jax.scaling.robust import minimise
 
 RESAMPLES = 1000
-LARGEST_SHARE = 0.2  # of the runs, held out once to see how well the others predict them
+LARGEST_SHARE = 0.2  # of the runs, held out once and predicted from the others
 
 
 def fit_power(
@@ -30,12 +30,10 @@ def fit_power(
     """y = A x^-alpha, or with `floor` y = E + A x^-alpha, by the Huber loss of log y (see `robust.DELTA`).
 
     Args:
-      x: float [n], parameters, tokens or FLOPs. y: float [n], loss in nats a token, or any positive number.
-      floor: whether to fit E. Without, losses that flatten out give too small an exponent.
-      symbol: what x is called in messages and pictures: N, D or C.
-      seed: of the bootstrap and of the folds; the same seed gives the same intervals.
-      resamples: bootstrap draws.
-      method: "auto", "runs" or "residuals"; see `bootstrap.resample`.
+      x: float [n], parameters, tokens or FLOPs. y: float [n], loss in nats per token, or any positive number.
+      floor: whether to fit E. Without it, losses that flatten out give too small an exponent.
+      symbol: name of x in messages and pictures: N, D or C.
+      seed: of the folds and of the `resamples` bootstrap draws; see `bootstrap.resample` for `method`.
 
     Returns:
       A Fit with values A, alpha and E, or a Refusal; see `checks.refuse` and `checks.error_ratio`.
@@ -59,16 +57,8 @@ def fit_parametric(
 ) -> Fit | Refusal:
     """L(N, D) = E + A/N^alpha + B/D^beta: approach 3 of Hoffmann et al. 2022 (arXiv 2203.15556).
 
-    Args:
-      n, d, loss: float [n]: parameters, training tokens, loss in nats a token.
-      seed, resamples, method: as in `fit_power`.
-
-    Returns:
-      A Fit with values E, A, B, alpha, beta and the exponents of the compute-optimal sizes, a = beta / (alpha + beta)
-      of parameters and b = 1 - a of tokens; or a Refusal.
-
-    Raises:
-      UserError: a number that is not positive. ValueError: shapes that differ.
+    Arrays are float [n], the loss in nats per token; the other arguments and the errors are those of `fit_power`. A
+    Fit also has the exponents of the compute-optimal sizes: a = beta / (alpha + beta) of N, and b = 1 - a of D.
     """
     return _fit(PARAMETRIC, (n, d), loss, seed, resamples, method)
 
@@ -103,7 +93,7 @@ def _fit(
 
 
 def _with_optimal(law: Law, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The values and, of the parametric law, the exponents of the compute-optimal sizes."""
+    """Adds the exponents of the compute-optimal sizes to values of the parametric law."""
     if len(law.sizes) < 2:
         return values
     a = values["beta"] / (values["alpha"] + values["beta"])
@@ -113,8 +103,7 @@ def _with_optimal(law: Law, values: dict[str, np.ndarray]) -> dict[str, np.ndarr
 def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray) -> Heldout | None:
     """Predicts the largest fifth of the runs, at least one, by a fit of the others; None where those are too few.
 
-    The size of a run is the product of its sizes. Runs as large as the smallest one held out are held out with it, so
-    that no repeat of it is left in the fit.
+    A run's size is the product of its sizes. Repeats of the smallest run held out are held out too.
     """
     product = np.log(sizes).sum(-1)
     count = max(1, int(np.floor(LARGEST_SHARE * len(y) + 1e-9)))

@@ -1,4 +1,4 @@
-"""What a fit returns: values with intervals, the law as a function with bands, or the reason why there is none."""
+"""Results of a fit: values with intervals, the law as a function with bands, or the reason for no fit."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Value(NamedTuple):
     high: float
 
     def covers(self, true: float) -> bool:
-        """Whether the interval holds `true`, its ends included."""
+        """Whether the interval, ends included, holds `true`."""
         return bool(self.low <= true <= self.high)
 
 
 class Refusal(NamedTuple):
-    """A fit that was not made, and why in one line."""
+    """The reason for no fit, in one line."""
 
     law: str
     reason: str
 
 
 class Heldout(NamedTuple):
-    """Predictions of the largest runs by a fit that never saw them, in the order of size."""
+    """Predictions of the largest runs, by size, from a fit of the others."""
 
     sizes: np.ndarray  # float [h, K]
     actual: np.ndarray  # float [h]
@@ -45,7 +45,7 @@ class Heldout(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A fitted law. Arrays are float64; K sizes a run, P parameters, n runs, B bootstrap draws."""
+    """A fitted law. Arrays are float64, for K sizes per run, P parameters, n runs and B bootstrap draws."""
 
     law: Law
     values: dict[str, Value]
@@ -57,32 +57,32 @@ class Fit(NamedTuple):
     noise: float  # standard deviation of log y about the law, P degrees of freedom taken off
     error_ratio: float  # cross-validated error of the law over that of a constant; see `checks`
     heldout: Heldout | None  # None: too few runs are left without the largest
-    notes: tuple[str, ...]  # what a reader must know, one line each
+    notes: tuple[str, ...]  # for the reader, one line each
 
     @property
     def points(self) -> int:
-        """Runs fitted."""
+        """Number of runs."""
         return len(self.y)
 
     @property
     def smallest(self) -> tuple[float, ...]:
-        """Of each size."""
+        """The least of each size."""
         return tuple(self.sizes.min(0).tolist())
 
     @property
     def largest(self) -> tuple[float, ...]:
-        """Of each size."""
+        """The greatest of each size."""
         return tuple(self.sizes.max(0).tolist())
 
 
 def predict(fit: Fit, *sizes: np.ndarray | float) -> np.ndarray:
-    """The law at the sizes, one array for each of the law's, broadcast against one another; their shape."""
+    """The law at one array for each of its sizes, which broadcast; returns their shape."""
     logs, shape = _logs(fit, sizes)
     return np.asarray(np.exp(log_law(fit.law, fit.theta, logs))).reshape(shape)
 
 
 def band(fit: Fit, *sizes: np.ndarray | float, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper bound of the law, not of a further run, at each point by itself; shapes as in `predict`."""
+    """Pointwise lower and upper bounds of the law, not of a further run; shapes as in `predict`."""
     logs, shape = _logs(fit, sizes)
     curves = log_law(fit.law, fit.samples, logs)
     low, high = np.exp(np.quantile(curves, [(1 - level) / 2, (1 + level) / 2], axis=0))

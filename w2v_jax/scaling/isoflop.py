@@ -1,4 +1,4 @@
-"""The best size at a budget: parabolas of loss at equal FLOPs, and the optimum that a parametric fit implies."""
+"""Compute-optimal sizes: parabolas of loss at equal FLOPs, and the optimum of a parametric law."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Parabola(NamedTuple):
 
 
 class Isoflop(NamedTuple):
-    """The law of the minima of the parabolas: N_opt = k_N C^a, D_opt = k_D C^b."""
+    """The law of the parabolas' minima: N_opt = k_N C^a, D_opt = k_D C^b."""
 
     parabolas: tuple[Parabola, ...]  # by rising budget
     refused: tuple[Refusal, ...]  # budgets without a parabola
-    values: dict[str, Value]  # a, b, k_N, k_D; empty with `reason`
-    reason: str  # why there is no power law of the minima; empty when there is
+    values: dict[str, Value]  # a, b, k_N, k_D; empty where there is a `reason`
+    reason: str  # for no power law of the minima
     points: int  # runs in the parabolas
     largest: float  # budget, FLOPs
     samples: np.ndarray  # float [B, 2]: log k_N and a of each draw
@@ -56,9 +56,7 @@ def compute_optimal(values: Mapping[str, np.ndarray | float], flops: np.ndarray 
 
         N = G (C/6)^a,  D = (C/6)^b / G,  G = (alpha A / (beta B))^(1 / (alpha + beta)),  a = beta / (alpha + beta)
 
-    Args:
-      values: E, A, B, alpha, beta: numbers, or draws float [B, 1] that broadcast against the FLOPs.
-      flops: C of training.
+    `values` are E, A, B, alpha and beta: numbers, or draws float [B, 1] that broadcast against the FLOPs C.
     """
     e, a, b, alpha, beta = (np.asarray(values[k], np.float64) for k in ("E", "A", "B", "alpha", "beta"))
     both = alpha + beta
@@ -84,35 +82,26 @@ def fit_isoflop(
     gives every run a residual of the parabolas (over sqrt(1 - leverage), from all budgets) and repeats the whole fit.
 
     Args:
-      n, flops, loss: float [runs]: parameters, training FLOPs (6 N D where only tokens are known), nats a token.
-      budgets: nominal FLOPs; a run belongs to the nearest. Without, runs within a quarter of one another share one.
-      seed, resamples: of the bootstrap.
+      n, flops, loss: float [runs]: parameters, training FLOPs (6 N D where only tokens are known), nats per token.
+      budgets: nominal FLOPs; a run belongs to the nearest. None: runs within a factor of 1.25 share a budget.
 
     Returns:
       An Isoflop; budgets with fewer than three sizes, or whose minimum is not among the sizes seen, are in `refused`.
-      A Refusal when that is every budget.
-
-    Raises:
-      UserError: a number that is not positive. ValueError: shapes that differ.
+      A Refusal when that is every budget. Errors as `fit_power`.
     """
     n, flops, loss = (np.asarray(v, np.float64) for v in (n, flops, loss))
     check_columns(NAME, {"parameters": n, "FLOPs": flops, "loss": loss})
-    kept, refused = [], []
-    for members in _groups(flops, budgets):
-        parabola = _parabola(n[members], flops[members], loss[members])
-        if isinstance(parabola, Refusal):
-            refused.append(parabola)
-        else:
-            kept.append(parabola)
+    found = [_parabola(n[members], flops[members], loss[members]) for members in _groups(flops, budgets)]
+    kept = [p for p in found if isinstance(p, Parabola)]
+    refused = [p for p in found if isinstance(p, Refusal)]
     if not kept:
-        few = [r for r in refused if "minimum" not in r.reason]
-        if len(few) == len(refused):
+        if not any("minimum" in r.reason for r in refused):
             return Refusal(NAME, "fewer than three sizes at every budget; a parabola needs three sizes of equal FLOPs")
         return Refusal(NAME, f"no budget has its minimum among the sizes seen; the first: {refused[0].reason}")
     minima, notes = _draw(kept, np.random.default_rng(seed), resamples)
     for k, p in enumerate(kept):
-        found = minima[np.isfinite(minima[:, k]), k]
-        kept[k] = p._replace(best=interval(p.best.value, np.exp(found)) if len(found) else p.best)
+        drawn = minima[np.isfinite(minima[:, k]), k]
+        kept[k] = p._replace(best=interval(p.best.value, np.exp(drawn)) if len(drawn) else p.best)
     values, samples, reason = _law_of_minima(kept, minima)
     points, largest = sum(len(p.sizes) for p in kept), kept[-1].flops
     return Isoflop(tuple(kept), tuple(refused), values, reason, points, largest, samples, notes)
@@ -124,13 +113,12 @@ def _groups(flops: np.ndarray, budgets: np.ndarray | None) -> list[np.ndarray]:
         nominal = np.sort(np.asarray(budgets, np.float64))
         nearest = np.abs(np.log(flops)[:, None] - np.log(nominal)).argmin(1)
         return [np.flatnonzero(nearest == k) for k in np.unique(nearest)]
-    order, groups = np.argsort(flops, kind="stable"), []
-    first = 0
-    for i in range(1, len(order) + 1):
-        if i == len(order) or flops[order[i]] > _SAME * flops[order[first]]:
-            groups.append(order[first:i])
-            first = i
-    return groups
+    order = np.argsort(flops, kind="stable")
+    starts = [0]
+    for i in range(len(order)):
+        if flops[order[i]] > _SAME * flops[order[starts[-1]]]:
+            starts.append(i)
+    return np.split(order, starts[1:])
 
 
 def _design(sizes: np.ndarray) -> tuple[np.ndarray, float]:
@@ -172,7 +160,7 @@ def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[n
         c = drawn @ np.linalg.pinv(x).T
         with np.errstate(divide="ignore", invalid="ignore"):
             minima[:, k] = np.where(c[:, 2] > 0, p.centre - c[:, 1] / (2 * c[:, 2]), np.nan)
-        # As with the runs themselves, a minimum outside the sizes seen does not count.
+        # A minimum outside the sizes seen does not count, as with the runs themselves.
         inside = (minima[:, k] >= np.log(p.sizes.min())) & (minima[:, k] <= np.log(p.sizes.max()))
         minima[:, k] = np.where(inside, minima[:, k], np.nan)
     notes = []
@@ -180,9 +168,8 @@ def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[n
         notes.append("three runs at every budget: parabolas go through all of them, so intervals cannot tell the noise")
     for p, lost in zip(kept, 1.0 - np.isfinite(minima).mean(0), strict=True):
         if lost > _LOST:
-            notes.append(
-                f"{p.flops:.3g} FLOPs: {lost:.0%} of draws have no minimum among the sizes; its place is unsure"
-            )
+            unsure = "of draws have no minimum among the sizes; its place is unsure"
+            notes.append(f"{p.flops:.3g} FLOPs: {lost:.0%} {unsure}")
     return minima, tuple(notes)
 
 

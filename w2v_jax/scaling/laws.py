@@ -1,10 +1,10 @@
-"""The laws that loss is fitted by: sums of falling powers and a floor, as a log-sum-exp of lines in log size.
+"""Laws of loss: sums of falling powers and a floor, as a log-sum-exp of lines in log size.
 
     y = sum_k A_k x_k^-alpha_k [+ E],    log y = logsumexp_k(c_k - alpha_k (log x_k - centre_k) [, e])
 
 The parameters of a fit are theta = (c_1..c_K, alpha_1..alpha_K[, e]) with e = log E. The logarithm keeps every
-coefficient positive, as in Hoffmann et al. 2022 (arXiv 2203.15556, section D.3). The centre is ours: with log x as it
-stands (log N near 20) a coefficient and its exponent are almost the same direction, and minimisers crawl.
+coefficient positive, as in Hoffmann et al. 2022 (arXiv 2203.15556, section D.3). The centre is ours: without it (log N
+is near 20) a coefficient and its exponent are almost the same direction, and minimisers are slow.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import numpy as np
 
 
 class Law(NamedTuple):
-    """A form of law: what it is called, how it is written, its sizes, coefficients and exponents."""
+    """A form of law."""
 
     name: str
     formula: str
-    sizes: tuple[str, ...]  # one a term, as messages call them
+    sizes: tuple[str, ...]  # one per term, as named in messages
     coefficients: tuple[str, ...]
     exponents: tuple[str, ...]
     floor: bool
 
     @property
     def parameters(self) -> int:
-        """How many numbers a fit must find."""
+        """Number of fitted parameters P."""
         return 2 * len(self.sizes) + self.floor
 
 
@@ -38,14 +38,9 @@ PARAMETRIC = Law(
 
 
 def lines(law: Law, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
-    """The logarithms of the law's terms.
+    """Logarithms of the law's terms, float [..., n, K + floor], the floor last.
 
-    Args:
-      theta: float [..., P].
-      logs: float [..., n, K], log sizes less their centres; leading axes broadcast against those of `theta`.
-
-    Returns:
-      float [..., n, K + floor], the floor last.
+    `theta` is [..., P]; `logs` [..., n, K] are log sizes less their centres. Leading axes broadcast.
     """
     k = len(law.sizes)
     terms = theta[..., None, :k] - theta[..., None, k : 2 * k] * logs

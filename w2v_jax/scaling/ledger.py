@@ -1,9 +1,9 @@
-"""What a run costs: parameters, training FLOPs, memory, cache. Counted from shapes alone: no array is made.
+"""Costs of a run, counted from shapes alone: parameters, training FLOPs, memory, cache.
 
-Two conventions of a model's size are in use, and laws fitted under one do not hold under the other, least of all for
-small models: all parameters (Hoffmann et al. 2022, arXiv 2203.15556), and those without the tables that have a row a
-word (Kaplan et al. 2020, arXiv 2001.08361). Both are always given. FLOPs count matrix products, forward and backward,
-the output head and attention among them; a FLOP is a multiplication or an addition.
+There are two conventions for a model's size: all parameters (Hoffmann et al. 2022, arXiv 2203.15556), and those without
+the tables that have a row per word (Kaplan et al. 2020, arXiv 2001.08361). Both are given: laws fitted under one do not
+hold under the other, least of all for small models. FLOPs count matrix products, forward and backward, including the
+output head and attention; a FLOP is a multiplication or an addition.
 """
 
 from __future__ import annotations
@@ -24,33 +24,22 @@ from w2v_jax.train.step import init_state
 class Ledger(NamedTuple):
     """Sizes of one run. Bytes are those of all devices together."""
 
-    parameters: int
-    """Numbers in the trained arrays but for the rows that bring a table to a round size."""
-    without_embeddings: int
-    """The same without every array that has an axis for the vocabulary: embeddings, head, its bias."""
-    padding: int
-    """Numbers in those rows; with `parameters`, all that the arrays hold."""
-    flops_per_token: float
-    """Training FLOPs by the family's unit, a token of a language model or a word of word vectors."""
-    unit: str
-    state_bytes: int
-    """Parameters, optimiser state and what is carried."""
+    parameters: int  # numbers in the trained arrays, less the rows that pad a table to a round size
+    without_embeddings: int  # the same without every array that has an axis for the vocabulary: embeddings, head, bias
+    padding: int  # numbers in the padding rows
+    flops_per_token: float  # training FLOPs per `unit`
+    unit: str  # a token of a language model, or a word of word vectors
+    state_bytes: int  # parameters, optimiser state and carry
+    # What the forward pass of one microbatch keeps for the backward pass, beside parameters and constants, before XLA
+    # joins or drops any of it: an upper bound. 0 for a family that takes its gradients in the forward pass.
     activation_bytes: int
-    """What the forward pass of one microbatch keeps for the backward pass, beside parameters and constants, before XLA
-    joins or drops any of it: an upper bound. 0 for a family that takes its gradients on the way forward."""
-    cache_bytes: int | None
-    """What each token of a text adds to the cache of a model that generates; None where there is none."""
+    cache_bytes: int | None  # cache per token of a text; None for a model that does not generate
 
 
 def ledger(config: Config, vocab_size: int = 0) -> Ledger:
-    """Counts a run without making any of its arrays.
+    """Counts a run without making any of its arrays; `vocab_size` is V where the config does not state it.
 
-    Args:
-      config: of the run; `train.batch_size`, `train.accumulate` and the optimiser matter for the bytes only.
-      vocab_size: V, where the config does not state it.
-
-    Raises:
-      UserError: neither the config nor `vocab_size` states the vocabulary; what the family's `resolve` raises.
+    UserError: neither states the vocabulary; or what the family's `resolve` raises.
     """
     spec, words = MODELS[config.family], stand_in(config, vocab_size)
     vocab = len(words.counts)
@@ -60,7 +49,6 @@ def ledger(config: Config, vocab_size: int = 0) -> Ledger:
         (math.prod(leaf.shape), real_size(leaf, vocab), "vocab" in leaf.axes)
         for leaf in jax.tree.leaves(spec.arrays(cfg))
     ]
-    padding = sum(size - real for size, real, _ in counted)
     flops, unit = spec.flops(cfg)
     state, activations = tree_bytes(shapes(spec.arrays(cfg))), 0  # of a fitted family: what it ends with
     if spec.train is not None:
@@ -69,7 +57,7 @@ def ledger(config: Config, vocab_size: int = 0) -> Ledger:
     return Ledger(
         parameters=sum(real for _, real, _ in counted),
         without_embeddings=sum(size for size, _, of_words in counted if not of_words),
-        padding=padding,
+        padding=sum(size - real for size, real, _ in counted),
         flops_per_token=flops,
         unit=unit,
         state_bytes=state,
@@ -84,7 +72,7 @@ def tree_bytes(tree: Any) -> int:
 
 
 def _kept(config: Config, cfg: Any, consts: Any, params: Any) -> int:
-    """Bytes of the residuals of one microbatch's loss, those that are parameters or constants left out."""
+    """Bytes of the residuals of one microbatch's loss that are neither parameters nor constants."""
     spec = MODELS[config.family]
     sizes = spec.trained.shapes(cfg, config.train.batch_size)
     parts = config.train.accumulate

@@ -1,4 +1,4 @@
-"""Scaling laws others found, and what differs between their settings and any other; the numbers are in `papers`."""
+"""Published scaling laws and their settings; the numbers are in `papers`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _TWO_SIDED = 1.959964  # standard errors each way for 95 %
 
 
 class Published(NamedTuple):
-    """A law as its source gives it. `errors` are standard errors, where the source has them."""
+    """A law as its source gives it."""
 
     name: str
     source: str
     formula: str
     values: dict[str, float]
-    errors: dict[str, float]
-    setting: str  # what a comparison must bear in mind
+    errors: dict[str, float]  # standard errors, where the source has them
+    setting: str
 
     def value(self, name: str) -> Value:
         """The number with 1.96 standard errors each way; nan bounds where the source gives no error."""
@@ -28,7 +28,7 @@ class Published(NamedTuple):
 
 
 def _law(name: str, paper: str, formula: str, setting: str, **symbols: str) -> Published:
-    """`symbols` are the letters of the formula, each with the name of its number in the paper."""
+    """`symbols`: the name in the paper's numbers for each letter of the formula."""
     found = {symbol: NUMBERS[paper, number] for symbol, number in symbols.items()}
     errors = {symbol: n.error for symbol, n in found.items() if math.isfinite(n.error)}
     values = {symbol: n.value for symbol, n in found.items()}
@@ -59,6 +59,6 @@ PUBLISHED = (
 )
 
 
-def published(name: str) -> Published:
-    """By name. KeyError for one that is not in `PUBLISHED`."""
-    return {law.name: law for law in PUBLISHED}[name]
+def others(symbol: str) -> dict[str, Value]:
+    """The value of one symbol by the name of each published law that has it."""
+    return {law.name: law.value(symbol) for law in PUBLISHED if symbol in law.values}

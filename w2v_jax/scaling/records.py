@@ -1,4 +1,4 @@
-"""The results of a study: one run per line, as JSON. Files of several machines are merged by concatenation."""
+"""The results of a study: one run per line, as JSON. Files of several machines can be concatenated."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 class Record:
     """One run. Losses are means over the held-out text; None where there is none, or the run did not finish."""
 
-    run: str  # its name within the study
-    arm: str  # of the study: a family at several sizes
+    run: str  # name within the study
+    arm: str  # a family at several sizes
     family: str
     status: str  # finished | diverged | failed
     seed: int
@@ -36,13 +36,13 @@ class Record:
     tokens: float  # trained on, repeats counted
     passes: float | None = None
     vocabulary: int | None = None
-    train_loss: float | None = None  # nats a token, of the last log interval
-    heldout_loss: float | None = None  # nats a token, every token with at least half a window before it
-    heldout_block_loss: float | None = None  # nats a token, as the loop scores it: by blocks, or with the state carried
+    train_loss: float | None = None  # nats per token, of the last log interval
+    heldout_loss: float | None = None  # nats per token, each with at least half a window before it
+    heldout_block_loss: float | None = None  # as the training loop scores it: by blocks, or with the state carried
     heldout_bits_per_byte: float | None = None
     heldout_accuracy: float | None = None  # share of held-out tokens whose probability was the highest
     optimum: float | None = None  # the best possible loss on the same positions, where it is known
-    by_position: list[float] | None = None  # nats a token by place in a window that starts without any context
+    by_position: list[float] | None = None  # nats per token by place in a window that starts without context
     optimum_by_position: list[float] | None = None  # the best possible with all of the text before, at the same places
     quality: dict[str, float] | None = None  # of word vectors, by test
     words_per_second: float | None = None
@@ -55,7 +55,7 @@ class Record:
 
 
 def config_hash(config: Config) -> str:
-    """Twelve hexadecimal digits of the keys that decide a run's result, which are those fixed on resuming."""
+    """Twelve hexadecimal digits of the keys that decide a run's result: those that cannot change on resuming."""
     tree = to_dict(config)
     for key in RESUMABLE:
         *path, last = key.split(".")
@@ -73,11 +73,7 @@ def write(path: Path, records: Iterable[Record]) -> None:
 
 
 def read(paths: Sequence[Path]) -> list[Record]:
-    """The runs of several results files in order; of a run that is recorded more than once, the last that finished.
-
-    Raises:
-      UserError: a line that is not a run, by file and number.
-    """
+    """The runs of results files in order; of a repeated run, the last that finished. UserError: a bad line."""
     found: dict[tuple[str, str], Record] = {}
     for path in paths:
         for number, line in enumerate(path.read_bytes().splitlines(), 1):

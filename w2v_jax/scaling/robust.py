@@ -14,8 +14,8 @@ EXPONENTS = (0.15, 0.4, 1.0)  # of the grid
 FLOORS = (0.1, 0.5, 0.9)  # of the grid, as shares of the smallest loss
 _ROUGH = 25  # iterations of L-BFGS from each start
 _FULL = 500  # iterations at most, from the best ends
-_KEPT = 3  # ends that are taken further
-_STEPS = 120  # at most, of the damped Newton method
+_KEPT = 3  # best ends that are continued
+_STEPS = 120  # of the damped Newton method, at most
 _LARGEST_STEP = 1.0  # of any parameter; coefficients are logarithms, so this is a factor of e
 _LOWEST = -35.0  # of a log coefficient: below, a term is zero to double precision
 
@@ -29,9 +29,8 @@ def huber(residual: np.ndarray) -> np.ndarray:
 def objective(theta: np.ndarray, law: Law, logs: np.ndarray, log_y: np.ndarray) -> tuple[float, np.ndarray]:
     """Sum over runs of the Huber loss of log y - log law, over DELTA^2, and its gradient [P].
 
-    The sum, not the mean: its gradient does not shrink with the number of runs, so one tolerance serves all. Divided
-    by DELTA^2 it is of the order of the number of runs times |r| / DELTA, and not 1e-6, which a minimiser's tolerances
-    would take for converged at the first step.
+    A sum, so that one tolerance serves any number of runs. Without the division it is of the order of 1e-6, which a
+    minimiser's tolerances take for converged at the first step.
     """
     predicted, slopes = with_slopes(law, theta, logs)
     residual = log_y - predicted
@@ -52,16 +51,11 @@ def starts(law: Law, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
 
 
 def minimise(law: Law, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
-    """theta [P] of the least Huber loss found: L-BFGS with the exact gradient from each start, the best three polished.
+    """theta [P] of the least Huber loss found, for logs [n, K] (log sizes less their centres) and log_y [n].
 
     With DELTA far below the noise the objective is nearly a sum of absolute values: L-BFGS is slow along its kinks, and
     its line search may fail before the gradient vanishes. So it runs briefly from all starts and to its end from the
     best three, and `refit` takes the last steps.
-
-    Args:
-      law: the form; P parameters.
-      logs: float [n, K], log sizes less their centres.
-      log_y: float [n].
     """
     ends = [_lbfgs(start, law, logs, log_y, _ROUGH) for start in starts(law, logs, log_y)]
     best = sorted(ends, key=lambda end: end[0])[:_KEPT]
@@ -84,27 +78,17 @@ def _lbfgs(
 
 
 def refit(
-    law: Law,
-    theta: np.ndarray,
-    logs: np.ndarray,
-    log_y: np.ndarray,
-    weights: np.ndarray,
-    tolerance: float = 1e-7,
+    law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, weights: np.ndarray, tolerance: float = 1e-7
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Many fits at once, each from its own start: a damped Newton method on weighted Huber losses.
+    """Many fits at once, each from its own start, by a damped Newton method on weighted Huber losses.
 
     The step solves (H + lambda W) s = -gradient: H is the Gauss-Newton matrix of the runs within DELTA, whose losses
     are curved, W that of iteratively reweighted least squares, min(1, DELTA / |r|), which bounds the objective from
     above and is seldom singular. lambda falls tenfold when the objective fell, rises tenfold when it did not.
 
-    Args:
-      theta: float [B, P], the starts.
-      logs: float [n, K], log sizes less their centres.
-      log_y, weights: float [B, n]; a weight counts how often a run is taken.
-      tolerance: a fit ends when a step lowers its objective by less than this share.
-
-    Returns:
-      theta [B, P] and sum w huber / DELTA^2, float [B].
+    Starts are theta [B, P], logs [n, K], log_y and weights [B, n]; a weight is the number of times that a run counts.
+    A fit ends when a step lowers its objective by less than the share `tolerance`. Returns theta [B, P] and
+    sum w huber / DELTA^2, float [B].
     """
     theta = theta.astype(np.float64).copy()
     damping = np.full(len(theta), 1.0)

@@ -15,7 +15,7 @@ from w2v_jax.errors import UserError, nearest
 from w2v_jax.scaling.isoflop import FLOPS_A_TOKEN
 from w2v_jax.tables import read_lines
 
-# Quantity -> the names that its column may have; the first that a file has is taken.
+# Names that the column of each quantity may have; the first that a file has counts.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "parameters": ("parameters",),
     "tokens": ("tokens",),
@@ -29,7 +29,7 @@ _ENDINGS = (".csv", ".jsonl")
 
 
 class Runs(NamedTuple):
-    """Float64 arrays [n] in the order of the file, and what was done to get them."""
+    """Float64 arrays [n] in the order of the file, and notes on how they were completed."""
 
     parameters: np.ndarray
     tokens: np.ndarray
@@ -39,7 +39,7 @@ class Runs(NamedTuple):
 
 
 def read_arms(path: str | os.PathLike[str]) -> list[str]:
-    """The arms of a table's finished runs in order; [] without such a column. UserError: as `read_table`."""
+    """The arms of a table's finished runs in order; [] without that column. UserError: as `read_table`."""
     done = (row for _, row in _rows(os.fspath(path)) if row.get(STATUS, FINISHED) == FINISHED)
     return list(dict.fromkeys(str(row[ARM]) for row in done if ARM in row))
 
@@ -49,13 +49,12 @@ def read_table(
 ) -> Runs:
     """The runs of a table with columns parameters, tokens or training_flops (or training_flop), heldout_loss or loss.
 
-    Missing tokens are FLOPs / (6 parameters), missing FLOPs 6 parameters tokens; `notes` says so. A run with a status
-    other than "finished" is left out and counted in `notes`. Other columns are ignored.
+    Missing tokens are FLOPs / (6 parameters), missing FLOPs 6 parameters tokens. Runs with a status other than
+    "finished" are left out. `notes` says both. Other columns are ignored.
 
     Args:
       path: .csv with a header line, or .jsonl with one object per line.
-      drop_fewest_tokens_per_parameter: how many runs to leave out, those with the fewest tokens per parameter. The
-        fit of Besiroglu et al. 2024 (arXiv 2404.10102) drops five.
+      drop_fewest_tokens_per_parameter: number of runs to leave out; Besiroglu et al. 2024 (arXiv 2404.10102) drop five.
       arm: only runs with this value in the column "arm"; None takes all.
 
     Raises:

@@ -1,7 +1,7 @@
 """A study: families of models at several sizes, each trained on several amounts of the same text, as a list of runs.
 
-A file in `configs/scaling/` returns a `Study`. Every run reads the first part of the study's text, once:
-D tokens are `train.passes` = D over the tokens of one pass. Runs that differ in D alone share one compiled program.
+A file in `configs/scaling/` returns a `Study`. Every run reads the first part of the study's text, once: for D tokens,
+`train.passes` is D over the tokens of one pass. Runs that differ in D alone share one compiled program.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.scaling.ledger import Ledger, ledger
 
-LEAST_STEPS = 2  # of a run: a schedule of fewer has no shape
+LEAST_STEPS = 2  # of a run: a shorter schedule has no shape
 
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
     """One line of a study: a family at several sizes."""
 
-    run: Config  # what all of its runs have in common; `data`, `train.seed` and `train.passes` are the study's
-    sizes: tuple[str, ...]  # the overrides that make each size: "model.dim=64 model.heads=2"
+    run: Config  # shared by its runs; `data`, `train.seed` and `train.passes` are the study's
+    sizes: tuple[str, ...]  # overrides for each size: "model.dim=64 model.heads=2"
     tokens: tuple[float, ...] = ()  # D of its runs; if empty, the study's
     seeds: tuple[int, ...] = ()  # if empty, the study's
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """Every arm x size x amount of text x rate x seed is a run."""
+    """One run for every arm, size, amount of text, rate and seed."""
 
     data: DataConfig
     arms: Mapping[str, Arm]
@@ -64,14 +64,14 @@ class Planned(NamedTuple):
 
     name: str
     arm: str
-    config: Config  # whole, but for `train.passes`, which follow from the text
+    config: Config  # without `train.passes`, which depends on the text
     tokens: float  # D
     ledger: Ledger
     flops: float  # of the whole training
 
 
 def sized(run: Config, size: str) -> Config:
-    """`run` with the values of a size, "key=value key=value". UserError: a key or a value that cannot be."""
+    """`run` with the values of a size, "key=value key=value". UserError: an impossible key or value."""
     pairs = [word.partition("=") for word in size.split()]
     try:
         for key, equals, _ in pairs:
@@ -85,15 +85,7 @@ def sized(run: Config, size: str) -> Config:
 
 
 def runs(study: Study, vocabulary: int) -> list[Planned]:
-    """Every run of the study, the cheapest first.
-
-    Args:
-      study: of the runs.
-      vocabulary: V of the text.
-
-    Raises:
-      UserError: a size that cannot be; two runs of one name.
-    """
+    """Every run on a text of `vocabulary` words, the cheapest first. UserError: a bad size; two runs of one name."""
     found = [run for name, arm in study.arms.items() for run in _of_arm(study, name, arm, vocabulary)]
     names = [run.name for run in found]
     twice = next((n for n in names if names.count(n) > 1), None)
@@ -106,6 +98,8 @@ def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int) -> list[Planned]
     out = []
     for text in arm.sizes:
         base = dataclasses.replace(sized(arm.run, text), data=study.data)
+        if MODELS[base.family].train is None:
+            raise UserError(f"arms.{name}: family {base.family} is fitted, and has no steps to make more or fewer of")
         costs = ledger(base, vocabulary)
         label = _label(text)
         amounts: Sequence[float] = arm.tokens or study.tokens or [c / costs.flops_per_token for c in study.budgets]
@@ -113,43 +107,35 @@ def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int) -> list[Planned]
             for rate in study.rates or (1.0,):
                 for seed in arm.seeds or study.seeds:
                     optimizer = dataclasses.replace(base.optimizer, learning_rate=base.optimizer.learning_rate * rate)
-                    config = dataclasses.replace(
-                        base, optimizer=optimizer, train=dataclasses.replace(base.train, seed=seed)
-                    )
+                    train = dataclasses.replace(base.train, seed=seed)
+                    config = dataclasses.replace(base, optimizer=optimizer, train=train)
                     parts = [name, label, f"{tokens:.0f}", *([f"x{rate:g}"] if study.rates else []), f"s{seed}"]
-                    run = "_".join(parts)
-                    out.append(Planned(run, name, config, tokens, costs, costs.flops_per_token * tokens))
+                    flops = costs.flops_per_token * tokens
+                    out.append(Planned("_".join(parts), name, config, tokens, costs, flops))
     return out
 
 
 def _label(text: str) -> str:
-    """A size in a file name: what it says of the model, else all that it says."""
+    """A size in a file name: its overrides of the model, or all of them where it has none."""
     pairs = [word.partition("=") for word in text.split()]
     of_model = [pair for pair in pairs if pair[0].startswith("model.")] or pairs
     return "-".join(key.rpartition(".")[2] + value for key, _, value in of_model) or "base"
 
 
 def with_passes(run: Planned, steps_per_pass: int, pass_tokens: int) -> Config:
-    """The run's config, told how often it goes over the text: as many whole steps as come nearest to its tokens.
+    """The run's config with `train.passes` for the number of whole steps that is nearest to its tokens.
 
-    Args:
-      run: of the study.
-      steps_per_pass: of its batches.
-      pass_tokens: tokens that are predicted in one pass.
+    A pass has `steps_per_pass` steps and predicts `pass_tokens` tokens.
     """
     steps = max(LEAST_STEPS, round(run.tokens / pass_tokens * steps_per_pass))
-    # The loop rounds up to whole steps; half a step below it cannot be led astray by the last digit.
+    # The loop rounds up to whole steps: half a step less is safe from rounding errors.
     passes = (steps - 0.5) / steps_per_pass
     return dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, passes=passes))
 
 
 def shard(planned: Sequence[Planned], index: int, count: int) -> list[Planned]:
-    """The runs of one of `count` machines, which get about the same FLOPs: each run goes, the dearest first, to the
-    machine that has the fewest. Order is kept.
-
-    Raises:
-      ValueError: index outside 0..count-1.
-    """
+    """The runs, in order, of machine `index` of `count`: each run, the most expensive first, goes to the machine with
+    the fewest FLOPs. ValueError: index outside 0..count-1."""
     if not 0 <= index < count:
         raise ValueError(f"index={index}: must be from 0 to {count - 1}")
     loads, mine = [0.0] * count, set()

@@ -1,8 +1,8 @@
-"""Checkpoints: asynchronous, atomic, checked by digest on the way back. The only file that imports orbax.
+"""Checkpoints: asynchronous, atomic, checked by digest when restored. The only file that imports orbax.
 
-A checkpoint is a folder named by its step. Orbax writes it under a temporary name and renames it when all is there,
-so that a write that was killed is never taken for a checkpoint. Beside the arrays lies a JSON record with the name,
-type, shape and digest of every leaf, what the caller wants to remember (`meta`), and a digest of the record itself.
+A checkpoint is a folder named by its step. Orbax writes it under a temporary name and renames it when it is complete: a
+killed write never looks like a checkpoint. Beside the arrays lies a JSON record with the name, type, shape and digest
+of every leaf, the caller's own values (`meta`), and a digest of the record itself.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import gc
 import math
 import os
 import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
-from jax.experimental import multihost_utils
 
 from w2v_jax.errors import UserError
+from w2v_jax.train.device import largest
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
+from w2v_jax.train.logs import tell
 from w2v_jax.train.orbax_noise import one_error_only, silence_orbax
+from w2v_jax.types import Say
 
-# Errors of the moment, after which the same files may read well: no reason to delete a checkpoint.
+# Temporary errors, after which the same files may be readable: no reason to delete a checkpoint.
 _PASSING = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
 
 
@@ -37,19 +37,14 @@ class Damaged(Exception):
 class Checkpointer:
     """Saves and restores train states in one folder.
 
-    Kept are the newest `keep` checkpoints and the one with the lowest held-out loss. Every process of a run makes one
+    It keeps the newest `keep` checkpoints and the one with the lowest held-out loss. Every process of a run makes one
     and calls the same methods in the same order; process 0 cleans up.
 
     Args:
-      directory: local path or `gs://` address; made if missing.
-      keep: how many of the newest stay.
-      asynchronous: `save` returns once the state is copied to the host, and the files are written meanwhile.
-      read_only: for evaluation beside a running training: nothing is made, cleaned up or deleted.
-      warn: takes the one-line warning for each damaged checkpoint; printed on standard error by default.
-
-    Raises:
-      UserError: the path is a file.
-      OSError: the folder cannot be made.
+      directory: local path or `gs://` address; made if missing. UserError: it is a file.
+      asynchronous: `save` returns once the state is copied to the host; the files are written later.
+      read_only: for evaluation during training: nothing is made, cleaned up or deleted.
+      warn: takes one line for each damaged checkpoint.
     """
 
     def __init__(
@@ -59,14 +54,13 @@ class Checkpointer:
         keep: int = 1,
         asynchronous: bool = True,
         read_only: bool = False,
-        warn: Callable[[str], None] | None = None,
+        warn: Say = tell,
     ) -> None:
         silence_orbax()
         self.directory = epath.Path(directory).expanduser().resolve()
         if self.directory.exists() and not self.directory.is_dir():
             raise UserError(f"{self.directory}: is a file, but checkpoints need a folder: choose another workdir")
-        self._warn = warn or _print_warning
-        self._read_only = read_only
+        self._warn, self._read_only = warn, read_only
         self._losses: dict[int, float] = {}
         self._damaged: set[int] = set()
         self._saving: int | None = None
@@ -85,22 +79,18 @@ class Checkpointer:
             try:
                 self._note_loss(step, self._record(step)["loss"])
             except Damaged:
-                continue  # said when it is restored; without a loss it cannot be the best
+                continue  # reported when it is restored; without a loss it cannot be the best
 
     def save(
         self, step: int, state: Any, meta: Mapping[str, Any], loss: float | None = None, block: bool = False
     ) -> bool:
-        """Starts writing one checkpoint, after the one before is finished. `state` may be donated at once.
+        """Starts writing a checkpoint, after the one before is finished; False if an intact one of this step exists.
 
         Args:
-          step: names the checkpoint.
-          state: pytree of jax arrays.
+          state: pytree of jax arrays, which may be donated at once.
           meta: JSON values that return with the state.
-          loss: held-out loss, lower is better; not finite or None never makes it the best.
-          block: returns only when the checkpoint is committed.
-
-        Returns:
-          False when an intact checkpoint of this step is there already (nothing is written), else True.
+          loss: held-out loss; a checkpoint without a finite one is never the best.
+          block: return only when the checkpoint is committed.
 
         Raises:
           OSError: this write or the one before failed, e.g. for lack of space; older checkpoints are intact.
@@ -108,12 +98,12 @@ class Checkpointer:
         if self._read_only:
             raise ValueError("a read-only Checkpointer cannot save")
         self.wait()
-        for bad in sorted(self._damaged):  # they stand in the way of their own step and would count as newest
+        for bad in sorted(self._damaged):  # they block their own step and would count as newest
             self._manager.delete(bad)
             self._damaged.discard(bad)
         if step in self._manager.all_steps():
             return False
-        digests = fingerprint(state)  # before the arrays leave the device, so that every later harm shows
+        digests = fingerprint(state)  # before the arrays leave the device, so that any later damage shows
         leaves = {name: [*kind(leaf), digests[name]] for name, leaf in leaf_names(state).items()}
         record = {"step": step, "loss": loss, "meta": dict(meta), "leaves": leaves}
         self._note_loss(step, loss)
@@ -127,40 +117,17 @@ class Checkpointer:
             self.wait()
         return True
 
-    def restore(self, target: Any) -> tuple[int, Any, dict[str, Any]] | None:
-        """The newest intact checkpoint, laid out as `target` asks, whatever devices wrote it.
-
-        Every leaf is compared with its digest. A damaged checkpoint gives one warning and the one before is tried; the
-        damaged ones are deleted at the next `save`.
-
-        Args:
-          target: pytree of `jax.ShapeDtypeStruct` with shardings, of the structure that was saved.
-
-        Returns:
-          (step, state, meta), or None when there is no checkpoint.
-
-        Raises:
-          UserError: the checkpoint has other leaves, shapes or types (the first is named); or all are damaged.
-        """
-        return self._newest_intact(target, prefix="")
-
     def restore_part(self, part: str, target: Any, step: int | None = None) -> tuple[int, Any, dict[str, Any]] | None:
-        """As `restore`, but only the subtree `part` of the state (e.g. `params`), for evaluation.
-
-        Args:
-          part: top-level name in the saved state.
-          target: the subtree, of `jax.ShapeDtypeStruct` with shardings.
-          step: this checkpoint and no other; None takes the newest intact one.
-        """
-        found = self._newest_intact({part: target}, prefix=f"{part}/", only=step)
+        """As `restore`, but only the subtree `part` (such as `params`)."""
+        found = self.restore({part: target}, f"{part}/", step)
         return None if found is None else (found[0], found[1][part], found[2])
 
     def latest_step(self) -> int | None:
-        """The newest step on disk that is not known to be damaged; waits for a write under way."""
+        """The newest step on disk that is not known to be damaged; waits for a running write."""
         return max(self._steps(), default=None)
 
     def best_step(self) -> int | None:
-        """The step with the lowest held-out loss; None when no checkpoint has one. Waits for a write under way."""
+        """The step with the lowest held-out loss, None without any; waits for a running write."""
         return _best([step for step in self._steps() if step in self._losses], self._losses)
 
     def wait(self) -> None:
@@ -172,7 +139,7 @@ class Checkpointer:
         self._saving = None
 
     def close(self) -> None:
-        """Waits and lets go of threads. Raises OSError if the last write failed."""
+        """Waits and ends the threads. Raises OSError if the last write failed."""
         try:
             self.wait()
         finally:
@@ -187,15 +154,20 @@ class Checkpointer:
         except OSError as e:
             if kind is None:
                 raise
-            self._warn(f"warning: {e.filename}: {e.strerror}")  # must not hide the exception that is on its way
+            self._warn(f"warning: {e.filename}: {e.strerror}")  # must not hide the exception that ends the block
 
     def _steps(self) -> list[int]:
         self.wait()
         return [step for step in sorted(self._manager.all_steps()) if step not in self._damaged]
 
-    def _newest_intact(
-        self, target: Any, prefix: str, only: int | None = None
-    ) -> tuple[int, Any, dict[str, Any]] | None:
+    def restore(self, target: Any, prefix: str = "", only: int | None = None) -> tuple[int, Any, dict[str, Any]] | None:
+        """(step, state, meta) of the newest intact checkpoint or of step `only`; None when there is no checkpoint.
+
+        `target` is the saved structure as a tree of `jax.ShapeDtypeStruct` with shardings, whatever devices wrote it;
+        leaves outside of `prefix` may be left out. Every leaf is compared with its digest. A damaged checkpoint gives
+        one warning, the one before is tried, and the next `save` deletes it. UserError: other leaves, shapes or types
+        (the first is named); or all are damaged.
+        """
         steps = self._steps()
         if only is not None and only not in steps:
             raise UserError(f"{self.directory}: has no checkpoint of step {only}; it has {steps or 'none'}")
@@ -241,20 +213,20 @@ class Checkpointer:
     def _read(self, step: int, item: str, handler: ocp.CheckpointHandler, args: ocp.args.CheckpointArgs) -> Any:
         """One item of a checkpoint, or Damaged on every process.
 
-        Read by its handler alone: the manager waits for all processes, for ever if one of them met a damaged file.
+        The handler alone reads it: the manager waits for all processes, forever if one of them has a damaged file.
         """
         problem, found = "", None
         with one_error_only():
             try:
                 found = handler.restore(self.directory / str(step) / item, args=args)
             except (MemoryError, PermissionError, jax.errors.JaxRuntimeError):
-                raise  # no fault of the files
-            except Exception as e:  # whatever a damaged file leads the readers to
+                raise  # the files may be intact
+            except Exception as e:  # a damaged file can cause any error in the readers
                 if "PERMISSION_DENIED" in str(e) or getattr(e, "errno", None) in _PASSING:
                     raise
                 problem = f"{type(e).__name__}: {' '.join(str(e).split())[:160]}"
             if problem:
-                gc.collect()  # the forgotten reads complain when they are collected: now, while nobody hears
+                gc.collect()  # abandoned reads print an error when collected: now, while that is muted
         if not _everywhere(not problem):
             raise Damaged(problem or "another process could not read it")
         return found
@@ -264,12 +236,12 @@ class Checkpointer:
             self._losses[step] = float(loss)
 
     def _fail(self, e: Exception) -> NoReturn:
-        """Mends what is remembered after a failed write and raises its error, as OSError where the system gave one."""
+        """Forgets a failed write and raises its error, as OSError where the system gave one."""
         if self._saving is not None:
             self._losses.pop(self._saving, None)
         where = str(self.directory if self._saving is None else self.directory / str(self._saving))
         self._saving = None
-        self._manager.reload()  # orbax had already struck off the checkpoints that this one was to replace
+        self._manager.reload()  # orbax had already removed the checkpoints that this one was to replace from its list
         if isinstance(e, OSError) and e.errno:
             raise OSError(e.errno, os.strerror(e.errno), where) from e
         # tensorstore raises ValueError with the system's number in its text, in two spellings.
@@ -282,7 +254,7 @@ class Checkpointer:
 class _NewestAndBest:
     """Orbax preservation policy: the newest `keep` and the lowest loss.
 
-    Orbax's own ranking reads a file of its own for it, and a damaged one would keep the folder from opening.
+    Orbax's own ranking reads one more file, and if that is damaged, the folder does not open.
     """
 
     def __init__(self, keep: int, losses: Mapping[int, float]) -> None:
@@ -299,10 +271,5 @@ def _best(steps: Sequence[int], losses: Mapping[int, float]) -> int | None:
 
 
 def _everywhere(ok: bool) -> bool:
-    """Whether `ok` holds on every process, so that all take the same turn."""
-    return bool(np.all(multihost_utils.process_allgather(np.array(ok)))) if jax.process_count() > 1 else ok
-
-
-def _print_warning(line: str) -> None:
-    if jax.process_index() == 0:
-        print(line, file=sys.stderr, flush=True)
+    """Whether `ok` holds on every process, so that all take the same branch."""
+    return not largest(not ok)

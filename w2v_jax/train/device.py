@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from w2v_jax.train.sharding import batch_sharding, replicated
@@ -20,7 +21,7 @@ def place(mesh: Mesh, value: Any) -> jax.Array:
 
 
 def _put(sharding: NamedSharding, value: np.ndarray, shape: tuple[int, ...] | None = None) -> jax.Array:
-    with jax.transfer_guard("allow"):  # this one is asked for; JAX takes some of its own for implicit
+    with jax.transfer_guard("allow"):  # this transfer is intended; JAX counts some of its own as implicit
         return jax.make_array_from_process_local_data(sharding, value, shape)
 
 
@@ -41,6 +42,17 @@ def send_flag(mesh: Mesh, flag: int) -> jax.Array:
     sharding = NamedSharding(mesh, PartitionSpec(("data", "model")))
     value = np.full(len(mesh.local_devices), flag, np.int32)
     return _put(sharding, value, (mesh.size,))
+
+
+def here(tree: Any) -> Any:
+    """Shapes and dtypes of a tree of arrays; a leaf without a sharding is placed on this process's first device."""
+    first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", first)), tree)
+
+
+def largest(number: int) -> int:
+    """The largest of all processes' numbers, so that all take the same branch."""
+    return int(np.max(multihost_utils.process_allgather(np.int32(number)))) if jax.process_count() > 1 else number
 
 
 @jax.jit

@@ -23,19 +23,13 @@ def leaf_names(tree: Any) -> dict[str, Any]:
 
 
 def fingerprint(tree: Any) -> dict[str, int]:
-    """Digest of every array leaf: `(sum_i word_i * weight_i + crc32(dtype, shape)) mod 2**32`.
+    """{leaf path (`leaf_names`): digest of the array, `(sum_i word_i * weight_i + crc32(dtype, shape)) mod 2**32`}.
 
     `word_i` are the bits of element i as uint32 (narrower elements widened, wider ones cut into several words) and
     `weight_i` is an odd hash of i. A change of one bit changes one word by +-2**b, and 2**b times an odd weight is
-    never 0 modulo 2**32, so any single flipped bit is noticed; moved or swapped values are noticed up to a chance of
-    about 2**-32. Sums of integers do not depend on their order: the value is the same on any number of devices under
-    any sharding, and no array is gathered.
-
-    Args:
-      tree: pytree of arrays of any shape; any bool, integer, floating or complex dtype.
-
-    Returns:
-      {leaf path as in `leaf_names`: integer below 2**32}.
+    never 0 modulo 2**32: any single flipped bit is noticed. Moved or swapped values go unnoticed with a chance of about
+    2**-32. Sums of integers do not depend on their order: the value is the same on any number of devices under any
+    sharding, and no array is gathered. Leaves may have any bool, integer, floating or complex dtype.
     """
     names = leaf_names(tree)
     # All reductions are started before the first is waited for.
@@ -56,13 +50,9 @@ def seal(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_fits(where: str, saved: Mapping[str, Sequence[Any]], target: Any, prefix: str = "") -> None:
-    """Raises UserError naming the first leaf that differs between a checkpoint and what is asked of it.
+    """Raises UserError with the first difference between a checkpoint at `where` and `target`, shapes with shardings.
 
-    Args:
-      where: the checkpoint, for the message.
-      saved: {leaf path: (dtype name, shape, ...)}.
-      target: pytree of `jax.ShapeDtypeStruct` with shardings.
-      prefix: only saved leaves under it have to be in the target.
+    `saved` is {leaf path: (dtype name, shape, ...)}; only leaves under `prefix` have to be in the target.
     """
     advice = "it was saved by another model, vocabulary or optimizer; use its own config or another workdir"
     want = leaf_names(target)

@@ -1,12 +1,12 @@
-"""One run's folder: its config, result, vectors. What is in it decides whether a run starts, continues or is
-finished."""
+"""One run's folder: its config, result, vectors. Its files decide whether a run starts, continues or is finished."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,10 @@ CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
 
 
 def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
-    """Makes or opens a run folder for `config`; `claimed` writes its config.json once the input proved good.
+    """Makes or opens a run folder; returns the result of a finished run of the same config, else None.
 
-    Returns:
-      The result of a finished run of the same config, else None.
-
-    Raises:
-      UserError: the folder holds a run of another config (the differing keys are named), or it is no folder.
-      OSError: it cannot be written.
+    `claimed` writes config.json, once the input is good. UserError: the folder holds a run of another config (the
+    differing keys are named), or it is a file. OSError: it cannot be written.
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir}: is a file; choose a folder")
@@ -52,7 +48,7 @@ def _holds(workdir: Path, config: Config) -> bool:
     saved = load(workdir / CONFIG, MODELS)
     if saved is None:
         return False
-    # As a config: a run from before an option existed has its default.
+    # As a config: a run that is older than an option has its default.
     keys = differences(to_dict(saved), to_dict(config))
     if keys:
         raise UserError(
@@ -66,8 +62,7 @@ def _holds(workdir: Path, config: Config) -> bool:
 def claimed(workdir: Path, config: Config) -> Iterator[None]:
     """Holds the run folder for this process until the end of the block, or of the process, and writes its config.json.
 
-    Raises:
-      UserError: another process trains in it, or has begun a run of another config there since it was opened.
+    UserError: another process trains in it, or has begun a run of another config there since it was opened.
     """
     with open(workdir / ".lock", "wb") as file:
         try:
@@ -81,21 +76,24 @@ def claimed(workdir: Path, config: Config) -> Iterator[None]:
         yield
 
 
-def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, matrices: dict[str, Any]) -> list[Path]:
-    """Writes the vectors for use elsewhere: `vectors.bin` (the main matrix; word2vec binary), one `NAME.bin` for every
-    other matrix and `projector/` for the TensorBoard projector.
+def check_fixed(workdir: Path, meta: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Raises UserError where a checkpoint was trained on another text or other constants than `fixed`."""
+    for key, value in fixed.items():
+        if meta.get(key) != value:
+            raise UserError(
+                f"--workdir={workdir}: its checkpoint was trained on another {key}; "
+                "restore the text it was trained on, or use another workdir"
+            )
 
-    Args:
-      matrices: of `Family.embed`, [V, D] each, the main one first.
-    """
-    paths = []
+
+def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, matrices: dict[str, Any]) -> None:
+    """Writes the matrices of `Family.embed`, [V, D] each: the first as `vectors.bin` (word2vec binary) and `projector/`
+    (for TensorBoard), the others as `NAME.bin`."""
     for index, (name, matrix) in enumerate(matrices.items()):
         emb = Embeddings(words, np.asarray(matrix, np.float32), counts=counts)
-        paths.append(workdir / ("vectors.bin" if index == 0 else f"{name}.bin"))
-        save(emb, paths[-1], "binary")
+        save(emb, workdir / (f"{name}.bin" if index else "vectors.bin"), "binary")
         if index == 0:
             save(emb.head(PROJECTED), workdir / "projector", "projector")
-    return paths
 
 
 def finish(workdir: Path, text: Text, matrices: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
@@ -103,15 +101,20 @@ def finish(workdir: Path, text: Text, matrices: dict[str, Any], result: dict[str
     if jax.process_index() == 0:
         tokenizer = text.tokenizer
         if matrices:
-            names = tuple(tokenizer.pieces(range(tokenizer.size)))  # a token may be a blank, which no format can hold
+            names = tuple(tokenizer.pieces(range(tokenizer.size)))  # a token may be a blank, which no format allows
             export_vectors(workdir, names, text.vocab.counts, matrices)
         tokenizer.save(workdir)
-        write_json(workdir / RESULT, result)  # last: its presence means that the run is finished
+        # Last: its presence means that the run is finished. A loss may have overflowed, which JSON cannot say.
+        write_json(workdir / RESULT, {k: None if _endless(v) else v for k, v in result.items()})
     return result
 
 
+def _endless(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
 def about(config: Config, text: Text) -> dict[str, Any]:
-    """What every result says of its text and its machine."""
+    """The entries of every result about its text and its machine."""
     return {
         "vocabulary": len(text.vocab.words),
         "corpus": text.report,

@@ -1,4 +1,4 @@
-"""Gradients of one batch: by dense leaves and by gathered rows, at once or in microbatches after one another."""
+"""Gradients of one batch: by dense leaves and by gathered rows, at once or in consecutive microbatches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from w2v_jax.types import Array, Batch, Consts, Family, Metrics, Params
 
 
 class Gradients(NamedTuple):
-    """What one batch, or a microbatch of it, asks for."""
+    """Of one batch, or of a microbatch of it."""
 
     dense: Params
     rows: dict[str, tuple[Array, Array]]  # by sparse table: ids int32 [M] and gradients [M, D]
@@ -23,17 +23,14 @@ class Gradients(NamedTuple):
 
 
 def count_rows(batch: Mapping[str, Any]) -> int:
-    """Length of the batch axis of a batch as `Family.batch` describes it."""
+    """Length of the batch axis."""
     return next(iter(batch.values())).shape[0]
 
 
 def with_row(batch: Batch, first: Array | int = 0, devices: int = 1) -> Batch:
-    """The batch with the entries that the step adds, see `Family.batch`.
+    """The batch, or one of `devices` equal parts of it from global row `first`, with the entries that the step adds.
 
-    Args:
-      batch: this device's part of the batch, or all of it.
-      first: global index of its first row.
-      devices: how many devices hold as many rows.
+    See `w2v_jax.types.MakeShapes`.
     """
     size = count_rows(batch)
     row = first + jnp.arange(size, dtype=jnp.int32)
@@ -41,7 +38,7 @@ def with_row(batch: Batch, first: Array | int = 0, devices: int = 1) -> Batch:
 
 
 def gather_rows(params: Params, ids: dict[str, Array]) -> Params:
-    """The rows of each table that `ids` names, [*ids.shape, D]."""
+    """{table: its rows [*ids.shape, D]} for {table: ids}."""
 
     def get(table: Array, index: Array) -> Array:
         return table.at[index].get(mode="promise_in_bounds")
@@ -52,7 +49,7 @@ def gather_rows(params: Params, ids: dict[str, Array]) -> Params:
 def gradients(
     spec: Family, cfg: Any, params: Params, consts: Consts, rng: Array, carry: Any, batch: Batch
 ) -> Gradients:
-    """Of the loss of a batch, or of a part of it, by dense leaves and by gathered rows."""
+    """The gradients of the loss of a batch, or of a part of it."""
     with jax.named_scope("gather"):
         ids, batch = spec.trained.rows(cfg, consts, batch, rng)
         gathered = gather_rows(params, ids)
@@ -76,18 +73,11 @@ def check_accumulate(parts: int, size: int) -> None:
 def accumulate(
     one: Callable[[Any, Batch], Gradients], carry: Any, batch: Batch, parts: int, devices: int = 1
 ) -> Gradients:
-    """`one(carry, batch)`, computed for `parts` microbatches after one another and summed.
+    """`one(carry, batch)`, additive over rows, computed for `parts` consecutive microbatches and summed.
 
-    Args:
-      one: additive over the rows of its arguments.
-      carry: leaves have the batch axis first; a row of it goes with its row of the batch.
-      batch: leaves have the batch axis first; scalars go to every microbatch.
-      parts: number of microbatches.
-      devices: how many devices the rows are split over by the partitioner. Each then takes consecutive rows of its own
-        for every microbatch, and none is idle or sends rows to another.
-
-    Raises:
-      UserError: the rows do not divide.
+    Leaves of carry and batch have the batch axis first and are split alike; scalars go to every microbatch. With rows
+    split over `devices` by the partitioner, each device takes its own consecutive rows for every microbatch: none is
+    idle or sends rows to another. UserError: the rows do not divide.
     """
     check_accumulate(parts, batch["row"].shape[0] // devices)
 

@@ -1,4 +1,4 @@
-"""What a run writes down while it trains: `metrics.jsonl`, TensorBoard events and one console line."""
+"""Logs of a run while it trains: `metrics.jsonl`, TensorBoard events and one console line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ from w2v_jax.files import atomic
 from w2v_jax.tables import duration
 
 METRICS_FILE = "metrics.jsonl"
-EVENTS_FOLDER = "tensorboard"
+
+
+def tell(line: str) -> None:
+    """Prints a line on standard error, once for all processes."""
+    if jax.process_index() == 0:
+        print(line, file=sys.stderr, flush=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Record:
 
     step: int
     passes: float  # over the training text so far; written as "pass"
-    loss: float | None = None  # nats a counted unit, mean over the interval
+    loss: float | None = None  # nats per counted unit, mean over the interval
     heldout_loss: float | None = None
     words_per_second: float | None = None
     data_wait: float | None = None  # share of the interval spent waiting for data, 0 to 1
@@ -40,17 +45,10 @@ class Record:
 class RunLog:
     """Writes a run's records; on every process but the first it does nothing.
 
-    Args:
-      workdir: the run's folder, made if missing. Receives `metrics.jsonl`, one JSON object a line, and TensorBoard
-        event files in `tensorboard/`.
-      tensorboard: whether to write the event files.
-      total_steps: of the whole run.
-      total_passes: of the whole run, for the console; left out when None.
-      console: where the progress line goes; rewritten in place on a terminal, else a line every `plain_every` seconds.
-      clock: seconds, monotonic.
-
-    Raises:
-      OSError: from any method, when a file cannot be written. The line that failed is taken back whole.
+    `workdir`, made if missing, gets `metrics.jsonl`, one JSON object per line, and with `tensorboard` event files in
+    `tensorboard/`. The progress line on `console` (standard error by default) counts to `total_steps` and
+    `total_passes`; it is rewritten in place on a terminal, elsewhere printed every `plain_every` seconds. Any method
+    raises OSError when a file cannot be written; the failed line is then removed whole.
     """
 
     def __init__(
@@ -70,18 +68,17 @@ class RunLog:
         self._first_step = 0
         self._metrics: _Appender | None = None
         self._events: _Events | None = None
-        console = console if console is not None else sys.stderr
-        self._progress = Progress(console, total_steps, total_passes, plain_every, clock)
+        self.progress = Progress(console or sys.stderr, total_steps, total_passes, plain_every, clock)
 
     def truncate_after(self, step: int) -> None:
-        """Drops what was logged after `step`, to which the run was restored, and a half-written last line."""
+        """Drops lines after `step`, to which the run was restored, and a half-written last line."""
         self._first_step = step
-        self._progress.begin(step)
+        self.progress.begin(step)
         if self._active:
             _keep_lines(self._workdir / METRICS_FILE, step)
 
     def write(self, record: Record, extra: Mapping[str, float] | None = None) -> None:
-        """Appends one record, with further named values if any. Values that are not finite are written as null."""
+        """Appends one record with `extra` named values. Values that are not finite are written as null."""
         if not self._active:
             return
         self._open()
@@ -93,21 +90,17 @@ class RunLog:
         self._metrics.write(json.dumps(line, allow_nan=False).encode() + b"\n")
         if self._events is not None:
             self._events.scalars(step, {k: v for k, v in line.items() if k != "step" and v is not None})
-        self._progress.show(record)
-
-    def begin(self, step: int) -> None:
-        """Starts the clock of the time left at `step`, once everything is compiled."""
-        self._progress.begin(step)
+        self.progress.show(record)
 
     def note(self, text: str) -> None:
-        """Prints a line of its own on the console, clear of the progress line."""
+        """Prints a separate line on the console."""
         if self._active:
-            self._progress.note(text)
+            self.progress.note(text)
 
     def close(self) -> None:
         """Closes the files and ends the progress line."""
         if self._active:
-            self._progress.end()
+            self.progress.end()
         for file in (self._metrics, self._events):
             if file is not None:
                 file.close()
@@ -127,78 +120,73 @@ class RunLog:
         _keep_lines(path, None)
         self._metrics = _Appender(path)
         if self._tensorboard:
-            self._events = _Events(self._workdir / EVENTS_FOLDER, self._first_step)
+            self._events = _Events(self._workdir / "tensorboard", self._first_step)
 
 
+@dataclasses.dataclass
 class Progress:
     """The console line: pass, step, loss, held-out loss, words/s, data wait, time left.
 
-    The time left follows from the seconds a step that passed between the last lines (older ones fade by half a line).
+    The time left follows from the seconds per step between lines; each new line counts half, all older ones half.
     """
 
-    def __init__(
-        self,
-        console: TextIO,
-        total_steps: int,
-        total_passes: float | None,
-        plain_every: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self._console, self._clock, self._plain_every = console, clock, plain_every
-        self._total_steps, self._total_passes = total_steps, total_passes
-        self._terminal = console.isatty()
-        self._printed = -math.inf
-        self._unprinted: str | None = None
-        self._in_line = False
-        self._heldout: float | None = None
-        self._seconds_per_step: float | None = None
+    console: TextIO
+    total_steps: int
+    total_passes: float | None
+    plain_every: float
+    clock: Callable[[], float]
+    _printed: float = -math.inf
+    _unprinted: str | None = None
+    _in_line: bool = False
+    _heldout: float | None = None
+    _seconds_per_step: float | None = None
+    _last: tuple[float, int] = (0.0, 0)
+
+    def __post_init__(self) -> None:
         self.begin(0)
 
     def begin(self, step: int) -> None:
-        """The clock starts here, at `step`."""
-        self._last = (self._clock(), step)
+        """Starts the clock of the time left at `step`, once everything is compiled."""
+        self._last = (self.clock(), step)
 
     def show(self, record: Record) -> None:
-        """Shows a record; on no terminal only when the last line is old enough."""
-        now = self._clock()
-        self._measure(now, record.step)
+        """Shows a record; where there is no terminal, only when the last line is old enough."""
+        now = self.clock()
+        then, before = self._last
+        if record.step > before:
+            latest = (now - then) / (record.step - before)
+            old = self._seconds_per_step
+            self._seconds_per_step = latest if old is None else 0.5 * (old + latest)
+        self._last = (now, record.step)
         line = self._line(record)
-        if self._terminal:
+        if self.console.isatty():
             width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be rewritten
-            self._console.write(f"\r{line[:width]}\x1b[K")
+            self.console.write(f"\r{line[:width]}\x1b[K")
             self._in_line = True
-        elif now - self._printed >= self._plain_every:
-            self._console.write(line + "\n")
+        elif now - self._printed >= self.plain_every:
+            self.console.write(line + "\n")
             self._printed, self._unprinted = now, None
         else:
             self._unprinted = line
-        self._console.flush()
+        self.console.flush()
 
     def note(self, text: str) -> None:
-        """A line of its own."""
-        self._console.write(f"\r\x1b[K{text}\n" if self._in_line else f"{text}\n")
+        """Prints a separate line, clear of the progress line."""
+        self.console.write(f"\r\x1b[K{text}\n" if self._in_line else f"{text}\n")
         self._in_line = False
-        self._console.flush()
+        self.console.flush()
 
     def end(self) -> None:
-        """Leaves the last line standing, also if its turn had not come."""
+        """Keeps the last line, and prints it if it was not shown yet."""
         if self._in_line or self._unprinted is not None:
-            self._console.write((self._unprinted or "") + "\n")
-            self._console.flush()
+            self.console.write((self._unprinted or "") + "\n")
+            self.console.flush()
         self._in_line, self._unprinted = False, None
-
-    def _measure(self, now: float, step: int) -> None:
-        then, before = self._last
-        if step > before:
-            latest = (now - then) / (step - before)
-            old = self._seconds_per_step
-            self._seconds_per_step = latest if old is None else 0.5 * (old + latest)
-        self._last = (now, step)
 
     def _line(self, record: Record) -> str:
         self._heldout = record.heldout_loss if record.heldout_loss is not None else self._heldout
-        passes = f"{record.passes:.2f}" + ("" if self._total_passes is None else f"/{self._total_passes:g}")
-        done = f"{record.step:,}/{self._total_steps:,} ({record.step / max(self._total_steps, 1):.1%})"
+        passes = f"{record.passes:.2f}" + ("" if self.total_passes is None else f"/{self.total_passes:g}")
+        done = f"{record.step:,}/{self.total_steps:,} ({record.step / max(self.total_steps, 1):.1%})"
         parts = [f"pass {passes}", f"step {done}"]
         if record.loss is not None:
             parts.append(f"loss {record.loss:.4f}")
@@ -209,7 +197,7 @@ class Progress:
         if record.data_wait is not None:
             parts.append(f"data wait {record.data_wait:.1%}")
         if self._seconds_per_step is not None:
-            parts.append(f"{duration(self._seconds_per_step * max(self._total_steps - record.step, 0))} left")
+            parts.append(f"{duration(self._seconds_per_step * max(self.total_steps - record.step, 0))} left")
         return "  ".join(parts)
 
 
@@ -217,33 +205,29 @@ class _Appender:
     """Appends whole pieces to a file: each is on disk when `write` returns, or not at all when it raises OSError."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._path, self._file = path, os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 
     def write(self, data: bytes) -> None:
-        assert self._file is not None
         size = os.fstat(self._file).st_size
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[os.write(self._file, rest) :]  # a disk that fills up takes the first part in silence
+                rest = rest[os.write(self._file, rest) :]  # a disk that fills up takes the first part without error
         except OSError as e:
             os.ftruncate(self._file, size)
             raise OSError(e.errno, e.strerror, str(self._path)) from e
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Nothing is buffered."""
 
     def close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-        self._file = None
+        os.close(self._file)
 
 
 class _Events:
     """A TensorBoard event file, through TensorBoard's own record format and messages.
 
-    Its EventFileWriter is not used: it reports a full disk from a thread of its own, and leaves half an event there.
+    Its EventFileWriter is not used: it reports a full disk from another thread, and leaves half an event there.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
@@ -256,7 +240,7 @@ class _Events:
         taken = sum(1 for _ in folder.glob(f"{stem}.*"))
         self._writer = RecordWriter(_Appender(folder / f"{stem}.{taken}"))
         self._write(file_version="brain.Event:2")
-        if first_step:  # tells readers to forget what an earlier process wrote after the step it was restored to
+        if first_step:  # tells readers to forget events after the step that was restored
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._write(step=first_step + 1, session_log=start)
 
@@ -272,7 +256,7 @@ class _Events:
 
 
 def _keep_lines(path: Path, last_step: int | None) -> None:
-    """Rewrites a metrics file, if anything is to go: lines past `last_step`, and lines that a kill cut short."""
+    """Removes lines past `last_step`, and lines that a kill cut short, from a metrics file."""
     if not path.exists():
         return
     before = path.read_bytes()

@@ -1,7 +1,7 @@
-"""The training loop: one, for every model.
+"""The one training loop, for every model.
 
-Calls to the device are dispatched ahead and their metrics fetched late, so that the host never stands between two of
-them. Log lines, held-out losses and checkpoints fall on call boundaries.
+Calls to the device are dispatched ahead and their metrics fetched late, so that the device never waits for the host.
+Log lines, held-out losses and checkpoints fall on call boundaries.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +19,26 @@ import jax
 import numpy as np
 
 from w2v_jax.config import Config, to_dict
-from w2v_jax.errors import Diverged, Interrupted, UserError
+from w2v_jax.errors import Diverged, Interrupted
 from w2v_jax.models import MODELS
 from w2v_jax.train import fitting, folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag
-from w2v_jax.train.evaluate import held_out
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.fitting import opened
-from w2v_jax.train.logs import Record, RunLog
+from w2v_jax.train.logs import Record, RunLog, tell
 from w2v_jax.train.plateau import Plateau
-from w2v_jax.train.prepare import Run, prepare
+from w2v_jax.train.prepare import Run, held_out, prepare
 from w2v_jax.train.step import TrainState
 from w2v_jax.train.stop import signals
 from w2v_jax.train.tracer import Tracer
+from w2v_jax.types import Say
 
 IN_FLIGHT = 2  # calls dispatched beyond the one whose metrics are read
 
 
 class Trainer:
-    """The changing part of a run: clocks and metrics on their way. `train` below is the entry."""
+    """The changing part of a run: clocks and pending metrics. `train` below is the entry."""
 
     def __init__(self, run: Run, workdir: Path, checkpoints: Checkpointer, log: RunLog) -> None:
         self.run, self.workdir, self.checkpoints, self.log = run, workdir, checkpoints, log
@@ -49,12 +48,12 @@ class Trainer:
         self.rate_scale = 1.0  # as in the train state
         self.eval_every = run.config.log.eval_every_steps or run.source.steps_per_epoch
         self.plateau = Plateau(run.config.optimizer, run.config.log, self.eval_every)
-        # Step, metrics, flag and, where a log line may fall due, the norm of the parameters.
+        # Step, metrics, flag and, where a log line may be due, the norm of the parameters.
         self.pending: deque[tuple[int, Any, jax.Array, jax.Array | None]] = deque()
         self.norm: float | None = None  # of the parameters, as last measured
         self.sums: dict[str, np.ndarray] = {}  # float64 (sum, count) by metric since the last log line
         self.total = {"seconds": 0.0, "words": 0.0, "waited": 0.0}  # of all training, resumed parts included
-        self.logged = {"step": 0} | self.total  # as they stood at the last log line
+        self.logged = {"step": 0} | self.total  # at the last log line
         self.held: dict[str, float] = {}  # the last held-out loss and the other metrics there
         self.held_step = -1
         self.best: tuple[float, int] | None = None  # lowest held-out loss of a checkpoint, and its step
@@ -69,12 +68,7 @@ class Trainer:
         if found is None:
             return run.programs.start().compile()(run.consts)
         step, state, meta = found
-        for key, value in self.fixed.items():
-            if meta.get(key) != value:
-                raise UserError(
-                    f"--workdir={self.workdir}: its checkpoint was trained on another {key}; "
-                    "restore the text it was trained on, or use another workdir"
-                )
+        folder.check_fixed(self.workdir, meta, self.fixed)
         self.plateau.restore(meta["plateau"])
         self.total, self.held, self.loss, self.best = meta["total"], meta["held"], meta["loss"], meta["best"]
         self.rate_scale = float(state.rate_scale)
@@ -89,7 +83,7 @@ class Trainer:
         step = int(state.step)
         self.log.truncate_after(step)
         score = held_out(run)
-        # Twice an interval: a kill while one is being written then costs less than the interval, too.
+        # Twice per interval: even a kill during a write then costs less than the interval.
         save_every = max(1, config.checkpoint.every_steps // 2)
         stacks = run.source.iterate(
             step, run.stop_step, config.train.steps_per_call, jax.process_index(), jax.process_count()
@@ -102,7 +96,7 @@ class Trainer:
         tracer = Tracer(profile, self.workdir / "profile")
         with signals() as seen, contextlib.closing(tracer):
             self.clock = time.perf_counter()
-            self.log.begin(step)
+            self.log.progress.begin(step)
             while step < run.stop_step:
                 tracer.before(step)
                 before, step = step, min(step + config.train.steps_per_call, run.stop_step)
@@ -112,7 +106,7 @@ class Trainer:
                 # A checkpoint is ranked by the held-out loss of its own parameters.
                 scoring = saving or judging
                 logging = scoring or step // config.log.every_steps > before // config.log.every_steps
-                with jax.transfer_guard("disallow"):  # a transfer that nobody asked for would slow down every call
+                with jax.transfer_guard("disallow"):  # an implicit transfer would slow down every call
                     asked = time.perf_counter()
                     stack = send(run.mesh, next(stacks))
                     self.total["waited"] += time.perf_counter() - asked
@@ -126,7 +120,7 @@ class Trainer:
                 if scoring:
                     self.held, self.held_step = score(state.params), step
                     self.lap()  # scoring is no training time
-                    # Not where only a checkpoint asked for the loss: how often one is saved changes no result.
+                    # Not where the loss is only for a checkpoint: how often one is saved changes no result.
                     if judging and self.plateau.falls(self.held.get("loss")):
                         state = self.lower_rate(state)
                     self.write_log(step, self.held)
@@ -134,6 +128,7 @@ class Trainer:
                     self.save(step, state, block=last or bool(self.stopping))
                 if self.stopping and not last:
                     raise Interrupted(step, self.stopping)
+            self.stopping = max([self.stopping, *seen])  # during the last save, too
         return state
 
     def lower_rate(self, state: TrainState) -> TrainState:
@@ -143,10 +138,9 @@ class Trainer:
         return state.replace(rate_scale=place(self.run.mesh, scale))  # type: ignore[attr-defined]  # flax adds it
 
     def settle(self, left: int, quiet: int = -1) -> None:
-        """Fetches the metrics of dispatched calls until `left` remain, then writes the log line if one fell due.
+        """Fetches the metrics of dispatched calls until `left` remain, then writes one log line if one is due.
 
-        One line for all of them: calls fetched together share one stretch of time. The line of step `quiet` is left to
-        the caller, who has its held-out loss to add.
+        The caller writes the line of step `quiet`, with its held-out loss.
         """
         every = self.run.config.log.every_steps
         step = int(self.logged["step"])
@@ -165,7 +159,7 @@ class Trainer:
             self.write_log(step)
 
     def lap(self) -> float:
-        """Seconds since this was last called."""
+        """Seconds since the last call of `lap`."""
         now = time.perf_counter()
         passed, self.clock = now - self.clock, now
         return passed
@@ -192,7 +186,7 @@ class Trainer:
         self.sums, self.logged = {}, {"step": step} | self.total
 
     def advice(self, step: int, what: str = "loss is") -> str:
-        """What to tell somebody whose run diverged."""
+        """The message for a run that diverged."""
         newest = self.checkpoints.latest_step()
         good = "no checkpoint was saved before" if newest is None else f"the last good checkpoint is step {newest:,}"
         rate = self.run.config.optimizer.learning_rate
@@ -213,27 +207,20 @@ class Trainer:
         self.checkpoints.save(step, state, meta, loss, block)
 
 
-def train(
-    config: Config, workdir: Path, profile: tuple[int, int] | None = None, say: Callable[[str], None] | None = None
-) -> dict[str, Any]:
+def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None, say: Say = tell) -> dict[str, Any]:
     """Trains `config` in `workdir`, continues an interrupted run there, or returns a finished run's result.
 
     Args:
-      config: the frozen config, of a trained or a fitted family.
       workdir: the run folder. Gets config.json, metrics.jsonl, TensorBoard events, checkpoints/, vectors and
-        result.json.
+        result.json, which holds the returned result.
       profile: (first, last) step to trace into `workdir/profile`.
-      say: what is told of the corpus and of a finished run; by default printed to stderr.
-
-    Returns:
-      The result that is also in result.json.
+      say: takes lines about the corpus and about a finished run.
 
     Raises:
       UserError, OSError: bad input, or a failed write; nothing half-written stays.
       Interrupted: a signal came; the state is saved.
       Diverged: the loss is not finite.
     """
-    say = say or tell
     done = folder.open_run(workdir, config)
     if done is not None:
         say(f"{workdir} holds this run, finished")
@@ -248,15 +235,12 @@ def train(
         state = trainer.fit(profile)
     matrices: dict[str, Any] = {}
     if family.embed is not None:
-        # One by one: a dict that goes through jit comes back sorted, and the main matrix must stay first.
+        # One by one: jit returns a dict sorted, and the main matrix must stay first.
         matrices = {k: fetch(run.mesh, v) for k, v in family.embed(run.programs.cfg, state.params).items()}
-    return folder.finish(workdir, run.corpus, matrices, summary(trainer))
-
-
-def tell(line: str) -> None:
-    """Prints a line on standard error, once for all processes."""
-    if jax.process_index() == 0:
-        print(line, file=sys.stderr, flush=True)
+    result = folder.finish(workdir, run.corpus, matrices, summary(trainer))
+    if trainer.stopping:  # whoever trains several models must not go on to the next
+        raise Interrupted(run.stop_step, trainer.stopping)
+    return result
 
 
 def summary(trainer: Trainer) -> dict[str, Any]:

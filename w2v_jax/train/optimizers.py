@@ -27,13 +27,7 @@ def schedule(cfg: OptimizerConfig, total_steps: Array | int, steps_per_pass: Arr
         step               decay ** max(0, floor(s / steps_per_pass) + 1 - hold_passes)    (Zaremba et al. 2014,
                            arXiv 1409.2329: 4 passes at the full rate, then half of it at every further pass)
 
-    Args:
-      cfg: of the run.
-      total_steps: of the whole run, int32 scalar (or int).
-      steps_per_pass: of one pass over the training text; read by `step` only.
-
-    Returns:
-      A function of the step, int32 scalar (or int), to a float32 scalar.
+    Steps are int32 scalars or ints, rates float32 scalars. `steps_per_pass` is of the training text, for `step` only.
     """
     warmup, floor = cfg.warmup_steps, cfg.learning_rate * cfg.final_fraction
     span = jnp.maximum(total_steps - warmup, 1) if isinstance(total_steps, Array) else max(total_steps - warmup, 1)
@@ -41,7 +35,7 @@ def schedule(cfg: OptimizerConfig, total_steps: Array | int, steps_per_pass: Arr
     def progress(step: Array) -> Array:
         return (jnp.maximum(step - warmup, 0) if warmup else step) / span
 
-    # Stops at the floor as the C tool does, rather than aiming at it.
+    # The line aims at 0 and stops at the floor, as in the C tool.
     def linear(step: Array) -> Array:
         return jnp.maximum(cfg.learning_rate * (1.0 - progress(step)), floor)
 
@@ -58,25 +52,17 @@ def schedule(cfg: OptimizerConfig, total_steps: Array | int, steps_per_pass: Arr
 
 
 class Horizon(NamedTuple):
-    """Steps of a run and of one pass, ints or int32 scalars. As arguments of a program they let runs that differ in
-    length alone share it."""
+    """Steps of a run and of one pass, ints or int32 scalars: as arguments, one program serves runs of any length."""
 
     run: Array | int
     one_pass: Array | int
 
 
 def decays(cfg: OptimizerConfig, params: Params, axes: Params) -> Params:
-    """Which leaves weight decay acts on: those of 2 or more axes, without a vocabulary axis unless `decay_embeddings`.
+    """For each leaf of `params`, whether weight decay acts on it: it has 2 or more axes, and none of the vocabulary
+    unless `decay_embeddings`. The axis of stacked layers does not count: stacked gains of a norm do not decay.
 
-    The axis along which layers are stacked is not counted: the gains of a norm do not decay for being stacked.
-
-    Args:
-      cfg: of the run.
-      params: arrays or their shapes.
-      axes: logical axis names, as `Family.axes` gives them; may name more tables than `params` has.
-
-    Returns:
-      The tree of `params` with a bool a leaf.
+    `axes` are the logical names of `Family.axes`, perhaps of more leaves than `params`.
     """
 
     def one(leaf: Array, names: tuple[str | None, ...] | None) -> bool:
@@ -87,7 +73,7 @@ def decays(cfg: OptimizerConfig, params: Params, axes: Params) -> Params:
 
 
 def dense(cfg: OptimizerConfig, axes: Params) -> optax.GradientTransformation:
-    """The optax optimiser that `cfg.dense` names, without the rate: an update is -rate times what it returns.
+    """The optax optimiser `cfg.dense` without the rate: an update is -rate times its result. `axes`: see `decays`.
 
     With g the gradient, scaled down to `clip_norm` when the norm of all leaves together is above it (Pascanu et al.
     2013, arXiv 1211.5063):
@@ -96,10 +82,6 @@ def dense(cfg: OptimizerConfig, axes: Params) -> optax.GradientTransformation:
         adagrad  g / sqrt(a + 1e-7),  a <- a + g^2 from 0.1    (Duchi et al. 2011)
         adamw    m' / (sqrt(v') + eps) + weight_decay w,  m', v' the averages of g and g^2 under beta1 and beta2,
                  corrected for their start at 0    (Loshchilov and Hutter 2019, arXiv 1711.05101)
-
-    Args:
-      cfg: of the run.
-      axes: logical axis names; see `decays`.
     """
     parts = [optax.clip_by_global_norm(cfg.clip_norm)] if cfg.clip_norm else []
     if cfg.dense == "adagrad":

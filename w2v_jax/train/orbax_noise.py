@@ -1,4 +1,4 @@
-"""What orbax prints beside the exceptions that it raises, kept from the console."""
+"""Keeps from the console what orbax prints beside the exceptions that it raises."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ _ORBAX = f"{os.sep}orbax{os.sep}"  # in the path of every file of orbax
 
 
 def silence_orbax() -> None:
-    """Drops orbax's log records, and the echoes of its failed writes.
-
-    Those echoes are tasks that nobody asked for their result, and reports to an event loop that is closed by then. The
-    failures themselves all come back as exceptions, so no error is lost.
-    """
+    """Drops orbax's log records, and the echoes of its failed writes: abandoned tasks, and reports to an event loop
+    that is closed. The failures themselves all return as exceptions, so no error is lost."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).addFilter(_not_from_orbax)  # adding it a second time does nothing
     if not isinstance(sys.unraisablehook, _DropEchoes):
@@ -26,7 +23,7 @@ def silence_orbax() -> None:
 
 
 class _DropEchoes:
-    """A `sys.unraisablehook` that passes on everything but forgotten coroutines of orbax and "Event loop is closed"."""
+    """A `sys.unraisablehook` that drops abandoned coroutines of orbax and "Event loop is closed", and nothing else."""
 
     def __init__(self, before: Callable[[Any], Any]) -> None:
         self._before = before
@@ -44,7 +41,7 @@ def _not_from_orbax(entry: logging.LogRecord) -> bool:
 
 @contextmanager
 def one_error_only() -> Iterator[None]:
-    """Mutes what Python prints about the reads that orbax started beside the one that failed, and then forgot."""
+    """Mutes what Python prints about the other reads that orbax abandons when one fails."""
     hook, log = sys.unraisablehook, logging.getLogger("asyncio")
 
     def silent(_: object) -> bool:

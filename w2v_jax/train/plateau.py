@@ -1,4 +1,4 @@
-"""When the rate falls under the plateau schedule. What is remembered is a few numbers, and goes into checkpoints."""
+"""When the rate falls under the plateau schedule; the state is a few numbers and goes into checkpoints."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from w2v_jax.errors import UserError
 
 
 class Plateau:
-    """Judges held-out losses by `patience` and `min_improvement`; never asks for a lower rate under other schedules.
-
-    Args:
-      optimizer: of the run.
-      log: of the run.
-      eval_every: steps between the evaluations that are judged.
-    """
+    """Judges held-out losses, one every `eval_every` steps; under other schedules the rate never falls."""
 
     def __init__(self, optimizer: OptimizerConfig, log: LogConfig, eval_every: int) -> None:
         self._cfg = optimizer
@@ -25,10 +19,10 @@ class Plateau:
         self.bad = 0  # evaluations in a row without one, or since the rate fell
 
     def falls(self, loss: float | None) -> bool:
-        """Takes note of one evaluation; whether the rate is to be multiplied by `optimizer.decay` now.
+        """Judges one evaluation: whether to multiply the rate by `optimizer.decay` now.
 
-        An evaluation is an improvement when its loss is below the best by more than `min_improvement` nats; only then
-        does it become the best. After `patience` others in a row the rate falls, and the count starts anew.
+        An improvement is a loss below the best by more than `min_improvement` nats; only then it becomes the best.
+        After `patience` other evaluations in a row the rate falls, and the count restarts.
         """
         if self._cfg.schedule != "plateau" or loss is None:
             return False
@@ -39,15 +33,11 @@ class Plateau:
         return self.bad == 0
 
     def to_meta(self) -> dict[str, Any]:
-        """What a checkpoint remembers, as JSON holds it."""
+        """The state as JSON values, for a checkpoint."""
         return {"best": self.best, "bad": self.bad, **self._evaluations}
 
     def restore(self, meta: Mapping[str, Any]) -> None:
-        """Goes on from what `to_meta` gave.
-
-        Raises:
-          UserError: evaluations were others before: the rates would not be those of one run.
-        """
+        """Continues from `to_meta`. UserError: evaluations differ from before, and so would the rates."""
         if self._cfg.schedule != "plateau":
             return
         for key, value in self._evaluations.items():

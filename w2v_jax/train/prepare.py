@@ -1,4 +1,4 @@
-"""What is fixed before the first step: text, programs, constants, batches and the length of the run."""
+"""The fixed parts of a run: text, programs, constants, batches, length and held-out scoring."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from w2v_jax.config import Config
 from w2v_jax.data.corpus import Corpus
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
-from w2v_jax.train.device import place
+from w2v_jax.train.device import place, send
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import Programs, check_rows, programs
 from w2v_jax.train.sharding import make_mesh
-from w2v_jax.types import Consts, Source, Words
+from w2v_jax.types import Consts, Params, Say, Source, Words
 
 
 class Run(NamedTuple):
@@ -34,21 +34,15 @@ class Run(NamedTuple):
 
     @property
     def config(self) -> Config:
-        """The whole config."""
         return self.programs.config
 
     @property
     def mesh(self) -> Mesh:
-        """The devices."""
         return self.programs.mesh
 
 
-def prepare(config: Config, say: Callable[[str], None]) -> Run:
-    """Reads the corpus and builds what stays fixed.
-
-    Raises:
-      UserError: the config does not fit the corpus or the devices.
-    """
+def prepare(config: Config, say: Say) -> Run:
+    """Reads the corpus and builds the fixed parts. UserError: the config does not fit the corpus or the devices."""
     spec = MODELS[config.family]
     check_rows(spec, config, make_mesh(config.mesh))  # before the text is read
     corpus = spec.text(config.model, config.data, say)
@@ -66,6 +60,27 @@ def prepare(config: Config, say: Callable[[str], None]) -> Run:
     total = max(1, math.ceil(length))
     stop = min(total, config.train.max_steps or total)
     return Run(made, corpus, consts, source, Horizon(total, source.steps_per_epoch), stop)
+
+
+def held_out(run: Run) -> Callable[[Params], dict[str, float]]:
+    """params -> the means of 'loss' and the family's other metrics, on `log.eval_steps` held-out batches (0: all).
+
+    The batches are read once and kept on the devices, each device holding its own rows. {} without held-out text.
+    """
+    if run.corpus.heldout.documents == 0:
+        return lambda params: {}
+    spec, train = run.programs.spec, run.config.train
+    source = spec.trained.source(run.programs.cfg, run.corpus, "heldout", train.batch_size, train.seed)
+    steps = min(source.steps_per_epoch, run.config.log.eval_steps or source.steps_per_epoch)
+    (stack,) = source.iterate(0, steps, steps, jax.process_index(), jax.process_count())
+    batches, first = send(run.mesh, stack), place(run.mesh, np.int32(0))
+    evaluate = run.programs.evaluate(steps).compile()
+
+    def score(params: Params) -> dict[str, float]:
+        pairs = jax.device_get(evaluate(params, run.consts, batches, first))
+        return {name: float(total) / max(float(count), 1.0) for name, (total, count) in pairs.items()}
+
+    return score
 
 
 def check_same_text(digest: str) -> None:

@@ -1,7 +1,7 @@
 """Every compiled function of a run, for the mesh it is handed.
 
-Training, held-out scoring, the preflight, plans and benchmarks all take their programs from here, and nothing else
-compiles a step. So what the preflight compiles is what the run executes, and the run finds it in the compile cache.
+Training, held-out scoring, the preflight and benchmarks take their programs from here, and nothing else compiles a
+training step. So the preflight compiles the programs of the run, and the run finds them in the compile cache.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Programs:
     def takes_horizon(self) -> bool:
         """Whether the length of the run is an argument of `train`, so that runs of all lengths share one program.
 
-        It is compiled in on several CPU devices: one more argument let XLA start two collectives there in different
-        orders on different devices, which then waited for each other.
+        On several CPU devices the length is compiled in: with one more argument XLA started two collectives in
+        different orders on different devices, which then waited for each other.
         """
         return self.mesh.size == 1 or platform_of(self.mesh) != "cpu"
 
@@ -79,12 +79,7 @@ class Programs:
         return Program(function, (*arguments, Horizon(number, number)) if self.takes_horizon else arguments)
 
     def training(self, horizon: Horizon, consts: Consts) -> Callable[[TrainState, Any, Any, Any], Any]:
-        """`train`, compiled: (state, batches, count, stop) -> (state, metrics, stop).
-
-        Args:
-          horizon: length of the run.
-          consts: on the devices.
-        """
+        """`train`, compiled for `consts` on the devices: (state, batches, count, stop) -> (state, metrics, stop)."""
         compiled = self.train(horizon).compile()
         last = [jax.tree.map(lambda n: place(self.mesh, np.int32(n)), horizon)] if self.takes_horizon else []
         return lambda state, batches, count, stop: compiled(state, consts, batches, count, stop, *last)
@@ -99,7 +94,13 @@ class Programs:
         """(params, consts, tokens int32 [rows, length], lengths int32 [rows]) -> `Encode.states`, rows over `data`."""
         encode, rowwise = self.spec.encode, NamedSharding(self.mesh, PartitionSpec("data"))
         assert encode is not None
-        function = jax.jit(partial(encode.states, self.cfg), out_shardings=rowwise)
+
+        def states(params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
+            whole = laid_out(self.mesh if self.config.mesh.fsdp else None, self.spec.axes(self.cfg), params)
+            with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
+                return encode.states(self.cfg, whole, consts, tokens, lengths)
+
+        function = jax.jit(states, out_shardings=rowwise)
         tokens, lengths = (jax.ShapeDtypeStruct(s, np.int32, sharding=rowwise) for s in ((rows, length), (rows,)))
         return Program(function, (self.state.params, self._shapes_of_consts(), tokens, lengths))
 
@@ -130,15 +131,10 @@ class Programs:
 
 
 def programs(config: Config, words: Words, devices: Sequence[jax.Device] | None = None) -> Programs:
-    """The programs of a run.
+    """The programs of a run, for all devices or for some, which may be descriptions of absent devices.
 
-    Args:
-      config: of the run.
-      words: the vocabulary; `stand_in` where the text is not at hand.
-      devices: all of this process when None. They may be descriptions of devices that are not there.
-
-    Raises:
-      UserError: the config does not fit the devices or the vocabulary.
+    `words` is the vocabulary, or `stand_in` without the text. UserError: the config does not fit the devices or the
+    vocabulary.
     """
     spec, mesh = MODELS[config.family], make_mesh(config.mesh, devices)
     check_rows(spec, config, mesh)
@@ -151,21 +147,17 @@ def programs(config: Config, words: Words, devices: Sequence[jax.Device] | None 
 
 
 def platform_of(mesh: Mesh) -> str:
-    """'cpu', 'gpu' or 'tpu': where the programs will run, whatever machine compiles them."""
+    """'cpu', 'gpu' or 'tpu': where the programs run, whatever machine compiles them."""
     return str(mesh.devices.flat[0].platform)
 
 
 def placed(spec: Family, cfg: Any, platform: str) -> Any:
-    """A family's config whose 'auto' choices are those for a platform."""
+    """A family's config with its 'auto' choices made for a platform."""
     return spec.place(cfg, platform) if spec.place else cfg
 
 
 def stand_in(config: Config, vocab_size: int = 0) -> Words:
-    """Zipfian word counts for a text that was not read: V is that of the config, else `vocab_size`.
-
-    Raises:
-      UserError: neither is given.
-    """
+    """Zipfian word counts for an unread text, V from the config or `vocab_size`. UserError: neither is set."""
     size = config.model.vocab_size or vocab_size
     if not size:
         raise UserError("model.vocab_size=0: the size of the vocabulary is not known without the text; state it")
@@ -173,11 +165,12 @@ def stand_in(config: Config, vocab_size: int = 0) -> Words:
 
 
 def check_rows(spec: Family, config: Config, mesh: Mesh) -> int:
-    """Rows of a batch that each device along `data` gets.
+    """Rows of a batch for each device along `data`.
 
-    Raises:
-      UserError: they do not divide over the devices, or over `train.accumulate`; the keys to change are named.
+    UserError: they do not divide over the devices, or over `train.accumulate`; the keys to change are named.
     """
+    if spec.train is None:
+        raise UserError(f"family={config.family!r}: is fitted in sweeps, so there is no training step to compile")
     size, data = config.train.batch_size, mesh.shape["data"]
     rows = count_rows(spec.trained.shapes(config.model, size))
     if rows % data:
@@ -207,7 +200,7 @@ def _keys_of_rows(spec: Family, config: Config, rows: int) -> list[str]:
             other = dataclasses.replace(config.model, **{name: 2 * value})
             if count_rows(spec.trained.shapes(other, 2 * config.train.batch_size)) != 2 * rows:
                 found.append(f"model.{name}={value}")
-        except UserError:  # a value that cannot be
+        except UserError:  # an impossible value
             continue
     return found
 
@@ -217,10 +210,10 @@ def make_call(
 ) -> Any:
     """Many steps in one device call: (state, consts, batches, count, stop) -> (state, metrics, stop).
 
-    `batches` are stacked [steps_per_call, ...], of which the first `count` are made, so that a short last call compiles
-    nothing new. `metrics` are summed over the call. `stop` is a flag a device, and comes back as the largest of them:
-    every process then reads the same answer for the same step. The state is donated. Without `horizon` the call has a
-    last argument, the run's `Horizon`.
+    `batches` are stacked [steps_per_call, ...]; the call makes `count` steps, and a short last call compiles nothing
+    new. `metrics` are summed over the call. `stop` is one flag per device and returns as the largest of them: every
+    process reads the same answer for the same step. The state is donated. Without `horizon` the call has a last
+    argument, the run's `Horizon`.
     """
 
     def run(step: Callable[..., Any], state: TrainState, consts: Consts, batches: Batch, count: Array) -> Any:
@@ -273,12 +266,9 @@ def make_call(
 def make_eval(spec: Family, config: Config, cfg: Any, mesh: Mesh, params: Any) -> Any:
     """Metrics of stacked batches without any update: (params, consts, batches, first step) -> summed metrics.
 
-    Rows are split over `data`, and fully sharded parameters are gathered, as in training. What the model carries goes
-    from one batch to the next, from `Train.carry` on. Draws are the same at every evaluation, so that held-out losses
-    of one run can be compared.
-
-    Args:
-      params: shapes of the parameters.
+    Rows are split over `data`, and fully sharded parameters are gathered, as in training; `params` are their shapes.
+    The carry goes from batch to batch, from `Train.carry` on. Draws are the same at every evaluation, so that held-out
+    losses of one run can be compared.
     """
 
     def evaluate(params: Params, consts: Consts, batches: Batch, start: Array) -> Metrics:

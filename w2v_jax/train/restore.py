@@ -13,6 +13,7 @@ from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.device import here
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.folder import CHECKPOINTS, CONFIG
 from w2v_jax.train.programs import placed
@@ -32,17 +33,10 @@ class Model(NamedTuple):
 
 
 def open_model(workdir: Path) -> Model:
-    """The parameters of a run's best checkpoint by held-out loss, or of the newest where none was scored.
+    """A run's best checkpoint by held-out loss, or the newest where none was scored, on this process's first device.
 
-    Args:
-      workdir: the run folder, with config.json, checkpoints/, tokenizer.json and vocab.txt.
-
-    Returns:
-      The model on this process's first device.
-
-    Raises:
-      UserError: no run there, or none with a checkpoint and a tokeniser yet; a checkpoint of another config, model or
-        vocabulary, or trained with other constants (word vectors, for one); damaged files.
+    UserError: no run there, or none with a checkpoint and a tokeniser yet; a checkpoint of another config, model or
+    vocabulary, or trained with other constants (such as word vectors); damaged files.
     """
     config = load(workdir / CONFIG, MODELS)
     if config is None:
@@ -54,14 +48,11 @@ def open_model(workdir: Path) -> Model:
         )
     tokenizer = Tokenizer.load(workdir)
     spec = MODELS[config.family]
-    device = jax.local_devices()[0]
-    cfg = placed(spec, spec.resolve(config.model, tokenizer.size), device.platform)
+    cfg = placed(spec, spec.resolve(config.model, tokenizer.size), jax.local_devices()[0].platform)
     words = Words(tokenizer.vocab.words, tokenizer.vocab.counts)
     consts = jax.tree.map(jnp.asarray, spec.consts(cfg, words))
-    here = jax.sharding.SingleDeviceSharding(device)
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), spec.arrays(cfg))
     with Checkpointer(workdir / CHECKPOINTS, read_only=True) as checkpoints:
-        found = checkpoints.restore_part("params", target, checkpoints.best_step())
+        found = checkpoints.restore_part("params", here(spec.arrays(cfg)), checkpoints.best_step())
     if found is None:
         raise UserError(f"{workdir / CHECKPOINTS}: no checkpoint; the run's own command continues it")
     step, params, meta = found

@@ -1,16 +1,13 @@
 """Optimisers for the rows of a table that one step touched: no dense gradient, one scatter with distinct indices.
 
-A word that occurs m times in a step has m gradient rows. They are summed first (as `numpy.add.at` would), then the row
-is updated once. So row-wise SGD equals SGD on the dense gradient, and row-wise Adagrad sees one gradient a step and
-row:
+A word that occurs m times in a step has m gradient rows. `w2v_jax.nn.segments` sums them first, then the row is updated
+once. So row-wise SGD equals SGD on the dense gradient, and row-wise Adagrad sees one gradient per step and row:
 
     a_r <- a_r + mean_d(g_r[d]^2),    w_r <- w_r - lr * g_r / sqrt(a_r + eps),    g_r = sum of the row's gradients,
 
-one accumulator a row instead of one a number, starting at `optimizer.initial_square`. The step of a frequent word is
-thereby bounded by lr * sqrt(D) in norm however often it occurs. (Duchi et al. 2011; the row-wise form is that of large
-embedding tables, e.g. arXiv 1906.00091.)
-
-`w2v_jax.nn.segments` sums the duplicates; the table is only ever written at distinct indices.
+with one accumulator per row, which starts at `optimizer.initial_square`. This bounds the norm of a word's step by
+lr * sqrt(D), however frequent the word is. (Duchi et al. 2011; row-wise as for large embedding tables, e.g. arXiv
+1906.00091.)
 """
 
 from __future__ import annotations
@@ -32,16 +29,10 @@ def init(name: str, table: Array, initial_square: float = 0.0) -> dict[str, Arra
 def update(
     name: str, table: Array, state: dict[str, Array], ids: Array, grads: Array, rate: Array, clip: float = 0.0
 ) -> tuple[Array, dict[str, Array], tuple[Array, Array]]:
-    """One step on the touched rows: (table, state, (|g|^2, |change|^2)), the squares summed over all rows.
+    """One step of 'adagrad' or 'sgd' on the touched rows: (table, state, (|g|^2, |change|^2)), squares over all rows.
 
-    Args:
-      name: 'adagrad' or 'sgd'.
-      table: [V, D], donated by the caller.
-      state: of `init`.
-      ids: int32 [M], any number of duplicates.
-      grads: [M, D], gradient of the loss by each gathered row.
-      rate: learning rate, scalar.
-      clip: largest norm of a row's summed SGD update, 0 for none.
+    `ids` int32 [M] may have duplicates; `grads` [M, D] are the gradients of the gathered rows of `table` [V, D], which
+    the caller donates. `clip` is the largest norm of a row's summed SGD update, 0 for none.
     """
     ids, total = sum_duplicates(ids, grads, table.shape[0])
     if name == "adagrad":

@@ -12,7 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from w2v_jax.config import MeshConfig
 from w2v_jax.errors import UserError
 
-# Logical axis -> mesh axis. Changing how a model is split is changing this table, not the model.
+# Logical axis -> mesh axis. To split a model in another way, change this table, not the model.
 RULES: dict[str, str | None] = {
     "batch": "data",
     "vocab": "model",
@@ -21,17 +21,13 @@ RULES: dict[str, str | None] = {
     "heads": "model",
     "layers": None,  # parameters of all layers in one array
 }
-# Fully sharded data parallelism (Rajbhandari et al. 2020, arXiv 1910.02054, stage 3): what a device does not hold of a
-# parameter it gathers when it needs it, and gradients come back summed and scattered.
+# Fully sharded data parallelism (Rajbhandari et al. 2020, arXiv 1910.02054, stage 3): a device gathers the rest of a
+# parameter when it is needed, and gradients return summed and scattered.
 FSDP_RULES = RULES | {"embed": "data"}
 
 
 def make_mesh(cfg: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """The (data, model) mesh over all devices, or the given ones.
-
-    Raises:
-      UserError: the device count is not data x model.
-    """
+    """The (data, model) mesh over all devices, or the given ones. UserError: their number is not data x model."""
     devices = list(jax.devices() if devices is None else devices)
     if len(devices) % cfg.model:
         raise UserError(f"mesh.model={cfg.model}: does not divide the {len(devices)} devices")
@@ -62,7 +58,7 @@ def shard_tree(mesh: Mesh, axes: Any, fsdp: bool = False) -> Any:
 
 
 def check_divides(shardings: Any, shapes: Any) -> None:
-    """Raises UserError where an array does not come in as many equal parts as there are devices along an axis."""
+    """Raises UserError where the devices along an axis do not divide an array."""
     for (path, leaf), sharding in zip(
         jax.tree_util.tree_flatten_with_path(shapes)[0], jax.tree.leaves(shardings), strict=True
     ):

@@ -1,8 +1,8 @@
 """The one training step, for every model: sparse rows and dense leaves, jitted over a mesh or mapped by device.
 
 The loss is differentiated by (dense leaves, gathered rows). optax updates the former; the row optimiser scatters the
-latter into donated tables, so that a sampled loss never has a dense gradient of a table. Losses are additive over rows,
-so gradients are summed over devices and over the microbatches of `train.accumulate` before the one update.
+latter into donated tables, so that a sampled loss never has a dense gradient of a table. Losses are additive over rows:
+gradients are summed over devices and over the microbatches of `train.accumulate` before the one update.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from w2v_jax.train.gradients import accumulate, count_rows, gradients, with_row
 from w2v_jax.train.sharding import check_divides, replicated, shard_tree
 from w2v_jax.types import Array, Batch, Consts, Family, Metrics, Params
 
-# Metrics of every step: of the gradient before it is clipped, and of what the parameters change by; rows of sparse
-# tables are in both, summed by word first.
+# Metrics of every step: norms of the gradient before clipping and of the change of the parameters, both with the rows
+# of sparse tables, summed by word first.
 NORMS = ("grad_norm", "update_norm")
 
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything a step changes, and so everything a checkpoint holds."""
+    """Everything that a step changes, and so the content of a checkpoint."""
 
     step: Array  # int32
     params: Params
@@ -46,7 +46,7 @@ def square_sum(tree: Any) -> Array:
 
 
 def sparse_tables(spec: Family, cfg: Any, consts: Consts, batch_size: int) -> tuple[str, ...]:
-    """Names of the tables that `spec.trained.rows` asks to be updated by rows."""
+    """Names of the tables that are updated by rows, as `spec.trained.rows` names them."""
 
     def ids(consts: Consts, batch: Batch) -> dict[str, Array]:
         return spec.trained.rows(cfg, consts, with_row(batch), jax.random.key(0))[0]
@@ -71,19 +71,15 @@ def init_state(spec: Family, config: Config, cfg: Any, consts: Consts) -> TrainS
 
 
 def state_sharding(spec: Family, cfg: Any, mesh: Mesh, state: TrainState, fsdp: bool = False) -> Any:
-    """Shardings of a state (or of its shapes): params by their logical axes, what follows a leaf like the leaf, the
-    carry by its batch axis, the first.
-
-    Raises:
-      UserError: the mesh does not divide a parameter.
-    """
+    """Shardings of a state (or of its shapes): params by their logical axes, optimiser state like its leaf, the carry
+    by its batch axis, the first. UserError: the mesh does not divide a parameter."""
     params = shard_tree(mesh, spec.axes(cfg), fsdp)
     check_divides(params, state.params)
     by_name = {jax.tree_util.keystr(p): s for p, s in jax.tree_util.tree_flatten_with_path(params)[0]}
 
     def like_param(path: tuple[Any, ...], leaf: Any) -> Any:
-        # Optimiser state repeats the params tree somewhere below its own: match by the end of the path, the longest
-        # first, as the name of a leaf at the top may be that of one deeper down.
+        # Optimiser state repeats the params tree somewhere inside: match by the end of the path, the longest first, as
+        # a leaf at the top may have the name of a deeper one.
         name = jax.tree_util.keystr(path)
         for key, sharding in sorted(by_name.items(), key=lambda pair: -len(pair[0])):
             if name.endswith(key) and leaf.ndim == len(sharding.spec):
@@ -105,14 +101,10 @@ def state_sharding(spec: Family, cfg: Any, mesh: Mesh, state: TrainState, fsdp: 
 
 
 def laid_out(mesh: Mesh | None, axes: Any, params: Params, fsdp: bool = False) -> Params:
-    """Fully sharded parameters gathered for use, or with `fsdp` their gradients scattered again.
+    """Fully sharded parameters gathered for use, or with `fsdp` their gradients scattered again; as is without mesh.
 
-    Without it the partitioner would rather split the sums of products, and send activations of the whole batch, than
-    gather weights.
-
-    Args:
-      mesh: of a fully sharded run; None for any other, which this leaves alone.
-      axes: logical axis names of all parameters.
+    Otherwise the partitioner would split the sums of products and send activations of the whole batch, instead of
+    gathering weights. `axes` are the logical axis names of all parameters.
     """
     if mesh is None:
         return params
@@ -127,13 +119,12 @@ def make_step(
     axis: str | None = None,
     mesh: Mesh | None = None,
 ) -> Callable[[TrainState, Consts, Batch], tuple[TrainState, Metrics]]:
-    """One step as a pure function of (state, consts, batch).
+    """One step as a pure function of (state, consts, batch), for a run of length `horizon`.
 
     Args:
-      horizon: length of the run.
-      axis: name of the mapped axis inside `shard_map`, where gradients and metrics are exchanged by hand; None under
-        jit, where the partitioner does it.
-      mesh: the devices that the partitioner splits rows and parameters over; None for one.
+      axis: the mapped axis inside `shard_map`, where the step itself sums gradients and metrics; None under jit, where
+        the partitioner does.
+      mesh: the devices over which the partitioner splits rows and parameters; None for one.
 
     Raises:
       UserError: from the step, when `train.accumulate` does not divide the rows of a device.
@@ -151,7 +142,7 @@ def make_step(
         return jax.lax.psum(tree, axis) if axis else tree
 
     def step(state: TrainState, consts: Consts, batch: Batch) -> tuple[TrainState, Metrics]:
-        # The same for every device and microbatch: a draw that belongs to a row folds in the row.
+        # The same for every device and microbatch: a draw for one row folds in the row.
         rng = jax.random.fold_in(base, state.step)
         first = jax.lax.axis_index(axis) * count_rows(batch) if axis else 0
         batch = with_row(batch, first, jax.lax.axis_size(axis) if axis else 1)

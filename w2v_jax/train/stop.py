@@ -1,4 +1,4 @@
-"""Signals that end training at a call boundary, after it saved."""
+"""Signals that end training at a call boundary, after a save."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from w2v_jax.errors import Diverged
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT instead of dying of them; a second one of a kind acts as usual."""
+    """Collects SIGTERM and SIGINT instead of ending the process; a second one of a kind acts as usual."""
     seen: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -1,11 +1,12 @@
-"""Profiles of a stretch of training."""
+"""Profiles of some steps of training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
+
+from w2v_jax.types import Say
 
 
 class Tracer:
@@ -21,17 +22,14 @@ class Tracer:
             self.running = True
 
     def ends(self, step: int) -> bool:
-        """Whether the trace ends at this step."""
         return self.steps is not None and self.running and step >= self.steps[1]
 
-    def after(self, step: int, say: Callable[[str], None]) -> None:
-        """Stops the trace when its end is reached."""
+    def after(self, step: int, say: Say) -> None:
         if self.ends(step):
             self.close()
             say(f"profile written to {self.where}: open it with TensorBoard or Perfetto")
 
     def close(self) -> None:
-        """Stops a running trace."""
         if self.running:
             jax.profiler.stop_trace()
         self.steps, self.running = None, False

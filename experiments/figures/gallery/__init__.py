@@ -1,4 +1,4 @@
-"""The project's figures, one file each. A figure is there when its file is: nothing else names it."""
+"""The project's figures, one file each: a new file is a new figure."""
 
 from __future__ import annotations
 

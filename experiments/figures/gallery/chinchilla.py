@@ -7,7 +7,7 @@ from w2v_jax.figures.published import Published, Tolerance, beside
 from w2v_jax.figures.scaling import draw_forest
 from w2v_jax.papers import NUMBERS, cited
 from w2v_jax.scaling.fitted import Value
-from w2v_jax.scaling.published import PUBLISHED
+from w2v_jax.scaling.published import others
 
 _FLAGS = "--fit={chinchilla_figure4.csv} --drop_fewest_tokens_per_parameter=5 --out={run}/fit"
 
@@ -25,9 +25,8 @@ def values(result: Result) -> dict[str, Value]:
 
 def draw(result: Result, out: str, source: str) -> None:
     """Floor and exponents with their intervals, ours above those of others."""
-    groups = {name: {"ours, the same runs": values(result)[name]} for name in ("E", "alpha", "beta")}
-    for name, group in groups.items():
-        group |= {law.name: law.value(name) for law in PUBLISHED if name in law.values}
+    ours = values(result)
+    groups = {name: {"ours, the same runs": ours[name]} | others(name) for name in ("E", "alpha", "beta")}
     draw_forest(groups, out, source=source)
 
 

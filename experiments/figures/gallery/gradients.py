@@ -19,7 +19,7 @@ def measure(result: Result) -> dict[str, float]:
 
 
 def draw(result: Result, out: str, source: str) -> None:
-    """All cells: 'cells', 'ceiling' and 'chance' of gradients.json."""
+    """Draws 'cells', 'ceiling' and 'chance' of gradients.json."""
     ceiling = {int(d): float(share) for d, share in result["ceiling"].items()}
     cells = distance.reaches(result["cells"])
     distance.draw(cells, value("notes", _GATE), ceiling, float(result["chance"]), out, source)

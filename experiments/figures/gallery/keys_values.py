@@ -8,13 +8,13 @@ from experiments.figures.figure import Figure, Result, Step, file
 from w2v_jax.figures import keys_values
 from w2v_jax.figures.published import Tolerance, beside
 
-_BASE = "per_layer"  # the rung that the others are held against
+_BASE = "per_layer"  # the rung to compare with
 _EXACT = Tolerance("it is exact", 4.0, 4.0)
 _FLAGS = "--workdir={run}/ladder --config=configs/keys_values.py --config.data.source=text:{wiki_en.0[01].txt}"
 
 
 def measure(result: Result) -> dict[str, float]:
-    """Mean held-out loss of each rung beyond the base, nats a token, and how many times smaller the cache is."""
+    """Mean held-out loss of each rung above the base, nats per token, and the ratio of the caches."""
     rungs = result["rungs"]
     loss = {n: statistics.fmean(float(run["heldout_loss"]) for run in rung["runs"]) for n, rung in rungs.items()}
     measured = {f"{name}, beyond {_BASE}": x - loss[_BASE] for name, x in loss.items() if name != _BASE}

@@ -19,7 +19,7 @@ _DATA = [f"data.{key}=text:{name}" for key, name in _TEXTS.items()]
 
 
 def collect(run: Path) -> dict[str, Any]:
-    """Of each run its curves and the perplexities of its evaluation; of a transformer by windows that overlap."""
+    """The curves of each run and the perplexities of its evaluation; of a transformer with overlapping windows."""
     runs = []
     for name, curves in zip(_RUNS, convergence.read_runs([run / name for name in _RUNS]), strict=True):
         scores = read_object(run / name / "evaluation.json")
@@ -41,7 +41,7 @@ def measure(result: Result) -> dict[str, float]:
 
 
 def draw(result: Result, out: str, source: str) -> None:
-    """'runs': of each 'label', and 'loss' and 'heldout' as [pass, nats]; all of one kind, nats a token of one text."""
+    """Draws 'label', 'loss' and 'heldout', [pass, nats], of each run; all are nats per token of one text."""
     runs = []
     for r in result["runs"]:
         loss, heldout = (np.array(r[key], np.float64).reshape(-1, 2) for key in ("loss", "heldout"))
@@ -50,8 +50,9 @@ def draw(result: Result, out: str, source: str) -> None:
 
 
 def _near(number: str, ours: str) -> Published:
-    most = Tolerance("5 % above the published", highest=1.05 * value("zaremba", number))
-    return beside("zaremba", number, ours, most)
+    return beside(
+        "zaremba", number, ours, Tolerance("5 % above the published", highest=1.05 * value("zaremba", number))
+    )
 
 
 FIGURE = Figure(

@@ -21,29 +21,29 @@ def _longest(arms: Mapping[str, Sequence[Record]]) -> list[Record]:
 
 
 def collect(run: Path) -> dict[str, Any]:
-    """Of each arm the run whose loss by position is drawn."""
+    """The run of each arm whose loss by position is drawn."""
     made = _longest(analysis.by_arm(analysis.usable(read(run))))
     curve = {r.run: [round(x, 5) for x in r.by_position or ()] for r in made}
     return {"runs": [{key: getattr(r, key) for key in KEYS} | {"by_position": curve[r.run]} for r in made]}
 
 
 def _curves(result: Result, name: str) -> dict[str, np.ndarray]:
-    """By the name of each arm, with {arm} and {parameters} filled in."""
+    """Curves by `name`, with {arm} and {parameters} filled in."""
     made = _longest(arms(result, (*KEYS, "by_position")))
     return {name.format(arm=r.arm, parameters=r.parameters): np.array(r.by_position, np.float64) for r in made}
 
 
 def measure(result: Result) -> dict[str, float]:
-    """How far every arm is behind the best, span by span, in nats a token."""
+    """Nats per token by which every arm is behind the best, by span."""
     best, rest = analysis.behind(_curves(result, "{arm}"))
     return {f"{arm} above {best}, tokens {a} to {b}": nats for arm, spans in rest.items() for a, b, nats in spans}
 
 
 def draw(result: Result, out: str, source: str) -> None:
-    """Left the losses, right the distances from the best arm."""
+    """Left, the losses; right, the distances from the best arm."""
     curves = _curves(result, "{arm}, {parameters:,} parameters")
     best, _ = analysis.behind(curves)
-    draw_positions({name: curve.tolist() for name, curve in curves.items()}, out, beside=best, source=source)
+    draw_positions(curves, out, beside=best, source=source)
 
 
 FIGURE = Figure(

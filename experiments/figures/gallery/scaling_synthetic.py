@@ -1,4 +1,4 @@
-"""Four families on the synthetic language, whose best possible loss the fitted floors must hold."""
+"""Four families on the synthetic language; the intervals of the floors must hold its best possible loss."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _THEIRS = "theirs CBOW on news, 30,000 words"
 
 
 def collect(run: Path) -> dict[str, Any]:
-    """Of each run its dimensions, its cost and its scores in the tests that are drawn."""
+    """Dimensions, cost and drawn scores of each run."""
     runs = []
     for r in read(run):
         scores = {test: round(float((r.quality or {})[test]), 5) for test in TESTS.values()}
@@ -29,7 +29,6 @@ def collect(run: Path) -> dict[str, Any]:
 
 
 def _found(result: Result) -> analysis.Quality:
-    """'dim' is beside the keys of a record."""
     return analysis.vector_quality([record(row, _KEPT, model={"dim": int(row["dim"])}) for row in result["runs"]])
 
 
@@ -46,7 +45,7 @@ def measure(result: Result) -> dict[str, float]:
 
 
 def draw(result: Result, out: str, source: str) -> None:
-    """A heat map a test."""
+    """One heat map per test."""
     found = _found(result)
     grids = {title: 100.0 * found.scores[name] for title, name in TESTS.items()}
     draw_heat(found.dims, found.words, grids, out, source=source)

@@ -1,4 +1,4 @@
-"""How near an LSTM and an elementwise RNN come to the best possible loss of the synthetic language."""
+"""Distance of an LSTM and an elementwise RNN from the best possible loss of the synthetic language."""
 
 from __future__ import annotations
 

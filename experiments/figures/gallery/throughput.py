@@ -1,4 +1,4 @@
-"""Tokens a second by length of the text: all tokens at once against one after another."""
+"""Tokens per second by length of the text: all tokens at once against one after another."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _RATIOS = {
 
 
 def draw(result: Result, out: str, source: str) -> None:
-    """throughput.json: 'options', 'training' and 'prompt'."""
-    lengths = [int(n) for n in result["options"]["lengths"]]
-    panels = throughput.panels(result, int(result["options"]["tokens"]), int(result["options"]["batch"]))
-    throughput.draw(lengths, panels, out, source)
+    """Draws 'training' and 'prompt' of throughput.json."""
+    options = result["options"]
+    panels = throughput.panels(result, int(options["tokens"]), int(options["batch"]))
+    throughput.draw([int(n) for n in options["lengths"]], panels, out, source)
 
 
 FIGURE = Figure(

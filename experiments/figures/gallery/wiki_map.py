@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.figures.figure import Figure, Result, Step, evaluate, read_object, rounded, train
+from experiments.figures.figure import LARGE_VECTORS, Figure, Result, Step, evaluate, read_object, rounded, train
 from w2v_jax.embeddings import load
 from w2v_jax.figures import maps
 from w2v_jax.figures.published import beside
@@ -20,12 +20,11 @@ GROUPS = {
     "countries": ["france", "germany", "italy", "spain", "russia", "japan"],
     "capitals": ["paris", "berlin", "rome", "madrid", "moscow", "tokyo"],
 }
-_LARGE = ("model.dim=300", "model.segment=128", "optimizer.learning_rate=0.2", "optimizer.initial_square=0.0")
 _TEXT = ("data.source=text:{run}/wiki.txt", "data.heldout_every=0")
 
 
 def collect(run: Path) -> dict[str, Any]:
-    """The vectors that are drawn, and the share of analogies that all of them answer."""
+    """The drawn vectors, and the accuracy of all vectors on analogies."""
     emb = load(run / "vectors" / "vectors.bin")
     scores = read_object(run / "vectors" / "evaluation.json")
     words = [word for members in GROUPS.values() for word in members]
@@ -39,7 +38,7 @@ def collect(run: Path) -> dict[str, Any]:
 
 
 def measure(result: Result) -> dict[str, float]:
-    """Analogies in per cent; how parallel the offsets from country to capital are, mean over different pairs."""
+    """Analogies in per cent, and the mean cosine between the offsets from country to capital of different pairs."""
     ends = [[result["vectors"][word] for word in pair] for pair in result["pairs"]]
     pairs = np.array(ends, np.float64)  # [pairs, 2, D]
     country, capital = maps.unit(pairs[:, 0]), maps.unit(pairs[:, 1])
@@ -50,7 +49,7 @@ def measure(result: Result) -> dict[str, float]:
 
 
 def draw(result: Result, out: str, source: str) -> None:
-    """'groups' (words by name), 'vectors' by word, 'vocabulary' (words in all)."""
+    """Draws 'vectors' by word with 'groups', and 'vocabulary' in the title."""
     words = [word for members in result["groups"].values() for word in members]
     vectors = np.array([result["vectors"][word] for word in words], np.float64)
     maps.draw_map(words, vectors, out, result["groups"], vocabulary=int(result["vocabulary"]), source=source)
@@ -61,7 +60,7 @@ FIGURE = Figure(
     paper=PAPERS["mikolov_b"].source,
     recipe=(
         Step("benchmarks.text", "--shards={wiki_en.0[0-7].txt} --out={run}/wiki.txt"),
-        train("configs/skipgram.py", "vectors", *_TEXT, *_LARGE, "train.seed=3"),
+        train("configs/skipgram.py", "vectors", *_TEXT, *LARGE_VECTORS, "train.seed=3"),
         evaluate("vectors", "--data_dir={word_eval}"),
     ),
     data="English Wikipedia, 8 shards, 12,534,181 words; skip-gram, d = 300, 5 passes",
