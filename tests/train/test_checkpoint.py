@@ -341,7 +341,7 @@ def test_another_model_is_an_error_not_damage(two: Path) -> None:
             ckpt.restore(wide)
         narrow = target(mesh(1))
         del narrow["rng"]
-        with pytest.raises(UserError, match="holds rng"):
+        with pytest.raises(UserError, match="contains rng"):
             ckpt.restore(narrow)
 
 
