@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import jax
 
 from w2v_jax.config import Config, to_dict
 from w2v_jax.errors import Diverged, Interrupted
 from w2v_jax.train import folder
-from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, here, largest
 from w2v_jax.train.fingerprint import fingerprint
-from w2v_jax.train.logs import Record, RunLog
+from w2v_jax.train.logs import Record
 from w2v_jax.train.prepare import check_same_text
 from w2v_jax.train.stop import signals
 from w2v_jax.types import Family, Say, Words
-
-
-@contextlib.contextmanager
-def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator[tuple[Checkpointer, RunLog]]:
-    """The checkpoints and the log of a run folder, claimed. UserError: another process trains in it."""
-    with (
-        # Only now that the input is good: a run that never began must not claim the folder for a wrong config.
-        folder.claimed(workdir, config) if jax.process_index() == 0 else contextlib.nullcontext(),
-        Checkpointer(workdir / folder.CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
-        RunLog(workdir, tensorboard=config.log.tensorboard, total_steps=steps, total_passes=passes) as log,
-    ):
-        yield checkpoints, log
 
 
 def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, Any]:
@@ -45,7 +28,7 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
     last = min(part.sweeps(cfg), config.train.max_steps or part.sweeps(cfg))
     fixed = {"corpus": text.digest, "tokenizer": text.tokenizer.digest, "consts": fingerprint(consts)}
     seconds, metrics = 0.0, dict[str, float]()
-    with opened(workdir, config, last, float(last)) as (checkpoints, log), signals() as seen:
+    with folder.opened(workdir, config, last, float(last)) as (checkpoints, log), signals() as seen:
         state = part.start(cfg, text, config.train.seed)
         step, found = 0, checkpoints.restore(here({"params": part.params(cfg, state), "fit": state}))
         if found is not None:

@@ -18,6 +18,8 @@ from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
+from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.logs import RunLog
 from w2v_jax.types import Text
 
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
@@ -74,6 +76,18 @@ def claimed(workdir: Path, config: Config) -> Iterator[None]:
         _holds(workdir, config)
         write_json(workdir / CONFIG, to_dict(config))
         yield
+
+
+@contextlib.contextmanager
+def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator[tuple[Checkpointer, RunLog]]:
+    """The checkpoints and the log of a run folder, claimed. UserError: another process trains in it."""
+    with (
+        # Only now that the input is good: a run that never began must not claim the folder for a wrong config.
+        claimed(workdir, config) if jax.process_index() == 0 else contextlib.nullcontext(),
+        Checkpointer(workdir / CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
+        RunLog(workdir, tensorboard=config.log.tensorboard, total_steps=steps, total_passes=passes) as log,
+    ):
+        yield checkpoints, log
 
 
 def check_fixed(workdir: Path, meta: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:

@@ -25,7 +25,6 @@ from w2v_jax.train import fitting, folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag
 from w2v_jax.train.fingerprint import fingerprint
-from w2v_jax.train.fitting import opened
 from w2v_jax.train.logs import Record, RunLog, tell
 from w2v_jax.train.plateau import Plateau
 from w2v_jax.train.prepare import Run, held_out, prepare
@@ -230,7 +229,7 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None,
         return fitting.fit(family, config, workdir, say)
     run = prepare(config, say)
     passes = math.ceil(100 * run.stop_step / run.source.steps_per_epoch) / 100
-    with opened(workdir, config, run.stop_step, passes) as (checkpoints, log):
+    with folder.opened(workdir, config, run.stop_step, passes) as (checkpoints, log):
         trainer = Trainer(run, workdir, checkpoints, log)
         state = trainer.fit(profile)
     matrices: dict[str, Any] = {}
