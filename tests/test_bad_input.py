@@ -75,7 +75,7 @@ def test_bad_text(
         path.write_bytes(content)
     refused(train(path, tmp_path / "run"), *parts, alone=False)
     nothing_of_a_run(tmp_path / "run")
-    if "1 word" not in parts[0]:  # that text is good, though not for this model
+    if "1 token" not in parts[0]:  # that text is good, though not for this model
         assert not [f for f in fresh_cache.rglob("*tokens*")]
     assert not list(fresh_cache.glob("building-*"))
 
