@@ -62,7 +62,7 @@ def nothing_of_a_run(workdir: Path) -> None:
         (b"each word is here once only\nlike all of these\n", ["data.min_count=2", "no word occurs that often"], {}),
         (b"one document and one line of one document", ["one document", "data.heldout_every=0"], {}),
         (b"1 2 3\n4 5 6\n", ["no word found", "data.tokens='letters'"], {}),
-        (b"same same same\nsame same\n", ["vocabulary has 1 word"], {}),
+        (b"same same same\nsame same\n", ["vocabulary has 1 token"], {}),
         (b"text", ["text.gz: damaged or truncated compressed file"], {"name": "text.gz"}),
     ],
 )
@@ -75,7 +75,7 @@ def test_bad_text(
         path.write_bytes(content)
     refused(train(path, tmp_path / "run"), *parts, alone=False)
     nothing_of_a_run(tmp_path / "run")
-    if "1 word" not in parts[0]:  # that text is good, though not for this model
+    if "1 token" not in parts[0]:  # that text is good, though not for this model
         assert not [f for f in fresh_cache.rglob("*tokens*")]
     assert not list(fresh_cache.glob("building-*"))
 
@@ -336,12 +336,14 @@ def test_a_signal_outside_of_training(
     monkeypatch.setattr(execute, "open_text", reading)
     monkeypatch.setattr(loop, "prepare", reading)
     before = signal.signal(signal.SIGTERM, left_alone)
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     try:
         words = training(text, tmp_path / "run") if command == "experiments.train" else [f"--workdir={tmp_path}"]
         done = run(command, *words)
         assert signal.getsignal(signal.SIGTERM) is left_alone
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)
     assert done.status == 128 + number
     assert done.err.startswith(f"stopped by {number.name}. The same command continues: ") and done.err.count("\n") == 1
 
