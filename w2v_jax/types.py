@@ -134,8 +134,9 @@ class MakeShapes(Protocol):
         over devices and microbatches, and adds two entries:
         'row', int32 [rows of this part], the global index of each row: a draw for a row folds it in, and is then the
         same in every part (`rng` is the same for all parts);
-        'global_rows', float32 scalar, the rows of the whole step: a mean loss divides by it instead of the rows of its
-        part, and so stays a sum over rows. UserError: the batch size does not fit the model."""
+        'global_rows', float32 scalar, the rows of the whole step. A mean loss of a part is the sum over the rows of the
+        part, divided by global_rows; the losses of all parts then add up to the mean over the step.
+        UserError: the batch size does not fit the model."""
 
 
 class MakeSource(Protocol):
