@@ -3,7 +3,8 @@
 A model family is one `Family`: pure functions over plain dict pytrees. They separate configuration (`cfg`), constant
 data (`consts`), trained arrays (`params`), state carried from step to step (`carry`) and random draws (`rng`). A family
 is either trained by gradient steps (`Train`) or fitted in sweeps (`Fit`). `Score`, `Decode`, `Encode` and `Classify`
-are its optional abilities; commands ask for one of these, never for a family.
+are its further abilities, of which every trained family has `Encode`. Commands ask for one of these, never for a
+family.
 """
 
 from __future__ import annotations
