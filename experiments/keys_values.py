@@ -7,7 +7,7 @@ Trains one model per rung: `per_layer`, `shared_k`, `shared_v` and `shared_kv` a
 wide enough for as many parameters as `per_layer`. Each rung and seed is trained in DIR/RUNG-SEED; the same command
 continues an interrupted study. Then it times training steps of all rungs in turns. Prints a table and a paragraph;
 writes results.json and keys_values.png into DIR.
-Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
+Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n; a training saves first.
 """
 
 from __future__ import annotations

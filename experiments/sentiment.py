@@ -10,7 +10,7 @@ and max_length from there, the rest from --transformer (configs/sentiment_transf
 interrupted ladder; with a longer --models it trains only the new models. The checkpoint of each model with the lowest
 loss on a held-out tenth of the training texts scores the test texts, once, at the end. Prints a table; writes
 results.json and ladder.png into DIR. With --text every model in DIR classifies that text.
-Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
+Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n; a training saves first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Trains any config of any model family: `python -m experiments.train --config=configs/NAME.py --workdir=DIR`.
 
 The same command continues an interrupted workdir, and prints the result of a finished one.
-Exit status: 0 finished, 1 the loss diverged, 2 bad input, 128 + n stopped by signal n after saving.
+Exit status: 0 finished, 1 the loss diverged, 2 bad input, 128 + n stopped by signal n. A signal saves first, once
+training has begun; before the first call there is nothing new to save.
 """
 
 from __future__ import annotations

@@ -141,7 +141,8 @@ class TrainConfig:
     seed: int = 0
     passes: float = 5.0  # over the training text
     max_steps: int = 0  # stops training early, without a change of the schedule; 0 is no limit
-    batch_size: int = 4096  # in the model's unit (centre words for word vectors)
+    # In the model's unit: centre words of word vectors, lanes of language models, texts of classifiers.
+    batch_size: int = 4096
     accumulate: int = 1  # microbatches whose gradients are summed before an update; saves memory, changes no result
     steps_per_call: int = 64  # steps per call to the device; logs and checkpoints are written between calls
 
@@ -195,7 +196,9 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointConfig:
-    every_steps: int = 8192  # a killed run loses at most these steps and one call; it saves twice as often
+    # The interval. A checkpoint is saved every half interval, so that even a kill during a write loses at most one
+    # interval, rounded up to whole calls.
+    every_steps: int = 8192
     keep: int = 2  # newest checkpoints to keep; the best by held-out loss is kept too
 
     def __post_init__(self) -> None:

@@ -13,7 +13,8 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """A signal ended training after it saved. `step` says where, `number` which signal; no step: it diverged first."""
+    """Signal `number` ended training. `step` is the step that was saved; None: the loss had diverged, and a state that
+    diverged is not saved."""
 
     def __init__(self, step: int | None, number: int) -> None:
         where = "while its loss was not finite" if step is None else f"at step {step:,}, which is saved"

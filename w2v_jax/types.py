@@ -3,7 +3,8 @@
 A model family is one `Family`: pure functions over plain dict pytrees. They separate configuration (`cfg`), constant
 data (`consts`), trained arrays (`params`), state carried from step to step (`carry`) and random draws (`rng`). A family
 is either trained by gradient steps (`Train`) or fitted in sweeps (`Fit`). `Score`, `Decode`, `Encode` and `Classify`
-are its optional abilities; commands ask for one of these, never for a family.
+are its further abilities, of which every trained family has `Encode`. Commands ask for one of these, never for a
+family.
 """
 
 from __future__ import annotations
@@ -134,8 +135,9 @@ class MakeShapes(Protocol):
         over devices and microbatches, and adds two entries:
         'row', int32 [rows of this part], the global index of each row: a draw for a row folds it in, and is then the
         same in every part (`rng` is the same for all parts);
-        'global_rows', float32 scalar, the rows of the whole step: a mean loss divides by it instead of the rows of its
-        part, and so stays a sum over rows. UserError: the batch size does not fit the model."""
+        'global_rows', float32 scalar, the rows of the whole step. A mean loss of a part is the sum over the rows of the
+        part, divided by global_rows; the losses of all parts then add up to the mean over the step.
+        UserError: the batch size does not fit the model."""
 
 
 class MakeSource(Protocol):

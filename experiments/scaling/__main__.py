@@ -12,8 +12,8 @@ DIR/results-i-of-n.jsonl; put these files into one folder, or into one file, to 
 command prints the laws and writes DIR/report.html with all figures. A run that diverged or failed is recorded and not
 tried again; remove its line from the results to try it again.
 --plan prints every run with its cost and trains nothing. --fit fits a table of runs and trains nothing.
-Exit status: 0 done, 1 the fitted floor misses the known best possible loss, 2 bad input, 128 + n stopped by signal n
-after saving.
+Exit status: 0 done, 1 the fitted floor misses the known best possible loss, 2 bad input, 128 + n stopped by signal n;
+a training saves first.
 """
 
 from __future__ import annotations

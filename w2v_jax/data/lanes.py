@@ -1,4 +1,7 @@
-"""Contiguous lanes of a token stream, for recurrent models that carry their state from step to step.
+"""Contiguous lanes of a token stream, for language models.
+
+A recurrent model carries its state along each lane from step to step. A transformer carries nothing: each step gives it
+the next window of every lane.
 
 A split is one stream x_0 .. x_{N-1}, documents end to end. It holds P predictions: of every token from the one before
 it, of the first from a start token; without a start token the first is not predicted and P = N - 1. The predictions are

@@ -29,7 +29,7 @@ CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, as their word
 def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
     """The text that one key of `cfg` names: source, heldout_source or test_source.
 
-    UserError: nothing there, an empty file, a TFDS name that is not prepared.
+    UserError: nothing there, an empty file, a TFDS name that is not prepared, labelled texts.
     """
     source: str = getattr(cfg, key)
     kind, _, rest = source.partition(":")
@@ -42,7 +42,7 @@ def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
         return pydocs.paragraphs()
     if kind == "synthetic":
         return synthetic.text(cfg, rest or "train")
-    raise UserError(f"data.{key}={source!r}: not available yet; use pydocs, synthetic, text:GLOB or tfds:NAME")
+    raise UserError(f"data.{key}={source!r}: tsv: is for classifiers; use pydocs, synthetic, text:GLOB or tfds:NAME")
 
 
 # ---- local files ----

@@ -82,7 +82,7 @@ class Trainer:
         step = int(state.step)
         self.log.truncate_after(step)
         score = held_out(run)
-        # Twice per interval: even a kill during a write then costs less than the interval.
+        # Every half interval: even a kill during a write then loses at most one interval, rounded up to whole calls.
         save_every = max(1, config.checkpoint.every_steps // 2)
         stacks = run.source.iterate(
             step, run.stop_step, config.train.steps_per_call, jax.process_index(), jax.process_count()
@@ -217,7 +217,7 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None,
 
     Raises:
       UserError, OSError: bad input, or a failed write; nothing half-written stays.
-      Interrupted: a signal came; the state is saved.
+      Interrupted: a signal came during training; the state is saved.
       Diverged: the loss is not finite.
     """
     done = folder.open_run(workdir, config)

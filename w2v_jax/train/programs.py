@@ -1,7 +1,8 @@
-"""Every compiled function of a run, for the mesh it is handed.
+"""The compiled functions of training and of held-out scoring, for the mesh they are handed.
 
 Training, held-out scoring, the preflight and benchmarks take their programs from here, and nothing else compiles a
-training step. So the preflight compiles the programs of the run, and the run finds them in the compile cache.
+training step. So the preflight compiles the programs of the run, and the run finds them in the compile cache. Commands
+that evaluate, generate or look into a trained model jit the family's own functions themselves.
 """
 
 from __future__ import annotations
@@ -211,9 +212,9 @@ def make_call(
     """Many steps in one device call: (state, consts, batches, count, stop) -> (state, metrics, stop).
 
     `batches` are stacked [steps_per_call, ...]; the call makes `count` steps, and a short last call compiles nothing
-    new. `metrics` are summed over the call. `stop` is one flag per device and returns as the largest of them: every
-    process reads the same answer for the same step. The state is donated. Without `horizon` the call has a last
-    argument, the run's `Horizon`.
+    new. `metrics` are summed over the call. `stop` holds a signal number per device, 0 for none; the call returns the
+    largest, so that every process reads the same answer for the same step. The state is donated. Without `horizon` the
+    call has a last argument, the run's `Horizon`.
     """
 
     def run(step: Callable[..., Any], state: TrainState, consts: Consts, batches: Batch, count: Array) -> Any:

@@ -101,10 +101,12 @@ def state_sharding(spec: Family, cfg: Any, mesh: Mesh, state: TrainState, fsdp: 
 
 
 def laid_out(mesh: Mesh | None, axes: Any, params: Params, fsdp: bool = False) -> Params:
-    """Fully sharded parameters gathered for use, or with `fsdp` their gradients scattered again; as is without mesh.
+    """Parameters, or their gradients, in one of the two layouts of full sharding; unchanged where `mesh` is None.
 
-    Otherwise the partitioner would split the sums of products and send activations of the whole batch, instead of
-    gathering weights. `axes` are the logical axis names of all parameters.
+    `fsdp` False: whole along `data`, so that split parameters are gathered for use. `fsdp` True: split along `data`, so
+    that gradients are scattered to the devices that keep their parameters. Without this the partitioner would split the
+    sums of products and send activations of the whole batch, instead of gathering weights. `axes` are the logical axis
+    names of all parameters.
     """
     if mesh is None:
         return params
