@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.errors import UserError
+from w2v_jax.models import MODELS
 from w2v_jax.types import Consts, Family, HostBatch, Params, Words
 
 # Half the compile time; what is computed stays the same.
@@ -19,6 +20,11 @@ QUICK: Any = {"xla_backend_optimization_level": 0}
 def quick(fn: Callable[..., Any], *args: Any) -> Any:
     """`fn(*args)` under jit, compiled with little effort."""
     return jax.jit(fn).lower(*args).compile(compiler_options=QUICK)(*args)
+
+
+def trained_families() -> dict[str, Family]:
+    """The families that are trained by steps, by name."""
+    return {name: family for name, family in MODELS.items() if family.train is not None}
 
 
 def words_of(vocab_size: int) -> Words:

@@ -21,6 +21,7 @@ from tests.examples import (
     quick,
     random_batch,
     random_params,
+    trained_families,
     whole_logits,
     with_rows,
     words_of,
@@ -40,9 +41,8 @@ LOWER = 0.85  # share of the first loss that overfitting one batch must reach
 
 
 def _all() -> list[Any]:
-    """Every example of every trained family; fitted ones have tests/test_fitted.py to follow."""
-    trained = {family: spec for family, spec in MODELS.items() if spec.train is not None}
-    found = [(family, i, e) for family, spec in trained.items() for i, e in enumerate(spec.examples)]
+    """Every example of every trained family; tests/test_fitted.py shows how fitted ones are tested."""
+    found = [(family, i, e) for family, spec in trained_families().items() for i, e in enumerate(spec.examples)]
     return [pytest.param(family, e, id=f"{family}-{i}") for family, i, e in found]
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.examples import device_consts, random_batch, with_rows
+from tests.examples import device_consts, random_batch, trained_families, with_rows
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
@@ -21,7 +21,7 @@ from w2v_jax.scaling.ledger import ledger, tree_bytes
 from w2v_jax.train.step import init_state
 
 VOCAB = 40
-ALL = [pytest.param(f, c, id=f"{f}-{i}") for f, spec in MODELS.items() for i, c in enumerate(spec.examples)]
+ALL = [pytest.param(f, c, id=f"{f}-{i}") for f, spec in trained_families().items() for i, c in enumerate(spec.examples)]
 
 
 @pytest.mark.parametrize(("family", "example"), ALL)

@@ -39,14 +39,19 @@ _HEADING = re.compile(
 _SENTENCE = re.compile(r"[A-Za-z][a-z]+(?:'[a-z]+)?")
 
 
-def source_files() -> list[tuple[str, Path]]:
-    """Sorted (package and relative path, file) of the standard library and installed `PACKAGES`, without tests."""
-    roots = [Path(sysconfig.get_paths()["stdlib"])]
+def roots() -> list[Path]:
+    """Folders of the standard library and of the installed `PACKAGES`, none of which is imported."""
+    found = [Path(sysconfig.get_paths()["stdlib"])]
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
-        roots += [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
+        found += [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
+    return found
+
+
+def source_files() -> list[tuple[str, Path]]:
+    """(package and relative path, file) of every Python file in `roots`, sorted, without tests."""
     files = []
-    for root in roots:
+    for root in roots():
         for folder, below, names in os.walk(root):
             below[:] = [d for d in below if d not in _SKIPPED and not d.startswith(("_api", "."))]
             for name in names:
