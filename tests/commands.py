@@ -191,3 +191,8 @@ def refused(done: Done, *parts: str, alone: bool = True) -> None:
         assert len(lines) == 1, done.err
     for part in parts:
         assert re.search(part, lines[-1]), (part, lines[-1])
+
+
+def nothing_of_a_run(workdir: Path) -> None:
+    """No folder, or an empty one, which another config can still take."""
+    assert not workdir.is_dir() or not list(workdir.iterdir())

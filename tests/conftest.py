@@ -50,13 +50,15 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # commands, trains, starts processes or compiles whole models. Of the contracts the first example of each family stays.
 # A new file is fast until it is named here; `make test` runs everything.
 DEAR = {
-    "": "attention_inspect bad_input benchmarks benchmarks_lstm benchmarks_transformer demo figures figures_gallery "
-    "fitted generate given_vectors gradients held_runs inspect keys_values language launch multiprocess query_commands "
-    "readme recurrent_lm resume sentiment throughput transformer transformer_lm word2vec_training",
-    "data": "data_corpus",
+    "": "attention_inspect bad_files bad_input benchmarks benchmarks_lstm benchmarks_transformer demo figures "
+    "figures_gallery figures_maps figures_recipes fitted generate given_vectors gradients held_runs inspect "
+    "keys_values language launch multiprocess query_commands readme recurrent_lm resume sentiment throughput "
+    "transformer transformer_lm word2vec_training",
+    "data": "data_corpus data_corpus_errors",
     "scaling": "scaling_command study",
-    "train": "carry checkpoint loop programs restore step",
+    "train": "carry checkpoint fingerprint loop loop_continued programs restore step",
 }
+CONTRACTS = ("test_contracts", "test_contracts_states")
 TESTS = Path(__file__).parent
 _LEFT_OUT = {TESTS / folder / f"test_{name}.py" for folder, names in DEAR.items() for name in names.split()}
 
@@ -78,7 +80,7 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that share a costly fixture stay on one worker, which a pytest that pytest-xdist does not know undoes."""
     if config.getoption("--fast"):
-        later = [i for i in items if i.path.name == "test_contracts.py" and re.search(r"-[1-9]\d*\]$", i.name)]
+        later = [i for i in items if i.path.stem in CONTRACTS and re.search(r"-[1-9]\d*\]$", i.name)]
         items[:] = [i for i in items if i not in later]
         config.hook.pytest_deselected(items=later)
     lost = [i for i in items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid]
@@ -101,6 +103,16 @@ def shared_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("real data: set W2V_JAX_DATA to its folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small text of made-up words, of which some are too rare. Modules may have another of their own."""
+    from tests.commands import text_of
+
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text(text_of(900))
+    return path
 
 
 @pytest.fixture

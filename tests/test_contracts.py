@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.contracts import EVERY, VOCAB, named, same, shape_of
 from tests.examples import (
     QUICK,
     batch_size_for,
@@ -21,8 +22,6 @@ from tests.examples import (
     quick,
     random_batch,
     random_params,
-    trained_families,
-    whole_logits,
     with_rows,
     words_of,
 )
@@ -36,35 +35,8 @@ from w2v_jax.train.sharding import RULES, batch_sharding, make_mesh, shard_tree
 from w2v_jax.train.step import init_state, state_sharding
 from w2v_jax.types import Family
 
-VOCAB, DEVICES, STACK = 50, 8, 6
+DEVICES, STACK = 8, 6
 LOWER = 0.85  # share of the first loss that overfitting one batch must reach
-
-
-def _all() -> list[Any]:
-    """Every example of every trained family; tests/test_fitted.py shows how fitted ones are tested."""
-    found = [(family, i, e) for family, spec in trained_families().items() for i, e in enumerate(spec.examples)]
-    return [pytest.param(family, e, id=f"{family}-{i}") for family, i, e in found]
-
-
-EVERY = pytest.mark.parametrize(("family", "example"), _all())
-
-
-def shape_of(tree: Any, is_leaf: Any = None) -> Any:
-    """The tree without its leaves."""
-    return jax.tree.structure(tree, is_leaf=is_leaf)
-
-
-def named(tree: Any) -> dict[str, Any]:
-    return {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_flatten_with_path(tree)[0]}
-
-
-def same(a: Any, b: Any, tolerance: float = 2e-5) -> None:
-    """Equal trees, to float tolerance of each leaf's largest number."""
-    assert shape_of(a) == shape_of(b)
-    for name, x in named(a).items():
-        y = np.asarray(named(b)[name])
-        scale = max(1.0, float(np.abs(y).max(initial=0)))
-        np.testing.assert_allclose(np.asarray(x), y, rtol=0, atol=tolerance * scale, err_msg=name)
 
 
 def is_names(x: Any) -> bool:
@@ -177,82 +149,6 @@ def test_loss_gradients_and_metrics(family: str, example: Any) -> None:
         assert np.isfinite(leaf).all() and np.asarray(leaf).any(), f"{name} gets no gradient"
     loss, *parts = losses_of(spec, cfg, params, consts, jax.tree.map(jnp.asarray, batch))
     same(loss(*parts, draw_key()), (value, metrics))
-
-
-def _decoding() -> list[Any]:
-    """The examples that go token by token: all of such families but those that predict hidden tokens."""
-    found = [p for p in _all() if MODELS[p.values[0]].decode is not None]
-    return [p for p in found if MODELS[p.values[0]].encode.causal(p.values[1])]  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(("family", "example"), _decoding())
-def test_token_by_token_is_the_whole_text(family: str, example: Any) -> None:
-    """A prompt, then one by one; and what is kept weighs what `size` says."""
-    spec = MODELS[family]
-    assert spec.decode is not None
-    decode, cfg, rows, length = spec.decode, spec.resolve(example, VOCAB), 2, 6
-    consts = device_consts(spec, cfg, VOCAB)
-    params = random_params(spec, cfg, consts, seed=1)
-    tokens = jnp.asarray(np.random.default_rng(2).integers(0, VOCAB, (rows, length)), jnp.int32)
-    assert (decode.context(cfg) or length) >= length
-
-    def run(params: Any, tokens: Any) -> Any:
-        weights, kept, found = decode.weights(cfg, params), decode.start(cfg, rows, length), []
-        for cut in (slice(0, 4), slice(4, 5), slice(5, 6)):
-            logits, kept = decode.step(cfg, weights, consts, kept, tokens[:, cut])
-            found.append(logits)
-        return jnp.stack(found, axis=1), whole_logits(spec, cfg, params, consts, tokens)
-
-    found, whole = quick(run, params, tokens)
-    assert found.dtype == jnp.float32
-    same(found, whole[:, 3:])
-
-    def weight(rows: int, capacity: int) -> int:
-        kept = jax.eval_shape(lambda: decode.start(cfg, rows, capacity))
-        return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(kept))
-
-    fixed, each = decode.size(cfg)
-    assert weight(5, 7) - weight(4, 7) == fixed + 7 * each and fixed + each > 0
-
-
-@EVERY
-def test_states_of_every_layer_by_token(family: str, example: Any) -> None:
-    """Padding changes nothing within a text, a causal state nothing that follows, and each layer adds to the last."""
-    spec = MODELS[family]
-    assert spec.encode is not None
-    encode, cfg = spec.encode, spec.resolve(example, VOCAB)
-    consts = device_consts(spec, cfg, VOCAB)
-    params = random_params(spec, cfg, consts, seed=1)
-    rng = np.random.default_rng(2)
-    tokens, lengths = rng.integers(0, VOCAB, (3, 6)).astype(np.int32), np.array([6, 4, 2], np.int32)
-    other = np.where(np.arange(6)[None] < lengths[:, None], tokens, (tokens + 7) % VOCAB)  # beyond the end
-    later = tokens.copy()
-    later[:, 3] = (tokens[:, 3] + 1) % VOCAB
-    full = np.full(3, 6, np.int32)
-
-    def run(params: Any, *texts: Any) -> Any:
-        lengths_of = (lengths, lengths, full, full)
-        return [encode.states(cfg, params, consts, t, n) for t, n in zip(texts, lengths_of, strict=True)]
-
-    first, padded, whole, moved = quick(run, params, tokens, other, tokens, later)
-    assert len(first) == encode.layers(cfg) + 1
-    assert all(x.shape[:2] == (3, 6) and x.ndim == 3 for x in first)
-    for a, b in zip(first, padded, strict=True):
-        for row, n in enumerate(lengths):
-            np.testing.assert_allclose(a[row, :n], b[row, :n], atol=1e-5)
-    assert not np.allclose(whole[-1][:, 3:], moved[-1][:, 3:])
-    np.testing.assert_array_equal(whole[0][:, :3], moved[0][:, :3])
-    before = [np.allclose(a[:, :3], b[:, :3], atol=1e-6) for a, b in zip(whole, moved, strict=True)]
-    assert all(before) == (encode.causal(cfg) or len(first) == 1), before
-    if encode.attention is not None:
-        looks = quick(lambda p, t: encode.attention(cfg, p, consts, t, lengths), params, tokens)
-        assert len(looks) == encode.layers(cfg)
-        for look in looks:
-            assert look.shape[0::2] == (3, 6) and look.shape[3] == 6 and look.dtype == jnp.float32
-            np.testing.assert_allclose(np.asarray(look)[2, :, :2, :2].sum(-1), 1.0, rtol=1e-5)
-    if spec.classify is not None:
-        logits = quick(lambda p, t: spec.classify(cfg, p, consts, t, lengths), params, other)
-        assert logits.shape == (3, cfg.classes) and np.isfinite(logits).all()
 
 
 def compiled(family: str, example: Any, devices: int, overfit: bool) -> Any:

@@ -1,4 +1,4 @@
-"""Fingerprints and checkpoints: layout independence, damage of every kind, retention, failed writes."""
+"""Checkpoints: layout independence, damage of every kind, retention, failed writes."""
 
 from __future__ import annotations
 
@@ -8,69 +8,20 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from tests.train.states import DIM, ROWS, mesh, same, shardings, state, target
 from w2v_jax.errors import UserError
 from w2v_jax.train.checkpoint import Checkpointer
-from w2v_jax.train.fingerprint import fingerprint
 
 pytestmark = pytest.mark.xdist_group("checkpoint")  # one worker: they share two checkpoints
-
-ROWS, DIM = 512, 64
-
-
-class Moments(NamedTuple):
-    sums: Any
-    nothing: tuple[()]
-
-
-def mesh(devices: int, model: int = 1) -> Mesh:
-    shape = (devices // model, model)
-    return jax.make_mesh(shape, ("data", "model"), (AxisType.Auto,) * 2, devices=jax.devices()[:devices])
-
-
-def shardings(on: Mesh) -> Any:
-    """Tables split over rows, the rest on every device."""
-    table, whole = NamedSharding(on, P("model")), NamedSharding(on, P())
-    params = {"E": table, "scale": whole}
-    return {"params": params, "optimizer": Moments({"E": table}, ()), "carry": {}, "rng": whole, "step": whole}
-
-
-def state(seed: int, on: Mesh) -> Any:
-    rng = np.random.default_rng(seed)
-    tree = {
-        "params": {
-            "E": rng.standard_normal((ROWS, DIM)).astype(np.float32),
-            "scale": rng.standard_normal(7).astype(jnp.bfloat16),
-        },
-        "optimizer": Moments({"E": rng.random(ROWS, dtype=np.float32)}, ()),
-        "carry": {},
-        "rng": np.asarray(jax.random.key_data(jax.random.key(seed))),
-        "step": np.int32(seed),
-    }
-    return jax.tree.map(jax.device_put, tree, shardings(on))
-
-
-def target(on: Mesh, rows: int = ROWS) -> Any:
-    like = state(0, mesh(1))
-    if rows != ROWS:
-        like["params"]["E"] = jax.ShapeDtypeStruct((rows, DIM), jnp.float32)
-    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), like, shardings(on))
-
-
-def same(a: Any, b: Any) -> bool:
-    paths = [[path for path, _ in jax.tree_util.tree_flatten_with_path(x)[0]] for x in (a, b)]
-    if paths[0] != paths[1]:
-        return False
-    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    return all(x.dtype == y.dtype and np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in pairs)
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -113,58 +64,6 @@ def restore(folder: Path, on: Mesh | None = None) -> tuple[Any, list[str]]:
     warnings: list[str] = []
     with Checkpointer(folder, keep=2, read_only=True, warn=warnings.append) as ckpt:
         return ckpt.restore(target(on or mesh(1))), warnings
-
-
-# Fingerprints
-
-
-def digest_by_hand(x: np.ndarray) -> int:
-    """The sum of the definition in Python integers, for 4-byte elements."""
-    total = 0
-    for i, word in enumerate(np.ascontiguousarray(x).view(np.uint32).ravel().tolist()):
-        w = ((i ^ i >> 16) * 0x7FEB352D) % 2**32
-        w = ((w ^ w >> 15) * 0x846CA68B) % 2**32
-        total += word * (w ^ w >> 16 | 1)
-    return total % 2**32
-
-
-def test_fingerprint_follows_its_formula_under_every_layout() -> None:
-    x = np.random.default_rng(0).standard_normal((64, 48)).astype(np.float32)
-    zero = fingerprint(np.zeros_like(x))[""]
-    assert (fingerprint(x)[""] - zero) % 2**32 == digest_by_hand(x)
-    eight = mesh(8, model=2)
-    for spec in (P(), P("model"), P("data", "model"), P(None, ("data", "model"))):
-        assert fingerprint(jax.device_put(x, NamedSharding(eight, spec))) == fingerprint(x)
-    assert fingerprint(x.T) != fingerprint(x)
-    assert fingerprint(x.view(np.int32)) != fingerprint(x)
-    assert fingerprint(np.zeros((2, 3))) != fingerprint(np.zeros((3, 2)))
-
-
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.int32, jnp.uint8, jnp.bool_, jnp.complex64])
-def test_fingerprint_notices_any_single_bit_and_swapped_rows(dtype: Any) -> None:
-    rng = np.random.default_rng(1)
-    x = (rng.standard_normal((12, 5)) * 50 > 0 if dtype == jnp.bool_ else rng.standard_normal((12, 5)) * 50).astype(
-        dtype
-    )
-    before = fingerprint(x)
-    raw = x.view(np.uint8).reshape(12, -1)
-    bits = range(raw.size) if dtype == jnp.bool_ else rng.choice(raw.size * 8, 60, replace=False)
-    for bit in bits:
-        changed = raw.copy()
-        if dtype == jnp.bool_:
-            changed.ravel()[bit] ^= 1
-        else:
-            changed.ravel()[bit // 8] ^= 1 << bit % 8
-        assert fingerprint(changed.view(x.dtype).reshape(x.shape)) != before, bit
-    for i, j in rng.choice(12, (10, 2)):
-        if not np.array_equal(x[i], x[j]):
-            swapped = x.copy()
-            swapped[[i, j]] = x[[j, i]]
-            assert fingerprint(swapped) != before
-
-
-def test_fingerprint_names_leaves_by_path() -> None:
-    assert set(fingerprint({"a": jnp.zeros(2), "b": Moments({"E": jnp.zeros(3)}, ())})) == {"a", "b/sums/E"}
 
 
 # Round trips
