@@ -31,7 +31,7 @@ STUDY += [f"--config.arms.{name}.sizes=model.dim=4" for name in ("transformer", 
 STUDY += [f"--config.arms.{name}.sizes='model.dim=4 model.hidden=4'" for name in ("lstm", "elementwise")]
 STUDY += [f"--config.arms.{name}.tokens=2000" for name in ("elementwise", "shared_kv")]
 STUDY += [f"--config.data.synthetic.{key}" for key in ("words=60", "topics=2", "senses=4", "distances=1,2")]
-STUDY += ["--config.tokens=2000 --config.window=8 --config.data.synthetic.tokens=4000"]
+STUDY += ["--config.tokens=2000 --config.window=0 --config.data.synthetic.tokens=4000"]
 STUDY += ["--config.data.synthetic.heldout_tokens=600"]
 
 # A part of the command -> what makes it small; the first that is found counts.

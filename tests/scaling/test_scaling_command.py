@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from experiments.scaling import report
 from tests.commands import ROOT, Done, at_call, refused, run, start
 
 pytestmark = pytest.mark.xdist_group("scaling")  # one worker: runs share their compiled programs
@@ -99,7 +100,9 @@ def test_stopped_and_continued_it_ends_as_in_one_go(
     assert stopped.status == 128 + signal.SIGTERM and "The same command continues" in stopped.err
     kept = rows(tmp_path / "parts" / "results.jsonl")
     assert len(kept) == 3
-    resumed = scaling(study, tmp_path / "parts")
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "report", lambda *_: 1)  # drawn once, above
+        resumed = scaling(study, tmp_path / "parts")
     assert resumed.status == 1 and resumed.err.count("--- run") == 5 - len(kept)
     assert losses(rows(tmp_path / "parts" / "results.jsonl")) == losses(found)
 
@@ -137,6 +140,7 @@ def test_a_write_that_fails_loses_nothing(study: Path, tmp_path: Path, monkeypat
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         write(path, made)
 
+    monkeypatch.setattr(report, "report", lambda *_: 1)  # what is drawn is no matter here
     with monkeypatch.context() as patch:
         patch.setattr(records, "write", full)
         failed = scaling(study, tmp_path / "runs")

@@ -165,7 +165,8 @@ def test_the_length_of_a_run_may_be_an_argument(per_device: bool) -> None:
     shared = on.train(HORIZON).lower().compile(compiler_options=QUICK)
     held = make_call(on.spec, on.config, on.cfg, Horizon(4, 4), on.mesh, on.state, {})
     want, length = params(held), jax.tree.map(np.int32, Horizon(4, 4))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), params(shared, length), want)
+    # Two programs, so two orders of sums, which Adam divides by the root of small squares.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), params(shared, length), want)
     other = params(shared, jax.tree.map(np.int32, HORIZON))
     assert np.abs(other["embed"] - want["embed"]).max() > 1e-3
 
