@@ -144,15 +144,16 @@ def time_parts(case: Case, repeats: int) -> dict[str, float]:
     rows = gather(params, ids[0])
     run = pieces(cfg)
     weights = [run["windows"](batch) for batch in case.batches]
-    loss = {
-        name: clock(lambda i, name=name: run[name](rows["E"], rows["C"], weights[i]), count, repeats)  # type: ignore[misc]
-        for name in ("positives", "negatives")
-    }
+
+    def loss(name: str) -> float:
+        return clock(lambda i: run[name](rows["E"], rows["C"], weights[i]), count, repeats)
+
     return {
         "draws": clock(lambda i: draw(case.consts, case.batches[i]), count, repeats),
         "gather": clock(lambda i: gather(params, ids[i]), count, repeats),
         "windows": clock(lambda i: run["windows"](case.batches[i]), count, repeats),
-        **loss,
+        "positives": loss("positives"),
+        "negatives": loss("negatives"),
         **time_optimizer(case, params, ids, repeats),
     }
 
@@ -193,7 +194,10 @@ def time_optimizer(case: Case, params: dict[str, Any], ids: list[Any], repeats: 
             held[:] = update(held[0], held[1], flat[i], grads)
             return held[0]
 
-        summing = clock(lambda i, flat=flat, g=grads, total=total: total(flat[i], g), count, repeats)  # type: ignore[misc]
+        def add(i: int, flat: Any = flat, grads: Any = grads, total: Any = total) -> Any:
+            return total(flat[i], grads)
+
+        summing = clock(add, count, repeats)
         whole = clock(step, count, repeats)
         out["sum"] += summing
         out["scatter"] += max(0.0, whole - summing)

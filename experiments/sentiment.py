@@ -124,7 +124,7 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
     cfg = spec.resolve(base.model, len(corpus.vocab))
     before = digest(spec.consts(cfg, Words(corpus.vocab.words, corpus.vocab.counts)))
     sources = {split: spec.trained.source(cfg, corpus, split, base.train.batch_size, 0) for split in SPLITS}
-    cut = {split: source.report for split, source in sources.items()}  # type: ignore[attr-defined]
+    cut = {split: source.report for split, source in sources.items()}
     rows: list[dict[str, Any]] = []
     for name, config in rungs.items():
         say(f"--- {name}")

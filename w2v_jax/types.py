@@ -47,6 +47,10 @@ class Source(Protocol):
     def steps_per_epoch(self) -> int:
         """Steps of one pass, the same for every pass."""
 
+    @property
+    def report(self) -> Mapping[str, int | float]:
+        """Facts about the text, for people."""
+
     def iterate(
         self, start: int, stop: int, steps_per_call: int = 1, process_index: int = 0, process_count: int = 1
     ) -> Iterator[HostBatch]:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import app, flags
 
@@ -21,7 +21,10 @@ from w2v_jax.errors import Diverged, Interrupted, UserError, nearest
 from w2v_jax.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
 
@@ -133,7 +136,7 @@ def define_options(kind: type) -> None:
 
 def options(kind: type[T], **changes: Any) -> T:
     """The dataclass of options that the flags give, with some fields replaced. UserError: as its own checks."""
-    values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(kind)}
     return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in (values | changes).items()})
 
 
