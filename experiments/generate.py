@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from w2v_jax.config import check, load
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
-from w2v_jax.models.generation import prefill, text_keys, write
+from w2v_jax.models.generation import text_keys
 from w2v_jax.nn.sampling import Sampling
 from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG
@@ -89,17 +88,15 @@ def _timed(fn: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     return out, time.perf_counter() - begun
 
 
-def generate(
-    model: Model, decode: Decode, prompt: np.ndarray, count: int, samples: int, sampling: Sampling, seed: int
-) -> Written:
+def generate(model: Model, prompt: np.ndarray, count: int, samples: int, sampling: Sampling, seed: int) -> Written:
     """Reads the prompt and writes `samples` texts of at most `count` new tokens, which must fit into the context."""
-    weights = jax.jit(partial(decode.weights, model.cfg))(model.params), model.consts
-    read = jax.jit(partial(prefill, decode, model.cfg, samples, len(prompt) + count - 1))
+    weights = model.applied.weights(model.params), model.consts
+    read = model.applied.prefill(samples, len(prompt) + count - 1)
     ids = jnp.asarray(prompt)
     jax.block_until_ready(read(*weights, ids))  # compiles
     (logits, kept), read_seconds = _timed(read, *weights, ids)
     keys = text_keys(seed, samples)
-    on = jax.jit(partial(write, decode, model.cfg, sampling, count, model.tokenizer.end_id))
+    on = model.applied.write(sampling, count, model.tokenizer.end_id)
     texts, write_seconds = _timed(on.lower(*weights, kept, logits, keys).compile(), *weights, kept, logits, keys)
     tokens, lengths = np.asarray(texts.tokens), np.asarray(texts.lengths)
     cut = [row[:length] for row, length in zip(tokens, lengths, strict=True)]
@@ -171,7 +168,7 @@ def main(argv: Sequence[str]) -> None:
     model, decode = open_language_model(workdir)
     prompt = read_prompt(model.tokenizer, f.prompt)
     count = room(decode, model.cfg, prompt, f.tokens)
-    written = generate(model, decode, prompt, count, f.samples, sampling, f.seed)
+    written = generate(model, prompt, count, f.samples, sampling, f.seed)
     print(f"{model.config.family}, step {model.step:,}, {parameters(model.params):,} parameters: {f.workdir}\n")
     print(report(model, decode, prompt, written, f.show))
     strange = model.tokenizer.outside(f.prompt)

@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from absl import flags
 
@@ -43,7 +42,7 @@ from w2v_jax.tables import aligned
 from w2v_jax.train import loop
 from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.restore import Model, open_model
-from w2v_jax.types import Consts, Params, Source, Words
+from w2v_jax.types import Source, Words
 
 FAMILY, LAST_FAMILY = "recurrent_classifier", "transformer_classifier"
 TRANSFORMER = "transformer"
@@ -87,16 +86,9 @@ def digest(consts: dict[str, Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(consts["vectors"]).tobytes()).hexdigest()
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _apply(family: str, cfg: Any, params: Params, consts: Consts, tokens: jax.Array, lengths: jax.Array) -> Any:
-    classify = MODELS[family].classify
-    assert classify is not None
-    return jax.nn.softmax(classify(cfg, params, consts, tokens, lengths), axis=1)
-
-
 def read(model: Model, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Probabilities of the labels, float32 [B, classes], of texts int32 [B, T] with int32 [B] words."""
-    return np.asarray(_apply(model.config.family, model.cfg, model.params, model.consts, tokens, lengths))
+    return np.asarray(model.applied.labels(model.params, model.consts, tokens, lengths))
 
 
 def probabilities(model: Model, source: Source) -> tuple[np.ndarray, np.ndarray]:

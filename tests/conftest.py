@@ -45,6 +45,8 @@ if os.environ["JAX_PLATFORMS"] == "cpu":
     jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Traced programs are many small objects that stay. By default the collector would walk through them at every turn.
+gc.set_threshold(100_000, 20, 50)
 
 # `make check` runs pytest with --fast, which leaves out these files. Each takes over 8 seconds of one core: it runs
 # commands, trains, starts processes or compiles whole models. Of the contracts the first example of each family stays.

@@ -20,7 +20,7 @@ from w2v_jax.evaluation.recurrence import state_gradients
 from w2v_jax.nn.recurrence import Recurrence, advance, begin, read, trace
 from w2v_jax.nn.recurrent import State
 from w2v_jax.train.restore import Model
-from w2v_jax.types import Array, Consts, Encode, Params
+from w2v_jax.types import Array, Encode
 
 ENTRIES = 1 << 24  # numbers of attention in memory at a time
 
@@ -59,31 +59,25 @@ def logits_of(model: Model, states: list[State]) -> Array:
 
 def attention_of(model: Model, ids: np.ndarray) -> np.ndarray:
     """Attention over one text of int32 [T] tokens, float32 [L, N, T, T]. UserError: a model without attention."""
-    look = encode_of(model).attention
-    if look is None:
+    if encode_of(model).attention is None:
         raise UserError(f"family={model.config.family!r}: has no attention to inspect; choose a transformer")
-    lengths = jnp.array([len(ids)], jnp.int32)
-    found = jax.jit(lambda params, consts, ids: look(model.cfg, params, consts, ids, lengths))
-    return np.stack([np.asarray(layer[0]) for layer in found(model.params, model.consts, ids[None])])
+    _, found = model.applied.inside(model.params, model.consts, ids[None], np.array([len(ids)], np.int32))
+    return np.stack([np.asarray(layer[0]) for layer in found])
 
 
 def states_of(model: Model, windows: np.ndarray) -> Iterator[tuple[list[np.ndarray], list[np.ndarray] | None]]:
     """For each chunk of windows int32 [W, T]: float32 states [B, T, D] after 0 to L layers, and attention [B, N, T, T]
     of each layer or None."""
-    encode, cfg, length = encode_of(model), model.cfg, windows.shape[1]
-
-    def run(params: Params, consts: Consts, ids: Array) -> tuple[list[Array], list[Array] | None]:
-        lengths = jnp.full(len(ids), length, jnp.int32)
-        states = [x.astype(jnp.float32) for x in encode.states(cfg, params, consts, ids, lengths)]
-        return states, None if encode.attention is None else encode.attention(cfg, params, consts, ids, lengths)
-
-    one = jax.eval_shape(run, model.params, model.consts, jax.ShapeDtypeStruct((1, length), jnp.int32))
+    encode_of(model)
+    inside, length = model.applied.inside, windows.shape[1]
+    one = jax.eval_shape(inside, model.params, model.consts, windows[:1], np.full(1, length, np.int32))
     entries = sum(x.size for x in jax.tree.leaves(one[1])) or length
-    size, program = max(1, min(len(windows), ENTRIES // entries)), jax.jit(run)
+    size = max(1, min(len(windows), ENTRIES // entries))
+    lengths = np.full(size, length, np.int32)
     for at in range(0, len(windows), size):
         chunk = windows[at : at + size]
         whole = np.pad(chunk, ((0, size - len(chunk)), (0, 0)))  # one shape, so that one program is compiled
-        states, seen = jax.device_get(program(model.params, model.consts, whole))
+        states, seen = jax.device_get(inside(model.params, model.consts, whole, lengths))
         there = slice(len(chunk))
         yield [x[there] for x in states], None if seen is None else [x[there] for x in seen]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation import language, optimum
 from w2v_jax.figures import positions
 from w2v_jax.files import write_json
+from w2v_jax.train.applied import applied
 from w2v_jax.train.restore import Model, open_model
 
 TEXTS = {"heldout": "held-out", "test": "test"}  # scored splits, and their names in reports
@@ -37,8 +37,7 @@ def corpus_of(model: Model, text: str = "") -> Corpus:
 
 def _score(model: Model, cfg: Any, rows: int) -> language.Score:
     """The compiled function (carry, a batch of `rows` rows) -> (losses of its targets, carry)."""
-    assert model.spec.score is not None
-    scored = jax.jit(partial(model.spec.score, cfg))
+    scored = applied(model.spec, cfg).score
     part = {"row": np.arange(rows, dtype=np.int32), "global_rows": np.float32(rows)}
     return lambda carry, batch: scored(model.params, model.consts, carry, {**batch, **part})
 

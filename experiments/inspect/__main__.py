@@ -104,13 +104,11 @@ def _weights(cell: Cell, params: Params, parts: list[str]) -> dict[str, np.ndarr
 
 def _probabilities(model: Model, ids: np.ndarray) -> np.ndarray | None:
     """[T, C] of a classifier's labels after each token."""
-    classify = model.spec.classify
-    if classify is None:
+    if model.spec.classify is None:
         return None
     lengths = jnp.arange(1, len(ids) + 1, dtype=jnp.int32)
     tokens = jnp.broadcast_to(jnp.asarray(ids), (len(ids), len(ids)))
-    chances = jax.jit(lambda *inputs: jax.nn.softmax(classify(model.cfg, *inputs), axis=1))
-    return np.asarray(chances(model.params, model.consts, tokens, lengths))
+    return np.asarray(model.applied.labels(model.params, model.consts, tokens, lengths))
 
 
 # ---- what is printed and written ----

@@ -20,8 +20,10 @@ from tests.examples import QUICK, random_batch, random_params, trained_families
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.models.generation import text_keys
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.nn.sampling import Sampling
 from w2v_jax.train import programs as made
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import Programs, make_call, programs, stand_in
@@ -57,7 +59,8 @@ def test_a_loss_within_the_batch_is_never_taken_of_parts(monkeypatch: pytest.Mon
             programs(wrong, stand_in(wrong, VOCAB), jax.devices()[:2])
 
 
-def test_states_and_next_tokens_have_programs_too() -> None:
+def test_the_states_of_a_model_are_those_of_one_device_and_text_is_written_with_them() -> None:
+    """States on one device and on 8 under full sharding; then greedy text, each token the likeliest after the last."""
     alone, spread = of(MeshConfig(), 1), of(MeshConfig(fsdp=True), 8)
     params = random_params(alone.spec, alone.cfg, alone.consts, seed=0)
     tokens = np.random.default_rng(1).integers(0, VOCAB, (8, 5)).astype(np.int32)
@@ -65,15 +68,18 @@ def test_states_and_next_tokens_have_programs_too() -> None:
     found = []
     for on in (alone, spread):
         held = jax.device_put(params, jax.tree.map(lambda x: x.sharding, on.state.params))
-        run = on.encode(8, 5).lower().compile(compiler_options=QUICK)
+        run = on.applied.states.lower(held, on.consts, tokens, lengths).compile(compiler_options=QUICK)
         found.append(jax.device_get(run(held, on.consts, tokens, lengths)))
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    decode, encode = alone.spec.decode, alone.spec.encode
-    assert decode is not None and encode is not None and encode.logits is not None
-    step = alone.decode(8, 6, 5).lower().compile(compiler_options=QUICK)
-    logits, _ = step(decode.weights(alone.cfg, params), alone.consts, decode.start(alone.cfg, 8, 6), tokens)
-    np.testing.assert_allclose(logits, encode.logits(alone.cfg, params, found[0][-1])[:, -1], atol=1e-4)
+    weights, encode = alone.applied.weights(params), alone.spec.encode
+    assert encode is not None and encode.logits is not None
+    logits, kept = alone.applied.prefill(2, 6)(weights, alone.consts, tokens[0])
+    last = encode.logits(alone.cfg, params, found[0][-1])[0, -1]
+    np.testing.assert_allclose(logits, last, atol=1e-4)
+    written = alone.applied.write(Sampling(temperature=0.0), 1, None)
+    texts = written(weights, alone.consts, kept, logits, text_keys(0, 2))
+    assert np.asarray(texts.tokens).tolist() == [[int(last.argmax())]] * 2
 
 
 def evaluated(on: Programs) -> tuple[dict[str, float], str]:

@@ -93,6 +93,7 @@ def accumulate(
         found = one(*part)
         return jax.tree.map(jnp.add, held, (found.dense, found.metrics)), (found.rows, found.carry)
 
+    one = jax.jit(one, inline=True)  # traced once, for its shapes here and inside the scan
     microbatches = jax.tree.map(split, (carry, batch))
     shapes = jax.eval_shape(one, *jax.tree.map(lambda x: x[0], microbatches))
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shapes.dense, shapes.metrics))

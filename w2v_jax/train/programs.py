@@ -1,15 +1,15 @@
-"""The compiled functions of training and of held-out scoring, for the mesh they are handed.
+"""The compiled functions of a run, for the mesh they are handed.
 
 Training, held-out scoring, the preflight and benchmarks take their programs from here, and nothing else compiles a
-training step. So the preflight compiles the programs of the run, and the run finds them in the compile cache. Commands
-that evaluate, generate or look into a trained model jit the family's own functions themselves.
+training step. So the preflight compiles the programs of the run, and the run finds them in the compile cache. What
+applies a model without training it stands in `w2v_jax.train.applied`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.train.applied import Applied
 from w2v_jax.train.device import place
 from w2v_jax.train.gradients import check_accumulate, count_rows, gather_rows, with_row
 from w2v_jax.train.optimizers import Horizon
@@ -91,28 +92,10 @@ class Programs:
         shapes = self._shapes_of_batches(batches)
         return Program(function, (self.state.params, self._shapes_of_consts(), shapes, self._whole((), np.int32)))
 
-    def encode(self, rows: int, length: int) -> Program:
-        """(params, consts, tokens int32 [rows, length], lengths int32 [rows]) -> `Encode.states`, rows over `data`."""
-        encode, rowwise = self.spec.encode, NamedSharding(self.mesh, PartitionSpec("data"))
-        assert encode is not None
-
-        def states(params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
-            whole = laid_out(self.mesh if self.config.mesh.fsdp else None, self.spec.axes(self.cfg), params)
-            with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
-                return encode.states(self.cfg, whole, consts, tokens, lengths)
-
-        function = jax.jit(states, out_shardings=rowwise)
-        tokens, lengths = (jax.ShapeDtypeStruct(s, np.int32, sharding=rowwise) for s in ((rows, length), (rows,)))
-        return Program(function, (self.state.params, self._shapes_of_consts(), tokens, lengths))
-
-    def decode(self, rows: int, capacity: int, length: int) -> Program:
-        """(weights, consts, kept of `rows` texts, tokens int32 [rows, length]) -> (logits, kept): `Decode.step`."""
-        decode = self.spec.decode
-        assert decode is not None
-        weights = jax.eval_shape(partial(decode.weights, self.cfg), self.state.params)
-        kept = jax.eval_shape(lambda: decode.start(self.cfg, rows, capacity))
-        tokens = jax.ShapeDtypeStruct((rows, length), np.int32)
-        return Program(jax.jit(partial(decode.step, self.cfg)), (weights, self._shapes_of_consts(), kept, tokens))
+    @cached_property
+    def applied(self) -> Applied:
+        """The functions that apply the model: states, labels, losses of tokens, generated text."""
+        return Applied(self.spec, self.cfg, self.mesh, self.config.mesh.fsdp)
 
     def size(self) -> Program:
         """(params) -> their norm, padding included."""
@@ -218,6 +201,7 @@ def make_call(
     """
 
     def run(step: Callable[..., Any], state: TrainState, consts: Consts, batches: Batch, count: Array) -> Any:
+        step = jax.jit(step, inline=True)  # traced once, for its shapes here and inside the loop
         first = jax.tree.map(lambda x: x[0], batches)
         shapes = jax.eval_shape(step, state, consts, first)[1]
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)

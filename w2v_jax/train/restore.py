@@ -12,6 +12,7 @@ from w2v_jax.config import Config, differences, freeze, load, to_dict
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.train.applied import Applied, applied
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import here
 from w2v_jax.train.fingerprint import fingerprint
@@ -30,6 +31,11 @@ class Model(NamedTuple):
     consts: Consts
     tokenizer: Tokenizer
     step: int  # of the checkpoint
+
+    @property
+    def applied(self) -> Applied:
+        """Its compiled functions: losses of tokens, states, labels, generated text."""
+        return applied(self.spec, self.cfg)
 
 
 def open_model(workdir: Path) -> Model:
