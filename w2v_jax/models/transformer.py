@@ -52,8 +52,8 @@ def check_heads(key: str, dim: int, heads: int) -> None:
 
 
 def place_loop(cfg: Any, platform: str) -> Any:
-    """`cfg` with `loop` decided: scan keeps programs small, but CPUs are faster with unrolled layers."""
-    auto = "unrolled" if platform == "cpu" else "scan"
+    """`cfg` with `loop` decided: unrolled layers are faster on CPUs and GPUs; scan keeps the programs of pods small."""
+    auto = "scan" if platform == "tpu" else "unrolled"
     return dataclasses.replace(cfg, loop=auto) if cfg.loop == "auto" else cfg
 
 
@@ -70,7 +70,7 @@ class TransformerConfig:
     dropout: float = 0.0  # share dropped of embeddings and of what each layer adds
     init_scale: float = 0.02  # standard deviation of the weights at the start
     dtype: str = "float32"  # float32 | bfloat16, of the computation; parameters are float32
-    loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: unrolled on CPUs, scan elsewhere
+    loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: scan on TPUs, unrolled elsewhere
     remat: bool = False  # values inside a layer are recomputed for its gradient instead of kept
     attention: str = "auto"  # xla | cudnn | auto: cudnn on GPUs in bfloat16
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time

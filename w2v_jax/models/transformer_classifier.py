@@ -43,7 +43,7 @@ class TransformerClassifierConfig(LabelOptions):
     max_length: int = 400  # words read of a text; the rest is cut off
     pad_lengths: int = 4  # lengths, up to max_length, to which batches are padded; each is compiled
     init_scale: float = 0.02  # standard deviation of the weights at the start, but for P
-    loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: unrolled on CPUs, scan elsewhere
+    loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: scan on TPUs, unrolled elsewhere
     vectors: str = ""  # file of word vectors (word2vec or GloVe); its words become the vocabulary
     frozen: bool = True  # given vectors are not trained; an embedding that starts random always is
     vocab_size: int = 0  # filled in by `resolve`
