@@ -277,7 +277,7 @@ def test_a_folder_that_another_command_trains_in_keeps_its_config(text: Path, tm
 
 def test_of_two_commands_that_open_a_folder_the_first_to_claim_it_stays(tmp_path: Path) -> None:
     first = Config("word2vec", Word2VecConfig())
-    with folder.claimed(tmp_path, first):
+    with folder.opened(tmp_path, first, 1, 1.0):
         pass
     before = (tmp_path / "config.json").read_text()
     second = dataclasses.replace(first, train=TrainConfig(seed=1))

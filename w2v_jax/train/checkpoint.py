@@ -7,6 +7,7 @@ of every leaf, the caller's own values (`meta`), and a digest of the record itse
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import math
@@ -129,6 +130,13 @@ class Checkpointer:
     def best_step(self) -> int | None:
         """The step with the lowest held-out loss, None without any; waits for a running write."""
         return _best([step for step in self._steps() if step in self._losses], self._losses)
+
+    def latest_meta(self) -> dict[str, Any] | None:
+        """`meta` of the newest checkpoint whose record is intact; None without one. `restore` warns of damaged ones."""
+        for step in reversed(self._steps()):
+            with contextlib.suppress(Damaged):
+                return dict(self._record(step)["meta"])
+        return None
 
     def wait(self) -> None:
         """Returns when nothing is being written. Raises OSError if the last write failed."""

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from w2v_jax.config import Config, differences, load, to_dict
+from w2v_jax.config import Config, differences, freeze, load, to_dict
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.files import read_json, write_json
@@ -29,7 +29,7 @@ CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
 def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
     """Makes or opens a run folder; returns the result of a finished run of the same config, else None.
 
-    `claimed` writes config.json, once the input is good. UserError: the folder holds a run of another config (the
+    `opened` writes config.json, once the input is good. UserError: the folder holds a run of another config (the
     differing keys are named), or it is a file. OSError: it cannot be written.
     """
     if workdir.exists() and not workdir.is_dir():
@@ -62,7 +62,7 @@ def _holds(workdir: Path, config: Config) -> bool:
 
 @contextlib.contextmanager
 def claimed(workdir: Path, config: Config) -> Iterator[None]:
-    """Holds the run folder for this process until the end of the block, or of the process, and writes its config.json.
+    """Holds the run folder for this process until the end of the block, or of the process.
 
     UserError: another process trains in it, or has begun a run of another config there since it was opened.
     """
@@ -74,20 +74,37 @@ def claimed(workdir: Path, config: Config) -> Iterator[None]:
         except OSError:  # file systems without locks
             pass
         _holds(workdir, config)
-        write_json(workdir / CONFIG, to_dict(config))
         yield
 
 
 @contextlib.contextmanager
 def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator[tuple[Checkpointer, RunLog]]:
-    """The checkpoints and the log of a run folder, claimed. UserError: another process trains in it."""
+    """The checkpoints and the log of a run folder, claimed, with its config.json written.
+
+    UserError: another process trains in it, or its checkpoints are of another config.
+    """
+    first = jax.process_index() == 0
     with (
         # Only now that the input is good: a run that never began must not claim the folder for a wrong config.
-        claimed(workdir, config) if jax.process_index() == 0 else contextlib.nullcontext(),
+        claimed(workdir, config) if first else contextlib.nullcontext(),
         Checkpointer(workdir / CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
-        RunLog(workdir, tensorboard=config.log.tensorboard, total_steps=steps, total_passes=passes) as log,
     ):
-        yield checkpoints, log
+        # config.json may be gone, or that of another run: what a checkpoint was trained with stands in it.
+        _check_config(workdir, checkpoints.latest_meta(), config)
+        if first:
+            write_json(workdir / CONFIG, to_dict(config))
+        with RunLog(workdir, tensorboard=config.log.tensorboard, total_steps=steps, total_passes=passes) as log:
+            yield checkpoints, log
+
+
+def _check_config(workdir: Path, meta: Mapping[str, Any] | None, config: Config) -> None:
+    """Raises UserError where a checkpoint was trained with another config, whatever config.json says."""
+    keys = differences(to_dict(freeze(meta["config"], MODELS)), to_dict(config)) if meta else []
+    if keys:
+        raise UserError(
+            f"--workdir={workdir}: its checkpoints were trained with another config ({', '.join(keys)}); "
+            "use the same values or another workdir"
+        )
 
 
 def check_fixed(workdir: Path, meta: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
