@@ -17,22 +17,35 @@ PathLike = str | os.PathLike[str]
 def atomic(path: PathLike) -> Iterator[IO[bytes]]:
     """A binary file that gets its name when it is complete; a failed write leaves nothing behind.
 
+    A link is followed, so that the file behind it is replaced. A device or a pipe is written to, never replaced.
+
     Raises:
       OSError: the write failed. `filename` is set, also where the system does not set it, as on a full disk.
     """
-    path = os.fspath(path)
+    given, path = os.fspath(path), os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        with _named(given), open(path, "wb") as f:
+            yield f
+        return
     folder, name = os.path.split(path)
     part = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
-        with open(part, "wb") as f:
-            yield f
-        os.replace(part, path)
-    except OSError as e:
-        e.filename = path
-        raise
+        with _named(given):
+            with open(part, "wb") as f:
+                yield f
+            os.replace(part, path)
     finally:
         with contextlib.suppress(OSError):
             os.remove(part)
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        e.filename = path
+        raise
 
 
 def write_text(path: PathLike, text: str) -> None:

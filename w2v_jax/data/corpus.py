@@ -111,7 +111,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
         folder.mkdir(parents=True, exist_ok=True)
     note = root / "index" / f"{_key([[t.name for t in texts.values()], _rules(cfg)])}.json"
     digests = _known(note, texts)
-    corpus = None if digests is None else _open(root / _key([digests, _rules(cfg)]), cfg)
+    corpus = None if digests is None else _open(root / _key([digests, _rules(cfg)]), cfg, say)
     if digests is None or corpus is None:
         corpus, digests = _build(cfg, texts, root, say)
     else:
@@ -159,22 +159,37 @@ def _known(note: Path, texts: Texts) -> Digests | None:
     return {split: t.rehash() for split, t in texts.items() if t.rehash is not None}
 
 
-def _open(home: Path, cfg: DataConfig) -> Corpus | None:
-    """The cached corpus in `home`, or None where it is absent or damaged (a damaged one is removed)."""
+def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
+    """The cached corpus in `home`, or None where it is absent or damaged (a damaged one is named and removed).
+
+    Every file is compared with its digest, once per opening: a flipped bit would train other vectors without a word.
+    """
     try:
         meta = json.loads((home / "meta.json").read_text(encoding="utf-8"))
-        for name, size in meta["bytes"].items():
-            if (home / name).stat().st_size != size:
-                raise ValueError(f"{name}: wrong size")
+        if "sha256" not in meta:
+            raise ValueError("meta.json: without digests, as older versions wrote it")
+        if meta.pop("sha256") != _key(meta):
+            raise ValueError("meta.json: does not match its digest")
+        for name, digest in meta["files"].items():
+            if _digest(home / name) != digest:
+                raise ValueError(f"{name}: does not match its digest")
         tokenizer = Tokenizer.load(home)
         parts = {s: _tokens(home, s, meta["splits"][s]) for s in SPLITS}
-    except (OSError, ValueError, KeyError, TypeError, UserError):
-        shutil.rmtree(home, ignore_errors=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as e:
+        if home.exists():
+            say(f"warning: corpus: the cache {home} cannot be used ({e}); the text is read again")
+            shutil.rmtree(home, ignore_errors=True)
         return None
     report = dict(meta["report"])
     lengths = np.diff(parts["train"].offsets)
     report["document_splits"] = int(((lengths - 1) // cfg.block_tokens)[lengths > 0].sum())
     return Corpus(home, tokenizer, **parts, report=report, digest=home.name, block_tokens=cfg.block_tokens)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
@@ -199,13 +214,14 @@ def _build(cfg: DataConfig, texts: Texts, root: Path, say: Say) -> tuple[Corpus,
         counted = count(cfg, texts, work, say)
         _check(cfg, counted)
         meta = encode(cfg, counted, work)
-        meta["bytes"] = {p.name: p.stat().st_size for p in work.iterdir()}
-        (work / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        meta["files"] = {p.name: _digest(p) for p in sorted(work.iterdir())}
+        meta = json.loads(json.dumps(meta))  # as it will be read
+        (work / "meta.json").write_text(json.dumps(meta | {"sha256": _key(meta)}), encoding="utf-8")
         home = root / _key([counted.digests, _rules(cfg)])
-        if _open(home, cfg) is None:
+        if _open(home, cfg, say) is None:
             with contextlib.suppress(OSError):  # another run may put its own there first
                 os.rename(work, home)
-        corpus = _open(home, cfg)
+        corpus = _open(home, cfg, say)
         if corpus is None:
             raise UserError(f"{home}: damaged right after it was written; check the disk, or set data.cache_dir")
         return corpus, counted.digests

@@ -1,0 +1,46 @@
+"""Outputs: files are written whole; links are followed; devices and pipes are written to, never replaced."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from w2v_jax.files import write_text
+
+
+def test_a_full_device_is_an_error_and_stays_a_device() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    before = os.stat("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_text("/dev/full", "x\n")
+    assert caught.value.filename == "/dev/full"
+    after = os.stat("/dev/full")
+    assert stat.S_ISCHR(after.st_mode) and after.st_ino == before.st_ino
+
+
+def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    write_text(pipe, "words\n")
+    reader.join(timeout=20)
+    assert read == [b"words\n"] and stat.S_ISFIFO(os.stat(pipe).st_mode)
+
+
+def test_the_file_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(Path("there") / "a.txt")
+    write_text(tmp_path / "link.txt", "new")
+    assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "there" / "a.txt").read_text() == "new"
+    assert [f.name for f in (tmp_path / "there").iterdir()] == ["a.txt"]
+    (tmp_path / "later.txt").symlink_to(Path("there") / "b.txt")
+    write_text(tmp_path / "later.txt", "made")
+    assert (tmp_path / "there" / "b.txt").read_text() == "made"
