@@ -75,7 +75,7 @@ if __name__ == "__main__":
     flags.DEFINE_bool("analogy", False, "Three words b a c: which word is to c as b is to a?")
     flags.DEFINE_bool("odd", False, "Three words or more: which does not fit?")
     flags.DEFINE_integer("topn", 10, "Words to show.")
-    flags.DEFINE_integer("restrict", 0, "Answer from the n most frequent words only; 0 is all.")
+    flags.DEFINE_integer("restrict", 0, "Answer from the n most frequent words only; 0 is all.", 0)
     flags.DEFINE_enum("metric", "cosine", ["cosine", "euclidean"], "What nearest means.")
     flags.DEFINE_enum("method", "3cosadd", ["3cosadd", "3cosmul"], "Rule for --analogy under cosine.")
     cli.run(main, arguments=None)

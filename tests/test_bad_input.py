@@ -71,6 +71,34 @@ def test_bad_command_line(words: list[str], parts: list[str], text: Path, tmp_pa
     nothing_of_a_run(tmp_path / "run")
 
 
+STUDY = f"--config={ROOT / 'configs/scaling/synthetic.py'}"
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "part"),
+    [
+        (
+            "experiments.scaling",
+            [STUDY, "--workdir=none", "--plan", "--rate=nan"],
+            "--rate=nan: must be a finite number",
+        ),
+        (
+            "experiments.scaling",
+            [STUDY, "--workdir=none", "--plan", "--rate=inf"],
+            "--rate=inf: must be a finite number",
+        ),
+        ("experiments.keys_values", ["--workdir=none", "--seconds=nan"], "--seconds=nan: must be a finite number"),
+        ("experiments.generate", ["--workdir=none", "--temperature=nan"], "--temperature=nan: must be a finite number"),
+        ("experiments.figures", ["nudges", "--learning_rate=inf"], "--learning_rate=inf: must be a finite number"),
+        ("experiments.neighbours", ["--vectors=none", "--restrict=-5", "dog"], "--restrict=-5"),
+        ("experiments.evaluate", ["--vectors=none", "--restrict=-5"], "--restrict=-5"),
+    ],
+)
+def test_numbers_that_no_command_can_mean(module: str, words: list[str], part: str) -> None:
+    refused(run(module, *words), part)
+    assert not Path("none").exists()
+
+
 def test_no_config_and_no_workdir(tmp_path: Path) -> None:
     refused(run("experiments.train"), "--config is missing")
     refused(run("experiments.train", f"--config={ROOT / 'configs/skipgram.py'}"), "--workdir is missing")

@@ -190,6 +190,9 @@ def test_what_is_no_text_of_the_model_is_refused(trained: Path, tmp_path: Path) 
         done = run("experiments.evaluate", f"--workdir={trained / 'run'}", f"--text=text:{tmp_path / name}.txt")
         refused(done, message, alone=False)
 
+    empty = run("experiments.evaluate", f"--workdir={trained / 'run'}", "--text=")
+    refused(empty, "--text is empty: name a data source")
+
 
 def test_a_checkpoint_of_another_model_or_vocabulary_is_refused(trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"

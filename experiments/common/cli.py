@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
+import math
 import os
 import re
 import shlex
@@ -83,11 +84,15 @@ def _ending(e: BaseException, continues: bool) -> int:
 def _parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parser; every mistake is a one-line UserError."""
     try:
-        return flags.FLAGS(_overrides(argv))
+        left = flags.FLAGS(_overrides(argv))
     except flags.UnrecognizedFlagError as e:
         raise UserError(f"unknown flag --{e.flagname}{nearest(e.flagname, flags.FLAGS)}") from None
     except flags.Error as e:
         raise UserError(" ".join(str(e).split())) from None
+    for name, value in flags.FLAGS.flag_values_dict().items():
+        if isinstance(value, float) and not math.isfinite(value):  # passes every bound, and then every comparison
+            raise UserError(f"--{name}={value}: must be a finite number")
+    return left
 
 
 def _overrides(argv: Sequence[str]) -> list[str]:

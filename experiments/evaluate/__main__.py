@@ -42,6 +42,8 @@ def main(argv: Sequence[str]) -> None:
     if f.workdir and _is_language_model(f.workdir):
         from experiments.common import language
 
+        if f.text == "":  # would score the run's own texts as if they had been asked for
+            raise UserError("--text is empty: name a data source, e.g. text:FILE, or leave it out")
         target = f.json or os.path.join(f.workdir, "evaluation.json")
         language.evaluate(Path(f.workdir), f.text or "", Path(target), f.stride)
         return
@@ -60,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
 if __name__ == "__main__":
     define_source_flags()
     flags.DEFINE_string("data_dir", None, "Folder of test files; a small built-in list by default.")
-    flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.")
+    flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.", 0)
     flags.DEFINE_string("text", None, "Language models: the data source to score, e.g. text:FILE.")
     flags.DEFINE_integer("stride", None, "Transformers: tokens from window to window; half a window by default.")
     flags.DEFINE_string("json", None, "Results file; evaluation.json beside the vectors by default.")
