@@ -37,6 +37,36 @@ def test_jsonl_leaves_out_what_is_not_finished(tmp_path: Path) -> None:
     assert "1 run(s) left out: status" in runs.notes[0] and len(runs.notes) == 3
 
 
+def test_repeated_runs_count_once(tmp_path: Path) -> None:
+    """Results merged twice, rows copied, and a run that was made again: each would narrow the intervals."""
+    csv = tmp_path / "runs.csv"
+    csv.write_text("parameters,tokens,loss\n" + 4 * "10,100,3.5\n20,100,3.25\n" + "10,100,3.25\n")
+    runs = read_table(csv)
+    np.testing.assert_array_equal(runs.parameters, [10, 20, 10])
+    np.testing.assert_array_equal(runs.loss, [3.5, 3.25, 3.25])
+    assert "6 row(s) repeat a run, and count once" in runs.notes
+    first = {"run": "a_s0", "parameters": 1000, "tokens": 5000, "loss": 4.0}
+    rows = [first, first | {"run": "b_s0", "loss": 3.9}, first | {"loss": 3.8}, first | {"run": "a_s1", "loss": 4.1}]
+    path = tmp_path / "runs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    runs = read_table(path)
+    np.testing.assert_array_equal(runs.loss, [3.8, 3.9, 4.1])
+    assert "1 row(s) repeat a run, and count once" in runs.notes
+
+
+def test_numbers_in_other_units_are_noticed(tmp_path: Path) -> None:
+    def notes(text: str) -> str:
+        (tmp_path / "runs.csv").write_text(text)
+        return "; ".join(read_table(tmp_path / "runs.csv").notes)
+
+    right = "parameters,tokens,training_flops,loss,vocabulary\n1e6,2e7,1.3e14,4.1,8192\n"
+    assert "warning" not in notes(right)
+    assert "FLOPs of 1 run(s) are 1.08e+09 times" in notes(right.replace("2e7", "0.02"))
+    assert "the loss of 1 run(s), such as 60.3, is above 9.01" in notes(right.replace("4.1", "60.3"))
+    bare = "parameters,tokens,loss\n1e6,2e7,9.2\n1e6,1e8,9666.6\n"
+    assert "the loss of 1 run(s), such as 9667, is above 13.8" in notes(bare)
+
+
 def test_the_fewest_tokens_a_parameter_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     path.write_text("parameters,tokens,loss\n10,100,1\n10,1,2\n10,50,3\n10,20,4\n")

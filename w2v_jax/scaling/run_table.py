@@ -24,7 +24,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 STATUS, FINISHED = "status", "finished"
 ARM = "arm"  # of a study; a law is fitted to the runs of one
-_READ = {STATUS, ARM}.union(*COLUMNS.values())
+RUN = "run"  # name of a run within its study
+VOCABULARY = "vocabulary"
+FAR = 10.0  # FLOPs beyond this multiple of 6 N D, or its inverse, are taken for another unit
+LARGEST_VOCABULARY = 1e6  # where the table states none
+_READ = {STATUS, ARM, RUN, VOCABULARY}.union(*COLUMNS.values())
 _ENDINGS = (".csv", ".jsonl")
 
 
@@ -50,7 +54,10 @@ def read_table(
     """The runs of a table with columns parameters, tokens or training_flops (or training_flop), heldout_loss or loss.
 
     Missing tokens are FLOPs / (6 parameters), missing FLOPs 6 parameters tokens. Runs with a status other than
-    "finished" are left out. `notes` says both. Other columns are ignored.
+    "finished" are left out. A run that is there twice, by its name in the column "run" or by all of its numbers, counts
+    once: repeats would narrow every interval. `notes` says all this, and what looks like another unit: FLOPs far from
+    6 N D, and a loss above the logarithm of the vocabulary (column "vocabulary"; otherwise of a million tokens). Other
+    columns are ignored.
 
     Args:
       path: .csv with a header line, or .jsonl with one object per line.
@@ -62,19 +69,47 @@ def read_table(
         value that is not a positive number, no run left.
     """
     path = os.fspath(path)
-    rows, unfinished = [], 0
+    rows, unfinished = list[tuple[Any, dict[str, float]]](), 0
     for where, row in _rows(path):
         if arm is not None and str(row.get(ARM)) != arm:
             continue
         if row.get(STATUS, FINISHED) != FINISHED:
             unfinished += 1
-        else:
-            rows.append(_numbers(where, row))
+            continue
+        rows.append((row.get(RUN), _numbers(where, row)))
     if not rows:
         left = f"; {unfinished} run(s) have another status than {FINISHED!r}" if unfinished else ""
         raise UserError(f"{path}: no run to fit{left}")
     notes = [f"{unfinished} run(s) left out: status is not {FINISHED!r}"] if unfinished else []
-    return _columns(path, rows, notes, drop_fewest_tokens_per_parameter)
+    # Of a name the last row counts, as in a study; then one of rows that are equal in every number.
+    last = {str(name) if name is not None else i: row for i, (name, row) in enumerate(rows)}
+    once = list({tuple(sorted(row.items())): row for row in last.values()}.values())
+    if len(once) < len(rows):
+        notes.append(f"{len(rows) - len(once)} row(s) repeat a run, and count once")
+    notes += _odd_units(once)
+    return _columns(path, once, notes, drop_fewest_tokens_per_parameter)
+
+
+def _odd_units(rows: Sequence[dict[str, float]]) -> list[str]:
+    """Notes on numbers that cannot be FLOPs, tokens and nats a token."""
+    notes = []
+    full = [row for row in rows if "flops" in row and "tokens" in row]
+    ratios = [row["flops"] / (FLOPS_A_TOKEN * row["parameters"] * row["tokens"]) for row in full]
+    far = [r for r in ratios if not 1 / FAR <= r <= FAR]
+    if far:
+        notes.append(
+            f"warning: FLOPs of {len(far)} run(s) are {far[0]:.3g} times 6 parameters tokens: are parameters, tokens "
+            "and FLOPs in units, not in millions or billions?"
+        )
+    limits = [math.log(row.get(VOCABULARY, LARGEST_VOCABULARY)) for row in rows]
+    above = [(row["loss"], limit) for row, limit in zip(rows, limits, strict=True) if row["loss"] > limit]
+    if above:
+        loss, limit = above[0]
+        notes.append(
+            f"warning: the loss of {len(above)} run(s), such as {loss:.4g}, is above {limit:.3g}, the logarithm of the "
+            "vocabulary: is it in nats a token, not a perplexity?"
+        )
+    return notes
 
 
 def _columns(path: str, rows: Sequence[dict[str, float]], notes: list[str], drop: int) -> Runs:
@@ -145,6 +180,8 @@ def _numbers(where: str, row: dict[str, Any]) -> dict[str, float]:
         name = next((n for n in names if n in row), None)
         if name is not None:
             found[key] = _positive(f"{where}: column {name!r}", row[name])
+    if VOCABULARY in row:
+        found[VOCABULARY] = _positive(f"{where}: column {VOCABULARY!r}", row[VOCABULARY])
     return found
 
 
