@@ -26,9 +26,10 @@ STATUS, FINISHED = "status", "finished"
 ARM = "arm"  # of a study; a law is fitted to the runs of one
 RUN = "run"  # name of a run within its study
 VOCABULARY = "vocabulary"
+PER_TOKEN = "flops_per_token"  # stated by studies: word vectors are far from 6 N
 FAR = 10.0  # FLOPs beyond this multiple of 6 N D, or its inverse, are taken for another unit
 LARGEST_VOCABULARY = 1e6  # where the table states none
-_READ = {STATUS, ARM, RUN, VOCABULARY}.union(*COLUMNS.values())
+_READ = {STATUS, ARM, RUN, VOCABULARY, PER_TOKEN}.union(*COLUMNS.values())
 _ENDINGS = (".csv", ".jsonl")
 
 
@@ -56,7 +57,7 @@ def read_table(
     Missing tokens are FLOPs / (6 parameters), missing FLOPs 6 parameters tokens. Runs with a status other than
     "finished" are left out. A run that is there twice, by its name in the column "run" or by all of its numbers, counts
     once: repeats would narrow every interval. `notes` says all this, and what looks like another unit: FLOPs far from
-    6 N D, and a loss above the logarithm of the vocabulary (column "vocabulary"; otherwise of a million tokens). Other
+    6 N D (or from the column "flops_per_token"), and a loss above the logarithm of the vocabulary (column "vocabulary"; otherwise of a million tokens). Other
     columns are ignored.
 
     Args:
@@ -94,7 +95,8 @@ def _odd_units(rows: Sequence[dict[str, float]]) -> list[str]:
     """Notes on numbers that cannot be FLOPs, tokens and nats a token."""
     notes = []
     full = [row for row in rows if "flops" in row and "tokens" in row]
-    ratios = [row["flops"] / (FLOPS_A_TOKEN * row["parameters"] * row["tokens"]) for row in full]
+    per_token = [row.get(PER_TOKEN, FLOPS_A_TOKEN * row["parameters"]) for row in full]
+    ratios = [row["flops"] / (each * row["tokens"]) for each, row in zip(per_token, full, strict=True)]
     far = [r for r in ratios if not 1 / FAR <= r <= FAR]
     if far:
         notes.append(
@@ -180,8 +182,9 @@ def _numbers(where: str, row: dict[str, Any]) -> dict[str, float]:
         name = next((n for n in names if n in row), None)
         if name is not None:
             found[key] = _positive(f"{where}: column {name!r}", row[name])
-    if VOCABULARY in row:
-        found[VOCABULARY] = _positive(f"{where}: column {VOCABULARY!r}", row[VOCABULARY])
+    for name in (VOCABULARY, PER_TOKEN):
+        if name in row:
+            found[name] = _positive(f"{where}: column {name!r}", row[name])
     return found
 
 
