@@ -57,8 +57,8 @@ def read_table(
     Missing tokens are FLOPs / (6 parameters), missing FLOPs 6 parameters tokens. Runs with a status other than
     "finished" are left out. A run that is there twice, by its name in the column "run" or by all of its numbers, counts
     once: repeats would narrow every interval. `notes` says all this, and what looks like another unit: FLOPs far from
-    6 N D (or from the column "flops_per_token"), and a loss above the logarithm of the vocabulary (column "vocabulary"; otherwise of a million tokens). Other
-    columns are ignored.
+    6 N D (or from the column "flops_per_token"), a loss above the logarithm of the vocabulary (column "vocabulary";
+    otherwise of a million tokens). Other columns are ignored.
 
     Args:
       path: .csv with a header line, or .jsonl with one object per line.
