@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -65,14 +64,14 @@ def xla_flops(family: str, model: Any, rows: int, vocab: int) -> float:
     spec = MODELS[family]
     cfg = spec.resolve(model, vocab)
     consts = device_consts(spec, cfg, vocab)
-    params = spec.trained.init(jax.random.key(0), cfg, consts)
+    params = jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, consts))
     batch = with_rows(random_batch(spec, cfg, rows, np.random.default_rng(0)))
     carry = spec.trained.carry(cfg, rows)
 
     def loss(params: Any, carry: Any, batch: Any) -> jax.Array:
         return spec.trained.loss(cfg, params, consts, carry, batch, None)[0]
 
-    lowered = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, carry, jax.tree.map(jnp.asarray, batch))
+    lowered = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, carry, batch)
     cost: Any = lowered.compile().cost_analysis()
     return float((cost[0] if isinstance(cost, list) else cost)["flops"]) / (rows * cfg.length)
 
