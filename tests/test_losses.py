@@ -83,9 +83,12 @@ def test_window_scores_and_their_gradient(shape: tuple[int, int, int, int]) -> N
 def test_window_sum_its_gradient_and_its_transpose(shape: tuple[int, int, int, int]) -> None:
     centres, contexts, weights = band(*shape, seed=1)
     b, w, g = single(contexts, weights, centres)
-    (sums, (by_contexts, by_weights)), spread = quick(
-        lambda b, w, g: (pulled(losses.window_sum, (b, w), g), losses.window_spread(g, w)), b, w, g
-    )
+
+    def run(b: Any, w: Any, g: Any) -> Any:
+        value, pull = jax.vjp(losses.window_sum, b, w)
+        return value, pull(g), losses.window_spread(g, w)
+
+    sums, (by_contexts, by_weights), spread = quick(run, b, w, g)
     close(sums, loop_sum(contexts, weights))
     close(by_contexts, loop_spread(centres, weights))
     close(by_weights, loop_scores(centres, contexts, shape[2]))

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.examples import device_consts, random_batch, trained_families, with_rows
+from tests.examples import device_consts, quick, random_batch, trained_families, with_rows
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
@@ -29,7 +29,7 @@ def test_counts_are_those_of_the_arrays(family: str, example: Any) -> None:
     config = Config(family, example, train=TrainConfig(batch_size=8))
     cfg = spec.resolve(example, VOCAB)
     consts = device_consts(spec, cfg, VOCAB)
-    state = init_state(spec, config, cfg, consts)
+    state = quick(lambda consts: init_state(spec, config, cfg, consts), consts)
     found = ledger(config, VOCAB)
     assert found.parameters + found.padding == sum(x.size for x in jax.tree.leaves(state.params))
     assert 0 <= found.without_embeddings < found.parameters
@@ -94,7 +94,7 @@ def test_flops_of_a_recurrent_model_are_those_that_xla_counts(cell: str) -> None
 
 
 def test_activations_grow_with_the_batch_and_shrink_when_computed_again() -> None:
-    model = TransformerConfig(layers=4, dim=64, heads=2, length=64, loop="unrolled")
+    model = TransformerConfig(layers=2, dim=64, heads=2, length=64, loop="unrolled")
 
     def kept(**train: int) -> int:
         return ledger(Config("transformer", model, train=TrainConfig(**train)), 300).activation_bytes
