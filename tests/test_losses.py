@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -53,14 +54,14 @@ def close(got: Any, want: np.ndarray, tolerance: float = 1e-5) -> None:
     np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * max(1.0, float(np.abs(want).max(initial=0))))
 
 
-def single(*arrays: np.ndarray) -> list[jax.Array]:
-    return [jnp.asarray(a, jnp.float32) for a in arrays]
+def single(*arrays: np.ndarray) -> list[Any]:
+    return [a.astype(np.float32) for a in arrays]
 
 
-def pulled(fn: Callable[..., jax.Array], args: Sequence[jax.Array], g: jax.Array) -> Any:
+def pulled(fn: Callable[..., jax.Array], args: Sequence[Any], g: Any) -> Any:
     """(fn(*args), its gradients by every argument, weighed by g), compiled as one."""
 
-    def run(args: Sequence[jax.Array], g: jax.Array) -> Any:
+    def run(args: Sequence[Any], g: Any) -> Any:
         value, pull = jax.vjp(fn, *args)
         return value, pull(g)
 
@@ -79,19 +80,19 @@ def test_window_scores_and_their_gradient(shape: tuple[int, int, int, int]) -> N
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_window_sum_and_its_gradient(shape: tuple[int, int, int, int]) -> None:
+def test_window_sum_its_gradient_and_its_transpose(shape: tuple[int, int, int, int]) -> None:
     centres, contexts, weights = band(*shape, seed=1)
     b, w, g = single(contexts, weights, centres)
-    sums, (by_contexts, by_weights) = pulled(losses.window_sum, (b, w), g)
+
+    def run(b: Any, w: Any, g: Any) -> Any:
+        value, pull = jax.vjp(losses.window_sum, b, w)
+        return value, pull(g), losses.window_spread(g, w)
+
+    sums, (by_contexts, by_weights), spread = quick(run, b, w, g)
     close(sums, loop_sum(contexts, weights))
     close(by_contexts, loop_spread(centres, weights))
     close(by_weights, loop_scores(centres, contexts, shape[2]))
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_window_spread_is_the_transpose(shape: tuple[int, int, int, int]) -> None:
-    centres, _, weights = band(*shape, seed=2)
-    close(quick(losses.window_spread, *single(centres, weights)), loop_spread(centres, weights))
+    close(spread, loop_spread(centres, weights))
 
 
 @pytest.mark.parametrize("block", [1, 8, 16, 48])
@@ -104,7 +105,7 @@ def test_the_block_size_changes_nothing(block: int, monkeypatch: pytest.MonkeyPa
 
 def test_softplus_is_the_logistic_loss_everywhere() -> None:
     x = np.array([-1e4, -90.0, -3.0, -1e-3, 0.0, 1e-3, 3.0, 90.0, 1e4])
-    value, slope = jax.vmap(jax.value_and_grad(losses.softplus))(jnp.asarray(x, jnp.float32))
+    value, slope = quick(jax.vmap(jax.value_and_grad(losses.softplus)), *single(x))
     np.testing.assert_allclose(value, np.logaddexp(0.0, x), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(slope, 1 / (1 + np.exp(np.clip(-x, -700, 700))), rtol=1e-6, atol=1e-30)
 
@@ -113,9 +114,8 @@ def test_scale_forward_passes_the_gradient_on_unscaled() -> None:
     x, factor, g = single(
         np.array([[1.0, -2.0], [3.0, 4.0]]), np.array([[0.5], [0.25]]), np.array([[5.0, 6.0], [7.0, 8.0]])
     )
-    value, pull = jax.vjp(losses.scale_forward, x, factor)
+    value, (by_x, by_factor) = pulled(losses.scale_forward, (x, factor), g)
     np.testing.assert_allclose(value, [[0.5, -1.0], [0.75, 1.0]])
-    by_x, by_factor = pull(g)
     np.testing.assert_allclose(by_x, g)
     assert not np.asarray(by_factor).any()
 
@@ -142,18 +142,18 @@ def test_window_weights_stay_within_documents(draw: str) -> None:
     window, doc = 4, np.sort(rng.integers(0, 5, (3, 28)), axis=1)
     doc[0, :6], doc[2, -9:] = -1, -1
     reach = rng.integers(1, window + 1, (3, 20))
-    got = losses.window_weights(jnp.asarray(doc), jnp.asarray(reach), window=window, draw=draw)
+    got = quick(partial(losses.window_weights, window=window, draw=draw), np.int32(doc), np.int32(reach))
     want = loop_weights(doc, reach, window, draw)
     assert got.dtype == jnp.float32 and want.sum() > 50
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
 def test_expected_window_is_the_mean_over_every_reach() -> None:
-    window, doc = 5, jnp.zeros((1, 22), jnp.int32)
-    drawn = [
-        losses.window_weights(doc, jnp.full((1, 12), b), window=window, draw="sampled") for b in range(1, window + 1)
-    ]
-    expected = losses.window_weights(doc, jnp.zeros((1, 12), jnp.int32), window=window, draw="expected")
+    window, doc = 5, np.zeros((1, 22), np.int32)
+    weights = partial(losses.window_weights, doc, window=window)
+    reaches = np.arange(1, window + 1, dtype=np.int32)[:, None, None] * np.ones((1, 1, 12), np.int32)
+    drawn = quick(jax.vmap(partial(weights, draw="sampled")), reaches)
+    expected = quick(partial(weights, draw="expected"), np.zeros((1, 12), np.int32))
     np.testing.assert_allclose(expected, np.mean(drawn, axis=0), rtol=1e-6)
 
 
@@ -164,8 +164,9 @@ def test_shared_noise_against_a_loop() -> None:
     for r, i, n in np.ndindex(2, 6, 7):
         want[i] += weights[r, i] * 5 / 7 * np.log1p(np.exp(hidden[r, i] @ noise[r, n]))
     a, b, w = single(hidden, noise, weights)
-    assert float(losses.shared_noise(a, b, w, 5)) == pytest.approx(want.sum(), rel=1e-5)
-    parts = [float(losses.shared_noise(a, b, w, 5, 3, turn)) for turn in range(3)]
+    shared = partial(losses.shared_noise, a, b, w, 5)
+    whole, *parts = quick(lambda: (shared(), *(shared(3, turn) for turn in range(3))))
+    assert float(whole) == pytest.approx(want.sum(), rel=1e-5)
     np.testing.assert_allclose(parts, [3 * want[turn::3].sum() for turn in range(3)], rtol=1e-5)
     assert np.mean(parts) == pytest.approx(want.sum(), rel=1e-5), "every centre has its turn"
 
@@ -178,14 +179,14 @@ def test_path_loss_against_a_loop() -> None:
     for w, h, p in np.ndindex(3, 2, 5):
         if signs[w, p]:
             want[w, h] -= np.log(1 / (1 + np.exp(-signs[w, p] * (hidden[w, h] @ nodes[w, p]))))
-    close(losses.path_loss(*single(hidden, nodes, signs)), want)
+    close(quick(losses.path_loss, *single(hidden, nodes, signs)), want)
 
 
 def test_node_loss_against_a_loop() -> None:
     rng = np.random.default_rng(6)
     x, plus, minus = 4 * rng.standard_normal((2, 3, 4)), rng.random((2, 3, 4)), rng.random((2, 3, 4))
     want = sum(plus[k] * np.logaddexp(0, -x[k]) + minus[k] * np.logaddexp(0, x[k]) for k in np.ndindex(*x.shape))
-    assert float(losses.node_loss(*single(x, plus, minus))) == pytest.approx(want, rel=1e-5)
+    assert float(quick(losses.node_loss, *single(x, plus, minus))) == pytest.approx(want, rel=1e-5)
 
 
 def loop_paths(contexts: np.ndarray, nodes: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> Any:
@@ -221,9 +222,10 @@ def test_the_deepest_path_overflows_nothing() -> None:
     _, contexts, weights = band(*shape, seed=9)
     signs = np.ones((1, 4, 58))
     c, s, w = single(contexts, signs, weights)
-    zero = quick(losses.window_path_loss, c, jnp.zeros((1, 4, 58, 2)), s, w)
+    run = jax.jit(losses.window_path_loss)
+    zero = run(c, np.zeros((1, 4, 58, 2), np.float32), s, w)
     assert float(zero) == pytest.approx(58 * np.log(2) * weights.sum(), rel=1e-5)
-    far = quick(losses.window_path_loss, jnp.ones_like(c), jnp.full((1, 4, 58, 2), -1e4), s, w)
+    far = run(np.ones_like(c), np.full((1, 4, 58, 2), -1e4, np.float32), s, w)
     assert float(far) == pytest.approx(58 * 2e4 * weights.sum(), rel=1e-5)
 
 
@@ -233,7 +235,9 @@ def test_log_partition_leaves_the_padding_out(count: int, chunk: int) -> None:
     hidden, table = rng.standard_normal((count, 4)), rng.standard_normal((11, 4))
     table[8:] = 1e3  # padding that would win every softmax
     a, b = single(hidden, table)
-    value, (by_hidden, by_table) = pulled(lambda h, t: losses.log_partition(h, t, 8, chunk), (a, b), jnp.ones(count))
+    value, (by_hidden, by_table) = pulled(
+        lambda h, t: losses.log_partition(h, t, 8, chunk), (a, b), *single(np.ones(count))
+    )
     scores = hidden @ table[:8].T
     close(value, np.log(np.exp(scores).sum(1)))
     share = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
@@ -243,11 +247,12 @@ def test_log_partition_leaves_the_padding_out(count: int, chunk: int) -> None:
 
 @pytest.mark.parametrize("first", [-1, 0, 7])
 def test_compute_apart_is_the_function_itself(first: int) -> None:
-    x = jnp.asarray([0.5, -2.0, 3.0])
-    witness = jnp.asarray([[first, 5]])
+    (x,) = single(np.array([0.5, -2.0, 3.0]))
+    witness = np.array([[first, 5]], np.int32)
 
     def apart(x: jax.Array) -> jax.Array:
         return compute_apart(lambda x: jnp.sin(x) * 2, witness, x)
 
-    np.testing.assert_allclose(jax.jit(apart)(x), 2 * np.sin(x), rtol=1e-6)
-    np.testing.assert_allclose(jax.jit(jax.grad(lambda x: apart(x).sum()))(x), 2 * np.cos(x), rtol=1e-6)
+    value, (slope,) = pulled(apart, (x,), np.ones_like(x))
+    np.testing.assert_allclose(value, 2 * np.sin(x), rtol=1e-6)
+    np.testing.assert_allclose(slope, 2 * np.cos(x), rtol=1e-6)

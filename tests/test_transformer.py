@@ -64,9 +64,10 @@ def test_causal_models_never_look_ahead(keys_values: str) -> None:
         assert (np.abs(np.asarray(seen)).sum(-1)[:, 4 : 4 + cfg.length] > 0).all(), "masked models see both ways"
 
 
-def test_one_token_after_another_gives_the_logits_of_the_whole_text() -> None:
-    """At every place, and for shared keys; `test_contracts` tries the other kinds."""
-    cfg = dataclasses.replace(TINY, keys_values="shared_k")
+@pytest.mark.parametrize("keys_values", ["shared_k", "shared_v"])
+def test_one_token_after_another_gives_the_logits_of_the_whole_text(keys_values: str) -> None:
+    """At every place; `test_contracts_states` tries the other kinds."""
+    cfg = dataclasses.replace(TINY, keys_values=keys_values)
     params = random_params(FAMILY, cfg, {}, 0)
     tokens = batch_of()["tokens"]
     whole = quick(lambda p, t: whole_logits(FAMILY, cfg, p, {}, t), params, tokens)

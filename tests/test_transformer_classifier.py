@@ -60,7 +60,13 @@ def test_the_transformer_is_that_of_numpy(keys_values: str, pool: str, loop: str
         return total / 5
 
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
-    value, grads = quick(jax.value_and_grad(lambda p: FAMILY.trained.loss(cfg, p, {}, {}, batch, None)[0]), params)
+
+    def run(params: Any) -> Any:
+        given = (cfg, params, {}, batch["tokens"], batch["length"])
+        found = jax.value_and_grad(lambda p: FAMILY.trained.loss(cfg, p, {}, {}, batch, None)[0])(params)
+        return *found, FAMILY.classify(*given), FAMILY.encode.attention(*given)  # type: ignore[misc, union-attr]
+
+    value, grads, logits, looks = quick(run, params)
     np.testing.assert_allclose(value, nats(exact), rtol=1e-5)
     leaves, tree = jax.tree.flatten(exact)
     names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(exact)]
@@ -72,11 +78,6 @@ def test_the_transformer_is_that_of_numpy(keys_values: str, pool: str, loop: str
             moved = [x + step * way if i == place else x for i, x in enumerate(leaves)]
             ends.append(nats(jax.tree.unflatten(tree, moved)))
         np.testing.assert_allclose((grad * way).sum(), (ends[0] - ends[1]) / 2e-5, rtol=1e-3, atol=1e-5, err_msg=name)
-    args = (params, batch["tokens"], batch["length"])
-    logits, looks = quick(
-        lambda p, *given: (FAMILY.classify(cfg, p, {}, *given), FAMILY.encode.attention(cfg, p, {}, *given)),  # type: ignore
-        *args,
-    )
     for row, n in enumerate(batch["length"]):
         np.testing.assert_allclose(logits[row], forward(cfg, exact, batch["tokens"][row, :n]), atol=1e-4)
         weights = np.asarray(looks[1][row, :, :n])
@@ -97,12 +98,15 @@ def test_the_shortest_length_that_holds_a_batch_is_taken() -> None:
         return 3.0 * value, length
 
     params = {"w": jnp.array([2.0, 5.0])}
-    run = jax.jit(jax.value_and_grad(read, has_aux=True)).lower(params, jnp.int32(0)).compile(compiler_options=QUICK)
+    run, plain = (
+        jax.jit(fn).lower(params, np.int32(0)).compile(compiler_options=QUICK)
+        for fn in (jax.value_and_grad(read, has_aux=True), read)
+    )
     for needed, length in ((0, 4), (4, 4), (5, 7), (7, 7), (8, 10), (10, 10)):
-        (value, got), grads = run(params, jnp.int32(needed))
+        (value, got), grads = run(params, np.int32(needed))
         assert int(got) == length and float(value) == 3 * 7 * length**2
         np.testing.assert_array_equal(grads["w"], [3 * length**2] * 2)
-        assert float(read(params, jnp.int32(needed))[0]) == float(value), "the same without a gradient"
+        assert float(plain(params, np.int32(needed))[0]) == float(value), "the same without a gradient"
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_expected_windows_are_the_mean_over_all_reaches(loss: str) -> None:
 def test_shared_negatives_mean_fresh_ones_for_every_pair(architecture: str) -> None:
     """Exactly, over the noise distribution: the loss is a mean over noise places, each drawn alike."""
     example = next(e for e in FAMILY.examples if e.loss == "negative" and e.architecture == architecture)
-    cfg = FAMILY.resolve(dataclasses.replace(example, window_draw="sampled", negatives=3), VOCAB)
+    cfg = FAMILY.resolve(dataclasses.replace(example, window_draw="sampled", negatives=3, noise_every=1), VOCAB)
     consts = device_consts(FAMILY, cfg, VOCAB)
     params = random_params(FAMILY, cfg, consts, seed=8)
     batch = random_batch(FAMILY, cfg, 16, np.random.default_rng(8))

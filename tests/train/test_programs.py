@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -82,8 +83,10 @@ def test_the_states_of_a_model_are_those_of_one_device_and_text_is_written_with_
     assert np.asarray(texts.tokens).tolist() == [[int(last.argmax())]] * 2
 
 
-def evaluated(on: Programs) -> tuple[dict[str, float], str]:
+@functools.cache
+def evaluated(mesh: MeshConfig, devices: int) -> tuple[dict[str, float], str]:
     """(the metrics of held-out batches with padding in them, the compiled text)."""
+    on = of(mesh, devices)
     rng = np.random.default_rng(1)
     steps = [random_batch(on.spec, on.cfg, ROWS, rng) for _ in range(BATCHES)]
     batches = {k: np.stack([s[k] for s in steps]) for k in steps[0]}
@@ -102,8 +105,8 @@ def evaluated(on: Programs) -> tuple[dict[str, float], str]:
 )
 def test_held_out_scoring_is_split_over_the_devices(mesh: MeshConfig, attention: str) -> None:
     """Attention is [rows, heads, T, T]: each device holds that of its own rows, and gathered weights are whole."""
-    want, whole = evaluated(of(MeshConfig(), 1))
-    got, text = evaluated(of(mesh, 8))
+    want, whole = evaluated(MeshConfig(), 1)
+    got, text = evaluated(mesh, 8)
     assert got == pytest.approx(want, rel=2e-5)
     assert f"f32[{ROWS},4,6,6]" in whole and f"f32[{attention}]" in text and f"f32[{ROWS}," not in text
     if mesh.fsdp:
@@ -138,7 +141,8 @@ def test_no_model_asks_for_the_platform_of_this_machine(monkeypatch: pytest.Monk
         for example in (spec.examples[0], spec.examples[-1]):
             config = config_of(model=example, family=family)
             on = programs(config, stand_in(config, VOCAB), jax.devices()[:1])
-            on.train(HORIZON).lower(), on.evaluate(1).lower(), on.start().lower()
+            for program in (on.train(HORIZON), on.evaluate(1), on.start()):
+                program.function.trace(*program.arguments)
 
 
 @pytest.mark.parametrize(
@@ -158,12 +162,12 @@ def test_rows_that_do_not_divide_name_the_keys(family: str, model: Any, size: in
 @pytest.mark.parametrize("per_device", [False, True])
 def test_the_length_of_a_run_may_be_an_argument(per_device: bool) -> None:
     """One program for all lengths makes the steps of one that holds its length; another length makes others."""
-    on = of(MeshConfig(data=1, per_device=per_device), 1)
+    on = of(MeshConfig(data=1, per_device=per_device), 1, layers=1)
     assert on.takes_horizon
     rng = np.random.default_rng(2)
     steps = [random_batch(on.spec, on.cfg, ROWS, rng) for _ in range(BATCHES)]
     given = ({k: np.stack([s[k] for s in steps]) for k in steps[0]}, np.int32(2), np.zeros(1, np.int32))
-    start = jax.device_get(on.start().compile()({}))
+    start = jax.device_get(on.start().lower().compile(compiler_options=QUICK)({}))
 
     def params(made: Any, *last: Any) -> Any:
         return jax.device_get(made(jax.device_put(start), {}, *given, *last)[0].params)
