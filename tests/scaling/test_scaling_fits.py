@@ -1,5 +1,5 @@
-"""Intervals on planted laws, refusals, extrapolation, held-out runs, the published fit of Hoffmann's runs, and the command
-that fits a table."""
+"""Intervals on planted laws, refusals, extrapolation, held-out runs, the published fit of Hoffmann's runs, and the
+command that fits a table."""
 
 from __future__ import annotations
 
