@@ -284,7 +284,7 @@ def test_a_plan_makes_nothing_and_tells_the_costs(study: Path, tmp_path: Path) -
     stated = scaling(study, tmp_path / "runs", "--plan", "--device=v5e:4", large)
     assert "35% of 4 x v5e" in stated.out
     kept = {row[0]: float(row[6]) for row in map(str.split, stated.out.splitlines()) if row and row[0] in TAME}
-    assert set(kept) == set(TAME) and min(kept.values()) > 1, "MiB that a step keeps for its gradient"
+    assert set(kept) == set(TAME) and min(kept.values()) >= 0.1, "MiB that a step keeps for its gradient"
 
 
 def test_bad_input_is_one_line(study: Path, tmp_path: Path) -> None:
