@@ -210,17 +210,18 @@ FAILURES: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
 @pytest.mark.parametrize("what", FAILURES)
 def test_a_write_that_fails(what: str, text: Path, whole: Path, tmp_path: Path) -> None:
     owner, name, around, part = FAILURES[what]
+    often = {"checkpoint__every_steps": 32} if what == "checkpoint" else {}
     with pytest.MonkeyPatch.context() as patch:
         wrapped(patch, owner, name, around)
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-        done = with_size_limit(limit, lambda: train(text, tmp_path / "run", checkpoint__every_steps=32))
+        done = with_size_limit(limit, lambda: train(text, tmp_path / "run", **often))
     refused(done, part, "size limit|no space", alone=False)
     left = [f for f in (tmp_path / "run").rglob("*") if ".tmp" in f.name or "-tmp" in f.name]
     assert not [f for f in left if "checkpoints" not in f.parts], left
     assert not (tmp_path / "run" / "result.json").exists()
     assert what == "result" or not (tmp_path / "run" / "vectors.bin").exists()
     # With room again the same command ends where it would have.
-    done = train(text, tmp_path / "run", checkpoint__every_steps=32)
+    done = train(text, tmp_path / "run", **often)
     assert done.status == 0, done.err
     assert vectors(tmp_path / "run") == vectors(whole)
     assert all(f.name.isdigit() for f in (tmp_path / "run" / "checkpoints").iterdir())

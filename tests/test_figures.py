@@ -18,7 +18,8 @@ from matplotlib.image import imread
 from experiments.figures import __main__ as command
 from experiments.figures import nudges as training
 from experiments.figures.quality import evaluate_checkpoints
-from tests.pictures import count_pixels
+from tests.commands import ROOT, Done, run
+from tests.pictures import FIGURES, count_pixels
 from w2v_jax.config import Config, to_dict
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
@@ -29,13 +30,6 @@ from w2v_jax.train.checkpoint import Checkpointer
 
 pytestmark = pytest.mark.xdist_group("figures")  # one worker: they share a recording
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    whole = [sys.executable, *arguments]
-    return subprocess.run(whole, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
-
 
 def test_figures_import_neither_training_nor_heavy_libraries() -> None:
     code = (
@@ -44,17 +38,26 @@ def test_figures_import_neither_training_nor_heavy_libraries() -> None:
         "bad = ('w2v_jax.train', 'w2v_jax.models', 'w2v_jax.data', 'experiments', 'jax', 'matplotlib', 'sklearn')\n"
         "print([m for m in sys.modules if m in bad or m.startswith(tuple(b + '.' for b in bad))])"
     )
-    assert run("-c", code).stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 # ---- nudges ----
 
 
+UPDATES = 369  # not the default, and whole passes over the pairs
+
+
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("nudges") / "nudges.npz"
-    training.write(path, training.Options())
-    return path
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    """The folder of the command's recording and picture, and how it ended."""
+    folder = tmp_path_factory.mktemp("nudges") / "n"
+    return folder, run(FIGURES, "nudges", f"--out={folder}", f"--updates={UPDATES}")
+
+
+@pytest.fixture(scope="module")
+def recording(recorded: tuple[Path, Done]) -> Path:
+    return recorded[0] / "nudges.npz"
 
 
 def test_the_trajectory_follows_the_gradient_of_the_softmax(recording: Path) -> None:
@@ -110,9 +113,8 @@ def test_negative_sampling_starts_at_its_known_loss() -> None:
     assert np.array_equal(track.positions, again.positions)
 
 
-def test_nudges_are_drawn_in_their_colours(recording: Path, tmp_path: Path) -> None:
-    nudges.draw(nudges.read(recording), tmp_path / "n.png", "source")
-    assert min(count_pixels(tmp_path / "n.png", k) for k in range(3)) > 500
+def test_nudges_are_drawn_in_their_colours(recorded: tuple[Path, Done]) -> None:
+    assert min(count_pixels(recorded[0] / "nudges.png", k) for k in range(3)) > 500
 
 
 def test_a_file_that_is_no_recording(tmp_path: Path) -> None:
@@ -253,35 +255,34 @@ def test_groups_from_the_command_line_and_from_a_file(tmp_path: Path) -> None:
 def test_map_command(tmp_path: Path) -> None:
     words = ["doctor", "nurse", "teacher", "student", "car"]
     save(Embeddings(words, np.random.default_rng(6).normal(size=(5, 4))), tmp_path / "v.txt")
-    start = ("-m", "experiments.figures", "map", f"--vectors={tmp_path / 'v.txt'}")
+    start = (FIGURES, "map", f"--vectors={tmp_path / 'v.txt'}")
     done = run(*start, "--groups=doctor,nurse;teacher,student;car")
-    assert done.returncode == 0, done.stderr
-    assert "5 words; the plane shows" in done.stdout
+    assert done.status == 0, done.err
+    assert "5 words; the plane shows" in done.out
     assert imread(tmp_path / "map.png").ndim == 3
     before = sorted(os.listdir(tmp_path))
     done = run(*start, "--words=doctor,nurze,car")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "nurse" in done.stderr
+    assert done.status == 2 and done.err.count("\n") == 1 and "nurse" in done.err
     done = run(*start, "--loss=negative")
-    assert done.returncode == 2 and "--loss means nothing to the figure map" in done.stderr
+    assert done.status == 2 and "--loss means nothing to the figure map" in done.err
     assert sorted(os.listdir(tmp_path)) == before
 
 
-def test_nudges_command(tmp_path: Path) -> None:
-    done = run("-m", "experiments.figures", "nudges", f"--out={tmp_path / 'n'}", "--updates=27", "--seed=1")
-    assert done.returncode == 0, done.stderr
-    assert sorted(os.listdir(tmp_path / "n")) == ["nudges.npz", "nudges.png"]
-    table = {
-        line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith(("cat-", "dog-"))
-    }
-    cosines = nudges.cosines(nudges.read(tmp_path / "n" / "nudges.npz"))
-    assert table == {name: [f"{c[0]:.4f}", f"{c[-1]:.4f}"] for name, c in cosines.items()}
+def test_nudges_command(recorded: tuple[Path, Done]) -> None:
+    folder, done = recorded
+    assert done.status == 0, done.err
+    assert sorted(os.listdir(folder)) == ["nudges.npz", "nudges.png"]
+    table = {line.split()[0]: line.split()[1:] for line in done.out.splitlines() if line.startswith(("cat-", "dog-"))}
+    saved = nudges.read(folder / "nudges.npz")
+    assert len(saved.pairs) == UPDATES
+    assert table == {name: [f"{c[0]:.4f}", f"{c[-1]:.4f}"] for name, c in nudges.cosines(saved).items()}
 
 
 def test_convergence_command(tmp_path: Path) -> None:
     folder = fake_run(tmp_path / "r")
-    done = run("-m", "experiments.figures", "convergence", f"--workdir={folder}")
-    assert done.returncode == 0, done.stderr
+    done = run(FIGURES, "convergence", f"--workdir={folder}")
+    assert done.status == 0, done.err
     assert imread(folder / "convergence.png").ndim == 3
-    assert any(line.split()[-4:] == ["men", "0.0000", "0.6993", "5.00"] for line in done.stdout.splitlines())
-    done = run("-m", "experiments.figures", "convergance")
-    assert done.returncode == 2 and "did you mean 'convergence'" in done.stderr
+    assert any(line.split()[-4:] == ["men", "0.0000", "0.6993", "5.00"] for line in done.out.splitlines())
+    done = run(FIGURES, "convergance")
+    assert done.status == 2 and "did you mean 'convergence'" in done.err

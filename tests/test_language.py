@@ -80,7 +80,7 @@ def arguments(home: Path, workdir: Path, *more: str) -> list[str]:
     sizes = {"hidden": 12, "dim": 12, "length": 8, "dropout": 0.4}
     model = [f"--config.model.{k}={v}" for k, v in sizes.items()]
     train = ["--config.train.batch_size=4", "--config.train.passes=2", "--config.train.steps_per_call=2"]
-    save = ["--config.checkpoint.every_steps=6", "--config.log.every_steps=4"]
+    save = ["--config.checkpoint.every_steps=1000", "--config.log.every_steps=4"]
     where = [f"--config={ROOT / 'configs/ptb.py'}", f"--workdir={workdir}", "--config.mesh.data=1"]
     return [*where, *sources, *model, *train, *save, "--config.log.tensorboard=False", *more]
 

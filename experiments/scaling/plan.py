@@ -43,7 +43,7 @@ def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None,
     `rate`, 0 if not stated, is in FLOPs per second; see `speed_of` for the others. UserError: an unknown device.
     """
     speed = speed_of(workdir, device, rate)
-    every = runs(study, vocabulary(study))
+    every = runs(study, vocabulary(study), activations=True)
     mine = shard(every, *part)
     rows = [["run", "parameters", "without emb.", "tokens", "TFLOP", "state MiB", "activations MiB", "time"]]
     for run in mine:

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from experiments.scaling import report
-from tests.commands import ROOT, Done, at_call, refused, run, start
+from tests.commands import ROOT, Done, at_call, checkpoints, refused, run, start
 
 pytestmark = pytest.mark.xdist_group("scaling")  # one worker: runs share their compiled programs
 
@@ -32,7 +33,7 @@ def get_config():
         model=RecurrentLMConfig(cell="elementwise", layers=1, dim=4, hidden=4, tied=True, length=8),
         train=TrainConfig(batch_size=4, steps_per_call=4),
         optimizer=OptimizerConfig(dense="adamw", learning_rate=0.01),
-        checkpoint=CheckpointConfig(every_steps=8),
+        checkpoint=CheckpointConfig(every_steps=1000),
         log=LogConfig(eval_steps=0, tensorboard=False),
         mesh=MeshConfig(data=1),
     )
@@ -72,13 +73,38 @@ def losses(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {name: row["heldout_loss"] for name, row in found.items()}
 
 
-def test_stopped_and_continued_it_ends_as_in_one_go(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = scaling(study, tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
+    """The study made in one go, and its folder."""
+    home = tmp_path_factory.mktemp("whole")
+    (home / "study.py").write_text(CONFIG)
+    return scaling(home / "study.py", home / "runs"), home / "runs"
+
+
+def copy_without(made: Path, workdir: Path, *names: str) -> dict[str, dict[str, Any]]:
+    """A copy of a study in which these runs were not made yet; returns the records of the whole."""
+    shutil.copytree(made, workdir)
+    forget(workdir / "results.jsonl", *names)
+    for name in names:
+        shutil.rmtree(workdir / "runs" / name)
+    return rows(made / "results.jsonl")
+
+
+def forget(results: Path, *names: str) -> None:
+    lines = results.read_text().splitlines(keepends=True)
+    results.write_text("".join(line for line in lines if json.loads(line)["run"] not in names))
+
+
+def undrawn(patch: pytest.MonkeyPatch) -> None:
+    """No report, which has a test of its own."""
+    patch.setattr(report, "report", lambda *_: 1)
+
+
+def test_a_study_is_made_and_reported(whole: tuple[Done, Path]) -> None:
+    done, workdir = whole
     # The floor of so small a study is no truth: the command says so by its status.
-    assert whole.status == 1, whole.err
-    found = rows(tmp_path / "whole" / "results.jsonl")
+    assert done.status == 1, done.err
+    found = rows(workdir / "results.jsonl")
     assert set(found) == {*TAME, WILD}
     assert found[WILD]["status"] == "diverged" and "not finite" in found[WILD]["error"]
     for name in TAME:
@@ -88,76 +114,86 @@ def test_stopped_and_continued_it_ends_as_in_one_go(
         assert row["tokens"] == pytest.approx(int(name.split("_")[2]), rel=0.11)
         assert row["training_flops"] == row["tokens"] * row["flops_per_token"]
     assert len({row["optimum"] for name, row in found.items() if name != WILD}) == 1
-    assert "not fitted" in whole.out and WILD in whole.out  # laws that need more runs, and the run that diverged
-    page = (tmp_path / "whole" / "report.html").read_text()
+    assert "not fitted" in done.out and WILD in done.out  # laws that need more runs, and the run that diverged
+    page = (workdir / "report.html").read_text()
     assert "data:image/png;base64," in page and not re.search(r'(src|href)="(?!data:|#)', page)
-    assert "of 5" in whole.err and "left" in whole.err
+    assert "of 5" in done.err and "left" in done.err
+    fitted = run("experiments.scaling", f"--fit={workdir / 'results.jsonl'}")
+    assert fitted.status == 0 and "4 run(s) for 5 parameters" in fitted.out
 
-    # A signal in the middle of the fourth run; the second go ends it.
+
+def test_stopped_and_continued_it_ends_as_in_one_go(
+    study: Path, whole: tuple[Done, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal in the middle of the fourth run; the second go ends it and makes the fifth."""
+    undrawn(monkeypatch)
+    workdir = tmp_path / "parts"
+    found = copy_without(whole[1], workdir, TAME[1], TAME[3])  # the largest, which come last
     with monkeypatch.context() as patch:
-        at_call(patch, 12, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        stopped = scaling(study, tmp_path / "parts")
+        at_call(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        stopped = scaling(study, workdir)
     assert stopped.status == 128 + signal.SIGTERM and "The same command continues" in stopped.err
-    kept = rows(tmp_path / "parts" / "results.jsonl")
-    assert len(kept) == 3
-    with monkeypatch.context() as patch:
-        patch.setattr(report, "report", lambda *_: 1)  # drawn once, above
-        resumed = scaling(study, tmp_path / "parts")
-    assert resumed.status == 1 and resumed.err.count("--- run") == 5 - len(kept)
-    assert losses(rows(tmp_path / "parts" / "results.jsonl")) == losses(found)
+    assert set(rows(workdir / "results.jsonl")) == {TAME[0], TAME[2], WILD}
+    assert 0 < checkpoints(workdir / "runs" / TAME[1])[-1] < 40, "some of the steps of the fourth run are saved"
+    resumed = scaling(study, workdir)
+    assert resumed.status == 1 and resumed.err.count("--- run") == 2
+    assert losses(rows(workdir / "results.jsonl")) == losses(found)
 
 
-def test_two_shards_at_once_make_all_runs_once(study: Path, tmp_path: Path) -> None:
+def test_two_shards_at_once_make_all_runs_once(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes in one folder and one cache; then one command that finds all runs and reports."""
-    line = ["-m", "experiments.scaling", f"--config={study}", f"--workdir={tmp_path / 'runs'}"]
-    with start(*line, "--shard=0/2", devices=1) as other:
-        mine = scaling(study, tmp_path / "runs", "--shard=1/2")
+    fewer, names = ["--config.tokens=(320,)", "--config.window=0"], {TAME[0], TAME[2], WILD}
+    line = ["-m", "experiments.scaling", f"--config={study}", f"--workdir={tmp_path / 'runs'}", *fewer]
+    undrawn(monkeypatch)
+    with start(*line, "--shard=0/2") as other:
+        mine = scaling(study, tmp_path / "runs", *fewer, "--shard=1/2")
         out, err = other.communicate(timeout=300)
     # The one that ends last finds all runs, and reports a floor that is no truth.
     for status, told in ((mine.status, mine.out), (other.returncode, out)):
         assert status in (0, 1), err
-        assert ("report.html" in told) == (status == 1)
+        assert ("the others belong to other shards" in told) == (status == 0)
+    assert ("report.html" in out) == (other.returncode == 1)
     halves = [rows(tmp_path / "runs" / f"results-{i}-of-2.jsonl") for i in range(2)]
-    assert not set(halves[0]) & set(halves[1]) and set(halves[0] | halves[1]) == {*TAME, WILD}
+    assert not set(halves[0]) & set(halves[1]) and set(halves[0] | halves[1]) == names
     together = tmp_path / "together"
     together.mkdir()
     parts = [(tmp_path / "runs" / f"results-{i}-of-2.jsonl").read_bytes() for i in range(2)]
     (together / "results.jsonl").write_bytes(b"".join(parts))
-    done = scaling(study, together)
-    assert done.status == 1 and "--- run" not in done.err and (together / "report.html").exists()
-    fitted = run("experiments.scaling", f"--fit={together / 'results.jsonl'}")
-    assert fitted.status == 0 and "4 run(s) for 5 parameters" in fitted.out
+    done = scaling(study, together, *fewer)
+    assert done.status == 1 and "--- run" not in done.err, "it has all runs, and reports"
 
 
-def test_a_write_that_fails_loses_nothing(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_loses_nothing(
+    study: Path, whole: tuple[Done, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from w2v_jax.scaling import records
 
     write, calls = records.write, [0]
 
     def full(path: Path, made: Any) -> None:
         calls[0] += 1
-        if calls[0] == 3:
+        if calls[0] == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         write(path, made)
 
-    monkeypatch.setattr(report, "report", lambda *_: 1)  # what is drawn is no matter here
+    undrawn(monkeypatch)
+    workdir = tmp_path / "runs"
+    results = workdir / "results.jsonl"
+    found = copy_without(whole[1], workdir, TAME[2])
+    # A record that is lost after its run's checkpoints were cleaned away: the run is made again, and ends the same.
+    forget(results, TAME[0])
+    assert not (workdir / "runs" / TAME[0] / "checkpoints").exists()
     with monkeypatch.context() as patch:
         patch.setattr(records, "write", full)
-        failed = scaling(study, tmp_path / "runs")
+        failed = scaling(study, workdir)
     refused(failed, "results.jsonl: no space is left", alone=False)
-    assert len(rows(tmp_path / "runs" / "results.jsonl")) == 2
-    done = scaling(study, tmp_path / "runs")  # three runs are left: the result of the third was not written
-    assert done.err.count("--- run") == 3 and len(rows(tmp_path / "runs" / "results.jsonl")) == 5
-    # A record that is lost after its run's checkpoints were cleaned away: the run is made again, and ends the same.
-    results = tmp_path / "runs" / "results.jsonl"
-    found = rows(results)
-    results.write_text("".join(line + "\n" for line in results.read_text().splitlines() if f'"{TAME[0]}"' not in line))
-    again = scaling(study, tmp_path / "runs")
+    assert failed.err.count("--- run") == 2 and set(rows(results)) == {*TAME, WILD} - {TAME[2]}
+    again = scaling(study, workdir)  # the result of the second run was not written
     assert again.err.count("--- run") == 1 and losses(rows(results)) == losses(found)
 
 
 def test_a_run_that_fails_of_memory_is_recorded_and_the_others_are_made(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: Path, whole: tuple[Done, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from w2v_jax.train import loop
 
@@ -169,11 +205,13 @@ def test_a_run_that_fails_of_memory_is_recorded_and_the_others_are_made(
         return train(config, workdir, *rest, **more)
 
     monkeypatch.setattr(loop, "train", scarce)
+    dim6 = [name for name in TAME if "dim6" in name]
+    expected = losses(copy_without(whole[1], tmp_path / "runs", *dim6, WILD))
     done = scaling(study, tmp_path / "runs")
     assert done.status == 1
     found = rows(tmp_path / "runs" / "results.jsonl")
-    assert {name for name, row in found.items() if row["status"] == "failed"} == {n for n in TAME if "dim6" in n}
-    assert all(found[n]["status"] == "finished" for n in TAME if "dim4" in n)
+    assert {name for name, row in found.items() if row["status"] == "failed"} == set(dim6)
+    assert losses(found) == expected | dict.fromkeys(dim6) and found[WILD]["status"] == "diverged"
     assert "no memory for it" in done.out
 
 
@@ -242,8 +280,11 @@ def test_a_plan_makes_nothing_and_tells_the_costs(study: Path, tmp_path: Path) -
     for name in (*TAME, WILD):
         assert name in done.out
     assert "5 runs" in done.out and "--rate" in done.out and not (tmp_path / "runs").exists()
-    stated = scaling(study, tmp_path / "runs", "--plan", "--device=v5e:4")
+    large = "--config.arms.tame.run.train.batch_size=400"
+    stated = scaling(study, tmp_path / "runs", "--plan", "--device=v5e:4", large)
     assert "35% of 4 x v5e" in stated.out
+    kept = {row[0]: float(row[6]) for row in map(str.split, stated.out.splitlines()) if row and row[0] in TAME}
+    assert set(kept) == set(TAME) and min(kept.values()) >= 0.1, "MiB that a step keeps for its gradient"
 
 
 def test_bad_input_is_one_line(study: Path, tmp_path: Path) -> None:
@@ -269,36 +310,3 @@ def test_a_folder_of_another_study_is_refused(study: Path, tmp_path: Path) -> No
     other = Record(TAME[0], "tame", "recurrent_lm", "finished", 0, "other", {}, "", **sizes, **costs)
     records.write(at / "results.jsonl", [other])
     refused(scaling(study, at), TAME[0], "another workdir", alone=False)
-
-
-def test_a_table_is_fitted_beside_the_published_laws(tmp_path: Path) -> None:
-    lines = ["parameters,tokens,loss"]
-    for n in (1e6, 4e6, 1.6e7, 6.4e7):
-        for d in (2e7, 8e7, 3.2e8, 1.28e9):
-            lines.append(f"{n},{d},{1.8 + 480 / n**0.35 + 2000 / d**0.37}")
-    (tmp_path / "runs.csv").write_text("\n".join(lines) + "\n")
-    done = run("experiments.scaling", f"--fit={tmp_path / 'runs.csv'}", f"--out={tmp_path / 'fit'}")
-    assert done.status == 0, done.err
-    alpha = re.search(r"alpha\s*=\s*([\d.]+)\s*\[([\d.]+), ([\d.]+)\]", done.out)
-    assert alpha and float(alpha[1]) == pytest.approx(0.35, abs=0.002)
-    assert "Hoffmann" in done.out and "Besiroglu" in done.out and "Chinchilla" not in done.err
-    assert (tmp_path / "fit" / "parametric.png").stat().st_size > 10_000
-    assert json.loads((tmp_path / "fit" / "fit.json").read_text())["runs"] == 16
-
-
-def test_the_figures_of_chinchilla(shared_data: Path) -> None:
-    """Besiroglu et al. 2024 within their standard errors, and how far five runs move B."""
-    table = shared_data / "scaling" / "chinchilla_figure4.csv"
-    done = run("experiments.scaling", f"--fit={table}", "--drop_fewest_tokens_per_parameter=5")
-    assert done.status == 0, done.err
-    published = {
-        "E": (1.817, 0.03),
-        "A": (482, 125),
-        "B": (2085, 1293),
-        "alpha": (0.348, 0.015),
-        "beta": (0.366, 0.021),
-    }
-    for name, (value, error) in published.items():
-        ours = re.search(rf"^{name}\s*=\s*([\d.e+]+)", done.out, re.M)
-        assert ours and abs(float(ours[1]) - value) <= error, name
-    assert re.search(r"with all 245 runs: .*B \S+ -> \S+", done.out)

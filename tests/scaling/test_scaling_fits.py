@@ -1,7 +1,10 @@
-"""Intervals on planted laws, refusals, extrapolation, held-out runs, and the published fit of Hoffmann's runs."""
+"""Intervals on planted laws, refusals, extrapolation, held-out runs, the published fit of Hoffmann's runs, and the
+command that fits a table."""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 
 from benchmarks import scaling_coverage as benchmark
 from benchmarks.scaling_coverage import coverage, plant
+from tests.commands import run
 from w2v_jax.scaling.bootstrap import Method, leverages
 from w2v_jax.scaling.describe import compare, describe, published_table, show
 from w2v_jax.scaling.fit import fit_parametric, fit_power
@@ -176,3 +180,36 @@ def test_hoffmanns_runs_give_the_fit_of_besiroglu(shared_data: Path) -> None:
     # Five runs move B from 2,143 to 12,846: six times.
     assert fits[0].values["B"].value > 5 * fits[5].values["B"].value
     assert fits[0].values["beta"].value > fits[5].values["beta"].value + 3 * reference.errors["beta"]
+
+
+def test_a_table_is_fitted_beside_the_published_laws(tmp_path: Path) -> None:
+    lines = ["parameters,tokens,loss"]
+    for n in (1e6, 4e6, 1.6e7, 6.4e7):
+        for d in (2e7, 8e7, 3.2e8, 1.28e9):
+            lines.append(f"{n},{d},{1.8 + 480 / n**0.35 + 2000 / d**0.37}")
+    (tmp_path / "runs.csv").write_text("\n".join(lines) + "\n")
+    done = run("experiments.scaling", f"--fit={tmp_path / 'runs.csv'}", f"--out={tmp_path / 'fit'}")
+    assert done.status == 0, done.err
+    alpha = re.search(r"alpha\s*=\s*([\d.]+)\s*\[([\d.]+), ([\d.]+)\]", done.out)
+    assert alpha and float(alpha[1]) == pytest.approx(0.35, abs=0.002)
+    assert "Hoffmann" in done.out and "Besiroglu" in done.out and "Chinchilla" not in done.err
+    assert (tmp_path / "fit" / "parametric.png").stat().st_size > 10_000
+    assert json.loads((tmp_path / "fit" / "fit.json").read_text())["runs"] == 16
+
+
+def test_the_figures_of_chinchilla(shared_data: Path) -> None:
+    """Besiroglu et al. 2024 within their standard errors, and how far five runs move B."""
+    table = shared_data / "scaling" / "chinchilla_figure4.csv"
+    done = run("experiments.scaling", f"--fit={table}", "--drop_fewest_tokens_per_parameter=5")
+    assert done.status == 0, done.err
+    published = {
+        "E": (1.817, 0.03),
+        "A": (482, 125),
+        "B": (2085, 1293),
+        "alpha": (0.348, 0.015),
+        "beta": (0.366, 0.021),
+    }
+    for name, (value, error) in published.items():
+        ours = re.search(rf"^{name}\s*=\s*([\d.e+]+)", done.out, re.M)
+        assert ours and abs(float(ours[1]) - value) <= error, name
+    assert re.search(r"with all 245 runs: .*B \S+ -> \S+", done.out)

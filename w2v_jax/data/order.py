@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -35,10 +38,29 @@ def shuffled(n: int, key: tuple[int, int]) -> np.ndarray:
     return order
 
 
+@contextlib.contextmanager
+def _no_keras() -> Iterator[None]:
+    """TensorFlow does not look for Keras 3, whose import, with scikit-learn in it, takes over a third of its own.
+
+    `tf.keras` is loaded when it is first used, by the variable as it stands then: as ever.
+    """
+    name = "TF_USE_LEGACY_KERAS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 @lru_cache(maxsize=1)
 def tensorflow() -> Any:
-    """TensorFlow, imported late (3 s) and kept off accelerators, which belong to JAX."""
-    import tensorflow as tf
+    """TensorFlow, imported late (2 s), without Keras, and kept off accelerators, which belong to JAX."""
+    with _no_keras():
+        import tensorflow as tf
 
     try:
         tf.config.set_visible_devices([], "GPU")

@@ -31,12 +31,13 @@ class Ledger(NamedTuple):
     unit: str  # a token of a language model, or a word of word vectors
     state_bytes: int  # parameters, optimiser state and carry
     # What the forward pass of one microbatch keeps for the backward pass, beside parameters and constants, before XLA
-    # joins or drops any of it: an upper bound. 0 for a family that takes its gradients in the forward pass.
+    # joins or drops any of it: an upper bound. 0 for a family that takes its gradients in the forward pass, and where
+    # nobody asked for it: it takes a trace of the model.
     activation_bytes: int
     cache_bytes: int | None  # cache per token of a text; None for a model that does not generate
 
 
-def ledger(config: Config, vocab_size: int = 0) -> Ledger:
+def ledger(config: Config, vocab_size: int = 0, activations: bool = True) -> Ledger:
     """Counts a run without making any of its arrays; `vocab_size` is V where the config does not state it.
 
     UserError: neither states the vocabulary; or what the family's `resolve` raises.
@@ -50,10 +51,11 @@ def ledger(config: Config, vocab_size: int = 0) -> Ledger:
         for leaf in jax.tree.leaves(spec.arrays(cfg))
     ]
     flops, unit = spec.flops(cfg)
-    state, activations = tree_bytes(shapes(spec.arrays(cfg))), 0  # of a fitted family: what it ends with
+    state, kept = tree_bytes(shapes(spec.arrays(cfg))), 0  # of a fitted family: what it ends with
     if spec.train is not None:
         whole = jax.eval_shape(lambda c: init_state(spec, config, cfg, c), consts)
-        state, activations = tree_bytes(whole), _kept(config, cfg, consts, whole.params)
+        state = tree_bytes(whole)
+        kept = _kept(config, cfg, consts, whole.params) if activations else 0
     return Ledger(
         parameters=sum(real for _, real, _ in counted),
         without_embeddings=sum(size for size, _, of_words in counted if not of_words),
@@ -61,7 +63,7 @@ def ledger(config: Config, vocab_size: int = 0) -> Ledger:
         flops_per_token=flops,
         unit=unit,
         state_bytes=state,
-        activation_bytes=activations,
+        activation_bytes=kept,
         cache_bytes=spec.decode.size(cfg)[1] if spec.decode and spec.encode and spec.encode.causal(cfg) else None,
     )
 

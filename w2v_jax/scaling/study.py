@@ -84,9 +84,12 @@ def sized(run: Config, size: str) -> Config:
         raise UserError(f"sizes: {size!r}: {e}") from None
 
 
-def runs(study: Study, vocabulary: int) -> list[Planned]:
-    """Every run on a text of `vocabulary` words, the cheapest first. UserError: a bad size; two runs of one name."""
-    found = [run for name, arm in study.arms.items() for run in _of_arm(study, name, arm, vocabulary)]
+def runs(study: Study, vocabulary: int, activations: bool = False) -> list[Planned]:
+    """Every run on a text of `vocabulary` words, the cheapest first; their ledgers count `activations` if asked to.
+
+    UserError: a bad size; two runs of one name.
+    """
+    found = [run for name, arm in study.arms.items() for run in _of_arm(study, name, arm, vocabulary, activations)]
     names = [run.name for run in found]
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
@@ -94,13 +97,13 @@ def runs(study: Study, vocabulary: int) -> list[Planned]:
     return sorted(found, key=lambda run: (run.flops, run.name))
 
 
-def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int) -> list[Planned]:
+def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int, activations: bool) -> list[Planned]:
     out = []
     for text in arm.sizes:
         base = dataclasses.replace(sized(arm.run, text), data=study.data)
         if MODELS[base.family].train is None:
             raise UserError(f"arms.{name}: family {base.family} is fitted, and has no steps to make more or fewer of")
-        costs = ledger(base, vocabulary)
+        costs = ledger(base, vocabulary, activations)
         label = _label(text)
         amounts: Sequence[float] = arm.tokens or study.tokens or [c / costs.flops_per_token for c in study.budgets]
         for tokens in amounts:
