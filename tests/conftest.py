@@ -85,7 +85,8 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that share a costly fixture stay on one worker, which a pytest that pytest-xdist does not know undoes."""
     if config.getoption("--fast"):
-        later = [i for i in items if i.path.stem in CONTRACTS and re.search(r"-[1-9]\d*\]$", i.name)]
+        left = r"-[1-9]\d*\]$|classifier|one_device_is_eight"
+        later = [i for i in items if i.path.stem in CONTRACTS and re.search(left, i.name)]
         items[:] = [i for i in items if i not in later]
         config.hook.pytest_deselected(items=later)
     lost = [i for i in items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid]
