@@ -60,7 +60,7 @@ DEAR = {
     "keys_values language launch multiprocess query_commands readme recurrent_lm resume sentiment throughput "
     "transformer transformer_lm word2vec_training",
     "data": "data_corpus data_corpus_errors",
-    "scaling": "scaling_command study",
+    "scaling": "ledger scaling_command study",
     "train": "carry checkpoint fingerprint loop loop_continued programs restore step",
 }
 CONTRACTS = ("test_contracts", "test_contracts_states")

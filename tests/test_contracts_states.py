@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -33,8 +34,9 @@ def test_token_by_token_is_the_whole_text(family: str, example: Any) -> None:
 
     def run(params: Any, tokens: Any) -> Any:
         weights, kept, found = decode.weights(cfg, params), decode.start(cfg, rows, length), []
+        step = jax.jit(partial(decode.step, cfg))  # traced once for the two single tokens
         for cut in (slice(0, 4), slice(4, 5), slice(5, 6)):
-            logits, kept = decode.step(cfg, weights, consts, kept, tokens[:, cut])
+            logits, kept = step(weights, consts, kept, tokens[:, cut])
             found.append(logits)
         return jnp.stack(found, axis=1), whole_logits(spec, cfg, params, consts, tokens)
 
@@ -64,12 +66,9 @@ def test_states_of_every_layer_by_token(family: str, example: Any) -> None:
     later = tokens.copy()
     later[:, 3] = (tokens[:, 3] + 1) % VOCAB
     full = np.full(3, 6, np.int32)
-
-    def run(params: Any, *texts: Any) -> Any:
-        lengths_of = (lengths, lengths, full, full)
-        return [encode.states(cfg, params, consts, t, n) for t, n in zip(texts, lengths_of, strict=True)]
-
-    first, padded, whole, moved = quick(run, params, tokens, other, tokens, later)
+    texts, ends = np.concatenate([tokens, other, tokens, later]), np.concatenate([lengths, lengths, full, full])
+    states = quick(lambda p, t, n: encode.states(cfg, p, consts, t, n), params, texts, ends)
+    first, padded, whole, moved = ([np.asarray(x[at : at + 3]) for x in states] for at in (0, 3, 6, 9))
     assert len(first) == encode.layers(cfg) + 1
     assert all(x.shape[:2] == (3, 6) and x.ndim == 3 for x in first)
     for a, b in zip(first, padded, strict=True):

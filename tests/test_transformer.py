@@ -70,20 +70,23 @@ def test_one_token_after_another_gives_the_logits_of_the_whole_text(keys_values:
     cfg = dataclasses.replace(TINY, keys_values=keys_values)
     params = random_params(FAMILY, cfg, {}, 0)
     tokens = batch_of()["tokens"]
-    whole = quick(lambda p, t: whole_logits(FAMILY, cfg, p, {}, t), params, tokens)
-    cache = init_cache(cfg.stack, cfg.dtype, ROWS, cfg.length)
-    weights = transformer.weights(cfg, params)
     step = jax.jit(lambda w, x, cache: run_cached(cfg.stack, w, transformer.embed_tokens(cfg, w, x), cache))
-    parts = []
-    for cut in (slice(0, 3), slice(3, 4), slice(4, 5), slice(5, 6)):  # a prompt, then one by one
-        x, cache = step(weights, tokens[:, cut], cache)
-        parts.append(transformer.logits_of(cfg, params, x))
-    close(jnp.concatenate(parts, axis=1), whole)
+
+    def run(params: Any, tokens: jax.Array) -> Any:
+        """(logits by steps, the last cache, logits of the whole text)."""
+        cache, parts = init_cache(cfg.stack, cfg.dtype, ROWS, cfg.length), []
+        for cut in (slice(0, 3), slice(3, 4), slice(4, 5), slice(5, 6)):  # a prompt, then one by one
+            x, cache = step(transformer.weights(cfg, params), tokens[:, cut], cache)
+            parts.append(transformer.logits_of(cfg, params, x))
+        return jnp.concatenate(parts, axis=1), cache, whole_logits(FAMILY, cfg, params, {}, tokens)
+
+    logits, cache, whole = quick(run, params, tokens)
+    close(logits, whole)
     assert int(cache["length"]) == cfg.length
     held = (cache["keys"].nbytes + cache["values"].nbytes) / (ROWS * cfg.length)
     assert held == cache_bytes(cfg.stack, cfg.dtype)
     with pytest.raises(UserError, match="7 tokens: the cache holds 6"):
-        step(weights, jnp.zeros((1, 7), jnp.int32), init_cache(cfg.stack, cfg.dtype, 1, cfg.length))
+        step(transformer.weights(cfg, params), np.zeros((1, 7), np.int32), init_cache(cfg.stack, cfg.dtype, 1, 6))
 
 
 def test_score_is_the_loss_and_the_logits() -> None:
@@ -195,10 +198,7 @@ def test_padding_of_a_masked_text_is_not_looked_at() -> None:
     params = random_params(FAMILY, cfg, {}, 0)
     tokens = batch_of()["targets"]
     lengths = jnp.full(ROWS, 4)
-
-    def states(tokens: jax.Array) -> jax.Array:
-        return transformer.hidden_states(cfg, params, tokens, transformer.Drop(None, None), lengths)
-
+    states = jax.jit(lambda t: transformer.hidden_states(cfg, params, t, transformer.Drop(None, None), lengths))
     close(states(tokens.at[:, 4:].set(0))[:, :4], states(tokens)[:, :4])
 
 
@@ -239,11 +239,11 @@ def test_bfloat16_computes_about_the_same_from_float32_parameters() -> None:
     params = FAMILY.trained.init(jax.random.key(0), cfg, {})
     batch = batch_of()
 
-    def run(cfg: TransformerConfig) -> Any:
-        return quick(jax.value_and_grad(lambda p: FAMILY.trained.loss(cfg, p, {}, {}, batch, None)[0]), params)
+    def loss(cfg: TransformerConfig, params: Any) -> Any:
+        return FAMILY.trained.loss(cfg, params, {}, {}, batch, None)[0]
 
-    value, grads = run(dataclasses.replace(cfg, dtype="bfloat16"))
-    exact, _ = run(cfg)
+    value, grads = quick(jax.value_and_grad(partial(loss, dataclasses.replace(cfg, dtype="bfloat16"))), params)
+    exact = quick(partial(loss, cfg), params)
     assert value.dtype == jnp.float32 and all(g.dtype == jnp.float32 for g in jax.tree.leaves(grads))
     assert value != exact and abs(float(value) - float(exact)) < 0.01
 
@@ -257,18 +257,17 @@ def test_stacked_gains_do_not_decay() -> None:
 
 def test_steps_split_by_tensor_or_fully_sharded_are_those_of_one_device() -> None:
     model = dataclasses.replace(TINY, keys_values="shared_kv", dropout=0.1, layers=1)
+    train = TrainConfig(batch_size=8, steps_per_call=2)
+    optimizer = OptimizerConfig(dense="adamw", learning_rate=0.01, schedule="constant")
+    base = Config("transformer", model, train=train, optimizer=optimizer)
+    begin = jax.jit(lambda params: dataclasses.replace(init_state(FAMILY, base, model, {}), params=params))
+    start = jax.device_get(begin(random_params(FAMILY, model, {}, 0)))
     results = []
-    meshes = (MeshConfig(data=1), MeshConfig(data=2, model=4), MeshConfig(fsdp=True))
-    for mesh_config in meshes:
-        train = TrainConfig(batch_size=8, steps_per_call=2)
-        optimizer = OptimizerConfig(dense="adamw", learning_rate=0.01, schedule="constant")
-        config = Config("transformer", model, train=train, optimizer=optimizer, mesh=mesh_config)
+    for mesh_config in (MeshConfig(data=1), MeshConfig(data=2, model=4), MeshConfig(fsdp=True)):
+        config = dataclasses.replace(base, mesh=mesh_config)
         mesh = make_mesh(mesh_config, jax.devices()[: 1 if mesh_config.data == 1 else 8])
-        state = jax.device_get(init_state(FAMILY, config, model, {}))
-        state = dataclasses.replace(state, params=random_params(FAMILY, model, {}, 0))
-        call = make_call(FAMILY, config, model, Horizon(10, 10), mesh, state, {})
-        shardings = state_sharding(FAMILY, model, mesh, state, mesh_config.fsdp)
-        state = jax.device_put(state, shardings)
+        call = make_call(FAMILY, config, model, Horizon(10, 10), mesh, start, {})
+        state = jax.device_put(start, state_sharding(FAMILY, model, mesh, start, mesh_config.fsdp))
         draw = np.random.default_rng(0)
         batches = {
             k: draw.integers(0, VOCAB, (2, *s.shape)).astype(np.int32)

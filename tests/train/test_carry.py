@@ -140,12 +140,10 @@ PER_DEVICE = MeshConfig(per_device=True)
     ("devices", "accumulate", "mesh", "clip"),
     [
         (1, 2, None, 0.4),
-        (1, 4, None, 0.0),
         (1, 32, None, 0.4),
         (8, 1, None, 0.0),
-        (8, 1, PER_DEVICE, 0.4),
         (8, 2, None, 0.4),
-        (8, 4, PER_DEVICE, 0.0),
+        (8, 4, PER_DEVICE, 0.4),
         (8, 2, MeshConfig(model=2), 0.4),
     ],
 )
