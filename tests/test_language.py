@@ -9,14 +9,14 @@ import os
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.commands import ROOT, at_call, final_arrays, refused, run
+from tests.commands import ROOT, at_call, checkpoints, final_arrays, refused, run
 from tests.examples import whole_logits
 from w2v_jax.evaluation import language
 
@@ -79,7 +79,7 @@ def arguments(home: Path, workdir: Path, *more: str) -> list[str]:
     sources = [f"--config.data.{k}=text:{home / f}.txt" for k, f in SPLITS.items()]
     sizes = {"hidden": 12, "dim": 12, "length": 8, "dropout": 0.4}
     model = [f"--config.model.{k}={v}" for k, v in sizes.items()]
-    train = ["--config.train.batch_size=4", "--config.train.passes=2", "--config.train.steps_per_call=2"]
+    train = ["--config.train.batch_size=4", "--config.train.passes=1", "--config.train.steps_per_call=2"]
     save = ["--config.checkpoint.every_steps=1000", "--config.log.every_steps=4"]
     where = [f"--config={ROOT / 'configs/ptb.py'}", f"--workdir={workdir}", "--config.mesh.data=1"]
     return [*where, *sources, *model, *train, *save, "--config.log.tensorboard=False", *more]
@@ -89,13 +89,38 @@ SMALLEST = ["--config.model.cell=rnn", "--config.model.layers=1"]
 SPLITS = {"source": "train", "heldout_source": "valid", "test_source": "test"}
 
 
-def test_perplexity_of_the_command_is_that_of_one_pass_over_the_text(trained: Path) -> None:
-    done = run("experiments.evaluate", f"--workdir={trained / 'run'}")
+class Evaluated(NamedTuple):
+    """What the command says of the trained model, and what it draws."""
+
+    out: str
+    results: dict[str, Any]
+    drawn: list[dict[str, np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Path) -> Evaluated:
+    from w2v_jax.figures import positions
+
+    drawn: list[dict[str, np.ndarray]] = []
+    draw = positions.draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(positions, "draw", lambda *a: drawn.append(draw(*a)))
+        done = run("experiments.evaluate", f"--workdir={trained / 'run'}")
     assert done.status == 0, done.err
-    results = json.loads((trained / "run" / "evaluation.json").read_text())
-    assert (trained / "run" / "evaluation.png").stat().st_size > 5000
+    return Evaluated(done.out, json.loads((trained / "run" / "evaluation.json").read_text()), drawn)
+
+
+def undrawn(patch: pytest.MonkeyPatch) -> None:
+    """No picture, which has tests of its own."""
+    from w2v_jax.figures import positions
+
+    patch.setattr(positions, "draw", lambda *_: None)
+
+
+def test_perplexity_of_the_command_is_that_of_one_pass_over_the_text(trained: Path, evaluated: Evaluated) -> None:
     from w2v_jax.train.restore import open_model
 
+    assert (trained / "run" / "evaluation.png").stat().st_size > 5000
     model = open_model(trained / "run")
     for split, name in (("heldout", "valid"), ("test", "test")):
         lines = (trained / f"{name}.txt").read_text().splitlines()
@@ -104,37 +129,18 @@ def test_perplexity_of_the_command_is_that_of_one_pass_over_the_text(trained: Pa
         ids = np.array([index[w] for w in ["<eos>", *stream]], np.int32)
         logits = whole_logits(model.spec, model.cfg, model.params, model.consts, jnp.asarray(ids[None, :-1]))[0]
         nats = -np.asarray(jax.nn.log_softmax(logits))[np.arange(len(stream)), ids[1:]]
-        found = results[split]
+        found = evaluated.results[split]
         assert found["tokens"] == len(stream) == found["words"]
         assert found["bytes"] == len((trained / f"{name}.txt").read_bytes())
         assert found["nats_per_token"] == pytest.approx(nats.mean(), rel=1e-4)
         assert found["perplexity"] == pytest.approx(math.exp(nats.mean()), rel=1e-3)
-        assert f"{found['perplexity']:,.2f}" in done.out
+        assert f"{found['perplexity']:,.2f}" in evaluated.out
         first = [b for b in found["by_position"].values() if b[0]["first"] == 0]
         assert first, "the loss at the first position of a document or window is told"
 
 
-@pytest.mark.parametrize("splits", [("heldout",), ("heldout", "test")])
-def test_the_picture_shows_every_scored_text_under_its_name(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, splits: tuple[str, ...]
-) -> None:
-    from experiments.common import language as command
-    from w2v_jax.figures import positions
-
-    drawn: list[dict[str, np.ndarray]] = []
-    draw, corpus_of = positions.draw, command.corpus_of
-    monkeypatch.setattr(positions, "draw", lambda *a: drawn.append(draw(*a)))
-    if splits == ("heldout",):
-
-        def without_test(*a: Any) -> Any:
-            corpus = corpus_of(*a)
-            nothing = dataclasses.replace(corpus.test, tokens=corpus.test.tokens[:0], offsets=np.zeros(1, np.int64))
-            return dataclasses.replace(corpus, test=nothing)
-
-        monkeypatch.setattr(command, "corpus_of", without_test)
-    done = run("experiments.evaluate", f"--workdir={trained / 'run'}", f"--json={tmp_path / 'e.json'}")
-    assert done.status == 0, done.err
-    results = json.loads((tmp_path / "e.json").read_text())
+def assert_shown(results: dict[str, Any], drawn: list[dict[str, np.ndarray]], splits: tuple[str, ...]) -> None:
+    """The picture has a line for every way to count positions in each of the texts, under its name."""
     assert [split for split in ("heldout", "test") if split in results] == list(splits)
     expected = {
         f"{ {'heldout': 'held-out', 'test': 'test'}[split] } text, {way}": bins
@@ -148,7 +154,35 @@ def test_the_picture_shows_every_scored_text_under_its_name(
         np.testing.assert_allclose(shown[label][:, 0], [((b["first"] + 1) * (b["last"] + 1)) ** 0.5 for b in bins])
 
 
-def test_another_text_can_be_scored_and_an_unknown_word_is_named(trained: Path, tmp_path: Path) -> None:
+def test_the_picture_shows_every_scored_text_under_its_name(evaluated: Evaluated) -> None:
+    assert_shown(evaluated.results, evaluated.drawn, ("heldout", "test"))
+
+
+def test_the_picture_of_a_run_without_a_test_text(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from experiments.common import language as command
+    from w2v_jax.figures import positions
+
+    drawn: list[dict[str, np.ndarray]] = []
+    draw, corpus_of = positions.draw, command.corpus_of
+    monkeypatch.setattr(positions, "draw", lambda *a: drawn.append(draw(*a)))
+
+    def without_test(*a: Any) -> Any:
+        corpus = corpus_of(*a)
+        nothing = dataclasses.replace(corpus.test, tokens=corpus.test.tokens[:0], offsets=np.zeros(1, np.int64))
+        return dataclasses.replace(corpus, test=nothing)
+
+    monkeypatch.setattr(command, "corpus_of", without_test)
+    done = run("experiments.evaluate", f"--workdir={trained / 'run'}", f"--json={tmp_path / 'e.json'}")
+    assert done.status == 0, done.err
+    assert_shown(json.loads((tmp_path / "e.json").read_text()), drawn, ("heldout",))
+
+
+def test_another_text_can_be_scored_and_an_unknown_word_is_named(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undrawn(monkeypatch)
     (tmp_path / "new.txt").write_text("a b c\nd e f g\n")
     at = f"--workdir={trained / 'run'}"
     done = run("experiments.evaluate", at, f"--text=text:{tmp_path / 'new.txt'}", f"--json={tmp_path / 'e.json'}")
@@ -162,11 +196,11 @@ def test_another_text_can_be_scored_and_an_unknown_word_is_named(trained: Path, 
 def test_interrupted_with_dropout_and_a_carried_state_it_ends_bit_for_bit(trained: Path, tmp_path: Path) -> None:
     """SIGTERM in the middle of a pass; the state that the lanes carry and the masks of dropout go on as they were."""
     words = arguments(trained, tmp_path / "broken")
-    for call in (2, 3):
-        with pytest.MonkeyPatch.context() as patch:
-            at_call(patch, call, lambda: os.kill(os.getpid(), signal.SIGTERM))
-            stopped = run("experiments.train", *words)
-        assert stopped.status == 143 and "which is saved" in stopped.err, stopped.err
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        stopped = run("experiments.train", *words)
+    assert stopped.status == 143 and "which is saved" in stopped.err, stopped.err
+    assert checkpoints(tmp_path / "broken")[-1] < checkpoints(trained / "run")[-1]
     assert run("experiments.train", *words).status == 0
     whole = final_arrays(trained / "run")
     assert final_arrays(tmp_path / "broken") == whole
@@ -196,7 +230,7 @@ def test_what_is_no_text_of_the_model_is_refused(trained: Path, tmp_path: Path) 
 
 def test_a_checkpoint_of_another_model_or_vocabulary_is_refused(trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    assert run("experiments.train", *arguments(trained, other, *SMALLEST)).status == 0
+    assert run("experiments.train", *arguments(trained, other, *SMALLEST, "--config.train.max_steps=2")).status == 0
     mixed = shutil.copytree(trained / "run", tmp_path / "mixed")
     shutil.rmtree(mixed / "checkpoints")
     shutil.copytree(other / "checkpoints", mixed / "checkpoints")
@@ -209,15 +243,16 @@ def test_a_checkpoint_of_another_model_or_vocabulary_is_refused(trained: Path, t
     swapped = shutil.copytree(trained / "run", tmp_path / "swapped")
     source = f"--config.data.source=text:{tmp_path / 'train.txt'}"
     held = [f"--config.data.{k}=text:{tmp_path / 'train.txt'}" for k in ("heldout_source", "test_source")]
-    new = arguments(trained, tmp_path / "vocabulary", source, *held)
+    new = arguments(trained, tmp_path / "vocabulary", source, *held, *SMALLEST, "--config.train.max_steps=0")
     assert run("experiments.train", *new).status == 0
     for name in ("tokenizer.json", "vocab.txt"):
         shutil.copy(tmp_path / "vocabulary" / name, swapped / name)
     refused(run("experiments.evaluate", f"--workdir={swapped}"), "another tokeniser or vocabulary")
 
 
-def test_the_distance_to_the_synthetic_languages_optimum(tmp_path: Path) -> None:
+def test_the_distance_to_the_synthetic_languages_optimum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the forward algorithm on the text as the config draws it, not as the corpus holds it."""
+    undrawn(monkeypatch)
     small = {"words": 30, "topics": 2, "senses": 2, "tokens": 2000, "heldout_tokens": 300, "test_tokens": 400}
     model = {"cell": "elementwise", "layers": 1, "hidden": 6, "dim": 6, "length": 16}
     settings = {f"data.synthetic.{k}": v for k, v in small.items()} | {f"model.{k}": v for k, v in model.items()}
@@ -255,8 +290,11 @@ def test_the_distance_to_the_synthetic_languages_optimum(tmp_path: Path) -> None
     refused(run("experiments.figures", "optimum", pair), "has no distance to an optimum")
 
 
-def test_characters_are_trained_exported_and_scored(trained: Path, tmp_path: Path) -> None:
+def test_characters_are_trained_exported_and_scored(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A blank and a line end are tokens, and the vectors' file names them without white space."""
+    undrawn(monkeypatch)
     from w2v_jax.embeddings import load
 
     rules = ["--config.data.tokens=characters", "--config.data.document=blank"]
