@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,16 +19,16 @@ from w2v_jax.nn.blocks import Stack, run_layers, stack_arrays
 
 
 def test_the_softmax_numbers_of_the_notes() -> None:
-    similar = jnp.array([[0.18, 0.78, 0.95, 0.35]] * 2)
-    seen = jnp.array([[True] * 4, [True, True, True, False]])
-    weights = np.asarray(masked_softmax(similar, seen))
+    similar = np.float32([[0.18, 0.78, 0.95, 0.35]] * 2)
+    seen = np.array([[True] * 4, [True, True, True, False]])
+    weights = np.asarray(quick(masked_softmax, similar, seen))
     assert np.round(weights, 4).tolist() == pytest.approx(
         np.array([[0.1621, 0.2955, 0.3502, 0.1922], [0.2007, 0.3657, 0.4335, 0.0]])
     )
     # The same through attention: one coordinate a key, the query undoing the division by sqrt(H).
-    key = jnp.zeros((1, 4, 1, 4)).at[0, :, 0, 0].set(similar[0])
-    query = jnp.zeros((1, 4, 1, 4)).at[..., 0].set(2.0)
-    third = np.asarray(attention_weights(query, key, causal=True))[0, 0, 2]
+    query, key = np.zeros((2, 1, 4, 1, 4), np.float32)
+    key[0, :, 0, 0], query[..., 0] = similar[0], 2.0
+    third = np.asarray(quick(partial(attention_weights, causal=True), query, key))[0, 0, 2]
     assert np.round(third, 4).tolist() == pytest.approx([0.2007, 0.3657, 0.4335, 0.0])
 
 
@@ -46,16 +47,18 @@ def test_attention_is_the_formula_in_numpy(causal: bool) -> None:
         ]
         return np.stack([np.stack(h, axis=1) for h in by_head])
 
-    def ours(w: dict[str, jax.Array]) -> jax.Array:
-        return attend(rotate(w["q"], 3), rotate(w["k"], 3), w["v"], causal=causal)
+    def ours(w: dict[str, jax.Array]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        """(what is differentiated, (the mixture, the weights))."""
+        query, key = rotate(w["q"], 3), rotate(w["k"], 3)
+        mixed = attend(query, key, w["v"], causal=causal)
+        return jnp.sum(mixed * slope), (mixed, attention_weights(query, key, causal=causal))
 
     at = {"q": query, "k": key, "v": value}
     exact = {k: v.astype(np.float64) for k, v in at.items()}
-    close(jax.jit(ours)(at), total(exact))
-    grads = jax.jit(jax.grad(lambda w: jnp.sum(ours(w) * slope)))(at)
+    (_, (mixed, weights)), grads = quick(jax.value_and_grad(ours, has_aux=True), at)
+    close(mixed, total(exact))
     close(grads, reference.slopes(lambda w: float((total(w) * slope).sum()), exact))
-    weights = attention_weights(rotate(query), rotate(key), causal=causal)
-    close(jnp.einsum("bnts,bsnh->btnh", weights, value), ours(at))
+    close(np.einsum("bnts,bsnh->btnh", weights, value), mixed)
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -113,9 +116,13 @@ def test_rotary_products_depend_on_the_distance_alone() -> None:
 
 def test_documents_are_kept_apart_where_a_mask_says_so() -> None:
     query, key, value = np.random.default_rng(3).normal(size=(3, 1, 5, 2, 4)).astype(np.float32)
-    segment = jnp.array([[0, 0, 1, 1, 1]])
-    both = attend(query, key, value, causal=True, mask=(segment[:, :, None] == segment[:, None, :])[:, None])
-    later = attend(query[:, 2:], key[:, 2:], value[:, 2:], causal=True)
-    close(both[:, 2:], later)
-    short = attend(query, key, value, causal=False, lengths=jnp.array([2]))
-    close(short, attend(query, key[:, :2], value[:, :2], causal=False))
+    segment = np.array([[0, 0, 1, 1, 1]])
+    mask = (segment[:, :, None] == segment[:, None, :])[:, None]
+
+    def run(query: jax.Array, key: jax.Array, value: jax.Array) -> Any:
+        both = attend(query, key, value, causal=True, mask=mask)
+        later = attend(query[:, 2:], key[:, 2:], value[:, 2:], causal=True)
+        short = attend(query, key, value, causal=False, lengths=jnp.array([2]))
+        return (both[:, 2:], short), (later, attend(query, key[:, :2], value[:, :2], causal=False))
+
+    close(*quick(run, query, key, value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,10 +190,12 @@ def test_both_directions_are_two_readings_of_one_cell(pool: str) -> None:
         states = FAMILY.encode.states(cfg, params, {}, tokens, batch["length"])[1]  # type: ignore[union-attr]
         return FAMILY.classify(cfg, params, {}, tokens, batch["length"]), states  # type: ignore[misc]
 
+    read_one = jax.jit(partial(read_by, one))
+
     def read(name: str, half: jax.Array, tokens: np.ndarray) -> Any:
         alone = {"cells": {"forward": params["cells"][name]}, "head": {"W": half, "b": 0 * bias}}
         alone |= {"embed": params["embed"]}
-        return quick(lambda p, t: read_by(one, p, t), alone, tokens)
+        return read_one(alone, tokens)
 
     there, back = read("forward", weights[:DIM], batch["tokens"]), read("backward", weights[DIM:], turned)
     logits, states = quick(lambda p, t: read_by(both, p, t), params, batch["tokens"])

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.examples import quick
 from w2v_jax.errors import UserError
 from w2v_jax.nn.sampling import Sampling, kept, sample, warmed
 
@@ -32,14 +33,14 @@ def shares(logits: np.ndarray, temperature: float, top_k: int, top_p: float) -> 
     return out
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize(("top_k", "top_p"), [(0, 1.0), (3, 1.0), (0, 0.63), (4, 0.71), (0, 1e-6), (50, 1.0)])
-def test_what_is_kept_by_hand(temperature: float, top_k: int, top_p: float) -> None:
+def test_what_is_kept_by_hand(top_k: int, top_p: float) -> None:
     logits = np.round(np.random.default_rng(0).normal(0, 2, (40, VOCAB)))  # whole numbers: there are many ties
-    sampling = Sampling(temperature, top_k, top_p)
-    found = np.asarray(jax.jit(lambda z: kept(warmed(z, sampling), sampling))(logits.astype(np.float32)))
-    right = np.array([shares(row, temperature, top_k, top_p) > 0 for row in logits])
-    np.testing.assert_array_equal(found, right)
+    samplings = [Sampling(temperature, top_k, top_p) for temperature in (0.5, 1.0, 3.0)]
+    found = quick(lambda z: [kept(warmed(z, sampling), sampling) for sampling in samplings], logits.astype(np.float32))
+    for sampling, chosen in zip(samplings, found, strict=True):
+        right = np.array([shares(row, sampling.temperature, top_k, top_p) > 0 for row in logits])
+        np.testing.assert_array_equal(chosen, right)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7), Sampling(1.5, 5), Sampling(1.0, 0, 0.8)])
@@ -56,16 +57,19 @@ def test_draws_have_the_shares_of_the_distribution(sampling: Sampling) -> None:
 def test_greedy_is_the_likeliest_and_so_is_the_first_of_one() -> None:
     logits = jnp.asarray([[0.0, 2.0, 1.0, 2.0], [5.0, 1.0, 1.0, 1.0], [-1.0, -1.0, -1.0, -1.0]])
     keys = jax.random.split(jax.random.key(0), 3)
-    for sampling in (Sampling(0.0), Sampling(3.0, top_k=1), Sampling(3.0, top_p=1e-9), Sampling(1e-6, top_k=1)):
-        assert sample(logits, keys, sampling).tolist() == [1, 0, 0], sampling
+    samplings = (Sampling(0.0), Sampling(3.0, top_k=1), Sampling(3.0, top_p=1e-9), Sampling(1e-6, top_k=1))
+    found = quick(lambda z, keys: [sample(z, keys, sampling) for sampling in samplings], logits, keys)
+    for sampling, chosen in zip(samplings, found, strict=True):
+        assert chosen.tolist() == [1, 0, 0], sampling
 
 
 def test_limits_that_cut_nothing_change_no_draw_and_rows_draw_for_themselves() -> None:
     logits = jnp.asarray(np.random.default_rng(2).normal(0, 1, (6, VOCAB)), jnp.float32)
     keys = jax.random.split(jax.random.key(3), 6)
-    plain = sample(logits, keys, Sampling())
-    assert sample(logits, keys, Sampling(top_k=VOCAB)).tolist() == plain.tolist()
-    assert sample(logits[2:4], keys[2:4], Sampling()).tolist() == plain[2:4].tolist()
+    plain, uncut = quick(lambda z, keys: [sample(z, keys, Sampling(top_k=k)) for k in (0, VOCAB)], logits, keys)
+    assert uncut.tolist() == plain.tolist()
+    apart = quick(partial(sample, sampling=Sampling()), logits[2:4], keys[2:4])
+    assert apart.tolist() == plain[2:4].tolist()
 
 
 @pytest.mark.parametrize(
