@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import commands
+from tests.commands import Done
 from w2v_jax.embeddings import Embeddings, save
 
 pytestmark = pytest.mark.xdist_group("query")  # one worker: they share a run folder
 
-ROOT = Path(__file__).parents[1]
 WORDS = ["king", "man", "woman", "queen", "pear", "doctor", "value", "values", "array", "arrays"]
 
 
-def command(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", f"experiments.{name}", *arguments]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+def command(name: str, *arguments: str) -> Done:
+    return commands.run(f"experiments.{name}", *arguments)
 
 
-def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
-    assert all(part in done.stderr for part in parts), done.stderr
+def refused(done: Done, *parts: str) -> None:
+    assert done.status == 2, done.err
+    assert done.err.startswith("error: ") and done.err.count("\n") == 1, done.err
+    assert all(part in done.err for part in parts), done.err
 
 
 @pytest.fixture(scope="module")
@@ -44,30 +42,32 @@ def run_folder(tmp_path_factory) -> Path:
 
 
 def test_neighbours(run_folder):
-    done = command("neighbours", f"--workdir={run_folder}", "king", "pear", "--topn=3")
-    assert done.returncode == 0 and done.stderr == ""
-    blocks = done.stdout.strip().split("\n\n")
+    with commands.start("-m", "experiments.neighbours", f"--workdir={run_folder}", "king", "pear", "--topn=3") as p:
+        out, err = p.communicate(timeout=120)
+    done = Done(p.returncode, out, err)
+    assert done.status == 0 and done.err == ""
+    blocks = done.out.strip().split("\n\n")
     assert [b.split()[:3] for b in blocks] == [["nearest", "to", "king"], ["nearest", "to", "pear"]]
     assert all(len(b.split("\n")) == 4 for b in blocks)
     native = command("neighbours", f"--vectors={run_folder / 'native'}", "king", "--metric=euclidean", "--topn", "2")
-    assert native.returncode == 0 and "distance" in native.stdout and native.stdout.count("\n") == 3
+    assert native.status == 0 and "distance" in native.out and native.out.count("\n") == 3
 
 
 def test_analogy_and_odd_one_out(run_folder):
     done = command("neighbours", f"--workdir={run_folder}", "--analogy", "king", "man", "woman", "--topn=2")
-    assert done.returncode == 0
-    lines = done.stdout.split("\n")
+    assert done.status == 0
+    lines = done.out.split("\n")
     assert lines[0] == "king - man + woman" and lines[2].split()[0] == "queen" and "query kept" in lines[1]
     mul = command("neighbours", f"--workdir={run_folder}", "--analogy", "--method=3cosmul", "king", "man", "woman")
-    assert mul.stdout.split("\n")[2].split()[0] == "queen"
+    assert mul.out.split("\n")[2].split()[0] == "queen"
     odd = command("neighbours", f"--workdir={run_folder}", "--odd", "king", "man", "doctor")
-    assert odd.stdout.startswith("odd one out: doctor\n")
+    assert odd.out.startswith("odd one out: doctor\n")
 
 
 def test_a_missing_word_gets_suggestions(run_folder):
     done = command("neighbours", f"--workdir={run_folder}", "king", "doctr")
     refused(done, "'doctr'", "doctor")
-    assert done.stdout == ""
+    assert done.out == ""
 
 
 @pytest.mark.parametrize(
@@ -89,15 +89,15 @@ def test_wrong_questions(run_folder, arguments, parts):
 
 def test_evaluate_prints_a_table_and_writes_json(run_folder, tmp_path):
     done = command("evaluate", f"--workdir={run_folder}")
-    assert done.returncode == 0, done.stderr
-    assert "gram plural" in done.stdout and "2/30" in done.stdout
+    assert done.status == 0, done.err
+    assert "gram plural" in done.out and "2/30" in done.out
     results = json.loads((run_folder / "evaluation.json").read_text())
     assert results["vectors"] == {"words": 10, "dim": 5} and results["analogy"]["builtin"]["all"]["asked"] == 2
     (tmp_path / "similarity").mkdir()
     (tmp_path / "similarity" / "own.tsv").write_text("king\tqueen\t9\nking\tpear\t1\nking\tnone\t1\n")
     vectors = f"--vectors={run_folder / 'native'}"
     done = command("evaluate", vectors, f"--data_dir={tmp_path}", f"--json={tmp_path / 'r.json'}", "--limit=7")
-    assert done.returncode == 0 and "own" in done.stdout and "2/3" in done.stdout
+    assert done.status == 0 and "own" in done.out and "2/3" in done.out
     results = json.loads((tmp_path / "r.json").read_text())
     assert results["similarity"]["own"]["spearman"] == pytest.approx(1) and results["vectors"]["words"] == 7
 

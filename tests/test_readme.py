@@ -26,7 +26,8 @@ FEW = "--config.train.batch_size=8 --config.train.passes=1.0 --config.train.step
 BLOCKS = "--config.model.layers=1 --config.model.dim=8 --config.model.heads=1 --config.model.length=16"
 WORD2VEC = "--config.model.dim=8 --config.model.segment=16 --config.train.batch_size=64 --config.train.steps_per_call=8"
 WORD2VEC += f" --config.train.passes=1 --config.log.every_steps=8 {SOURCE}"
-STUDY = [f"--config.arms.{name}.seeds=0" for name in ("transformer", "lstm", "elementwise", "shared_kv")]
+STUDY = [f"--config.arms.{name}.run.model.layers=1" for name in ("transformer", "shared_kv")]
+STUDY += [f"--config.arms.{name}.seeds=0" for name in ("transformer", "lstm", "elementwise", "shared_kv")]
 STUDY += [f"--config.arms.{name}.sizes=model.dim=4" for name in ("transformer", "shared_kv")]
 STUDY += [f"--config.arms.{name}.sizes='model.dim=4 model.hidden=4'" for name in ("lstm", "elementwise")]
 STUDY += [f"--config.arms.{name}.tokens=2000" for name in ("elementwise", "shared_kv")]

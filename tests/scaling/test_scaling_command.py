@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,8 @@ def test_two_shards_at_once_make_all_runs_once(study: Path, tmp_path: Path, monk
     line = ["-m", "experiments.scaling", f"--config={study}", f"--workdir={tmp_path / 'runs'}", *fewer]
     undrawn(monkeypatch)
     with start(*line, "--shard=0/2") as other:
+        while not (tmp_path / "runs" / "runs").exists() and other.poll() is None:  # until it trains
+            time.sleep(0.05)
         mine = scaling(study, tmp_path / "runs", *fewer, "--shard=1/2")
         out, err = other.communicate(timeout=300)
     # The one that ends last finds all runs, and reports a floor that is no truth.
