@@ -236,7 +236,7 @@ def test_a_checkpoint_of_another_model_or_vocabulary_is_refused(trained: Path, t
     shutil.copytree(other / "checkpoints", mixed / "checkpoints")
     refused(run("experiments.evaluate", f"--workdir={mixed}"), "another model, vocabulary or optimizer|differs from")
     (mixed / "result.json").unlink()  # an interrupted run, which the training command continues
-    refused(run("experiments.train", *arguments(trained, mixed)), "checkpoints were trained with another config", alone=False)
+    refused(run("experiments.train", *arguments(trained, mixed)), "were trained with another config", alone=False)
     words = arguments(trained, trained / "run", "--config.model.cell=gru")
     refused(run("experiments.train", *words), "model.cell")
     (tmp_path / "train.txt").write_text((trained / "train.txt").read_text().replace("h", "z"))
