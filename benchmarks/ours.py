@@ -44,6 +44,7 @@ def data_overrides(text: str, cache_dir: str) -> list[str]:
     return [
         f"--config.data.source=text:{text}",
         "--config.data.heldout_every=0",
+        "--config.data.tokens=letters",
         f"--config.data.cache_dir={cache_dir}",
     ]
 

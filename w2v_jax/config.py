@@ -97,9 +97,14 @@ class DataConfig:
     offline: bool = True  # never use the network; TFDS data must then be prepared on disk
     cache_dir: str = ""  # token files; empty for $W2V_JAX_CACHE or ~/.cache/w2v_jax
     lowercase: bool = True  # before any tokeniser; characters and bpe keep the text exactly only with False
-    # letters: runs of a-z (with lowercase=False A-Z too) | punctuation: words and marks | whitespace |
-    # characters: code points | bpe: byte-level BPE, trained on the training documents until it has max_vocab tokens
-    tokens: str = "letters"
+    # words: letters and marks of any script | letters: runs of a-z, the rule of text8 (with lowercase=False A-Z too) |
+    # punctuation: words and single marks | whitespace | characters: code points | bpe: byte-level BPE, trained on the
+    # training documents until it has max_vocab tokens. See `w2v_jax.data.words`.
+    tokens: str = "words"
+    normalise: str = (
+        "auto"  # Unicode's form: nfc | nfkc | none | auto (nfc for words, punctuation, whitespace, else none)
+    )
+    digits: str = "drop"  # of data.tokens=words: drop | keep (as letters)
     document: str = "line"  # documents are: line | blank (separated by empty lines) | file
     # A token such as <eos> after every document of every split, in the vocabulary for any min_count and max_vocab. With
     # document=line an empty line is then a document too, as in the usual counts of WikiText.
@@ -120,7 +125,11 @@ class DataConfig:
             value = getattr(self, key)
             need = "text:GLOB, tsv:GLOB, tfds:NAME or synthetic:SPLIT"
             check(not value or value.startswith(forms), f"data.{key}", value, need)
-        check_choice("data.tokens", self.tokens, ("letters", "punctuation", "whitespace", "characters", "bpe"))
+        check_choice("data.tokens", self.tokens, ("words", "letters", "punctuation", "whitespace", "characters", "bpe"))
+        check_choice("data.normalise", self.normalise, ("auto", "nfc", "nfkc", "none"))
+        check_choice("data.digits", self.digits, ("drop", "keep"))
+        own = self.digits == "drop" or self.tokens == "words"
+        check(own, "data.digits", self.digits, f"drop; data.tokens={self.tokens} has its own rule for digits")
         check_choice("data.document", self.document, ("line", "blank", "file"))
         word = self.end_token != "<unk>" and not any(c.isspace() or c == "\0" for c in self.end_token)
         check(word, "data.end_token", self.end_token, "a word without white space and not <unk>, such as <eos>")

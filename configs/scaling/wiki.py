@@ -19,7 +19,9 @@ from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.scaling.study import Study
 
-DATA = DataConfig(source="pydocs", max_vocab=10_000, unknown="keep", end_token="<eos>", heldout_every=200)
+DATA = DataConfig(
+    source="pydocs", tokens="letters", max_vocab=10_000, unknown="keep", end_token="<eos>", heldout_every=200
+)
 TOKENS = (480_000, 1_600_000, 5_000_000)  # more than a decade, whatever whole steps make of it
 RATES = {
     "transformer": {16: 0.01, 32: 0.006, 64: 0.004, 128: 0.0025},

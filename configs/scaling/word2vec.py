@@ -31,4 +31,5 @@ def get_config() -> Study:
         checkpoint=CheckpointConfig(every_steps=1_000_000, keep=1),
         log=LogConfig(every_steps=1024, tensorboard=False),
     )
-    return Study(data=config.data, tokens=TOKENS, arms={"skipgram": Arm(run, tuple(f"model.dim={d}" for d in DIMS))})
+    data = dataclasses.replace(config.data, tokens="letters")  # as in the published runs
+    return Study(data=data, tokens=TOKENS, arms={"skipgram": Arm(run, tuple(f"model.dim={d}" for d in DIMS))})

@@ -16,7 +16,10 @@ from w2v_jax.files import read_json
 DIGITS = 5  # significant, of vectors and curves: more than a picture shows
 
 # Overrides of configs/skipgram.py for the vectors of several figures.
-LARGE_VECTORS = ("model.dim=300", "model.segment=128", "optimizer.learning_rate=0.2", "optimizer.initial_square=0.0")
+LARGE_VECTORS = (
+    *("model.dim=300", "model.segment=128", "optimizer.learning_rate=0.2", "optimizer.initial_square=0.0"),
+    "data.tokens=letters",
+)
 
 Result = Mapping[str, Any]  # of JSON values; each figure has a shape of its own
 

@@ -14,6 +14,7 @@ from tests.data.corpora import TEXT, build_text, rows
 from w2v_jax.data import bpe, sources
 from w2v_jax.data.counting import SPLITS
 from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.vocabulary import escape
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.models.vectors import start_vectors
@@ -107,7 +108,7 @@ def test_saved_byte_pairs_read_as_text_and_older_files_still_open(build, tmp_pat
     names = [line.partition("\t")[0] for line in lines]
     assert names == made.pieces(range(made.size)) and {"für", "▁", "<eos>", "<0xE6>"} <= set(names)
     assert not any("Ã" in name or "Ġ" in name for name in names)
-    made.vocab.save(tmp_path / "vocab.txt")  # as it was before: the tokens themselves
+    made.vocab.save(tmp_path / "vocab.txt", escape)  # as it was before: the tokens themselves
     old = (tmp_path / "vocab.txt").read_bytes()
     assert "fÃ¼r".encode() in old
     entry = json.loads((tmp_path / "new" / "tokenizer.json").read_text()) | {"format": 1}

@@ -26,6 +26,7 @@ XLA_FLAGS = "--xla_backend_optimization_level=0"  # what the runs were made with
 PROMPT = "first value"
 REVIEW = "the plot was dull but the dog was great"
 LABELLED = {"data.source": "tsv:train.tsv", "data.test_source": "tsv:test.tsv", "model.vectors": "vectors.txt"}
+LABELLED |= {"data.tokens": "letters"}
 SMALL = {"checkpoint.every_steps": 10_000, "checkpoint.keep": 1, "log.tensorboard": False, "mesh.data": 1}
 LANGUAGE = {
     "data.source": "text:words.txt",
@@ -37,6 +38,7 @@ LANGUAGE = {
     "optimizer.learning_rate": 0.03,
 }
 WORD2VEC = LANGUAGE | {
+    "data.tokens": "letters",
     "data.block_tokens": 128,  # several, so that their order counts
     "data.min_count": 2,
     "model.dim": 4,

@@ -35,6 +35,7 @@ from w2v_jax.types import Say
 
 FORMAT = 2  # raise it when the files or the meaning of a rule change
 _STALE_SECONDS = 86_400.0
+LOST_LETTERS = 0.01  # the share of a text's letters from which leaving them out is a warning
 Texts = Mapping[str, RawText]  # by split
 Digests = dict[str, str]  # of their content
 
@@ -74,7 +75,7 @@ class Corpus:
     train: Tokens
     heldout: Tokens
     test: Tokens  # without documents where `test_source` is not set
-    report: dict[str, int | float]
+    report: dict[str, Any]
     digest: str  # of content and rules: the same digest means the same tokens
     block_tokens: int = DataConfig.block_tokens  # documents are shuffled in blocks of about this many tokens
 
@@ -119,7 +120,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     settled = all(t.settled for t in texts.values())
     entry = {"digests": digests, "stamps": [t.stamp for t in texts.values()], "settled": settled}
     write_text(note, json.dumps(entry))
-    _tell(say, corpus.report, cfg.unknown)
+    _tell(say, corpus.report, cfg)
     return corpus
 
 
@@ -137,7 +138,9 @@ def _rules(cfg: DataConfig) -> dict[str, Any]:
     rules = {"format": FORMAT, "kinds": kinds, "heldout_every": heldout_every(cfg)}
     if cfg.tokens == "bpe":  # another version may train to other tokens
         rules["tokenizers"] = importlib.metadata.version("tokenizers")
-    return rules | {n: getattr(cfg, n) for n in names}
+    # Later than the others: left out at their defaults, so that older corpora keep their names.
+    later = {n: getattr(cfg, n) for n in ("normalise", "digits") if getattr(cfg, n) != getattr(DataConfig, n)}
+    return rules | {n: getattr(cfg, n) for n in names} | later
 
 
 def _known(note: Path, texts: Texts) -> Digests | None:
@@ -166,8 +169,8 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     """
     try:
         meta = json.loads((home / "meta.json").read_text(encoding="utf-8"))
-        if "sha256" not in meta:
-            raise ValueError("meta.json: without digests, as older versions wrote it")
+        if "newer" not in meta:
+            raise ValueError("meta.json: as older versions wrote it")
         if meta.pop("sha256") != _key(meta):
             raise ValueError("meta.json: does not match its digest")
         for name, digest in meta["files"].items():
@@ -183,7 +186,10 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     report = dict(meta["report"])
     lengths = np.diff(parts["train"].offsets)
     report["document_splits"] = int(((lengths - 1) // cfg.block_tokens)[lengths > 0].sum())
-    return Corpus(home, tokenizer, **parts, report=report, digest=home.name, block_tokens=cfg.block_tokens)
+    # Before 2026-12 nothing was normalised and words were cut at most marks: where that gave other tokens from the same
+    # text, the corpus is another.
+    digest = _key([home.name, "normalised"]) if meta["newer"] else home.name
+    return Corpus(home, tokenizer, **parts, report=report, digest=digest, block_tokens=cfg.block_tokens)
 
 
 def _digest(path: Path) -> str:
@@ -245,8 +251,22 @@ def _check(cfg: DataConfig, counted: Counted) -> None:
         )
 
 
-def _tell(say: Say, r: dict[str, int | float], unknown: str) -> None:
-    fate = "read as <unk>" if unknown == "keep" else "dropped"
+def left_out(say: Say, letters: int, lost: Mapping[str, int], tokens: str) -> None:
+    """Says how many characters the rule `tokens` leaves out of a text, by kind; warns where many are letters."""
+    if not any(lost.values()):
+        return
+    share = lost["letters"] / max(letters, 1)
+    say("corpus: in no word: " + ", ".join(f"{n:,} {name}" for name, n in lost.items() if n))
+    if share > LOST_LETTERS:
+        say(
+            f"warning: corpus: data.tokens={tokens} leaves out {share:.1%} of the letters of this text; "
+            "data.tokens=words keeps the letters of every script"
+        )
+
+
+def _tell(say: Say, r: dict[str, Any], cfg: DataConfig) -> None:
+    left_out(say, r["letters"], r["lost"], cfg.tokens)
+    fate = "read as <unk>" if cfg.unknown == "keep" else "dropped"
     rare = f"{r['oov_words']:,} words ({r['oov_words'] / max(r['words'], 1):.1%})"
     say(
         f"corpus: {r['documents']:,} documents ({r['empty_documents']:,} empty ones skipped), {r['words']:,} words, "

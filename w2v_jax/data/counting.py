@@ -13,9 +13,10 @@ import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
-from w2v_jax.data.provisional import reader, sizes
+from w2v_jax.data.provisional import lost, reader, sizes
 from w2v_jax.data.raw import END, RawText, pieces
 from w2v_jax.data.vocabulary import escape
+from w2v_jax.data.words import Rules, prepared
 from w2v_jax.errors import UserError
 from w2v_jax.tables import duration
 from w2v_jax.types import Say
@@ -38,6 +39,9 @@ class Counted:
     lengths: np.ndarray  # int64 [D] tokens of each document with its end token; empty documents left out
     splits: np.ndarray  # uint8 [D] index into SPLITS
     empty: int  # omitted documents without any word
+    letters: int  # of the text; 0 where no character can be left out
+    lost: dict[str, int]  # characters of the text in none of the words, by kind; see `provisional.lost`
+    newer: bool  # see `provisional.Reader`
     digests: dict[str, str]  # of the content, by split
     model: Any  # of bpe, else None
 
@@ -89,14 +93,18 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Say) -
     words, seconds = int(counter.words.sum()), max(time.monotonic() - start, 1e-9)
     say(f"corpus: {words:,} words read in {seconds:.1f} s ({words / seconds:,.0f} words/s)")
     names = read.names()
+    counts = np.stack([np.pad(c, (0, len(names) - len(c))) for c in counter.counts])
     return Counted(
         names=[cfg.end_token or END, *names[1:]],
-        counts=np.stack([np.pad(c, (0, len(names) - len(c))) for c in counter.counts]),
+        counts=counts,
         sizes=sizes(cfg.tokens, names),
         words=counter.words,
         lengths=np.concatenate(counter.lengths),
         splits=np.concatenate(counter.splits),
         empty=counter.empty,
+        letters=read.met.get("L", 0),
+        lost=lost(read.met, names, counts.sum(0)),
+        newer=read.newer,
         digests=digests,
         model=model,
     )
@@ -123,9 +131,9 @@ def _train(cfg: DataConfig, text: RawText, say: Say) -> tuple[Any, str]:
 
 def _training_pieces(cfg: DataConfig, text: RawText, content: hashlib.blake2b) -> Iterator[str]:
     """The documents that are not held out, those longer than a chunk in pieces."""
-    every, number, filled = heldout_every(cfg), 0, keeps_empty(cfg)
+    every, number, filled, rules = heldout_every(cfg), 0, keeps_empty(cfg), Rules.of(cfg)
     for chunk, _ in text.chunks(content):
-        parts = pieces(chunk.lower() if cfg.lowercase else chunk)
+        parts = pieces(prepared(chunk, rules))
         for i, part in enumerate(parts):
             filled = filled or bool(part)
             if part and not is_heldout(number, every):

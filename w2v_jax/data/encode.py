@@ -13,6 +13,7 @@ from w2v_jax.config import DataConfig
 from w2v_jax.data.counting import SCRATCH, SOURCES, SPLITS, Counted
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
+from w2v_jax.data.words import NAMES
 from w2v_jax.errors import UserError
 
 _BATCH = 1 << 20  # tokens mapped at a time
@@ -33,7 +34,7 @@ def encode(cfg: DataConfig, counted: Counted, work: Path) -> dict[str, Any]:
             _map_documents(f, table, np.cumsum(counted.lengths), counted.splits, writers)
     os.unlink(work / SCRATCH)
     records = {s: _record(cfg, counted, outside, i, writers[i]) for i, s in enumerate(SPLITS)}
-    report = {
+    report: dict[str, Any] = {
         "documents": len(counted.lengths),
         "words": int(counted.words.sum()),
         "types_kept": len(vocab),
@@ -44,7 +45,8 @@ def encode(cfg: DataConfig, counted: Counted, work: Path) -> dict[str, Any]:
     }
     for split, record in records.items():
         report |= {f"{split}_{key}": record[key] for key in ("documents", "tokens", "words", "bytes")}
-    return {"splits": records, "report": report}
+    report |= {"letters": counted.letters, "lost": {name: counted.lost.get(kind, 0) for kind, name in NAMES.items()}}
+    return {"splits": records, "report": report, "newer": counted.newer}
 
 
 def _record(cfg: DataConfig, counted: Counted, outside: np.ndarray, split: int, writer: _Writer) -> dict[str, Any]:

@@ -11,20 +11,24 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from w2v_jax.config import DataConfig
+from w2v_jax.data.corpus import left_out
 from w2v_jax.data.examples import split_tenth
 from w2v_jax.data.labelled import read_labelled
 from w2v_jax.data.tokenizer import Tokenizer
-from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, words_of
+from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
+from w2v_jax.data.words import NAMES, Rules, as_str, cutter, of_kinds, prepared, words_of
 from w2v_jax.errors import UserError
 from w2v_jax.types import Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes
 _UNUSED = ("heldout_every", "document", "block_tokens", "field")  # keys for running text
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
+_LATER = ("normalise", "digits")  # rules that count where they are not at their defaults
 Texts = list[tuple[int, str]]  # (label, text)
 
 
@@ -53,7 +57,7 @@ class LabelledCorpus:
     train: Examples
     heldout: Examples
     test: Examples
-    report: dict[str, int | float]
+    report: dict[str, Any]
     digest: str  # of content and rules: the same digest means the same examples
 
     @property
@@ -84,7 +88,7 @@ def build_labelled_corpus(
         train, held = [train[i] for i in kept], [train[i] for i in tenth]
     tokenizer = Tokenizer.of(cfg, _vocabulary(cfg, [text for _, text in train], words), None)
     parts = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
-    report: dict[str, int | float] = {"types_kept": tokenizer.size}
+    report: dict[str, Any] = {"types_kept": tokenizer.size} | _left_out(cfg, [text for _, text in train], say)
     for name, part in parts.items():
         report |= {f"{name}_documents": part.documents, f"{name}_tokens": part.tokens}
         if part.documents:
@@ -97,8 +101,8 @@ def build_labelled_corpus(
 
 
 def _check(cfg: DataConfig, classes: int) -> None:
-    if cfg.tokens not in ("letters", "punctuation", "whitespace"):
-        raise UserError(f"data.tokens={cfg.tokens!r}: labelled texts are cut by letters, punctuation or whitespace")
+    if cfg.tokens in ("characters", "bpe"):
+        raise UserError(f"data.tokens={cfg.tokens!r}: labelled texts are cut into words; set data.tokens=words")
     if cfg.end_token:
         raise UserError(f"data.end_token={cfg.end_token!r}: labelled texts have none; leave it empty")
     for key in _UNUSED:
@@ -115,7 +119,7 @@ def _check(cfg: DataConfig, classes: int) -> None:
 def _vocabulary(cfg: DataConfig, texts: Sequence[str], words: Sequence[str]) -> Vocabulary:
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(words_of(text, cfg.tokens, cfg.lowercase))
+        counts.update(words_of(text, Rules.of(cfg)))
     if not words:
         ranked = sorted((-n, w) for w, n in counts.items() if n >= cfg.min_count)
         words = [w for _, w in ranked][: cfg.max_vocab or None]
@@ -126,12 +130,25 @@ def _vocabulary(cfg: DataConfig, texts: Sequence[str], words: Sequence[str]) -> 
     return Vocabulary(tuple(words), np.array([counts[w] for w in words], np.int64))
 
 
+def _left_out(cfg: DataConfig, texts: Sequence[str], say: Say) -> dict[str, Any]:
+    """Counts the characters of the training texts that are in no word, and says so; {} where none can be."""
+    rules = Rules.of(cfg)
+    if rules.tokens == "whitespace":
+        return {}
+    whole = prepared("\n".join(texts), rules)
+    met, kept = of_kinds(whole), of_kinds("".join(map(as_str, cutter(rules)(whole))))
+    lost = {name: met[kind] - kept[kind] for kind, name in NAMES.items()}
+    left_out(say, met["L"], lost, cfg.tokens)
+    return {"letters": met["L"], "lost": lost}
+
+
 def _encoded(tokenizer: Tokenizer, texts: Texts) -> Examples:
     return Examples([tokenizer.encode(text) for _, text in texts], np.array([label for label, _ in texts], np.int32))
 
 
 def _digest(cfg: DataConfig, vocab: Vocabulary, parts: dict[str, Examples]) -> str:
     rules = {name: getattr(cfg, name) for name in _RULES} | {"format": FORMAT}
+    rules |= {name: getattr(cfg, name) for name in _LATER if getattr(cfg, name) != getattr(DataConfig, name)}
     content = hashlib.sha256(json.dumps([rules, vocab.words]).encode())
     for name, part in parts.items():
         lengths = np.array([len(x) for x in part.ids], np.int64)

@@ -7,7 +7,7 @@ ends, and the white-space separated words of each piece (int64, see `raw.pieces`
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, Protocol
 
@@ -16,13 +16,17 @@ import numpy as np
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
 from w2v_jax.data.raw import END, MARK, pieces
-from w2v_jax.data.vocabulary import as_str, splitter
+from w2v_jax.data.words import KINDS, SOFT_HYPHEN, SUSPECT, Rules, as_str, bits_of, codes_of, cutter, of_kinds, prepared
 
 _CODES = 0x110000
+_UNSEEN = ("\u200c", "\u200d", SOFT_HYPHEN)
 
 
 class Reader(Protocol):
     """See the module's docstring. `len` is the number of ids so far, with the 0; `names` are the tokens by id."""
+
+    met: dict[str, int]  # characters of the text by kind; empty where nothing can be left out of it
+    newer: bool  # whether the text has what the rules of 2026 read otherwise than those before
 
     def __call__(self, chunk: str) -> tuple[np.ndarray, np.ndarray | None]: ...
     def __len__(self) -> int: ...
@@ -32,8 +36,20 @@ class Reader(Protocol):
 def reader(cfg: DataConfig, model: Any) -> Reader:
     """The reader for `cfg.tokens`; `model` is the trained one of bpe."""
     if cfg.tokens == "bpe":
-        return _Pairs(cfg.lowercase, model)
-    return _Characters(cfg.lowercase) if cfg.tokens == "characters" else _Words(cfg)
+        return _Pairs(Rules.of(cfg), model)
+    return _Characters(Rules.of(cfg)) if cfg.tokens == "characters" else _Words(Rules.of(cfg))
+
+
+def lost(met: Mapping[str, int], names: Sequence[str], counts: np.ndarray) -> dict[str, int]:
+    """Characters of a text that are in none of its words, by kind: those `met` less those of the words.
+
+    `names` are the P words by provisional id, `counts` int64 [P] how often each occurs.
+    """
+    words = names[1:]
+    bits = bits_of(codes_of("".join(words))[0])
+    each = np.repeat(counts[1:], [len(w) for w in words])
+    kept = {kind: int(each[(bits & KINDS[kind]) != 0].sum()) for kind in met}
+    return {kind: number - kept[kind] for kind, number in met.items()}
 
 
 def sizes(tokens: str, names: Sequence[str]) -> np.ndarray:
@@ -43,13 +59,22 @@ def sizes(tokens: str, names: Sequence[str]) -> np.ndarray:
 
 
 class _Words:
-    def __init__(self, cfg: DataConfig) -> None:
-        self._cut = splitter(cfg.tokens, cfg.lowercase)
+    def __init__(self, rules: Rules) -> None:
+        self._rules, self._cut = rules, cutter(rules)
         self._ids: dict[str | bytes, int] = defaultdict(count(1).__next__)  # a new word gets the next one
         self._ids[self._cut(MARK)[0]] = 0
+        self.met: dict[str, int] = {}
+        self.newer = False
 
     def __call__(self, chunk: str) -> tuple[np.ndarray, None]:
-        words = self._cut(chunk)
+        if self._rules.tokens in ("punctuation", "whitespace") and not chunk.isascii():
+            odd = (bits_of(codes_of(chunk)[0]) & SUSPECT).any() or any(c in chunk for c in _UNSEEN)
+            self.newer = self.newer or bool(odd)
+        text = prepared(chunk, self._rules)
+        if self._rules.tokens != "whitespace":
+            for kind, number in of_kinds(text).items():
+                self.met[kind] = self.met.get(kind, 0) + number
+        words = self._cut(text)
         return np.fromiter(map(self._ids.__getitem__, words), np.uint32, len(words)), None
 
     def __len__(self) -> int:
@@ -60,14 +85,16 @@ class _Words:
 
 
 class _Characters:
-    def __init__(self, lowercase: bool) -> None:
-        self._lowercase = lowercase
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.met: dict[str, int] = {}
+        self.newer = False
         self._codes = np.zeros(1, np.uint32)  # by id
         self._ids = np.full(_CODES, -1, np.int32)  # by code point
         self._ids[ord(END)] = 0
 
     def __call__(self, chunk: str) -> tuple[np.ndarray, np.ndarray]:
-        parts = pieces(chunk.lower() if self._lowercase else chunk)
+        parts = pieces(prepared(chunk, self._rules))
         codes = np.frombuffer(END.join(parts).encode("utf-32-le"), "<u4")
         new = np.unique(codes[self._ids[codes] < 0])
         self._ids[new] = np.arange(len(self), len(self) + len(new))
@@ -82,12 +109,14 @@ class _Characters:
 
 
 class _Pairs:
-    def __init__(self, lowercase: bool, model: Any) -> None:
-        self._lowercase, self._model = lowercase, model
+    def __init__(self, rules: Rules, model: Any) -> None:
+        self._rules, self._model = rules, model
+        self.met: dict[str, int] = {}
+        self.newer = False
         self._names = [END, *bpe.names(model)]
 
     def __call__(self, chunk: str) -> tuple[np.ndarray, np.ndarray]:
-        parts = pieces(chunk.lower() if self._lowercase else chunk)
+        parts = pieces(prepared(chunk, self._rules))
         rows = bpe.encode(self._model, parts)
         ends = np.cumsum([len(r) for r in rows[:-1]], dtype=np.int64)
         return np.insert(bpe.joined(rows) + 1, ends, 0).astype(np.uint32), _words(parts)

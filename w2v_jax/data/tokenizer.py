@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
-from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, unescape, words_of
+from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, unescape, written
+from w2v_jax.data.words import Rules, prepared, words_of
 from w2v_jax.errors import UserError
 from w2v_jax.files import write_text
 
-# Raise them when the files or the meaning of a rule change. SHOWN is that of bpe, whose vocab.txt holds text. Under
-# FORMAT it held one character per byte, which can still be read.
-FORMAT, SHOWN = 1, 2
+# Formats of the files, all of which can be read. Under ESCAPED, vocab.txt held words as people are shown them, and of
+# bpe one character per byte. SHOWN is that of bpe, whose vocab.txt holds text; PLAIN that of the others, whose words
+# stand there as they are (`vocabulary.written`).
+ESCAPED, SHOWN, PLAIN = 1, 2, 3
 _RULES = ("kind", "lowercase", "unknown", "end_token")
 
 
@@ -28,17 +30,30 @@ _RULES = ("kind", "lowercase", "unknown", "end_token")
 class Tokenizer:
     """Text to token ids and back, exactly as `build_corpus` did it. An id is the token's position in `vocab`."""
 
-    kind: str  # letters | punctuation | whitespace | characters | bpe: `data.tokens`
+    kind: str  # words | letters | punctuation | whitespace | characters | bpe: `data.tokens`
     lowercase: bool  # this and the next two as in `DataConfig`
     unknown: str
     end_token: str
     vocab: Vocabulary  # words, characters, or the byte-level strings of bpe
     model: Any = None  # bpe only: the `tokenizers.Tokenizer`
+    normalise: str = "auto"  # this and the next as in `DataConfig`
+    digits: str = "drop"
 
     @classmethod
     def of(cls, cfg: DataConfig, vocab: Vocabulary, model: Any) -> Tokenizer:
         """The tokeniser by the rules of `cfg`."""
-        return cls(cfg.tokens, cfg.lowercase, cfg.unknown, cfg.end_token, vocab, model)
+        return cls(cfg.tokens, cfg.lowercase, cfg.unknown, cfg.end_token, vocab, model, cfg.normalise, cfg.digits)
+
+    @property
+    def rules(self) -> Rules:
+        """How text is cut."""
+        return Rules(self.kind, self.lowercase, self.normalise, self.digits)
+
+    @property
+    def _later(self) -> dict[str, str]:
+        """Rules that older files do not have, where they are not at their defaults."""
+        own = {"normalise": self.normalise, "digits": self.digits}
+        return {name: value for name, value in own.items() if value != getattr(DataConfig, name)}
 
     @property
     def size(self) -> int:
@@ -51,7 +66,7 @@ class Tokenizer:
     @cached_property
     def digest(self) -> str:
         """Digest of rules and tokens without their counts: equal where every text gets the same ids."""
-        rules = [getattr(self, name) for name in _RULES] + [self.vocab.words]
+        rules = [getattr(self, name) for name in _RULES] + [self.vocab.words, *self._later.items()]
         return hashlib.sha256(json.dumps([*rules, bpe.to_json(self.model)]).encode()).hexdigest()
 
     @cached_property
@@ -80,8 +95,7 @@ class Tokenizer:
         word, and the vocabulary has no `<unk>`.
         """
         if self.kind == "bpe":
-            text = text.lower() if self.lowercase else text
-            return self._final[bpe.joined(bpe.encode(self.model, [text]))]
+            return self._final[bpe.joined(bpe.encode(self.model, [prepared(text, self.rules)]))]
         words = self._words(text)
         ids = np.fromiter((self.vocab.index.get(w, -1) for w in words), np.int32, len(words))
         outside = ids < 0
@@ -95,9 +109,7 @@ class Tokenizer:
         return ids
 
     def _words(self, text: str) -> list[str]:
-        if self.kind == "characters":
-            return list(text.lower() if self.lowercase else text)
-        return words_of(text, self.kind, self.lowercase)
+        return list(prepared(text, self.rules)) if self.kind == "characters" else words_of(text, self.rules)
 
     def outside(self, text: str) -> list[str]:
         """Words of the text outside the vocabulary, each once, in their order; none for bpe."""
@@ -107,7 +119,8 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids: words joined by blanks, characters and bytes by nothing.
 
-        For characters and bpe `decode(encode(text)) == text` where `lowercase` is off and no character is unknown.
+        For characters and bpe `decode(encode(text)) == text` where `lowercase` and `normalise` are off and no character
+        is unknown.
         Bytes that are not UTF-8 become U+FFFD.
         """
         if self.kind == "bpe":
@@ -118,15 +131,22 @@ class Tokenizer:
         r"""Each token as printable text without white space (`\n`, `\x20`, `bpe.shown`), distinct for every token."""
         return [self._shown(self.vocab.words[int(i)]) for i in ids]
 
+    def names(self) -> list[str]:
+        """Each token as it stands in `vocab.txt` and in files of vectors: without white space, otherwise unchanged."""
+        return [self._name(word) for word in self.vocab.words]
+
+    def _name(self, word: str) -> str:
+        return self._shown(word) if self.kind == "bpe" else written(word)
+
     def _shown(self, word: str) -> str:
         return bpe.shown(word) if self.kind == "bpe" and word != self.end_token else escape(word)
 
     def save(self, folder: Path) -> None:
-        """Writes `tokenizer.json` (rules, any bpe model) and `vocab.txt` (`pieces` and counts), both whole."""
+        """Writes `tokenizer.json` (rules, any bpe model) and `vocab.txt` (`names` and counts), both whole."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.vocab.save(folder / "vocab.txt", self._shown)
-        entry = {"format": SHOWN if self.kind == "bpe" else FORMAT} | {name: getattr(self, name) for name in _RULES}
-        entry |= {"vocab": _digest(folder / "vocab.txt"), "model": bpe.to_json(self.model)}
+        self.vocab.save(folder / "vocab.txt", self._name)
+        entry = {"format": SHOWN if self.kind == "bpe" else PLAIN} | {name: getattr(self, name) for name in _RULES}
+        entry |= self._later | {"vocab": _digest(folder / "vocab.txt"), "model": bpe.to_json(self.model)}
         write_text(folder / "tokenizer.json", json.dumps(entry, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -138,22 +158,31 @@ class Tokenizer:
                 raise UserError(f"{file}: no such file; name a folder that a tokeniser was saved to")
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
-            if entry["format"] not in (FORMAT, SHOWN):
-                known = f"{FORMAT} and {SHOWN} are known"
+            if entry["format"] not in (ESCAPED, SHOWN, PLAIN):
+                known = f"{ESCAPED} to {PLAIN} are known"
                 raise UserError(f"{path}: format {entry['format']!r}, where {known}; make it again")
             if entry["vocab"] != _digest(words):
                 raise UserError(f"{words}: damaged, or of another tokeniser than tokenizer.json; make both again")
-            model, end, plain = bpe.from_json(entry["model"]), entry["end_token"], entry["format"] == FORMAT
-            vocab = Vocabulary.load(
-                words, lambda word: unescape(word) if plain or word == escape(end) else bpe.from_shown(word)
-            )
-            found = cls(**{name: entry[name] for name in _RULES}, vocab=vocab, model=model)
+            model = bpe.from_json(entry["model"])
+            vocab = Vocabulary.load(words, _reader(entry["format"], entry["kind"], entry["end_token"]))
+            later = {name: entry[name] for name in ("normalise", "digits") if name in entry}
+            found = cls(**{name: entry[name] for name in _RULES}, vocab=vocab, model=model, **later)
             if (found.kind == "bpe") != (model is not None):
                 raise ValueError(f"kind {found.kind!r} with a model of another")
             _ = found.end_id, found._final if model is not None else None  # KeyError where the vocabulary lacks them
             return found
         except (ValueError, KeyError, TypeError) as e:
             raise UserError(f"{path}: damaged ({type(e).__name__}: {e}); make it again") from None
+
+
+def _reader(format: int, kind: str, end: str) -> Callable[[str], str]:
+    """The word of a name in `vocab.txt`."""
+    if format == SHOWN:
+        return lambda name: unescape(name) if name == escape(end) else bpe.from_shown(name)
+    if format == ESCAPED:
+        return unescape
+    # Only characters can be white space, and only then has a name more than one.
+    return lambda name: unescape(name) if kind == "characters" and len(name) > 1 and name != end else name
 
 
 def _digest(path: Path) -> str:

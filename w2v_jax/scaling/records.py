@@ -15,6 +15,8 @@ from w2v_jax.errors import UserError
 from w2v_jax.files import write_text
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
+# Keys that came after the first published studies; at these values they change no hash.
+LATER = {"data.normalise": "auto", "data.digits": "drop"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +63,19 @@ class Record:
 def config_hash(config: Config) -> str:
     """Twelve hexadecimal digits of the keys that decide a run's result: those that cannot change on resuming."""
     tree = to_dict(config)
-    for key in RESUMABLE:
+    for key in (*RESUMABLE, *(k for k, default in LATER.items() if _at(tree, k) == default)):
         *path, last = key.split(".")
         inner = tree
         for name in path:
             inner = inner[name]
         inner.pop(last, None)
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _at(tree: dict[str, Any], key: str) -> Any:
+    for name in key.split("."):
+        tree = tree[name]
+    return tree
 
 
 def write(path: Path, records: Iterable[Record]) -> None:

@@ -132,7 +132,7 @@ def finish(workdir: Path, text: Text, matrices: dict[str, Any], result: dict[str
     if jax.process_index() == 0:
         tokenizer = text.tokenizer
         if matrices:
-            names = tuple(tokenizer.pieces(range(tokenizer.size)))  # a token may be a blank, which no format allows
+            names = tuple(tokenizer.names())
             export_vectors(workdir, names, text.vocab.counts, matrices)
         tokenizer.save(workdir)
         # Last: its presence means that the run is finished. A loss may have overflowed, which JSON cannot say.

@@ -1,0 +1,182 @@
+"""How text is cut into words, by the rules `tokens`, `lowercase`, `normalise` and `digits` of `DataConfig`.
+
+words: a letter of any script, and the letters and marks that follow it. An apostrophe (' or U+2019), a zero-width
+    joiner or a zero-width non-joiner between two letters belongs to the word: *don't*, *l'eau*. Everything else is left
+    out; digits count as letters with digits='keep'.
+letters: every run of `[a-z]` of the lower-cased text (`[a-zA-Z]` with lowercase=False), the rule of text8. It is for
+    English: it cuts other Latin words at accents and drops other scripts.
+punctuation: words as above, with digits and inner underscores apart; any other mark is a word of its own.
+whitespace: `str.split`.
+
+Under `words` and `punctuation` the soft hyphen, which only says where a line may break, is taken out of words first.
+No rule finds words where a script writes no blanks between them (Chinese, Japanese, Thai): a run of letters is one
+word there.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SOFT_HYPHEN = "\u00ad"
+JOINERS = "'\u2019\u200c\u200d"  # apostrophes, and the zero-width non-joiner and joiner
+# The only two characters outside ASCII whose lower-case form holds an ASCII letter (a test tries all of Unicode).
+_KELVIN, _DOTTED_I = "\u212a", "\u0130"
+_BLANK = ord(" ")
+
+# What is asked of a character, as bits. The first seven are the first letter of its general category; `Z` is all white
+# space. SUSPECT: text with such a character may not be in a normal form. FOLDED: its lower case is not one character,
+# or depends on its place. SEEN: the bits are filled in.
+L, M, N, P, S, C, Z, JOINER, SUSPECT, FOLDED, SEEN = (1 << i for i in range(11))
+NAMES = {"L": "letters", "M": "marks", "N": "digits", "P": "punctuation", "S": "symbols", "C": "other characters"}
+KINDS = dict(zip("LMNPSCZ", (L, M, N, P, S, C, Z), strict=True))
+_bits = np.zeros(0x110000, np.uint16)  # filled in as characters are met: asking for all of them takes a second
+_lower = np.arange(0x110000, dtype=np.uint32)  # likewise
+
+
+class Rules(NamedTuple):
+    """The entries of `DataConfig` that say what the words of a text are."""
+
+    tokens: str
+    lowercase: bool
+    normalise: str = "auto"
+    digits: str = "drop"
+
+    @classmethod
+    def of(cls, cfg: Any) -> Rules:
+        """Those of a `DataConfig`."""
+        return cls(cfg.tokens, cfg.lowercase, cfg.normalise, cfg.digits)
+
+    @property
+    def form(self) -> str:
+        """Unicode's normal form of the text: NFC, NFKC, or '' for the text as it is.
+
+        'auto' is NFC where the text is cut into words; letters, characters and byte pairs are taken from it as it is.
+        """
+        auto = "nfc" if self.tokens in ("words", "punctuation", "whitespace") else "none"
+        form = auto if self.normalise == "auto" else self.normalise
+        return "" if form == "none" else form.upper()
+
+
+def prepared(text: str, rules: Rules) -> str:
+    """The text that is cut: normalised, folded to lower case, without soft hyphens where words are cut by letters."""
+    if rules.tokens == "letters":  # folds case itself
+        return text.replace(_KELVIN, "k").replace(_DOTTED_I, "i\u0307") if rules.lowercase else text
+    if not text.isascii():
+        if rules.form and (bits_of(codes_of(text)[0]) & SUSPECT).any():
+            text = unicodedata.normalize(rules.form, text)  # type: ignore[arg-type]  # it is one of their names
+        if rules.tokens in ("words", "punctuation"):
+            text = text.replace(SOFT_HYPHEN, "")
+    return folded(text) if rules.lowercase else text
+
+
+def folded(text: str) -> str:
+    """`text.lower()`, but several times as fast where the text is not ASCII."""
+    if text.isascii():
+        return text.lower()
+    codes, encoding = codes_of(text)
+    if (bits_of(codes) & FOLDED).any():
+        return text.lower()
+    return _lower[codes].astype(codes.dtype).tobytes().decode(encoding, "surrogatepass")
+
+
+def cutter(rules: Rules) -> Callable[[str], Sequence[str | bytes]]:
+    """`prepared` text to words, as str or UTF-8 bytes, whichever is faster; a NUL is a word too."""
+    if rules.tokens == "letters":
+        table = _letters_table(not rules.lowercase)
+        return lambda text: text.encode().translate(table).split()
+    if rules.tokens == "whitespace":
+        return str.split
+    letters = L if rules.tokens == "words" and rules.digits == "drop" else L | N
+    return lambda text: _blanked(text, letters, apart=rules.tokens == "punctuation").encode().split()
+
+
+def words_of(text: str, rules: Rules) -> list[str]:
+    """Words of a text; a NUL is a blank."""
+    return [as_str(w) for w in cutter(rules)(prepared(text.replace("\0", " "), rules))]
+
+
+def as_str(word: str | bytes) -> str:
+    """A word of `cutter` as text."""
+    return word.decode() if isinstance(word, bytes) else word
+
+
+def codes_of(text: str) -> tuple[np.ndarray, str]:
+    """(code points of a text in the narrowest of uint8, uint16 and uint32; the encoding that gave them)."""
+    if text.isascii():
+        return np.frombuffer(text.encode(), np.uint8), "latin-1"
+    wide = text.encode("utf-16-le", "surrogatepass")
+    if len(wide) == 2 * len(text):
+        return np.frombuffer(wide, np.uint16), "utf-16-le"
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), "utf-32-le"
+
+
+def bits_of(codes: np.ndarray) -> np.ndarray:
+    """The bits of each code point, uint16 of the shape of `codes`."""
+    found = _bits[codes]
+    if not found.all():
+        for code in np.unique(codes[found == 0]).tolist():
+            _meet(code)
+        found = _bits[codes]
+    return found
+
+
+def _meet(code: int) -> None:
+    """Fills in the tables for one character."""
+    c = chr(code)
+    bits = SEEN | (Z if c.isspace() else KINDS[unicodedata.category(c)[0]])
+    if c in JOINERS:
+        bits |= JOINER
+    # What a normal form would join to the character before it is a mark or, in Korean, a letter of these.
+    normal = all(unicodedata.is_normalized(form, c) for form in ("NFC", "NFKC"))
+    if bits & M or 0x1100 <= code <= 0x11FF or not normal:
+        bits |= SUSPECT
+    lower = c.lower()
+    if len(lower) != 1 or c == "\u03a3":  # the capital sigma has another small letter at the end of a word
+        bits |= FOLDED
+    _lower[code] = ord(lower[0])
+    _bits[code] = bits
+
+
+def of_kinds(text: str) -> dict[str, int]:
+    """Characters by the first letter of their general category (`NAMES`), without white space and NUL."""
+    bits = bits_of(codes_of(text)[0])
+    found = {kind: int(np.count_nonzero(bits & bit)) for kind, bit in KINDS.items() if kind != "Z"}
+    return found | {"C": found["C"] - text.count("\0")}
+
+
+def _blanked(text: str, letters: int, apart: bool) -> str:
+    """The text with a blank for everything that belongs to no word; with `apart` such characters stand alone instead.
+
+    `letters` are the bits of the characters that count as letters.
+    """
+    codes, encoding = codes_of(text)
+    bits = bits_of(codes)
+    inside = (bits & (letters | M)) != 0  # of words, so far
+    mark = (bits & M) != 0
+    if mark.any():
+        while (astray := mark & inside & ~np.concatenate([[False], inside[:-1]])).any():
+            inside &= ~astray  # a mark without its letter, then those that follow it
+    inside[1:-1] |= ((bits[1:-1] & JOINER) != 0) & inside[:-2] & ((bits[2:] & letters) != 0)
+    codes = np.where((bits & Z) != 0, codes.dtype.type(_BLANK), codes)
+    if apart:
+        alone = ~inside & ((bits & Z) == 0)
+        places = np.cumsum(1 + 2 * alone)[alone] - 2
+        codes = np.repeat(codes, 1 + 2 * alone)
+        codes[places - 1] = codes[places + 1] = _BLANK
+    else:
+        codes = np.where(inside | (codes == 0), codes, codes.dtype.type(_BLANK))
+    return codes.tobytes().decode(encoding, "surrogatepass")
+
+
+def _letters_table(upper: bool) -> bytes:
+    """Byte map that keeps letters and NUL, folds case unless `upper`, and turns everything else into blanks."""
+    table = bytearray(b" " * 256)
+    table[0] = 0
+    for low, up in zip(range(97, 123), range(65, 91), strict=True):
+        table[low] = low
+        table[up] = up if upper else low
+    return bytes(table)
