@@ -20,7 +20,7 @@ from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.logs import RunLog
-from w2v_jax.types import Text
+from w2v_jax.types import Family, Say, Text
 
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
 CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
@@ -117,6 +117,25 @@ def check_fixed(workdir: Path, meta: Mapping[str, Any], fixed: Mapping[str, Any]
             )
 
 
+def check_text(workdir: Path, config: Config, family: Family, digest: str | None, say: Say) -> None:
+    """Raises UserError where the text of a finished run has changed since; says so where it cannot be read any more.
+
+    `digest` is that of the text it was trained on; None for runs of older versions, which are not checked.
+    """
+    if digest is None:
+        return
+    try:
+        now = family.text(config.model, config.data, lambda line: None).digest
+    except (UserError, OSError) as e:
+        say(f"warning: {workdir}: the text of this finished run cannot be read any more ({e})")
+        return
+    if now != digest:
+        raise UserError(
+            f"--workdir={workdir}: holds a finished run, but the text of data.source={config.data.source} has changed "
+            "since; restore it, or use another workdir"
+        )
+
+
 def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, matrices: dict[str, Any]) -> None:
     """Writes the matrices of `Family.embed`, [V, D] each: the first as `vectors.bin` (word2vec binary) and `projector/`
     (for TensorBoard), the others as `NAME.bin`."""
@@ -149,6 +168,7 @@ def about(config: Config, text: Text) -> dict[str, Any]:
     return {
         "vocabulary": len(text.vocab.words),
         "corpus": text.report,
+        "corpus_digest": text.digest,
         "seed": config.train.seed,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "jax": jax.__version__,

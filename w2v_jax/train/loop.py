@@ -222,10 +222,11 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None,
       Diverged: the loss is not finite.
     """
     done = folder.open_run(workdir, config)
+    family = MODELS[config.family]
     if done is not None:
+        folder.check_text(workdir, config, family, done.get("corpus_digest"), say)
         say(f"{workdir} holds this run, finished")
         return done
-    family = MODELS[config.family]
     if family.fit is not None:
         return fitting.fit(family, config, workdir, say)
     run = prepare(config, say)
