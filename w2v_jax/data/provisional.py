@@ -16,7 +16,18 @@ import numpy as np
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
 from w2v_jax.data.raw import END, MARK, pieces
-from w2v_jax.data.words import KINDS, SOFT_HYPHEN, SUSPECT, Rules, as_str, bits_of, codes_of, cutter, of_kinds, prepared
+from w2v_jax.data.words import (
+    SOFT_HYPHEN,
+    SUSPECT,
+    Rules,
+    as_str,
+    bits_of,
+    characters_of,
+    codes_of,
+    cutter,
+    of_kinds,
+    prepared,
+)
 
 _CODES = 0x110000
 _UNSEEN = ("\u200c", "\u200d", SOFT_HYPHEN)
@@ -45,10 +56,7 @@ def lost(met: Mapping[str, int], names: Sequence[str], counts: np.ndarray) -> di
 
     `names` are the P words by provisional id, `counts` int64 [P] how often each occurs.
     """
-    words = names[1:]
-    bits = bits_of(codes_of("".join(words))[0])
-    each = np.repeat(counts[1:], [len(w) for w in words])
-    kept = {kind: int(each[(bits & KINDS[kind]) != 0].sum()) for kind in met}
+    kept = characters_of(names[1:], counts[1:]) if met else {}
     return {kind: number - kept[kind] for kind, number in met.items()}
 
 
