@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
     "papers": ("errors", "tables"),
     "files": ("errors",),
-    "tables": ("errors",),
+    "tables": ("errors", "files"),
     "config": ("errors", "files", "overrides"),
     "overrides": ("errors",),
     "types": (),
