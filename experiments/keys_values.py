@@ -75,6 +75,7 @@ def trained(
             text = result["corpus"]
             bits = result["heldout_loss"] * text["heldout_tokens"] / (math.log(2) * text["heldout_bytes"])
             kept = {key: result[key] for key in ("steps", "words", "heldout_loss", "seconds", "device")}
+            kept["unknown"] = result.get("heldout_unknown")  # None: a run of an older version
             found[name]["runs"].append({"seed": seed, "bits_per_byte": bits} | kept)
     return found, vocab
 
@@ -105,6 +106,11 @@ def paragraph(found: dict[str, dict[str, Any]]) -> str:
         return float(found[name][key] / base[key])
 
     lines = []
+    unknown = base["runs"][0].get("unknown")
+    if unknown:
+        lines.append(
+            f"{unknown:.1%} of the held-out tokens are <unk>, so bits a byte compare the lines of this table only."
+        )
     shared = ", ".join(f"{words} {against(name)}" for name, words in WORDS.items() if name in found)
     if shared:
         what = "Held-out loss against keys and values of each layer's own, nats per token, mean and by seed"

@@ -18,17 +18,42 @@ import pytest
 
 from tests.commands import ROOT, at_call, checkpoints, final_arrays, refused, run
 from tests.examples import whole_logits
+from w2v_jax.data.unigram import unigram
 from w2v_jax.evaluation import language
 
 pytestmark = pytest.mark.xdist_group("language")  # one worker: they share a trained model
 
 
 def test_the_usual_figures_by_hand() -> None:
-    nats = np.array([1.0, 2.0, 3.0, 2.0])
-    found = language.summarise(nats, words=2, size=10)
+    scores = language.Scores(np.array([1.0, 2.0, 3.0, 2.0]), np.array([True, True, False, False]))
+    found = language.summarise(scores, np.array([False, True, True, True]), words=2, size=10)
     assert found["nats_per_token"] == 2.0 and found["perplexity"] == pytest.approx(math.e**2)
     assert found["word_perplexity"] == pytest.approx(math.e**4)
     assert found["bits_per_byte"] == pytest.approx(8 / math.log(2) / 10)
+    assert (found["unknown"], found["accuracy"]) == (0.25, 0.5) and found["known_accuracy"] == pytest.approx(1 / 3)
+    nothing = language.summarise(scores, np.zeros(4, bool), words=2, size=10)
+    assert nothing["known_accuracy"] is None and language.table({"test": nothing}).splitlines()[1].endswith(" -")
+
+
+def test_the_table_marks_what_does_not_compare() -> None:
+    scores = language.Scores(np.ones(4), np.ones(4, bool))
+    known = np.array([False, True, True, True])
+    marked = language.table({"test": language.summarise(scores, known, words=2, size=10)})
+    row, note = marked.splitlines()[1:]
+    assert (
+        row.split()[2] == "25.0%"
+        and [cell.endswith("*") for cell in row.split()] == [False] * 5 + [True] * 2 + [False] * 2
+    )
+    assert note.startswith("* not comparable with other vocabularies")
+    plain = language.table({"test": language.summarise(scores, np.ones(4, bool), words=2, size=10)})
+    assert "*" not in plain and "0.0%" in plain
+
+
+def test_the_unigram_baseline_by_hand() -> None:
+    """Counts 3, 1, 0 plus one each: probabilities 4/7, 2/7, 1/7."""
+    nats, correct = unigram(np.array([3, 1, 0]), np.array([0, 2, 1]))
+    np.testing.assert_allclose(nats, -np.log(np.array([4, 1, 2]) / 7))
+    assert correct.tolist() == [True, False, False]
 
 
 def test_places_start_again_with_every_document() -> None:
@@ -54,11 +79,12 @@ def test_lanes_are_put_back_in_the_order_of_the_text() -> None:
     steps = [{"targets": targets[:, :3]}, {"targets": targets[:, 3:]}]
     seen: list[int] = []
 
-    def score(carry: int, batch: Any) -> tuple[np.ndarray, int]:
+    def score(carry: int, batch: Any) -> tuple[np.ndarray, np.ndarray, int]:
         seen.append(carry)
-        return batch["targets"].astype(np.float32), carry + 1
+        return batch["targets"].astype(np.float32), batch["targets"] % 2 == 0, carry + 1
 
-    assert language.score_stream(score, 7, steps).tolist() == list(range(9))
+    nats, correct = language.score_stream(score, 7, steps)
+    assert nats.tolist() == list(range(9)) and correct.tolist() == [True, False] * 4 + [True]
     assert seen == [7, 8], "the carry goes from step to step"
 
 
@@ -191,6 +217,27 @@ def test_another_text_can_be_scored_and_an_unknown_word_is_named(
     (tmp_path / "odd.txt").write_text("a b zebra\n")
     failed = run("experiments.evaluate", at, f"--text=text:{tmp_path / 'odd.txt'}")
     assert failed.status == 2 and "zebra" in failed.err and failed.err.count("\n") <= 3
+
+
+def test_the_share_of_unknown_words_stands_beside_every_figure(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undrawn(monkeypatch)
+    few = ["--config.data.unknown=keep", "--config.data.max_vocab=3", "--config.train.max_steps=1"]
+    done = run("experiments.train", *arguments(trained, tmp_path / "few", *SMALLEST, *few))
+    assert done.status == 0 and "5 rarer ones read as <unk>" in done.err, done.err
+    result = json.loads((tmp_path / "few" / "result.json").read_text())
+    words = [w for line in (trained / "valid.txt").read_text().splitlines() for w in [*line.split(), "<eos>"]]
+    known = {"<eos>", *(tmp_path / "few" / "vocab.txt").read_text().replace("\t", "\n").splitlines()}
+    share = sum(w not in known for w in words) / len(words)
+    assert share > 0.4 and result["heldout_unknown"] == pytest.approx(share)
+    assert f"held-out text: {share:.1%} of its tokens are <unk>; by the counts of tokens alone: loss" in done.err
+    done = run("experiments.evaluate", f"--workdir={tmp_path / 'few'}")
+    rows = {line.split("  ")[0]: line for line in done.out.splitlines()}
+    assert f" {share:.1%} " in rows["heldout"] and rows["heldout"].count("*") == 2 and "* not comparable" in done.out
+    found = json.loads((tmp_path / "few" / "evaluation.json").read_text())["heldout"]
+    assert found["unigram"]["nats_per_token"] == pytest.approx(result["heldout_unigram_loss"])
+    assert f"{found['unigram']['nats_per_token']:.4f}" in rows["heldout, by counts alone"]
 
 
 def test_interrupted_with_dropout_and_a_carried_state_it_ends_bit_for_bit(trained: Path, tmp_path: Path) -> None:

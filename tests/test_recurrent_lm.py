@@ -49,13 +49,13 @@ def test_windows_of_truncated_backpropagation_give_the_loss_of_one_long_pass(cel
     whole = dataclasses.replace(cfg, length=cfg.length * windows)
     params = random_params(FAMILY, cfg, {}, 0)
     tokens, targets = stream(whole.length)
-    nats, last = jax.jit(FAMILY.score, static_argnums=0)(  # type: ignore[arg-type]
+    nats, _, last = jax.jit(FAMILY.score, static_argnums=0)(  # type: ignore[arg-type]
         whole, params, {}, FAMILY.trained.carry(whole, LANES), batch_of(tokens, targets, True)
     )
     carry, parts = FAMILY.trained.carry(cfg, LANES), []
     for i in range(windows):
         cut = slice(i * cfg.length, (i + 1) * cfg.length)
-        value, carry = jax.jit(FAMILY.score, static_argnums=0)(  # type: ignore[arg-type]
+        value, _, carry = jax.jit(FAMILY.score, static_argnums=0)(  # type: ignore[arg-type]
             cfg, params, {}, carry, batch_of(tokens[:, cut], targets[:, cut], i == 0)
         )
         parts.append(value)
@@ -98,12 +98,13 @@ def test_loss_is_a_mean_over_places_and_metrics_count_tokens() -> None:
     def run(params: Any, carry: Any, batch: Any) -> Any:
         return FAMILY.trained.loss(TINY, params, {}, carry, batch, None), FAMILY.score(TINY, params, {}, carry, batch)  # type: ignore[misc]
 
-    (value, (_, metrics)), (nats, _) = quick(
+    (value, (_, metrics)), (nats, correct, _) = quick(
         run, params, FAMILY.trained.carry(TINY, LANES), batch_of(tokens, targets, True)
     )
     assert not nats[0, 2:].any() and (nats[1:] > 0).all()
     assert metrics["loss"][1] == targets.size - 2
     np.testing.assert_allclose(metrics["loss"][0], nats.sum(), rtol=1e-5)
+    assert metrics["correct"][0] == correct.sum() and not correct[0, 2:].any()
     np.testing.assert_allclose(value, nats.sum() / (TINY.length * LANES), rtol=1e-5)
 
 
@@ -118,7 +119,8 @@ def test_states_give_the_same_probabilities_and_the_gates() -> None:
         return FAMILY.score(TINY, params, {}, carry, batch), parts, states, logs  # type: ignore[misc]
 
     args = (params, FAMILY.trained.carry(TINY, LANES), batch_of(tokens, targets, True))
-    (nats, after), traced, states, logs = quick(run, *args)
+    (nats, correct, after), traced, states, logs = quick(run, *args)
+    np.testing.assert_array_equal(correct, np.asarray(logs).argmax(2) == targets)
     chosen = -np.take_along_axis(np.asarray(logs), targets[..., None], 2)[..., 0]
     np.testing.assert_allclose(chosen, nats, rtol=1e-4, atol=1e-5)
     for a, b in zip(jax.tree.leaves(states), jax.tree.leaves(after), strict=True):

@@ -93,9 +93,10 @@ def test_score_is_the_loss_and_the_logits() -> None:
     params = random_params(FAMILY, TINY, {}, 0)
     batch = batch_of()
     batch["targets"] = batch["targets"].at[0, 4:].set(-1)
-    nats, _ = quick(lambda p, b: FAMILY.score(TINY, p, {}, {}, b), params, batch)  # type: ignore[misc]
+    nats, correct, _ = quick(lambda p, b: FAMILY.score(TINY, p, {}, {}, b), params, batch)  # type: ignore[misc]
     value, (_, metrics) = quick(lambda p, b: FAMILY.trained.loss(TINY, p, {}, {}, b, None), params, batch)
     assert not nats[0, 4:].any() and metrics["loss"][1] == ROWS * TINY.length - 2
+    assert metrics["correct"][0] == correct.sum() and not correct[0, 4:].any()
     np.testing.assert_allclose(metrics["loss"][0], nats.sum(), rtol=1e-5)
     np.testing.assert_allclose(value, nats.sum() / (ROWS * TINY.length), rtol=1e-5)
     full = jnp.full(ROWS, TINY.length, jnp.int32)

@@ -204,8 +204,9 @@ class Fit(NamedTuple):
 
 
 class Score(Protocol):
-    def __call__(self, cfg: Cfg, params: Params, consts: Consts, carry: Any, batch: Batch) -> tuple[Array, Any]:
-        """(nats of every target [B, T], 0 where there is none; carry) of a batch; nothing is dropped out."""
+    def __call__(self, cfg: Cfg, params: Params, consts: Consts, carry: Any, batch: Batch) -> tuple[Array, Array, Any]:
+        """(nats of every target [B, T], 0 where there is none; whether it had the highest probability, bool [B, T];
+        carry) of a batch; nothing is dropped out."""
 
 
 class Decode(NamedTuple):

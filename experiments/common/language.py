@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 from experiments.common import cli
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
+from w2v_jax.data.unigram import known_of, targets_of, unigram
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import language, optimum
+from w2v_jax.evaluation.language import Scores
 from w2v_jax.figures import positions
 from w2v_jax.files import write_json
 from w2v_jax.train.applied import applied
@@ -36,28 +39,28 @@ def corpus_of(model: Model, text: str = "") -> Corpus:
 
 
 def _score(model: Model, cfg: Any, rows: int) -> language.Score:
-    """The compiled function (carry, a batch of `rows` rows) -> (losses of its targets, carry)."""
+    """The compiled function (carry, a batch of `rows` rows) -> (losses of its targets, which were likeliest, carry)."""
     scored = applied(model.spec, cfg).score
     part = {"row": np.arange(rows, dtype=np.int32), "global_rows": np.float32(rows)}
     return lambda carry, batch: scored(model.params, model.consts, carry, {**batch, **part})
 
 
-def score_split(model: Model, corpus: Corpus, split: str, lanes: int, length: int | None) -> np.ndarray:
-    """Losses of a split's tokens in order, float64 [N]. With `length`, the state restarts every `length` tokens."""
+def score_split(model: Model, corpus: Corpus, split: str, lanes: int, length: int | None) -> Scores:
+    """The scores of a split's N tokens in order. With `length`, the state restarts every `length` tokens."""
     cfg = model.cfg if length is None else dataclasses.replace(model.cfg, length=length)
     score, start = _score(model, cfg, lanes), model.spec.trained.carry(cfg, lanes)
     source = model.spec.trained.source(cfg, corpus, split, lanes, 0)
     batches = ({k: v[0] for k, v in stack.items()} for stack in source.iterate(0, source.steps_per_epoch))
     if length is None:
         return language.score_stream(score, start, batches)
-    return language.score_stream(lambda _, batch: (score(start, batch)[0], start), start, batches)
+    return language.score_stream(lambda _, batch: score(start, batch)[:2] + (start,), start, batches)
 
 
 def score_fresh(model: Model, corpus: Corpus, split: str, window: int) -> tuple[np.ndarray, np.ndarray]:
     """(losses of a split's tokens in order, read in windows that start without context; places in the windows, from 0),
     each [N]."""
     lanes = max(1, min(LANES, len(getattr(corpus, split).tokens) // window))
-    nats = score_split(model, corpus, split, lanes, window)
+    nats = score_split(model, corpus, split, lanes, window).nats
     # All lanes but the last have the same length, and each starts a window.
     return nats, np.arange(len(nats)) % -(-len(nats) // lanes) % window
 
@@ -67,13 +70,14 @@ def carries(model: Model) -> bool:
     return bool(jax.tree.leaves(model.spec.trained.carry(model.cfg, 1)))
 
 
-def score_strided(model: Model, tokens: Tokens, stride: int) -> np.ndarray:
-    """Losses of a text's tokens in order, by overlapping windows of the model's length; see `strided_windows`."""
+def score_strided(model: Model, tokens: Tokens, stride: int) -> Scores:
+    """The scores of a text's tokens in order, by overlapping windows of the model's length; see `strided_windows`."""
     score, start = _score(model, model.cfg, WINDOWS), model.spec.trained.carry(model.cfg, WINDOWS)
     text = np.asarray(tokens.tokens)
     windows = language.strided_windows(text, model.tokenizer.end_id, model.cfg.length, stride, WINDOWS)
-    found = [(score(start, batch)[0], batch["targets"] >= 0) for batch in windows]
-    return np.concatenate([np.asarray(nats, np.float64)[there] for nats, there in found])
+    found = [(*score(start, batch)[:2], batch["targets"] >= 0) for batch in windows]
+    nats, correct = (np.concatenate([np.asarray(part[i])[part[2]] for part in found]) for i in (0, 1))
+    return Scores(nats.astype(np.float64), correct)
 
 
 def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carried: np.ndarray) -> dict[str, Any]:
@@ -133,19 +137,26 @@ def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) 
         tokens: Tokens = getattr(corpus, split)
         if not tokens.documents:
             continue
-        nats = score_split(model, corpus, split, 1, None)
-        result: dict[str, Any] = {**language.summarise(nats, tokens.words, tokens.bytes)}
+        targets = targets_of(corpus, split)
+        if not len(targets):
+            continue  # one token, and nothing predicts it
+        summarise = partial(language.summarise, known=known_of(corpus, targets), words=tokens.words, size=tokens.bytes)
+        scores = score_split(model, corpus, split, 1, None)
+        nats, result = scores.nats, summarise(scores)
         results[split] = result
         result["by_position"] = _by_position(model, corpus, split, tokens, nats)
         curves |= {f"{name} text, {way}": bins for way, bins in result["by_position"].items()}
         rows[split if step is None else f"{split}, blocks of {model.cfg.length}"] = result
         if step is not None:
-            overlapping = language.summarise(score_strided(model, tokens, step), tokens.words, tokens.bytes)
+            overlapping = summarise(score_strided(model, tokens, step))
             result["strided"] = rows[f"{split}, windows every {step}"] = {"stride": step} | overlapping
+        alone = Scores(*unigram(np.asarray(corpus.vocab.counts), targets))
+        result["unigram"] = rows[f"{split}, by counts alone"] = summarise(alone)
         if not (text and split == "test"):
             result["optimum"] = _optimum(model, split, tokens, nats)
     if not results:
-        raise UserError(f"--workdir={workdir}: its data has no held-out or test text; give one with --text=text:FILE")
+        missing = "has no held-out or test text with a token to predict; give one with --text=text:FILE"
+        raise UserError(f"--workdir={workdir}: its data {missing}")
     print(language.table(rows))
     for split, result in results.items():
         if result.get("optimum"):

@@ -17,6 +17,7 @@ from experiments.common.machine import accelerators, machine, revision
 from w2v_jax.config import to_dict
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, build_corpus
+from w2v_jax.data.unigram import baseline, known_of, targets_of
 from w2v_jax.embeddings import load
 from w2v_jax.evaluation import evaluate_all
 from w2v_jax.evaluation.language import summarise
@@ -126,12 +127,16 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
     """
     held = text.corpus.heldout
     if language.carries(model):
-        nats = language.score_split(model, text.corpus, "heldout", 1, None)
+        scores = language.score_split(model, text.corpus, "heldout", 1, None)
     else:
-        nats = language.score_strided(model, held, max(1, model.cfg.length // 2))
-    found: dict[str, Any] = {"heldout_loss": float(nats.mean())}
+        scores = language.score_strided(model, held, max(1, model.cfg.length // 2))
+    nats = scores.nats
+    known = known_of(text.corpus, targets_of(text.corpus, "heldout"))
+    figures = summarise(scores, known, held.words, held.bytes)
+    found: dict[str, Any] = {"heldout_loss": float(nats.mean()), "heldout_known_accuracy": figures["known_accuracy"]}
+    found |= {f"heldout_{name}": value for name, value in baseline(text.corpus, "heldout").items()}
     if held.bytes:
-        found["heldout_bits_per_byte"] = summarise(nats, held.words, held.bytes)["bits_per_byte"]
+        found["heldout_bits_per_byte"] = figures["bits_per_byte"]
     if text.optimum is not None:
         found["optimum"] = float(text.optimum[-len(nats) :].mean())
     if text.study.window:

@@ -120,7 +120,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     settled = all(t.settled for t in texts.values())
     entry = {"digests": digests, "stamps": [t.stamp for t in texts.values()], "settled": settled}
     write_text(note, json.dumps(entry))
-    _tell(say, corpus.report)
+    _tell(say, corpus.report, cfg.unknown)
     return corpus
 
 
@@ -246,10 +246,12 @@ def _check(cfg: DataConfig, counted: Counted) -> None:
         )
 
 
-def _tell(say: Say, r: dict[str, int | float]) -> None:
+def _tell(say: Say, r: dict[str, int | float], unknown: str) -> None:
+    fate = "read as <unk>" if unknown == "keep" else "dropped"
+    rare = f"{r['oov_words']:,} words ({r['oov_words'] / max(r['words'], 1):.1%})"
     say(
         f"corpus: {r['documents']:,} documents ({r['empty_documents']:,} empty ones skipped), {r['words']:,} words, "
-        f"{r['types_kept']:,} types kept, {r['types_dropped']:,} rarer ones dropped with {r['oov_words']:,} occurrences"
+        f"{r['types_kept']:,} types kept, {r['types_dropped']:,} rarer ones {fate}, {rare}"
     )
     for split, label in zip(SPLITS, ("training", "held out", "test"), strict=True):
         documents, *sizes = (f"{r[f'{split}_{key}']:,} {key}" for key in ("documents", "tokens", "words", "bytes"))

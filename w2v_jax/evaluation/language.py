@@ -4,34 +4,45 @@ The loss of a token is its negative log-probability in nats. The number of token
 is also divided by the numbers of words and bytes, which do not:
 
     perplexity = exp(total / tokens),  word perplexity = exp(total / words),  bits per byte = total / (ln 2 * bytes)
+
+Of `<unk>` a model predicts only that some rare word comes, which is easy where many are rare. So its share is stated,
+and figures by word and byte compare with those of other vocabularies only where it is 0.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from w2v_jax.tables import aligned
 
-# (carry, batch) -> (nats [B, T], carry)
-Score = Callable[[Any, Mapping[str, Any]], tuple[Any, Any]]
+# (carry, batch) -> (nats [B, T], whether the target was the likeliest [B, T], carry)
+Score = Callable[[Any, Mapping[str, Any]], tuple[Any, Any, Any]]
 
 
-def score_stream(score: Score, carry: Any, steps: Iterable[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """Losses of all targets of contiguous lanes, float64 [N] in the order of the text.
+class Scores(NamedTuple):
+    """What a model, or a baseline, gives each of N tokens."""
+
+    nats: np.ndarray  # float64 [N], -ln of its probability
+    correct: np.ndarray  # bool [N], whether no token was likelier
+
+
+def score_stream(score: Score, carry: Any, steps: Iterable[Mapping[str, np.ndarray]]) -> Scores:
+    """The scores of all targets of contiguous lanes, in the order of the text.
 
     `steps` are batches of `w2v_jax.data.lanes`, entries [B, T]; `carry` is the state before the first.
     """
-    nats, there = [], []
+    found, there = [], []
     for batch in steps:
-        values, carry = score(carry, batch)
-        nats.append(values)  # not fetched here: the next step need not wait
+        *values, carry = score(carry, batch)
+        found.append(values)  # not fetched here: the next step need not wait
         there.append(np.asarray(batch["targets"]) >= 0)
-    lanes = np.concatenate([np.asarray(v, np.float64) for v in nats], axis=1)
-    return lanes[np.concatenate(there, axis=1)]
+    nats, correct = (np.concatenate([np.asarray(v) for v in parts], axis=1) for parts in zip(*found, strict=True))
+    known = np.concatenate(there, axis=1)
+    return Scores(nats[known].astype(np.float64), correct[known])
 
 
 def strided_windows(
@@ -66,17 +77,24 @@ def strided_windows(
         yield padded | {"start": np.ones(rows, np.int32), "words": (padded["targets"] >= 0).sum(1).astype(np.int32)}
 
 
-def summarise(nats: np.ndarray, words: int, size: int) -> dict[str, float]:
-    """The usual figures from the losses of all tokens of a text of `words` words and `size` bytes."""
+def summarise(scores: Scores, known: np.ndarray, words: int, size: int) -> dict[str, Any]:
+    """The usual figures from the scores of all tokens of a text of `words` words and `size` bytes.
+
+    `known` bool [N] says which tokens are not `<unk>`. 'known_accuracy' is the accuracy on these, None without any.
+    """
+    nats, correct = scores
     total = float(nats.sum())
     return {
         "tokens": len(nats),
+        "unknown": 1.0 - float(known.mean()),
         "words": words,
         "bytes": size,
         "nats_per_token": total / len(nats),
         "perplexity": math.exp(min(total / len(nats), 700.0)),
         "word_perplexity": math.exp(min(total / max(words, 1), 700.0)),
         "bits_per_byte": total / (math.log(2) * max(size, 1)),
+        "accuracy": float(correct.mean()),
+        "known_accuracy": float(correct[known].mean()) if known.any() else None,
     }
 
 
@@ -103,10 +121,30 @@ def document_places(offsets: np.ndarray) -> np.ndarray:
     return np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], np.diff(offsets))
 
 
+_COLUMNS = {  # key of `summarise` -> (head of its column, form of a number)
+    "tokens": ("tokens", "{:,}"),
+    "unknown": ("<unk>", "{:.1%}"),
+    "nats_per_token": ("nats/token", "{:.4f}"),
+    "perplexity": ("perplexity", "{:,.2f}"),
+    "word_perplexity": ("word perplexity", "{:,.2f}"),
+    "bits_per_byte": ("bits/byte", "{:.4f}"),
+    "accuracy": ("accuracy", "{:.2%}"),
+    "known_accuracy": ("without <unk>", "{:.2%}"),
+}
+_BY_TEXT = ("word_perplexity", "bits_per_byte")  # figures that are made to compare vocabularies
+
+
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """An aligned table, one line per split."""
-    head = ["split", "tokens", "nats/token", "perplexity", "word perplexity", "bits/byte"]
-    keys = ("tokens", "nats_per_token", "perplexity", "word_perplexity", "bits_per_byte")
-    forms = ("{:,}", "{:.4f}", "{:,.2f}", "{:,.2f}", "{:.4f}")
-    rows = [[split, *(f.format(r[k]) for k, f in zip(keys, forms, strict=True))] for split, r in results.items()]
-    return aligned([head, *rows])
+    """An aligned table, one line per result of `summarise`. A star marks figures that do not compare, said below."""
+
+    def cell(result: Mapping[str, Any], key: str) -> str:
+        if result[key] is None:
+            return "-"
+        star = "*" if key in _BY_TEXT and result["unknown"] else ""
+        return _COLUMNS[key][1].format(result[key]) + star
+
+    rows = [[name, *(cell(result, key) for key in _COLUMNS)] for name, result in results.items()]
+    lines = [aligned([["split", *(head for head, _ in _COLUMNS.values())], *rows])]
+    if any(result["unknown"] for result in results.values()):
+        lines.append("* not comparable with other vocabularies: <unk> stands for any rare word, and is not spelt")
+    return "\n".join(lines)

@@ -152,10 +152,11 @@ def loss(
     return total / batch["global_rows"], (carry, metrics)
 
 
-def score(cfg: RecurrentLMConfig, params: Params, consts: Consts, carry: Any, batch: Batch) -> tuple[Array, Any]:
-    """(nats of every target [B, T], 0 where there is none; carry)."""
-    (_, nats, _), carry = _scored(cfg, params, consts, carry, batch, None)
-    return nats.reshape(batch["targets"].shape), carry
+def score(cfg: RecurrentLMConfig, params: Params, consts: Consts, carry: Any, batch: Batch) -> tuple[Array, Array, Any]:
+    """See `Score`."""
+    (_, nats, correct), carry = _scored(cfg, params, consts, carry, batch, None)
+    shape = batch["targets"].shape
+    return nats.reshape(shape), correct.reshape(shape), carry
 
 
 def states(cfg: RecurrentLMConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:

@@ -198,12 +198,13 @@ def loss(
     return total / batch["global_rows"], (carry, metrics_of(batch, nats, correct, targets >= 0))
 
 
-def score(cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, batch: Batch) -> tuple[Array, Any]:
-    """(nats of every target [B, T], 0 where there is none; carry). UserError: the objective is masked."""
+def score(cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, batch: Batch) -> tuple[Array, Array, Any]:
+    """See `Score`. UserError: the objective is masked."""
     if cfg.masked:
         raise UserError("model.objective='masked': gives a text no probability; only causal models score its tokens")
-    (_, nats, _), _ = _scored(cfg, params, batch, None)
-    return nats.reshape(batch["targets"].shape), carry
+    (_, nats, correct), _ = _scored(cfg, params, batch, None)
+    shape = batch["targets"].shape
+    return nats.reshape(shape), correct.reshape(shape), carry
 
 
 def states(cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:

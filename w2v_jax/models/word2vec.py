@@ -122,11 +122,20 @@ def consts(cfg: Word2VecConfig, words: Words) -> Consts:
 
 
 def source(cfg: Word2VecConfig, text: Any, split: str, batch_size: int, seed: int) -> Source:
-    """Rows of centres from the subsampled text. Splits other than 'train' keep the order of the text."""
+    """Rows of centres from the subsampled text. Splits other than 'train' keep the order of the text.
+
+    UserError: no word of the training text has a neighbour.
+    """
     from w2v_jax.data.blocks import window_source
 
+    tokens = getattr(text, split)
+    if split == "train" and min(int(np.diff(tokens.offsets).max(initial=0)), text.block_tokens) < 2:
+        raise UserError(
+            f"data.source: no document has two known words in one block of data.block_tokens={text.block_tokens}, so "
+            "no word has a neighbour to learn from; set data.document=blank or file, or raise data.block_tokens"
+        )
     return window_source(
-        getattr(text, split),
+        tokens,
         keep_probability(np.asarray(text.vocab.counts), cfg.sample),
         shapes(cfg, batch_size),
         seed=seed,

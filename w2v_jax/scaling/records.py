@@ -41,6 +41,10 @@ class Record:
     heldout_block_loss: float | None = None  # as the training loop scores it: by blocks, or with the state carried
     heldout_bits_per_byte: float | None = None
     heldout_accuracy: float | None = None  # share of held-out tokens whose probability was the highest
+    heldout_known_accuracy: float | None = None  # of those that are not `<unk>`, read as for `heldout_loss`
+    heldout_unknown: float | None = None  # share of `<unk>` among the held-out tokens
+    heldout_unigram_loss: float | None = None  # nats per token by the counts of tokens alone
+    heldout_unigram_accuracy: float | None = None  # share of the most frequent token
     optimum: float | None = None  # the best possible loss on the same positions, where it is known
     by_position: list[float] | None = None  # nats per token by place in a window that starts without context
     optimum_by_position: list[float] | None = None  # the best possible with all of the text before, at the same places

@@ -36,7 +36,7 @@ class Applied:
 
     @cached_property
     def score(self) -> Any:
-        """(params, consts, carry, batch) -> (nats of every target, carry): `Family.score`."""
+        """(params, consts, carry, batch) -> (nats of every target, whether it was the likeliest, carry): `Score`."""
         return jax.jit(partial(self._part("score"), self.cfg))
 
     @cached_property

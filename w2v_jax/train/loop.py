@@ -56,7 +56,7 @@ class Trainer:
         self.held: dict[str, float] = {}  # the last held-out loss and the other metrics there
         self.held_step = -1
         self.best: tuple[float, int] | None = None  # lowest held-out loss of a checkpoint, and its step
-        self.loss: float | None = None
+        self.loss: float | None = None  # of the last log interval with any unit that counts
         self.stopping = 0
         self.clock = 0.0
 
@@ -81,7 +81,7 @@ class Trainer:
         state = self.start()
         step = int(state.step)
         self.log.truncate_after(step)
-        score = held_out(run)
+        score = held_out(run, self.log.note)
         # Every half interval: even a kill during a write then loses at most one interval, rounded up to whole calls.
         save_every = max(1, config.checkpoint.every_steps // 2)
         stacks = run.source.iterate(
@@ -169,12 +169,13 @@ class Trainer:
         took = max(self.total["seconds"] - self.logged["seconds"], 1e-9)
         means = {k: float(total / count) for k, (total, count) in self.sums.items() if count}
         means |= {f"heldout_{k}": held[k] for k in means if k in held and k != "loss"}
-        self.loss = means.pop("loss", self.loss)
+        loss = means.pop("loss", None)  # absent where no pair or token was counted
+        self.loss = self.loss if loss is None else loss
         means |= {} if self.norm is None else {"param_norm": self.norm}
         record = Record(
             step=step,
             passes=step / self.run.source.steps_per_epoch,
-            loss=self.loss,
+            loss=loss,
             heldout_loss=held.get("loss"),
             words_per_second=(self.total["words"] - self.logged["words"]) / took,
             data_wait=(self.total["waited"] - self.logged["waited"]) / took,
@@ -255,6 +256,7 @@ def summary(trainer: Trainer) -> dict[str, Any]:
         "heldout_accuracy": trainer.held.get("correct"),
         "best_heldout_loss": trainer.best and trainer.best[0],
         "best_heldout_step": trainer.best and trainer.best[1],
+        **{f"heldout_{name}": value for name, value in run.baseline.items()},
         "seconds": total["seconds"],
         "words_per_second": total["words"] / seconds,
         "data_wait": total["waited"] / seconds,

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from w2v_jax.config import Config
 from w2v_jax.data.corpus import Corpus
+from w2v_jax.data.unigram import baseline
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.train.device import place, send
@@ -31,6 +32,7 @@ class Run(NamedTuple):
     source: Source
     horizon: Horizon
     stop_step: int  # where this run ends
+    baseline: dict[str, float]  # of the held-out text, see `w2v_jax.data.unigram`; {} for other than language models
 
     @property
     def config(self) -> Config:
@@ -59,13 +61,20 @@ def prepare(config: Config, say: Say) -> Run:
         )
     total = max(1, math.ceil(length))
     stop = min(total, config.train.max_steps or total)
-    return Run(made, corpus, consts, source, Horizon(total, source.steps_per_epoch), stop)
+    known = baseline(corpus, "heldout") if spec.score is not None else {}
+    if known:
+        say(
+            f"held-out text: {known['unknown']:.1%} of its tokens are <unk>; by the counts of tokens alone: "
+            f"loss {known['unigram_loss']:.4f}, accuracy {known['unigram_accuracy']:.2%}"
+        )
+    return Run(made, corpus, consts, source, Horizon(total, source.steps_per_epoch), stop, known)
 
 
-def held_out(run: Run) -> Callable[[Params], dict[str, float]]:
+def held_out(run: Run, say: Say) -> Callable[[Params], dict[str, float]]:
     """params -> the means of 'loss' and the family's other metrics, on `log.eval_steps` held-out batches (0: all).
 
-    The batches are read once and kept on the devices, each device holding its own rows. {} without held-out text.
+    The batches are read once and kept on the devices, each device holding its own rows. {} without held-out text. A
+    metric that counts nothing there is absent, the loss too: no pair or token was scored. `say` takes a warning of it.
     """
     if run.corpus.heldout.documents == 0:
         return lambda params: {}
@@ -78,7 +87,10 @@ def held_out(run: Run) -> Callable[[Params], dict[str, float]]:
 
     def score(params: Params) -> dict[str, float]:
         pairs = jax.device_get(evaluate(params, run.consts, batches, first))
-        return {name: float(total) / max(float(count), 1.0) for name, (total, count) in pairs.items()}
+        found = {name: float(total) / float(count) for name, (total, count) in pairs.items() if count}
+        if "loss" not in found:
+            say("warning: the held-out text has no pair or token to score: there is no held-out loss")
+        return found
 
     return score
 
