@@ -55,6 +55,10 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
         app.run(checked, flags_parser=_parse)
     except (UserError, OSError, Diverged, Interrupted, KeyboardInterrupt) as e:
         status = _ending(e, continues)
+    except (MemoryError, RuntimeError) as e:  # RuntimeError: of a device, by XLA
+        if not isinstance(e, MemoryError) and "RESOURCE_EXHAUSTED" not in str(e):
+            raise
+        status = _ending(UserError(f"out of memory ({str(e)[:200] or 'of this machine'}); choose smaller sizes"), False)
     finally:
         if continues:
             signal.signal(signal.SIGTERM, before)
