@@ -61,7 +61,7 @@ def _parts(spec: Family, config: Config, words: Words | None) -> dict[str, int]:
 def _vectors(spec: Family, cfg: Any, config: Config, shapes: dict[str, Any]) -> int:
     """Vectors that a microbatch looks up: the rows that it names, or one for each token of its largest entry."""
     count = max(math.prod(s.shape) for s in shapes.values())
-    if count < 2**31:  # a larger batch is refused without this
+    if max(count, cfg.vocab_size) < 2**31:  # larger ones are refused without this
         consts = spec.consts(cfg, Words(None, np.ones(cfg.vocab_size, np.int64)))
 
         def rows(consts: Any, batch: Any) -> Any:
