@@ -179,6 +179,8 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as e:
         if home.exists():
             say(f"warning: corpus: the cache {home} cannot be used ({e}); the text is read again")
+            if home.is_symlink():
+                home.unlink()  # what it names may be another's
             shutil.rmtree(home, ignore_errors=True)
         return None
     report = dict(meta["report"])

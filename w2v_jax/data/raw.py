@@ -52,7 +52,7 @@ def stamp_of(entries: list[tuple[str, os.stat_result]]) -> tuple[str, bool]:
     h = hashlib.blake2b(digest_size=16)
     newest = 0.0
     for name, st in entries:
-        h.update(f"{name}\0{st.st_size}\0{st.st_mtime_ns}\0{st.st_ctime_ns}\0{st.st_ino}\n".encode())
+        h.update(os.fsencode(f"{name}\0{st.st_size}\0{st.st_mtime_ns}\0{st.st_ctime_ns}\0{st.st_ino}\n"))
         newest = max(newest, st.st_mtime, st.st_ctime)
     return h.hexdigest(), time.time() - newest > SETTLE_SECONDS
 
