@@ -17,7 +17,7 @@ from w2v_jax.data import bpe
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, unescape, written
 from w2v_jax.data.words import Rules, prepared, words_of
 from w2v_jax.errors import UserError
-from w2v_jax.files import write_text
+from w2v_jax.files import parse_json, write_text
 
 # Formats of the files, all of which can be read. Under ESCAPED, vocab.txt held words as people are shown them, and of
 # bpe one character per byte. SHOWN is that of bpe, whose vocab.txt holds text; PLAIN that of the others, whose words
@@ -157,7 +157,7 @@ class Tokenizer:
             if not file.is_file():
                 raise UserError(f"{file}: no such file; name a folder that a tokeniser was saved to")
         try:
-            entry = json.loads(path.read_text(encoding="utf-8"))
+            entry = parse_json(path.read_text(encoding="utf-8"))
             if entry["format"] not in (ESCAPED, SHOWN, PLAIN):
                 known = f"{ESCAPED} to {PLAIN} are known"
                 raise UserError(f"{path}: format {entry['format']!r}, where {known}; make it again")
