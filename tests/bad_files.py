@@ -97,7 +97,7 @@ def _bytes(h: Path) -> None:
     (h / "latin.txt").write_bytes("grün\n".encode("latin-1") * 50)
     (h / "cut.txt.gz").write_bytes(gzip.compress(b"some words\n" * 999)[:-20])
     (h / "not.txt.xz").write_bytes(b"text")
-    for name in ("text.zst", "text.bz2", "text.zip"):
+    for name in ("text.zst", "text.bz2", "text.zip", "text.7z"):
         (h / name).write_bytes(b"(\xb5/\xfd")
     data = (h / "vec/vectors.bin").read_bytes()
     (h / "cut.bin").write_bytes(data[:-9])

@@ -95,8 +95,8 @@ class SyntheticConfig:
 class DataConfig:
     """The text, its words and documents, and the held-out part."""
 
-    # pydocs | text:GLOB (also a folder; plain, .gz, .xz) | tfds:NAME[/CONFIG][@SPLIT] | tsv:GLOB of labelled texts |
-    # synthetic (also synthetic:heldout, synthetic:test: other texts of the same language)
+    # pydocs | text:GLOB (also a folder; plain, .gz, .bz2, .xz, .zst, .zip) | tfds:NAME[/CONFIG][@SPLIT] |
+    # tsv:GLOB of labelled texts | synthetic (also synthetic:heldout, synthetic:test: other texts of the same language)
     source: str = "pydocs"
     heldout_source: str = ""  # if set, this is the held-out split, and training uses all of `source`
     test_source: str = ""  # the test split; empty for none
@@ -110,9 +110,9 @@ class DataConfig:
     # punctuation: words and single marks | whitespace | characters: code points | bpe: byte-level BPE, trained on the
     # training documents until it has max_vocab tokens. See `w2v_jax.data.words`.
     tokens: str = "words"
-    normalise: str = (
-        "auto"  # Unicode's form: nfc | nfkc | none | auto (nfc for words, punctuation, whitespace, else none)
-    )
+    encoding_errors: str = "strict"  # of text that is not UTF-8: strict (refused) | replace (by U+FFFD, counted)
+    # Unicode's normal form: nfc | nfkc | none | auto (nfc for words, punctuation and whitespace, else none).
+    normalise: str = "auto"
     digits: str = "drop"  # of data.tokens=words: drop | keep (as letters)
     document: str = "line"  # documents are: line | blank (separated by empty lines) | file
     # A token such as <eos> after every document of every split, in the vocabulary for any min_count and max_vocab. With
@@ -135,6 +135,7 @@ class DataConfig:
             need = "text:GLOB, tsv:GLOB, tfds:NAME or synthetic:SPLIT"
             check(not value or value.startswith(forms), f"data.{key}", value, need)
         check_choice("data.tokens", self.tokens, ("words", "letters", "punctuation", "whitespace", "characters", "bpe"))
+        check_choice("data.encoding_errors", self.encoding_errors, ("strict", "replace"))
         check_choice("data.normalise", self.normalise, ("auto", "nfc", "nfkc", "none"))
         check_choice("data.digits", self.digits, ("drop", "keep"))
         own = self.digits == "drop" or self.tokens == "words"

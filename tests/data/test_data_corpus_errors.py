@@ -37,7 +37,7 @@ def write(path, data):
         ("cut.txt", b"ab\n\xe2\x82", {}, "cut.txt: not UTF-8 at byte 3"),
         ("digits.txt", b"1 2 3\n4\n", {}, "no word found"),
         ("rare.txt", b"a b\nc d\n", {"min_count": 5}, "min_count=5: no word occurs that often"),
-        ("single.txt", b"a b c\n", {}, "heldout_every=0 or data.document=line"),
+        ("single.txt", b"a b c\n", {}, "give the text line breaks, set data.heldout_every=0"),
         ("broken.gz", b"no gzip", {}, "broken.gz: damaged or truncated"),
         ("short.gz", gzip.compress(b"word " * 5000, mtime=0)[:40], {}, "short.gz: damaged or truncated"),
         ("short.xz", lzma.compress(b"word " * 5000)[:60], {}, "short.xz: damaged or truncated"),

@@ -140,7 +140,11 @@ def _rules(cfg: DataConfig) -> dict[str, Any]:
     if cfg.tokens == "bpe":  # another version may train to other tokens
         rules["tokenizers"] = importlib.metadata.version("tokenizers")
     # Later than the others: left out at their defaults, so that older corpora keep their names.
-    later = {n: getattr(cfg, n) for n in ("normalise", "digits") if getattr(cfg, n) != getattr(DataConfig, n)}
+    later = {
+        n: getattr(cfg, n)
+        for n in ("normalise", "digits", "encoding_errors")
+        if getattr(cfg, n) != getattr(DataConfig, n)
+    }
     return rules | {n: getattr(cfg, n) for n in names} | later
 
 
@@ -243,8 +247,9 @@ def _build(cfg: DataConfig, texts: Texts, root: Path, say: Say) -> tuple[Corpus,
 def _check(cfg: DataConfig, counted: Counted) -> None:
     if heldout_every(cfg) and int((counted.splits != SPLITS.index("test")).sum()) == 1:
         raise UserError(
-            f"data.source={cfg.source!r}: the text is one document, and none can be held out; "
-            "set data.heldout_every=0 or data.document=line"
+            f"data.source={cfg.source!r}: the text is one document, and none can be held out: "
+            + ("give the text line breaks" if cfg.document == "line" else "set data.document=line")
+            + ", set data.heldout_every=0, or name another text in data.heldout_source"
         )
     top = int(counted.counts[0, 1:].max(initial=0))
     if cfg.tokens != "bpe" and top < cfg.min_count:
@@ -268,6 +273,8 @@ def left_out(say: Say, letters: int, lost: Mapping[str, int], tokens: str) -> No
 
 
 def _tell(say: Say, r: dict[str, Any], cfg: DataConfig) -> None:
+    if r["replaced"]:
+        say(f"warning: corpus: {r['replaced']:,} characters U+FFFD in place of bytes that are not UTF-8")
     left_out(say, r["letters"], r["lost"], cfg.tokens)
     fate = "read as <unk>" if cfg.unknown == "keep" else "dropped"
     rare = f"{r['oov_words']:,} words ({r['oov_words'] / max(r['words'], 1):.1%})"

@@ -41,6 +41,7 @@ class Counted:
     empty: int  # omitted documents without any word
     letters: int  # of the text; 0 where no character can be left out
     lost: dict[str, int]  # characters of the text in none of the words, by kind; see `provisional.lost`
+    replaced: int  # characters U+FFFD, where they stand for what is not UTF-8
     newer: bool  # see `provisional.Reader`
     digests: dict[str, str]  # of the content, by split
     model: Any  # of bpe, else None
@@ -71,12 +72,13 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Say) -
     read, counter, digests = reader(cfg, model), _Counter(cfg), {}
     size = sum(t.size for t in texts.values()) if all(t.size for t in texts.values()) else 0
     start = told = time.monotonic()
-    before = 0  # bytes of the texts that are done
+    before = replaced = 0  # bytes of the texts that are done; see `Counted`
     with open(work / SCRATCH, "wb") as out:
         for split, text in texts.items():
             content = hashlib.blake2b(digest_size=32)
             words = counter.begin(SPLITS.index(split))
             for chunk, done in text.chunks(content):
+                replaced += chunk.count("\ufffd") if cfg.encoding_errors == "replace" else 0
                 ids, inside = read(chunk)
                 counter.add(ids, inside, len(read), out)
                 now = time.monotonic()
@@ -104,6 +106,7 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Say) -
         empty=counter.empty,
         letters=read.met.get("L", 0),
         lost=lost(read.met, names, counts.sum(0)),
+        replaced=replaced,
         newer=read.newer,
         digests=digests,
         model=model,

@@ -45,7 +45,11 @@ def encode(cfg: DataConfig, counted: Counted, work: Path) -> dict[str, Any]:
     }
     for split, record in records.items():
         report |= {f"{split}_{key}": record[key] for key in ("documents", "tokens", "words", "bytes")}
-    report |= {"letters": counted.letters, "lost": {name: counted.lost.get(kind, 0) for kind, name in NAMES.items()}}
+    report |= {
+        "replaced": counted.replaced,
+        "letters": counted.letters,
+        "lost": {name: counted.lost.get(kind, 0) for kind, name in NAMES.items()},
+    }
     return {"splits": records, "report": report, "newer": counted.newer}
 
 

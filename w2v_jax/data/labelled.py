@@ -11,7 +11,8 @@ from typing import Any
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import tfds_source
-from w2v_jax.data.raw import matches, unpacked
+from w2v_jax.data.raw import matches
+from w2v_jax.data.unpack import unpacked
 from w2v_jax.errors import UserError
 from w2v_jax.files import MAC_ADVICE
 
@@ -42,7 +43,8 @@ def read_labelled(source: str, cfg: DataConfig, classes: int = 2) -> list[tuple[
     name, at, split = rest.partition("@")
     if kind not in ("tsv", "tfds") or not rest:
         raise UserError(f"{source!r}: a classifier needs labelled texts: tsv:GLOB or tfds:NAME[@SPLIT]")
-    read = _lines(rest) if kind == "tsv" else _examples(name, dataclasses.replace(cfg, tfds_split=split) if at else cfg)
+    of_tfds = dataclasses.replace(cfg, tfds_split=split) if at else cfg
+    read = _lines(rest, cfg.encoding_errors) if kind == "tsv" else _examples(name, of_tfds)
     labels = cfg.labels
     mapping = _MAPPINGS.get(labels) or {label: label for label in range(classes)}
     out = []
@@ -64,7 +66,7 @@ def read_labelled(source: str, cfg: DataConfig, classes: int = 2) -> list[tuple[
 # ---- tab-separated files ----
 
 
-def _lines(pattern: str) -> Iterator[tuple[str, int, str]]:
+def _lines(pattern: str, errors: str) -> Iterator[tuple[str, int, str]]:
     """(file and line, label, text) of every line of the files, which are sorted by name."""
     root = os.path.expanduser(pattern)
     paths = [Path(p) for p in ([root] if os.path.exists(root) else sorted(matches(root)))]
@@ -81,16 +83,18 @@ def _lines(pattern: str) -> Iterator[tuple[str, int, str]]:
                     raise UserError(f"{path}:{count}: the line is longer than {LONGEST_LINE:,} bytes: is it a text?")
                 if count == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip():
                     raise UserError(f"{path}: {MAC_ADVICE}")
-                yield _parse(f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line)
+                yield _parse(f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line, errors)
         if not count:
             raise UserError(f"{path}: the file is empty")
 
 
-def _parse(where: str, line: bytes) -> tuple[str, int, str]:
+def _parse(where: str, line: bytes, errors: str) -> tuple[str, int, str]:
     try:
-        label, tab, rest = line.decode("utf-8").rstrip("\r\n").partition("\t")
+        label, tab, rest = line.decode("utf-8", errors).rstrip("\r\n").partition("\t")
     except UnicodeDecodeError as e:
-        raise UserError(f"{where}: not UTF-8 ({e.reason}); convert the file to UTF-8 first") from None
+        raise UserError(
+            f"{where}: not UTF-8 ({e.reason}); convert it first, or set data.encoding_errors=replace"
+        ) from None
     if not tab:
         raise UserError(f"{where}: no tab; a line must be LABEL<TAB>TEXT")
     if not re.fullmatch("-?[0-9]+", label):

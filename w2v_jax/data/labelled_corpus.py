@@ -28,7 +28,7 @@ from w2v_jax.types import Say
 FORMAT = 1  # raise it when the meaning of a rule changes
 _UNUSED = ("heldout_every", "document", "block_tokens", "field")  # keys for running text
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
-_LATER = ("normalise", "digits")  # rules that count where they are not at their defaults
+_LATER = ("normalise", "digits", "encoding_errors")  # rules that count where they are not at their defaults
 Texts = list[tuple[int, str]]  # (label, text)
 
 

@@ -8,28 +8,20 @@ without white space is, up to `sources.LONGEST_RUN`).
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import glob
-import gzip
 import hashlib
-import lzma
 import os
 import time
-import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import IO, Any, cast
 
 from w2v_jax.errors import UserError
-from w2v_jax.files import bounded
 
 END = "\0"
 MARK = f" {END} "
 # Unicode's White_Space. Python's own `isspace` adds four separators (U+001C to U+001F), which are marks for the pattern
 # of byte-level BPE: a cut before one of them would change its tokens.
 WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-_UNREAD = (".zst", ".bz2", ".zip", ".7z", ".rar", ".lz4", ".tar", ".tgz")
 # A file that changed so shortly before it is read may change again with the same time stamp.
 SETTLE_SECONDS = 2.0
 
@@ -76,18 +68,3 @@ def matches(pattern: str) -> list[str]:
                 if real.startswith(os.path.join(os.path.realpath(link), "")):
                     raise UserError(f"{link}: a link to a folder that it lies in; name the folders without **")
     return glob.glob(pattern, recursive=True)
-
-
-@contextlib.contextmanager
-def unpacked(path: Path, file: Any) -> Iterator[IO[bytes]]:
-    """The content of an open binary file, unpacked by the ending of `path` (.gz, .xz).
-
-    UserError: an archive of another kind; while it is read: the file is damaged, cut short, or unpacks without end.
-    """
-    if path.suffix in _UNREAD:
-        raise UserError(f"{path}: {path.suffix} files are not read; unpack it first, or give .gz or .xz")
-    try:
-        packed = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix)
-        yield bounded(path, cast(IO[bytes], packed(file))) if packed else file  # type: ignore[operator]
-    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as e:
-        raise UserError(f"{path}: damaged or truncated compressed file ({e})") from None

@@ -20,7 +20,8 @@ from typing import IO, Any
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import pydocs, synthetic, tfds_source
-from w2v_jax.data.raw import MARK, WHITE, RawText, matches, stamp_of, unpacked
+from w2v_jax.data.raw import MARK, WHITE, RawText, matches, stamp_of
+from w2v_jax.data.unpack import READ, unpacked
 from w2v_jax.errors import UserError
 from w2v_jax.files import MAC_ADVICE
 
@@ -36,7 +37,7 @@ def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
     source: str = getattr(cfg, key)
     kind, _, rest = source.partition(":")
     if kind == "text":
-        return _local(rest, cfg.document, f"data.{key}")
+        return _local(rest, cfg, f"data.{key}")
     if kind == "tfds":
         name, at, split = rest.partition("@")
         return tfds_source.examples(name, dataclasses.replace(cfg, tfds_split=split) if at else cfg)
@@ -76,7 +77,7 @@ def find_files(pattern: str, key: str = "data.source") -> list[Path]:
     return [Path(f) for f in sorted(files)]
 
 
-def _local(pattern: str, document: str, key: str) -> RawText:
+def _local(pattern: str, cfg: DataConfig, key: str) -> RawText:
     paths = find_files(pattern, key)
     stats = [(os.path.realpath(p), p.stat()) for p in paths]  # Path.resolve raises RuntimeError for links in a circle
     for path, (_, st) in zip(paths, stats, strict=True):
@@ -93,7 +94,7 @@ def _local(pattern: str, document: str, key: str) -> RawText:
         done = 0
         for path in paths:
             with _Hashed(path) as raw, unpacked(path, io.BufferedReader(raw, CHUNK)) as file:
-                for text in _chunks_of(path, file, document):
+                for text in _chunks_of(path, file, cfg):
                     yield text, done + raw.count
                 raw.drain()  # here: a reader that is collected closes its file
             done += raw.count
@@ -146,10 +147,10 @@ def _mark(text: str, document: str) -> str:
     return _BLANK.sub(MARK, text) if document == "blank" else text
 
 
-def _chunks_of(path: Path, file: IO[bytes], document: str) -> Iterator[str]:
+def _chunks_of(path: Path, file: IO[bytes], cfg: DataConfig) -> Iterator[str]:
     """Marked text of one open file. White space at a cut goes to the next chunk: a blank line stays whole."""
-    rest = ""
-    for i, text in enumerate(_decoded(path, file)):
+    rest, document = "", cfg.document
+    for i, text in enumerate(_decoded(path, file, cfg.encoding_errors)):
         if i == 0 and document != "file" and "\n" not in text and "\r" in text.rstrip():
             raise UserError(f"{path}: {MAC_ADVICE}")
         text = rest + text
@@ -164,21 +165,24 @@ def _chunks_of(path: Path, file: IO[bytes], document: str) -> Iterator[str]:
     yield _mark(tail, document) + MARK
 
 
-def _decoded(path: Path, file: IO[bytes]) -> Iterator[str]:
-    """Strict UTF-8; a byte-order mark at the start is dropped."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _decoded(path: Path, file: IO[bytes], errors: str) -> Iterator[str]:
+    """UTF-8; a byte-order mark at the start is dropped. With errors='replace' U+FFFD stands for what is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors)
     offset = 0
     while True:
         data = file.read(CHUNK)
         nul = data.find(b"\0")
         if nul >= 0:
-            raise UserError(f"{path}: binary file (NUL at byte {offset + nul}); give UTF-8 text, plain, .gz or .xz")
+            raise UserError(f"{path}: binary file (NUL at byte {offset + nul}); give UTF-8 text: {', '.join(READ)}")
         held = len(decoder.getstate()[0])
         try:
             text = decoder.decode(data, final=not data)
         except UnicodeDecodeError as e:
             where = offset - held + e.start
-            raise UserError(f"{path}: not UTF-8 at byte {where} ({e.reason}); convert it to UTF-8 first") from None
+            raise UserError(
+                f"{path}: not UTF-8 at byte {where} ({e.reason}); convert it to UTF-8 first, or set "
+                "data.encoding_errors=replace"
+            ) from None
         yield text.removeprefix("\ufeff") if offset == 0 else text
         if not data:
             return

@@ -16,7 +16,7 @@ from w2v_jax.files import parse_json, write_text
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 # Keys that came after the first published studies; at these values they change no hash.
-LATER = {"data.normalise": "auto", "data.digits": "drop"}
+LATER = {"data.normalise": "auto", "data.digits": "drop", "data.encoding_errors": "strict"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""Packed texts give the tokens of the plain one; text that is not UTF-8 and odd names are read by choice."""
+
+import bz2
+import gzip
+import lzma
+import os
+import zipfile
+
+import pytest
+import zstandard
+
+from tests.data.corpora import config
+from w2v_jax.data.corpus import build_corpus
+from w2v_jax.errors import UserError
+
+LINES = [f"w{chr(97 + i % 7)} common words été {chr(97 + i % 11)}x\n" for i in range(400)]
+PACKED = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.ZstdCompressor(write_checksum=True).compress,
+}
+
+
+def tokens(corpus):
+    return corpus.vocab.words, corpus.train.tokens.tolist(), corpus.heldout.tokens.tolist()
+
+
+def test_every_kind_of_packed_file_gives_the_same_tokens(tmp_path):
+    text = "".join(LINES)
+    (tmp_path / "t.txt").write_text(text, encoding="utf-8")
+    expected = tokens(build_corpus(config(tmp_path, tmp_path / "t.txt")))
+    for ending, pack in PACKED.items():
+        data = text.encode()
+        (tmp_path / f"t.txt{ending}").write_bytes(
+            pack(data[:5000]) + pack(data[5000:])
+        )  # two streams, one after the other
+        assert tokens(build_corpus(config(tmp_path, tmp_path / f"t.txt{ending}"))) == expected, ending
+    with zipfile.ZipFile(tmp_path / "t.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("b/second.txt", "".join(LINES[200:]))
+        archive.writestr("a.txt", "".join(LINES[:200]).rstrip("\n"))  # the archive ends its last line
+        archive.writestr("__MACOSX/._a.txt", b"\0\1")
+        archive.writestr(".hidden", "no\n")
+    assert tokens(build_corpus(config(tmp_path, tmp_path / "t.zip"))) == expected
+
+
+@pytest.mark.parametrize("ending", [*PACKED, ".zip"])
+def test_a_damaged_archive_is_named(tmp_path, ending):
+    text, path = "".join(LINES).encode(), tmp_path / f"t.txt{ending}"
+    if ending == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.txt", text)
+    else:
+        path.write_bytes(PACKED[ending](text))
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=f"t.txt{ending}: damaged or truncated"):
+        build_corpus(config(tmp_path, path))
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=f"t.txt{ending}: (damaged or truncated|not UTF-8|binary file)"):
+        build_corpus(config(tmp_path, path))
+
+
+def test_a_zip_with_a_password_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.writestr("a.txt", "some words\n")
+    data = bytearray((tmp_path / "t.zip").read_bytes())
+    for mark, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # the flag of encryption
+        data[data.index(mark) + at] |= 1
+    (tmp_path / "t.zip").write_bytes(data)
+    with pytest.raises(UserError, match="holds an encrypted file"):
+        build_corpus(config(tmp_path, tmp_path / "t.zip"))
+
+
+def test_text_that_is_not_utf8_by_choice(tmp_path):
+    (tmp_path / "t.txt").write_bytes("grün und blau\nrot und grün\n".encode("latin-1") * 20)
+    with pytest.raises(UserError, match="not UTF-8 at byte 2 .*data.encoding_errors=replace"):
+        build_corpus(config(tmp_path, tmp_path / "t.txt"))
+    said = []
+    corpus = build_corpus(config(tmp_path, tmp_path / "t.txt", encoding_errors="replace"), said.append)
+    assert corpus.report["replaced"] == 40 and any("40 characters U+FFFD" in line for line in said)
+    assert set(corpus.vocab.words) == {"gr", "n", "und", "blau", "rot"}
+
+
+def test_a_file_whose_name_is_not_utf8(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/gr\xfcn.txt")
+    with open(name, "w") as f:
+        f.writelines(["some words\n"] * 20)
+    first = build_corpus(config(tmp_path, name))
+    again = build_corpus(config(tmp_path, name))
+    assert first.report["documents"] == 20 and again.digest == first.digest
+
+
+@pytest.mark.parametrize(
+    ("document", "advice"), [("line", "give the text line breaks"), ("file", "set data.document=line")]
+)
+def test_the_advice_for_one_document_is_not_what_is_set(tmp_path, document, advice):
+    (tmp_path / "t.txt").write_text("one line only of text\n")
+    with pytest.raises(UserError, match=f"one document.*{advice}, set data.heldout_every=0"):
+        build_corpus(config(tmp_path, tmp_path / "t.txt", document=document, heldout_every=2))
