@@ -61,13 +61,14 @@ class Trainer:
         self.clock = 0.0
 
     def start(self) -> TrainState:
-        """The newest checkpoint's state, or a fresh one. Raises UserError for a checkpoint of another text or model."""
+        """The newest intact checkpoint's state, or a fresh one. UserError: a checkpoint of another text or model."""
         run = self.run
-        found = self.checkpoints.restore(run.programs.state)
+        found = self.checkpoints.restore(
+            run.programs.state, lambda meta: folder.check_fixed(self.workdir, meta, self.fixed)
+        )
         if found is None:
             return run.programs.start().compile()(run.consts)
         step, state, meta = found
-        folder.check_fixed(self.workdir, meta, self.fixed)
         self.plateau.restore(meta["plateau"])
         self.total, self.held, self.loss, self.best = meta["total"], meta["held"], meta["loss"], meta["best"]
         self.rate_scale = float(state.rate_scale)
