@@ -217,7 +217,7 @@ class Checkpointer:
         if order and self._read_only:
             names = ", ".join(str(step) for step in sorted(order))
             raise UserError(
-                f"{self.directory}: no intact checkpoint (damaged: {names}): to train it again, remove its result.json, "
+                f"{self.directory}: no intact checkpoint (damaged: {names}): to train it again, remove result.json, "
                 "if it has one, and repeat its command"
             )
         return None
