@@ -13,7 +13,6 @@ import gc
 import itertools
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -23,6 +22,7 @@ from etils import epath
 
 from w2v_jax.errors import UserError
 from w2v_jax.train.device import largest
+from w2v_jax.train.failed_write import as_oserror
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
 from w2v_jax.train.logs import tell
 from w2v_jax.train.orbax_noise import one_error_only, silence_orbax
@@ -34,6 +34,10 @@ _PASSING = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, e
 
 Found = tuple[int, Any, dict[str, Any]]  # step, state, meta
 Check = Callable[[Mapping[str, Any]], object]
+
+
+class NoneIntact(UserError):
+    """All checkpoints of a run are damaged."""
 
 
 class Damaged(Exception):
@@ -216,7 +220,7 @@ class Checkpointer:
                 self._warn(f"warning: checkpoint {step} in {self.directory} is damaged ({e}); {then}")
         if order and self._read_only:
             names = ", ".join(str(step) for step in sorted(order))
-            raise UserError(
+            raise NoneIntact(
                 f"{self.directory}: no intact checkpoint (damaged: {names}): to train it again, remove result.json, "
                 "if it has one, and repeat its command"
             )
@@ -292,13 +296,10 @@ class Checkpointer:
         where = str(self.directory if self._saving is None else self.directory / str(self._saving))
         self._saving = None
         self._manager.reload()  # orbax had already removed the checkpoints that this one was to replace from its list
-        if isinstance(e, OSError) and e.errno:
-            raise OSError(e.errno, os.strerror(e.errno), where) from e
-        # tensorstore raises ValueError with the system's number in its text, in two spellings.
-        code = re.search(r"(?i)os[ _]error(?:_code)?\W*(\d+)", str(e))
-        if code:
-            raise OSError(int(code[1]), os.strerror(int(code[1])), where) from e
-        raise e
+        found = as_oserror(e, where)
+        if found is None:
+            raise e
+        raise found from e
 
 
 def _part(part: str, found: Found | None) -> Found | None:
