@@ -117,9 +117,8 @@ def launch(command: Sequence[str], processes: int, devices: int = 1) -> int:
     relay = Relay()
 
     def passed_on(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        gentle = signal.SIGTERM if number == signal.SIGHUP else number
-        _signal(children, gentle if len(seen) == 1 else signal.SIGKILL)
+        seen.append(signal.SIGTERM if number == signal.SIGHUP else number)
+        _signal(children, seen[0] if len(seen) == 1 else signal.SIGKILL)
 
     # Installed before the first process starts, so that none is ever left behind. `nohup` has SIGHUP ignored.
     wanted = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
@@ -129,6 +128,7 @@ def launch(command: Sequence[str], processes: int, devices: int = 1) -> int:
             for i in range(processes):
                 children.append(_start(command, i, processes, port, devices))
                 tell(f"+{children[-1].pid}")
+                _signal(children[-1:] if seen else (), signal.SIGTERM)  # the signal came before this process
                 for source, target in ((children[-1].stdout, sys.stdout), (children[-1].stderr, sys.stderr)):
                     assert source is not None
                     relay.copy(i, source, target, errors=target is sys.stderr)
