@@ -22,6 +22,7 @@ from absl import flags
 
 from experiments.common import cli
 from experiments.common.measuring import parameters
+from w2v_jax import memory
 from w2v_jax.config import check, load
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
@@ -86,6 +87,13 @@ def _timed(fn: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     begun = time.perf_counter()
     out = jax.block_until_ready(fn(*args))
     return out, time.perf_counter() - begun
+
+
+def check_room(model: Model, decode: Decode, tokens: int, count: int, samples: int) -> None:
+    """UserError where the memories of all texts, or their tokens, would not fit into the machine."""
+    fixed, each = decode.size(model.cfg)
+    parts = {"what is kept of the texts": samples * (fixed + each * tokens), "their tokens": 4 * samples * count}
+    memory.require(f"--samples={samples}" if samples > count else f"--tokens={count}", parts)
 
 
 def generate(model: Model, prompt: np.ndarray, count: int, samples: int, sampling: Sampling, seed: int) -> Written:
@@ -168,6 +176,7 @@ def main(argv: Sequence[str]) -> None:
     model, decode = open_language_model(workdir)
     prompt = read_prompt(model.tokenizer, f.prompt)
     count = room(decode, model.cfg, prompt, f.tokens)
+    check_room(model, decode, len(prompt) + count - 1, count, f.samples)
     written = generate(model, prompt, count, f.samples, sampling, f.seed)
     print(f"{model.config.family}, step {model.step:,}, {parameters(model.params):,} parameters: {f.workdir}\n")
     print(report(model, decode, prompt, written, f.show))

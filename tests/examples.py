@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from w2v_jax.config import Config, to_dict
+from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.types import Consts, Family, HostBatch, Params, Words
 
 # Half the compile time; what is computed stays the same.
@@ -117,3 +124,22 @@ def labelled_texts(
         "row": np.arange(count, dtype=np.int32),
         "global_rows": np.float32(count),
     }
+
+
+WORDS = ("the", "big", "dog", "cat", "ran", "sat", "and", "fox", "red", "saw")
+
+
+def saved(workdir: Path, family: str, words: tuple[str, ...] = WORDS, end: str = "<eos>", **model: Any) -> Path:
+    """A run folder of random parameters, with all that `open_model` reads. Without `end` unknown words are dropped."""
+    spec = MODELS[family]
+    names = (*words, end) if end else words
+    vocab = Vocabulary(names, np.arange(len(names), 0, -1))
+    tokenizer = Tokenizer("whitespace", True, "error" if end else "drop", end, vocab)
+    config = Config(family, spec.config(**model))
+    cfg = spec.resolve(config.model, tokenizer.size)
+    tokenizer.save(workdir)
+    (workdir / "config.json").write_text(json.dumps(to_dict(config)))
+    meta = {"config": to_dict(config), "tokenizer": tokenizer.digest, "consts": fingerprint({})}
+    with Checkpointer(workdir / "checkpoints", asynchronous=False) as checkpoints:
+        checkpoints.save(7, {"params": random_params(spec, cfg, {}, seed=1)}, meta, block=True)
+    return workdir

@@ -1,4 +1,4 @@
-"""Bad configs and command lines: one clear line, exit status 2, nothing half-written. Also help and signals."""
+"""Help, overrides and signals, the same in every command. Bad input is in `tests/bad_inputs.py`."""
 
 from __future__ import annotations
 
@@ -11,116 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.commands import ROOT, nothing_of_a_run, refused, run, training
+from tests.commands import ROOT, refused, run, training
 from w2v_jax.errors import UserError
 
 pytestmark = pytest.mark.xdist_group("bad_input")  # as test_bad_files.py
-
-
-# The configuration and the command line
-
-
-@pytest.mark.parametrize(
-    ("override", "parts"),
-    [
-        ("model.window=0", ["model.window=0: must be at least 1"]),
-        ("model.dim=0", ["model.dim=0: must be at least 1"]),
-        ("model.dim=-5", ["model.dim=-5: must be at least 1"]),
-        ("model.noise_every=3", ["model.noise_every=3: must be a divisor of model.segment=32"]),
-        ("model.dmi=9", ["config has no key 'model.dmi' .did you mean 'model.dim'?"]),
-        ("modle.dim=9", ["config has no key 'modle.dim' .did you mean 'model.dim'?"]),
-        ("model.dim=many", ["dim", "many"]),
-        ("model.dim=2.5", ["dim", "2.5"]),
-        ("model.loss=negativ", ["model.loss='negativ'", "did you mean 'negative'"]),
-        ("train.passes=-1", ["train.passes=-1.0: must be above 0"]),
-        ("train.passes=nan", ["train.passes=nan"]),
-        ("train.batch_size=100", ["train.batch_size=100", "model.segment=32"]),
-        ("train.seed=-1", ["train.seed=-1"]),
-        ("optimizer.learning_rate=0", ["optimizer.learning_rate=0.0: must be above 0"]),
-        ("data.source=lorem", ["data.source='lorem'", "text:GLOB"]),
-        ("data.source=synthetik", ["data.source='synthetik'", "synthetic"]),
-        ("data.min_count=0", ["data.min_count=0"]),
-        ("data.heldout_every=1", ["data.heldout_every=1"]),
-        ("log.tensorboard=perhaps", ["tensorboard", "perhaps"]),
-        ("checkpoint.keep=0", ["checkpoint.keep=0"]),
-        ("mesh.data=16", ["mesh.data=16", "8 devices"]),
-        ("mesh.data=8", ["train.batch_size=128", "mesh.data=8"]),
-        ("mesh.model=3", ["mesh.model=3"]),
-        ("family=word3vec", ["family='word3vec'", "did you mean 'word2vec'"]),
-    ],
-)
-def test_impossible_config(override: str, parts: list[str], text: Path, tmp_path: Path) -> None:
-    done = run("experiments.train", *training(text, tmp_path / "run"), f"--config.{override}")
-    refused(done, *parts)
-    nothing_of_a_run(tmp_path / "run")
-
-
-@pytest.mark.parametrize(
-    ("words", "parts"),
-    [
-        (["--workdri=x"], ["unknown flag --workdri", "did you mean 'workdir'"]),
-        (["stray"], ["unexpected argument 'stray'"]),
-        (["--profile_steps=9"], ["--profile_steps=9"]),
-        (["--profile_steps=9,3"], ["--profile_steps=9,3"]),
-        (["--workdir="], ["--workdir is missing"]),
-        (["--compile_cache=maybe"], ["compile_cache", "maybe"]),
-    ],
-)
-def test_bad_command_line(words: list[str], parts: list[str], text: Path, tmp_path: Path) -> None:
-    refused(run("experiments.train", *training(text, tmp_path / "run"), *words), *parts)
-    nothing_of_a_run(tmp_path / "run")
-
-
-STUDY = f"--config={ROOT / 'configs/scaling/synthetic.py'}"
-
-
-@pytest.mark.parametrize(
-    ("module", "words", "part"),
-    [
-        (
-            "experiments.scaling",
-            [STUDY, "--workdir=none", "--plan", "--rate=nan"],
-            "--rate=nan: must be a finite number",
-        ),
-        (
-            "experiments.scaling",
-            [STUDY, "--workdir=none", "--plan", "--rate=inf"],
-            "--rate=inf: must be a finite number",
-        ),
-        ("experiments.keys_values", ["--workdir=none", "--seconds=nan"], "--seconds=nan: must be a finite number"),
-        ("experiments.generate", ["--workdir=none", "--temperature=nan"], "--temperature=nan: must be a finite number"),
-        ("experiments.figures", ["nudges", "--learning_rate=inf"], "--learning_rate=inf: must be a finite number"),
-        ("experiments.neighbours", ["--vectors=none", "--restrict=-5", "dog"], "--restrict=-5"),
-        ("experiments.evaluate", ["--vectors=none", "--restrict=-5"], "--restrict=-5"),
-    ],
-)
-def test_numbers_that_no_command_can_mean(module: str, words: list[str], part: str) -> None:
-    refused(run(module, *words), part)
-    assert not Path("none").exists()
-
-
-def test_no_config_and_no_workdir(tmp_path: Path) -> None:
-    refused(run("experiments.train"), "--config is missing")
-    refused(run("experiments.train", f"--config={ROOT / 'configs/skipgram.py'}"), "--workdir is missing")
-
-
-@pytest.mark.parametrize(
-    ("content", "part"),
-    [
-        (None, "config.py"),
-        ("def get_config(:\n", "config.py"),
-        ("import no_such_module\n", "no_such_module"),
-        ("x = 1\n", "get_config"),
-        ("def get_config():\n    return 1 / 0\n", "division by zero"),
-    ],
-)
-def test_bad_config_file(content: str | None, part: str, tmp_path: Path) -> None:
-    path = tmp_path / "config.py"
-    if content is not None:
-        path.write_text(content)
-    refused(run("experiments.train", f"--config={path}", f"--workdir={tmp_path / 'run'}"), part)
-    refused(run("experiments.demo", f"--demo_config={path}", f"--workdir={tmp_path / 'run'}"), part)
-    nothing_of_a_run(tmp_path / "run")
 
 
 # Help, overrides and signals, the same in every command

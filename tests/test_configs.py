@@ -80,7 +80,7 @@ def test_a_config_file_loads_lowers_and_says_how_to_run_it(file: Path) -> None:
         ("data.heldout_every", 1, "data.heldout_every=1: must be 0 or above 1"),
         ("train.seed", 2**31, "train.seed=2147483648: must be from 0"),
         ("train.passes", 0.0, "train.passes=0.0: must be above 0"),
-        ("optimizer.learning_rate", float("nan"), "optimizer.learning_rate=nan: must be above 0"),
+        ("optimizer.learning_rate", float("nan"), "optimizer.learning_rate=nan: must be a finite number"),
         ("optimizer.final_fraction", 1.5, "optimizer.final_fraction=1.5: must be between 0 and 1"),
     ],
 )

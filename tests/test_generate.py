@@ -14,22 +14,15 @@ import numpy as np
 import pytest
 
 from tests.commands import ROOT, Done, refused, run
-from tests.examples import quick, random_params, whole_logits
-from w2v_jax.config import Config, to_dict
-from w2v_jax.data.tokenizer import Tokenizer
-from w2v_jax.data.vocabulary import Vocabulary
-from w2v_jax.models import MODELS
+from tests.examples import WORDS, quick, saved, whole_logits
 from w2v_jax.models.generation import prefill, text_keys, write
 from w2v_jax.nn.sampling import Sampling
-from w2v_jax.train.checkpoint import Checkpointer
-from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Decode
 
 pytestmark = pytest.mark.xdist_group("generate")  # one worker: they share trained models
 
 PROMPT, LENGTH = "the big dog", 24
-WORDS = ("the", "big", "dog", "cat", "ran", "sat", "and", "fox", "red", "saw")
 MODEL = {"layers": 2, "dim": 8, "heads": 2, "length": LENGTH, "keys_values": "shared_kv"}
 
 # ---- the loop ----
@@ -94,22 +87,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.status == 0, done.err
     saved(folder / "transformer", "transformer", **MODEL)
     return folder
-
-
-def saved(workdir: Path, family: str, words: tuple[str, ...] = WORDS, end: str = "<eos>", **model: Any) -> Path:
-    """A run folder of random parameters, with all that `open_model` reads. Without `end` unknown words are dropped."""
-    spec = MODELS[family]
-    names = (*words, end) if end else words
-    vocab = Vocabulary(names, np.arange(len(names), 0, -1))
-    tokenizer = Tokenizer("whitespace", True, "error" if end else "drop", end, vocab)
-    config = Config(family, spec.config(**model))
-    cfg = spec.resolve(config.model, tokenizer.size)
-    tokenizer.save(workdir)
-    (workdir / "config.json").write_text(json.dumps(to_dict(config)))
-    meta = {"config": to_dict(config), "tokenizer": tokenizer.digest, "consts": fingerprint({})}
-    with Checkpointer(workdir / "checkpoints", asynchronous=False) as checkpoints:
-        checkpoints.save(7, {"params": random_params(spec, cfg, {}, seed=1)}, meta, block=True)
-    return workdir
 
 
 def generated(workdir: Path, *more: str, prompt: str = PROMPT) -> Done:

@@ -37,6 +37,13 @@ def check_least(least: int, section: str, cfg: Any, *keys: str) -> None:
         check(value >= least, f"{section}.{key}", value, f"at least {least}" if least else "0 or more")
 
 
+def check_most(most: int, section: str, cfg: Any, *keys: str) -> None:
+    """Raises `UserError` for the first of the keys of `cfg`, which is `section`, that is above `most`."""
+    for key in keys:
+        value = getattr(cfg, key)
+        check(value <= most, f"{section}.{key}", value, f"at most {most}")
+
+
 @dataclasses.dataclass(frozen=True)
 class SyntheticConfig:
     """A generated language whose best possible loss is known exactly; `w2v_jax.data.synthetic` defines it."""
@@ -62,6 +69,8 @@ class SyntheticConfig:
         check(0 <= self.shared < 1, "data.synthetic.shared", self.shared, "0 or more and below 1")
         check_least(2, "data.synthetic", self, "classes")
         check_least(1, "data.synthetic", self, "topics", "tokens", "heldout_tokens", "test_tokens")
+        check_most(10**6, "data.synthetic", self, "words")
+        check_most(10**10, "data.synthetic", self, "tokens", "heldout_tokens", "test_tokens")  # hours to make
         least = 2 * self.classes + self.topics + 2
         need = f"at least {least}: one per topic, class and kind"
         check(self.words >= least, "data.synthetic.words", self.words, need)
@@ -131,6 +140,10 @@ class DataConfig:
         check(self.tokens != "bpe" or self.max_vocab >= 257, "data.max_vocab", self.max_vocab, need)
         every = self.heldout_every
         check(every >= 0 and every != 1, "data.heldout_every", every, "0 or above 1")
+        most = 10**6
+        check(
+            self.tokens != "bpe" or self.max_vocab <= most, "data.max_vocab", self.max_vocab, f"at most {most} for bpe"
+        )
         check_choice("data.labels", self.labels, ("binary", "as_is", "sst2"))
 
 
@@ -182,13 +195,15 @@ class OptimizerConfig:
         check_choice("optimizer.rows", self.rows, ("adagrad", "sgd"))
         check_choice("optimizer.dense", self.dense, ("sgd", "adagrad", "adamw"))
         check_choice("optimizer.schedule", self.schedule, ("linear", "constant", "cosine", "step", "plateau"))
-        check(0 < self.learning_rate < math.inf, "optimizer.learning_rate", self.learning_rate, "above 0 and finite")
+        need = "above 0 and below 1e38, the end of 32-bit numbers"
+        check(0 < self.learning_rate < 1e38, "optimizer.learning_rate", self.learning_rate, need)
         check(0 <= self.final_fraction <= 1, "optimizer.final_fraction", self.final_fraction, "between 0 and 1")
         check(self.warmup_steps >= 0, "optimizer.warmup_steps", self.warmup_steps, "0 (no warm-up) or more")
         check(0 < self.decay < 1, "optimizer.decay", self.decay, "above 0 and below 1")
         check_least(1, "optimizer", self, "patience")
         check_least(0, "optimizer", self, "hold_passes", "min_improvement", "initial_square", "weight_decay")
         check_least(0, "optimizer", self, "clip_row", "clip_norm")
+        check_most(2**31 - 1, "optimizer", self, "warmup_steps", "hold_passes")  # steps are counted in 32 bits
         check(0 <= self.beta1 < 1, "optimizer.beta1", self.beta1, "0 or more and below 1")
         check(0 <= self.beta2 < 1, "optimizer.beta2", self.beta2, "0 or more and below 1")
         check(self.eps > 0, "optimizer.eps", self.eps, "above 0")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from w2v_jax.errors import UserError
 
 PathLike = str | os.PathLike[str]
+# What a packed file may unpack to: so many times its size, or so many bytes if that is more. Text is a third to a
+# tenth of its size when packed; a file made to fill the memory is a thousandth.
+MOST_TIMES, FREE_BYTES = 250, 64 << 20
+MAC_ADVICE = "its lines end in carriage returns alone; convert them first: tr '\\r' '\\n' <OLD >NEW"
 
 
 @contextlib.contextmanager
@@ -48,6 +53,38 @@ def _named(path: str) -> Iterator[None]:
         raise
 
 
+class _Bounded(io.RawIOBase):
+    """A file as it is unpacked. UserError, while it is read: it unpacks to more than a text or a table could."""
+
+    def __init__(self, path: PathLike, packed_bytes: int, file: IO[bytes]) -> None:
+        self._path, self._file = path, file
+        self._most = max(FREE_BYTES, MOST_TIMES * packed_bytes)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        if self._file.tell() > self._most:
+            raise UserError(
+                f"{os.fspath(self._path)}: unpacks to more than {self._most:,} bytes, which no packed text of its size "
+                "does; if that is meant, unpack it and give the plain file"
+            )
+        return len(data)
+
+
+def bounded(path: PathLike, file: IO[bytes]) -> IO[bytes]:
+    """The file that unpacks `path`, made to stop at `MOST_TIMES` the size of the packed file."""
+    return cast(IO[bytes], io.BufferedReader(_Bounded(path, os.path.getsize(path), file), 1 << 16))
+
+
 def write_text(path: PathLike, text: str) -> None:
     """Writes a UTF-8 file, whole or not at all. Raises OSError."""
     with atomic(path) as f:
@@ -59,11 +96,21 @@ def write_json(path: PathLike, value: Any, indent: int = 2) -> None:
     write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
+def parse_json(text: str | bytes, **options: Any) -> Any:
+    """`json.loads`. Raises ValueError, also for values nested too deep for Python's parser."""
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
 def read_json(path: PathLike) -> dict[str, Any] | None:
     """The JSON object in a file; None where there is no file. UserError: the file has no JSON object."""
+    if os.path.exists(path) and not os.path.isfile(path):  # to read a pipe would wait for ever
+        raise UserError(f"{path}: not a regular file; restore it, or choose another workdir")
     try:
         with open(path, encoding="utf-8") as f:
-            value = json.load(f)
+            value = parse_json(f.read())
         if not isinstance(value, dict):
             raise ValueError(f"a {type(value).__name__}")
         return value

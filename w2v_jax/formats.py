@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple, NoReturn, cast
 import numpy as np
 
 from w2v_jax.errors import UserError
-from w2v_jax.files import PathLike
+from w2v_jax.files import FREE_BYTES, MOST_TIMES, PathLike, bounded
 
 HEADER_BYTES = 256  # at most, of a line of two numbers
 MAX_DIM = 1_000_000
@@ -27,8 +27,7 @@ MAX_WORDS = 1 << 32
 _MAX_WORD = 4096  # bytes of one word
 _MAX_NUMBER = 64  # bytes of one number in a text, including its blank
 _READ = 1 << 20
-_GZIP_RATIO = 1032  # the most that gzip expands, so the packed size bounds a header too
-_FOREIGN = (".npz", ".pkl", ".pickle", ".model", ".kv", ".h5", ".pt", ".safetensors", ".zip", ".xz", ".bz2")
+_FOREIGN = (".npz", ".pkl", ".pickle", ".model", ".kv", ".h5", ".pt", ".safetensors", ".zip", ".xz", ".bz2", ".zst")
 
 
 class Table(NamedTuple):
@@ -50,7 +49,7 @@ class _Rows:
         # A packed file may expand a thousand times: start small and grow.
         capacity = min(capacity, os.path.getsize(path) // dim + 16)
         self.vectors = np.empty((capacity, dim), np.float32)
-        self.dropped: list[str] = []
+        self.repeated, self.first_repeated = 0, ""
 
     def fail(self, place: int, what: str) -> NoReturn:
         raise UserError(f"{self.path}: {self.unit} {place:,}: {what}")
@@ -63,7 +62,8 @@ class _Rows:
         if not text:
             self.fail(place, "the word is empty")
         if text in self.seen:
-            self.dropped.append(f"{text!r} at {self.unit} {place:,}")
+            self.first_repeated = self.first_repeated or f"{text!r} at {self.unit} {place:,}"
+            self.repeated += 1
             return
         n = len(self.words)
         if n == len(self.vectors):
@@ -82,9 +82,9 @@ class _Rows:
             if not good.all():
                 i = start + int(np.argmin(good))
                 self.fail(self.places[i], f"vector of {self.words[i]!r}: a NaN, an infinity or too large a number")
-        if self.dropped:
-            count = len(self.dropped)
-            warnings.warn(f"{self.path}: {count:,} repeated words, kept the first ({self.dropped[0]})", stacklevel=2)
+        if self.repeated:
+            kept = f"kept the first ({self.first_repeated})"
+            warnings.warn(f"{self.path}: {self.repeated:,} repeated words, {kept}", stacklevel=2)
         return Table(self.words, vectors, None)
 
 
@@ -134,7 +134,7 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
         return
     try:
         with gzip.open(path, "rb") as f:
-            yield cast(BinaryIO, f), size * _GZIP_RATIO
+            yield cast(BinaryIO, bounded(path, cast(BinaryIO, f))), max(FREE_BYTES, size * MOST_TIMES)
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
         raise UserError(f"{path}: damaged gzip file ({' '.join(str(e).split())}); fetch it again") from None
 

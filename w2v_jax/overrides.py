@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
+import reprlib
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -11,6 +13,9 @@ from typing import Any, TypeVar
 from w2v_jax.errors import UserError, nearest
 
 T = TypeVar("T")
+_LARGEST = 2**63  # beyond, numpy and the files of a run cannot hold a number
+_SHORT = reprlib.Repr()  # a value may be a whole file, or nested too deep to be written
+_SHORT.maxstring = _SHORT.maxother = 100
 BOOLS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
@@ -62,7 +67,9 @@ def build(cls: type[T], tree: Mapping[str, Any], models: Mapping[str, Any], pref
     if "model" in kinds and "family" in kinds:
         family = str(tree["family"])
         if family not in models:
-            raise UserError(f"{prefix}family={family!r}: must be one of {', '.join(models)}{nearest(family, models)}")
+            raise UserError(
+                f"{prefix}family={_SHORT.repr(family)}: must be one of {', '.join(models)}{nearest(family, models)}"
+            )
         kinds["model"] = models[family].config
     return cls(**{key: _typed(kinds[key], value, models, prefix + key) for key, value in tree.items()})
 
@@ -80,12 +87,32 @@ def _typed(kind: Any, value: Any, models: Mapping[str, Any], key: str) -> Any:
     elif origin is tuple and isinstance(value, tuple | list):
         return tuple(_typed(inner[0], each, models, key) for each in value)
     elif kind is float and type(value) is int:
-        return float(value)
+        return float(_plain(key, value))
     elif not origin and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
-        return value
+        return _plain(key, value)
     group = dataclasses.is_dataclass(kind) or origin is Mapping
     need = "a group of keys" if group else f"of type {(origin or kind).__name__}"
-    raise UserError(f"{key}={value!r}: must be {need}")
+    raise UserError(f"{key}={_SHORT.repr(value)}: must be {need}")
+
+
+def _plain(key: str, value: Any) -> Any:
+    """`value`, of a plain type. UserError: a number without an end or beyond 64 bits, or text that no file can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key}={value}: must be a finite number")
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        raise UserError(f"{key}: must be a number between -2**63 and 2**63")
+    if isinstance(value, str) and not encodes(value):
+        raise UserError(f"{key}={value!r}: must be text in UTF-8")
+    return value
+
+
+def encodes(text: str) -> bool:
+    """Whether text can be written as UTF-8: bytes of names and arguments that are not become lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(kind: type, text: str) -> Any:
@@ -94,6 +121,6 @@ def _read(kind: type, text: str) -> Any:
         if kind is bool:
             return BOOLS[text.lower()]
         value = ast.literal_eval(text) if kind is tuple else kind(text)
-    except (KeyError, TypeError, ValueError, SyntaxError):
+    except (KeyError, TypeError, ValueError, SyntaxError, MemoryError, RecursionError):
         value = text
     return (value,) if kind is tuple and not isinstance(value, tuple | list) else value

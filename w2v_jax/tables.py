@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 
 from w2v_jax.errors import UserError
+from w2v_jax.files import MAC_ADVICE
 
 Rows = Sequence[Sequence[str]]
 
@@ -22,6 +23,8 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
                 line = raw.decode("utf-8").rstrip("\r\n")
             except UnicodeDecodeError:
                 raise UserError(f"{path}: line {number:,}: not UTF-8; convert the file") from None
+            if number == 1 and not raw.endswith(b"\n") and "\r" in line:
+                raise UserError(f"{path}: {MAC_ADVICE}")
             if line.strip():
                 yield number, line
     if not number:

@@ -20,6 +20,7 @@ from absl import app, flags
 
 from w2v_jax.errors import Diverged, Interrupted, UserError, nearest
 from w2v_jax.files import write_json
+from w2v_jax.overrides import encodes
 from w2v_jax.train import console
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository
@@ -59,6 +60,10 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
         app.run(checked, flags_parser=_parse)
     except (UserError, OSError, Diverged, Interrupted, KeyboardInterrupt) as e:
         status = _ending(e, continues)
+    except (MemoryError, RuntimeError) as e:  # RuntimeError: of a device, by XLA
+        if not isinstance(e, MemoryError) and "RESOURCE_EXHAUSTED" not in str(e):
+            raise
+        status = _ending(UserError(f"out of memory ({str(e)[:200] or 'of this machine'}); choose smaller sizes"), False)
     finally:
         if continues:
             signal.signal(signal.SIGTERM, before)
@@ -82,7 +87,7 @@ def _ending(e: BaseException, continues: bool) -> int:
         hint = f". The same command continues: {shlex.join(sys.orig_argv)}" if continues else ""
         print(f"{what}{hint}", file=sys.stderr)
         return 128 + number
-    print(f"error: {describe(e) if isinstance(e, OSError) else e}", file=sys.stderr, flush=True)
+    print(f"error: {_one_line(describe(e) if isinstance(e, OSError) else str(e))}", file=sys.stderr, flush=True)
     return 1 if isinstance(e, Diverged) else 2
 
 
@@ -94,8 +99,22 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _one_line(text: str) -> str:
+    """`text` with what cannot be printed, such as a line end in the name of a file, as Python writes it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _check_text(argv: Sequence[str]) -> None:
+    """UserError: bytes that are not UTF-8. Python holds them as lone surrogates, which no file of results can."""
+    cache = os.environ.get("W2V_JAX_CACHE", "")
+    for name, value in (*(("", word) for word in argv), ("W2V_JAX_CACHE=", cache)):
+        if not encodes(value):
+            raise UserError(f"{name}{value!r}: holds bytes that are not UTF-8; write it in UTF-8, or rename the file")
+
+
 def _parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parser; every mistake is a one-line UserError."""
+    _check_text(argv)
     try:
         left = flags.FLAGS(_overrides(argv))
     except flags.UnrecognizedFlagError as e:

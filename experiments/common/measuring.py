@@ -14,8 +14,10 @@ import numpy as np
 from w2v_jax.config import Config
 from w2v_jax.models import MODELS
 from w2v_jax.nn.arrays import shapes
+from w2v_jax.train.estimate import check_memory
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import programs, stand_in
+from w2v_jax.train.sharding import make_mesh
 from w2v_jax.train.step import TrainState
 from w2v_jax.types import Batch, Metrics
 
@@ -36,7 +38,9 @@ class Ready(NamedTuple):
 
 def ready(config: Config, vocab_size: int) -> Ready:
     """Compiles the training call of a language model (with `mesh.data` 1) for the first device; makes the state."""
-    made = programs(config, stand_in(config, vocab_size), jax.devices()[:1])
+    words, devices = stand_in(config, vocab_size), jax.devices()[:1]
+    check_memory(MODELS[config.family], config, make_mesh(config.mesh, devices), words)
+    made = programs(config, words, devices)
     call = made.training(Horizon(1000, 1000), made.consts)
     count, stop = jnp.int32(config.train.steps_per_call), jnp.zeros(1, jnp.int32)
     state = made.start().compile()(made.consts)

@@ -28,7 +28,6 @@ of language models from the best possible loss of the synthetic language, after 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -44,6 +43,7 @@ from experiments.figures import show
 from experiments.figures.gallery import figures
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.figures import convergence, maps, nudges, optimum, style
+from w2v_jax.files import parse_json
 from w2v_jax.tables import aligned
 
 
@@ -79,7 +79,7 @@ def _listed(text: str) -> list[str]:
 
 def _groups_file(path: str) -> list[tuple[str, list[str]]]:
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = parse_json(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; --groups takes a .json file or a,b;c,d") from None
     except ValueError as e:

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig, check
+from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike, atomic
 from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.train.optimizers import Horizon
@@ -50,7 +51,7 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check(self.updates >= 1, "--updates", self.updates, "at least 1")
+        check(1 <= self.updates <= 10**6, "--updates", self.updates, "from 1 to 1000000")
         check(0 <= self.seed < 2**31 - 1, "--seed", self.seed, "from 0 to 2**31 - 2")
 
 
@@ -100,6 +101,8 @@ def train(contexts: Mapping[str, Sequence[str]], options: Options, vocab: Sequen
         state, metrics, _ = call(state, consts, batch, one, jnp.zeros(1, jnp.int32), Horizon(steps, steps))
         losses.append(metrics["loss"][0])
     positions.append(state.params["E"][: len(WORDS)])
+    if not np.isfinite([*np.stack(positions).reshape(-1), *losses]).all():
+        raise UserError(f"--learning_rate={options.learning_rate:g}: the vectors leave all bounds; give a smaller one")
     columns = np.asarray(state.params["C"][: len(names)])
     return Track(names, pairs, np.stack(positions), np.stack(losses), columns)
 

@@ -56,6 +56,7 @@ class Options:
         check(self.vocab >= 2, "--vocab", self.vocab, "at least 2")
         check(self.dim % (2 * self.heads) == 0, "--heads", self.heads, f"such that --dim={self.dim} makes even heads")
         check(0 < self.seconds <= 3600, "--seconds", self.seconds, "above 0 and at most 3600")
+        check(self.batch <= 65536, "--batch", self.batch, "at most 65536")
         check_choice("--dtype", self.dtype, ("float32", "bfloat16"))
 
     def rows(self, length: int) -> int:

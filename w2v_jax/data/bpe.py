@@ -10,6 +10,7 @@ Sennrich, Haddow & Birch 2016 (arXiv 1508.07909); Radford et al. 2019, section 2
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -21,16 +22,20 @@ import numpy as np
 
 from w2v_jax.data.vocabulary import escape, unescape
 
+# Longer words are cut for training, which takes the length of a word times the number of merges for each of them.
+LONGEST_WORD = 4096
 BLANK = "\u2581"  # what a blank is shown as: a low line, as SentencePiece has it
 _SIGNS = {" ": BLANK, BLANK: r"\u2581", "<": r"\x3c"}
 _SPECIAL = re.compile(f"( |{BLANK}|<(?=0x)|[\udc80-\udcff])")  # the last: bytes that are not UTF-8, as Python decodes
+_LONG = re.compile(rf"(?<!\S)\S{{{LONGEST_WORD + 1},}}")
 _BYTE = re.compile("<0x([89A-F][0-9A-F])>")
 
 
 def train(texts: Iterable[str], size: int) -> Any:
     """A `tokenizers.Tokenizer` of `size` (at least 256) tokens, fewer where the text has no more pairs; deterministic.
 
-    `texts` are pieces of documents, cut before white space, and are read once.
+    `texts` are pieces of documents, cut before white space, and are read once. Words of more than `LONGEST_WORD`
+    characters go through `cut_words`.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -40,6 +45,15 @@ def train(texts: Iterable[str], size: int) -> Any:
     trainer = trainers.BpeTrainer(vocab_size=size, show_progress=False, initial_alphabet=alphabet)
     model.train_from_iterator(texts, trainer)
     return model
+
+
+def cut_words(text: str) -> tuple[list[str], int]:
+    """(the text in parts, in which no word has more than `LONGEST_WORD` characters; number of words that were cut)."""
+    if len(text) <= LONGEST_WORD or max(map(len, text.split()), default=0) <= LONGEST_WORD:
+        return [text], 0
+    words = list(_LONG.finditer(text))
+    cuts = [at for word in words for at in range(word.start() + LONGEST_WORD, word.end(), LONGEST_WORD)]
+    return [text[a:b] for a, b in itertools.pairwise([0, *cuts, len(text)])], len(words)
 
 
 def names(model: Any) -> list[str]:

@@ -30,7 +30,7 @@ from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
-from w2v_jax.files import write_text
+from w2v_jax.files import parse_json, write_text
 from w2v_jax.types import Say
 
 FORMAT = 2  # raise it when the files or the meaning of a rule change
@@ -85,7 +85,8 @@ class Corpus:
 
 def cache_root(cfg: DataConfig) -> Path:
     """`cfg.cache_dir`, else $W2V_JAX_CACHE, else ~/.cache/w2v_jax."""
-    return Path(cfg.cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax").expanduser().resolve()
+    root = Path(cfg.cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax")
+    return Path(os.path.realpath(root.expanduser()))
 
 
 def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
@@ -147,7 +148,7 @@ def _known(note: Path, texts: Texts) -> Digests | None:
     since then; otherwise the files are hashed, where hashing is cheaper than tokenising.
     """
     try:
-        entry = json.loads(note.read_text(encoding="utf-8"))
+        entry = parse_json(note.read_text(encoding="utf-8"))
         if entry["settled"] and entry["stamps"] == [t.stamp for t in texts.values()]:
             return dict(entry["digests"])
     except FileNotFoundError:
@@ -165,7 +166,7 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     Every file is compared with its digest, once per opening: a flipped bit would train other vectors without a word.
     """
     try:
-        meta = json.loads((home / "meta.json").read_text(encoding="utf-8"))
+        meta = parse_json((home / "meta.json").read_text(encoding="utf-8"))
         if "sha256" not in meta:
             raise ValueError("meta.json: without digests, as older versions wrote it")
         if meta.pop("sha256") != _key(meta):
@@ -178,6 +179,8 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as e:
         if home.exists():
             say(f"warning: corpus: the cache {home} cannot be used ({e}); the text is read again")
+            if home.is_symlink():
+                home.unlink()  # what it names may be another's
             shutil.rmtree(home, ignore_errors=True)
         return None
     report = dict(meta["report"])

@@ -113,7 +113,10 @@ def _progress(words: int, done: int, size: int, seconds: float) -> str:
 def _train(cfg: DataConfig, text: RawText, say: Say) -> tuple[Any, str]:
     """(byte-level BPE of the training documents, digest of the text it was read from)."""
     content, start = hashlib.blake2b(digest_size=32), time.monotonic()
-    model = bpe.train(_training_pieces(cfg, text, content), cfg.max_vocab - bool(cfg.end_token))
+    cut: list[int] = []
+    model = bpe.train(_training_pieces(cfg, text, content, cut), cfg.max_vocab - bool(cfg.end_token))
+    if any(cut):
+        say(f"corpus: {sum(cut):,} words of more than {bpe.LONGEST_WORD:,} characters were cut for making bpe tokens")
     names = bpe.names(model)
     if cfg.end_token in names or escape(cfg.end_token) in map(bpe.shown, names):
         raise UserError(f"data.end_token={cfg.end_token!r}: is a token of this text too; choose another, such as <eos>")
@@ -121,15 +124,18 @@ def _train(cfg: DataConfig, text: RawText, say: Say) -> tuple[Any, str]:
     return model, content.hexdigest()
 
 
-def _training_pieces(cfg: DataConfig, text: RawText, content: hashlib.blake2b) -> Iterator[str]:
-    """The documents that are not held out, those longer than a chunk in pieces."""
+def _training_pieces(cfg: DataConfig, text: RawText, content: hashlib.blake2b, cut: list[int]) -> Iterator[str]:
+    """The documents that are not held out, those longer than a chunk in pieces; `cut` gets how many words were cut."""
     every, number, filled = heldout_every(cfg), 0, keeps_empty(cfg)
     for chunk, _ in text.chunks(content):
         parts = pieces(chunk.lower() if cfg.lowercase else chunk)
         for i, part in enumerate(parts):
             filled = filled or bool(part)
             if part and not is_heldout(number, every):
-                yield part
+                short, long = bpe.cut_words(part)
+                yield from short
+                if long:
+                    cut.append(long)
             if i < len(parts) - 1:
                 number, filled = number + filled, keeps_empty(cfg)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 import os
 import re
 from collections.abc import Iterator
@@ -12,9 +11,11 @@ from typing import Any
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import tfds_source
-from w2v_jax.data.raw import unpacked
+from w2v_jax.data.raw import matches, unpacked
 from w2v_jax.errors import UserError
+from w2v_jax.files import MAC_ADVICE
 
+LONGEST_LINE = 1 << 24  # bytes of an example
 _TEXT_FEATURES = ("text", "sentence")
 # Label in the source -> label of the task, None where the example is left out.
 _MAPPINGS: dict[str, dict[int, int | None]] = {
@@ -66,7 +67,7 @@ def read_labelled(source: str, cfg: DataConfig, classes: int = 2) -> list[tuple[
 def _lines(pattern: str) -> Iterator[tuple[str, int, str]]:
     """(file and line, label, text) of every line of the files, which are sorted by name."""
     root = os.path.expanduser(pattern)
-    paths = [Path(p) for p in ([root] if os.path.exists(root) else sorted(glob.glob(root, recursive=True)))]
+    paths = [Path(p) for p in ([root] if os.path.exists(root) else sorted(matches(root)))]
     if not paths:
         raise UserError(f"tsv:{pattern}: matches no file; check the path after 'tsv:'")
     for path in paths:
@@ -74,7 +75,12 @@ def _lines(pattern: str) -> Iterator[tuple[str, int, str]]:
             raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.tsv")
         count = 0
         with path.open("rb") as packed, unpacked(path, packed) as file:
-            for count, line in enumerate(file, 1):
+            while line := file.readline(LONGEST_LINE + 1):
+                count += 1
+                if len(line) > LONGEST_LINE:
+                    raise UserError(f"{path}:{count}: the line is longer than {LONGEST_LINE:,} bytes: is it a text?")
+                if count == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip():
+                    raise UserError(f"{path}: {MAC_ADVICE}")
                 yield _parse(f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line)
         if not count:
             raise UserError(f"{path}: the file is empty")

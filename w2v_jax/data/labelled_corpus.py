@@ -72,7 +72,8 @@ def build_labelled_corpus(
 
     Raises:
       UserError: a bad source, line or label (see `labelled`); a tokeniser without words; a key for running text that is
-        not at its default; another number of labels than `classes`; one training text; no word that is frequent enough.
+        not at its default; another number of labels than `classes`; one training text, or all of one label; no word
+        that is frequent enough.
     """
     _check(cfg, classes)
     sources = (cfg.source, cfg.heldout_source, cfg.test_source)
@@ -82,6 +83,8 @@ def build_labelled_corpus(
             raise UserError(f"data.source={cfg.source!r}: holds one text, and none can be held out")
         kept, tenth = split_tenth(len(train), seed=0)  # whatever the run's seed, so that runs compare
         train, held = [train[i] for i in kept], [train[i] for i in tenth]
+    if len({label for label, _ in train}) < 2:
+        raise UserError(f"data.source={cfg.source!r}: all training texts have label {train[0][0]}: give two at least")
     tokenizer = Tokenizer.of(cfg, _vocabulary(cfg, [text for _, text in train], words), None)
     parts = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
     report: dict[str, int | float] = {"types_kept": tokenizer.size}

@@ -3,13 +3,14 @@
 Text comes in chunks in which `MARK` ends a document: a NUL, which no text may hold, between two blanks that belong to
 no document. A chunk ends with a document or before a run of white space, never inside a word or such a run: each chunk
 can be tokenised alone. Neither a corpus larger than memory nor one very long line is held whole (a run of characters
-without white space is).
+without white space is, up to `sources.LONGEST_RUN`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import gzip
 import hashlib
 import lzma
@@ -21,12 +22,14 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from w2v_jax.errors import UserError
+from w2v_jax.files import bounded
 
 END = "\0"
 MARK = f" {END} "
 # Unicode's White_Space. Python's own `isspace` adds four separators (U+001C to U+001F), which are marks for the pattern
 # of byte-level BPE: a cut before one of them would change its tokens.
 WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_UNREAD = (".zst", ".bz2", ".zip", ".7z", ".rar", ".lz4", ".tar", ".tgz")
 # A file that changed so shortly before it is read may change again with the same time stamp.
 SETTLE_SECONDS = 2.0
 
@@ -49,7 +52,7 @@ def stamp_of(entries: list[tuple[str, os.stat_result]]) -> tuple[str, bool]:
     h = hashlib.blake2b(digest_size=16)
     newest = 0.0
     for name, st in entries:
-        h.update(f"{name}\0{st.st_size}\0{st.st_mtime_ns}\0{st.st_ctime_ns}\0{st.st_ino}\n".encode())
+        h.update(os.fsencode(f"{name}\0{st.st_size}\0{st.st_mtime_ns}\0{st.st_ctime_ns}\0{st.st_ino}\n"))
         newest = max(newest, st.st_mtime, st.st_ctime)
     return h.hexdigest(), time.time() - newest > SETTLE_SECONDS
 
@@ -64,14 +67,27 @@ def pieces(chunk: str) -> list[str]:
     return [d.rstrip(WHITE) for d in documents[:-1]] + documents[-1:]
 
 
+def matches(pattern: str) -> list[str]:
+    """What a glob matches, ** over folders too. UserError: a link below ** leads back to a folder that it lies in."""
+    for top in glob.glob(pattern.partition("**")[0] or ".") if "**" in pattern else ():
+        for folder, below, _ in os.walk(top):
+            real = os.path.join(os.path.realpath(folder), "")
+            for link in (os.path.join(folder, d) for d in below if os.path.islink(os.path.join(folder, d))):
+                if real.startswith(os.path.join(os.path.realpath(link), "")):
+                    raise UserError(f"{link}: a link to a folder that it lies in; name the folders without **")
+    return glob.glob(pattern, recursive=True)
+
+
 @contextlib.contextmanager
 def unpacked(path: Path, file: Any) -> Iterator[IO[bytes]]:
     """The content of an open binary file, unpacked by the ending of `path` (.gz, .xz).
 
-    UserError, while it is read: the file is damaged or cut short.
+    UserError: an archive of another kind; while it is read: the file is damaged, cut short, or unpacks without end.
     """
+    if path.suffix in _UNREAD:
+        raise UserError(f"{path}: {path.suffix} files are not read; unpack it first, or give .gz or .xz")
     try:
         packed = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix)
-        yield cast(IO[bytes], packed(file)) if packed else file  # type: ignore[operator]
+        yield bounded(path, cast(IO[bytes], packed(file))) if packed else file  # type: ignore[operator]
     except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as e:
         raise UserError(f"{path}: damaged or truncated compressed file ({e})") from None

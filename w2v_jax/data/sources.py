@@ -20,9 +20,11 @@ from typing import IO, Any
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import pydocs, synthetic, tfds_source
-from w2v_jax.data.raw import MARK, WHITE, RawText, stamp_of, unpacked
+from w2v_jax.data.raw import MARK, WHITE, RawText, matches, stamp_of, unpacked
 from w2v_jax.errors import UserError
+from w2v_jax.files import MAC_ADVICE
 
+LONGEST_RUN = 1 << 24  # characters without white space, which are held in memory; no text has a longer run
 CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, as their words leave the processor's cache
 
 
@@ -57,7 +59,7 @@ def find_files(pattern: str, key: str = "data.source") -> list[Path]:
     if not pattern:
         raise UserError(f"{key}='text:': name a file, a folder or a glob after 'text:'")
     root = os.path.expanduser(pattern)
-    hits = [root] if os.path.exists(root) else glob.glob(root, recursive=True)
+    hits = [root] if os.path.exists(root) else matches(root)
     if not hits:
         what = "matches no file" if glob.has_magic(root) else "no such file or folder"
         raise UserError(f"{key}: {pattern}: {what}; check the path after 'text:'")
@@ -76,7 +78,7 @@ def find_files(pattern: str, key: str = "data.source") -> list[Path]:
 
 def _local(pattern: str, document: str, key: str) -> RawText:
     paths = find_files(pattern, key)
-    stats = [(str(p.resolve()), p.stat()) for p in paths]
+    stats = [(os.path.realpath(p), p.stat()) for p in paths]  # Path.resolve raises RuntimeError for links in a circle
     for path, (_, st) in zip(paths, stats, strict=True):
         if not os.path.isfile(path):
             raise UserError(f"{path}: not a regular file")
@@ -106,7 +108,7 @@ def _local(pattern: str, document: str, key: str) -> RawText:
         return content.hexdigest()
 
     size = sum(st.st_size for _, st in stats)
-    name = "\n".join(f"{n} {st.st_size}" for n, st in stats)
+    name = os.fsencode("\n".join(f"{n} {st.st_size}" for n, st in stats)).decode("utf-8", "backslashreplace")
     return RawText(name, stamp, settled, size, chunks, rehash)
 
 
@@ -132,7 +134,7 @@ class _Hashed(io.FileIO):
 
     def entry(self) -> bytes:
         """The file's name and digest, for the digest of the text."""
-        return f"{self._name}\0{self.hash.hexdigest()}\n".encode()
+        return os.fsencode(f"{self._name}\0{self.hash.hexdigest()}\n")
 
 
 _BLANK = re.compile(f"\n[{WHITE}]*\n")
@@ -147,11 +149,15 @@ def _mark(text: str, document: str) -> str:
 def _chunks_of(path: Path, file: IO[bytes], document: str) -> Iterator[str]:
     """Marked text of one open file. White space at a cut goes to the next chunk: a blank line stays whole."""
     rest = ""
-    for text in _decoded(path, file):
+    for i, text in enumerate(_decoded(path, file)):
+        if i == 0 and document != "file" and "\n" not in text and "\r" in text.rstrip():
+            raise UserError(f"{path}: {MAC_ADVICE}")
         text = rest + text
         cut = max(text.rfind(" "), text.rfind("\n"), text.rfind("\t"))
         head = text[: cut + 1].rstrip(WHITE)
         rest = text[len(head) :]
+        if len(rest) > LONGEST_RUN:
+            raise UserError(f"{path}: has more than {LONGEST_RUN:,} characters without white space: is it a text?")
         if head:
             yield _mark(head, document)
     tail = rest.removesuffix("\n") if document == "line" else rest.rstrip(WHITE)

@@ -16,7 +16,7 @@ from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, unescape, words_of
 from w2v_jax.errors import UserError
-from w2v_jax.files import write_text
+from w2v_jax.files import parse_json, write_text
 
 # Raise them when the files or the meaning of a rule change. SHOWN is that of bpe, whose vocab.txt holds text. Under
 # FORMAT it held one character per byte, which can still be read.
@@ -137,7 +137,7 @@ class Tokenizer:
             if not file.is_file():
                 raise UserError(f"{file}: no such file; name a folder that a tokeniser was saved to")
         try:
-            entry = json.loads(path.read_text(encoding="utf-8"))
+            entry = parse_json(path.read_text(encoding="utf-8"))
             if entry["format"] not in (FORMAT, SHOWN):
                 known = f"{FORMAT} and {SHOWN} are known"
                 raise UserError(f"{path}: format {entry['format']!r}, where {known}; make it again")

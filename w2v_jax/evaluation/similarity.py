@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,9 +31,12 @@ def read_pairs(path: PathLike) -> list[Pair]:
     pairs = []
     for number, (first, second, score) in read_tsv(path, 3):
         try:
-            pairs.append((first, second, float(score)))
+            value = float(score)
         except ValueError:
-            raise UserError(f"{os.fspath(path)}: line {number:,}: {score!r} is not a score") from None
+            value = math.nan
+        if not math.isfinite(value):  # one would turn every correlation into a nan
+            raise UserError(f"{os.fspath(path)}: line {number:,}: {score!r} is not a score")
+        pairs.append((first, second, value))
     return pairs
 
 

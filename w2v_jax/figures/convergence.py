@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 
 from w2v_jax.errors import UserError
 from w2v_jax.figures.style import Axes, colour, drawing, look, plain
-from w2v_jax.files import PathLike, read_json
+from w2v_jax.files import PathLike, parse_json, read_json
 
 METRICS, QUALITY, CONFIG, RESULT = "metrics.jsonl", "quality.jsonl", "config.json", "result.json"
 Curve = np.ndarray  # float64 [n, 2]: pass and value, by rising pass
@@ -52,7 +51,7 @@ def read_rows(path: PathLike) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError:
             row = None
         if not (isinstance(row, dict) and _finite(row.get("pass"))):

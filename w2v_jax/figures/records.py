@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from w2v_jax.errors import UserError
-from w2v_jax.files import PathLike, write_text
+from w2v_jax.files import PathLike, parse_json, write_text
 
 _MEND = "restore it: git checkout -- results/figures"
 _TYPES: dict[str, Any] = dict.fromkeys(("command", "data", "machine", "note", "commit"), str)
@@ -44,7 +44,7 @@ def read(path: PathLike) -> Record:
     name = os.fspath(path)
     try:
         with open(name, encoding="utf-8") as f:
-            value = json.load(f, parse_constant=_refuse)
+            value = parse_json(f.read(), parse_constant=_refuse)
     except (FileNotFoundError, NotADirectoryError):
         hint = "--results is the folder results/figures of a clone of the repository"
         raise UserError(f"{name}: no such file; {hint}") from None

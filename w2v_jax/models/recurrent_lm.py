@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.config import check, check_choice, check_least
+from w2v_jax.config import check, check_choice, check_least, check_most
 from w2v_jax.errors import UserError
 from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, read_text, resolve, score_targets, training
 from w2v_jax.models.vectors import given_vectors
@@ -52,6 +52,7 @@ class RecurrentLMConfig:
     def __post_init__(self) -> None:
         check_choice("model.cell", self.cell, tuple(CELLS))
         check_least(1, "model", self, "layers", "hidden", "dim", "length", "head_chunk")
+        check_most(1000, "model", self, "layers")  # the programs hold each layer
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(0 <= self.reset <= 1, "model.reset", self.reset, "from 0 to 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.config import check, check_choice, check_least
+from w2v_jax.config import check, check_choice, check_least, check_most
 from w2v_jax.errors import UserError
 from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, read_text, resolve, score_targets, training
 from w2v_jax.nn import masking
@@ -78,6 +78,7 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         check_least(1, "model", self, "layers", "dim", "heads", "wide", "length", "head_chunk")
+        check_most(1000, "model", self, "layers")  # the programs hold each layer
         check_choice("model.objective", self.objective, ("causal", "masked"))
         check_choice("model.keys_values", self.keys_values, tuple(KEYS_VALUES))
         check_choice("model.dtype", self.dtype, ("float32", "bfloat16"))

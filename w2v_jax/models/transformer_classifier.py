@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.config import check_choice, check_least
+from w2v_jax.config import check_choice, check_least, check_most
 from w2v_jax.models import label_models
 from w2v_jax.models.label_models import LabelOptions, embedding, head, label_loss, logits_of, pool, word_vectors
 from w2v_jax.models.transformer import KEYS_VALUES, LOOPS, check_heads, place_loop
@@ -51,6 +51,7 @@ class TransformerClassifierConfig(LabelOptions):
     def __post_init__(self) -> None:
         self.check_shared()
         check_least(1, "model", self, "layers", "heads", "wide", "pad_lengths")
+        check_most(1000, "model", self, "layers")  # the programs hold each layer
         check_choice("model.keys_values", self.keys_values, tuple(KEYS_VALUES))
         check_choice("model.pool", self.pool, ("mean", "max"))
         check_choice("model.loop", self.loop, LOOPS)

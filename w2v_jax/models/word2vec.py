@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from w2v_jax.config import check, check_choice, check_least
+from w2v_jax.config import check, check_choice, check_least, check_most
 from w2v_jax.errors import UserError
 from w2v_jax.losses import (
     log_partition,
@@ -45,6 +45,7 @@ from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params, Shapes, Source, Train, Words
 
 PAD_VOCAB = 1024
+MOST_WINDOW = 100  # the programs hold each offset of the window: larger ones take minutes to compile
 # Hierarchical softmax scores its most used inner nodes against every token instead of gathering them for every path; 32
 # to 128 of them take the same time on CPUs. Every row names them all, so they are at most as many as a row's centres,
 # and at most a quarter of the vocabulary.
@@ -80,6 +81,7 @@ class Word2VecConfig:
         check_choice("model.context_gradient", self.context_gradient, ("tool", "mean"))
         check_choice("model.window_draw", self.window_draw, ("auto", "expected", "sampled", "full"))
         check_least(1, "model", self, "dim", "window", "negatives", "shared_negatives", "segment", "noise_every")
+        check_most(MOST_WINDOW, "model", self, "window")
         whole = self.segment % self.noise_every == 0
         check(whole, "model.noise_every", self.noise_every, f"a divisor of model.segment={self.segment}")
         check(self.noise_power >= 0, "model.noise_power", self.noise_power, "0 or more")

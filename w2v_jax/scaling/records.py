@@ -12,7 +12,7 @@ from typing import Any
 
 from w2v_jax.config import RESUMABLE, Config, to_dict
 from w2v_jax.errors import UserError
-from w2v_jax.files import write_text
+from w2v_jax.files import parse_json, write_text
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 
@@ -93,7 +93,7 @@ def read(paths: Sequence[Path]) -> list[Record]:
 def _parse(where: str, line: bytes) -> Record:
     fields = {f.name: f for f in dataclasses.fields(Record)}
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
     except ValueError:
         raise UserError(f"{where}: not JSON; remove the line, and its run is made again") from None
     if not isinstance(entry, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from w2v_jax.errors import UserError, nearest
+from w2v_jax.files import parse_json
 from w2v_jax.scaling.isoflop import FLOPS_A_TOKEN
 from w2v_jax.tables import read_lines
 
@@ -158,7 +158,7 @@ def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _json_pairs(where: str, line: str) -> Sequence[tuple[str, Any]]:
     """Keys and values of an object, doubled keys included."""
     try:
-        pairs = json.loads(line, object_pairs_hook=tuple)
+        pairs = parse_json(line, object_pairs_hook=tuple)
     except ValueError:
         raise UserError(f'{where}: not JSON; every line must be an object like {{"parameters": 1000, ...}}') from None
     if not isinstance(pairs, tuple):

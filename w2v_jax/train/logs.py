@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 import jax
 
-from w2v_jax.files import atomic
+from w2v_jax.files import atomic, parse_json
 from w2v_jax.tables import duration
 
 METRICS_FILE = "metrics.jsonl"
@@ -271,7 +271,7 @@ def _is_kept(line: bytes, last_step: int | None) -> bool:
     if not line.endswith(b"\n"):
         return False
     try:
-        step = json.loads(line)["step"]
+        step = parse_json(line)["step"]
         return last_step is None or step <= last_step
     except (ValueError, KeyError, TypeError):
         return False

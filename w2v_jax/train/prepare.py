@@ -17,6 +17,7 @@ from w2v_jax.data.unigram import baseline
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.train.device import place, send
+from w2v_jax.train.estimate import check_memory
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import Programs, check_rows, programs
 from w2v_jax.train.sharding import make_mesh
@@ -46,12 +47,16 @@ class Run(NamedTuple):
 def prepare(config: Config, say: Say) -> Run:
     """Reads the corpus and builds the fixed parts. UserError: the config does not fit the corpus or the devices."""
     spec = MODELS[config.family]
-    check_rows(spec, config, make_mesh(config.mesh))  # before the text is read
+    mesh = make_mesh(config.mesh)
+    check_rows(spec, config, mesh)  # before the text is read
+    check_memory(spec, config, mesh)
     corpus = spec.text(config.model, config.data, say)
     check_same_text(corpus.digest)
     if config.optimizer.schedule == "plateau" and corpus.heldout.documents == 0:
         raise UserError("optimizer.schedule='plateau': needs held-out text; set data.heldout_every above 1")
-    made = programs(config, Words(corpus.vocab.words, corpus.vocab.counts))
+    words = Words(corpus.vocab.words, corpus.vocab.counts)
+    check_memory(spec, config, mesh, words)
+    made = programs(config, words)
     source = spec.trained.source(made.cfg, corpus, "train", config.train.batch_size, config.train.seed)
     consts = jax.tree.map(lambda x: place(made.mesh, x), made.consts)
     length = config.train.passes * source.steps_per_epoch

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from w2v_jax import memory
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
@@ -143,8 +144,11 @@ def placed(spec: Family, cfg: Any, platform: str) -> Any:
 def stand_in(config: Config, vocab_size: int = 0) -> Words:
     """Zipfian word counts for an unread text, V from the config or `vocab_size`. UserError: neither is set."""
     size = config.model.vocab_size or vocab_size
+    if size < 0:
+        raise UserError(f"a vocabulary of {size} tokens: must be 2 or more")
     if not size:
         raise UserError("model.vocab_size=0: the size of the vocabulary is not known without the text; state it")
+    memory.require(f"a vocabulary of {size} tokens", {"its counts": 16 * size})
     return Words(None, np.maximum(1e7 / np.arange(1, size + 1), 5.0).astype(np.int64))
 
 
