@@ -46,7 +46,7 @@ OTHERS = {
         "--workdir={h}/{bad}": "bytes that are not UTF-8",
         "--workdir={h}/loop_a": "loop_a",
         "--workdir=gs://bucket/run": "must be a path",
-        "--config.data.source=text:{h}/{bad}.txt": "bytes that are not UTF-8",
+        "--config.data.source=text:{h}/{bad}.txt": "no such file or folder",
         "--config.data.cache_dir={h}/file": "file",
         "--config.data.cache_dir={h}/loop_a": "loop_a",
     },

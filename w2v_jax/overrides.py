@@ -101,7 +101,7 @@ def _plain(key: str, value: Any) -> Any:
         raise UserError(f"{key}={value}: must be a finite number")
     if isinstance(value, int) and abs(value) >= _LARGEST:
         raise UserError(f"{key}: must be a number between -2**63 and 2**63")
-    if isinstance(value, str) and not encodes(value):
+    if isinstance(value, str) and not encodes(value) and not key.endswith("source"):  # files have any name
         raise UserError(f"{key}={value!r}: must be text in UTF-8")
     return value
 

@@ -105,10 +105,11 @@ def _one_line(text: str) -> str:
 
 
 def _check_text(argv: Sequence[str]) -> None:
-    """UserError: bytes that are not UTF-8. Python holds them as lone surrogates, which no file of results can."""
+    """UserError: bytes that are not UTF-8, but for the name of a text. Python holds them as lone surrogates, which no
+    file of results can."""
     cache = os.environ.get("W2V_JAX_CACHE", "")
     for name, value in (*(("", word) for word in argv), ("W2V_JAX_CACHE=", cache)):
-        if not encodes(value):
+        if not encodes(value) and not re.match(r"--config\.data\.\w*source=", value):
             raise UserError(f"{name}{value!r}: holds bytes that are not UTF-8; write it in UTF-8, or rename the file")
 
 
