@@ -39,7 +39,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         if args.source:
             start = time.perf_counter()
-            corpus = build_corpus(DataConfig(source=args.source, cache_dir=cache, heldout_every=0), print)
+            corpus = build_corpus(
+                DataConfig(source=args.source, tokens="letters", cache_dir=cache, heldout_every=0), print
+            )
             seconds = time.perf_counter() - start
             words = int(corpus.report["words"])
             print(f"counted and encoded: {words:,} words in {seconds:.2f} s, {words / seconds / 1e6:.2f} million/s")

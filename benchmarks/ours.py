@@ -90,7 +90,8 @@ def main() -> None:
     from w2v_jax.data.corpus import build_corpus
 
     start = time.perf_counter()
-    corpus = build_corpus(DataConfig(source=f"text:{args.text}", heldout_every=0, cache_dir=args.cache_dir))
+    cfg = DataConfig(source=f"text:{args.text}", tokens="letters", heldout_every=0, cache_dir=args.cache_dir)
+    corpus = build_corpus(cfg)
     seconds = time.perf_counter() - start
     print(json.dumps({"seconds": seconds, "vocabulary": len(corpus.vocab), "report": corpus.report}))
 
