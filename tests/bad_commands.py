@@ -115,6 +115,9 @@ OTHERS = {
         "--max_length=0": "max_length",
     },
     STUDY: {
+        "--plan --config.tokens=(nan,)": "must be",
+        "--plan --config.window=99999999999999999999": "between -2..63 and 2..63",
+        "--plan --config.data.source=lorem": "text:GLOB",
         "--plan --rate=nan": "must be a finite number",
         "--plan --rate=inf": "must be a finite number",
         "--plan --rate=-1": "rate",
@@ -133,6 +136,10 @@ OTHERS = {
         "map --vectors={h}/vec/vectors.bin --groups={h}/words.json": "must hold",
         "map --vectors={h}/vec/vectors.bin --words=dog,cat,zebra": "zebra|cat",
         "convergence --workdir={h}/none": "no such file",
+        "convergence --workdir={h}/deep_rows": "metrics.jsonl: line 1: not an object",
+        "optimum --workdir={h}/deep_scores": "evaluation.json: not a JSON object .nested too deep.",
+        "wiki_map --results={h}/deep_record": "wiki_map.json: not JSON .nested too deep.",
+        "wiki_mapp": "did you mean 'wiki_map'",
         "map --vectors={h}/vec/vectors.bin --top=2": "top=2",
     },
     THROUGHPUT: {
@@ -147,6 +154,7 @@ OTHERS = {
     },
     GRADIENTS: {
         "--tokens=9999999999999999": "data.synthetic.tokens=9999999999999999: must be at most",
+        "--windows=99999999999999": "--windows=9+: would need at least",
         "--cells=x": "must be one of elementwise",
         "--passes=-1": "must be above 0",
         "--seed=-1": "from 0 to",

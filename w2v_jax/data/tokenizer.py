@@ -147,12 +147,17 @@ class Tokenizer:
             vocab = Vocabulary.load(
                 words, lambda word: unescape(word) if plain or word == escape(end) else bpe.from_shown(word)
             )
-            found = cls(**{name: entry[name] for name in _RULES}, vocab=vocab, model=model)
+            rules = {name: entry[name] for name in _RULES}
+            # The same values and types as in a config.
+            DataConfig(tokens=rules["kind"], unknown=rules["unknown"], end_token=end, max_vocab=257)
+            if not isinstance(rules["lowercase"], bool):
+                raise ValueError(f"lowercase {rules['lowercase']!r}")
+            found = cls(**rules, vocab=vocab, model=model)
             if (found.kind == "bpe") != (model is not None):
                 raise ValueError(f"kind {found.kind!r} with a model of another")
             _ = found.end_id, found._final if model is not None else None  # KeyError where the vocabulary lacks them
             return found
-        except (ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise UserError(f"{path}: damaged ({type(e).__name__}: {e}); make it again") from None
 
 

@@ -140,7 +140,7 @@ def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             pairs = _json_pairs(where, line)
             names = [name for name, _ in pairs]
         else:
-            fields = [field.strip() for field in next(csv.reader([line]))]
+            fields = _fields(where, line)
             names = header or fields
             if len(fields) != len(names):
                 raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; mend the line")
@@ -153,6 +153,13 @@ def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             _check_known(where, header)
         else:
             yield where, {name: value for name, value in pairs if value is not None}
+
+
+def _fields(where: str, line: str) -> list[str]:
+    try:
+        return [field.strip() for field in next(csv.reader([line]))]
+    except (csv.Error, StopIteration) as e:
+        raise UserError(f"{where}: not a line of a .csv file ({e}); mend the line") from None
 
 
 def _json_pairs(where: str, line: str) -> Sequence[tuple[str, Any]]:
