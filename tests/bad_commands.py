@@ -131,6 +131,7 @@ OTHERS = {
         "nudge": "did you mean 'nudges'",
         "nudges --learning_rate=inf": "must be a finite number",
         "nudges --updates=100000000000": "from 1 to 1000000",
+        "nudges --learning_rate=1e30 --updates=9": "--learning_rate=1e.30: the vectors leave all bounds",
         "nudges --words=a": "means nothing to the figure nudges",
         "map --vectors={h}/vec/vectors.bin --groups={h}/deep.json": "deep.json: not JSON .nested too deep.",
         "map --vectors={h}/vec/vectors.bin --groups={h}/words.json": "must hold",
