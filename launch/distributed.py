@@ -6,9 +6,14 @@ of process 0), `W2V_JAX_PROCESSES` (their number) and `W2V_JAX_PROCESS_ID` (from
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib.util
 import os
-from collections.abc import Mapping
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,11 +68,37 @@ def managed(environ: Mapping[str, str] = os.environ) -> str | None:
     return None
 
 
+def check_port(here: Place) -> None:
+    """UserError: process 0 cannot listen at the port of the coordinator. JAX would end in a segmentation fault."""
+    port = int(here.coordinator.rpartition(":")[2])
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a run before may linger
+        try:
+            probe.bind(("", port))
+            probe.listen()
+        except OSError as e:
+            why = "is in use by another program" if e.errno == errno.EADDRINUSE else f"cannot be used ({e.strerror})"
+            raise UserError(f"{COORDINATOR}={here.coordinator}: port {port} {why}; choose another") from None
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Signals end the process at once, as nothing is to be saved yet. A handler in Python would wait for JAX."""
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def initialize(timeout_s: int = 300) -> None:
     """Joins this process to its run. Call it before anything asks JAX for devices. A lone process is left as it is.
 
     JAX ends the process when the others are not there after `timeout_s` seconds; `python -m launch.preflight` names
-    the missing ones. UserError: the variables contradict one another, or the cluster cannot be joined.
+    the missing ones. UserError: the variables contradict one another, the coordinator's port is in use, or the cluster
+    cannot be joined.
     """
     here = place()
     if managed() is None if here is None else here.processes == 1:
@@ -79,7 +110,10 @@ def initialize(timeout_s: int = 300) -> None:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # read only by the CPU backend
     try:
         address, count, number = here or (None, None, None)  # JAX asks the system that `managed` names
-        jax.distributed.initialize(address, count, number, initialization_timeout=timeout_s)
+        if here is not None and here.process_id == 0:
+            check_port(here)
+        with _interruptible():
+            jax.distributed.initialize(address, count, number, initialization_timeout=timeout_s)
     except (ValueError, RuntimeError) as e:
         where = here.coordinator if here else managed()
         raise UserError(f"cannot join the run's processes at {where}: {' '.join(str(e).split())}") from None

@@ -65,6 +65,9 @@ def check(plan: Plan) -> None:
             raise UserError(f"--{key}={value!r}: must be {need}")
     if not plan.command:
         raise UserError("no command: give it after --, e.g. -- python -m experiments.train --config=...")
+    for key, value in plan._asdict().items():
+        if key != "command" and isinstance(value, str) and value.startswith("-"):
+            raise UserError(f"--{key}={value}: must not begin with '-', which makes it an option of another command")
     if plan.valid_for and not plan.queued:
         raise UserError(f"--valid_for={plan.valid_for}: only a queued request waits; add --queued")
 
@@ -93,7 +96,7 @@ def _create(plan: Plan) -> list[str]:
 
 def _copy(plan: Plan) -> list[str]:
     if plan.repository:
-        return [_everywhere(plan, f"rm -rf w2v_jax && git clone --depth 1 {shlex.quote(plan.repository)} w2v_jax")]
+        return [_everywhere(plan, f"rm -rf w2v_jax && git clone --depth 1 -- {shlex.quote(plan.repository)} w2v_jax")]
     archive = f"/tmp/{plan.name}-w2v_jax.tar.gz"
     return [
         shlex.join(["git", "archive", "--format=tar.gz", "--prefix=w2v_jax/", f"--output={archive}", "HEAD"]),

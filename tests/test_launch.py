@@ -312,6 +312,8 @@ def test_tpu_lines_are_shell_and_carry_the_command_whole(tmp_path: Path) -> None
         ({"accelerator": "v5e"}, "--accelerator='v5e'"),
         ({"command": ""}, "no command"),
         ({"valid_for": "6h"}, "add --queued"),
+        ({"repository": "--upload-pack=touch here"}, "--repository=--upload-pack=touch here: must not begin with '-'"),
+        ({"project": "-p"}, "--project=-p: must not begin"),
     ],
 )
 def test_tpu_refuses_what_gcloud_would(change: dict[str, str], message: str) -> None:

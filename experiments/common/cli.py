@@ -21,6 +21,7 @@ from absl import app, flags
 from w2v_jax.errors import Diverged, Interrupted, UserError, nearest
 from w2v_jax.files import write_json
 from w2v_jax.overrides import encodes
+from w2v_jax.train import console
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ flags.disclaim_key_flags()  # --help lists flags by the module that defines them
 # Without an accelerator plug-in in use, libtpu (if installed) and TensorFlow print pages of complaints at start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+console.reopen()  # before anything else is opened
 
 
 def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, continues: bool = False) -> None:
@@ -40,7 +42,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
 
     A `UserError` or `OSError` prints one `error:` line and gives status 2, a loss that diverged gives status 1, signal
     n gives 128 + n. `arguments` is the most words beside flags, None for any number. A command that `continues` after
-    a signal, SIGTERM included, says so.
+    a signal, SIGTERM included, says so. Standard error may be full or closed: that ends nothing.
     """
 
     def checked(argv: Sequence[str]) -> int | None:
@@ -48,8 +50,11 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
         if arguments is not None and len(argv) > 1 + arguments:
             hint = ", overrides --config.KEY=VALUE" if "config" in flags.FLAGS else ""
             raise UserError(f"unexpected argument {argv[1 + arguments]!r}; flags are written --name=value{hint}")
-        return main(argv)
+        status = main(argv)
+        sys.stdout.flush()  # an error is told here, and not by Python at its end
+        return status
 
+    console.streams()
     before = signal.signal(signal.SIGTERM, _stop) if continues else None
     try:
         app.run(checked, flags_parser=_parse)
@@ -73,8 +78,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def _ending(e: BaseException, continues: bool) -> int:
     """Prints one line about what ended the command; returns the exit status."""
+    _drop_output()
     if isinstance(e, BrokenPipeError):  # the reader of the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
         return 141
     if isinstance(e, Interrupted | KeyboardInterrupt):
         number = e.number if isinstance(e, Interrupted) else e.args[0] if e.args else signal.SIGINT
@@ -84,6 +89,14 @@ def _ending(e: BaseException, continues: bool) -> int:
         return 128 + number
     print(f"error: {_one_line(describe(e) if isinstance(e, OSError) else str(e))}", file=sys.stderr, flush=True)
     return 1 if isinstance(e, Diverged) else 2
+
+
+def _drop_output() -> None:
+    """Drops what standard output does not take, or Python complains about it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(text: str) -> str:

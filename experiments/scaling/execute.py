@@ -25,6 +25,7 @@ from w2v_jax.models import MODELS
 from w2v_jax.scaling.records import DIVERGED, FAILED, FINISHED, Record, config_hash
 from w2v_jax.scaling.study import Planned, Study, runs, with_passes
 from w2v_jax.train import folder, loop
+from w2v_jax.train.checkpoint import NoneIntact
 from w2v_jax.train.restore import Model, open_model
 
 
@@ -61,16 +62,24 @@ def planned(text: Text) -> list[Planned]:
 def execute(run: Planned, text: Text, workdir: Path) -> Record:
     """Trains or continues one run in workdir/runs/NAME and measures it.
 
-    A run that diverges, runs out of memory or fails on its device is recorded as such. Raises the UserError, OSError
-    or Interrupted of `loop.train`; the work so far is kept.
+    A run that diverges, runs out of memory or fails on its device is recorded as such. A finished one whose checkpoints
+    are all damaged is trained again. Raises the UserError, OSError or Interrupted of `loop.train`; the work so far is
+    kept.
     """
     where = workdir / "runs" / run.name
     about = known(run)
     if (where / folder.RESULT).exists() and not (where / folder.CHECKPOINTS).exists():
         shutil.rmtree(where)  # its record was lost after its checkpoints were removed: train it again
+    was_finished = (where / folder.RESULT).exists()
     try:
         result = loop.train(run.config, where, say=lambda line: None)  # the text is the same for all runs
         measured = _measured(run, text, where, result)
+    except NoneIntact as e:
+        if not was_finished:  # it was just written: another training would be lost as well
+            raise
+        print(f"warning: {e}; the study does so now", file=sys.stderr)
+        (where / folder.RESULT).unlink()
+        return execute(run, text, workdir)
     except loop.Diverged as e:
         if e.number:  # a signal came too: stop, and diverge again when the study continues
             raise loop.Interrupted(None, e.number) from e

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import resource
 import shutil
@@ -20,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 from tests.train.states import DIM, ROWS, mesh, same, shardings, state, target
 from w2v_jax.errors import UserError
 from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.failed_write import as_oserror
 
 pytestmark = pytest.mark.xdist_group("checkpoint")  # one worker: they share two checkpoints
 
@@ -265,6 +267,22 @@ def test_a_failed_write_surfaces_and_leaves_older_checkpoints(
     assert restore(copy)[0][0] == 50
     gc.collect()
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (ValueError('NOT_FOUND: Error opening "zarr" driver: Error writing "E/.zarray"'), errno.ENOENT),
+        (ValueError("No ArrayMetadata found for process_index=0 in the checkpoint directory"), errno.ENOENT),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/elsewhere"), errno.ENOENT),
+        (ValueError("RESOURCE_EXHAUSTED: Failed to write [OS error 28: No space left on device]"), errno.ENOSPC),
+        (TypeError("a mistake in the program"), None),
+    ],
+)
+def test_a_failed_write_names_the_checkpoint_whatever_raised_it(error: Exception, number: int | None) -> None:
+    """The first two are those of a folder that is deleted during a write."""
+    found = as_oserror(error, "run/checkpoints/8")
+    assert (found and (found.errno, found.filename)) == (number and (number, "run/checkpoints/8"))
 
 
 def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:

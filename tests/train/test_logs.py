@@ -81,7 +81,7 @@ def test_resuming_drops_later_lines_and_half_written_ones(tmp_path: Path) -> Non
 
 
 def test_tensorboard_reads_the_events_and_forgets_undone_steps(tmp_path: Path) -> None:
-    for restored, loss in ((0, 1.0), (20, 2.0)):
+    for restored, loss in ((0, 3.0), (0, 1.0), (20, 2.0)):  # at 0 the second time: a run that starts again
         with run_log(tmp_path, tensorboard=True) as log:
             log.truncate_after(restored)
             for step in range(restored + 10, 50, 10):

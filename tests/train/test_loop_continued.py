@@ -90,8 +90,11 @@ def test_stopped_by_ctrl_c_it_continues_to_the_same_end(
     assert 20 <= step <= 40
     assert max(row["step"] for row in metrics(workdir)) <= step
     # What is not computed with may differ: how often to log and to save.
-    done = train(text, workdir, checkpoint__every_steps=32, log__every_steps=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NPROC", "9")  # XLA has read it long ago; a new process would compute with so many threads
+        done = train(text, workdir, checkpoint__every_steps=32, log__every_steps=4)
     assert f"continuing at step {step} of" in done.err
+    assert "note: computes with 9 threads, with 32 before; NPROC=32 keeps the last bits equal" in done.err
     same_end(workdir, whole[0])
     steps = [row["step"] for row in metrics(workdir)]
     assert steps == sorted(set(steps))
@@ -108,16 +111,19 @@ def held_out(workdir: Path) -> dict[int, float]:
     return {row["step"]: row["heldout_loss"] for row in metrics(workdir) if row["heldout_loss"] is not None}
 
 
+def flip_a_bit(checkpoint: Path) -> None:
+    largest = max((f for f in checkpoint.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 4
+    largest.write_bytes(data)
+
+
 def test_a_damaged_newest_checkpoint_costs_one_interval(
     text: Path, whole: tuple[Path, commands.Done], copy: Path
 ) -> None:
     """And lines of the log after the restored step are dropped; `test_checkpoint` has every kind of damage."""
     older, newest = checkpoints(copy)
-    files = [f for f in (copy / "checkpoints" / str(newest)).rglob("*") if f.is_file()]
-    largest = max(files, key=lambda f: f.stat().st_size)
-    data = bytearray(largest.read_bytes())
-    data[len(data) // 2] ^= 4
-    largest.write_bytes(data)
+    flip_a_bit(copy / "checkpoints" / str(newest))
     assert metrics(copy)[-1]["step"] > older
     with open(copy / "metrics.jsonl", "a") as f:
         f.write(json.dumps({"step": newest + 8, "loss": -1.0}) + "\n" + '{"step": 9')
@@ -125,14 +131,46 @@ def test_a_damaged_newest_checkpoint_costs_one_interval(
     assert done.status == 0
     warnings = [line for line in done.err.splitlines() if "warning" in line]
     assert len(warnings) == 1 and f"checkpoint {newest} in" in warnings[0], done.err
-    assert f"continuing at step {older} of" in done.err
+    assert f"continuing at step {older} of" in done.err and "threads" not in done.err
     same_end(copy, whole[0])
     rows = metrics(copy)
     assert all(row["loss"] > 0 for row in rows)
     assert [r["step"] for r in rows] == sorted({r["step"] for r in rows})
 
 
+def test_without_an_intact_checkpoint_the_run_starts_again(
+    text: Path, whole: tuple[Path, commands.Done], copy: Path
+) -> None:
+    """What is left of the checkpoints is kept beside them, and the end is that of a run that nothing harmed."""
+    kept = checkpoints(copy)
+    flip_a_bit(copy / "checkpoints" / str(kept[1]))
+    shutil.rmtree(copy / "checkpoints" / str(kept[0]) / "state")
+    done = train(text, copy, checkpoint__every_steps=32)
+    assert done.status == 0, done.err
+    warnings = [line for line in done.err.splitlines() if "warning" in line]
+    assert len(warnings) == 2 and f"checkpoint {kept[1]} in" in warnings[0], done.err
+    assert f"checkpoint {kept[0]} in" in warnings[1] and "is damaged (" in warnings[1]
+    assert warnings[1].endswith(f"all are moved to {copy / 'checkpoints.damaged'}, and the run starts again")
+    assert sorted(int(f.name) for f in (copy / "checkpoints.damaged").iterdir()) == kept
+    same_end(copy, whole[0])
+    assert [row["step"] for row in metrics(copy)] == [row["step"] for row in metrics(whole[0])]
+
+
+def test_checkpoints_deleted_under_a_run_do_not_block_it(
+    text: Path, whole: tuple[Path, commands.Done], tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, 12, lambda: shutil.rmtree(workdir / "checkpoints", ignore_errors=True))
+        done = train(text, workdir, checkpoint__every_steps=16)
+    if done.status:  # a write was under way, or saw that its folder was gone
+        refused(done, "checkpoints", "removed while it was written; run the same command again", alone=False)
+    assert train(text, workdir, checkpoint__every_steps=16).status == 0
+    same_end(workdir, whole[0])
+
+
 def test_other_text_under_the_same_config_is_refused(text: Path, stopped: Path, tmp_path: Path) -> None:
+    """Whether or not a checkpoint is intact."""
     own = tmp_path / "text.txt"
     own.write_text(TEXT)
     with pytest.MonkeyPatch.context() as patch:
@@ -140,6 +178,10 @@ def test_other_text_under_the_same_config_is_refused(text: Path, stopped: Path, 
         train(own, tmp_path / "run")
     own.write_text(commands.text_of(900, seed=1))
     refused(train(own, tmp_path / "run"), "trained on another corpus", "--workdir=", alone=False)
+    (step,) = checkpoints(tmp_path / "run")
+    flip_a_bit(tmp_path / "run" / "checkpoints" / str(step))
+    refused(train(own, tmp_path / "run"), "trained on another corpus", "--workdir=", alone=False)
+    assert checkpoints(tmp_path / "run") == [step]
 
 
 # Rates that fall when the held-out loss stands still

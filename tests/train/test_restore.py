@@ -145,6 +145,34 @@ def test_what_is_no_whole_run_is_refused_in_one_line(
     assert "\n" not in str(caught.value) and str(workdir) in str(caught.value)
 
 
+def truncate(checkpoint: Path) -> None:
+    largest = max((f for f in checkpoint.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:100])
+
+
+def lose_record(checkpoint: Path) -> None:
+    (checkpoint / "meta" / "metadata").write_text("{}")
+
+
+@pytest.mark.parametrize("harm", [truncate, lose_record])
+def test_a_damaged_best_checkpoint_gives_way_to_the_next_best(
+    finished: Path, workdir: Path, harm: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    held = {row["step"]: row["heldout_loss"] for row in rows if row.get("heldout_loss") is not None}
+    steps = [int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit()]
+    best, second, *_ = sorted(steps, key=lambda step: held[step])
+    assert open_model(finished / "run").step == best
+    harm(workdir / "checkpoints" / str(best))
+    assert open_model(workdir).step == second
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: checkpoint {best} in ") and line.endswith(f"; trying {second}")
+    for step in set(steps) - {best}:
+        truncate(workdir / "checkpoints" / str(step))
+    with pytest.raises(UserError, match=f"no intact checkpoint .damaged: {', '.join(map(str, sorted(steps)))}"):
+        open_model(workdir)
+
+
 def test_constants_other_than_those_trained_with_are_refused(tmp_path: Path) -> None:
     """Frozen word vectors are no part of a checkpoint; the file that holds them may have changed since."""
     write_text(tmp_path / "text.txt", WORDS)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import itertools
 import math
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -22,13 +22,22 @@ from etils import epath
 
 from w2v_jax.errors import UserError
 from w2v_jax.train.device import largest
+from w2v_jax.train.failed_write import as_oserror
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
 from w2v_jax.train.logs import tell
 from w2v_jax.train.orbax_noise import one_error_only, silence_orbax
+from w2v_jax.train.retention import NewestAndBest, lowest
 from w2v_jax.types import Say
 
 # Temporary errors, after which the same files may be readable: no reason to delete a checkpoint.
 _PASSING = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
+
+Found = tuple[int, Any, dict[str, Any]]  # step, state, meta
+Check = Callable[[Mapping[str, Any]], object]
+
+
+class NoneIntact(UserError):
+    """All checkpoints of a run are damaged."""
 
 
 class Damaged(Exception):
@@ -44,7 +53,7 @@ class Checkpointer:
     Args:
       directory: local path or `gs://` address; made if missing. UserError: it is a file.
       asynchronous: `save` returns once the state is copied to the host; the files are written later.
-      read_only: for evaluation during training: nothing is made, cleaned up or deleted.
+      read_only: for evaluation during training: nothing is made, cleaned up, moved or deleted.
       warn: takes one line for each damaged checkpoint.
     """
 
@@ -64,6 +73,7 @@ class Checkpointer:
         self._warn, self._read_only = warn, read_only
         self._losses: dict[int, float] = {}
         self._damaged: set[int] = set()
+        self._unranked: list[int] = []  # what a damaged record said of them is lost, the loss too
         self._saving: int | None = None
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -73,14 +83,14 @@ class Checkpointer:
                 cleanup_tmp_directories=not read_only,
                 enable_async_checkpointing=asynchronous,
                 lightweight_initialize=True,  # orbax would otherwise fail to open a folder with damaged JSON in it
-                preservation_policy=_NewestAndBest(keep, self._losses),
+                preservation_policy=NewestAndBest(keep, self._losses),
             ),
         )
         for step in self._manager.all_steps():
             try:
                 self._note_loss(step, self._record(step)["loss"])
             except Damaged:
-                continue  # reported when it is restored; without a loss it cannot be the best
+                self._unranked.append(step)  # reported when it is restored
 
     def save(
         self, step: int, state: Any, meta: Mapping[str, Any], loss: float | None = None, block: bool = False
@@ -118,10 +128,22 @@ class Checkpointer:
             self.wait()
         return True
 
-    def restore_part(self, part: str, target: Any, step: int | None = None) -> tuple[int, Any, dict[str, Any]] | None:
-        """As `restore`, but only the subtree `part` (such as `params`)."""
-        found = self.restore({part: target}, f"{part}/", step)
-        return None if found is None else (found[0], found[1][part], found[2])
+    def restore_part(self, part: str, target: Any, step: int | None = None) -> Found | None:
+        """As `restore`, but only the subtree `part` (such as `params`), of any intact checkpoint or of `step` alone."""
+        steps = self._steps()
+        if step is not None and step not in steps:
+            raise UserError(f"{self.directory}: has no checkpoint of step {step}; it has {steps or 'none'}")
+        return _part(part, self._restore(steps[::-1] if step is None else [step], {part: target}, f"{part}/"))
+
+    def restore_best(self, part: str, target: Any) -> Found | None:
+        """As `restore_part`, of the checkpoint with the lowest held-out loss. A damaged one gives way to the next best,
+        and then to the newest that was not scored."""
+        steps = self._steps()
+        scored = sorted((step for step in steps if step in self._losses), key=lambda step: self._losses[step])
+        # One whose loss is not known may have been the best: it is tried first, so that its damage is told.
+        unknown = [step for step in steps if step in self._unranked]
+        order = [*unknown, *scored, *(step for step in reversed(steps) if step not in self._losses)]
+        return _part(part, self._restore(list(dict.fromkeys(order)), {part: target}, f"{part}/"))
 
     def latest_step(self) -> int | None:
         """The newest step on disk that is not known to be damaged; waits for a running write."""
@@ -129,7 +151,7 @@ class Checkpointer:
 
     def best_step(self) -> int | None:
         """The step with the lowest held-out loss, None without any; waits for a running write."""
-        return _best([step for step in self._steps() if step in self._losses], self._losses)
+        return lowest([step for step in self._steps() if step in self._losses], self._losses)
 
     def latest_meta(self) -> dict[str, Any] | None:
         """`meta` of the newest checkpoint whose record is intact; None without one. `restore` warns of damaged ones."""
@@ -168,33 +190,57 @@ class Checkpointer:
         self.wait()
         return [step for step in sorted(self._manager.all_steps()) if step not in self._damaged]
 
-    def restore(self, target: Any, prefix: str = "", only: int | None = None) -> tuple[int, Any, dict[str, Any]] | None:
-        """(step, state, meta) of the newest intact checkpoint or of step `only`; None when there is no checkpoint.
+    def restore(self, target: Any, check: Check = lambda meta: None) -> Found | None:
+        """(step, state, meta) of the newest intact checkpoint; None when there is none.
 
-        `target` is the saved structure as a tree of `jax.ShapeDtypeStruct` with shardings, whatever devices wrote it;
-        leaves outside of `prefix` may be left out. Every leaf is compared with its digest. A damaged checkpoint gives
-        one warning, the one before is tried, and the next `save` deletes it. UserError: other leaves, shapes or types
-        (the first is named); or all are damaged.
+        `target` is the saved structure as a tree of `jax.ShapeDtypeStruct` with shardings, whatever devices wrote it.
+        Every leaf is compared with its digest. A damaged checkpoint gives one warning, the one before is tried, and the
+        next `save` deletes it. Where all are damaged they are moved into a folder beside this one, with a warning: the
+        run starts again. `check` raises for the `meta` of another run, of whatever state its arrays are.
+
+        UserError: other leaves, shapes or types (the first is named); or all are damaged, and this is read-only.
         """
-        steps = self._steps()
-        if only is not None and only not in steps:
-            raise UserError(f"{self.directory}: has no checkpoint of step {only}; it has {steps or 'none'}")
-        wanted = steps if only is None else [only]
-        for step in reversed(wanted):
+        return self._restore(self._steps()[::-1], target, check=check)
+
+    def _restore(
+        self, order: Sequence[int], target: Any, prefix: str = "", check: Check = lambda meta: None
+    ) -> Found | None:
+        """The first intact checkpoint in `order`; leaves outside of `prefix` may be left out of `target`."""
+        for step, following in itertools.zip_longest(order, order[1:]):
             try:
                 record = self._record(step)
+                check(record["meta"])
                 check_fits(f"{self.directory / str(step)}", record["leaves"], target, prefix)
                 return step, self._arrays(step, record, target, partial=bool(prefix)), record["meta"]
             except Damaged as e:
                 self._damaged.add(step)
-                then = "trying the one before" if step != wanted[0] else "none is left"
+                then = "none is left" if following is None else f"trying {following}"
+                if following is None and not self._read_only:
+                    then += f": all are moved to {self._set_aside(order)}, and the run starts again"
                 self._warn(f"warning: checkpoint {step} in {self.directory} is damaged ({e}); {then}")
-        if wanted:
-            names = ", ".join(str(step) for step in wanted)
-            raise UserError(
-                f"{self.directory}: no intact checkpoint (damaged: {names}): start again in another workdir"
+        if order and self._read_only:
+            names = ", ".join(str(step) for step in sorted(order))
+            raise NoneIntact(
+                f"{self.directory}: no intact checkpoint (damaged: {names}): to train it again, remove result.json, "
+                "if it has one, and repeat its command"
             )
         return None
+
+    def _set_aside(self, steps: Sequence[int]) -> epath.Path:
+        """Moves damaged checkpoints out of the way, as something in them may be worth saving. Returns where to."""
+        aside = self.directory.with_name(f"{self.directory.name}.damaged")
+        if jax.process_index() == 0:
+            while aside.exists():  # of an earlier start
+                aside = aside.with_name(f"{aside.name}.older")
+            aside.mkdir()
+            for step in steps:
+                (self.directory / str(step)).rename(aside / str(step))
+        _everywhere(True)  # no process looks before the first has moved them
+        self._manager.reload()
+        self._damaged.clear()
+        self._unranked.clear()
+        self._losses.clear()
+        return aside
 
     def _record(self, step: int) -> dict[str, Any]:
         """The JSON record of a checkpoint. Raises Damaged unless it agrees with its own digest."""
@@ -250,32 +296,15 @@ class Checkpointer:
         where = str(self.directory if self._saving is None else self.directory / str(self._saving))
         self._saving = None
         self._manager.reload()  # orbax had already removed the checkpoints that this one was to replace from its list
-        if isinstance(e, OSError) and e.errno:
-            raise OSError(e.errno, os.strerror(e.errno), where) from e
-        # tensorstore raises ValueError with the system's number in its text, in two spellings.
-        code = re.search(r"(?i)os[ _]error(?:_code)?\W*(\d+)", str(e))
-        if code:
-            raise OSError(int(code[1]), os.strerror(int(code[1])), where) from e
-        raise e
+        found = as_oserror(e, where)
+        if found is None:
+            raise e
+        raise found from e
 
 
-class _NewestAndBest:
-    """Orbax preservation policy: the newest `keep` and the lowest loss.
-
-    Orbax's own ranking reads one more file, and if that is damaged, the folder does not open.
-    """
-
-    def __init__(self, keep: int, losses: Mapping[int, float]) -> None:
-        self._keep, self._losses = keep, losses
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        steps = sorted(info.step for info in checkpoints)
-        stay = {*steps[-self._keep :], _best([step for step in steps if step in self._losses], self._losses)}
-        return [info.step in stay for info in checkpoints]
-
-
-def _best(steps: Sequence[int], losses: Mapping[int, float]) -> int | None:
-    return min(steps, key=lambda step: losses[step], default=None)
+def _part(part: str, found: Found | None) -> Found | None:
+    """What was found, with the subtree alone."""
+    return found and (found[0], found[1][part], found[2])
 
 
 def _everywhere(ok: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import jax
@@ -42,6 +43,16 @@ def send_flag(mesh: Mesh, flag: int) -> jax.Array:
     sharding = NamedSharding(mesh, PartitionSpec(("data", "model")))
     value = np.full(len(mesh.local_devices), flag, np.int32)
     return _put(sharding, value, (mesh.size,))
+
+
+def threads(mesh: Mesh) -> int:
+    """Threads that XLA computes with on CPUs, 0 elsewhere. It splits some sums by their number, which changes the
+    order of additions and so the last bits: $NPROC, else the CPUs that this process may use; one a device at least."""
+    if mesh.devices.flat[0].platform != "cpu":
+        return 0
+    given = os.environ.get("NPROC", "")
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(int(given) if given.isdigit() else usable, jax.local_device_count())
 
 
 def here(tree: Any) -> Any:

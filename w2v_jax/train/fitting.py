@@ -30,10 +30,10 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
     seconds, metrics = 0.0, dict[str, float]()
     with folder.opened(workdir, config, last, float(last)) as (checkpoints, log), signals() as seen:
         state = part.start(cfg, text, config.train.seed)
-        step, found = 0, checkpoints.restore(here({"params": part.params(cfg, state), "fit": state}))
+        target = here({"params": part.params(cfg, state), "fit": state})
+        step, found = 0, checkpoints.restore(target, lambda meta: folder.check_fixed(workdir, meta, fixed))
         if found is not None:
             step, state, meta = found[0], found[1]["fit"], found[2]
-            folder.check_fixed(workdir, meta, fixed)
             seconds, metrics = meta["seconds"], meta["metrics"]
             log.note(f"continuing at sweep {step:,} of {last:,}")
         log.truncate_after(step)

@@ -18,6 +18,7 @@ from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
+from w2v_jax.train import console
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.logs import RunLog
 from w2v_jax.types import Text
@@ -87,6 +88,7 @@ def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator
     with (
         # Only now that the input is good: a run that never began must not claim the folder for a wrong config.
         claimed(workdir, config) if first else contextlib.nullcontext(),
+        console.kept(workdir / console.LOG) if first else contextlib.nullcontext(),
         Checkpointer(workdir / CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
     ):
         # config.json may be gone, or that of another run: what a checkpoint was trained with stands in it.

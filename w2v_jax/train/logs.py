@@ -236,11 +236,12 @@ class _Events:
 
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         folder.mkdir(parents=True, exist_ok=True)
+        before = any(folder.glob("events.out.tfevents.*"))
         stem = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
         taken = sum(1 for _ in folder.glob(f"{stem}.*"))
         self._writer = RecordWriter(_Appender(folder / f"{stem}.{taken}"))
         self._write(file_version="brain.Event:2")
-        if first_step:  # tells readers to forget events after the step that was restored
+        if before:  # tells readers to forget events after the step that was restored, also where the run starts again
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._write(step=first_step + 1, session_log=start)
 

@@ -23,7 +23,7 @@ from w2v_jax.errors import Diverged, Interrupted
 from w2v_jax.models import MODELS
 from w2v_jax.train import fitting, folder, optimizers
 from w2v_jax.train.checkpoint import Checkpointer
-from w2v_jax.train.device import all_finite, fetch, place, send, send_flag
+from w2v_jax.train.device import all_finite, fetch, place, send, send_flag, threads
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.logs import Record, RunLog, tell
 from w2v_jax.train.plateau import Plateau
@@ -61,18 +61,24 @@ class Trainer:
         self.clock = 0.0
 
     def start(self) -> TrainState:
-        """The newest checkpoint's state, or a fresh one. Raises UserError for a checkpoint of another text or model."""
+        """The newest intact checkpoint's state, or a fresh one. UserError: a checkpoint of another text or model."""
         run = self.run
-        found = self.checkpoints.restore(run.programs.state)
+        found = self.checkpoints.restore(
+            run.programs.state, lambda meta: folder.check_fixed(self.workdir, meta, self.fixed)
+        )
         if found is None:
             return run.programs.start().compile()(run.consts)
         step, state, meta = found
-        folder.check_fixed(self.workdir, meta, self.fixed)
         self.plateau.restore(meta["plateau"])
         self.total, self.held, self.loss, self.best = meta["total"], meta["held"], meta["loss"], meta["best"]
         self.rate_scale = float(state.rate_scale)
         self.logged = {"step": step} | self.total
         self.log.note(f"continuing at step {step:,} of {run.stop_step:,}")
+        had, has = meta.get("threads"), threads(run.mesh)
+        if had and has and had != has:
+            self.log.note(
+                f"note: computes with {has} threads, with {had} before; NPROC={had} keeps the last bits equal"
+            )
         return state
 
     def fit(self, profile: tuple[int, int] | None) -> TrainState:
@@ -203,7 +209,11 @@ class Trainer:
         if loss is not None and math.isfinite(loss) and (self.best is None or loss < self.best[0]):
             self.best = loss, step
         meta = self.fixed | {"total": self.total, "held": self.held, "loss": self.loss, "best": self.best}
-        meta |= {"plateau": self.plateau.to_meta(), "config": to_dict(self.run.config)}
+        meta |= {
+            "threads": threads(self.run.mesh),
+            "plateau": self.plateau.to_meta(),
+            "config": to_dict(self.run.config),
+        }
         self.checkpoints.save(step, state, meta, loss, block)
 
 

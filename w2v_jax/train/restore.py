@@ -40,6 +40,7 @@ class Model(NamedTuple):
 
 def open_model(workdir: Path) -> Model:
     """A run's best checkpoint by held-out loss, or the newest where none was scored, on this process's first device.
+    A damaged one gives a warning and way to the next best.
 
     UserError: no run there, or none with a checkpoint and a tokeniser yet; a checkpoint of another config, model or
     vocabulary, or trained with other constants (such as word vectors); damaged files.
@@ -58,7 +59,7 @@ def open_model(workdir: Path) -> Model:
     words = Words(tokenizer.vocab.words, tokenizer.vocab.counts)
     consts = jax.tree.map(jnp.asarray, spec.consts(cfg, words))
     with Checkpointer(workdir / CHECKPOINTS, read_only=True) as checkpoints:
-        found = checkpoints.restore_part("params", here(spec.arrays(cfg)), checkpoints.best_step())
+        found = checkpoints.restore_best("params", here(spec.arrays(cfg)))
     if found is None:
         raise UserError(f"{workdir / CHECKPOINTS}: no checkpoint; the run's own command continues it")
     step, params, meta = found

@@ -1,0 +1,44 @@
+"""Runs of a study whose files were damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from experiments.scaling import execute
+from w2v_jax.train.checkpoint import NoneIntact
+
+
+def test_a_finished_run_without_an_intact_checkpoint_is_trained_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = tmp_path / "runs" / "small"
+    trained: list[bool] = []
+
+    def train(config: Any, workdir: Path, **_: Any) -> dict[str, Any]:
+        trained.append((workdir / "result.json").exists())
+        (workdir / "result.json").touch()
+        return {}
+
+    def measured(run: Any, text: Any, workdir: Path, result: Any) -> dict[str, Any]:
+        if len(trained) in damaged:
+            raise NoneIntact("no intact checkpoint")
+        return {"heldout_loss": 3.0}
+
+    for name, value in {"known": lambda run: {}, "_measured": measured, "Record": dict}.items():
+        monkeypatch.setattr(execute, name, value)
+    monkeypatch.setattr(execute.loop, "train", train)
+    (where / "checkpoints").mkdir(parents=True)
+    (where / "result.json").touch()
+    run: Any = SimpleNamespace(name="small", config=None)
+    damaged = {1}
+    record: Any = execute.execute(run, None, tmp_path)  # type: ignore[arg-type]
+    assert record["heldout_loss"] == 3.0 and trained == [True, False]
+    assert capsys.readouterr().err == "warning: no intact checkpoint; the study does so now\n"
+    damaged = {3, 4}
+    with pytest.raises(NoneIntact):
+        execute.execute(run, None, tmp_path)  # type: ignore[arg-type]
+    assert trained == [True, False, True, False]
