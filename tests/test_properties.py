@@ -186,7 +186,7 @@ VALUES = st.one_of(
 def test_overrides() -> None:
     config = Config("word2vec", MODELS["word2vec"].examples[0])
 
-    @tries(150)
+    @tries(80)
     @given(st.dictionaries(st.one_of(st.sampled_from(KEYS), st.text(max_size=8)), VALUES, max_size=3))
     def check(changes: dict[str, str]) -> None:
         found = result_or_line(lambda: override(config, changes, MODELS))
