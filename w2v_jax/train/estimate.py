@@ -26,8 +26,8 @@ def check_memory(spec: Family, config: Config, mesh: Mesh, words: Words | None =
     """UserError, which names the option to lower, where the run needs more memory than its devices have together.
 
     The estimate is low, so that no run is refused that could have fitted: parameters, gradients and moments of dense
-    arrays; the batches of one call; the rows that one step gathers, or one vector for each of its tokens. `words` is the
-    vocabulary, None before the text is read.
+    arrays; the batches of one call; the rows that one step gathers, or one vector for each of its tokens. `words` is
+    the vocabulary, None before the text is read.
     """
     parts, most = _parts(spec, config, words), _available(mesh)
     if sum(parts.values()) > most:
