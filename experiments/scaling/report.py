@@ -51,6 +51,7 @@ def as_json(command: str, laws: Sequence[analysis.Laws], floors: Sequence[analys
     return {
         "command": command,
         "arms": {law.arm: {name: _one(result) for name, result in law.named().items()} for law in laws},
+        "left out, on the plateau of single words": {law.arm: [r.run for r in law.plateau] for law in laws},
         "floors": [floor._asdict() | {"holds": floor.holds} for floor in floors],
     }
 

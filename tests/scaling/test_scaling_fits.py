@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from scipy.stats import linregress, t
 
-from benchmarks import scaling_coverage as benchmark
 from benchmarks.scaling_coverage import coverage, plant
 from tests.commands import run
 from w2v_jax.scaling.bootstrap import Method, leverages
