@@ -18,12 +18,14 @@ import numpy as np
 from scipy.stats import f
 
 from w2v_jax.scaling.laws import Law, log_law
-from w2v_jax.scaling.robust import LOWEST, refit
+from w2v_jax.scaling.robust import LARGEST_EXPONENT, LOWEST, refit
 
 LEVEL = 0.95
 _EXPONENTS = (-1.0, -0.3, -0.1, 0.02, 0.05, 0.08, 0.12, 0.18, 0.27, 0.4, 0.6, 0.9, 1.4, 2.2, 4.0, 10.0)  # of starts
 _SQUARES = 10.0  # of the Huber loss, in log loss: above every residual, so that it is least squares
 _WIDER = 1.5  # noise of the candidates over that of the runs, so that they reach the edge of the region
+_ROUNDS, _ENDS = 3, 2  # of steps outwards, and laws at each end from which they start
+_OFFSETS = (0.02, 0.05, 0.12, 0.3, 0.7)  # of a step, as shares of the range
 _ROUNDING = 1e-7  # least noise of log loss: what a table's digits leave
 
 
@@ -31,8 +33,8 @@ def region(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, *, 
     """Laws of the region, float [B, P]; `theta` [P] is one start, logs [n, K] are log sizes less their centres.
 
     Candidates are least-squares fits to `count` sets of new losses with half as much noise again, each from the best
-    of a grid of starts. Each comes four times: as it is, with its coefficients fitted to the real runs, with those and
-    its floor, and without a floor.
+    of a grid of starts, with the floor and without. Each comes four times: as it is, with its coefficients and floor
+    fitted to the real runs, with its coefficients alone, and with those and no floor.
     """
     rng = np.random.default_rng(seed)
     n = len(log_y)
@@ -40,12 +42,50 @@ def region(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, *, 
     least = max(least, n * _ROUNDING**2)
     noise = np.sqrt(least / (n - law.parameters))
     new = log_law(law, best, logs) + _WIDER * noise * rng.standard_normal((count, n))
-    drawn, _ = refit(law, starts(law, logs, new), logs, new, np.ones_like(new), 1e-4, _SQUARES)
+    drawn = _fits(law, logs, new)
+    if law.floor:  # without a floor the law bends another way: few fits with one end there
+        bare = _fits(law._replace(floor=False), logs, new)
+        drawn = np.concatenate([drawn, np.pad(bare, [(0, 0), (0, 1)], constant_values=LOWEST)])
     found = np.concatenate([best[None], drawn, *_fitted_terms(law, drawn, logs, log_y)])
     squares = ((log_y - log_law(law, found, logs)) ** 2).sum(-1)
-    inside = squares <= least * (1 + f.ppf(LEVEL, 1, n - law.parameters) / (n - law.parameters))
-    inside[0] = True
-    return np.asarray(found[inside])
+    limit = least * (1 + f.ppf(LEVEL, 1, n - law.parameters) / (n - law.parameters))
+    inside = found[squares <= limit]
+    inside = np.concatenate([best[None], inside])
+    for _ in range(_ROUNDS):
+        tried = _outwards(law, inside, logs, log_y)
+        squares = ((log_y - log_law(law, tried, logs)) ** 2).sum(-1)
+        inside = np.concatenate([inside, tried[squares <= limit]])
+    return inside
+
+
+def _outwards(law: Law, inside: np.ndarray, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
+    """Fits with one exponent, or the floor, a little beyond its range inside the region; [B, P].
+
+    Candidates seldom reach the corners of a region, where a parameter is least or greatest.
+    """
+    k, tried, held = len(law.sizes), [], []
+    for j in range(k, law.parameters):
+        values = np.exp(inside[:, j]) if j == 2 * k else inside[:, j]
+        order = np.argsort(values, kind="stable")
+        for side, outer in ((-1, order), (1, order[::-1])):
+            ends = outer[:: max(1, len(outer) // 10 // _ENDS)][:_ENDS]  # the last, and some of the last tenth
+            edge = values[outer[0]]
+            reach = min(float(np.ptp(values)), abs(float(edge)) + 0.01)
+            for offset in _OFFSETS:
+                new = inside[ends].copy()
+                beyond = edge + side * offset * reach
+                limits = -LARGEST_EXPONENT, LARGEST_EXPONENT
+                new[:, j] = np.log(max(beyond, np.exp(LOWEST))) if j == 2 * k else np.clip(beyond, *limits)
+                tried.append(new)
+                held.append(np.tile(np.arange(law.parameters) == j, (len(new), 1)))
+    begin, fixed = np.concatenate(tried), np.concatenate(held)
+    many = np.tile(log_y, (len(begin), 1))
+    return refit(law, begin, logs, many, np.ones_like(many), 1e-6, _SQUARES, fixed)[0]
+
+
+def _fits(law: Law, logs: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """theta [B, P] of the least squares of each row of new log losses [B, n]."""
+    return refit(law, starts(law, logs, new), logs, new, np.ones_like(new), 1e-4, _SQUARES)[0]
 
 
 def _least_squares(law: Law, begin: np.ndarray, logs: np.ndarray, log_y: np.ndarray) -> tuple[np.ndarray, float]:

@@ -90,6 +90,7 @@ def refit(
     weights: np.ndarray,
     tolerance: float = 1e-7,
     delta: float = DELTA,
+    held: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Many fits at once, each from its own start, by a damped Newton method on weighted Huber losses.
 
@@ -100,6 +101,7 @@ def refit(
     Starts are theta [B, P], logs [n, K], log_y and weights [B, n]; a weight is the number of times that a run counts.
     A fit ends when a step lowers its objective by less than the share `tolerance`. Returns theta [B, P] and
     sum w huber / delta^2, float [B]. A delta far above every residual makes this least squares.
+    Parameters where `held`, bool [B, P], is true stay as they are.
     """
     k = len(law.sizes)
     theta = theta.astype(np.float64).copy()
@@ -109,6 +111,8 @@ def refit(
     for _ in range(_STEPS):
         now = theta[active]
         predicted, slopes = with_slopes(law, now, logs)
+        if held is not None:
+            slopes = np.where(held[active, None], 0.0, slopes)
         residual = log_y[active] - predicted
         size = np.abs(residual)
         inverse = weights[active] / np.maximum(size, delta)  # least-squares weights over delta
