@@ -77,7 +77,8 @@ def families(found: Found) -> Section:
         return Section("Loss by size and cost")
     curves = analysis.loss_curves({law.arm: found.of(law.arm) for law in found.laws})
     out = found.folder / "families.png"
-    figures.draw_families(*curves, out, optimum=optimum(found), source=found.small)
+    laws = {law.arm: law for law in found.laws}
+    figures.draw_families(*curves, out, laws=laws, optimum=optimum(found), source=found.small)
     return Section("Loss by size and cost", pictures=(out,))
 
 
