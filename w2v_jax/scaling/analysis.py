@@ -32,6 +32,7 @@ class Laws(NamedTuple):
     by_tokens_floor: Fit | Refusal
     frontier: Fit | Refusal  # of C, the runs that no cheaper run equals
     isoflop: Isoflop | Refusal
+    by_size_bare: Fit | Refusal  # as `by_size`, of N without embeddings
     plateau: tuple[Record, ...] = ()  # runs that are left out of all fits; see `plateau`
 
     def named(self) -> dict[str, Result]:
@@ -40,6 +41,7 @@ class Laws(NamedTuple):
             "N and D": self.parametric,
             "N, at the most tokens": self.by_size,
             "N, at the most tokens, with floor": self.by_size_floor,
+            "N without embeddings, at the most tokens": self.by_size_bare,
             "D, at the largest size": self.by_tokens,
             "D, at the largest size, with floor": self.by_tokens_floor,
             "C, no cheaper run is better": self.frontier,
@@ -129,9 +131,13 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
     records, flat = fitted_runs(records)
     if not records:
         none = Refusal("every law", f"all {len(flat)} run(s) are on the plateau of single words")
-        return Laws(arm, *[none] * 7, plateau=tuple(flat))
+        return Laws(arm, *[none] * 8, plateau=tuple(flat))
     n, d, c, loss = columns(records)
     n_most, _, _, loss_most = columns(at_most_tokens(records))
+    bare = np.array([r.parameters_without_embeddings for r in at_most_tokens(records)], np.float64)
+    by_size_bare: Fit | Refusal = Refusal("power law", "some runs have no parameters but embeddings")
+    if bare.all():
+        by_size_bare = fit_power(bare, loss_most, floor=False, symbol="N")
     _, d_largest, _, loss_largest = columns([r for r in records if r.parameters == n.max()])
     _, _, c_best, loss_best = columns(frontier(records))
     equal: Isoflop | Refusal = Refusal("IsoFLOP", "no two sizes were trained with equal FLOPs; see budgets of a study")
@@ -146,6 +152,7 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
         fit_power(d_largest, loss_largest, floor=True, symbol="D"),
         fit_power(c_best, loss_best, floor=False, symbol="C"),
         equal,
+        by_size_bare,
         tuple(flat),
     )
 
