@@ -28,7 +28,7 @@ from absl import flags
 from configs import language, synthetic
 from experiments.common import cli, config_flag
 from experiments.common.measuring import parameters
-from w2v_jax import papers
+from w2v_jax import memory, papers
 from w2v_jax.config import Config, check, check_choice
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
@@ -107,8 +107,10 @@ def windows_of(tokens: np.ndarray, count: int, size: int) -> np.ndarray:
 def study(options: Options, workdir: Path) -> dict[str, dict[str, Any]]:
     """Trains and measures every cell; JSON values by cell. UserError, Interrupted, Diverged: see `loop.train`."""
     configs = {cell: config_of(options, cell) for cell in options.cells}
+    size = options.length + options.furthest + 2
+    memory.require(f"--windows={options.windows}", {"the windows": 12 * options.windows * size})
     held_out = build_corpus(configs[options.cells[0]].data).heldout.tokens
-    windows = windows_of(held_out, options.windows, options.length + options.furthest + 2)
+    windows = windows_of(held_out, options.windows, size)
     found = {}
     for cell, config in configs.items():
         print(f"{cell}: training in {workdir / cell}", file=sys.stderr, flush=True)

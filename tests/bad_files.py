@@ -79,6 +79,9 @@ def files(h: Path) -> None:
         "strange/config.json": '{"family": "word2vec", "model": {"dmi": 3}}',
         "no_family/config.json": "{}",
         "no_json/config.json": "{",
+        "deep_record/wiki_map.json": DEEP,
+        "deep_rows/metrics.jsonl": DEEP + "\n",
+        "deep_scores/evaluation.json": DEEP,
         "file": "",
     }.items():
         path = h / name

@@ -19,7 +19,7 @@ OVERRIDES = {
     "model.dim=2.5": "of type int",
     "model.dim=99999999999": "would need at least .* TB of memory .parameters 819 TB., and this machine has",
     "model.dim=99999999999999999999": "between -2..63 and 2..63",
-    "model.shared_negatives=1000000000": "would need at least 128 GB of memory .the vectors of a step",
+    "model.shared_negatives=1000000000000": "would need at least .* of memory .the vectors of a step",
     "model.shared_negatives=100000000000": "would need at least",
     "model.noise_every=3": "must be a divisor of model.segment=32",
     "model.dmi=9": "did you mean 'model.dim'.",

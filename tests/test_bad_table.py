@@ -18,7 +18,7 @@ from tests.commands import ROOT, refused, run
 pytestmark = pytest.mark.xdist_group("bad_table")  # one worker: they share a folder
 
 CASES = cases()
-SECONDS = 20  # at most, of a command
+SECONDS, WAITED = 20, 120  # most seconds of a command that computes; and where the machine is busy, or it waits
 NAME = os.fsdecode(b"caf\xe9")  # bytes that are not UTF-8, as Python holds them
 
 
@@ -36,11 +36,14 @@ def clock() -> Iterator[None]:
     def late(number: int, frame: Any) -> None:
         raise AssertionError(f"not refused within {SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    limits = {signal.SIGPROF: (signal.ITIMER_PROF, SECONDS), signal.SIGALRM: (signal.ITIMER_REAL, WAITED)}
+    before = {number: signal.signal(number, late) for number in limits}
+    for timer, seconds in limits.values():
+        signal.setitimer(timer, seconds)
     yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    for number, (timer, _) in limits.items():
+        signal.setitimer(timer, 0)
+        signal.signal(number, before[number])
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:

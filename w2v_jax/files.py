@@ -14,7 +14,7 @@ from w2v_jax.errors import UserError
 PathLike = str | os.PathLike[str]
 # What a packed file may unpack to: so many times its size, or so many bytes if that is more. Text is a third to a
 # tenth of its size when packed; a file made to fill the memory is a thousandth.
-MOST_TIMES, FREE_BYTES = 250, 64 << 20
+MOST_TIMES, FREE_BYTES = 100, 64 << 20
 MAC_ADVICE = "its lines end in carriage returns alone; convert them first: tr '\\r' '\\n' <OLD >NEW"
 
 

@@ -269,7 +269,9 @@ def _read_native(path: str, limit: int, errors: str, mmap: bool) -> Table:
             raise UserError(f"{name}: no such file; a native folder holds vectors.npy and vocab.txt")
     try:
         vectors = np.load(file, mmap_mode="r" if mmap else None, allow_pickle=False)
-    except (ValueError, EOFError) as e:
+    except OSError:
+        raise
+    except Exception as e:  # numpy reads a header as Python's source: a damaged one raises whatever Python's parsers do
         raise UserError(f"{file}: not a whole .npy array ({' '.join(str(e).split())[:120]}); write it again") from None
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f" or 0 in vectors.shape:
         shape = f"{vectors.dtype} {vectors.shape}" if isinstance(vectors, np.ndarray) else "no single array"
@@ -278,11 +280,12 @@ def _read_native(path: str, limit: int, errors: str, mmap: bool) -> Table:
     if len(words) != len(vectors):
         raise UserError(f"{vocab}: {len(words):,} words, but vectors.npy has {len(vectors):,}: they must be of one run")
     n = limit or len(words)
+    with np.errstate(over="ignore"):  # of a larger type: an infinity is named below
+        vectors = vectors[:n] if vectors.dtype == np.float32 else vectors[:n].astype(np.float32)
     # A map is checked when `Embeddings.norms` first reads it, not read whole now.
-    if not mmap and not np.isfinite(vectors[:n]).all():
-        i = int(np.argmin(np.isfinite(vectors[:n]).all(axis=1)))
+    if not mmap and not np.isfinite(vectors).all():
+        i = int(np.argmin(np.isfinite(vectors).all(axis=1)))
         raise UserError(f"{file}: row {i:,}: the vector of {words[i]!r} holds a NaN or an infinity")
-    vectors = vectors[:n] if vectors.dtype == np.float32 else vectors[:n].astype(np.float32)
     return Table(words[:n], vectors, None if counts is None else counts[:n])
 
 

@@ -12,7 +12,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.tables import read_tsv
 
 CHECKED = {
-    "verified": "read at the source that is named",
+    "verified": "read at the source that is named, or in a copy of its table",
     "unverified": "quoted from memory: the paper was not at hand",
     "computed": "follows from arithmetic",
     "claimed": "said by the notes that this project tests, without a measurement",

@@ -25,9 +25,9 @@ PICTURES = cli.ROOT / "docs" / "figures"
 _COMMAND = "experiments.figures"
 _DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError)  # raised by a result of another shape
 _MARKS = (
-    "verified: read at that source; unverified: quoted from memory, the paper was not at hand; computed: follows from "
-    "arithmetic;\nclaimed: said by the notes, and tested here. Ours are in results/figures/FIGURE.json, "
-    "the pictures in docs/figures/FIGURE.png."
+    "verified: read at that source or in a copy of its table; unverified: quoted from memory, the paper was not at "
+    "hand; computed: follows from arithmetic;\nclaimed: said by the notes, and tested here. Ours are in "
+    "results/figures/FIGURE.json, the pictures in docs/figures/FIGURE.png."
 )
 
 

@@ -37,13 +37,14 @@ def report(study: Study, made: Sequence[Record], workdir: Path, command: str) ->
 
 
 def small_print(study: Study, made: Sequence[Record], command: str) -> str:
-    """Data, seeds, machine, code and command."""
+    """Data, the most words of a run, seeds, machine, code and command."""
     seeds = ",".join(str(s) for s in study.seeds)
     done = [r for r in made if r.status == FINISHED]
     device = sorted({r.device for r in done})
     revisions = sorted({r.revision for r in done if r.revision})
     code = f", code {', '.join(revisions)}" if revisions else ""
-    return f"{study.data.source}, seed {seeds}, {', '.join(device)}{code}; {command}"
+    words = f", at most {max(r.tokens for r in done):,.0f} tokens" if done else ""
+    return f"{study.data.source}{words}, seed {seeds}, {', '.join(device)}{code}; {command}"
 
 
 def as_json(command: str, laws: Sequence[analysis.Laws], floors: Sequence[analysis.Floor]) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def as_json(command: str, laws: Sequence[analysis.Laws], floors: Sequence[analys
     return {
         "command": command,
         "arms": {law.arm: {name: _one(result) for name, result in law.named().items()} for law in laws},
+        "left out, on the plateau of single words": {law.arm: [r.run for r in law.plateau] for law in laws},
         "floors": [floor._asdict() | {"holds": floor.holds} for floor in floors],
     }
 

@@ -14,8 +14,9 @@ from w2v_jax.figures import scaling as law_figures
 from w2v_jax.figures import scaling_study as figures
 from w2v_jax.scaling import analysis
 from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Floor, Laws
-from w2v_jax.scaling.describe import describe, published_table, show
+from w2v_jax.scaling.describe import describe, describe_largest, published_table, show
 from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.plateau import RULE
 from w2v_jax.scaling.published import others
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study
@@ -76,7 +77,8 @@ def families(found: Found) -> Section:
         return Section("Loss by size and cost")
     curves = analysis.loss_curves({law.arm: found.of(law.arm) for law in found.laws})
     out = found.folder / "families.png"
-    figures.draw_families(*curves, out, optimum=optimum(found), source=found.small)
+    laws = {law.arm: law for law in found.laws}
+    figures.draw_families(*curves, out, laws=laws, optimum=optimum(found), source=found.small)
     return Section("Loss by size and cost", pictures=(out,))
 
 
@@ -106,7 +108,11 @@ def floor_check(found: Found) -> list[Section]:
 def laws(found: Found) -> Section:
     """A table of all fits, and of the reasons for no fit."""
     facts, pictures, table = [], [], [["arm", "loss by", "fitted values and their 95 % intervals"]]
+    text = []
     for law in found.laws:
+        if law.plateau:
+            names = ", ".join(r.run for r in law.plateau)
+            text.append(f"{law.arm}: {len(law.plateau)} run(s) left out of the fits, {RULE}: {names}.")
         for name, result in law.named().items():
             if isinstance(result, Refusal):
                 table.append([law.arm, name, f"not fitted: {result.reason}"])
@@ -114,7 +120,9 @@ def laws(found: Found) -> Section:
                 table.append([law.arm, name, ", ".join(show(key, v) for key, v in result.values.items())])
                 facts.append(f"{law.arm}: {name}\n{describe(result)}")
         pictures += _law_pictures(found, law)
-    return Section("Laws", (), table, tuple(facts), tuple(pictures))
+        if isinstance(law.parametric, Fit) and law.parametric.heldout is not None:
+            text.append(f"{law.arm}: {describe_largest(law.parametric.heldout)}.")
+    return Section("Laws", tuple(text), table, tuple(facts), tuple(pictures))
 
 
 def _law_pictures(found: Found, law: Laws) -> list[Path]:

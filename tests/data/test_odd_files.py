@@ -79,7 +79,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 def test_what_unpacks_without_end_is_bounded_and_named(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More than 250 times the packed size is refused, once it is more than a free amount."""
+    """More than 100 times the packed size is refused, once it is more than a free amount."""
     path = tmp_path / name
     path.write_bytes(PACKED[name](LINES))
 

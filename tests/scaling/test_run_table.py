@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.commands import ROOT
 from w2v_jax.errors import UserError
 from w2v_jax.scaling.run_table import read_table
 
@@ -52,6 +53,25 @@ def test_repeated_runs_count_once(tmp_path: Path) -> None:
     runs = read_table(path)
     np.testing.assert_array_equal(runs.loss, [3.8, 3.9, 4.1])
     assert "1 row(s) repeat a run, and count once" in runs.notes
+
+
+def test_one_name_with_two_configs_is_two_runs_and_said(tmp_path: Path) -> None:
+    first = {"run": "a_s0", "config_hash": "1", "parameters": 1000, "tokens": 5000, "loss": 4.0}
+    path = tmp_path / "runs.jsonl"
+    path.write_text(
+        "".join(json.dumps(row) + "\n" for row in (first, first, first | {"config_hash": "2", "loss": 3.0}))
+    )
+    runs = read_table(path)
+    np.testing.assert_array_equal(runs.loss, [4.0, 3.0])
+    assert "1 row(s) repeat a run, and count once" in runs.notes
+    assert "1 name(s), such as a_s0, have several configs, and each counts" in " ".join(runs.notes)
+
+
+def test_runs_on_the_plateau_of_single_words_are_left_out_of_the_committed_study() -> None:
+    path = ROOT / "results" / "scaling_wiki.jsonl"
+    runs = read_table(path, arm="lstm")
+    assert len(runs.loss) == 9 and "3 run(s) left out, on the plateau of single words" in runs.notes[0]
+    assert [len(read_table(path, arm=arm).loss) for arm in ("transformer", "elementwise", "shared_kv")] == [12, 3, 3]
 
 
 def test_numbers_in_other_units_are_noticed(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import linregress, t
 
-from benchmarks import scaling_coverage as benchmark
-from benchmarks.scaling_coverage import coverage, plant
-from tests.commands import run
+from benchmarks.scaling_coverage import coverage, designs, failed_studies, plant, show_studies, study_coverage
+from tests.commands import ROOT, run
 from w2v_jax.scaling.bootstrap import Method, leverages
 from w2v_jax.scaling.describe import compare, describe, published_table, show
 from w2v_jax.scaling.fit import fit_parametric, fit_power
@@ -32,7 +32,20 @@ def test_intervals_hold_the_truth_and_are_not_wide(law: str) -> None:
             assert row["width"] <= 1.5, row
 
 
-@pytest.mark.parametrize("method", ["residuals", "runs"])
+def test_intervals_hold_the_truth_at_the_runs_of_a_committed_study() -> None:
+    """Twelve runs of the Wikipedia study; before, 32 % of the intervals held the floor, and some had no width."""
+    design = next(d for d in designs(ROOT / "results" / "scaling_wiki.jsonl") if d.name.endswith("transformer"))
+    assert len(design.n) == 12 and design.true["E"] == 0
+    rows = study_coverage(design, 5, 100)
+    assert [row["value"] for row in rows] == ["E", "alpha", "beta"]
+    # A true 95 % gives fewer than 4 of 5 once in 44 choices of seeds, 32 % gives as many as 4 once in 27.
+    assert all(row["covered"] >= 4 / 5 and row["narrowest"] > 0 and row["refused"] == 0 for row in rows), rows
+    assert not failed_studies([rows[0] | {"covered": 0.95}])
+    assert failed_studies([rows[0] | {"covered": 0.5}]) and failed_studies([rows[0] | {"narrowest": 0.0}])
+    assert "scaling_wiki, transformer" in show_studies(rows)
+
+
+@pytest.mark.parametrize("method", ["region", "runs"])
 def test_the_same_seed_gives_the_same_intervals(method: Method) -> None:
     n, _, loss = plant("floor", 3)
     fits = [fit_power(n, loss, floor=True, seed=seed, resamples=50, method=method) for seed in (1, 1, 2)]
@@ -40,16 +53,44 @@ def test_the_same_seed_gives_the_same_intervals(method: Method) -> None:
     assert one == same and one.value == other.value and one.low != other.low
 
 
-def test_few_runs_get_residuals_and_a_wider_interval_than_the_linearised_one() -> None:
+def test_few_runs_get_the_interval_of_least_squares_and_students_t() -> None:
+    """A power law is a line in the logarithms, whose exact interval is known."""
     n, _, loss = plant("power", 1, runs=6)
-    auto, residuals, runs = (
-        fit_power(n, loss, floor=False, resamples=400, method=m) for m in ("auto", "residuals", "runs")
+    auto, region, runs = (fit_power(n, loss, floor=False, resamples=400, method=m) for m in ("auto", "region", "runs"))
+    assert isinstance(auto, Fit) and isinstance(region, Fit) and isinstance(runs, Fit)
+    np.testing.assert_array_equal(auto.samples, region.samples)
+    assert auto.whole and not runs.whole and not np.array_equal(auto.samples, runs.samples)
+    line = linregress(np.log(n), np.log(loss))
+    reach = t.ppf(0.975, 4) * line.stderr
+    np.testing.assert_allclose(auto.values["alpha"][1:], [-line.slope - reach, -line.slope + reach], rtol=0.02)
+
+
+def test_a_floor_of_nothing_and_a_free_exponent_have_intervals() -> None:
+    """Every draw once began at the fitted values: a floor of 1e-11 was then [1e-11, 1e-11]."""
+    n, d = (x.ravel() for x in np.meshgrid([1.7e5, 3.7e5, 8.4e5, 2.1e6], [4.8e5, 1.6e6, 5e6]))
+    noise = np.exp(0.007 * np.random.default_rng(0).standard_normal(12))
+    fit = fit_parametric(n, d, (98.5 / n**0.52 + 14.4 / d**0.065) * noise, resamples=200)
+    assert isinstance(fit, Fit)
+    floor, beta = fit.values["E"], fit.values["beta"]
+    assert floor.low == 0 and 2 < floor.high < 5.4 and beta.high > 0.1
+    assert "the floor is free from 0 to" in " ".join(fit.notes)
+    step = fit_parametric(n, d, 2 + 0.3 * (n == n.min()) + 400 / d**0.5, resamples=100)
+    assert isinstance(step, Fit) and "alpha is free above" in " ".join(step.notes)
+    assert all(value.high > value.low for one in (fit, step) for value in one.values.values())
+    assert all(np.isfinite(value).all() for one in (fit, step) for value in one.values.values())
+
+
+def test_copying_a_smaller_run_stands_beside_the_prediction_of_the_largest() -> None:
+    x = np.geomspace(1, 1e4, 10)
+    fit = fit_power(x, 5 * x**-0.1, floor=False, resamples=20)
+    assert isinstance(fit, Fit) and fit.heldout is not None
+    np.testing.assert_allclose(fit.heldout.copied, 5 * x[7:9] ** -0.1)
+    assert "no better at the largest" not in describe(fit)
+    flat = fit_power(x, 5 * np.minimum(x, x[-2]) ** -0.1, floor=False, resamples=20)  # the last step brings nothing
+    assert isinstance(flat, Fit) and flat.heldout is not None and flat.heldout.copied_errors[-1] == 0
+    assert "copying the lowest loss of any smaller run" in describe(flat) and "no better at the largest" in describe(
+        flat
     )
-    assert isinstance(auto, Fit) and isinstance(residuals, Fit) and isinstance(runs, Fit)
-    np.testing.assert_array_equal(auto.samples, residuals.samples)
-    value = auto.values["alpha"]
-    assert value.high - value.low > benchmark.gauss_newton_widths(auto)["alpha"]
-    assert not np.array_equal(auto.samples, runs.samples)
 
 
 def test_leverages_are_the_diagonal_of_the_hat_matrix() -> None:
@@ -65,8 +106,6 @@ def test_bands_hold_the_law_and_widen_outside() -> None:
     low, high = band(fit, x)
     assert (low < predict(fit, x)).all() and (predict(fit, x) < high).all()
     assert (high - low)[2] > 3 * (high - low)[1]
-    narrow_low, narrow_high = band(fit, x, level=0.5)
-    assert (narrow_low > low).all() and (narrow_high < high).all()
     with pytest.raises(ValueError, match="takes 1 size"):
         predict(fit, x, x)
 
@@ -135,7 +174,7 @@ def test_noise_alone_does_not_beat_a_constant(floor: bool) -> None:
 
 def test_an_exponent_that_may_be_zero_is_told() -> None:
     x = np.geomspace(1, 1e3, 6)
-    y = x**-0.02 * np.exp(0.05 * np.array([1.2, -0.9, 0.3, 0.9, -1.0, -0.8]))
+    y = x**-0.015 * np.exp(0.05 * np.random.default_rng(1).standard_normal(6))
     fit = fit_power(x, y, floor=False, symbol="D", resamples=200)
     assert isinstance(fit, Fit), fit
     assert fit.values["alpha"].covers(0.0) and any("includes zero" in note and "D" in note for note in fit.notes)

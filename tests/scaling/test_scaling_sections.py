@@ -18,7 +18,7 @@ from experiments.scaling import page, report, sections
 from experiments.scaling.progress import Progress
 from tests.scaling.planted import record
 from w2v_jax.config import Config, DataConfig
-from w2v_jax.figures.scaling_study import draw_positions, grouped
+from w2v_jax.figures.scaling_study import draw_families, draw_positions, grouped
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.scaling import analysis
 from w2v_jax.scaling.study import Arm, Planned, Study, runs
@@ -93,6 +93,18 @@ def test_isoflop_runs_have_their_parabolas(tmp_path: Path) -> None:
     drawn(section)
 
 
+def test_runs_that_no_law_is_fitted_to_are_named_and_ringed(tmp_path: Path) -> None:
+    flat: dict[str, Any] = {"heldout_loss": 4.0, "heldout_accuracy": 0.1, "tokens": 100.0, "training_flops": 1e6}
+    made = [record(run=f"flat{i}", seed=i, **flat) for i in range(2)]
+    made += [record(run="a", heldout_loss=3.0, heldout_accuracy=0.2)]
+    given = found(tmp_path, made)
+    (text,) = sections.laws(given).text
+    assert "2 run(s) left out of the fits, on the plateau of single words" in text and "flat0, flat1" in text
+    laws = {law.arm: law for law in given.laws}
+    draw_families(*analysis.loss_curves({"lstm": made}), tmp_path / "families.svg", laws=laws)
+    assert "lstm: in no fit, no better than single words" in (tmp_path / "families.svg").read_text()
+
+
 @pytest.mark.parametrize(
     ("parameters", "share", "words"),
     [
@@ -119,6 +131,7 @@ def test_a_missed_floor_is_stated_and_ends_with_status_1(
     out = capsys.readouterr().out
     gap = re.search(r"MISSED by ([\d.]+) nats", out)
     assert gap and float(gap[1]) == pytest.approx(0.5, abs=0.01)
+    assert "copying the lowest loss of any smaller run instead" in out
     text = (tmp_path / "report.html").read_text()
     assert text.count("data:image/png;base64,") >= 4 and "<script" not in text
     monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda *_: None)  # the same pictures once more

@@ -21,6 +21,7 @@ from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.overrides import override
 from w2v_jax.scaling import analysis, records
+from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.study import Arm, Study, runs, shard, sized, with_passes
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import programs, stand_in
@@ -269,6 +270,27 @@ def test_the_frontier_is_what_no_cheaper_run_equals() -> None:
     pairs = [(1.0, 5.0), (2.0, 4.0), (3.0, 4.5), (4.0, 4.0), (5.0, 3.0), (5.0, 2.0)]
     made = [record(run=str(i), training_flops=c, heldout_loss=loss) for i, (c, loss) in enumerate(pairs)]
     assert [r.run for r in analysis.frontier(made)] == ["0", "1", "5"]
+
+
+def test_runs_on_the_plateau_of_single_words_are_left_out_of_every_fit() -> None:
+    """By the recorded baseline, or by accuracies that agree in every digit where the losses are the highest."""
+    plan = [(n, d) for n in (1e3, 1e4, 1e5) for d in (1e5, 1e6, 1e7)]
+    losses = [3.0 + 20 / n**0.5 + 200 / d**0.5 for n, d in plan]
+    base = {"heldout_unigram_loss": 4.0, "heldout_unigram_accuracy": 0.1}
+    for known, accuracy in (({}, 0.1), (base, 0.1004)):
+        made = []
+        for i, ((n, d), loss) in enumerate(zip(plan, losses, strict=True)):
+            flat = d == 1e5
+            score = {"heldout_loss": 4.01 if flat else loss, "heldout_accuracy": accuracy if flat else 0.2 + 0.01 * i}
+            made.append(record(run=f"{n}_{d}", parameters=int(n), tokens=d, training_flops=6 * n * d, **score, **known))
+        law = analysis.laws("lstm", made)
+        assert [r.tokens for r in law.plateau] == [1e5] * 3
+        assert isinstance(law.parametric, Fit) and law.parametric.points == 6
+        # As good in loss, but more than the most frequent word was found; or better than single words.
+        for other in ({"heldout_accuracy": 0.15}, {"heldout_loss": 3.9} if known else {"heldout_accuracy": 0.09}):
+            assert len(analysis.fitted_runs([*made[1:], dataclasses.replace(made[0], **other)])[1]) < 3
+    every = analysis.laws("lstm", [r for r in made if r.tokens == 1e5])
+    assert isinstance(every.parametric, Refusal) and "all 3 run(s) are on the plateau" in every.parametric.reason
 
 
 def test_claims_are_joined_by_a_line_in_the_logarithm() -> None:

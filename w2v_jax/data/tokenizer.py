@@ -165,13 +165,19 @@ class Tokenizer:
                 raise UserError(f"{words}: damaged, or of another tokeniser than tokenizer.json; make both again")
             model = bpe.from_json(entry["model"])
             vocab = Vocabulary.load(words, _reader(entry["format"], entry["kind"], entry["end_token"]))
+            rules = {name: entry[name] for name in _RULES}
             later = {name: entry[name] for name in ("normalise", "digits") if name in entry}
-            found = cls(**{name: entry[name] for name in _RULES}, vocab=vocab, model=model, **later)
+            # The same values and types as in a config.
+            cut = {"tokens": rules["kind"], "unknown": rules["unknown"], "end_token": rules["end_token"], **later}
+            DataConfig(**cut, max_vocab=257)
+            if not isinstance(rules["lowercase"], bool):
+                raise ValueError(f"lowercase {rules['lowercase']!r}")
+            found = cls(**rules, vocab=vocab, model=model, **later)
             if (found.kind == "bpe") != (model is not None):
                 raise ValueError(f"kind {found.kind!r} with a model of another")
             _ = found.end_id, found._final if model is not None else None  # KeyError where the vocabulary lacks them
             return found
-        except (ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise UserError(f"{path}: damaged ({type(e).__name__}: {e}); make it again") from None
 
 

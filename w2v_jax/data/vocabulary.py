@@ -16,6 +16,7 @@ from w2v_jax.files import write_text
 UNKNOWN = "<unk>"
 
 _ESCAPED = re.compile(r"\\(?:([nrt\\])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))|\\")
+_COUNT = re.compile("[0-9]{1,18}")  # no more than 64 bits hold
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\\": "\\"}
 _MEANT = {letter: char for char, letter in _LETTERS.items()}
 
@@ -91,7 +92,7 @@ class Vocabulary:
                     word = read(word)
                 except (ValueError, OverflowError):
                     word = ""
-                if not (word and tab and count.isascii() and count.isdigit()) or word in words:
+                if not (word and tab and _COUNT.fullmatch(count)) or word in words:
                     raise UserError(f"{path}: line {number}: not a new word, a tab and a count")
                 words[word] = int(count)
         if not words:

@@ -11,7 +11,7 @@ import numpy as np
 from w2v_jax.figures.style import DASHED, GREY, Axes, colour, drawing, marker, plain
 from w2v_jax.files import PathLike
 from w2v_jax.scaling.describe import cell, number, show
-from w2v_jax.scaling.fitted import FAR, Fit, Refusal, Value, band, draws, interval, predict
+from w2v_jax.scaling.fitted import FAR, Fit, Refusal, Value, band, bounds, draws, predict
 from w2v_jax.scaling.isoflop import Isoflop, compute_optimal
 
 AXES = {"N": "parameters N", "D": "training tokens D", "C": "training FLOPs C"}
@@ -201,10 +201,10 @@ def _frontier(axes: Axes, result: Isoflop, parametric: Fit | None) -> None:
         _law_line(axes, x, best, result.largest, f"minima: {show('a', result.values['a'])}", color=colour(1))
     if parametric is not None:
         drawn = draws(parametric)
-        a = interval(parametric.values["a"].value, drawn["beta"] / (drawn["alpha"] + drawn["beta"]))
         best = compute_optimal({k: v.value for k, v in parametric.values.items()}, x).n
         curves = compute_optimal({k: v[:, None] for k, v in drawn.items()}, x).n
-        axes.fill_between(x, *np.nanquantile(curves, [0.025, 0.975], axis=0), color=colour(0), alpha=0.15, linewidth=0)
-        _law_line(axes, x, best, result.largest, f"parametric law: {show('a', a)}", color=colour(0))
+        axes.fill_between(x, *bounds(curves, parametric.whole), color=colour(0), alpha=0.15, linewidth=0)
+        label = f"parametric law: {show('a', parametric.values['a'])}"
+        _law_line(axes, x, best, result.largest, label, color=colour(0))
     axes.set_xlim(x[0], x[-1])
     _mark_extrapolation(axes, result.largest)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from w2v_jax.figures.style import GREY, Axes, colour, drawing, look, marker, plain
 from w2v_jax.files import PathLike
+from w2v_jax.scaling.analysis import Laws
+from w2v_jax.scaling.describe import show
+from w2v_jax.scaling.fitted import Fit, band
 
 LOSS = "held-out loss, nats a token"
 Curve = tuple[np.ndarray, np.ndarray]
@@ -15,24 +19,35 @@ Curves = Mapping[str, Curve]
 
 
 def draw_families(
-    by_size: Curves, by_flops: Curves, out: PathLike, *, optimum: float | None = None, source: str = ""
+    by_size: Curves,
+    by_flops: Curves,
+    out: PathLike,
+    *,
+    laws: Mapping[str, Laws] | None = None,
+    optimum: float | None = None,
+    source: str = "",
 ) -> None:
     """Left, (parameters, loss) of each arm at the most tokens; right, (training FLOPs, loss) of every run.
 
-    `optimum` is the best possible loss, where it is known: the axis is then the distance from it.
+    `laws` by arm give the 95 % bands of the powers of N and of C, and rings around the runs that are in no fit.
+    `optimum` is the best possible loss, where it is known: the axis is then the distance from it, and the legend gives
+    the fitted floors instead of bands.
     """
     from matplotlib.ticker import NullFormatter
 
-    zero = 0.0 if optimum is None else optimum
+    zero, laws = 0.0 if optimum is None else optimum, laws or {}
     with drawing(out, (10.6, 4.7), source) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         for i, (name, (x, y)) in enumerate(by_size.items()):
-            _joined(left, i, x, y - zero, name)
+            _joined(left, i, x, y - zero, _legend(name, laws.get(name), optimum))
         for i, (x, y) in enumerate(by_flops.values()):
             right.plot(x, y - zero, marker(i), color=colour(i), alpha=0.45, markersize=5)
             order = np.lexsort((y, x))
             best = np.minimum.accumulate(y[order])
             right.step(x[order], best - zero, where="post", color=colour(i), linewidth=1.2)
+        for i, law in enumerate(laws.get(name) for name in by_size):
+            if law is not None:
+                _bands(left, right, i, law, optimum)
         for axes, label in ((left, "parameters"), (right, "training FLOPs")):
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter(NullFormatter())
@@ -42,7 +57,30 @@ def draw_families(
         left.set_ylabel(LOSS if optimum is None else f"nats a token above the best possible, {optimum:.4f}")
         left.set_title("at the most tokens; lines: means of the seeds")
         right.set_title("every run; lines: the best so far")
-        left.legend()
+        place: dict[str, Any] = {} if optimum is None else {"loc": "upper right", "bbox_to_anchor": (1.0, 0.93)}
+        left.legend(title="95 % intervals in brackets" if laws else None, **place)
+
+
+def _legend(name: str, law: Laws | None, optimum: float | None) -> str:
+    """The arm with its power of N, or its floor where the best possible loss is known."""
+    if law is not None and optimum is None and isinstance(law.by_size, Fit):
+        return f"{name}, {show('power of N', law.by_size.values['alpha'])}"
+    if law is not None and optimum is not None and isinstance(law.parametric, Fit):
+        return f"{name}, {show('floor', law.parametric.values['E'])}"
+    return name
+
+
+def _bands(left: Axes, right: Axes, i: int, law: Laws, optimum: float | None) -> None:
+    """The bands of arm `i`, and its runs that are left out of the fits."""
+    for axes, fit in ((left, law.by_size), (right, law.frontier)):
+        if optimum is None and isinstance(fit, Fit):
+            x = np.geomspace(fit.smallest[0], fit.largest[0], 50)
+            axes.fill_between(x, *band(fit, x), color=colour(i), alpha=0.13, linewidth=0)
+    if law.plateau:
+        x, y = np.array([(r.training_flops, r.heldout_loss) for r in law.plateau], np.float64).T
+        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": colour(i), "zorder": 3}
+        right.scatter(x, y - (optimum or 0.0), 90, label=f"{law.arm}: in no fit, no better than single words", **ring)
+        right.legend(loc="lower left")
 
 
 def _joined(axes: Axes, i: int, x: np.ndarray, y: np.ndarray, name: str) -> None:

@@ -14,6 +14,7 @@ from w2v_jax.papers import CLAIMED_ACCURACY
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
+from w2v_jax.scaling.plateau import Score, on_plateau
 from w2v_jax.scaling.records import FINISHED, Record
 
 Result = Fit | Isoflop | Refusal
@@ -31,6 +32,8 @@ class Laws(NamedTuple):
     by_tokens_floor: Fit | Refusal
     frontier: Fit | Refusal  # of C, the runs that no cheaper run equals
     isoflop: Isoflop | Refusal
+    by_size_bare: Fit | Refusal  # as `by_size`, of N without embeddings
+    plateau: tuple[Record, ...] = ()  # runs that are left out of all fits; see `plateau`
 
     def named(self) -> dict[str, Result]:
         """Results by the quantity that loss is fitted against."""
@@ -38,6 +41,7 @@ class Laws(NamedTuple):
             "N and D": self.parametric,
             "N, at the most tokens": self.by_size,
             "N, at the most tokens, with floor": self.by_size_floor,
+            "N without embeddings, at the most tokens": self.by_size_bare,
             "D, at the largest size": self.by_tokens,
             "D, at the largest size, with floor": self.by_tokens_floor,
             "C, no cheaper run is better": self.frontier,
@@ -108,10 +112,32 @@ def frontier(records: Sequence[Record]) -> list[Record]:
     return kept
 
 
+def fitted_runs(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """The runs of one arm that a law is fitted to, and those on the plateau of single words."""
+    scores = [
+        Score(r.heldout_loss or 0.0, r.heldout_accuracy, r.heldout_unigram_loss, r.heldout_unigram_accuracy)
+        for r in records
+    ]
+    flat = on_plateau(scores)
+    kept, out = ([r for r, f in zip(records, flat, strict=True) if f is which] for which in (False, True))
+    return kept, out
+
+
 def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> Laws:
-    """Fits all laws to the `usable` runs of one arm, at least one; `budgets` are nominal FLOPs of an IsoFLOP study."""
+    """Fits all laws to the `usable` runs of one arm, at least one; `budgets` are nominal FLOPs of an IsoFLOP study.
+
+    Runs on the plateau of single words are left out.
+    """
+    records, flat = fitted_runs(records)
+    if not records:
+        none = Refusal("every law", f"all {len(flat)} run(s) are on the plateau of single words")
+        return Laws(arm, *[none] * 8, plateau=tuple(flat))
     n, d, c, loss = columns(records)
     n_most, _, _, loss_most = columns(at_most_tokens(records))
+    bare = np.array([r.parameters_without_embeddings for r in at_most_tokens(records)], np.float64)
+    by_size_bare: Fit | Refusal = Refusal("power law", "some runs have no parameters but embeddings")
+    if bare.all():
+        by_size_bare = fit_power(bare, loss_most, floor=False, symbol="N")
     _, d_largest, _, loss_largest = columns([r for r in records if r.parameters == n.max()])
     _, _, c_best, loss_best = columns(frontier(records))
     equal: Isoflop | Refusal = Refusal("IsoFLOP", "no two sizes were trained with equal FLOPs; see budgets of a study")
@@ -126,6 +152,8 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
         fit_power(d_largest, loss_largest, floor=True, symbol="D"),
         fit_power(c_best, loss_best, floor=False, symbol="C"),
         equal,
+        by_size_bare,
+        tuple(flat),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from w2v_jax.scaling.fitted import FAR, Fit, Refusal, Value
+from w2v_jax.scaling.fitted import FAR, Fit, Heldout, Refusal, Value
 from w2v_jax.scaling.isoflop import Isoflop
 from w2v_jax.scaling.published import PUBLISHED, Published
 from w2v_jax.tables import aligned
@@ -58,14 +58,26 @@ def published_table() -> list[list[str]]:
 def _fit(fit: Fit) -> str:
     lines = [f"{fit.law.name}: {fit.law.formula}, {fit.points} runs"]
     lines += [show(name, value) for name, value in fit.values.items()]
+    how = "all laws that the runs do not rule out" if fit.whole else f"{len(fit.samples)} bootstrap draws of the runs"
+    lines.append(f"95 % intervals: of {how}")
     for name, low, high in zip(fit.law.sizes, fit.smallest, fit.largest, strict=True):
         lines.append(f"{name} from {number(low)} to {number(high)}; beyond {number(FAR * high)} is extrapolation")
     lines.append(f"noise {fit.noise:.2%} of the loss; cross-validated error {fit.error_ratio:.2f} of a constant's")
     if fit.heldout is not None:
-        errors = fit.heldout.relative_errors
-        share = f"mean error {np.abs(errors).mean():.2%}, of the largest {errors[-1]:+.2%}"
-        lines.append(f"largest {len(errors)} run(s) predicted without them: {share}")
+        lines.append(describe_largest(fit.heldout))
     return "\n".join([*lines, *fit.notes])
+
+
+def describe_largest(heldout: Heldout) -> str:
+    """Errors of the predicted largest runs, beside those of a rule that needs no law."""
+    errors, copied = heldout.relative_errors, heldout.copied_errors
+    verdict = "; the law is no better at the largest" if abs(copied[-1]) <= abs(errors[-1]) else ""
+    law = f"largest {len(errors)} run(s) predicted without them: {_errors(errors)}"
+    return f"{law}; copying the lowest loss of any smaller run instead: {_errors(copied)}{verdict}"
+
+
+def _errors(errors: np.ndarray) -> str:
+    return f"mean error {np.abs(errors).mean():.2%}, of the largest {errors[-1]:+.2%}"
 
 
 def _isoflop(result: Isoflop) -> str:

@@ -11,10 +11,12 @@ from w2v_jax.scaling import bootstrap
 from w2v_jax.scaling.checks import BEATS, check_columns, error_ratio, refuse
 from w2v_jax.scaling.fitted import Fit, Heldout, Refusal, Value, interval
 from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named
-from w2v_jax.scaling.robust import minimise
+from w2v_jax.scaling.robust import LARGEST_EXPONENT, minimise
 
 RESAMPLES = 1000
 LARGEST_SHARE = 0.2  # of the runs, held out once and predicted from the others
+_FREE = 0.99  # an interval that reaches this share of the largest exponent has no end
+_NO_FLOOR = 1e-6  # a floor below this share of the lowest loss is none
 
 
 def fit_power(
@@ -33,7 +35,7 @@ def fit_power(
       x: float [n], parameters, tokens or FLOPs. y: float [n], loss in nats per token, or any positive number.
       floor: whether to fit E. Without it, losses that flatten out give too small an exponent.
       symbol: name of x in messages and pictures: N, D or C.
-      seed: of the folds and of the `resamples` bootstrap draws; see `bootstrap.resample` for `method`.
+      seed: of the folds and of the `resamples` draws; see `bootstrap.resample` for `method`.
 
     Returns:
       A Fit with values A, alpha and E, or a Refusal; see `checks.refuse` and `checks.error_ratio`.
@@ -83,27 +85,35 @@ def _fit(
         if not ratio <= BEATS:
             errors = f"its cross-validated error is {ratio:.2f} of a constant's; at most {BEATS} is needed"
             return Refusal(law.name, f"does not beat a constant: {errors}")
-        samples = bootstrap.resample(law, theta, logs, log_y, seed=seed, resamples=resamples, method=method)
+        samples, whole = bootstrap.resample(law, theta, logs, log_y, seed=seed, resamples=resamples, method=method)
         heldout = _predict_largest(law, sizes, y)
-    best, drawn = (_with_optimal(law, named(law, parameters, centres)) for parameters in (theta, samples))
-    values = {name: interval(float(best[name]), drawn[name]) for name in best}
+    best, drawn = (_derived(law, named(law, parameters, centres), float(y.min())) for parameters in (theta, samples))
+    values = {name: interval(float(best[name]), drawn[name], whole) for name in best}
     noise = float(np.sqrt(((log_y - log_law(law, theta, logs)) ** 2).sum() / (len(y) - law.parameters)))
     notes = _notes(law, values, heldout, float(y.min()))
-    return Fit(law, values, sizes, y, theta, centres, samples, noise, ratio, heldout, notes)
+    return Fit(law, values, sizes, y, theta, centres, samples, whole, noise, ratio, heldout, notes)
 
 
-def _with_optimal(law: Law, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Adds the exponents of the compute-optimal sizes to values of the parametric law."""
+def _derived(law: Law, values: dict[str, np.ndarray], lowest: float) -> dict[str, np.ndarray]:
+    """Values with a floor of nothing as 0, and the exponents of the compute-optimal sizes of the parametric law.
+
+    Those are from 0 to 1: where loss does not fall with N, the best N is the smallest, and a is 0.
+    """
+    if law.floor:
+        values |= {"E": np.where(values["E"] < _NO_FLOOR * lowest, 0.0, values["E"])}
     if len(law.sizes) < 2:
         return values
-    a = values["beta"] / (values["alpha"] + values["beta"])
+    alpha, beta = (np.maximum(values[name], 0.0) for name in ("alpha", "beta"))
+    with np.errstate(invalid="ignore"):
+        a = beta / (alpha + beta)
     return values | {"a": a, "b": 1.0 - a}
 
 
 def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray) -> Heldout | None:
     """Predicts the largest fifth of the runs, at least one, by a fit of the others; None where those are too few.
 
-    A run's size is the product of its sizes. Repeats of the smallest run held out are held out too.
+    A run's size is the product of its sizes. Repeats of the smallest run held out are held out too. The rule beside it
+    copies the lowest loss of the smaller runs, held out or not.
     """
     product = np.log(sizes).sum(-1)
     count = max(1, int(np.floor(LARGEST_SHARE * len(y) + 1e-9)))
@@ -114,7 +124,8 @@ def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray) -> Heldout | No
     theta = minimise(law, np.log(sizes[~out]) - centres, np.log(y[~out]))
     order = np.flatnonzero(out)[np.argsort(product[out], kind="stable")]
     predicted = np.exp(log_law(law, theta, np.log(sizes[order]) - centres))
-    return Heldout(sizes[order], y[order], predicted)
+    copied = [y[product < product[i] - 1e-9].min() for i in order]
+    return Heldout(sizes[order], y[order], predicted, np.array(copied))
 
 
 def _notes(law: Law, values: dict[str, Value], heldout: Heldout | None, lowest: float) -> tuple[str, ...]:
@@ -123,8 +134,14 @@ def _notes(law: Law, values: dict[str, Value], heldout: Heldout | None, lowest: 
         for name, size in zip(law.exponents, law.sizes, strict=True)
         if values[name].covers(0.0)
     ]
+    notes += [
+        f"{name} is free above: the runs do not show where the fall with {size} ends"
+        for name, size in zip(law.exponents, law.sizes, strict=True)
+        if values[name].high > _FREE * LARGEST_EXPONENT
+    ]
     if law.floor and values["E"].low < 1e-3 * lowest:
-        notes.append("the interval of E reaches zero: the runs do not show that there is a floor")
+        free = f"the floor is free from 0 to {values['E'].high:.4g}"
+        notes.append(f"{free}: the runs do not show that there is a floor")
     if heldout is None:
         notes.append("no check on the largest runs: without them too few runs, or too narrow a range, would be left")
     return tuple(notes)

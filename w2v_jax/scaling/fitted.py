@@ -32,16 +32,22 @@ class Refusal(NamedTuple):
 
 
 class Heldout(NamedTuple):
-    """Predictions of the largest runs, by size, from a fit of the others."""
+    """Predictions of the largest runs, by size, from a fit of the others, beside a rule that needs no law."""
 
     sizes: np.ndarray  # float [h, K]
     actual: np.ndarray  # float [h]
     predicted: np.ndarray  # float [h]
+    copied: np.ndarray  # float [h], the lowest loss of any smaller run
 
     @property
     def relative_errors(self) -> np.ndarray:
         """predicted / actual - 1, float [h]."""
         return np.asarray(self.predicted / self.actual - 1.0)
+
+    @property
+    def copied_errors(self) -> np.ndarray:
+        """copied / actual - 1, float [h]."""
+        return np.asarray(self.copied / self.actual - 1.0)
 
 
 class Fit(NamedTuple):
@@ -53,7 +59,8 @@ class Fit(NamedTuple):
     y: np.ndarray  # [n]
     theta: np.ndarray  # [P], see `laws`
     centres: np.ndarray  # [K]
-    samples: np.ndarray  # [B, P]
+    samples: np.ndarray  # [B, P], laws that the runs do not rule out
+    whole: bool  # whether the samples are a region, whose range is the interval; otherwise bootstrap draws
     noise: float  # standard deviation of log y about the law, P degrees of freedom taken off
     error_ratio: float  # cross-validated error of the law over that of a constant; see `checks`
     heldout: Heldout | None  # None: too few runs are left without the largest
@@ -81,18 +88,24 @@ def predict(fit: Fit, *sizes: np.ndarray | float) -> np.ndarray:
     return np.asarray(np.exp(log_law(fit.law, fit.theta, logs))).reshape(shape)
 
 
-def band(fit: Fit, *sizes: np.ndarray | float, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+def band(fit: Fit, *sizes: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
     """Pointwise lower and upper bounds of the law, not of a further run; shapes as in `predict`."""
     logs, shape = _logs(fit, sizes)
-    curves = log_law(fit.law, fit.samples, logs)
-    low, high = np.exp(np.quantile(curves, [(1 - level) / 2, (1 + level) / 2], axis=0))
+    low, high = np.exp(bounds(log_law(fit.law, fit.samples, logs), fit.whole))
     return low.reshape(shape), high.reshape(shape)
 
 
-def interval(value: float, draws: np.ndarray) -> Value:
-    """The value with the 2.5 % and 97.5 % quantiles of its draws."""
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Value(float(value), float(low), float(high))
+def bounds(samples: np.ndarray, whole: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The 2.5 % and 97.5 % quantiles of draws [B, ...], or the range of a region; nan is left out."""
+    outer = [0.0, 1.0] if whole else [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.nanquantile(samples, outer, axis=0)
+    return low, high
+
+
+def interval(value: float, samples: np.ndarray, whole: bool = False) -> Value:
+    """The value with the bounds of its samples; a region may lie beside the value, and is joined to it."""
+    low, high = map(float, bounds(samples, whole))
+    return Value(float(value), min(low, float(value)), max(high, float(value))) if whole else Value(value, low, high)
 
 
 def draws(fit: Fit) -> dict[str, np.ndarray]:

@@ -17,13 +17,14 @@ _FULL = 500  # iterations at most, from the best ends
 _KEPT = 3  # best ends that are continued
 _STEPS = 120  # of the damped Newton method, at most
 _LARGEST_STEP = 1.0  # of any parameter; coefficients are logarithms, so this is a factor of e
-_LOWEST = -35.0  # of a log coefficient: below, a term is zero to double precision
+LOWEST = -35.0  # of a log coefficient or floor: below, a term is zero to double precision
+LARGEST_EXPONENT = 10.0  # either sign: beyond, a term is all but gone at the second size, and its fit does not change
 
 
-def huber(residual: np.ndarray) -> np.ndarray:
-    """r^2 / 2 up to |r| = DELTA, DELTA (|r| - DELTA / 2) beyond; elementwise."""
+def huber(residual: np.ndarray, delta: float = DELTA) -> np.ndarray:
+    """r^2 / 2 up to |r| = delta, delta (|r| - delta / 2) beyond; elementwise."""
     size = np.abs(residual)
-    return np.where(size <= DELTA, 0.5 * size**2, DELTA * (size - 0.5 * DELTA))
+    return np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta))
 
 
 def objective(theta: np.ndarray, law: Law, logs: np.ndarray, log_y: np.ndarray) -> tuple[float, np.ndarray]:
@@ -69,46 +70,62 @@ def _lbfgs(
     start: np.ndarray, law: Law, logs: np.ndarray, log_y: np.ndarray, iterations: int
 ) -> tuple[float, np.ndarray]:
     """(objective, theta) at the end; infinity with the start where the search left the finite numbers."""
+    k = len(law.sizes)
+    bounds = [(LOWEST, None)] * k + [(-LARGEST_EXPONENT, LARGEST_EXPONENT)] * k + [(LOWEST, None)] * law.floor
     options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-14, "gtol": 1e-8}
     with np.errstate(over="ignore", invalid="ignore"):
-        done = minimize(objective, start, (law, logs, log_y), method="L-BFGS-B", jac=True, options=options)
+        done = minimize(
+            objective, start, (law, logs, log_y), method="L-BFGS-B", jac=True, bounds=bounds, options=options
+        )
     if np.isfinite(done.fun) and np.isfinite(done.x).all():
         return float(done.fun), done.x
     return np.inf, start
 
 
 def refit(
-    law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, weights: np.ndarray, tolerance: float = 1e-7
+    law: Law,
+    theta: np.ndarray,
+    logs: np.ndarray,
+    log_y: np.ndarray,
+    weights: np.ndarray,
+    tolerance: float = 1e-7,
+    delta: float = DELTA,
+    held: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Many fits at once, each from its own start, by a damped Newton method on weighted Huber losses.
 
-    The step solves (H + lambda W) s = -gradient: H is the Gauss-Newton matrix of the runs within DELTA, whose losses
-    are curved, W that of iteratively reweighted least squares, min(1, DELTA / |r|), which bounds the objective from
+    The step solves (H + lambda W) s = -gradient: H is the Gauss-Newton matrix of the runs within delta, whose losses
+    are curved, W that of iteratively reweighted least squares, min(1, delta / |r|), which bounds the objective from
     above and is seldom singular. lambda falls tenfold when the objective fell, rises tenfold when it did not.
 
     Starts are theta [B, P], logs [n, K], log_y and weights [B, n]; a weight is the number of times that a run counts.
     A fit ends when a step lowers its objective by less than the share `tolerance`. Returns theta [B, P] and
-    sum w huber / DELTA^2, float [B].
+    sum w huber / delta^2, float [B]. A delta far above every residual makes this least squares.
+    Parameters where `held`, bool [B, P], is true stay as they are.
     """
+    k = len(law.sizes)
     theta = theta.astype(np.float64).copy()
     damping = np.full(len(theta), 1.0)
-    value = (weights * huber(log_y - log_law(law, theta, logs))).sum(-1) / DELTA**2
+    value = (weights * huber(log_y - log_law(law, theta, logs), delta)).sum(-1) / delta**2
     active = np.arange(len(theta))
     for _ in range(_STEPS):
         now = theta[active]
         predicted, slopes = with_slopes(law, now, logs)
+        if held is not None:
+            slopes = np.where(held[active, None], 0.0, slopes)
         residual = log_y[active] - predicted
         size = np.abs(residual)
-        inverse = weights[active] / np.maximum(size, DELTA)  # least-squares weights over DELTA
-        curved = weights[active] / DELTA * (size < DELTA)
+        inverse = weights[active] / np.maximum(size, delta)  # least-squares weights over delta
+        curved = weights[active] / delta * (size < delta)
         total = curved + damping[active, None] * inverse
         transposed = slopes.swapaxes(-1, -2)
         matrix = (transposed * total[:, None, :]) @ slopes
         ridge = 1e-9 * np.trace(matrix, axis1=-2, axis2=-1)[:, None, None] * np.eye(theta.shape[-1])
         downhill = transposed @ (inverse * residual)[..., None]
         step = np.clip(np.linalg.solve(matrix + ridge, downhill)[..., 0], -_LARGEST_STEP, _LARGEST_STEP)
-        new = np.maximum(now + step, _LOWEST)
-        new_value = (weights[active] * huber(log_y[active] - log_law(law, new, logs))).sum(-1) / DELTA**2
+        new = np.maximum(now + step, LOWEST)
+        new[:, k : 2 * k] = np.clip(now + step, -LARGEST_EXPONENT, LARGEST_EXPONENT)[:, k : 2 * k]
+        new_value = (weights[active] * huber(log_y[active] - log_law(law, new, logs), delta)).sum(-1) / delta**2
         better = new_value < value[active]
         gain = np.where(better, value[active] - new_value, 0.0)
         theta[active[better]], value[active[better]] = new[better], new_value[better]

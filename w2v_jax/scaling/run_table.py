@@ -13,6 +13,7 @@ import numpy as np
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import parse_json
 from w2v_jax.scaling.isoflop import FLOPS_A_TOKEN
+from w2v_jax.scaling.plateau import RULE, Score, on_plateau
 from w2v_jax.tables import read_lines
 
 # Names that the column of each quantity may have; the first that a file has counts.
@@ -26,10 +27,12 @@ STATUS, FINISHED = "status", "finished"
 ARM = "arm"  # of a study; a law is fitted to the runs of one
 RUN = "run"  # name of a run within its study
 VOCABULARY = "vocabulary"
+HASH = "config_hash"  # two configs are two runs, even of one name
+SCORES = ("heldout_accuracy", "heldout_unigram_loss", "heldout_unigram_accuracy")  # for `plateau`
 PER_TOKEN = "flops_per_token"  # stated by studies: word vectors are far from 6 N
 FAR = 10.0  # FLOPs beyond this multiple of 6 N D, or its inverse, are taken for another unit
 LARGEST_VOCABULARY = 1e6  # where the table states none
-_READ = {STATUS, ARM, RUN, VOCABULARY, PER_TOKEN}.union(*COLUMNS.values())
+_READ = {STATUS, ARM, RUN, HASH, VOCABULARY, PER_TOKEN, *SCORES}.union(*COLUMNS.values())
 _ENDINGS = (".csv", ".jsonl")
 
 
@@ -56,9 +59,10 @@ def read_table(
 
     Missing tokens are FLOPs / (6 parameters), missing FLOPs 6 parameters tokens. Runs with a status other than
     "finished" are left out. A run that is there twice, by its name in the column "run" or by all of its numbers, counts
-    once: repeats would narrow every interval. `notes` says all this, and what looks like another unit: FLOPs far from
-    6 N D (or from the column "flops_per_token"), a loss above the logarithm of the vocabulary (column "vocabulary";
-    otherwise of a million tokens). Other columns are ignored.
+    once: repeats would narrow every interval; a name with two configs (column "config_hash") is two runs. Runs on the
+    plateau of single words are left out, see `plateau`. `notes` says all this, and what looks like another unit: FLOPs
+    far from 6 N D (or from the column "flops_per_token"), a loss above the logarithm of the vocabulary (column
+    "vocabulary"; otherwise of a million tokens). Other columns are ignored.
 
     Args:
       path: .csv with a header line, or .jsonl with one object per line.
@@ -70,25 +74,43 @@ def read_table(
         value that is not a positive number, no run left.
     """
     path = os.fspath(path)
-    rows, unfinished = list[tuple[Any, dict[str, float]]](), 0
+    rows, unfinished = list[tuple[tuple[Any, Any], dict[str, float]]](), 0
     for where, row in _rows(path):
         if arm is not None and str(row.get(ARM)) != arm:
             continue
         if row.get(STATUS, FINISHED) != FINISHED:
             unfinished += 1
             continue
-        rows.append((row.get(RUN), _numbers(where, row)))
+        rows.append(((row.get(RUN), row.get(HASH)), _numbers(where, row)))
     if not rows:
         left = f"; {unfinished} run(s) have another status than {FINISHED!r}" if unfinished else ""
         raise UserError(f"{path}: no run to fit{left}")
     notes = [f"{unfinished} run(s) left out: status is not {FINISHED!r}"] if unfinished else []
-    # Of a name the last row counts, as in a study; then one of rows that are equal in every number.
-    last = {str(name) if name is not None else i: row for i, (name, row) in enumerate(rows)}
-    once = list({tuple(sorted(row.items())): row for row in last.values()}.values())
-    if len(once) < len(rows):
-        notes.append(f"{len(rows) - len(once)} row(s) repeat a run, and count once")
+    once = _once(rows, notes)
+    flat = on_plateau([Score(row["loss"], *(row.get(name) for name in SCORES)) for row in once])
+    if any(flat):
+        notes.append(f"{sum(flat)} run(s) left out, {RULE}")
+        once = [row for row, out in zip(once, flat, strict=True) if not out]
+    if not once:
+        raise UserError(f"{path}: no run to fit; all of them are on the plateau of single words")
     notes += _odd_units(once)
     return _columns(path, once, notes, drop_fewest_tokens_per_parameter)
+
+
+def _once(rows: Sequence[tuple[tuple[Any, Any], dict[str, float]]], notes: list[str]) -> list[dict[str, float]]:
+    """The rows less repeats: of a name and config the last, as in a study; then of rows equal in every number one.
+
+    `rows` are ((name, config's hash), numbers); adds to the notes.
+    """
+    last = {str(key) if key[0] is not None else i: (key, row) for i, (key, row) in enumerate(rows)}
+    once = list({tuple(sorted(row.items())): row for _, row in last.values()}.values())
+    if len(once) < len(rows):
+        notes.append(f"{len(rows) - len(once)} row(s) repeat a run, and count once")
+    names = [name for (name, _), _ in last.values() if name is not None]
+    if several := sorted({str(name) for name in names if names.count(name) > 1}):
+        why = f"such as {several[0]}, have several configs, and each counts: are two studies in one file?"
+        notes.append(f"warning: {len(several)} name(s), {why}")
+    return once
 
 
 def _odd_units(rows: Sequence[dict[str, float]]) -> list[str]:
@@ -140,7 +162,7 @@ def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             pairs = _json_pairs(where, line)
             names = [name for name, _ in pairs]
         else:
-            fields = [field.strip() for field in next(csv.reader([line]))]
+            fields = _fields(where, line)
             names = header or fields
             if len(fields) != len(names):
                 raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; mend the line")
@@ -153,6 +175,13 @@ def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             _check_known(where, header)
         else:
             yield where, {name: value for name, value in pairs if value is not None}
+
+
+def _fields(where: str, line: str) -> list[str]:
+    try:
+        return [field.strip() for field in next(csv.reader([line]))]
+    except (csv.Error, StopIteration) as e:
+        raise UserError(f"{where}: not a line of a .csv file ({e}); mend the line") from None
 
 
 def _json_pairs(where: str, line: str) -> Sequence[tuple[str, Any]]:
@@ -182,17 +211,24 @@ def _numbers(where: str, row: dict[str, Any]) -> dict[str, float]:
         name = next((n for n in names if n in row), None)
         if name is not None:
             found[key] = _positive(f"{where}: column {name!r}", row[name])
+    for name in SCORES:
+        if isinstance(row.get(name), int | float | str):
+            found[name] = _number(f"{where}: column {name!r}", row[name])
     for name in (VOCABULARY, PER_TOKEN):
         if name in row:
             found[name] = _positive(f"{where}: column {name!r}", row[name])
     return found
 
 
-def _positive(where: str, value: Any) -> float:
+def _number(where: str, value: Any) -> float:
     try:
-        number = float("x" if isinstance(value, bool | list | tuple) else value)
+        return float("x" if isinstance(value, bool | list | tuple) else value)
     except (ValueError, OverflowError):
         raise UserError(f"{where}: {str(value)[:40]!r} is not a number; mend or remove the line") from None
+
+
+def _positive(where: str, value: Any) -> float:
+    number = _number(where, value)
     if not (math.isfinite(number) and number > 0):
         raise UserError(f"{where}: {value} is not a positive number; mend or remove the line")
     return number

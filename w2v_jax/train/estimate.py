@@ -18,6 +18,7 @@ from w2v_jax.train.gradients import with_row
 from w2v_jax.types import Family, Words
 
 LEAST_VOCABULARY = 2  # of a text that has not been read
+_LEAST_BYTES = 2  # of a number that a step computes: bfloat16
 _MOMENTS = {"sgd": 0, "adagrad": 1, "adamw": 2}  # numbers kept for each dense parameter
 
 
@@ -25,8 +26,8 @@ def check_memory(spec: Family, config: Config, mesh: Mesh, words: Words | None =
     """UserError, which names the option to lower, where the run needs more memory than its devices have together.
 
     The estimate is low, so that no run is refused that could have fitted: parameters, gradients and moments of dense
-    arrays; the batches of one call on the host and on the devices; the rows that one step gathers, and one vector for
-    each of its tokens. `words` is the vocabulary, None before the text is read.
+    arrays; the batches of one call; the rows that one step gathers, or one vector for each of its tokens. `words` is
+    the vocabulary, None before the text is read.
     """
     parts, most = _parts(spec, config, words), _available(mesh)
     if sum(parts.values()) > most:
@@ -53,8 +54,8 @@ def _parts(spec: Family, config: Config, words: Words | None) -> dict[str, int]:
     widths = [leaf.shape[leaf.axes.index("embed")] for leaf in leaves if "embed" in leaf.axes]
     return {
         "parameters": parameters,
-        "the batches of a call": 2 * config.train.steps_per_call * batch,
-        "the vectors of a step": 4 * _vectors(spec, cfg, config, shapes) * min(widths, default=1),
+        "the batches of a call": config.train.steps_per_call * batch,
+        "the vectors of a step": _LEAST_BYTES * _vectors(spec, cfg, config, shapes) * min(widths, default=1),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.figures.figure import Figure, study
-from experiments.figures.studies import FAMILIES, collect, draw_families, measure_families
+from experiments.figures.studies import FAMILIES, PLATEAU, collect, draw_families, measure_families
 from w2v_jax.figures.published import Tolerance, beside
 
 _WITHIN = Tolerance("the 95 % interval must hold the optimum", highest=0.0)
@@ -13,9 +13,9 @@ FIGURE = Figure(
     shows="distance from the best possible loss by parameters and training FLOPs, four families",
     paper="none: the optimum is computed exactly",
     recipe=(study("configs/scaling/synthetic.py"),),
-    data="the synthetic language of configs/scaling/synthetic.py",
+    data="the synthetic language of configs/scaling/synthetic.py, at most 2.5 million words",
     seed=(0, 1),
-    collect=collect(*FAMILIES),
+    collect=collect(*FAMILIES, *PLATEAU),
     measure=measure_families,
     draw=draw_families,
     numbers=tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.figures.figure import Figure
-from experiments.figures.studies import FAMILIES, WIKI, WIKI_DATA, collect, draw_families, measure_families
+from experiments.figures.studies import FAMILIES, PLATEAU, WIKI, WIKI_DATA, collect, draw_families, measure_families
 from w2v_jax.figures.published import beside
 from w2v_jax.papers import cited
 
@@ -15,7 +15,7 @@ FIGURE = Figure(
     paper=cited("kaplan", "hoffmann", "besiroglu"),
     recipe=WIKI,
     data=WIKI_DATA,
-    collect=collect(*FAMILIES),
+    collect=collect(*FAMILIES, *PLATEAU),
     measure=measure_families,
     draw=draw_families,
     numbers=tuple(
