@@ -42,7 +42,7 @@ def start_vectors(path: str, words: Sequence[str] | None, dim: int, padded: int,
     Raises:
       UserError: the file is missing or damaged, has another dimension, or shares no word with the vocabulary.
     """
-    names, matrix, _ = read_vectors(path)
+    names, matrix, _, subwords = read_vectors(path)
     if matrix.shape[1] != dim:
         raise UserError(f"model.vectors={path}: has {matrix.shape[1]} dimensions, model.dim={dim}")
     if words is None:
