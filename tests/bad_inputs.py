@@ -101,7 +101,7 @@ VECTORS = {
     "empty.txt": "the file is empty",
     "nan.txt": "line 2: vector of 'a': a NaN",
     "short.vec": "truncated",
-    "wide.vec": "3 numbers, but 2 were expected",
+    "wide.vec": "more than 2 numbers in every line, but 2 were expected",
     "wordy.vec": "'x' is not a number",
     "header.vec": "header '99999999999 99999999'",
     "cut.bin": "truncated",
