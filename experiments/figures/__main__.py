@@ -111,6 +111,8 @@ def draw_map(out: str | None) -> None:
     facts = small_print(f"vectors: {os.path.basename(os.path.abspath(path))}", f"seed {f.seed}")
     known: dict[str, Any] = {"clusters": f.clusters, "seed": f.seed, "vocabulary": len(emb), "source": facts}
     plane = maps.draw_map(words, vectors, target, groups, f.projection, **known)
+    if note := style.escapes_note(words):
+        print(f"warning: {note}", file=sys.stderr)
     if plane.explained:
         print(f"{len(words)} words; the plane shows {sum(plane.explained):.1%} of their variance")
     print(f"distances in the plane agree with those of the vectors by Spearman's {plane.agreement:.3f}\nmap: {target}")
