@@ -6,12 +6,17 @@ import base64
 import gzip
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.commands import refused, run
 from w2v_jax.embeddings import Embeddings, load, save
 from w2v_jax.errors import UserError
+from w2v_jax.evaluation.analogies import read_bats, read_msr, read_questions
+from w2v_jax.evaluation.categorisation import read_classes
+from w2v_jax.evaluation.similarity import read_pairs
 
 MARK = b"\xef\xbb\xbf"
 ROWS = np.array([[1, 0], [0, 1]], np.float32)
@@ -191,3 +196,55 @@ def test_a_row_too_few_names_the_limit(tmp_path: Path, whole: bytes) -> None:
 def test_packed_files_of_other_kinds_say_to_unpack(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unpack it first"):
         read(tmp_path / "crawl.vec.zip", b"PK")
+
+
+# ---- the files of tests ----
+
+
+@pytest.mark.parametrize(
+    ("reader", "content", "want"),
+    [
+        (read_pairs, "king\tqueen\t9\n# a remark\nmän\tfrau\t8\n", [("king", "queen", 9.0), ("män", "frau", 8.0)]),
+        (read_classes, "# class, word\nbird\trobin\n", [("bird", "robin")]),
+        (read_questions, "# of ours\n: x\na b c d\n#\n: y\n", {"x": [("a", "b", "c", "d")], "y": []}),
+        (read_msr, "NN\ta\tb\tc\td\n", {"NN": [("a", "b", "c", "d")]}),
+        (read_bats, "#\tb\nr\ta\tb\n", {"r": []}),
+    ],
+)
+def test_marks_and_remarks_are_no_part_of_a_test(tmp_path: Path, reader: Any, content: str, want: object) -> None:
+    for written in (content, content.replace("\n", "\r\n")):
+        (tmp_path / "t").write_bytes(MARK + written.encode())
+        assert reader(tmp_path / "t") == want
+
+
+@pytest.mark.parametrize("score", ["nan", "-inf", "1e999", "high", "1,5"])
+def test_what_is_no_score_is_named(tmp_path: Path, score: str) -> None:
+    (tmp_path / "t").write_text(f"# a remark\nking\tqueen\t9\nking\tman\t{score}\n")
+    with pytest.raises(UserError, match=f"line 3: '{score}' is not a score"):
+        read_pairs(tmp_path / "t")
+
+
+# ---- the commands ----
+
+
+def test_the_flags_are_there_wherever_vectors_are_read(tmp_path: Path) -> None:
+    (tmp_path / "v").write_bytes(b"4 2\nthe 1 0\n\x97 0 1\no\xfff 1 1\nnone nan 0\n")
+    vectors = f"--vectors={tmp_path / 'v'}"
+    tables = [f"--train=tsv:{tmp_path / 'none.tsv'}", "--test=tsv:x", f"--workdir={tmp_path / 'w'}", "--models=average"]
+    commands = {
+        "neighbours": [vectors, "the"],
+        "evaluate": [vectors, f"--json={tmp_path / 'e.json'}"],
+        "figures": ["map", vectors, "--words=the,of"],
+    }
+    for name, arguments in commands.items():
+        refused(run(f"experiments.{name}", *arguments), "line 3: word", "not UTF-8", "encoding_errors=replace")
+        refused(run(f"experiments.{name}", *arguments, "--encoding_errors=ignore"), "line 5", "skip_nan")
+    for name in ("neighbours", "evaluate"):
+        done = run(f"experiments.{name}", *commands[name], "--encoding_errors=ignore", "--skip_nan")
+        assert done.status == 0 and done.err.count("warning: ") == done.err.count("\n") == 2, done.err
+        assert "1 rows with a NaN" in done.err and "1 words without any UTF-8" in done.err
+    (tmp_path / "v").write_bytes(b"2 2\nthe 1 0\n\x97 0 1\n")
+    refused(run("experiments.sentiment", vectors, *tables), "line 3: word", "encoding_errors=replace")
+    done = run("experiments.sentiment", vectors, *tables, "--encoding_errors=ignore")
+    first, last = done.err.splitlines()
+    assert first.startswith("warning: ") and "1 words without any UTF-8" in first and "none.tsv" in last
