@@ -107,7 +107,7 @@ VECTORS = {
     "cut.bin": "truncated",
     "more.bin": "more data after the header's 16 words",
     "words.model": "not a format read here",
-    "text.zst": "not a format read here",
+    "text.zst": "packed in a way that is not read here",
     "lm": "a native folder holds vectors.npy and vocab.txt",
     "loop_a": "no such file or folder",
 }

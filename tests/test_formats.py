@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,10 @@ def make(v: int = 40, d: int = 5, seed: int = 0) -> Embeddings:
     vectors = (rng.normal(size=(v, d)) * 10.0 ** rng.integers(-30, 30, (v, d))).astype(np.float32)
     words = ["</s>", "naïve", "日本", "don't", "3.14", *(f"w{i}" for i in range(v))][:v]
     return Embeddings(words, vectors, np.arange(v, 0, -1) * 1000)
+
+
+def replace(path: Path, old: bytes, new: bytes) -> None:
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
 
 
 def same(a: Embeddings, b: Embeddings, n: int = 0) -> None:
@@ -247,6 +252,7 @@ def test_words_that_are_not_utf8_can_be_replaced(tmp_path):
         (lambda p: np.save(p / "vectors.npy", np.array([{}]), allow_pickle=True), "not a whole .npy array"),
         (lambda p: (p / "vectors.npy").write_bytes((p / "vectors.npy").read_bytes()[:-4]), "not a whole .npy array"),
         (lambda p: (p / "vectors.npy").write_bytes(b"junk"), "not a whole .npy array"),
+        (lambda p: replace(p / "vectors.npy", b"}", b"("), "not a whole .npy array"),
     ],
 )
 @pytest.mark.parametrize("mmap", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import os
 import re
+import tokenize
 import warnings
 from collections.abc import Sequence
 
@@ -22,7 +23,7 @@ def read_native(path: str, limit: int, options: Options, mmap: bool) -> Table:
             raise UserError(f"{name}: no such file; a native folder holds vectors.npy and vocab.txt")
     try:
         vectors = np.load(file, mmap_mode="r" if mmap else None, allow_pickle=False)
-    except (ValueError, EOFError) as e:
+    except (ValueError, EOFError, tokenize.TokenError) as e:  # numpy lets the last one of a damaged header out
         raise UserError(f"{file}: not a whole .npy array ({' '.join(str(e).split())[:120]}); write it again") from None
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f" or 0 in vectors.shape:
         shape = f"{vectors.dtype} {vectors.shape}" if isinstance(vectors, np.ndarray) else "no single array"
