@@ -4,7 +4,8 @@
   python -m experiments.neighbours --vectors=FILE --analogy king man woman     (king - man + woman)
   python -m experiments.neighbours --vectors=FILE --odd doctor nurse surgeon car
 
-Vectors are word2vec text or binary, GloVe text or a native folder; --workdir=DIR takes those of a training run.
+Vectors are word2vec text or binary, GloVe text, a fastText model (whose n-grams answer for unseen words) or a native
+folder; --workdir=DIR takes those of a training run.
 """
 
 from __future__ import annotations

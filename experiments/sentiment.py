@@ -1,7 +1,8 @@
 """A ladder of sentiment classifiers over the same frozen word vectors, from their mean to a transformer.
 
   python -m experiments.sentiment --vectors=FILE --train=tsv:GLOB --test=tsv:GLOB --workdir=DIR \
-      [--labels=binary|sst2] [--models=average,elementwise,rnn,lstm,transformer] [--max_length=400] \
+      [--labels=binary|sst2] [--encoding_errors=strict|replace|ignore] \
+      [--models=average,elementwise,rnn,lstm,transformer] [--max_length=400] \
       [--config=FILE [...]] [--transformer=FILE [...]]
   python -m experiments.sentiment --workdir=DIR --text='The dog was cute'
 
@@ -28,6 +29,7 @@ from absl import flags
 
 from experiments.common import cli, config_flag
 from experiments.common.measuring import parameters
+from experiments.common.vectors import define_encoding_errors, warnings_in_lines
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
@@ -68,6 +70,7 @@ def rung(base: Config, last: Config, name: str) -> Config:
     if name == TRANSFORMER:
         model = base.model
         shared = {"vectors": model.vectors, "dim": model.dim, "frozen": model.frozen}
+        shared["encoding_errors"] = model.encoding_errors
         shared |= {"classes": model.classes, "max_length": model.max_length}
         return dataclasses.replace(last, data=base.data, model=dataclasses.replace(last.model, **shared))
     changes: dict[str, Any] = {"model.cell": name}
@@ -199,9 +202,12 @@ def base_config() -> Config:
         if not f[name].value:
             raise UserError(f"--{name} is missing: e.g. --{name}={example}")
     config = config_of("config", CONFIGS / "sentiment.py", FAMILY)
-    dim = read_vectors(f.vectors).vectors.shape[1]
+    errors = f.encoding_errors if f["encoding_errors"].present else config.model.encoding_errors
+    with warnings_in_lines():
+        dim = read_vectors(f.vectors, errors).vectors.shape[1]
     # `rung` replaces the cell. A matrix cell allows any sizes until then.
     model = dataclasses.replace(config.model, cell="lstm", vectors=f.vectors, dim=dim, frozen=True)
+    model = dataclasses.replace(model, encoding_errors=errors)
     if f.max_length is not None:
         model = dataclasses.replace(model, max_length=f.max_length)
     data = dataclasses.replace(config.data, source=f.train, test_source=f.test, labels=f.labels)
@@ -232,7 +238,8 @@ def main(argv: Sequence[str]) -> int:
 if __name__ == "__main__":
     config_flag.define(text="Config file of all rungs but the transformer, e.g. configs/sentiment.py")
     config_flag.define("transformer", "Config file of the transformer, e.g. configs/sentiment_transformer.py")
-    flags.DEFINE_string("vectors", None, "Word vectors (word2vec or GloVe file); training does not change them.")
+    flags.DEFINE_string("vectors", None, "Word vectors (word2vec, GloVe, fastText); training does not change them.")
+    define_encoding_errors()
     flags.DEFINE_string("train", None, "Labelled texts to train on: tsv:GLOB (label<TAB>text) or tfds:NAME[@SPLIT].")
     flags.DEFINE_string("test", None, "Labelled texts that are scored once, at the end.")
     flags.DEFINE_enum("labels", "binary", ["binary", "sst2"], "sst2: grades 0-1 negative, 2 left out, 3-4 positive.")

@@ -65,7 +65,7 @@ def files(h: Path) -> None:
         "sim_empty/readme": "nothing",
         "nan.txt": "2 2\na 1 nan\nb 1 2\n",
         "short.vec": "3 2\na 1 2\nb 1 2\n",
-        "wide.vec": "2 2\na 1 2 3\nb 1 2\n",
+        "wide.vec": "2 2\na 1 2 3\nb 1 2 3\n",
         "wordy.vec": "2 2\na 1 x\nb 1 2\n",
         "header.vec": "99999999999 99999999\n",
         "words.model": "gensim",

@@ -253,12 +253,14 @@ def test_groups_from_the_command_line_and_from_a_file(tmp_path: Path) -> None:
 
 
 def test_map_command(tmp_path: Path) -> None:
-    words = ["doctor", "nurse", "teacher", "student", "car"]
-    save(Embeddings(words, np.random.default_rng(6).normal(size=(5, 4))), tmp_path / "v.txt")
+    words = ["doctor", "nurse", "teacher", "student", "car", "हिन्दी"]
+    save(Embeddings(words, np.random.default_rng(6).normal(size=(6, 4))), tmp_path / "v.txt")
     start = (FIGURES, "map", f"--vectors={tmp_path / 'v.txt'}")
-    done = run(*start, "--groups=doctor,nurse;teacher,student;car")
-    assert done.status == 0, done.err
-    assert "5 words; the plane shows" in done.out
+    done = run(*start, "--groups=doctor,nurse;teacher,student;car,हिन्दी")
+    assert done.status == 0 and done.err.startswith("warning: 1 of 6 words have letters that no font here has"), (
+        done.err
+    )
+    assert "6 words; the plane shows" in done.out
     assert imread(tmp_path / "map.png").ndim == 3
     before = sorted(os.listdir(tmp_path))
     done = run(*start, "--words=doctor,nurze,car")

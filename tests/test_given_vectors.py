@@ -63,3 +63,15 @@ def test_words_that_are_known_get_their_vectors(config: Config) -> None:
     stand = programs(config, stand_in(config, VOCAB))
     assert made.consts["vectors"].shape == stand.consts["vectors"].shape
     assert made.consts["vectors"][:VOCAB].any(axis=1).all() and not stand.consts["vectors"].any()
+
+
+def test_words_that_are_not_utf8_are_replaced_by_choice(config: Config) -> None:
+    path = Path(config.model.vectors)
+    path.write_bytes(path.read_bytes().replace(b"\nw1 ", b"\n\xff1 "))
+    words = Words(["w0", "\ufffd1"], np.ones(2, np.int64))
+    with pytest.raises(UserError, match="is not UTF-8; .*encoding_errors=replace"):
+        programs(config, words)
+    with pytest.raises(UserError, match="model.encoding_errors='guess'"):
+        dataclasses.replace(config.model, encoding_errors="guess")
+    changed = dataclasses.replace(config, model=dataclasses.replace(config.model, encoding_errors="replace"))
+    assert programs(changed, words).consts["vectors"][:2].any(axis=1).all()

@@ -186,7 +186,7 @@ def test_what_decides_a_rung() -> None:
     base, last = (
         load_config(str(commands.ROOT / "configs" / f"{name}.py")) for name in ("sentiment", "sentiment_transformer")
     )
-    given = {"vectors": "x.bin", "dim": 7, "max_length": 9}
+    given = {"vectors": "x.bin", "dim": 7, "max_length": 9, "encoding_errors": "replace"}
     base = dataclasses.replace(
         base, model=dataclasses.replace(base.model, **given), data=DataConfig(source="tsv:a", labels="sst2")
     )

@@ -31,13 +31,15 @@ _SUGGEST_FROM = 50_000
 class Embeddings:
     """V distinct words by falling frequency where it is known, vectors [V, D] and counts [V] in the training text.
 
-    Vectors are kept as float32, without a copy if they are (they may be a memory map). UserError: shapes that do not
-    fit together, or a word that occurs twice.
+    Vectors are kept as float32, without a copy if they are (they may be a memory map). With `subwords` (of a fastText
+    model) queries may name any word: one that is not among the V gets the mean of its n-grams. UserError: shapes that
+    do not fit together, or a word that occurs twice.
     """
 
     words: Sequence[str]
     vectors: np.ndarray
     counts: np.ndarray | None = None
+    subwords: formats.Subwords | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.vectors, np.ndarray) or self.vectors.dtype != np.float32:
@@ -90,7 +92,7 @@ class Embeddings:
     def head(self, n: int) -> Embeddings:
         """The first (most frequent) n words only; no vector is copied."""
         counts = None if self.counts is None else self.counts[:n]
-        return Embeddings(self.words[:n], self.vectors[:n], counts)
+        return Embeddings(self.words[:n], self.vectors[:n], counts, self.subwords)
 
     def find(self, word: str) -> int | None:
         """Row of the word as written, else in lower case, else in any case; None when it is missing."""
@@ -115,7 +117,11 @@ class Embeddings:
         return list(dict.fromkeys(same + close))[:n]
 
     def vector(self, word: str) -> np.ndarray:
-        """The vector of a word, float32 [D]. UserError with suggestions when it is missing."""
+        """The vector of a word, float32 [D]. UserError with suggestions when it is missing and has no n-grams."""
+        if word not in self.index and self.subwords is not None:
+            made = self.subwords.vector(word)
+            if made is not None:
+                return made
         return np.asarray(self.vectors[self.row(word)])
 
     def unit(self, rows: np.ndarray | slice) -> np.ndarray:
@@ -125,8 +131,7 @@ class Embeddings:
 
     def similarity(self, first: str, second: str) -> float:
         """cos(x, y) = x.y / (|x| |y|), from -1 to 1; 0 when either is a zero vector. UserError: a missing word."""
-        x, y = self.unit(np.array([self.row(first), self.row(second)]))
-        return float(x @ y)
+        return float(self._term(first, True) @ self._term(second, True))
 
     def distance(self, first: str, second: str) -> float:
         """Euclidean |x - y|, in the units of the vectors. UserError: a missing word."""
@@ -166,7 +171,7 @@ class Embeddings:
         query = sum(self._term(q, cosine) for q in plus) - sum(self._term(q, cosine) for q in minus)
         query = np.array(query, np.float32)
         _ = self.norms  # refuses a NaN
-        hidden = [self.row(q) for q in plus + minus if isinstance(q, str)] if exclude_query else []
+        hidden = self._rows([q for q in plus + minus if isinstance(q, str)]) if exclude_query else []
         if cosine:
             length = float(np.linalg.norm(query))
             if length == 0:
@@ -201,10 +206,10 @@ class Embeddings:
             return self.nearest([b, c], [a], topn, "cosine", restrict, exclude)
         if method != "3cosmul":
             raise UserError(f"method={method!r}: must be 3cosadd or 3cosmul")
-        rows = [self.row(word) for word in (a, b, c)]
-        shifted = (1 + self._cosines(self.unit(np.array(rows)), restrict)) / 2
+        units = np.stack([self._term(word, True) for word in (a, b, c)])
+        shifted = (1 + self._cosines(units, restrict)) / 2
         scores = shifted[1] * shifted[2] / (shifted[0] + EPSILON)
-        return self._best(scores, topn, rows if exclude else [])
+        return self._best(scores, topn, self._rows((a, b, c)) if exclude else [])
 
     def odd_one_out(self, words: Sequence[str]) -> Scored:
         """The words by their cosine with the mean of their unit vectors, lowest first. UserError: a missing word, or
@@ -212,10 +217,14 @@ class Embeddings:
         distinct = list(dict.fromkeys(words))
         if len(distinct) < 3:
             raise UserError("odd one out: give at least three different words")
-        units = self.unit(np.array([self.row(word) for word in distinct]))
+        units = np.stack([self._term(word, True) for word in distinct])
         mean = units.mean(axis=0)
         fit = units @ mean / max(float(np.linalg.norm(mean)), 1e-30)
         return [(distinct[i], float(fit[i])) for i in np.argsort(fit, kind="stable")]
+
+    def _rows(self, words: Iterable[str]) -> list[int]:
+        """Rows of the words that have one."""
+        return [self.index[word] for word in words if word in self.index]
 
     def _limit(self, restrict: int) -> int:
         return min(restrict, len(self)) if restrict > 0 else len(self)
@@ -227,8 +236,10 @@ class Embeddings:
     def _term(self, query: Query, unit: bool) -> np.ndarray:
         """One term of a query: the vector of a word or the given one, scaled to length 1 if `unit`."""
         if isinstance(query, str):
-            row = self.row(query)
-            return self.unit(slice(row, row + 1))[0] if unit else self.vector(query)
+            if unit and query in self.index:
+                row = self.index[query]
+                return self.unit(slice(row, row + 1))[0]
+            query = self.vector(query)
         if query.shape != (self.dim,):
             raise UserError(f"query vector of shape {query.shape}: must have {self.dim} dimensions")
         return query / max(float(np.linalg.norm(query)), 1e-30) if unit else query
@@ -265,22 +276,25 @@ def load(
     encoding_errors: str = "strict",
     mmap: bool = False,
     counts: PathLike | None = None,
+    skip_nan: bool = False,
 ) -> Embeddings:
-    """Opens word2vec text or binary, GloVe text (each also .gz) or a native folder; content decides which it is.
+    """Opens word2vec text or binary, GloVe text, a fastText model (each also in gzip) or a native folder; content
+    decides which it is.
 
     Args:
       path: the file, or the folder that `save(..., 'native')` wrote.
       limit: read the first n words only; 0 for all.
       binary: whether a file with a header is binary; None detects it.
-      encoding_errors: 'strict', 'replace' or 'ignore' words that are not UTF-8.
+      encoding_errors: words that are not UTF-8: 'strict' refuses them, 'replace' puts U+FFFD for what is none, 'ignore'
+        leaves it out. Words that become empty are dropped, and of equal ones all but the first, with a warning.
       mmap: leave the vectors of a native folder on disk. Other formats cannot be mapped.
       counts: a file of `word count` lines, for formats without counts.
+      skip_nan: leave out rows with a NaN or an infinity, with a warning, instead of refusing the file.
 
     Raises:
       UserError: missing, empty, truncated or malformed file, with its line or byte; a NaN; words that are not UTF-8.
     """
-    table = formats.read(path, limit, binary, encoding_errors, mmap, counts)
-    return Embeddings(table.words, table.vectors, table.counts)
+    return Embeddings(*formats.read(path, limit, binary, encoding_errors, mmap, counts, skip_nan))
 
 
 def save(emb: Embeddings, path: PathLike, format: str = "auto") -> None:
@@ -291,5 +305,7 @@ def save(emb: Embeddings, path: PathLike, format: str = "auto") -> None:
 
     Raises:
       UserError: an unknown format or ending, or a word the format cannot hold (empty, or with white space).
+
+    What fastText makes unseen words from is not written.
     """
     export.write(formats.Table(emb.words, emb.vectors, emb.counts), path, format)

@@ -13,7 +13,7 @@ import numpy as np
 
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import PathLike, atomic, write_text
-from w2v_jax.formats import Table
+from w2v_jax.formats import MAX_WORD, Table
 
 FORMATS = ("binary", "text", "glove", "native", "projector")
 _BY_ENDING = {".bin": "binary", ".txt": "text", ".vec": "text", "": "native"}
@@ -56,6 +56,9 @@ def write(table: Table, path: PathLike, format: str) -> None:
     for word in table.words:
         if not word or bad.search(word):
             raise UserError(f"{path}: word {word!r} is empty or has white space, which {format} cannot hold")
+        if len(word) > MAX_WORD // 4 and len(word.encode()) > MAX_WORD:
+            many = f"{len(word.encode()):,} bytes, of which at most {MAX_WORD:,} are read back"
+            raise UserError(f"{path}: word {word[:40]!r}...: {many}; shorten it")
     parent = os.path.dirname(path.rstrip("/"))
     if parent and not os.path.isdir(parent):
         raise UserError(f"{parent}: no such folder; make it first")

@@ -11,8 +11,9 @@ from w2v_jax.files import MAC_ADVICE
 Rows = Sequence[Sequence[str]]
 
 
-def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line) of a UTF-8 file, without empty lines. UserError: no file, an empty one, not UTF-8."""
+def read_lines(path: str | os.PathLike[str], comments: bool = False) -> Iterator[tuple[int, str]]:
+    """(line number from 1, line) of a UTF-8 file, without a byte-order mark and without empty lines; under `comments`
+    also without lines that begin with #. UserError: no file, an empty one, not UTF-8."""
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; check the name")
@@ -20,20 +21,21 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     with open(path, "rb") as f:
         for number, raw in enumerate(f, 1):
             try:
-                line = raw.decode("utf-8").rstrip("\r\n")
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError:
                 raise UserError(f"{path}: line {number:,}: not UTF-8; convert the file") from None
             if number == 1 and not raw.endswith(b"\n") and "\r" in line:
                 raise UserError(f"{path}: {MAC_ADVICE}")
-            if line.strip():
+            if line.strip() and not (comments and line.startswith("#")):
                 yield number, line
     if not number:
         raise UserError(f"{path}: the file is empty")
 
 
 def read_tsv(path: str | os.PathLike[str], columns: int) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of a file without header or quoting. UserError: a line with another number of fields."""
-    for number, line in read_lines(path):
+    """(line number, fields) of a file without header or quoting, where lines that begin with # are comments. UserError:
+    a line with another number of fields."""
+    for number, line in read_lines(path, comments=True):
         fields = line.split("\t")
         if len(fields) != columns or not all(field.strip() for field in fields):
             raise UserError(f"{os.fspath(path)}: line {number:,}: must be {columns} fields separated by tabs")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
@@ -20,7 +22,14 @@ def define_source_flags() -> None:
     flags.DEFINE_string("vectors", None, "File or native folder of word vectors.")
     flags.DEFINE_string("workdir", None, "Run folder, instead of --vectors: its vectors.bin and vocab.txt.")
     flags.DEFINE_integer("limit", 0, "Read only the first LIMIT words; 0 is all.")
-    flags.DEFINE_enum("encoding_errors", "strict", ["strict", "replace", "ignore"], "Words that are not UTF-8.")
+    flags.DEFINE_bool("skip_nan", False, "Leave out rows with a NaN or an infinity, and say how many.")
+    define_encoding_errors()
+
+
+def define_encoding_errors() -> None:
+    """Registers --encoding_errors."""
+    text = "Words that are not UTF-8: refused, with a sign for what is none, or without it."
+    flags.DEFINE_enum("encoding_errors", "strict", ["strict", "replace", "ignore"], text)
 
 
 def source() -> str:
@@ -39,15 +48,23 @@ def source() -> str:
     return str(found)
 
 
+@contextlib.contextmanager
+def warnings_in_lines() -> Iterator[None]:
+    """Prints warnings of the block in one line each, once it has come to its end."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
+
+
 def open_vectors() -> Embeddings:
     """Loads the vectors that the flags name, and prints warnings in one line each. UserError: see `load`; or the files
     of a run folder do not belong together."""
     path, f = source(), flags.FLAGS
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        emb = load(path, limit=f.limit, encoding_errors=f.encoding_errors, mmap=Path(path).is_dir())
-    for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
+    with warnings_in_lines():
+        options = {"limit": f.limit, "encoding_errors": f.encoding_errors, "skip_nan": f.skip_nan}
+        emb = load(path, mmap=Path(path).is_dir(), **options)
     if f.workdir:
         _check_run(emb, Path(f.workdir))
     return emb

@@ -8,7 +8,8 @@ the state carried through all of it, the same per word and per byte, and the los
 another text. A transformer sees one window at a time: its text is scored by blocks, and by overlapping windows that
 start every --stride tokens, where every token has at least the rest of a window before it.
 
-Vectors are word2vec text or binary, GloVe text or a native folder; a workdir is a run folder of `experiments.train`.
+Vectors are word2vec text or binary, GloVe text, a fastText model or a native folder; a workdir is a run folder of
+`experiments.train`.
 The data folder has similarity/, analogy/ and categorization/; without it a small built-in list gives an indication.
 """
 

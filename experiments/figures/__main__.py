@@ -107,10 +107,12 @@ def draw_map(out: str | None) -> None:
     emb = open_vectors()
     words = list(dict.fromkeys(asked)) or [w for group in (groups or {}).values() for w in group]
     words = words or list(emb.words[: f.top])
-    vectors = np.asarray(emb.vectors[[emb.row(word) for word in words]])
+    vectors = np.stack([emb.vector(word) for word in words])
     facts = small_print(f"vectors: {os.path.basename(os.path.abspath(path))}", f"seed {f.seed}")
     known: dict[str, Any] = {"clusters": f.clusters, "seed": f.seed, "vocabulary": len(emb), "source": facts}
     plane = maps.draw_map(words, vectors, target, groups, f.projection, **known)
+    if note := style.escapes_note(words):
+        print(f"warning: {note}", file=sys.stderr)
     if plane.explained:
         print(f"{len(words)} words; the plane shows {sum(plane.explained):.1%} of their variance")
     print(f"distances in the plane agree with those of the vectors by Spearman's {plane.agreement:.3f}\nmap: {target}")
@@ -194,7 +196,7 @@ def draw_optimum(out: str | None) -> None:
 COMMANDS = {"map": draw_map, "nudges": draw_nudges, "convergence": draw_convergence, "optimum": draw_optimum}
 _REMAKE = ("data", "set", "keep", "note")  # flags beside --run
 _OWN = {  # flags of each command
-    "map": "vectors workdir limit encoding_errors words groups projection top clusters seed",
+    "map": "vectors workdir limit skip_nan encoding_errors words groups projection top clusters seed",
     "nudges": "loss updates learning_rate seed",
     "convergence": "workdir evaluate data_dir",
     "optimum": "workdir",

@@ -44,14 +44,14 @@ class Score(NamedTuple):
 
 
 def read_questions(path: PathLike) -> Sections:
-    """Sections of a file in the word2vec format: `: name` opens a section of lines `a b c d`.
+    """Sections of a file in the word2vec format: `: name` opens a section of lines `a b c d`, # a comment.
 
     Raises:
       UserError: missing file, a question before the first section, or a line that is not four words.
     """
     sections: Sections = {}
     current: list[Question] | None = None
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, comments=True):
         if line.startswith(":"):
             current = sections.setdefault(line[1:].strip(), [])
             continue

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import textwrap
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,15 @@ DASHED: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 BARS: dict[str, Any] = {"markeredgecolor": "white", "capsize": 2}  # of points with error bars
 ENDINGS = (".png", ".pdf", ".svg")
 FONT = "DejaVu Sans"
+# Has what FONT lacks, if one is there. Other scripts have none: matplotlib would draw their letters one by one.
+_FALLBACKS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK TC", "Noto Sans CJK KR", "Source Han Sans"),
+    *("Noto Sans JP", "Noto Sans SC", "Noto Sans TC", "Noto Sans KR", "IPAexGothic", "WenQuanYi Zen Hei"),
+    *("WenQuanYi Micro Hei", "Droid Sans Fallback", "NanumGothic", "Hiragino Sans", "PingFang SC"),
+    *("Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "SimHei", "Arial Unicode MS"),
+)
+_CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "FULLWIDTH", "HALFWIDTH")  # Unicode names
 _STYLE = {
-    "font.family": FONT,
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.labelsize": 10,
@@ -70,7 +78,7 @@ def drawing(out: PathLike, size: tuple[float, float] = (8.0, 6.0), source: str =
     # A Figure of its own, not pyplot's: no global list of figures, no choice of a backend that needs a screen.
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_STYLE | {"font.family": list(_fonts())})
         figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
         canvas = FigureCanvasAgg(figure)
         if source:
@@ -100,15 +108,38 @@ def plain(text: str) -> str:
 
 
 def drawable(text: str) -> str:
-    r"""Text with characters that the font lacks, which would be empty boxes, written as `\u65e5`."""
+    r"""Text with characters that no font here has, which would be empty boxes, written as `\u65e5`."""
     return "".join(c if c.isascii() or ord(c) in _glyphs() else c.encode("unicode_escape").decode() for c in text)
+
+
+def escapes_note(words: Sequence[str]) -> str:
+    r"""How many of the words are drawn with escapes such as `\u65e5`, and what helps; empty where none is."""
+    lacking = [[c for c in word if drawable(c) != c] for word in words]
+    count = sum(map(bool, lacking))
+    if not count:
+        return ""
+    note = f"{count:,} of {len(words):,} words have letters that no font here has, and are drawn with escapes"
+    if not any(unicodedata.name(c, "").startswith(_CJK) for letters in lacking for c in letters):
+        return f"{note}: only {FONT} and fonts of Chinese, Japanese and Korean are used"
+    from matplotlib import get_cachedir
+
+    forget = f"remove {get_cachedir()}/fontlist-*.json, where matplotlib keeps the fonts that it knows"
+    return f"{note}: install {_FALLBACKS[0]} (package fonts-noto-cjk), {forget}, and draw again"
+
+
+def _fonts() -> dict[str, str]:
+    """File of the font of all pictures, and of those with Chinese, Japanese and Korean letters that the system has."""
+    from matplotlib import font_manager
+
+    there = {font.name: font.fname for font in font_manager.fontManager.ttflist}
+    return {name: there[name] for name in (FONT, *_FALLBACKS) if name in there}
 
 
 @lru_cache(maxsize=1)
 def _glyphs() -> frozenset[int]:
     from matplotlib import font_manager
 
-    return frozenset(font_manager.get_font(font_manager.findfont(FONT)).get_charmap())
+    return frozenset().union(*(font_manager.get_font(file).get_charmap() for file in _fonts().values()))
 
 
 def colour(index: int) -> str:

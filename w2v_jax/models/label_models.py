@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.config import DataConfig, check, check_least
+from w2v_jax.config import DataConfig, check, check_choice, check_least
+from w2v_jax.formats import ENCODING_ERRORS
 from w2v_jax.models.running_text import PAD_VOCAB, int32, metrics_of, no_carry, no_rows, resolve
 from w2v_jax.models.vectors import given_vectors, read_vectors
 from w2v_jax.nn.arrays import Start, constant, given, uniform
@@ -31,6 +32,7 @@ class LabelOptions:
     max_length: int
     init_scale: float
     vectors: str
+    encoding_errors: str
     frozen: bool
     vocab_size: int
 
@@ -40,6 +42,7 @@ class LabelOptions:
         check_least(1, "model", self, "hidden", "dim", "max_length")
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+        check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
 
     @property
     def padded_vocab(self) -> int:
@@ -65,7 +68,7 @@ def read_text(cfg: LabelOptions, data: DataConfig, say: Say) -> Any:
     """The labelled texts that `data` names. Given vectors decide the vocabulary."""
     from w2v_jax.data.labelled_corpus import build_labelled_corpus
 
-    words = read_vectors(cfg.vectors).words if cfg.vectors else ()
+    words = read_vectors(cfg.vectors, cfg.encoding_errors).words if cfg.vectors else ()
     return build_labelled_corpus(data, cfg.classes, words, say)
 
 

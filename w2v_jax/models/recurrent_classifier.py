@@ -42,7 +42,8 @@ class RecurrentClassifierConfig(LabelOptions):
     max_length: int = 400  # words read of a text; the rest is cut off
     init_scale: float = 0.1  # weights start uniform on [-init_scale, init_scale]
     forget_bias: float = 1.0
-    vectors: str = ""  # file of word vectors (word2vec or GloVe); its words become the vocabulary
+    vectors: str = ""  # file of word vectors (word2vec, GloVe or fastText); its words become the vocabulary
+    encoding_errors: str = "strict"  # words of that file that are not UTF-8: strict | replace | ignore
     frozen: bool = True  # given vectors are not trained; an embedding that starts random always is
     vocab_size: int = 0  # filled in by `resolve`
 

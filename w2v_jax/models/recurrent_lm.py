@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from w2v_jax.config import check, check_choice, check_least, check_most
 from w2v_jax.errors import UserError
+from w2v_jax.formats import ENCODING_ERRORS
 from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, read_text, resolve, score_targets, training
 from w2v_jax.models.vectors import given_vectors
 from w2v_jax.nn.arrays import constant, draw, given, training_flops, uniform
@@ -44,7 +45,8 @@ class RecurrentLMConfig:
     reset: float = 0.0
     init_scale: float = 0.1  # weights start uniform on [-init_scale, init_scale]
     forget_bias: float = 0.0
-    vectors: str = ""  # file of word vectors (word2vec or GloVe) that the embedding starts from
+    vectors: str = ""  # file of word vectors (word2vec, GloVe or fastText) that the embedding starts from
+    encoding_errors: str = "strict"  # words of that file that are not UTF-8: strict | replace | ignore
     frozen: bool = False  # given vectors are not trained
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
     vocab_size: int = 0  # filled in by `resolve`
@@ -56,6 +58,7 @@ class RecurrentLMConfig:
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(0 <= self.reset <= 1, "model.reset", self.reset, "from 0 to 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+        check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         if (self.tied or CELLS[self.cell].elementwise) and self.dim != self.hidden:
             why = "a tied head" if self.tied else f"model.cell={self.cell}"
             raise UserError(f"model.dim={self.dim}: {why} needs it equal to model.hidden={self.hidden}")

@@ -44,7 +44,8 @@ class TransformerClassifierConfig(LabelOptions):
     pad_lengths: int = 4  # lengths, up to max_length, to which batches are padded; each is compiled
     init_scale: float = 0.02  # standard deviation of the weights at the start, but for P
     loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: scan on TPUs, unrolled elsewhere
-    vectors: str = ""  # file of word vectors (word2vec or GloVe); its words become the vocabulary
+    vectors: str = ""  # file of word vectors (word2vec, GloVe or fastText); its words become the vocabulary
+    encoding_errors: str = "strict"  # words of that file that are not UTF-8: strict | replace | ignore
     frozen: bool = True  # given vectors are not trained; an embedding that starts random always is
     vocab_size: int = 0  # filled in by `resolve`
 

@@ -16,45 +16,54 @@ from w2v_jax.formats import Table, read
 from w2v_jax.types import Consts, Words
 
 
-def read_vectors(path: str) -> Table:
-    """The words and vectors of a file, read-only. UserError: see `w2v_jax.embeddings.load`.
+def read_vectors(path: str, errors: str = "strict") -> Table:
+    """The words and vectors of a file, read-only. `errors` and UserError: see `w2v_jax.embeddings.load`.
 
     The process keeps the table of the last file, and reads it again only when the file has changed. Models that start
     from the same vectors therefore read them once.
     """
     files = sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]
-    return _read(path, stamp_of([(str(f), f.stat()) for f in files if f.exists()])[0])
+    return _read(path, errors, stamp_of([(str(f), f.stat()) for f in files if f.exists()])[0])
 
 
 @lru_cache(maxsize=1)
-def _read(path: str, stamp: str) -> Table:
-    table = read(path, limit=0, binary=None, encoding_errors="strict", mmap=False, counts=None)
+def _read(path: str, errors: str, stamp: str) -> Table:
+    table = read(path, limit=0, binary=None, encoding_errors=errors, mmap=False, counts=None)
     table.vectors.flags.writeable = False
     return table
 
 
-def start_vectors(path: str, words: Sequence[str] | None, dim: int, padded: int, scale: float) -> np.ndarray:
+def start_vectors(
+    path: str, words: Sequence[str] | None, dim: int, padded: int, scale: float, errors: str = "strict"
+) -> np.ndarray:
     """Word vectors of a file in the order of a vocabulary, float32 [padded, dim].
 
-    Words that are not in the file get vectors uniform on [-scale, scale]; padding rows are 0. Without words (`Words`
+    Words that are not in the file get vectors of their n-grams from a fastText model, from other files vectors uniform
+    on [-scale, scale]; padding rows are 0. Without words (`Words`
     of a text that was not read) all rows are 0: the file is checked and the shape is right.
 
     Raises:
       UserError: the file is missing or damaged, has another dimension, or shares no word with the vocabulary.
     """
-    names, matrix, _ = read_vectors(path)
+    names, matrix, _, subwords = read_vectors(path, errors)
     if matrix.shape[1] != dim:
         raise UserError(f"model.vectors={path}: has {matrix.shape[1]} dimensions, model.dim={dim}")
     if words is None:
         return np.zeros((padded, dim), np.float32)
     index = {w: i for i, w in enumerate(names)}
     # Files name byte pairs in their readable form; older files hold the tokens themselves.
-    rows = (np.array([index.get(w, -1) for w in form]) for form in (words, bpe.all_shown(words)))
-    found = max(rows, key=lambda row: int((row >= 0).sum()))
+    forms = (words, bpe.all_shown(words))
+    rows = [np.array([index.get(w, -1) for w in form]) for form in forms]
+    best = int(np.argmax([(row >= 0).sum() for row in rows]))
+    found, shown = rows[best], forms[best]
     if not (found >= 0).any():
         raise UserError(f"model.vectors={path}: holds none of the {len(words)} words of the vocabulary")
     out = np.random.default_rng(0).uniform(-scale, scale, (padded, dim)).astype(np.float32)
     out[: len(words)][found >= 0] = matrix[found[found >= 0]]
+    if subwords is not None:
+        for i in np.flatnonzero(found < 0).tolist():
+            made = subwords.vector(shown[i])
+            out[i] = out[i] if made is None else made
     out[len(words) :] = 0.0
     return out
 
@@ -63,4 +72,5 @@ def given_vectors(cfg: Any, words: Words) -> Consts:
     """{'vectors': [V', D]} where the config names a file of vectors, else {}."""
     if not cfg.vectors:
         return {}
-    return {"vectors": start_vectors(cfg.vectors, words.words, cfg.dim, cfg.padded_vocab, cfg.init_scale)}
+    shape = (cfg.dim, cfg.padded_vocab, cfg.init_scale)
+    return {"vectors": start_vectors(cfg.vectors, words.words, *shape, cfg.encoding_errors)}

@@ -1,0 +1,12 @@
+"""Reads files of word vectors: word2vec text and binary, GloVe text, fastText models, and folders that can be mapped.
+
+Content decides which it is, headers are checked against the size of the file, and every error names a line or a byte.
+Nothing is unpickled. `w2v_jax.embeddings` is the interface; `w2v_jax.export` writes the same formats but fastText's.
+"""
+
+from w2v_jax.formats.native import read_vocab as read_vocab
+from w2v_jax.formats.reading import ENCODING_ERRORS as ENCODING_ERRORS
+from w2v_jax.formats.reading import read as read
+from w2v_jax.formats.rows import MAX_WORD as MAX_WORD
+from w2v_jax.formats.rows import Table as Table
+from w2v_jax.formats.subwords import Subwords as Subwords

@@ -1,0 +1,59 @@
+"""word2vec's binary format: a header of two numbers, then `word`, a blank and D little-endian float32 each."""
+
+from __future__ import annotations
+
+import re
+from typing import BinaryIO
+
+import numpy as np
+
+from w2v_jax.formats.rows import MAX_WORD, Options, Rows, Table
+
+_READ = 1 << 20
+_SAMPLE = 1 << 16
+
+
+def looks_binary(f: BinaryIO, dim: int) -> bool:
+    """Whether the records from here on are raw floats: the first is no line of numbers, and some bytes are no text."""
+    sample = f.read(_SAMPLE)
+    while b" " not in sample and (more := f.read(len(sample))):  # a very long word; twice as much each time
+        sample += more
+    sample += f.read(4 * dim) if len(sample) > _SAMPLE else b""
+    fields = sample.partition(b"\n")[0].split()
+    try:
+        if len(fields) > dim and all(np.isfinite(float(x)) for x in fields[-dim:]):
+            return False
+    except ValueError:
+        pass
+    if re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", sample):
+        return True
+    try:
+        sample.decode("utf-8")
+    except UnicodeDecodeError as e:
+        return e.start < len(sample) - 4  # the end of the sample may cut a character
+    return False
+
+
+def read_binary(f: BinaryIO, path: str, options: Options, total: int, dim: int, wanted: int, offset: int) -> Table:
+    """The table of records from byte `offset` on. The C tool ends each with a newline, some tools with CR and LF."""
+    rows = Rows(path, "byte", options, dim, wanted)
+    width, buffer, base, at = 4 * dim, b"", offset, 0
+    for i in range(wanted):
+        searched = at
+        while True:
+            blank = buffer.find(b" ", searched)
+            searched = blank if blank >= 0 else len(buffer)
+            if searched - at > MAX_WORD:
+                rows.fail(base + at, f"no word ends within {MAX_WORD:,} bytes: damaged, or not {dim:,} dimensions")
+            if blank >= 0 and len(buffer) - blank - 1 >= width:
+                break
+            more = f.read(max(_READ, width, len(buffer) - at))  # twice as much for a word that is longer still
+            if not more:
+                there = f"the file ends within record {i + 1:,} of {total:,}: truncated"
+                rows.fail(base + len(buffer), there + (f"; limit={i} reads those before it" if i else ""))
+            buffer, base, at, searched = buffer[at:] + more, base + at, 0, searched - at
+        rows.add(buffer[at:blank].lstrip(b"\r\n"), np.frombuffer(buffer, "<f4", dim, blank + 1), base + at)
+        at = blank + 1 + width
+    if wanted == total and (buffer[at:] + f.read(16)).strip(b"\r\n"):
+        rows.fail(base + at, f"more data after the header's {total:,} words; limit={total} reads these only")
+    return rows.table()

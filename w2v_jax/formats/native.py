@@ -1,0 +1,101 @@
+"""The folder that can be memory-mapped (vectors.npy and vocab.txt), and files of words with counts."""
+
+from __future__ import annotations
+
+import array
+import os
+import re
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from w2v_jax.errors import UserError
+from w2v_jax.files import PathLike
+from w2v_jax.formats.rows import MARK, Options, Table, finite, say_skipped
+
+
+def read_native(path: str, limit: int, options: Options, mmap: bool) -> Table:
+    file, vocab = os.path.join(path, "vectors.npy"), os.path.join(path, "vocab.txt")
+    for name in (file, vocab):
+        if not os.path.isfile(name):
+            raise UserError(f"{name}: no such file; a native folder holds vectors.npy and vocab.txt")
+    try:
+        vectors = np.load(file, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as e:  # numpy reads a header as Python's source: a damaged one raises whatever Python's parsers do
+        raise UserError(f"{file}: not a whole .npy array ({' '.join(str(e).split())[:120]}); write it again") from None
+    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f" or 0 in vectors.shape:
+        shape = f"{vectors.dtype} {vectors.shape}" if isinstance(vectors, np.ndarray) else "no single array"
+        raise UserError(f"{file}: {shape}: must be float32 [words, dimensions]")
+    words, counts = read_vocab(vocab, options.errors)
+    if len(words) != len(vectors):
+        raise UserError(f"{vocab}: {len(words):,} words, but vectors.npy has {len(vectors):,}: they must be of one run")
+    n = limit or len(words)
+    words, vectors, counts = words[:n], vectors[:n], None if counts is None else counts[:n]
+    with np.errstate(over="ignore"):  # of a larger type: an infinity is named below
+        vectors = vectors if vectors.dtype == np.float32 else vectors.astype(np.float32)
+    kept = np.ones(len(words), bool) if options.errors == "strict" else _distinct(vocab, words)
+    # A map is checked when `Embeddings.norms` first reads it, not read whole now.
+    if options.skip_nan or not mmap:
+        good = finite(vectors)
+        if not good.all():
+            i = int(np.argmin(good))
+            if not options.skip_nan:
+                what = "holds a NaN or an infinity; skip_nan leaves such rows out"
+                raise UserError(f"{file}: row {i:,}: the vector of {words[i]!r} {what}")
+            say_skipped(file, good, words, f"row {i:,}")
+            kept &= good
+    if not kept.all():  # a map gives way to a copy
+        words, vectors = [words[i] for i in np.flatnonzero(kept)], vectors[kept]
+        counts = None if counts is None else counts[kept]
+    return Table(words, vectors, counts)
+
+
+def _distinct(path: str, words: Sequence[str]) -> np.ndarray:
+    """Which words are the first of their kind, bool [V]: bytes that are no UTF-8, left out or replaced, make more equal
+    or empty. The rest is dropped, which a warning says."""
+    first = {word: i for i, word in reversed(list(enumerate(words)))}
+    kept = np.array([word != "" and first[word] == i for i, word in enumerate(words)], bool)
+    if not kept.any():
+        raise UserError(f"{path}: no word is UTF-8, and none is left; pass encoding_errors=replace")
+    if not kept.all():
+        what = f"{np.sum(~kept):,} words, empty or repeated without their bytes that are no UTF-8, were dropped"
+        warnings.warn(f"{path}: {what}", stacklevel=3)
+    return kept
+
+
+def read_vocab(path: PathLike, errors: str = "strict") -> tuple[list[str], np.ndarray | None]:
+    """Words and counts (int64, or None without any) of `word<TAB>count`, `word count` or `word` lines.
+
+    Under errors='ignore' a word may become empty.
+
+    Raises:
+      UserError: missing or empty file, a line that is not UTF-8, a count that is no whole number or is missing.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: no such file; check the name")
+    words: list[str] = []
+    counts = array.array("q")
+    with open(path, "rb") as f:
+        for number, line in enumerate(f, 1):
+            line = line.removeprefix(MARK) if number == 1 else line
+            raw, _, count = (line := line.rstrip(b"\r\n")).rpartition(b"\t" if b"\t" in line else b" ")
+            raw, count = (raw, count) if raw else (count, b"")
+            try:
+                word = raw.decode("utf-8", errors)
+            except UnicodeDecodeError:
+                raise UserError(f"{path}: line {number:,}: not UTF-8; pass encoding_errors=replace") from None
+            if not raw or (count and not re.fullmatch(rb"[0-9]{1,18}", count)):
+                said = line.decode("utf-8", "replace")[:60]
+                raise UserError(f"{path}: line {number:,}: {said!r} is not a word and its count")
+            words.append(word)
+            if count:
+                counts.append(int(count))
+    if not words:
+        raise UserError(f"{path}: the file is empty")
+    if counts and len(counts) != len(words):
+        raise UserError(f"{path}: {len(counts):,} of {len(words):,} lines have a count: all must, or none")
+    return words, np.array(counts, np.int64) if counts else None

@@ -1,0 +1,129 @@
+"""Opens a file or a folder of word vectors: which format it is, and whether it can hold what its header says."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import re
+import warnings
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from w2v_jax.errors import UserError
+from w2v_jax.files import FREE_BYTES, MOST_TIMES, PathLike, bounded
+from w2v_jax.formats.binary import looks_binary, read_binary
+from w2v_jax.formats.fasttext import MAGIC, read_fasttext
+from w2v_jax.formats.native import read_native, read_vocab
+from w2v_jax.formats.rows import MARK, MAX_DIM, MAX_WORDS, Options, Table
+from w2v_jax.formats.text import read_text
+
+ENCODING_ERRORS = ("strict", "replace", "ignore")
+HEADER_BYTES = 256  # at most, of a line of two numbers
+_FOREIGN = (".npz", ".npy", ".pkl", ".pickle", ".model", ".kv", ".h5", ".pt", ".safetensors")
+_PACKED = (".zip", ".xz", ".bz2", ".zst", ".7z", ".tar")
+# Less than so many times too few bytes, a file is read until its end, which says how many words there are.
+_FAR_MORE = 4
+_GZIP = b"\x1f\x8b"
+
+
+def read(
+    path: PathLike,
+    limit: int,
+    binary: bool | None,
+    encoding_errors: str,
+    mmap: bool,
+    counts: PathLike | None,
+    skip_nan: bool = False,
+) -> Table:
+    """Reads any of the formats; see `w2v_jax.embeddings.load` for the arguments and the errors."""
+    path = os.fspath(path)
+    if limit < 0:
+        raise UserError(f"limit={limit}: must be 0 (all) or more")
+    if encoding_errors not in ENCODING_ERRORS:
+        raise UserError(f"encoding_errors={encoding_errors!r}: must be strict, replace or ignore")
+    if not os.path.exists(path):
+        raise UserError(f"{path}: no such file or folder; check the name")
+    if os.path.basename(path) == "vectors.npy":
+        path = os.path.dirname(path) or "."
+    options = Options(encoding_errors, skip_nan)
+    if os.path.isdir(path):
+        table = read_native(path, limit, options, mmap)
+    else:
+        if path.endswith(_PACKED):
+            raise UserError(f"{path}: packed in a way that is not read here; unpack it first, or pack it with gzip")
+        if path.endswith(_FOREIGN):
+            raise UserError(f"{path}: not a format read here; use word2vec, GloVe text, fastText or a native folder")
+        if mmap:
+            raise UserError(f"{path}: only a native folder can be memory-mapped; save it with format native first")
+        table = _read_file(path, limit, binary, options)
+    return table if counts is None else _with_counts(table, os.fspath(counts), encoding_errors)
+
+
+def _with_counts(table: Table, path: str, errors: str) -> Table:
+    names, known = read_vocab(path, errors)
+    if known is None:
+        raise UserError(f"{path}: has words without counts; each line must be a word and its count")
+    found = dict(zip(names, known.tolist(), strict=True))
+    missing = [word for word in table.words if word not in found]
+    if missing:
+        what = f"{len(missing):,} words have no count, which is taken as 0 ({missing[0]!r})"
+        warnings.warn(f"{path}: {what}", stacklevel=4)
+    return table._replace(counts=np.array([found.get(word, 0) for word in table.words], np.int64))
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[BinaryIO, int, bool]]:
+    """The file, the most bytes that it can hold unpacked, and whether it is packed, which its first bytes say.
+    UserError: an empty or damaged file."""
+    size = os.path.getsize(path)
+    if size == 0:
+        raise UserError(f"{path}: the file is empty")
+    with open(path, "rb") as f:
+        if f.read(len(_GZIP)) != _GZIP:
+            f.seek(0)
+            yield f, size, False
+            return
+    try:
+        with gzip.open(path, "rb") as f:
+            yield cast(BinaryIO, bounded(path, cast(BinaryIO, f))), max(FREE_BYTES, size * MOST_TIMES), True
+    except (EOFError, zlib.error, gzip.BadGzipFile) as e:
+        raise UserError(f"{path}: damaged gzip file ({' '.join(str(e).split())}); fetch it again") from None
+
+
+def _read_file(path: str, limit: int, binary: bool | None, options: Options) -> Table:
+    with _opened(path) as (f, size, packed):
+        head = f.read(len(MARK) + HEADER_BYTES)
+        if head.startswith(MAGIC):
+            f.seek(0)
+            return read_fasttext(f, path, options, limit, size, packed)
+        mark = len(MARK) if head.startswith(MARK) else 0
+        line = head[mark : mark + HEADER_BYTES].partition(b"\n")[0]
+        match = re.fullmatch(rb"[ \t]*([0-9]+)[ \t]+([0-9]+)[ \t\r]*", line)
+        if match is None:
+            if binary:
+                raise UserError(f"{path}: line 1: no header of two numbers (words, dimensions): not word2vec binary")
+            f.seek(mark)
+            return read_text(f, path, options, 0, 0, limit, size, 1)
+        total, dim = int(match[1]), int(match[2])
+        if not 1 <= total <= MAX_WORDS or not 1 <= dim <= MAX_DIM:
+            said = line[:40].decode("ascii").strip()
+            raise UserError(f"{path}: line 1: header {said!r} (words, dimensions): not a file of word vectors")
+        start = mark + len(line) + 1
+        if binary is None:
+            f.seek(start)
+            binary = looks_binary(f, dim)
+        f.seek(start)
+        wanted = min(total, limit) if limit else total
+        least = wanted * (4 * dim + 2 if binary else 2 * dim + 1)
+        if least > _FAR_MORE * size:
+            raise UserError(
+                f"{path}: line 1: header of {total:,} words x {dim:,} dimensions, but the file holds {size:,} bytes at "
+                f"most and would need {least:,}: truncated (limit=N reads the first N words), or not word vectors"
+            )
+        if binary:
+            return read_binary(f, path, options, total, dim, wanted, start)
+        return read_text(f, path, options, total, dim, limit, size, 2)
