@@ -28,7 +28,7 @@ from pathlib import Path
 
 from absl import flags
 
-from benchmarks.faults import inject, lives
+from benchmarks.faults import inject, kept, lives, outcome, plan, record, runs
 from experiments.common import cli
 from w2v_jax.errors import UserError
 from w2v_jax.tables import duration
@@ -53,11 +53,8 @@ def define_flags() -> None:
 
 def code() -> str:
     """Of the code under test: kept runs of other code are not used."""
-    files = sorted(
-        p
-        for folder in ("w2v_jax", "experiments", "configs", "benchmarks/faults")
-        for p in (ROOT / folder).rglob("*.py")
-    )
+    folders = ("w2v_jax", "experiments", "configs")
+    files = [*(p for folder in folders for p in sorted((ROOT / folder).rglob("*.py"))), Path(runs.__file__)]
     return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:12]
 
 
@@ -73,8 +70,6 @@ def restart(scratch: Path) -> None:
 
 def campaign(scratch: Path, results: Path) -> int:
     """Makes faults until the time or the count is over; returns the exit status."""
-    from benchmarks.faults import kept, outcome, plan, record, runs
-
     f = flags.FLAGS
     small = runs.small_runs()
     for given, known in ((f.runs, small), (f.kinds, plan.KINDS)):
@@ -108,15 +103,12 @@ def campaign(scratch: Path, results: Path) -> int:
     return int(bool(bad))
 
 
-def tell(faults: Sequence[object], count: int, passed: float) -> None:
+def tell(faults: Sequence[record.Fault], count: int, passed: float) -> None:
     """One line of progress, and one for each fault that went wrong."""
-    from benchmarks.faults import outcome, record
-
     f = flags.FLAGS
     rate = count / passed
     left = min(f.seconds - passed, (f.count - count) / rate if rate else f.seconds)
     for fault in faults:
-        assert isinstance(fault, record.Fault)
         if fault.verdict not in outcome.GOOD:
             print(f"{fault.verdict}: {fault.name}: {fault.detail}: {fault.why}", file=sys.stderr)
     what = f"{count} faults, {60 * rate:.0f} a minute, {duration(max(0.0, left))} left"

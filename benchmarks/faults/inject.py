@@ -51,7 +51,7 @@ def how() -> str:
 
 
 def arm(what: Arm) -> None:
-    """Arms this process. Without the library, files are limited to `at` hundred bytes instead, and nothing is killed."""
+    """Arms this process. Without the library files are limited to `at` hundred bytes instead, and nothing is killed."""
     library = _loaded()
     if library is not None:
         library.faults_arm(os.fsencode(what.folder), ctypes.c_long(what.at), what.mode, what.error)

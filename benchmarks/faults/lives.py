@@ -44,7 +44,7 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "MPLBACKEND": "Agg",
 }
-TIMEOUT = 90.0  # seconds after which a life hangs
+TIMEOUT = 45.0  # seconds after which a life hangs; one takes 2 to 3 s of a free core
 
 
 class Job(NamedTuple):

@@ -15,9 +15,10 @@ from benchmarks.faults.runs import RUN
 SAME, REFUSED, AGAIN, SILENT, WRONG = "same", "refused", "again", "silent", "wrong"
 GOOD = (SAME, REFUSED, AGAIN)
 # Clock values, and what belongs to the place, the process or the version of the code.
-PASSING = frozenset(
-    "seconds words_per_second data_wait waited command file workdir revision machine peak_bytes device jax".split()
-)
+PASSING = {
+    *("seconds", "words_per_second", "data_wait", "waited", "command", "file", "workdir"),
+    *("revision", "machine", "peak_bytes", "device", "jax"),
+}
 SAID = re.compile(r"(?i)^(?!corpus: \d|pass ).*(warning|cannot be used|damaged|again)")
 
 

@@ -114,7 +114,7 @@ def small_runs() -> dict[str, Small]:
             ability = spec.embed is not None or spec.score is not None
             use = ("experiments.evaluate", (f"--workdir={RUN}",)) if ability else None
             if spec.classify is not None:
-                use = ("experiments.sentiment", (f"--workdir={RUN}", "--text=the plot was great"))
+                use = ("experiments.sentiment", (f"--workdir={RUN}", "--text=ba du ki"))
             found.append(Small(name, "experiments.train", given, use))
     # A shard makes its runs and leaves out the report, which takes longer than they do.
     given = ("--config=study.config.py", f"--workdir={RUN}", "--shard=0/2", "--keep")

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.faults import lives, outcome
 from benchmarks.faults.kept import Kept, after_whole, copy
 from benchmarks.faults.lives import Job
-from benchmarks.faults.outcome import REFUSED, SAME, SILENT, WRONG, Verdict
+from benchmarks.faults.outcome import REFUSED, SILENT, WRONG, Verdict
 from benchmarks.faults.record import Fault, made
 from benchmarks.faults.runs import CACHE, RUN, STUDY
 
@@ -127,5 +127,4 @@ def together(kept: Kept, kind: str, number: int, place: Path) -> Fault | None:
         return None  # its config is a file
     name = f"{kind}/{kept.run.name}/{number}"
     verdict, what = TOGETHER[kind](kept, number, place, random.Random(name))
-    assert verdict.kind != SAME or not verdict.why
     return made(name, verdict, what)

@@ -1,0 +1,121 @@
+"""What digests cost: of checkpoints, as a share of the steps between two of them, and of the token cache at opening.
+
+    python -m benchmarks.faults.digests [--words=2000000] [--vocabulary=60000] [--dim=100] [--out=FILE.json]
+
+Skip-gram vectors are trained with configs/skipgram.py on made-up text. A step is the run's own training time over its
+steps. The digest of the whole state (`train/fingerprint.py`), one for each save, is timed where the run takes it;
+the share is that at the config's own interval, with a save every half interval. The token cache is read by SHA-256 as
+each opening does (`data/corpus.py`), from the page cache, with a file of 200 MB. Exit status 1 where the digests of
+checkpoints take 1 % or more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from configs import skipgram
+from experiments.common import cli
+from w2v_jax.files import write_json
+
+REPEATS, GOAL = 7, 0.01
+
+
+def median_seconds(act: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Of one call, after one that is not counted."""
+    act()
+    found = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        act()
+        found.append(time.perf_counter() - begin)
+    return statistics.median(found)
+
+
+def of_cache(tokens: int) -> dict[str, Any]:
+    """Seconds and GB/s of the SHA-256 of a token file."""
+    from w2v_jax.data.corpus import _digest
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.tokens"
+        np.random.default_rng(0).integers(0, 60_000, tokens, np.uint16).tofile(path)
+        size, seconds = path.stat().st_size, median_seconds(lambda: _digest(path), 3)
+    return {"bytes": size, "seconds": seconds, "gigabytes_per_second": size / seconds / 1e9}
+
+
+def of_checkpoints(words: int, vocabulary: int, dim: int) -> dict[str, Any]:
+    """Seconds of a step and of a digest of the whole state, and the share of digests in training."""
+    from w2v_jax.train import checkpoint, loop
+
+    config, taken, real = skipgram.get_config(), [], checkpoint.fingerprint
+
+    def timed(tree: Any) -> dict[str, int]:
+        begin = time.perf_counter()
+        found = real(tree)  # whole numbers: the device has finished
+        taken.append(time.perf_counter() - begin)
+        return found
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_text(Path(folder) / "text.txt", words, vocabulary)
+        data = dataclasses.replace(config.data, source=f"text:{folder}/text.txt", cache_dir=f"{folder}/cache")
+        run = dataclasses.replace(
+            config,
+            model=dataclasses.replace(config.model, dim=dim),
+            data=data,
+            train=dataclasses.replace(config.train, passes=1.0),
+            checkpoint=dataclasses.replace(
+                config.checkpoint, every_steps=max(2, words // config.train.batch_size // 4)
+            ),
+        )
+        checkpoint.fingerprint = timed
+        try:
+            result = loop.train(run, Path(folder) / "run")
+        finally:
+            checkpoint.fingerprint = real
+    step, digest = result["seconds"] / result["steps"], statistics.median(taken[1:])  # the first one compiles
+    every = config.checkpoint.every_steps // 2
+    return {
+        "vocabulary": result["vocabulary"],
+        "dim": dim,
+        "steps": result["steps"],
+        "step_seconds": step,
+        "digest_seconds": digest,
+        "digests": len(taken),
+        "steps_between_saves": every,
+        "share": digest / (digest + every * step),
+    }
+
+
+def write_text(path: Path, words: int, vocabulary: int) -> None:
+    """Zipfian text in lines of 20 words."""
+    rng = np.random.default_rng(0)
+    share = 1 / np.arange(5, vocabulary + 5)
+    ids = rng.choice(vocabulary, (words // 20, 20), p=share / share.sum())
+    path.write_text("".join(" ".join(f"w{i}" for i in line) + "\n" for line in ids.tolist()))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures both and prints them; returns the exit status."""
+    f = flags.FLAGS
+    found = {"checkpoints": of_checkpoints(f.words, f.vocabulary, f.dim), "token_cache": of_cache(100_000_000)}
+    print(json.dumps(found, indent=2))
+    if f.out:
+        write_json(f.out, found)
+    return int(found["checkpoints"]["share"] >= GOAL)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_integer("words", 2_000_000, "Length of the made-up text.", lower_bound=100_000)
+    flags.DEFINE_integer("vocabulary", 60_000, "Its different words.", lower_bound=100)
+    flags.DEFINE_integer("dim", 100, "Dimensions of the vectors.", lower_bound=1)
+    flags.DEFINE_string("out", None, "File of the results.")
+    cli.run(main)
