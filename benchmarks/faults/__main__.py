@@ -80,7 +80,7 @@ def campaign(scratch: Path, results: Path) -> int:
     wanted: Iterable[plan.Unit]
     if f.only or f.again:
         bad = [x.name for x in before if x.verdict not in outcome.GOOD]
-        wanted, done = [plan.unit([name]) for name in f.only or bad], set()
+        wanted, done = plan.again(f.only or bad), set()
     else:
         wanted = plan.units(f.runs or list(small), f.kinds or plan.KINDS)
         done = {fault.name for fault in before}

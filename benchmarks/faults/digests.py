@@ -100,7 +100,8 @@ def write_text(path: Path, words: int, vocabulary: int) -> None:
     rng = np.random.default_rng(0)
     share = 1 / np.arange(5, vocabulary + 5)
     ids = rng.choice(vocabulary, (words // 20, 20), p=share / share.sum())
-    path.write_text("".join(" ".join(f"w{i}" for i in line) + "\n" for line in ids.tolist()))
+    names = np.array(["".join(chr(97 + int(d)) for d in f"{i:06d}") for i in range(vocabulary)])
+    path.write_text("".join(" ".join(names[line]) + "\n" for line in ids))
 
 
 def main(argv: Sequence[str]) -> int:

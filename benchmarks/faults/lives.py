@@ -205,6 +205,12 @@ def endings(life: Life, status: int | None) -> list[Ending]:
     return found
 
 
-def run(place: Path, module: str, arguments: Sequence[str], arm: inject.Arm | None = None) -> Ending:
+def run(
+    place: Path,
+    module: str,
+    arguments: Sequence[str],
+    arm: inject.Arm | None = None,
+    timeout: float = 0.0,
+) -> Ending:
     """One command in a child of its own, to its end."""
-    return finish(begin([Job(place, module, tuple(arguments))], arm))[0]
+    return finish(begin([Job(place, module, tuple(arguments))], arm), timeout or TIMEOUT)[0]

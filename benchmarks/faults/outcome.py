@@ -83,6 +83,12 @@ def said(out: str) -> Any:
         return re.sub(r"[0-9.,:]+ ?(s|seconds|words/s|ms)\b", "", out)
 
 
+def where(err: str) -> str:
+    """The places of the last two frames of a traceback."""
+    frames = re.findall(r'File "[^"]*?([\w.]+/[\w.]+)", line (\d+)', err)
+    return "at " + ", ".join(f"{file}:{line}" for file, line in frames[-2:])
+
+
 def refusal(ending: Ending) -> Verdict | None:
     """The verdict on a command that did not end well; None where it ended with status 0."""
     errors = [line for line in ending.err.splitlines() if "error:" in line.lower()]
@@ -90,7 +96,7 @@ def refusal(ending: Ending) -> Verdict | None:
     if ending.status is None:
         return Verdict(WRONG, f"hangs: {last}")
     if "Traceback" in ending.err:
-        return Verdict(WRONG, f"traceback, status {ending.status}: {last}")
+        return Verdict(WRONG, f"traceback, status {ending.status}: {last} {where(ending.err)}")
     if ending.status == 0:
         return None
     if ending.status == 2 and len(errors) == 1 and errors[0].startswith("error: "):

@@ -48,6 +48,17 @@ def unit(names: Sequence[str]) -> Unit:
     return Unit(tuple(names), lambda kept, folder: [stopped(kept, kind, number, folder / "it")])
 
 
+def again(names: Sequence[str]) -> list[Unit]:
+    """The units of these names; damages of one run are made together. UserError: see `unit`."""
+    single = [unit([name]) for name in names]
+    by_run: dict[str, list[str]] = {}
+    for one in single:
+        if one.names[0].split("/")[0] in TARGETS:
+            by_run.setdefault(one.run, []).extend(one.names)
+    rest = [one for one in single if one.names[0].split("/")[0] not in TARGETS]
+    return [unit(some) for some in by_run.values()] + rest
+
+
 def units(runs: Sequence[str], kinds: Sequence[str] = KINDS) -> Iterator[Unit]:
     """Endless rounds over all runs and kinds; kinds that take long come less often."""
     damages = [k for k in kinds if k in TARGETS]

@@ -153,7 +153,7 @@ def _bad_end(ending: Ending) -> Verdict | None:
     """The verdict on a stopped life that did not end as it should."""
     if ending.status in (128 + signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT):
         if "Traceback" in ending.err:
-            last = ending.err.strip().splitlines()[-1][:300]
+            last = f"{ending.err.strip().splitlines()[-1][:300]} {outcome.where(ending.err)}"
             return Verdict(WRONG, f"traceback after a signal, status {ending.status}: {last}")
         return None
     verdict = outcome.refusal(ending)
