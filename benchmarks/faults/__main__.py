@@ -85,6 +85,7 @@ def campaign(scratch: Path, results: Path) -> int:
         wanted = plan.units(f.runs or list(small), f.kinds or plan.KINDS)
         done = {fault.name for fault in before}
     lives.prepare()
+    folder = scratch / f"kept-{code()}"
     begin, count, found = time.monotonic(), 0, []
     for unit in wanted:
         if done.intersection(unit.names):
@@ -92,7 +93,7 @@ def campaign(scratch: Path, results: Path) -> int:
         passed = time.monotonic() - begin
         if passed > f.seconds or count >= f.count:
             break
-        one = kept.keep(small[unit.run], scratch / f"kept-{code()}")
+        one = kept.keep(small[unit.run], folder)
         faults = unit.make(one, scratch / "work")
         record.write(results, faults)
         count += sum(fault.count for fault in faults)
