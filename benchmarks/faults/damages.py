@@ -116,21 +116,22 @@ def damaged(kept: Kept, wanted: Sequence[tuple[str, int]], scratch: Path) -> lis
     if not every:
         return []
     jobs = [kept.jobs(d.place) if d.finished else [kept.job(d.place)] for d in every]
-    endings = lives.finish(lives.begin([job for part in jobs for job in part]), lives.TIMEOUT * len(jobs) / 4)
+    endings = lives.finish(lives.begin([job for part in jobs for job in part]))
     faults = []
     for one, part in zip(every, jobs, strict=True):
         own, endings = endings[: len(part)], endings[len(part) :]
-        verdict = _judge(kept, one, own)
+        verdict = judge(kept, one, own)
         if verdict.kind not in GOOD:
             target, _, number = one.name.split("/")
             again = damage(kept, target, int(number), one.place)
             assert again is not None
-            verdict = _judge(kept, again, lives.finish(lives.begin(part)))
+            verdict = judge(kept, again, lives.finish(lives.begin(part)))
         faults.append(made(one.name, verdict, one.what, left=len(outcome.left_behind(one.place))))
     return faults
 
 
-def _judge(kept: Kept, one: Damaged, endings: Sequence[lives.Ending]) -> Verdict:
+def judge(kept: Kept, one: Damaged, endings: Sequence[lives.Ending]) -> Verdict:
+    """The verdict on the commands over a damaged run."""
     if not one.finished:
         return outcome.judge(endings, after_whole(kept)[:1], outcome.content(one.place), kept.want)
     # Of a finished run, what its commands say counts: a damaged file that none of them reads stays as it is.

@@ -12,7 +12,6 @@ from benchmarks.faults import inject, lives, outcome
 from benchmarks.faults.lives import Ending, Job
 from benchmarks.faults.runs import RUN, Small, place_texts
 
-SLOW = 600.0  # seconds for a first life, which compiles
 SHARE = 0.6  # of a run's writes, at which the half run is killed
 
 
@@ -62,12 +61,12 @@ def keep(run: Small, folder: Path) -> Kept:
     if first != want:
         raise RuntimeError(f"{run.name}: two undisturbed runs differ: {sorted(set(first.items()) ^ set(want.items()))}")
     shutil.rmtree(folder / run.name / "first")
-    again = lives.run(whole, run.module, run.arguments, timeout=SLOW)
-    used = [lives.run(whole, *run.use, timeout=SLOW)] if run.use else []
+    again = lives.run(whole, run.module, run.arguments)
+    used = [lives.run(whole, *run.use)] if run.use else []
     if any(e.status != 0 for e in (again, *used)):
         raise RuntimeError(f"{run.name}: {[e.err[-300:] for e in (again, *used) if e.status != 0]}")
     copy(fresh, half)
-    lives.run(half, run.module, run.arguments, inject.Arm(half / RUN, int(SHARE * writes), inject.KILL), SLOW)
+    lives.run(half, run.module, run.arguments, inject.Arm(half / RUN, int(SHARE * writes), inject.KILL))
     told = {"want": want, "endings": [*endings, again, *used], "writes": writes, "seconds": seconds}
     note.write_text(json.dumps(told, indent=1))
     return kept._replace(**told)
@@ -80,7 +79,7 @@ def _worked() -> float:
 
 
 def _made(kept: Kept, place: Path) -> tuple[list[Ending], dict[str, str], int]:
-    ending = lives.run(place, kept.run.module, kept.run.arguments, inject.Arm(place / RUN), timeout=SLOW)
+    ending = lives.run(place, kept.run.module, kept.run.arguments, inject.Arm(place / RUN))
     if ending.status != 0:
         raise RuntimeError(f"{kept.run.name}: undisturbed, status {ending.status}: {ending.err[-500:]}")
     return [ending], outcome.content(place), inject.seen()[0]

@@ -44,7 +44,7 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "MPLBACKEND": "Agg",
 }
-TIMEOUT = 45.0  # seconds after which a life hangs; one takes 2 to 3 s of a free core
+IDLE, LONGEST = 30.0, 900.0  # a life hangs after so many seconds without work, or so many in all
 
 
 class Job(NamedTuple):
@@ -176,7 +176,7 @@ def worked(life: Life) -> float:
 
 def at_work(life: Life, seconds: float) -> int | None:
     """Waits until the child has worked so long; its status if it ended before, else None."""
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + LONGEST
     while worked(life) < seconds and time.monotonic() < deadline:
         status = ended(life, time.monotonic() + 0.004)
         if status is not None:
@@ -184,9 +184,15 @@ def at_work(life: Life, seconds: float) -> int | None:
     return None
 
 
-def finish(life: Life, timeout: float = TIMEOUT) -> list[Ending]:
-    """Waits for the end of the child, at most so long, and returns how each job ended; those never begun hung."""
-    status = ended(life, time.monotonic() + timeout)
+def finish(life: Life, idle: float = IDLE) -> list[Ending]:
+    """Waits for the end of the child and returns how each job ended. A child that does nothing for `idle` seconds, or
+    does not end in LONGEST, is killed: it hangs, and so do the jobs it has not begun."""
+    begun = since = time.monotonic()
+    done, status = 0.0, None
+    while status is None and time.monotonic() < min(since + idle, begun + LONGEST):
+        status = ended(life, time.monotonic() + 0.2)
+        if worked(life) > done + 0.05:
+            done, since = worked(life), time.monotonic()
     if status is None:
         life.signal(signal.SIGKILL)
         ended(life, time.monotonic() + 60)
@@ -205,12 +211,6 @@ def endings(life: Life, status: int | None) -> list[Ending]:
     return found
 
 
-def run(
-    place: Path,
-    module: str,
-    arguments: Sequence[str],
-    arm: inject.Arm | None = None,
-    timeout: float = 0.0,
-) -> Ending:
+def run(place: Path, module: str, arguments: Sequence[str], arm: inject.Arm | None = None) -> Ending:
     """One command in a child of its own, to its end."""
-    return finish(begin([Job(place, module, tuple(arguments))], arm), timeout or TIMEOUT)[0]
+    return finish(begin([Job(place, module, tuple(arguments))], arm))[0]
