@@ -96,7 +96,7 @@ def campaign(scratch: Path, results: Path) -> int:
         one = kept.keep(small[unit.run], folder)
         faults = unit.make(one, scratch / "work")
         record.write(results, faults)
-        count += sum(fault.count for fault in faults)
+        count += sum(fault.faults for fault in faults)
         found += faults
         tell(faults, count, time.monotonic() - begin)
     bad = [fault.name for fault in found if fault.verdict not in outcome.GOOD]

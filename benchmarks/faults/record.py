@@ -14,7 +14,7 @@ class Fault(NamedTuple):
     """One fault, or a chain of them on one run, with the verdict on its end."""
 
     name: str  # KIND/RUN/NUMBER, which gives it again
-    count: int  # faults in the chain
+    faults: int  # in the chain
     verdict: str
     why: str = ""
     detail: str = ""  # what was done, for people
@@ -30,8 +30,8 @@ class Fault(NamedTuple):
         return self.name.split("/")[1]
 
 
-def made(name: str, verdict: Verdict, detail: str, count: int = 1, lost: int = 0, left: int = 0) -> Fault:
-    return Fault(name, count, verdict.kind, verdict.why, detail, lost, left)
+def made(name: str, verdict: Verdict, detail: str, faults: int = 1, lost: int = 0, left: int = 0) -> Fault:
+    return Fault(name, faults, verdict.kind, verdict.why, detail, lost, left)
 
 
 def write(path: Path, faults: Iterable[Fault]) -> None:

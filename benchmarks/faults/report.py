@@ -37,7 +37,7 @@ def counts(faults: Iterable[Fault]) -> dict[str, int]:
     """Number of faults by verdict; a chain counts with all of its faults."""
     found = dict.fromkeys(NAMES, 0)
     for fault in faults:
-        found[fault.verdict] += fault.count
+        found[fault.verdict] += fault.faults
     return found
 
 
@@ -54,7 +54,7 @@ def causes(faults: Iterable[Fault]) -> list[dict[str, Any]]:
         if fault.verdict not in outcome.GOOD:
             found[f"{fault.kind}: {cause(fault)}"].append(fault)
     return [
-        {"cause": text, "faults": sum(f.count for f in some), "names": [f.name for f in some[:LISTED]]}
+        {"cause": text, "faults": sum(f.faults for f in some), "names": [f.name for f in some[:LISTED]]}
         for text, some in sorted(found.items(), key=lambda pair: -len(pair[1]))
     ]
 
@@ -76,7 +76,7 @@ def summary(faults: Sequence[Fault]) -> dict[str, Any]:
     runs = sorted({fault.run for fault in faults})
     stops = [fault for fault in faults if group(fault) == "stops"]
     return {
-        "faults": sum(fault.count for fault in faults),
+        "faults": sum(fault.faults for fault in faults),
         "by_group": {g: counts(f for f in faults if group(f) == g) for g in ("stops", "damages", "at once")},
         "by_kind": {
             k: counts(f for f in faults if f.kind == k) for k in plan.KINDS if any(f.kind == k for f in faults)

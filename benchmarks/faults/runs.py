@@ -6,6 +6,7 @@ of the folder continues like the folder itself.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,7 +82,6 @@ KNOWN: dict[str, tuple[tuple[str, str, dict[str, Any]], ...]] = {
 }
 STUDY = "study"
 STUDY_FILE = """
-import dataclasses
 from benchmarks.faults.runs import study
 get_config = study
 """
@@ -112,7 +112,9 @@ def small_runs() -> dict[str, Small]:
             flags = tuple(f"--config.{key}={value}" for key, value in (COMMON | change).items())
             given = (f"--config={path}", f"--workdir={RUN}", *flags)
             ability = spec.embed is not None or spec.score is not None
-            use = ("experiments.evaluate", (f"--workdir={RUN}",)) if ability else None
+            use: tuple[str, tuple[str, ...]] | None = None
+            if ability:
+                use = "experiments.evaluate", (f"--workdir={RUN}",)
             if spec.classify is not None:
                 use = ("experiments.sentiment", (f"--workdir={RUN}", "--text=ba du ki"))
             found.append(Small(name, "experiments.train", given, use))
@@ -136,8 +138,6 @@ def study() -> Any:
         str(ROOT / "configs" / "language.py"), **{k: v for k, v in TEXT.items() if k[:5] == "data."}
     ).data
     arms = {arm: Arm(run, ("model.dim=4",)) for arm, run in runs.items()}
-    import dataclasses
-
     return Study(data=dataclasses.replace(data, cache_dir=CACHE), tokens=(1500.0, 2500.0), arms=arms)
 
 
