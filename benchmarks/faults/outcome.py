@@ -91,7 +91,7 @@ def where(err: str) -> str:
 
 def refusal(ending: Ending) -> Verdict | None:
     """The verdict on a command that did not end well; None where it ended with status 0."""
-    errors = [line for line in ending.err.splitlines() if "error:" in line.lower()]
+    errors = [line for line in ending.err.splitlines() if line.lower().startswith("error")]
     last = (ending.err.strip().splitlines() or ["it said nothing"])[-1][:300]
     if ending.status is None:
         return Verdict(WRONG, f"hangs: {last}")
@@ -99,7 +99,7 @@ def refusal(ending: Ending) -> Verdict | None:
         return Verdict(WRONG, f"traceback, status {ending.status}: {last} {where(ending.err)}")
     if ending.status == 0:
         return None
-    if ending.status == 2 and len(errors) == 1 and errors[0].startswith("error: "):
+    if ending.status == 2 and len(errors) == 1 and last.startswith("error: "):
         return Verdict(REFUSED, errors[0][:300])
     return Verdict(WRONG, f"status {ending.status}: {last}")
 
