@@ -86,6 +86,9 @@ def campaign(scratch: Path, results: Path) -> int:
         done = {fault.name for fault in before}
     lives.prepare()
     folder = scratch / f"kept-{code()}"
+    for old in scratch.glob("kept-*"):
+        if old != folder:
+            shutil.rmtree(old)
     begin, count, found = time.monotonic(), 0, []
     for unit in wanted:
         if done.intersection(unit.names):

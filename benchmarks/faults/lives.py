@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import os
@@ -44,6 +45,7 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "MPLBACKEND": "Agg",
 }
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 IDLE, LONGEST = 30.0, 900.0  # a life hangs after so many seconds without work, or so many in all
 
 
@@ -109,6 +111,7 @@ def begin(jobs: Sequence[Job], arm: inject.Arm | None = None) -> Life:
 
 def _live(jobs: Sequence[Job], arm: inject.Arm | None) -> None:
     os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no child outlives the campaign
     status = 0
     for job in jobs:
         _forget_flags()
