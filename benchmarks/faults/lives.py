@@ -30,7 +30,7 @@ from benchmarks.faults import inject
 HEAVY = (
     *("jax", "jax.numpy", "orbax.checkpoint", "optax", "tensorflow", "tensorboard.compat.proto.event_pb2"),
     *("w2v_jax.train.loop", "w2v_jax.train.restore", "w2v_jax.evaluation", "w2v_jax.data.labelled_corpus"),
-    *("experiments.common.language", "experiments.scaling.execute", "experiments.common.config_flag", "launch.local"),
+    *("experiments.common.language", "experiments.scaling.execute", "experiments.common.config_flag"),
 )
 # Children share one cache of compiled programs, and programs come out the same on one device.
 ENVIRONMENT = {

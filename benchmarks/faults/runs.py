@@ -39,7 +39,7 @@ WORDS = TEXT | {
     "model.window": 3,
     "model.segment": 32,
     "model.sample": 0.01,
-    "train.batch_size": 96,
+    "train.batch_size": 128,  # 4 rows: for 4 processes, too
     "train.passes": 2.0,
     "optimizer.learning_rate": 0.3,
 }
