@@ -58,7 +58,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
         kept = kept._replace(want=outcome.content(whole))
         again = run_here(kept, whole, patch, finished=True)
         assert [e.status for e in again] == [0, 0], again[-1].err
-        commands.at_call(patch, 9, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        commands.at_call(patch, 6, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert run_here(kept, half, patch)[0].status == 128 + signal.SIGTERM
     assert len(commands.checkpoints(half / runs.RUN)) > 1
     return kept._replace(endings=[*first, *again])

@@ -152,7 +152,7 @@ def _forget_flags() -> None:
     """A command defines its flags anew."""
     for name in list(flags.FLAGS):
         module = str(flags.FLAGS.find_module_defining_flag(name, "experiments"))
-        if module.startswith(("experiments", "launch", "benchmarks", "__main__")):
+        if module.startswith(("experiments", "launch", "benchmarks", "__main__")) or module.endswith(".py"):
             delattr(flags.FLAGS, name)
 
 

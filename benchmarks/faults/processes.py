@@ -16,7 +16,7 @@ from benchmarks.faults.kept import Kept, copy
 from benchmarks.faults.lives import Ending, Job, Life
 from benchmarks.faults.outcome import WRONG, Verdict
 from benchmarks.faults.record import Fault, made
-from benchmarks.faults.runs import RUN, STUDY
+from benchmarks.faults.runs import STUDY
 
 HANG, ORPHANS = 240.0, 40.0  # seconds: until a run hangs; in which processes end after their launcher
 # Kind -> signals to one process, or to the launcher.
@@ -111,7 +111,7 @@ def processes(kept: Kept, kind: str, number: int, place: Path) -> Fault:
     again = lives.finish(lives.begin([_job(kept, place, count)]), HANG)[0]
     plain = Ending(again.status, out if again.status == 0 else again.out, _without_prefix(again.err))
     verdict = outcome.judge([plain], [Ending(0, out, "")], outcome.content(place), want)
-    return made(name, verdict, f"{what}, then {again.status}; {RUN}")
+    return made(name, verdict, f"{what}, then {again.status}")
 
 
 def _without_prefix(err: str) -> str:
