@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import kill, measure, ours, report, text
+from benchmarks import measure, ours, report, text
+from benchmarks.faults import digests
 from benchmarks.settings import SETTINGS, chosen
 from tests.commands import run
 from w2v_jax.errors import UserError
@@ -123,19 +124,6 @@ def test_settings_are_the_ones_agreed_on() -> None:
     assert [(s.speed_gate, s.speed_aim) for s in SETTINGS] == [(2.0, 4.0), (1.5, 4.0), (1.0, 2.0), (0.0, 0.0)]
 
 
-def test_what_a_killed_process_leaves_is_read(tmp_path: Path) -> None:
-    assert kill.last_step(tmp_path) == 0
-    (tmp_path / "metrics.jsonl").write_text('{"step": 16}\n{"step": 32}\n{"step": 4')
-    assert kill.last_step(tmp_path) == 32
-    assert kill.started_at("corpus ...\ncontinuing at step 1,280 of 9,000\n") == 1280
-    assert kill.started_at("compiled in 3.1 s\n") == 0
-    assert kill.started_at("corpus ...\n") is None
-    (tmp_path / "vectors.bin").write_bytes(b"1")
-    one = kill.digest(tmp_path)
-    (tmp_path / "vectors.bin").write_bytes(b"2")
-    assert kill.digest(tmp_path) != one
-
-
 def test_compile_time_is_needed() -> None:
     result = {"seconds": 2.0, "data_wait": 0.0, "vocabulary": 5, "loss": 1.0}
     done = measure.Finished(result, "x\ncompiled in 2.5 s\n", 9.0, 100.0)
@@ -146,7 +134,7 @@ def test_compile_time_is_needed() -> None:
 
 def test_whole_comparison_on_a_small_text(tmp_path: Path) -> None:
     pytest.importorskip("gensim")
-    kill.write_text(tmp_path / "text.txt", 6000)
+    digests.write_text(tmp_path / "text.txt", 6000, 3000)
     words = sorted(set((tmp_path / "text.txt").read_text().split()))[:40]
     for part, name, lines in (
         ("similarity", "men", [f"{a}\t{b}\t{i}" for i, (a, b) in enumerate(zip(words[::2], words[1::2], strict=True))]),

@@ -50,12 +50,30 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
         if arguments is not None and len(argv) > 1 + arguments:
             hint = ", overrides --config.KEY=VALUE" if "config" in flags.FLAGS else ""
             raise UserError(f"unexpected argument {argv[1 + arguments]!r}; flags are written --name=value{hint}")
-        status = main(argv)
-        sys.stdout.flush()  # an error is told here, and not by Python at its end
-        return status
+        try:
+            status = main(argv)
+            sys.stdout.flush()  # an error is told here, and not by Python at its end
+            return status
+        except (UserError, OSError, Diverged, Interrupted):
+            raise
+        except Exception:  # a library that was interrupted may raise an error of its own
+            if not stopped:
+                raise
+            raise KeyboardInterrupt(stopped[0]) from None
 
     console.streams()
-    before = signal.signal(signal.SIGTERM, _stop) if continues else None
+    stopped: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        """SIGTERM outside training acts as Ctrl-C, which closes open files. A second one ends the process at once."""
+        stopped.append(number)
+        signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt(number)
+
+    wanted = [signal.SIGTERM] if continues else []
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+        wanted.append(signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in wanted}
     try:
         app.run(checked, flags_parser=_parse)
     except (UserError, OSError, Diverged, Interrupted, KeyboardInterrupt) as e:
@@ -65,15 +83,9 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
             raise
         status = _ending(UserError(f"out of memory ({str(e)[:200] or 'of this machine'}); choose smaller sizes"), False)
     finally:
-        if continues:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     sys.exit(status)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """SIGTERM outside training acts as Ctrl-C, which closes open files. A second one ends the process at once."""
-    signal.signal(number, signal.SIG_DFL)
-    raise KeyboardInterrupt(number)
 
 
 def _ending(e: BaseException, continues: bool) -> int:

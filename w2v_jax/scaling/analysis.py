@@ -131,7 +131,7 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
     records, flat = fitted_runs(records)
     if not records:
         none = Refusal("every law", f"all {len(flat)} run(s) are on the plateau of single words")
-        return Laws(arm, *[none] * 8, plateau=tuple(flat))
+        return Laws(arm, none, none, none, none, none, none, none, none, tuple(flat))
     n, d, c, loss = columns(records)
     n_most, _, _, loss_most = columns(at_most_tokens(records))
     bare = np.array([r.parameters_without_embeddings for r in at_most_tokens(records)], np.float64)

@@ -25,7 +25,7 @@ _EXPONENTS = (-1.0, -0.3, -0.1, 0.02, 0.05, 0.08, 0.12, 0.18, 0.27, 0.4, 0.6, 0.
 _SQUARES = 10.0  # of the Huber loss, in log loss: above every residual, so that it is least squares
 _WIDER = 1.5  # noise of the candidates over that of the runs, so that they reach the edge of the region
 _ROUNDS, _ENDS = 3, 2  # of steps outwards, and laws at each end from which they start
-_OFFSETS = (0.02, 0.05, 0.12, 0.3, 0.7)  # of a step, as shares of the range
+_OFFSETS = (0.0005, 0.002, 0.008, 0.03, 0.12, 0.5)  # of a step, as shares of the range
 _ROUNDING = 1e-7  # least noise of log loss: what a table's digits leave
 
 

@@ -1,0 +1,1 @@
+"""Faults put into small runs of every family, one after another; see `__main__.py`."""
