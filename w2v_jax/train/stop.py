@@ -10,11 +10,16 @@ from typing import Any
 
 from w2v_jax.errors import Diverged
 
+early: list[int] = []  # signals before training that have not ended the process: a library may swallow what they raise
+
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT instead of ending the process; a second one of a kind acts as usual."""
-    seen: list[int] = []
+    """Collects SIGTERM and SIGINT instead of ending the process; a second one of a kind acts as usual.
+
+    One that came `early`, and was swallowed by a library, counts too.
+    """
+    seen: list[int] = [*early]
 
     def note(number: int, frame: FrameType | None) -> None:
         seen.append(number)
