@@ -71,6 +71,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
         raise KeyboardInterrupt(number)
 
     wanted = [signal.SIGTERM] if continues else []
+    if continues and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup does
+        wanted.append(signal.SIGHUP)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
         wanted.append(signal.SIGINT)
     before = {number: signal.signal(number, end) for number in wanted}

@@ -15,7 +15,8 @@ early: list[int] = []  # signals before training that have not ended the process
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT instead of ending the process; a second one of a kind acts as usual.
+    """Collects SIGTERM, SIGINT and SIGHUP (a terminal that closes; not under nohup) instead of ending the process; a
+    second one of a kind acts as usual.
 
     One that came `early`, and was swallowed by a library, counts too.
     """
@@ -25,7 +26,8 @@ def signals() -> Iterator[list[int]]:
         seen.append(number)
         signal.signal(number, before[number])
 
-    before: dict[int, Any] = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [n for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before: dict[int, Any] = {n: signal.signal(n, note) for n in numbers}
     try:
         yield seen
     except Diverged as e:
