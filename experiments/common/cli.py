@@ -62,7 +62,6 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
             raise KeyboardInterrupt(stop.early[0]) from None
 
     console.streams()
-    stop.early.clear()
 
     def end(number: int, frame: FrameType | None) -> None:
         """SIGTERM outside training acts as Ctrl-C, which closes open files. A second one ends the process at once."""
@@ -87,6 +86,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        stop.early.clear()
     sys.exit(status)
 
 
