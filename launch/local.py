@@ -158,6 +158,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("processes", 2, "Number of processes.", lower_bound=1)
+    flags.DEFINE_integer("processes", 2, "Number of processes.", lower_bound=1, upper_bound=256)
     flags.DEFINE_integer("devices", 1, "CPU devices of each process.", lower_bound=1)
     cli.run(main, arguments=None)

@@ -21,7 +21,7 @@ from absl import app, flags
 from w2v_jax.errors import Diverged, Interrupted, UserError, nearest
 from w2v_jax.files import write_json
 from w2v_jax.overrides import encodes
-from w2v_jax.train import console
+from w2v_jax.train import console, stop
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository
 if TYPE_CHECKING:
@@ -57,23 +57,24 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
         except (UserError, OSError, Diverged, Interrupted):
             raise
         except Exception:  # a library that was interrupted may raise an error of its own
-            if not stopped:
+            if not stop.early:
                 raise
-            raise KeyboardInterrupt(stopped[0]) from None
+            raise KeyboardInterrupt(stop.early[0]) from None
 
     console.streams()
-    stopped: list[int] = []
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
         """SIGTERM outside training acts as Ctrl-C, which closes open files. A second one ends the process at once."""
-        stopped.append(number)
+        stop.early.append(number)
         signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt(number)
 
     wanted = [signal.SIGTERM] if continues else []
+    if continues and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup does
+        wanted.append(signal.SIGHUP)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
         wanted.append(signal.SIGINT)
-    before = {number: signal.signal(number, stop) for number in wanted}
+    before = {number: signal.signal(number, end) for number in wanted}
     try:
         app.run(checked, flags_parser=_parse)
     except (UserError, OSError, Diverged, Interrupted, KeyboardInterrupt) as e:
@@ -85,6 +86,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        stop.early.clear()
     sys.exit(status)
 
 

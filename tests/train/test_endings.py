@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
+import threading
 import types
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests import commands, fitted
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
-from w2v_jax.train import folder
+from w2v_jax.train import failed_write, folder, stop
 from w2v_jax.train.programs import programs, stand_in
 
 
@@ -30,14 +30,66 @@ def test_a_signal_during_the_last_call_ends_the_command_after_the_result(
         commands.at_call(patch, 2, lambda: signal.raise_signal(signal.SIGTERM))
         done = commands.train(text, tmp_path / "run", **given)
     assert done.status == 128 + signal.SIGTERM and "stopped by SIGTERM at step 8, which is saved" in done.err
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    result = folder.read_result(tmp_path / "run")
     assert commands.train(text, tmp_path / "run", **given).result() == result
+
+
+def test_a_damaged_result_is_refused(tmp_path: Path) -> None:
+    text = types.SimpleNamespace(tokenizer=types.SimpleNamespace(save=lambda path: None))
+    folder.finish(tmp_path, text, {}, {"loss": 1.5, "steps": 3})  # type: ignore[arg-type]
+    assert folder.read_result(tmp_path) == {"loss": 1.5, "steps": 3}
+    file = tmp_path / "result.json"
+    file.write_text(file.read_text().replace("1.5", "1.4"))
+    with pytest.raises(UserError, match="result.json: does not match its own digest"):
+        folder.read_result(tmp_path)
+    file.write_text('{"loss": 1.5}')  # of an older version
+    assert folder.read_result(tmp_path) == {"loss": 1.5}
+
+
+def test_a_line_of_the_log_is_of_all_calls_since_the_last_whatever_came_between(tmp_path: Path) -> None:
+    """SIGTERM between two lines: the sums so far are saved, too."""
+    text = tmp_path / "text.txt"
+    text.write_text(commands.text_of(20, lines=60))
+    given = {"train__max_steps": 16, "train__steps_per_call": 2}
+    whole = commands.train(text, tmp_path / "whole", **given)
+    with pytest.MonkeyPatch.context() as patch:
+        commands.at_call(patch, 5, lambda: signal.raise_signal(signal.SIGTERM))
+        assert commands.train(text, tmp_path / "run", **given).status == 128 + signal.SIGTERM
+    assert commands.checkpoints(tmp_path / "run")[-1] % 8, "between two lines"
+    assert whole.status == commands.train(text, tmp_path / "run", **given).status == 0
+    rows, expected = commands.metrics(tmp_path / "run"), commands.metrics(tmp_path / "whole")
+    clocks = ("seconds", "words_per_second", "data_wait")
+    assert [{k: v for k, v in row.items() if k not in clocks} for row in rows] == [
+        {k: v for k, v in row.items() if k not in clocks} for row in expected
+    ]
+
+
+def test_a_signal_that_a_library_swallowed_stops_training() -> None:
+    stop.early.append(signal.SIGTERM)
+    try:
+        with stop.signals() as seen:
+            assert seen == [signal.SIGTERM]
+    finally:
+        stop.early.clear()
+
+
+def test_no_thread_of_orbax_outlives_a_failed_save() -> None:
+    from orbax.checkpoint._src import multihost  # noqa: F401  (as checkpoints do)
+    from orbax.checkpoint._src.futures import future, synchronization
+
+    waits = synchronization.HandlerAwaitableSignal.STEP_DIRECTORY_CREATION
+    thread = future._SignalingThread(target=lambda: None, send_signals=[], receive_signals=[waits], timeout_secs=60)
+    thread.start()
+    assert thread.is_alive()
+    failed_write.release_waiting()
+    threading.Thread.join(thread, 10)
+    assert not thread.is_alive()
 
 
 def test_a_loss_that_overflowed_is_absent_from_the_result(tmp_path: Path) -> None:
     text = types.SimpleNamespace(tokenizer=types.SimpleNamespace(save=lambda path: None))
     folder.finish(tmp_path, text, {}, {"loss": 1.5, "heldout_loss": math.inf, "best": math.nan, "steps": 3})  # type: ignore[arg-type]
-    found = json.loads((tmp_path / "result.json").read_text())
+    found = folder.read_result(tmp_path)
     assert found == {"loss": 1.5, "heldout_loss": None, "best": None, "steps": 3}
 
 

@@ -73,8 +73,16 @@ def test_resuming_drops_later_lines_and_half_written_ones(tmp_path: Path) -> Non
         log.truncate_after(20)
         assert [line["step"] for line in lines(tmp_path)] == [10, 20]
         log.write(record(30, loss=7.0))
+        written = log.digest
     assert [line["loss"] for line in lines(tmp_path)] == [1.0, 0.5, 7.0]
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
+    whole = file.read_bytes()
+    for damaged in (whole, whole.replace(b"0.5", b"0.4"), whole[whole.index(b"\n") + 1 :]):
+        file.write_bytes(damaged)
+        console = io.StringIO()
+        with run_log(tmp_path, console=console) as log:
+            log.truncate_after(30, written)
+        assert ("lost or changed" in console.getvalue()) == (damaged != whole)
     with run_log(tmp_path) as log:
         log.truncate_after(0)
         assert file.read_text() == ""

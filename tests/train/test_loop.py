@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -16,7 +15,7 @@ import pytest
 
 from tests import commands
 from tests.commands import at_call, checkpoints, metrics, train
-from w2v_jax.train import loop, stop
+from w2v_jax.train import folder, loop, stop
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.programs import Programs
 
@@ -35,7 +34,7 @@ def test_metrics_of_a_run(whole: tuple[Path, commands.Done]) -> None:
     in_vocabulary = sum(counts.values())
     assert 0 < in_vocabulary < sum(map(len, lines))  # some words were too rare
     assert result["words"] == 2 * in_vocabulary and result["passes"] == 2
-    assert json.loads((workdir / "result.json").read_text()) == result
+    assert folder.read_result(workdir) == result
     steps = [row["step"] for row in rows]
     assert steps == sorted(set(steps)) and steps[-1] == result["steps"] and len(steps) >= 10
     fields = {"step", "pass", "loss", "words_per_second", "data_wait", "learning_rate", "seconds", "heldout_loss"}

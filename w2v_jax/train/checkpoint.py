@@ -22,7 +22,7 @@ from etils import epath
 
 from w2v_jax.errors import UserError
 from w2v_jax.train.device import largest
-from w2v_jax.train.failed_write import as_oserror
+from w2v_jax.train.failed_write import as_oserror, release_waiting
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
 from w2v_jax.train.logs import tell
 from w2v_jax.train.orbax_noise import one_error_only, silence_orbax
@@ -295,6 +295,7 @@ class Checkpointer:
             self._losses.pop(self._saving, None)
         where = str(self.directory if self._saving is None else self.directory / str(self._saving))
         self._saving = None
+        release_waiting()
         self._manager.reload()  # orbax had already removed the checkpoints that this one was to replace from its list
         found = as_oserror(e, where)
         if found is None:

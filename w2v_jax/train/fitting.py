@@ -31,12 +31,13 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
     with folder.opened(workdir, config, last, float(last)) as (checkpoints, log), signals() as seen:
         state = part.start(cfg, text, config.train.seed)
         target = here({"params": part.params(cfg, state), "fit": state})
+        written: str | None = None  # digest of the log
         step, found = 0, checkpoints.restore(target, lambda meta: folder.check_fixed(workdir, meta, fixed))
         if found is not None:
             step, state, meta = found[0], found[1]["fit"], found[2]
-            seconds, metrics = meta["seconds"], meta["metrics"]
+            seconds, metrics, written = meta["seconds"], meta["metrics"], meta.get("log")
             log.note(f"continuing at sweep {step:,} of {last:,}")
-        log.truncate_after(step)
+        log.truncate_after(step, written)
         while step < last:
             began = time.perf_counter()
             state, metrics = part.advance(cfg, text, state)
@@ -46,7 +47,7 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
             extra = {name: value for name, value in metrics.items() if name not in ("loss", "heldout_loss")}
             held = metrics.get("heldout_loss")
             log.write(Record(step, float(step), metrics.get("loss"), held, seconds=seconds), extra)
-            meta = fixed | {"seconds": seconds, "metrics": metrics, "config": to_dict(config)}
+            meta = fixed | {"seconds": seconds, "metrics": metrics, "config": to_dict(config), "log": log.digest}
             number = largest(seen[0] if seen else 0)
             tree = {"params": part.params(cfg, state), "fit": state}
             checkpoints.save(step, tree, meta, held, step == last or bool(number))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,7 @@ from w2v_jax.types import Family, Say, Text
 
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
 CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
+DIGEST = "sha256"  # the key of result.json for the digest of the others
 
 
 def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
@@ -43,7 +46,23 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
         finally:
             with contextlib.suppress(OSError):
                 probe.unlink()
-    return read_json(workdir / RESULT) if _holds(workdir, config) else None
+    return read_result(workdir) if _holds(workdir, config) else None
+
+
+def read_result(workdir: Path) -> dict[str, Any] | None:
+    """The result of a finished run, None of another. UserError: the file is damaged."""
+    found = read_json(workdir / RESULT)
+    # None: of an older version, which wrote no digest.
+    if found is not None and found.pop(DIGEST, None) not in (None, _digest(found)):
+        raise UserError(
+            f"{workdir / RESULT}: does not match its own digest: damaged or edited; remove it and run the training "
+            "command again, which makes it from the checkpoint"
+        )
+    return found
+
+
+def _digest(result: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
 
 
 def _holds(workdir: Path, config: Config) -> bool:
@@ -157,7 +176,8 @@ def finish(workdir: Path, text: Text, matrices: dict[str, Any], result: dict[str
             export_vectors(workdir, names, text.vocab.counts, matrices)
         tokenizer.save(workdir)
         # Last: its presence means that the run is finished. A loss may have overflowed, which JSON cannot say.
-        write_json(workdir / RESULT, {k: None if _endless(v) else v for k, v in result.items()})
+        whole = {k: None if _endless(v) else v for k, v in result.items()}
+        write_json(workdir / RESULT, whole | {DIGEST: _digest(json.loads(json.dumps(whole)))})
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -68,14 +69,32 @@ class RunLog:
         self._first_step = 0
         self._metrics: _Appender | None = None
         self._events: _Events | None = None
+        self._lines = hashlib.blake2b(digest_size=16)  # of all lines of the file
         self.progress = Progress(console or sys.stderr, total_steps, total_passes, plain_every, clock)
 
-    def truncate_after(self, step: int) -> None:
-        """Drops lines after `step`, to which the run was restored, and a half-written last line."""
+    @property
+    def digest(self) -> str:
+        """Of all lines so far, in hexadecimal."""
+        return self._lines.hexdigest()
+
+    def truncate_after(self, step: int, digest: str | None = None) -> None:
+        """Drops lines after `step`, to which the run was restored, and a half-written last line.
+
+        `digest` is that of the lines up to `step`, when they were written: a warning says so where others are left.
+        """
         self._first_step = step
         self.progress.begin(step)
-        if self._active:
-            _keep_lines(self._workdir / METRICS_FILE, step)
+        if not self._active:
+            return
+        path = self._workdir / METRICS_FILE
+        kept = _keep_lines(path, step)
+        self._lines = hashlib.blake2b(kept, digest_size=16)
+        if digest is not None and digest != self.digest:
+            lines = kept.count(b"\n")
+            self.note(
+                f"warning: {path}: lines up to step {step:,} were lost or changed since they were written; "
+                f"{lines:,} are kept. What was trained does not depend on them"
+            )
 
     def write(self, record: Record, extra: Mapping[str, float] | None = None) -> None:
         """Appends one record with `extra` named values. Values that are not finite are written as null."""
@@ -87,7 +106,9 @@ class RunLog:
         line = {"step": step, "pass": values.pop("passes"), **values, **(extra or {})}
         line = {key: value if value is not None and math.isfinite(value) else None for key, value in line.items()}
         assert self._metrics is not None
-        self._metrics.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        data = json.dumps(line, allow_nan=False).encode() + b"\n"
+        self._metrics.write(data)
+        self._lines.update(data)
         if self._events is not None:
             self._events.scalars(step, {k: v for k, v in line.items() if k != "step" and v is not None})
         self.progress.show(record)
@@ -256,15 +277,16 @@ class _Events:
         self._writer.write(self._event(wall_time=time.time(), **fields).SerializeToString())
 
 
-def _keep_lines(path: Path, last_step: int | None) -> None:
-    """Removes lines past `last_step`, and lines that a kill cut short, from a metrics file."""
+def _keep_lines(path: Path, last_step: int | None) -> bytes:
+    """Removes lines past `last_step`, and lines that a kill cut short, from a metrics file; returns the others."""
     if not path.exists():
-        return
+        return b""
     before = path.read_bytes()
     kept = b"".join(line for line in before.splitlines(keepends=True) if _is_kept(line, last_step))
     if kept != before:
         with atomic(path) as f:
             f.write(kept)
+    return kept
 
 
 def _is_kept(line: bytes, last_step: int | None) -> bool:

@@ -57,6 +57,7 @@ class Trainer:
         self.held_step = -1
         self.best: tuple[float, int] | None = None  # lowest held-out loss of a checkpoint, and its step
         self.loss: float | None = None  # of the last log interval with any unit that counts
+        self.written: str | None = None  # digest of the log up to the checkpoint, as it was saved
         self.stopping = 0
         self.clock = 0.0
 
@@ -72,7 +73,10 @@ class Trainer:
         self.plateau.restore(meta["plateau"])
         self.total, self.held, self.loss, self.best = meta["total"], meta["held"], meta["loss"], meta["best"]
         self.rate_scale = float(state.rate_scale)
-        self.logged = {"step": step} | self.total
+        # A signal may have come between two lines of the log: the next one is of all calls since the last.
+        self.sums = {name: np.array(pair) for name, pair in meta.get("sums", {}).items()}
+        self.logged = meta.get("logged", {"step": step} | self.total)
+        self.written = meta.get("log")
         self.log.note(f"continuing at step {step:,} of {run.stop_step:,}")
         had, has = meta.get("threads"), threads(run.mesh)
         if had and has and had != has:
@@ -86,7 +90,7 @@ class Trainer:
         run, config = self.run, self.run.config
         state = self.start()
         step = int(state.step)
-        self.log.truncate_after(step)
+        self.log.truncate_after(step, self.written)
         score = held_out(run, self.log.note)
         # Every half interval: even a kill during a write then loses at most one interval, rounded up to whole calls.
         save_every = max(1, config.checkpoint.every_steps // 2)
@@ -213,6 +217,9 @@ class Trainer:
             "threads": threads(self.run.mesh),
             "plateau": self.plateau.to_meta(),
             "config": to_dict(self.run.config),
+            "log": self.log.digest,
+            "logged": self.logged,
+            "sums": {name: pair.tolist() for name, pair in self.sums.items()},
         }
         self.checkpoints.save(step, state, meta, loss, block)
 

@@ -10,17 +10,24 @@ from typing import Any
 
 from w2v_jax.errors import Diverged
 
+early: list[int] = []  # signals before training that have not ended the process: a library may swallow what they raise
+
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT instead of ending the process; a second one of a kind acts as usual."""
-    seen: list[int] = []
+    """Collects SIGTERM, SIGINT and SIGHUP (a terminal that closes; not under nohup) instead of ending the process; a
+    second one of a kind acts as usual.
+
+    One that came `early`, and was swallowed by a library, counts too.
+    """
+    seen: list[int] = [*early]
 
     def note(number: int, frame: FrameType | None) -> None:
         seen.append(number)
         signal.signal(number, before[number])
 
-    before: dict[int, Any] = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [n for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before: dict[int, Any] = {n: signal.signal(n, note) for n in numbers}
     try:
         yield seen
     except Diverged as e:
