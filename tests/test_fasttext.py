@@ -40,7 +40,7 @@ def model(
     out += struct.pack("<12id", *settings, 1e-4) + struct.pack(
         "<3i2q", len(words), len(words) - labels, labels, 9, pruned
     )
-    out += b"".join(word + b"\0" + struct.pack("<qb", 100 - i, 0) for i, word in enumerate(words))
+    out += b"".join(word + b"\0" + struct.pack("<qb", max(100 - i, 1), 0) for i, word in enumerate(words))
     out += struct.pack("<?2q", quantised, *matrix.shape) + matrix.astype("<f4").tobytes()
     return out + struct.pack("<?2q", False, 1, matrix.shape[1]) + bytes(4 * matrix.shape[1])
 

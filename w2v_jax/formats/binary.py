@@ -39,19 +39,17 @@ def read_binary(f: BinaryIO, path: str, options: Options, total: int, dim: int, 
     rows = Rows(path, "byte", options, dim, wanted)
     width, buffer, base, at = 4 * dim, b"", offset, 0
     for i in range(wanted):
-        searched = at
-        while True:
-            blank = buffer.find(b" ", searched)
+        blank = buffer.find(b" ", at)
+        while not (0 <= blank - at <= MAX_WORD and blank + width < len(buffer)):
             searched = blank if blank >= 0 else len(buffer)
             if searched - at > MAX_WORD:
                 rows.fail(base + at, f"no word ends within {MAX_WORD:,} bytes: damaged, or not {dim:,} dimensions")
-            if blank >= 0 and len(buffer) - blank - 1 >= width:
-                break
             more = f.read(max(_READ, width, len(buffer) - at))  # twice as much for a word that is longer still
             if not more:
                 there = f"the file ends within record {i + 1:,} of {total:,}: truncated"
                 rows.fail(base + len(buffer), there + (f"; limit={i} reads those before it" if i else ""))
             buffer, base, at, searched = buffer[at:] + more, base + at, 0, searched - at
+            blank = buffer.find(b" ", searched)
         rows.add(buffer[at:blank].lstrip(b"\r\n"), np.frombuffer(buffer, "<f4", dim, blank + 1), base + at)
         at = blank + 1 + width
     if wanted == total and (buffer[at:] + f.read(16)).strip(b"\r\n"):

@@ -60,7 +60,7 @@ class Rows:
     """Collects records, and keeps the first of each word with its place (a line or a byte)."""
 
     def __init__(self, path: str, unit: str, options: Options, dim: int, capacity: int) -> None:
-        self.path, self.unit, self.options = path, unit, options
+        self.path, self.unit, self.errors, self.skip_nan = path, unit, options.errors, options.skip_nan
         self.words: list[str] = []
         self.seen: set[str] = set()
         self.places = array.array("q")
@@ -75,7 +75,7 @@ class Rows:
 
     def add(self, word: bytes, values: np.ndarray | list[float], place: int) -> None:
         try:
-            text = word.decode("utf-8", self.options.errors)
+            text = word.decode("utf-8", self.errors)
         except UnicodeDecodeError:
             self.fail(place, f"word {word[:40]!r} is not UTF-8; convert the file, or pass encoding_errors=replace")
         if not text:
@@ -107,7 +107,7 @@ class Rows:
         if not good.all():
             i = int(np.argmin(good))
             where = f"{self.unit} {places[i]:,}"
-            if not self.options.skip_nan:
+            if not self.skip_nan:
                 what = "a NaN, an infinity or too large a number; skip_nan leaves such rows out"
                 self.fail(places[i], f"vector of {words[i][:40]!r}: {what}")
             say_skipped(self.path, good, words, where)
@@ -124,7 +124,7 @@ class Rows:
             what = f"{self.emptied:,} words without any UTF-8 were dropped, the first at {self.unit}"
             warnings.warn(f"{self.path}: {what} {self.first_emptied:,}", stacklevel=2)
         known = None if counts is None else np.array([counts[place] for place in places], np.int64)
-        return Table(_from_base64(words, self.options.errors), vectors, known, subwords)
+        return Table(_from_base64(words, self.errors), vectors, known, subwords)
 
 
 def _from_base64(words: list[str], errors: str) -> list[str]:
