@@ -159,7 +159,7 @@ def test_the_command_draws_into_the_current_folder(tmp_path: Path, monkeypatch: 
     assert done.status == 0, done.err
     assert os.listdir() == ["imdb_ladder.png"]
     line = next(line for line in done.out.splitlines() if line.startswith("LSTM over word2vec"))
-    assert "89.59" in line and "unverified" in line and "holds: at least 86" in line
+    assert "89.59" in line and " verified " in line and "holds: at least 86" in line
     assert "no tolerance stated" in done.out
 
 

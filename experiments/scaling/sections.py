@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +69,19 @@ def runs(found: Found) -> Section:
         row = [r.run, *sizes, f"{r.training_flops / 1e12:.4g}", loss, _text(r.heldout_accuracy, ".1%")]
         row += [_text(r.words_per_second, ",.0f"), *([_text(gap, ".4f")] if known else [])]
         rows.append(row)
-    return Section("Runs", (), rows)
+    return Section("Runs", _baselines(found.made), rows)
+
+
+def _baselines(made: Sequence[Record]) -> tuple[str, ...]:
+    """What the counts of tokens alone give, and the share of `<unk>`, beside the losses and accuracies of the table."""
+    known = [r for r in made if r.heldout_unigram_loss is not None]
+    lines = dict.fromkeys(
+        f"By the counts of tokens alone: {r.heldout_unigram_loss:.4f} nats/token, accuracy "
+        f"{_text(r.heldout_unigram_accuracy, '.1%')}; {_text(r.heldout_unknown, '.1%')} of the held-out tokens are "
+        "<unk>."
+        for r in known
+    )
+    return tuple(lines)
 
 
 def families(found: Found) -> Section:
@@ -173,6 +186,10 @@ def accuracy_verdict(best: Record) -> str:
     claims = ", ".join(f"{share:.0%} at {size:.0e}" for size, share in CLAIMED_ACCURACY.items()).replace("e+", "e")
     said = f"The notes claim {claims} parameters. The best run here, {best.run} with {best.parameters:,} parameters, "
     said += f"finds {best.heldout_accuracy or 0:.1%} of the held-out words. "
+    if best.heldout_unigram_accuracy is not None:
+        said += f"The most frequent one alone is {best.heldout_unigram_accuracy:.1%} of them. "
+    if best.heldout_unknown and best.heldout_known_accuracy is not None:
+        said += f"{best.heldout_unknown:.1%} are <unk>; of the others it finds {best.heldout_known_accuracy:.1%}. "
     claim = analysis.claimed_accuracy(best.parameters)
     if math.isnan(claim):
         return said + "Its size is below the smallest of the claims, so they are neither shown nor refuted here."

@@ -93,6 +93,16 @@ def test_isoflop_runs_have_their_parabolas(tmp_path: Path) -> None:
     drawn(section)
 
 
+def test_accuracies_stand_beside_the_unigram_and_the_share_of_unknown_words() -> None:
+    known = {"heldout_unigram_loss": 6.39, "heldout_unigram_accuracy": 0.106, "heldout_unknown": 0.106}
+    best = record(heldout_accuracy=0.2, heldout_known_accuracy=0.15, **known)
+    said = sections.accuracy_verdict(best)
+    assert "frequent one alone is 10.6%" in said and "10.6% are <unk>; of the others it finds 15.0%" in said
+    assert sections._baselines([best, best, record()]) == (
+        "By the counts of tokens alone: 6.3900 nats/token, accuracy 10.6%; 10.6% of the held-out tokens are <unk>.",
+    )
+
+
 def test_runs_that_no_law_is_fitted_to_are_named_and_ringed(tmp_path: Path) -> None:
     flat: dict[str, Any] = {"heldout_loss": 4.0, "heldout_accuracy": 0.1, "tokens": 100.0, "training_flops": 1e6}
     made = [record(run=f"flat{i}", seed=i, **flat) for i in range(2)]
