@@ -53,7 +53,7 @@ demo: venv  ## train on text that is already here, then show what was learned (3
 check: venv lint types  ## lint, types and the fast tests (under 3 minutes on 2 cores)
 	@$(PYTEST) --fast
 
-test: venv lint types  ## lint, types and the whole test suite (about 12 minutes on 2 cores)
+test: venv lint types  ## lint, types and the whole test suite (11 to 15 minutes on 2 cores)
 	@$(PYTEST)
 
 lint: venv  ## ruff: rules and formatting

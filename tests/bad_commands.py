@@ -186,7 +186,7 @@ OTHERS = {
     "benchmarks.scaling_coverage": {"--laws=x": "'x' is none of"},
     "benchmarks.word2vec": {"": "--text is missing", "--text={h}/text.txt --only=x": "must be one of"},
     "benchmarks.budget": {"--text={h}/none": "no such file"},
-    "benchmarks.kill": {"--kills=0": "kills"},
+    "benchmarks.faults": {"--count=0": "count"},
     "benchmarks.lstm": {"--steps=25": "must be a multiple of"},
     "benchmarks.transformer": {"--steps=25": "must be a multiple of"},
 }

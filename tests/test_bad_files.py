@@ -45,7 +45,7 @@ def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("grün\n".encode("latin-1") * 50, ["text.txt: not UTF-8 at byte 2"], {}),
         (b"each word is here once only\nlike all of these\n", ["data.min_count=2", "no word occurs that often"], {}),
         (b"one document and one line of one document", ["one document", "data.heldout_every=0"], {}),
-        (b"1 2 3\n4 5 6\n", ["no word found", "data.tokens='letters'"], {}),
+        (b"1 2 3\n4 5 6\n", ["no word found", "data.tokens='words'"], {}),
         (b"same same same\nsame same\n", ["vocabulary has 1 token"], {}),
         (b"text", ["text.gz: damaged or truncated compressed file"], {"name": "text.gz"}),
     ],
