@@ -193,6 +193,18 @@ def test_a_row_too_few_names_the_limit(tmp_path: Path, whole: bytes) -> None:
         assert list(load(tmp_path / "v", limit=2).words) == ["the", "of"]
 
 
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_row_too_many_names_the_limit_that_reads_the_file(tmp_path: Path, binary: bool) -> None:
+    rows = {"a": [1.0, 0.5], "b": [0.25, 1.0], "c": [1.0, 1.0]}
+    if binary:
+        data = b"".join(b"%s %s\n" % (w.encode(), np.array(v, "<f4").tobytes()) for w, v in rows.items())
+    else:
+        data = "".join(f"{w} {v[0]} {v[1]}\n" for w, v in rows.items()).encode()
+    with pytest.raises(UserError, match="more .* the header's 2 words; limit=2 reads these only"):
+        read(tmp_path / "v", b"2 2\n" + data)
+    assert list(load(tmp_path / "v", limit=2).words) == ["a", "b"]
+
+
 def test_packed_files_of_other_kinds_say_to_unpack(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unpack it first"):
         read(tmp_path / "crawl.vec.zip", b"PK")

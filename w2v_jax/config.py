@@ -272,7 +272,8 @@ class Config:
     mesh: MeshConfig = MeshConfig()
 
 
-# Keys that may differ when a run is continued, because they change no result.
+# Keys that may differ when a run is continued: text, order and steps stay what they are. The mesh may change the last
+# bits, and the others which steps are saved and scored.
 RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "data.offline")
 
 

@@ -274,7 +274,7 @@ def left_out(say: Say, letters: int, lost: Mapping[str, int], tokens: str) -> No
 
 def _tell(say: Say, r: dict[str, Any], cfg: DataConfig) -> None:
     if r["replaced"]:
-        say(f"warning: corpus: {r['replaced']:,} characters U+FFFD in place of bytes that are not UTF-8")
+        say(f"warning: corpus: {r['replaced']:,} characters U+FFFD, as they stand for bytes that are not UTF-8")
     left_out(say, r["letters"], r["lost"], cfg.tokens)
     fate = "read as <unk>" if cfg.unknown == "keep" else "dropped"
     rare = f"{r['oov_words']:,} words ({r['oov_words'] / max(r['words'], 1):.1%})"

@@ -5,7 +5,8 @@ words: a letter of any script, and the letters and marks that follow it. An apos
     out; digits count as letters with digits='keep'.
 letters: every run of `[a-z]` of the lower-cased text (`[a-zA-Z]` with lowercase=False), the rule of text8. It is for
     English: it cuts other Latin words at accents and drops other scripts.
-punctuation: words as above, with digits and inner underscores apart; any other mark is a word of its own.
+punctuation: words as above, in which digits count as letters; every other character, the underscore too, is a token of
+    its own.
 whitespace: `str.split`.
 
 Under `words` and `punctuation` the soft hyphen, which only says where a line may break, is taken out of words first.

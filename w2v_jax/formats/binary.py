@@ -34,8 +34,9 @@ def looks_binary(f: BinaryIO, dim: int) -> bool:
     return False
 
 
-def read_binary(f: BinaryIO, path: str, options: Options, total: int, dim: int, wanted: int, offset: int) -> Table:
+def read_binary(f: BinaryIO, path: str, options: Options, total: int, dim: int, limit: int, offset: int) -> Table:
     """The table of records from byte `offset` on. The C tool ends each with a newline, some tools with CR and LF."""
+    wanted = min(total, limit) if limit else total
     rows = Rows(path, "byte", options, dim, wanted)
     width, buffer, base, at = 4 * dim, b"", offset, 0
     for i in range(wanted):
@@ -52,6 +53,6 @@ def read_binary(f: BinaryIO, path: str, options: Options, total: int, dim: int, 
             blank = buffer.find(b" ", searched)
         rows.add(buffer[at:blank].lstrip(b"\r\n"), np.frombuffer(buffer, "<f4", dim, blank + 1), base + at)
         at = blank + 1 + width
-    if wanted == total and (buffer[at:] + f.read(16)).strip(b"\r\n"):
+    if not limit and (buffer[at:] + f.read(16)).strip(b"\r\n"):
         rows.fail(base + at, f"more data after the header's {total:,} words; limit={total} reads these only")
     return rows.table()

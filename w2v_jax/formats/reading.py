@@ -125,5 +125,5 @@ def _read_file(path: str, limit: int, binary: bool | None, options: Options) -> 
                 f"most and would need {least:,}: truncated (limit=N reads the first N words), or not word vectors"
             )
         if binary:
-            return read_binary(f, path, options, total, dim, wanted, start)
+            return read_binary(f, path, options, total, dim, limit, start)
         return read_text(f, path, options, total, dim, limit, size, 2)

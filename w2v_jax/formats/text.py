@@ -47,7 +47,7 @@ def read_text(
     if wanted and read < wanted and total:
         there = f"the file ends after {read:,} of the {total:,} words of its header: truncated"
         rows.fail(number + read, f"{there}; limit={read} reads these only")
-    if total and wanted == total and f.read(64).strip():
+    if total and not limit and f.read(64).strip():
         rows.fail(number + read, f"more lines than the header's {total:,} words; limit={total} reads these only")
     return rows.table()
 
