@@ -49,7 +49,11 @@ def content(place: Path) -> dict[str, str]:
     run, found = place / RUN, {}
     for path in sorted(run.rglob("*")):
         name = str(path.relative_to(run))
-        if not path.is_file() or path.name.startswith(".") or re.search(r"(^|/)(tensorboard|checkpoints)/", name):
+        if (
+            not path.is_file()
+            or path.name.startswith(".")
+            or re.search(r"(^|/)(tensorboard|checkpoints|checkpoints\.damaged)/", name)
+        ):
             continue
         try:
             if path.suffix == ".json":
@@ -116,6 +120,9 @@ def judge(endings: Sequence[Ending], whole: Sequence[Ending], found: dict[str, s
     spoken = next((line for e in endings for line in e.err.splitlines() if SAID.search(line)), "")
     if other and all(name.endswith("metrics.jsonl") for name in other) and "metrics.jsonl" in spoken:
         return Verdict(AGAIN, spoken[:300])  # lines of a log cannot be made again: that they are lost is said
+    scored = all(name.startswith(("evaluation.", "output ")) for name in other)
+    if other and scored and re.search(r"warning: checkpoint \d+ in .* is damaged .*; trying", spoken):
+        return Verdict(AGAIN, spoken[:300])  # of a finished run the next best checkpoint is scored
     if other:
         why = f"other {', '.join(other)}"
         return Verdict(WRONG, f"{why}; said: {spoken[:200]}") if spoken else Verdict(SILENT, why)
