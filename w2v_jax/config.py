@@ -277,6 +277,15 @@ class Config:
 RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "data.offline")
 
 
+# Rules of `DataConfig` that came after corpora and studies were published: at their defaults they change no digest.
+LATER_RULES = ("normalise", "digits", "encoding_errors")
+
+
+def later_rules(cfg: DataConfig) -> dict[str, str]:
+    """The `LATER_RULES` that are not at their defaults."""
+    return {name: getattr(cfg, name) for name in LATER_RULES if getattr(cfg, name) != getattr(DataConfig, name)}
+
+
 def to_dict(cfg: Any) -> dict[str, Any]:
     """The config as nested dicts for JSON."""
     return json.loads(json.dumps(dataclasses.asdict(cfg)))

@@ -17,7 +17,7 @@ from experiments.common.machine import accelerators, machine, revision
 from w2v_jax.config import to_dict
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, build_corpus
-from w2v_jax.data.unigram import baseline, known_of, targets_of
+from w2v_jax.data.unigram import known_of, targets_of
 from w2v_jax.embeddings import load
 from w2v_jax.evaluation import evaluate_all
 from w2v_jax.evaluation.language import summarise
@@ -113,7 +113,8 @@ def known(run: Planned) -> dict[str, Any]:
 
 def _measured(run: Planned, text: Text, where: Path, result: dict[str, Any]) -> dict[str, Any]:
     kept = ("passes", "vocabulary", "heldout_loss", "heldout_accuracy", "words_per_second", "seconds")
-    found: dict[str, Any] = {key: result[key] for key in kept}
+    counted = ("heldout_unknown", "heldout_unigram_loss", "heldout_unigram_accuracy")  # of language models
+    found: dict[str, Any] = {key: result[key] for key in kept} | {key: result[key] for key in counted if key in result}
     found |= {
         "tokens": result["words"],
         "training_flops": run.ledger.flops_per_token * result["words"],
@@ -143,7 +144,6 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
     known = known_of(text.corpus, targets_of(text.corpus, "heldout"))
     figures = summarise(scores, known, held.words, held.bytes)
     found: dict[str, Any] = {"heldout_loss": float(nats.mean()), "heldout_known_accuracy": figures["known_accuracy"]}
-    found |= {f"heldout_{name}": value for name, value in baseline(text.corpus, "heldout").items()}
     if held.bytes:
         found["heldout_bits_per_byte"] = figures["bits_per_byte"]
     if text.optimum is not None:

@@ -13,7 +13,7 @@ from scipy.stats import linregress, t
 
 from benchmarks.scaling_coverage import coverage, designs, failed_studies, plant, show_studies, study_coverage
 from tests.commands import ROOT, run
-from w2v_jax.scaling.bootstrap import Method, leverages
+from w2v_jax.scaling.bootstrap import Method
 from w2v_jax.scaling.describe import compare, describe, published_table, show
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal, Value, band, predict
@@ -91,11 +91,6 @@ def test_copying_a_smaller_run_stands_beside_the_prediction_of_the_largest() -> 
     assert "copying the lowest loss of any smaller run" in describe(flat) and "no better at the largest" in describe(
         flat
     )
-
-
-def test_leverages_are_the_diagonal_of_the_hat_matrix() -> None:
-    j = np.random.default_rng(0).standard_normal((9, 3))
-    np.testing.assert_allclose(leverages(j), np.diag(j @ np.linalg.inv(j.T @ j) @ j.T), rtol=1e-10)
 
 
 def test_bands_hold_the_law_and_widen_outside() -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.config import DataConfig
+from w2v_jax.config import DataConfig, later_rules
 from w2v_jax.data.counting import SOURCES, SPLITS, Counted, count, heldout_every
 from w2v_jax.data.encode import encode
 from w2v_jax.data.raw import RawText
@@ -139,13 +139,7 @@ def _rules(cfg: DataConfig) -> dict[str, Any]:
     rules = {"format": FORMAT, "kinds": kinds, "heldout_every": heldout_every(cfg)}
     if cfg.tokens == "bpe":  # another version may train to other tokens
         rules["tokenizers"] = importlib.metadata.version("tokenizers")
-    # Later than the others: left out at their defaults, so that older corpora keep their names.
-    later = {
-        n: getattr(cfg, n)
-        for n in ("normalise", "digits", "encoding_errors")
-        if getattr(cfg, n) != getattr(DataConfig, n)
-    }
-    return rules | {n: getattr(cfg, n) for n in names} | later
+    return rules | {n: getattr(cfg, n) for n in names} | later_rules(cfg)
 
 
 def _known(note: Path, texts: Texts) -> Digests | None:

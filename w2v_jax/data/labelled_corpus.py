@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.config import DataConfig
+from w2v_jax.config import DataConfig, later_rules
 from w2v_jax.data.corpus import left_out
 from w2v_jax.data.examples import split_tenth
 from w2v_jax.data.labelled import read_labelled
@@ -28,7 +28,6 @@ from w2v_jax.types import Say
 FORMAT = 1  # raise it when the meaning of a rule changes
 _UNUSED = ("heldout_every", "document", "block_tokens", "field")  # keys for running text
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
-_LATER = ("normalise", "digits", "encoding_errors")  # rules that count where they are not at their defaults
 Texts = list[tuple[int, str]]  # (label, text)
 
 
@@ -151,7 +150,7 @@ def _encoded(tokenizer: Tokenizer, texts: Texts) -> Examples:
 
 def _digest(cfg: DataConfig, vocab: Vocabulary, parts: dict[str, Examples]) -> str:
     rules = {name: getattr(cfg, name) for name in _RULES} | {"format": FORMAT}
-    rules |= {name: getattr(cfg, name) for name in _LATER if getattr(cfg, name) != getattr(DataConfig, name)}
+    rules |= later_rules(cfg)
     content = hashlib.sha256(json.dumps([rules, vocab.words]).encode())
     for name, part in parts.items():
         lengths = np.array([len(x) for x in part.ids], np.int64)

@@ -75,9 +75,9 @@ class _Words:
         self.newer = False
 
     def __call__(self, chunk: str) -> tuple[np.ndarray, None]:
-        if self._rules.tokens in ("punctuation", "whitespace") and not chunk.isascii():
+        if not self.newer and self._rules.tokens in ("punctuation", "whitespace") and not chunk.isascii():
             odd = (bits_of(codes_of(chunk)[0]) & SUSPECT).any() or any(c in chunk for c in _UNSEEN)
-            self.newer = self.newer or bool(odd)
+            self.newer = bool(odd)
         text = prepared(chunk, self._rules)
         if self._rules.tokens != "whitespace":
             for kind, number in of_kinds(text).items():

@@ -187,9 +187,9 @@ def _blanked(text: str, letters: int, apart: bool) -> str:
     bits = bits_of(codes)
     inside = (bits & (letters | M)) != 0  # of words, so far
     mark = (bits & M) != 0
-    if mark.any():
-        while (astray := mark & inside & ~np.concatenate([[False], inside[:-1]])).any():
-            inside &= ~astray  # a mark without its letter, then those that follow it
+    if mark.any():  # marks belong where the last character that is none of them does
+        bearer = np.maximum.accumulate(np.where(mark, -1, np.arange(len(bits))))
+        inside &= ~mark | ((bearer >= 0) & inside[bearer])
     inside[1:-1] |= ((bits[1:-1] & JOINER) != 0) & inside[:-2] & ((bits[2:] & letters) != 0)
     codes = np.where((bits & Z) != 0, codes.dtype.type(_BLANK), codes)
     if apart:

@@ -54,10 +54,3 @@ def _stuck(law: Law, theta: np.ndarray, lowest: float) -> np.ndarray:
     k = len(law.sizes)
     steep = (np.abs(theta[:, k : 2 * k]) > _STEEP).any(-1)
     return steep | (theta[:, 2 * k] < lowest + np.log(_NOTHING)) if law.floor else steep
-
-
-def leverages(slopes: np.ndarray) -> np.ndarray:
-    """Diagonal of J (J^T J)^-1 J^T for J [n, P]; float [n]. Directions without information are left out."""
-    left = np.linalg.svd(slopes, full_matrices=False)
-    kept = left.S.max() * 1e-10 < left.S
-    return np.asarray((left.U[:, kept] ** 2).sum(-1))

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from w2v_jax.scaling.bootstrap import leverages
 from w2v_jax.scaling.checks import DECADE, check_columns
 from w2v_jax.scaling.fit import RESAMPLES
 from w2v_jax.scaling.fitted import Refusal, Value, interval
@@ -144,6 +143,13 @@ def _parabola(sizes: np.ndarray, flops: np.ndarray, loss: np.ndarray) -> Parabol
     return Parabola(budget, sizes, loss, c, centre, Value(at, np.nan, np.nan), float(c[0] - c[1] ** 2 / (4 * c[2])))
 
 
+def _leverages(slopes: np.ndarray) -> np.ndarray:
+    """Diagonal of J (J^T J)^-1 J^T for J [n, P]; float [n]. Directions without information are left out."""
+    left = np.linalg.svd(slopes, full_matrices=False)
+    kept = left.S.max() * 1e-10 < left.S
+    return np.asarray((left.U[:, kept] ** 2).sum(-1))
+
+
 def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Minima log N_opt of the bootstrap draws, float [B, budgets], nan where a draw has none among the sizes."""
     designs = [_design(p.sizes)[0] for p in kept]
@@ -151,7 +157,7 @@ def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[n
     errors = []
     for p, x in zip(kept, designs, strict=True):
         if len(p.sizes) > 3:
-            errors.append((p.loss - x @ p.coefficients) / np.sqrt(1.0 - np.minimum(leverages(x), 0.95)))
+            errors.append((p.loss - x @ p.coefficients) / np.sqrt(1.0 - np.minimum(_leverages(x), 0.95)))
     pool = np.concatenate(errors) if errors else np.zeros(1)
     pool = pool - pool.mean()
     minima = np.empty((count, len(kept)))

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from w2v_jax.config import RESUMABLE, Config, to_dict
+from w2v_jax.config import LATER_RULES, RESUMABLE, Config, DataConfig, to_dict
 from w2v_jax.errors import UserError
 from w2v_jax.files import parse_json, write_text
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 # Keys that came after the first published studies; at these values they change no hash.
-LATER = {"data.normalise": "auto", "data.digits": "drop", "data.encoding_errors": "strict"}
+LATER = {f"data.{name}": getattr(DataConfig, name) for name in LATER_RULES} | {"model.encoding_errors": "strict"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,19 +63,14 @@ class Record:
 def config_hash(config: Config) -> str:
     """Twelve hexadecimal digits of the keys that decide a run's result: those that cannot change on resuming."""
     tree = to_dict(config)
-    for key in (*RESUMABLE, *(k for k, default in LATER.items() if _at(tree, k) == default)):
+    for key in (*RESUMABLE, *LATER):
         *path, last = key.split(".")
         inner = tree
         for name in path:
             inner = inner[name]
-        inner.pop(last, None)
+        if key not in LATER or inner.get(last) == LATER[key]:
+            inner.pop(last, None)
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _at(tree: dict[str, Any], key: str) -> Any:
-    for name in key.split("."):
-        tree = tree[name]
-    return tree
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
