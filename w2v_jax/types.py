@@ -2,9 +2,9 @@
 
 A model family is one `Family`: pure functions over plain dict pytrees. They separate configuration (`cfg`), constant
 data (`consts`), trained arrays (`params`), state carried from step to step (`carry`) and random draws (`rng`). A family
-is either trained by gradient steps (`Train`) or fitted in sweeps (`Fit`). `Score`, `Decode`, `Encode` and `Classify`
-are its further abilities, of which every trained family has `Encode`. Commands ask for one of these, never for a
-family.
+is either trained by gradient steps (`Train`) or fitted in sweeps (`Fit`). `Score`, `Decode`, `Encode`, `Classify`
+and `Represent` are its further abilities, of which every trained family has `Encode`. Commands ask for one of these,
+never for a family.
 """
 
 from __future__ import annotations
@@ -260,6 +260,12 @@ class Classify(Protocol):
         """tokens int32 [B, T], lengths int32 [B] -> logits of the labels, float32 [B, classes]."""
 
 
+class Represent(Protocol):
+    def __call__(self, cfg: Cfg, params: Params, consts: Consts, counts: Any) -> np.ndarray:
+        """Vectors of documents, float32 [N, D], from their word counts, a scipy csr matrix [N, V]. A document without a
+        known word gets the vector that the family states for it, never NaN."""
+
+
 class Family(NamedTuple):
     """One model family. `cfg` is always an instance of `config`; exactly one of `train` and `fit` is given."""
 
@@ -280,6 +286,8 @@ class Family(NamedTuple):
     decode: Decode | None = None
     encode: Encode | None = None
     classify: Classify | None = None
+    represent: Represent | None = None
+    """None: documents have no vectors of their own."""
     place: Callable[[Cfg, str], Cfg] | None = None
     """(cfg, platform) -> cfg with 'auto' options decided for 'cpu', 'gpu' or 'tpu'; None without such options."""
 

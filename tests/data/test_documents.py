@@ -1,0 +1,38 @@
+"""Counts of documents against Python's Counter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from w2v_jax.data.documents import blocks, counts
+
+
+@pytest.fixture
+def part() -> SimpleNamespace:
+    rng = np.random.default_rng(3)
+    lengths = [0, 5, 1, 0, 40, 7, 0]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return SimpleNamespace(tokens=rng.integers(0, 9, offsets[-1]).astype(np.uint16), offsets=offsets)
+
+
+def test_counts_are_those_of_counter(part: SimpleNamespace) -> None:
+    rows = counts(part, 9)
+    assert rows.shape == (7, 9) and rows.dtype == np.int32
+    for i in range(7):
+        said = Counter(part.tokens[part.offsets[i] : part.offsets[i + 1]].tolist())
+        assert dict(zip(rows[i].indices.tolist(), rows[i].data.tolist(), strict=True)) == said
+    assert (counts(part, 9, 4, 6) != rows[4:6]).nnz == 0
+    assert counts(part, 9, 7).shape == (0, 9)
+
+
+def test_blocks_hold_every_document_once(part: SimpleNamespace) -> None:
+    whole, seen = counts(part, 9), 0
+    for start, rows in blocks(part, 9, tokens=8):
+        assert start == seen
+        assert (rows != whole[start : start + rows.shape[0]]).nnz == 0
+        seen += rows.shape[0]
+    assert seen == 7
