@@ -133,7 +133,7 @@ LABELS = {
     "label.tsv": "label 'x' is no integer",
     "outside.tsv": "label 7 is outside 0..1",
     "no_tab.tsv": "no tab",
-    "empty_text.tsv": "the text is empty",
+    "empty_text.tsv": "holds one text, and none can be held out",
     "mac.tsv": "carriage returns alone",
     "nul.tsv": "holds a NUL",
     "none.tsv": "matches no file",

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from tests.data.corpora import config as data_config
 from tests.mutations import damaged, result_or_line, tries
-from w2v_jax.config import Config, load, to_dict
+from w2v_jax.config import Config, DataConfig, load, to_dict
 from w2v_jax.data.corpus import build_corpus
+from w2v_jax.data.labelled import read_labelled
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.embeddings import load as load_vectors
@@ -112,6 +113,29 @@ def test_tables(name: str, valid: bytes, home: Path) -> None:
     def check(content: bytes) -> None:
         in_file(path, path, content, read)
         in_file(path, path, content, lambda file: list(read_tsv(file, 3)))
+
+    check()
+
+
+RECORDS = b'{"text": "the dog", "label": "a\\u00e9"}\n{"text": "a \xc3\xa9\\ud83d\\ude00", "label": 1}\n' * 2
+
+
+def test_records(home: Path, tmp_path: Path) -> None:
+    path = home / "records.jsonl"
+    path.write_bytes(RECORDS)
+    running = {"source": f"jsonl:{path}", "heldout_every": 0, "tokens": "characters"}
+
+    @tries(40)
+    @given(damaged(RECORDS), st.sampled_from(["strict", "replace"]))
+    def check(content: bytes, errors: str) -> None:
+        rules = {"encoding_errors": errors}
+        running_text = data_config(tmp_path, path, **running, **rules)
+        in_file(path, path, content, lambda _: build_corpus(running_text))
+        named = DataConfig(labels="named", **rules)
+        found = in_file(path, path, content, lambda file: read_labelled(f"jsonl:{file}", named, None))
+        if found is not None:
+            assert all(0 <= label < len(found.names) for label, _ in found.examples)
+            assert "".join(found.names).encode() and "\n" not in "".join(found.names)
 
     check()
 

@@ -96,11 +96,13 @@ class DataConfig:
     """The text, its words and documents, and the held-out part."""
 
     # pydocs | text:GLOB (also a folder; plain, .gz, .bz2, .xz, .zst, .zip) | tfds:NAME[/CONFIG][@SPLIT] |
-    # tsv:GLOB of labelled texts | synthetic (also synthetic:heldout, synthetic:test: other texts of the same language)
+    # jsonl:GLOB, each record a document | tsv:GLOB of labelled texts | synthetic (also synthetic:heldout,
+    # synthetic:test: other texts of the same language)
     source: str = "pydocs"
     heldout_source: str = ""  # if set, this is the held-out split, and training uses all of `source`
     test_source: str = ""  # the test split; empty for none
-    field: str = "text"  # the text feature of a TFDS data set
+    field: str = "text"  # the text feature of a TFDS data set; text fields of jsonl:, joined by +, as subject+body
+    label_field: str = "label"  # of labelled texts of jsonl: and tfds:
     tfds_split: str = "train"
     data_dir: str = ""  # folder of the TFDS record files; empty for the default of TFDS
     offline: bool = True  # never use the network; TFDS data must then be prepared on disk
@@ -123,16 +125,18 @@ class DataConfig:
     unknown: str = "drop"  # words outside the vocabulary: drop | keep (as <unk>) | error (stops at the first one)
     heldout_every: int = 100  # every n-th document is held out; 0 for none
     block_tokens: int = 16_384  # blocks of whole documents have about this size; they are the unit of shuffling
-    labels: str = "binary"  # of labelled texts: binary (0, 1) | as_is | sst2 (0-1 negative, 2 left out, 3-4 positive)
+    # Of labelled texts: binary (0, 1) | as_is | sst2 (0-1 negative, 2 left out, 3-4 positive) | named: any names; those
+    # of the training texts, sorted, are 0, 1, ...
+    labels: str = "binary"
     synthetic: SyntheticConfig = SyntheticConfig()
 
     def __post_init__(self) -> None:
-        forms = ("text:", "tfds:", "tsv:", "synthetic:")
+        forms = ("text:", "jsonl:", "tfds:", "tsv:", "synthetic:")
         known = self.source in ("pydocs", "synthetic") or self.source.startswith(forms)
-        check(known, "data.source", self.source, "pydocs, synthetic, text:GLOB, tsv:GLOB or tfds:NAME")
+        check(known, "data.source", self.source, "pydocs, synthetic, text:GLOB, jsonl:GLOB, tsv:GLOB or tfds:NAME")
         for key in ("heldout_source", "test_source"):
             value = getattr(self, key)
-            need = "text:GLOB, tsv:GLOB, tfds:NAME or synthetic:SPLIT"
+            need = "text:GLOB, jsonl:GLOB, tsv:GLOB, tfds:NAME or synthetic:SPLIT"
             check(not value or value.startswith(forms), f"data.{key}", value, need)
         check_choice("data.tokens", self.tokens, ("words", "letters", "punctuation", "whitespace", "characters", "bpe"))
         check_choice("data.encoding_errors", self.encoding_errors, ("strict", "replace"))
@@ -154,7 +158,8 @@ class DataConfig:
         check(
             self.tokens != "bpe" or self.max_vocab <= most, "data.max_vocab", self.max_vocab, f"at most {most} for bpe"
         )
-        check_choice("data.labels", self.labels, ("binary", "as_is", "sst2"))
+        check_choice("data.labels", self.labels, ("binary", "as_is", "sst2", "named"))
+        check(all(self.field.split("+")), "data.field", self.field, "a field, or several as in subject+body")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,7 +283,7 @@ RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "da
 
 
 # Rules of `DataConfig` that came after corpora and studies were published: at their defaults they change no digest.
-LATER_RULES = ("normalise", "digits", "encoding_errors")
+LATER_RULES = ("normalise", "digits", "encoding_errors", "label_field")
 
 
 def later_rules(cfg: DataConfig) -> dict[str, str]:

@@ -178,7 +178,7 @@ def test_a_tenth_is_held_out(n):
 
 
 def read(source, classes=2, **options):
-    return read_labelled(source, DataConfig(**options), classes)
+    return read_labelled(source, DataConfig(**options), classes).examples
 
 
 LINES = '1\tGood  film.\tpos/3_9.txt\n0\tBad – film\n1\tquoted "tab\n'
@@ -215,7 +215,6 @@ def test_label_mappings(tmp_path):
         (b"1.0\tone\n", "x.tsv:1: label '1.0' is no integer"),
         (b"1\tone\n2\ttwo\n", "x.tsv:2: label 2 is outside 0..1"),
         (b"-1\tone\n", "x.tsv:1: label -1 is outside 0..1"),
-        (b"1\tone\n1\t \tname\n", "x.tsv:2: the text is empty"),
         (b"1\tone\n1\t\xff\n", "x.tsv:2: not UTF-8"),
         (b"1\ta\0b\n", "x.tsv:1: holds a NUL"),
     ],
@@ -237,8 +236,8 @@ def test_bad_sources(tmp_path):
         (f"tsv:{tmp_path}/x.tsv.gz", "binary", "x.tsv.gz: damaged or truncated"),
         (f"tsv:{tmp_path}/y.tsv.xz", "binary", "y.tsv.xz: damaged or truncated"),
         (f"tsv:{tmp_path}/z.tsv", "sst2", "no example is left under labels=sst2"),
-        ("csv:x", "binary", "needs labelled texts: tsv:GLOB or tfds:NAME"),
-        ("tsv:", "binary", "needs labelled texts: tsv:GLOB or tfds:NAME"),
+        ("csv:x", "binary", "needs labelled texts: tsv:GLOB, jsonl:GLOB or tfds:NAME"),
+        ("tsv:", "binary", "needs labelled texts: tsv:GLOB, jsonl:GLOB or tfds:NAME"),
     ):
         with pytest.raises(UserError, match=message):
             read(source, labels=labels)
@@ -281,6 +280,9 @@ def test_tfds(prepared):
     assert sorted(read("tfds:reviews", data_dir=prepared)) == [(0, "bad"), (1, "good é")]
     assert read("tfds:reviews:1.0.0@test", data_dir=prepared) == [(1, "good é")]
     assert read("tfds:sentences@test", data_dir=prepared) == [(1, "fine")]
+    named = read_labelled("tfds:words", DataConfig(data_dir=prepared, labels="named"), None)
+    assert sorted(named.examples) == [(0, "a"), (1, "b")] and named.names == ("one", "two")
+    assert read_labelled("tfds:reviews", DataConfig(data_dir=prepared, labels="named"), None).names == ("0", "1")
 
 
 @pytest.mark.parametrize(
@@ -288,7 +290,7 @@ def test_tfds(prepared):
     [
         ("tfds:nothing", "not prepared"),
         ("tfds:reviews@valid", "no split 'valid', only train, test"),
-        ("tfds:words", "integer 'label'"),
+        ("tfds:words", "integer label 'label'"),
         ("tfds:sentences", "sentences train, example 1: not UTF-8"),
     ],
 )

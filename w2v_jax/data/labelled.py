@@ -1,127 +1,183 @@
-"""Labelled texts from tab-separated files and from TFDS data sets."""
+"""Labelled texts from tab-separated files, from JSON Lines and from TFDS data sets."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import tfds_source
 from w2v_jax.data.raw import matches
+from w2v_jax.data.records import decoded, lines, records, text_of, value_of, whole
 from w2v_jax.data.unpack import unpacked
-from w2v_jax.errors import UserError
-from w2v_jax.files import MAC_ADVICE
+from w2v_jax.errors import UserError, nearest
 
-LONGEST_LINE = 1 << 24  # bytes of an example
+FORMS = "tsv:GLOB, jsonl:GLOB or tfds:NAME[@SPLIT]"
 _TEXT_FEATURES = ("text", "sentence")
 # Label in the source -> label of the task, None where the example is left out.
 _MAPPINGS: dict[str, dict[int, int | None]] = {
     "binary": {0: 0, 1: 1},
     "sst2": {0: 0, 1: 0, 2: None, 3: 1, 4: 1},  # five grades to two, without the neutral ones (Socher et al. 2013)
 }
+_SHOWN = 60  # characters of a label in a message
 
 
-def read_labelled(source: str, cfg: DataConfig, classes: int = 2) -> list[tuple[int, str]]:
-    """(label, text) of every example, in the order of the files.
+class Labelled(NamedTuple):
+    """Labelled texts in the order of the files."""
+
+    examples: list[tuple[int, str]]  # (label, text); a text may be empty
+    names: tuple[str, ...]  # of the labels 0 to K - 1
+
+
+def read_labelled(
+    source: str, cfg: DataConfig, classes: int | None = 2, names: Sequence[str] | None = None
+) -> Labelled:
+    """Every example of a source.
 
     Args:
-      source: `tsv:GLOB`, UTF-8 files (plain, .gz, .xz) of lines LABEL<TAB>TEXT, where a second tab and what follows is
-        ignored; or `tfds:NAME[/CONFIG][:VERSION][@SPLIT]`, with the integer feature `label` and a text feature `text`
-        or `sentence`.
-      cfg: `labels` is binary (0 and 1), as_is (0 to `classes` - 1) or sst2 (of 0 to 4, 0 and 1 become 0, 3 and 4 become
-        1, and examples of label 2 are left out). A source's own split replaces `tfds_split`.
+      source: `tsv:GLOB`, UTF-8 files of lines LABEL<TAB>TEXT, where a second tab and what follows is ignored;
+        `jsonl:GLOB`, files of one JSON object a line, with the text in the fields `cfg.field` (several joined by +) and
+        the label in `cfg.label_field`; both plain or packed, see `unpack`. Or `tfds:NAME[/CONFIG][:VERSION][@SPLIT]`,
+        with the feature `cfg.label_field` and a text feature `text`, `sentence` or `cfg.field`.
+      cfg: `labels` is binary (0 and 1), as_is (0 to `classes` - 1), sst2 (of 0 to 4, 0 and 1 become 0, 3 and 4 become
+        1, and examples of label 2 are left out) or named (any names). A source's own split replaces `tfds_split`.
+      classes: K under labels=as_is; None: one more than the highest label.
+      names: of labels=named, the names that are known, in order; None: those that are found, sorted.
 
     Raises:
       UserError: nothing there, an empty or damaged file, and with file and line (or the number of the example): no tab,
-        a label that is no integer or out of range, an empty text, not UTF-8.
+        no JSON object, no such field, a text that is no string, a label that is no integer, out of range or not among
+        `names`, not UTF-8.
     """
     kind, _, rest = source.partition(":")
-    name, at, split = rest.partition("@")
-    if kind not in ("tsv", "tfds") or not rest:
-        raise UserError(f"{source!r}: a classifier needs labelled texts: tsv:GLOB or tfds:NAME[@SPLIT]")
-    of_tfds = dataclasses.replace(cfg, tfds_split=split) if at else cfg
-    read = _lines(rest, cfg.encoding_errors) if kind == "tsv" else _examples(name, of_tfds)
-    labels = cfg.labels
-    mapping = _MAPPINGS.get(labels) or {label: label for label in range(classes)}
-    out = []
-    for where, label, text in read:
-        if label not in mapping:
-            raise UserError(f"{where}: label {label} is outside 0..{len(mapping) - 1} (labels={labels})")
-        if "\0" in text:
-            raise UserError(f"{where}: holds a NUL; it is not text")
-        if not text.strip():
-            raise UserError(f"{where}: the text is empty; remove the example")
-        mapped = mapping[label]
-        if mapped is not None:
-            out.append((mapped, text))
-    if not out:
-        raise UserError(f"{source}: no example is left under labels={labels}")
-    return out
+    if kind not in ("tsv", "jsonl", "tfds") or not rest:
+        raise UserError(f"{source!r}: a classifier needs labelled texts: {FORMS}")
+    mapping = _MAPPINGS.get(cfg.labels) or (None if classes is None else {label: label for label in range(classes)})
+    read = _examples(rest, cfg) if kind == "tfds" else _of_files(kind, rest, cfg)
+    examples: list[tuple[Any, str]] = []
+    for where, raw, text in read:
+        label = _name(where, raw, names) if cfg.labels == "named" else _number(where, raw, mapping, cfg.labels)
+        if label is not None:
+            examples.append((label, whole(where, text, cfg.encoding_errors)))
+    if not examples:
+        raise UserError(f"{source}: no example is left under labels={cfg.labels}")
+    if cfg.labels == "named":
+        names = sorted({label for label, _ in examples}) if names is None else names
+        index = {name: label for label, name in enumerate(names)}
+        return Labelled([(index[label], text) for label, text in examples], tuple(names))
+    count = classes or 1 + max(label for label, _ in examples)
+    if classes is None and count > max(2, len(examples)):
+        raise UserError(f"{source}: the labels go up to {count - 1}, of {len(examples)} texts; set data.labels=named")
+    return Labelled(examples, tuple(map(str, range(count))))
 
 
-# ---- tab-separated files ----
+# ---- labels ----
 
 
-def _lines(pattern: str, errors: str) -> Iterator[tuple[str, int, str]]:
-    """(file and line, label, text) of every line of the files, which are sorted by name."""
+def _name(where: str, raw: Any, names: Sequence[str] | None) -> str:
+    """A label under labels=named: a string, white space joined, or what JSON writes for a number or a truth value."""
+    if not isinstance(raw, str | int | float):
+        raise UserError(f"{where}: the label is a {type(raw).__name__}; it must be a name")
+    name = " ".join(whole(where, raw if isinstance(raw, str) else json.dumps(raw), "strict").split())
+    if not name:
+        raise UserError(f"{where}: the label is empty; it must be a name")
+    if names is not None and name not in names:
+        known = f"{', '.join(names)[:200]}{nearest(name, names)}"
+        raise UserError(f"{where}: label {name[:_SHOWN]!r} is not among those of the training texts: {known}")
+    return name
+
+
+def _number(where: str, raw: Any, mapping: dict[int, int | None] | None, labels: str) -> int | None:
+    """The label of the task under the other values of data.labels; None where the example is left out."""
+    if not isinstance(raw, int) and not (isinstance(raw, str) and re.fullmatch("-?[0-9]{1,18}", raw)):
+        shown = raw[:_SHOWN] if isinstance(raw, str) else raw if isinstance(raw, float) else type(raw).__name__
+        raise UserError(f"{where}: label {shown!r} is no integer; for labels that are names set data.labels=named")
+    label = int(raw)
+    if mapping is None and label >= 0:
+        return label
+    if mapping is None or label not in mapping:
+        last = "" if mapping is None else len(mapping) - 1
+        raise UserError(f"{where}: label {str(label)[:_SHOWN]} is outside 0..{last} (labels={labels})")
+    return mapping[label]
+
+
+# ---- files ----
+
+
+def _of_files(kind: str, pattern: str, cfg: DataConfig) -> Iterator[tuple[str, Any, str]]:
+    """(file and line, label, text) of every example of the files, which are sorted by name."""
     root = os.path.expanduser(pattern)
     paths = [Path(p) for p in ([root] if os.path.exists(root) else sorted(matches(root)))]
     if not paths:
-        raise UserError(f"tsv:{pattern}: matches no file; check the path after 'tsv:'")
+        raise UserError(f"{kind}:{pattern}: matches no file; check the path after '{kind}:'")
     for path in paths:
         if not path.is_file():
-            raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.tsv")
-        count = 0
+            raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.{kind}")
+        empty = True
         with path.open("rb") as packed, unpacked(path, packed) as file:
-            while line := file.readline(LONGEST_LINE + 1):
-                count += 1
-                if len(line) > LONGEST_LINE:
-                    raise UserError(f"{path}:{count}: the line is longer than {LONGEST_LINE:,} bytes: is it a text?")
-                if count == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip():
-                    raise UserError(f"{path}: {MAC_ADVICE}")
-                yield _parse(f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line, errors)
-        if not count:
+            for example in _tsv(path, file, cfg) if kind == "tsv" else _jsonl(path, file, cfg):
+                empty = False
+                yield example
+        if empty:
             raise UserError(f"{path}: the file is empty")
 
 
-def _parse(where: str, line: bytes, errors: str) -> tuple[str, int, str]:
-    try:
-        label, tab, rest = line.decode("utf-8", errors).rstrip("\r\n").partition("\t")
-    except UnicodeDecodeError as e:
-        raise UserError(
-            f"{where}: not UTF-8 ({e.reason}); convert it first, or set data.encoding_errors=replace"
-        ) from None
-    if not tab:
-        raise UserError(f"{where}: no tab; a line must be LABEL<TAB>TEXT")
-    if not re.fullmatch("-?[0-9]+", label):
-        raise UserError(f"{where}: label {label[:40]!r} is no integer; a line must be LABEL<TAB>TEXT")
-    return where, int(label), rest.partition("\t")[0]
+def _tsv(path: Path, file: IO[bytes], cfg: DataConfig) -> Iterator[tuple[str, str, str]]:
+    for where, line in lines(path, file):
+        label, tab, rest = decoded(where, line, cfg.encoding_errors).rstrip("\r\n").partition("\t")
+        if not tab:
+            raise UserError(f"{where}: no tab; a line must be LABEL<TAB>TEXT")
+        yield where, label, rest.partition("\t")[0]
+
+
+def _jsonl(path: Path, file: IO[bytes], cfg: DataConfig) -> Iterator[tuple[str, Any, str]]:
+    fields = cfg.field.split("+")
+    for where, record in records(path, file, cfg.encoding_errors):
+        label = value_of(where, record, cfg.label_field, "data.label_field")
+        yield where, label, text_of(where, record, fields, cfg.encoding_errors)
 
 
 # ---- TFDS ----
 
 
-def _has(features: Any, name: str, kind: str) -> bool:
-    """Whether there is such a feature, one value per example, of a type whose name starts with `kind`."""
-    return name in features and features[name].shape == () and features[name].tf_dtype.name.startswith(kind)
+def _has(features: Any, name: str, *kinds: str) -> bool:
+    """Whether there is such a feature, one value per example, of a type whose name starts with one of `kinds`."""
+    return name in features and features[name].shape == () and features[name].tf_dtype.name.startswith(kinds)
 
 
-def _examples(name: str, cfg: DataConfig) -> Iterator[tuple[str, int, str]]:
-    """(data set, split and number of the example; label; text), in the order of the record files."""
+def _examples(rest: str, cfg: DataConfig) -> Iterator[tuple[str, Any, str]]:
+    """(data set, split and number of the example; label; text), in the order of the record files. Under labels=named an
+    integer label gets the name that the data set has for it."""
+    name, at, split = rest.partition("@")
+    if at:
+        cfg = dataclasses.replace(cfg, tfds_split=split)
     builder = tfds_source.opened(name, cfg)
     features = builder.info.features
-    field = next((f for f in _TEXT_FEATURES if f in features), "")
-    if not field or not _has(features, field, "string") or not _has(features, "label", "int"):
+    wanted = (cfg.field,) if cfg.field != DataConfig.field else _TEXT_FEATURES
+    field, label = next((f for f in wanted if f in features), ""), cfg.label_field
+    named = cfg.labels == "named"
+    if not _has(features, field, "string") or not _has(features, label, "int", *["string"] * named):
+        kind = "a label" if named else "an integer label"
         raise UserError(
-            f"tfds:{name}: has the features {', '.join(features)}; needs an integer 'label' and a 'text' or 'sentence'"
+            f"tfds:{name}: has the features {', '.join(features)}; needs {kind} {label!r} and a text "
+            f"{' or '.join(map(repr, wanted))}"
         )
-    for i, example in enumerate(tfds_source.rows(builder, cfg, field, "label").as_numpy_iterator()):
+    names = getattr(features[label], "names", None) if named else None
+    for i, example in enumerate(tfds_source.rows(builder, cfg, field, label).as_numpy_iterator()):
         where = f"tfds:{name} {cfg.tfds_split}, example {i}"
-        try:
-            yield where, int(example["label"]), example[field].decode("utf-8")
-        except UnicodeDecodeError as e:
-            raise UserError(f"{where}: not UTF-8 ({e.reason})") from None
+        raw = example[label]
+        if not isinstance(raw, bytes):
+            raw = names[int(raw)] if names and 0 <= int(raw) < len(names) else int(raw)
+        yield where, _utf8(where, raw) if isinstance(raw, bytes) else raw, _utf8(where, example[field])
+
+
+def _utf8(where: str, text: bytes) -> str:
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise UserError(f"{where}: not UTF-8 ({e.reason})") from None

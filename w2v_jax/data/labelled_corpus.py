@@ -17,6 +17,7 @@ import numpy as np
 
 from w2v_jax.config import DataConfig, later_rules
 from w2v_jax.data.corpus import left_out
+from w2v_jax.data.counting import SOURCES
 from w2v_jax.data.examples import split_tenth
 from w2v_jax.data.labelled import read_labelled
 from w2v_jax.data.tokenizer import Tokenizer
@@ -26,7 +27,8 @@ from w2v_jax.errors import UserError
 from w2v_jax.types import Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes
-_UNUSED = ("heldout_every", "document", "block_tokens", "field")  # keys for running text
+_UNUSED = ("heldout_every", "document", "block_tokens")  # keys for running text
+_OF_RECORDS = ("field", "label_field")  # keys for sources with named fields
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
 Texts = list[tuple[int, str]]  # (label, text)
 
@@ -37,6 +39,7 @@ class Examples:
 
     ids: list[np.ndarray]  # int32 [T_n]; a text without any known word has none
     labels: np.ndarray  # int32 [N]
+    empty: int = 0  # texts without any character but white space
 
     @property
     def documents(self) -> int:
@@ -53,6 +56,7 @@ class LabelledCorpus:
     """The part of a `Corpus` that training and evaluation use, for labelled texts."""
 
     tokenizer: Tokenizer  # counts of its vocabulary are of the training texts
+    names: tuple[str, ...]  # of the labels 0 to K - 1
     train: Examples
     heldout: Examples
     test: Examples
@@ -65,13 +69,15 @@ class LabelledCorpus:
 
 
 def build_labelled_corpus(
-    cfg: DataConfig, classes: int, words: Sequence[str] = (), say: Say = lambda line: None
+    cfg: DataConfig, classes: int | None, words: Sequence[str] = (), say: Say = lambda line: None
 ) -> LabelledCorpus:
     """Labelled texts (`read_labelled`) as token ids.
 
     Held out is `cfg.heldout_source` or, without one, a fixed tenth of the training texts; the test split is
     `cfg.test_source`. `words` is the vocabulary by id; if it is empty, the training texts give it, by `cfg.min_count`
-    and `cfg.max_vocab`. `say` takes lines about what was read.
+    and `cfg.max_vocab`. `classes` is the number of labels K; None: as many as the training texts have. Under
+    `cfg.labels`=named their names are those of the training texts. Empty texts stay, and are counted. `say` takes lines
+    about what was read.
 
     Raises:
       UserError: a bad source, line or label (see `labelled`); a tokeniser without words; a key for running text that is
@@ -79,30 +85,44 @@ def build_labelled_corpus(
         that is frequent enough.
     """
     _check(cfg, classes)
-    sources = (cfg.source, cfg.heldout_source, cfg.test_source)
-    train, held, test = (read_labelled(source, cfg, classes) if source else [] for source in sources)
+    train, names = read_labelled(cfg.source, cfg, classes)
+    if classes not in (None, len(names)):
+        raise UserError(
+            f"model.classes={classes}: {cfg.source} has {len(names)} named labels; set model.classes={len(names)}"
+        )
+    others = (cfg.heldout_source, cfg.test_source)
+    held, test = (read_labelled(source, cfg, len(names), names).examples if source else [] for source in others)
     if not held:
         if len(train) < 2:
             raise UserError(f"data.source={cfg.source!r}: holds one text, and none can be held out")
         kept, tenth = split_tenth(len(train), seed=0)  # whatever the run's seed, so that runs compare
         train, held = [train[i] for i in kept], [train[i] for i in tenth]
     if len({label for label, _ in train}) < 2:
-        raise UserError(f"data.source={cfg.source!r}: all training texts have label {train[0][0]}: give two at least")
+        name = names[train[0][0]]
+        raise UserError(f"data.source={cfg.source!r}: all training texts have label {name}: give two at least")
+    if cfg.labels == "named":
+        say(f"corpus: labels: {', '.join(f'{i} {name}' for i, name in enumerate(names))}")
     tokenizer = Tokenizer.of(cfg, _vocabulary(cfg, [text for _, text in train], words), None)
     parts = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
-    report: dict[str, Any] = {"types_kept": tokenizer.size} | _left_out(cfg, [text for _, text in train], say)
-    for name, part in parts.items():
-        report |= {f"{name}_documents": part.documents, f"{name}_tokens": part.tokens}
+    report: dict[str, Any] = {"types_kept": tokenizer.size, "labels": list(names)}
+    report |= _left_out(cfg, [text for _, text in train], say)
+    for split, part in parts.items():
+        unknown = sum(not len(ids) for ids in part.ids)
+        report |= {f"{split}_documents": part.documents, f"{split}_tokens": part.tokens}
+        report |= {f"{split}_empty": part.empty, f"{split}_without_known_word": unknown}
         if part.documents:
-            counts = np.bincount(part.labels, minlength=classes).tolist()
+            counts = np.bincount(part.labels, minlength=len(names)).tolist()
             say(
-                f"corpus: {name}: {part.documents:,} texts ({', '.join(f'{n:,}' for n in counts)} by label), "
+                f"corpus: {split}: {part.documents:,} texts ({', '.join(f'{n:,}' for n in counts)} by label), "
                 f"{part.tokens:,} known words"
             )
-    return LabelledCorpus(tokenizer, **parts, report=report, digest=_digest(cfg, tokenizer.vocab, parts))
+        if unknown:
+            say(f"corpus: {split}: {unknown:,} texts without a known word are kept; {part.empty:,} of them are empty")
+    digest = _digest(cfg, tokenizer.vocab, parts, names)
+    return LabelledCorpus(tokenizer, names, **parts, report=report, digest=digest)
 
 
-def _check(cfg: DataConfig, classes: int) -> None:
+def _check(cfg: DataConfig, classes: int | None) -> None:
     if cfg.tokens in ("characters", "bpe"):
         raise UserError(f"data.tokens={cfg.tokens!r}: labelled texts are cut into words; set data.tokens=words")
     if cfg.end_token:
@@ -114,7 +134,12 @@ def _check(cfg: DataConfig, classes: int) -> None:
                 f"data.{key}={value!r}: has no effect on labelled texts (held out are data.heldout_source or a tenth); "
                 f"leave it at {default!r}"
             )
-    if cfg.labels != "as_is" and classes != 2:
+    if not any(getattr(cfg, key).startswith(("jsonl:", "tfds:")) for key in SOURCES.values()):
+        for key in _OF_RECORDS:
+            value, default = getattr(cfg, key), getattr(DataConfig, key)
+            if value != default:
+                raise UserError(f"data.{key}={value!r}: has no effect without fields (tsv:); leave it at {default!r}")
+    if cfg.labels in ("binary", "sst2") and classes not in (None, 2):
         raise UserError(f"model.classes={classes}: data.labels={cfg.labels} makes 2; set data.labels=as_is for more")
 
 
@@ -145,12 +170,14 @@ def _left_out(cfg: DataConfig, texts: Sequence[str], say: Say) -> dict[str, Any]
 
 
 def _encoded(tokenizer: Tokenizer, texts: Texts) -> Examples:
-    return Examples([tokenizer.encode(text) for _, text in texts], np.array([label for label, _ in texts], np.int32))
+    labels = np.array([label for label, _ in texts], np.int32)
+    empty = sum(not text.strip() for _, text in texts)
+    return Examples([tokenizer.encode(text) for _, text in texts], labels, empty)
 
 
-def _digest(cfg: DataConfig, vocab: Vocabulary, parts: dict[str, Examples]) -> str:
+def _digest(cfg: DataConfig, vocab: Vocabulary, parts: dict[str, Examples], names: Sequence[str]) -> str:
     rules = {name: getattr(cfg, name) for name in _RULES} | {"format": FORMAT}
-    rules |= later_rules(cfg)
+    rules |= later_rules(cfg) | ({"names": list(names)} if cfg.labels == "named" else {})
     content = hashlib.sha256(json.dumps([rules, vocab.words]).encode())
     for name, part in parts.items():
         lengths = np.array([len(x) for x in part.ids], np.int64)

@@ -1,8 +1,8 @@
 """Where text comes from: local files, TFDS record files, docstrings of installed packages, a generated language.
 
-A document of `text:` ends by `data.document` (line, blank, file) and at the end of a file. Each example of `tfds:` is
-one document under every setting: its line breaks are white space. Each paragraph of `pydocs` and each sentence of
-`synthetic` is one document.
+A document of `text:` ends by `data.document` (line, blank, file) and at the end of a file. Each example of `tfds:` and
+each record of `jsonl:` is one document under every setting: its line breaks are white space. Each paragraph of `pydocs`
+and each sentence of `synthetic` is one document.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data import pydocs, synthetic, tfds_source
+from w2v_jax.data import pydocs, records, synthetic, tfds_source
 from w2v_jax.data.raw import MARK, WHITE, RawText, matches, stamp_of
 from w2v_jax.data.unpack import READ, unpacked
 from w2v_jax.errors import UserError
@@ -32,12 +32,12 @@ CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, as their word
 def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
     """The text that one key of `cfg` names: source, heldout_source or test_source.
 
-    UserError: nothing there, an empty file, a TFDS name that is not prepared, labelled texts.
+    UserError: nothing there, an empty file, a TFDS name that is not prepared, texts of tsv:.
     """
     source: str = getattr(cfg, key)
     kind, _, rest = source.partition(":")
-    if kind == "text":
-        return _local(rest, cfg, f"data.{key}")
+    if kind in ("text", "jsonl"):
+        return _local(kind, rest, cfg, f"data.{key}")
     if kind == "tfds":
         name, at, split = rest.partition("@")
         return tfds_source.examples(name, dataclasses.replace(cfg, tfds_split=split) if at else cfg)
@@ -45,25 +45,26 @@ def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
         return pydocs.paragraphs()
     if kind == "synthetic":
         return synthetic.text(cfg, rest or "train")
-    raise UserError(f"data.{key}={source!r}: tsv: is for classifiers; use pydocs, synthetic, text:GLOB or tfds:NAME")
+    need = "pydocs, synthetic, text:GLOB, jsonl:GLOB or tfds:NAME"
+    raise UserError(f"data.{key}={source!r}: tsv: is for classifiers; use {need}")
 
 
 # ---- local files ----
 
 
-def find_files(pattern: str, key: str = "data.source") -> list[Path]:
+def find_files(pattern: str, key: str = "data.source", kind: str = "text") -> list[Path]:
     """Files of `pattern` (a file, a folder taken recursively, or a glob with **), sorted by path.
 
     Hidden files and folders (a leading dot) inside folders are left out. UserError, which names `key`: nothing matches,
     or a folder holds no file.
     """
     if not pattern:
-        raise UserError(f"{key}='text:': name a file, a folder or a glob after 'text:'")
+        raise UserError(f"{key}='{kind}:': name a file, a folder or a glob after '{kind}:'")
     root = os.path.expanduser(pattern)
     hits = [root] if os.path.exists(root) else matches(root)
     if not hits:
         what = "matches no file" if glob.has_magic(root) else "no such file or folder"
-        raise UserError(f"{key}: {pattern}: {what}; check the path after 'text:'")
+        raise UserError(f"{key}: {pattern}: {what}; check the path after '{kind}:'")
     files: set[str] = set()
     for hit in hits:
         if not os.path.isdir(hit):
@@ -77,8 +78,9 @@ def find_files(pattern: str, key: str = "data.source") -> list[Path]:
     return [Path(f) for f in sorted(files)]
 
 
-def _local(pattern: str, cfg: DataConfig, key: str) -> RawText:
-    paths = find_files(pattern, key)
+def _local(kind: str, pattern: str, cfg: DataConfig, key: str) -> RawText:
+    paths = find_files(pattern, key, kind)
+    read, about = (records.chunks, f"jsonl {cfg.field}\n") if kind == "jsonl" else (_chunks_of, "")
     stats = [(os.path.realpath(p), p.stat()) for p in paths]  # Path.resolve raises RuntimeError for links in a circle
     for path, (_, st) in zip(paths, stats, strict=True):
         if not os.path.isfile(path):
@@ -91,17 +93,18 @@ def _local(pattern: str, cfg: DataConfig, key: str) -> RawText:
     stamp, settled = stamp_of(stats)
 
     def chunks(content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
+        content.update(about.encode())
         done = 0
         for path in paths:
             with _Hashed(path) as raw, unpacked(path, io.BufferedReader(raw, CHUNK)) as file:
-                for text in _chunks_of(path, file, cfg):
+                for text in read(path, file, cfg):
                     yield text, done + raw.count
                 raw.drain()  # here: a reader that is collected closes its file
             done += raw.count
             content.update(raw.entry())
 
     def rehash() -> str:
-        content = hashlib.blake2b(digest_size=32)
+        content = hashlib.blake2b(about.encode(), digest_size=32)
         for path in paths:
             with _Hashed(path) as raw:
                 raw.drain()
@@ -110,7 +113,7 @@ def _local(pattern: str, cfg: DataConfig, key: str) -> RawText:
 
     size = sum(st.st_size for _, st in stats)
     name = os.fsencode("\n".join(f"{n} {st.st_size}" for n, st in stats)).decode("utf-8", "backslashreplace")
-    return RawText(name, stamp, settled, size, chunks, rehash)
+    return RawText(about + name, stamp, settled, size, chunks, rehash)
 
 
 class _Hashed(io.FileIO):

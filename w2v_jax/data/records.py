@@ -1,0 +1,100 @@
+"""Files of one record a line: JSON Lines, and what they share with tab-separated values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from w2v_jax.config import DataConfig
+from w2v_jax.data.raw import END, MARK
+from w2v_jax.errors import UserError, nearest
+from w2v_jax.files import MAC_ADVICE, parse_json
+
+LONGEST_LINE = 1 << 24  # bytes of a record
+_CHUNK = 1 << 20  # characters of the documents that are handed on together
+
+
+def lines(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    """(file and number of the line, the line) of an open file. A byte-order mark at the start is dropped.
+
+    UserError: a line of more than `LONGEST_LINE` bytes, lines that end in carriage returns alone.
+    """
+    count = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        count += 1
+        if len(line) > LONGEST_LINE:
+            raise UserError(f"{path}:{count}: the line is longer than {LONGEST_LINE:,} bytes: is it a text?")
+        if count == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip():
+            raise UserError(f"{path}: {MAC_ADVICE}")
+        yield f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line
+
+
+def decoded(where: str, line: bytes, errors: str) -> str:
+    """A line as text, with U+FFFD for what is not UTF-8 if `errors` is replace. UserError: it is not UTF-8."""
+    try:
+        return line.decode("utf-8", errors)
+    except UnicodeDecodeError as e:
+        raise UserError(
+            f"{where}: not UTF-8 ({e.reason}); convert it first, or set data.encoding_errors=replace"
+        ) from None
+
+
+def records(path: Path, file: IO[bytes], errors: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file and line, JSON object) of every line that is not blank. UserError: a line that is no JSON object."""
+    for where, line in lines(path, file):
+        if not line.strip():
+            continue
+        try:
+            entry = parse_json(decoded(where, line, errors))
+        except ValueError as e:
+            raise UserError(f"{where}: not JSON ({e}); a line must be one JSON object") from None
+        if not isinstance(entry, dict):
+            raise UserError(f'{where}: not a JSON object; a line must be one, such as {{"text": "..."}}')
+        yield where, entry
+
+
+def value_of(where: str, record: dict[str, Any], name: str, key: str) -> Any:
+    """Field `name` of a record. UserError, which names the option `key`: it has none."""
+    if name not in record:
+        known = ", ".join(map(repr, list(record)[:20])) or "none"
+        raise UserError(f"{where}: no field {name!r} ({key}), only {known}{nearest(name, record)}"[:500])
+    return record[name]
+
+
+def whole(where: str, text: str, errors: str) -> str:
+    """`text` without halves of surrogate pairs, which JSON can name but which are no text: refused, or U+FFFD under
+    `errors`=replace. UserError: such a half, or a NUL."""
+    if END in text:
+        raise UserError(f"{where}: holds a NUL; it is not text")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        if errors == "replace":
+            return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        raise UserError(
+            f"{where}: holds half of a surrogate pair, which is not text; mend it, or set data.encoding_errors=replace"
+        ) from None
+    return text
+
+
+def text_of(where: str, record: dict[str, Any], fields: Sequence[str], errors: str) -> str:
+    """The text fields of a record, joined by line breaks. UserError: see `value_of` and `whole`; no string."""
+    parts = [value_of(where, record, name, "data.field") for name in fields]
+    for name, part in zip(fields, parts, strict=True):
+        if not isinstance(part, str):
+            raise UserError(f"{where}: field {name!r} (data.field) is a {type(part).__name__}, not a string")
+    return whole(where, "\n".join(parts), errors)
+
+
+def chunks(path: Path, file: IO[bytes], cfg: DataConfig) -> Iterator[str]:
+    """The text of every record of an open JSON Lines file, each with a `MARK` at its end, as `raw` describes."""
+    fields, held, size = cfg.field.split("+"), [], 0
+    for where, record in records(path, file, cfg.encoding_errors):
+        held.append(text_of(where, record, fields, cfg.encoding_errors))
+        size += len(held[-1])
+        if size > _CHUNK:
+            yield MARK.join(held) + MARK
+            held, size = [], 0
+    if held:
+        yield MARK.join(held) + MARK
