@@ -183,6 +183,15 @@ def test_verdicts(status: int | None, err: str, kind: str) -> None:
     assert outcome.judge([Ending(status, '{"loss": 1.0, "seconds": 3.0}', err)], whole, {}, {}).kind == kind
 
 
+def test_another_choice_of_older_checkpoints_must_be_told() -> None:
+    told = Ending(0, "", "warning: checkpoint 4 in c is damaged (x); its held-out loss is lost, and\n")
+    want, same, other = {"checkpoints": "[4, 8] aa"}, {"checkpoints": "[6, 8] aa"}, {"checkpoints": "[6, 8] bb"}
+    whole = [Ending(0, "", "")]
+    assert outcome.judge([told], whole, same, want).kind == AGAIN
+    assert outcome.judge([told], whole, other, want).kind == WRONG
+    assert outcome.judge(whole, whole, same, want).kind == SILENT
+
+
 def test_every_family_has_a_run_and_every_name_a_unit() -> None:
     small = runs.small_runs()
     families = {word for run in small.values() for word in run.arguments if word.startswith("--config=")}

@@ -123,6 +123,12 @@ def judge(endings: Sequence[Ending], whole: Sequence[Ending], found: dict[str, s
     scored = all(name.startswith(("evaluation.", "output ")) for name in other)
     if other and scored and re.search(r"warning: checkpoint \d+ in .* is damaged .*; trying", spoken):
         return Verdict(AGAIN, spoken[:300])  # of a finished run the next best checkpoint is scored
+    newest = all(
+        name.endswith("checkpoints") and want.get(name, "").split()[-1:] == found.get(name, "").split()[-1:]
+        for name in other
+    )
+    if other and newest and re.search(r"warning: checkpoint \d+ in .* its held-out loss is lost", spoken):
+        return Verdict(AGAIN, spoken[:300])  # which older checkpoint is kept; the newest is the same bit for bit
     if other:
         why = f"other {', '.join(other)}"
         return Verdict(WRONG, f"{why}; said: {spoken[:200]}") if spoken else Verdict(SILENT, why)

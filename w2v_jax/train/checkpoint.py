@@ -200,7 +200,14 @@ class Checkpointer:
 
         UserError: other leaves, shapes or types (the first is named); or all are damaged, and this is read-only.
         """
-        return self._restore(self._steps()[::-1], target, check=check)
+        found = self._restore(self._steps()[::-1], target, check=check)
+        for step in set(self._unranked) - self._damaged:  # older than the one found, so nothing has told it yet
+            self._damaged.add(step)
+            self._warn(
+                f"warning: checkpoint {step} in {self.directory} is damaged (its record cannot be read); its held-out "
+                "loss is lost, and if it was the best, the best of those left takes its place"
+            )
+        return found
 
     def _restore(
         self, order: Sequence[int], target: Any, prefix: str = "", check: Check = lambda meta: None
