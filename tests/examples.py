@@ -75,6 +75,8 @@ def random_batch(spec: Family, cfg: Any, batch_size: int, rng: np.random.Generat
             values = rng.integers(1, 100, entry.shape)
         elif name in ("length", "steps"):  # of a classifier's texts; every text ends with the last step
             values = np.full(entry.shape, cfg.max_length)
+        elif name == "count":  # of pairs of words
+            values = rng.lognormal(0.0, 1.0, entry.shape)
         elif name == "label":
             values = rng.integers(0, cfg.classes, entry.shape)
         elif np.issubdtype(entry.dtype, np.integer):

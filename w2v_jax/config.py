@@ -185,7 +185,7 @@ class TrainConfig:
 class OptimizerConfig:
     """Optimisers: `rows` for gathered table rows, `dense` (optax) for every other leaf; one schedule for both."""
 
-    rows: str = "adagrad"  # adagrad (row-wise) | sgd
+    rows: str = "adagrad"  # adagrad (row-wise) | adagrad_elementwise | sgd
     dense: str = "adagrad"  # sgd | adagrad | adamw
     learning_rate: float = 0.25
     # linear, cosine: decay to final_fraction of the rate | constant | step: times `decay` at every pass after
@@ -197,7 +197,7 @@ class OptimizerConfig:
     decay: float = 0.5  # step and plateau
     patience: int = 1  # plateau: evaluations (log.eval_every_steps) without improvement before the rate falls
     min_improvement: float = 0.0  # plateau: nats below the best held-out loss that count as an improvement
-    initial_square: float = 0.0  # row-wise adagrad: start of the accumulators; above 0, a row's first updates are small
+    initial_square: float = 0.0  # adagrad of rows: start of the accumulators; above 0, a row's first updates are small
     clip_row: float = 0.0  # row-wise SGD: largest norm of the summed update of a row; 0 is no limit
     clip_norm: float = 0.0  # largest norm of all dense gradients together; 0 is no limit
     beta1: float = 0.9  # adamw
@@ -207,7 +207,7 @@ class OptimizerConfig:
     decay_embeddings: bool = False  # whether weight decay applies to embedding tables too
 
     def __post_init__(self) -> None:
-        check_choice("optimizer.rows", self.rows, ("adagrad", "sgd"))
+        check_choice("optimizer.rows", self.rows, ("adagrad", "adagrad_elementwise", "sgd"))
         check_choice("optimizer.dense", self.dense, ("sgd", "adagrad", "adamw"))
         check_choice("optimizer.schedule", self.schedule, ("linear", "constant", "cosine", "step", "plateau"))
         need = "above 0 and below 1e38, the end of 32-bit numbers"
@@ -279,7 +279,7 @@ class Config:
 
 # Keys that may differ when a run is continued: text, order and steps stay what they are. The mesh may change the last
 # bits, and the others which steps are saved and scored.
-RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "data.offline")
+RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "data.offline", "model.memory_mb")
 
 
 # Rules of `DataConfig` that came after corpora and studies were published: at their defaults they change no digest.

@@ -37,7 +37,7 @@ def clocks() -> np.ndarray:
 
 def of_cache(tokens: int) -> dict[str, Any]:
     """Seconds and GB/s of the SHA-256 of a token file; the median of REPEATS."""
-    from w2v_jax.data.corpus import _digest
+    from w2v_jax.data.cache import digest_of
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.tokens"
@@ -45,7 +45,7 @@ def of_cache(tokens: int) -> dict[str, Any]:
         size, found = path.stat().st_size, []
         for _ in range(REPEATS):
             begin = clocks()
-            _digest(path)
+            digest_of(path)
             found.append(clocks() - begin)
     wall, cpu = np.median(found, axis=0).tolist()
     return {"bytes": size, "gigabytes_per_second": size / wall / 1e9, "per_processor_second": size / cpu / 1e9}

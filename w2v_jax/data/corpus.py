@@ -7,15 +7,10 @@ vocabulary. Memory holds the distinct words, two numbers a document and one chun
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from w2v_jax.config import DataConfig, later_rules
+from w2v_jax.data.cache import building, damaged_at_once, discard, key_of, put, seal, unseal
 from w2v_jax.data.counting import SOURCES, SPLITS, Counted, count, heldout_every
 from w2v_jax.data.encode import encode
 from w2v_jax.data.raw import RawText
@@ -34,7 +30,6 @@ from w2v_jax.files import parse_json, write_text
 from w2v_jax.types import Say
 
 FORMAT = 2  # raise it when the files or the meaning of a rule change
-_STALE_SECONDS = 86_400.0
 LOST_LETTERS = 0.01  # the share of a text's letters from which leaving them out is a warning
 Texts = Mapping[str, RawText]  # by split
 Digests = dict[str, str]  # of their content
@@ -111,9 +106,9 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     root = cache_root(cfg)
     for folder in (root, root / "index"):
         folder.mkdir(parents=True, exist_ok=True)
-    note = root / "index" / f"{_key([[t.name for t in texts.values()], _rules(cfg)])}.json"
+    note = root / "index" / f"{key_of([[t.name for t in texts.values()], _rules(cfg)])}.json"
     digests = _known(note, texts)
-    corpus = None if digests is None else _open(root / _key([digests, _rules(cfg)]), cfg, say)
+    corpus = None if digests is None else _open(root / key_of([digests, _rules(cfg)]), cfg, say)
     if digests is None or corpus is None:
         corpus, digests = _build(cfg, texts, root, say)
     else:
@@ -126,10 +121,6 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
 
 
 # ---- cache ----
-
-
-def _key(parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _rules(cfg: DataConfig) -> dict[str, Any]:
@@ -167,36 +158,21 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     Every file is compared with its digest, once per opening: a flipped bit would train other vectors without a word.
     """
     try:
-        meta = parse_json((home / "meta.json").read_text(encoding="utf-8"))
-        if "newer" not in meta:
-            raise ValueError("meta.json: as older versions wrote it")
-        if meta.pop("sha256") != _key(meta):
-            raise ValueError("meta.json: does not match its digest")
-        for name, digest in meta["files"].items():
-            if _digest(home / name) != digest:
-                raise ValueError(f"{name}: does not match its digest")
+        meta = unseal(home, needed="newer")
         tokenizer = Tokenizer.load(home)
         parts = {s: _tokens(home, s, meta["splits"][s]) for s in SPLITS}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as e:
         if home.exists():
             say(f"warning: corpus: the cache {home} cannot be used ({e}); the text is read again")
-            if home.is_symlink():
-                home.unlink()  # what it names may be another's
-            shutil.rmtree(home, ignore_errors=True)
+            discard(home)
         return None
     report = dict(meta["report"])
     lengths = np.diff(parts["train"].offsets)
     report["document_splits"] = int(((lengths - 1) // cfg.block_tokens)[lengths > 0].sum())
     # Before 2026-12 nothing was normalised and words were cut at most marks: where that gave other tokens from the same
     # text, the corpus is another.
-    digest = _key([home.name, "normalised"]) if meta["newer"] else home.name
+    digest = key_of([home.name, "normalised"]) if meta["newer"] else home.name
     return Corpus(home, tokenizer, **parts, report=report, digest=digest, block_tokens=cfg.block_tokens)
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
@@ -212,30 +188,17 @@ def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
 
 def _build(cfg: DataConfig, texts: Texts, root: Path, say: Say) -> tuple[Corpus, Digests]:
     """Tokenises into a private folder and renames it into place; if another run was faster, its files are used."""
-    for old in root.glob("building-*"):  # left by a killed run
-        with contextlib.suppress(OSError):
-            if time.time() - old.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix="building-", dir=root))
-    try:
+    with building(root) as work:
         counted = count(cfg, texts, work, say)
         _check(cfg, counted)
-        meta = encode(cfg, counted, work)
-        meta["files"] = {p.name: _digest(p) for p in sorted(work.iterdir())}
-        meta = json.loads(json.dumps(meta))  # as it will be read
-        (work / "meta.json").write_text(json.dumps(meta | {"sha256": _key(meta)}), encoding="utf-8")
-        home = root / _key([counted.digests, _rules(cfg)])
+        seal(work, encode(cfg, counted, work))
+        home = root / key_of([counted.digests, _rules(cfg)])
         if _open(home, cfg, say) is None:
-            with contextlib.suppress(OSError):  # another run may put its own there first
-                os.rename(work, home)
+            put(work, home)
         corpus = _open(home, cfg, say)
         if corpus is None:
-            raise UserError(f"{home}: damaged right after it was written; check the disk, or set data.cache_dir")
+            raise damaged_at_once(home)
         return corpus, counted.digests
-    except OSError as e:
-        raise OSError(e.errno, e.strerror or str(e), e.filename or str(root)) from e
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _check(cfg: DataConfig, counted: Counted) -> None:

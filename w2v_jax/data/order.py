@@ -33,8 +33,13 @@ def cut_blocks(offsets: np.ndarray, block_tokens: int) -> tuple[np.ndarray, np.n
 
 def shuffled(n: int, key: tuple[int, int]) -> np.ndarray:
     """A permutation of 0..n-1, int64, drawn from two 32-bit keys."""
+    return shuffled_at(np.arange(n), n, key)
+
+
+def shuffled_at(places: np.ndarray, n: int, key: tuple[int, int]) -> np.ndarray:
+    """The numbers at these places (int64 [N]) of `shuffled(n, key)`, which is not made as a whole."""
     tf = tensorflow()
-    order: np.ndarray = tf.random.experimental.index_shuffle(np.arange(n), np.array(key, np.uint32), n - 1).numpy()
+    order: np.ndarray = tf.random.experimental.index_shuffle(places, np.array(key, np.uint32), n - 1).numpy()
     return order
 
 

@@ -7,7 +7,8 @@ once. So row-wise SGD equals SGD on the dense gradient, and row-wise Adagrad see
 
 with one accumulator per row, which starts at `optimizer.initial_square`. This bounds the norm of a word's step by
 lr * sqrt(D), however frequent the word is. (Duchi et al. 2011; row-wise as for large embedding tables, e.g. arXiv
-1906.00091.)
+1906.00091.) Elementwise Adagrad has an accumulator for every number, a_rd <- a_rd + g_rd^2, as GloVe was trained with:
+three tables are then read and written instead of two.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ EPS = 1e-10
 
 
 def init(name: str, table: Array, initial_square: float = 0.0) -> dict[str, Array]:
-    """Row-optimiser state of one table [V, D]: {'square': float32 [V]} for adagrad, {} for sgd."""
-    return {"square": jnp.full(table.shape[0], initial_square, jnp.float32)} if name == "adagrad" else {}
+    """Row-optimiser state of one table [V, D]: {'square': float32 [V]} for adagrad, [V, D] for adagrad_elementwise, {}
+    for sgd."""
+    shape = {"adagrad": table.shape[:1], "adagrad_elementwise": table.shape}.get(name)
+    return {} if shape is None else {"square": jnp.full(shape, initial_square, jnp.float32)}
 
 
 def update(
     name: str, table: Array, state: dict[str, Array], ids: Array, grads: Array, rate: Array, clip: float = 0.0
 ) -> tuple[Array, dict[str, Array], tuple[Array, Array]]:
-    """One step of 'adagrad' or 'sgd' on the touched rows: (table, state, (|g|^2, |change|^2)), squares over all rows.
+    """One step of 'adagrad', 'adagrad_elementwise' or 'sgd' on the touched rows: (table, state, (|g|^2, |change|^2)),
+    squares over all rows.
 
     `ids` int32 [M] may have duplicates; `grads` [M, D] are the gradients of the gathered rows of `table` [V, D], which
     the caller donates. `clip` is the largest norm of a row's summed SGD update, 0 for none.
@@ -43,6 +47,12 @@ def update(
         scale = -rate * jax.lax.rsqrt(square + EPS)
         change = total * scale[:, None]
         squares = table.shape[1] * jnp.sum(mean), table.shape[1] * jnp.sum(scale * scale * mean)
+    elif name == "adagrad_elementwise":
+        grown = state["square"].at[ids].get(mode="clip") + total * total
+        state = {"square": write_rows(state["square"], ids, grown)}
+        change = -rate * total * jax.lax.rsqrt(grown + EPS)
+        squares = jnp.sum(total * total), jnp.sum(change * change)
+        return write_rows(table, ids, change, add=True), state, squares
     else:
         change = -rate * total
         whole = jnp.sum(total * total)
