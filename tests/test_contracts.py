@@ -20,6 +20,7 @@ from tests.examples import (
     batch_size_for,
     device_consts,
     quick,
+    trained_families,
     random_batch,
     random_params,
     with_rows,
@@ -189,7 +190,7 @@ def test_one_device_is_eight_and_overfitting_lowers_the_loss(family: str, exampl
     assert losses[-1] < LOWER * losses[0] and np.isfinite(losses).all(), losses
 
 
-@pytest.mark.parametrize("family", list(MODELS))
+@pytest.mark.parametrize("family", list(trained_families()))
 def test_source_delivers_what_the_batch_says(family: str, tmp_path: Path, fresh_cache: Path) -> None:
     text = tmp_path / "text.txt"
     rng = np.random.default_rng(6)

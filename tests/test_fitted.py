@@ -36,17 +36,18 @@ def config(tmp_path: Path) -> Config:
     return Config("svd", fitted.SVDConfig(DIM, SWEEPS), data=data, train=TrainConfig(seed=1))
 
 
-def stop_after(patch: pytest.MonkeyPatch, sweeps: int) -> None:
+def stop_after(patch: pytest.MonkeyPatch, sweeps: int, family: str = "svd") -> None:
     """A SIGTERM during the sweep of that number, counted from 1."""
-    made, advance = [0], fitted.advance
+    made, fit = [0], MODELS[family].fit
+    assert fit is not None
 
     def counting(*given: Any) -> Any:
         made[0] += 1
         if made[0] == sweeps:
             signal.raise_signal(signal.SIGTERM)
-        return advance(*given)
+        return fit.advance(*given)
 
-    patch.setitem(MODELS, "svd", fitted.FAMILY._replace(fit=fitted.FAMILY.fit._replace(advance=counting)))  # type: ignore[union-attr]
+    patch.setitem(MODELS, family, MODELS[family]._replace(fit=fit._replace(advance=counting)))
 
 
 def test_it_ends_with_the_vectors_of_numpys_svd(config: Config, tmp_path: Path) -> None:

@@ -1,0 +1,305 @@
+"""Latent semantic analysis: a truncated singular value decomposition of the word-by-document matrix.
+
+A [N, V] holds the weighted counts of V words in N documents, and A ~ U S W^T with D singular values S. A document is
+the row a W = u S [D] of its weighted counts a, so new documents are folded in by the same product; a word is its row
+of W S, so that products of words approximate those of the columns of A.
+
+The decomposition is randomised subspace iteration. With l = dim + oversample columns Q [V, l], orthonormal and at first
+random, one sweep reads the documents once, in blocks:
+
+  Z = A^T (A Q)                                     [V, l], a sum over blocks of documents
+  Q^T Z = (A Q)^T (A Q) = P diag(r^2) P^T           [l, l]
+  B = (Z P diag(1 / r))^T = H^T A                   H = A Q P diag(1 / r) is orthonormal, and never made
+  B = U' S W^T                                      S and W so far
+  Q <- orthonormal columns of Z - (b / 2) Q - (b / 4)^2 Q'
+
+S and W after sweep i are those of the usual scheme (a range finder, then an SVD of H^T A) after i - 1 iterations, with
+one pass over the text where that takes one more. The last line is a power iteration for b = 0 (`accelerate` False).
+Otherwise b is the square of the last singular value so far, and Q' the basis before in the same coordinates: a
+Chebyshev recurrence, which keeps what lies in [0, b] small and lets the rest grow faster. Nothing of size [N, l]
+exists: memory holds the sparse rows, or one block of them at a time, and arrays of V l numbers.
+
+Deerwester et al. (1990), "Indexing by Latent Semantic Analysis"; Halko, Martinsson and Tropp (2011), "Finding Structure
+with Randomness", algorithm 4.4; Saad (2011), "Numerical Methods for Large Eigenvalue Problems", section 7.4.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import weakref
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+
+from w2v_jax.config import check, check_choice, check_least
+from w2v_jax.data import weighting
+from w2v_jax.data.documents import blocks
+from w2v_jax.models import running_text
+from w2v_jax.nn.arrays import constant
+from w2v_jax.types import Array, Consts, Family, Fit, Leaf, Params, Words
+
+State = dict[str, Array]
+_EPS = 1e-7  # of 32-bit numbers: what is smaller beside the largest eigenvalue is rounding
+BLOCK = 1 << 22  # tokens of a block of documents
+_COLUMNS = 16  # of the basis that a thread takes at least: narrower products only read the counts once more
+
+
+@dataclasses.dataclass(frozen=True)
+class LSAConfig:
+    """Options of the family."""
+
+    dim: int = 100  # D, the singular values kept; at most the words and the documents
+    sweeps: int = 8  # passes over the text; the usual scheme needs i + 1 of them for i iterations
+    accelerate: bool = True  # Chebyshev recurrence in place of power iterations
+    oversample: int = 10  # further columns of the basis, which make the last of the D exact sooner
+    weighting: str = "tfidf"  # counts | tfidf | log_entropy; see `w2v_jax.data.weighting`
+    sublinear: bool = False  # of tfidf: 1 + ln(count) in place of the count
+    # Where sparse and dense arrays are multiplied: scipy on the host, on all its cores | jax on the device | auto, scipy
+    # on CPUs. On CPUs scipy is the faster, see docs/benchmarks.md.
+    products: str = "auto"
+    kept_mb: int = 4096  # megabytes of weighted rows that stay in memory; a larger text is counted anew every sweep
+    vocab_size: int = 0  # filled in by `resolve`
+
+    def __post_init__(self) -> None:
+        check_least(1, "model", self, "dim", "sweeps")
+        check_least(0, "model", self, "oversample", "kept_mb", "vocab_size")
+        check_choice("model.weighting", self.weighting, ("counts", "tfidf", "log_entropy"))
+        check_choice("model.products", self.products, ("auto", "scipy", "jax"))
+        own = not self.sublinear or self.weighting == "tfidf"
+        check(own, "model.sublinear", self.sublinear, f"False with model.weighting={self.weighting}")
+
+
+def resolve(cfg: LSAConfig, vocab_size: int) -> LSAConfig:
+    """Fills in the vocabulary size. UserError: fewer words than dimensions."""
+    cfg = running_text.resolve(cfg, vocab_size)
+    check(cfg.dim <= vocab_size, "model.dim", cfg.dim, f"at most {vocab_size}, the words of the vocabulary")
+    return cfg
+
+
+def arrays(cfg: LSAConfig) -> dict[str, Leaf]:
+    """W [V, D] with orthonormal columns, S [D] falling, and the weight of each word [V]."""
+    return {
+        "W": Leaf((cfg.vocab_size, cfg.dim), ("vocab", "embed"), constant(0.0)),
+        "S": Leaf((cfg.dim,), ("embed",), constant(0.0)),
+        "weights": Leaf((cfg.vocab_size,), ("vocab",), constant(1.0)),
+    }
+
+
+# ---- rows ----
+
+
+def weighted(cfg: LSAConfig, weights: np.ndarray, counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Rows of A, csr float32 [N, V], from counts [N, V] and the words' weights [V]."""
+    if cfg.weighting == "tfidf":
+        return weighting.tfidf(counts, weights, cfg.sublinear)
+    return weighting.log_entropy(counts, weights) if cfg.weighting == "log_entropy" else counts.astype(np.float32)
+
+
+def word_weights(cfg: LSAConfig, seen: weighting.Collection) -> np.ndarray:
+    """What the weighting multiplies a word's counts by, float32 [V]."""
+    if cfg.weighting == "tfidf":
+        return weighting.inverse_frequency(seen)
+    return weighting.entropy(seen) if cfg.weighting == "log_entropy" else np.ones(cfg.vocab_size, np.float32)
+
+
+# A run reads its text once a sweep; its rows stay here for as long as the text does.
+_KEPT: weakref.WeakKeyDictionary[Any, tuple[LSAConfig, list[sp.csr_matrix]]] = weakref.WeakKeyDictionary()
+
+
+def rows_of(cfg: LSAConfig, text: Any, weights: np.ndarray) -> Iterable[sp.csr_matrix]:
+    """The blocks of A of the training documents: kept in memory up to `cfg.kept_mb`, otherwise made one by one."""
+    known = _KEPT.get(text)
+    if known is not None and known[0] == cfg:
+        return known[1]
+
+    def made() -> Iterator[sp.csr_matrix]:
+        for _, counts in blocks(text.train, cfg.vocab_size, BLOCK):
+            yield weighted(cfg, weights, counts)
+
+    kept, room = list[sp.csr_matrix](), cfg.kept_mb * 10**6
+    for rows in made():
+        room -= rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes
+        if room < 0:
+            return made()
+        kept.append(rows)
+    _KEPT[text] = (cfg, kept)
+    return kept
+
+
+# ---- one sweep ----
+
+
+def gram_product(parts: Iterable[sp.csr_matrix], basis: Array, products: str) -> tuple[Array, float, int]:
+    """(A^T A Q float32 [V, l], the squared Frobenius norm of A, its empty rows) over the blocks of A.
+
+    On the host each thread computes some columns over all rows, so that the result does not depend on their number.
+    """
+    if products == "auto":
+        products = "scipy" if jax.default_backend() == "cpu" else "jax"
+    total, empty = 0.0, 0
+    size = basis.shape[1]
+    threads = max(1, min(_threads(), size // _COLUMNS)) if products == "scipy" else 1
+    edges = [size * i // threads for i in range(threads + 1)]
+    host = np.asarray(basis)
+    slices = [np.ascontiguousarray(host[:, a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    sums = [np.zeros_like(part) for part in slices]
+    device = jnp.zeros_like(basis)
+
+    def add(i: int, rows: sp.csr_matrix) -> None:
+        sums[i] += rows.T @ (rows @ slices[i])
+
+    with ThreadPoolExecutor(threads) as pool:
+        for rows in parts:
+            total += float(np.dot(rows.data, rows.data))
+            empty += int((np.diff(rows.indptr) == 0).sum())
+            if products == "scipy":
+                list(pool.map(add, range(threads), [rows] * threads))  # scipy's products leave the interpreter free
+            else:
+                device = device + _on_device(rows, basis)
+    return (jnp.asarray(np.concatenate(sums, axis=1)) if products == "scipy" else device), total, empty
+
+
+def _on_device(rows: sp.csr_matrix, basis: Array) -> Array:
+    """A^T (A Q) of one block by JAX's own compressed rows."""
+    from jax.experimental import sparse
+
+    flat, turned = sparse.BCSR.from_scipy_sparse(rows), sparse.BCSR.from_scipy_sparse(rows.T.tocsr())
+    return turned @ (flat @ basis)
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.partial(jax.jit, static_argnames=("dim", "accelerate"))
+def solve(state: State, image: Array, dim: int, accelerate: bool) -> State:
+    """The state after a sweep with Z = A^T A Q, `image` [V, l]; see the module.
+
+    Directions that A does not have get the singular value 0. In every column of W the number furthest from 0 is
+    positive.
+    """
+    basis = state["basis"]
+    gram = basis.T @ image
+    squares, turn = jnp.linalg.eigh((gram + gram.T) / 2)
+    squares, turn = squares[::-1], turn[:, ::-1]  # columns of falling size, so that each can be scaled
+    lengths = jnp.sqrt(jnp.maximum(squares, _EPS * squares[0]))
+    basis, before, image = basis @ turn, state["before"] @ turn, image @ turn
+
+    scaled = image / jnp.where(lengths > 0, lengths, 1.0)[None]
+    columns = orthonormal(scaled)[0]
+    left, values, _ = jnp.linalg.svd(columns.T @ scaled, full_matrices=False)
+    words = columns @ left[:, :dim]
+    furthest = jnp.take_along_axis(words, jnp.abs(words).argmax(0)[None], 0)
+
+    # The first basis is random and tells nothing about b yet.
+    bound = jnp.where(accelerate & (state["values"][0] > 0), values[-1] ** 2, 0.0)
+    following, change = orthonormal(image - (bound / 2) * basis - (bound / 4) ** 2 * before)
+    return {
+        "basis": following,
+        "before": basis @ change if accelerate else state["before"],
+        "words": words * jnp.where(furthest < 0, -1.0, 1.0),
+        "values": values,
+        "weights": state["weights"],
+    }
+
+
+def orthonormal(columns: Array) -> tuple[Array, Array]:
+    """(X C, C [l, l]) with orthonormal columns that span those of X [V, l]; columns of zeros stay.
+
+    Twice by the eigenvectors of X^T X: products of matrices, which are several times as fast as Householder's QR. The
+    columns are scaled first, as those of a power iteration are nearly orthogonal and of very different sizes.
+    """
+    change = jnp.eye(columns.shape[1], dtype=columns.dtype)
+    for _ in range(2):
+        gram = columns.T @ columns
+        sizes = jnp.sqrt(jnp.diagonal(gram))
+        scale = 1.0 / jnp.where(sizes > 0, sizes, 1.0)
+        squares, turn = jnp.linalg.eigh(gram * scale[:, None] * scale[None])
+        # Symmetric, X (X^T X)^(-1/2), so that columns keep their order.
+        part = (turn / jnp.sqrt(jnp.maximum(squares, _EPS * squares[-1]))[None]) @ turn.T
+        part = scale[:, None] * part
+        columns, change = columns @ part, change @ part
+    return columns, change
+
+
+def start(cfg: LSAConfig, text: Any, seed: int) -> State:
+    """A random basis and the weights of the words. UserError: fewer documents than dimensions."""
+    documents = text.train.documents
+    need = f"at most {documents}, the training documents; lower it, or cut the text into more documents"
+    check(cfg.dim <= documents, "model.dim", cfg.dim, need)
+    seen = weighting.collection((rows for _, rows in blocks(text.train, cfg.vocab_size, BLOCK)), cfg.vocab_size)
+    size = min(cfg.dim + cfg.oversample, cfg.vocab_size, documents)
+    basis = orthonormal(jax.random.normal(jax.random.key(seed), (cfg.vocab_size, size), jnp.float32))[0]
+    return {
+        "basis": basis,
+        "before": jnp.zeros_like(basis),
+        "words": basis[:, : cfg.dim],
+        "values": jnp.zeros(size, jnp.float32),
+        "weights": jnp.asarray(word_weights(cfg, seen)),
+    }
+
+
+def advance(cfg: LSAConfig, text: Any, state: State) -> tuple[State, dict[str, float]]:
+    """One sweep. Metrics: 'loss', the share of the squared weights that D dimensions do not reproduce, at most;
+    'change', the largest change of a singular value as a share of itself; 'empty_documents'."""
+    parts = rows_of(cfg, text, np.asarray(state["weights"]))
+    image, total, empty = gram_product(parts, state["basis"], cfg.products)
+    after = solve(state, image, cfg.dim, cfg.accelerate)
+    now, before = (np.asarray(s["values"], np.float64)[: cfg.dim] for s in (after, state))
+    change = float((np.abs(now - before) / np.where(now > 0, now, 1.0)).max())
+    loss = 1.0 - float((now**2).sum()) / total if total else 0.0
+    return after, {"loss": loss, "change": change, "empty_documents": float(empty)}
+
+
+def params(cfg: LSAConfig, state: State) -> Params:
+    """W, S and the weights of the words."""
+    return {"W": state["words"], "S": state["values"][: cfg.dim], "weights": state["weights"]}
+
+
+# ---- words and documents ----
+
+
+def embed(cfg: LSAConfig, params: Params) -> dict[str, Array]:
+    """W S [V, D]: products of words approximate those of their columns of A."""
+    return {"words": params["W"] * params["S"][None]}
+
+
+def represent(cfg: LSAConfig, params: Params, consts: Consts, counts: sp.csr_matrix) -> np.ndarray:
+    """a W, float32 [N, D], of the weighted counts of each document; zeros for one without a known word."""
+    return np.asarray(weighted(cfg, np.asarray(params["weights"]), counts) @ np.asarray(params["W"]), np.float32)
+
+
+def consts(cfg: LSAConfig, words: Words) -> Consts:
+    """Nothing."""
+    return {}
+
+
+def flops(cfg: LSAConfig) -> tuple[float, str]:
+    """Two products with l columns, of each word that a document has, in every sweep."""
+    return 4.0 * (cfg.dim + cfg.oversample) * cfg.sweeps, "distinct word of a document"
+
+
+FAMILY = Family(
+    config=LSAConfig,
+    resolve=resolve,
+    text=running_text.read_text,
+    consts=consts,
+    arrays=arrays,
+    flops=flops,
+    examples=(
+        LSAConfig(dim=3, sweeps=3, oversample=4),
+        LSAConfig(dim=3, sweeps=2, accelerate=False, oversample=0, weighting="counts", products="jax", kept_mb=0),
+        LSAConfig(dim=3, sweeps=2, oversample=2, weighting="log_entropy", products="scipy"),
+        LSAConfig(dim=3, sweeps=2, sublinear=True),
+    ),
+    fit=Fit(start, advance, lambda cfg: cfg.sweeps, params),
+    embed=embed,
+    represent=represent,
+)
