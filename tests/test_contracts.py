@@ -20,9 +20,9 @@ from tests.examples import (
     batch_size_for,
     device_consts,
     quick,
-    trained_families,
     random_batch,
     random_params,
+    trained_families,
     with_rows,
     words_of,
 )

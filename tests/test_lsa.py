@@ -131,9 +131,7 @@ def test_every_example_runs_and_its_documents_are_the_rows_of_u_s(
     assert not empty.any(), "a document without a known word is a vector of zeros"
 
 
-def test_a_stopped_run_continues_bit_for_bit(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_run_continues_bit_for_bit(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = loop.train(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         stop_after(patch, 2, "lsa")

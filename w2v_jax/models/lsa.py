@@ -61,8 +61,8 @@ class LSAConfig:
     oversample: int = 10  # further columns of the basis, which make the last of the D exact sooner
     weighting: str = "tfidf"  # counts | tfidf | log_entropy; see `w2v_jax.data.weighting`
     sublinear: bool = False  # of tfidf: 1 + ln(count) in place of the count
-    # Where sparse and dense arrays are multiplied: scipy on the host, on all its cores | jax on the device | auto, scipy
-    # on CPUs. On CPUs scipy is the faster, see docs/benchmarks.md.
+    # Where sparse and dense arrays are multiplied: scipy on the host, on all its cores | jax on the device | auto:
+    # scipy on CPUs, where it is the faster.
     products: str = "auto"
     kept_mb: int = 4096  # megabytes of weighted rows that stay in memory; a larger text is counted anew every sweep
     vocab_size: int = 0  # filled in by `resolve`
