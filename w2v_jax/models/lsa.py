@@ -65,7 +65,7 @@ class LSAConfig:
     # scipy on CPUs, where it is the faster.
     products: str = "auto"
     kept_mb: int = 4096  # megabytes of weighted rows that stay in memory; a larger text is counted anew every sweep
-    vocab_size: int = 0  # filled in by `resolve`
+    vocab_size: int = 0  # filled in by the family's `resolve`
 
     def __post_init__(self) -> None:
         check_least(1, "model", self, "dim", "sweeps")
@@ -74,13 +74,6 @@ class LSAConfig:
         check_choice("model.products", self.products, ("auto", "scipy", "jax"))
         own = not self.sublinear or self.weighting == "tfidf"
         check(own, "model.sublinear", self.sublinear, f"False with model.weighting={self.weighting}")
-
-
-def resolve(cfg: LSAConfig, vocab_size: int) -> LSAConfig:
-    """Fills in the vocabulary size. UserError: fewer words than dimensions."""
-    cfg = running_text.resolve(cfg, vocab_size)
-    check(cfg.dim <= vocab_size, "model.dim", cfg.dim, f"at most {vocab_size}, the words of the vocabulary")
-    return cfg
 
 
 def arrays(cfg: LSAConfig) -> dict[str, Leaf]:
@@ -230,7 +223,8 @@ def orthonormal(columns: Array) -> tuple[Array, Array]:
 
 
 def start(cfg: LSAConfig, text: Any, seed: int) -> State:
-    """A random basis and the weights of the words. UserError: fewer documents than dimensions."""
+    """A random basis and the weights of the words. UserError: fewer words or documents than dimensions."""
+    check(cfg.dim <= cfg.vocab_size, "model.dim", cfg.dim, f"at most {cfg.vocab_size}, the words of the vocabulary")
     documents = text.train.documents
     need = f"at most {documents}, the training documents; lower it, or cut the text into more documents"
     check(cfg.dim <= documents, "model.dim", cfg.dim, need)
@@ -288,7 +282,7 @@ def flops(cfg: LSAConfig) -> tuple[float, str]:
 
 FAMILY = Family(
     config=LSAConfig,
-    resolve=resolve,
+    resolve=running_text.resolve,
     text=running_text.read_text,
     consts=consts,
     arrays=arrays,
