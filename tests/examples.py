@@ -79,6 +79,8 @@ def random_batch(spec: Family, cfg: Any, batch_size: int, rng: np.random.Generat
             values = rng.lognormal(0.0, 1.0, entry.shape)
         elif name == "label":
             values = rng.integers(0, cfg.classes, entry.shape)
+        elif name == "score":  # of a pair, from DIFFERENT to SAME
+            values = rng.random(entry.shape)
         elif np.issubdtype(entry.dtype, np.integer):
             values = rng.integers(0, cfg.vocab_size, entry.shape)
         else:

@@ -198,7 +198,10 @@ def test_source_delivers_what_the_batch_says(family: str, tmp_path: Path, fresh_
     lines = [" ".join(rng.choice(words, 40)) for _ in range(30)]
     spec = MODELS[family]
     example = spec.examples[0]
-    if spec.classify is None:
+    if spec.compare is not None:
+        text.write_text("".join(f"{i % 2}\t{line}\t{lines[i - 1]}\n" for i, line in enumerate(lines)))
+        data = DataConfig(source=f"pairs:{text}", min_count=1)
+    elif spec.classify is None:
         text.write_text("\n".join(lines) + "\n")
         data = DataConfig(source=f"text:{text}", min_count=1, heldout_every=10)
     else:

@@ -44,6 +44,16 @@ def check_most(most: int, section: str, cfg: Any, *keys: str) -> None:
         check(value <= most, f"{section}.{key}", value, f"at most {most}")
 
 
+def score_range(labels: str) -> tuple[float, float] | None:
+    """(lowest, highest) score that `data.labels` states, such as 1..5 or 0..1; None where it states no range."""
+    low, dots, high = labels.partition("..")
+    try:
+        found = (float(low), float(high))
+    except ValueError:
+        return None
+    return found if dots and -math.inf < found[0] < found[1] < math.inf else None
+
+
 @dataclasses.dataclass(frozen=True)
 class SyntheticConfig:
     """A generated language whose best possible loss is known exactly; `w2v_jax.data.synthetic` defines it."""
@@ -96,8 +106,8 @@ class DataConfig:
     """The text, its words and documents, and the held-out part."""
 
     # pydocs | text:GLOB (also a folder; plain, .gz, .bz2, .xz, .zst, .zip) | tfds:NAME[/CONFIG][@SPLIT] |
-    # jsonl:GLOB, each record a document | tsv:GLOB of labelled texts | synthetic (also synthetic:heldout,
-    # synthetic:test: other texts of the same language)
+    # jsonl:GLOB, each record a document | tsv:GLOB of labelled texts | pairs:GLOB of labelled pairs of texts |
+    # synthetic (also synthetic:heldout, synthetic:test: other texts of the same language)
     source: str = "pydocs"
     heldout_source: str = ""  # if set, this is the held-out split, and training uses all of `source`
     test_source: str = ""  # the test split; empty for none
@@ -126,17 +136,23 @@ class DataConfig:
     heldout_every: int = 100  # every n-th document is held out; 0 for none
     block_tokens: int = 16_384  # blocks of whole documents have about this size; they are the unit of shuffling
     # Of labelled texts: binary (0, 1) | as_is | sst2 (0-1 negative, 2 left out, 3-4 positive) | named: any names; those
-    # of the training texts, sorted, are 0, 1, ...
+    # of the training texts, sorted, are 0, 1, ... Of pairs: binary (SAME or 1, DIFFERENT or 0) | the range of a score,
+    # such as 1..5
     labels: str = "binary"
     synthetic: SyntheticConfig = SyntheticConfig()
 
     def __post_init__(self) -> None:
-        forms = ("text:", "jsonl:", "tfds:", "tsv:", "synthetic:")
+        forms = ("text:", "jsonl:", "tfds:", "tsv:", "pairs:", "synthetic:")
         known = self.source in ("pydocs", "synthetic") or self.source.startswith(forms)
-        check(known, "data.source", self.source, "pydocs, synthetic, text:GLOB, jsonl:GLOB, tsv:GLOB or tfds:NAME")
+        check(
+            known,
+            "data.source",
+            self.source,
+            "pydocs, synthetic, text:GLOB, jsonl:GLOB, tsv:GLOB, pairs:GLOB or tfds:NAME",
+        )
         for key in ("heldout_source", "test_source"):
             value = getattr(self, key)
-            need = "text:GLOB, jsonl:GLOB, tsv:GLOB, tfds:NAME or synthetic:SPLIT"
+            need = "text:GLOB, jsonl:GLOB, tsv:GLOB, pairs:GLOB, tfds:NAME or synthetic:SPLIT"
             check(not value or value.startswith(forms), f"data.{key}", value, need)
         check_choice("data.tokens", self.tokens, ("words", "letters", "punctuation", "whitespace", "characters", "bpe"))
         check_choice("data.encoding_errors", self.encoding_errors, ("strict", "replace"))
@@ -158,7 +174,8 @@ class DataConfig:
         check(
             self.tokens != "bpe" or self.max_vocab <= most, "data.max_vocab", self.max_vocab, f"at most {most} for bpe"
         )
-        check_choice("data.labels", self.labels, ("binary", "as_is", "sst2", "named"))
+        if score_range(self.labels) is None:
+            check_choice("data.labels", self.labels, ("binary", "as_is", "sst2", "named"))
         check(all(self.field.split("+")), "data.field", self.field, "a field, or several as in subject+body")
 
 
@@ -169,6 +186,9 @@ class TrainConfig:
     seed: int = 0
     passes: float = 5.0  # over the training text
     max_steps: int = 0  # stops training early, without a change of the schedule; 0 is no limit
+    # Training ends when an evaluation (log.eval_every_steps) finds this share of the held-out places right (the metric
+    # `correct`); 0: it does not.
+    stop_at: float = 0.0
     # In the model's unit: centre words of word vectors, lanes of language models, texts of classifiers.
     batch_size: int = 4096
     accumulate: int = 1  # microbatches whose gradients are summed before an update; saves memory, changes no result
@@ -178,6 +198,7 @@ class TrainConfig:
         check(0 <= self.seed < 2**31, "train.seed", self.seed, "from 0 to 2**31 - 1")
         check(self.passes > 0, "train.passes", self.passes, "above 0")
         check(self.max_steps >= 0, "train.max_steps", self.max_steps, "0 (no limit) or more")
+        check(0 <= self.stop_at <= 1, "train.stop_at", self.stop_at, "0 (off) to 1, a share of right answers")
         check_least(1, "train", self, "batch_size", "accumulate", "steps_per_call")
 
 

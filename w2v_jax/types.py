@@ -2,9 +2,9 @@
 
 A model family is one `Family`: pure functions over plain dict pytrees. They separate configuration (`cfg`), constant
 data (`consts`), trained arrays (`params`), state carried from step to step (`carry`) and random draws (`rng`). A family
-is either trained by gradient steps (`Train`) or fitted in sweeps (`Fit`). `Score`, `Decode`, `Encode`, `Classify`
-and `Represent` are its further abilities, of which every trained family has `Encode`. Commands ask for one of these,
-never for a family.
+is either trained by gradient steps (`Train`) or fitted in sweeps (`Fit`). `Score`, `Decode`, `Encode`, `Classify`,
+`Compare` and `Represent` are its further abilities, of which every trained family has `Encode`. Commands ask for one of
+these, never for a family.
 """
 
 from __future__ import annotations
@@ -260,6 +260,20 @@ class Classify(Protocol):
         """tokens int32 [B, T], lengths int32 [B] -> logits of the labels, float32 [B, classes]."""
 
 
+class Compare(NamedTuple):
+    """Two texts and how alike they are. Both go through the same tower."""
+
+    vectors: Callable[[Cfg, Params, Consts, Array, Array], Array]
+    """(cfg, params, consts, tokens int32 [B, T], lengths int32 [B]) -> vectors of the texts, float32 [B, F]."""
+    pairs: Callable[[Cfg, Params, Array, Array], tuple[Array, Array]]
+    """(cfg, params, vectors [B, F], vectors [B, F]) -> (distances, scores), float32 [B] each. A pair is SAME up to a
+    threshold of the distance; a higher score is more alike, and that of a regression is from 0 to 1."""
+    threshold: Callable[[Cfg], float]
+    """(cfg) -> the threshold that training counts with, where the config states none the middle of the distances."""
+    regresses: Callable[[Cfg], bool]
+    """(cfg) -> whether the scores are trained to be those of the pairs."""
+
+
 class Represent(Protocol):
     def __call__(self, cfg: Cfg, params: Params, consts: Consts, counts: Any) -> np.ndarray:
         """Vectors of documents, float32 [N, D], from their word counts, a scipy csr matrix [N, V]. A document without a
@@ -286,6 +300,7 @@ class Family(NamedTuple):
     decode: Decode | None = None
     encode: Encode | None = None
     classify: Classify | None = None
+    compare: Compare | None = None
     represent: Represent | None = None
     """None: documents have no vectors of their own."""
     place: Callable[[Cfg, str], Cfg] | None = None

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from w2v_jax.config import DataConfig
+from w2v_jax.config import DataConfig, score_range
 from w2v_jax.data import tfds_source
 from w2v_jax.data.raw import matches
 from w2v_jax.data.records import decoded, lines, records, text_of, value_of, whole
@@ -57,6 +57,8 @@ def read_labelled(
     kind, _, rest = source.partition(":")
     if kind not in ("tsv", "jsonl", "tfds") or not rest:
         raise UserError(f"{source!r}: a classifier needs labelled texts: {FORMS}")
+    if score_range(cfg.labels) is not None:
+        raise UserError(f"data.labels={cfg.labels!r}: is the range of the scores of pairs; use binary, as_is or sst2")
     mapping = _MAPPINGS.get(cfg.labels) or (None if classes is None else {label: label for label in range(classes)})
     read = _examples(rest, cfg) if kind == "tfds" else _of_files(kind, rest, cfg)
     examples: list[tuple[Any, str]] = []

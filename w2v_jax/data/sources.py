@@ -32,7 +32,7 @@ CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, as their word
 def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
     """The text that one key of `cfg` names: source, heldout_source or test_source.
 
-    UserError: nothing there, an empty file, a TFDS name that is not prepared, texts of tsv:.
+    UserError: nothing there, an empty file, a TFDS name that is not prepared, texts of tsv: or pairs:.
     """
     source: str = getattr(cfg, key)
     kind, _, rest = source.partition(":")
@@ -45,8 +45,9 @@ def raw_text(cfg: DataConfig, key: str = "source") -> RawText:
         return pydocs.paragraphs()
     if kind == "synthetic":
         return synthetic.text(cfg, rest or "train")
+    user = "encoders of pairs" if kind == "pairs" else "classifiers"
     need = "pydocs, synthetic, text:GLOB, jsonl:GLOB or tfds:NAME"
-    raise UserError(f"data.{key}={source!r}: tsv: is for classifiers; use {need}")
+    raise UserError(f"data.{key}={source!r}: {kind}: is for {user}; use {need}")
 
 
 # ---- local files ----

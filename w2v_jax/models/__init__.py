@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from w2v_jax.models import glove, lsa, recurrent_classifier, recurrent_lm, transformer, transformer_classifier, word2vec
+from w2v_jax.models import (
+    glove,
+    lsa,
+    pair_encoder,
+    recurrent_classifier,
+    recurrent_lm,
+    transformer,
+    transformer_classifier,
+    word2vec,
+)
 from w2v_jax.types import Family
 
 MODELS: dict[str, Family] = {
     "glove": glove.FAMILY,
     "lsa": lsa.FAMILY,
+    "pair_encoder": pair_encoder.FAMILY,
     "recurrent_classifier": recurrent_classifier.FAMILY,
     "recurrent_lm": recurrent_lm.FAMILY,
     "transformer": transformer.FAMILY,

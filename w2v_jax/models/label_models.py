@@ -22,27 +22,15 @@ BUCKETS = 16  # groups of similar length: less padding than 1, and batches still
 HIDE = -1e30  # value of a place beyond the text under pool=max
 
 
-class LabelOptions:
-    """The options that the families share. Their configs inherit it and declare each option with its default."""
+class VectorOptions:
+    """The options of word vectors, given or not. Configs inherit it and declare each option with its default."""
 
-    classes: int
-    hidden: int
     dim: int
-    dropout: float
-    max_length: int
     init_scale: float
     vectors: str
     encoding_errors: str
     frozen: bool
     vocab_size: int
-
-    def check_shared(self) -> None:
-        """UserError: an impossible value."""
-        check_least(2, "model", self, "classes")
-        check_least(1, "model", self, "hidden", "dim", "max_length")
-        check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
-        check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
-        check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
 
     @property
     def padded_vocab(self) -> int:
@@ -53,6 +41,23 @@ class LabelOptions:
     def trains_embedding(self) -> bool:
         """Whether the word vectors are parameters."""
         return not (self.vectors and self.frozen)
+
+
+class LabelOptions(VectorOptions):
+    """The options that classifiers share."""
+
+    classes: int
+    hidden: int
+    dropout: float
+    max_length: int
+
+    def check_shared(self) -> None:
+        """UserError: an impossible value."""
+        check_least(2, "model", self, "classes")
+        check_least(1, "model", self, "hidden", "dim", "max_length")
+        check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
+        check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+        check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
 
 
 # ---- data ----
@@ -83,7 +88,7 @@ def source(cfg: LabelOptions, text: Any, split: str, batch_size: int, seed: int)
 # ---- word vectors ----
 
 
-def embedding(cfg: LabelOptions, vectors: Array | None = None) -> dict[str, Leaf]:
+def embedding(cfg: VectorOptions, vectors: Array | None = None) -> dict[str, Leaf]:
     """{'embed': [V', D]} split by vocabulary, {} where it is frozen. It starts from `vectors`, else uniform."""
     if not cfg.trains_embedding:
         return {}
@@ -91,13 +96,13 @@ def embedding(cfg: LabelOptions, vectors: Array | None = None) -> dict[str, Leaf
     return {"embed": Leaf((cfg.padded_vocab, cfg.dim), ("vocab", "embed"), start, cfg.dim)}
 
 
-def word_vectors(cfg: LabelOptions, params: Params, consts: Consts) -> Array:
+def word_vectors(cfg: VectorOptions, params: Params, consts: Consts) -> Array:
     """The table in which words are looked up, [V', D]."""
     table: Array = params["embed"] if cfg.trains_embedding else consts["vectors"]
     return table
 
 
-def embed(cfg: LabelOptions, params: Params) -> dict[str, Array]:
+def embed(cfg: VectorOptions, params: Params) -> dict[str, Array]:
     """The trained word vectors, [V, D]; {} where they are frozen."""
     return {"E": params["embed"][: cfg.vocab_size]} if cfg.trains_embedding else {}
 

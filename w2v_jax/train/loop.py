@@ -46,7 +46,8 @@ class Trainer:
         self.rate = optimizers.schedule(run.config.optimizer, *run.horizon)
         self.rate_scale = 1.0  # as in the train state
         self.eval_every = run.config.log.eval_every_steps or run.source.steps_per_epoch
-        self.plateau = Plateau(run.config.optimizer, run.config.log, self.eval_every)
+        self.plateau = Plateau(run.config.optimizer, run.config.log, self.eval_every, run.config.train.stop_at)
+        self.stop_step = run.stop_step  # earlier where an evaluation reaches `train.stop_at`
         # Step, metrics, flag and, where a log line may be due, the norm of the parameters.
         self.pending: deque[tuple[int, Any, jax.Array, jax.Array | None]] = deque()
         self.norm: float | None = None  # of the parameters, as last measured
@@ -77,7 +78,8 @@ class Trainer:
         self.sums = {name: np.array(pair) for name, pair in meta.get("sums", {}).items()}
         self.logged = meta.get("logged", {"step": step} | self.total)
         self.written = meta.get("log")
-        self.log.note(f"continuing at step {step:,} of {run.stop_step:,}")
+        self.stop_step = step if meta.get("reached") else run.stop_step
+        self.log.note(f"continuing at step {step:,} of {self.stop_step:,}")
         had, has = meta.get("threads"), threads(run.mesh)
         if had and has and had != has:
             self.log.note(
@@ -97,7 +99,7 @@ class Trainer:
         stacks = run.source.iterate(
             step, run.stop_step, config.train.steps_per_call, jax.process_index(), jax.process_count()
         )
-        if step < run.stop_step:
+        if step < self.stop_step:
             stacks = itertools.chain([next(stacks)], stacks)  # the pipeline starts before the clock does
             began = time.perf_counter()
             call, norm_of = run.programs.training(run.horizon, run.consts), run.programs.size().compile()
@@ -106,7 +108,7 @@ class Trainer:
         with signals() as seen, contextlib.closing(tracer):
             self.clock = time.perf_counter()
             self.log.progress.begin(step)
-            while step < run.stop_step:
+            while step < self.stop_step:
                 tracer.before(step)
                 before, step = step, min(step + config.train.steps_per_call, run.stop_step)
                 last = step == run.stop_step
@@ -133,7 +135,10 @@ class Trainer:
                     if judging and self.plateau.falls(self.held.get("loss")):
                         state = self.lower_rate(state)
                     self.write_log(step, self.held)
-                if saving or self.stopping:
+                    if judging and self.plateau.reached(self.held.get("correct")):
+                        self.stop_step, last = step, True
+                        self.log.note(f"held-out accuracy {self.held['correct']:.4f}: train.stop_at is reached")
+                if saving or last or self.stopping:
                     self.save(step, state, block=last or bool(self.stopping))
                 if self.stopping and not last:
                     raise Interrupted(step, self.stopping)
@@ -216,6 +221,7 @@ class Trainer:
         meta |= {
             "threads": threads(self.run.mesh),
             "plateau": self.plateau.to_meta(),
+            "reached": step == self.stop_step < self.run.stop_step,
             "config": to_dict(self.run.config),
             "log": self.log.digest,
             "logged": self.logged,
@@ -257,7 +263,7 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None,
         matrices = {k: fetch(run.mesh, v) for k, v in family.embed(run.programs.cfg, state.params).items()}
     result = folder.finish(workdir, run.corpus, matrices, summary(trainer))
     if trainer.stopping:  # whoever trains several models must not go on to the next
-        raise Interrupted(run.stop_step, trainer.stopping)
+        raise Interrupted(trainer.stop_step, trainer.stopping)
     return result
 
 
@@ -266,8 +272,8 @@ def summary(trainer: Trainer) -> dict[str, Any]:
     run, total = trainer.run, trainer.total
     seconds = max(total["seconds"], 1e-9)
     own = {
-        "steps": run.stop_step,
-        "passes": run.stop_step / run.source.steps_per_epoch,
+        "steps": trainer.stop_step,
+        "passes": trainer.stop_step / run.source.steps_per_epoch,
         "words": total["words"],
         "loss": trainer.loss,
         "heldout_loss": trainer.held.get("loss"),

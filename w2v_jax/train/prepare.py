@@ -54,9 +54,15 @@ def prepare(config: Config, say: Say) -> Run:
     check_same_text(corpus.digest)
     if config.optimizer.schedule == "plateau" and corpus.heldout.documents == 0:
         raise UserError("optimizer.schedule='plateau': needs held-out text; set data.heldout_every above 1")
+    if config.train.stop_at and corpus.heldout.documents == 0:
+        raise UserError(f"train.stop_at={config.train.stop_at:g}: needs held-out text, of which this run has none")
     words = Words(corpus.vocab.words, corpus.vocab.counts)
     check_memory(spec, config, mesh, words)
     made = programs(config, words)
+    if config.train.stop_at and "correct" not in _metrics(made):
+        raise UserError(
+            f"train.stop_at={config.train.stop_at:g}: {config.family} has no held-out accuracy; leave it at 0"
+        )
     source = spec.trained.source(made.cfg, corpus, "train", config.train.batch_size, config.train.seed)
     consts = jax.tree.map(lambda x: place(made.mesh, x), made.consts)
     length = config.train.passes * source.steps_per_epoch
@@ -73,6 +79,12 @@ def prepare(config: Config, say: Say) -> Run:
             f"loss {known['unigram_loss']:.4f}, accuracy {known['unigram_accuracy']:.2%}"
         )
     return Run(made, corpus, consts, source, Horizon(total, source.steps_per_epoch), stop, known)
+
+
+def _metrics(made: Programs) -> set[str]:
+    """Names of what an evaluation measures."""
+    program = made.evaluate(1)
+    return set(jax.eval_shape(program.function, *program.arguments))
 
 
 def held_out(run: Run, say: Say) -> Callable[[Params], dict[str, float]]:
