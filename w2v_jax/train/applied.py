@@ -63,6 +63,16 @@ class Applied:
         return self._of_texts(lambda *inputs: jax.nn.softmax(classify(*inputs), axis=1))
 
     @cached_property
+    def vectors(self) -> Any:
+        """As `states` -> vectors of the texts, float32 [B, F], of `Compare`."""
+        return self._of_texts(self._part("compare").vectors)
+
+    @cached_property
+    def pairs(self) -> Any:
+        """(params, vectors [B, F], vectors [B, F]) -> (distances [B], scores [B]), of `Compare`."""
+        return jax.jit(partial(self._part("compare").pairs, self.cfg))
+
+    @cached_property
     def weights(self) -> Any:
         """(params) -> the parameters laid out for `prefill` and `write`."""
         return jax.jit(partial(self._part("decode").weights, self.cfg))

@@ -1,0 +1,35 @@
+"""Sentence relatedness on SICK: a BiLSTM over word vectors, grades from 1 to 5.
+
+    python -m experiments.pairs --config=configs/pairs_sick.py --workdir=runs/pairs_sick --seeds=3
+
+Hardware: 2 CPU cores.
+"""
+
+import dataclasses
+
+from configs import recipes
+from w2v_jax.config import Config, DataConfig, LogConfig, TrainConfig
+from w2v_jax.models.pair_encoder import PairEncoderConfig
+
+SICK = "pairs:pairs/sick*.tsv*@3,5,6,1="
+
+
+def get_config() -> Config:
+    """Sources: pairs:GLOB (LABEL<TAB>TEXT<TAB>TEXT, or other columns by @LABEL,FIRST,SECOND)."""
+    return Config(
+        family="pair_encoder",
+        model=PairEncoderConfig(
+            tower="lstm", loss="grades", hidden=100, pool="mean", bidirectional=True, dropout=0.2, max_length=36
+        ),
+        data=DataConfig(
+            source=f"{SICK}TRAIN",
+            heldout_source=f"{SICK}TRIAL",
+            test_source=f"{SICK}TEST",
+            labels="1..5",
+            min_count=1,
+            digits="keep",
+        ),
+        train=TrainConfig(passes=10.0, batch_size=30, steps_per_call=30),
+        optimizer=dataclasses.replace(recipes.ADAMW, learning_rate=0.002),
+        log=LogConfig(every_steps=150, eval_steps=0),
+    )

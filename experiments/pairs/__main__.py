@@ -1,0 +1,217 @@
+"""Trains an encoder of pairs of texts and asks which pairs are alike: SAME or DIFFERENT, or how much.
+
+  python -m experiments.pairs --config=configs/pairs_sick.py --workdir=DIR [--seeds=3] [--counts=vocab.txt] \
+      [--config.data.source='pairs:GLOB'] [--config.train.stop_at=0.9]
+  python -m experiments.pairs --workdir=DIR --first='A dog runs' --second='A cat sleeps'
+  python -m experiments.pairs --newsgroups=FOLDER --workdir=DIR [--pairs=20000] [--seed=0]
+  python -m experiments.pairs --explain
+
+The first command trains one run per seed in DIR/seed_N; the same command continues them. The checkpoint with the lowest
+held-out loss scores the test pairs. The threshold is model.threshold, or the best on the held-out pairs. Prints a
+table, always with the cosine of TF-IDF vectors, and with those of the mean and of SIF of the given vectors, untrained;
+--counts has the words' counts for SIF. Writes results.json and pairs.png: the distances of the held-out pairs pass by
+pass, and the accuracy by threshold. The second command compares two texts by the first seed's model. The third makes
+pairs of the posts of 20 Newsgroups (files train.jsonl and test.jsonl, also packed). The last prints a worked example.
+
+Training ends after train.passes, at an evaluation with a share train.stop_at of right answers, or by Ctrl-C, which
+keeps the work.
+Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n; a training saves first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments.common import cli, config_flag
+from experiments.pairs import explain, newsgroups
+from experiments.pairs.scoring import FAMILY, SPLITS, Judged, corpus_of, judge, row, tfidf, untrained
+from w2v_jax.config import CheckpointConfig, Config, score_range
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation import pairs
+from w2v_jax.figures import pairs as picture
+from w2v_jax.files import read_json
+from w2v_jax.models import MODELS
+from w2v_jax.tables import aligned
+from w2v_jax.train import loop
+from w2v_jax.train.checkpoint import Checkpointer
+from w2v_jax.train.device import here
+from w2v_jax.train.folder import CHECKPOINTS
+from w2v_jax.train.restore import Model, open_model
+
+PANELS = 7  # histograms at most
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error, results to standard output."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def base_config() -> Config:
+    """The config of --config. UserError: it is of another family, or names no pairs."""
+    config = config_flag.parsed("config", example="configs/pairs_sick.py")
+    if config.family != FAMILY:
+        raise UserError(f"--config: family {config.family} cannot be trained here; it must be {FAMILY}")
+    return config
+
+
+def of_seed(config: Config, seed: int, steps: int) -> Config:
+    """The config of one run of `steps` a pass: a checkpoint after every pass, and all of them kept for the picture."""
+    kept = CheckpointConfig(every_steps=2 * steps, keep=1 + int(np.ceil(config.train.passes)))
+    return dataclasses.replace(config, checkpoint=kept, train=dataclasses.replace(config.train, seed=seed))
+
+
+def panels(folder: Path, model: Model, corpus: Any, steps: int) -> list[picture.Panel]:
+    """The distances of the held-out pairs at the start and after the passes, evenly taken where there are many."""
+    saved = sorted(int(p.name) for p in (folder / CHECKPOINTS).iterdir() if p.name.isdigit())
+    chosen = [saved[round(i)] for i in np.linspace(0, len(saved) - 1, min(len(saved), PANELS - 1))]
+    start = model.spec.trained.init(jax.random.key(model.config.train.seed), model.cfg, model.consts)
+    shown = [("at the start", start)]
+    with Checkpointer(folder / CHECKPOINTS, read_only=True) as checkpoints:
+        for step in chosen:
+            found = checkpoints.restore_part("params", here(model.spec.arrays(model.cfg)), step)
+            assert found is not None
+            shown.append((f"pass {step / steps:.3g}", found[1]))
+    out = []
+    for title, params in shown:
+        judged = judge(model.cfg, params, model.consts, corpus, "heldout")
+        same = judged.same
+        out.append(picture.Panel(title, judged.distances[same].tolist(), judged.distances[~same].tolist()))
+    return out
+
+
+def train(config: Config, seeds: int, counts: str, workdir: Path) -> tuple[dict[str, Any], Any]:
+    """(results.json, what to draw) after training `seeds` runs. UserError, Interrupted, Diverged: see `loop.train`."""
+    corpus = corpus_of(config, say)
+    if not corpus.test.documents:
+        say("no data.test_source: the held-out pairs are scored, on which the checkpoint and the threshold are chosen")
+    splits = [split for split in SPLITS if getattr(corpus, split).documents]
+    bounds, compare = score_range(config.data.labels), MODELS[FAMILY].compare
+    assert compare is not None
+    fits, model, lines = compare.regresses(config.model), None, []
+    rows = [row("TF-IDF, cosine", tfidf(corpus, config.data), bounds)]
+    if config.model.vectors:
+        rows.append(row("mean of vectors, cosine", untrained(config.model, "mean", counts, corpus), bounds))
+        rows.append(row("SIF of vectors, cosine", untrained(config.model, "sif", counts, corpus), bounds))
+    source = MODELS[FAMILY].trained.source(config.model, corpus, "train", config.train.batch_size, 0)
+    for seed in range(config.train.seed, config.train.seed + seeds):
+        folder = workdir / f"seed_{seed}"
+        result = loop.train(of_seed(config, seed, source.steps_per_epoch), folder)
+        opened = open_model(folder)
+        found = {split: judge(opened.cfg, opened.params, opened.consts, corpus, split) for split in splits}
+        rows.append(row(f"{config.model.tower}, seed {seed}", found, bounds, config.model.threshold, fits))
+        passes = {"passes": result["passes"], "best_pass": opened.step / source.steps_per_epoch}
+        rows[-1] |= {"seed": seed, "seconds": result["seconds"], **passes}
+        if model is None:
+            model, lines = opened, [_line("held-out", found["heldout"])]
+            lines += [_line("test", found["test"])] if "test" in found else []
+    assert model is not None
+    first = next(r for r in rows if "seed" in r)
+    shown = panels(workdir / f"seed_{config.train.seed}", model, corpus, source.steps_per_epoch)
+    paint = partial(picture.draw, shown, lines, first["threshold"], source=cli.command("experiments.pairs"))
+    about = {"labels": config.data.labels, "corpus": corpus.report, "tower": config.model.tower}
+    about |= {"loss": config.model.loss, "cut": dict(source.report), "command": cli.command("experiments.pairs")}
+    return about | {"models": rows}, paint
+
+
+def _line(name: str, judged: Judged) -> picture.Line:
+    found = pairs.curve(judged.distances, judged.same)
+    return picture.Line(name, found.thresholds.tolist(), found.accuracies.tolist())
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as text."""
+    graded = "pearson" in results["models"][0]
+    heading = ["model", "threshold", "accuracy", "area"]
+    rows = [heading + (["Pearson", "Spearman", "squared error"] if graded else []) + ["seconds"]]
+
+    def shown(value: float | None, digits: int = 4) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    for found in results["models"]:
+        accuracy = f"{found['accuracy']:.2%} ± {found['accuracy_error']:.2%}"
+        cells = [found["model"], f"{found['threshold']:.4f}", accuracy, shown(found["area"])]
+        if graded:
+            cells += [shown(found["pearson"]), shown(found["spearman"]), shown(found.get("error"))]
+        rows.append([*cells, shown(found.get("seconds"), 0)])
+    seeds = [r for r in results["models"] if "seed" in r]
+    if len(seeds) > 1:
+        cells = [f"mean of {len(seeds)} seeds", "", f"{np.mean([r['accuracy'] for r in seeds]):.2%}"]
+        keys = ["area"] + (["pearson", "spearman"] if graded else []) + (["error"] if "error" in seeds[0] else [])
+        means = [
+            shown(float(np.mean([r[k] for r in seeds]))) if None not in [r[k] for r in seeds] else "-" for k in keys
+        ]
+        rows.append([*cells, *means])
+    wordless = results["corpus"].get("test_wordless", results["corpus"]["heldout_wordless"])
+    return (
+        f"{aligned(rows)}\n\n{results['models'][0]['pairs']:,} pairs; ± one standard error; area under the ROC curve, "
+        f"- with one class only\n{wordless} of their texts have no known word and are a vector of zeros"
+    )
+
+
+def ask(first: str, second: str, workdir: Path) -> str:
+    """What the first seed's model says of two texts. UserError: an empty text or one without a known word, no model."""
+    results = read_json(workdir / "results.json") or {}
+    rows = [found for found in results.get("models", []) if "seed" in found]
+    if not rows:
+        raise UserError(
+            f"--workdir={workdir}: holds no results.json of a trained encoder; train it with --config first"
+        )
+    model, threshold = open_model(workdir / f"seed_{rows[0]['seed']}"), rows[0]["threshold"]
+    vectors = []
+    for name, text in (("first", first), ("second", second)):
+        ids = model.tokenizer.encode(text)[: model.cfg.max_length]
+        if not len(ids):
+            raise UserError(f"--{name}={text!r}: none of its words is in the vocabulary of {workdir}")
+        vectors.append(model.applied.vectors(model.params, model.consts, ids[None], np.array([len(ids)], np.int32)))
+    distance, score = (float(x[0]) for x in model.applied.pairs(model.params, *vectors))
+    answer = "SAME" if distance <= threshold else "DIFFERENT"
+    bounds, said = score_range(results["labels"]), ""
+    if bounds is not None and model.spec.compare.regresses(model.cfg):  # type: ignore[union-attr]
+        said = f"; score {bounds[0] + score * (bounds[1] - bounds[0]):.2f} of {bounds[0]:g} to {bounds[1]:g}"
+    return f"distance {distance:.4f}, threshold {threshold:.4f}: {answer}{said}"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit status."""
+    f = flags.FLAGS
+    if f.explain:
+        print(explain.text())
+        return 0
+    workdir = cli.workdir("give a folder, e.g. --workdir=runs/pairs")
+    if f.newsgroups:
+        print("\n".join(newsgroups.make(f.newsgroups, workdir, f.pairs, f.seed)))
+        return 0
+    if (f.first is None) != (f.second is None):
+        raise UserError("--first and --second are two texts to compare: give both")
+    if f.first is not None:
+        print(ask(f.first, f.second, workdir))
+        return 0
+    config = base_config()
+    config_flag.set_compile_cache(config.data.cache_dir)
+    results, paint = train(config, f.seeds, f.counts or "", workdir)
+    print(table(results))
+    cli.write_results(workdir / "results.json", results, workdir / "pairs.png", paint)
+    return 0
+
+
+if __name__ == "__main__":
+    config_flag.define(text="Config file of a pair encoder, e.g. configs/pairs_sick.py")
+    flags.DEFINE_string("workdir", None, "Folder with one run folder per seed, or for the files of pairs.")
+    flags.DEFINE_integer("seeds", 1, "Runs, from train.seed on.", 1, 1000)
+    flags.DEFINE_string("counts", None, "File of words and counts (vocab.txt of a run) for the row of SIF.")
+    flags.DEFINE_string("first", None, "A text to compare with --second.")
+    flags.DEFINE_string("second", None, "See --first.")
+    flags.DEFINE_string("newsgroups", None, "Folder of 20 Newsgroups as JSON Lines, to make pairs of.")
+    flags.DEFINE_integer("pairs", 20_000, "Training pairs to make of --newsgroups.", 10)
+    flags.DEFINE_integer("seed", 0, "Of the pairs made of --newsgroups.", 0)
+    flags.DEFINE_bool("explain", False, "Print the worked example.")
+    cli.run(main, continues=True)
