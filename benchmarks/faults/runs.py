@@ -69,6 +69,16 @@ KNOWN: dict[str, tuple[tuple[str, str, dict[str, Any]], ...]] = {
             | {"model.keys_values": "shared_kv", "model.loop": "scan", "optimizer.warmup_steps": 5},
         ),
     ),
+    "pair_encoder": (
+        (
+            "pair_encoder",
+            "pairs_sick",
+            LABELS
+            | {"data.source": "pairs:pairs.tsv", "data.heldout_source": "", "data.test_source": ""}
+            | {"data.labels": "binary", "model.loss": "contrastive", "model.hidden": 4, "model.dim": 4}
+            | {"model.vectors": "vectors.txt", "model.max_length": 16, "model.pad_lengths": 1},
+        ),
+    ),
     "recurrent_classifier": (("recurrent_classifier", "sentiment", VECTORS | {"model.hidden": 5}),),
     "transformer_classifier": (
         (
@@ -155,6 +165,9 @@ def place_texts(place: Path) -> None:
         (place / name).write_text("".join(rows))
     rows = [f"{name} {' '.join(f'{x:.4f}' for x in rng.standard_normal(4))}\n" for name in names]
     (place / "vectors.txt").write_text("".join(rows))
+    texts = [" ".join(text) for text in rng.choice(names, (180, 8), p=share / share.sum())]
+    rows = [f"{rng.integers(2)}\t{a}\t{b}\n" for a, b in zip(texts[::2], texts[1::2], strict=True)]
+    (place / "pairs.tsv").write_text("".join(rows))
     (place / "study.config.py").write_text(STUDY_FILE)
     for family in MODELS:
         if family not in KNOWN:

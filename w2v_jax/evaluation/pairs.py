@@ -43,7 +43,8 @@ def curve(distances: np.ndarray, same: np.ndarray) -> Curve:
     below = np.concatenate([[0], np.cumsum(right)])  # SAME among the k nearest
     correct = below + (np.sum(~right) - (np.arange(len(d) + 1) - below))
     ends = np.flatnonzero(np.concatenate([[True], d[1:] > d[:-1], [True]]))
-    middle = (d[ends[1:-1] - 1] + d[ends[1:-1]]) / 2
+    low, high = d[ends[1:-1] - 1], d[ends[1:-1]]
+    middle = np.where((low + high) / 2 < high, (low + high) / 2, low)  # neighbours in the last bit have no middle
     room = max(1e-6, 0.01 * float(d[-1] - d[0]))
     return Curve(np.concatenate([[d[0] - room], middle, [d[-1] + room]]), correct[ends] / len(d))
 

@@ -24,6 +24,7 @@ from w2v_jax.models.pair_losses import LOSSES, REGRESSIONS, Objective, compared,
 from w2v_jax.models.pair_towers import (
     TOWERS,
     Tower,
+    same_dropout,
     sif_consts,
     summary,
     tower_arrays,
@@ -35,7 +36,6 @@ from w2v_jax.models.running_text import int32, metrics_of, no_carry, no_rows, re
 from w2v_jax.models.transformer import check_heads
 from w2v_jax.models.vectors import given_vectors, read_vectors
 from w2v_jax.nn.arrays import draw, training_flops
-from w2v_jax.nn.layers import dropout
 from w2v_jax.nn.lengths import at_shortest, equal_lengths
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import (
@@ -73,7 +73,7 @@ class PairEncoderConfig(VectorOptions):
     units: int = 50  # grades: of the layer over |a - b| and a * b
     sif: float = 0.001  # the a of smooth inverse frequency
     counts: str = ""  # sif: file of words and their counts (vocab.txt of a run); empty: those of the training texts
-    dropout: float = 0.0  # share dropped of word vectors, of what a layer adds, and of s
+    dropout: float = 0.0  # share of dimensions dropped of word vectors and of s, the same of both texts; and in blocks
     max_length: int = 64  # words read of a text; the rest is cut off
     pad_lengths: int = 3  # lengths, up to max_length, to which batches are padded; each is compiled
     init_scale: float = 0.1  # weights of cells start uniform on [-init_scale, init_scale], of blocks normal
@@ -214,7 +214,7 @@ def _summaries(
     x, tower = take_rows(word_vectors(cfg, params, consts), tokens), params.get("tower", {})
     x = word_states(cfg.shape, tower, x, lengths, rng, row)
     s = summary(cfg.shape, tower, consts, tokens, x, lengths)
-    return dropout(s[None], cfg.dropout, rng, row, 1 + 2 * cfg.layers)[0]
+    return same_dropout(s[:, None], cfg.dropout, rng, row, 1 + 2 * cfg.layers)[:, 0]
 
 
 def vectors(cfg: PairEncoderConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> Array:
@@ -236,7 +236,7 @@ def loss(
     def work(length: int, params: Params, inputs: tuple[Consts, Batch, Array | None]) -> tuple[Array, Metrics]:
         consts, batch, rng = inputs
         size = len(batch["score"])
-        row = (2 * batch["row"][:, None] + jnp.arange(2)[None]).reshape(-1)  # of every text
+        row = jnp.repeat(batch["row"], 2)  # both texts lose the same by dropout
         tokens, lengths = batch["tokens"][..., :length].reshape(2 * size, -1), batch["length"].reshape(-1)
         s = _summaries(cfg, params, consts, tokens, lengths, rng, row).reshape(size, 2, -1)
         there, score = batch["score"] >= 0, jnp.clip(batch["score"], 0.0, 1.0)

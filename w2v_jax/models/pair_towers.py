@@ -99,9 +99,15 @@ def reversed_within(x: Array, length: Array) -> Array:
     return jnp.take_along_axis(x, index.reshape(index.shape + (1,) * (x.ndim - 2)), axis=1)
 
 
+def same_dropout(x: Array, share: float, rng: Array | None, row: Array, place: int) -> Array:
+    """Sets dimensions of the vectors of a row to 0, the same ones for all its words: [B, T, D]. Rows of one number, as
+    the two texts of a pair have, lose the same dimensions: the difference of equal texts stays 0."""
+    return x * dropout(jnp.ones_like(x[:, 0]), share, rng, row, place, axis=0)[:, None]
+
+
 def word_states(tower: Tower, params: Params, x: Array, length: Array, rng: Array | None, row: Array) -> Array:
-    """The output for every word: [B, T, D] -> [B, T, F'], F' = D for mean and sif. Dropout is on x."""
-    x = dropout(x, tower.dropout, rng, row, 0, axis=0)
+    """The output for every word: [B, T, D] -> [B, T, F'], F' = D for mean and sif. See `same_dropout`."""
+    x = same_dropout(x, tower.dropout, rng, row, 0)
     if tower.kind == "transformer":
         return run_layers(tower.stack, params, project(x, params["project"]), Drop(rng, row), lengths=length)
     outputs = []
