@@ -17,6 +17,7 @@ GENERATE = "experiments.generate --workdir={h}/lm "
 INSPECT = "experiments.inspect --workdir={h}/lm --out={h}/out "
 STUDY = "experiments.scaling --config={c}/scaling/synthetic.py --workdir={h}/out "
 FIGURES = "experiments.figures --out={h}/out.png "
+PAIRS = "experiments.pairs --workdir={h}/out "
 THROUGHPUT = "experiments.throughput --out={h}/out "
 GRADIENTS = "experiments.gradients --workdir={h}/out "
 TPU = "launch.tpu --name=a --zone=us-west4-a --accelerator=v5litepod-16 "
@@ -113,6 +114,15 @@ OTHERS = {
         "--text=good": "holds no trained classifier",
         "--models=avrage": "did you mean 'average'",
         "--max_length=0": "max_length",
+    },
+    PAIRS: {
+        "": "--config is missing",
+        "--first=a": "give both",
+        "--first=a --second=b": "holds no results.json",
+        "--config={c}/sentiment.py": "family recurrent_classifier cannot be trained here",
+        "--config={c}/pairs_sick.py --config.data.source=pairs:{h}/good.tsv": "good.tsv:1: has 2 columns, and column 3",
+        "--config={c}/pairs_sick.py --config.data.source=tsv:{h}/good.tsv": "pairs of texts are needed",
+        "--newsgroups={h}/none": "none/train.jsonl",
     },
     STUDY: {
         "--plan --config.tokens=(nan,)": "must be",
