@@ -165,8 +165,8 @@ def place_texts(place: Path) -> None:
         (place / name).write_text("".join(rows))
     rows = [f"{name} {' '.join(f'{x:.4f}' for x in rng.standard_normal(4))}\n" for name in names]
     (place / "vectors.txt").write_text("".join(rows))
-    texts = [" ".join(text) for text in rng.choice(names, (180, 8), p=share / share.sum())]
-    rows = [f"{rng.integers(2)}\t{a}\t{b}\n" for a, b in zip(texts[::2], texts[1::2], strict=True)]
+    whole = [" ".join(text) for text in rng.choice(names, (180, 8), p=share / share.sum())]
+    rows = [f"{rng.integers(2)}\t{a}\t{b}\n" for a, b in zip(whole[::2], whole[1::2], strict=True)]
     (place / "pairs.tsv").write_text("".join(rows))
     (place / "study.config.py").write_text(STUDY_FILE)
     for family in MODELS:
