@@ -88,7 +88,7 @@ def test_shapes_names_and_sizes(family: str, example: Any) -> None:
 @pytest.mark.parametrize("family", MODELS)
 def test_another_number_of_tokens_is_refused(family: str) -> None:
     spec = MODELS[family]
-    cfg = spec.resolve(spec.config(), VOCAB)
+    cfg = spec.resolve(spec.examples[0], VOCAB)
     with pytest.raises(UserError, match=f"model.vocab_size={VOCAB}: the text has 51 tokens; leave it at 0"):
         spec.resolve(cfg, VOCAB + 1)
     with pytest.raises(UserError, match="the vocabulary has 1 token"):

@@ -1,0 +1,122 @@
+"""The largest singular values of a matrix and their vectors, by randomised subspace iteration, sweep by sweep.
+
+A [N, V] ~ L S W^T with D singular values S. With l = D + oversample columns Q [V, l], orthonormal and at first random,
+one sweep multiplies by A and A^T once:
+
+    Z = A^T (A Q)                                     [V, l]
+    Q^T Z = (A Q)^T (A Q) = P diag(r^2) P^T           [l, l]
+    B = (Z P diag(1 / r))^T = H^T A                   H = A Q P diag(1 / r) is orthonormal, and never made
+    B = U' S W^T                                      S and W so far;  L = H U'
+    Q <- orthonormal columns of Z - (b / 2) Q - (b / 4)^2 Q'
+
+The last line is a power iteration for b = 0. Otherwise b is the square of the last singular value so far, and Q' the
+basis before in the same coordinates: a Chebyshev recurrence, which keeps what lies in [0, b] small and lets the rest
+grow faster.
+
+Halko, Martinsson and Tropp (2011), "Finding Structure with Randomness", algorithm 4.4; Saad (2011), "Numerical Methods
+for Large Eigenvalue Problems", section 7.4.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from w2v_jax.types import Array
+
+State = dict[str, Array]
+_EPS = 1e-7  # of 32-bit numbers: what is smaller beside the largest eigenvalue is rounding
+_COLUMNS = 16  # of the basis that a thread takes at least: narrower products only read the matrix once more
+
+
+def begin(seed: int, columns: int, dim: int, oversample: int) -> State:
+    """The state before the first sweep, for A with V = `columns`: a random basis [V, l], l = dim + oversample at most
+    V; W [V, D] and the values [l] are filled by `solve`."""
+    size = min(dim + oversample, columns)
+    basis = orthonormal(jax.random.normal(jax.random.key(seed), (columns, size), jnp.float32))[0]
+    return {
+        "basis": basis,
+        "before": jnp.zeros_like(basis),
+        "right": basis[:, :dim],
+        "values": jnp.zeros(size, jnp.float32),
+    }
+
+
+def products(matrix: Any, basis: Array) -> tuple[np.ndarray, np.ndarray]:
+    """(A Q float32 [N, l], A^T A Q float32 [V, l]) of a scipy csr matrix A [N, V], on all cores of the host.
+
+    Each thread computes some columns over all rows, so that the result does not depend on their number. On CPUs this is
+    several times as fast as XLA's sparse products.
+    """
+    host = np.asarray(basis)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, min(cores, host.shape[1] // _COLUMNS))
+    edges = [host.shape[1] * i // threads for i in range(threads + 1)]
+
+    def one(i: int) -> tuple[np.ndarray, np.ndarray]:
+        image = matrix @ np.ascontiguousarray(host[:, edges[i] : edges[i + 1]])
+        return image, matrix.T @ image
+
+    with ThreadPoolExecutor(threads) as pool:  # scipy's products leave the interpreter free
+        parts = list(pool.map(one, range(threads)))
+    left, right = (np.concatenate(sides, axis=1) for sides in zip(*parts, strict=True))
+    return left, right
+
+
+@functools.partial(jax.jit, static_argnames=("dim", "accelerate"))
+def solve(state: State, image: Array, dim: int, accelerate: bool = True) -> tuple[State, Array]:
+    """(the state after a sweep with Z = A^T A Q, `image` [V, l]; R [l, D] such that L = A Q R, for the Q before).
+
+    Directions that A does not have get the singular value 0. In every column of W, the entry 'right', the number
+    furthest from 0 is positive.
+    """
+    basis = state["basis"]
+    gram = basis.T @ image
+    squares, turn = jnp.linalg.eigh((gram + gram.T) / 2)
+    squares, turn = squares[::-1], turn[:, ::-1]  # columns of falling size, so that each can be scaled
+    lengths = jnp.sqrt(jnp.maximum(squares, _EPS * squares[0]))
+    basis, before, image = basis @ turn, state["before"] @ turn, image @ turn
+
+    inverse = 1.0 / jnp.where(lengths > 0, lengths, 1.0)
+    scaled = image * inverse[None]
+    columns = orthonormal(scaled)[0]
+    inner, values, outer = jnp.linalg.svd(columns.T @ scaled, full_matrices=False)
+    right = columns @ inner[:, :dim]
+    furthest = jnp.take_along_axis(right, jnp.abs(right).argmax(0)[None], 0)
+    sign = jnp.where(furthest < 0, -1.0, 1.0)
+
+    # The first basis is random and tells nothing about b yet.
+    bound = jnp.where(accelerate & (state["values"][0] > 0), values[-1] ** 2, 0.0)
+    following, change = orthonormal(image - (bound / 2) * basis - (bound / 4) ** 2 * before)
+    after = {
+        "basis": following,
+        "before": basis @ change if accelerate else state["before"],
+        "right": right * sign,
+        "values": values,
+    }
+    return after, (turn * inverse[None]) @ outer[:dim].T * sign
+
+
+def orthonormal(columns: Array) -> tuple[Array, Array]:
+    """(X C, C [l, l]) with orthonormal columns that span those of X [V, l]; columns of zeros stay.
+
+    Twice by the eigenvectors of X^T X: products of matrices, which are several times as fast as Householder's QR. The
+    columns are scaled first, as those of a power iteration are nearly orthogonal and of very different sizes.
+    """
+    change = jnp.eye(columns.shape[1], dtype=columns.dtype)
+    for _ in range(2):
+        gram = columns.T @ columns
+        sizes = jnp.sqrt(jnp.diagonal(gram))
+        scale = 1.0 / jnp.where(sizes > 0, sizes, 1.0)
+        squares, turn = jnp.linalg.eigh(gram * scale[:, None] * scale[None])
+        # Symmetric, X (X^T X)^(-1/2), so that columns keep their order.
+        part = (turn / jnp.sqrt(jnp.maximum(squares, _EPS * squares[-1]))[None]) @ turn.T
+        part = scale[:, None] * part
+        columns, change = columns @ part, change @ part
+    return columns, change
