@@ -20,6 +20,7 @@ from w2v_jax.data.documents import counts
 from w2v_jax.embeddings import load
 from w2v_jax.errors import Interrupted, UserError
 from w2v_jax.models import MODELS, lsa
+from w2v_jax.nn import truncated_svd
 from w2v_jax.train import loop
 from w2v_jax.train.restore import open_model
 
@@ -48,7 +49,7 @@ def zipf(documents: int, words: int) -> sp.csr_matrix:
 def solved(rows: sp.csr_matrix, dim: int, sweeps: int, products: str = "scipy", **options: Any) -> lsa.State:
     """The state after sweeps over rows that come in three blocks."""
     size = min(dim + 10, *rows.shape)
-    basis = lsa.orthonormal(jax.random.normal(jax.random.key(0), (rows.shape[1], size)))[0]
+    basis = truncated_svd.orthonormal(jax.random.normal(jax.random.key(0), (rows.shape[1], size)))[0]
     state = {"basis": basis, "before": basis * 0, "words": basis[:, :dim], "values": jnp.zeros(size)}
     state["weights"] = jnp.ones(rows.shape[1])
     third = -(-rows.shape[0] // 3)
@@ -84,7 +85,7 @@ def test_values_and_subspace_are_those_of_scikit_learn_and_of_the_exact_solution
 
 def test_products_on_the_device_and_by_any_number_of_threads_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = zipf(60, 50)
-    basis = lsa.orthonormal(jax.random.normal(jax.random.key(0), (50, 40)))[0]
+    basis = truncated_svd.orthonormal(jax.random.normal(jax.random.key(0), (50, 40)))[0]
     found = []
     for threads in (1, 2):
         monkeypatch.setattr(lsa, "_threads", lambda threads=threads: threads)

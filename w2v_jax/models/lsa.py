@@ -4,29 +4,17 @@ A [N, V] holds the weighted counts of V words in N documents, and A ~ U S W^T wi
 the row a W = u S [D] of its weighted counts a, so new documents are folded in by the same product; a word is its row
 of W S, so that products of words approximate those of the columns of A.
 
-The decomposition is randomised subspace iteration. With l = dim + oversample columns Q [V, l], orthonormal and at first
-random, one sweep reads the documents once, in blocks:
+The decomposition is the randomised subspace iteration of `w2v_jax.nn.truncated_svd`. One sweep reads the documents once,
+in blocks: Z = A^T (A Q) is a sum over them. S and W after sweep i are those of the usual scheme (a range finder, then an
+SVD) after i - 1 iterations, with one pass over the text where that takes one more. Nothing of size [N, l] exists: memory
+holds the sparse rows, or one block of them at a time, and arrays of V l numbers.
 
-  Z = A^T (A Q)                                     [V, l], a sum over blocks of documents
-  Q^T Z = (A Q)^T (A Q) = P diag(r^2) P^T           [l, l]
-  B = (Z P diag(1 / r))^T = H^T A                   H = A Q P diag(1 / r) is orthonormal, and never made
-  B = U' S W^T                                      S and W so far
-  Q <- orthonormal columns of Z - (b / 2) Q - (b / 4)^2 Q'
-
-S and W after sweep i are those of the usual scheme (a range finder, then an SVD of H^T A) after i - 1 iterations, with
-one pass over the text where that takes one more. The last line is a power iteration for b = 0 (`accelerate` False).
-Otherwise b is the square of the last singular value so far, and Q' the basis before in the same coordinates: a
-Chebyshev recurrence, which keeps what lies in [0, b] small and lets the rest grow faster. Nothing of size [N, l]
-exists: memory holds the sparse rows, or one block of them at a time, and arrays of V l numbers.
-
-Deerwester et al. (1990), "Indexing by Latent Semantic Analysis"; Halko, Martinsson and Tropp (2011), "Finding Structure
-with Randomness", algorithm 4.4; Saad (2011), "Numerical Methods for Large Eigenvalue Problems", section 7.4.
+Deerwester et al. (1990), "Indexing by Latent Semantic Analysis".
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import weakref
 from collections.abc import Iterable, Iterator
@@ -42,11 +30,11 @@ from w2v_jax.config import check, check_choice, check_least
 from w2v_jax.data import weighting
 from w2v_jax.data.documents import blocks
 from w2v_jax.models import running_text
+from w2v_jax.nn import truncated_svd
 from w2v_jax.nn.arrays import constant
 from w2v_jax.types import Array, Consts, Family, Fit, Leaf, Params, Words
 
 State = dict[str, Array]
-_EPS = 1e-7  # of 32-bit numbers: what is smaller beside the largest eigenvalue is rounding
 BLOCK = 1 << 22  # tokens of a block of documents
 _COLUMNS = 16  # of the basis that a thread takes at least: narrower products only read the counts once more
 
@@ -171,55 +159,12 @@ def _threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@functools.partial(jax.jit, static_argnames=("dim", "accelerate"))
 def solve(state: State, image: Array, dim: int, accelerate: bool) -> State:
-    """The state after a sweep with Z = A^T A Q, `image` [V, l]; see the module.
-
-    Directions that A does not have get the singular value 0. In every column of W the number furthest from 0 is
-    positive.
-    """
-    basis = state["basis"]
-    gram = basis.T @ image
-    squares, turn = jnp.linalg.eigh((gram + gram.T) / 2)
-    squares, turn = squares[::-1], turn[:, ::-1]  # columns of falling size, so that each can be scaled
-    lengths = jnp.sqrt(jnp.maximum(squares, _EPS * squares[0]))
-    basis, before, image = basis @ turn, state["before"] @ turn, image @ turn
-
-    scaled = image / jnp.where(lengths > 0, lengths, 1.0)[None]
-    columns = orthonormal(scaled)[0]
-    left, values, _ = jnp.linalg.svd(columns.T @ scaled, full_matrices=False)
-    words = columns @ left[:, :dim]
-    furthest = jnp.take_along_axis(words, jnp.abs(words).argmax(0)[None], 0)
-
-    # The first basis is random and tells nothing about b yet.
-    bound = jnp.where(accelerate & (state["values"][0] > 0), values[-1] ** 2, 0.0)
-    following, change = orthonormal(image - (bound / 2) * basis - (bound / 4) ** 2 * before)
-    return {
-        "basis": following,
-        "before": basis @ change if accelerate else state["before"],
-        "words": words * jnp.where(furthest < 0, -1.0, 1.0),
-        "values": values,
-        "weights": state["weights"],
-    }
-
-
-def orthonormal(columns: Array) -> tuple[Array, Array]:
-    """(X C, C [l, l]) with orthonormal columns that span those of X [V, l]; columns of zeros stay.
-
-    Twice by the eigenvectors of X^T X: products of matrices, which are several times as fast as Householder's QR. The
-    columns are scaled first, as those of a power iteration are nearly orthogonal and of very different sizes.
-    """
-    change = jnp.eye(columns.shape[1], dtype=columns.dtype)
-    for _ in range(2):
-        gram = columns.T @ columns
-        sizes = jnp.sqrt(jnp.diagonal(gram))
-        scale = 1.0 / jnp.where(sizes > 0, sizes, 1.0)
-        squares, turn = jnp.linalg.eigh(gram * scale[:, None] * scale[None])
-        # Symmetric, X (X^T X)^(-1/2), so that columns keep their order.
-        part = (turn / jnp.sqrt(jnp.maximum(squares, _EPS * squares[-1]))[None]) @ turn.T
-        part = scale[:, None] * part
-        columns, change = columns @ part, change @ part
-    return columns, change
+    """The state after a sweep with Z = A^T A Q, `image` [V, l]; see `w2v_jax.nn.truncated_svd.solve`."""
+    inner = {"basis": state["basis"], "before": state["before"], "right": state["words"], "values": state["values"]}
+    after, _ = truncated_svd.solve(inner, image, dim, accelerate)
+    words = after.pop("right")
+    return {**after, "words": words, "weights": state["weights"]}
 
 
 def start(cfg: LSAConfig, text: Any, seed: int) -> State:
@@ -230,7 +175,7 @@ def start(cfg: LSAConfig, text: Any, seed: int) -> State:
     check(cfg.dim <= documents, "model.dim", cfg.dim, need)
     seen = weighting.collection((rows for _, rows in blocks(text.train, cfg.vocab_size, BLOCK)), cfg.vocab_size)
     size = min(cfg.dim + cfg.oversample, cfg.vocab_size, documents)
-    basis = orthonormal(jax.random.normal(jax.random.key(seed), (cfg.vocab_size, size), jnp.float32))[0]
+    basis = truncated_svd.orthonormal(jax.random.normal(jax.random.key(seed), (cfg.vocab_size, size), jnp.float32))[0]
     return {
         "basis": basis,
         "before": jnp.zeros_like(basis),
