@@ -4,10 +4,10 @@ A [N, V] holds the weighted counts of V words in N documents, and A ~ U S W^T wi
 the row a W = u S [D] of its weighted counts a, so new documents are folded in by the same product; a word is its row
 of W S, so that products of words approximate those of the columns of A.
 
-The decomposition is the randomised subspace iteration of `w2v_jax.nn.truncated_svd`. One sweep reads the documents once,
-in blocks: Z = A^T (A Q) is a sum over them. S and W after sweep i are those of the usual scheme (a range finder, then an
-SVD) after i - 1 iterations, with one pass over the text where that takes one more. Nothing of size [N, l] exists: memory
-holds the sparse rows, or one block of them at a time, and arrays of V l numbers.
+The decomposition is the randomised subspace iteration of `w2v_jax.nn.truncated_svd`. One sweep reads the documents
+once, in blocks: Z = A^T (A Q) is a sum over them. S and W after sweep i are those of the usual scheme (a range finder,
+then an SVD) after i - 1 iterations, with one pass over the text where that takes one more. Nothing of size [N, l]
+exists: memory holds the sparse rows, or one block of them at a time, and arrays of V l numbers.
 
 Deerwester et al. (1990), "Indexing by Latent Semantic Analysis".
 """
