@@ -132,6 +132,7 @@ class DataConfig:
     end_token: str = ""
     min_count: int = 5  # rarer words are outside the vocabulary; not for bpe
     max_vocab: int = 0  # keep only the most frequent words; 0 keeps all; bpe: size of the vocabulary, with end_token
+    skip_top: int = 0  # leaves out the most frequent words, so many: a stop list for any language; not for bpe
     unknown: str = "drop"  # words outside the vocabulary: drop | keep (as <unk>) | error (stops at the first one)
     heldout_every: int = 100  # every n-th document is held out; 0 for none
     block_tokens: int = 16_384  # blocks of whole documents have about this size; they are the unit of shuffling
@@ -168,6 +169,8 @@ class DataConfig:
         check(self.max_vocab >= 0, "data.max_vocab", self.max_vocab, "0 (no limit) or more")
         need = "at least 257 (256 bytes and one more) for data.tokens=bpe"
         check(self.tokens != "bpe" or self.max_vocab >= 257, "data.max_vocab", self.max_vocab, need)
+        own = self.skip_top == 0 or (self.skip_top > 0 and self.tokens != "bpe")
+        check(own, "data.skip_top", self.skip_top, "0 or more, and 0 for data.tokens=bpe")
         every = self.heldout_every
         check(every >= 0 and every != 1, "data.heldout_every", every, "0 or above 1")
         most = 10**6
@@ -304,10 +307,10 @@ RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "da
 
 
 # Rules of `DataConfig` that came after corpora and studies were published: at their defaults they change no digest.
-LATER_RULES = ("normalise", "digits", "encoding_errors", "label_field")
+LATER_RULES = ("normalise", "digits", "encoding_errors", "label_field", "skip_top")
 
 
-def later_rules(cfg: DataConfig) -> dict[str, str]:
+def later_rules(cfg: DataConfig) -> dict[str, Any]:
     """The `LATER_RULES` that are not at their defaults."""
     return {name: getattr(cfg, name) for name in LATER_RULES if getattr(cfg, name) != getattr(DataConfig, name)}
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.scaling import page, sections
+from experiments.common import page
+from experiments.scaling import sections
 from w2v_jax.files import write_json
 from w2v_jax.scaling import analysis
 from w2v_jax.scaling.fitted import Fit, Refusal

@@ -14,7 +14,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
-from experiments.scaling import page, report, sections
+from experiments.common import page
+from experiments.scaling import report, sections
 from experiments.scaling.progress import Progress
 from tests.scaling.planted import record
 from w2v_jax.config import Config, DataConfig

@@ -214,6 +214,9 @@ def _check(cfg: DataConfig, counted: Counted) -> None:
             f"data.min_count={cfg.min_count}: no word occurs that often (the most frequent occurs {top} times); "
             "lower it or give more text"
         )
+    types = int((counted.counts[0, 1:] >= cfg.min_count).sum())
+    if cfg.skip_top and cfg.skip_top >= types:
+        raise UserError(f"data.skip_top={cfg.skip_top}: leaves no word, the text has {types:,}; lower it")
 
 
 def left_out(say: Say, letters: int, lost: Mapping[str, int], tokens: str) -> None:

@@ -100,7 +100,7 @@ def _vocabulary(cfg: DataConfig, counted: Counted) -> tuple[Vocabulary, np.ndarr
         order = list(range(1, len(names)))
     else:
         often = (np.flatnonzero(train[1:] >= cfg.min_count) + 1).tolist()
-        order = sorted(often, key=lambda i: (-int(train[i]), names[i]))[: cfg.max_vocab or None]
+        order = sorted(often, key=lambda i: (-int(train[i]), names[i]))[cfg.skip_top :][: cfg.max_vocab or None]
     outside = np.ones(len(names), bool)
     outside[[0, *order]] = False
     entries = {names[i]: int(train[i]) for i in order}

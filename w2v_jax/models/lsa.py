@@ -52,12 +52,12 @@ class LSAConfig:
     # Where sparse and dense arrays are multiplied: scipy on the host, on all its cores | jax on the device | auto:
     # scipy on CPUs, where it is the faster.
     products: str = "auto"
-    kept_mb: int = 4096  # megabytes of weighted rows that stay in memory; a larger text is counted anew every sweep
+    memory_mb: int = 4096  # megabytes of weighted rows that stay in memory; a larger text is counted anew every sweep
     vocab_size: int = 0  # filled in by the family's `resolve`
 
     def __post_init__(self) -> None:
         check_least(1, "model", self, "dim", "sweeps")
-        check_least(0, "model", self, "oversample", "kept_mb", "vocab_size")
+        check_least(0, "model", self, "oversample", "memory_mb", "vocab_size")
         check_choice("model.weighting", self.weighting, ("counts", "tfidf", "log_entropy"))
         check_choice("model.products", self.products, ("auto", "scipy", "jax"))
         own = not self.sublinear or self.weighting == "tfidf"
@@ -95,7 +95,7 @@ _KEPT: weakref.WeakKeyDictionary[Any, tuple[LSAConfig, list[sp.csr_matrix]]] = w
 
 
 def rows_of(cfg: LSAConfig, text: Any, weights: np.ndarray) -> Iterable[sp.csr_matrix]:
-    """The blocks of A of the training documents: kept in memory up to `cfg.kept_mb`, otherwise made one by one."""
+    """The blocks of A of the training documents: kept in memory up to `cfg.memory_mb`, otherwise made one by one."""
     known = _KEPT.get(text)
     if known is not None and known[0] == cfg:
         return known[1]
@@ -104,7 +104,7 @@ def rows_of(cfg: LSAConfig, text: Any, weights: np.ndarray) -> Iterable[sp.csr_m
         for _, counts in blocks(text.train, cfg.vocab_size, BLOCK):
             yield weighted(cfg, weights, counts)
 
-    kept, room = list[sp.csr_matrix](), cfg.kept_mb * 10**6
+    kept, room = list[sp.csr_matrix](), cfg.memory_mb * 10**6
     for rows in made():
         room -= rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes
         if room < 0:
@@ -234,7 +234,7 @@ FAMILY = Family(
     flops=flops,
     examples=(
         LSAConfig(dim=3, sweeps=3, oversample=4),
-        LSAConfig(dim=3, sweeps=2, accelerate=False, oversample=0, weighting="counts", products="jax", kept_mb=0),
+        LSAConfig(dim=3, sweeps=2, accelerate=False, oversample=0, weighting="counts", products="jax", memory_mb=0),
         LSAConfig(dim=3, sweeps=2, oversample=2, weighting="log_entropy", products="scipy"),
         LSAConfig(dim=3, sweeps=2, sublinear=True),
     ),
