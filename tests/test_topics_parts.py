@@ -66,7 +66,9 @@ def test_overlap_takes_the_better_reading_and_chance_deals_the_words_anew() -> N
     assert same.scores.tolist() == [1.0, 1.0, 1.0, 0.5] and same.second[same.first.tolist().index(2)] == 0
     turned = matching.by_words([topics[:, ::-1] + 100, topics], [other])
     assert turned.scores.tolist() == same.scores.tolist()
-    assert 0.2 < same.chance < 0.5 < same.mean, "of 10 words dealt over 4 topics about a third meet in the best matching"
+    assert 0.2 < same.chance < 0.5 < same.mean, (
+        "of 10 words dealt over 4 topics about a third meet in the best matching"
+    )
     constant = matching.by_documents(np.ones((9, 2)), np.random.default_rng(1).normal(size=(9, 3)))
     assert constant.scores.tolist() == [0.0, 0.0] and len(constant.first) == 2
 
