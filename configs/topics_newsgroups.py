@@ -15,5 +15,6 @@ from w2v_jax.config import Config
 def get_config() -> Config:
     """20 topics; the test posts are the held-out text."""
     config = topics.get_config()
-    files = {"source": "jsonl:newsgroups20/train.jsonl.xz", "heldout_source": "jsonl:newsgroups20/test.jsonl.xz"}
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, **files, field="subject+body"))
+    train, test = (f"jsonl:newsgroups20/{split}.jsonl.xz" for split in ("train", "test"))
+    data = dataclasses.replace(config.data, source=train, heldout_source=test, field="subject+body")
+    return dataclasses.replace(config, data=data)
