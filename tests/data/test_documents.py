@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from w2v_jax.data.documents import blocks, counts
+from w2v_jax.data.documents import blocks, counts, means
 
 
 @pytest.fixture
@@ -36,3 +36,21 @@ def test_blocks_hold_every_document_once(part: SimpleNamespace) -> None:
         assert (rows != whole[start : start + rows.shape[0]]).nnz == 0
         seen += rows.shape[0]
     assert seen == 7
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_the_tokens_stay_what_they_are(part: SimpleNamespace, dtype: type) -> None:
+    """Duplicates are summed in place: never in the tokens of the text."""
+    part.tokens = part.tokens.astype(dtype)
+    before = part.tokens.copy()
+    first = counts(part, 9)
+    assert (counts(part, 9) != first).nnz == 0 and (part.tokens == before).all()
+
+
+def test_means_of_word_vectors(part: SimpleNamespace) -> None:
+    vectors = np.random.default_rng(1).normal(size=(9, 3)).astype(np.float32)
+    found = means(counts(part, 9), vectors)
+    assert found.dtype == np.float32 and not found[0].any()
+    for i in (1, 4, 5):
+        words = part.tokens[part.offsets[i] : part.offsets[i + 1]]
+        np.testing.assert_allclose(found[i], vectors[words].mean(0), rtol=1e-5, atol=1e-6)

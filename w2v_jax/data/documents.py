@@ -26,7 +26,7 @@ def counts(part: Any, vocab_size: int, start: int = 0, stop: int | None = None) 
     bounds = np.asarray(offsets[start : stop + 1], np.int64)
     if len(bounds) < 2:
         return sp.csr_matrix((0, vocab_size), dtype=np.int32)
-    tokens = np.asarray(part.tokens[bounds[0] : bounds[-1]], np.int32)
+    tokens = np.array(part.tokens[bounds[0] : bounds[-1]], np.int32)  # a copy: duplicates are summed in place
     rows = sp.csr_matrix((np.ones(len(tokens), np.int32), tokens, bounds - bounds[0]), (len(bounds) - 1, vocab_size))
     rows.sum_duplicates()
     return rows
@@ -42,3 +42,10 @@ def blocks(part: Any, vocab_size: int, tokens: int = 1 << 22) -> Iterator[tuple[
         stop = min(max(stop, start + 1), documents)
         yield start, counts(part, vocab_size, start, stop)
         start = stop
+
+
+def means(rows: sp.csr_matrix, vectors: np.ndarray) -> np.ndarray:
+    """The mean vector of the words of each document, float32 [N, D]: counts [N, V] times `vectors` [V, D], divided by
+    the number of words. Zeros for a document without a known word."""
+    sums = np.asarray(rows.astype(np.float32) @ np.asarray(vectors, np.float32), np.float32)
+    return sums / np.maximum(np.asarray(rows.sum(1), np.float32).reshape(-1, 1), 1.0)

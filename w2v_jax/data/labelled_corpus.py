@@ -84,7 +84,7 @@ def build_labelled_corpus(
         not at its default; another number of labels than `classes`; one training text, or all of one label; no word
         that is frequent enough.
     """
-    _check(cfg, classes)
+    check_rules(cfg, classes)
     train, names = read_labelled(cfg.source, cfg, classes)
     if classes not in (None, len(names)):
         raise UserError(
@@ -102,7 +102,7 @@ def build_labelled_corpus(
         raise UserError(f"data.source={cfg.source!r}: all training texts have label {name}: give two at least")
     if cfg.labels == "named":
         say(f"corpus: labels: {', '.join(f'{i} {name}' for i, name in enumerate(names))}")
-    tokenizer = Tokenizer.of(cfg, _vocabulary(cfg, [text for _, text in train], words), None)
+    tokenizer = Tokenizer.of(cfg, vocabulary_of(cfg, [text for _, text in train], words), None)
     parts = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
     report: dict[str, Any] = {"types_kept": tokenizer.size, "labels": list(names)}
     report |= _left_out(cfg, [text for _, text in train], say)
@@ -122,7 +122,8 @@ def build_labelled_corpus(
     return LabelledCorpus(tokenizer, names, **parts, report=report, digest=digest)
 
 
-def _check(cfg: DataConfig, classes: int | None) -> None:
+def check_rules(cfg: DataConfig, classes: int | None) -> None:
+    """UserError: rules that labelled texts do not have; `classes` None takes any number of labels."""
     if cfg.tokens in ("characters", "bpe"):
         raise UserError(f"data.tokens={cfg.tokens!r}: labelled texts are cut into words; set data.tokens=words")
     if cfg.end_token:
@@ -143,7 +144,9 @@ def _check(cfg: DataConfig, classes: int | None) -> None:
         raise UserError(f"model.classes={classes}: data.labels={cfg.labels} makes 2; set data.labels=as_is for more")
 
 
-def _vocabulary(cfg: DataConfig, texts: Sequence[str], words: Sequence[str]) -> Vocabulary:
+def vocabulary_of(cfg: DataConfig, texts: Sequence[str], words: Sequence[str] = ()) -> Vocabulary:
+    """`words`, or those of the texts by `cfg.min_count` and `cfg.max_vocab`, with their counts in the texts. UserError:
+    no word is frequent enough."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(words_of(text, Rules.of(cfg)))

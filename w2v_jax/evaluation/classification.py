@@ -24,6 +24,16 @@ def accuracy_error(accuracy: float, texts: int) -> float:
     return math.sqrt(accuracy * (1.0 - accuracy) / texts)
 
 
+def macro_f1(confusion: np.ndarray) -> float:
+    """Mean over classes of F1 = 2 hits / (texts of the class + texts given to it), from `Scores.confusion`.
+
+    A class that has neither a text nor a prediction is left out of the mean.
+    """
+    hits = np.diag(confusion).astype(np.float64)
+    both = confusion.sum(0) + confusion.sum(1)
+    return float((2.0 * hits[both > 0] / both[both > 0]).mean())
+
+
 def classification(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
     """Accuracy of the most probable class (the first of equals), -mean log p(label), and the confusion of classes.
 

@@ -1,0 +1,220 @@
+"""Logistic regression from features of texts to their labels: what each way to represent a text is good for.
+
+  python -m experiments.classify --train=SOURCE --test=SOURCE --workdir=DIR \
+      [--methods=counts,shares,tfidf,lsa,lda] [--vectors=[NAME=]FILE ...] [--run=[NAME=]DIR ...] \
+      [--config=FILE] [--config.data.KEY=VALUE ...] [--config.model.KEY=VALUE ...] [--lda=FILE] [--lda.model.KEY=VALUE]
+
+SOURCE is tsv:GLOB (label<TAB>text), jsonl:GLOB or tfds:NAME[@SPLIT]; without --test a fifth of the distinct texts is
+scored. The config (configs/classify.py) has the rules of the text in `data` and the settings of LSA in `model`; --lda
+(configs/classify_lda.py) has those of LDA. --vectors adds the mean of the word vectors of a file or of a run. --run
+adds what a trained run says of a text: its topics (lsa, lda), or the mean and the last of the states after its last
+layer.
+
+Features are made without labels, from the training texts. A tenth of these chooses the strength C of the regression,
+which is then fitted to all of them; the test texts are scored once. Prints a table; writes results.json and
+methods.png into DIR.
+Exit status: 0 done, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from experiments.classify import features
+from experiments.classify.features import COUNTED, Features
+from experiments.classify.texts import Bags, Texts, bags, read
+from experiments.common import cli, config_flag
+from experiments.common.vectors import define_encoding_errors, warnings_in_lines
+from w2v_jax.config import Config, DataConfig, check, check_choice
+from w2v_jax.embeddings import load
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation import linear
+from w2v_jax.evaluation.classification import classification, macro_f1
+from w2v_jax.figures import methods
+from w2v_jax.tables import aligned
+from w2v_jax.train.folder import CONFIG as SAVED
+from w2v_jax.train.restore import open_model
+
+FITTED = ("lsa",)
+CONFIGS = {"lsa": cli.ROOT / "configs" / "classify.py", "lda": cli.ROOT / "configs" / "classify_lda.py"}
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error, results to standard output."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for."""
+
+    methods: tuple[str, ...]
+    configs: dict[str, Config]  # of the fitted families
+    vectors: tuple[tuple[str, str], ...]  # (name, file or folder)
+    runs: tuple[tuple[str, str], ...]  # (name, folder)
+    max_tokens: int
+    encoding_errors: str
+
+
+def every(wanted: Wanted, data: DataConfig, texts: Texts) -> Iterator[Features]:
+    """The features of all methods in turn, so that only those of one are held."""
+    if wanted.methods:
+        start = time.perf_counter()
+        found = bags(data, texts)
+        counting = time.perf_counter() - start
+        _tell(found, counting)
+        for method in wanted.methods:
+            config = wanted.configs.get(method)
+            made = features.counted(method, found) if config is None else features.fitted(config, found, say)
+            yield made._replace(seconds=made.seconds + counting, note=features.covered(found))
+    for name, path in wanted.vectors:
+        file = Path(path, "vectors.bin") if Path(path, SAVED).is_file() else Path(path)
+        with warnings_in_lines():
+            emb = load(file, encoding_errors=wanted.encoding_errors)
+        yield features.means(name, emb, data, texts)
+    for name, folder in wanted.runs:
+        yield from features.of_run(name, open_model(Path(folder)), texts, wanted.max_tokens)
+
+
+def _tell(found: Bags, seconds: float) -> None:
+    tokens, size = len(found.train.tokens) + len(found.test.tokens), len(found.vocab)
+    say(f"texts: {tokens:,} known words of a vocabulary of {size:,}, counted in {seconds:.1f} s")
+
+
+def scored(made: Features, texts: Texts) -> dict[str, Any]:
+    """One row of the results: the classifier on these features."""
+    start = time.perf_counter()
+    width = made.train.shape[1]
+    say(f"{made.method}: {width:,} features in {made.seconds:.1f} s" + (f"; {made.note}" if made.note else ""))
+    classes = len(texts.names)
+    fitted = linear.fit(
+        made.train,
+        texts.labels,
+        classes,
+        made.test,
+        texts.held,
+        texts.refit,
+        say=lambda line: say(f"{made.method}: {line}, {time.perf_counter() - start:.0f} s"),
+    )
+    seconds = time.perf_counter() - start
+    scores = classification(fitted.probabilities, texts.test_labels)
+    held = {f"{strength:g}": accuracy for strength, accuracy in fitted.heldout.items()}
+    return {
+        "method": made.method,
+        "dimensions": width,
+        "accuracy": scores.accuracy,
+        "error": scores.error,
+        "macro_f1": macro_f1(scores.confusion),
+        "loss": scores.loss,
+        "seconds_features": made.seconds,
+        "seconds_fit": seconds,
+        "strength": fitted.strength,
+        "scale": fitted.scale,
+        "heldout": held,
+        "steps": fitted.steps,
+        "converged": fitted.converged,
+        "note": made.note,
+        "confusion": scores.confusion.tolist(),
+    }
+
+
+def compare(wanted: Wanted, data: DataConfig, test_share: float) -> dict[str, Any]:
+    """All rows; returns results.json. UserError: bad texts, vectors or runs."""
+    texts = read(data, test_share, say)
+    rows = [scored(made, texts) for made in every(wanted, data, texts)]
+    counts = np.bincount(texts.test_labels, minlength=len(texts.names))
+    return {
+        "train": data.source,
+        "test": data.test_source,
+        "labels": list(texts.names),
+        "training_texts": len(texts.train),
+        "heldout_texts": int(texts.held.sum()),
+        "test_texts": len(texts.test),
+        "majority": float(counts.max() / counts.sum()),
+        "methods": rows,
+        "command": cli.command("experiments.classify"),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as text."""
+    rows = [["method", "features", "accuracy", "macro F1", "C", "seconds for features", "and the fit"]]
+    for row in results["methods"]:
+        accuracy = f"{row['accuracy']:.2%} ± {row['error']:.2%}"
+        cells = [f"{row['dimensions']:,}", accuracy, f"{row['macro_f1']:.4f}", f"{row['strength']:g}"]
+        rows.append([row["method"], *cells, f"{row['seconds_features']:.1f}", f"{row['seconds_fit']:.1f}"])
+    short = [row["method"] for row in results["methods"] if not row["converged"]]
+    lines = [
+        aligned(rows),
+        "",
+        f"{results['test_texts']:,} test texts, {len(results['labels'])} labels; ± one standard error; always the most "
+        f"frequent label: {results['majority']:.2%}",
+    ]
+    if short:
+        lines.append(f"not converged after {linear.STEPS} steps: {', '.join(short)}")
+    return "\n".join(lines)
+
+
+def config_of(flag: str, family: str) -> Config:
+    """The config that a flag names. UserError: it is of another family."""
+    config = config_flag.parsed(flag, default=CONFIGS[family])
+    if config.family != family:
+        raise UserError(f"--{flag}: family {config.family} is not fitted here; it must be {family}")
+    return config
+
+
+def wanted_of(config: Config) -> Wanted:
+    """What the other flags ask for. UserError: an unknown method, or nothing to compare."""
+    f = flags.FLAGS
+    names = tuple(dict.fromkeys(f.methods))
+    for name in names:
+        check_choice("--methods", name, (*COUNTED, *FITTED))
+    configs = {"lsa": config} if "lsa" in names else {}
+    if "lda" in names:
+        configs["lda"] = config_of("lda", "lda")
+    vectors, runs = (tuple(map(features.name_of, flag or ())) for flag in (f.vectors, f.run))
+    if not (names or vectors or runs):
+        raise UserError("--methods is empty: name one, such as --methods=tfidf, or give --vectors or --run")
+    return Wanted(names, configs, vectors, runs, f.max_tokens, f.encoding_errors)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit status."""
+    f = flags.FLAGS
+    workdir = cli.workdir("give the folder of the results, e.g. --workdir=runs/classify")
+    config = config_of("config", "lsa")
+    given = {"source": f.train, "heldout_source": f.heldout, "test_source": f.test}
+    data = dataclasses.replace(config.data, **{key: value for key, value in given.items() if value})
+    if not data.source.startswith(("tsv:", "jsonl:", "tfds:")):
+        raise UserError("--train is missing: give labelled texts, e.g. --train=tsv:imdb/train.tsv.xz")
+    check(0 < f.test_share < 1, "--test_share", f.test_share, "above 0 and below 1")
+    results = compare(wanted_of(config), data, f.test_share)
+    print(table(results))
+    paint = partial(methods.draw, results["methods"], results["majority"], source=results["command"])
+    cli.write_results(workdir / "results.json", results, workdir / "methods.png", paint)
+    return 0
+
+
+if __name__ == "__main__":
+    config_flag.define(text="Config file of the text and of LSA, e.g. configs/classify.py")
+    config_flag.define("lda", "Config file of LDA, e.g. configs/classify_lda.py")
+    flags.DEFINE_string("train", None, "Labelled texts to train on, instead of --config.data.source.")
+    flags.DEFINE_string("heldout", None, "Labelled texts that choose C; without them a tenth of those to train on.")
+    flags.DEFINE_string("test", None, "Labelled texts that are scored once; without them a share of the others.")
+    flags.DEFINE_float("test_share", 0.2, "Share of the distinct texts that is scored where there is no --test.")
+    flags.DEFINE_list("methods", ["counts", "shares", "tfidf", *FITTED], f"Of {', '.join((*COUNTED, *FITTED))}.")
+    flags.DEFINE_multi_string("vectors", None, "[NAME=]PATH of word vectors, a file or a run; may be repeated.")
+    define_encoding_errors()
+    flags.DEFINE_multi_string("run", None, "[NAME=]DIR of a trained run; may be repeated.")
+    flags.DEFINE_integer("max_tokens", 400, "Tokens of a text that a run with states reads.", 1)
+    flags.DEFINE_string("workdir", None, "Folder of the results; made if missing.")
+    cli.run(main)

@@ -1,0 +1,153 @@
+"""Features of texts by the methods of `experiments.classify`: weights of words, topics, means of vectors, states."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import scipy.sparse as sp
+
+from experiments.classify.texts import Bags, Texts, bags, bags_of, tokens_of
+from w2v_jax.config import Config, DataConfig
+from w2v_jax.data import documents, weighting
+from w2v_jax.data.corpus import Tokens
+from w2v_jax.embeddings import Embeddings
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.linear import Rows
+from w2v_jax.models import MODELS
+from w2v_jax.nn.layers import pad_to
+from w2v_jax.states import encode_of
+from w2v_jax.train.restore import Model
+from w2v_jax.types import Say, Words
+
+COUNTED = ("counts", "shares", "tfidf", "bm25")
+WIDTH = 64  # texts are padded to a multiple of this number of tokens
+ROWS, NUMBERS = 256, 1 << 24  # texts of a batch, and numbers of its states and attention, at most
+
+
+class Features(NamedTuple):
+    """What one method says about the texts."""
+
+    method: str
+    train: Rows  # [N, F]
+    test: Rows  # [M, F]
+    seconds: float
+    note: str = ""  # one line, for the reader of the results
+
+
+def counted(method: str, found: Bags) -> Features:
+    """Weights of words by `w2v_jax.data.weighting`, sparse [N, V]. Statistics are those of the training texts."""
+    start = time.perf_counter()
+    train, test = found.counts, found.test_counts
+    seen = weighting.collection([train], train.shape[1])
+    weights = weighting.inverse_frequency(seen)
+    make: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {
+        "counts": lambda rows: rows.astype(np.float32),
+        "shares": weighting.shares,
+        "tfidf": lambda rows: weighting.tfidf(rows, weights),
+        "bm25": lambda rows: weighting.bm25(rows, seen),
+    }
+    made = make[method]
+    return Features(method, made(train), made(test), time.perf_counter() - start)
+
+
+def fitted(config: Config, found: Bags, say: Say) -> Features:
+    """Documents by a family that is fitted to the training texts, as `Family.represent` says, [N, D]."""
+    spec, start = MODELS[config.family], time.perf_counter()
+    if spec.fit is None or spec.represent is None:
+        raise UserError(f"family={config.family!r}: gives documents no vectors; choose another config")
+    cfg = spec.resolve(config.model, len(found.vocab))
+    consts = spec.consts(cfg, Words(found.vocab.words, found.vocab.counts))
+    state = spec.fit.start(cfg, found, config.train.seed)
+    sweeps = spec.fit.sweeps(cfg)
+    for sweep in range(sweeps):
+        state, metrics = spec.fit.advance(cfg, found, state)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        say(f"{config.family}: sweep {sweep + 1} of {sweeps}, {shown}, {time.perf_counter() - start:.0f} s")
+    params = spec.fit.params(cfg, state)
+    train, test = (spec.represent(cfg, params, consts, x) for x in (found.counts, found.test_counts))
+    return Features(config.family, train, test, time.perf_counter() - start)
+
+
+def means(name: str, emb: Embeddings, cfg: DataConfig, texts: Texts) -> Features:
+    """The mean vector of the words of each text that have one, zeros where none has, [N, D]."""
+    start = time.perf_counter()
+    found = bags(cfg, texts, emb.words)
+    if not found.counts.nnz:
+        raise UserError(f"{name}: has a vector for none of the words of the training texts; name other vectors")
+    train, test = (documents.means(rows, emb.vectors) for rows in (found.counts, found.test_counts))
+    return Features(f"mean of {name}", train, test, time.perf_counter() - start, covered(found))
+
+
+def covered(found: Bags) -> str:
+    """How many texts hold no known word."""
+    none = [int((np.diff(rows.indptr) == 0).sum()) for rows in (found.counts, found.test_counts)]
+    return f"{none[0]:,} training and {none[1]:,} test texts without a known word" if any(none) else ""
+
+
+def of_run(name: str, model: Model, texts: Texts, most: int) -> Iterator[Features]:
+    """What a trained run says: documents by `Family.represent`, or the mean and the last of the states after its last
+    layer. UserError: its family has neither."""
+    start = time.perf_counter()
+    if model.spec.represent is not None:
+        found = bags_of(model.tokenizer, texts)
+        counts = (found.counts, found.test_counts)
+        rows = [model.spec.represent(model.cfg, model.params, model.consts, x) for x in counts]
+        yield Features(name, rows[0], rows[1], time.perf_counter() - start, covered(found))
+        return
+    # A language model begins a text after an end token: in training each text followed that of another.
+    first = None if encode_of(model).logits is None else model.tokenizer.end_id
+    known = [tokens_of(model.tokenizer, part) for part in (texts.train, texts.test)]
+    if not len(known[0].tokens):
+        raise UserError(f"{name}: knows none of the words of the training texts; choose another run")
+    if model.spec.decode is not None:
+        most = min(most, (model.spec.decode.context(model.cfg) or most + 1) - (first is not None))
+    cut = sum(int((np.diff(part.offsets) > most).sum()) for part in known)
+    note = f"{cut:,} texts are cut after {most:,} tokens" if cut else ""
+    (mean, last), (test_mean, test_last) = (states(model, part, most, first) for part in known)
+    seconds = time.perf_counter() - start
+    yield Features(f"{name}, mean state", mean, test_mean, seconds, note)
+    yield Features(f"{name}, last state", last, test_last, seconds, note)
+
+
+def states(model: Model, part: Tokens, most: int, first: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(mean over the tokens, last one) of the states after the last layer, float32 [N, D] each, from the first `most`
+    tokens of each text; zeros for a text without any. The token `first` is read before each, and is not in the mean."""
+    sizes, lead = np.minimum(np.diff(part.offsets), most).astype(np.int32), int(first is not None)
+    one = jax.eval_shape(
+        model.applied.states, model.params, model.consts, np.zeros((1, WIDTH), np.int32), np.ones(1, np.int32)
+    )
+    dim, width = one[-1].shape[-1], sum(x.shape[-1] for x in one)
+    mean, last = np.zeros((len(sizes), dim), np.float32), np.zeros((len(sizes), dim), np.float32)
+    order = np.argsort(sizes, kind="stable")
+    order = order[sizes[order] > 0]
+    while len(order):
+        # The longest of the texts that are left, with a number of rows that depends on the padded length alone.
+        length = pad_to(int(sizes[order[-1]]) + lead, WIDTH)
+        rows = max(1, min(ROWS, len(sizes), NUMBERS // (length * (width + length))))
+        order, batch = order[:-rows], order[-rows:]
+        tokens, lengths = np.zeros((rows, length), np.int32), np.ones(rows, np.int32)
+        lengths[: len(batch)] = sizes[batch] + lead
+        tokens[:, :lead] = first or 0
+        for row, text in enumerate(batch):
+            begin = part.offsets[text]
+            tokens[row, lead : lead + sizes[text]] = part.tokens[begin : begin + sizes[text]]
+        found = np.asarray(model.applied.states(model.params, model.consts, tokens, lengths)[-1])
+        top, count = found[: len(batch), lead:], sizes[batch]
+        there = np.arange(length - lead)[None] < count[:, None]
+        mean[batch] = np.where(there[..., None], top, 0.0).sum(1) / count[:, None]
+        last[batch] = top[np.arange(len(batch)), count - 1]
+    return mean, last
+
+
+def name_of(path: str) -> tuple[str, str]:
+    """(name, path) of NAME=PATH; without a name it is the last part of the path, with its folder for vectors.bin."""
+    name, equals, rest = path.partition("=")
+    if equals and name and rest:
+        return name, rest
+    file = Path(path)
+    return (file.parent.name if file.name == "vectors.bin" else file.name) or path, path

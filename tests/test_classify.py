@@ -1,0 +1,213 @@
+"""The comparison of ways to represent texts: features and classifier against scikit-learn, and the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from experiments.classify import features
+from experiments.classify.texts import Texts, bags, read
+from tests import commands
+from w2v_jax.config import Config, DataConfig
+from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.vocabulary import Vocabulary
+from w2v_jax.embeddings import Embeddings, load, save
+from w2v_jax.evaluation import linear
+from w2v_jax.evaluation.classification import classification, macro_f1
+from w2v_jax.figures import methods
+from w2v_jax.models import MODELS
+from w2v_jax.train.restore import Model
+from w2v_jax.types import Words
+
+KINDS = {"sport": ("ball", "team", "goal"), "space": ("moon", "orbit", "star"), "food": ("bread", "salt", "milk")}
+PLAIN = ("the", "a", "was", "very", "and", "of", "it")
+
+
+def posts(count: int, seed: int) -> list[dict[str, str]]:
+    """Records of three groups: four words of ten are of the group, one of another."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for group in rng.choice(list(KINDS), count):
+        other = str(rng.choice(list(KINDS)))
+        words = [*rng.choice(KINDS[str(group)], 4), rng.choice(KINDS[other]), *rng.choice(PLAIN, 5)]
+        out.append({"group": str(group), "body": " ".join(map(str, rng.permutation(words)))})
+    out[3]["body"] = ""
+    return out
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataConfig:
+    for name, count in (("train", 150), ("test", 60)):
+        lines = [json.dumps(post) + "\n" for post in posts(count, count)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    named = {"field": "body", "label_field": "group", "labels": "named", "min_count": 2}
+    return DataConfig(source=f"jsonl:{tmp_path}/train.jsonl", test_source=f"jsonl:{tmp_path}/test.jsonl", **named)
+
+
+# ---- features ----
+
+
+def test_counts_and_tfidf_are_those_of_scikit_learn(data: DataConfig) -> None:
+    text = pytest.importorskip("sklearn.feature_extraction.text")
+    texts = read(data, 0.2, print)
+    found = bags(data, texts)
+    counter = text.CountVectorizer(vocabulary=found.vocab.words, token_pattern=r"\w+")
+    ours, tfidf = features.counted("counts", found), features.counted("tfidf", found)
+    transformer = text.TfidfTransformer().fit(counter.transform(texts.train))
+    for part, made, weighted in ((texts.train, ours.train, tfidf.train), (texts.test, ours.test, tfidf.test)):
+        counts = counter.transform(part)
+        assert (made != counts).nnz == 0
+        np.testing.assert_allclose(weighted.toarray(), transformer.transform(counts).toarray(), atol=1e-6)
+    shares = features.counted("shares", found).train
+    np.testing.assert_allclose(np.unique(np.round(shares.sum(1), 5)), [0, 1])  # the empty text stays empty
+
+
+def test_equal_texts_are_on_one_side(tmp_path: Path) -> None:
+    lines = [f"{'ham' if i % 3 else 'spam'}\tword{i % 70} text" for i in range(400)]
+    (tmp_path / "t.tsv").write_text("\n".join(lines) + "\n")
+    said: list[str] = []
+    texts = read(DataConfig(source=f"tsv:{tmp_path}/t.tsv", labels="named"), 0.2, said.append)
+    parts = [set(texts.test), {t for t, h in zip(texts.train, texts.held, strict=True) if h}]
+    parts.append({t for t, h in zip(texts.train, texts.held, strict=True) if not h})
+    assert [len(part) for part in parts] == [14, 6, 50] and len(set.union(*parts)) == 70
+    assert len(texts.test) + len(texts.train) == 400 and "equal texts are on one side" in said[0]
+
+
+@pytest.fixture
+def quick_compiles() -> Iterator[None]:
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.parametrize("family", ["recurrent_lm", "recurrent_classifier"])
+@pytest.mark.usefixtures("quick_compiles")
+def test_states_are_those_of_each_text_alone(family: str) -> None:
+    """Against `Family.encode` on one text without padding; texts are cut, and one without a word gets zeros."""
+    spec, words = MODELS[family], (*PLAIN, "<eos>")
+    vocab = Vocabulary(words, np.arange(9, 1, -1))
+    rules = DataConfig(end_token="<eos>")
+    cfg = spec.resolve(spec.examples[0], len(words))
+    consts = spec.consts(cfg, Words(vocab.words, vocab.counts))
+    params = spec.trained.init(jax.random.key(0), cfg, consts)
+    model = Model(spec, Config(family, cfg), cfg, params, consts, Tokenizer.of(rules, vocab, None), 0)
+    texts = Texts(("a", "b"), ["", " ".join(PLAIN), "it"], np.zeros(3), np.zeros(3, bool), True, ["of"], np.zeros(1))
+    mean, last = features.of_run("run", model, texts, 5)
+    assert "1 texts are cut after 5 tokens" in mean.note and last.method == "run, last state"
+    assert not mean.train[0].any() and not last.train[0].any()
+    for i, ids in ((1, [0, 1, 2, 3, 4]), (2, [6])):
+        whole = jnp.array([([7] if family == "recurrent_lm" else []) + ids])  # a language model begins after <eos>
+        alone = jax.jit(partial(spec.encode.states, cfg))(params, consts, whole, jnp.array([whole.shape[1]]))[-1]
+        kept = np.asarray(alone, np.float32)[0, -len(ids) :]
+        np.testing.assert_allclose(mean.train[i], kept.mean(0), atol=2e-6)
+        np.testing.assert_allclose(last.train[i], kept[-1], atol=2e-6)
+
+
+# ---- the classifier ----
+
+
+def test_the_classifier_is_that_of_scikit_learn() -> None:
+    """In the unit of the features as they are; C is chosen by held-out accuracy, the smallest of equals."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 3, 240)
+    dense = rng.poisson(0.4 + 1.5 * (labels[:, None] == np.arange(12) % 3)).astype(np.float32)
+    rows, held = sp.csr_matrix(7.0 * dense), np.arange(240) % 6 == 0
+    found = linear.fit(rows[:200], labels[:200], 4, rows[200:], held[:200], strengths=(0.1, 1.0, 10.0))
+    assert found.converged and found.strength == min(found.heldout, key=lambda c: (-found.heldout[c], c))
+    peer = LogisticRegression(C=found.strength / found.scale**2, tol=1e-8, max_iter=5000)
+    wanted = peer.fit(rows[:200].toarray(), labels[:200]).predict_proba(rows[200:].toarray())
+    np.testing.assert_allclose(found.probabilities[:, :3], wanted, atol=2e-3)
+    assert not found.probabilities[:, 3].any(), "a label without a text"
+    ones = linear.fit(rows[:200] / 7.0, labels[:200], 4, rows[200:] / 7.0, held[:200], strengths=(0.1, 1.0, 10.0))
+    np.testing.assert_allclose(ones.probabilities, found.probabilities, atol=1e-4)
+
+
+def test_dense_features_are_standardised_by_the_fitted_rows() -> None:
+    rng = np.random.default_rng(6)
+    rows, fitted = rng.normal(3.0, [1.0, 50.0, 0.0], (40, 3)), np.arange(40) < 30
+    train, test, scale = linear.scaled(rows, rows[:5], fitted)
+    want = (rows - rows[fitted].mean(0)) / np.where(rows[fitted].std(0) > 1e-9, rows[fitted].std(0), 1.0) / np.sqrt(3)
+    np.testing.assert_allclose(train, want, atol=1e-6)
+    assert scale == np.sqrt(3) and (test == train[:5]).all() and not train[:, 2].any()
+
+
+def test_macro_f1_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(7)
+    chances, labels = rng.random((50, 4)), rng.integers(0, 3, 50)
+    chances[:, 3] = 0.0
+    found = macro_f1(classification(chances, labels).confusion)
+    assert found == pytest.approx(f1_score(labels, chances.argmax(1), average="macro"), abs=1e-12)
+
+
+# ---- the command ----
+
+
+def command(data: DataConfig, workdir: Path, *more: str) -> commands.Done:
+    config = f"--config={commands.ROOT}/configs/classify_newsgroups.py"
+    named = {"train": data.source, "test": data.test_source, "workdir": workdir, "config.data.field": "body"}
+    small = {"config.model.dim": 4, "config.model.sweeps": 2, "config.data.min_count": 2}
+    return commands.run("experiments.classify", config, *(f"--{k}={v}" for k, v in (named | small).items()), *more)
+
+
+def test_the_command(data: DataConfig, tmp_path: Path, fresh_cache: Path) -> None:
+    words = [w for kind in KINDS.values() for w in kind]
+    save(Embeddings(words, np.eye(9, dtype=np.float32)), tmp_path / "eye.txt")
+    done = command(data, tmp_path / "out", "--methods=tfidf,lsa", f"--vectors={tmp_path}/eye.txt")
+    assert done.status == 0, done.err
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    assert results["labels"] == ["food", "space", "sport"] and results["test_texts"] == 60
+    rows: list[dict[str, Any]] = results["methods"]
+    assert [row["method"] for row in rows] == ["tfidf", "lsa", "mean of eye.txt"]
+    assert [row["dimensions"] for row in rows] == [16, 4, 9]
+    for row in rows:
+        confusion = np.array(row["confusion"])
+        assert confusion.sum() == 60 and row["accuracy"] == np.trace(confusion) / 60 > 0.85
+        assert f"{row['accuracy']:.2%} ± {row['error']:.2%}" in done.out
+    assert (tmp_path / "out/methods.png").read_bytes().startswith(b"\x89PNG")
+    assert len(load(tmp_path / "eye.txt").words) == 9 and "1 to train on and 1 to score are empty" in done.err
+
+
+def test_the_picture_shows_the_table(tmp_path: Path) -> None:
+    rows = [
+        {"method": "_a$", "dimensions": 9, "accuracy": 0.8, "error": 0.01, "seconds_features": 0.0, "seconds_fit": 2.0},
+        {"method": "b", "dimensions": 1, "accuracy": 0.9, "error": 0.02, "seconds_features": 3.0, "seconds_fit": 0.5},
+    ]
+    shown = methods.draw(rows, 0.5, tmp_path / "methods.png", source="made up")
+    np.testing.assert_allclose(shown, [[80, 2, 0, 2], [90, 4, 3, 0.5]])
+
+
+def test_bad_input(data: DataConfig, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for more, message in (
+        (("--methods=tfid",), "--methods='tfid': .*did you mean 'tfidf'"),
+        (("--methods=",), "--methods is empty"),
+        (("--test_share=1",), "--test_share=1.0: must be above 0 and below 1"),
+        (("--config.model.dim=999", "--methods=lsa"), "model.dim=999: must be at most 16"),
+        (("--config.data.label_field=grup",), "train.jsonl:1: no field 'grup' .*did you mean 'group'"),
+        (("--config.data.min_count=9999",), "data.min_count=9999: no word"),
+        (("--methods=", f"--vectors={tmp_path}/none.bin"), "none.bin: no such file"),
+        (("--methods=", f"--run={tmp_path}"), "holds no run"),
+    ):
+        commands.refused(command(data, out, *more), message, alone=False)
+    (tmp_path / "one.jsonl").write_text('{"group": "a", "body": "one"}\n' * 9)
+    one = DataConfig(source=f"jsonl:{tmp_path}/one.jsonl")
+    commands.refused(command(one, out), "is left to fit; give texts of two labels at least", alone=False)
+    save(Embeddings(["zebra"], np.ones((1, 2), np.float32)), tmp_path / "zebra.txt")
+    done = command(data, out, "--methods=", f"--vectors={tmp_path}/zebra.txt")
+    commands.refused(done, "zebra.txt: has a vector for none of the words", alone=False)
+    skipgram = commands.run("experiments.classify", f"--config={commands.ROOT}/configs/skipgram.py", f"--workdir={out}")
+    commands.refused(skipgram, "family word2vec is not fitted here; it must be lsa")
+    assert not out.exists()

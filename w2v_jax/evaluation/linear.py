@@ -1,0 +1,121 @@
+"""Multinomial logistic regression from features of texts to labels, with its strength chosen on held-out texts.
+
+  p(y | x) = softmax(W x + b),    W, b = argmin  |W|^2 / 2 + C sum over texts of -log p(y_n | x_n)
+
+Features are put on one scale first, so that one list of C serves all. Dense ones are standardised (each has mean 0 and
+variance 1 over the fitted texts) and divided by the root of their number. Sparse ones are divided by one number, the
+root mean square length of the fitted rows, which only changes the unit of C, and stay sparse.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from w2v_jax.errors import UserError
+
+STRENGTHS = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)  # C, for rows whose root mean square length is 1
+PATIENCE = 2  # values of C in a row that are no better than the best before them; further ones are left out
+STEPS = 500  # of L-BFGS at most, for each C
+TOLERANCE = 1e-5  # largest entry of the gradient of the mean over texts; at 1e-4 a start for a high C seems solved
+
+Rows = Any
+"""Features of N texts, [N, F]: an array, or a scipy csr matrix."""
+
+
+class Fitted(NamedTuple):
+    """A classifier of K labels, chosen and fitted."""
+
+    strength: float  # C, in the unit of STRENGTHS
+    heldout: dict[float, float]  # accuracy on held-out texts of each C that was tried
+    scale: float  # that the features were divided by, after standardising; C / scale**2 is for features as they are
+    steps: int  # of L-BFGS in the last fit
+    converged: bool  # whether these were enough
+    probabilities: np.ndarray  # float64 [N, K] of the texts to classify; 0 for a label without a fitted text
+
+
+def fit(
+    train: Rows,
+    labels: np.ndarray,
+    classes: int,
+    test: Rows,
+    held: np.ndarray,
+    refit: bool = True,
+    strengths: Sequence[float] = STRENGTHS,
+    say: Callable[[str], None] = lambda line: None,
+) -> Fitted:
+    """Chooses C by the accuracy on the texts `held`, fits once more and classifies `test`. Deterministic.
+
+    Args:
+      train: [N, F]; labels: int [N], 0 to K - 1 = `classes` - 1.
+      test: [M, F].
+      held: bool [N], the texts that choose C; of equal values the smallest is taken.
+      refit: whether the last fit takes the texts `held` too.
+      strengths: values of C, rising. The solution for one is the start for the next.
+      say: takes a line for each C.
+
+    Raises:
+      UserError: fewer than two labels to fit, or nothing held out.
+      ValueError: shapes that do not fit.
+    """
+    if train.shape[0] != len(labels) or held.shape != labels.shape or train.shape[1] != test.shape[1]:
+        raise ValueError(f"features {train.shape} and {test.shape} do not fit {labels.shape} labels, {held.shape}")
+    if len(np.unique(labels[~held])) < 2 or not held.any():
+        raise UserError(f"{len(labels)} training texts leave fewer than two labels to fit, or none to hold out")
+    train, test, scale = scaled(train, test, np.ones_like(held) if refit else ~held)
+    found: dict[float, float] = {}
+    models: dict[float, Any] = {}
+    known, model = train[~held], None
+    for strength in strengths:
+        models[strength] = model = _solved(known, labels[~held], strength, model)
+        found[strength] = float((model.predict(train[held]) == labels[held]).mean())
+        say(f"C={strength:g}: {found[strength]:.2%} of the held-out texts, {model.n_iter_[0]} steps")
+        best = min(found, key=lambda c: (-found[c], c))
+        if len(found) - 1 - list(found).index(best) >= PATIENCE:
+            break
+    last = models[best]
+    # Where the texts held out have a label that the others lack, the solution has too few rows to start from.
+    if refit:
+        whole = len(last.classes_) == len(np.unique(labels))
+        last = _solved(train, labels, best, last if whole else None)
+    chances = np.zeros((test.shape[0], classes))
+    chances[:, last.classes_] = last.predict_proba(test)
+    steps = int(last.n_iter_[0])
+    return Fitted(best, found, scale, steps, steps < STEPS, chances)
+
+
+def scaled(train: Rows, test: Rows, fitted: np.ndarray) -> tuple[Rows, Rows, float]:
+    """(train, test, number that they were divided by), float32: see the module. A feature that never varies becomes 0.
+
+    `fitted` bool [N] are the rows of `train` whose means and lengths count.
+    """
+    if not sp.issparse(train):
+        known = np.asarray(train, np.float64)[fitted]
+        mean, spread = known.mean(0), known.std(0)
+        spread = np.where(spread > 1e-12 * np.abs(known).max(initial=1e-300), spread, np.inf)
+        root = float(np.sqrt(known.shape[1]))
+        part, other = ((x - mean) / spread / root for x in (train, test))
+        return part.astype(np.float32), other.astype(np.float32), root
+    known = train[fitted].astype(np.float64)
+    scale = float(np.sqrt(known.multiply(known).sum() / known.shape[0])) or 1.0
+    return (train / scale).astype(np.float32), (test / scale).astype(np.float32), scale
+
+
+def _solved(features: Rows, labels: np.ndarray, strength: float, start: Any = None) -> Any:
+    """scikit-learn's fit by L-BFGS, from the solution `start` where there is one."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    new = LogisticRegression(max_iter=STEPS, tol=TOLERANCE, warm_start=True)
+    model = new if start is None else copy.deepcopy(start)
+    model.set_params(C=strength)
+    # One thread: with more, sums are added in another order, and the last digits change with their number.
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # `Fitted.converged` says so
+        return model.fit(features, labels)
