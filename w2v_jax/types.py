@@ -190,17 +190,27 @@ class Train(NamedTuple):
     microbatches and the per-device variant, which would compute another loss."""
 
 
+def _text_itself(cfg: Cfg, text: Any, seed: int, devices: Sequence[jax.Device]) -> Any:
+    """The text is the work."""
+    return text
+
+
 class Fit(NamedTuple):
     """A family that is solved in sweeps over the whole text. The state is a tree of arrays."""
 
     start: Callable[[Cfg, Any, int], Any]
-    """(cfg, text, seed) -> the state before the first sweep."""
+    """(cfg, work, seed) -> the state before the first step."""
     advance: Callable[[Cfg, Any, Any], tuple[Any, dict[str, float]]]
-    """(cfg, text, state) -> (state, metrics) after one sweep; deterministic. States are saved between sweeps."""
+    """(cfg, work, state) -> (state, metrics) after one step; deterministic. A step with metrics is logged."""
     sweeps: Callable[[Cfg], int]
     """(cfg) -> number of sweeps; 1 for a solution in closed form."""
     params: Callable[[Cfg, Any], Params]
     """(cfg, state) -> the arrays that `Family.arrays` declares."""
+    prepare: Callable[[Cfg, Any, int, Sequence[jax.Device]], Any] = _text_itself
+    """(cfg, text, seed, this process's devices) -> the work: what all steps read. Made once per process, never saved;
+    by default the text. UserError: bad input."""
+    steps: Callable[[Cfg, Any], int] = lambda cfg, work: 1
+    """(cfg, work) -> steps of a sweep: mini-batches, or 1."""
 
 
 class Score(Protocol):

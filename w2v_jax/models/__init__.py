@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from w2v_jax.models import (
     glove,
+    lda,
     lsa,
     pair_encoder,
     ppmi_svd,
@@ -17,6 +18,7 @@ from w2v_jax.types import Family
 
 MODELS: dict[str, Family] = {
     "glove": glove.FAMILY,
+    "lda": lda.FAMILY,
     "lsa": lsa.FAMILY,
     "pair_encoder": pair_encoder.FAMILY,
     "ppmi_svd": ppmi_svd.FAMILY,

@@ -1,4 +1,4 @@
-"""Runs of families that are fitted in sweeps over the whole text: as `w2v_jax.train.loop`, with sweeps for steps."""
+"""Runs of families that are fitted in sweeps over the whole text: as `w2v_jax.train.loop`, without gradients."""
 
 from __future__ import annotations
 
@@ -6,56 +6,86 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from w2v_jax.config import Config, to_dict
 from w2v_jax.errors import Diverged, Interrupted
 from w2v_jax.train import folder
 from w2v_jax.train.device import all_finite, here, largest
 from w2v_jax.train.fingerprint import fingerprint
-from w2v_jax.train.logs import Record
+from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.prepare import check_same_text
+from w2v_jax.train.sharding import make_mesh
 from w2v_jax.train.stop import signals
 from w2v_jax.types import Family, Say, Words
 
+SAVE_SECONDS = 5.0  # sweeps that take less share a save
+
 
 def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, Any]:
-    """Makes all remaining sweeps, saves after each and finishes the run folder; returns and raises as `loop.train`."""
+    """Makes all remaining sweeps, saves as it goes and finishes the run folder; returns and raises as `loop.train`.
+
+    The state is saved after a sweep that was scored on held-out text, or that ends `SAVE_SECONDS` after the last save;
+    within a sweep every `checkpoint.every_steps` steps; on a signal; and at the end.
+    """
     part = family.fit
     assert part is not None
     text = family.text(config.model, config.data, say)
     check_same_text(text.digest)
     cfg = family.resolve(config.model, len(text.vocab.words))
     consts = family.consts(cfg, Words(text.vocab.words, text.vocab.counts))
-    last = min(part.sweeps(cfg), config.train.max_steps or part.sweeps(cfg))
+    devices = make_mesh(config.mesh).devices.flat
+    work = part.prepare(cfg, text, config.train.seed, [d for d in devices if d.process_index == jax.process_index()])
+    per_sweep = part.steps(cfg, work)
+    last = min(part.sweeps(cfg) * per_sweep, config.train.max_steps or part.sweeps(cfg) * per_sweep)
     fixed = {"corpus": text.digest, "tokenizer": text.tokenizer.digest, "consts": fingerprint(consts)}
     seconds, metrics = 0.0, dict[str, float]()
-    with folder.opened(workdir, config, last, float(last)) as (checkpoints, log), signals() as seen:
-        state = part.start(cfg, text, config.train.seed)
+    with folder.opened(workdir, config, last, last / per_sweep) as (checkpoints, log), signals() as seen:
+        state = part.start(cfg, work, config.train.seed)
+        unit = "sweep" if per_sweep == 1 else "step"
         target = here({"params": part.params(cfg, state), "fit": state})
         written: str | None = None  # digest of the log
         step, found = 0, checkpoints.restore(target, lambda meta: folder.check_fixed(workdir, meta, fixed))
         if found is not None:
             step, state, meta = found[0], found[1]["fit"], found[2]
             seconds, metrics, written = meta["seconds"], meta["metrics"], meta.get("log")
-            log.note(f"continuing at sweep {step:,} of {last:,}")
+            log.note(f"continuing at {unit} {step:,} of {last:,}")
         log.truncate_after(step, written)
+        saved = time.perf_counter()
         while step < last:
             began = time.perf_counter()
-            state, metrics = part.advance(cfg, text, state)
+            state, new = part.advance(cfg, work, state)
             step, seconds = step + 1, seconds + time.perf_counter() - began
-            if not all_finite(state):
-                raise Diverged(f"the state is not finite after sweep {step:,}; the sweep before is saved in {workdir}")
-            extra = {name: value for name, value in metrics.items() if name not in ("loss", "heldout_loss")}
-            held = metrics.get("heldout_loss")
-            log.write(Record(step, float(step), metrics.get("loss"), held, seconds=seconds), extra)
-            meta = fixed | {"seconds": seconds, "metrics": metrics, "config": to_dict(config), "log": log.digest}
+            if new:
+                metrics = new
+                if not all_finite(state):
+                    raise Diverged(
+                        f"the state is not finite after {unit} {step:,}; the last that was saved stands in {workdir}"
+                    )
+                _log(log, step, step / per_sweep, metrics, seconds)
             number = largest(seen[0] if seen else 0)
-            tree = {"params": part.params(cfg, state), "fit": state}
-            checkpoints.save(step, tree, meta, held, step == last or bool(number))
+            held = new.get("heldout_loss")
+            waited = held is not None or time.perf_counter() - saved > SAVE_SECONDS
+            if (
+                step == last
+                or number
+                or (waited and step % per_sweep == 0)
+                or step % config.checkpoint.every_steps == 0
+            ):
+                meta = fixed | {"seconds": seconds, "metrics": metrics, "config": to_dict(config), "log": log.digest}
+                tree = {"params": part.params(cfg, state), "fit": state}
+                checkpoints.save(step, tree, meta, held, step == last or bool(number))
+                saved = time.perf_counter()
             if number and step < last:
                 raise Interrupted(step, number)
     matrices = {} if family.embed is None else family.embed(cfg, part.params(cfg, state))
-    own = {"family": config.family, "steps": step, "passes": float(step), "seconds": seconds, **metrics}
+    own = {"family": config.family, "steps": step, "passes": step / per_sweep, "seconds": seconds, **metrics}
     result = folder.finish(workdir, text, matrices, own | folder.about(config, text))
     if seen:
         raise Interrupted(step, seen[0])
     return result
+
+
+def _log(log: RunLog, step: int, passes: float, metrics: dict[str, float], seconds: float) -> None:
+    extra = {name: value for name, value in metrics.items() if name not in ("loss", "heldout_loss")}
+    log.write(Record(step, passes, metrics.get("loss"), metrics.get("heldout_loss"), seconds=seconds), extra)

@@ -1,0 +1,325 @@
+"""LDA against enumeration: the bound, the likelihood from left to right, draws; planted topics; devices; a kill."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import scipy.special
+
+from tests import lda_reference as reference
+from tests.commands import checkpoints, final_arrays, metrics
+from w2v_jax.config import Config, DataConfig, TrainConfig
+from w2v_jax.data import bags
+from w2v_jax.errors import UserError
+from w2v_jax.models import MODELS, lda, lda_heldout, lda_vb
+from w2v_jax.models.lda import LDAConfig
+from w2v_jax.nn import categorical, dirichlet
+from w2v_jax.train import loop
+from w2v_jax.train.restore import open_model
+
+METHODS = pytest.mark.parametrize("method", ["vb", "cvb0", "gibbs"])
+TINY = [np.array([0, 1, 0, 2]), np.array([2, 3]), np.array([3, 3, 1])]
+
+
+def corpus(documents: int = 160, seed: int = 0) -> tuple[np.ndarray, Any]:
+    """Planted topics [4, 40] and their text, whose first 40 documents are its held-out split too."""
+    beta, tokens, offsets = reference.planted(4, 10, documents, 40, seed)
+    heldout = SimpleNamespace(tokens=tokens, offsets=offsets[:41])
+    return beta, SimpleNamespace(train=SimpleNamespace(tokens=tokens, offsets=offsets), heldout=heldout)
+
+
+def fitted(cfg: LDAConfig, text: Any, devices: int, sweeps: int | None = None) -> tuple[Any, dict[str, float]]:
+    work, last = lda.prepare(cfg, text, 0, jax.devices()[:devices]), dict[str, float]()
+    state = work.start(0)
+    for _ in range(work.steps * (sweeps or cfg.sweeps)):
+        state, new = lda.advance(cfg, work, state)
+        last = new or last
+    return state, last
+
+
+@jax.enable_x64(True)
+def test_the_bound_is_the_enumerated_one_and_below_the_evidence() -> None:
+    """Batch variational Bayes in float64 on a corpus of 9 tokens, 2 topics: 512 assignments."""
+    rng, vocab, eta = np.random.default_rng(3), 5, 0.3
+    alpha = np.array([0.4, 0.7])
+    rows = sp.csr_matrix(np.stack([np.bincount(d, minlength=vocab) for d in TINY]))
+    data = bags.bags(rows, bags.deal(np.array([4, 2, 3]), 0, 1, 0))
+    kind = jnp.float64
+    tile = lda_vb.Tile(
+        *(
+            jnp.asarray(x[0, 0], t)
+            for x, t in zip(
+                (data.words, data.counts, data.slot, data.tokens), (jnp.int32, kind, jnp.int32, kind), strict=True
+            )
+        )
+    )
+    lam = jnp.asarray(rng.gamma(5.0, 0.2, (vocab, 2)))
+    gamma, found = lda_vb.cold(tile.tokens, jnp.asarray(alpha)), []
+    exact = reference.log_evidence(TINY, vocab, alpha, eta)
+    for _ in range(6):
+        table = lda_vb.topic_table(lam, False)
+        part = lda_vb.fit_documents(
+            tile, table.weight, jnp.asarray(alpha), gamma, collapsed=False, most=200, tolerance=1e-13
+        )
+        gamma = part.gamma
+        nats, logs = lda_vb.document_bound(tile, table, jnp.asarray(alpha), gamma)
+        ours = float(nats + lda_vb.topic_bound(lam, jnp.asarray(eta)))
+        by_number = np.asarray(gamma)[np.argsort(data.ids[0, 0])]
+        b, theirs = np.asarray(lam).T, []
+        for d, document in enumerate(TINY):
+            weight = np.exp(
+                scipy.special.digamma(by_number[d])[:, None]
+                + scipy.special.digamma(b)
+                - scipy.special.digamma(b.sum(1, keepdims=True))
+            )[:, document].T
+            theirs.append(weight / weight.sum(1, keepdims=True))
+        want = reference.bound(TINY, b, by_number, alpha, eta, theirs)
+        assert ours == pytest.approx(want, abs=1e-6) and ours < exact
+        theta = scipy.special.digamma(by_number) - scipy.special.digamma(by_number.sum(1, keepdims=True))
+        np.testing.assert_allclose(logs, theta.sum(0), atol=1e-8)
+        # The fixed points of gamma and lambda, from the enumerated assignments.
+        np.testing.assert_allclose(by_number, alpha + np.stack([p.sum(0) for p in theirs]), atol=1e-6)
+        total = lda_vb.add_counts(jnp.zeros_like(lam), tile.words, tile.slot, part.weight, part.ratio)
+        lam = eta + table.weight * total
+        counts = np.zeros((vocab, 2))
+        for document, p in zip(TINY, theirs, strict=True):
+            np.add.at(counts, document, p)
+        np.testing.assert_allclose(lam, eta + counts, atol=1e-6)
+        found.append(ours)
+    assert all(b >= a - 1e-9 for a, b in zip(found[:-1], found[1:], strict=True)), "coordinate ascent never falls"
+
+
+@jax.enable_x64(True)
+@pytest.mark.parametrize("moves", [False, True])
+def test_left_to_right_is_exact_in_expectation(moves: bool) -> None:
+    """Every path of a particle is taken once; probability times weight sums to the exact likelihood."""
+    topics = np.random.default_rng(1).dirichlet(np.ones(4), 2)
+    alpha, words = np.array([0.3, 0.9]), np.array([[1, 3, 1]])
+    draws = 6 if moves else 3  # word n is drawn after the n - 1 earlier ones were drawn again
+    paths = jnp.asarray(np.stack(list(reference.assignments(draws, 2))))
+    order = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5} if moves else {0: 0, 2: 1, 5: 2}  # number of a draw -> column
+    column = jnp.array([order.get(i, 0) for i in range(6)])
+
+    def pick(number: Any, weights: Any) -> Any:
+        return paths[None, :, column[number]].astype(jnp.int32)
+
+    found = lda_heldout.run(
+        jnp.asarray(words), jnp.array([3]), jnp.asarray(topics.T), jnp.asarray(alpha), len(paths), moves, pick
+    )
+    probability = np.exp(np.asarray(found.drawn[0]))
+    assert probability.sum() == pytest.approx(1.0, abs=1e-9)
+    mean = (probability * np.exp(np.asarray(found.product[0]))).sum()
+    exact = reference.log_likelihood(words[0], topics, alpha)
+    assert np.log(mean) == pytest.approx(exact, abs=1e-6)
+
+
+def test_left_to_right_with_many_particles_is_near_and_exact_where_nothing_is_drawn() -> None:
+    topics = np.random.default_rng(1).dirichlet(np.ones(4), 3)
+    alpha = np.array([0.3, 0.9, 0.2])
+    documents = [np.array([1, 3, 1, 0, 2]), np.array([2]), np.zeros(0, int), np.array([0, 0, 1, 3])]
+    exact = [reference.log_likelihood(d, topics, alpha) if len(d) else 0.0 for d in documents]
+    for moves in (False, True):
+        both = lda_heldout.left_to_right(documents, topics.T, alpha, particles=2048, moves=moves)
+        for found, near in zip(both, (0.03, 0.12), strict=True):
+            np.testing.assert_allclose(found, exact, atol=near)
+            assert found[1] == pytest.approx(exact[1], abs=1e-5) and found[2] == 0.0
+    one, _ = lda_heldout.left_to_right(documents, topics[:1].T, alpha[:1], particles=2)
+    np.testing.assert_allclose(one, [np.log(topics[0, d]).sum() for d in documents], rtol=1e-5)
+
+
+def test_gamma_functions_and_fitted_priors() -> None:
+    x = np.logspace(-5, 7, 200)
+    for ours, theirs in (
+        (dirichlet.digamma, scipy.special.digamma),
+        (dirichlet.log_gamma, scipy.special.gammaln),
+        (dirichlet.trigamma, lambda x: scipy.special.polygamma(1, x)),
+    ):
+        np.testing.assert_allclose(ours(jnp.asarray(x, jnp.float32)), theirs(x), rtol=3e-6, atol=3e-6)
+    prior = np.array([0.3, 2.0, 0.05, 1.0])
+    mean_log = scipy.special.digamma(prior) - scipy.special.digamma(prior.sum())
+    np.testing.assert_allclose(
+        dirichlet.fit_mean_log(jnp.asarray(mean_log, jnp.float32), jnp.ones(4), 200), prior, rtol=1e-3
+    )
+    flat = scipy.special.digamma(0.02) - scipy.special.digamma(0.02 * 500)
+    assert float(dirichlet.fit_mean_log_symmetric(jnp.float32(flat), 500, jnp.float32(1.0))) == pytest.approx(
+        0.02, rel=1e-3
+    )
+    rng = np.random.default_rng(0)
+    counts = np.stack([rng.multinomial(50, rng.dirichlet(prior)) for _ in range(2000)] + [np.zeros(4, int)])
+    found = np.asarray(dirichlet.fit_counts(jnp.asarray(counts, jnp.float32), jnp.ones(4), False, 200), float)
+    np.testing.assert_allclose(found, prior, rtol=0.15)
+    # The gradient of the log-probability is 0 there.
+    above = scipy.special.digamma(counts + found) - scipy.special.digamma(found)
+    below = scipy.special.digamma(counts.sum(1) + found.sum()) - scipy.special.digamma(found.sum())
+    np.testing.assert_allclose(above.sum(0) / below.sum(), 1.0, rtol=1e-3)
+
+
+def test_draws_follow_their_weights() -> None:
+    weights = np.random.default_rng(0).random(23).astype(np.float32)
+    grid = (np.arange(200_000, dtype=np.float32) + 0.5) / 200_000
+    drawn = categorical.draw(jnp.broadcast_to(jnp.asarray(weights), (len(grid), 23)), jnp.asarray(grid))
+    np.testing.assert_allclose(np.bincount(drawn, minlength=23) / len(grid), weights / weights.sum(), atol=2e-5)
+    assert (np.diff(drawn) >= 0).all(), "by inversion"
+
+
+def test_tiles_hold_every_document_once() -> None:
+    _, text = corpus()
+    rows = lda.documents.counts(text.train, 40)
+    dealt = bags.deal(np.diff(rows.indptr), 50, 8, 0)
+    data = bags.bags(rows, dealt)
+    again = np.zeros(rows.shape)
+    for b, g in np.ndindex(*data.slot.shape[:2]):
+        for s, slot in enumerate(data.slot[b, g]):
+            if slot < data.ids.shape[2]:
+                np.add.at(again[data.ids[b, g, slot]], data.words[b, g, s], data.counts[b, g, s])
+    np.testing.assert_array_equal(again, rows.toarray())
+    stream = bags.streams(text.train, dealt, 64)
+    there = stream.slot < stream.documents
+    counted = np.bincount(stream.words[there], minlength=40)
+    np.testing.assert_array_equal(counted, np.asarray(rows.sum(0)).ravel())
+    for b, g in np.ndindex(*stream.slot.shape[:2]):
+        for phase in stream.slot[b, g]:
+            own = phase[phase < stream.documents]
+            assert len(set(own)) == len(own), "no two tokens of a document of up to 64 in one phase"
+
+
+def test_a_gibbs_draw_has_the_written_out_conditional() -> None:
+    """One token in one tile: the thresholds of its draw, over many keys, against the formula of the module."""
+    from w2v_jax.models import lda_gibbs as gibbs
+
+    rng, eta = np.random.default_rng(0), 0.1
+    alpha = np.array([0.2, 0.5, 0.1])
+    counts = rng.integers(1, 6, (4, 3))
+    words, slot, topics = np.array([[2], [1]]), np.array([[0], [0]]), np.array([[0], [1]])
+    table = gibbs.word_table(jnp.asarray(counts), jnp.asarray(counts.sum(0)), jnp.float32(eta))
+
+    def one(key: Any) -> Any:
+        return gibbs.sweep_tile(
+            jnp.asarray(words),
+            jnp.asarray(slot),
+            jnp.asarray(topics),
+            key,
+            table,
+            jnp.asarray(counts),
+            jnp.asarray(counts.sum(0)),
+            jnp.asarray(alpha, jnp.float32),
+            jnp.float32(eta),
+            documents=1,
+        )
+
+    keys = jnp.asarray(rng.integers(0, 2**32, (40_000, 2)), jnp.uint32)
+    drawn, nats = jax.jit(jax.vmap(one))(keys)
+
+    def conditional(word: int, own: int, others: np.ndarray) -> np.ndarray:
+        hot = np.arange(3) == own
+        return (others + alpha) * (counts[word] - hot + eta) / (counts.sum(0) - hot + 4 * eta)
+
+    first = conditional(2, 0, np.array([0, 1, 0]))
+    share = np.bincount(np.asarray(drawn)[:, 0, 0], minlength=3) / len(keys)
+    np.testing.assert_allclose(share, first / first.sum(), atol=0.01)
+    want = np.zeros(3)
+    for k in range(3):  # the second token sees what the first drew
+        second = conditional(1, 1, (np.arange(3) == k).astype(float))
+        want += share[k] * second / second.sum()
+    np.testing.assert_allclose(np.bincount(np.asarray(drawn)[:, 1, 0], minlength=3) / len(keys), want, atol=0.01)
+    chosen = int(np.asarray(drawn)[0, 0, 0])
+    second = conditional(1, 1, (np.arange(3) == chosen).astype(float))
+    assert float(nats[0]) == pytest.approx(np.log(first.sum() / 1.8) + np.log(second.sum() / 1.8), rel=1e-5)
+
+
+@METHODS
+def test_planted_topics_come_back_and_devices_change_no_bit(method: str) -> None:
+    beta, text = corpus()
+    cfg = LDAConfig(
+        topics=4,
+        vocab_size=40,
+        method=method,
+        sweeps=30,
+        batch=64,
+        fit_after=5,
+        fit_eta=method != "vb",
+        evaluate_every=30,
+        particles=4,
+        heldout_documents=20,
+    )
+    state, last = fitted(cfg, text, 1)
+    other, _ = fitted(cfg, text, 8)
+    for name, value in state.items():
+        assert np.array_equal(np.asarray(value), np.asarray(other[name])), name
+    found = lda.params(cfg, state)
+    topics = np.asarray(found["topics"], np.float64)
+    np.testing.assert_allclose(topics.sum(1), 1.0, atol=1e-5)
+    distance = np.abs(topics[:, None] - beta[None]).sum(-1) / 2
+    assert sorted(distance.argmin(0)) == [0, 1, 2, 3] and distance.min(0).max() < 0.2
+    assert last["empty_documents"] == 1 and last["loss"] < np.log(40) and last["heldout_loss"] < np.log(40) - 0.3
+    # Mixtures of new documents; of an empty one the mean of the prior.
+    new = np.zeros((3, 40), int)
+    new[0, :10], new[1, 10:20] = 3, 3
+    mixtures = lda.represent(cfg, found, {}, sp.csr_matrix(new))
+    assert [distance.argmin(0)[k] for k in (0, 1)] == list(mixtures[:2].argmax(1)) and mixtures[:2].max(1).min() > 0.8
+    alpha = np.asarray(found["alpha"])
+    np.testing.assert_allclose(mixtures[2], alpha / alpha.sum(), rtol=1e-5)
+    vectors = np.asarray(lda.embed(cfg, found)["topic_of_word"])
+    np.testing.assert_allclose(vectors.sum(1), 1.0, atol=1e-5)
+    assert (vectors[:10].argmax(1) == distance.argmin(0)[0]).all()
+
+
+@METHODS
+def test_a_killed_run_continues_bit_for_bit(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM within the second sweep, and a save that was made before it; through the run folder."""
+    _, text = corpus(100)
+    lines = [
+        " ".join(f"w{chr(97 + w // 26)}{chr(97 + w % 26)}" for w in text.train.tokens[a:b])
+        for a, b in zip(text.train.offsets[:-1], text.train.offsets[1:], strict=True)
+    ]
+    (tmp_path / "text.txt").write_text("\n".join(lines))
+    model = LDAConfig(topics=4, method=method, sweeps=3, batch=40, evaluate_every=3, particles=2, heldout_documents=4)
+    data = DataConfig(source=f"text:{tmp_path / 'text.txt'}", min_count=1, heldout_every=10)
+    config = Config("lda", model, data=data, train=TrainConfig(seed=1))
+    whole = loop.train(config, tmp_path / "whole")
+    advance, made = MODELS["lda"].fit.advance, [0]  # type: ignore[union-attr]
+
+    def counting(*given: Any) -> Any:
+        made[0] += 1
+        if made[0] == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return advance(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(MODELS, "lda", MODELS["lda"]._replace(fit=MODELS["lda"].fit._replace(advance=counting)))  # type: ignore[union-attr]
+        with pytest.raises(loop.Interrupted):
+            loop.train(config, tmp_path / "run")
+    assert checkpoints(tmp_path / "run") == [3]
+    result = loop.train(config, tmp_path / "run")
+    assert {k: v for k, v in result.items() if k != "seconds"} == {k: v for k, v in whole.items() if k != "seconds"}
+    assert final_arrays(tmp_path / "run") == final_arrays(tmp_path / "whole")
+    assert result["passes"] == 3 and result["heldout_loss"] > 0 and len(metrics(tmp_path / "run")) == 3
+    opened = open_model(tmp_path / "run")
+    assert opened.params["topics"].shape == (4, result["vocabulary"])
+
+
+def test_impossible_options_and_texts_are_one_line(tmp_path: Path) -> None:
+    for key, value, said in (
+        ("topics", 0, "at least 1"),
+        ("alpha", 0.0, "above 0"),
+        ("eta", -1.0, "above 0"),
+        ("alpha", float("inf"), "finite"),
+        ("method", "gibs", "did you mean 'gibbs'"),
+        ("kappa", 0.5, "above 0.5"),
+        ("tolerance", 1.0, "below 1"),
+    ):
+        with pytest.raises(UserError, match=said) as error:
+            LDAConfig(**{key: value})
+        assert f"model.{key}" in str(error.value) and "\n" not in str(error.value)
+    _, text = corpus(10)
+    for method in ("vb", "gibbs"):
+        with pytest.raises(UserError, match="model.topics=12: the text has 9 documents with a known word"):
+            lda.prepare(LDAConfig(topics=12, vocab_size=40, method=method), text, 0, jax.devices()[:1])
