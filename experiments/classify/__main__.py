@@ -34,7 +34,7 @@ from experiments.classify.features import COUNTED, Features
 from experiments.classify.texts import Bags, Texts, bags, read
 from experiments.common import cli, config_flag
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
-from w2v_jax.config import Config, DataConfig, check, check_choice
+from w2v_jax.config import Config, DataConfig, check, check_choice, to_dict
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
@@ -133,12 +133,12 @@ def compare(wanted: Wanted, data: DataConfig, test_share: float) -> dict[str, An
     rows = [scored(made, texts) for made in every(wanted, data, texts)]
     counts = np.bincount(texts.test_labels, minlength=len(texts.names))
     return {
-        "train": data.source,
-        "test": data.test_source,
+        "data": to_dict(data),
         "labels": list(texts.names),
         "training_texts": len(texts.train),
         "heldout_texts": int(texts.held.sum()),
         "test_texts": len(texts.test),
+        "test_share": test_share,
         "majority": float(counts.max() / counts.sum()),
         "methods": rows,
         "command": cli.command("experiments.classify"),

@@ -19,9 +19,9 @@ import scipy.sparse as sp
 
 from w2v_jax.errors import UserError
 
-STRENGTHS = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)  # C, for rows whose root mean square length is 1
+STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5)  # C, for rows whose root mean square length is 1
 PATIENCE = 2  # values of C in a row that are no better than the best before them; further ones are left out
-STEPS = 500  # of L-BFGS at most, for each C
+STEPS = 300  # of L-BFGS at most, for each C
 TOLERANCE = 1e-5  # largest entry of the gradient of the mean over texts; at 1e-4 a start for a high C seems solved
 
 Rows = Any
