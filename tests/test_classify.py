@@ -196,6 +196,7 @@ def test_bad_input(data: DataConfig, tmp_path: Path) -> None:
         (("--methods=",), "--methods is empty"),
         (("--test_share=1",), "--test_share=1.0: must be above 0 and below 1"),
         (("--config.model.dim=999", "--methods=lsa"), "model.dim=999: must be at most 16"),
+        (("--lda.model.topics=999", "--methods=lda"), "model.topics=999: the text has 149 documents with a known word"),
         (("--config.data.label_field=grup",), "train.jsonl:1: no field 'grup' .*did you mean 'group'"),
         (("--config.data.min_count=9999",), "data.min_count=9999: no word"),
         (("--methods=", f"--vectors={tmp_path}/none.bin"), "none.bin: no such file"),

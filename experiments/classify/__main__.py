@@ -44,7 +44,7 @@ from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.restore import open_model
 
-FITTED = ("lsa",)
+FITTED = ("lsa", "lda")
 CONFIGS = {"lsa": cli.ROOT / "configs" / "classify.py", "lda": cli.ROOT / "configs" / "classify_lda.py"}
 
 

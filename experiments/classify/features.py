@@ -62,12 +62,14 @@ def fitted(config: Config, found: Bags, say: Say) -> Features:
         raise UserError(f"family={config.family!r}: gives documents no vectors; choose another config")
     cfg = spec.resolve(config.model, len(found.vocab))
     consts = spec.consts(cfg, Words(found.vocab.words, found.vocab.counts))
-    state = spec.fit.start(cfg, found, config.train.seed)
-    sweeps = spec.fit.sweeps(cfg)
-    for sweep in range(sweeps):
-        state, metrics = spec.fit.advance(cfg, found, state)
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        say(f"{config.family}: sweep {sweep + 1} of {sweeps}, {shown}, {time.perf_counter() - start:.0f} s")
+    work = spec.fit.prepare(cfg, found, config.train.seed, jax.local_devices())
+    state, steps = spec.fit.start(cfg, work, config.train.seed), spec.fit.steps(cfg, work)
+    for step in range(1, spec.fit.sweeps(cfg) * steps + 1):
+        state, metrics = spec.fit.advance(cfg, work, state)
+        if metrics:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            done = f"sweep {step / steps:g} of {spec.fit.sweeps(cfg)}"
+            say(f"{config.family}: {done}, {shown}, {time.perf_counter() - start:.0f} s")
     params = spec.fit.params(cfg, state)
     train, test = (spec.represent(cfg, params, consts, x) for x in (found.counts, found.test_counts))
     return Features(config.family, train, test, time.perf_counter() - start)
