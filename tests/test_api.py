@@ -1,0 +1,63 @@
+"""The package from Python: the examples of docs/python.md as they stand, and its errors."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import w2v_jax as w2v
+from tests import commands
+from w2v_jax.errors import UserError
+
+DOC = commands.ROOT / "docs" / "python.md"
+
+
+def test_the_examples_of_the_documentation_run(
+    tmp_path: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    monkeypatch.chdir(tmp_path)
+    Path("corpus").mkdir()
+    names = np.array([*"abcdefghij", "king", "queen", "the", "cat", "dog"])
+    drawn = np.random.default_rng(0).choice(names, (300, 20))
+    Path("corpus/text.txt").write_text("".join(" ".join(line) + "\n" for line in drawn))
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        for number, block in enumerate(blocks):
+            Path("example.py").write_text(block.replace('"model.dim": 100', '"model.dim": 5'))
+            globals_of = runpy.run_path("example.py")
+            if number == 0:
+                assert globals_of["words"].vectors.shape == (15, 5)
+                assert globals_of["words"].counts.sum() == 297 * 20  # every hundredth line is held out
+    cosines = np.array(re.findall(r"\d\.\d*", out.getvalue().rpartition("]]")[0].rpartition("[[")[2]), float)
+    assert cosines.shape == (9,) and cosines[0] == pytest.approx(1.0) and 0 < cosines[1] < 1
+    assert "(3, 5)" in out.getvalue()
+
+
+def test_counts_of_a_worked_example() -> None:
+    """dog, cat, feline, canine, pet in one book: (2, 1, 0, 0, 1)."""
+    counts, words = w2v.count(["The dog saw a dog and a cat, each a pet."])
+    found = dict(zip(words, counts.toarray()[0].tolist(), strict=True))
+    assert [found.get(word, 0) for word in ("dog", "cat", "feline", "canine", "pet")] == [2, 1, 0, 0, 1]
+
+
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    for call, message in (
+        (lambda: w2v.configure("lsaa"), "family='lsaa': must be one of .*did you mean 'lsa'"),
+        (lambda: w2v.configure("lsa", {"model.dmi": 3}), "no key 'model.dmi' .*'model.dim'"),
+        (lambda: w2v.load(tmp_path / "none.bin"), "none.bin: no such file"),
+        (lambda: w2v.open_run(tmp_path), "holds no run"),
+        (lambda: w2v.count([]), "no word of the 0 texts occurs data.min_count=1 times"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call()
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        w2v.nothing  # noqa: B018
+    assert set(w2v.__all__) <= set(dir(w2v))

@@ -1,0 +1,108 @@
+"""What a notebook needs, in one place: configs, runs, word vectors, documents. Everything here is a thin call.
+
+A mistake raises `w2v_jax.errors.UserError`, whose message is one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from w2v_jax.config import Config, DataConfig
+from w2v_jax.data import documents as rows
+from w2v_jax.data.corpus import Tokens
+from w2v_jax.data.labelled_corpus import vocabulary_of
+from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.embeddings import Embeddings, save
+from w2v_jax.embeddings import load as load_vectors
+from w2v_jax.errors import UserError, nearest
+from w2v_jax.evaluation import evaluate_all
+from w2v_jax.files import PathLike
+from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
+from w2v_jax.train import loop
+from w2v_jax.train.folder import CONFIG
+from w2v_jax.train.restore import Model, open_model
+
+__all__ = ["configure", "count", "documents", "evaluate", "fit", "load", "open_run", "save"]
+
+
+def configure(family: str, changes: Mapping[str, Any] | None = None) -> Config:
+    """The config of a run: the defaults of a family with dotted keys replaced.
+
+    `configure("word2vec", {"data.source": "text:corpus/*.txt", "model.dim": 100})`. The files in configs/ have the
+    settings of larger runs.
+
+    UserError: no such family or key, a value of another type or an impossible one.
+    """
+    if family not in MODELS:
+        raise UserError(f"family={family!r}: must be one of {', '.join(MODELS)}{nearest(family, MODELS)}")
+    return override(Config(family, MODELS[family].config()), changes or {}, MODELS)
+
+
+def fit(config: Config, workdir: PathLike) -> dict[str, Any]:
+    """Trains, or fits, a model into a run folder, and returns its results. What is there already is continued.
+
+    Raises:
+      UserError: bad text, or a folder that holds another run.
+      Interrupted, Diverged: see `w2v_jax.train.loop.train`.
+    """
+    return loop.train(config, Path(workdir))
+
+
+def open_run(workdir: PathLike) -> Model:
+    """A trained model from its run folder. UserError: no finished run there, or damaged files."""
+    return open_model(Path(workdir))
+
+
+def load(path: PathLike) -> Embeddings:
+    """The word vectors of a run folder, or of a file in any format that `w2v_jax.embeddings.load` reads.
+
+    UserError: nothing there, a run without vectors, or a damaged file.
+    """
+    folder = Path(path)
+    if not (folder / CONFIG).is_file():
+        return load_vectors(path)
+    file = folder / "vectors.bin"
+    if not file.is_file():
+        raise UserError(f"{file}: no such file: the run has not ended, or its family has no word vectors")
+    return load_vectors(file, counts=folder / "vocab.txt")
+
+
+def evaluate(words: Embeddings, data_dir: PathLike | None = None, restrict: int = 30_000) -> dict[str, Any]:
+    """Similarity, analogies and categories: `w2v_jax.evaluation.evaluate_all`. UserError: no test files."""
+    return evaluate_all(words, data_dir, restrict)
+
+
+def count(texts: Sequence[str], rules: DataConfig | None = None) -> tuple[sp.csr_matrix, tuple[str, ...]]:
+    """(counts int32 [N, V], the V words) of texts, cut and counted by `rules` (default: every word counts).
+
+    `w2v_jax.data.weighting` turns counts into shares, TF-IDF and more. UserError: no word is frequent enough.
+    """
+    rules = rules or DataConfig(min_count=1)
+    try:
+        tokenizer = Tokenizer.of(rules, vocabulary_of(rules, texts), None)
+    except UserError:
+        raise UserError(f"no word of the {len(texts)} texts occurs data.min_count={rules.min_count} times") from None
+    return _counted(tokenizer, texts), tokenizer.words
+
+
+def documents(model: Model, texts: Sequence[str]) -> np.ndarray:
+    """Vectors of texts by a model of documents (lsa, lda: topic mixtures), float32 [N, D].
+
+    A text without a known word gets the vector that the family states for it. UserError: the family has none.
+    """
+    represent = model.spec.represent
+    if represent is None:
+        raise UserError(f"family={model.config.family!r}: gives documents no vectors; open a run of lsa or lda")
+    return represent(model.cfg, model.params, model.consts, _counted(model.tokenizer, texts))
+
+
+def _counted(tokenizer: Tokenizer, texts: Sequence[str]) -> sp.csr_matrix:
+    ids = [tokenizer.encode(text) for text in texts]
+    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    return rows.counts(Tokens(np.concatenate([*ids, np.zeros(0, np.int32)]), offsets), tokenizer.size)
