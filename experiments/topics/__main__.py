@@ -1,0 +1,200 @@
+"""Topics of a text: LSA beside LDA, how far both find the same, nearest documents, and a page to browse.
+
+  python -m experiments.topics --config=configs/topics.py --workdir=DIR [--models=lsa,lda] [--lda=FILE [...]]
+  python -m experiments.topics ... --query='words' | --query_document=N
+  python -m experiments.topics --explain
+
+Fits both models into DIR/lsa and DIR/lda, or continues them there, and prints their topics side by side. Topics are
+matched by the documents that load on them; the agreement stands beside that of models without a link. Writes
+results.json, topics.png, report.md and report.html (one file without scripts) into DIR.
+--query finds the documents nearest to words, --query_document those nearest to a training document (counted from 0),
+by both models, by TF-IDF and by BM25; it only reads a finished DIR. --explain prints the worked examples of counting.
+Exit status: 0 done, 1 a fit diverged, 2 bad input, 128 + n stopped by signal n; a fit saves first.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from absl import flags
+
+from experiments.common import cli, config_flag, page
+from experiments.common.page import Section
+from experiments.topics import explain, nearest
+from experiments.topics.fits import NAMES, Fitted, beside, fit, quality, quality_rows
+from w2v_jax.config import Config, check_choice
+from w2v_jax.data.documents import counts
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.matching import Agreement, by_documents, by_words
+from w2v_jax.figures import topics as picture
+from w2v_jax.models import MODELS
+from w2v_jax.tables import aligned
+
+CONFIGS = cli.ROOT / "configs"
+COMMON = 20  # first words of two topics that are compared
+EXAMPLES = 3  # documents shown with a topic
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error, results to standard output."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def agreement(models: Sequence[Fitted]) -> dict[str, Agreement]:
+    """The matching of two models by words and by documents."""
+    first, second = models
+    words = by_words(first.tops(COMMON), second.tops(COMMON))
+    return {"words": words, "documents": by_documents(first.loadings, second.loadings)}
+
+
+def pairs_of(models: Sequence[Fitted], by: Mapping[str, Agreement]) -> list[dict[str, Any]]:
+    """Topics matched by documents, with the words of the reading that fits better, and both scores."""
+    found, (first, second) = [], models
+    words, chosen = first.model.tokenizer.words, by["documents"]
+    sides, other = first.tops(COMMON), second.tops(COMMON)[0]
+    for i, j, score in zip(chosen.first, chosen.second, chosen.scores, strict=True):
+        common = [len(np.intersect1d(ids[i], other[j])) / len(other[j]) for ids in sides]
+        best = int(np.argmax(common))
+        pair: dict[str, Any] = {"topics": [int(i), int(j)], "words": common[best], "documents": float(score)}
+        pair |= {"first": [words[w] for w in sides[best][i]], "second": [words[w] for w in other[j]]}
+        found.append(pair)
+    return found
+
+
+def summary(models: Sequence[Fitted], rows: sp.csr_matrix, corpus: Any) -> dict[str, Any]:
+    """results.json."""
+    about = {"command": cli.command("experiments.topics"), "documents": rows.shape[0], "vocabulary": rows.shape[1]}
+    about |= {"empty_documents": int((np.diff(rows.indptr) == 0).sum()), "corpus": corpus.report}
+    about["models"] = [quality(m, rows) for m in models]
+    words = models[0].model.tokenizer.words
+    about["topics"] = {m.name: [[words[w] for w in topic] for topic in m.tops()[0]] for m in models}
+    if len(models) == 2:
+        by = agreement(models)
+        about["agreement"] = {
+            name: {
+                "mean": a.mean,
+                "chance": a.chance,
+                "random": a.random,
+                "share": a.share,
+                "scores": a.scores.tolist(),
+            }
+            for name, a in by.items()
+        }
+        about["pairs"] = pairs_of(models, by)
+    return about
+
+
+def topic_rows(results: Mapping[str, Any], count: int) -> list[list[str]]:
+    """Topics side by side, the matched ones in one row; or those of the only model."""
+    if "pairs" not in results:
+        (name, topics), *_ = results["topics"].items()
+        return [["topic", f"words of {name}"], *([f"{i}", " ".join(t[:count])] for i, t in enumerate(topics))]
+    left, right = results["topics"]
+    rows = [[left, right, f"words of {left}", f"words of {right}", "in common", "correlation"]]
+    for pair in results["pairs"]:
+        texts = [" ".join(pair[key][:count]) for key in ("first", "second")]
+        rows.append([*map(str, pair["topics"]), *texts, f"{pair['words']:.2f}", f"{pair['documents']:.2f}"])
+    return rows
+
+
+def agreement_rows(results: Mapping[str, Any]) -> list[list[str]]:
+    """How far both models find the same topics."""
+    rows = [["matched by", "mean score", "by chance", "random matching", "from chance (0) to the same (1)"]]
+    names = {"words": f"first {COMMON} words", "documents": "loadings of documents"}
+    for name, a in results["agreement"].items():
+        rows.append([names[name], *(f"{a[key]:.3f}" for key in ("mean", "chance", "random", "share"))])
+    return rows
+
+
+def sections(results: Mapping[str, Any], models: Sequence[Fitted], part: Any, drawn: Path | None) -> list[Section]:
+    """The page: tables, the picture, and for every topic its words and the documents that load most on it."""
+    empty = f"{results['documents']:,} documents, {results['empty_documents']:,} without a known word."
+    found = [Section("Models", (empty,), quality_rows(results["models"]))]
+    if drawn is not None:
+        found.append(Section("How far both agree", table=agreement_rows(results), pictures=(drawn,)))
+    found.append(Section("Topics", table=topic_rows(results, 6)))
+    for model in models:
+        tokenizer, tops = model.model.tokenizer, model.tops(15)
+        for k in range(model.loadings.shape[1]):
+            sides = ["words", "opposite words"][: len(tops)]
+            texts = [
+                f"{side}: {' '.join(tokenizer.words[w] for w in t[k])}" for side, t in zip(sides, tops, strict=True)
+            ]
+            best = np.argsort(-model.loadings[:, k], kind="stable")[:EXAMPLES]
+            rows = [["document", "loading", "begins (known words)"]]
+            rows += [[str(i), f"{model.loadings[i, k]:.3f}", nearest.beginning(tokenizer, part, int(i))] for i in best]
+            found.append(Section(f"{model.name} {k}", tuple(texts), rows))
+    return found
+
+
+def write(results: dict[str, Any], models: Sequence[Fitted], part: Any, workdir: Path) -> None:
+    """Prints the tables; writes results, picture and page."""
+    print(aligned(topic_rows(results, 5), left=(2, 3) if "pairs" in results else (1,)))
+    print(f"\n{aligned(quality_rows(results['models']))}")
+    drawn = workdir / "pictures" / "topics.png"
+    if "pairs" in results:
+        print(f"\n{aligned(agreement_rows(results))}")
+        chance = {name: a["chance"] for name, a in results["agreement"].items()}
+        paint = partial(picture.draw, results["pairs"], [m.name for m in models], chance, source=results["command"])
+        cli.write_results(workdir / "results.json", results, drawn, paint)
+    else:
+        cli.write_results(workdir / "results.json", results, workdir / "results.json", lambda path: None)
+    both = sections(results, models, part, drawn if "pairs" in results else None)
+    page.write(workdir, "Topics", both, results["command"])
+    print(f"page: {workdir / page.PAGE}")
+
+
+def configs() -> dict[str, Config]:
+    """The config of each model of --models. UserError: an unknown one, or a config of another family."""
+    names = list(dict.fromkeys(flags.FLAGS.models))
+    for name in names or [""]:
+        check_choice("--models", name, tuple(NAMES))
+    base = config_flag.parsed(default=CONFIGS / "topics.py")
+    if base.family != "lsa":
+        raise UserError(f"--config: family {base.family} cannot be fitted here; it must be lsa (its text is LDA's too)")
+    found = {"lsa": base}
+    if "lda" in names:
+        lda = config_flag.parsed("lda", default=CONFIGS / "topics_lda.py")
+        if lda.family != "lda":
+            raise UserError(f"--lda: family {lda.family} cannot be fitted here; it must be lda")
+        found["lda"] = beside(lda, base)
+    return {name: found[name] for name in NAMES if name in names}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit status."""
+    f = flags.FLAGS
+    if f.explain:
+        print(explain.text())
+        return 0
+    workdir = cli.workdir("give the folder of the topics, e.g. --workdir=runs/topics")
+    wanted = configs()
+    first = next(iter(wanted.values()))
+    corpus = MODELS[first.family].text(first.model, first.data, say)
+    query = nearest.query_of(f.query, f.query_document, corpus)
+    config_flag.set_compile_cache(first.data.cache_dir)
+    rows = counts(corpus.train, len(corpus.vocab))
+    models = [fit(config, workdir, rows) for config in wanted.values()]
+    if query is not None:
+        print(aligned(nearest.table(query, models, rows, corpus, f.top), left=(2, 5)))
+        return 0
+    write(summary(models, rows, corpus), models, corpus.train, workdir)
+    return 0
+
+
+if __name__ == "__main__":
+    config_flag.define(text="Config file of LSA and of the text, e.g. configs/topics.py")
+    config_flag.define("lda", "Config file of LDA, e.g. configs/topics_lda.py")
+    flags.DEFINE_string("workdir", None, "Folder with one run folder per model; made, continued or read.")
+    flags.DEFINE_list("models", list(NAMES), "The models: lsa, lda.")
+    flags.DEFINE_string("query", None, "Words whose nearest documents are shown.")
+    flags.DEFINE_integer("query_document", None, "A training document whose nearest are shown, counted from 0.", 0)
+    flags.DEFINE_integer("top", 5, "Nearest documents to show.", 1)
+    flags.DEFINE_bool("explain", False, "Prints the worked examples of counts, shares and latent numbers.")
+    cli.run(main, continues=True)
