@@ -104,7 +104,7 @@ def summarise(runs: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
             entry[key] = statistics.median(r.get(key, 0.0) for r in found)
         entry["ratios"] = [a["seconds"] / b["seconds"] for a, b in zip(by["sklearn"], found, strict=True)]
         entry["ratio"] = statistics.median(entry["ratios"])
-        rows[side] = entry | accuracies[side]
+        rows[side] = entry | dict(accuracies[side])
     passed = {f"{side} seconds": rows[side]["ratio"] >= 1.0 for side in ("same", "ours")}
     same, ours = rows["same"], rows["ours"]
     passed["same values"] = same["off_sklearn"] <= NEAR

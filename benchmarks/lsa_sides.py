@@ -64,14 +64,13 @@ def ours(side: str, folder: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarra
     cfg = configs(words)[side]
     text = Documents(Part(np.load(folder / "tokens.npy", mmap_mode="r"), np.load(folder / "offsets.npy")))
     began = time.perf_counter()
-    state = lsa.start(cfg, text, 0)
-    if cfg.memory_mb:
-        lsa.rows_of(cfg, text, np.asarray(state["weights"]))
+    work = lsa.prepare(cfg, text, 0, ())
+    state = lsa.start(cfg, work, 0)
     prepared = time.perf_counter()
     jax.block_until_ready(lsa.solve(state, jnp.zeros_like(state["basis"]), cfg.dim, cfg.accelerate))
     compiled = time.perf_counter()
     for _ in range(cfg.sweeps):
-        state, metrics = lsa.advance(cfg, text, state)
+        state, metrics = lsa.advance(cfg, work, state)
     jax.block_until_ready(state)
     result = {"seconds": time.perf_counter() - compiled, "prepare_seconds": prepared - began}
     result |= {"compile_seconds": compiled - prepared, "loss": metrics["loss"]}

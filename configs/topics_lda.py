@@ -5,13 +5,12 @@
 Alone it reads `pydocs`. Hardware: 2 CPU cores, some minutes.
 """
 
-from w2v_jax.models.lda import LDAConfig
-
 from configs import topics
 from w2v_jax.config import Config
+from w2v_jax.models.lda import LDAConfig
 
 
 def get_config() -> Config:
     """20 topics of the text of configs/topics.py."""
     base = topics.get_config()
-    return Config(family="lda", model=LDAConfig(topics=base.model.dim, sweeps=40), data=base.data)
+    return Config(family="lda", model=LDAConfig(topics=base.model.dim, method="cvb0", sweeps=60), data=base.data)

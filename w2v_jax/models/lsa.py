@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -90,28 +89,32 @@ def word_weights(cfg: LSAConfig, seen: weighting.Collection) -> np.ndarray:
     return weighting.entropy(seen) if cfg.weighting == "log_entropy" else np.ones(cfg.vocab_size, np.float32)
 
 
-# A run reads its text once a sweep; its rows stay here for as long as the text does.
-_KEPT: weakref.WeakKeyDictionary[Any, tuple[LSAConfig, list[sp.csr_matrix]]] = weakref.WeakKeyDictionary()
+class Work(NamedTuple):
+    """What all sweeps read."""
+
+    text: Any
+    weights: np.ndarray  # of the words, float32 [V]
+    kept: list[sp.csr_matrix] | None  # the blocks of A; None where they are more than `memory_mb`
+
+    def rows(self, cfg: LSAConfig) -> Iterable[sp.csr_matrix]:
+        """The blocks of A of the training documents."""
+        if self.kept is not None:
+            return self.kept
+        return (weighted(cfg, self.weights, counts) for _, counts in blocks(self.text.train, cfg.vocab_size, BLOCK))
 
 
-def rows_of(cfg: LSAConfig, text: Any, weights: np.ndarray) -> Iterable[sp.csr_matrix]:
-    """The blocks of A of the training documents: kept in memory up to `cfg.memory_mb`, otherwise made one by one."""
-    known = _KEPT.get(text)
-    if known is not None and known[0] == cfg:
-        return known[1]
-
-    def made() -> Iterator[sp.csr_matrix]:
-        for _, counts in blocks(text.train, cfg.vocab_size, BLOCK):
-            yield weighted(cfg, weights, counts)
-
-    kept, room = list[sp.csr_matrix](), cfg.memory_mb * 10**6
-    for rows in made():
-        room -= rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes
-        if room < 0:
-            return made()
-        kept.append(rows)
-    _KEPT[text] = (cfg, kept)
-    return kept
+def prepare(cfg: LSAConfig, text: Any, seed: int, devices: Sequence[jax.Device]) -> Work:
+    """Weighs the words, and keeps the rows where they fit. UserError: fewer words or documents than dimensions."""
+    check(cfg.dim <= cfg.vocab_size, "model.dim", cfg.dim, f"at most {cfg.vocab_size}, the words of the vocabulary")
+    documents = text.train.documents
+    need = f"at most {documents}, the training documents; lower it, or cut the text into more documents"
+    check(cfg.dim <= documents, "model.dim", cfg.dim, need)
+    seen = weighting.collection((rows for _, rows in blocks(text.train, cfg.vocab_size, BLOCK)), cfg.vocab_size)
+    work, kept = Work(text, word_weights(cfg, seen), None), list[sp.csr_matrix]()
+    if 8 * seen.frequencies.sum() > cfg.memory_mb * 10**6:  # an id and a weight of 4 bytes each
+        return work
+    kept.extend(work.rows(cfg))
+    return work._replace(kept=kept)
 
 
 # ---- one sweep ----
@@ -167,29 +170,23 @@ def solve(state: State, image: Array, dim: int, accelerate: bool) -> State:
     return {**after, "words": words, "weights": state["weights"]}
 
 
-def start(cfg: LSAConfig, text: Any, seed: int) -> State:
-    """A random basis and the weights of the words. UserError: fewer words or documents than dimensions."""
-    check(cfg.dim <= cfg.vocab_size, "model.dim", cfg.dim, f"at most {cfg.vocab_size}, the words of the vocabulary")
-    documents = text.train.documents
-    need = f"at most {documents}, the training documents; lower it, or cut the text into more documents"
-    check(cfg.dim <= documents, "model.dim", cfg.dim, need)
-    seen = weighting.collection((rows for _, rows in blocks(text.train, cfg.vocab_size, BLOCK)), cfg.vocab_size)
-    size = min(cfg.dim + cfg.oversample, cfg.vocab_size, documents)
+def start(cfg: LSAConfig, work: Work, seed: int) -> State:
+    """A random basis, and the weights of the words."""
+    size = min(cfg.dim + cfg.oversample, cfg.vocab_size, work.text.train.documents)
     basis = truncated_svd.orthonormal(jax.random.normal(jax.random.key(seed), (cfg.vocab_size, size), jnp.float32))[0]
     return {
         "basis": basis,
         "before": jnp.zeros_like(basis),
         "words": basis[:, : cfg.dim],
         "values": jnp.zeros(size, jnp.float32),
-        "weights": jnp.asarray(word_weights(cfg, seen)),
+        "weights": jnp.asarray(work.weights),
     }
 
 
-def advance(cfg: LSAConfig, text: Any, state: State) -> tuple[State, dict[str, float]]:
+def advance(cfg: LSAConfig, work: Work, state: State) -> tuple[State, dict[str, float]]:
     """One sweep. Metrics: 'loss', the share of the squared weights that D dimensions do not reproduce, at most;
     'change', the largest change of a singular value as a share of itself; 'empty_documents'."""
-    parts = rows_of(cfg, text, np.asarray(state["weights"]))
-    image, total, empty = gram_product(parts, state["basis"], cfg.products)
+    image, total, empty = gram_product(work.rows(cfg), state["basis"], cfg.products)
     after = solve(state, image, cfg.dim, cfg.accelerate)
     now, before = (np.asarray(s["values"], np.float64)[: cfg.dim] for s in (after, state))
     change = float((np.abs(now - before) / np.where(now > 0, now, 1.0)).max())
@@ -238,7 +235,7 @@ FAMILY = Family(
         LSAConfig(dim=3, sweeps=2, oversample=2, weighting="log_entropy", products="scipy"),
         LSAConfig(dim=3, sweeps=2, sublinear=True),
     ),
-    fit=Fit(start, advance, lambda cfg: cfg.sweeps, params),
+    fit=Fit(start, advance, lambda cfg: cfg.sweeps, params, prepare),
     embed=embed,
     represent=represent,
 )

@@ -1,0 +1,91 @@
+"""`experiments.topics` as a user runs it: planted topics found by both models, matched, searched and shown."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.commands import Done, run
+
+TOPICS = (["cat", "dog", "pet", "fur", "paw", "tail"], ["sun", "moon", "star", "sky", "orbit", "comet"])
+TOPICS += (["bread", "salt", "oven", "flour", "<b>&yeast", "butter"],)
+TRAINED = [i for i in range(93) if i % 31 != 30]  # lines that are not held out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """90 documents, each of one of three topics with some common words, 3 more are held out."""
+    drawn, path = np.random.default_rng(0), tmp_path_factory.mktemp("topics")
+    lines = [" ".join([*drawn.choice(TOPICS[i % 3], 12), *drawn.choice(["and", "of"], 3)]) for i in range(93)]
+    (path / "text.txt").write_text("\n".join(lines) + "\n")
+    return path
+
+
+def topics(folder: Path, *more: str) -> Done:
+    """The command on the planted text."""
+    given = [f"--config.data.source=text:{folder / 'text.txt'}", "--config.data.heldout_every=31"]
+    given += ["--config.data.min_count=1", "--config.data.skip_top=2", "--config.data.tokens=whitespace"]
+    given += ["--config.model.dim=3", "--lda.model.sweeps=20", "--config.mesh.data=1", "--lda.mesh.data=1"]
+    return run("experiments.topics", f"--workdir={folder / 'run'}", *given, *more)
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path) -> Done:
+    return topics(folder)
+
+
+def test_planted_topics_are_found_and_matched(done: Done, folder: Path) -> None:
+    assert done.status == 0, done.err
+    results = json.loads((folder / "run" / "results.json").read_text())
+    assert (results["documents"], results["vocabulary"], results["empty_documents"]) == (90, 18, 0)
+    for words in results["topics"]["LDA"]:
+        assert any(set(words[:6]) == set(topic) for topic in TOPICS), words
+    lsa, lda = results["models"]
+    assert lda["perplexity"] < 9 < 18 and lsa["perplexity"] is None, "6 words a topic, of 18"
+    assert lda["diversity"] == pytest.approx(1 / 3), "18 words are first in all three topics"
+    documents = results["agreement"]["documents"]
+    assert documents["mean"] > 2 * documents["chance"] and 0 < documents["share"] < 1
+    pairs = results["pairs"]
+    assert sorted(p["topics"][0] for p in pairs) == sorted(p["topics"][1] for p in pairs) == [0, 1, 2]
+    assert done.out.count("\n") > 12 and "held-out perplexity" in done.out
+
+
+def test_the_page_is_one_file_without_scripts(done: Done, folder: Path) -> None:
+    html = (folder / "run" / "report.html").read_text()
+    assert "&lt;b&gt;&amp;yeast" in html and "<b>" not in html
+    assert "<script" not in html and 'name="viewport"' in html and "data:image/png;base64," in html
+    assert len(re.findall("<h2", html)) == 3 + 3 + 3 and not re.findall(r'(?:src|href)="(?!data:|#)', html)
+
+
+def test_nearest_documents_are_of_the_same_topic(done: Done, folder: Path) -> None:
+    for flag in ("--query=moon star zzz", "--query_document=1"):
+        found = topics(folder, flag, "--top=4")
+        assert found.status == 0, found.err
+        cells = [line.split() for line in found.out.splitlines()]
+        rows = [int(number) for method, number, *_ in cells if method in ("LSA", "LDA", "TF-IDF", "BM25")]
+        assert len(rows) == 16 and {TRAINED[number] % 3 for number in rows} == {1}
+        assert flag != "--query_document=1" or 1 not in rows, "a document is not its own neighbour"
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--query=zzz and", "error: --query='zzz and': none of its words is in the vocabulary"),
+        ("--query_document=90", "error: --query_document=90: the training documents are 0 to 89"),
+        ("--models=lsa,nmf", "error: --models='nmf': must be one of lsa, lda"),
+    ],
+)
+def test_bad_input_is_one_line(done: Done, folder: Path, flag: str, message: str) -> None:
+    found = topics(folder, flag)
+    assert found.status == 2 and found.err.splitlines()[-1].startswith(message), found.err
+
+
+def test_one_model_and_the_worked_examples(folder: Path) -> None:
+    found = topics(folder, "--models=lsa", f"--workdir={folder / 'one'}")
+    assert found.status == 0 and "words of LSA" in found.out, found.err
+    assert not (folder / "one" / "lda").exists() and (folder / "one" / "report.html").is_file()
+    assert "0.99552" in run("experiments.topics", "--explain").out
