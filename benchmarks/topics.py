@@ -35,6 +35,7 @@ ALPHA, ETA = 0.1, 0.01  # priors of all sides
 SIDES = ("vb", "cvb0", "gibbs", "sklearn", "gensim", "tomotopy")
 OURS = ("vb", "cvb0", "gibbs")
 TOLERANCE = 1.01  # of a peer's lowest perplexity: nobody is charged for a flat end
+Options = dict[str, Any]
 Take = Callable[[Any], None]  # takes topics [K, V] that are the result so far
 
 
@@ -77,16 +78,14 @@ def split(file: Path, name: str) -> tuple[Any, int]:
 # ---- sides: each trains and hands its topics out ----
 
 
-def ours(
-    method: str, text: Any, vocab: int, topics: int, seed: int, options: dict[str, Any], take: Take
-) -> dict[str, Any]:
+def ours(method: str, text: Any, vocab: int, topics: int, seed: int, options: Options, take: Take) -> dict[str, Any]:
     """Our family, by its own functions. The seconds hold all compiling, which a second start then leaves out."""
     import jax
 
     from w2v_jax.models import lda
 
     none = SimpleNamespace(tokens=text.tokens[:0], offsets=np.zeros(1, int))
-    settings = {"alpha": ALPHA, "eta": ETA, "fit_alpha": "no", "fit_eta": False} | options
+    settings: Options = {"alpha": ALPHA, "eta": ETA, "fit_alpha": "no", "fit_eta": False} | options
     cfg = lda.LDAConfig(topics=topics, method=method, vocab_size=vocab, **settings)
     work = lda.prepare(cfg, SimpleNamespace(train=text, heldout=none), seed, jax.local_devices())
 
@@ -107,7 +106,7 @@ def ours(
     return {"version": f"jax {jax.__version__}, {len(jax.devices())} CPU devices", "compiling": cold - warm}
 
 
-def sklearn(text: Any, vocab: int, topics: int, seed: int, options: dict[str, Any], take: Take) -> dict[str, Any]:
+def sklearn(text: Any, vocab: int, topics: int, seed: int, options: Options, take: Take) -> dict[str, Any]:
     import sklearn
     from sklearn.decomposition import LatentDirichletAllocation
 
@@ -129,7 +128,7 @@ def sklearn(text: Any, vocab: int, topics: int, seed: int, options: dict[str, An
     return {"version": f"scikit-learn {sklearn.__version__}"}
 
 
-def gensim(text: Any, vocab: int, topics: int, seed: int, options: dict[str, Any], take: Take) -> dict[str, Any]:
+def gensim(text: Any, vocab: int, topics: int, seed: int, options: Options, take: Take) -> dict[str, Any]:
     import gensim
     from gensim.models import LdaMulticore
 
@@ -160,7 +159,7 @@ def gensim(text: Any, vocab: int, topics: int, seed: int, options: dict[str, Any
     return {"version": f"gensim {gensim.__version__}"}
 
 
-def tomotopy(text: Any, vocab: int, topics: int, seed: int, options: dict[str, Any], take: Take) -> dict[str, Any]:
+def tomotopy(text: Any, vocab: int, topics: int, seed: int, options: Options, take: Take) -> dict[str, Any]:
     import tomotopy
 
     sweeps, every = options.pop("sweeps", 300), options.pop("every", 10)
@@ -183,7 +182,7 @@ def tomotopy(text: Any, vocab: int, topics: int, seed: int, options: dict[str, A
     return {"version": f"tomotopy {tomotopy.__version__} ({tomotopy.isa})"}
 
 
-def side(name: str, file: Path, topics: int, seed: int, options: dict[str, Any], out: Path) -> None:
+def side(name: str, file: Path, topics: int, seed: int, options: Options, out: Path) -> None:
     """One side in this process: writes its snapshots to `out`, prints their seconds as one JSON line."""
     if name in OURS:
         import jax
@@ -223,8 +222,8 @@ def evaluator(test: Any, vocab: int) -> Callable[[np.ndarray], float]:
     """The function topics [K, V] -> perplexity of the second halves of the test documents (every second word).
 
     A document's mixture comes from its first half: theta_k in proportion to n_k + alpha_k, iterated from an even start
-    with the topics as they are. Alpha begins at `ALPHA` for all topics and is fitted once to the first halves by Minka's
-    fixed point, for each matrix by itself.
+    with the topics as they are. Alpha begins at `ALPHA` for all topics. It is fitted once to the first halves, by
+    Minka's fixed point, for each matrix by itself.
     """
     import jax
     import jax.numpy as jnp
@@ -271,6 +270,7 @@ def compare(curves: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for peer in (name for name in curves if name not in OURS):
         level = TOLERANCE * min(curves[peer]["perplexity"])
         theirs = reached(curves[peer]["seconds"], curves[peer]["perplexity"], level)
+        assert theirs is not None
         row: dict[str, Any] = {"level": level, "seconds": theirs}
         for name in (n for n in OURS if n in curves):
             ours_at = reached(curves[name]["seconds"], curves[name]["perplexity"], level)

@@ -44,7 +44,7 @@ class LDAConfig:
     # sampling with counts that are one batch old.
     method: str = "vb"
     sweeps: int = 20  # passes over the documents
-    batch: int = 1024  # documents of a step; 0: all, which makes vb the variational Bayes of the whole text
+    batch: int = 512  # documents of a step; 0: all, which makes vb the variational Bayes of the whole text
     alpha: float = 0.1  # prior of each topic in a document, where fitting begins
     eta: float = 0.01  # prior of each word in a topic, where fitting begins
     fit_alpha: str = "asymmetric"  # a number for each topic | symmetric: one for all | no: stays what it is
@@ -54,8 +54,8 @@ class LDAConfig:
     inner: int = 20  # most iterations over a document in a step
     tolerance: float = 0.01  # share of the tokens that change their topic, below which iterations end
     warm: bool = True  # documents begin where the sweep before left them; False: memory does not grow with them
-    kappa: float = 0.7  # the weight of step t is (tau + t)^-kappa
-    tau: float = 10.0
+    kappa: float = 0.55  # the weight of step t is (tau + t)^-kappa
+    tau: float = 1.0
     # Of gibbs:
     phases: int = 64  # groups of tokens drawn one after the other; see `lda_gibbs`
     # Of the held-out likelihood, left to right:
