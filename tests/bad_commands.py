@@ -175,6 +175,11 @@ OTHERS = {
         "--seeds=0,0": "must be different whole numbers",
         "--config={c}/skipgram.py": "is no causal transformer",
     },
+    "experiments.classify --workdir={h}/out": {
+        "": "--train is missing",
+        "--train=tsv:{h}/one_label.tsv --test=tsv:{h}/good.tsv": "label 1 alone is left to fit|no label is left to fit",
+        "--train=tsv:{h}/label.tsv": "set data.labels=named",
+    },
     "experiments.ledger": {
         "--config={c}/skipgram.py": "is no transformer",
         "--config={c}/transformer.py --config.data.max_vocab=0": "--vocab is missing",
@@ -195,6 +200,10 @@ OTHERS = {
     "benchmarks.mfu": {"--accumulate=3": "does not divide --batch=32", "--peak_tflops=0": "must be above 0"},
     "benchmarks.scaling_coverage": {"--laws=x": "'x' is none of"},
     "benchmarks.word2vec": {"": "--text is missing", "--text={h}/text.txt --only=x": "must be one of"},
+    "benchmarks.classify": {
+        "": "--ours and --out are needed",
+        "--ours={h}/none --out={h}/out.json": "holds no results",
+    },
     "benchmarks.budget": {"--text={h}/none": "no such file"},
     "benchmarks.faults": {"--count=0": "count"},
     "benchmarks.lstm": {"--steps=25": "must be a multiple of"},

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,11 @@ def lines_of(posts: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(post) + "\n" for post in posts).encode()
 
 
+RULES: dict[str, Any] = {"min_count": 1, "heldout_every": 0}
+
+
 def corpus_of(folder: Path, path: Path | str, **changes: Any) -> Corpus:
-    given = {"cache_dir": str(folder / "cache"), "min_count": 1, "heldout_every": 0, "field": "body"} | changes
+    given = {"cache_dir": str(folder / "cache"), "field": "body"} | RULES | changes
     return build_corpus(DataConfig(source=f"jsonl:{path}", **given))
 
 
@@ -65,6 +69,10 @@ def test_fields_are_joined_and_are_part_of_the_corpus(tmp_path: Path) -> None:
     assert both.heldout.documents == both.test.documents == 3
     assert documents(corpus_of(tmp_path, path)) == documents(bodies), "the cache of another field is not taken"
     assert corpus_of(tmp_path, path, field="subject+body").digest not in (bodies.digest, both.digest)
+    os.utime(path, (1, 1))
+    said: list[str] = []
+    build_corpus(DataConfig(f"jsonl:{path}", field="body", **RULES, cache_dir=f"{tmp_path}/cache"), said.append)
+    assert any("cached in" in line for line in said), "a file with another time and the same content is not read again"
 
 
 def test_characters_keep_the_text_of_a_record(tmp_path: Path) -> None:
