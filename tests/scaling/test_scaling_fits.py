@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 from scipy.stats import linregress, t
 
 from benchmarks.scaling_coverage import coverage, designs, failed_studies, plant, show_studies, study_coverage
 from tests.commands import ROOT, run
-from w2v_jax.scaling.bootstrap import Method
 from w2v_jax.scaling.describe import compare, describe, published_table, show
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal, Value, band, predict
@@ -45,12 +45,46 @@ def test_intervals_hold_the_truth_at_the_runs_of_a_committed_study() -> None:
     assert "scaling_wiki, transformer" in show_studies(rows)
 
 
-@pytest.mark.parametrize("method", ["region", "runs"])
-def test_the_same_seed_gives_the_same_intervals(method: Method) -> None:
+def test_the_same_seed_gives_the_same_intervals() -> None:
     n, _, loss = plant("floor", 3)
-    fits = [fit_power(n, loss, floor=True, seed=seed, resamples=50, method=method) for seed in (1, 1, 2)]
+    fits = [fit_power(n, loss, floor=True, seed=seed, resamples=50, method="runs") for seed in (1, 1, 2)]
     one, same, other = (fit.values["alpha"] for fit in fits if isinstance(fit, Fit))
     assert one == same and one.value == other.value and one.low != other.low
+
+
+def test_the_ends_of_a_region_are_where_scipys_profile_meets_its_limit() -> None:
+    """At the 24 runs of the synthetic study. Ends from random candidates were too far in: 85 % held the floor."""
+    design = next(d for d in designs(ROOT / "results/figures/scaling_synthetic.json") if d.name.endswith("lstm"))
+    loss = design.plant(11)
+    fit = fit_parametric(design.n, design.d, loss, resamples=10)
+    assert isinstance(fit, Fit) and fit.whole
+    x = np.log([design.n, design.d]).T - fit.centres
+    laws = np.column_stack([fit.samples[:, :4], np.exp(fit.samples[:, 4])])  # log A, log B, alpha, beta, E
+    bounds = np.array([[-40, -40, -10, -10, 0], [10, 10, 10, 10, 4]]) + np.array([[-1e-6], [1e-6]])
+
+    def squares(start: np.ndarray, free: list[int]) -> float:
+        """The least over the free parameters."""
+
+        def residual(values: np.ndarray) -> np.ndarray:
+            p = start.copy()
+            p[free] = values
+            return np.asarray(
+                np.log(np.exp(p[0] - p[2] * x[:, 0]) + np.exp(p[1] - p[3] * x[:, 1]) + p[4]) - np.log(loss)
+            )
+
+        return 2 * float(least_squares(residual, start[free], bounds=bounds[:, free], x_scale="jac").cost)
+
+    least = min(
+        squares(np.array([-1.0, -1.0, alpha, beta, 2.5]), [0, 1, 2, 3, 4]) for alpha in (0.5, 1) for beta in (1, 2)
+    )
+    limit = least * (1 + t.ppf(0.975, 19) ** 2 / 19)
+    for at, name in ((4, "E"), (2, "alpha")):
+        free = [i for i in range(5) if i != at]
+        for end, value in zip((laws[:, at].argmin(), laws[:, at].argmax()), fit.values[name][1:], strict=True):
+            assert laws[end, at] == pytest.approx(value)
+            others = [np.where(np.arange(5) == at, value, law) for law in (laws[end], [-1, -1, 0.5, 1, 2.5])]
+            found = min(squares(law, free) for law in others)
+            assert found == pytest.approx(limit, abs=0.025 * (limit - least)), (name, value)
 
 
 def test_few_runs_get_the_interval_of_least_squares_and_students_t() -> None:
@@ -62,7 +96,7 @@ def test_few_runs_get_the_interval_of_least_squares_and_students_t() -> None:
     assert auto.whole and not runs.whole and not np.array_equal(auto.samples, runs.samples)
     line = linregress(np.log(n), np.log(loss))
     reach = t.ppf(0.975, 4) * line.stderr
-    np.testing.assert_allclose(auto.values["alpha"][1:], [-line.slope - reach, -line.slope + reach], rtol=0.02)
+    np.testing.assert_allclose(auto.values["alpha"][1:], [-line.slope - reach, -line.slope + reach], rtol=1e-3)
 
 
 def test_a_floor_of_nothing_and_a_free_exponent_have_intervals() -> None:

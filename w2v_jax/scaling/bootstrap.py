@@ -12,7 +12,6 @@ from w2v_jax.scaling.robust import refit
 
 Method = Literal["auto", "runs", "region"]
 METHODS: tuple[Method, ...] = ("auto", "runs", "region")
-_SETS, _LEAST = 5, 20  # laws of a region from each set of losses, about, and the least number of sets
 ENOUGH = 5  # runs a parameter from which "auto" draws runs
 _STEEP = 2.0  # an exponent from which a draw is fitted again
 _NOTHING = 1e-3  # a floor below this share of the lowest loss, likewise
@@ -30,12 +29,12 @@ def resample(
 
     "auto": "runs" from five runs a parameter, "region" below.
 
-    Arrays are theta [P], the best fit, logs [n, K], log sizes less their centres, and log_y [n]; `resamples` is the
-    number of draws, and about that of the laws of a region.
+    Arrays are theta [P], the best fit, logs [n, K], log sizes less their centres, and log_y [n]. `resamples` is the
+    number of draws and `seed` theirs; a region draws nothing.
     """
     n = len(log_y)
     if method == "region" or (method == "auto" and n < ENOUGH * law.parameters):
-        return region(law, theta, logs, log_y, seed=seed, count=max(resamples // _SETS, _LEAST)), True
+        return region(law, theta, logs, log_y), True
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(n, np.full(n, 1.0 / n), resamples).astype(np.float64)
     many = np.tile(log_y, (resamples, 1))

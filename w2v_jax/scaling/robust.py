@@ -94,9 +94,11 @@ def refit(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Many fits at once, each from its own start, by a damped Newton method on weighted Huber losses.
 
-    The step solves (H + lambda W) s = -gradient: H is the Gauss-Newton matrix of the runs within delta, whose losses
-    are curved, W that of iteratively reweighted least squares, min(1, delta / |r|), which bounds the objective from
-    above and is seldom singular. lambda falls tenfold when the objective fell, rises tenfold when it did not.
+    The step solves (M + lambda diag M) s = -gradient, M = H + lambda W: H is the Gauss-Newton matrix of the runs within
+    delta, whose losses are curved, W that of iteratively reweighted least squares, min(1, delta / |r|), which bounds
+    the objective from above and is seldom singular. The diagonal is Marquardt's: where a floor and a small exponent
+    nearly replace one another, steps without it stall. lambda falls tenfold when the objective fell, rises tenfold when
+    it did not.
 
     Starts are theta [B, P], logs [n, K], log_y and weights [B, n]; a weight is the number of times that a run counts.
     A fit ends when a step lowers its objective by less than the share `tolerance`. Returns theta [B, P] and
@@ -120,7 +122,8 @@ def refit(
         total = curved + damping[active, None] * inverse
         transposed = slopes.swapaxes(-1, -2)
         matrix = (transposed * total[:, None, :]) @ slopes
-        ridge = 1e-9 * np.trace(matrix, axis1=-2, axis2=-1)[:, None, None] * np.eye(theta.shape[-1])
+        own = np.diagonal(matrix, axis1=-2, axis2=-1)
+        ridge = (damping[active, None] * own + 1e-9 * own.sum(-1, keepdims=True))[..., None] * np.eye(theta.shape[-1])
         downhill = transposed @ (inverse * residual)[..., None]
         step = np.clip(np.linalg.solve(matrix + ridge, downhill)[..., 0], -_LARGEST_STEP, _LARGEST_STEP)
         new = np.maximum(now + step, LOWEST)
