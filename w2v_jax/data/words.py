@@ -17,6 +17,7 @@ word there.
 from __future__ import annotations
 
 import functools
+import string
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ JOINERS = "'\u2019\u200c\u200d"  # apostrophes, and the zero-width non-joiner an
 # The only two characters outside ASCII whose lower-case form holds an ASCII letter (a test tries all of Unicode).
 _KELVIN, _DOTTED_I = "\u212a", "\u0130"
 _BLANK = ord(" ")
+_LETTERS, _BLANKS = string.ascii_letters.encode(), string.whitespace.encode() + b"\0"
 
 # What is asked of a character, as bits. Z is all white space; OTHER is what is no letter, mark, digit or white space.
 # SUSPECT: text with such a character may not be in a normal form. FOLDED: its lower case is not one character, or
@@ -69,12 +71,18 @@ def prepared(text: str, rules: Rules) -> str:
     """The text that is cut: normalised, folded to lower case, without soft hyphens where words are cut by letters."""
     if rules.tokens == "letters":  # folds case itself
         return text.replace(_KELVIN, "k").replace(_DOTTED_I, "i\u0307") if rules.lowercase else text
-    if not text.isascii():
-        if rules.form and (bits_of(codes_of(text)[0]) & SUSPECT).any():
-            text = unicodedata.normalize(rules.form, text)  # type: ignore[arg-type]  # it is one of their names
-        if rules.tokens in ("words", "punctuation"):
-            text = text.replace(SOFT_HYPHEN, "")
-    return folded(text) if rules.lowercase else text
+    if text.isascii():
+        return text.lower() if rules.lowercase else text
+    codes, encoding = codes_of(text)
+    bits = bits_of(codes)
+    changed = rules.form and (bits & SUSPECT).any()
+    if changed:
+        text = unicodedata.normalize(rules.form, text)  # type: ignore[arg-type]  # it is one of their names
+    if SOFT_HYPHEN in text and rules.tokens in ("words", "punctuation"):
+        text, changed = text.replace(SOFT_HYPHEN, ""), True
+    if not rules.lowercase:
+        return text
+    return folded(text) if changed else _folded(text, codes, encoding, bits)
 
 
 def folded(text: str) -> str:
@@ -82,7 +90,11 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     codes, encoding = codes_of(text)
-    if (bits_of(codes) & FOLDED).any():
+    return _folded(text, codes, encoding, bits_of(codes))
+
+
+def _folded(text: str, codes: np.ndarray, encoding: str, bits: np.ndarray) -> str:
+    if (bits & FOLDED).any():
         return text.lower()
     return _lower[codes].astype(codes.dtype).tobytes().decode(encoding, "surrogatepass")
 
@@ -162,12 +174,13 @@ def _meet(code: int) -> None:
 
 def of_kinds(text: str) -> dict[str, int]:
     """Characters by the first letter of their general category (`NAMES`), without white space and NUL."""
-    codes, _ = codes_of(text)
-    bits = bits_of(codes)
-    found = {kind: int(np.count_nonzero((bits & bit) != 0)) for kind, bit in _BITS.items()}
-    others = _kind[codes[(bits & OTHER) != 0]]
-    found |= {kind: int(np.count_nonzero(others == ord(kind))) for kind in "PSC"}
-    return found | {"C": found["C"] - text.count("\0")}
+    data = text.encode("utf-8", "surrogatepass")
+    others = data.translate(None, _LETTERS)  # of English a fifth, and without white space a twentieth
+    letters = len(data) - len(others)
+    codes, _ = codes_of(others.translate(None, _BLANKS).decode("utf-8", "surrogatepass"))
+    bits_of(codes)  # meets them
+    numbers = np.bincount(_kind[codes], minlength=256)
+    return {kind: int(numbers[ord(kind)]) + (letters if kind == "L" else 0) for kind in NAMES}
 
 
 def characters_of(words: Sequence[str], counts: np.ndarray) -> dict[str, int]:
