@@ -75,7 +75,7 @@ def prepared(text: str, rules: Rules) -> str:
         return text.lower() if rules.lowercase else text
     codes, encoding = codes_of(text)
     bits = bits_of(codes)
-    changed = rules.form and (bits & SUSPECT).any()
+    changed = bool(rules.form) and bool((bits & SUSPECT).any())
     if changed:
         text = unicodedata.normalize(rules.form, text)  # type: ignore[arg-type]  # it is one of their names
     if SOFT_HYPHEN in text and rules.tokens in ("words", "punctuation"):

@@ -86,8 +86,8 @@ def _ends(law: Law, best: np.ndarray, limit: float, logs: np.ndarray, log_y: np.
     for j in range(k, law.parameters):
         own = np.exp(best[j]) if j == 2 * k else best[j]
         near = own + (np.abs(own) + 0.01) * np.concatenate([np.negative(_BESIDE), [0.0], _BESIDE])
-        low, high, grid = (0.0, highest, np.multiply(_FLOORS, highest)) if j == 2 * k else (*_LIMITS, _EXPONENTS)
-        values = np.unique(np.clip(np.concatenate([grid, near]), low, high))
+        lowest, most, grid = (0.0, highest, np.multiply(_FLOORS, highest)) if j == 2 * k else (*_LIMITS, _EXPONENTS)
+        values = np.unique(np.clip(np.concatenate([grid, near]), lowest, most))
         begin = [np.concatenate([_nearest(law, logs, log_y, j, value), best[None]]) for value in values]
         tried = _held(law, np.full(len(values), j), values, np.stack(begin), logs, log_y)
         inside = np.flatnonzero(tried.squares <= limit)
