@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import errno
 import logging
@@ -87,6 +88,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
         for number, handler in before.items():
             signal.signal(number, handler)
         stop.early.clear()
+    atexit.register(_quietly)
     sys.exit(status)
 
 
@@ -103,6 +105,12 @@ def _ending(e: BaseException, continues: bool) -> int:
         return 128 + number
     print(f"error: {_one_line(describe(e) if isinstance(e, OSError) else str(e))}", file=sys.stderr, flush=True)
     return 1 if isinstance(e, Diverged) else 2
+
+
+def _quietly() -> None:
+    """All is written: Ctrl-C while libraries clean up ends the process, without a traceback of theirs."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _drop_output() -> None:

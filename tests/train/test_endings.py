@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import signal
+import subprocess
+import sys
 import threading
 import types
 from pathlib import Path
@@ -71,6 +73,18 @@ def test_a_signal_that_a_library_swallowed_stops_training() -> None:
             assert seen == [signal.SIGTERM]
     finally:
         stop.early.clear()
+
+
+def test_ctrl_c_while_libraries_clean_up_prints_no_traceback() -> None:
+    program = (
+        "import atexit, signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from experiments.common import cli\n"
+        "atexit.register(lambda: (signal.raise_signal(signal.SIGINT), print('not ended', flush=True)))\n"
+        "cli.run(lambda argv: 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=commands.ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_no_thread_of_orbax_outlives_a_failed_save() -> None:
