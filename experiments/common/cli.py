@@ -88,7 +88,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
         for number, handler in before.items():
             signal.signal(number, handler)
         stop.early.clear()
-    atexit.register(_quietly)
+        atexit.register(_quietly)
     sys.exit(status)
 
 
