@@ -190,6 +190,10 @@ def test_another_choice_of_older_checkpoints_must_be_told() -> None:
     assert outcome.judge([told], whole, same, want).kind == AGAIN
     assert outcome.judge([told], whole, other, want).kind == WRONG
     assert outcome.judge(whole, whole, same, want).kind == SILENT
+    assert outcome.judge(whole, whole, {"checkpoints": "[2, 4, 8] aa"}, want).kind == SAME  # died while it removed one
+    assert outcome.judge(whole, whole, {"checkpoints": "[2, 4, 8] bb"}, want).kind == SILENT
+    gone = Ending(0, "", "warning: checkpoint 4 in c, the run's best, is gone; there are [8]\n")
+    assert outcome.judge([gone], whole, {"checkpoints": "[8] aa"}, want).kind == AGAIN
 
 
 def test_every_family_has_a_run_and_every_name_a_unit() -> None:

@@ -109,6 +109,17 @@ def refusal(ending: Ending) -> Verdict | None:
     return Verdict(WRONG, f"status {ending.status}: {last}")
 
 
+def _newest(checkpoints: str) -> str:
+    """Of what `content` says of a folder of checkpoints: the step and the digest of the newest."""
+    match = re.fullmatch(r"\[(?:.*, )?(\d+)\] (\w+)", checkpoints)
+    return f"{match[1]} {match[2]}" if match else checkpoints
+
+
+def _steps(checkpoints: str) -> set[str]:
+    """Of the same, all steps."""
+    return set(re.findall(r"\d+(?=[,\]])", checkpoints))
+
+
 def judge(endings: Sequence[Ending], whole: Sequence[Ending], found: dict[str, str], want: dict[str, str]) -> Verdict:
     """The verdict on commands over a run that had a fault, beside the same commands over the undisturbed one."""
     for ending in endings:
@@ -121,13 +132,12 @@ def judge(endings: Sequence[Ending], whole: Sequence[Ending], found: dict[str, s
     if other and all(name.endswith("metrics.jsonl") for name in other) and "metrics.jsonl" in spoken:
         return Verdict(AGAIN, spoken[:300])  # lines of a log cannot be made again: that they are lost is said
     scored = all(name.startswith(("evaluation.", "output ")) for name in other)
-    if other and scored and re.search(r"warning: checkpoint \d+ in .* is damaged .*; trying", spoken):
+    if other and scored and re.search(r"warning: checkpoint \d+ in .* is (damaged .*; trying|gone)", spoken):
         return Verdict(AGAIN, spoken[:300])  # of a finished run the next best checkpoint is scored
-    newest = all(
-        name.endswith("checkpoints") and want.get(name, "").split()[-1:] == found.get(name, "").split()[-1:]
-        for name in other
-    )
-    if other and newest and re.search(r"warning: checkpoint \d+ in .* its held-out loss is lost", spoken):
+    newest = all(n.endswith("checkpoints") and _newest(want.get(n, "")) == _newest(found.get(n, "")) for n in other)
+    if other and newest and all(_steps(want[name]) < _steps(found[name]) for name in other) and not spoken:
+        return Verdict(SAME)  # a process that died while it removed an older checkpoint; the next save removes it
+    if other and newest and re.search(r"warning: checkpoint \d+ in .*(its held-out loss is lost|is gone)", spoken):
         return Verdict(AGAIN, spoken[:300])  # which older checkpoint is kept; the newest is the same bit for bit
     if other:
         why = f"other {', '.join(other)}"

@@ -154,7 +154,7 @@ def lose_record(checkpoint: Path) -> None:
     (checkpoint / "meta" / "metadata").write_text("{}")
 
 
-@pytest.mark.parametrize("harm", [truncate, lose_record])
+@pytest.mark.parametrize("harm", [truncate, lose_record, shutil.rmtree])
 def test_a_damaged_best_checkpoint_gives_way_to_the_next_best(
     finished: Path, workdir: Path, harm: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,10 +166,13 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_next_best(
     harm(workdir / "checkpoints" / str(best))
     assert open_model(workdir).step == second
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"warning: checkpoint {best} in ") and line.endswith(f"; trying {second}")
+    gone = harm is shutil.rmtree
+    ending = f"is gone; left: {', '.join(map(str, sorted({*steps} - {best})))}" if gone else f"; trying {second}"
+    assert line.startswith(f"warning: checkpoint {best} in ") and line.endswith(ending)
     for step in set(steps) - {best}:
         truncate(workdir / "checkpoints" / str(step))
-    with pytest.raises(UserError, match=f"no intact checkpoint .damaged: {', '.join(map(str, sorted(steps)))}"):
+    names = ", ".join(str(step) for step in sorted(steps) if step != best or not gone)
+    with pytest.raises(UserError, match=f"no intact checkpoint .damaged: {names}"):
         open_model(workdir)
 
 

@@ -130,7 +130,7 @@ class Checkpointer:
 
     def restore_part(self, part: str, target: Any, step: int | None = None) -> Found | None:
         """As `restore`, but only the subtree `part` (such as `params`), of any intact checkpoint or of `step` alone."""
-        steps = self._steps()
+        steps = self.steps()
         if step is not None and step not in steps:
             raise UserError(f"{self.directory}: has no checkpoint of step {step}; it has {steps or 'none'}")
         return _part(part, self._restore(steps[::-1] if step is None else [step], {part: target}, f"{part}/"))
@@ -138,7 +138,7 @@ class Checkpointer:
     def restore_best(self, part: str, target: Any) -> Found | None:
         """As `restore_part`, of the checkpoint with the lowest held-out loss. A damaged one gives way to the next best,
         and then to the newest that was not scored."""
-        steps = self._steps()
+        steps = self.steps()
         scored = sorted((step for step in steps if step in self._losses), key=lambda step: self._losses[step])
         # One whose loss is not known may have been the best: it is tried first, so that its damage is told.
         unknown = [step for step in steps if step in self._unranked]
@@ -147,15 +147,15 @@ class Checkpointer:
 
     def latest_step(self) -> int | None:
         """The newest step on disk that is not known to be damaged; waits for a running write."""
-        return max(self._steps(), default=None)
+        return max(self.steps(), default=None)
 
     def best_step(self) -> int | None:
         """The step with the lowest held-out loss, None without any; waits for a running write."""
-        return lowest([step for step in self._steps() if step in self._losses], self._losses)
+        return lowest([step for step in self.steps() if step in self._losses], self._losses)
 
     def latest_meta(self) -> dict[str, Any] | None:
         """`meta` of the newest checkpoint whose record is intact; None without one. `restore` warns of damaged ones."""
-        for step in reversed(self._steps()):
+        for step in reversed(self.steps()):
             with contextlib.suppress(Damaged):
                 return dict(self._record(step)["meta"])
         return None
@@ -186,7 +186,8 @@ class Checkpointer:
                 raise
             self._warn(f"warning: {e.filename}: {e.strerror}")  # must not hide the exception that ends the block
 
-    def _steps(self) -> list[int]:
+    def steps(self) -> list[int]:
+        """The steps on disk that are not known to be damaged, rising; waits for a running write."""
         self.wait()
         return [step for step in sorted(self._manager.all_steps()) if step not in self._damaged]
 
@@ -200,7 +201,7 @@ class Checkpointer:
 
         UserError: other leaves, shapes or types (the first is named); or all are damaged, and this is read-only.
         """
-        found = self._restore(self._steps()[::-1], target, check=check)
+        found = self._restore(self.steps()[::-1], target, check=check)
         for step in set(self._unranked) - self._damaged:  # older than the one found, so nothing has told it yet
             self._damaged.add(step)
             self._warn(

@@ -22,7 +22,7 @@ from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
 from w2v_jax.train import console
 from w2v_jax.train.checkpoint import Checkpointer
-from w2v_jax.train.logs import RunLog
+from w2v_jax.train.logs import RunLog, tell
 from w2v_jax.types import Family, Say, Text
 
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
@@ -116,6 +116,24 @@ def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator
             write_json(workdir / CONFIG, to_dict(config))
         with RunLog(workdir, tensorboard=config.log.tensorboard, total_steps=steps, total_passes=passes) as log:
             yield checkpoints, log
+
+
+def tell_gone(checkpoints: Checkpointer, best: int | None) -> None:
+    """Warns where the checkpoint that was saved as the best of a run, of step `best`, is not on disk any more."""
+    if best is not None and best not in checkpoints.steps():
+        left = ", ".join(map(str, checkpoints.steps())) or "none"
+        tell(f"warning: checkpoint {best} in {checkpoints.directory}, the best of the run, is gone; left: {left}")
+
+
+def best_of(workdir: Path, meta: Mapping[str, Any]) -> int | None:
+    """The step of the best checkpoint that a run has saved, by its result or by its newest checkpoint's `meta`; None
+    where neither says it."""
+    result = None
+    with contextlib.suppress(UserError):  # a damaged result is told by the run's own command
+        result = read_json(workdir / RESULT)
+    if isinstance(result, dict) and "best_heldout_step" in result:
+        return result["best_heldout_step"] or result.get("steps")
+    return (meta.get("best") or (None, None))[1]
 
 
 def _check_config(workdir: Path, meta: Mapping[str, Any] | None, config: Config) -> None:

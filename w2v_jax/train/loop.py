@@ -257,6 +257,7 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None,
     with folder.opened(workdir, config, run.stop_step, passes) as (checkpoints, log):
         trainer = Trainer(run, workdir, checkpoints, log)
         state = trainer.fit(profile)
+        folder.tell_gone(checkpoints, run.stop_step if trainer.best is None else trainer.best[1])
     matrices: dict[str, Any] = {}
     if family.embed is not None:
         # One by one: jit returns a dict sorted, and the main matrix must stay first.

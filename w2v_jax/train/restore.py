@@ -16,7 +16,7 @@ from w2v_jax.train.applied import Applied, applied
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import here
 from w2v_jax.train.fingerprint import fingerprint
-from w2v_jax.train.folder import CHECKPOINTS, CONFIG
+from w2v_jax.train.folder import CHECKPOINTS, CONFIG, best_of, tell_gone
 from w2v_jax.train.programs import placed
 from w2v_jax.types import Consts, Family, Params, Words
 
@@ -40,7 +40,7 @@ class Model(NamedTuple):
 
 def open_model(workdir: Path) -> Model:
     """A run's best checkpoint by held-out loss, or the newest where none was scored, on this process's first device.
-    A damaged one gives a warning and way to the next best.
+    One that is damaged or gone gives a warning and way to the next best.
 
     UserError: no run there, or none with a checkpoint and a tokeniser yet; a checkpoint of another config, model or
     vocabulary, or trained with other constants (such as word vectors); damaged files.
@@ -59,6 +59,7 @@ def open_model(workdir: Path) -> Model:
     words = Words(tokenizer.vocab.words, tokenizer.vocab.counts)
     consts = jax.tree.map(jnp.asarray, spec.consts(cfg, words))
     with Checkpointer(workdir / CHECKPOINTS, read_only=True) as checkpoints:
+        tell_gone(checkpoints, best_of(workdir, checkpoints.latest_meta() or {}))
         found = checkpoints.restore_best("params", here(spec.arrays(cfg)))
     if found is None:
         raise UserError(f"{workdir / CHECKPOINTS}: no checkpoint; the run's own command continues it")
