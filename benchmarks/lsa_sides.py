@@ -55,9 +55,9 @@ def configs(words: int) -> dict[str, Any]:
 def ours(side: str, folder: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Counting and weighting, then the sweeps; (result, values [D], vectors [V, D])."""
     import jax
-    import jax.numpy as jnp
 
     from w2v_jax.models import lsa
+    from w2v_jax.nn import truncated_svd
 
     memory = Memory()
     words = json.loads((folder / "shape.json").read_text())[1]
@@ -67,7 +67,8 @@ def ours(side: str, folder: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarra
     work = lsa.prepare(cfg, text, 0, ())
     state = lsa.start(cfg, work, 0)
     prepared = time.perf_counter()
-    jax.block_until_ready(lsa.solve(state, jnp.zeros_like(state["basis"]), cfg.dim, cfg.accelerate))
+    inner = {name: value for name, value in state.items() if name != "weights"}
+    jax.block_until_ready(truncated_svd.solve(inner, state["basis"], cfg.dim, cfg.accelerate))
     compiled = time.perf_counter()
     for _ in range(cfg.sweeps):
         state, metrics = lsa.advance(cfg, work, state)

@@ -162,41 +162,27 @@ def _threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def solve(state: State, image: Array, dim: int, accelerate: bool) -> State:
-    """The state after a sweep with Z = A^T A Q, `image` [V, l]; see `w2v_jax.nn.truncated_svd.solve`."""
-    inner = {"basis": state["basis"], "before": state["before"], "right": state["words"], "values": state["values"]}
-    after, _ = truncated_svd.solve(inner, image, dim, accelerate)
-    words = after.pop("right")
-    return {**after, "words": words, "weights": state["weights"]}
-
-
 def start(cfg: LSAConfig, work: Work, seed: int) -> State:
     """A random basis, and the weights of the words."""
-    size = min(cfg.dim + cfg.oversample, cfg.vocab_size, work.text.train.documents)
-    basis = truncated_svd.orthonormal(jax.random.normal(jax.random.key(seed), (cfg.vocab_size, size), jnp.float32))[0]
-    return {
-        "basis": basis,
-        "before": jnp.zeros_like(basis),
-        "words": basis[:, : cfg.dim],
-        "values": jnp.zeros(size, jnp.float32),
-        "weights": jnp.asarray(work.weights),
-    }
+    state = truncated_svd.begin(seed, cfg.vocab_size, cfg.dim, cfg.oversample)
+    return state | {"weights": jnp.asarray(work.weights)}
 
 
 def advance(cfg: LSAConfig, work: Work, state: State) -> tuple[State, dict[str, float]]:
     """One sweep. Metrics: 'loss', the share of the squared weights that D dimensions do not reproduce, at most;
     'change', the largest change of a singular value as a share of itself; 'empty_documents'."""
     image, total, empty = gram_product(work.rows(cfg), state["basis"], cfg.products)
-    after = solve(state, image, cfg.dim, cfg.accelerate)
+    inner = {name: value for name, value in state.items() if name != "weights"}
+    after, _ = truncated_svd.solve(inner, image, cfg.dim, cfg.accelerate)
     now, before = (np.asarray(s["values"], np.float64)[: cfg.dim] for s in (after, state))
     change = float((np.abs(now - before) / np.where(now > 0, now, 1.0)).max())
     loss = 1.0 - float((now**2).sum()) / total if total else 0.0
-    return after, {"loss": loss, "change": change, "empty_documents": float(empty)}
+    return after | {"weights": state["weights"]}, {"loss": loss, "change": change, "empty_documents": float(empty)}
 
 
 def params(cfg: LSAConfig, state: State) -> Params:
     """W, S and the weights of the words."""
-    return {"W": state["words"], "S": state["values"][: cfg.dim], "weights": state["weights"]}
+    return {"W": state["right"], "S": state["values"][: cfg.dim], "weights": state["weights"]}
 
 
 # ---- words and documents ----

@@ -32,6 +32,7 @@ from w2v_jax.types import Array
 
 State = dict[str, Array]
 _EPS = 1e-7  # of 32-bit numbers: what is smaller beside the largest eigenvalue is rounding
+_SPREAD = 0.03  # of eigenvalues: above it, one orthonormalisation is exact to about 1e-6
 _COLUMNS = 16  # of the basis that a thread takes at least: narrower products only read the matrix once more
 
 
@@ -39,7 +40,7 @@ def begin(seed: int, columns: int, dim: int, oversample: int) -> State:
     """The state before the first sweep, for A with V = `columns`: a random basis [V, l], l = dim + oversample at most
     V; W [V, D] and the values [l] are filled by `solve`."""
     size = min(dim + oversample, columns)
-    basis = orthonormal(jax.random.normal(jax.random.key(seed), (columns, size), jnp.float32))[0]
+    basis = orthonormal(jax.random.normal(jax.random.key(seed), (columns, size), jnp.float32))
     return {
         "basis": basis,
         "before": jnp.zeros_like(basis),
@@ -81,42 +82,57 @@ def solve(state: State, image: Array, dim: int, accelerate: bool = True) -> tupl
     squares, turn = jnp.linalg.eigh((gram + gram.T) / 2)
     squares, turn = squares[::-1], turn[:, ::-1]  # columns of falling size, so that each can be scaled
     lengths = jnp.sqrt(jnp.maximum(squares, _EPS * squares[0]))
-    basis, before, image = basis @ turn, state["before"] @ turn, image @ turn
+    to_scaled = turn / jnp.where(lengths > 0, lengths, 1.0)[None]
 
-    inverse = 1.0 / jnp.where(lengths > 0, lengths, 1.0)
-    scaled = image * inverse[None]
-    columns = orthonormal(scaled)[0]
-    inner, values, outer = jnp.linalg.svd(columns.T @ scaled, full_matrices=False)
+    columns, upper, _ = _factor(image @ to_scaled)
+    inner, values, outer = jnp.linalg.svd(upper, full_matrices=False)
     right = columns @ inner[:, :dim]
     furthest = jnp.take_along_axis(right, jnp.abs(right).argmax(0)[None], 0)
     sign = jnp.where(furthest < 0, -1.0, 1.0)
+    after = {"basis": columns, "before": state["before"], "right": right * sign, "values": values}
 
-    # The first basis is random and tells nothing about b yet.
-    bound = jnp.where(accelerate & (state["values"][0] > 0), values[-1] ** 2, 0.0)
-    following, change = orthonormal(image - (bound / 2) * basis - (bound / 4) ** 2 * before)
-    after = {
-        "basis": following,
-        "before": basis @ change if accelerate else state["before"],
-        "right": right * sign,
-        "values": values,
-    }
-    return after, (turn * inverse[None]) @ outer[:dim].T * sign
+    if accelerate:
+        # The first basis is random and tells nothing about b yet.
+        bound = jnp.where(state["values"][0] > 0, values[-1] ** 2, 0.0)
+        following = (image - (bound / 2) * basis - (bound / 4) ** 2 * state["before"]) @ turn
+        after["basis"], _, change = _factor(following)
+        after["before"] = basis @ (turn @ change)
+    return after, to_scaled @ outer[:dim].T * sign
 
 
-def orthonormal(columns: Array) -> tuple[Array, Array]:
-    """(X C, C [l, l]) with orthonormal columns that span those of X [V, l]; columns of zeros stay.
+def orthonormal(columns: Array) -> Array:
+    """Orthonormal columns [V, l] that span those given; columns of zeros stay."""
+    return _factor(columns)[0]
 
-    Twice by the eigenvectors of X^T X: products of matrices, which are several times as fast as Householder's QR. The
-    columns are scaled first, as those of a power iteration are nearly orthogonal and of very different sizes.
+
+def _factor(given: Array) -> tuple[Array, Array, Array]:
+    """(Y, R [l, l], C [l, l]) with X = Y R and Y = X C of orthonormal columns, for X [V, l]; columns of zeros stay.
+
+    By the eigenvectors of X^T X: products of matrices, which are several times as fast as Householder's QR. The columns
+    are scaled first, as those of a power iteration are nearly orthogonal and of very different sizes. Where they are
+    not, as in the first sweeps, rounding leaves an error, and the same is done once more.
     """
-    change = jnp.eye(columns.shape[1], dtype=columns.dtype)
-    for _ in range(2):
-        gram = columns.T @ columns
-        sizes = jnp.sqrt(jnp.diagonal(gram))
-        scale = 1.0 / jnp.where(sizes > 0, sizes, 1.0)
-        squares, turn = jnp.linalg.eigh(gram * scale[:, None] * scale[None])
-        # Symmetric, X (X^T X)^(-1/2), so that columns keep their order.
-        part = (turn / jnp.sqrt(jnp.maximum(squares, _EPS * squares[-1]))[None]) @ turn.T
-        part = scale[:, None] * part
-        columns, change = columns @ part, change @ part
-    return columns, change
+    gram = given.T @ given
+    change, spread = _inverse_root(gram)
+    columns = given @ change
+
+    def again(columns: Array, change: Array) -> tuple[Array, Array, Array]:
+        more, _ = _inverse_root(columns.T @ columns)
+        columns = columns @ more
+        return columns, columns.T @ given, change @ more
+
+    def once(columns: Array, change: Array) -> tuple[Array, Array, Array]:
+        return columns, change.T @ gram, change
+
+    return jax.lax.cond(spread < _SPREAD, again, once, columns, change)
+
+
+def _inverse_root(gram: Array) -> tuple[Array, Array]:
+    """(C [l, l] with C^T G C = 1, the smallest eigenvalue of G scaled to a diagonal of ones as a share of the largest).
+
+    C is the inverse root of the scaled G times the scale, so that columns keep their order."""
+    sizes = jnp.sqrt(jnp.diagonal(gram))
+    scale = 1.0 / jnp.where(sizes > 0, sizes, 1.0)
+    squares, turn = jnp.linalg.eigh(gram * scale[:, None] * scale[None])
+    part = (turn / jnp.sqrt(jnp.maximum(squares, _EPS * squares[-1]))[None]) @ turn.T
+    return scale[:, None] * part, squares[0] / squares[-1]
