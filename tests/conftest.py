@@ -21,8 +21,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Most of the suite's time is compilation, and its arrays are tiny: LLVM's optimisations cost more than they save.
-# Without the fusion emitters a program compiles in less than half of the time.
-QUICK_FLAGS = "--xla_backend_optimization_level=0"
+# Without the fusion emitters a program compiles in less than half of the time. Two workers keep two cores busy: a
+# program that is cut into parts, to be compiled side by side, only costs more.
+QUICK_FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
 if version("jaxlib").startswith("0.10."):  # later ones end the process at a flag that they do not know
     QUICK_FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_FLAGS}".strip()
