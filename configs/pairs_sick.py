@@ -19,7 +19,14 @@ def get_config() -> Config:
     return Config(
         family="pair_encoder",
         model=PairEncoderConfig(
-            tower="lstm", loss="grades", hidden=100, pool="mean", bidirectional=True, dropout=0.2, max_length=36
+            tower="lstm",
+            loss="grades",
+            hidden=50,
+            pool="max",
+            bidirectional=True,
+            units=100,
+            dropout=0.3,
+            max_length=36,
         ),
         data=DataConfig(
             source=f"{SICK}TRAIN",
@@ -29,7 +36,7 @@ def get_config() -> Config:
             min_count=1,
             digits="keep",
         ),
-        train=TrainConfig(passes=10.0, batch_size=30, steps_per_call=30),
-        optimizer=dataclasses.replace(recipes.ADAMW, learning_rate=0.002),
+        train=TrainConfig(passes=12.0, batch_size=30, steps_per_call=30),
+        optimizer=dataclasses.replace(recipes.ADAMW, learning_rate=0.004),
         log=LogConfig(every_steps=150, eval_steps=0),
     )
