@@ -121,16 +121,16 @@ def test_a_loss_over_the_batch_is_not_taken_of_parts() -> None:
 
 
 def test_sif_is_the_expectation_over_all_texts_and_takes_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    length, a, counts = 4, 0.1, np.array([50, 30, 20])
+    length, a, counts, drawn = 4, 0.1, np.array([50, 30, 20]), np.array([1, 6, 3])
     monkeypatch.setattr(pair_towers, "SIF_LENGTH", float(length))
     vectors = RNG.normal(0, 1, (5, 3)).astype(np.float32)  # two rows of padding
-    made = pair_towers.sif_consts(a, counts, vectors, 5, 3)
+    made = pair_towers.sif_consts(a, counts, drawn, vectors, 5, 3)
     share = counts / 100
     weights = np.append(a / (a + share), [1, 1])
     second = np.zeros((3, 3))
     for text in itertools.product(range(3), repeat=length):
         v = (weights[list(text), None] * vectors[list(text)]).mean(0)
-        second += share[list(text)].prod() * np.outer(v, v)
+        second += (drawn / 10)[list(text)].prod() * np.outer(v, v)
     wanted = np.linalg.eigh(second)[1][:, -1]
     np.testing.assert_allclose(made["weights"], weights, rtol=1e-6)
     np.testing.assert_allclose(made["component"], wanted * np.sign(wanted.sum()), atol=1e-5)
@@ -144,7 +144,7 @@ def test_sif_is_the_expectation_over_all_texts_and_takes_it_out(monkeypatch: pyt
     plain = (weights[2] * vectors[2] + weights[1] * vectors[1]) / 2
     np.testing.assert_allclose(found[0], plain - made["component"] * (made["component"] @ plain), atol=1e-5)
     assert abs(found[0] @ made["component"]) < 1e-5 and not found[1].any(), "a text without words is zeros"
-    assert not pair_towers.sif_consts(a, counts, None, 5, 3)["component"].any()
+    assert not pair_towers.sif_consts(a, counts, drawn, None, 5, 3)["component"].any()
 
 
 def test_both_texts_go_through_one_tower_whatever_follows_them() -> None:

@@ -50,11 +50,10 @@ def draw(panels: Sequence[Panel], lines: Sequence[Line], threshold: float, out: 
                 label = ("SAME", "DIFFERENT")[kind]
                 axes.bar(edges[:-1], shares, np.diff(edges), align="edge", color=colour(kind), alpha=0.6, label=label)
             axes.axvline(threshold, **DASHED)
-            axes.set_ylim(0, 1.08 * float(heights.max()))
             axes.set_title(plain(panel.title))
         grid[0].legend()
         grid[0].set_ylabel("pairs of the kind, %")
-        for axes in grid[len(panels) - columns : len(panels)]:
+        for axes in grid[(rows - 1) * columns : len(panels)]:
             axes.set_xlabel("distance")
         last = grid[len(panels)]
         for i, line in enumerate(lines):

@@ -164,7 +164,7 @@ def consts(cfg: PairEncoderConfig, words: Words) -> Consts:
         if not counts.any():
             raise UserError(f"model.counts={cfg.counts}: has none of the words of the vocabulary")
     given = found.get("vectors") if words.words is not None else None
-    return found | sif_consts(cfg.sif, counts, given, cfg.padded_vocab, cfg.dim)
+    return found | sif_consts(cfg.sif, counts, words.counts, given, cfg.padded_vocab, cfg.dim)
 
 
 # ---- parameters ----

@@ -7,9 +7,9 @@
 
 sif is smooth inverse frequency (Arora, Liang and Ma 2017). There c is the first right singular vector of the matrix of
 all sentence vectors. Here it is a constant of the start, and known without the sentences: the first eigenvector of
-E[v v^T] for texts of n words drawn by p(w) from the given vectors, n = `SIF_LENGTH`:
+E[v v^T] for texts of n words drawn by their shares q(w) of the training texts, n = `SIF_LENGTH`:
 
-    E[v v^T] = (1/n) sum_w p(w) u_w u_w^T + (1 - 1/n) m m^T,   u_w = a / (a + p(w)) x_w,   m = sum_w p(w) u_w
+    E[v v^T] = (1/n) sum_w q(w) u_w u_w^T + (1 - 1/n) m m^T,   u_w = a / (a + p(w)) x_w,   m = sum_w q(w) u_w
 
 It does not depend on the texts that are compared. Without given vectors nothing is removed.
 """
@@ -156,8 +156,11 @@ def trace(tower: Tower, params: Params, x: Array, length: Array) -> list[Array]:
 # ---- smooth inverse frequency ----
 
 
-def sif_consts(a: float, counts: np.ndarray, vectors: np.ndarray | None, rows: int, dim: int) -> dict[str, np.ndarray]:
-    """{'weights' [V'], 'component' [D]} of sif, float32, from word counts int [V] and vectors [V', D], V' = `rows`.
+def sif_consts(
+    a: float, counts: np.ndarray, drawn: np.ndarray, vectors: np.ndarray | None, rows: int, dim: int
+) -> dict[str, np.ndarray]:
+    """{'weights' [V'], 'component' [D]} of sif, float32, from word counts int [V] for p, those of the training
+    texts (`drawn`), and vectors [V', D], V' = `rows`.
 
     A word without a count has p = 0 and weight 1. The component is the eigenvector of the module's docstring, its sign
     such that its sum is 0 or more; zeros where no vectors are given or all are zero.
@@ -167,10 +170,12 @@ def sif_consts(a: float, counts: np.ndarray, vectors: np.ndarray | None, rows: i
     weights = a / (a + share)
     component = np.zeros(dim)
     if vectors is not None and np.any(vectors):
-        used = np.flatnonzero(share)
+        texts = np.zeros(rows, np.float64)
+        texts[: len(drawn)] = drawn / max(1, drawn.sum())
+        used = np.flatnonzero(texts)
         weighted = vectors[used] * weights[used, None].astype(np.float32)
-        mean = share[used] @ weighted
-        root = weighted * np.sqrt(share[used] / SIF_LENGTH)[:, None].astype(np.float32)
+        mean = texts[used] @ weighted
+        root = weighted * np.sqrt(texts[used] / SIF_LENGTH)[:, None].astype(np.float32)
         second = (root.T @ root).astype(np.float64) + (1 - 1 / SIF_LENGTH) * np.outer(mean, mean)
         component = np.linalg.eigh(second)[1][:, -1]
         component *= 1.0 if component.sum() >= 0 else -1.0
