@@ -266,12 +266,17 @@ def test_scores_beside_scikit_learn_and_scipy() -> None:
 
 
 def test_the_picture_shows_shares_of_each_kind(tmp_path: Path) -> None:
-    panels = [picture.Panel("at the start", [0.0, 1.0], [0.0, 1.0]), picture.Panel("pass 1", [0.0, 0.0], [1.0])]
-    line = picture.Line("test", [0.0, 0.5, 1.0], [0.5, 0.9, 0.6])
-    heights, edges = picture.draw(panels, [line], 0.5, tmp_path / "p.png", "made up")
-    np.testing.assert_allclose(heights.sum(2), 100.0)
-    np.testing.assert_allclose(heights[1][:, [0, -1]], [[100, 0], [0, 100]])
-    assert (edges[0], edges[-1]) == (0.0, 1.0) and (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    panels = [("at the start", np.array([0.0, 1.0]), np.array([0.0, 1.0]))]
+    panels += [("pass 1", np.array([0.0, 0.0]), np.array([1.0]))]
+    found = picture.histograms(panels, 0.5)
+    first, last = ([np.array(panel[kind]) for kind in ("same", "different")] for panel in found["panels"])
+    assert [bars.sum() for bars in (*first, *last)] == [100] * 4
+    assert [bars[[0, -1]].tolist() for bars in (*first, *last)] == [[50, 50], [50, 50], [100, 0], [0, 100]]
+    assert (found["edges"][0], found["edges"][-1]) == (0.0, 1.0)
+    line = picture.line("test", np.arange(1000.0), np.linspace(0, 1, 1000))
+    assert len(line["thresholds"]) == 200 and (line["thresholds"][-1], line["accuracies"][-1]) == (999, 1)
+    assert picture.draw(found | {"lines": [line]}, tmp_path / "p.png", "made up") == 2
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
 # ---- the command ----

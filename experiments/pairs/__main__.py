@@ -69,7 +69,7 @@ def of_seed(config: Config, seed: int, steps: int) -> Config:
     return dataclasses.replace(config, checkpoint=kept, train=dataclasses.replace(config.train, seed=seed))
 
 
-def panels(folder: Path, model: Model, corpus: Any, steps: int) -> list[picture.Panel]:
+def panels(folder: Path, model: Model, corpus: Any, steps: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """The distances of the held-out pairs at the start and after the passes, evenly taken where there are many."""
     saved = sorted(int(p.name) for p in (folder / CHECKPOINTS).iterdir() if p.name.isdigit())
     chosen = [saved[round(i)] for i in np.linspace(0, len(saved) - 1, min(len(saved), PANELS - 1))]
@@ -84,12 +84,12 @@ def panels(folder: Path, model: Model, corpus: Any, steps: int) -> list[picture.
     for title, params in shown:
         judged = judge(model.cfg, params, model.consts, corpus, "heldout")
         same = judged.same
-        out.append(picture.Panel(title, judged.distances[same].tolist(), judged.distances[~same].tolist()))
+        out.append((title, judged.distances[same], judged.distances[~same]))
     return out
 
 
-def train(config: Config, seeds: int, counts: str, workdir: Path) -> tuple[dict[str, Any], Any]:
-    """(results.json, what to draw) after training `seeds` runs. UserError, Interrupted, Diverged: see `loop.train`."""
+def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, Any]:
+    """results.json after training `seeds` runs. UserError, Interrupted, Diverged: see `loop.train`."""
     corpus = corpus_of(config, say)
     if not corpus.test.documents:
         say("no data.test_source: the held-out pairs are scored, on which the checkpoint and the threshold are chosen")
@@ -116,15 +116,14 @@ def train(config: Config, seeds: int, counts: str, workdir: Path) -> tuple[dict[
     assert model is not None
     first = next(r for r in rows if "seed" in r)
     shown = panels(workdir / f"seed_{config.train.seed}", model, corpus, source.steps_per_epoch)
-    paint = partial(picture.draw, shown, lines, first["threshold"], source=cli.command("experiments.pairs"))
+    drawn = picture.histograms(shown, first["threshold"]) | {"lines": lines}
     about = {"labels": config.data.labels, "corpus": corpus.report, "tower": config.model.tower}
     about |= {"loss": config.model.loss, "cut": dict(source.report), "command": cli.command("experiments.pairs")}
-    return about | {"models": rows}, paint
+    return about | {"models": rows, "picture": drawn}
 
 
-def _line(name: str, judged: Judged) -> picture.Line:
-    found = pairs.curve(judged.distances, judged.same)
-    return picture.Line(name, found.thresholds.tolist(), found.accuracies.tolist())
+def _line(name: str, judged: Judged) -> dict[str, Any]:
+    return picture.line(name, *pairs.curve(judged.distances, judged.same))
 
 
 def table(results: dict[str, Any]) -> str:
@@ -197,8 +196,9 @@ def main(argv: Sequence[str]) -> int:
         return 0
     config = base_config()
     config_flag.set_compile_cache(config.data.cache_dir)
-    results, paint = train(config, f.seeds, f.counts or "", workdir)
+    results = train(config, f.seeds, f.counts or "", workdir)
     print(table(results))
+    paint = partial(picture.draw, results["picture"], source=results["command"])
     cli.write_results(workdir / "results.json", results, workdir / "pairs.png", paint)
     return 0
 
