@@ -2,7 +2,7 @@
 
     python -m experiments.pairs --newsgroups=newsgroups20 --workdir=runs/news_pairs
     python -m experiments.pairs --config=configs/pairs_newsgroups.py --workdir=runs/pairs_seen \
-        --config.model.vectors=runs/mine/vectors.bin --config.model.dim=300
+        --config.model.vectors=runs/vectors/vectors.bin --config.model.dim=300
 
 Hardware: 2 CPU cores.
 """

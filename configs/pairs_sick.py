@@ -1,8 +1,10 @@
-"""Sentence relatedness on SICK: a BiLSTM over word vectors, grades from 1 to 5.
+"""Sentence relatedness on SICK: a BiLSTM over frozen word vectors, the maximum of its states, grades from 1 to 5.
 
-    python -m experiments.pairs --config=configs/pairs_sick.py --workdir=runs/pairs_sick --seeds=3
+    python -m experiments.pairs --config=configs/pairs_sick.py --workdir=runs/pairs_sick --seeds=3 \
+        --config.model.vectors=runs/vectors/vectors.bin --config.model.dim=300
 
-Hardware: 2 CPU cores.
+Hardware: 2 CPU cores. Half a minute of training a seed on a busy machine. Test Pearson .8535, mean of 3 seeds, with our
+own vectors of 25 million words of Wikipedia (docs/pairs.md). The settings were chosen on the trial pairs.
 """
 
 import dataclasses

@@ -1,9 +1,11 @@
-"""Similarity of sentences on the STS benchmark: smooth inverse frequency over word vectors, a projection, grades 0 to 5.
+"""Similarity of sentences on the STS benchmark: smooth inverse frequency, a projection, grades 0 to 5.
 
-    python -m experiments.pairs --config=configs/pairs_stsb.py --workdir=runs/pairs_stsb --counts=runs/mine/vocab.txt \
-        --config.model.vectors=runs/mine/vectors.bin --config.model.dim=300
+    python -m experiments.pairs --config=configs/pairs_stsb.py --workdir=runs/pairs_stsb \
+        --counts=runs/vectors/vocab.txt --config.model.counts=runs/vectors/vocab.txt \
+        --config.model.vectors=runs/vectors/vectors.bin --config.model.dim=300
 
-Hardware: 2 CPU cores.
+Hardware: 2 CPU cores. 12 seconds of training. Test Pearson .696 trained, .641 for SIF of the vectors, untrained
+(docs/pairs.md).
 """
 
 import dataclasses

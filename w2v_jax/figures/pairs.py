@@ -17,8 +17,8 @@ POINTS = 200  # of a line, at most
 
 
 def histograms(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], threshold: float) -> dict[str, Any]:
-    """What `draw` takes, for results in JSON: of each (title, distances of SAME pairs, of DIFFERENT pairs) the shares in
-    `BINS` bins, per cent of the pairs of a kind, all over the same edges. The last bin has what lies beyond."""
+    """What `draw` takes, for results in JSON: of each (title, distances of SAME pairs, of DIFFERENT pairs) the shares
+    in `BINS` bins, per cent of the pairs of a kind, all over the same edges. The last bin has what lies beyond."""
     numbers = np.concatenate([np.asarray(side, np.float64) for panel in panels for side in panel[1:]])
     low, high = float(numbers.min()), float(np.quantile(numbers, 0.998))
     edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
