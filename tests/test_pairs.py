@@ -309,9 +309,9 @@ def made_pairs(folder: Path) -> None:
 def command(folder: Path, *more: str) -> commands.Done:
     names = {"source": "train", "heldout_source": "dev", "test_source": "test"}
     values = {f"data.{key}": f"pairs:{folder / name}.tsv" for key, name in names.items()}
-    values |= {"model.tower": "sif", "model.bidirectional": "False", "model.hidden": "4", "model.dim": "4"}
+    values |= {"model.tower": "mean", "model.bidirectional": "False", "model.hidden": "4", "model.dim": "4"}
     values |= {"model.vectors": str(folder / "vectors.bin"), "model.max_length": "4", "model.pad_lengths": "1"}
-    values |= {"train.batch_size": "16", "train.steps_per_call": "3", "train.passes": "40", "train.stop_at": "0.95"}
+    values |= {"train.batch_size": "16", "train.steps_per_call": "3", "train.passes": "40", "train.stop_at": "0.9"}
     values |= {"optimizer.learning_rate": "0.05", "log.tensorboard": "False", "mesh.data": "1", "model.dropout": "0"}
     config = ["--config=configs/pairs_sick.py", *(f"--config.{key}={value}" for key, value in values.items())]
     return commands.run("experiments.pairs", *config, f"--workdir={folder / 'run'}", *more)
@@ -327,12 +327,12 @@ def test_the_command_ends_at_an_accuracy_and_compares_texts(
     run = tmp_path / "run"
     results = json.loads((run / "results.json").read_text())
     names = [row["model"] for row in results["models"]]
-    assert names == ["TF-IDF, cosine", "mean of vectors, cosine", "SIF of vectors, cosine", "sif, seed 0"]
+    assert names == ["TF-IDF, cosine", "mean of vectors, cosine", "SIF of vectors, cosine", "mean, seed 0"]
     trained = results["models"][-1]
     assert trained["pearson"] > 0.7 and trained["area"] > 0.9 and trained["passes"] < 40
     assert "train.stop_at is reached" in done.err and (run / "pairs.png").is_file()
     kept = json.loads((run / "seed_0" / "result.json").read_text())
-    assert kept["heldout_accuracy"] >= 0.95 and kept["steps"] == 6 * kept["passes"]
+    assert kept["heldout_accuracy"] >= 0.9 and kept["steps"] == 6 * kept["passes"]
     # Killed after its last checkpoint, before the result: the same end, and no further step.
     (run / "seed_0" / "result.json").unlink()
     again = command(tmp_path)
