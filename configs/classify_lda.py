@@ -3,7 +3,7 @@
     python -m experiments.classify --config=configs/classify.py --lda=configs/classify_lda.py --workdir=runs/classify \
         --train=tsv:imdb/train.tsv.xz --test=tsv:imdb/test.tsv.xz
 
-Hardware: 2 CPU cores.
+Hardware: 2 CPU cores. 2 to 5 minutes for 20 Newsgroups or IMDB beside other work (docs/classify.md).
 """
 
 from w2v_jax.config import Config

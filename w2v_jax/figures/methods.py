@@ -27,7 +27,7 @@ def draw(
     place = -np.arange(len(rows), dtype=np.float64)
     with drawing(out, (9.0, 1.9 + _ROW * len(rows)), source) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-        left.errorbar(accuracy, place, xerr=spread, fmt="o", color=colour(0), markersize=7, **BARS)
+        left.errorbar(accuracy, place, xerr=spread, fmt="o", color=colour(0), markersize=5, **BARS)
         left.axvline(100.0 * majority, color=GREY, linestyle="--", label=f"most frequent label, {majority:.1%}")
         for x, y, half in zip(accuracy, place, spread, strict=True):
             left.annotate(f"{x:.1f}", (x + half, y), (5, 0), textcoords="offset points", va="center", fontsize=9)
@@ -35,13 +35,13 @@ def draw(
         left.margins(x=0.12)
         left.set_ylim(place[-1] - 0.6, 0.6)
         left.set_xlabel("test accuracy, % (whiskers: two standard errors)")
-        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22 - 0.4 / len(rows)))
-        least = max(1e-3, float(np.min((features + fit)[features + fit > 0], initial=1.0)) / 3.0)
+        times = np.concatenate([features, fit])
+        least = max(1e-3, float(np.min(times[times > 0], initial=1.0)) / 2.0)
         for i, (label, seconds) in enumerate((("features", features), ("choice of C and fit", fit))):
             right.barh(place + 0.18 - 0.36 * i, np.maximum(seconds, least), 0.32, color=colour(2 + 2 * i), label=label)
         right.set_xscale("log")
         right.set_xlim(left=least)
         right.set_xlabel("seconds")
-        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22 - 0.4 / len(rows)), ncols=2)
-        figure.suptitle(plain(title or "Classification of texts (number of features in brackets)"), fontsize=11)
+        left.set_title(plain(title or "Classification of texts (number of features in brackets)"))
+        figure.legend(loc="outside upper center", ncols=3)
     return shown
