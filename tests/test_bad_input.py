@@ -22,6 +22,7 @@ pytestmark = pytest.mark.xdist_group("bad_input")  # as test_bad_files.py
 OWN_FLAGS = {
     "experiments.train": ("config", "config.KEY", "workdir"),
     "experiments.evaluate": ("vectors", "workdir", "text"),
+    "experiments.compare": ("workdir", "source", "models", "seeds"),
     "experiments.scaling": ("config", "config.KEY", "workdir", "plan"),
     "experiments.figures": ("vectors", "workdir", "list"),
     "experiments.generate": ("workdir", "prompt"),

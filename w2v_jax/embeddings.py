@@ -129,6 +129,14 @@ class Embeddings:
         norms = self.norms[rows]
         return np.asarray(self.vectors[rows]) / np.where(norms > 0, norms, 1)[:, None]
 
+    def paired_cosines(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Cosine of row first[i] with row second[i], float32 [n]."""
+        return np.einsum("nd,nd->n", self.unit(first), self.unit(second))
+
+    def cosines(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Cosines of some rows with others, float32 [n, m]."""
+        return self.unit(first) @ self.unit(second).T
+
     def similarity(self, first: str, second: str) -> float:
         """cos(x, y) = x.y / (|x| |y|), from -1 to 1; 0 when either is a zero vector. UserError: a missing word."""
         return float(self._term(first, True) @ self._term(second, True))

@@ -124,12 +124,11 @@ def _right(emb: Embeddings, questions: np.ndarray) -> np.ndarray:
     candidates = np.flatnonzero(emb.norms > 0)
     words, places = np.unique(questions[:, :3], return_inverse=True)
     places = places.reshape(-1, 3)
-    queries = emb.unit(words)
     best = _Best(len(questions))
     size = max(256, _BLOCK_FLOATS // len(words))
     for start in range(0, len(candidates), size):
         rows = candidates[start : start + size]
-        cosines = queries @ emb.unit(rows).T
+        cosines = emb.cosines(words, rows)
         shifted = (1 + cosines) / 2
         inverse = 1 / (shifted + np.float32(EPSILON))
         step = max(1, _BATCH_FLOATS // len(rows))

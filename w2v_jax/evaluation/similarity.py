@@ -46,9 +46,7 @@ def similarity(emb: Embeddings, pairs: Sequence[Pair]) -> Similarity:
     known = [(i, j, score) for i, j, score in rows if i is not None and j is not None]
     if not known:
         return Similarity(None, None, 0, len(pairs))
-    first = emb.unit(np.array([i for i, _, _ in known]))
-    second = emb.unit(np.array([j for _, j, _ in known]))
-    ours = np.einsum("nd,nd->n", first, second)
+    ours = emb.paired_cosines(np.array([i for i, _, _ in known]), np.array([j for _, j, _ in known]))
     theirs = np.array([score for _, _, score in known])
     if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
         return Similarity(None, None, len(known), len(pairs))

@@ -1,0 +1,59 @@
+"""The comparison of word models: sparse vectors score as dense ones, and the command makes, continues and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from experiments.compare.__main__ import interval, table
+from tests.commands import refused, run
+from tests.data.corpora import sample_lines
+from w2v_jax.embeddings import Embeddings
+from w2v_jax.evaluation.analogies import analogies
+from w2v_jax.evaluation.similarity import similarity
+from w2v_jax.evaluation.sparse_rows import SparseRows
+
+
+def test_sparse_rows_score_as_the_same_dense_ones() -> None:
+    rng = np.random.default_rng(0)
+    dense = (rng.standard_normal((40, 30)) * (rng.random((40, 30)) < 0.3)).astype(np.float32)
+    dense[7] = 0  # a word without a pair
+    words = [f"w{i}" for i in range(40)]
+    pairs = [(f"w{i}", f"w{j}", float(rng.random())) for i, j in rng.integers(0, 40, (30, 2))]
+    asked = {"some": [tuple(f"w{i}" for i in row) for row in rng.integers(0, 40, (50, 4))]}
+    both = Embeddings(words, dense), SparseRows(words, sp.csr_matrix(dense))
+    ours, theirs = (similarity(e, pairs) for e in both)
+    np.testing.assert_allclose(ours[:2], theirs[:2], rtol=1e-5)
+    for emb in both:
+        # The answer that the formula gives is made the right one: every question counts.
+        unit = dense / np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1e-30)
+        questions = []
+        for a, b, c, _ in asked["some"]:
+            i, j, k = (words.index(w) for w in (a, b, c))
+            scores = unit @ (unit[j] + unit[k] - unit[i])
+            scores[[7, i, j, k]] = -np.inf
+            questions.append((a, b, c, words[int(scores.argmax())]))
+        assert analogies(emb, {"all": questions}, 0)["all"].add == len(questions)
+
+
+def test_the_interval_is_students() -> None:
+    assert interval([1.0, 2.0, 3.0]) == pytest.approx(4.303 * 1.0 / 3**0.5, rel=1e-3) and np.isnan(interval([1.0]))
+    runs = [{"scores": {"men": s}, "seconds": 2.0, "peak_mb": 10.0} for s in (0.1, 0.3)]
+    assert table({"svd": {"runs": runs}}).splitlines()[-1].split()[:4] == ["svd", "0.200", "+-", "1.271"]
+
+
+def test_the_command_makes_continues_and_refuses(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("\n".join(sample_lines(400)))
+    words = [f"--workdir={tmp_path / 'runs'}", f"--source=text:{tmp_path / 't.txt'}", "--dim=4", "--window=2"]
+    words += ["--seeds=0", "--min_count=1", "--models=ppmi,skipgram"]
+    done = run("experiments.compare", *words)
+    assert done.status == 0, done.err
+    found = json.loads((tmp_path / "runs" / "results.json").read_text())
+    assert list(found["models"]) == ["ppmi", "skipgram"] and found["association"]["pairs"] > 1000
+    assert found["models"]["ppmi"]["runs"][0]["peak_mb"] > 50 and (tmp_path / "runs" / "compare.png").is_file()
+    refused(run("experiments.compare", *words, "--dim=5"), "holds a comparison with other options")
+    refused(run("experiments.compare", *words, "--models=word3vec"), "--models='word3vec': must be one of")
