@@ -1,12 +1,14 @@
 """Topics of a text: LSA beside LDA, how far both find the same, nearest documents, and a page to browse.
 
-  python -m experiments.topics --config=configs/topics.py --workdir=DIR [--models=lsa,lda] [--lda=FILE [...]]
+  python -m experiments.topics --config=configs/topics.py --workdir=DIR [--models=lsa,lda] [--lda=FILE [...]] \
+      [--reference]
   python -m experiments.topics ... --query='words' | --query_document=N
   python -m experiments.topics --explain
 
 Fits both models into DIR/lsa and DIR/lda, or continues them there, and prints their topics side by side. Topics are
 matched by the documents that load on them; the agreement stands beside that of models without a link. Writes
-results.json, topics.png, report.md and report.html (one file without scripts) into DIR.
+results.json, pictures/topics.png, report.md and report.html (one file without scripts) into DIR. --reference fits
+LDA with the next seed too, into DIR/lda_again: two runs of one model do not find the same topics either.
 --query finds the documents nearest to words, --query_document those nearest to a training document (counted from 0),
 by both models, by TF-IDF and by BM25; it only reads a finished DIR. --explain prints the worked examples of counting.
 Exit status: 0 done, 1 a fit diverged, 2 bad input, 128 + n stopped by signal n; a fit saves first.
@@ -14,6 +16,7 @@ Exit status: 0 done, 1 a fit diverged, 2 bad input, 128 + n stopped by signal n;
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -53,6 +56,12 @@ def agreement(models: Sequence[Fitted]) -> dict[str, Agreement]:
     return {"words": words, "documents": by_documents(first.loadings, second.loadings)}
 
 
+def numbers(by: Mapping[str, Agreement]) -> dict[str, dict[str, float]]:
+    """Agreements for JSON."""
+    keys = ("mean", "chance", "random", "share")
+    return {name: {key: getattr(a, key) for key in keys} for name, a in by.items()}
+
+
 def pairs_of(models: Sequence[Fitted], by: Mapping[str, Agreement]) -> list[dict[str, Any]]:
     """Topics matched by documents, with the words of the reading that fits better, and both scores."""
     found, (first, second) = [], models
@@ -67,8 +76,8 @@ def pairs_of(models: Sequence[Fitted], by: Mapping[str, Agreement]) -> list[dict
     return found
 
 
-def summary(models: Sequence[Fitted], rows: sp.csr_matrix, corpus: Any) -> dict[str, Any]:
-    """results.json."""
+def summary(models: Sequence[Fitted], rows: sp.csr_matrix, corpus: Any, again: Fitted | None = None) -> dict[str, Any]:
+    """results.json; `again` is LDA with another seed."""
     about = {"command": cli.command("experiments.topics"), "documents": rows.shape[0], "vocabulary": rows.shape[1]}
     about |= {"empty_documents": int((np.diff(rows.indptr) == 0).sum()), "corpus": corpus.report}
     about["models"] = [quality(m, rows) for m in models]
@@ -76,17 +85,10 @@ def summary(models: Sequence[Fitted], rows: sp.csr_matrix, corpus: Any) -> dict[
     about["topics"] = {m.name: [[words[w] for w in topic] for topic in m.tops()[0]] for m in models}
     if len(models) == 2:
         by = agreement(models)
-        about["agreement"] = {
-            name: {
-                "mean": a.mean,
-                "chance": a.chance,
-                "random": a.random,
-                "share": a.share,
-                "scores": a.scores.tolist(),
-            }
-            for name, a in by.items()
-        }
+        about["agreement"] = numbers(by)
         about["pairs"] = pairs_of(models, by)
+        if again is not None:
+            about["reference"] = numbers(agreement([models[1], again]))
     return about
 
 
@@ -105,10 +107,11 @@ def topic_rows(results: Mapping[str, Any], count: int) -> list[list[str]]:
 
 def agreement_rows(results: Mapping[str, Any]) -> list[list[str]]:
     """How far both models find the same topics."""
-    rows = [["matched by", "mean score", "by chance", "random matching", "from chance (0) to the same (1)"]]
+    rows = [["models", "matched by", "mean score", "by chance", "random matching", "from chance (0) to the same (1)"]]
     names = {"words": f"first {COMMON} words", "documents": "loadings of documents"}
-    for name, a in results["agreement"].items():
-        rows.append([names[name], *(f"{a[key]:.3f}" for key in ("mean", "chance", "random", "share"))])
+    for models, key in (("LSA and LDA", "agreement"), ("LDA and LDA, another seed", "reference")):
+        for name, a in results.get(key, {}).items():
+            rows.append([models, names[name], *(f"{a[of]:.3f}" for of in ("mean", "chance", "random", "share"))])
     return rows
 
 
@@ -139,7 +142,7 @@ def write(results: dict[str, Any], models: Sequence[Fitted], part: Any, workdir:
     print(f"\n{aligned(quality_rows(results['models']))}")
     drawn = workdir / "pictures" / "topics.png"
     if "pairs" in results:
-        print(f"\n{aligned(agreement_rows(results))}")
+        print(f"\n{aligned(agreement_rows(results), left=(0, 1))}")
         chance = {name: a["chance"] for name, a in results["agreement"].items()}
         paint = partial(picture.draw, results["pairs"], [m.name for m in models], chance, source=results["command"])
         cli.write_results(workdir / "results.json", results, drawn, paint)
@@ -167,6 +170,11 @@ def configs() -> dict[str, Config]:
     return {name: found[name] for name in NAMES if name in names}
 
 
+def another_seed(config: Config) -> Config:
+    """The same run with the next seed."""
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, seed=config.train.seed + 1))
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
@@ -180,11 +188,12 @@ def main(argv: Sequence[str]) -> int:
     query = nearest.query_of(f.query, f.query_document, corpus)
     config_flag.set_compile_cache(first.data.cache_dir)
     rows = counts(corpus.train, len(corpus.vocab))
-    models = [fit(config, workdir, rows) for config in wanted.values()]
+    models = [fit(config, workdir / name, rows) for name, config in wanted.items()]
     if query is not None:
         print(aligned(nearest.table(query, models, rows, corpus, f.top), left=(2, 5)))
         return 0
-    write(summary(models, rows, corpus), models, corpus.train, workdir)
+    again = fit(another_seed(wanted["lda"]), workdir / "lda_again", rows) if f.reference and len(models) == 2 else None
+    write(summary(models, rows, corpus, again), models, corpus.train, workdir)
     return 0
 
 
@@ -193,6 +202,7 @@ if __name__ == "__main__":
     config_flag.define("lda", "Config file of LDA, e.g. configs/topics_lda.py")
     flags.DEFINE_string("workdir", None, "Folder with one run folder per model; made, continued or read.")
     flags.DEFINE_list("models", list(NAMES), "The models: lsa, lda.")
+    flags.DEFINE_bool("reference", False, "Also fits LDA with the next seed: how far two runs of one model agree.")
     flags.DEFINE_string("query", None, "Words whose nearest documents are shown.")
     flags.DEFINE_integer("query_document", None, "A training document whose nearest are shown, counted from 0.", 0)
     flags.DEFINE_integer("top", 5, "Nearest documents to show.", 1)

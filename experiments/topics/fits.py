@@ -41,11 +41,11 @@ class Fitted(NamedTuple):
         return represent(self.model.cfg, self.model.params, self.model.consts, counts)
 
 
-def fit(config: Config, workdir: Path, rows: sp.csr_matrix) -> Fitted:
-    """Fits or continues the model of `config` in its folder of `workdir` and reads its topics; `rows` are the counts of
-    the training documents. UserError, Interrupted, Diverged: see `loop.train`."""
-    result = loop.train(config, workdir / config.family)
-    model = open_model(workdir / config.family)
+def fit(config: Config, folder: Path, rows: sp.csr_matrix) -> Fitted:
+    """Fits or continues the model of `config` in `folder` and reads its topics; `rows` are the counts of the training
+    documents. UserError, Interrupted, Diverged: see `loop.train`."""
+    result = loop.train(config, folder)
+    model = open_model(folder)
     if config.family == "lda":
         readings: tuple[np.ndarray, ...] = (np.asarray(model.params["topics"]),)
     else:  # a component contrasts two kinds of words; each side can be read as a topic
