@@ -148,6 +148,18 @@ def check_imdb_ladder(panels: list[Axes], result: dict[str, Any]) -> None:
     assert ticks == [row["model"] for row in rows]
 
 
+def check_topics(panels: list[Axes], result: dict[str, Any]) -> None:
+    words, bars = panels
+    texts = ["LSA", *(" ".join(p["first"]) for p in result["pairs"]), "LDA"]
+    assert [text.get_text() for text in words.texts][: len(texts)] == texts
+    widths = [bar.get_width() for bar in bars.patches if isinstance(bar, Rectangle)]
+    np.testing.assert_allclose(widths, [pair[key] for key in ("words", "documents") for pair in result["pairs"]])
+    np.testing.assert_allclose(
+        [line.get_xdata()[0] for line in bars.lines],
+        [result["agreement"][key]["chance"] for key in ("words", "documents")],
+    )
+
+
 def check_keys_values(panels: list[Axes], result: dict[str, Any]) -> None:
     rungs = result["rungs"]
     losses = {name: [run["heldout_loss"] for run in rung["runs"]] for name, rung in rungs.items()}
@@ -292,6 +304,7 @@ CHECKS = {
     "scaling_accuracy": check_accuracy,
     "scaling_positions": check_positions,
     "scaling_word2vec": check_word2vec,
+    "topics": check_topics,
     "wiki_map": check_wiki_map,
 }
 

@@ -79,6 +79,20 @@ def test_values_and_subspace_are_those_of_scikit_learn_and_of_the_exact_solution
     assert (words[np.abs(words).argmax(0), range(dim)] > 0).all()
 
 
+def test_the_next_basis_is_the_recurrence_by_numpy() -> None:
+    rows = zipf(120, 60)
+    state = solved(rows, 5, 2)
+    q, before = (np.asarray(state[name], np.float64) for name in ("basis", "before"))
+    z = np.asarray(lsa.gram_product([rows], state["basis"], "scipy")[0])
+    after, _ = truncated_svd.solve(state, z, 5, True)
+    b = float(after["values"][-1]) ** 2
+    want = z - b / 2 * q - (b / 4) ** 2 * before
+    found = np.asarray(after["basis"], np.float64)
+    change, *_ = np.linalg.lstsq(want, found, rcond=None)
+    np.testing.assert_allclose(want @ change, found, atol=1e-4)
+    np.testing.assert_allclose(q @ change, np.asarray(after["before"]), atol=1e-4 * np.abs(change).max())
+
+
 def test_products_on_the_device_and_by_any_number_of_threads_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = zipf(60, 50)
     basis = truncated_svd.orthonormal(jax.random.normal(jax.random.key(0), (50, 40)))
