@@ -34,6 +34,7 @@ from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
 from w2v_jax.figures import ladder
+from w2v_jax.files import read_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.models.vectors import read_vectors
@@ -43,6 +44,7 @@ from w2v_jax.overrides import override
 from w2v_jax.tables import aligned
 from w2v_jax.train import loop
 from w2v_jax.train.folder import CONFIG as SAVED
+from w2v_jax.train.folder import RESULT
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Source, Words
 
@@ -180,10 +182,19 @@ def classify(text: str, workdir: Path) -> str:
             raise UserError(f"--text={text!r}: none of its words is in the vocabulary of {folder}")
         chances = read(model, ids[None], np.array([len(ids)], np.int32))[0]
         best = int(chances.argmax())
-        name = f"label {best}" if model.config.data.labels == "as_is" else LABELS[best]
+        name = label_of(model, folder, best)
         kind = TRANSFORMER if model.config.family == LAST_FAMILY else model.cfg.cell
         rows.append([kind, name, f"{chances[best]:.1%}"])
     return aligned(rows, left=(0, 1))
+
+
+def label_of(model: Model, folder: Path, label: int) -> str:
+    """The name of a label; under data.labels=named it stands in the results of the run."""
+    labels = model.config.data.labels
+    if labels == "named":
+        names = ((read_json(folder / RESULT) or {}).get("corpus") or {}).get("labels") or []
+        return str(names[label]) if label < len(names) else f"label {label}"
+    return f"label {label}" if labels == "as_is" else LABELS[label]
 
 
 def config_of(flag: str, file: Path, family: str) -> Config:

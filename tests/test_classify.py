@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ import scipy.sparse as sp
 from benchmarks.classify import compared
 from experiments.classify import features
 from experiments.classify.texts import Texts, bags, read
+from experiments.sentiment import label_of
 from tests import commands
 from w2v_jax.config import Config, DataConfig
 from w2v_jax.data.tokenizer import Tokenizer
@@ -184,6 +186,13 @@ def test_the_command(data: DataConfig, tmp_path: Path, fresh_cache: Path) -> Non
         points = 100.0 * (ours["accuracy"] - row["scikit_learn"]["accuracy"])
         assert row["points_above"] == pytest.approx(points) and abs(points) < 5
     assert "1 to train on and 1 to score are empty" in done.err
+
+
+@pytest.mark.parametrize(("labels", "name"), [("named", "spam"), ("as_is", "label 1"), ("binary", "positive")])
+def test_a_trained_classifier_says_the_name_of_a_label(labels: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text('{"corpus": {"labels": ["ham", "spam"]}}')
+    model: Any = SimpleNamespace(config=SimpleNamespace(data=DataConfig(labels=labels)))
+    assert label_of(model, tmp_path, 1) == name
 
 
 def test_the_picture_shows_the_table(tmp_path: Path) -> None:
