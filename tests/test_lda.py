@@ -156,6 +156,11 @@ def test_gamma_functions_and_fitted_priors() -> None:
     counts = np.stack([rng.multinomial(50, rng.dirichlet(prior)) for _ in range(2000)] + [np.zeros(4, int)])
     found = np.asarray(dirichlet.fit_counts(jnp.asarray(counts, jnp.float32), jnp.ones(4), False, 200), float)
     np.testing.assert_allclose(found, prior, rtol=0.15)
+    n = np.arange(400)
+    for mean, a in ((1e-3, 0.1), (0.2, 0.1), (0.9, 0.5), (30.0, 0.1)):
+        weight = np.exp(n * np.log(mean) - mean - scipy.special.gammaln(n + 1))
+        rise = (weight * (scipy.special.digamma(a + n) - scipy.special.digamma(a))).sum()
+        assert float(dirichlet.expected_rise(jnp.float32(mean), jnp.float32(a))) == pytest.approx(rise, rel=0.06)
     # The gradient of the log-probability is 0 there.
     above = scipy.special.digamma(counts + found) - scipy.special.digamma(found)
     below = scipy.special.digamma(counts.sum(1) + found.sum()) - scipy.special.digamma(found.sum())

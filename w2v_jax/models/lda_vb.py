@@ -28,7 +28,15 @@ from jax.sharding import Mesh
 
 from w2v_jax.data.bags import Bags
 from w2v_jax.models.tiles import tile_parts, whole
-from w2v_jax.nn.dirichlet import digamma, fit_mean_log, fit_mean_log_symmetric, log_gamma
+from w2v_jax.nn.dirichlet import (
+    HIGHEST,
+    LOWEST,
+    digamma,
+    expected_rise,
+    fit_mean_log,
+    fit_mean_log_symmetric,
+    log_gamma,
+)
 from w2v_jax.types import Array
 
 State = dict[str, Array]
@@ -170,8 +178,20 @@ def point_nats(tile: Tile, table: Table, found: Found) -> Array:
 
 
 def fit_priors(cfg: Any, state: State) -> State:
-    """`state` with alpha and eta fitted, as `cfg` says, to the means of E[log theta_dk] and E[log beta_kw]."""
+    """`state` with alpha and eta fitted, as `cfg` says: to the means of E[log theta_dk] and E[log beta_kw]. For cvb0 it
+    is one iteration of Minka's fixed point with expected counts."""
     new, alpha, lam = dict(state), state["alpha"], state["lambda"]
+    if cfg.method == "cvb0":
+        ratio = state["rise"][:-1] / jnp.maximum(state["rise"][-1], 1e-30)
+        ratio = jnp.full_like(ratio, ratio.mean()) if cfg.fit_alpha == "symmetric" else ratio
+        new["alpha"] = alpha if cfg.fit_alpha == "no" else jnp.clip(alpha * ratio, LOWEST, HIGHEST)
+        if cfg.fit_eta:
+            eta, counts = state["eta"], lam - state["eta"]
+            above = expected_rise(counts, jnp.full_like(counts, eta)).sum(0).sum()
+            whole = len(lam) * eta
+            below = len(lam) * (digamma(counts.sum(0) + whole) - digamma(whole)).sum()
+            new["eta"] = jnp.clip(eta * above / jnp.maximum(below, 1e-30), LOWEST, HIGHEST)
+        return new
     if cfg.fit_alpha == "asymmetric":
         new["alpha"] = fit_mean_log(state["mean_log"], alpha)
     elif cfg.fit_alpha == "symmetric":
@@ -186,7 +206,11 @@ def fit_priors(cfg: Any, state: State) -> State:
 def begin(cfg: Any, rows: sp.csr_matrix, seed: int) -> State:
     """Lambda drawn from Gamma(100, 1 / 100), as Hoffman et al. do, and what a step reads; `rows` are counts [N, V]."""
     drawn = np.random.default_rng(seed).gamma(100.0, 0.01, (cfg.vocab_size, cfg.topics))
-    state = {"lambda": jnp.asarray(drawn, jnp.float32), "mean_log": jnp.zeros(cfg.topics, jnp.float32)}
+    state = {"lambda": jnp.asarray(drawn, jnp.float32)}
+    if cfg.method == "cvb0":
+        state["rise"] = jnp.zeros(cfg.topics + 1, jnp.float32)
+    else:
+        state["mean_log"] = jnp.zeros(cfg.topics, jnp.float32)
     if cfg.warm:
         sizes = np.append(np.asarray(rows.sum(1), np.float32).ravel(), 0.0)  # the last row is of no document
         state["gamma"] = cold(jnp.asarray(sizes), jnp.full(cfg.topics, cfg.alpha, jnp.float32))
@@ -198,9 +222,10 @@ def steps(cfg: Any, mesh: Mesh, data: Bags) -> Callable[[State], State]:
 
         lambda <- (1 - rho) lambda + rho (eta + B sum_d n_dw phi_dwk),   rho = (tau + t)^-kappa
 
-    With one batch rho is 1: variational Bayes over the whole text. State: lambda [V, K], alpha [K], eta, the mean of
-    E[log theta] over documents 'mean_log' [K], the step's number, the nats of the sweep so far, and with `cfg.warm`
-    gamma [N + 1, K], where each document begins.
+    With one batch rho is 1: variational Bayes over the whole text. State: lambda [V, K], alpha [K], eta, the step's
+    number, the nats of the sweep so far, and with `cfg.warm` gamma [N + 1, K], where each document begins. What alpha
+    is fitted to: the mean of E[log theta] over documents 'mean_log' [K]; for cvb0 the numerators and the denominator of
+    Minka's fixed point over the sweep so far, 'rise' [K + 1].
     """
     parts, collapsed = len(data.words), cfg.method == "cvb0"
 
@@ -210,8 +235,12 @@ def steps(cfg: Any, mesh: Mesh, data: Bags) -> Callable[[State], State]:
         found = fit_documents(
             part, weights.weight, alpha, gamma, collapsed=collapsed, most=cfg.inner, tolerance=cfg.tolerance
         )
-        nats, logs = document_bound(part, weights, alpha, found.gamma)
-        nats = point_nats(part, weights, found) if collapsed else nats
+        if collapsed:
+            nats = point_nats(part, weights, found)
+            known = (sizes > 0).astype(gamma.dtype)[:, None]
+            logs = (known * expected_rise(found.gamma - alpha[None], jnp.broadcast_to(alpha, gamma.shape))).sum(0)
+        else:
+            nats, logs = document_bound(part, weights, alpha, found.gamma)
         return found.gamma, found.weight, found.ratio, nats, logs
 
     over = tile_parts(mesh, tile, 5)
@@ -232,8 +261,12 @@ def steps(cfg: Any, mesh: Mesh, data: Bags) -> Callable[[State], State]:
         new["lambda"] = (1 - rho) * state["lambda"] + rho * (state["eta"] + parts * table.weight * total)
         if cfg.warm:
             new["gamma"] = state["gamma"].at[ids].set(gamma)
-        mean = logs.sum(0) / jnp.maximum((sizes > 0).sum(), 1)
-        new["mean_log"] = jnp.where(t == 0, mean, (1 - rho) * state["mean_log"] + rho * mean)
+        if collapsed:
+            below = (digamma(sizes + alpha.sum()) - digamma(alpha.sum())).sum()
+            new["rise"] = jnp.where(t % parts == 0, 0.0, state["rise"]) + jnp.append(logs.sum(0), below)
+        else:
+            mean = logs.sum(0) / jnp.maximum((sizes > 0).sum(), 1)
+            new["mean_log"] = jnp.where(t == 0, mean, (1 - rho) * state["mean_log"] + rho * mean)
         return new
 
     arrays = (data.words, data.counts, data.slot, data.ids, data.tokens)

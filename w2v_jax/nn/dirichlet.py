@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from w2v_jax.types import Array
 
 _LIFT = 6  # steps of psi(x) = psi(x + 1) - 1 / x and of log Gamma(x) = log Gamma(x + 1) - log x
-_LOWEST, _HIGHEST = 1e-6, 1e6  # of fitted priors: outside of them nothing can be told apart in float32
+LOWEST, HIGHEST = 1e-6, 1e6  # of fitted priors: outside of them nothing can be told apart in float32
 
 
 def digamma(x: Array) -> Array:
@@ -63,7 +63,7 @@ def fit_mean_log(mean_log: Array, prior: Array, steps: int = 20) -> Array:
     """
 
     def step(_: int, a: Array) -> Array:
-        return jnp.clip(inverse_digamma(digamma(a.sum()) + mean_log), _LOWEST, _HIGHEST)
+        return jnp.clip(inverse_digamma(digamma(a.sum()) + mean_log), LOWEST, HIGHEST)
 
     return jax.lax.fori_loop(0, steps, step, prior)
 
@@ -77,9 +77,20 @@ def fit_mean_log_symmetric(mean_log: Array, size: int, prior: Array, steps: int 
     def step(_: int, a: Array) -> Array:
         wrong = digamma(a) - digamma(size * a) - mean_log
         slope = a * (trigamma(a) - size * trigamma(size * a))
-        return jnp.clip(a * jnp.exp(jnp.clip(-wrong / slope, -2.0, 2.0)), _LOWEST, _HIGHEST)
+        return jnp.clip(a * jnp.exp(jnp.clip(-wrong / slope, -2.0, 2.0)), LOWEST, HIGHEST)
 
     return jax.lax.fori_loop(0, steps, step, prior)
+
+
+def expected_rise(mean: Array, prior: Array) -> Array:
+    """About E[psi(a + n) - psi(a)] of a count n that is Poisson distributed with this mean, elementwise.
+
+    psi(a + mean) would be far too high where the mean is below 1 and a is small. A count above 0 has the probability
+    p = 1 - exp(-mean) and the mean mean / p, so that p (psi(a + mean / p) - psi(a)) is exact for small means and for
+    large ones, and 6 % too high at most between them, as in Teh, Newman and Welling (2007), "A collapsed variational Bayesian inference algorithm for LDA".
+    """
+    p = -jnp.expm1(-jnp.maximum(mean, 1e-7))
+    return p * (digamma(prior + jnp.maximum(mean, 1e-7) / p) - digamma(prior))
 
 
 def fit_counts(counts: Array, prior: Array, symmetric: bool, steps: int = 5) -> Array:
@@ -99,6 +110,6 @@ def fit_counts(counts: Array, prior: Array, symmetric: bool, steps: int = 5) -> 
         above = jnp.full_like(above, above.mean()) if symmetric else above
         whole = a.sum()
         below = (digamma(totals + whole) - digamma(whole)).sum()
-        return jnp.clip(a * above / jnp.maximum(below, 1e-30), _LOWEST, _HIGHEST)
+        return jnp.clip(a * above / jnp.maximum(below, 1e-30), LOWEST, HIGHEST)
 
     return jax.lax.fori_loop(0, steps, step, prior)
