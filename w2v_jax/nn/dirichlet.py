@@ -87,7 +87,8 @@ def expected_rise(mean: Array, prior: Array) -> Array:
 
     psi(a + mean) would be far too high where the mean is below 1 and a is small. A count above 0 has the probability
     p = 1 - exp(-mean) and the mean mean / p, so that p (psi(a + mean / p) - psi(a)) is exact for small means and for
-    large ones, and 6 % too high at most between them, as in Teh, Newman and Welling (2007), "A collapsed variational Bayesian inference algorithm for LDA".
+    large ones, and 6 % too high at most between them (Teh, Newman and Welling 2007, "A collapsed variational Bayesian
+    inference algorithm for latent Dirichlet allocation").
     """
     p = -jnp.expm1(-jnp.maximum(mean, 1e-7))
     return p * (digamma(prior + jnp.maximum(mean, 1e-7) / p) - digamma(prior))
