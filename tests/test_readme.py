@@ -49,6 +49,11 @@ SMALL = {
     "experiments.gradients": "--source=text:twenty.txt --cells=lstm --hidden=4 --length=6 --batch_size=8 --passes=0.6 "
     "--furthest=6 --windows=8",
     "experiments.throughput": "--layers=1 --dim=16 --heads=2 --vocab=50 --tokens=16 --seconds=0.01 --lengths=8",
+    "experiments.topics --config": "--config.model.dim=2 --lda.model.topics=2 --config.model.sweeps=1 "
+    "--lda.model.sweeps=2 --config.data.skip_top=0",
+    "experiments.classify": "--methods=counts,lsa --config.model.dim=2 --config.model.sweeps=1",
+    "configs/pairs_sick.py": "--config.model.tower=mean --noconfig.model.bidirectional --config.model.dim=4 "
+    f"{FEW} {ONE_DEVICE}",
     "--train=": "--models=average --max_length=8",
     "nudges": "--updates=12",
     "--layers": "--windows=4",
@@ -99,8 +104,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "word_eval" / name).write_text(text, encoding="utf-8")
     (folder / "imdb").mkdir()
     for name in ("train", "test"):
-        lines = [f"{i % 2}\tthe {('king', 'dog')[i % 2]} walks and helps" for i in range(40)]
+        lines = [f"{i % 2}\tthe {('king', 'dog')[i % 2]} walks and helps {WORDS[i % 19]}" for i in range(40)]
         (folder / "imdb" / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "pairs").mkdir()
+    for name in ("train", "dev", "test"):
+        lines = [f"{draw.choice('12345')}\t{' '.join(draw.choices(WORDS, k=4))}\tthe dog walks" for _ in range(24)]
+        (folder / "pairs" / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "twenty.txt").write_text(text_of(20, lines=200, width=10), encoding="utf-8")
     (folder / "configs").symlink_to(ROOT / "configs")
     return folder
@@ -128,7 +137,9 @@ def needed(words: list[str]) -> list[list[str]]:
         return next((word.partition("=")[2] for word in other if word.startswith("--workdir=runs/")), "")
 
     earlier = README[: README.index(words)] if words in README else []
-    trained = [other for other in earlier if other[2] in ("experiments.train", "experiments.sentiment")]
+    trained = [
+        other for other in earlier if other[2] in ("experiments.train", "experiments.sentiment", "experiments.pairs")
+    ]
     found = [other for other in trained if folder(other) in shlex.join(words)]
     return [*(first for other in found for first in needed(other)), *found]
 
