@@ -76,6 +76,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
         wanted.append(signal.SIGINT)
     before = {number: signal.signal(number, end) for number in wanted}
+    unraised, sys.unraisablehook = sys.unraisablehook, _without_signals(sys.unraisablehook)
     try:
         app.run(checked, flags_parser=_parse)
     except (UserError, OSError, Diverged, Interrupted, KeyboardInterrupt) as e:
@@ -88,6 +89,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
         for number, handler in before.items():
             signal.signal(number, handler)
         stop.early.clear()
+        sys.unraisablehook = unraised
         atexit.register(_quietly)
     sys.exit(status)
 
@@ -105,6 +107,16 @@ def _ending(e: BaseException, continues: bool) -> int:
         return 128 + number
     print(f"error: {_one_line(describe(e) if isinstance(e, OSError) else str(e))}", file=sys.stderr, flush=True)
     return 1 if isinstance(e, Diverged) else 2
+
+
+def _without_signals(tell: Callable[[Any], object]) -> Callable[[Any], None]:
+    """A hook for exceptions that a callback of a library cannot pass on: a noted signal among them is no news."""
+
+    def hook(what: Any) -> None:
+        if not (stop.early and issubclass(what.exc_type, KeyboardInterrupt)):
+            tell(what)
+
+    return hook
 
 
 def _quietly() -> None:

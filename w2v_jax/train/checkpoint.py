@@ -185,6 +185,9 @@ class Checkpointer:
             if kind is None:
                 raise
             self._warn(f"warning: {e.filename}: {e.strerror}")  # must not hide the exception that ends the block
+        finally:
+            if kind is not None and issubclass(kind, KeyboardInterrupt):  # it may have cut a save in the middle
+                release_waiting()
 
     def steps(self) -> list[int]:
         """The steps on disk that are not known to be damaged, rising; waits for a running write."""
