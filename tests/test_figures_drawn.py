@@ -150,14 +150,11 @@ def check_imdb_ladder(panels: list[Axes], result: dict[str, Any]) -> None:
 
 def check_topics(panels: list[Axes], result: dict[str, Any]) -> None:
     words, bars = panels
-    texts = ["LSA", *(" ".join(p["first"]) for p in result["pairs"]), "LDA"]
-    assert [text.get_text() for text in words.texts][: len(texts)] == texts
-    widths = [bar.get_width() for bar in bars.patches if isinstance(bar, Rectangle)]
-    np.testing.assert_allclose(widths, [pair[key] for key in ("words", "documents") for pair in result["pairs"]])
-    np.testing.assert_allclose(
-        [line.get_xdata()[0] for line in bars.lines],
-        [result["agreement"][key]["chance"] for key in ("words", "documents")],
-    )
+    first, both = ["LSA", *(" ".join(p["first"]) for p in result["pairs"])], ("words", "documents")
+    assert [text.get_text() for text in words.texts][: len(first)] == first
+    want = [pair[key] for key in both for pair in result["pairs"]]
+    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], want)
+    assert [line.get_xdata()[0] for line in bars.lines] == [result["agreement"][key]["chance"] for key in both]
 
 
 def check_keys_values(panels: list[Axes], result: dict[str, Any]) -> None:

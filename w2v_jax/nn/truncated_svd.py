@@ -19,7 +19,6 @@ for Large Eigenvalue Problems", section 7.4.
 
 from __future__ import annotations
 
-import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -70,9 +69,11 @@ def products(matrix: Any, basis: Array) -> tuple[np.ndarray, np.ndarray]:
     return left, right
 
 
-@functools.partial(jax.jit, static_argnames=("dim", "accelerate"))
 def solve(state: State, image: Array, dim: int, accelerate: bool = True) -> tuple[State, Array]:
     """(the state after a sweep with Z = A^T A Q, `image` [V, l]; R [l, D] such that L = A Q R, for the Q before).
+
+    Operations are dispatched one by one: compiled together, XLA's CPU back end joins large products with what is around
+    them and is several times slower.
 
     Directions that A does not have get the singular value 0. In every column of W, the entry 'right', the number
     furthest from 0 is positive.
@@ -87,9 +88,8 @@ def solve(state: State, image: Array, dim: int, accelerate: bool = True) -> tupl
     columns, upper, _ = _factor(image @ to_scaled)
     inner, values, outer = jnp.linalg.svd(upper, full_matrices=False)
     right = columns @ inner[:, :dim]
-    furthest = jnp.take_along_axis(right, jnp.abs(right).argmax(0)[None], 0)
-    sign = jnp.where(furthest < 0, -1.0, 1.0)
-    after = {"basis": columns, "before": state["before"], "right": right * sign, "values": values}
+    sign = jnp.where(right.max(0) < -right.min(0), -1.0, 1.0)
+    after = {"basis": columns, "before": state["before"], "right": right * sign[None], "values": values}
 
     if accelerate:
         # The first basis is random and tells nothing about b yet.
@@ -97,7 +97,7 @@ def solve(state: State, image: Array, dim: int, accelerate: bool = True) -> tupl
         following = (image - (bound / 2) * basis - (bound / 4) ** 2 * state["before"]) @ turn
         after["basis"], _, change = _factor(following)
         after["before"] = basis @ (turn @ change)
-    return after, to_scaled @ outer[:dim].T * sign
+    return after, to_scaled @ outer[:dim].T * sign[None]
 
 
 def orthonormal(columns: Array) -> Array:
@@ -116,17 +116,14 @@ def _factor(given: Array) -> tuple[Array, Array, Array]:
     change, spread = _inverse_root(gram)
     columns = given @ change
 
-    def again(columns: Array, change: Array) -> tuple[Array, Array, Array]:
-        more, _ = _inverse_root(columns.T @ columns)
-        columns = columns @ more
-        return columns, columns.T @ given, change @ more
-
-    def once(columns: Array, change: Array) -> tuple[Array, Array, Array]:
+    if float(spread) >= _SPREAD:
         return columns, change.T @ gram, change
+    more, _ = _inverse_root(columns.T @ columns)
+    columns = columns @ more
+    return columns, columns.T @ given, change @ more
 
-    return jax.lax.cond(spread < _SPREAD, again, once, columns, change)
 
-
+@jax.jit
 def _inverse_root(gram: Array) -> tuple[Array, Array]:
     """(C [l, l] with C^T G C = 1, the smallest eigenvalue of G scaled to a diagonal of ones as a share of the largest).
 
