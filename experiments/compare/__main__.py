@@ -113,7 +113,8 @@ def main(argv: Sequence[str]) -> int:
     text = build_corpus(data, say)
     found = run_all(workdir, models, [int(s) for s in f.seeds], plan)
     print(table(found))
-    link = next((run["association"] for run in found.get("skipgram", {"runs": []})["runs"]), None)
+    links = [run.pop("association", None) for entry in found.values() for run in entry["runs"]]
+    link = next((one for one in links if one), None)  # of the first seed
     if link:
         print(
             f"\nE C^T of skip-gram over PMI - log k, {link['pairs']:,} pairs that occur: slope {link['slope']:.3f}; "
