@@ -288,7 +288,22 @@ def check_wiki_map(panels: list[Axes], result: dict[str, Any]) -> None:
     assert shares[0] in panels[0].get_xlabel() and shares[1] in panels[0].get_ylabel()
 
 
+def check_pairs_sick(panels: list[Axes], result: dict[str, Any]) -> None:
+    shown = result["picture"]
+    for axes, panel in zip(panels, shown["panels"], strict=False):
+        bars = [p for p in axes.patches if isinstance(p, Rectangle)]
+        np.testing.assert_allclose([bar.get_height() for bar in bars], panel["same"] + panel["different"])
+        np.testing.assert_allclose([bar.get_x() for bar in bars], shown["edges"][:-1] * 2)
+        same(lines(axes), [upright(shown["threshold"])])
+        assert axes.get_title() == panel["title"]
+    curves = [
+        list(zip(line["thresholds"], [100 * a for a in line["accuracies"]], strict=True)) for line in shown["lines"]
+    ]
+    same(lines(panels[len(shown["panels"])]), [*curves, upright(shown["threshold"])])
+
+
 CHECKS = {
+    "pairs_sick": check_pairs_sick,
     "ptb_curves": check_ptb_curves,
     "synthetic_optimum": check_synthetic_optimum,
     "throughput": check_throughput,
