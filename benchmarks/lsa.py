@@ -10,12 +10,12 @@
   ours      our default, 8 sweeps with the Chebyshev recurrence
   bounded   our default with the rows counted anew in every sweep
 
-Seconds are those of the decomposition: our counting and weighting and our compilation are shown beside. Memory is the
-peak above that after the imports. --copies repeats the documents, which multiplies the exact singular values by the
-root of the number. Exact values are by ARPACK. Sides alternate --pairs times. Prints a table, writes OUT/NAME.json and
-keeps single runs in OUT/lsa_runs.jsonl: an interrupted benchmark continues. Exit status 1 when a gate fails: more
-seconds than scikit-learn (ours, same), values or captured share more than 1 % from scikit-learn's (same) or from the
-exact ones (ours).
+Seconds are those of the decomposition, by the clock and of all cores together; our counting, weighting and compiling
+stand beside. Memory is the peak above that after the imports. --copies repeats the documents, which multiplies the
+exact singular values by the root of the number; these are by ARPACK. Sides alternate --pairs times. Prints a table,
+writes OUT/lsa_NAME.json and keeps single runs in OUT/lsa_runs.jsonl: an interrupted benchmark continues. Exit status 1
+when a gate fails: more seconds than scikit-learn (ours, same), values or captured share more than 1 % from
+scikit-learn's (same) or from the exact ones (ours).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def summarise(runs: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     by = {side: [r for r in runs if r["key"]["side"] == side] for side in SIDES if side in accuracies}
     rows = {}
     for side, found in by.items():
-        entry = {key: statistics.median(r[key] for r in found) for key in ("seconds", "peak_mb")}
+        entry = {key: statistics.median(r[key] for r in found) for key in ("seconds", "cpu_seconds", "peak_mb")}
         for key in ("prepare_seconds", "compile_seconds"):
             entry[key] = statistics.median(r.get(key, 0.0) for r in found)
         entry["ratios"] = [a["seconds"] / b["seconds"] for a, b in zip(by["sklearn"], found, strict=True)]
@@ -116,10 +116,16 @@ def summarise(runs: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
 
 def table(summary: Mapping[str, Any]) -> str:
     """One row a side."""
-    rows = [["side", "seconds", "times as fast", "counting", "compiling", "peak MiB"]]
+    rows = [["side", "seconds", "times as fast", "CPU seconds", "counting", "compiling", "peak MiB"]]
     rows[0] += ["values off sklearn", "off exact", "captured"]
     for side, r in summary["sides"].items():
-        first = [side, f"{r['seconds']:.2f}", f"{r['ratio']:.2f}", f"{r['prepare_seconds']:.1f}"]
+        first = [
+            side,
+            f"{r['seconds']:.2f}",
+            f"{r['ratio']:.2f}",
+            f"{r['cpu_seconds']:.2f}",
+            f"{r['prepare_seconds']:.1f}",
+        ]
         first += [f"{r['compile_seconds']:.1f}", f"{r['peak_mb']:,.0f}"]
         rows.append([*first, f"{r['off_sklearn']:.2%}", f"{r['off_exact']:.2%}", f"{r['captured']:.4f}"])
     return aligned(rows)
