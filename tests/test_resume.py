@@ -132,14 +132,11 @@ def test_killed_and_continued_it_ends_where_an_uninterrupted_run_ends(
     unfinished = [f for f in (workdir / "checkpoints").iterdir() if not f.name.isdigit()]
     files = [f for folder in unfinished for f in folder.rglob("*") if f.is_file()]
     reached = metrics(workdir)[-1]["step"]
-    assert checkpoints(workdir)[-2:] == kept
-    deleting = checkpoints(workdir)[:-2]  # once its successor is there: half of it may be gone, which is told
+    assert checkpoints(workdir)[-2:] == kept  # one more is deleted once its successor is there
     assert bool(files) == (point != "between saves")  # the write was really cut short
     done = commands.run("experiments.train", *training(text, workdir, checkpoint__every_steps=32))
     assert done.status == 0, done.err
-    assert f"continuing at step {kept[-1]} of" in done.err
-    warnings = [line for line in done.err.splitlines() if "warning" in line]
-    assert all(any(f"checkpoint {step} in" in line for step in deleting) for line in warnings), warnings
+    assert f"continuing at step {kept[-1]} of" in done.err and "warning" not in done.err
     assert reached - kept[-1] <= 32
     assert vectors(workdir) == vectors(whole) and final_arrays(workdir) == final_arrays(whole)
     assert all(f.name.isdigit() for f in (workdir / "checkpoints").iterdir())

@@ -205,12 +205,14 @@ class Checkpointer:
         UserError: other leaves, shapes or types (the first is named); or all are damaged, and this is read-only.
         """
         found = self._restore(self.steps()[::-1], target, check=check)
+        best = None if found is None else found[2].get("best")  # (loss, step), where the caller keeps it
         for step in set(self._unranked) - self._damaged:  # older than the one found, so nothing has told it yet
             self._damaged.add(step)
-            self._warn(
-                f"warning: checkpoint {step} in {self.directory} is damaged (its record cannot be read); its held-out "
-                "loss is lost, and if it was the best, the best of those left takes its place"
-            )
+            if best is None or best[1] == step:  # else a process may have died while it removed it
+                self._warn(
+                    f"warning: checkpoint {step} in {self.directory} is damaged (its record cannot be read); its "
+                    "held-out loss is lost, and if it was the best, the best of those left takes its place"
+                )
         return found
 
     def _restore(
