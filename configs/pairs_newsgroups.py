@@ -1,10 +1,11 @@
 """Are two posts of one newsgroup? Contrastive loss with a margin over a projection of their SIF vectors.
 
-    python -m experiments.pairs --newsgroups=newsgroups20 --workdir=runs/news_pairs
+    python -m experiments.pairs --newsgroups=newsgroups20 --workdir=runs/news_pairs --pairs=5000
     python -m experiments.pairs --config=configs/pairs_newsgroups.py --workdir=runs/pairs_seen \
+        --counts=runs/vectors/vocab.txt --config.model.counts=runs/vectors/vocab.txt \
         --config.model.vectors=runs/vectors/vectors.bin --config.model.dim=300
 
-Hardware: 2 CPU cores.
+Hardware: 2 CPU cores. A minute of training. Test accuracy 71 % of pairs of known groups (docs/pairs.md).
 """
 
 import dataclasses
