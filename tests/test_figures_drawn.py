@@ -302,6 +302,21 @@ def check_pairs_sick(panels: list[Axes], result: dict[str, Any]) -> None:
     same(lines(panels[len(shown["panels"])]), [*curves, upright(shown["threshold"])])
 
 
+def check_word_models(panels: list[Axes], result: dict[str, Any]) -> None:
+    scores, products = panels
+    expected: list[Points] = []
+    for i, entry in enumerate(result["models"].values()):
+        runs = [list(run["scores"].values()) for run in entry["runs"]]
+        place = [t + 0.12 * (i - (len(result["models"]) - 1) / 2) for t in range(len(runs[0]))]
+        means = [statistics.fmean(column) for column in zip(*runs, strict=True)]
+        expected += [list(zip(place, row, strict=True)) for row in (means, *runs)]
+    same(lines(scores), expected)
+    link = result["association"]
+    x = [point[0] for point in link["shown"]]
+    fitted = [(end, link["intercept"] + link["slope"] * end) for end in (min(x), max(x))]
+    same(lines(products), [link["shown"], fitted, [(min(x), min(x)), (max(x), max(x))]])
+
+
 CHECKS = {
     "pairs_sick": check_pairs_sick,
     "ptb_curves": check_ptb_curves,
@@ -318,6 +333,7 @@ CHECKS = {
     "scaling_word2vec": check_word2vec,
     "topics": check_topics,
     "wiki_map": check_wiki_map,
+    "word_models": check_word_models,
 }
 
 
