@@ -121,7 +121,8 @@ def small_runs() -> dict[str, Small]:
             path = str(ROOT / "configs" / f"{config}.py") if config else f"{family}.config.py"
             flags = tuple(f"--config.{key}={value}" for key, value in (COMMON | change).items())
             given = (f"--config={path}", f"--workdir={RUN}", *flags)
-            ability = spec.embed is not None or spec.score is not None
+            # Vectors that were given are not written again, so there is nothing to evaluate.
+            ability = (spec.embed is not None and "model.vectors" not in change) or spec.score is not None
             use: tuple[str, tuple[str, ...]] | None = None
             if ability:
                 use = "experiments.evaluate", (f"--workdir={RUN}",)
