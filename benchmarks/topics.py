@@ -299,8 +299,8 @@ def table(results: dict[str, Any]) -> str:
 
 
 SETTINGS: dict[str, dict[str, Any]] = {  # options of each side that are not the defaults of `ours` and the others
-    "vb": {"sweeps": 16},
-    "cvb0": {"sweeps": 20},
+    "vb": {"sweeps": 10, "batch": 1024, "kappa": 0.6, "tau": 4.0},
+    "cvb0": {"sweeps": 20, "warm": True, "inner": 20},
     "gibbs": {"sweeps": 100, "batch": 4096},
     "sklearn": {"passes": 8},
     "gensim": {"passes": 6},
