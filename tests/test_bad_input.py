@@ -22,6 +22,9 @@ pytestmark = pytest.mark.xdist_group("bad_input")  # as test_bad_files.py
 OWN_FLAGS = {
     "experiments.train": ("config", "config.KEY", "workdir"),
     "experiments.evaluate": ("vectors", "workdir", "text"),
+    "experiments.topics": ("config", "config.KEY", "lda.KEY", "query", "workdir"),
+    "experiments.classify": ("config", "config.KEY", "train", "methods", "vectors"),
+    "experiments.pairs": ("config", "config.KEY", "seeds", "first", "second"),
     "experiments.compare": ("workdir", "source", "models", "seeds"),
     "experiments.scaling": ("config", "config.KEY", "workdir", "plan"),
     "experiments.figures": ("vectors", "workdir", "list"),
