@@ -11,7 +11,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := w2v_jax experiments configs launch benchmarks tests
 # A worker that dies ends the run: pytest-xdist would wait for ever for the groups that it held.
-TEST_ARGS ?= -n 2 --dist loadgroup --max-worker-restart=0 --durations=15 --durations-min=4
+# Twice as many workers as cores: tests wait for processes and files for much of their time.
+TEST_ARGS ?= -n 4 --dist loadgroup --max-worker-restart=0 --durations=15 --durations-min=4
 PYTEST = JAX_PLATFORMS=cpu TF_CPP_MIN_LOG_LEVEL=3 MPLBACKEND=Agg $(BIN)/python -m pytest $(TEST_ARGS)
 
 .PHONY: help venv demo check test lint format types clean

@@ -37,7 +37,7 @@ def test_recipes_name_commands_configs_and_keys_that_there_are() -> None:
     for name, figure in figures().items():
         for step in figure.recipe:
             assert importlib.util.find_spec(step.module), name
-            given = dict(flag.removeprefix("--").split("=", 1) for flag in step.flags.split())
+            given = {word[0]: word[2] for word in (f.removeprefix("--").partition("=") for f in step.flags.split())}
             path = given.get("config", "configs/scaling/wiki.py")
             assert (ROOT / path).is_file(), name
             tree: Any = None if "scaling" in path else to_dict(config_flag.load_config(str(ROOT / path)))
