@@ -69,10 +69,10 @@ def runs(found: Found) -> Section:
         row = [r.run, *sizes, f"{r.training_flops / 1e12:.4g}", loss, _text(r.heldout_accuracy, ".1%")]
         row += [_text(r.words_per_second, ",.0f"), *([_text(gap, ".4f")] if known else [])]
         rows.append(row)
-    return Section("Runs", _baselines(found.made), rows)
+    return Section("Runs", baselines(found.made), rows)
 
 
-def _baselines(made: Sequence[Record]) -> tuple[str, ...]:
+def baselines(made: Sequence[Record]) -> tuple[str, ...]:
     """What the counts of tokens alone give, and the share of `<unk>`, beside the losses and accuracies of the table."""
     known = [r for r in made if r.heldout_unigram_loss is not None]
     lines = dict.fromkeys(

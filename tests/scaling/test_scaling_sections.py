@@ -99,7 +99,7 @@ def test_accuracies_stand_beside_the_unigram_and_the_share_of_unknown_words() ->
     best = record(heldout_accuracy=0.2, heldout_known_accuracy=0.15, **known)
     said = sections.accuracy_verdict(best)
     assert "frequent one alone is 10.6%" in said and "10.6% are <unk>; of the others it finds 15.0%" in said
-    assert sections._baselines([best, best, record()]) == (
+    assert sections.baselines([best, best, record()]) == (
         "By the counts of tokens alone: 6.3900 nats/token, accuracy 10.6%; 10.6% of the held-out tokens are <unk>.",
     )
 
