@@ -51,10 +51,10 @@ $(STAMP): setup.cfg pyproject.toml constraints-py311.txt constraints-py312.txt
 demo: venv  ## train on text that is already here, then show what was learned (3 minutes on 2 cores)
 	@$(BIN)/python -m experiments.demo
 
-check: venv lint types  ## lint, types and the fast tests (under 3 minutes on 2 cores)
+check: venv lint types  ## lint, types and the fast tests (2 minutes on 2 cores)
 	@$(PYTEST) --fast
 
-test: venv lint types  ## lint, types and the whole test suite (11 to 15 minutes on 2 cores)
+test: venv lint types  ## lint, types and the whole test suite (about 6 minutes on 2 idle cores)
 	@$(PYTEST)
 
 lint: venv  ## ruff: rules and formatting
