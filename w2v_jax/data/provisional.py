@@ -78,7 +78,8 @@ class _Words:
         if not self.newer and self._rules.tokens in ("punctuation", "whitespace") and not chunk.isascii():
             odd = (bits_of(codes_of(chunk)[0]) & SUSPECT).any() or any(c in chunk for c in _UNSEEN)
             self.newer = bool(odd)
-        text = prepared(chunk, self._rules)
+        whole = prepared(chunk, self._rules)
+        text = whole.encode() if self._rules.tokens == "letters" else whole  # once for both that read it
         if self._rules.tokens != "whitespace":
             for kind, number in of_kinds(text).items():
                 self.met[kind] = self.met.get(kind, 0) + number

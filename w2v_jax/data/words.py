@@ -99,11 +99,12 @@ def _folded(text: str, codes: np.ndarray, encoding: str, bits: np.ndarray) -> st
     return _lower[codes].astype(codes.dtype).tobytes().decode(encoding, "surrogatepass")
 
 
-def cutter(rules: Rules) -> Callable[[str], Sequence[str | bytes]]:
-    """`prepared` text to words, as str or UTF-8 bytes, whichever is faster; a NUL is a word too."""
+def cutter(rules: Rules) -> Callable[[Any], Sequence[str | bytes]]:
+    """`prepared` text to words, as str or UTF-8 bytes, whichever is faster; a NUL is a word too. That of letters takes
+    the text in UTF-8, too."""
     if rules.tokens == "letters":
         table = _letters_table(not rules.lowercase)
-        return lambda text: text.encode().translate(table).split()
+        return lambda text: (text if isinstance(text, bytes) else text.encode()).translate(table).split()
     if rules.tokens == "whitespace":
         return str.split
     letters = L if rules.tokens == "words" and rules.digits == "drop" else L | N
@@ -172,9 +173,10 @@ def _meet(code: int) -> None:
     _lower[code], _kind[code], _bits[code] = ord(lower[0]), ord(kind), bits
 
 
-def of_kinds(text: str) -> dict[str, int]:
-    """Characters by the first letter of their general category (`NAMES`), without white space and NUL."""
-    data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+def of_kinds(text: str | bytes) -> dict[str, int]:
+    """Characters of a text, or of its UTF-8, by the first letter of their general category (`NAMES`), without white
+    space and NUL."""
+    data = np.frombuffer(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"), np.uint8)
     letter = ((data | 0x20) - np.uint8(ord("a"))) < 26  # of ASCII; both steps stay in uint8
     others = data[~letter & (data != _BLANK)].tobytes()  # of English a twentieth
     letters = int(np.count_nonzero(letter))
