@@ -13,35 +13,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from w2v_jax.errors import UserError, nearest
+from w2v_jax.errors import UserError, check, check_choice, check_least, check_most
 from w2v_jax.files import PathLike, read_json
 from w2v_jax.overrides import build
-
-
-def check(ok: bool, key: str, value: Any, need: str) -> None:
-    """Raises `UserError` unless `ok`: the value of `key` must be `need`."""
-    if not ok:
-        raise UserError(f"{key}={value!r}: must be {need}")
-
-
-def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises `UserError` unless `value` is one of `choices`; it names the nearest."""
-    if value not in choices:
-        raise UserError(f"{key}={value!r}: must be one of {', '.join(choices)}{nearest(str(value), choices)}")
-
-
-def check_least(least: int, section: str, cfg: Any, *keys: str) -> None:
-    """Raises `UserError` for the first of the keys of `cfg`, which is `section`, that is below `least`."""
-    for key in keys:
-        value = getattr(cfg, key)
-        check(value >= least, f"{section}.{key}", value, f"at least {least}" if least else "0 or more")
-
-
-def check_most(most: int, section: str, cfg: Any, *keys: str) -> None:
-    """Raises `UserError` for the first of the keys of `cfg`, which is `section`, that is above `most`."""
-    for key in keys:
-        value = getattr(cfg, key)
-        check(value <= most, f"{section}.{key}", value, f"at most {most}")
 
 
 def score_range(labels: str) -> tuple[float, float] | None:

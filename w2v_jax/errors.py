@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import signal
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(Exception):
@@ -32,3 +33,32 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`" (did you mean 'dim'?)"` for the known name closest to `name`, or an empty string when none is close."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+# ---- checks of config values ----
+
+
+def check(ok: bool, key: str, value: Any, need: str) -> None:
+    """Raises `UserError` unless `ok`: the value of `key` must be `need`."""
+    if not ok:
+        raise UserError(f"{key}={value!r}: must be {need}")
+
+
+def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises `UserError` unless `value` is one of `choices`; it names the nearest."""
+    if value not in choices:
+        raise UserError(f"{key}={value!r}: must be one of {', '.join(choices)}{nearest(str(value), choices)}")
+
+
+def check_least(least: int, section: str, cfg: Any, *keys: str) -> None:
+    """Raises `UserError` for the first of the keys of `cfg`, which is `section`, that is below `least`."""
+    for key in keys:
+        value = getattr(cfg, key)
+        check(value >= least, f"{section}.{key}", value, f"at least {least}" if least else "0 or more")
+
+
+def check_most(most: int, section: str, cfg: Any, *keys: str) -> None:
+    """Raises `UserError` for the first of the keys of `cfg`, which is `section`, that is above `most`."""
+    for key in keys:
+        value = getattr(cfg, key)
+        check(value <= most, f"{section}.{key}", value, f"at most {most}")
