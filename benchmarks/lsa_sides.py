@@ -61,7 +61,7 @@ def ours(side: str, folder: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarra
 
     memory = Memory()
     words = json.loads((folder / "shape.json").read_text())[1]
-    cfg = configs(words)[side]
+    cfg = lsa.place(configs(words)[side], "cpu")
     text = Documents(Part(np.load(folder / "tokens.npy", mmap_mode="r"), np.load(folder / "offsets.npy")))
     began = time.perf_counter()
     work = lsa.prepare(cfg, text, 0, ())

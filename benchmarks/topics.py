@@ -345,11 +345,12 @@ def main() -> int:
             record = store.find({"side": name, "topics": int(topics), "seed": args.seed})
             assert record is not None
             scored = {"perplexity": name, "topics": int(topics), "seed": args.seed}
-            if store.find(scored) is None:
+            found = store.find(scored)
+            if found is None:
                 matrices = np.load(args.work / f"{name}-{topics}.npy")
-                store.add(scored, {"values": [round(perplexity(matrix), 2) for matrix in matrices]})
+                found = store.add(scored, {"values": [round(perplexity(matrix), 2) for matrix in matrices]})
             curve = {k: v for k, v in record.items() if k != "key"}
-            curves[name] = curve | {"perplexity": store.find(scored)["values"]}  # type: ignore[index]
+            curves[name] = curve | {"perplexity": found["values"]}
         results[topics] = {"curves": curves, "compared": compare(curves)}
     from experiments.common.machine import machine
     from w2v_jax.files import write_json

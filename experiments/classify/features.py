@@ -21,6 +21,7 @@ from w2v_jax.evaluation.linear import Rows
 from w2v_jax.models import MODELS
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.states import encode_of
+from w2v_jax.train import fitting
 from w2v_jax.train.restore import Model
 from w2v_jax.types import Say, Words
 
@@ -60,18 +61,17 @@ def fitted(config: Config, found: Bags, say: Say) -> Features:
     spec, start = MODELS[config.family], time.perf_counter()
     if spec.fit is None or spec.represent is None:
         raise UserError(f"family={config.family!r}: gives documents no vectors; choose another config")
-    cfg = spec.resolve(config.model, len(found.vocab))
-    consts = spec.consts(cfg, Words(found.vocab.words, found.vocab.counts))
-    work = spec.fit.prepare(cfg, found, config.train.seed, jax.local_devices())
-    state, steps = spec.fit.start(cfg, work, config.train.seed), spec.fit.steps(cfg, work)
-    for step in range(1, spec.fit.sweeps(cfg) * steps + 1):
-        state, metrics = spec.fit.advance(cfg, work, state)
+    task = fitting.begin(spec, config, found, jax.local_devices())
+    consts = spec.consts(task.cfg, Words(found.vocab.words, found.vocab.counts))
+    state = task.part.start(task.cfg, task.work, config.train.seed)
+    for step, now, metrics, _ in fitting.steps(task, state, 0, task.last):
+        state = now
         if metrics:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            done = f"sweep {step / steps:g} of {spec.fit.sweeps(cfg)}"
+            done = f"sweep {step / task.per_sweep:g} of {task.part.sweeps(task.cfg)}"
             say(f"{config.family}: {done}, {shown}, {time.perf_counter() - start:.0f} s")
-    params = spec.fit.params(cfg, state)
-    train, test = (spec.represent(cfg, params, consts, x) for x in (found.counts, found.test_counts))
+    params = task.part.params(task.cfg, state)
+    train, test = (spec.represent(task.cfg, params, consts, x) for x in (found.counts, found.test_counts))
     return Features(config.family, train, test, time.perf_counter() - start)
 
 

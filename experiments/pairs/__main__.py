@@ -174,7 +174,8 @@ def ask(first: str, second: str, workdir: Path) -> str:
     distance, score = (float(x[0]) for x in model.applied.pairs(model.params, *vectors))
     answer = "SAME" if distance <= threshold else "DIFFERENT"
     bounds, said = score_range(results["labels"]), ""
-    if bounds is not None and model.spec.compare.regresses(model.cfg):  # type: ignore[union-attr]
+    compare = model.spec.compare
+    if bounds is not None and compare is not None and compare.regresses(model.cfg):
         said = f"; score {bounds[0] + score * (bounds[1] - bounds[0]):.2f} of {bounds[0]:g} to {bounds[1]:g}"
     return f"distance {distance:.4f}, threshold {threshold:.4f}: {answer}{said}"
 

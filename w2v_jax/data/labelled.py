@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from w2v_jax.config import DataConfig, score_range
 from w2v_jax.data import tfds_source
-from w2v_jax.data.raw import matches
-from w2v_jax.data.records import decoded, lines, records, text_of, value_of, whole
-from w2v_jax.data.unpack import unpacked
+from w2v_jax.data.records import decoded, lines, of_files, records, text_of, value_of, whole
 from w2v_jax.errors import UserError, nearest
 
 FORMS = "tsv:GLOB, jsonl:GLOB or tfds:NAME[@SPLIT]"
@@ -60,7 +58,11 @@ def read_labelled(
     if score_range(cfg.labels) is not None:
         raise UserError(f"data.labels={cfg.labels!r}: is the range of the scores of pairs; use binary, as_is or sst2")
     mapping = _MAPPINGS.get(cfg.labels) or (None if classes is None else {label: label for label in range(classes)})
-    read = _examples(rest, cfg) if kind == "tfds" else _of_files(kind, rest, cfg)
+    read = (
+        _examples(rest, cfg)
+        if kind == "tfds"
+        else of_files(kind, rest, kind, partial(_tsv if kind == "tsv" else _jsonl, cfg=cfg))
+    )
     examples: list[tuple[Any, str]] = []
     for where, raw, text in read:
         label = _name(where, raw, names) if cfg.labels == "named" else _number(where, raw, mapping, cfg.labels)
@@ -109,24 +111,6 @@ def _number(where: str, raw: Any, mapping: dict[int, int | None] | None, labels:
 
 
 # ---- files ----
-
-
-def _of_files(kind: str, pattern: str, cfg: DataConfig) -> Iterator[tuple[str, Any, str]]:
-    """(file and line, label, text) of every example of the files, which are sorted by name."""
-    root = os.path.expanduser(pattern)
-    paths = [Path(p) for p in ([root] if os.path.exists(root) else sorted(matches(root)))]
-    if not paths:
-        raise UserError(f"{kind}:{pattern}: matches no file; check the path after '{kind}:'")
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.{kind}")
-        empty = True
-        with path.open("rb") as packed, unpacked(path, packed) as file:
-            for example in _tsv(path, file, cfg) if kind == "tsv" else _jsonl(path, file, cfg):
-                empty = False
-                yield example
-        if empty:
-            raise UserError(f"{path}: the file is empty")
 
 
 def _tsv(path: Path, file: IO[bytes], cfg: DataConfig) -> Iterator[tuple[str, str, str]]:

@@ -6,13 +6,12 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from w2v_jax.config import DataConfig, score_range
-from w2v_jax.data.raw import matches
-from w2v_jax.data.records import decoded, lines, whole
-from w2v_jax.data.unpack import unpacked
+from w2v_jax.data.records import decoded, lines, of_files, whole
 from w2v_jax.errors import UserError
 
 SAME_FROM = 0.5  # a graded pair counts as SAME from the middle of its range on
@@ -66,7 +65,7 @@ def read_pairs(source: str, cfg: DataConfig) -> list[Pair]:
             "range such as data.labels=1..5"
         )
     out = []
-    for where, line in _lines(pattern, cfg.encoding_errors):
+    for where, line in of_files("pairs", pattern, "tsv", partial(_lines, errors=cfg.encoding_errors)):
         fields = line.split("\t")
         if len(fields) < columns.needed:
             raise UserError(
@@ -123,19 +122,7 @@ def _score(where: str, label: str, bounds: tuple[float, float] | None) -> float:
     return (value - low) / (high - low)
 
 
-def _lines(pattern: str, errors: str) -> Iterator[tuple[str, str]]:
-    """(file and line, the line without its end) of the files."""
-    root = os.path.expanduser(pattern)
-    paths = [Path(p) for p in ([root] if os.path.exists(root) else sorted(matches(root)))]
-    if not paths:
-        raise UserError(f"pairs:{pattern}: matches no file; check the path after 'pairs:'")
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.tsv")
-        found = False
-        with path.open("rb") as packed, unpacked(path, packed) as file:
-            for where, line in lines(path, file):
-                found = True
-                yield where, whole(where, decoded(where, line, errors), errors).rstrip("\r\n")
-        if not found:
-            raise UserError(f"{path}: the file is empty")
+def _lines(path: Path, file: IO[bytes], errors: str) -> Iterator[tuple[str, str]]:
+    """(file and line, the line without its end)."""
+    for where, line in lines(path, file):
+        yield where, whole(where, decoded(where, line, errors), errors).rstrip("\r\n")

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data.raw import END, MARK
+from w2v_jax.data.raw import END, MARK, matches
+from w2v_jax.data.unpack import unpacked
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import MAC_ADVICE, parse_json
 
+T = TypeVar("T")
 LONGEST_LINE = 1 << 24  # bytes of a record
 _CHUNK = 1 << 20  # characters of the documents that are handed on together
+
+
+def of_files(kind: str, pattern: str, extension: str, read: Callable[[Path, IO[bytes]], Iterator[T]]) -> Iterator[T]:
+    """What `read` finds in the unpacked files of a source KIND:PATTERN, which are sorted by name.
+
+    UserError: no file matches, one is no regular file, or nothing is found in one.
+    """
+    root = os.path.expanduser(pattern)
+    paths = [Path(p) for p in ([root] if os.path.exists(root) else sorted(matches(root)))]
+    if not paths:
+        raise UserError(f"{kind}:{pattern}: matches no file; check the path after '{kind}:'")
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.{extension}")
+        empty = True
+        with path.open("rb") as packed, unpacked(path, packed) as file:
+            for found in read(path, file):
+                empty = False
+                yield found
+        if empty:
+            raise UserError(f"{path}: the file is empty")
 
 
 def lines(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:

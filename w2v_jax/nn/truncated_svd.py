@@ -19,6 +19,7 @@ for Large Eigenvalue Problems", section 7.4.
 
 from __future__ import annotations
 
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -48,24 +49,33 @@ def begin(seed: int, columns: int, dim: int, oversample: int) -> State:
     }
 
 
+def column_parts(basis: Array) -> list[np.ndarray]:
+    """Some columns for each thread of the host, contiguous; more threads than cores or narrow parts gain nothing."""
+    host = np.asarray(basis)
+    threads = max(1, min(_threads(), host.shape[1] // _COLUMNS))
+    edges = [host.shape[1] * i // threads for i in range(threads + 1)]
+    return [np.ascontiguousarray(host[:, a:b]) for a, b in itertools.pairwise(edges)]
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def products(matrix: Any, basis: Array) -> tuple[np.ndarray, np.ndarray]:
     """(A Q float32 [N, l], A^T A Q float32 [V, l]) of a scipy csr matrix A [N, V], on all cores of the host.
 
     Each thread computes some columns over all rows, so that the result does not depend on their number. On CPUs this is
     several times as fast as XLA's sparse products.
     """
-    host = np.asarray(basis)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(1, min(cores, host.shape[1] // _COLUMNS))
-    edges = [host.shape[1] * i // threads for i in range(threads + 1)]
+    parts = column_parts(basis)
 
-    def one(i: int) -> tuple[np.ndarray, np.ndarray]:
-        image = matrix @ np.ascontiguousarray(host[:, edges[i] : edges[i + 1]])
+    def one(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        image = matrix @ columns
         return image, matrix.T @ image
 
-    with ThreadPoolExecutor(threads) as pool:  # scipy's products leave the interpreter free
-        parts = list(pool.map(one, range(threads)))
-    left, right = (np.concatenate(sides, axis=1) for sides in zip(*parts, strict=True))
+    with ThreadPoolExecutor(len(parts)) as pool:  # scipy's products leave the interpreter free
+        found = list(pool.map(one, parts))
+    left, right = (np.concatenate(sides, axis=1) for sides in zip(*found, strict=True))
     return left, right
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -15,11 +16,43 @@ from w2v_jax.train.device import all_finite, here, largest
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.prepare import check_same_text
+from w2v_jax.train.programs import placed
 from w2v_jax.train.sharding import make_mesh
 from w2v_jax.train.stop import signals
-from w2v_jax.types import Family, Say, Words
+from w2v_jax.types import Family, Fit, Say, Words
 
 SAVE_SECONDS = 5.0  # sweeps that take less share a save
+
+
+class Task(NamedTuple):
+    """What all steps of a fit read."""
+
+    part: Fit
+    cfg: Any  # resolved, its 'auto' options decided
+    work: Any
+    per_sweep: int  # steps of a sweep
+
+    @property
+    def last(self) -> int:
+        """Steps of all sweeps."""
+        return self.part.sweeps(self.cfg) * self.per_sweep
+
+
+def begin(family: Family, config: Config, text: Any, devices: Sequence[jax.Device]) -> Task:
+    """Resolves the config for a text and prepares the work. UserError: bad input."""
+    part = family.fit
+    assert part is not None
+    cfg = placed(family, family.resolve(config.model, len(text.vocab.words)), devices[0].platform)
+    work = part.prepare(cfg, text, config.train.seed, devices)
+    return Task(part, cfg, work, part.steps(cfg, work))
+
+
+def steps(task: Task, state: Any, done: int, last: int) -> Iterator[tuple[int, Any, dict[str, float], float]]:
+    """(steps made, state, metrics or {}, seconds) of each step from `done` to `last`."""
+    for step in range(done + 1, last + 1):
+        began = time.perf_counter()
+        state, metrics = task.part.advance(task.cfg, task.work, state)
+        yield step, state, metrics, time.perf_counter() - began
 
 
 def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, Any]:
@@ -28,20 +61,17 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
     The state is saved after a sweep that was scored on held-out text, or that ends `SAVE_SECONDS` after the last save;
     within a sweep every `checkpoint.every_steps` steps; on a signal; and at the end.
     """
-    part = family.fit
-    assert part is not None
     text = family.text(config.model, config.data, say)
     check_same_text(text.digest)
-    cfg = family.resolve(config.model, len(text.vocab.words))
-    consts = family.consts(cfg, Words(text.vocab.words, text.vocab.counts))
     devices = make_mesh(config.mesh).devices.flat
-    work = part.prepare(cfg, text, config.train.seed, [d for d in devices if d.process_index == jax.process_index()])
-    per_sweep = part.steps(cfg, work)
-    last = min(part.sweeps(cfg) * per_sweep, config.train.max_steps or part.sweeps(cfg) * per_sweep)
+    task = begin(family, config, text, [d for d in devices if d.process_index == jax.process_index()])
+    part, cfg, per_sweep = task.part, task.cfg, task.per_sweep
+    consts = family.consts(cfg, Words(text.vocab.words, text.vocab.counts))
+    last = min(task.last, config.train.max_steps or task.last)
     fixed = {"corpus": text.digest, "tokenizer": text.tokenizer.digest, "consts": fingerprint(consts)}
     seconds, metrics = 0.0, dict[str, float]()
     with folder.opened(workdir, config, last, last / per_sweep) as (checkpoints, log), signals() as seen:
-        state = part.start(cfg, work, config.train.seed)
+        state = part.start(cfg, task.work, config.train.seed)
         unit = "sweep" if per_sweep == 1 else "step"
         target = here({"params": part.params(cfg, state), "fit": state})
         written: str | None = None  # digest of the log
@@ -52,10 +82,8 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
             log.note(f"continuing at {unit} {step:,} of {last:,}")
         log.truncate_after(step, written)
         saved = time.perf_counter()
-        while step < last:
-            began = time.perf_counter()
-            state, new = part.advance(cfg, work, state)
-            step, seconds = step + 1, seconds + time.perf_counter() - began
+        for made, after, new, took in steps(task, state, step, last):
+            step, state, seconds = made, after, seconds + took
             if new:
                 metrics = new
                 if not all_finite(state):

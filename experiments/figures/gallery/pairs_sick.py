@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from experiments.figures.figure import Figure, Step, file, train
 from w2v_jax.figures import pairs
 from w2v_jax.figures.published import Tolerance, beside
@@ -17,8 +19,8 @@ _FLAGS = (
 _VECTORS = ("model.dim=300", "model.segment=128", "optimizer.learning_rate=0.2", "optimizer.initial_square=0.0")
 
 
-def _mean(result: dict[str, object]) -> dict[str, float]:
-    rows = [row for row in result["models"] if "seed" in row]  # type: ignore[attr-defined]
+def _mean(result: Any) -> dict[str, float]:
+    rows = [row for row in result["models"] if "seed" in row]
     return {"Pearson": sum(float(row["pearson"]) for row in rows) / len(rows)}
 
 
@@ -31,7 +33,7 @@ FIGURE = Figure(
     ),
     data="SICK, 500 trial and 4,927 test pairs; own vectors of 25 million words of Wikipedia",
     collect=file("pairs/results.json", "command"),
-    measure=lambda result: _mean(dict(result)),
+    measure=_mean,
     draw=lambda result, out, source: pairs.draw(result["picture"], out, source),
     numbers=(beside("tai", "Pearson on SICK, LSTM", "Pearson", _LEAST, differs="theirs starts from GloVe vectors"),),
 )
