@@ -13,14 +13,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from launch.chips import chips
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.scaling import records
 from w2v_jax.scaling.analysis import by_arm
 from w2v_jax.scaling.study import Planned, Study, runs, shard
 from w2v_jax.tables import aligned, duration
 
-# Peak of one chip in dense bfloat16 products, FLOPs per second, as stated by its vendor.
-PEAKS = {"v4": 275e12, "v5e": 197e12, "v5p": 459e12, "v6e": 918e12, "a100": 312e12, "h100": 989e12, "h200": 989e12}
 SHARE = 0.35  # of the peak, assumed for a training step
 HERE = 0.3  # of the rate of a large float32 product, assumed for small models on this machine
 
@@ -78,11 +77,12 @@ def speed_of(workdir: Path, device: str | None, rate: float) -> Speed:
     if device:
         match = re.fullmatch(r"(\w+?)(?::(\d+))?", device)
         name, count = (match[1], int(match[2] or 1)) if match else (device, 0)
-        if name not in PEAKS or count < 1:
-            known = f"{', '.join(PEAKS)}{nearest(name, PEAKS)}"
+        peaks = {chip.name: chip.flops for chip in chips().values()}
+        if name not in peaks or count < 1:
+            known = f"{', '.join(peaks)}{nearest(name, peaks)}"
             raise UserError(f"--device={device}: must be one of {known}, with a number as in v5e:64; or state --rate")
-        why = f"{SHARE:.0%} of {count} x {name}'s stated {PEAKS[name]:.3g} FLOP/s in bfloat16"
-        return Speed(SHARE * PEAKS[name] * count, why)
+        why = f"{SHARE:.0%} of {count} x {name}'s stated {peaks[name]:.3g} FLOP/s in bfloat16"
+        return Speed(SHARE * peaks[name] * count, why)
     here = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     made = [r for r in records.read(sorted(workdir.glob("results*.jsonl"))) if r.seconds and r.device == here]
     if made:
