@@ -28,7 +28,7 @@ def no_other_font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     style._glyphs.cache_clear()
 
 
-def install(letters: str, file: Path) -> None:
+def install(letters: str, file: Path, name: str = NAME, weight: int = 400) -> None:
     """A font in which each of the letters is a square."""
     pen = TTGlyphPen(None)
     for draw, *points in ((pen.moveTo, (0, 0)), (pen.lineTo, (0, 800), (800, 800), (800, 0))):
@@ -42,8 +42,8 @@ def install(letters: str, file: Path) -> None:
     font.setupGlyf(dict.fromkeys(names, square))
     font.setupHorizontalMetrics(dict.fromkeys(names, (900, 0)))
     font.setupHorizontalHeader(ascent=800, descent=-200)
-    font.setupNameTable({"familyName": NAME, "styleName": "Regular"})
-    font.setupOS2()
+    font.setupNameTable({"familyName": name, "styleName": "Regular" if weight == 400 else "ExtraLight"})
+    font.setupOS2(usWeightClass=weight)
     font.setupPost()
     font.save(file)
     font_manager.fontManager.addfont(file)
@@ -54,6 +54,11 @@ def test_text_that_can_be_drawn_stays_and_the_rest_is_spelt_out() -> None:
     assert plain("▁für ½ <0xC3> naïve") == "▁für ½ <0xC3> naïve"
     assert plain("日本 a") == r"\u65e5\u672c a" and plain("\U00020000") == r"\U00020000"
     assert plain("$x_1$") == r"\$x_1\$" and plain("_a") == " _a"
+
+
+def test_another_weight_of_the_font_does_not_say_which_letters_can_be_drawn(tmp_path: Path) -> None:
+    install("a", tmp_path / "light.ttf", style.FONT, 200)  # the last of its name in the list
+    assert plain("naïve ½") == "naïve ½"
 
 
 def test_a_picture_with_foreign_letters_has_no_empty_boxes(tmp_path: Path) -> None:

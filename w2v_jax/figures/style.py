@@ -131,8 +131,9 @@ def _fonts() -> dict[str, str]:
     """File of the font of all pictures, and of those with Chinese, Japanese and Korean letters that the system has."""
     from matplotlib import font_manager
 
-    there = {font.name: font.fname for font in font_manager.fontManager.ttflist}
-    return {name: there[name] for name in (FONT, *_FALLBACKS) if name in there}
+    there = {font.name for font in font_manager.fontManager.ttflist}
+    # The upright one of normal weight, which draws the text: an oblique or bold one may lack letters that it has.
+    return {name: font_manager.findfont(name) for name in (FONT, *_FALLBACKS) if name in there}
 
 
 @lru_cache(maxsize=1)
