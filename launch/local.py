@@ -94,15 +94,16 @@ def _warden() -> Iterator[Callable[[str], None]]:
     """A process that outlives this one if it must, to end the run: takes lines as `launch.warden` reads them."""
     line = [sys.executable, "-I", "-S", str(Path(__file__).with_name("warden.py")), str(SAVE_S)]
     nowhere = subprocess.DEVNULL
+    # Unbuffered: what a killed warden did not take would be an error of the launcher when the pipe is closed.
     with subprocess.Popen(
-        line, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, text=True, start_new_session=True
+        line, bufsize=0, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True
     ) as warden:
         assert warden.stdin is not None
         told = warden.stdin
 
         def tell(text: str) -> None:
             with contextlib.suppress(OSError):  # it was killed
-                print(text, file=told, flush=True)
+                told.write(f"{text}\n".encode())
 
         yield tell
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.faults.processes import _alive, _children
 from launch import warden
 from launch.distributed import COORDINATOR, PROCESS_ID, PROCESSES, _interruptible, initialize
 from launch.relay import Relay
@@ -75,6 +76,17 @@ def test_processes_end_with_their_launcher(number: signal.Signals, tmp_path: Pat
         running.send_signal(number)
         assert running.wait(timeout=60) == (143 if number == signal.SIGHUP else -number)
         wait_for(lambda: all((tmp_path / f"saved{i}").exists() for i in (0, 1)))
+
+
+def test_a_run_whose_warden_is_killed_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    with start("while not os.path.exists('on'): time.sleep(0.01)\nprint('done')", tmp_path) as running:
+        wait_for(lambda: [len(some) for some in _children(running.pid)] == [2, 1])
+        (end_of_run,) = _children(running.pid)[1]
+        os.kill(end_of_run, signal.SIGKILL)
+        wait_for(lambda: not _alive(end_of_run))
+        (tmp_path / "on").touch()
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 0 and sorted(out.splitlines()) == ["[0] done", "[1] done"], err
 
 
 def test_the_warden_kills_what_does_not_end() -> None:

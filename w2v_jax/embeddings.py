@@ -300,7 +300,8 @@ def load(
       skip_nan: leave out rows with a NaN or an infinity, with a warning, instead of refusing the file.
 
     Raises:
-      UserError: missing, empty, truncated or malformed file, with its line or byte; a NaN; words that are not UTF-8.
+      UserError: missing, empty, truncated or malformed file, with its line or byte; a NaN; words that are not UTF-8; a
+        file of a run folder that differs from its digest in result.json (see `w2v_jax.exported`).
     """
     return Embeddings(*formats.read(path, limit, binary, encoding_errors, mmap, counts, skip_nan))
 

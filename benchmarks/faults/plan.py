@@ -17,7 +17,8 @@ from w2v_jax.errors import UserError, nearest
 
 STOPS = (*SIGNALS, *WRITES)
 KINDS = (*STOPS, *TARGETS, *TOGETHER, *PROCESSES)
-STOPS_A_ROUND, TOGETHER_EVERY, PROCESSES_EVERY = 2, 3, 6  # processes are started anew, and take long
+STOPS_A_ROUND, TOGETHER_EVERY = 2, 3
+PROCESSES_EVERY = 5  # processes are started anew, and take long; odd, as odd numbers have four processes, even ones two
 
 
 class Unit(NamedTuple):

@@ -34,14 +34,23 @@ def _job(kept: Kept, place: Path, count: int) -> Job:
     return Job(place, "launch.local", (*given, f"--config.mesh.data={count}"))
 
 
-def _workers(launcher: int) -> list[int]:
-    """The children of a process."""
-    found = []
+def _children(launcher: int) -> tuple[list[int], list[int]]:
+    """(the processes of the run, the one that would end them) that a launcher has started."""
+    found: tuple[list[int], list[int]] = [], []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             if path.read_text().rpartition(") ")[2].split()[1] == str(launcher):
-                found.append(int(path.parent.name))
-    return sorted(found)
+                warden = b"warden.py" in path.with_name("cmdline").read_bytes()
+                found[warden].append(int(path.parent.name))
+    return sorted(found[0]), found[1]
+
+
+def _started(life: Life, count: int) -> list[int]:
+    """The processes of the run, once all of them have started; fewer if the launcher ends before."""
+    until = time.monotonic() + HANG
+    while len(workers := _children(life.pid)[0]) < count and _alive(life.pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    return workers
 
 
 def _ends(workers: list[int], seconds: float) -> list[int]:
@@ -78,32 +87,36 @@ def _whole(kept: Kept, count: int) -> tuple[dict[str, str], str, float]:
     return content, out, seconds
 
 
-def _disturb(kept: Kept, kind: str, life: Life, seconds: float, rng: random.Random) -> tuple[Ending, list[int]]:
-    """(how the launcher ended, processes that it left behind)."""
-    status = lives.ended(life, time.monotonic() + rng.uniform(0.5, seconds))
-    workers = _workers(life.pid)
+def _disturb(kind: str, life: Life, count: int, seconds: float, rng: random.Random) -> tuple[Ending, list[int], bool]:
+    """(how the launcher ended, processes that it left behind, whether the run was there to be disturbed)."""
+    workers = _started(life, count)
+    status = lives.ended(life, time.monotonic() + rng.uniform(0.0, 0.9 * seconds))
+    everyone = workers + _children(life.pid)[1]
     of_launcher, numbers = PROCESSES[kind]
-    if status is None and workers:
-        target = life.pid if of_launcher else rng.choice(workers)
+    running = [pid for pid in workers if _alive(pid)]
+    disturbed = status is None and bool(running)
+    if disturbed:
+        target = life.pid if of_launcher else rng.choice(running)
         for index, number in enumerate(numbers):
             if index:
                 time.sleep(rng.uniform(0.5, 4.0))
             with contextlib.suppress(ProcessLookupError):
                 os.kill(target, number)
     ending = lives.finish(life, HANG)[0] if status is None else lives.endings(life, status)[0]
-    return ending, _ends(workers, ORPHANS)
+    return ending, _ends(everyone, ORPHANS), disturbed
 
 
 def processes(kept: Kept, kind: str, number: int, place: Path) -> Fault:
-    """One fault in a run of two processes, or of four where the number is odd; then the same command ends it."""
+    """One fault in a run of two processes, or of four where the number is odd; then the same command ends it. A run
+    that was over before counts as none."""
     name = f"{kind}/{kept.run.name}/{number}"
     rng, count = random.Random(name), 4 if number % 2 else 2
     if kept.run.name == STUDY:
         count = 1  # a study trains on one process
     want, out, seconds = _whole(kept, count)
     copy(kept.fresh, place)
-    ending, left = _disturb(kept, kind, lives.begin([_job(kept, place, count)]), seconds, rng)
-    what = f"{count} processes, status {ending.status}"
+    ending, left, disturbed = _disturb(kind, lives.begin([_job(kept, place, count)]), count, seconds, rng)
+    what = f"{count} processes, status {ending.status}{'' if disturbed else ', over before'}"
     if left:
         return made(name, Verdict(WRONG, f"{len(left)} processes ran on without their launcher"), what)
     if ending.status is None:
@@ -111,7 +124,7 @@ def processes(kept: Kept, kind: str, number: int, place: Path) -> Fault:
     again = lives.finish(lives.begin([_job(kept, place, count)]), HANG)[0]
     plain = Ending(again.status, out if again.status == 0 else again.out, _without_prefix(again.err))
     verdict = outcome.judge([plain], [Ending(0, out, "")], outcome.content(place), want)
-    return made(name, verdict, f"{what}, then {again.status}")
+    return made(name, verdict, f"{what}, then {again.status}", faults=int(disturbed))
 
 
 def _without_prefix(err: str) -> str:

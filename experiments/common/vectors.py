@@ -44,7 +44,7 @@ def source() -> str:
     found = Path(workdir, "vectors.bin")
     for file in (found, found.with_name("vocab.txt")):
         if not file.is_file():
-            raise UserError(f"{file}: no such file; if the run has not ended, its own command continues it")
+            raise UserError(f"{file}: no such file; the run's own command continues it, or writes the file again")
     return str(found)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from w2v_jax.errors import UserError
+from w2v_jax.exported import check
 from w2v_jax.files import PathLike
 from w2v_jax.formats.rows import MARK, Options, Table, finite, say_skipped
 
@@ -72,11 +73,13 @@ def read_vocab(path: PathLike, errors: str = "strict") -> tuple[list[str], np.nd
     Under errors='ignore' a word may become empty.
 
     Raises:
-      UserError: missing or empty file, a line that is not UTF-8, a count that is no whole number or is missing.
+      UserError: missing or empty file, a line that is not UTF-8, a count that is no whole number or is missing; a
+        file of a run folder that is not as the run wrote it.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; check the name")
+    check(path)
     words: list[str] = []
     counts = array.array("q")
     with open(path, "rb") as f:

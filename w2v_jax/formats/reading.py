@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from w2v_jax.errors import UserError
+from w2v_jax.exported import check
 from w2v_jax.files import FREE_BYTES, MOST_TIMES, PathLike, bounded
 from w2v_jax.formats.binary import looks_binary, read_binary
 from w2v_jax.formats.fasttext import MAGIC, read_fasttext
@@ -59,6 +60,7 @@ def read(
             raise UserError(f"{path}: not a format read here; use word2vec, GloVe text, fastText or a native folder")
         if mmap:
             raise UserError(f"{path}: only a native folder can be memory-mapped; save it with format native first")
+        check(path)
         table = _read_file(path, limit, binary, options)
     return table if counts is None else _with_counts(table, os.fspath(counts), encoding_errors)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -18,6 +16,11 @@ import numpy as np
 from w2v_jax.config import Config, differences, freeze, load, to_dict
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
+from w2v_jax.exported import CHECKPOINTS as CHECKPOINTS
+from w2v_jax.exported import CONFIG as CONFIG
+from w2v_jax.exported import RESULT as RESULT
+from w2v_jax.exported import damaged, has_checkpoint, write_result
+from w2v_jax.exported import read_result as read_result
 from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
 from w2v_jax.train import console
@@ -26,12 +29,13 @@ from w2v_jax.train.logs import RunLog, tell
 from w2v_jax.types import Family, Say, Text
 
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
-CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
-DIGEST = "sha256"  # the key of result.json for the digest of the others
 
 
 def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
     """Makes or opens a run folder; returns the result of a finished run of the same config, else None.
+
+    None also where exported files of a finished run are damaged or gone while a checkpoint is there, with a warning:
+    the run then continues at its end, and writes them again.
 
     `opened` writes config.json, once the input is good. UserError: the folder holds a run of another config (the
     differing keys are named), or it is a file. OSError: it cannot be written.
@@ -46,23 +50,19 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
         finally:
             with contextlib.suppress(OSError):
                 probe.unlink()
-    return read_result(workdir) if _holds(workdir, config) else None
+    return _finished(workdir) if _holds(workdir, config) else None
 
 
-def read_result(workdir: Path) -> dict[str, Any] | None:
-    """The result of a finished run, None of another. UserError: the file is damaged."""
-    found = read_json(workdir / RESULT)
-    # None: of an older version, which wrote no digest.
-    if found is not None and found.pop(DIGEST, None) not in (None, _digest(found)):
-        raise UserError(
-            f"{workdir / RESULT}: does not match its own digest: damaged or edited; remove it and run the training "
-            "command again, which makes it from the checkpoint"
-        )
-    return found
-
-
-def _digest(result: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
+def _finished(workdir: Path) -> dict[str, Any] | None:
+    """The result of a finished run whose exported files are as it wrote them, or cannot be written again."""
+    result = read_result(workdir)
+    bad = damaged(workdir) if result is not None else []
+    if not bad:
+        return result
+    again = has_checkpoint(workdir)
+    cure = "written again from the checkpoint" if again else "no checkpoint is left to write it again from"
+    tell(f"warning: {workdir}: {', '.join(bad)}: gone, or not as the run wrote it; {cure}")
+    return None if again else result
 
 
 def _holds(workdir: Path, config: Config) -> bool:
@@ -175,27 +175,28 @@ def check_text(workdir: Path, config: Config, family: Family, digest: str | None
         )
 
 
-def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, matrices: dict[str, Any]) -> None:
+def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, matrices: dict[str, Any]) -> list[str]:
     """Writes the matrices of `Family.embed`, [V, D] each: the first as `vectors.bin` (word2vec binary) and `projector/`
-    (for TensorBoard), the others as `NAME.bin`."""
+    (for TensorBoard), the others as `NAME.bin`. Returns the names of the files."""
+    files = []
     for index, (name, matrix) in enumerate(matrices.items()):
         emb = Embeddings(words, np.asarray(matrix, np.float32), counts=counts)
-        save(emb, workdir / (f"{name}.bin" if index else "vectors.bin"), "binary")
+        files.append(f"{name}.bin" if index else "vectors.bin")
+        save(emb, workdir / files[-1], "binary")
         if index == 0:
             save(emb.head(PROJECTED), workdir / "projector", "projector")
+    return files
 
 
 def finish(workdir: Path, text: Text, matrices: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     """Writes vectors, tokeniser and result of a finished run, by the first process; returns the result."""
     if jax.process_index() == 0:
         tokenizer = text.tokenizer
-        if matrices:
-            names = tuple(tokenizer.names())
-            export_vectors(workdir, names, text.vocab.counts, matrices)
+        files = export_vectors(workdir, tuple(tokenizer.names()), text.vocab.counts, matrices) if matrices else []
         tokenizer.save(workdir)
         # Last: its presence means that the run is finished. A loss may have overflowed, which JSON cannot say.
         whole = {k: None if _endless(v) else v for k, v in result.items()}
-        write_json(workdir / RESULT, whole | {DIGEST: _digest(json.loads(json.dumps(whole)))})
+        write_result(workdir, whole, [*files, "tokenizer.json", "vocab.txt"])
     return result
 
 
