@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.faults import damages, inject, outcome, plan, record, report, runs, stops
 from benchmarks.faults.kept import Kept, copy
-from benchmarks.faults.lives import Ending
+from benchmarks.faults.lives import Ending, Job
 from benchmarks.faults.outcome import AGAIN, GOOD, REFUSED, SAME, SILENT, WRONG, Verdict
 from benchmarks.faults.record import Fault
 from tests import commands
@@ -32,16 +32,15 @@ SAMPLE = {
     "config": range(9),
     "result": (0, 1, 8, 9),  # of others, a flipped bit of a number is not seen: docs/reliability.md
     "tokenizer_when_finished": range(3),
-    "vocabulary_when_finished": range(6),
-    "config_when_finished": range(7),
-    "vectors_when_finished": range(2),
+    "vocabulary_when_finished": range(4),
+    "config_when_finished": range(8),
+    "vectors_when_finished": range(3),
 }
 
 
-def run_here(kept: Kept, place: Path, monkeypatch: pytest.MonkeyPatch, finished: bool = False) -> list[Ending]:
-    """The run's command, and the one that uses a finished run, in this process."""
-    monkeypatch.chdir(place)
-    jobs = kept.jobs(place) if finished else [kept.job(place)]
+def run_here(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> list[Ending]:
+    """Commands of one folder in this process."""
+    monkeypatch.chdir(jobs[0].place)
     return [Ending(*commands.run(job.module, *job.arguments)) for job in jobs]
 
 
@@ -53,13 +52,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     runs.place_texts(fresh)
     kept = Kept(small, fresh, copy(fresh, whole), copy(fresh, half), {}, [], 0, 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        first = run_here(kept, whole, patch)
+        first = run_here([kept.job(whole)], patch)
         assert first[0].status == 0, first[0].err
         kept = kept._replace(want=outcome.content(whole))
-        again = run_here(kept, whole, patch, finished=True)
+        again = run_here(kept.jobs(whole), patch)
         assert [e.status for e in again] == [0, 0], again[-1].err
         commands.at_call(patch, 6, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        assert run_here(kept, half, patch)[0].status == 128 + signal.SIGTERM
+        assert run_here([kept.job(half)], patch)[0].status == 128 + signal.SIGTERM
     assert len(commands.checkpoints(half / runs.RUN)) > 1
     return kept._replace(endings=[*first, *again])
 
@@ -71,11 +70,16 @@ def test_a_sample_of_damages(kept: Kept, tmp_path: Path, monkeypatch: pytest.Mon
         for number in numbers:
             one = damages.damage(kept, target, number, tmp_path / "place")
             assert one is not None
-            ends = run_here(kept, one.place, monkeypatch, one.finished)
+            ends = run_here(one.jobs(kept), monkeypatch)
             verdicts[f"{one.name}: {one.what}"] = damages.judge(kept, one, ends)
     assert {name: v for name, v in verdicts.items() if v.kind not in GOOD} == {}
     assert {v.kind for v in verdicts.values()} == set(GOOD)  # each way to be right occurs
-    assert any("vocab" in name and v.kind == REFUSED for name, v in verdicts.items())
+    exported = [
+        (v.kind, "then used" in name) for name, v in verdicts.items() if "_when" in name and "config" not in name
+    ]
+    assert {(REFUSED, True), (AGAIN, False)} <= set(exported) <= {(REFUSED, True), (AGAIN, False), (SAME, True)}, (
+        exported
+    )
     shards = [v.kind for name, v in verdicts.items() if name.startswith("shards")]
     assert shards.count(AGAIN) >= 2
 

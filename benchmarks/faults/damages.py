@@ -25,6 +25,11 @@ class Damaged(NamedTuple):
     place: Path
     what: str
     finished: bool
+    used: bool = False  # only the command that uses the run follows, not first the run's own, which mends it
+
+    def jobs(self, kept: Kept) -> list[lives.Job]:
+        """The commands that follow."""
+        return kept.jobs(self.place)[int(self.used) :] if self.finished else [kept.job(self.place)]
 
 
 def half(data: bytearray, rng: random.Random) -> bytes:
@@ -77,6 +82,7 @@ TARGETS: dict[str, tuple[bool, str]] = {
     "config_when_finished": (True, f"{RUN}/**/config.json"),
     "vectors_when_finished": (True, f"{RUN}/**/*.bin"),
 }
+EXPORTED = ("vocabulary_when_finished", "tokenizer_when_finished", "vectors_when_finished")
 
 
 def damage(kept: Kept, target: str, number: int, place: Path) -> Damaged | None:
@@ -106,7 +112,8 @@ def damage(kept: Kept, target: str, number: int, place: Path) -> Damaged | None:
             after = WAYS[way](bytearray(before), rng)
             way, same = (way, True) if after != before else ("flipped", False)
         file.write_bytes(after)
-    return Damaged(name, place, f"{way} {file.relative_to(place)}", finished)
+    used = target in EXPORTED and number % 2 == 1
+    return Damaged(name, place, f"{way} {file.relative_to(place)}{', then used' * used}", finished, used)
 
 
 def damaged(kept: Kept, wanted: Sequence[tuple[str, int]], scratch: Path) -> list[Fault]:
@@ -115,7 +122,7 @@ def damaged(kept: Kept, wanted: Sequence[tuple[str, int]], scratch: Path) -> lis
     every = [d for d in found if d is not None]
     if not every:
         return []
-    jobs = [kept.jobs(d.place) if d.finished else [kept.job(d.place)] for d in every]
+    jobs = [d.jobs(kept) for d in every]
     endings = lives.finish(lives.begin([job for part in jobs for job in part]))
     faults = []
     for one, part in zip(every, jobs, strict=True):
@@ -139,5 +146,8 @@ def judge(kept: Kept, one: Damaged, endings: Sequence[lives.Ending]) -> Verdict:
     found, want = outcome.content(one.place), outcome.content(kept.whole)
     keys = {evaluation} & (found.keys() | want.keys())
     return outcome.judge(
-        endings, after_whole(kept), {k: found.get(k, "") for k in keys}, {k: want.get(k, "") for k in keys}
+        endings,
+        after_whole(kept)[-len(endings) :],
+        {k: found.get(k, "") for k in keys},
+        {k: want.get(k, "") for k in keys},
     )
