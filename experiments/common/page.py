@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,17 +18,25 @@ from w2v_jax.tables import Rows, markdown
 MARKDOWN, PAGE = "report.md", "report.html"
 # The Markdown that a report uses. All else is text: a name such as *_s0 stays as is, and HTML is escaped.
 SYNTAX = ("heading", "table", "fence", "image")
+# Control characters, which HTML forbids, and those that turn the order of the text behind them.
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 0 auto; padding: 1rem;
-  overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
+:root { color-scheme: light dark; --ink: #222; --faint: #666; --line: #ddd; --shade: #f6f6f6; --link: #0645ad; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #ddd; --faint: #999; --line: #444; --shade: #262626; --link: #8ab4f8; --page: #181818; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page, #fff); max-width: 62rem;
+  margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
+a { color: var(--link); }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid var(--line); }
 nav a { display: inline-block; margin-right: 1rem; }
 div.table, pre { overflow-x: auto; margin: .6rem 0; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: .15rem .6rem; border-bottom: 1px solid #eee; } th { background: #f6f6f6; }
-img { max-width: 100%; height: auto; }
-pre { background: #f6f6f6; padding: .6rem .8rem; font-size: .84rem; } summary { cursor: pointer; }
-body > p:last-child { color: #666; font-size: .84rem; }
+th, td { padding: .15rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { background: var(--shade); }
+td[style="text-align:left"]:not(:first-child) { white-space: normal; min-width: 10rem; }
+img { max-width: 100%; height: auto; background: #fff; }
+pre { background: var(--shade); padding: .6rem .8rem; font-size: .84rem; } summary { cursor: pointer; }
+body > p:last-child { color: var(--faint); font-size: .84rem; }
 """
 
 
@@ -48,11 +57,13 @@ class Section(NamedTuple):
 
 
 def write(folder: Path, title: str, sections: Sequence[Section], small: str) -> str:
-    """Writes report.md and report.html into the folder, each whole or not at all, and returns the Markdown.
+    r"""Writes report.md and report.html into the folder, each whole or not at all, and returns the Markdown.
 
-    Pictures lie in a folder inside it; the page holds copies. `small` is the last line.
+    Characters that cannot be seen are written as \u0000. Pictures lie in a folder inside it; the page holds copies.
+    `small` is the last line.
     """
     text = "\n\n".join([f"# {title}", *(section.markdown() for section in sections), small]) + "\n"
+    text = _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     pictures = {_link(path): path.read_bytes() for section in sections for path in section.pictures}
     write_text(folder / MARKDOWN, text)
     write_text(folder / PAGE, html(text, title, pictures))

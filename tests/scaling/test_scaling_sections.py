@@ -180,7 +180,7 @@ def test_a_page_is_read_on_a_phone_and_takes_text_for_text(tmp_path: Path) -> No
     picture.parent.mkdir()
     picture.write_bytes(b"PNG")
     table = [["name", "n"], ["<b>|*x*", "1"], ["_c_", "-2.5"]]
-    text = ("x & *y* ![z](figures/z.png) <i>",)
+    text = ("x & *y* ![z](figures/z.png) <i>\u202e\x00&lt;",)
     section = page.Section("A < B", text, table, ("fact\n<pre>  |",), (picture,))
     markdown = page.write(tmp_path, "T & U", [section, page.Section("C")], "run_s0 of __it__")
     assert (tmp_path / "report.md").read_text() == markdown
@@ -193,7 +193,7 @@ def test_a_page_is_read_on_a_phone_and_takes_text_for_text(tmp_path: Path) -> No
         "body nav a": ["A < B", "C"],
         "body h1": ["T & U"],
         "body h2": ["A < B", "C"],
-        "body p": ["x & *y* ![z](figures/z.png) <i>", "run_s0 of __it__"],
+        "body p": ["x & *y* ![z](figures/z.png) <i>\\u202e\\u0000&lt;", "run_s0 of __it__"],
         "body div.table table thead tr th": ["name", "n"],
         "body div.table table tbody tr td": ["<b>|*x*", "1", "_c_", "-2.5"],
         "body details summary": ["fact"],
@@ -207,6 +207,7 @@ def test_a_page_is_read_on_a_phone_and_takes_text_for_text(tmp_path: Path) -> No
     assert [attributes["href"] for tag, attributes in read.elements if tag == "a"] == targets
     rules = {name.strip(): rule for name, rule in re.findall(r"([^{}]+){([^{}]+)}", style)}
     assert "overflow-x: auto" in rules["div.table, pre"] and "white-space: nowrap" in rules["table"]
+    assert "prefers-color-scheme: dark" in style and "background: #fff" in rules["img"]
     assert "max-width: 100%" in rules["img"] and not re.search(r"(?<!-)width:", style)
 
 

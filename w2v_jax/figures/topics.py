@@ -48,6 +48,6 @@ def draw(
         bars.set_yticks([])
         bars.grid(visible=False, axis="y")
         bars.set_xlabel("dashed: by chance")
-        bars.legend(loc="lower right")
+        bars.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=8)
         figure.suptitle(plain(f"Topics of {names[0]} and {names[1]}, matched by their documents"), fontsize=11)
     return shown
