@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from experiments.compare.__main__ import interval, table
+from experiments.compare.__main__ import interval, table, told
 from tests.commands import refused, run
 from tests.data.corpora import sample_lines
 from w2v_jax.embeddings import Embeddings
@@ -57,3 +58,17 @@ def test_the_command_makes_continues_and_refuses(tmp_path: Path) -> None:
     assert found["models"]["ppmi"]["runs"][0]["peak_mb"] > 50 and (tmp_path / "runs" / "compare.png").is_file()
     refused(run("experiments.compare", *words, "--dim=5"), "holds a comparison with other options")
     refused(run("experiments.compare", *words, "--models=word3vec"), "--models='word3vec': must be one of")
+    del words[1]
+    for more, message in (
+        (f"--source=text:{tmp_path}/none.txt", "none.txt: no such file"),
+        (f"--source=text:{tmp_path}/t.txt --data_dir={tmp_path}", "ws353.tsv: no such file"),
+        (f"--source=text:{tmp_path}/t.txt --one=svd", "--one=svd: must be a model and a seed"),
+    ):
+        refused(run("experiments.compare", *words, f"--workdir={tmp_path / 'none'}", *more.split()), message)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_error_of_a_run_is_the_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    code = "import sys; sys.exit(print('some progress\\nerror: no words', file=sys.stderr) or 2)"
+    assert told([sys.executable, "-c", code]) == (2, "no words")
+    assert capfd.readouterr().err == "some progress\n"

@@ -71,6 +71,12 @@ def test_the_picture_shows_shares_of_each_kind(tmp_path: Path) -> None:
 # ---- the command ----
 
 
+def test_pairs_of_one_kind_choose_no_threshold() -> None:
+    from experiments.pairs.__main__ import one_kind
+
+    assert [one_kind(np.array(x)) for x in ([0.5, 1.0], [0.4], [0.0, 0.5])] == ["SAME", "DIFFERENT", ""]
+
+
 @pytest.fixture(scope="module")
 def quick_compiles() -> Iterator[None]:
     """What `tests.examples.QUICK` is for one function, for all that the command compiles."""

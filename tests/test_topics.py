@@ -77,6 +77,11 @@ def test_nearest_documents_are_of_the_same_topic(done: Done, folder: Path) -> No
         ("--query=zzz and", "error: --query='zzz and': none of its words is in the vocabulary"),
         ("--query_document=90", "error: --query_document=90: the training documents are 0 to 89"),
         ("--models=lsa,nmf", "error: --models='nmf': must be one of lsa, lda"),
+        ("--lda.model.topics=7", "error: --lda.model.topics: both models have the same; set it by --config.model.dim"),
+        (
+            "--lda.data.min_count=2",
+            "error: --lda.data.min_count: both models have the same; set it by --config.data",
+        ),
     ],
 )
 def test_bad_input_is_one_line(done: Done, folder: Path, flag: str, message: str) -> None:

@@ -152,7 +152,8 @@ class DataConfig:
             self.tokens != "bpe" or self.max_vocab <= most, "data.max_vocab", self.max_vocab, f"at most {most} for bpe"
         )
         if score_range(self.labels) is None:
-            check_choice("data.labels", self.labels, ("binary", "as_is", "sst2", "named"))
+            need = "binary, as_is, sst2, named, or the range of a score such as 1..5, the lower end first"
+            check(self.labels in ("binary", "as_is", "sst2", "named"), "data.labels", self.labels, need)
         check(all(self.field.split("+")), "data.field", self.field, "a field, or several as in subject+body")
 
 

@@ -27,13 +27,15 @@ from absl import flags
 from experiments.common import cli
 from experiments.common.config_flag import set_compile_cache
 from experiments.common.machine import machine
-from experiments.compare.arms import MODELS, RAW, Plan, one
+from experiments.compare.arms import MODELS, RAW, Plan, asked, one
 from w2v_jax.config import DataConfig, check_choice
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.figures import compare as figure
 from w2v_jax.files import read_json, write_json
 from w2v_jax.tables import aligned
+
+PLAN = "plan.json"
 
 
 def interval(values: Sequence[float]) -> float:
@@ -66,13 +68,24 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def claim(workdir: Path, plan: Plan) -> None:
-    """Makes the folder. UserError: it holds a comparison of another plan."""
-    about = {"plan": repr(plan)}
-    if read_json(workdir / "plan.json") not in (None, about):
+def check_folder(workdir: Path, plan: Plan) -> None:
+    """UserError: the folder holds a comparison of another plan."""
+    if read_json(workdir / PLAN) not in (None, {"plan": repr(plan)}):
         raise UserError(f"--workdir={workdir}: holds a comparison with other options; repeat them, or choose another")
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / "plan.json", about)
+
+
+def told(command: Sequence[str]) -> tuple[int, str]:
+    """Runs a command and passes on what it says; returns its status and the message of its error line, which is not
+    passed on."""
+    last = ""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("error: "):
+                last = line.removeprefix("error: ").strip()
+            else:
+                print(line, end="", file=sys.stderr, flush=True)
+    return process.returncode, last
 
 
 def run_all(workdir: Path, models: Sequence[str], seeds: Sequence[int], plan: Plan) -> dict[str, dict[str, Any]]:
@@ -84,9 +97,11 @@ def run_all(workdir: Path, models: Sequence[str], seeds: Sequence[int], plan: Pl
             if not path.exists():
                 say(f"--- {name}, seed {seed}")
                 line = [sys.executable, "-m", "experiments.compare", *sys.argv[1:], f"--one={name}/{seed}"]
-                status = subprocess.run(line).returncode
+                status, last = told(line)
                 if status:
-                    raise UserError(f"{name}, seed {seed}: ended with status {status}; the same command continues")
+                    last = last or f"ended with status {status}; the same command continues"
+                    raise UserError(f"{name}, seed {seed}: {last}")
+                write_json(workdir / PLAN, {"plan": repr(plan)})  # now, as a plan that cannot be run claims no folder
             found[name]["runs"].append(json.loads(path.read_text(encoding="utf-8")))
     return found
 
@@ -107,9 +122,14 @@ def main(argv: Sequence[str]) -> int:
     set_compile_cache(data.cache_dir)
     if f.one:
         name, _, seed = f.one.partition("/")
-        write_json(workdir / f"{name}-{seed}.json", one(plan, name, int(seed), workdir))
+        if name not in MODELS or not seed.isdecimal():
+            raise UserError(f"--one={f.one}: must be a model and a seed, such as svd/0")
+        made = one(plan, name, int(seed), workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(workdir / f"{name}-{seed}.json", made)
         return 0
-    claim(workdir, plan)
+    check_folder(workdir, plan)
+    asked(plan)  # a missing file is said before anything is made
     text = build_corpus(data, say)
     found = run_all(workdir, models, [int(s) for s in f.seeds], plan)
     print(table(found))

@@ -79,15 +79,18 @@ def one(plan: Plan, name: str, seed: int, workdir: Path) -> dict[str, Any]:
     return found
 
 
+def asked(plan: Plan) -> tuple[dict[str, Any], Any]:
+    """(word pairs by test of similarity, analogies by section) that all models answer. UserError: a file is missing."""
+    if plan.data_dir is None:
+        return {"builtin": builtin.similarity_pairs()}, builtin.analogy_sections()
+    folder = Path(plan.data_dir)
+    pairs = {test: read_pairs(folder / "similarity" / f"{test}.tsv") for test in TESTS}
+    return pairs, read_questions(folder / "analogy" / "questions-words.txt")
+
+
 def scores(emb: Embeddings, plan: Plan) -> dict[str, float]:
     """Spearman by test of similarity, and the share of analogies that 3CosAdd answers."""
-    if plan.data_dir is None:
-        pairs = {"builtin": builtin.similarity_pairs()}
-        sections = builtin.analogy_sections()
-    else:
-        folder = Path(plan.data_dir)
-        pairs = {test: read_pairs(folder / "similarity" / f"{test}.tsv") for test in TESTS}
-        sections = read_questions(folder / "analogy" / "questions-words.txt")
+    pairs, sections = asked(plan)
     found = {test: similarity(emb, known).spearman or 0.0 for test, known in pairs.items()}
     score = add_up(list(analogies(emb, sections, plan.restrict).values()))
     return found | {"analogies": score.add / max(score.asked, 1)}

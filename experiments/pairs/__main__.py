@@ -35,6 +35,7 @@ from experiments.common import cli, config_flag
 from experiments.pairs import explain, newsgroups
 from experiments.pairs.scoring import FAMILY, SPLITS, Judged, corpus_of, judge, row, tfidf, untrained
 from w2v_jax.config import CheckpointConfig, Config, score_range
+from w2v_jax.data.pairs import SAME_FROM
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import pairs
 from w2v_jax.figures import pairs as picture
@@ -88,11 +89,21 @@ def panels(folder: Path, model: Model, corpus: Any, steps: int) -> list[tuple[st
     return out
 
 
+def one_kind(scores: np.ndarray) -> str:
+    """SAME or DIFFERENT where all pairs are of that kind, otherwise an empty string."""
+    same = scores >= SAME_FROM
+    return "SAME" if same.all() else "" if same.any() else "DIFFERENT"
+
+
 def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, Any]:
     """results.json after training `seeds` runs. UserError, Interrupted, Diverged: see `loop.train`."""
     corpus = corpus_of(config, say)
     if not corpus.test.documents:
         say("no data.test_source: the held-out pairs are scored, on which the checkpoint and the threshold are chosen")
+    if alone := one_kind(corpus.heldout.scores):
+        say(
+            f"warning: the held-out pairs are all {alone}: no threshold can be chosen by them; give pairs of both kinds"
+        )
     splits = [split for split in SPLITS if getattr(corpus, split).documents]
     bounds, compare = score_range(config.data.labels), MODELS[FAMILY].compare
     assert compare is not None

@@ -87,7 +87,7 @@ BAD = {
     b'{"body": "a"}\nplain\n': "t.jsonl:2: not JSON (Expecting value",
     b'{"body": "a"}\n' + b"[" * 100_000: "t.jsonl:2: not JSON (nested too deep)",
     b'{"text": "a"}\n': "t.jsonl:1: no field 'body' (data.field), only 'text'",
-    b'{"body": null}\n': "t.jsonl:1: field 'body' (data.field) is a NoneType, not a string",
+    b'{"body": null}\n': "t.jsonl:1: field 'body' (data.field) is null, not a string",
     b'{"body": "a\\u0000"}\n': "t.jsonl:1: holds a NUL",
     b'{"body": "a\\ud800"}\n': "t.jsonl:1: holds half of a surrogate pair",
     b'{"body": "\xff"}\n': "t.jsonl:1: not UTF-8",

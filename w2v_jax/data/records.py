@@ -13,6 +13,8 @@ from w2v_jax.data.unpack import unpacked
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import MAC_ADVICE, parse_json
 
+_KINDS = {dict: "an object", list: "an array", bool: "true or false", int: "a number", float: "a number"}
+_KINDS[type(None)] = "null"
 T = TypeVar("T")
 LONGEST_LINE = 1 << 24  # bytes of a record
 _CHUNK = 1 << 20  # characters of the documents that are handed on together
@@ -107,7 +109,7 @@ def text_of(where: str, record: dict[str, Any], fields: Sequence[str], errors: s
     parts = [value_of(where, record, name, "data.field") for name in fields]
     for name, part in zip(fields, parts, strict=True):
         if not isinstance(part, str):
-            raise UserError(f"{where}: field {name!r} (data.field) is a {type(part).__name__}, not a string")
+            raise UserError(f"{where}: field {name!r} (data.field) is {_KINDS[type(part)]}, not a string")
     return whole(where, "\n".join(parts), errors)
 
 
