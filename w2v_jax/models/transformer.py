@@ -72,7 +72,7 @@ class TransformerConfig:
     dtype: str = "float32"  # float32 | bfloat16, of the computation; parameters are float32
     loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: scan on TPUs, unrolled elsewhere
     remat: bool = False  # values inside a layer are recomputed for its gradient instead of kept
-    attention: str = "auto"  # xla | cudnn | auto: cudnn on GPUs in bfloat16
+    attention: str = "auto"  # xla | cudnn | splash | auto: cudnn on GPUs in bfloat16, splash on TPUs
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
     vocab_size: int = 0  # filled in by `resolve`
 
@@ -119,9 +119,11 @@ class TransformerConfig:
 def place(cfg: TransformerConfig, platform: str) -> TransformerConfig:
     """`cfg` with `loop` and `attention` decided; see `place_loop` and `w2v_jax.nn.attention.kernel`."""
     cfg = place_loop(cfg, platform)
+    if cfg.attention == "splash" and platform != "tpu":
+        raise UserError("model.attention='splash': needs TPUs; use auto")
     if cfg.attention != "auto":
         return cfg
-    return dataclasses.replace(cfg, attention=kernel(platform, cfg.dtype, cfg.dim // cfg.heads))
+    return dataclasses.replace(cfg, attention=kernel(platform, cfg.dtype, cfg.dim // cfg.heads, cfg.length))
 
 
 def arrays(cfg: TransformerConfig) -> dict[str, Any]:

@@ -17,10 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from w2v_jax.nn import splash
 from w2v_jax.types import Array
 
 BASE = 10_000.0  # the slowest pair turns once in 2 pi * BASE positions
-IMPLEMENTATIONS = ("auto", "xla", "cudnn")
+IMPLEMENTATIONS = ("auto", "xla", "cudnn", "splash")
+FUSED_FROM = 256  # tokens of a text from which a TPU gets the fused kernel; it pads shorter ones to 128
 
 
 def rotate(x: Array, offset: Array | int = 0) -> Array:
@@ -38,9 +40,11 @@ def rotate(x: Array, offset: Array | int = 0) -> Array:
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x.dtype)
 
 
-def kernel(platform: str, dtype: str, width: int) -> str:
-    """The implementation for 'auto': cuDNN's fused kernel on GPUs for bfloat16 heads of up to 128 in steps of 8, else
-    XLA's."""
+def kernel(platform: str, dtype: str, width: int, length: int) -> str:
+    """The implementation for 'auto'. On GPUs it is cuDNN's fused kernel for bfloat16 heads of up to 128 in steps of 8.
+    On TPUs it is the kernel of `w2v_jax.nn.splash` for texts of FUSED_FROM tokens or more. Otherwise it is XLA's."""
+    if platform == "tpu":
+        return "splash" if length >= FUSED_FROM else "xla"
     return "cudnn" if platform == "gpu" and dtype == "bfloat16" and width % 8 == 0 and width <= 128 else "xla"
 
 
@@ -62,8 +66,10 @@ def attend(
       causal: position t sees s <= t only; needs S = T.
       mask: bool with 4 axes that broadcast to [B, N, T, S]; True where t may see s.
       lengths: int32 [B]; row b sees its first `lengths[b]` keys. Unlike `mask` it needs no array of T x S.
-      implementation: one of IMPLEMENTATIONS; here 'auto' is XLA's, see `kernel`.
+      implementation: one of IMPLEMENTATIONS; here 'auto' is XLA's, see `kernel`. 'splash' takes no `mask`.
     """
+    if implementation == "splash" and mask is None:
+        return splash.mix(query, key, value, causal=causal, lengths=lengths)
     library: Literal["cudnn", "xla"] = "cudnn" if implementation == "cudnn" else "xla"
     return jax.nn.dot_product_attention(
         query, key, value, mask=mask, is_causal=causal, key_value_seq_lengths=lengths, implementation=library
