@@ -98,15 +98,26 @@ def ours(x_max: float, passes: int, batch: int, steps: int) -> dict[str, Any]:
     return change | {"train.passes": float(passes), "train.batch_size": batch, "log.every_steps": steps}
 
 
-def trained(config: str, change: Mapping[str, Any], run: Path) -> list[float]:
-    """Trains in `run`, or continues there; returns the losses that were logged."""
+def trained(config: str, change: Mapping[str, Any], run: Path) -> list[dict[str, Any]]:
+    """Trains in `run`, or continues there; returns what was logged."""
     command = [sys.executable, "-m", "experiments.train", f"--config={cli.ROOT / 'configs' / config}"]
     command += [f"--workdir={run}", *(f"--config.{key}={value}" for key, value in change.items())]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{run}: training ended with status {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [record["loss"] for record in records if "loss" in record]
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def by_pass(records: Sequence[Mapping[str, Any]], steps: int) -> list[float]:
+    """Losses by pass of `steps`: the mean of those logged in it, each weighing the steps since the one before."""
+    sums, before = dict[int, list[float]](), 0
+    for record in records:
+        if "loss" in record and record["step"] > before:
+            found = sums.setdefault((record["step"] - 1) // steps, [0.0, 0.0])
+            found[0] += record["loss"] * (record["step"] - before)
+            found[1] += record["step"] - before
+            before = record["step"]
+    return [total / weight for _, (total, weight) in sorted(sums.items())]
 
 
 def scores(emb: Embeddings, data_dir: str) -> dict[str, float]:
@@ -188,7 +199,7 @@ def main(argv: Sequence[str]) -> int:
                 if side == "ours":
                     change |= ours(x_max, f.passes, f.batch, steps)
                 logged = trained(CONFIGS[side], change, run.resolve())
-                losses, emb = logged if side == "ours" else [], load(run / "vectors.bin")
+                losses, emb = by_pass(logged, steps) if side == "ours" else [], load(run / "vectors.bin")
             found = store.add(key, {"loss": losses, "scores": scores(emb, f.data_dir)})
             print(json.dumps(found), file=sys.stderr, flush=True)
         runs.append(found)
