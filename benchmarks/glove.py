@@ -109,11 +109,12 @@ def trained(config: str, change: Mapping[str, Any], run: Path) -> list[dict[str,
 
 
 def by_pass(records: Sequence[Mapping[str, Any]], steps: int) -> list[float]:
-    """Losses by pass of `steps`: the mean of those logged in it, each weighing the steps since the one before."""
+    """Losses by pass of `steps`: the mean of those logged in it, each weighing the steps since the one before. What is
+    logged a little later than a pass ends counts for the pass that most of its steps are of."""
     sums, before = dict[int, list[float]](), 0
     for record in records:
         if "loss" in record and record["step"] > before:
-            found = sums.setdefault((record["step"] - 1) // steps, [0.0, 0.0])
+            found = sums.setdefault((before + record["step"]) // (2 * steps), [0.0, 0.0])
             found[0] += record["loss"] * (record["step"] - before)
             found[1] += record["step"] - before
             before = record["step"]

@@ -62,8 +62,8 @@ def test_the_program_gets_every_pair_in_both_directions(tmp_path: Path) -> None:
 
 def test_losses_of_a_pass_that_was_interrupted_are_joined() -> None:
     records = [{"step": 4, "loss": 8.0}, {"step": 5, "loss": 6.0}, {"step": 5, "heldout_loss": 1.0}]
-    records += [{"step": 8, "loss": 2.0}]
-    assert glove.by_pass(records, 4) == [8.0, 3.0]
+    records += [{"step": 9, "loss": 2.0}, {"step": 13, "loss": 1.0}]
+    assert glove.by_pass(records, 4) == [8.0, (6.0 + 4 * 2.0) / 5, 1.0]
 
 
 def test_gates_and_table() -> None:
