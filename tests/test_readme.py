@@ -49,7 +49,7 @@ SMALL = {
     "experiments.gradients": "--source=text:twenty.txt --cells=lstm --hidden=4 --length=6 --batch_size=8 --passes=0.6 "
     "--furthest=6 --windows=8",
     "experiments.throughput": "--layers=1 --dim=16 --heads=2 --vocab=50 --tokens=16 --seconds=0.01 --lengths=8",
-    "experiments.topics --config": "--config.model.dim=2 --lda.model.topics=2 --config.model.sweeps=1 "
+    "experiments.topics --config": "--config.model.dim=2 --config.model.sweeps=1 "
     "--lda.model.sweeps=2 --config.data.skip_top=0",
     "experiments.classify": "--methods=counts,lsa --config.model.dim=2 --config.model.sweeps=1",
     "configs/pairs_sick.py": "--config.model.tower=mean --noconfig.model.bidirectional --config.model.dim=4 "

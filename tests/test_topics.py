@@ -62,8 +62,9 @@ def test_the_page_is_one_file_without_scripts(done: Done, folder: Path) -> None:
 
 
 def test_nearest_documents_are_of_the_same_topic(done: Done, folder: Path) -> None:
-    for flag in ("--query=moon star zzz", "--query_document=1"):
-        found = topics(folder, flag, "--top=4")
+    for flag, given in (("--query=moon star zzz", True), ("--query_document=1", False)):  # the folder knows the rest
+        line = (flag, "--top=4")
+        found = topics(folder, *line) if given else run("experiments.topics", f"--workdir={folder / 'run'}", *line)
         assert found.status == 0, found.err
         cells = [line.split() for line in found.out.splitlines()]
         rows = [int(number) for method, number, *_ in cells if method in ("LSA", "LDA", "TF-IDF", "BM25")]
@@ -76,6 +77,11 @@ def test_nearest_documents_are_of_the_same_topic(done: Done, folder: Path) -> No
     [
         ("--query=zzz and", "error: --query='zzz and': none of its words is in the vocabulary"),
         ("--query_document=90", "error: --query_document=90: the training documents are 0 to 89"),
+        (
+            "--query=zzz --config.data.min_count=2",
+            "error: --workdir={run}: was fitted with other values of data.min_count",
+        ),
+        ("--query=moon --workdir={run}/none", "error: --workdir={run}/none: holds no LSA; fit it first"),
         ("--models=lsa,nmf", "error: --models='nmf': must be one of lsa, lda"),
         ("--lda.model.topics=7", "error: --lda.model.topics: both models have the same; set it by --config.model.dim"),
         (
@@ -85,8 +91,10 @@ def test_nearest_documents_are_of_the_same_topic(done: Done, folder: Path) -> No
     ],
 )
 def test_bad_input_is_one_line(done: Done, folder: Path, flag: str, message: str) -> None:
-    found = topics(folder, flag)
-    assert found.status == 2 and found.err.splitlines()[-1].startswith(message), found.err
+    home = str(folder / "run")
+    found = topics(folder, *re.split(" (?=--)", flag.replace("{run}", home)))
+    assert found.status == 2 and found.err.splitlines()[-1].startswith(message.replace("{run}", home)), found.err
+    assert not (folder / "run" / "none").exists()
 
 
 def test_one_model_and_the_worked_examples(folder: Path) -> None:

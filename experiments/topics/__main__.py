@@ -2,7 +2,7 @@
 
   python -m experiments.topics --config=configs/topics.py --workdir=DIR [--models=lsa,lda] [--lda=FILE [...]] \
       [--reference]
-  python -m experiments.topics ... --query='words' | --query_document=N
+  python -m experiments.topics --workdir=DIR --query='words' | --query_document=N
   python -m experiments.topics --explain
 
 Fits both models into DIR/lsa and DIR/lda, or continues them there, and prints their topics side by side. Topics are
@@ -31,13 +31,14 @@ from experiments.common import cli, config_flag, page
 from experiments.common.page import Section
 from experiments.topics import explain, nearest
 from experiments.topics.fits import NAMES, Fitted, beside, fit, quality, quality_rows
-from w2v_jax.config import Config, check_choice
+from w2v_jax.config import Config, check_choice, differences, load, to_dict
 from w2v_jax.data.documents import counts
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.matching import Agreement, by_documents, by_words
 from w2v_jax.figures import topics as picture
 from w2v_jax.models import MODELS
 from w2v_jax.tables import aligned
+from w2v_jax.train.folder import CONFIG
 
 CONFIGS = cli.ROOT / "configs"
 COMMON = 20  # first words of two topics that are compared
@@ -174,6 +175,27 @@ def configs() -> dict[str, Config]:
     return {name: found[name] for name in NAMES if name in names}
 
 
+def kept(workdir: Path, given: Mapping[str, Config]) -> dict[str, Config]:
+    """The configs of the models that were fitted in `workdir`. UserError: one is missing, or the command line gives
+    another config."""
+    found, flag = {}, flags.FLAGS
+    named = any(flag[name].value for name in ("config", "config.KEY", "lda", "lda.KEY"))
+    for name, config in given.items():
+        saved = load(workdir / name / CONFIG, MODELS)
+        if saved is None:
+            raise UserError(
+                f"--workdir={workdir}: holds no {NAMES[name]}; fit it first, by this command without a query"
+            )
+        keys = differences(to_dict(saved), to_dict(config)) if named else ()
+        if keys:
+            raise UserError(
+                f"--workdir={workdir}: was fitted with other values of {', '.join(keys)}; leave --config and its "
+                "overrides out, or repeat them as they were"
+            )
+        found[name] = saved
+    return found
+
+
 def another_seed(config: Config) -> Config:
     """The same run with the next seed."""
     return dataclasses.replace(config, train=dataclasses.replace(config.train, seed=config.train.seed + 1))
@@ -187,6 +209,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     workdir = cli.workdir("give the folder of the topics, e.g. --workdir=runs/topics")
     wanted = configs()
+    if f.query is not None or f.query_document is not None:
+        wanted = kept(workdir, wanted)
     first = next(iter(wanted.values()))
     corpus = MODELS[first.family].text(first.model, first.data, say)
     query = nearest.query_of(f.query, f.query_document, corpus)

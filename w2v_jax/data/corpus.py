@@ -237,10 +237,11 @@ def _tell(say: Say, r: dict[str, Any], cfg: DataConfig) -> None:
         say(f"warning: corpus: {r['replaced']:,} characters U+FFFD, as they stand for bytes that are not UTF-8")
     left_out(say, r["letters"], r["lost"], cfg.tokens)
     fate = "read as <unk>" if cfg.unknown == "keep" else "dropped"
+    first = f"the {cfg.skip_top:,} most frequent and " if cfg.skip_top else ""
     rare = f"{r['oov_words']:,} words ({r['oov_words'] / max(r['words'], 1):.1%})"
     say(
         f"corpus: {r['documents']:,} documents ({r['empty_documents']:,} empty ones skipped), {r['words']:,} words, "
-        f"{r['types_kept']:,} types kept, {r['types_dropped']:,} rarer ones {fate}, {rare}"
+        f"{r['types_kept']:,} types kept, {first}{r['types_dropped'] - cfg.skip_top:,} rarer ones {fate}, {rare}"
     )
     for split, label in zip(SPLITS, ("training", "held out", "test"), strict=True):
         documents, *sizes = (f"{r[f'{split}_{key}']:,} {key}" for key in ("documents", "tokens", "words", "bytes"))
