@@ -1,7 +1,7 @@
 """A transformer of GPT-2 small's size, 12 layers of 768 over 50,257 byte pairs, for a Cloud TPU slice.
 
-    python -m launch.tpu --name=lm --zone=us-west4-a --accelerator=v5litepod-16 -- \
-        python -m experiments.train --config=configs/gpt2_pod.py --workdir=/mnt/bucket/gpt2
+    python -m launch.tpu run lm --zone=us-west4-a --accelerator=v5litepod-16 --spot --keep-alive -- \
+        python -m experiments.train --config=configs/gpt2_pod.py --workdir=gs://my-bucket/gpt2
 
 Hardware: v5litepod-16 (4 hosts of 4 chips); `/mnt/bucket` is a bucket mounted on all of them. Data: `tfds:wiki40b/en`,
 prepared once, on one machine, with `--config.data.offline=False`. Batches of half a million tokens are split over all

@@ -1,7 +1,7 @@
 """Skip-gram, d = 300, on the billion words of lm1b, for a Cloud TPU slice.
 
-    python -m launch.tpu --name=w2v --zone=us-west4-a --accelerator=v5litepod-16 -- \
-        python -m experiments.train --config=configs/lm1b_pod.py --workdir=/mnt/bucket/lm1b
+    python -m launch.tpu run w2v --zone=us-west4-a --accelerator=v5litepod-16 --spot --keep-alive -- \
+        python -m experiments.train --config=configs/lm1b_pod.py --workdir=gs://my-bucket/lm1b
 
 Hardware: v5litepod-16 (4 hosts of 4 chips); `/mnt/bucket` is a bucket mounted on all of them. Data: `tfds:lm1b`,
 prepared once, on one machine, with `--config.data.offline=False`. Tables are split over `model`,

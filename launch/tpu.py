@@ -1,163 +1,130 @@
-"""Runs a command on a Cloud TPU.
+"""Runs a command on Cloud TPU, and keeps it running.
 
-    python -m launch.tpu --name=w2v --zone=us-west4-a --accelerator=v5litepod-16 -- COMMAND
+    python -m launch.tpu up|run|status|logs|attach|stop|down|list NAME [--FLAG=VALUE ...] [-- COMMAND]
 
-Prints shell lines that create the machine (or queue for one), copy this commit to every worker, install it there and
-run the command on all workers. Only `--yes` runs the lines, one by one. A TPU costs money from the moment it is ready
-until it is deleted; the last printed line deletes it. A spot machine that is taken away loses its disk: keep
-`--workdir` on a mounted bucket or disk, and the same command continues from the last checkpoint there.
+    python -m launch.tpu run w2v --zone=us-west4-a --accelerator=v5litepod-16 --spot --keep_alive --down \\
+        -- python -m experiments.train --config=configs/lm1b_pod.py --workdir=gs://BUCKET/lm1b
+
+up asks for a machine; run also ships this checkout, installs it and runs the command on every worker; status says in
+one sentence what is wrong; logs, attach and stop are for a run that goes on; down deletes the machine. Every gcloud
+line is printed first. What would change anything is run only with --yes: it costs money. Each verb may be repeated.
+Exit status: 0 done, 1 the sentence that is printed says what is wrong, 2 bad input, 128 + n signal n.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-import subprocess
 import sys
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
 
 from experiments.common import cli
-from w2v_jax.errors import UserError
+from launch.cloud import verbs
+from launch.cloud.gcloud import Cloud
+from launch.cloud.machine import Patience
+from launch.cloud.state import Folder
+from launch.cloud.trouble import Trouble
+from launch.cloud.watch import Limits
+from w2v_jax.errors import UserError, nearest
 
-# Machine images by the first part of the accelerator's name; v2 to v4 use the general one.
-_IMAGES = {"v5litepod": "v2-alpha-tpuv5-lite", "v5p": "v2-alpha-tpuv5", "v6e": "v2-alpha-tpuv6e"}
-_GENERAL_IMAGE = "tpu-ubuntu2204-base"
-
-# The images bring Python 3.10; uv fetches a newer one without root.
-_INSTALL = (
-    "cd w2v_jax && python3 -m pip install --quiet --user uv && ~/.local/bin/uv python install --quiet 3.12"
-    " && make venv PYTHON=$(~/.local/bin/uv python find --no-project 3.12)"
-    " && .venv/bin/pip install --quiet -e '.[tpu]' -c constraints-py312.txt"
+_MACHINE = (
+    ("zone", "Zone, e.g. us-west4-a."),
+    ("accelerator", "Type and size of a slice, e.g. v5litepod-16."),
+    ("project", "Cloud project; gcloud's default when empty."),
+    ("image", "Machine image; that of the accelerator when empty."),
+    ("service_account", "Service account of the machine, which reads and writes the bucket."),
+    ("network", "VPC network; the default one when empty."),
+    ("valid_for", "How long the request may wait in the queue, e.g. 6h; then Cloud TPU ends it."),
 )
+_Verb = Callable[[Cloud, Folder, str, verbs.Asked], Trouble | None]
+_OF_NAME: dict[str, _Verb] = {
+    "up": verbs.up, "run": verbs.run, "status": verbs.state, "logs": verbs.logs, "attach": verbs.attach,
+    "stop": verbs.stop, "down": verbs.down,
+}  # fmt: skip
+_VERBS = (*_OF_NAME, "list")
+_TAKES_COMMAND = ("run",)
 
 
-class Plan(NamedTuple):
-    """The machine to create, and the command to run there."""
-
-    name: str
-    zone: str
-    accelerator: str
-    command: str  # one shell line
-    project: str = ""
-    image: str = ""
-    spot: bool = False
-    queued: bool = False
-    valid_for: str = ""  # time that a queued request waits, e.g. 6h
-    repository: str = ""  # the workers clone it; if empty, this commit is copied
+def machine_flags() -> dict[str, Any]:
+    """The flags of the machine that were given."""
+    keys = [key for key, _ in _MACHINE] + ["slices", "spot", "internal_ips"]
+    return {key: flags.FLAGS[key].value for key in keys if flags.FLAGS[key].present}
 
 
-def check(plan: Plan) -> None:
-    """UserError: gcloud would refuse the plan, some values only after it was asked for a machine."""
-    forms = {
-        "name": (r"[a-z]([a-z0-9-]{0,60}[a-z0-9])?", "small letters, digits and hyphens, a letter first"),
-        "zone": (r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a zone such as us-west4-a"),
-        "accelerator": (r"v[0-9][a-z0-9]*-[0-9]+", "a type such as v5litepod-16, v5p-8 or v6e-256"),
-    }
-    for key, (form, need) in forms.items():
-        value = getattr(plan, key)
-        if not value:
-            usage = "python -m launch.tpu --name=... --zone=... --accelerator=... -- COMMAND"
-            raise UserError(f"--{key} is missing: {usage}")
-        if not re.fullmatch(form, value):
-            raise UserError(f"--{key}={value!r}: must be {need}")
-    if not plan.command:
-        raise UserError("no command: give it after --, e.g. -- python -m experiments.train --config=...")
-    for key, value in plan._asdict().items():
-        if key != "command" and isinstance(value, str) and value.startswith("-"):
-            raise UserError(f"--{key}={value}: must not begin with '-', which makes it an option of another command")
-    if plan.valid_for and not plan.queued:
-        raise UserError(f"--valid_for={plan.valid_for}: only a queued request waits; add --queued")
-
-
-def _gcloud(plan: Plan, *words: str) -> str:
-    where = [f"--zone={plan.zone}", *([f"--project={plan.project}"] if plan.project else [])]
-    return shlex.join(["gcloud", "compute", "tpus", *words, *where])
-
-
-def _create(plan: Plan) -> list[str]:
-    image = plan.image or _IMAGES.get(plan.accelerator.split("-")[0], _GENERAL_IMAGE)
-    spot = ["--spot"] if plan.spot else []
-    kind = f"--accelerator-type={plan.accelerator}"
-    if not plan.queued:
-        return [_gcloud(plan, "tpu-vm", "create", plan.name, kind, f"--version={image}", *spot)]
-    valid = [f"--valid-until-duration={plan.valid_for}"] if plan.valid_for else []
-    words = ("queued-resources", "create", plan.name, f"--node-id={plan.name}", kind, f"--runtime-version={image}")
-    state = _gcloud(plan, "queued-resources", "describe", plan.name, "--format=value(state.state)")
-    # FAILED and SUSPENDED end the loop: such a request never becomes ACTIVE.
-    wait = (
-        f'state=; until [ "${{state:=$({state})}}" = ACTIVE ]; do case "$state" in FAILED|SUSPENDED) '
-        f'echo "the request is $state" >&2; exit 1;; esac; echo "$state"; sleep 30; state=; done'
-    )
-    return [_gcloud(plan, *words, *spot, *valid), wait]
-
-
-def _copy(plan: Plan) -> list[str]:
-    if plan.repository:
-        return [_everywhere(plan, f"rm -rf w2v_jax && git clone --depth 1 -- {shlex.quote(plan.repository)} w2v_jax")]
-    archive = f"/tmp/{plan.name}-w2v_jax.tar.gz"
-    return [
-        shlex.join(["git", "archive", "--format=tar.gz", "--prefix=w2v_jax/", f"--output={archive}", "HEAD"]),
-        _gcloud(plan, "tpu-vm", "scp", archive, f"{plan.name}:w2v_jax.tar.gz", "--worker=all"),
-        _everywhere(plan, "tar xzf w2v_jax.tar.gz"),
-    ]
-
-
-def _everywhere(plan: Plan, command: str) -> str:
-    return _gcloud(plan, "tpu-vm", "ssh", plan.name, "--worker=all", f"--command={command}")
-
-
-def _run(plan: Plan) -> str:
-    # In a session of its own, so that the run outlives a lost connection. `tail` follows its output.
-    inner = shlex.quote(f". .venv/bin/activate && {plan.command}")
-    return _everywhere(
-        plan,
-        f"cd w2v_jax && : > ../run.log && {{ setsid nohup bash -c {inner} >> ../run.log 2>&1 < /dev/null & }}"
-        " && run=$! && tail --pid=$run -n +1 -f ../run.log; wait $run",
-    )
-
-
-def steps(plan: Plan) -> list[str]:
-    """The shell lines in order. UserError: see `check`."""
-    check(plan)
-    return [*_create(plan), *_copy(plan), _everywhere(plan, _INSTALL), _run(plan)]
-
-
-def delete(plan: Plan) -> str:
-    """The shell line that deletes the machine and so ends the bill."""
-    if plan.queued:
-        return _gcloud(plan, "queued-resources", "delete", plan.name, "--force", "--quiet")
-    return _gcloud(plan, "tpu-vm", "delete", plan.name, "--quiet")
+def asked(argv: Sequence[str]) -> verbs.Asked:
+    """What the flags ask for. UserError: an impossible value."""
+    f = flags.FLAGS
+    if f.max_hours is not None and not 0 < f.max_hours <= 24 * 365:
+        raise UserError(f"--max_hours={f.max_hours:g}: must be above 0 and at most a year")
+    seconds = {key: getattr(f, key) for key in ("waiting_s", "hung_s", "startup_s", "poll_s")}
+    down = f.keep_alive if f.down is None else f.down
+    tries = f.max_tries or (20 if f.keep_alive else 3)
+    return verbs.Asked(
+        machine_flags(), argv, f.yes, f.max_hours, Limits(f.keep_alive, tries), Patience(**seconds), down, f.prices,
+        worker=f.worker, lines=f.lines,
+    )  # fmt: skip
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints or runs the plan for the command that follows `--`; returns the exit status."""
-    values = {key: getattr(flags.FLAGS, key) for key in Plan._fields if key != "command"}
-    plan = Plan(command=shlex.join(argv[1:]), **values)
-    lines = steps(plan)
-    git = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False)
-    if not plan.repository and (git.returncode or git.stdout.strip()):
-        print("warning: there are uncommitted changes, which are not copied", file=sys.stderr)
-    for line in lines:
-        print(line, flush=True)
-        if flags.FLAGS.yes and (status := subprocess.run(["bash", "-c", line], check=False).returncode):
-            print(f"error: that step failed (exit status {status}). To stop paying: {delete(plan)}", file=sys.stderr)
-            return status
-    print(f"# at the end, to stop paying:\n{delete(plan)}")
-    return 0
+    """Runs one verb; returns the exit status."""
+    words = list(argv[1:])
+    usage = f"python -m launch.tpu {'|'.join(_VERBS)} NAME"
+    if not words:
+        raise UserError(f"no verb: {usage}")
+    verb, *words = words
+    if verb not in _VERBS:
+        raise UserError(f"unknown verb {verb!r}{nearest(verb, _VERBS)}: {usage}")
+    folder = Folder(flags.FLAGS.state_dir)
+    if verb == "list":
+        if words:
+            raise UserError(f"unexpected argument {words[0]!r}: list takes no name")
+        return report(verbs.listing(Cloud(folder.path), folder, flags.FLAGS.zone, flags.FLAGS.project))
+    if not words:
+        raise UserError(f"no name: python -m launch.tpu {verb} NAME")
+    name, *rest = words
+    if rest and verb not in _TAKES_COMMAND:
+        raise UserError(f"unexpected argument {rest[0]!r}: only run takes a command, after --")
+    found = _OF_NAME[verb](Cloud(folder.room(name)), folder, name, asked(rest))
+    return report(found)
+
+
+def report(found: Trouble | None) -> int:
+    """Prints what is wrong, if anything; returns the exit status."""
+    if found is None:
+        return 0
+    print(found)
+    return 0 if found.key == "ok" else 1
+
+
+def dashes(argv: Sequence[str]) -> list[str]:
+    """Flags may be written with hyphens, --keep-alive, as those of gcloud."""
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    return [
+        re.sub(r"^--?[a-z-]+", lambda m: "--" + m[0].lstrip("-").replace("-", "_"), w) if w.startswith("-") else w
+        for w in argv[:end]
+    ] + list(argv[end:])
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("name", "", "Name of the machine.")
-    flags.DEFINE_string("zone", "", "Zone, e.g. us-west4-a.")
-    flags.DEFINE_string("accelerator", "", "Type and size, e.g. v5litepod-16.")
-    flags.DEFINE_string("project", "", "Cloud project; gcloud's default when empty.")
-    flags.DEFINE_string("image", "", "Machine image; chosen by the accelerator when empty.")
+    for key, text in _MACHINE:
+        flags.DEFINE_string(key, "", text)
+    flags.DEFINE_integer("slices", 1, "Number of slices, joined by the data-centre network.")
     flags.DEFINE_bool("spot", False, "Cheaper, and may be taken away at any time.")
-    flags.DEFINE_bool("queued", False, "Wait in the queue instead of failing when none is free.")
-    flags.DEFINE_string("valid_for", "", "Time that a queued request waits, e.g. 6h.")
-    flags.DEFINE_string("repository", "", "URL that the workers clone; this commit is copied when empty.")
-    flags.DEFINE_bool("yes", False, "Run the commands instead of printing them. This costs money.")
-    cli.run(main, arguments=None)
+    flags.DEFINE_bool("internal_ips", False, "No external addresses; SSH goes through Identity-Aware Proxy.")
+    flags.DEFINE_bool("keep_alive", False, "run: makes the machine again when it was taken away, and goes on.")
+    flags.DEFINE_bool("down", None, "run: deletes the machine when the run has ended. Default: with --keep_alive.")
+    flags.DEFINE_integer("max_tries", 0, "run: starts of the run, all together. 0: 20 with --keep_alive, else 3.")
+    flags.DEFINE_float("max_hours", None, "Paid hours: then the run is stopped and the machine deletes itself. [24]")
+    flags.DEFINE_string("prices", "", "Your own table of chips and prices, in the form of launch/chips.tsv.")
+    flags.DEFINE_string("state_dir", "~/.w2v_jax/tpu", "Folder of the launcher's own files.")
+    flags.DEFINE_integer("worker", 0, "logs: the worker, counted over all slices; -1 for all.")
+    flags.DEFINE_integer("lines", 40, "logs: how many lines.", lower_bound=1, upper_bound=400)
+    flags.DEFINE_float("waiting_s", Patience.waiting_s, "Longest wait in the queue, in seconds.", lower_bound=1)
+    flags.DEFINE_float("hung_s", Patience.hung_s, "Seconds without a step after which a run hangs.", lower_bound=1)
+    flags.DEFINE_float("startup_s", Patience.startup_s, "The same, until the first step.", lower_bound=1)
+    flags.DEFINE_float("poll_s", Patience.poll_s, "Seconds between two looks.", lower_bound=0.05)
+    flags.DEFINE_bool("yes", False, "Run the lines that change something. This costs money.")
+    sys.argv = dashes(sys.argv)
+    cli.run(main, arguments=None, continues=True)

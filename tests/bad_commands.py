@@ -20,7 +20,7 @@ FIGURES = "experiments.figures --out={h}/out.png "
 PAIRS = "experiments.pairs --workdir={h}/out "
 THROUGHPUT = "experiments.throughput --out={h}/out "
 GRADIENTS = "experiments.gradients --workdir={h}/out "
-TPU = "launch.tpu --name=a --zone=us-west4-a --accelerator=v5litepod-16 "
+TPU = "launch.tpu --state_dir={h}/out --zone=us-west4-a --accelerator=v5litepod-16 "
 OTHERS = {
     LANGUAGE: {
         "--config.model.layers=100000000000": "must be at most 1000",
@@ -192,11 +192,16 @@ OTHERS = {
     },
     "launch.preflight": {"": "--config is missing", "--config={c}/skipgram.py --timeout=0": "timeout"},
     TPU: {
-        "": "no command",
-        "--name=A -- true": "small letters",
-        "--zone=x -- true": "a zone such as",
-        "--valid_for=6h -- true": "only a queued request waits",
+        "": "no verb",
+        "run a": "no command",
+        "run A -- true": "small letters",
+        "up a --zone=x": "must be a zone",
+        "up a --valid_for=6": "must be a duration",
+        "run a -- train --workdir=gs://B": "is no name of a bucket",
+        "status a": "no machine 'a'",
+        "up a --prices={h}/none": "no such file",
     },
+    "launch.fake": {"": "no folder", "{h}/vec end": "holds no fake cloud"},
     "benchmarks.mfu": {"--accumulate=3": "does not divide --batch=32", "--peak_tflops=0": "must be above 0"},
     "benchmarks.scaling_coverage": {"--laws=x": "'x' is none of"},
     "benchmarks.word2vec": {"": "--text is missing", "--text={h}/text.txt --only=x": "must be one of"},

@@ -39,7 +39,8 @@ OWN_FLAGS = {
     "experiments.demo": ("workdir", "demo_config"),
     "launch.preflight": ("config", "config.KEY", "topology"),
     "launch.local": ("processes", "devices"),
-    "launch.tpu": ("zone", "accelerator"),
+    "launch.tpu": ("zone", "accelerator", "keep_alive"),
+    "launch.fake": ("worker", "text"),
 }
 
 

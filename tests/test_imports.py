@@ -168,7 +168,7 @@ def test_a_planted_violation_is_found(where: str, line: str, check: Check) -> No
         ("import w2v_jax.embeddings, w2v_jax.evaluation", ("jax", "tensorflow", "matplotlib", "sklearn")),
         ("import w2v_jax.data.corpus, w2v_jax.models", ("tensorflow", "tensorflow_datasets", "matplotlib")),
         (
-            "import experiments.common.cli, launch.local, launch.tpu, launch.distributed",
+            "import experiments.common.cli, launch.local, launch.tpu, launch.fake.play, launch.distributed",
             ("jax", "tensorflow", "matplotlib"),
         ),
         ("import w2v_jax.figures, w2v_jax.train.step", ("tensorflow", "matplotlib")),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -18,7 +17,7 @@ import jax
 import pytest
 
 from experiments.common.config_flag import load
-from launch import preflight, tpu
+from launch import preflight
 from launch.distributed import COORDINATOR, PROCESS_ID, PROCESSES, Place, managed, place
 from launch.local import free_port
 from launch.rollcall import missing_processes
@@ -265,57 +264,3 @@ def test_preflight_takes_a_study_file() -> None:
     failed = [line for line in out.splitlines() if line.startswith("FAIL")]
     assert sorted(line.split(":")[0] for line in failed) == sorted(f"FAIL  arm {arm}" for arm in arms)
     assert all("mesh.model=3: does not divide the 8 devices" in line for line in failed)
-
-
-PLAN = tpu.Plan("w2v", "us-west4-a", "v5litepod-16", "python -m experiments.train --workdir='a b'")
-
-
-def test_tpu_prints_and_does_not_run(tmp_path: Path) -> None:
-    trap = tmp_path / "gcloud"
-    trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/called\n")
-    trap.chmod(0o755)
-    flags = ["--name=w2v", "--zone=us-west4-a", "--accelerator=v5litepod-16", "--spot", "--queued", "--valid_for=6h"]
-    command = [sys.executable, "-m", "launch.tpu", *flags, "--", "python", "-m", "experiments.train", "--workdir=a b"]
-    environ = {**environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "called").exists()
-    assert "queued-resources create w2v" in done.stdout and "--valid-until-duration=6h" in done.stdout
-    assert "queued-resources delete w2v" in done.stdout.splitlines()[-1]
-    # With --yes the same lines are run, up to the first that fails.
-    trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/called\nexit 9\n")
-    done = subprocess.run([*command[:3], "--yes", *command[3:]], cwd=ROOT, env=environ, capture_output=True, timeout=60)
-    assert done.returncode == 9 and (tmp_path / "called").exists()
-
-
-def test_tpu_lines_are_shell_and_carry_the_command_whole(tmp_path: Path) -> None:
-    lines = tpu.steps(PLAN)
-    subprocess.run(["bash", "-n"], input="\n".join(lines), text=True, check=True)
-    assert "--spot" not in lines[0] and "v2-alpha-tpuv5-lite" in lines[0]
-    remote = next(
-        w for w in shlex.split(tpu.steps(PLAN._replace(command="printf '<%s>' 'a b'; exit 4"))[-1]) if "activate" in w
-    )
-    (tmp_path / "w2v_jax/.venv/bin").mkdir(parents=True)
-    (tmp_path / "w2v_jax/.venv/bin/activate").touch()
-    done = subprocess.run(
-        ["bash", "-c", remote.removeprefix("--command=")], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert (done.stdout, done.returncode) == ("<a b>", 4)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"zone": ""}, "--zone is missing"),
-        ({"name": "W2V"}, "--name='W2V'"),
-        ({"zone": "us-west4"}, "--zone='us-west4'"),
-        ({"accelerator": "v5e"}, "--accelerator='v5e'"),
-        ({"command": ""}, "no command"),
-        ({"valid_for": "6h"}, "add --queued"),
-        ({"repository": "--upload-pack=touch here"}, "--repository=--upload-pack=touch here: must not begin with '-'"),
-        ({"project": "-p"}, "--project=-p: must not begin"),
-    ],
-)
-def test_tpu_refuses_what_gcloud_would(change: dict[str, str], message: str) -> None:
-    with pytest.raises(UserError, match=re.escape(message)):
-        tpu.steps(PLAN._replace(**change))

@@ -1,8 +1,8 @@
 """A study for Cloud TPU: transformers of 1 million to 1 billion parameters on `tfds:c4`.
 
     python -m experiments.scaling --config=configs/scaling/pod.py --plan --device=v5e:8
-    python -m launch.tpu --name=study-0 --zone=us-west4-a --accelerator=v5litepod-8 -- \
-        python -m experiments.scaling --config=configs/scaling/pod.py --workdir=/mnt/bucket/study --shard=0/8
+    python -m launch.tpu run study-0 --zone=us-west4-a --accelerator=v5litepod-8 --spot --keep-alive -- \
+        python -m experiments.scaling --config=configs/scaling/pod.py --workdir=gs://my-bucket/study --shard=0/8
 
 Hardware: eight v5litepod-8 of one host each, the command above on each with its own shard: a study does not join the
 hosts of a larger slice yet. `/mnt/bucket` is a bucket mounted on all of them. Data: `tfds:c4/en`, prepared once, on one

@@ -1,0 +1,232 @@
+"""Brings a machine up, and takes it down, by the states of its request.
+
+(absent) -> CREATING, ACCEPTED, WAITING_FOR_RESOURCES -> PROVISIONING -> ACTIVE
+FAILED, SUSPENDING -> SUSPENDED: it holds quota until it is deleted;  DELETING -> (absent)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, NamedTuple
+
+from launch.cloud import plan, trouble
+from launch.cloud.gcloud import Cloud
+from launch.cloud.plan import Machine
+from launch.cloud.trouble import MACHINE, Stopped, Trouble
+
+ABSENT = "absent"
+WAITING = ("CREATING", "ACCEPTED", "WAITING_FOR_RESOURCES")
+DEAD = ("FAILED", "SUSPENDED")
+_ASKS = 5  # requests without a clear answer, one after the other
+
+
+@dataclasses.dataclass(frozen=True)
+class Patience:
+    """How long each phase may take, in seconds."""
+
+    waiting_s: float = 24 * 3600.0  # in the queue
+    provisioning_s: float = 1800.0
+    suspending_s: float = 1800.0
+    deleting_s: float = 1200.0
+    reach_s: float = 600.0  # until every worker answers
+    install_s: float = 1800.0
+    hung_s: float = 1800.0  # without a step, while it trains
+    startup_s: float = 5400.0  # until the first step: data and compilation
+    poll_s: float = 20.0
+
+    def of(self, state: str) -> float:
+        named = {
+            "PROVISIONING": self.provisioning_s,
+            "SUSPENDING": self.suspending_s,
+            "DELETING": self.deleting_s,
+            "SUSPENDED": self.deleting_s,
+            "FAILED": self.deleting_s,
+        }
+        return named.get(state, self.waiting_s)
+
+
+class Look(NamedTuple):
+    """The request as Cloud TPU describes it."""
+
+    state: str
+    error: str = ""  # of a FAILED one
+    by_user: bool = False  # a SUSPENDED one was suspended by a person
+
+
+def look(cloud: Cloud, machine: Machine, seconds: float = 60, attempts: int = 4) -> Look:
+    """Asks for the state of the request. Stopped: gcloud answers neither with a state nor that there is none."""
+    done = cloud(plan.describe(machine), seconds, attempts)
+    if done.status:
+        if "NOT_FOUND" in done.err or "was not found" in done.err:
+            found = trouble.of_text("gcloud", done.err, machine)
+            if found is not None and found.key == "bad_zone":
+                raise Stopped(found)
+            return Look(ABSENT)
+        raise Stopped(trouble.of_gcloud(done.err, machine, f"asking for {machine.name}"))
+    try:
+        state: dict[str, Any] = json.loads(done.out)["state"]
+        error = state.get("failedData", {}).get("error", {}).get("message", "")
+        return Look(str(state["state"]), str(error), state.get("stateInitiator") == "USER")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        said = " ".join(done.out.split())[:200]
+        raise Stopped(
+            Trouble("gcloud", f"gcloud describes {machine.name} in an unknown form: {said}", "gcloud components update")
+        ) from None
+
+
+def nodes(cloud: Cloud, machine: Machine, seconds: float = 60) -> dict[str, str]:
+    """The state of every slice: READY, PREEMPTED, ...; absent where there is none, unknown where gcloud fails."""
+    found = {}
+    for node in machine.nodes:
+        done = cloud(plan.describe_node(machine, node), seconds, attempts=2)
+        if done.status:
+            found[node] = ABSENT if "NOT_FOUND" in done.err or "was not found" in done.err else "unknown"
+            continue
+        try:
+            found[node] = str(json.loads(done.out)["state"])
+        except (ValueError, KeyError, TypeError):
+            found[node] = "unknown"
+    return found
+
+
+def gone(cloud: Cloud, machine: Machine) -> Trouble | None:
+    """Why the machine can no longer be used; None when it is there, as far as Cloud TPU says."""
+    found = look(cloud, machine)
+    if found.state == "FAILED":
+        return trouble.of_gcloud(found.error, machine, f"the request for {machine.name}")
+    if found.state != "ACTIVE":
+        return trouble.preempted(machine)
+    if bad := {n: s for n, s in nodes(cloud, machine).items() if s not in ("READY", "unknown")}:
+        if any(s in ("PREEMPTED", "TERMINATED", ABSENT) for s in bad.values()):
+            return trouble.preempted(machine)
+        node, state = next(iter(bad.items()))
+        again = f"python -m launch.tpu run {machine.name} --keep_alive makes it again"
+        return Trouble("unhealthy", f"{node} is {state}", again, MACHINE)
+    return None
+
+
+def late(machine: Machine, state: str, seconds: float) -> Trouble:
+    """A phase that took too long."""
+    hours = f"{seconds / 3600:g} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
+    name, status = machine.name, f"python -m launch.tpu status {machine.name}"
+    if state in WAITING:
+        return Trouble(
+            "no_capacity", f"no capacity: {name} waited {hours} in the queue of {machine.zone}; the request is deleted",
+            f"another --zone, a smaller --accelerator, or: python -m launch.tpu up {name} --waiting_s=...", trouble.NO,
+        )  # fmt: skip
+    if state == "PROVISIONING":
+        return Trouble("slow", f"{name} was not provisioned within {hours}", status, MACHINE)
+    return Trouble("slow", f"{name} is still {state} after {hours}", f"{status}; if that stays, ask Google's support")
+
+
+def remove(cloud: Cloud, machine: Machine, patience: Patience) -> None:
+    """Deletes the request and its slices, and waits until they are gone. Stopped: they are not."""
+    began = cloud.clock.now()
+    asked = -1e9
+    while True:
+        state = ABSENT
+        try:
+            state = look(cloud, machine).state
+            if state == ABSENT:
+                return
+        except Stopped as e:
+            if e.trouble.key not in ("gcloud",) or cloud.clock.now() - began > patience.deleting_s:
+                raise
+        now = cloud.clock.now()
+        if state != "DELETING" and now - asked > 60:
+            cloud(plan.delete(machine), 180)
+            asked = now
+        if now - began > patience.deleting_s:
+            raise Stopped(late(machine, state, patience.deleting_s))
+        cloud.clock.sleep(min(patience.poll_s, 10))
+
+
+def ensure(
+    cloud: Cloud,
+    machine: Machine,
+    patience: Patience,
+    may_create: Callable[[], None],
+) -> None:
+    """Waits until the machine is ACTIVE; asks for it when there is none, and after deleting a dead one.
+
+    `may_create` is called right before each request, and raises when it must not be made. Stopped: it cannot be had.
+    A request that failed, or was withdrawn on the way (KeyboardInterrupt), is deleted before this returns: it would
+    hold quota.
+    """
+    mine = False  # the request was made here: if it fails, that is the answer
+    state, since, asked = "", cloud.clock.now(), 0
+    try:
+        while True:
+            found = look(cloud, machine)
+            now = cloud.clock.now()
+            if found.state != state:
+                state, since = found.state, now
+                cloud.tell(f"{machine.name}: {state}" + (f" ({found.error})" if found.error else ""))
+            if state == "ACTIVE":
+                if gone(cloud, machine) is None:
+                    return
+                cloud.tell(f"{machine.name}: its slices are gone; it is deleted and made again")
+                remove(cloud, machine, patience)
+            elif state in DEAD:
+                remove(cloud, machine, patience)
+                if mine and state == "FAILED":
+                    raise Stopped(trouble.of_gcloud(found.error, machine, f"the request for {machine.name}"))
+                if mine:
+                    raise Stopped(trouble.preempted(machine))
+            elif state == ABSENT:
+                if mine and now - since < 60:  # it may not be listed yet
+                    cloud.clock.sleep(min(patience.poll_s, 10))
+                    continue
+                may_create()
+                mine, asked, since = True, asked + 1, cloud.clock.now()
+                _ask(cloud, machine, last=asked == _ASKS)
+            elif now - since > patience.of(state):
+                if state == "PROVISIONING" or state in WAITING:
+                    remove(cloud, machine, patience)
+                raise Stopped(late(machine, state, patience.of(state)))
+            else:
+                cloud.clock.sleep(patience.poll_s)
+    except KeyboardInterrupt:
+        cloud.tell(f"{machine.name}: interrupted; the request is withdrawn")
+        withdraw(cloud, machine, patience)
+        raise
+
+
+def _ask(cloud: Cloud, machine: Machine, last: bool) -> None:
+    """One request. After an error that passes, `ensure` looks whether it was taken, and asks again unless it was the
+    `last` time. Stopped: it is refused."""
+    done = cloud(plan.create(machine), 300, attempts=1)
+    if done.status and (last or not done.passing) and "ALREADY_EXISTS" not in done.err:
+        raise Stopped(trouble.of_gcloud(done.err, machine, f"asking for {machine.name}"))
+    if done.passing:
+        cloud.tell(f"{machine.name}: gcloud gave no clear answer; looking whether the request was taken")
+
+
+@contextlib.contextmanager
+def _undisturbed(cloud: Cloud, machine: Machine) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end nothing meanwhile; they are answered."""
+
+    def answer(number: int, frame: FrameType | None) -> None:
+        cloud.tell(f"{machine.name}: it is being deleted; until that is done it costs money")
+
+    main = threading.current_thread() is threading.main_thread()
+    before = {n: signal.signal(n, answer) for n in (signal.SIGINT, signal.SIGTERM)} if main else {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def withdraw(cloud: Cloud, machine: Machine, patience: Patience) -> None:
+    """`remove`, for an interrupted request: it may still be on its way, so that this looks twice."""
+    with _undisturbed(cloud, machine):
+        remove(cloud, machine, patience)
+        cloud.clock.sleep(10)
+        remove(cloud, machine, patience)

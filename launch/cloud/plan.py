@@ -1,0 +1,144 @@
+"""The `gcloud` lines of the launcher, as argument lists. Pure functions: nothing is run and nothing is asked.
+
+A machine is a queued resource of Cloud TPU: `up` asks for it, and its slices are nodes of the same name (NAME, or
+NAME-0, NAME-1, ... for several slices). Syntax: https://cloud.google.com/sdk/gcloud/reference/compute/tpus.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from launch.cloud import names
+from launch.cloud.accelerators import Slice, slice_of
+from w2v_jax.errors import UserError
+
+Line = list[str]
+AGENT = "w2v_jax_agent.pyz"  # on every worker, in the home folder, beside SOURCE and SPEC
+SOURCE, SPEC = "w2v_jax_source.tar.gz", "w2v_jax_run.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What is asked for. UserError: a value that gcloud would refuse, or read as something else."""
+
+    name: str
+    zone: str
+    accelerator: str
+    slices: int = 1
+    spot: bool = False
+    project: str = ""  # gcloud's default when empty
+    image: str = ""  # that of the accelerator when empty
+    service_account: str = ""  # the default one of Compute Engine when empty
+    network: str = ""
+    internal_ips: bool = False
+    valid_for: str = ""  # how long the request may wait in the queue; for ever when empty
+
+    def __post_init__(self) -> None:
+        names.check_name(self.name)
+        names.check("zone", self.zone)
+        if not self.accelerator:
+            raise UserError("--accelerator is missing: the type and size of a slice, e.g. v5litepod-16")
+        slice_of(self.accelerator)
+        for key in ("project", "image", "service_account", "network", "valid_for"):
+            if value := getattr(self, key):
+                names.check(key, value)
+        if not 1 <= self.slices <= 256:
+            raise UserError(f"--slices={self.slices}: must be 1 to 256")
+
+    @property
+    def piece(self) -> Slice:
+        return slice_of(self.accelerator)
+
+    @property
+    def nodes(self) -> list[str]:
+        """The names of its slices, as Cloud TPU gives them."""
+        return [self.name] if self.slices == 1 else [f"{self.name}-{i}" for i in range(self.slices)]
+
+    @property
+    def workers(self) -> int:
+        return self.slices * self.piece.hosts
+
+
+def count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("s" if number != 1 else "")
+
+
+def _line(machine: Machine, *words: str) -> Line:
+    where = [f"--zone={machine.zone}", *([f"--project={machine.project}"] if machine.project else [])]
+    return ["gcloud", "compute", "tpus", *words, *where]
+
+
+def create(machine: Machine) -> Line:
+    """Asks for the machine, and returns before it is there."""
+    count = [f"--node-id={machine.name}"]
+    if machine.slices > 1:
+        count = [f"--node-count={machine.slices}", f"--node-prefix={machine.name}"]
+    options = {
+        "--service-account": machine.service_account,
+        "--network": machine.network,
+        "--valid-until-duration": machine.valid_for,
+    }
+    return _line(
+        machine,
+        *("queued-resources", "create", machine.name, *count),
+        f"--accelerator-type={machine.accelerator}",
+        f"--runtime-version={machine.image or machine.piece.image}",
+        *(["--spot"] if machine.spot else []),
+        *(["--internal-ips"] if machine.internal_ips else []),
+        *(f"{key}={value}" for key, value in options.items() if value),
+        # The machine deletes itself at --max_hours, for which its service account needs this scope.
+        "--scopes=https://www.googleapis.com/auth/cloud-platform",
+        "--async",
+    )
+
+
+def describe(machine: Machine) -> Line:
+    return _line(machine, "queued-resources", "describe", machine.name, "--format=json")
+
+
+def describe_node(machine: Machine, node: str) -> Line:
+    return _line(machine, "tpu-vm", "describe", node, "--format=json")
+
+
+def delete(machine: Machine) -> Line:
+    """Deletes the request and its slices, in whatever state they are."""
+    return _line(machine, "queued-resources", "delete", machine.name, "--force", "--quiet", "--async")
+
+
+def list_requests(zone: str, project: str) -> Line:
+    names.check("zone", zone)
+    where = [f"--project={names.check('project', project)}"] if project else []
+    return ["gcloud", "compute", "tpus", "queued-resources", "list", f"--zone={zone}", *where, "--format=json"]
+
+
+def _reach(machine: Machine) -> list[str]:
+    """Options of ssh and scp. Without external addresses they go through Identity-Aware Proxy."""
+    return ["--tunnel-through-iap"] if machine.internal_ips else []
+
+
+def copy(machine: Machine, node: str, files: Sequence[str], worker: str = "all") -> Line:
+    """Copies files into the home folder of the workers of a slice."""
+    return _line(machine, "tpu-vm", "scp", *files, f"{node}:", f"--worker={worker}", *_reach(machine), "--quiet")
+
+
+def remote(machine: Machine, node: str, command: str, folder: str, worker: str = "all") -> Line:
+    """Runs a shell command on the workers of a slice; what each prints goes into FOLDER/WORKER.log."""
+    return _line(
+        machine,
+        *("tpu-vm", "ssh", node, f"--worker={worker}", f"--command={command}", f"--output-directory={folder}"),
+        *_reach(machine),
+        "--quiet",
+    )
+
+
+def bucket(name: str) -> Line:
+    return ["gcloud", "storage", "buckets", "describe", f"gs://{name}", "--format=json"]
+
+
+def agent(verb: str, *words: str) -> str:
+    """The shell command that runs the agent on a worker: fixed words and numbers only."""
+    for word in (verb, *words):
+        if not word.replace("=", "").replace("-", "").isalnum():
+            raise ValueError(f"{word!r}: only letters, digits, = and - go into a remote command")
+    return " ".join(("python3", "-I", "-S", AGENT, verb, *words))

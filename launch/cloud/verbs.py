@@ -1,0 +1,308 @@
+"""The verbs of the launcher. Each may be repeated: it does only what is not done yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from launch.cloud import machine as machines
+from launch.cloud import names, plan, prices, ship, status, trouble, workers
+from launch.cloud.gcloud import Cloud
+from launch.cloud.machine import Patience
+from launch.cloud.plan import Line, Machine
+from launch.cloud.state import Folder, Record
+from launch.cloud.trouble import Stopped, Trouble
+from launch.cloud.watch import Limits, Watch
+from w2v_jax.errors import UserError
+
+_TPU = "python -m launch.tpu"
+
+
+class Asked(NamedTuple):
+    """What the command line asks for, beside the verb and the name."""
+
+    machine: dict[str, Any] = {}  # noqa: RUF012  (of a NamedTuple: never changed); the flags that were given
+    argv: Sequence[str] = ()
+    yes: bool = False
+    max_hours: float | None = None
+    limits: Limits = Limits()
+    patience: Patience = Patience()
+    down: bool = False  # deletes the machine when the run has ended, however it did
+    prices: str = ""
+    root: Any = ship.ROOT  # the checkout that is shipped
+    worker: int = 0
+    lines: int = 40
+
+
+def record_of(folder: Folder, name: str, asked: Asked) -> Record:
+    """The record of a machine with the flags that were given. UserError: they contradict a machine that is there."""
+    names.check_name(name)
+    record = folder.load(name)
+    if record is None:
+        given = {"zone": "", "accelerator": "", **asked.machine}
+        record = Record(Machine(name=name, **given))
+    changed = {k: v for k, v in asked.machine.items() if getattr(record.machine, k) != v}
+    if changed and record.asked and not record.withdrawn and not record.outcome:
+        key, value = next(iter(changed.items()))
+        raise UserError(
+            f"--{key}={value}: {name} was asked for with {key}={getattr(record.machine, key)}; "
+            f"{_TPU} down {name} first, or take another name"
+        )
+    record.machine = dataclasses.replace(record.machine, **changed)
+    if asked.max_hours is not None:
+        record.max_hours = asked.max_hours
+    return record
+
+
+def _cost(record: Record, asked: Asked) -> str:
+    machine = record.machine
+    return prices.sentence(machine.accelerator, machine.slices, machine.spot, record.max_hours, asked.prices)
+
+
+def show(cloud: Cloud, lines: Sequence[Line], why: str) -> None:
+    cloud.tell(f"# {why}")
+    for line in lines:
+        cloud.show(line)
+
+
+def _open(cloud: Cloud, folder: Folder, record: Record, asked: Asked) -> None:
+    """The paid hours begin: now, unless they are running already."""
+    now = cloud.clock.now()
+    if record.withdrawn or not record.asked or now > record.until:
+        record.until = now + record.max_hours * 3600
+    elif asked.max_hours is not None:
+        record.until = max(record.until, now + record.max_hours * 3600)
+    record.withdrawn, record.trouble = False, []
+    folder.save(record)
+
+
+def _preview(cloud: Cloud, folder: Folder, record: Record, asked: Asked, run: bool) -> None:
+    """Prints every line that would be run."""
+    machine = record.machine
+    cloud.tell(_cost(record, asked))
+    room = folder.room(machine.name)
+    if run and (found := names.buckets(record.argv)):
+        show(cloud, [plan.bucket(b) for b in found], "the buckets of the command are there")
+    show(cloud, [plan.describe(machine)], "is it there? FAILED and SUSPENDED hold quota, and are deleted first")
+    show(cloud, [plan.delete(machine)], "only then")
+    show(cloud, [plan.create(machine)], f"asks for it; then its state is read every {asked.patience.poll_s:g} s")
+    nodes = machine.nodes
+    show(cloud, [plan.describe_node(machine, n) for n in nodes], "its slices")
+    if run:
+        files = [str(room / "bundle" / f) for f in (plan.AGENT, plan.SOURCE, plan.SPEC)]
+        show(cloud, [plan.copy(machine, n, files) for n in nodes], "copies this commit with what is not committed")
+        for verb, why in (
+            (("start",), "installs, unless the lock file is the one installed, and starts the run"),
+            (("poll", "lines=40"), "what the run does, on every worker, until it has ended"),
+            (("dump", "lines=400"), "only when it hangs: the stacks of every rank"),
+            (("stop",), "only when it hangs or a worker fails"),
+        ):
+            command = plan.agent(*verb)
+            show(cloud, [plan.remote(machine, n, command, str(room / "ssh" / n)) for n in nodes], why)
+    if run and asked.down:
+        show(cloud, [plan.delete(machine)], "at the end; nothing is left")
+    else:
+        cloud.tell(f"# it costs money until: {_TPU} down {machine.name} --yes")
+    cloud.tell("# nothing was run; --yes runs these lines")
+
+
+def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
+    """Asks for a machine and waits until it is ACTIVE. None when it is; otherwise why not.
+
+    Ctrl-C withdraws the request.
+    """
+    record = record_of(folder, name, asked)
+    if not asked.yes:
+        _preview(cloud, folder, record, asked, run=False)
+        return None
+    cloud.tell(_cost(record, asked))
+    with folder.alone(name, "watch"):
+        _open(cloud, folder, record, asked)
+        watch = Watch(cloud, folder, record, asked.patience, asked.limits)
+        try:
+            watch.bring_up()
+            watch.guard()
+        except Stopped as e:
+            _tell_later(folder, record, e.trouble)
+            return e.trouble
+    cloud.tell(f"{name} is ACTIVE; next: {_TPU} run {name} --yes -- COMMAND")
+    return None
+
+
+def run(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
+    """Brings the machine up and runs the command on every worker until it ends. None when it ended well."""
+    record = record_of(folder, name, asked)
+    argv = list(asked.argv) or record.argv
+    if not argv:
+        raise UserError(f"no command: {_TPU} run {name} -- python -m experiments.train --config=... --workdir=gs://...")
+    buckets = names.buckets(argv)
+    if record.argv and argv != record.argv and record.run_id and not record.outcome and not record.withdrawn:
+        raise UserError(f"{name} has a run with another command that has not ended; {_TPU} stop {name} --yes first")
+    if argv != record.argv or record.outcome:
+        record.tries, record.progress, record.run_id = 0, -1, ""
+    record.argv, record.outcome, record.done = argv, "", False
+    if not asked.yes:
+        ship.check(asked.root)
+        _preview(cloud, folder, record, asked, run=True)
+        return None
+    with folder.alone(name, "watch"):
+        source = ship.source(folder.room(name) / "bundle", asked.root)
+        machine = record.machine
+        cloud.tell(_cost(record, asked))
+        for bucket in buckets:
+            if (found := _no_bucket(cloud, bucket, machine)) is not None:
+                return found
+        _open(cloud, folder, record, asked)
+        watch = Watch(cloud, folder, record, asked.patience, asked.limits)
+        try:
+            found = watch.run(source)
+        except KeyboardInterrupt:
+            if not record.withdrawn:
+                cloud.tell(
+                    f"{name}: the run goes on without this command, and the machine costs money until its --max_hours "
+                    f"are over; {_TPU} attach {name} follows it, {_TPU} down {name} --yes ends it"
+                )
+            raise
+        _note(folder, record, found)
+        if asked.down and not record.withdrawn:
+            try:
+                machines.remove(cloud, record.machine, asked.patience)
+            except Stopped as e:
+                return e.trouble
+            cloud.tell(f"{name} is deleted")
+    return found
+
+
+def _no_bucket(cloud: Cloud, bucket: str, machine: Machine) -> Trouble | None:
+    """A bucket that does not exist. Whether the machine may use it, only the machine can tell."""
+    done = cloud(plan.bucket(bucket), 60)
+    if not done.status or not ("404" in done.err or "not found" in done.err or "does not exist" in done.err):
+        return None
+    place = f"--location={machine.zone.rpartition('-')[0]}"
+    return Trouble(
+        "no_bucket", f"the bucket gs://{bucket} does not exist", f"gcloud storage buckets create gs://{bucket} {place}"
+    )
+
+
+def _tell_later(folder: Folder, record: Record, found: Trouble | None) -> None:
+    """Keeps what is wrong for `status`, which finds no trace of a request that was refused."""
+    record.trouble = [] if found is None else [found.key, found.sentence, found.next]
+    latest = folder.load(record.machine.name)
+    if latest is not None:
+        record.withdrawn = record.withdrawn or latest.withdrawn
+        folder.save(record)
+
+
+def _note(folder: Folder, record: Record, found: Trouble | None) -> None:
+    """Keeps how the run ended."""
+    record.done, record.outcome = found is None, "it ended well" if found is None else found.sentence
+    _tell_later(folder, record, found)
+
+
+def attach(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
+    """Follows a run that goes on, until it ends. It makes nothing again: `run` does."""
+    record = folder.known(name)
+    if not record.run_id:
+        raise UserError(f"{name} has no run: {_TPU} run {name} --yes -- COMMAND")
+    watch = Watch(cloud, folder, record, asked.patience, asked.limits)
+    try:
+        found = watch.follow()
+    except Stopped as e:
+        found = e.trouble
+    if not watch.withdrawn():
+        _note(folder, record, found)
+    return found
+
+
+def state(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble:
+    """What is the matter, in one sentence, and the next command."""
+    return status.of(cloud, folder.known(name), asked.patience)
+
+
+def logs(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
+    """Prints the last lines of one worker, or of each with --worker=-1."""
+    record = folder.known(name)
+    reports, done = workers.ask(cloud, record.machine, "poll", f"lines={asked.lines}", seconds=60)
+    if asked.worker >= len(reports):
+        raise UserError(f"--worker={asked.worker}: {name} has workers 0 to {len(reports) - 1}; -1 means all")
+    shown = reports if asked.worker < 0 else [reports[asked.worker]]
+    for report in shown:
+        who = report.name(record.machine.slices)
+        how = report.state if not report.failed else f"failed, exit status {(report.answer or {}).get('status')}"
+        cloud.tell(f"==== {who} ({how})")
+        for line in report.tail:
+            cloud.tell(line)
+    if all(r.answer is None for r in shown):
+        return machines.gone(cloud, record.machine) or trouble.missing(reports, record.machine)
+    return None
+
+
+def stop(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
+    """Ends the run on every worker with a checkpoint. The machine stays, and costs money."""
+    record = folder.known(name)
+    machine = record.machine
+    if not asked.yes:
+        lines = [plan.remote(machine, n, plan.agent("stop"), str(folder.room(name) / "ssh" / n)) for n in machine.nodes]
+        show(cloud, lines, "SIGTERM to the run on every worker: it saves and ends")
+        cloud.tell("# nothing was run; --yes runs these lines")
+        return None
+    reports, _ = workers.ask(cloud, machine, "stop", seconds=300)
+    for report in reports:
+        cloud.tell(f"[{report.name(machine.slices)}] {report.state}")
+    if any(r.state == "missing" for r in reports):
+        return machines.gone(cloud, machine) or trouble.missing(reports, machine)
+    cloud.tell(f"{name} still costs money; {_TPU} down {name} --yes deletes it")
+    return None
+
+
+def down(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
+    """Deletes the machine and waits until it is gone. A `run` of another terminal then ends."""
+    record = folder.load(name)
+    if record is None:
+        given = {"zone": "", "accelerator": "v5litepod-1", **asked.machine}
+        if not given["zone"]:
+            raise UserError(
+                f"no machine {name!r} in {folder.path}; to delete one that another folder made, give --zone="
+            )
+        record = Record(Machine(name=name, **given))
+    if not asked.yes:
+        show(cloud, [plan.describe(record.machine), plan.delete(record.machine)], "deletes it, and its disks")
+        cloud.tell("# nothing was run; --yes runs these lines")
+        return None
+    with folder.alone(name, "request", wait=True):
+        record.withdrawn = True
+        folder.save(record)
+    try:
+        machines.remove(cloud, record.machine, asked.patience)
+    except Stopped as e:
+        return e.trouble
+    with folder.alone(name, "request", wait=True):
+        folder.forget(name)
+    cloud.tell(f"{name} is gone")
+    return None
+
+
+def listing(cloud: Cloud, folder: Folder, zone: str, project: str) -> Trouble | None:
+    """The known machines, and what Cloud TPU has in their zones: also what nobody remembers."""
+    records = {name: folder.known(name) for name in folder.names()}
+    places = {(r.machine.zone, r.machine.project) for r in records.values()} | ({(zone, project)} if zone else set())
+    if not places:
+        cloud.tell(f"no machines in {folder.path}; --zone=ZONE lists what Cloud TPU has there")
+        return None
+    found: dict[str, str] = {}
+    trouble_ = None
+    for place in sorted(places):
+        done = cloud(plan.list_requests(*place), 60)
+        if done.status:
+            stand_in = Machine(name="list", zone=place[0], accelerator="v5litepod-1", project=place[1])
+            trouble_ = trouble.of_gcloud(done.err, stand_in, f"listing {place[0]}")
+            continue
+        for request in json.loads(done.out or "[]"):
+            found[str(request["name"]).rpartition("/")[2]] = str(request.get("state", {}).get("state"))
+    for name in sorted({*found, *records}):
+        record = records.get(name)
+        what = "asked for by another folder or person" if record is None else " ".join(record.argv) or "no run"
+        cloud.tell(f"{name}  {found.get(name, 'absent')}  {what}")
+    return trouble_

@@ -1,0 +1,83 @@
+"""One verb of the agent on every worker of every slice, and what each worker answers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from launch.cloud import plan
+from launch.cloud.gcloud import Cloud, Done
+from launch.cloud.plan import Machine
+
+
+class Report(NamedTuple):
+    """What one worker answered, or that it did not."""
+
+    slice: int
+    worker: int
+    answer: dict[str, Any] | None  # of the agent; None: no answer came
+    said: str = ""  # what came instead
+
+    @property
+    def state(self) -> str:
+        """none, installing, running, ended, lost (its supervisor was killed), or missing (no answer)."""
+        return str(self.answer.get("state", "none")) if self.answer else "missing"
+
+    @property
+    def failed(self) -> bool:
+        return self.state == "ended" and bool(self.answer and self.answer.get("status"))
+
+    @property
+    def tail(self) -> list[str]:
+        return list(self.answer.get("tail", [])) if self.answer else []
+
+    def name(self, slices: int) -> str:
+        return f"worker {self.worker}" if slices == 1 else f"slice {self.slice} worker {self.worker}"
+
+
+def _each(machine: Machine, work: Any) -> list[Any]:
+    if machine.slices == 1:
+        return [work(0, machine.name)]
+    with ThreadPoolExecutor(min(machine.slices, 16)) as pool:
+        return list(pool.map(work, range(machine.slices), machine.nodes))
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    for line in reversed(text.splitlines()):
+        if line.startswith("W2V_JAX {"):
+            try:
+                found: dict[str, Any] = json.loads(line.removeprefix("W2V_JAX "))
+                return found
+            except ValueError:
+                return None
+    return None
+
+
+def ask(
+    cloud: Cloud, machine: Machine, verb: str, *words: str, seconds: float = 120, attempts: int = 2
+) -> tuple[list[Report], list[Done]]:
+    """(the report of every worker in order, how the lines ended, one a slice)."""
+
+    def of_slice(i: int, node: str) -> tuple[list[Report], Done]:
+        folder = cloud.folder / "ssh" / node
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        done = cloud(plan.remote(machine, node, plan.agent(verb, *words), str(folder)), seconds, attempts)
+        reports = []
+        for worker in range(machine.piece.hosts):
+            file = folder / f"{worker}.log"
+            text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+            reports.append(Report(i, worker, _parse(text), text.strip()[-2000:] or done.err.strip()[-2000:]))
+        return reports, done
+
+    found = _each(machine, of_slice)
+    return [report for reports, _ in found for report in reports], [done for _, done in found]
+
+
+def copy(cloud: Cloud, machine: Machine, files: Sequence[str], seconds: float = 300) -> list[Done]:
+    """Copies files to every worker; how the lines ended, one a slice."""
+    done: list[Done] = _each(machine, lambda i, node: cloud(plan.copy(machine, node, files), seconds))
+    return done
