@@ -66,6 +66,19 @@ def test_loss_and_gradients_are_those_by_hand() -> None:
     assert (float(found.metrics["loss"][1]), float(found.metrics["words"][0])) == (3, 10)
 
 
+def test_places_without_a_pair_weigh_nothing_for_any_alpha() -> None:
+    """0^0 is 1, but no pair is no pair."""
+    given = {k: jnp.asarray(v) for k, v in batch().items()}
+    rows_of = {name: jnp.asarray(params()[name][given[key]]) for name, key in (("W", "word"), ("C", "context"))}
+    flat = dataclasses.replace(CFG, alpha=0.0)
+    found, (_, metrics) = glove.loss(flat, rows_of, {}, {}, given, None)
+    d = [
+        params()["W"][i, :3] @ params()["C"][j, :3] + params()["W"][i, 3] + params()["C"][j, 3] - np.log(x)
+        for i, j, x in ((0, 1, 2.5), (3, 3, 40.0), (0, 2, 10.0))
+    ]
+    assert float(found) == pytest.approx(np.square(d).sum(), rel=1e-5) and float(metrics["loss"][1]) == 3
+
+
 def test_the_config_file_is_the_update_of_the_papers_program() -> None:
     """Pair by pair: that program takes half of our gradient g, times .05, divides it by the root of a sum which starts
     at 1, and adds its square to the sum; here the square of the step itself is already in the sum."""
@@ -106,6 +119,20 @@ def test_repeated_rows_of_elementwise_adagrad_are_summed_first() -> None:
     np.testing.assert_allclose(state["square"], [[11, 3], [2, 2], [6, 8.25], [2, 2]], rtol=1e-6)
 
 
+def test_held_out_counts_are_scaled_to_the_training_text_and_stay_in_order(tmp_path: Path) -> None:
+    text = build_text(tmp_path, "\n".join(sample_lines(40)), heldout_every=4, unknown="drop")
+    cfg = dataclasses.replace(CFG, vocab_size=len(text.vocab.words))
+    source = glove.source(cfg, text, "heldout", 64, seed=3)
+    made = stacked(source, 0, source.steps_per_epoch, source.steps_per_epoch)
+    want = by_hand(rows(text.heldout), cfg.vocab_size, Rules(2, "harmonic"))
+    there = made["count"] > 0
+    i, j = made["word"][there], made["context"][there]
+    assert len(set(zip(i.tolist(), j.tolist(), strict=True))) == len(i) == (want > 0).sum()
+    scale = len(text.train.tokens) / len(text.heldout.tokens)
+    assert scale > 2
+    np.testing.assert_allclose(made["count"][there], scale * want[i, j], rtol=1e-6)
+
+
 @pytest.mark.parametrize("side", ["both", "right"])
 def test_an_epoch_holds_every_pair_once_in_another_order(side: str, tmp_path: Path) -> None:
     text = build_text(tmp_path, "\n".join(sample_lines(40)))
@@ -132,6 +159,9 @@ def test_the_vectors_are_the_sum_without_biases() -> None:
     found = glove.embed(CFG, held)
     assert list(found) == ["sum", "W", "C"]
     np.testing.assert_array_equal(found["sum"], held["W"][:5, :3] + held["C"][:5, :3])
+    tokens, tables = np.array([[4, 0]], np.int32), jax.tree.map(jnp.asarray, held)
+    (states,) = glove.states(CFG, tables, {}, jnp.asarray(tokens), jnp.array([2]))
+    np.testing.assert_array_equal(states, found["sum"][tokens])
 
 
 @pytest.mark.parametrize(
