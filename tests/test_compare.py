@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from experiments.compare.__main__ import interval, table, told
+from experiments.compare import arms
+from experiments.compare.__main__ import interval, table
 from tests.commands import refused, run
 from tests.data.corpora import sample_lines
 from w2v_jax.embeddings import Embeddings
@@ -47,7 +49,16 @@ def test_the_interval_is_students() -> None:
     assert table({"svd": {"runs": runs}}).splitlines()[-1].split()[:4] == ["svd", "0.200", "+-", "1.271"]
 
 
-def test_the_command_makes_continues_and_refuses(tmp_path: Path) -> None:
+def test_the_command_makes_continues_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs are made in this process, where starting Python would take most of the time."""
+    made = list[str]()
+
+    def told(command: Sequence[str]) -> tuple[int, str]:
+        made.append(command[-1])
+        done = run("experiments.compare", *command[3:])
+        return done.status, done.err
+
+    monkeypatch.setattr(arms, "told", told)
     (tmp_path / "t.txt").write_text("\n".join(sample_lines(400)))
     words = [f"--workdir={tmp_path / 'runs'}", f"--source=text:{tmp_path / 't.txt'}", "--dim=4", "--window=2"]
     words += ["--seeds=0", "--min_count=1", "--models=ppmi,skipgram"]
@@ -56,6 +67,8 @@ def test_the_command_makes_continues_and_refuses(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "runs" / "results.json").read_text())
     assert list(found["models"]) == ["ppmi", "skipgram"] and found["association"]["pairs"] > 1000
     assert found["models"]["ppmi"]["runs"][0]["peak_mb"] > 50 and (tmp_path / "runs" / "compare.png").is_file()
+    (tmp_path / "runs" / "ppmi-0.json").unlink()
+    assert run("experiments.compare", *words).status == 0 and made == ["--one=ppmi/0", "--one=skipgram/0", made[0]]
     refused(run("experiments.compare", *words, "--dim=5"), "holds a comparison with other options")
     refused(run("experiments.compare", *words, "--models=word3vec"), "--models='word3vec': must be one of")
     del words[1]
@@ -70,5 +83,5 @@ def test_the_command_makes_continues_and_refuses(tmp_path: Path) -> None:
 
 def test_the_error_of_a_run_is_the_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     code = "import sys; sys.exit(print('some progress\\nerror: no words', file=sys.stderr) or 2)"
-    assert told([sys.executable, "-c", code]) == (2, "no words")
+    assert arms.told([sys.executable, "-c", code]) == (2, "no words")
     assert capfd.readouterr().err == "some progress\n"

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import math
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -27,7 +26,7 @@ from absl import flags
 from experiments.common import cli
 from experiments.common.config_flag import set_compile_cache
 from experiments.common.machine import machine
-from experiments.compare.arms import MODELS, RAW, Plan, asked, one
+from experiments.compare.arms import MODELS, RAW, Plan, asked, one, told
 from w2v_jax.config import DataConfig, check_choice
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
@@ -72,20 +71,6 @@ def check_folder(workdir: Path, plan: Plan) -> None:
     """UserError: the folder holds a comparison of another plan."""
     if read_json(workdir / PLAN) not in (None, {"plan": repr(plan)}):
         raise UserError(f"--workdir={workdir}: holds a comparison with other options; repeat them, or choose another")
-
-
-def told(command: Sequence[str]) -> tuple[int, str]:
-    """Runs a command and passes on what it says; returns its status and the message of its error line, which is not
-    passed on."""
-    last = ""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("error: "):
-                last = line.removeprefix("error: ").strip()
-            else:
-                print(line, end="", file=sys.stderr, flush=True)
-    return process.returncode, last
 
 
 def run_all(workdir: Path, models: Sequence[str], seeds: Sequence[int], plan: Plan) -> dict[str, dict[str, Any]]:

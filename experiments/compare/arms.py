@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import resource
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,20 @@ def one(plan: Plan, name: str, seed: int, workdir: Path) -> dict[str, Any]:
     if name == "skipgram" and isinstance(emb, Embeddings):
         found["association"] = association(plan, config(plan, name, seed), emb, load(folder / "C.bin"))
     return found
+
+
+def told(command: Sequence[str]) -> tuple[int, str]:
+    """Runs a command and passes on what it says; returns its status and the message of its error line, which is not
+    passed on."""
+    last = ""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("error: "):
+                last = line.removeprefix("error: ").strip()
+            else:
+                print(line, end="", file=sys.stderr, flush=True)
+    return process.returncode, last
 
 
 def asked(plan: Plan) -> tuple[dict[str, Any], Any]:
