@@ -171,7 +171,7 @@ def sampling_of_flags() -> Sampling:
 def main(argv: Sequence[str]) -> None:
     """Prints the model's line, and `report`."""
     f = flags.FLAGS
-    workdir = cli.workdir("give the folder of a language model's run")
+    workdir = cli.workdir("give the folder of a language model's run", reads=True)
     sampling = sampling_of_flags()
     model, decode = open_language_model(workdir)
     prompt = read_prompt(model.tokenizer, f.prompt)

@@ -139,6 +139,7 @@ def main(argv: Sequence[str]) -> int:
     base = config_flag.parsed(example="configs/keys_values.py")
     if base.family != "transformer" or base.model.masked:
         raise UserError(f"--config: family {base.family} is no causal transformer; give the config of one")
+    config_flag.refuse("config", {"train.seed": "--seeds names them", "model.keys_values": "--rungs names them"})
     config_flag.set_compile_cache(base.data.cache_dir)
     command = cli.command("experiments.keys_values")
     found, vocab = trained(base, rungs, [int(s) for s in f.seeds], workdir)

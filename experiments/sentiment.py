@@ -55,6 +55,17 @@ LABELS = ("negative", "positive")  # of data.labels=binary and sst2
 SPLITS = ("train", "heldout", "test")
 RATES = {AVERAGE: 25.0, "elementwise": 10.0}  # times the config's learning rate
 WIDTH = 64  # scored texts are padded to a multiple of this number of words
+DECIDED = {  # overrides of --config that mean nothing
+    "model.cell": "--models names the cells",
+    "model.vectors": "--vectors names them",
+    "model.dim": "it is that of the vectors",
+    "model.frozen": "the vectors are never trained",
+    "data.source": "--train names it",
+    "data.test_source": "--test names it",
+    "data.labels": "--labels names them",
+}
+# What the transformer takes from the model of --config.
+SHARED = ("vectors", "dim", "frozen", "encoding_errors", "classes", "max_length")
 
 
 def say(line: str) -> None:
@@ -70,10 +81,7 @@ def rung(base: Config, last: Config, name: str) -> Config:
     cell is as wide as the vectors. `elementwise` classifies by its last context, as in the notes.
     """
     if name == TRANSFORMER:
-        model = base.model
-        shared = {"vectors": model.vectors, "dim": model.dim, "frozen": model.frozen}
-        shared["encoding_errors"] = model.encoding_errors
-        shared |= {"classes": model.classes, "max_length": model.max_length}
+        shared = {key: getattr(base.model, key) for key in SHARED}
         return dataclasses.replace(last, data=base.data, model=dataclasses.replace(last.model, **shared))
     changes: dict[str, Any] = {"model.cell": name}
     changes["optimizer.learning_rate"] = base.optimizer.learning_rate * RATES.get(name, 1.0)
@@ -212,6 +220,11 @@ def base_config() -> Config:
     for name, example in needed.items():
         if not f[name].value:
             raise UserError(f"--{name} is missing: e.g. --{name}={example}")
+    config_flag.refuse(
+        "config", DECIDED | ({} if f.max_length is None else {"model.max_length": "--max_length is given"})
+    )
+    shared = {f"model.{key}": "it is that of --config" for key in SHARED}
+    config_flag.refuse(TRANSFORMER, shared | {"data.": "all models read one text"})
     config = config_of("config", CONFIGS / "sentiment.py", FAMILY)
     errors = f.encoding_errors if f["encoding_errors"].present else config.model.encoding_errors
     with warnings_in_lines():

@@ -17,7 +17,6 @@ GENERATE = "experiments.generate --workdir={h}/lm "
 INSPECT = "experiments.inspect --workdir={h}/lm --out={h}/out "
 STUDY = "experiments.scaling --config={c}/scaling/synthetic.py --workdir={h}/out "
 FIGURES = "experiments.figures --out={h}/out.png "
-PAIRS = "experiments.pairs --workdir={h}/out "
 THROUGHPUT = "experiments.throughput --out={h}/out "
 GRADIENTS = "experiments.gradients --workdir={h}/out "
 TPU = "launch.tpu --state_dir={h}/out --zone=us-west4-a --accelerator=v5litepod-16 "
@@ -115,15 +114,6 @@ OTHERS = {
         "--models=avrage": "did you mean 'average'",
         "--max_length=0": "max_length",
     },
-    PAIRS: {
-        "": "--config is missing",
-        "--first=a": "give both",
-        "--first=a --second=b": "holds no results.json",
-        "--config={c}/sentiment.py": "family recurrent_classifier cannot be trained here",
-        "--config={c}/pairs_sick.py --config.data.source=pairs:{h}/good.tsv": "good.tsv:1: has 2 columns, and column 3",
-        "--config={c}/pairs_sick.py --config.data.source=tsv:{h}/good.tsv": "pairs of texts are needed",
-        "--newsgroups={h}/none": "none/train.jsonl",
-    },
     STUDY: {
         "--plan --config.tokens=(nan,)": "must be",
         "--plan --config.window=99999999999999999999": "between -2..63 and 2..63",
@@ -175,10 +165,13 @@ OTHERS = {
         "--seeds=0,0": "must be different whole numbers",
         "--config={c}/skipgram.py": "is no causal transformer",
     },
-    "experiments.classify --workdir={h}/out": {
-        "": "--train is missing",
-        "--train=tsv:{h}/one_label.tsv --test=tsv:{h}/good.tsv": "label 1 alone is left to fit|no label is left to fit",
-        "--train=tsv:{h}/label.tsv": "set data.labels=named",
+    LABELLED + "--train=tsv:{h}/labelled.tsv ": {
+        "--config.data.labels=sst2": "--config.data.labels: would have no effect here, as --labels names them",
+        "--transformer.model.dim=9": "--transformer.model.dim: would have no effect",
+        "--transformer.data.source=tsv:x": "--transformer.data.source: would have no effect",
+    },
+    "experiments.keys_values --workdir={h}/out --config={c}/transformer.py": {
+        "--config.train.seed=3": "--config.train.seed: would have no effect here, as --seeds names them",
     },
     "experiments.ledger": {
         "--config={c}/skipgram.py": "is no transformer",

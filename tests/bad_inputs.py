@@ -7,6 +7,7 @@ would; beside it stands what the one line must say.
 from __future__ import annotations
 
 from tests.bad_commands import LABELLED, OTHERS, TRAIN
+from tests.bad_documents import DOCUMENTS
 
 FIT = "experiments.scaling --workdir={h}/out --fit={h}/"
 # Overrides of {c}/skipgram.py, and what the line says beside the key.
@@ -156,4 +157,6 @@ def cases() -> list[tuple[str, str]]:
     for name, part in FOLDERS.items():
         found += [(f"experiments.{c} --workdir={{h}}/{name}", part) for c in ("evaluate", "generate", "inspect")]
         found.append((f"{TRAIN} --workdir={{h}}/{name}", part))
-    return found + [(f"{command} {words}", part) for command, each in OTHERS.items() for words, part in each.items()]
+    return found + [
+        (f"{command} {words}", part) for command, each in (OTHERS | DOCUMENTS).items() for words, part in each.items()
+    ]

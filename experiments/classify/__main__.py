@@ -193,6 +193,9 @@ def main(argv: Sequence[str]) -> int:
     workdir = cli.workdir("give the folder of the results, e.g. --workdir=runs/classify")
     config = config_of("config", "lsa")
     given = {"source": f.train, "heldout_source": f.heldout, "test_source": f.test}
+    named = {"source": "train", "heldout_source": "heldout", "test_source": "test"}
+    config_flag.refuse("config", {f"data.{key}": f"--{named[key]} is given" for key, value in given.items() if value})
+    config_flag.refuse("lda", {"data.": "the text is that of --train and --config"})
     data = dataclasses.replace(config.data, **{key: value for key, value in given.items() if value})
     if not data.source.startswith(("tsv:", "jsonl:", "tfds:")):
         raise UserError("--train is missing: give labelled texts, e.g. --train=tsv:imdb/train.tsv.xz")

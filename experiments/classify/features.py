@@ -147,7 +147,10 @@ def states(model: Model, part: Tokens, most: int, first: int | None = None) -> t
 
 
 def name_of(path: str) -> tuple[str, str]:
-    """(name, path) of NAME=PATH; without a name it is the last part of the path, with its folder for vectors.bin."""
+    """(name, path) of NAME=PATH; without a name it is the last part of the path, with its folder for vectors.bin.
+    UserError: there is no path."""
+    if not path:
+        raise UserError("--vectors or --run is empty: give a file of word vectors, or the folder of a run")
     name, equals, rest = path.partition("=")
     if equals and name and rest:
         return name, rest

@@ -212,11 +212,21 @@ def options(kind: type[T], **changes: Any) -> T:
     return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in (values | changes).items()})
 
 
-def workdir(need: str) -> Path:
-    """The folder of --workdir. UserError: the flag is missing; `need` says what to give."""
+def workdir(need: str, reads: bool = False) -> Path:
+    """The folder of --workdir. UserError: the flag is missing, and `need` says what to give; or no result could be
+    written there in the end, unless the command only `reads`."""
     if not flags.FLAGS.workdir:
         raise UserError(f"--workdir is missing: {need}")
-    return Path(flags.FLAGS.workdir)
+    folder = Path(flags.FLAGS.workdir)
+    if reads:
+        return folder
+    above = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not above.is_dir():
+        what = "a link that leads to no folder" if above.is_symlink() else "a file"
+        raise UserError(f"--workdir={folder}: {above} is {what}; choose a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise UserError(f"--workdir={folder}: nothing may be written into {above}; choose another folder")
+    return folder
 
 
 def command(module: str) -> str:

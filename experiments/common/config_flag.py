@@ -43,6 +43,18 @@ def given(name: str = "config", default: Path | None = None, example: str = "") 
     return str(path), {key: value for key, _, value in pairs}
 
 
+def refuse(name: str, decided: Mapping[str, str]) -> None:
+    """Refuses overrides that would have no effect, since the command sets these values itself.
+
+    `decided` has what decides them by key; a key that ends in a dot stands for all below it. UserError: names the key.
+    """
+    for word in flags.FLAGS[f"{name}.KEY"].value or ():
+        key = word.partition("=")[0]
+        for own, what in decided.items():
+            if key == own or (own.endswith(".") and key.startswith(own)):
+                raise UserError(f"--{name}.{key}: would have no effect here, as {what}; leave it out")
+
+
 def load_config(path: str, **changes: Any) -> Config:
     """The config of a run in a file, with dotted keys replaced (`**{"model.dim": 8}`), without a command line."""
     return load(path, Config, changes)

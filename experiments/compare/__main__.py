@@ -12,7 +12,6 @@ Exit status: 0 done, 1 a run failed, 2 bad input, 128 + n stopped by signal n.
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import sys
@@ -87,7 +86,7 @@ def run_all(workdir: Path, models: Sequence[str], seeds: Sequence[int], plan: Pl
                     last = last or f"ended with status {status}; the same command continues"
                     raise UserError(f"{name}, seed {seed}: {last}")
                 write_json(workdir / PLAN, {"plan": repr(plan)})  # now, as a plan that cannot be run claims no folder
-            found[name]["runs"].append(json.loads(path.read_text(encoding="utf-8")))
+            found[name]["runs"].append(read_json(path))
     return found
 
 

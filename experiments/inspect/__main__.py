@@ -171,7 +171,7 @@ def record(seen: Inspection) -> dict[str, Any]:
 def main(argv: Sequence[str]) -> None:
     """Prints the tables, writes the figures, prints the picture's path last."""
     f = flags.FLAGS
-    workdir = cli.workdir("give the folder of a run")
+    workdir = cli.workdir("give the folder of a run", reads=True)
     check_flags()
     model = open_model(workdir)
     numbers, paint = of_layers(model) if f.layers else of_text(model)

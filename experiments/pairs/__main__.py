@@ -207,6 +207,7 @@ def main(argv: Sequence[str]) -> int:
         print(ask(f.first, f.second, workdir))
         return 0
     config = base_config()
+    config_flag.refuse("config", {"checkpoint.": "the checkpoints of all passes are kept for the picture"})
     config_flag.set_compile_cache(config.data.cache_dir)
     results = train(config, f.seeds, f.counts or "", workdir)
     print(table(results))

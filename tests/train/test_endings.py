@@ -10,6 +10,7 @@ import threading
 import types
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jax
 import pytest
@@ -18,7 +19,7 @@ from tests import commands, fitted
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
-from w2v_jax.train import failed_write, folder, stop
+from w2v_jax.train import failed_write, folder, loop, stop
 from w2v_jax.train.programs import programs, stand_in
 
 
@@ -128,3 +129,24 @@ def test_a_fitted_family_has_no_step_to_compile(monkeypatch: pytest.MonkeyPatch)
     config = Config("svd", fitted.SVDConfig())
     with pytest.raises(UserError, match="family='svd': is fitted in sweeps"):
         programs(config, stand_in(config, 30), jax.devices()[:1])
+
+
+def test_a_run_that_never_fitted_leaves_its_folder_to_another_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text(commands.text_of(20, lines=60))
+
+    def fails(patch: pytest.MonkeyPatch, error: Exception) -> None:
+        patch.setattr(loop.Trainer, "fit", mock.Mock(side_effect=error))
+
+    with monkeypatch.context() as patch:
+        fails(patch, RuntimeError("RESOURCE_EXHAUSTED: Out of memory"))
+        commands.refused(commands.train(text, tmp_path / "run"), "out of memory .*choose smaller sizes", alone=False)
+    assert not (tmp_path / "run" / "config.json").exists()
+    assert commands.train(text, tmp_path / "run", train__max_steps=4).status == 0
+    with monkeypatch.context() as patch:  # what has trained before keeps its config
+        fails(patch, MemoryError())
+        (tmp_path / "run" / "result.json").unlink()
+        commands.refused(commands.train(text, tmp_path / "run", train__max_steps=4), "out of memory", alone=False)
+    assert (tmp_path / "run" / "config.json").exists()

@@ -115,7 +115,12 @@ def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator
         if first:
             write_json(workdir / CONFIG, to_dict(config))
         with RunLog(workdir, tensorboard=config.log.tensorboard, total_steps=steps, total_passes=passes) as log:
-            yield checkpoints, log
+            try:
+                yield checkpoints, log
+            except (MemoryError, RuntimeError):  # RuntimeError: of a device; what ends a run on purpose is none
+                if first and checkpoints.latest_step() is None:  # a run that never fitted claims nothing
+                    (workdir / CONFIG).unlink(missing_ok=True)
+                raise
 
 
 def tell_gone(checkpoints: Checkpointer, best: int | None) -> None:
