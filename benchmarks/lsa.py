@@ -6,8 +6,8 @@
 100 dimensions of TF-IDF rows, float32, 10 further columns, 2 cores. Sides, each a fresh process:
 
   sklearn   TruncatedSVD, 5 iterations (its default) of rows that are there
-  same      ours with the same number of power iterations (6 sweeps, no recurrence)
-  ours      our default, 8 sweeps with the Chebyshev recurrence
+  same      ours with the same number of power iterations (6 sweeps)
+  ours      our default, block Krylov in 10 sweeps
   bounded   our default with the rows counted anew in every sweep
 
 Seconds are those of the decomposition, by the clock and of all cores together; our counting, weighting and compiling

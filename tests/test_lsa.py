@@ -45,14 +45,14 @@ def zipf(documents: int, words: int) -> sp.csr_matrix:
     return sp.csr_matrix(drawn.poisson(60 * mix).astype(np.float32))
 
 
-def solved(rows: sp.csr_matrix, dim: int, sweeps: int, products: str = "scipy", **options: Any) -> lsa.State:
+def solved(rows: sp.csr_matrix, dim: int, sweeps: int, krylov: bool = True) -> lsa.State:
     """The state after sweeps over rows that come in three blocks."""
-    state = truncated_svd.begin(0, rows.shape[1], dim, 10)
+    state = truncated_svd.begin(0, rows.shape[1], dim, 10, sweeps, krylov)
     third = -(-rows.shape[0] // 3)
     parts = [rows[i : i + third] for i in range(0, rows.shape[0], third)]
     for _ in range(sweeps):
-        image = lsa.gram_product(parts, state["basis"], products)[0]
-        state, _ = truncated_svd.solve(state, image, dim, options.get("accelerate", True))
+        image = lsa.gram_product(parts, truncated_svd.current(state), "scipy")[0]
+        state = truncated_svd.solve(state, image, dim)
     return state
 
 
@@ -66,31 +66,48 @@ def test_values_and_subspace_are_those_of_scikit_learn_and_of_the_exact_solution
 
     rows, dim = zipf(700, 400), 20
     exact = np.linalg.svd(rows.toarray().astype(np.float64), compute_uv=False)[:dim]
-    same, faster = solved(rows, dim, 6, accelerate=False), solved(rows, dim, 6)
+    same, faster = solved(rows, dim, 6, krylov=False), solved(rows, dim, 6)
     theirs = TruncatedSVD(dim, n_iter=5, random_state=0).fit(rows)
-    np.testing.assert_allclose(np.asarray(same["values"])[:dim], theirs.singular_values_, rtol=0.01)
-    np.testing.assert_allclose(np.asarray(faster["values"])[:dim], exact, rtol=2e-3)
-    assert captured(rows, same["right"]) == pytest.approx(captured(rows, theirs.components_.T), rel=0.003)
-    assert captured(rows, faster["right"]) == pytest.approx((exact**2).sum(), rel=1e-4)
-    off = [np.abs(np.asarray(s["values"])[:dim] / exact - 1).max() for s in (same, faster)]
-    assert off[1] < off[0] / 4, "the recurrence is closer after as many passes"
-    words = np.asarray(faster["right"])
-    np.testing.assert_allclose(words.T @ words, np.eye(dim), atol=1e-5)
-    assert (words[np.abs(words).argmax(0), range(dim)] > 0).all()
+    np.testing.assert_allclose(same["values"], theirs.singular_values_, rtol=0.01)
+    np.testing.assert_allclose(faster["values"], exact, rtol=2e-3)
+    words = [np.asarray(truncated_svd.vectors(state, dim)[0]) for state in (same, faster)]
+    assert captured(rows, words[0]) == pytest.approx(captured(rows, theirs.components_.T), rel=0.003)
+    assert captured(rows, words[1]) == pytest.approx((exact**2).sum(), rel=1e-4)
+    off = [np.abs(np.asarray(s["values"]) / exact - 1).max() for s in (same, faster)]
+    assert off[1] < off[0] / 4, "the blocks together are closer after as many passes"
+    for found in words:
+        np.testing.assert_allclose(found.T @ found, np.eye(dim), atol=1e-5)
+        assert (found[np.abs(found).argmax(0), range(dim)] > 0).all()
 
 
-def test_the_next_basis_is_the_recurrence_by_numpy() -> None:
+def test_the_krylov_values_are_those_of_the_projected_matrix() -> None:
+    """H^T A with H = orth(A [Q, C Q, C^2 Q]), C = A^T A, by numpy in 64 bits: a step of the module's text."""
     rows = zipf(120, 60)
-    state = solved(rows, 5, 2)
-    q, before = (np.asarray(state[name], np.float64) for name in ("basis", "before"))
-    z = np.asarray(lsa.gram_product([rows], state["basis"], "scipy")[0])
-    after, _ = truncated_svd.solve(state, z, 5, True)
-    b = float(after["values"][-1]) ** 2
-    want = z - b / 2 * q - (b / 4) ** 2 * before
-    found = np.asarray(after["basis"], np.float64)
-    change, *_ = np.linalg.lstsq(want, found, rcond=None)
-    np.testing.assert_allclose(want @ change, found, atol=1e-4)
-    np.testing.assert_allclose(q @ change, np.asarray(after["before"]), atol=1e-4 * np.abs(change).max())
+    dense, state = rows.toarray().astype(np.float64), truncated_svd.begin(3, 60, 5, 2, 3)
+    first = np.asarray(state["basis"][0], np.float64)
+    square = dense.T @ dense / 1000  # scaled, so that powers stay small
+    powers = np.concatenate([first, square @ first, square @ square @ first], axis=1)
+    left = np.linalg.qr(dense @ powers)[0]
+    _, values, right = np.linalg.svd(left.T @ dense, full_matrices=False)
+    for _ in range(3):
+        state = truncated_svd.solve(state, lsa.gram_product([rows], truncated_svd.current(state), "scipy")[0], 5)
+    np.testing.assert_allclose(state["values"], values[:5], rtol=1e-4)
+    words, turn = truncated_svd.vectors(state, 5)
+    np.testing.assert_allclose(np.abs(right[:5] @ np.asarray(words)), np.eye(5), atol=1e-3)
+    documents = sum(dense @ np.asarray(q) @ turn[9 * i : 9 * i + 9] for i, q in enumerate(state["basis"][:3]))
+    np.testing.assert_allclose(documents.T @ dense @ np.asarray(words), np.diag(values[:5]), atol=2e-3 * values[0])
+
+
+@pytest.mark.parametrize("documents", [9, 40])
+def test_more_columns_than_words_or_rank_are_exact(documents: int) -> None:
+    rows = zipf(documents, 12)
+    state = solved(rows, 7, 4)
+    assert state["basis"][0].shape == (12, 12) and state["products"].shape == (60, 48)
+    exact = np.linalg.svd(rows.toarray().astype(np.float64), compute_uv=False)[:7]
+    np.testing.assert_allclose(state["values"], exact, atol=2e-3 * exact[0])
+    whole = np.concatenate([np.asarray(block) for block in state["basis"]], axis=1)
+    lengths = np.square(whole).sum(0)
+    assert set(lengths.round(4)) <= {0.0, 1.0} and lengths.sum() == pytest.approx(12, abs=1e-3)
 
 
 def test_products_on_the_device_and_by_any_number_of_threads_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +130,9 @@ def test_a_matrix_of_low_rank_gets_zeros_and_no_nan() -> None:
     rows = sp.csr_matrix(np.outer(np.arange(9) % 3, [1, 0, 2, 0, 3]).astype(np.float32))
     state = solved(rows, 3, 3)
     norm = float(np.sqrt(rows.power(2).sum()))
-    np.testing.assert_allclose(np.asarray(state["values"])[:3], [norm, 0, 0], atol=2e-3 * norm)
-    assert all(np.isfinite(np.asarray(value)).all() for value in state.values())
+    np.testing.assert_allclose(state["values"], [norm, 0, 0], atol=2e-3 * norm)
+    found = jax.tree.leaves((state, truncated_svd.vectors(state, 3)))
+    assert all(np.isfinite(np.asarray(value)).all() for value in found)
 
 
 @pytest.mark.parametrize("example", lsa.FAMILY.examples, ids=lambda example: f"{example.weighting}-{example.products}")

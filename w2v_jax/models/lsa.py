@@ -4,10 +4,11 @@ A [N, V] holds the weighted counts of V words in N documents, and A ~ U S W^T wi
 the row a W = u S [D] of its weighted counts a, so new documents are folded in by the same product; a word is its row
 of W S, so that products of words approximate those of the columns of A.
 
-The decomposition is the randomised subspace iteration of `w2v_jax.nn.truncated_svd`. One sweep reads the documents
-once, in blocks: Z = A^T (A Q) is a sum over them. S and W after sweep i are those of the usual scheme (a range finder,
-then an SVD) after i - 1 iterations, with one pass over the text where that takes one more. Nothing of size [N, l]
-exists: memory holds the sparse rows, or one block of them at a time, and arrays of V l numbers.
+The decomposition is the block Krylov method of `w2v_jax.nn.truncated_svd`, or its power iterations. One sweep reads the
+documents once, in blocks: Z = A^T (A Q) is a sum over them. With power iterations, S and W after sweep i are those of
+the usual scheme (a range finder, then an SVD) after i - 1 iterations, with one pass over the text where that takes one
+more. Nothing of size [N, D] exists: memory holds the sparse rows, or one block of them at a time, and arrays of V by
+3.5 (D + oversample) numbers.
 
 Deerwester et al. (1990), "Indexing by Latent Semantic Analysis".
 """
@@ -32,7 +33,7 @@ from w2v_jax.nn import truncated_svd
 from w2v_jax.nn.arrays import constant
 from w2v_jax.types import Array, Consts, Family, Fit, Leaf, Params, Words
 
-State = dict[str, Array]
+State = dict[str, Any]
 BLOCK = 1 << 22  # tokens of a block of documents
 
 
@@ -41,8 +42,10 @@ class LSAConfig:
     """Options of the family."""
 
     dim: int = 100  # D, the singular values kept; at most the words and the documents
-    sweeps: int = 8  # passes over the text; the usual scheme needs i + 1 of them for i iterations
-    accelerate: bool = True  # Chebyshev recurrence in place of power iterations
+    # Passes over the text. Power iterations need i + 1 of them for i iterations of the usual scheme; the block Krylov
+    # method multiplies by 3.5 (D + oversample) columns in all, fewer in each where there are more passes.
+    sweeps: int = 10
+    accelerate: bool = True  # block Krylov in place of power iterations
     oversample: int = 10  # further columns of the basis, which make the last of the D exact sooner
     weighting: str = "tfidf"  # counts | tfidf | log_entropy; see `w2v_jax.data.weighting`
     sublinear: bool = False  # of tfidf: 1 + ln(count) in place of the count
@@ -152,17 +155,16 @@ def _on_device(rows: sp.csr_matrix, basis: Array) -> Array:
 
 def start(cfg: LSAConfig, work: Work, seed: int) -> State:
     """A random basis, and the weights of the words."""
-    state = truncated_svd.begin(seed, cfg.vocab_size, cfg.dim, cfg.oversample)
+    state = truncated_svd.begin(seed, cfg.vocab_size, cfg.dim, cfg.oversample, cfg.sweeps, cfg.accelerate)
     return state | {"weights": jnp.asarray(work.weights)}
 
 
 def advance(cfg: LSAConfig, work: Work, state: State) -> tuple[State, dict[str, float]]:
     """One sweep. Metrics: 'loss', the share of the squared weights that D dimensions do not reproduce, at most;
     'change', the largest change of a singular value as a share of itself; 'empty_documents'."""
-    image, total, empty = gram_product(work.rows(cfg), state["basis"], cfg.products)
-    inner = {name: value for name, value in state.items() if name != "weights"}
-    after, _ = truncated_svd.solve(inner, image, cfg.dim, cfg.accelerate)
-    now, before = (np.asarray(s["values"], np.float64)[: cfg.dim] for s in (after, state))
+    image, total, empty = gram_product(work.rows(cfg), truncated_svd.current(state), cfg.products)
+    after = truncated_svd.solve(state, image, cfg.dim)
+    now, before = (np.asarray(s["values"], np.float64) for s in (after, state))
     change = float((np.abs(now - before) / np.where(now > 0, now, 1.0)).max())
     loss = 1.0 - float((now**2).sum()) / total if total else 0.0
     return after | {"weights": state["weights"]}, {"loss": loss, "change": change, "empty_documents": float(empty)}
@@ -170,7 +172,8 @@ def advance(cfg: LSAConfig, work: Work, state: State) -> tuple[State, dict[str, 
 
 def params(cfg: LSAConfig, state: State) -> Params:
     """W, S and the weights of the words."""
-    return {"W": state["right"], "S": state["values"][: cfg.dim], "weights": state["weights"]}
+    words, _ = truncated_svd.vectors(state, cfg.dim)
+    return {"W": words, "S": state["values"], "weights": state["weights"]}
 
 
 # ---- words and documents ----
@@ -192,8 +195,9 @@ def consts(cfg: LSAConfig, words: Words) -> Consts:
 
 
 def flops(cfg: LSAConfig) -> tuple[float, str]:
-    """Two products with l columns, of each word that a document has, in every sweep."""
-    return 4.0 * (cfg.dim + cfg.oversample) * cfg.sweeps, "distinct word of a document"
+    """Two products with the columns of a sweep, of each word that a document has, in every sweep."""
+    columns = truncated_svd.width(cfg.vocab_size, cfg.dim, cfg.oversample, cfg.sweeps, cfg.accelerate)
+    return 4.0 * columns * cfg.sweeps, "distinct word of a document"
 
 
 def place(cfg: LSAConfig, platform: str) -> LSAConfig:

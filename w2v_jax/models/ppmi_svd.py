@@ -29,7 +29,7 @@ from w2v_jax.nn import truncated_svd
 from w2v_jax.nn.arrays import constant
 from w2v_jax.types import Array, Consts, Family, Fit, Leaf, Params, Words
 
-State = dict[str, Array]
+State = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class PPMIConfig:
     weighting: str = "linear"  # of a pair at distance d: linear (W + 1 - d) / W | harmonic 1 / d | flat 1
     side: str = "both"  # contexts: both sides | left | right
     sample: float = 0.0  # subsampling threshold, as in word2vec; 0 for none
-    sweeps: int = 6  # products with M and its transpose
+    sweeps: int = 10  # products with M and its transpose; the more, the fewer columns each has
     oversample: int = 20  # further columns of the basis, which make the last of the D exact sooner
     memory_mb: int = 1024  # of the arrays while pairs are counted; changes no count. M itself is held in memory
     vocab_size: int = 0  # filled in by `resolve`
@@ -107,27 +107,31 @@ def matrix(cfg: PPMIConfig, text: Any, seed: int = 0) -> sp.csr_matrix:
 
 def start(cfg: PPMIConfig, text: Any, seed: int) -> State:
     """A random basis. 'seed' draws it and the tokens that subsampling keeps."""
-    state = truncated_svd.begin(seed, cfg.vocab_size, cfg.dim, cfg.oversample)
-    return state | {"contexts": jnp.zeros_like(state["right"]), "seed": jnp.int32(seed)}
+    state = truncated_svd.begin(seed, cfg.vocab_size, cfg.dim, cfg.oversample, cfg.sweeps)
+    return state | {"images": [jnp.zeros_like(state["basis"][0])] * cfg.sweeps, "seed": jnp.int32(seed)}
 
 
 def advance(cfg: PPMIConfig, text: Any, state: State) -> tuple[State, dict[str, float]]:
     """One sweep over M^T, whose right vectors are U. Metrics: 'loss', the share of the squares of M that D dimensions
     do not reproduce; 'change', the largest change of a singular value as a share of itself; 'cells', values of M."""
     m = matrix(cfg, text, int(state["seed"]))
-    image, product = truncated_svd.products(m.T, state["basis"])
-    inner = {name: state[name] for name in ("basis", "before", "right", "values")}
-    after, turn = truncated_svd.solve(inner, jnp.asarray(product), cfg.dim)
-    now, before = (np.asarray(s["values"], np.float64)[: cfg.dim] for s in (after, state))
-    change = float((np.abs(now - before) / np.where(now > 0, now, 1.0)).max())
-    loss = 1.0 - float((now**2).sum()) / float(np.sum(m.data.astype(np.float64) ** 2))
-    after |= {"contexts": jnp.asarray(image) @ turn, "seed": state["seed"]}
+    images, now = list(state["images"]), int(state["sweep"])
+    image, product = truncated_svd.products(m.T, truncated_svd.current(state))
+    images[now] = jnp.asarray(image)
+    after = truncated_svd.solve(state, jnp.asarray(product), cfg.dim) | {"images": images, "seed": state["seed"]}
+    values, before = (np.asarray(s["values"], np.float64) for s in (after, state))
+    change = float((np.abs(values - before) / np.where(values > 0, values, 1.0)).max())
+    loss = 1.0 - float((values**2).sum()) / float(np.sum(m.data.astype(np.float64) ** 2))
     return after, {"loss": loss, "change": change, "cells": float(m.nnz)}
 
 
 def params(cfg: PPMIConfig, state: State) -> Params:
     """U, C and S."""
-    return {"U": state["right"], "C": state["contexts"], "S": state["values"][: cfg.dim]}
+    words, turn = truncated_svd.vectors(state, cfg.dim)
+    contexts, size = jnp.zeros_like(words), state["images"][0].shape[1]
+    for i, image in enumerate(state["images"][: int(state["sweep"])]):
+        contexts = contexts + image @ turn[i * size : (i + 1) * size]
+    return {"U": words, "C": contexts, "S": state["values"]}
 
 
 def arrays(cfg: PPMIConfig) -> dict[str, Leaf]:
@@ -149,8 +153,8 @@ def consts(cfg: PPMIConfig, words: Words) -> Consts:
 
 
 def flops(cfg: PPMIConfig) -> tuple[float, str]:
-    """Two products with D + oversample columns, of each value of M, in every sweep."""
-    return 4.0 * (cfg.dim + cfg.oversample) * cfg.sweeps, "value of M"
+    """Two products with the columns of a sweep, of each value of M, in every sweep."""
+    return 4.0 * truncated_svd.width(cfg.vocab_size, cfg.dim, cfg.oversample, cfg.sweeps) * cfg.sweeps, "value of M"
 
 
 def _examples() -> tuple[PPMIConfig, ...]:

@@ -1,25 +1,29 @@
-"""The largest singular values of a matrix and their vectors, by randomised subspace iteration, sweep by sweep.
+"""The largest singular values of a matrix and their vectors, by random subspaces, sweep by sweep.
 
-A [N, V] ~ L S W^T with D singular values S. With l = D + oversample columns Q [V, l], orthonormal and at first random,
-one sweep multiplies by A and A^T once:
+A [N, V] ~ L S W^T with D singular values S. A sweep multiplies by A and by A^T once, Z = A^T (A Q).
 
-    Z = A^T (A Q)                                     [V, l]
-    Q^T Z = (A Q)^T (A Q) = P diag(r^2) P^T           [l, l]
-    B = (Z P diag(1 / r))^T = H^T A                   H = A Q P diag(1 / r) is orthonormal, and never made
-    B = U' S W^T                                      S and W so far;  L = H U'
-    Q <- orthonormal columns of Z - (b / 2) Q - (b / 4)^2 Q'
+**Block Krylov.** Every sweep adds a block of b columns to K = [Q_1 .. Q_i] [V, m], orthonormal:
 
-The last line is a power iteration for b = 0. Otherwise b is the square of the last singular value so far, and Q' the
-basis before in the same coordinates: a Chebyshev recurrence, which keeps what lies in [0, b] small and lets the rest
-grow faster.
+    Q_{i+1} <- orthonormal columns of Z - K K^T Z,        Z = A^T A Q_i
+    H = [K Q_{i+1}]^T A^T A K                             [m + b, m], block tridiagonal; its first m rows are G
+    G = T T^T                                             Cholesky; A K T^-T is orthonormal, and never made
+    H T^-T = X S Y^T                                      W = [K Q_{i+1}] X;  L = A K T^-T Y
 
-Halko, Martinsson and Tropp (2011), "Finding Structure with Randomness", algorithm 4.4; Saad (2011), "Numerical Methods
-for Large Eigenvalue Problems", section 7.4.
+**Power iterations**, the usual scheme, with l = D + oversample columns:
+
+    Q^T Z = P diag(r^2) P^T                               A Q P diag(1 / r) is orthonormal, and never made
+    Z P diag(1 / r) = U' S Y^T                            W = U', the next Q
+
+Products of all V rows are JAX's, in 32 bits. What is left is small, and done in 64 bits on the host.
+
+Halko, Martinsson and Tropp (2011), "Finding Structure with Randomness", algorithm 4.4; Golub, Luk and Overton (1981),
+"A Block Lanczos Method for Computing the Singular Values"; Musco and Musco (2015), "Randomized Block Krylov Methods".
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -27,26 +31,45 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 
 from w2v_jax.types import Array
 
-State = dict[str, Array]
+State = dict[str, Any]
 _EPS = 1e-7  # of 32-bit numbers: what is smaller beside the largest eigenvalue is rounding
 _SPREAD = 0.03  # of eigenvalues: above it, one orthonormalisation is exact to about 1e-6
+_NEW = 0.25  # the squared length that a unit column must keep beside the basis; less of it is rounding
+_SPAN = 3.5  # columns of all blocks, as a multiple of D + oversample
 _COLUMNS = 16  # of the basis that a thread takes at least: narrower products only read the matrix once more
 
 
-def begin(seed: int, columns: int, dim: int, oversample: int) -> State:
-    """The state before the first sweep, for A with V = `columns`: a random basis [V, l], l = dim + oversample at most
-    V; W [V, D] and the values [l] are filled by `solve`."""
-    size = min(dim + oversample, columns)
-    basis = orthonormal(jax.random.normal(jax.random.key(seed), (columns, size), jnp.float32))
-    return {
-        "basis": basis,
-        "before": jnp.zeros_like(basis),
-        "right": basis[:, :dim],
-        "values": jnp.zeros(size, jnp.float32),
-    }
+def width(columns: int, dim: int, oversample: int, sweeps: int, krylov: bool = True) -> int:
+    """The columns that one sweep multiplies by A, for A with V = `columns`."""
+    wanted = dim + oversample
+    return min(math.ceil(_SPAN * wanted / sweeps) if krylov else wanted, columns)
+
+
+def begin(seed: int, columns: int, dim: int, oversample: int, sweeps: int, krylov: bool = True) -> State:
+    """The state before the first sweep, for A with V = `columns`.
+
+    'basis' holds the blocks [V, b], the first one random and those of later sweeps 0; 'values' [D] the singular values
+    so far; 'products' H [(sweeps + 1) b, sweeps b]; 'sweep' the number made. Power iterations have one block, and no H.
+    """
+    size = width(columns, dim, oversample, sweeps, krylov)
+    first = jax.random.normal(jax.random.key(seed), (columns, size), jnp.float32)
+    state: State = {"basis": [orthonormal(first)], "values": jnp.zeros(dim, jnp.float32), "sweep": jnp.int32(0)}
+    if krylov:
+        state["basis"] += [jnp.zeros_like(first)] * sweeps
+        state["products"] = jnp.zeros(((sweeps + 1) * size, sweeps * size), jnp.float32)
+    return state
+
+
+def current(state: State) -> Array:
+    """Q [V, b] that the next sweep multiplies by A^T A."""
+    return state["basis"][int(state["sweep"]) if "products" in state else 0]
+
+
+# ---- products on the host ----
 
 
 def column_parts(basis: Array) -> list[np.ndarray]:
@@ -62,7 +85,7 @@ def _threads() -> int:
 
 
 def products(matrix: Any, basis: Array) -> tuple[np.ndarray, np.ndarray]:
-    """(A Q float32 [N, l], A^T A Q float32 [V, l]) of a scipy csr matrix A [N, V], on all cores of the host.
+    """(A Q float32 [N, b], A^T A Q float32 [V, b]) of a scipy csr matrix A [N, V], on the cores of the host.
 
     Each thread computes some columns over all rows, so that the result does not depend on their number. On CPUs this is
     several times as fast as XLA's sparse products.
@@ -79,67 +102,146 @@ def products(matrix: Any, basis: Array) -> tuple[np.ndarray, np.ndarray]:
     return left, right
 
 
-def solve(state: State, image: Array, dim: int, accelerate: bool = True) -> tuple[State, Array]:
-    """(the state after a sweep with Z = A^T A Q, `image` [V, l]; R [l, D] such that L = A Q R, for the Q before).
+# ---- a sweep ----
+
+
+def solve(state: State, image: Array, dim: int) -> State:
+    """The state after a sweep, for Z = A^T A Q [V, b] of the `current` Q. Directions that A does not have get the
+    singular value 0.
 
     Operations are dispatched one by one: compiled together, XLA's CPU back end joins large products with what is around
     them and is several times slower.
-
-    Directions that A does not have get the singular value 0. In every column of W, the entry 'right', the number
-    furthest from 0 is positive.
     """
-    basis = state["basis"]
-    gram = basis.T @ image
-    squares, turn = jnp.linalg.eigh((gram + gram.T) / 2)
-    squares, turn = squares[::-1], turn[:, ::-1]  # columns of falling size, so that each can be scaled
-    lengths = jnp.sqrt(jnp.maximum(squares, _EPS * squares[0]))
-    to_scaled = turn / jnp.where(lengths > 0, lengths, 1.0)[None]
+    return _krylov(state, image, dim) if "products" in state else _power(state, image, dim)
 
-    columns, upper, _ = _factor(image @ to_scaled)
-    inner, values, outer = jnp.linalg.svd(upper, full_matrices=False)
-    right = columns @ inner[:, :dim]
-    sign = jnp.where(right.max(0) < -right.min(0), -1.0, 1.0)
-    after = {"basis": columns, "before": state["before"], "right": right * sign[None], "values": values}
 
-    if accelerate:
-        # The first basis is random and tells nothing about b yet.
-        bound = jnp.where(state["values"][0] > 0, values[-1] ** 2, 0.0)
-        following = (image - (bound / 2) * basis - (bound / 4) ** 2 * state["before"]) @ turn
-        after["basis"], _, change = _factor(following)
-        after["before"] = basis @ (turn @ change)
-    return after, to_scaled @ outer[:dim].T * sign[None]
+def _krylov(state: State, image: Array, dim: int) -> State:
+    """One more block, and the singular values."""
+    made, size = int(state["sweep"]), image.shape[1]
+    basis, held = list(state["basis"]), np.array(state["products"])
+    newest, at = basis[made], slice(made * size, (made + 1) * size)
+    own = np.asarray(newest.T @ image)
+    held[at, at] = (own + own.T) / 2
+    rest = image - newest @ held[at, at]
+    if made:
+        before = held[at, at.start - size : at.start]
+        rest = rest - basis[made - 1] @ before.T
+        held[at.start - size : at.start, at] = before.T
+    # Columns that are shorter than the rounding of Z are nothing but that.
+    rest = _new_columns(rest, basis[: made + 1], _EPS**2 * float((image * image).sum(0).max()))
+    basis[made + 1] = rest
+    held[at.stop : at.stop + size, at] = rest.T @ image
+
+    values = np.zeros(dim, np.float32)
+    squares = np.linalg.eigvalsh(_scaled(held, at.stop, size)[0])[::-1][:dim]
+    values[: len(squares)] = np.sqrt(np.maximum(squares, 0.0))
+    return {
+        "basis": basis,
+        "products": jnp.asarray(held),
+        "values": jnp.asarray(values),
+        "sweep": jnp.int32(made + 1),
+    }
+
+
+def _scaled(held: np.ndarray, columns: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(B^T B, B, T) in 64 bits, with B = H T^-T [m + b, m] and m = `columns`."""
+    tall = held[: columns + size, :columns].astype(np.float64)
+    square, floor = tall[:columns], _EPS * np.abs(tall).max(initial=1e-30)
+    while True:
+        try:
+            lower = np.linalg.cholesky(square + floor * np.eye(columns))
+            break
+        except np.linalg.LinAlgError:  # rounding made an eigenvalue negative
+            floor *= 10.0
+    found = scipy.linalg.solve_triangular(lower, tall.T, lower=True).T
+    return found.T @ found, found, lower
+
+
+def _power(state: State, image: Array, dim: int) -> State:
+    """The next basis and the singular values."""
+    basis = state["basis"][0]
+    gram, outer = (np.asarray(x, np.float64) for x in (basis.T @ image, image.T @ image))
+    squares, turn = np.linalg.eigh((gram + gram.T) / 2)
+    lengths = np.sqrt(np.maximum(squares, _EPS * squares[-1]))
+    turn = turn / np.where(lengths > 0, lengths, 1.0)
+    squares, inner = np.linalg.eigh(turn.T @ outer @ turn)
+    squares, inner = np.maximum(squares[::-1], 0.0), inner[:, ::-1]
+    floor = np.sqrt(np.maximum(squares, _EPS * squares[0]))
+    columns = image @ (turn @ inner / np.where(floor > 0, floor, 1.0)).astype(np.float32)
+    sizes = np.sqrt(np.diagonal(outer))
+    scale = 1.0 / np.where(sizes > 0, sizes, 1.0)
+    spread = np.linalg.eigvalsh(outer * scale[:, None] * scale)
+    if spread[0] < _SPREAD * spread[-1]:  # as in the first sweeps, where columns are nearly parallel
+        columns = orthonormal(columns)
+    values = jnp.asarray(np.sqrt(squares[:dim]).astype(np.float32))
+    return {"basis": [columns], "values": values, "sweep": state["sweep"] + 1}
 
 
 def orthonormal(columns: Array) -> Array:
-    """Orthonormal columns [V, l] that span those given; columns of zeros stay."""
-    return _factor(columns)[0]
+    """Orthonormal columns [V, l] that span those given, each as near to its own as can be; columns of 0 stay.
 
-
-def _factor(given: Array) -> tuple[Array, Array, Array]:
-    """(Y, R [l, l], C [l, l]) with X = Y R and Y = X C of orthonormal columns, for X [V, l]; columns of zeros stay.
-
-    By the eigenvectors of X^T X: products of matrices, which are several times as fast as Householder's QR. The columns
-    are scaled first, as those of a power iteration are nearly orthogonal and of very different sizes. Where they are
-    not, as in the first sweeps, rounding leaves an error, and the same is done once more.
+    By the inverse root of X^T X: products of matrices, which are several times as fast as Householder's QR; done twice,
+    as rounding leaves an error where columns are nearly parallel.
     """
-    gram = given.T @ given
-    change, spread = _inverse_root(gram)
-    columns = given @ change
-
-    if float(spread) >= _SPREAD:
-        return columns, change.T @ gram, change
-    more, _ = _inverse_root(columns.T @ columns)
-    columns = columns @ more
-    return columns, columns.T @ given, change @ more
+    for _ in range(2):
+        scale, squares, turn = _spectrum(columns.T @ columns)
+        root = turn / np.sqrt(np.maximum(squares, max(_EPS * squares[-1], 1e-30))) @ turn.T
+        columns = columns @ (scale[:, None] * root).astype(np.float32)
+    return columns
 
 
-@jax.jit
-def _inverse_root(gram: Array) -> tuple[Array, Array]:
-    """(C [l, l] with C^T G C = 1, the smallest eigenvalue of G scaled to a diagonal of ones as a share of the largest).
+def _spectrum(gram: Array, least: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(lengths^-1 [l] of the columns X, 0 where the square is `least` or less; eigenvalues and -vectors of X^T X of the
+    columns scaled by them), in 64 bits from 32."""
+    products = np.asarray(gram, np.float64)
+    there = np.diagonal(products) > least
+    scale = np.where(there, 1.0 / np.sqrt(np.where(there, np.diagonal(products), 1.0)), 0.0)
+    return scale, *np.linalg.eigh(products * scale[:, None] * scale)
 
-    C is the inverse root of the scaled G times the scale, so that columns keep their order."""
-    sizes = jnp.sqrt(jnp.diagonal(gram))
-    scale = 1.0 / jnp.where(sizes > 0, sizes, 1.0)
-    squares, turn = jnp.linalg.eigh(gram * scale[:, None] * scale[None])
-    part = (turn / jnp.sqrt(jnp.maximum(squares, _EPS * squares[-1]))[None]) @ turn.T
-    return scale[:, None] * part, squares[0] / squares[-1]
+
+def _new_columns(rest: Array, blocks: list[Array], least: float) -> Array:
+    """Orthonormal columns [V, b] that span what `rest` has beside the blocks; columns of 0 for what it lacks."""
+    for given, floor in ((blocks, 0.0), ([], _NEW)):
+        scale, squares, turn = _spectrum(rest.T @ rest, least)
+        kept = squares > max(10 * _EPS * squares[-1], floor)
+        weights = np.where(kept, 1.0 / np.sqrt(np.where(kept, squares, 1.0)), 0.0)
+        rest = rest @ (scale[:, None] * turn * weights).astype(np.float32)
+        for block in given:
+            rest = rest - block @ (block.T @ rest)
+        least = _NEW
+    return rest
+
+
+# ---- results ----
+
+
+def vectors(state: State, dim: int) -> tuple[Array, np.ndarray]:
+    """(W [V, D]; C [m, D] such that L = A K C, nothing [0, D] for power iterations).
+
+    In every column of W the number furthest from 0 is positive. Before the first sweep, and for singular values of 0,
+    columns may be 0.
+    """
+    if "products" not in state:
+        words, back = state["basis"][0][:, :dim], np.zeros((0, dim), np.float32)
+        return words * _signs(words)[None], back
+    made, size = int(state["sweep"]), state["basis"][0].shape[1]
+    words = jnp.zeros((state["basis"][0].shape[0], dim), jnp.float32)
+    back = np.zeros((made * size, dim), np.float32)
+    if not made:
+        return words, back
+    square, tall, lower = _scaled(np.asarray(state["products"]), made * size, size)
+    squares, turn = np.linalg.eigh(square)
+    squares, turn = squares[::-1][:dim], turn[:, ::-1][:, :dim]
+    there = squares > _EPS**2 * squares[0]
+    forth = (tall @ turn * np.where(there, 1.0 / np.sqrt(np.where(there, squares, 1.0)), 0.0)).astype(np.float32)
+    back[:, : forth.shape[1]] = scipy.linalg.solve_triangular(lower, turn, lower=True, trans="T")
+    forth = np.pad(forth, ((0, 0), (0, dim - forth.shape[1])))
+    for i, block in enumerate(state["basis"][: made + 1]):
+        words = words + block @ forth[i * size : (i + 1) * size]
+    signs = _signs(words)
+    return words * signs[None], back * np.asarray(signs)[None]
+
+
+def _signs(words: Array) -> Array:
+    """[D] of 1 and -1 that make the number furthest from 0 of each column positive."""
+    return jnp.where(words.max(0) < -words.min(0), -1.0, 1.0)
