@@ -1,17 +1,23 @@
-"""Checks a run before it costs anything.
+"""Checks a run before it costs anything, and says what it will do on a slice that is not there.
 
     python -m launch.preflight --config=configs/NAME.py --workdir=DIR [--config.KEY=VALUE]
+    python -m launch.preflight --config=configs/NAME.py --topology=v5e-16 [--tokens=1e10] [--spot] [--nonearest]
 
 Run it with the config and launcher of the training command. It prints one line per check: the config is valid, every
 process answers, devices are seen, the workdir can be written, mesh and rows divide, training and held-out scoring
-compile, with their memory per device. `--topology=v5e:2x4` compiles for TPUs that are not there (needs libtpu, not a
-TPU). Of a study (configs/scaling/NAME.py) every size of every arm is lowered and the largest of each arm is compiled.
+compile, with their memory per device.
+
+With `--topology` the programs of training, evaluation and generation are compiled for TPUs that are not there (needs
+libtpu, not a TPU): v5e-16, v5p-128 or v6e:4x4. Of each the memory of a device by part is printed, then FLOPs of a step,
+bytes of every kind of collective, the limits of compute, memory and network, tokens a second and MFU at most, hours and
+cost of `--tokens`, and go or no-go with the reason and the nearest change that fits. `gpu:8xH200` does the same by
+arithmetic alone. The figures of chips and their prices stand in launch/chips.tsv. Of a study (configs/scaling/NAME.py)
+every size of every arm is lowered and the largest of each arm is compiled.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import shutil
 import sys
@@ -21,26 +27,39 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from absl import flags
 
 from experiments.common import cli, config_flag
 from experiments.common.measuring import parameters
+from launch import verdict
+from launch.chips import GIB, chip_of
 from launch.distributed import Place, initialize, managed, place
+from launch.forecast import HORIZON, forecast
+from launch.hlo import KINDS
+from launch.nearest import nearest
 from launch.rollcall import missing_processes
+from launch.slices import Slice, slice_of, without_tpu
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.scaling.study import Study, sized
-from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import check_rows, programs, stand_in
 from w2v_jax.train.sharding import make_mesh
 
-GIB = 2**30
-HORIZON = Horizon(1000, 1000)  # stands in for the length of a schedule, which only the text tells
-COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+
+class Wanted(NamedTuple):
+    """What a forecast is asked for."""
+
+    tokens: float = 0.0  # 0: what the config trains
+    spot: bool = False
+    nearest: bool = True  # look for a change that fits
+    generation: bool = True  # compile the programs that write text
+
+
+AS_IT_IS = Wanted()
 
 
 def check_processes(here: Place | None, timeout_s: float) -> str:
@@ -92,26 +111,6 @@ def check_workdir(workdir: str) -> str:
     return f"{workdir} can be written, {shutil.disk_usage(folder).free / GIB:.1f} GiB free"
 
 
-def without_tpu() -> None:
-    """Keeps JAX and libtpu from looking for a TPU on a machine that has none."""
-    if managed() != "Cloud TPU":
-        jax.config.update("jax_platforms", "cpu")
-        os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-        os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-
-
-def topology_devices(name: str) -> list[Any]:
-    """Descriptions of the TPU devices of a topology such as `v5e:2x4`. UserError: no libtpu, or no such topology."""
-    if importlib.util.find_spec("libtpu") is None:
-        raise UserError(f"--topology={name}: needs libtpu: pip install -e '.[tpu]'")
-    from jax.experimental import topologies
-
-    try:
-        return list(topologies.get_topology_desc(platform="tpu", topology_name=name).devices)
-    except Exception as e:
-        raise UserError(f"--topology={name}: {' '.join(str(e).split())[:200]}") from None
-
-
 def check_step(config: Config, devices: Sequence[Any] | None, vocab_size: int) -> str:
     """Training and held-out scoring compile for the devices. Returns their memory per device, and their collectives.
 
@@ -146,24 +145,52 @@ def _compiled(what: str, program: Any) -> str:
         if memory.alias_size_in_bytes:
             parts.append(f"{memory.alias_size_in_bytes / GIB:.3f} GiB of the outputs in place of arguments")
     text = compiled.as_text() or ""
-    found = [f"{n} {kind}" for kind in COLLECTIVES if (n := text.count(f" {kind}(") + text.count(f" {kind}-start("))]
+    found = [f"{n} {kind}" for kind in KINDS if (n := text.count(f" {kind}(") + text.count(f" {kind}-start("))]
     return ", ".join([*parts, "collectives: " + (" + ".join(found) or "none")])
 
 
-def check_arm(study: Study, arm: str, devices: Sequence[Any], vocab_size: int) -> str:
-    """Every size of an arm lowers; the largest compiles. UserError: names the size that does not."""
+def largest_of(study: Study, arm: str, devices: Sequence[Any], vocab_size: int) -> tuple[str, Config]:
+    """(a line, the config of the largest size of an arm): every size of it lowers. UserError: names the size that does
+    not."""
     vocab_size, sizes, weights = study.vocabulary or vocab_size, study.arms[arm].sizes, []
     configs = [dataclasses.replace(sized(study.arms[arm].run, size), data=study.data) for size in sizes]
     for size, config in zip(sizes, configs, strict=True):
         try:
             made = programs(config, stand_in(config, vocab_size), devices)
-            made.train(HORIZON).lower()
+            if getattr(devices[0], "client", None) is not None:  # not GPUs that are only counted
+                made.train(HORIZON).lower()
         except UserError as e:
             raise UserError(f"size {size!r}: {e}") from None
         weights.append(parameters(made.state.params))
     largest = weights.index(max(weights))
-    line = check_step(configs[largest], devices, vocab_size)
-    return f"{len(sizes)} size{'s' if len(sizes) > 1 else ''} lower; the largest, {sizes[largest]!r}: {line}"
+    return f"{len(sizes)} size{'s' if len(sizes) > 1 else ''} lower; the largest, {sizes[largest]!r}", configs[largest]
+
+
+def check_arm(study: Study, arm: str, devices: Sequence[Any], vocab_size: int) -> str:
+    """Every size of an arm lowers; the largest compiles. UserError: names the size that does not."""
+    line, config = largest_of(study, arm, devices, vocab_size)
+    return f"{line}: {check_step(config, devices, study.vocabulary or vocab_size)}"
+
+
+def report_forecast(config: Config, where: Slice, vocab_size: int, wanted: Wanted, name: str = "") -> bool:
+    """Prints what a run will do on a slice, and go or no-go; False for no-go."""
+    try:
+        found = forecast(config, where, vocab_size, wanted.generation)
+    except UserError as e:
+        print(f"FAIL  {name}forecast: {e}", flush=True)
+        return False
+    tokens = wanted.tokens or config.train.max_steps * found.units
+    for line in [*verdict.lines(found, tokens, wanted.spot), *(f"note: {remark}" for remark in found.remarks)]:
+        print(f"ok    {name}{line}", flush=True)
+    if not found.reasons:
+        print(f"ok    {name}go", flush=True)
+        return True
+    for reason in found.reasons:
+        print(f"FAIL  {name}no-go: {reason}", flush=True)
+    if wanted.nearest:
+        change = nearest(found, vocab_size)
+        print(f"      {name}{'nothing near it was found to fit' if change is None else f'nearest that fits: {change}'}")
+    return False
 
 
 def report(name: str, check: Callable[[], str]) -> bool:
@@ -178,11 +205,18 @@ def report(name: str, check: Callable[[], str]) -> bool:
     return True
 
 
-def preflight(config: Config | Study, workdir: str, topology: str, vocab_size: int, timeout_s: float) -> int:
+def preflight(
+    config: Config | Study,
+    workdir: str,
+    topology: str,
+    vocab_size: int,
+    timeout_s: float,
+    wanted: Wanted = AS_IT_IS,
+) -> int:
     """Makes every check, and returns the number of those that failed.
 
-    An empty `workdir` is not checked. `topology` names TPUs to compile for, '' the devices that are here. `vocab_size`
-    is used where the config does not state it, and other processes have `timeout_s` seconds to answer.
+    An empty `workdir` is not checked. `topology` names a slice, '' the devices that are here. `vocab_size` is used
+    where the config does not state it, and other processes have `timeout_s` seconds to answer.
     """
     if topology:
         without_tpu()
@@ -191,10 +225,18 @@ def preflight(config: Config | Study, workdir: str, topology: str, vocab_size: i
     name = f"a study of {len(config.arms)} arms" if isinstance(config, Study) else config.family
     report("config", lambda: f"{name}, every key and value")
     devices: list[Any] = []
+    where: list[Slice] = []
 
     def find() -> str:
-        devices.extend(topology_devices(topology) if topology else jax.devices())
-        return f"{topology}: {len(devices)} x {devices[0].device_kind}" if topology else check_devices()
+        if topology:
+            where.append(slice_of(topology))
+            devices.extend(where[0].devices)
+            return f"{where[0].name}: {len(devices)} x {devices[0].device_kind}"
+        devices.extend(jax.devices())
+        here = chip_of(devices[0].device_kind)
+        if here is not None and here.tpu:
+            where.append(Slice("the devices here", here, devices))
+        return check_devices()
 
     results = [report("topology" if topology else "devices", find)]
     if workdir:
@@ -203,10 +245,20 @@ def preflight(config: Config | Study, workdir: str, topology: str, vocab_size: i
         return results.count(False)
     if isinstance(config, Study):
         for arm in config.arms:
-            results.append(report(f"arm {arm}", partial(check_arm, config, arm, devices, vocab_size)))
+            if not where:
+                results.append(report(f"arm {arm}", partial(check_arm, config, arm, devices, vocab_size)))
+                continue
+            results.append(report(f"arm {arm}", lambda arm=arm: largest_of(config, arm, devices, vocab_size)[0]))  # type: ignore[misc]
+            if results[-1]:
+                largest = largest_of(config, arm, devices, vocab_size)[1]
+                most = wanted._replace(tokens=wanted.tokens or max(config.arms[arm].tokens or config.tokens or (0,)))
+                vocabulary = config.vocabulary or vocab_size
+                results.append(report_forecast(largest, where[0], vocabulary, most, f"arm {arm}: "))
     else:
         results.append(report("mesh", lambda: check_mesh(config, devices)))
-        if results[-1]:
+        if results[-1] and where:
+            results.append(report_forecast(config, where[0], vocab_size, wanted))
+        elif results[-1]:
             results.append(report("step", lambda: check_step(config, devices, vocab_size)))
     return results.count(False)
 
@@ -218,7 +270,8 @@ def main(argv: Sequence[str]) -> int:
     wanted: Any = config_flag.load(path, object, changes)  # a Config or a Study
     if chosen.compile_cache:
         config_flag.set_compile_cache(wanted.data.cache_dir)
-    failed = preflight(wanted, chosen.workdir, chosen.topology, chosen.vocab_size, chosen.timeout)
+    asked = Wanted(chosen.tokens, chosen.spot, chosen.nearest, chosen.generation)
+    failed = preflight(wanted, chosen.workdir, chosen.topology, chosen.vocab_size, chosen.timeout, asked)
     if failed:
         print(f"error: {failed} check{'s' if failed > 1 else ''} failed", file=sys.stderr)
         # Exits without waiting for the other processes, which may be missing.
@@ -230,7 +283,11 @@ def main(argv: Sequence[str]) -> int:
 if __name__ == "__main__":
     config_flag.define()
     flags.DEFINE_string("workdir", "", "The run's folder.")
-    flags.DEFINE_string("topology", "", "Compile for these TPUs, e.g. v5e:2x4, which need not exist (needs libtpu).")
+    flags.DEFINE_string("topology", "", "Compile for this slice, which need not exist: v5e-16, v5e:2x4, gpu:8xH200.")
+    flags.DEFINE_float("tokens", 0.0, "Tokens or words to state hours and cost of; 0: what the config says.", 0.0)
+    flags.DEFINE_bool("spot", False, "Cost at the price of spot machines.")
+    flags.DEFINE_bool("nearest", True, "Where a run does not fit, look for the nearest change that does.")
+    flags.DEFINE_bool("generation", True, "Also compile the programs that write text.")
     flags.DEFINE_integer("vocab_size", 50_000, "Words of the vocabulary, where the config does not state them.")
     flags.DEFINE_bool("compile_cache", True, "Keep compiled programs in the cache folder, for the run.")
     flags.DEFINE_integer("timeout", 60, "Seconds to wait for the other processes.", lower_bound=1)

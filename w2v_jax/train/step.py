@@ -138,7 +138,11 @@ def make_step(
     parts, devices = config.train.accumulate, 1 if mesh is None else mesh.shape["data"]
 
     def gather(x: Array) -> Array:
-        return jax.lax.all_gather(x, axis, tiled=True) if axis else x
+        """The rows of all devices. Left to itself the partitioner would add the rows of each device to zeros of the
+        size of the table, and sum those over the devices."""
+        if axis:
+            return jax.lax.all_gather(x, axis, tiled=True)
+        return x if mesh is None else jax.lax.with_sharding_constraint(x, replicated(mesh))
 
     def total(tree: Any) -> Any:
         return jax.lax.psum(tree, axis) if axis else tree
