@@ -207,6 +207,7 @@ def main(argv: Sequence[str]) -> int:
     summary = summarise(runs)
     print(table(summary))
     whole = {"command": cli.command("benchmarks.glove"), "about": about, "machine": machine(), **summary}
+    Path(f.out).mkdir(parents=True, exist_ok=True)
     write_json(Path(f.out) / "glove.json", whole, indent=1)
     failed = [name for name, ok in summary["pass"].items() if not ok]
     for name in failed:
