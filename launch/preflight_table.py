@@ -34,8 +34,6 @@ from launch.verdict import hours
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.files import write_json, write_text
-from w2v_jax.models import MODELS
-from w2v_jax.overrides import override
 from w2v_jax.scaling.study import Study, sized
 from w2v_jax.tables import markdown
 
@@ -82,12 +80,11 @@ def path_of(name: str, where: str) -> Path:
     return RECORDS / f"{name.replace('/', '_')}.{where}.json"
 
 
-def record(name: str, where: str, changes: dict[str, str] | None = None) -> dict[str, Any]:
+def record(name: str, where: str, generation: bool = True) -> dict[str, Any]:
     """Compiles a config for a slice and returns what it found, as JSON can hold it."""
     entry, at = SHIPPED[name], slice_of(where)
-    config = override(config_of(name), changes or {}, MODELS)
-    found = forecast(config, at, entry.vocabulary)
-    out = summary(found, entry.tokens) | {"config": name, "slice": where, "changes": changes or {}}
+    found = forecast(config_of(name), at, entry.vocabulary, generation)
+    out = summary(found, entry.tokens) | {"config": name, "slice": where}
     if found.reasons:
         change = nearest(found, entry.vocabulary)
         out["nearest"] = None if change is None else {"keys": change.keys} | summary(change.forecast, entry.tokens)
@@ -188,7 +185,7 @@ def main(argv: Sequence[str]) -> int:
             continue
         if time.monotonic() - begun > 60 * chosen.minutes:
             break
-        found = record(name, where)
+        found = record(name, where, chosen.generation)
         RECORDS.mkdir(parents=True, exist_ok=True)
         write_json(path_of(name, where), found, indent=1)
         print(f"{name} on {where}: {'; '.join(found['reasons']) or 'go'}", flush=True)
@@ -200,5 +197,6 @@ def main(argv: Sequence[str]) -> int:
 if __name__ == "__main__":
     flags.DEFINE_list("only", [], "CONFIG@SLICE to compile again, such as gpt2_pod@v5e-16.")
     flags.DEFINE_float("minutes", 1e9, "After so many no other one is begun.", 0.0)
+    flags.DEFINE_bool("generation", True, "Also compile the programs that write text.")
     flags.DEFINE_bool("render", False, "Write the table from the records, without compiling.")
     cli.run(main)

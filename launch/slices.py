@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import importlib.util
 import math
 import os
 import re
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any, NamedTuple
 
 import jax
@@ -70,6 +72,7 @@ def without_tpu() -> None:
         jax.config.update("jax_platforms", "cpu")
         os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
         os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+        os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # there is no chip that two processes could share
 
 
 def topology(name: str) -> str:
@@ -98,10 +101,22 @@ def topology(name: str) -> str:
     return f"{kind.name}:{'x'.join(map(str, min(sides, key=sum)))}"
 
 
-def topology_devices(name: str) -> list[Any]:
-    """Descriptions of the TPU devices of a topology such as `v5e:2x4`. UserError: no libtpu, or no such topology."""
+def check_libtpu(name: str) -> None:
+    """UserError: libtpu is not installed, or is not the one that the installed jax names as its own."""
     if importlib.util.find_spec("libtpu") is None:
         raise UserError(f"--topology={name}: needs libtpu: pip install -e '.[tpu]'")
+    wanted = [m[1] for r in metadata.requires("jax") or () if (m := re.match(r"libtpu==([\w.*]+)", r))]
+    found = metadata.version("libtpu")
+    if wanted and not fnmatch.fnmatch(found, wanted[0]):
+        raise UserError(
+            f"--topology={name}: libtpu {found} does not belong to jax {jax.__version__}, which wants {wanted[0]}:"
+            f" pip install 'libtpu=={wanted[0]}'"
+        )
+
+
+def topology_devices(name: str) -> list[Any]:
+    """Descriptions of the TPU devices of a topology such as `v5e:2x4`. UserError: no libtpu, or no such topology."""
+    check_libtpu(name)
     from jax.experimental import topologies
 
     name = topology(name)

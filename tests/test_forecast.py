@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import jax
 import pytest
 
-from launch import preflight, verdict
+from launch import preflight, preflight_table, slices, verdict
 from launch.chips import GIB, chip
 from launch.flops import count
 from launch.forecast import forecast, one_line
@@ -157,8 +158,33 @@ def test_names_of_slices_and_rates_of_their_networks():
         slice_of("gpu:8xH900")
 
 
+def test_libtpu_must_be_the_one_that_jax_wants(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    wanted = next(r for r in slices.metadata.requires("jax") or () if r.startswith("libtpu==")).split(";")[0]
+    monkeypatch.setattr(slices.metadata, "version", lambda name: wanted.removeprefix("libtpu==").replace("*", "1"))
+    slices.check_libtpu("v5e-16")
+    monkeypatch.setattr(slices.metadata, "version", lambda name: "0.0.1")
+    with pytest.raises(UserError, match=rf"libtpu 0.0.1 does not belong to jax .*'{re.escape(wanted)}'"):
+        slices.check_libtpu("v5e-16")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="--topology=v5e-16: needs libtpu"):
+        slices.check_libtpu("v5e-16")
+
+
 def test_products_are_counted_as_often_as_loops_run_them():
     def run(x: jax.Array) -> jax.Array:
         return jax.lax.scan(lambda x, _: (jax.checkpoint(lambda y: y @ y)(x), None), x, None, length=3)[0]
 
     assert count(jax.make_jaxpr(run)(jax.numpy.zeros((4, 4))).jaxpr) == 3 * 2 * 4**3
+
+
+def test_a_line_of_the_table_is_the_forecast():
+    found = forecast(gpt2_sized(layers=2, dim=128, heads=2), slice_of("gpu:8xH200"))
+    one = preflight_table.summary(found, 1e9) | {"config": "gpt2", "slice": "8xH200"}
+    header, line = preflight_table.rows([one])
+    cells = dict(zip(header, line, strict=True))
+    assert cells["verdict"] == "go" and cells["generation"] == "-" and cells["mesh"] == "8 x 1"
+    assert float(cells["hours"]) == pytest.approx(1e9 / found.rate / 3600, rel=0.01)
+    near = {"keys": {"train.accumulate": "2"}} | one
+    text = preflight_table.rows([one | {"reasons": ["training does not fit"], "nearest": near}])[1][-1]
+    assert text.startswith("no-go: training does not fit; fits with train.accumulate=2 (")
