@@ -83,10 +83,10 @@ def test_nearest_documents_are_of_the_same_topic(done: Done, folder: Path) -> No
         ),
         ("--query=moon --workdir={run}/none", "error: --workdir={run}/none: holds no LSA; fit it first"),
         ("--models=lsa,nmf", "error: --models='nmf': must be one of lsa, lda"),
-        ("--lda.model.topics=7", "error: --lda.model.topics: both models have the same; set it by --config.model.dim"),
+        ("--lda.model.topics=7", "error: --lda.model.topics: would have no effect here, as LDA has as many as"),
         (
             "--lda.data.min_count=2",
-            "error: --lda.data.min_count: both models have the same; set it by --config.data",
+            "error: --lda.data.min_count: would have no effect here, as both models",
         ),
     ],
 )

@@ -165,10 +165,9 @@ def configs() -> dict[str, Config]:
     found = {"lsa": base}
     if "lda" in names:
         lda = config_flag.parsed("lda", default=CONFIGS / "topics_lda.py")
-        for key in config_flag.given("lda", CONFIGS / "topics_lda.py")[1]:
-            if key == "model.topics" or key.startswith(("data.", "train.")):
-                own = "model.dim" if key == "model.topics" else key
-                raise UserError(f"--lda.{key}: both models have the same; set it by --config.{own}")
+        shared = {"model.topics": "LDA has as many as --config.model.dim"}
+        shared |= {f"{part}.": f"both models have --config.{part}" for part in ("data", "train")}
+        config_flag.refuse("lda", shared)
         if lda.family != "lda":
             raise UserError(f"--lda: family {lda.family} cannot be fitted here; it must be lda")
         found["lda"] = beside(lda, base)
