@@ -114,6 +114,11 @@ def initialize(timeout_s: int = 300) -> None:
             check_port(here)
         with _interruptible():
             jax.distributed.initialize(address, count, number, initialization_timeout=timeout_s)
+            # On CPUs a program from the cache of compiled programs may run its collectives in another order in each
+            # process (jaxlib 0.10.2; a transformer was aborted with "collective mismatch" whenever the cache was warm).
+            # Arrays of one size could even be summed with others. A fresh program keeps the order.
+            if jax.default_backend() == "cpu":
+                jax.config.update("jax_enable_compilation_cache", False)
     except (ValueError, RuntimeError) as e:
         where = here.coordinator if here else managed()
         raise UserError(f"cannot join the run's processes at {where}: {' '.join(str(e).split())}") from None

@@ -41,6 +41,7 @@ full = np.array([1, 2, 3, 4], np.float32)
 values = jax.make_array_from_callback((4,), NamedSharding(mesh, P("d")), lambda i: full[i])
 summed = jax.jit(jax.shard_map(lambda x: jax.lax.psum(x, "d"), mesh=mesh, in_specs=P("d"), out_specs=P()))(values)
 print("total", float(summed[0]), jax.process_count(), jax.local_device_count(), jax.device_count())
+print("cached programs", jax.config.jax_enable_compilation_cache)
 """
 
 
@@ -58,6 +59,7 @@ def test_two_processes_sum_over_all_devices() -> None:
     assert done.returncode == 0, done.stderr
     for process in (0, 1):
         assert f"[{process}] total 10.0 2 2 4" in done.stdout
+        assert f"[{process}] cached programs False" in done.stdout
 
 
 def test_a_failing_process_ends_the_others_and_gives_its_status() -> None:
