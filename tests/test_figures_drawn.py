@@ -1,114 +1,25 @@
 """What the pictures of the gallery show: numbers read back from matplotlib, beside the records by plain arithmetic.
 
-Every line of a panel must be one that the record says, and the other way round.
+Every line of a panel must be one that the record says, and the other way round. Laws and studies are in
+test_figures_drawn_scaling.py.
 """
 
 from __future__ import annotations
 
 import copy
-import json
-import math
 import statistics
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle, StepPatch
 
 from experiments.figures.gallery import figures
-from experiments.figures.show import RESULTS
-from w2v_jax.papers import NUMBERS
-
-Points = Sequence[Sequence[float]]  # (x, y) of a line
-
-
-class Seen(Figure):
-    """A figure that can be found after it was drawn."""
-
-    made: list[Figure] = []
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        Seen.made.append(self)
-
-
-@pytest.fixture
-def paper(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are kept, and not rendered."""
-
-    def leave(canvas: FigureCanvasAgg, file: Any) -> None:
-        if "draw" in vars(canvas.figure):  # matplotlib asks for the renderer alone, to measure text
-            canvas.figure.draw(canvas.get_renderer())
-
-    monkeypatch.setattr("matplotlib.figure.Figure", Seen)
-    monkeypatch.setattr(FigureCanvasAgg, "print_png", leave)
-
-
-def record(name: str) -> dict[str, Any]:
-    return dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["result"])
-
-
-def draw(name: str, result: dict[str, Any], folder: Path) -> list[Axes]:
-    """The panels of a figure, in their order."""
-    figures()[name].draw(result, folder / f"{name}.png", "small print")
-    figure = Seen.made.pop()
-    assert figure.get_supxlabel() == "small print"
-    return list(figure.axes)
-
-
-def lines(axes: Axes) -> list[np.ndarray]:
-    """(x, y) of every line that has a point; of horizontal and vertical ones too."""
-    return [line.get_xydata() for line in axes.lines if len(line.get_xydata())]
-
-
-def same(found: Iterable[np.ndarray], expected: Iterable[Points]) -> None:
-    """Both hold the same lines, in any order."""
-    left, wanted = list(found), [np.array(e, np.float64).reshape(-1, 2) for e in expected]
-    for curve in wanted:
-        at = [i for i, f in enumerate(left) if f.shape == curve.shape and np.allclose(f, curve, rtol=1e-7, atol=1e-12)]
-        assert at, f"not drawn: {curve[:4].tolist()} ... ({len(curve)} points)"
-        del left[at[0]]
-    assert not left, f"not in the record: {[f[:4].tolist() for f in left]}"
-
-
-def across(y: float) -> Points:
-    return [(0, y), (1, y)]
-
-
-def upright(x: float) -> Points:
-    return [(x, 0), (x, 1)]
-
-
-def whiskers(x: Sequence[float], y: Sequence[float], error: Sequence[float]) -> list[Points]:
-    """The caps of error bars."""
-    ends = [[(a, b + sign * e) for a, b, e in zip(x, y, error, strict=True)] for sign in (-1, 1)]
-    return [list(end) for end in ends]
-
-
-def by_arm(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    arms: dict[str, list[dict[str, Any]]] = {}
-    for row in result["runs"]:
-        arms.setdefault(row["arm"], []).append(row)
-    return arms
-
-
-def longest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The runs of the most tokens, which are rounded to whole steps."""
-    return [row for row in rows if row["tokens"] > 0.97 * max(r["tokens"] for r in rows)]
-
-
-def joined(pairs: list[tuple[float, float]]) -> list[Points]:
-    """Every run, and the means over the seeds."""
-    sizes = sorted({n for n, _ in pairs})
-    return [pairs, [(n, statistics.fmean(y for m, y in pairs if m == n)) for n in sizes]]
-
-
-# ---- the figures ----
+from tests.drawn import Points, across, draw, lines, record, same, upright, whiskers
+from tests.drawn import paper as paper
+from tests.test_figures_drawn_scaling import CHECKS as SCALING
 
 
 def check_ptb_curves(panels: list[Axes], result: dict[str, Any]) -> None:
@@ -194,81 +105,6 @@ def check_gradients(panels: list[Axes], result: dict[str, Any]) -> None:
     same(lines(gates), [upright(0.5 ** (1 / 13))])
 
 
-def check_chinchilla(panels: list[Axes], result: dict[str, Any]) -> None:
-    """Ours first; then who has a number of that name, in the order of the laws."""
-    others = {
-        "E": [NUMBERS["hoffmann", "E"], NUMBERS["besiroglu", "E"]],
-        "alpha": [NUMBERS["kaplan", "N alone"], NUMBERS["hoffmann", "alpha"], NUMBERS["besiroglu", "alpha"]],
-        "beta": [NUMBERS["kaplan", "D alone"], NUMBERS["hoffmann", "beta"], NUMBERS["besiroglu", "beta"]],
-    }
-    others["beta"].append(NUMBERS["hestness", "D alone"])
-    named = {axes.get_title(loc="left"): axes for axes in panels}
-    assert list(named) == list(others)
-    for name, axes in named.items():
-        ours = result["parametric"][name]
-        expected: list[Points] = [upright(ours["value"]), [(ours["value"], 0)], [(ours["low"], 0), (ours["high"], 0)]]
-        for i, number in enumerate(others[name], 1):
-            expected.append([(number.value, i)])
-            if math.isfinite(number.error):
-                expected.append([(number.value + 1.959964 * sign * number.error, i) for sign in (-1, 1)])
-        same(lines(axes), expected)
-
-
-def check_families(panels: list[Axes], result: dict[str, Any]) -> None:
-    left, right = panels
-    zero = result["runs"][0]["optimum"] or 0.0
-    assert left.get_yscale() == ("log" if zero else "linear")
-    sizes: list[Points] = []
-    costs: list[Points] = []
-    for rows in by_arm(result).values():
-        sizes += joined([(row["parameters"], row["heldout_loss"] - zero) for row in longest(rows)])
-        points = [(row["training_flops"], row["heldout_loss"] - zero) for row in rows]
-        ordered = sorted(points)
-        best = [(cost, min(y for _, y in ordered[: i + 1])) for i, (cost, _) in enumerate(ordered)]
-        costs += [points, best]
-    same(lines(left), sizes)
-    same(lines(right), costs)
-
-
-def check_accuracy(panels: list[Axes], result: dict[str, Any]) -> None:
-    expected: list[Points] = [[(1e6, 70), (1e8, 75), (1e9, 78), (1e10, 82), (1e11, 85)]]
-    for rows in by_arm(result).values():
-        expected += joined([(row["parameters"], 100 * row["heldout_accuracy"]) for row in longest(rows)])
-    same(lines(panels[0]), expected)
-
-
-def check_positions(panels: list[Axes], result: dict[str, Any]) -> None:
-    """Groups of positions, read off their middles: they follow each other, widen, and each shows its mean."""
-    losses = {row["arm"]: np.array(row["by_position"]) for row in result["runs"]}
-    base = min(losses.values(), key=lambda curve: float(curve.sum()))
-    for axes, curves in zip(panels, (losses.values(), [curve - base for curve in losses.values()]), strict=True):
-        expected = []
-        for curve in curves:
-            middles, groups, start = lines(axes)[0][:, 0], [], 0
-            for middle in middles:
-                groups.append((start, start + round(2 * (middle - start)) - 1))
-                start = groups[-1][1]
-            widths = [b - a for a, b in groups]
-            assert start == len(curve) and widths[0] == 1 and widths == sorted(widths[:-1]) + widths[-1:]
-            expected.append([((a + b + 1) / 2, curve[a:b].mean()) for a, b in groups])
-        same(lines(axes), expected)
-    names = [text.get_text() for text in panels[0].get_legend().get_texts()]
-    assert names == [f"{row['arm']}, {row['parameters']:,} parameters" for row in result["runs"]]
-
-
-def check_word2vec(panels: list[Axes], result: dict[str, Any]) -> None:
-    dims = sorted({row["dim"] for row in result["runs"]})
-    words = sorted({round(row["tokens"] / 1000) for row in result["runs"]})
-    for axes, test in zip(panels, ("analogies questions-words", "similarity men"), strict=True):
-        grid = np.full((len(dims), len(words)), np.nan)
-        for row in result["runs"]:
-            grid[dims.index(row["dim"]), words.index(round(row["tokens"] / 1000))] = 100 * row["quality"][test]
-        np.testing.assert_allclose(axes.images[0].get_array().filled(np.nan), grid)
-        told = {tuple(text.get_position()): text.get_text() for text in axes.texts}
-        assert told == {(x, y): f"{grid[y, x]:.3g}" for y in range(len(dims)) for x in range(len(words))}
-        assert [label.get_text() for label in axes.get_yticklabels()] == [str(d) for d in dims]
-
-
 def check_wiki_map(panels: list[Axes], result: dict[str, Any]) -> None:
     """The two directions of largest variance, of which no axis has a sign of its own."""
     words = [word for members in result["groups"].values() for word in members]
@@ -325,20 +161,15 @@ CHECKS = {
     "imdb_ladder": check_imdb_ladder,
     "keys_values": check_keys_values,
     "gradients": check_gradients,
-    "chinchilla": check_chinchilla,
-    "scaling_synthetic": check_families,
-    "scaling_wiki": check_families,
-    "scaling_accuracy": check_accuracy,
-    "scaling_positions": check_positions,
-    "scaling_word2vec": check_word2vec,
     "topics": check_topics,
     "wiki_map": check_wiki_map,
     "word_models": check_word_models,
 }
 
 
-@pytest.mark.parametrize("name", figures())
-def test_a_picture_shows_what_the_record_says(name: str, tmp_path: Path, paper: None) -> None:
+@pytest.mark.parametrize("name", [name for name in figures() if name not in SCALING])
+@pytest.mark.usefixtures("paper")
+def test_a_picture_shows_what_the_record_says(name: str, tmp_path: Path) -> None:
     result = record(name)
     CHECKS[name](draw(name, copy.deepcopy(result), tmp_path), result)
 
@@ -352,7 +183,8 @@ def mirrored(points: Points) -> Points:
 
 
 @pytest.mark.parametrize("change", [stretched, mirrored])
-def test_a_picture_of_other_curves_is_told_from_it(change: Any, tmp_path: Path, paper: None) -> None:
+@pytest.mark.usefixtures("paper")
+def test_a_picture_of_other_curves_is_told_from_it(change: Any, tmp_path: Path) -> None:
     """What no comparison of pixels could see: one curve of six is another."""
     result = record("ptb_curves")
     other = copy.deepcopy(result)

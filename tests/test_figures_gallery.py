@@ -1,6 +1,6 @@
 """The gallery: every figure is listed with its sources, and drawn again from what is committed and nothing else.
 
-What is in the pictures is held by test_figures_drawn.py, the recipes by test_figures_recipes.py.
+What is in the pictures is held by test_figures_drawn*.py, the recipes by test_figures_recipes.py.
 """
 
 from __future__ import annotations

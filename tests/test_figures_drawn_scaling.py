@@ -1,0 +1,127 @@
+"""What the pictures of laws and studies show, as in `tests/test_figures_drawn.py`."""
+
+from __future__ import annotations
+
+import copy
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from tests.drawn import Points, draw, lines, record, same, upright
+from tests.drawn import paper as paper
+from w2v_jax.papers import NUMBERS
+
+
+def by_arm(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    arms: dict[str, list[dict[str, Any]]] = {}
+    for row in result["runs"]:
+        arms.setdefault(row["arm"], []).append(row)
+    return arms
+
+
+def longest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs of the most tokens, which are rounded to whole steps."""
+    return [row for row in rows if row["tokens"] > 0.97 * max(r["tokens"] for r in rows)]
+
+
+def joined(pairs: list[tuple[float, float]]) -> list[Points]:
+    """Every run, and the means over the seeds."""
+    sizes = sorted({n for n, _ in pairs})
+    return [pairs, [(n, statistics.fmean(y for m, y in pairs if m == n)) for n in sizes]]
+
+
+def check_chinchilla(panels: list[Axes], result: dict[str, Any]) -> None:
+    """Ours first; then who has a number of that name, in the order of the laws."""
+    others = {
+        "E": [NUMBERS["hoffmann", "E"], NUMBERS["besiroglu", "E"]],
+        "alpha": [NUMBERS["kaplan", "N alone"], NUMBERS["hoffmann", "alpha"], NUMBERS["besiroglu", "alpha"]],
+        "beta": [NUMBERS["kaplan", "D alone"], NUMBERS["hoffmann", "beta"], NUMBERS["besiroglu", "beta"]],
+    }
+    others["beta"].append(NUMBERS["hestness", "D alone"])
+    named = {axes.get_title(loc="left"): axes for axes in panels}
+    assert list(named) == list(others)
+    for name, axes in named.items():
+        ours = result["parametric"][name]
+        expected: list[Points] = [upright(ours["value"]), [(ours["value"], 0)], [(ours["low"], 0), (ours["high"], 0)]]
+        for i, number in enumerate(others[name], 1):
+            expected.append([(number.value, i)])
+            if math.isfinite(number.error):
+                expected.append([(number.value + 1.959964 * sign * number.error, i) for sign in (-1, 1)])
+        same(lines(axes), expected)
+
+
+def check_families(panels: list[Axes], result: dict[str, Any]) -> None:
+    left, right = panels
+    zero = result["runs"][0]["optimum"] or 0.0
+    assert left.get_yscale() == ("log" if zero else "linear")
+    sizes: list[Points] = []
+    costs: list[Points] = []
+    for rows in by_arm(result).values():
+        sizes += joined([(row["parameters"], row["heldout_loss"] - zero) for row in longest(rows)])
+        points = [(row["training_flops"], row["heldout_loss"] - zero) for row in rows]
+        ordered = sorted(points)
+        best = [(cost, min(y for _, y in ordered[: i + 1])) for i, (cost, _) in enumerate(ordered)]
+        costs += [points, best]
+    same(lines(left), sizes)
+    same(lines(right), costs)
+
+
+def check_accuracy(panels: list[Axes], result: dict[str, Any]) -> None:
+    expected: list[Points] = [[(1e6, 70), (1e8, 75), (1e9, 78), (1e10, 82), (1e11, 85)]]
+    for rows in by_arm(result).values():
+        expected += joined([(row["parameters"], 100 * row["heldout_accuracy"]) for row in longest(rows)])
+    same(lines(panels[0]), expected)
+
+
+def check_positions(panels: list[Axes], result: dict[str, Any]) -> None:
+    """Groups of positions, read off their middles: they follow each other, widen, and each shows its mean."""
+    losses = {row["arm"]: np.array(row["by_position"]) for row in result["runs"]}
+    base = min(losses.values(), key=lambda curve: float(curve.sum()))
+    for axes, curves in zip(panels, (losses.values(), [curve - base for curve in losses.values()]), strict=True):
+        expected = []
+        for curve in curves:
+            middles, groups, start = lines(axes)[0][:, 0], [], 0
+            for middle in middles:
+                groups.append((start, start + round(2 * (middle - start)) - 1))
+                start = groups[-1][1]
+            widths = [b - a for a, b in groups]
+            assert start == len(curve) and widths[0] == 1 and widths == sorted(widths[:-1]) + widths[-1:]
+            expected.append([((a + b + 1) / 2, curve[a:b].mean()) for a, b in groups])
+        same(lines(axes), expected)
+    names = [text.get_text() for text in panels[0].get_legend().get_texts()]
+    assert names == [f"{row['arm']}, {row['parameters']:,} parameters" for row in result["runs"]]
+
+
+def check_word2vec(panels: list[Axes], result: dict[str, Any]) -> None:
+    dims = sorted({row["dim"] for row in result["runs"]})
+    words = sorted({round(row["tokens"] / 1000) for row in result["runs"]})
+    for axes, test in zip(panels, ("analogies questions-words", "similarity men"), strict=True):
+        grid = np.full((len(dims), len(words)), np.nan)
+        for row in result["runs"]:
+            grid[dims.index(row["dim"]), words.index(round(row["tokens"] / 1000))] = 100 * row["quality"][test]
+        np.testing.assert_allclose(axes.images[0].get_array().filled(np.nan), grid)
+        told = {tuple(text.get_position()): text.get_text() for text in axes.texts}
+        assert told == {(x, y): f"{grid[y, x]:.3g}" for y in range(len(dims)) for x in range(len(words))}
+        assert [label.get_text() for label in axes.get_yticklabels()] == [str(d) for d in dims]
+
+
+CHECKS = {
+    "chinchilla": check_chinchilla,
+    "scaling_synthetic": check_families,
+    "scaling_wiki": check_families,
+    "scaling_accuracy": check_accuracy,
+    "scaling_positions": check_positions,
+    "scaling_word2vec": check_word2vec,
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.usefixtures("paper")
+def test_a_picture_shows_what_the_record_says(name: str, tmp_path: Path) -> None:
+    result = record(name)
+    CHECKS[name](draw(name, copy.deepcopy(result), tmp_path), result)
