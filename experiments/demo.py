@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from absl import flags
@@ -17,6 +16,7 @@ from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.evaluation import evaluate_all, table
 from w2v_jax.figures.maps import draw_map
 from w2v_jax.files import write_json
+from w2v_jax.storage import to_path
 from w2v_jax.train import loop
 
 WORDS = ("array", "function", "string", "error", "file", "random", "matrix", "thread")
@@ -44,7 +44,7 @@ def neighbours(emb: Embeddings) -> str:
 def main(argv: Sequence[str]) -> int:
     """Runs the demo; returns its exit status."""
     f = flags.FLAGS
-    workdir = Path(f.workdir)
+    workdir = to_path(f.workdir)
     config = config_flag.load_config(f.demo_config, **({"train.passes": f.passes} if f.passes else {}))
     config_flag.set_compile_cache(config.data.cache_dir)
     print("Skip-gram with negative sampling on the docstrings of the installed Python packages.", file=sys.stderr)

@@ -32,8 +32,6 @@ def main(argv: Sequence[str]) -> int:
     f = flags.FLAGS
     config = config_flag.parsed()
     workdir = cli.workdir("give the folder of the run, e.g. --workdir=runs/demo")
-    if "://" in f.workdir:
-        raise UserError(f"--workdir={f.workdir}: must be a path; mount the bucket and give the folder below it")
     steps = profile_steps(f.profile_steps)
     if f.compile_cache:
         config_flag.set_compile_cache(config.data.cache_dir)

@@ -6,7 +6,6 @@ A mistake raises `w2v_jax.errors.UserError`, whose message is one line.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from w2v_jax.evaluation import evaluate_all
 from w2v_jax.files import PathLike
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
+from w2v_jax.storage import to_path
 from w2v_jax.train import loop
 from w2v_jax.train.folder import CONFIG
 from w2v_jax.train.restore import Model, open_model
@@ -51,12 +51,12 @@ def fit(config: Config, workdir: PathLike) -> dict[str, Any]:
       UserError: bad text, or a folder that holds another run.
       Interrupted, Diverged: see `w2v_jax.train.loop.train`.
     """
-    return loop.train(config, Path(workdir))
+    return loop.train(config, to_path(workdir))
 
 
 def open_run(workdir: PathLike) -> Model:
     """A trained model from its run folder. UserError: no finished run there, or damaged files."""
-    return open_model(Path(workdir))
+    return open_model(to_path(workdir))
 
 
 def load(path: PathLike) -> Embeddings:
@@ -64,7 +64,7 @@ def load(path: PathLike) -> Embeddings:
 
     UserError: nothing there, a run without vectors, or a damaged file.
     """
-    folder = Path(path)
+    folder = to_path(path)
     if not (folder / CONFIG).is_file():
         return load_vectors(path)
     file = folder / "vectors.bin"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import IO
 
@@ -14,6 +15,7 @@ import numpy as np
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import PathLike, atomic, write_text
 from w2v_jax.formats import MAX_WORD, Table
+from w2v_jax.storage import in_bucket, put
 
 FORMATS = ("binary", "text", "glove", "native", "projector")
 _BY_ENDING = {".bin": "binary", ".txt": "text", ".vec": "text", "": "native"}
@@ -22,7 +24,14 @@ _ROWS = 4096  # rows formatted at a time
 
 @contextlib.contextmanager
 def _atomic_folder(path: str) -> Iterator[str]:
-    """A folder to fill. A new folder appears complete; in an existing one, whole files replace the old ones."""
+    """A folder to fill. A new folder appears complete; in an existing one, and in a bucket, which has no folders, whole
+    files replace the old ones."""
+    if in_bucket(path):
+        with tempfile.TemporaryDirectory(prefix="w2v_jax-") as part:
+            yield part
+            for file in sorted(os.listdir(part)):
+                put(os.path.join(part, file), f"{path.rstrip('/')}/{file}")
+        return
     folder, name = os.path.split(path.rstrip("/"))
     part = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     if os.path.exists(path) and not os.path.isdir(path):
@@ -60,7 +69,7 @@ def write(table: Table, path: PathLike, format: str) -> None:
             many = f"{len(word.encode()):,} bytes, of which at most {MAX_WORD:,} are read back"
             raise UserError(f"{path}: word {word[:40]!r}...: {many}; shorten it")
     parent = os.path.dirname(path.rstrip("/"))
-    if parent and not os.path.isdir(parent):
+    if parent and not in_bucket(path) and not os.path.isdir(parent):
         raise UserError(f"{parent}: no such folder; make it first")
     if format == "glove":
         return _text(table, path, heading=False)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import IO, Any, cast
 
 from w2v_jax.errors import UserError
+from w2v_jax.storage import PathLike, in_bucket, open_read, spool
+from w2v_jax.storage import stat as stat_of
 
-PathLike = str | os.PathLike[str]
 # What a packed file may unpack to: so many times its size, or so many bytes if that is more. Text is a third to a
 # tenth of its size when packed; a file made to fill the memory is a thousandth.
 MOST_TIMES, FREE_BYTES = 100, 64 << 20
@@ -22,11 +23,16 @@ MAC_ADVICE = "its lines end in carriage returns alone; convert them first: tr '\
 def atomic(path: PathLike) -> Iterator[IO[bytes]]:
     """A binary file that gets its name when it is complete; a failed write leaves nothing behind.
 
-    A link is followed, so that the file behind it is replaced. A device or a pipe is written to, never replaced.
+    A link is followed, so that the file behind it is replaced. A device or a pipe is written to, never replaced. An
+    object of a bucket is sent when the block ends.
 
     Raises:
       OSError: the write failed. `filename` is set, also where the system does not set it, as on a full disk.
     """
+    if in_bucket(path):
+        with spool(path) as f:
+            yield f
+        return
     given, path = os.fspath(path), os.path.realpath(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         with _named(given), open(path, "wb") as f:
@@ -82,7 +88,7 @@ class _Bounded(io.RawIOBase):
 
 def bounded(path: PathLike, file: IO[bytes]) -> IO[bytes]:
     """The file that unpacks `path`, made to stop at `MOST_TIMES` the size of the packed file."""
-    return cast(IO[bytes], io.BufferedReader(_Bounded(path, os.path.getsize(path), file), 1 << 16))
+    return cast(IO[bytes], io.BufferedReader(_Bounded(path, stat_of(path).st_size, file), 1 << 16))
 
 
 def write_text(path: PathLike, text: str) -> None:
@@ -106,10 +112,10 @@ def parse_json(text: str | bytes, **options: Any) -> Any:
 
 def read_json(path: PathLike) -> dict[str, Any] | None:
     """The JSON object in a file; None where there is no file. UserError: the file has no JSON object."""
-    if os.path.exists(path) and not os.path.isfile(path):  # to read a pipe would wait for ever
+    if not in_bucket(path) and os.path.exists(path) and not os.path.isfile(path):  # to read a pipe would wait for ever
         raise UserError(f"{path}: not a regular file; restore it, or choose another workdir")
     try:
-        with open(path, encoding="utf-8") as f:
+        with open_read(path) as f:
             value = parse_json(f.read())
         if not isinstance(value, dict):
             raise ValueError(f"a {type(value).__name__}")

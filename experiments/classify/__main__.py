@@ -23,7 +23,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +39,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
 from w2v_jax.evaluation.classification import classification, macro_f1
 from w2v_jax.figures import methods
+from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.restore import open_model
@@ -77,12 +77,13 @@ def every(wanted: Wanted, data: DataConfig, texts: Texts) -> Iterator[Features]:
             made = features.counted(method, found) if config is None else features.fitted(config, found, say)
             yield made._replace(seconds=made.seconds + counting, note=features.covered(found))
     for name, path in wanted.vectors:
-        file = Path(path, "vectors.bin") if Path(path, SAVED).is_file() else Path(path)
+        where = to_path(path)
+        file = where / "vectors.bin" if (where / SAVED).is_file() else where
         with warnings_in_lines():
             emb = load(file, encoding_errors=wanted.encoding_errors)
         yield features.means(name, emb, data, texts)
     for name, folder in wanted.runs:
-        yield from features.of_run(name, open_model(Path(folder)), texts, wanted.max_tokens)
+        yield from features.of_run(name, open_model(to_path(folder)), texts, wanted.max_tokens)
 
 
 def _tell(found: Bags, seconds: float) -> None:

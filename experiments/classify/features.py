@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -21,6 +20,7 @@ from w2v_jax.evaluation.linear import Rows
 from w2v_jax.models import MODELS
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.states import encode_of
+from w2v_jax.storage import to_path
 from w2v_jax.train import fitting
 from w2v_jax.train.restore import Model
 from w2v_jax.types import Say, Words
@@ -154,5 +154,5 @@ def name_of(path: str) -> tuple[str, str]:
     name, equals, rest = path.partition("=")
     if equals and name and rest:
         return name, rest
-    file = Path(path)
+    file = to_path(path)
     return (file.parent.name if file.name == "vectors.bin" else file.name) or path, path

@@ -22,6 +22,7 @@ from absl import app, flags
 from w2v_jax.errors import Diverged, Interrupted, UserError, nearest
 from w2v_jax.files import write_json
 from w2v_jax.overrides import encodes
+from w2v_jax.storage import in_bucket, to_path
 from w2v_jax.train import console, stop
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository
@@ -217,8 +218,8 @@ def workdir(need: str, reads: bool = False) -> Path:
     written there in the end, unless the command only `reads`."""
     if not flags.FLAGS.workdir:
         raise UserError(f"--workdir is missing: {need}")
-    folder = Path(flags.FLAGS.workdir)
-    if reads:
+    folder = to_path(flags.FLAGS.workdir)
+    if reads or in_bucket(folder):
         return folder
     above = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not above.is_dir():

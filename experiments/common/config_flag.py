@@ -15,6 +15,7 @@ from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
+from w2v_jax.storage import in_bucket, local_cache
 
 flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
 
@@ -84,10 +85,10 @@ def load(path: str, kind: type[T], changes: Mapping[str, Any] | None = None) -> 
 
 def set_compile_cache(cache_dir: str, least_seconds: float = 1.0) -> None:
     """Puts JAX's persistent compile cache below the data cache, unless the environment names one. It does not keep
-    programs that compile in less than `least_seconds`."""
+    programs that compile in less than `least_seconds`. Below a bucket it does not lie: the local cache has it then."""
     import jax
 
-    root = Path(cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax").expanduser()
+    root = local_cache() if in_bucket(cache_dir) else Path(cache_dir or local_cache()).expanduser()
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(root / "compiled"))
     if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):

@@ -13,6 +13,7 @@ from absl import flags
 from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.errors import UserError
 from w2v_jax.formats import read_vocab
+from w2v_jax.storage import to_path
 
 flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
 
@@ -39,9 +40,9 @@ def source() -> str:
         raise UserError("give either --vectors=FILE or --workdir=DIR")
     if vectors:
         return str(vectors)
-    if not Path(workdir).is_dir():
+    if not to_path(workdir).is_dir():
         raise UserError(f"{workdir}: no such folder; --workdir is the folder of a training run")
-    found = Path(workdir, "vectors.bin")
+    found = to_path(workdir) / "vectors.bin"
     for file in (found, found.with_name("vocab.txt")):
         if not file.is_file():
             raise UserError(f"{file}: no such file; the run's own command continues it, or writes the file again")
@@ -64,9 +65,9 @@ def open_vectors() -> Embeddings:
     path, f = source(), flags.FLAGS
     with warnings_in_lines():
         options = {"limit": f.limit, "encoding_errors": f.encoding_errors, "skip_nan": f.skip_nan}
-        emb = load(path, mmap=Path(path).is_dir(), **options)
+        emb = load(path, mmap=to_path(path).is_dir(), **options)
     if f.workdir:
-        _check_run(emb, Path(f.workdir))
+        _check_run(emb, to_path(f.workdir))
     return emb
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
@@ -26,6 +25,7 @@ from experiments.common.vectors import define_source_flags, open_vectors, source
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import evaluate_all, table
 from w2v_jax.files import write_json
+from w2v_jax.storage import to_path
 
 
 def _is_language_model(workdir: str) -> bool:
@@ -33,7 +33,7 @@ def _is_language_model(workdir: str) -> bool:
     from w2v_jax.models import MODELS  # imported here because vectors need no JAX
     from w2v_jax.train.folder import CONFIG
 
-    config = load(Path(workdir) / CONFIG, MODELS)
+    config = load(to_path(workdir) / CONFIG, MODELS)
     return config is not None and MODELS[config.family].score is not None
 
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
         if f.text == "":  # would score the run's own texts as if they had been asked for
             raise UserError("--text is empty: name a data source, e.g. text:FILE, or leave it out")
         target = f.json or os.path.join(f.workdir, "evaluation.json")
-        language.evaluate(Path(f.workdir), f.text or "", Path(target), f.stride)
+        language.evaluate(to_path(f.workdir), f.text or "", to_path(target), f.stride)
         return
     for name in ("text", "stride"):
         if f[name].value is not None:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     path = source()
     results = evaluate_all(open_vectors(), f.data_dir, f.restrict)
     print(table(results))
-    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    folder = path if to_path(path).is_dir() else os.path.dirname(path)
     target = f.json or os.path.join(folder, "evaluation.json")
     write_json(target, {"file": path, **results})
     print(f"\nresults: {target}")

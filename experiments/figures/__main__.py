@@ -31,7 +31,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +43,7 @@ from experiments.figures.gallery import figures
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.figures import convergence, maps, nudges, optimum, style
 from w2v_jax.files import parse_json
+from w2v_jax.storage import name_of, to_path
 from w2v_jax.tables import aligned
 
 
@@ -79,7 +79,7 @@ def _listed(text: str) -> list[str]:
 
 def _groups_file(path: str) -> list[tuple[str, list[str]]]:
     try:
-        value = parse_json(Path(path).read_text(encoding="utf-8"))
+        value = parse_json(to_path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; --groups takes a .json file or a,b;c,d") from None
     except ValueError as e:
@@ -102,13 +102,13 @@ def draw_map(out: str | None) -> None:
     groups = parse_groups(f.groups) if f.groups else None
     asked = _listed(f.words or "")
     path = source()
-    target = out or os.path.join(path if os.path.isdir(path) else os.path.dirname(path), "map.png")
+    target = out or os.path.join(path if to_path(path).is_dir() else os.path.dirname(path), "map.png")
     style.check_ending(target)
     emb = open_vectors()
     words = list(dict.fromkeys(asked)) or [w for group in (groups or {}).values() for w in group]
     words = words or list(emb.words[: f.top])
     vectors = np.stack([emb.vector(word) for word in words])
-    facts = small_print(f"vectors: {os.path.basename(os.path.abspath(path))}", f"seed {f.seed}")
+    facts = small_print(f"vectors: {name_of(path)}", f"seed {f.seed}")
     known: dict[str, Any] = {"clusters": f.clusters, "seed": f.seed, "vocabulary": len(emb), "source": facts}
     plane = maps.draw_map(words, vectors, target, groups, f.projection, **known)
     if note := style.escapes_note(words):
@@ -123,7 +123,7 @@ def draw_nudges(out: str | None) -> None:
     from experiments.figures import nudges as training
 
     f = flags.FLAGS
-    folder = Path(out or "nudges")
+    folder = to_path(out or "nudges")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out={folder}: is a file; nudges takes a folder")
     rate = {} if f.learning_rate is None else {"learning_rate": f.learning_rate}
@@ -167,7 +167,7 @@ def draw_convergence(out: str | None) -> None:
         from experiments.figures.quality import evaluate_checkpoints
 
         for workdir in workdirs:
-            evaluate_checkpoints(Path(workdir), flags.FLAGS.data_dir, note=print)
+            evaluate_checkpoints(to_path(workdir), flags.FLAGS.data_dir, note=print)
     runs = convergence.read_runs(workdirs)
     rows = [["run", "curve", "first", "last", "95 % of the way by pass"]]
     for run in runs:
@@ -224,14 +224,14 @@ def main(argv: Sequence[str]) -> int:
     if name in COMMANDS:
         COMMANDS[name](f.out)
         return 0
-    results = Path(f.results) if f.results else show.RESULTS
+    results = to_path(f.results) if f.results else show.RESULTS
     if not f.run:
         for flag in _REMAKE:
             if f[flag].present:
                 raise UserError(f"--{flag} is for --run=DIR, which makes the figure anew")
         return show.redraw(name, figures()[name], f.out or f"{name}.png", results)
     options: dict[str, Any] = {"data": f.data, "settings": f.set, "out": f.out, "keep": f.keep, "note": f.note}
-    return show.remake(name, figures()[name], Path(f.run), results=results, **options)
+    return show.remake(name, figures()[name], to_path(f.run), results=results, **options)
 
 
 def _flags_of(*names: str) -> set[str]:

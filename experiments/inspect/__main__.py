@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -40,6 +39,7 @@ from w2v_jax.figures.memory import Inspection, Layer, spread
 from w2v_jax.nn.recurrence import trace
 from w2v_jax.nn.recurrent import Cell
 from w2v_jax.states import before_text, recurrence_of
+from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Array, Params
@@ -176,7 +176,7 @@ def main(argv: Sequence[str]) -> None:
     model = open_model(workdir)
     numbers, paint = of_layers(model) if f.layers else of_text(model)
     about = {"command": cli.command("experiments.inspect"), "step": model.step, "family": model.config.family}
-    stem = Path(f.out or workdir, "layers" if f.layers else "inspect")
+    stem = to_path(f.out or workdir) / ("layers" if f.layers else "inspect")
     paint = partial(paint, source=f"step {model.step}; {about['command']}")
     cli.write_results(stem.with_suffix(".json"), about | numbers, stem.with_suffix(".png"), paint)
 

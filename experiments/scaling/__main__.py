@@ -28,6 +28,7 @@ from absl import flags
 
 from experiments.common import cli, config_flag
 from w2v_jax.errors import UserError
+from w2v_jax.storage import to_path
 
 if TYPE_CHECKING:
     from w2v_jax.scaling.records import Record
@@ -63,7 +64,7 @@ def make(shard: tuple[int, int]) -> int:
     f = flags.FLAGS
     wanted = study_of_flags()
     config_flag.set_compile_cache(wanted.data.cache_dir, least_seconds=0.1)
-    workdir = Path(f.workdir)
+    workdir = to_path(f.workdir)
     text = open_text(wanted, f.data_dir or "")
     every = planned(text)
     mine = study.shard(every, *shard)
@@ -110,14 +111,14 @@ def main(argv: Sequence[str]) -> int:
     if f.fit:
         from experiments.scaling import fit
 
-        return fit.fit(Path(f.fit), f.drop_fewest_tokens_per_parameter, f.out)
+        return fit.fit(to_path(f.fit), f.drop_fewest_tokens_per_parameter, f.out)
     if f.drop_fewest_tokens_per_parameter:
         raise UserError("--drop_fewest_tokens_per_parameter: is for --fit")
     shard = parse_shard(f.shard)
     if f.plan:
         from experiments.scaling import plan
 
-        return plan.show(study_of_flags(), shard, Path(f.workdir), f.device, f.rate)
+        return plan.show(study_of_flags(), shard, to_path(f.workdir), f.device, f.rate)
     return make(shard)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import resource
-import shutil
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from w2v_jax.evaluation.language import summarise
 from w2v_jax.models import MODELS
 from w2v_jax.scaling.records import DIVERGED, FAILED, FINISHED, Record, config_hash
 from w2v_jax.scaling.study import Planned, Study, runs, with_passes
+from w2v_jax.storage import remove_tree
 from w2v_jax.train import folder, loop
 from w2v_jax.train.checkpoint import NoneIntact
 from w2v_jax.train.restore import Model, open_model
@@ -69,7 +69,7 @@ def execute(run: Planned, text: Text, workdir: Path) -> Record:
     where = workdir / "runs" / run.name
     about = known(run)
     if (where / folder.RESULT).exists() and not (where / folder.CHECKPOINTS).exists():
-        shutil.rmtree(where)  # its record was lost after its checkpoints were removed: train it again
+        remove_tree(where)  # its record was lost after its checkpoints were removed: train it again
     was_finished = (where / folder.RESULT).exists()
     try:
         result = loop.train(run.config, where, say=lambda line: None)  # the text is the same for all runs
@@ -176,4 +176,4 @@ def clean(where: Path) -> None:
     """Removes the checkpoints and TensorBoard logs of a recorded run."""
     for name in (folder.CHECKPOINTS, "tensorboard"):
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(where / name)
+            remove_tree(where / name)

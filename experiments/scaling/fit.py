@@ -13,6 +13,7 @@ from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.run_table import Runs, read_arms, read_table
+from w2v_jax.storage import to_path
 
 SHOWN = ("E", "A", "B", "alpha", "beta", "a")
 
@@ -27,7 +28,7 @@ def fit(path: Path, drop: int, out: str | None) -> int:
     for i, arm in enumerate(arms if several else [None]):
         if several:
             print(f"{chr(10) if i else ''}arm {arm}")
-        fit_one(path, drop, None if out is None else Path(out, arm or ""), arm)
+        fit_one(path, drop, None if out is None else to_path(out) / (arm or ""), arm)
     return 0
 
 

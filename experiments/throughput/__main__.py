@@ -18,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -28,6 +27,7 @@ from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, mea
 from w2v_jax import papers
 from w2v_jax.errors import UserError
 from w2v_jax.figures import throughput as figure
+from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
 
 CLAIM = papers.value("notes", "all at once, beside one after another")
@@ -108,7 +108,7 @@ def facts(options: Options, found: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Measures, prints, writes; returns the exit status."""
-    options, out = cli.options(Options, lengths=of_lengths(flags.FLAGS.lengths)), Path(flags.FLAGS.out)
+    options, out = cli.options(Options, lengths=of_lengths(flags.FLAGS.lengths)), to_path(flags.FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
     found = measure(options)
     judged = verdicts(found, options.lengths)

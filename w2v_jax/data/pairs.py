@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 from w2v_jax.config import DataConfig, score_range
 from w2v_jax.data.records import decoded, lines, of_files, whole
 from w2v_jax.errors import UserError
+from w2v_jax.storage import to_path
 
 SAME_FROM = 0.5  # a graded pair counts as SAME from the middle of its range on
 FORM = "pairs:GLOB[@LABEL,FIRST,SECOND[,COLUMN=VALUE]]"
@@ -94,7 +95,7 @@ def _split(source: str) -> tuple[str, Columns]:
         return rest, Columns()
     match = _COLUMNS.fullmatch(tail)
     if match is None:
-        if os.path.exists(os.path.expanduser(rest)):  # the @ belongs to the name
+        if to_path(os.path.expanduser(rest)).exists():  # the @ belongs to the name
             return rest, Columns()
         raise UserError(f"{source!r}: {tail!r} names no columns; the form is {FORM}")
     columns = Columns(int(match[1]), int(match[2]), int(match[3]), int(match[4] or 0), match[5] or "")

@@ -13,9 +13,10 @@ import glob
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from w2v_jax.errors import UserError
+from w2v_jax.storage import Stat, in_bucket, listing
 
 END = "\0"
 MARK = f" {END} "
@@ -39,7 +40,7 @@ class RawText:
     rehash: Callable[[], str] | None = None  # digest of the content without tokenising, where that is cheaper
 
 
-def stamp_of(entries: list[tuple[str, os.stat_result]]) -> tuple[str, bool]:
+def stamp_of(entries: Sequence[tuple[str, os.stat_result | Stat]]) -> tuple[str, bool]:
     """(digest of names, sizes, inodes and times, whether all files have lain unchanged for `SETTLE_SECONDS`)."""
     h = hashlib.blake2b(digest_size=16)
     newest = 0.0
@@ -61,6 +62,8 @@ def pieces(chunk: str) -> list[str]:
 
 def matches(pattern: str) -> list[str]:
     """What a glob matches, ** over folders too. UserError: a link below ** leads back to a folder that it lies in."""
+    if in_bucket(pattern):
+        return listing(pattern)
     for top in glob.glob(pattern.partition("**")[0] or ".") if "**" in pattern else ():
         for folder, below, _ in os.walk(top):
             real = os.path.join(os.path.realpath(folder), "")

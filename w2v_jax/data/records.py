@@ -12,6 +12,7 @@ from w2v_jax.data.raw import END, MARK, matches
 from w2v_jax.data.unpack import unpacked
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import MAC_ADVICE, parse_json
+from w2v_jax.storage import in_bucket, open_read, to_path
 
 _KINDS = {dict: "an object", list: "an array", bool: "true or false", int: "a number", float: "a number"}
 _KINDS[type(None)] = "null"
@@ -26,14 +27,15 @@ def of_files(kind: str, pattern: str, extension: str, read: Callable[[Path, IO[b
     UserError: no file matches, one is no regular file, or nothing is found in one.
     """
     root = os.path.expanduser(pattern)
-    paths = [Path(p) for p in ([root] if os.path.exists(root) else sorted(matches(root)))]
+    alone = not in_bucket(root) and os.path.exists(root)
+    paths = [to_path(p) for p in ([root] if alone else sorted(matches(root)))]
     if not paths:
         raise UserError(f"{kind}:{pattern}: matches no file; check the path after '{kind}:'")
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.{extension}")
         empty = True
-        with path.open("rb") as packed, unpacked(path, packed) as file:
+        with open_read(path) as packed, unpacked(path, packed) as file:
             for found in read(path, file):
                 empty = False
                 yield found

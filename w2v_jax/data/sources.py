@@ -24,6 +24,7 @@ from w2v_jax.data.raw import MARK, WHITE, RawText, matches, stamp_of
 from w2v_jax.data.unpack import READ, unpacked
 from w2v_jax.errors import UserError
 from w2v_jax.files import MAC_ADVICE
+from w2v_jax.storage import in_bucket, open_read, real, stat, to_path
 
 LONGEST_RUN = 1 << 24  # characters without white space, which are held in memory; no text has a longer run
 CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, as their words leave the processor's cache
@@ -62,13 +63,13 @@ def find_files(pattern: str, key: str = "data.source", kind: str = "text") -> li
     if not pattern:
         raise UserError(f"{key}='{kind}:': name a file, a folder or a glob after '{kind}:'")
     root = os.path.expanduser(pattern)
-    hits = [root] if os.path.exists(root) else matches(root)
+    hits = [root] if not in_bucket(root) and os.path.exists(root) else matches(root)
     if not hits:
         what = "matches no file" if glob.has_magic(root) else "no such file or folder"
         raise UserError(f"{key}: {pattern}: {what}; check the path after '{kind}:'")
     files: set[str] = set()
     for hit in hits:
-        if not os.path.isdir(hit):
+        if in_bucket(hit) or not os.path.isdir(hit):
             files.add(hit)
             continue
         for folder, below, names in os.walk(hit):
@@ -76,15 +77,15 @@ def find_files(pattern: str, key: str = "data.source", kind: str = "text") -> li
             files.update(os.path.join(folder, n) for n in names if not n.startswith("."))
     if not files:
         raise UserError(f"{key}: {pattern}: the folder holds no file")
-    return [Path(f) for f in sorted(files)]
+    return [to_path(f) for f in sorted(files)]
 
 
 def _local(kind: str, pattern: str, cfg: DataConfig, key: str) -> RawText:
     paths = find_files(pattern, key, kind)
     read, about = (records.chunks, f"jsonl {cfg.field}\n") if kind == "jsonl" else (_chunks_of, "")
-    stats = [(os.path.realpath(p), p.stat()) for p in paths]  # Path.resolve raises RuntimeError for links in a circle
+    stats = [(real(p), stat(p)) for p in paths]
     for path, (_, st) in zip(paths, stats, strict=True):
-        if not os.path.isfile(path):
+        if not in_bucket(path) and not os.path.isfile(path):
             raise UserError(f"{path}: not a regular file")
         # One empty file among many is no mistake: it is counted as an empty document.
         if st.st_size == 0 and len(paths) == 1:
@@ -117,16 +118,22 @@ def _local(kind: str, pattern: str, cfg: DataConfig, key: str) -> RawText:
     return RawText(about + name, stamp, settled, size, chunks, rehash)
 
 
-class _Hashed(io.FileIO):
+class _Hashed(io.RawIOBase):
     """A file that counts and hashes the bytes read from it by `readinto`, so that text is read only once."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.hash, self._name = hashlib.blake2b(digest_size=32), path.name
-        self.count = 0
+        self._file, self.name = open_read(path), path
+        self.hash, self.count = hashlib.blake2b(digest_size=32), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
     def readinto(self, buffer: Any) -> int:
-        n = super().readinto(buffer) or 0
+        n: int = self._file.readinto(buffer) or 0  # type: ignore[attr-defined]
         self.hash.update(memoryview(buffer)[:n])
         self.count += n
         return n
@@ -139,7 +146,7 @@ class _Hashed(io.FileIO):
 
     def entry(self) -> bytes:
         """The file's name and digest, for the digest of the text."""
-        return os.fsencode(f"{self._name}\0{self.hash.hexdigest()}\n")
+        return os.fsencode(f"{self.name.name}\0{self.hash.hexdigest()}\n")
 
 
 _BLANK = re.compile(f"\n[{WHITE}]*\n")

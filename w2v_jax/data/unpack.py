@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 
 from w2v_jax.errors import UserError
 from w2v_jax.files import bounded
+from w2v_jax.storage import open_read
 
 READ = ("plain", ".gz", ".bz2", ".xz", ".zst", ".zip")
 _UNREAD = (".7z", ".rar", ".lz4", ".tar", ".tgz")
@@ -33,14 +34,16 @@ def unpacked(path: Path, file: Any) -> Iterator[IO[bytes]]:
     damage: list[type[Exception]] = [EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile]
     if path.suffix == ".bz2":
         damage.append(OSError)  # what its decompressor raises for bytes of another kind
-    opened = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": _Members}.get(path.suffix)
+    opened: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": lambda _: _Members(path)}.get(
+        path.suffix
+    )
     if path.suffix == ".zst":
         import zstandard
 
         damage.append(zstandard.ZstdError)
         opened = _Zst
     try:
-        yield bounded(path, cast(IO[bytes], opened(file))) if opened else file  # type: ignore[operator]
+        yield bounded(path, cast(IO[bytes], opened(file))) if opened else file
     except tuple(damage) as e:
         if isinstance(e, OSError) and e.errno:  # of the disk
             raise
@@ -98,9 +101,9 @@ class _Members(io.RawIOBase):
     Folders and what archivers add for themselves (names that begin with a dot, `__MACOSX`) are left out.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, path: Path) -> None:
         # An archive is read from its end, and hashed from its start: so it is opened once more.
-        self._archive = zipfile.ZipFile(file.name)
+        self._archive = zipfile.ZipFile(open_read(path))
         names = sorted(self._archive.infolist(), key=lambda member: member.filename)
         self._left = [m for m in names if not m.is_dir() and not any(_hidden(p) for p in m.filename.split("/"))]
         self._open: IO[bytes] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -12,6 +13,7 @@ import numpy as np
 
 from w2v_jax.errors import UserError
 from w2v_jax.files import write_text
+from w2v_jax.storage import open_read
 
 UNKNOWN = "<unk>"
 
@@ -85,7 +87,7 @@ class Vocabulary:
         UserError: a line that is not `word<TAB>count`, a word that occurs twice, no word at all.
         """
         words: dict[str, int] = {}
-        with open(path, encoding="utf-8", newline="\n") as f:
+        with io.TextIOWrapper(open_read(path), encoding="utf-8", newline="\n") as f:
             for number, line in enumerate(f, 1):
                 word, tab, count = line.rstrip("\n").partition("\t")
                 try:

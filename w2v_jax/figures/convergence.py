@@ -13,6 +13,7 @@ import numpy as np
 from w2v_jax.errors import UserError
 from w2v_jax.figures.style import Axes, colour, drawing, look, plain
 from w2v_jax.files import PathLike, parse_json, read_json
+from w2v_jax.storage import name_of, open_read, to_path
 
 METRICS, QUALITY, CONFIG, RESULT = "metrics.jsonl", "quality.jsonl", "config.json", "result.json"
 Curve = np.ndarray  # float64 [n, 2]: pass and value, by rising pass
@@ -44,7 +45,7 @@ def read_rows(path: PathLike) -> list[dict[str, Any]]:
     """
     name = os.fspath(path)
     try:
-        with open(name, "rb") as f:
+        with open_read(name) as f:
             lines = f.read().split(b"\n")[:-1]
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{name}: no such file; --workdir is the folder of a training run") from None
@@ -76,9 +77,9 @@ def read_run(workdir: PathLike) -> RunCurves:
     last = [result.get("passes"), result.get("heldout_loss")]
     if all(map(_finite, last)) and not (len(held) and held[-1, 0] >= last[0]):
         held = np.concatenate([held, [last]])
-    scored = read_rows(scores) if os.path.exists(scores) else []
+    scored = read_rows(scores) if to_path(scores).exists() else []
     tests = [key for key in dict.fromkeys(k for row in scored for k in row) if key not in ("pass", "step", "data")]
-    label, kind = _names(read_json(os.path.join(folder, CONFIG)) or {}, os.path.basename(os.path.abspath(folder)))
+    label, kind = _names(read_json(os.path.join(folder, CONFIG)) or {}, name_of(folder))
     return RunCurves(label, kind, _curve(rows, "loss"), held, {key: _curve(scored, key) for key in tests})
 
 
@@ -88,8 +89,7 @@ def read_runs(workdirs: Sequence[PathLike]) -> list[RunCurves]:
     labels = [run.label for run in runs]
     for i, workdir in enumerate(workdirs):
         if labels.count(labels[i]) > 1:
-            folder = os.path.basename(os.path.abspath(workdir))
-            runs[i] = dataclasses.replace(runs[i], label=f"{labels[i]} ({folder})")
+            runs[i] = dataclasses.replace(runs[i], label=f"{labels[i]} ({name_of(workdir)})")
     return runs
 
 

@@ -15,6 +15,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.figures.labels import place_labels
 from w2v_jax.figures.style import DASHED, GREY, Axes, colour, drawing, legend_beside, marker, plain
 from w2v_jax.files import PathLike
+from w2v_jax.storage import local_copy
 
 _LINES = ("-", "--", ":")
 
@@ -38,7 +39,7 @@ def read(path: PathLike) -> Nudges:
     """Reads the .npz that `experiments.nudges` wrote. UserError: missing, damaged or another file."""
     name = os.fspath(path)
     try:
-        with np.load(name, allow_pickle=False) as file:
+        with np.load(local_copy(name), allow_pickle=False) as file:
             held = {key: file[key] for key in file.files}
         about = json.loads(str(held.pop("about")))
         words, vocab = (tuple(str(w) for w in held.pop(key)) for key in ("words", "vocab"))

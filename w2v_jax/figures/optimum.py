@@ -9,6 +9,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.figures.convergence import CONFIG
 from w2v_jax.figures.style import BARS, DASHED, drawing, look
 from w2v_jax.files import PathLike, read_json
+from w2v_jax.storage import name_of
 
 EVALUATION = "evaluation.json"
 Distances = Mapping[str, Mapping[str, float]]  # of `w2v_jax.evaluation.optimum.distance_to_optimum`
@@ -28,7 +29,7 @@ def read_runs(workdirs: Sequence[PathLike]) -> dict[str, Distances]:
             raise UserError(f"{os.path.join(workdir, EVALUATION)}: has no distance to an optimum; {wanted}")
         model = config["model"] if isinstance(config.get("model"), dict) else {}
         label = f"{model.get('cell', config.get('family'))}, {model.get('layers')} x {model.get('hidden')}"
-        found[label if label not in found else f"{label} ({os.path.basename(os.path.abspath(workdir))})"] = distances
+        found[label if label not in found else f"{label} ({name_of(workdir)})"] = distances
     return found
 
 

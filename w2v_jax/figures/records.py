@@ -9,6 +9,7 @@ from typing import Any
 
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike, parse_json, write_text
+from w2v_jax.storage import open_read
 
 _MEND = "restore it: git checkout -- results/figures"
 _TYPES: dict[str, Any] = dict.fromkeys(("command", "data", "machine", "note", "commit"), str)
@@ -43,7 +44,7 @@ def read(path: PathLike) -> Record:
     """Reads a record. UserError: no file or JSON, a NaN or infinity, a key missing, unknown or of another type."""
     name = os.fspath(path)
     try:
-        with open(name, encoding="utf-8") as f:
+        with open_read(name) as f:
             value = parse_json(f.read(), parse_constant=_refuse)
     except (FileNotFoundError, NotADirectoryError):
         hint = "--results is the folder results/figures of a clone of the repository"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike, atomic
+from w2v_jax.storage import in_bucket
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
@@ -86,7 +87,8 @@ def drawing(out: PathLike, size: tuple[float, float] = (8.0, 6.0), source: str =
             figure.supxlabel(plain(small), x=0.01, ha="left", fontsize=7, color="#666666")
         yield figure
         ending = os.path.splitext(path)[1].lower()
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        if not in_bucket(path):
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         dated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
         with atomic(path) as f:
             if ending == ".png":

@@ -14,6 +14,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.exported import check
 from w2v_jax.files import PathLike
 from w2v_jax.formats.rows import MARK, Options, Table, finite, say_skipped
+from w2v_jax.storage import open_read, to_path
 
 
 def read_native(path: str, limit: int, options: Options, mmap: bool) -> Table:
@@ -77,12 +78,12 @@ def read_vocab(path: PathLike, errors: str = "strict") -> tuple[list[str], np.nd
         file of a run folder that is not as the run wrote it.
     """
     path = os.fspath(path)
-    if not os.path.isfile(path):
+    if not to_path(path).is_file():
         raise UserError(f"{path}: no such file; check the name")
     check(path)
     words: list[str] = []
     counts = array.array("q")
-    with open(path, "rb") as f:
+    with open_read(path) as f:
         for number, line in enumerate(f, 1):
             line = line.removeprefix(MARK) if number == 1 else line
             raw, _, count = (line := line.rstrip(b"\r\n")).rpartition(b"\t" if b"\t" in line else b" ")

@@ -21,6 +21,7 @@ from w2v_jax.formats.fasttext import MAGIC, read_fasttext
 from w2v_jax.formats.native import read_native, read_vocab
 from w2v_jax.formats.rows import MARK, MAX_DIM, MAX_WORDS, Options, Table
 from w2v_jax.formats.text import read_text
+from w2v_jax.storage import in_bucket, local_copy, local_folder, to_path
 
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 HEADER_BYTES = 256  # at most, of a line of two numbers
@@ -46,10 +47,27 @@ def read(
         raise UserError(f"limit={limit}: must be 0 (all) or more")
     if encoding_errors not in ENCODING_ERRORS:
         raise UserError(f"encoding_errors={encoding_errors!r}: must be strict, replace or ignore")
-    if not os.path.exists(path):
-        raise UserError(f"{path}: no such file or folder; check the name")
     if os.path.basename(path) == "vectors.npy":
         path = os.path.dirname(path) or "."
+    if in_bucket(path):
+        try:
+            copy = local_folder(path) if to_path(path).is_dir() else local_copy(path)
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such object; check the name") from None
+        try:
+            return read(
+                copy,
+                limit=limit,
+                binary=binary,
+                encoding_errors=encoding_errors,
+                mmap=mmap,
+                counts=counts,
+                skip_nan=skip_nan,
+            )
+        except UserError as e:
+            raise UserError(str(e).replace(copy, path)) from None
+    if not os.path.exists(path):
+        raise UserError(f"{path}: no such file or folder; check the name")
     options = Options(encoding_errors, skip_nan)
     if os.path.isdir(path):
         table = read_native(path, limit, options, mmap)

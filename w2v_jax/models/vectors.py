@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from w2v_jax.data import bpe
 from w2v_jax.data.raw import stamp_of
 from w2v_jax.errors import UserError
 from w2v_jax.formats import Table, read
+from w2v_jax.storage import stat, to_path
 from w2v_jax.types import Consts, Words
 
 
@@ -22,8 +22,9 @@ def read_vectors(path: str, errors: str = "strict") -> Table:
     The process keeps the table of the last file, and reads it again only when the file has changed. Models that start
     from the same vectors therefore read them once.
     """
-    files = sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]
-    return _read(path, errors, stamp_of([(str(f), f.stat()) for f in files if f.exists()])[0])
+    where = to_path(path)
+    files = sorted(where.iterdir()) if where.is_dir() else [where]
+    return _read(path, errors, stamp_of([(str(f), stat(f)) for f in files if f.exists()])[0])
 
 
 @lru_cache(maxsize=1)

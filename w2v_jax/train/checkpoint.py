@@ -13,6 +13,7 @@ import gc
 import itertools
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from w2v_jax.errors import UserError
+from w2v_jax.storage import in_bucket, move_tree, to_path
 from w2v_jax.train.device import largest
 from w2v_jax.train.failed_write import as_oserror, release_waiting
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
@@ -30,7 +32,8 @@ from w2v_jax.train.retention import NewestAndBest, lowest
 from w2v_jax.types import Say
 
 # Temporary errors, after which the same files may be readable: no reason to delete a checkpoint.
-_PASSING = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
+_PASSING = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT, errno.EREMOTEIO}
+_REFUSED = re.compile("PERMISSION_DENIED|UNAVAILABLE|DEADLINE_EXCEEDED|UNAUTHENTICATED|RESOURCE_EXHAUSTED")
 
 Found = tuple[int, Any, dict[str, Any]]  # step, state, meta
 Check = Callable[[Mapping[str, Any]], object]
@@ -67,7 +70,7 @@ class Checkpointer:
         warn: Say = tell,
     ) -> None:
         silence_orbax()
-        self.directory = epath.Path(directory).expanduser().resolve()
+        self.directory = _folder(directory)
         if self.directory.exists() and not self.directory.is_dir():
             raise UserError(f"{self.directory}: is a file, but checkpoints need a folder: choose another workdir")
         self._warn, self._read_only = warn, read_only
@@ -245,9 +248,10 @@ class Checkpointer:
         if jax.process_index() == 0:
             while aside.exists():  # of an earlier start
                 aside = aside.with_name(f"{aside.name}.older")
-            aside.mkdir()
+            if not in_bucket(aside):
+                aside.mkdir()
             for step in steps:
-                (self.directory / str(step)).rename(aside / str(step))
+                move_tree(self.directory / str(step), aside / str(step))
         _everywhere(True)  # no process looks before the first has moved them
         self._manager.reload()
         self._damaged.clear()
@@ -289,7 +293,7 @@ class Checkpointer:
             except (MemoryError, PermissionError, jax.errors.JaxRuntimeError):
                 raise  # the files may be intact
             except Exception as e:  # a damaged file can cause any error in the readers
-                if "PERMISSION_DENIED" in str(e) or getattr(e, "errno", None) in _PASSING:
+                if _REFUSED.search(str(e)) or getattr(e, "errno", None) in _PASSING:
                     raise
                 problem = f"{type(e).__name__}: {' '.join(str(e).split())[:160]}"
             if problem:
@@ -314,6 +318,11 @@ class Checkpointer:
         if found is None:
             raise e
         raise found from e
+
+
+def _folder(directory: str | os.PathLike[str]) -> epath.Path:
+    """The whole path of a folder; an address has no other form."""
+    return epath.Path(to_path(directory) if in_bucket(directory) else epath.Path(directory).expanduser().resolve())
 
 
 def _part(part: str, found: Found | None) -> Found | None:

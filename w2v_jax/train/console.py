@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from w2v_jax.train.appended import appended
+
 LOG = "console.log"
 _REMEMBERED = 1000  # pieces of text that found no place yet
 
@@ -57,8 +59,12 @@ class Console:
             return
         reason = why.strerror if isinstance(why, OSError) else str(why)
         heading = "" if self._told else f"What standard error did not take ({reason}):\n"
-        with contextlib.suppress(OSError), open(self.file, "a", encoding="utf-8", errors="backslashreplace") as f:
-            f.write(heading + "".join(self._lost))
+        with contextlib.suppress(OSError):
+            file = appended(self.file)
+            try:
+                file.write((heading + "".join(self._lost)).encode("utf-8", "backslashreplace"))
+            finally:
+                file.close()
             self._told = True
             self._lost.clear()
 

@@ -102,6 +102,7 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
             ):
                 meta = fixed | {"seconds": seconds, "metrics": metrics, "config": to_dict(config), "log": log.digest}
                 tree = {"params": part.params(cfg, state), "fit": state}
+                log.sync()
                 checkpoints.save(step, tree, meta, held, step == last or bool(number))
                 saved = time.perf_counter()
             if number and step < last:

@@ -22,7 +22,9 @@ from w2v_jax.exported import RESULT as RESULT
 from w2v_jax.exported import damaged, has_checkpoint, write_result
 from w2v_jax.exported import read_result as read_result
 from w2v_jax.files import read_json, write_json
+from w2v_jax.lease import held
 from w2v_jax.models import MODELS
+from w2v_jax.storage import in_bucket, write_bytes
 from w2v_jax.train import console
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.logs import RunLog, tell
@@ -43,10 +45,13 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir}: is a file; choose a folder")
     if jax.process_index() == 0:
-        workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / f".writable.{os.getpid()}"
         try:
-            probe.touch()
+            if in_bucket(workdir):
+                write_bytes(probe, b"")
+            else:
+                workdir.mkdir(parents=True, exist_ok=True)
+                probe.touch()
         finally:
             with contextlib.suppress(OSError):
                 probe.unlink()
@@ -86,11 +91,20 @@ def claimed(workdir: Path, config: Config) -> Iterator[None]:
 
     UserError: another process trains in it, or has begun a run of another config there since it was opened.
     """
+    problem = f"--workdir={workdir}: another process trains in it; wait, or choose another"
+    if in_bucket(workdir):
+        lease = held(str(workdir / ".lock"), problem, tell)
+        try:
+            _holds(workdir, config)
+            yield
+        finally:
+            lease.release()
+        return
     with open(workdir / ".lock", "wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"--workdir={workdir}: another process trains in it; wait, or choose another") from None
+            raise UserError(problem) from None
         except OSError:  # file systems without locks
             pass
         _holds(workdir, config)

@@ -18,7 +18,9 @@ from typing import Any, TextIO
 import jax
 
 from w2v_jax.files import atomic, parse_json
+from w2v_jax.storage import to_path
 from w2v_jax.tables import duration
+from w2v_jax.train.appended import Appended, Sent, appended
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -64,10 +66,10 @@ class RunLog:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._active = jax.process_index() == 0
-        self._workdir = Path(workdir)
+        self._workdir = to_path(workdir)
         self._tensorboard = tensorboard
         self._first_step = 0
-        self._metrics: _Appender | None = None
+        self._metrics: Appended | Sent | None = None
         self._events: _Events | None = None
         self._lines = hashlib.blake2b(digest_size=16)  # of all lines of the file
         self.progress = Progress(console or sys.stderr, total_steps, total_passes, plain_every, clock)
@@ -113,6 +115,12 @@ class RunLog:
             self._events.scalars(step, {k: v for k, v in line.items() if k != "step" and v is not None})
         self.progress.show(record)
 
+    def sync(self) -> None:
+        """Returns when a bucket has what was written, for a checkpoint that counts on it. Raises OSError."""
+        for file in (self._metrics, self._events):
+            if file is not None:
+                file.sync()
+
     def note(self, text: str) -> None:
         """Prints a separate line on the console."""
         if self._active:
@@ -139,7 +147,7 @@ class RunLog:
         path = self._workdir / METRICS_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         _keep_lines(path, None)
-        self._metrics = _Appender(path)
+        self._metrics = appended(path)
         if self._tensorboard:
             self._events = _Events(self._workdir / "tensorboard", self._first_step)
 
@@ -222,29 +230,6 @@ class Progress:
         return "  ".join(parts)
 
 
-class _Appender:
-    """Appends whole pieces to a file: each is on disk when `write` returns, or not at all when it raises OSError."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._file = path, os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-
-    def write(self, data: bytes) -> None:
-        size = os.fstat(self._file).st_size
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[os.write(self._file, rest) :]  # a disk that fills up takes the first part without error
-        except OSError as e:
-            os.ftruncate(self._file, size)
-            raise OSError(e.errno, e.strerror, str(self._path)) from e
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
 class _Events:
     """A TensorBoard event file, through TensorBoard's own record format and messages.
 
@@ -260,7 +245,8 @@ class _Events:
         before = any(folder.glob("events.out.tfevents.*"))
         stem = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
         taken = sum(1 for _ in folder.glob(f"{stem}.*"))
-        self._writer = RecordWriter(_Appender(folder / f"{stem}.{taken}"))
+        self._file = appended(folder / f"{stem}.{taken}")
+        self._writer = RecordWriter(self._file)
         self._write(file_version="brain.Event:2")
         if before:  # tells readers to forget events after the step that was restored, also where the run starts again
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
@@ -269,6 +255,9 @@ class _Events:
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         pairs = [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         self._write(step=step, summary=self._summary(value=pairs))
+
+    def sync(self) -> None:
+        self._file.sync()
 
     def close(self) -> None:
         self._writer.close()

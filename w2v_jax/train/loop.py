@@ -227,6 +227,7 @@ class Trainer:
             "logged": self.logged,
             "sums": {name: pair.tolist() for name, pair in self.sums.items()},
         }
+        self.log.sync()
         self.checkpoints.save(step, state, meta, loss, block)
 
 
