@@ -24,6 +24,7 @@ from gcsfs.core import GCSFileSystem, quote
 from gcsfs.retry import ChecksumError, HttpError, is_retriable
 
 PATIENCE_S = 300.0  # that a server which is busy or out of reach is asked again; gcsfs itself stops after about 30 s
+TIMEOUT_S = 120.0  # of one request: gcsfs would wait for ever for a server that is silent
 _BOUNDARY = "w2v-jax-4d1f0c6e9b7a"
 _LATE_S = 10.0  # after which the waiting is told
 _ERRORS = (
@@ -52,7 +53,7 @@ class _Bucket(GCSFileSystem):
                 return await super()._call(method, path, *args, **kwargs)
             except _ERRORS as e:
                 waited = time.monotonic() - began
-                if not is_retriable(e) or waited > PATIENCE_S:
+                if not (isinstance(e, TimeoutError) or is_retriable(e)) or waited > PATIENCE_S:
                     raise as_oserror(e, _name(path, args, kwargs)) from None
                 if not told and waited > _LATE_S:
                     told = True
@@ -152,5 +153,5 @@ def connected() -> _Bucket:
     for scheme in ("gs", "gcs"):
         fsspec.register_implementation(scheme, _Bucket, clobber=True)
         # Another process may write at any time: nothing that was listed is remembered.
-        fsspec.config.conf[scheme] = {"use_listings_cache": False, "consistency": "md5"}
+        fsspec.config.conf[scheme] = {"use_listings_cache": False, "consistency": "md5", "requests_timeout": TIMEOUT_S}
     return fsspec.filesystem("gcs")

@@ -12,10 +12,11 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike, read_json, write_json
+from w2v_jax.storage import in_bucket, open_read, real, to_path
 
 RESULT, CONFIG, CHECKPOINTS = "result.json", "config.json", "checkpoints"
 DIGEST, EXPORTS = "sha256", "exports"  # keys of result.json
@@ -53,13 +54,13 @@ def damaged(workdir: Path) -> list[str]:
 def check(path: PathLike) -> None:
     """Compares a file with its digest where it is one that a run has exported into its folder; reads all of it, at
     about a gigabyte a second. UserError: it differs, or the folder's result.json is damaged."""
-    given = os.path.abspath(path)
-    for place in {given, os.path.realpath(given)}:  # a link to such a file, and a link in the place of one
-        workdir, name = Path(place).parent, os.path.basename(place)
+    given = to_path(path if in_bucket(path) else os.path.abspath(path))
+    for place in {given, to_path(real(given))}:  # a link to such a file, and a link in the place of one
+        workdir, name = place.parent, place.name
         if not (workdir / CONFIG).is_file():
             continue  # no run folder
         digest = _exports(workdir).get(name)
-        if digest is not None and not _intact(Path(place), digest):
+        if digest is not None and not _intact(place, digest):
             again = "the run's training command writes it again from the checkpoint"
             gone = "no checkpoint is left to write it from: train the model again, in another workdir"
             cure = again if has_checkpoint(workdir) else gone
@@ -82,8 +83,8 @@ def _intact(path: Path, digest: str) -> bool:
 
 
 def _digest_of(path: Path) -> str:
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+    with open_read(path) as f:
+        return hashlib.file_digest(cast(Any, f), "sha256").hexdigest()
 
 
 def _digest(result: Mapping[str, Any]) -> str:
