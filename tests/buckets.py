@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -62,3 +61,75 @@ def emulator(folder: Path) -> Iterator[str]:
     finally:
         server.kill()
         server.wait()
+
+
+class Troubled:
+    """A proxy before the emulator. `answer` gives the status of a request that is to fail, None for one to pass on;
+    `seen` holds "METHOD PATH" of all requests."""
+
+    def __init__(self, behind: str) -> None:
+        self.answer: Callable[[str, str], int | None] = lambda method, path: None
+        self.seen: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def pass_on(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                outer.seen.append(f"{self.command} {self.path}")
+                status = outer.answer(self.command, self.path)
+                if status is not None:
+                    self.reply(status, json.dumps({"error": {"code": status, "message": "told to fail"}}).encode(), {})
+                    return
+                skipped = ("host", "content-length", "connection", "accept-encoding")
+                headers = {k: v for k, v in self.headers.items() if k.lower() not in skipped}
+                request = urllib.request.Request(behind + self.path, body or None, headers, method=self.command)
+                try:
+                    with urllib.request.urlopen(request, timeout=60) as answer:
+                        self.reply(answer.status, answer.read(), dict(answer.headers))
+                except urllib.error.HTTPError as e:
+                    self.reply(e.code, e.read(), dict(e.headers))
+
+            def reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+                self.send_response(status)
+                for name, value in headers.items():
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection", "date"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    self.wfile.write(body)
+
+            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = pass_on  # noqa: N815  (names of http.server)
+
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_: object) -> None:
+                """A client that was killed is no news."""
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubled]:
+    """An emulator behind a proxy, to which this process and those that it starts turn for `gs://`."""
+    pytest.importorskip("gcsfs")
+    with emulator(tmp_path_factory.mktemp("emulator")) as url, pytest.MonkeyPatch.context() as patch:
+        troubled = Troubled(url)
+        patch.setenv("STORAGE_EMULATOR_HOST", troubled.url)
+        patch.setenv("TENSORSTORE_GCS_HTTP_URL", troubled.url)
+        yield troubled
+        troubled.server.shutdown()
+
+
+@pytest.fixture
+def bucket(server: Troubled, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An address below which this test is alone."""
+    server.answer = lambda method, path: None
+    yield f"gs://{BUCKET}/{request.node.name.replace('[', '-').replace(']', '')}"
+    server.answer = lambda method, path: None

@@ -45,6 +45,9 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
 
 import jax  # noqa: E402  (after the environment is set)
 
+from tests.buckets import bucket as bucket  # noqa: E402  (fixtures for every test)
+from tests.buckets import server as server  # noqa: E402
+
 if os.environ["JAX_PLATFORMS"] == "cpu":
     jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -44,7 +44,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "states": (*BASE, "data", "nn", "models", "train", "evaluation"),
     "api": (*BASE, "data", "embeddings", "evaluation", "models", "overrides", "train"),
     "scaling": (*BASE, "models", "nn", "overrides", "papers", "train"),
-    "figures": ("errors", "files", "storage", "config", "embeddings", "papers", "scaling"),  # results and vectors; never train
+    "figures": (
+        "errors",
+        "files",
+        "storage",
+        "config",
+        "embeddings",
+        "papers",
+        "scaling",
+    ),  # results and vectors; never train
 }
 # Third-party packages that only these modules may import.
 ONLY_IN = {"orbax": ("w2v_jax.train.checkpoint",), "gcsfs": ("w2v_jax.buckets",), "fsspec": ("w2v_jax.buckets",)}

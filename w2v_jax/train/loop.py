@@ -152,12 +152,11 @@ class Trainer:
         return state.replace(rate_scale=place(self.run.mesh, scale))  # type: ignore[attr-defined]  # flax adds it
 
     def settle(self, left: int, quiet: int = -1) -> None:
-        """Fetches the metrics of dispatched calls until `left` remain, then writes one log line if one is due.
+        """Fetches the metrics of dispatched calls until `left` remain, and writes the log lines that are due.
 
         The caller writes the line of step `quiet`, with its held-out loss.
         """
         every = self.run.config.log.every_steps
-        step = int(self.logged["step"])
         while len(self.pending) > left:
             step, *found = self.pending.popleft()
             metrics, flag, norm = jax.device_get(found)
@@ -169,8 +168,8 @@ class Trainer:
             self.sums = {k: self.sums.get(k, np.zeros(2)) + pair for k, pair in pairs.items()}
             self.stopping = max(self.stopping, int(flag))
             self.norm = self.norm if norm is None else float(norm)
-        if step != quiet and step // every > self.logged["step"] // every:
-            self.write_log(step)
+            if step != quiet and step // every > self.logged["step"] // every:
+                self.write_log(step)
 
     def lap(self) -> float:
         """Seconds since the last call of `lap`."""
