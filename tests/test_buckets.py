@@ -195,7 +195,7 @@ def test_a_run_that_a_signal_stops_and_a_busy_server_continue_bit_for_bit(
 ) -> None:
     remote = storage.to_path(f"{bucket}/run")
     with pytest.MonkeyPatch.context() as patch:
-        commands.at_call(patch, 9, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        commands.at_call(patch, 21, lambda: os.kill(os.getpid(), signal.SIGTERM))
         stopped = train(text, remote, **KEPT)
     assert stopped.status == 143 and "which is saved" in stopped.err
     turn = iter(range(10**9))

@@ -125,8 +125,8 @@ class Trainer:
                     state, metrics, flag = call(state, stack, count, flags)
                     self.pending.append((step, metrics, flag, norm_of(state.params) if logging else None))
                 self.settle(0 if scoring or saving or tracer.ends(step) else IN_FLIGHT, quiet=step if scoring else -1)
-                if self.stopping:  # every process has read the same flag of the same call
-                    self.settle(0)
+                while self.stopping and self.pending:  # every process has read the same flag of the same call
+                    self.settle(len(self.pending) - 1)  # one by one, each with the line that is due
                 tracer.after(step, self.log.note)
                 if scoring:
                     self.held, self.held_step = score(state.params), step
@@ -152,11 +152,12 @@ class Trainer:
         return state.replace(rate_scale=place(self.run.mesh, scale))  # type: ignore[attr-defined]  # flax adds it
 
     def settle(self, left: int, quiet: int = -1) -> None:
-        """Fetches the metrics of dispatched calls until `left` remain, and writes the log lines that are due.
+        """Fetches the metrics of dispatched calls until `left` remain, then writes one log line if one is due.
 
         The caller writes the line of step `quiet`, with its held-out loss.
         """
         every = self.run.config.log.every_steps
+        step = int(self.logged["step"])
         while len(self.pending) > left:
             step, *found = self.pending.popleft()
             metrics, flag, norm = jax.device_get(found)
@@ -168,8 +169,8 @@ class Trainer:
             self.sums = {k: self.sums.get(k, np.zeros(2)) + pair for k, pair in pairs.items()}
             self.stopping = max(self.stopping, int(flag))
             self.norm = self.norm if norm is None else float(norm)
-            if step != quiet and step // every > self.logged["step"] // every:
-                self.write_log(step)
+        if step != quiet and step // every > self.logged["step"] // every:
+            self.write_log(step)
 
     def lap(self) -> float:
         """Seconds since the last call of `lap`."""
