@@ -25,7 +25,8 @@ from w2v_jax.errors import UserError
 from w2v_jax.lease import Lease
 from w2v_jax.train import appended
 
-KEPT = {"log__tensorboard": True, "checkpoint__every_steps": 32}
+# A line of the log with every save: the lines before one that is due soon are joined to it.
+KEPT = {"log__tensorboard": True, "log__every_steps": 16, "checkpoint__every_steps": 32}
 pytestmark = pytest.mark.xdist_group("buckets")  # one worker: one emulator
 
 
