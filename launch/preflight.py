@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -45,7 +46,7 @@ from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.scaling.study import Study, sized
-from w2v_jax.storage import to_path
+from w2v_jax.storage import check_writable, in_bucket
 from w2v_jax.train.programs import check_rows, programs, stand_in
 from w2v_jax.train.sharding import make_mesh
 
@@ -97,7 +98,13 @@ def check_mesh(config: Config, devices: Sequence[Any]) -> str:
 
 def check_workdir(workdir: str) -> str:
     """A file can be written and removed in the folder, or in the nearest folder above it that exists."""
-    folder = to_path(workdir).absolute()
+    if in_bucket(workdir):
+        try:
+            check_writable(workdir)
+        except OSError as e:
+            raise UserError(f"{e.filename}: {e.strerror}") from None
+        return f"{workdir} can be written"
+    folder = Path(workdir).absolute()
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():

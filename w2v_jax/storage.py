@@ -108,6 +108,13 @@ def write_if(target: PathLike, data: bytes, generation: int) -> int:
     return cast(int, _connected().write_if(os.fspath(target), data, generation))
 
 
+def check_writable(folder: PathLike) -> None:
+    """Writes an object into a folder of a bucket, and removes it. OSError."""
+    probe = f"{os.fspath(folder).rstrip('/')}/.writable.{os.getpid()}"
+    write_bytes(probe, b"")
+    _connected().rm_file(probe)
+
+
 def stat(path: PathLike) -> os.stat_result | Stat:
     """Size and times of change; of an object its generation, which each write raises. OSError."""
     if not in_bucket(path):

@@ -24,7 +24,7 @@ from w2v_jax.exported import read_result as read_result
 from w2v_jax.files import read_json, write_json
 from w2v_jax.lease import held
 from w2v_jax.models import MODELS
-from w2v_jax.storage import in_bucket, write_bytes
+from w2v_jax.storage import check_writable, in_bucket
 from w2v_jax.train import console
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.logs import RunLog, tell
@@ -45,13 +45,13 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir}: is a file; choose a folder")
     if jax.process_index() == 0:
+        if in_bucket(workdir):
+            check_writable(workdir)
+            return read_result(workdir) if _holds(workdir, config) else None
+        workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / f".writable.{os.getpid()}"
         try:
-            if in_bucket(workdir):
-                write_bytes(probe, b"")
-            else:
-                workdir.mkdir(parents=True, exist_ok=True)
-                probe.touch()
+            probe.touch()
         finally:
             with contextlib.suppress(OSError):
                 probe.unlink()
