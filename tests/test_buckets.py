@@ -200,7 +200,7 @@ def test_a_run_that_a_signal_stops_and_a_busy_server_continue_bit_for_bit(
         stopped = train(text, remote, **KEPT)
     assert stopped.status == 143 and "which is saved" in stopped.err
     turn = iter(range(10**9))
-    server.answer = lambda method, path: (503 if n % 2 else 429) if (n := next(turn)) % 30 == 0 else None
+    server.answer = lambda method, path: (503 if n % 2 else 429) if (n := next(turn)) % 80 == 0 else None
     done = train(text, remote, **KEPT)
     assert done.status == 0 and "continuing at step" in done.err, done.err
     server.answer = lambda method, path: None

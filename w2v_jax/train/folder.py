@@ -44,10 +44,9 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir}: is a file; choose a folder")
-    if jax.process_index() == 0:
-        if in_bucket(workdir):
-            check_writable(workdir)
-            return read_result(workdir) if _holds(workdir, config) else None
+    if jax.process_index() == 0 and in_bucket(workdir):
+        check_writable(workdir)
+    elif jax.process_index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / f".writable.{os.getpid()}"
         try:
