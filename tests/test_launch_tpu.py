@@ -394,7 +394,7 @@ def test_new_lines() -> None:
 def test_the_fake_knows_the_flags_of_gcloud() -> None:
     machine = Machine("a", "us-west4-a", "v4-16", slices=2, spot=True, project="my-project-1", internal_ips=True,
                       service_account="me@my-project-1.iam.gserviceaccount.com", valid_for="6h")  # fmt: skip
-    for line in (plan.create(machine), plan.delete(machine), plan.remote(machine, "a-0", "x", "/tmp")):
+    for line in (plan.create(machine, "a.sh"), plan.delete(machine), plan.remote(machine, "a-0", "x", "/tmp")):
         assert fake.parse(line[1:]).flags["--zone"] == "us-west4-a"
     for words in ("compute tpus queued-resources create a --no-such=1", "compute tpus tpu-vm explode a"):
         with pytest.raises(w.Refused):
@@ -586,7 +586,7 @@ def test_there_are_at_least_fifteen_kinds_of_trouble() -> None:
 
 def test_list_shows_what_nobody_remembers(play: Play) -> None:
     assert verbs.up(play.cloud("w2v"), play.state, "w2v", play.asked(**ONE)) is None
-    play.run(plan.create(Machine("other", "us-west4-a", "v5litepod-8")), 5)
+    play.run(plan.create(Machine("other", "us-west4-a", "v5litepod-8"), "/dev/null"), 5)
     assert verbs.listing(play.cloud("w2v"), play.state, "", "") is None
     assert play.said[-2].startswith("other  CREATING  asked for by another folder")
     assert play.said[-1] == "w2v  ACTIVE  no run"

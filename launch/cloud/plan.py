@@ -7,6 +7,7 @@ NAME-0, NAME-1, ... for several slices). Syntax: https://cloud.google.com/sdk/gc
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 
 from launch.cloud import names
@@ -69,8 +70,20 @@ def _line(machine: Machine, *words: str) -> Line:
     return ["gcloud", "compute", "tpus", *words, *where]
 
 
-def create(machine: Machine) -> Line:
-    """Asks for the machine, and returns before it is there."""
+def startup(machine: Machine, seconds: float) -> str:
+    """The script that every worker runs when it starts: after `seconds` it deletes the machine, whatever became of the
+    launcher and of the run."""
+    return (
+        "#!/bin/bash\n"
+        "# Written by launch.tpu: the end of the paid hours. The service account needs roles/tpu.admin for it.\n"
+        f"sleep {max(1, int(seconds))}\n"
+        "export PATH=$PATH:/snap/bin\n"
+        f"for i in $(seq 60); do {shlex.join(delete(machine))} && break; sleep 60; done\n"
+    )
+
+
+def create(machine: Machine, script: str) -> Line:
+    """Asks for the machine, and returns before it is there. `script`: the file with `startup`."""
     count = [f"--node-id={machine.name}"]
     if machine.slices > 1:
         count = [f"--node-count={machine.slices}", f"--node-prefix={machine.name}"]
@@ -87,7 +100,7 @@ def create(machine: Machine) -> Line:
         *(["--spot"] if machine.spot else []),
         *(["--internal-ips"] if machine.internal_ips else []),
         *(f"{key}={value}" for key, value in options.items() if value),
-        # The machine deletes itself at --max_hours, for which its service account needs this scope.
+        f"--metadata-from-file=startup-script={script}",  # it ends the paid hours, for which it needs this scope
         "--scopes=https://www.googleapis.com/auth/cloud-platform",
         "--async",
     )

@@ -148,11 +148,3 @@ def pack(run: Run, folder: Path) -> list[str]:
     }
     write_json(folder / plan.SPEC, spec)
     return [str(folder / name) for name in (plan.AGENT, plan.SOURCE, plan.SPEC)]
-
-
-def pack_guard(seconds_left: float, delete: Sequence[str], folder: Path) -> list[str]:
-    """Writes agent and spec of a machine that runs nothing yet; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pack_agent(folder / plan.AGENT)
-    write_json(folder / plan.SPEC, {"seconds_left": max(0.0, seconds_left), "delete": list(delete)})
-    return [str(folder / name) for name in (plan.AGENT, plan.SPEC)]

@@ -14,7 +14,7 @@ from launch.cloud.machine import Patience
 from launch.cloud.plan import Line, Machine
 from launch.cloud.state import Folder, Record
 from launch.cloud.trouble import Stopped, Trouble
-from launch.cloud.watch import Limits, Watch
+from launch.cloud.watch import Limits, Watch, startup_file
 from w2v_jax.errors import UserError
 
 _TPU = "python -m launch.tpu"
@@ -72,8 +72,8 @@ def _open(cloud: Cloud, folder: Folder, record: Record, asked: Asked) -> None:
     now = cloud.clock.now()
     if record.withdrawn or not record.asked or now > record.until:
         record.until = now + record.max_hours * 3600
-    elif asked.max_hours is not None:
-        record.until = max(record.until, now + record.max_hours * 3600)
+    elif asked.max_hours is not None:  # a machine that is there deletes itself at the time that it was made with
+        record.until = min(record.until, now + record.max_hours * 3600)
     record.withdrawn, record.trouble = False, []
     folder.save(record)
 
@@ -87,7 +87,11 @@ def _preview(cloud: Cloud, folder: Folder, record: Record, asked: Asked, run: bo
         show(cloud, [plan.bucket(b) for b in found], "the buckets of the command are there")
     show(cloud, [plan.describe(machine)], "is it there? FAILED and SUSPENDED hold quota, and are deleted first")
     show(cloud, [plan.delete(machine)], "only then")
-    show(cloud, [plan.create(machine)], f"asks for it; then its state is read every {asked.patience.poll_s:g} s")
+    show(
+        cloud,
+        [plan.create(machine, str(startup_file(folder, machine.name)))],
+        f"asks for it; then its state is read every {asked.patience.poll_s:g} s",
+    )
     nodes = machine.nodes
     show(cloud, [plan.describe_node(machine, n) for n in nodes], "its slices")
     if run:
@@ -123,7 +127,7 @@ def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
         watch = Watch(cloud, folder, record, asked.patience, asked.limits)
         try:
             watch.bring_up()
-            watch.guard()
+            watch.reach()
         except Stopped as e:
             _tell_later(folder, record, e.trouble)
             return e.trouble

@@ -19,6 +19,7 @@ from launch.cloud.trouble import MACHINE, NO, RUN, Stopped, Trouble
 from launch.cloud.workers import Report
 from w2v_jax.files import write_text
 
+_LATER_S = 600.0  # the machine deletes itself so long after the end of the paid hours, when nobody else has
 _SETTLE_S = 60.0  # between a first failure and the verdict: the machine may be going away
 
 
@@ -78,8 +79,9 @@ class Watch:
     def seconds_left(self) -> float:
         return self.record.until - self.cloud.clock.now()
 
-    def _may_create(self) -> None:
-        """Notes that a machine is asked for, unless another command has withdrawn it meanwhile."""
+    def _may_create(self) -> str:
+        """Notes that a machine is asked for, and writes the script of its workers. Stopped: another command has
+        withdrawn it, or the paid hours are over."""
         name = self.record.machine.name
         with self.folder.alone(name, "request", wait=True):
             latest = self.folder.load(name)
@@ -92,6 +94,9 @@ class Watch:
                 raise Stopped(over(self.record))
             self.record.asked = self.cloud.clock.now()
             self.folder.save(self.record)
+            script = startup_file(self.folder, name)
+            write_text(script, plan.startup(self.record.machine, self.seconds_left() + _LATER_S))
+            return str(script)
 
     def bring_up(self) -> None:
         """Waits until the machine is ACTIVE. Stopped: it cannot be had. KeyboardInterrupt: the request is withdrawn."""
@@ -104,12 +109,13 @@ class Watch:
 
     # ---- ship and start ----
 
-    def guard(self) -> None:
-        """Has the workers delete the machine at the end of the paid hours, also without a run."""
-        machine = self.record.machine
-        files = ship.pack_guard(self.seconds_left(), plan.delete(machine), self.folder.room(machine.name) / "guard")
-        self._copy(files)
-        self._reports("guard", reach_s=self.patience.reach_s)
+    def reach(self) -> None:
+        """Copies the agent to every worker and hears from each. Stopped: as `_copy`."""
+        folder = self.folder.room(self.record.machine.name) / "bundle"
+        folder.mkdir(parents=True, exist_ok=True)
+        ship.pack_agent(folder / plan.AGENT)
+        self._copy([str(folder / plan.AGENT)])
+        self._reports("poll", reach_s=self.patience.reach_s)
 
     def _copy(self, files: Sequence[str]) -> None:
         """Copies files to every worker. Stopped: some cannot be reached, or the machine is gone."""
@@ -285,5 +291,5 @@ def over(record: Record) -> Trouble:
     )  # fmt: skip
 
 
-def stacks(folder: Folder, name: str) -> list[Path]:
-    return sorted(folder.room(name).glob("stacks-*.txt"))
+def startup_file(folder: Folder, name: str) -> Path:
+    return folder.room(name) / "startup.sh"

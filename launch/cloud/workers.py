@@ -70,7 +70,10 @@ def ask(
         for worker in range(machine.piece.hosts):
             file = folder / f"{worker}.log"
             text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
-            reports.append(Report(i, worker, _parse(text), text.strip()[-2000:] or done.err.strip()[-2000:]))
+            answer = _parse(text)
+            if answer is None and plan.AGENT in text:  # a new machine: Python finds no agent yet
+                answer = {"state": "none"}
+            reports.append(Report(i, worker, answer, text.strip()[-2000:] or done.err.strip()[-2000:]))
         return reports, done
 
     found = _each(machine, of_slice)

@@ -42,6 +42,14 @@ esac
 """
 
 
+# Time on a worker is that of the fake's clock.
+_SLEEP = """#!/bin/bash
+now() {{ cut -d. -f1 {folder}/clock; }}
+until=$(( $(now) + ${{1%.*}} ))
+while [ "$(now)" -lt "$until" ]; do /bin/sleep 0.4; done
+"""
+
+
 def make(folder: str | os.PathLike[str], world: w.Json | None = None, keep: bool = False) -> Path:
     """Makes the folder, with a new world unless it has one that is to be kept; returns the folder of executables."""
     path = Path(folder).expanduser().resolve()
@@ -52,6 +60,7 @@ def make(folder: str | os.PathLike[str], world: w.Json | None = None, keep: bool
     texts = {
         "gcloud": _GCLOUD.format(python=python, root=str(ROOT), folder=str(path)),
         "python3": _PYTHON3.format(python=python),
+        "sleep": _SLEEP.format(folder=path),
         "uv": _UV.format(runs=sys.executable),
     }
     for name, text in texts.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 from launch.fake import world as w
@@ -14,7 +13,7 @@ from launch.fake.world import Json
 if TYPE_CHECKING:
     from launch.fake.gcloud import Call
 
-Target = tuple[int, str, bool, int, int]  # worker, its home, whether SSH reaches it, rank, ranks
+Target = tuple[int, str, bool, dict[str, str]]  # worker, its home, whether SSH reaches it, its environment
 
 
 def targets(folder: str, world: Json, call: Call, node: Json, name: str) -> list[Target]:
@@ -25,36 +24,22 @@ def targets(folder: str, world: Json, call: Call, node: Json, name: str) -> list
     hosts = request["hosts"]
     which = call.flags.get("--worker", "0")
     wanted = range(hosts) if which == "all" else [int(which)]
-    first = request["nodes"].index(name) * hosts
     found = []
     for worker in wanted:
         heard = worker not in node["dead"] and node["deaf"].get(str(worker), 0) <= world["now"]
-        found.append((worker, w.home(folder, name, worker), heard, first + worker, hosts * len(request["nodes"])))
+        found.append((worker, w.home(folder, name, worker), heard, w.environment(folder, request, name, worker)))
     return found
 
 
-def _environment(folder: str, home: str, rank: int, ranks: int) -> dict[str, str]:
-    here = os.path.realpath(home)
-    port = 20000 + (os.stat(folder).st_ino + int(time.time())) % 20000
-    joined = {} if ranks == 1 else {
-        "W2V_JAX_COORDINATOR": f"localhost:{port}", "W2V_JAX_PROCESSES": str(ranks), "W2V_JAX_PROCESS_ID": str(rank),
-    }  # fmt: skip
-    return {
-        "HOME": here, "PATH": f"{folder}/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "JAX_PLATFORMS": "cpu",
-        "W2V_FAKE_WORKER": here, "W2V_FAKE_FOLDER": folder, "W2V_JAX_AGENT_CLOCK": f"{folder}/clock",
-        "W2V_JAX_AGENT_LOCK": f"{here}/libtpu_lockfile", **joined,
-    }  # fmt: skip
-
-
-def ssh(folder: str, call: Call, targets: list[Target], limit_s: float) -> tuple[str, list[str]]:
+def ssh(call: Call, targets: list[Target], limit_s: float) -> tuple[str, list[str]]:
     """Runs the command on every worker at once; (what they print, the errors)."""
     output, errors, running = call.flags.get("--output-directory", ""), [], []
-    for worker, home, heard, rank, ranks in targets:
+    for worker, home, heard, environment in targets:
         if not heard:
             errors.append(f"ssh: connect to host 10.0.0.{worker + 2} port 22: Connection timed out")
             continue
         child = subprocess.Popen(
-            ["bash", "-c", call.flags.get("--command", "")], cwd=home, env=_environment(folder, home, rank, ranks),
+            ["bash", "-c", call.flags.get("--command", "")], cwd=home, env=environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         running.append((worker, child))
@@ -78,7 +63,7 @@ def ssh(folder: str, call: Call, targets: list[Target], limit_s: float) -> tuple
 
 def scp(call: Call, targets: list[Target]) -> list[str]:
     errors = []
-    for worker, home, heard, _, _ in targets:
+    for worker, home, heard, _ in targets:
         if not heard:
             errors.append(f"ssh: connect to host 10.0.0.{worker + 2} port 22: Connection timed out")
             continue

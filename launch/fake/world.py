@@ -12,6 +12,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -178,12 +179,39 @@ def step(folder: str, world: Json, request: Json) -> None:
             world["nodes"][node] = {"state": "READY", "request": request["name"], "deaf": {}, "dead": []}
             for worker in range(request["hosts"]):
                 os.makedirs(home(folder, node, worker), exist_ok=True)
+                begin(folder, request, node, worker)
     elif state == "SUSPENDING":
         drop_nodes(folder, world, request)
         enter(world, request, "SUSPENDED", None)
     elif state == "DELETING":
         drop_nodes(folder, world, request)
         del world["requests"][request["name"]]
+
+
+def environment(folder: str, request: Json, node: str, worker: int) -> dict[str, str]:
+    """That of every process of a worker. Its rank among all workers is in the variables of `launch.distributed`."""
+    here = os.path.realpath(home(folder, node, worker))
+    rank, ranks = request["nodes"].index(node) * request["hosts"] + worker, len(request["nodes"]) * request["hosts"]
+    joined = {}
+    if ranks > 1:
+        port = 20000 + (os.stat(folder).st_ino * 31 + int(request["since"])) % 20000
+        joined = {"W2V_JAX_COORDINATOR": f"localhost:{port}", "W2V_JAX_PROCESSES": str(ranks)}
+        joined["W2V_JAX_PROCESS_ID"] = str(rank)
+    return {
+        "HOME": here, "PATH": f"{folder}/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "JAX_PLATFORMS": "cpu",
+        "W2V_FAKE_WORKER": here, "W2V_FAKE_FOLDER": folder, "W2V_JAX_AGENT_CLOCK": f"{folder}/clock",
+        "W2V_JAX_AGENT_LOCK": f"{here}/libtpu_lockfile", **joined,
+    }  # fmt: skip
+
+
+def begin(folder: str, request: Json, node: str, worker: int) -> None:
+    """Runs the startup script of a worker that has started."""
+    if request["startup"]:
+        subprocess.Popen(
+            ["bash", "-c", request["startup"]], cwd=home(folder, node, worker),
+            env=environment(folder, request, node, worker), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
 
 
 def fail(world: Json, request: Json, message: str) -> None:

@@ -7,8 +7,11 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # that of typing, which takes a while to import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 HOME = os.path.expanduser("~")
 ROOT = os.path.join(HOME, "w2v_jax")
