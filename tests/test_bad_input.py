@@ -40,6 +40,7 @@ OWN_FLAGS = {
     "launch.preflight": ("config", "config.KEY", "topology"),
     "launch.local": ("processes", "devices"),
     "launch.tpu": ("zone", "accelerator", "keep_alive"),
+    "launch.render": ("accelerator", "nodes"),
     "launch.fake": ("worker", "text"),
 }
 

@@ -1,0 +1,22 @@
+#!/bin/bash
+#SBATCH --job-name=w2v
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=4
+#SBATCH --gpus-per-node=4
+#SBATCH --time=2-00:00:00
+#SBATCH --partition=gpu
+#SBATCH --account=lab
+#SBATCH --signal=B:TERM@300
+#SBATCH --open-mode=append
+#SBATCH --output=w2v-%j.log
+#SBATCH --requeue
+
+# SIGTERM goes on to every process, which saves; then the job waits in the queue again, and continues.
+requeue() {
+  kill -TERM "$!"; wait "$!"
+  scontrol requeue "$SLURM_JOB_ID"
+}
+trap requeue TERM
+cd '/home/me/w2v jax' || exit 2
+srun --kill-on-bad-exit=1 python -m experiments.train --config=configs/lm1b_pod.py --workdir=gs://my-bucket/lm1b &
+wait "$!"
