@@ -132,6 +132,17 @@ def test_a_limit_on_tries(play: Play) -> None:
     assert play.left() == []
 
 
+def test_every_command_of_ours_shows_its_stacks(tmp_path: Path) -> None:
+    code = (
+        "import os, signal\nfrom experiments.common import cli\n"
+        "def seventh_seal(argv):\n    os.kill(os.getpid(), signal.SIGUSR1)\n    print('goes on')\n"
+        "cli.run(seventh_seal)\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout == "goes on\n" and "in seventh_seal" in done.stderr
+
+
 def test_the_first_worker_that_fails_is_named_with_its_last_lines(play: Play) -> None:
     play.fault("crash", step=2, worker=2, text="ValueError: the seventh seal")
     found = run(play, limits=Limits(True, 1))
@@ -197,10 +208,11 @@ def test_what_is_not_committed_is_shipped_and_recorded(play: Play, tmp_path: Pat
     (play.source / "setup.cfg").write_text("[metadata]\n")
     assert run(play, ["python", "-c", "print(open('new.txt').read())"], down=False, **ONE) is None
     assert "[worker 0] not committed" in play.said
-    room, record = play.state.room("w2v") / "bundle", play.state.known("w2v")
+    record = play.state.known("w2v")
+    room = play.state.room("w2v") / "runs" / record.run_id
     patch = (room / "changes.patch").read_text()
     assert "+not committed" in patch and "-name = w2v_jax" in patch
-    assert (room / "commit.txt").read_text().strip() == record.commit
+    assert json.loads((room / "run.json").read_text())["commit"] == record.commit != ""
     apply = ["git", "apply", "--check", "--cached", str(room / "changes.patch")]
     assert subprocess.run(apply, cwd=play.source, check=False).returncode == 0
     assert not subprocess.run(["git", "diff", "--cached", "--quiet"], cwd=play.source, check=False).returncode

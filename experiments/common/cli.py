@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import errno
+import faulthandler
 import logging
 import math
 import os
@@ -44,7 +45,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
 
     A `UserError` or `OSError` prints one `error:` line and gives status 2, a loss that diverged gives status 1, signal
     n gives 128 + n. `arguments` is the most words beside flags, None for any number. A command that `continues` after
-    a signal, SIGTERM included, says so. Standard error may be full or closed: that ends nothing.
+    a signal, SIGTERM included, says so. Standard error may be full or closed: that ends nothing. SIGUSR1 prints the
+    stack of every thread there, and ends nothing: it shows where a command hangs.
     """
 
     def checked(argv: Sequence[str]) -> int | None:
@@ -64,6 +66,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
             raise KeyboardInterrupt(stop.early[0]) from None
 
     console.streams()
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
 
     def end(number: int, frame: FrameType | None) -> None:
         """SIGTERM outside training acts as Ctrl-C, which closes open files. A second one ends the process at once."""

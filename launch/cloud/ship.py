@@ -18,7 +18,7 @@ from typing import NamedTuple
 from launch.cloud import agent, plan
 from launch.cloud.agent.install import matches
 from w2v_jax.errors import UserError
-from w2v_jax.files import write_json, write_text
+from w2v_jax.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = "3.12"  # the images bring 3.10, for which JAX makes no wheels any more; uv fetches this one
@@ -98,8 +98,6 @@ def source(folder: Path, root: Path = ROOT) -> Source:
     _git(root, "archive", "--format=tar.gz", f"--output={part}", tree)
     os.replace(part, archive)
     text = patch.decode(errors="surrogateescape")
-    (folder / "changes.patch").write_bytes(patch)
-    write_text(folder / "commit.txt", f"{commit}\n")
     told = [(root / name).read_bytes() for name in ("setup.cfg", _CONSTRAINTS)] + [repr(install_lines(pair)).encode()]
     lock = hashlib.sha256(b"\0".join(told)).hexdigest()[:16]
     return Source(archive, commit, text, tree, lock, pair)
@@ -126,6 +124,13 @@ def pack_agent(file: Path) -> None:
             packed.writestr(name, "")
         for module in sorted(here.glob("*.py")):
             packed.write(module, f"launch/cloud/agent/{module.name}")
+
+
+def note(run: Run, folder: Path) -> None:
+    """Keeps what was shipped with a run: its command, commit and patch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "run.json", {"id": run.id, "argv": list(run.argv), "commit": run.source.commit})
+    (folder / "changes.patch").write_bytes(run.source.patch.encode(errors="surrogateescape"))
 
 
 def pack(run: Run, folder: Path) -> list[str]:

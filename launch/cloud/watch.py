@@ -149,6 +149,7 @@ class Watch:
         run = ship.Run(
             record.run_id, record.argv, source, self.seconds_left(), plan.delete(machine), self.patience.install_s
         )
+        ship.note(run, self.folder.room(machine.name) / "runs" / record.run_id)
         files = ship.pack(run, self.folder.room(machine.name) / "bundle")
         self._copy(files)
         self._reports("start", reach_s=self.patience.reach_s)
