@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -231,6 +232,14 @@ def test_the_report_counts_chains_and_lists_what_went_wrong(tmp_path: Path, caps
     assert found["silent_or_wrong"] == [{"cause": "eio: wrong: hangs: at step n", "faults": 1, "names": ["eio/lstm/1"]}]
     assert found["most_steps_lost"] == 16 and "--only=eio/lstm/1" in capsys.readouterr().out
     assert (tmp_path / "out/faults.png").stat().st_size > 5000
+    # Another part, of which the lines of the first are gone: what went wrong there was made again.
+    file.unlink()
+    record.write(file, [some[2]._replace(verdict=SAME), Fault("eio/cbow/5", 2, SAME)])
+    assert report.report(file, tmp_path / "out", add=True) == 0
+    both = json.loads((tmp_path / "out/faults.json").read_text())
+    assert both["faults"] == 10 and both["by_kind"]["eio"] == dict(zip(report.NAMES, (5, 0, 0, 0, 0), strict=True))
+    assert both["by_run"]["cbow"][SAME] == 2 and both["by_group"]["stops"][SAME] == 9 and not both["silent_or_wrong"]
+    assert re.search(r"all +\| +10 \|", (tmp_path / "out/faults.md").read_text())
 
 
 def test_what_a_killed_process_leaves_is_read(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
     python -m benchmarks.faults [--seconds=600] [--count=500] [--kinds=kill,checkpoint] [--runs=skipgram,lstm]
     python -m benchmarks.faults --only=checkpoint/skipgram/7
     python -m benchmarks.faults --again
-    python -m benchmarks.faults --report [--out=results/faults]
+    python -m benchmarks.faults --report [--add] [--out=results/faults]
 
 Signals at any moment, disks that are full or fail at any write, damaged and deleted files, two commands at once, joined
 processes of which one dies: `benchmarks/faults/plan.py` lists the kinds. Every continuation must end bit for bit like
@@ -46,6 +46,7 @@ def define_flags() -> None:
     flags.DEFINE_list("only", [], "Make the faults of these names again: KIND/RUN/NUMBER.")
     flags.DEFINE_bool("again", False, "Make again every fault that was silent or went wrong.")
     flags.DEFINE_bool("report", False, "Make the table and the picture of RESULTS; put in no fault.")
+    flags.DEFINE_bool("add", False, "--report: adds to the summary in --out, of parts whose lines are gone.")
     flags.DEFINE_string("results", "runs/faults.jsonl", "File of the results, one line a fault; appended to.")
     flags.DEFINE_string("scratch", None, "Folder of the runs, kept; a temporary one without.")
     flags.DEFINE_string("out", "results/faults", "--report: folder of the summary.")
@@ -126,7 +127,7 @@ def main(argv: Sequence[str]) -> int:
     if f.report:
         from benchmarks.faults import report
 
-        return report.report(results, Path(f.out))
+        return report.report(results, Path(f.out), f.add)
     results.parent.mkdir(parents=True, exist_ok=True)
     if READY not in os.environ:
         scratch = Path(f.scratch or tempfile.mkdtemp(prefix="w2v_jax_faults_")).resolve()
