@@ -24,6 +24,7 @@ from w2v_jax.data.labelled import read_labelled
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.embeddings import load as load_vectors
+from w2v_jax.exported import write_result
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.scaling.run_table import read_arms, read_table
@@ -199,6 +200,25 @@ def test_configs(tmp_path: Path) -> None:
                 assert json.loads(json.dumps(to_dict(found), allow_nan=False))
 
         check()
+
+
+def test_exports_of_a_run(home: Path, tmp_path: Path) -> None:
+    """A damaged record, or damaged vectors beside it: what is read is what was written, or nothing is."""
+    (tmp_path / "config.json").write_text("{}")
+    vectors, found = tmp_path / "vectors.bin", tmp_path / "result.json"
+    shutil.copy(home / "binary", vectors)
+    write_result(tmp_path, {"loss": 1.5, "steps": 3}, ["vectors.bin"])
+
+    @tries(60)
+    @given(st.sampled_from([(path, path.read_bytes()) for path in (vectors, found)]), st.data())
+    def check(file: tuple[Path, bytes], data: st.DataObject) -> None:
+        path, valid = file
+        content = data.draw(damaged(valid))
+        emb = in_file(vectors, path, content, load_vectors)
+        assert emb is None or path == found or content == valid
+        assert emb is None or emb.vectors.tobytes() == EMB.vectors.tobytes()
+
+    check()
 
 
 KEYS = ["model.dim", "model.loss", "train.passes", "train.seed", "data.lowercase", "data.end_token", "family", "model"]
