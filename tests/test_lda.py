@@ -17,7 +17,7 @@ import scipy.special
 from tests import lda_reference as reference
 from tests.commands import checkpoints, final_arrays, metrics
 from w2v_jax.config import Config, DataConfig, TrainConfig
-from w2v_jax.data import bags
+from w2v_jax.data import bags, documents
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS, lda, lda_heldout, lda_vb
 from w2v_jax.models.lda import LDAConfig
@@ -238,6 +238,25 @@ def test_a_gibbs_draw_has_the_written_out_conditional() -> None:
     chosen = int(np.asarray(drawn)[0, 0, 0])
     second = conditional(1, 1, (np.arange(3) == chosen).astype(float))
     assert float(nats[0]) == pytest.approx(np.log(first.sum() / 1.8) + np.log(second.sum() / 1.8), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["vb", "cvb0"])
+def test_a_step_moves_lambda_to_its_batch_as_if_it_were_the_text(method: str) -> None:
+    """Topics share out each token, so sum_k (lambda' - (1 - rho) lambda) / rho - eta is B times the counts of words in
+    the batch."""
+    _, text = corpus(60)
+    cfg = LDAConfig(topics=4, vocab_size=40, method=method, batch=20, tau=3.0, kappa=0.8)
+    work = lda.prepare(cfg, text, 5, jax.devices()[:1])
+    rows = documents.counts(text.train, 40)
+    dealt = bags.deal(np.diff(rows.indptr), 20, lda.TILES, 5)
+    assert len(dealt) == work.steps == 3
+    state = work.start(0)
+    for t in range(4):
+        before = np.asarray(state["lambda"], np.float64)
+        state, rho = work.step(state), (3.0 + t) ** -0.8
+        gained = (np.asarray(state["lambda"], np.float64) - (1 - rho) * before) / rho - cfg.eta
+        seen = np.asarray(rows[np.concatenate(dealt[t % 3])].sum(0), np.float64).ravel()
+        np.testing.assert_allclose(gained.sum(1), 3 * seen, rtol=2e-3, atol=2e-3)
 
 
 @METHODS

@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 
 from tests.commands import final_arrays
+from tests.data.corpora import build_text
 from tests.test_fitted import stop_after
 from w2v_jax.config import Config, DataConfig, TrainConfig
 from w2v_jax.data.corpus import build_corpus
@@ -158,6 +159,23 @@ def test_every_example_runs_and_its_documents_are_the_rows_of_u_s(
     assert np.abs(vectors @ vectors.T - words @ words.T).max() < 0.02 * np.abs(words @ words.T).max()
     empty = lsa.represent(model.cfg, model.params, {}, sp.csr_matrix((2, len(corpus.vocab)), dtype=np.int32))
     assert not empty.any(), "a document without a known word is a vector of zeros"
+
+
+@pytest.mark.parametrize("products", ["scipy", "jax"])
+def test_a_sweep_counts_the_squares_and_the_empty_rows(products: str) -> None:
+    rows = sp.csr_matrix(np.array([[1, 2, 0], [0, 0, 0], [0, 0, 3], [0, 0, 0]], np.float32))
+    basis = jax.numpy.eye(3, 2)
+    image, squares, empty = lsa.gram_product([rows[:3], rows[3:]], basis, products)
+    np.testing.assert_allclose(image, rows.toarray().T @ rows.toarray()[:, :2])
+    assert (squares, empty) == (14.0, 2)
+
+
+def test_as_many_dimensions_as_documents_and_no_more(tmp_path: Path) -> None:
+    text = build_text(tmp_path, "a b\nb c\nc d e")
+    cfg = lsa.LSAConfig(dim=3, vocab_size=5)
+    assert lsa.prepare(cfg, text, 0, jax.devices()[:1]).kept
+    with pytest.raises(UserError, match="model.dim=4: must be at most 3, the training documents"):
+        lsa.prepare(dataclasses.replace(cfg, dim=4), text, 0, jax.devices()[:1])
 
 
 def test_a_stopped_run_continues_bit_for_bit(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
