@@ -257,6 +257,13 @@ def test_a_step_moves_lambda_to_its_batch_as_if_it_were_the_text(method: str) ->
         gained = (np.asarray(state["lambda"], np.float64) - (1 - rho) * before) / rho - cfg.eta
         seen = np.asarray(rows[np.concatenate(dealt[t % 3])].sum(0), np.float64).ravel()
         np.testing.assert_allclose(gained.sum(1), 3 * seen, rtol=2e-3, atol=2e-3)
+        if method == "vb":  # by Jensen's inequality, as the mixtures add up to 1
+            assert np.exp(np.asarray(state["mean_log"])).sum() < 1
+        else:  # the denominator of Minka's fixed point over the documents of the sweep so far
+            met = np.concatenate([d for some in dealt[: t % 3 + 1] for d in some])
+            sizes, whole = np.asarray(rows[met].sum(1), np.float64).ravel(), 4 * cfg.alpha
+            below = (scipy.special.digamma(sizes + whole) - scipy.special.digamma(whole)).sum()
+            assert float(state["rise"][-1]) == pytest.approx(below, rel=1e-4)
 
 
 @METHODS

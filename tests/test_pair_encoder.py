@@ -78,6 +78,15 @@ def test_in_batch_negatives_leave_out_absent_pairs() -> None:
     assert counted.tolist() == [True, False, True, False, True, False] and not found[[1, 3, 5]].any()
 
 
+def test_same_begins_in_the_middle_of_the_scores_and_within_the_cut() -> None:
+    a, b, there = jnp.asarray(A[:2]), jnp.asarray(B[:2]), jnp.array([True, True])
+    how = dataclasses.replace(HOW, loss="info_nce")
+    assert pair_losses(how, {}, a, b, jnp.array([0.5, 0.49]), there)[1].tolist() == [True, False]
+    cuts = [dataclasses.replace(HOW, loss=loss).cut for loss in ("contrastive", "cosine", "grades", "info_nce")]
+    assert cuts == [1.0, 0.5, 0.5, 0.5], "half the margin, or the distance of a score in the middle"
+    assert dataclasses.replace(HOW, threshold=0.3).cut == 0.3
+
+
 def test_a_loss_over_the_batch_is_not_taken_of_parts() -> None:
     tiny = FAMILY.examples[0]
     cases: list[tuple[dict[str, Any], str]] = [
