@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.examples import quick, random_params
+from tests.examples import quick, random_params, with_rows
 from w2v_jax.config import Config, MeshConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models import pair_towers
@@ -147,6 +148,41 @@ def test_both_texts_go_through_one_tower_whatever_follows_them() -> None:
         np.testing.assert_allclose(s[1], short[0], atol=1e-5)
         one, other = (compare.pairs(cfg, params, *pair)[0] for pair in ((s[:3], s[::-1][:3]), (s[::-1][:3], s[:3])))
         np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pool", ["last", "max"])
+def test_the_backward_direction_is_the_forward_one_of_the_text_turned_round(pool: str) -> None:
+    cfg = PairEncoderConfig(tower="lstm", hidden=3, dim=4, max_length=5, vocab_size=9, pool=pool, bidirectional=True)
+    params, lengths = random_params(FAMILY, cfg, {}, seed=2), np.array([5, 2, 1], np.int32)
+    tokens = RNG.integers(0, 9, (3, 5)).astype(np.int32)
+    turned = np.stack([np.append(row[:n][::-1], row[n:]) for row, n in zip(tokens, lengths, strict=True)])
+    cells = params["tower"]["cells"]
+    swapped = params | {"tower": {"cells": {"forward": cells["backward"], "backward": cells["forward"]}}}
+    run = jax.jit(partial(FAMILY.compare.vectors, cfg))  # type: ignore[union-attr]
+    one, other = run(params, {}, tokens, lengths), run(swapped, {}, turned, lengths)
+    np.testing.assert_allclose(one, np.roll(other, 3, axis=1), atol=1e-6)
+    assert np.abs(np.asarray(one) - np.asarray(run(params, {}, turned, lengths)))[0].max() > 1e-3
+
+
+def test_dropout_takes_the_same_dimensions_from_both_texts() -> None:
+    """Equal texts stay equal; other texts are changed by it."""
+    cfg = PairEncoderConfig(hidden=8, dim=8, max_length=3, pad_lengths=1, vocab_size=9, dropout=0.5, near=0.001)
+    params, tokens = random_params(FAMILY, cfg, {}, seed=3), np.array([[1, 2, 3], [4, 5, 0]], np.int32)
+    loss = jax.jit(partial(FAMILY.trained.loss, cfg))
+    found = []
+    for second in (tokens, tokens + 1):
+        batch = with_rows(
+            {
+                "tokens": np.stack([tokens, second], 1),
+                "length": np.array([[3, 3], [2, 2]], np.int32),
+                "score": np.ones(2, np.float32),
+                "words": np.array([6, 4], np.int32),
+                "steps": np.full((2, 2), 3, np.int32),
+            }
+        )
+        found.append([float(loss(params, {}, {}, batch, rng)[0]) for rng in (None, jax.random.key(1))])
+    (plain, dropped), (other, changed) = found
+    assert plain == dropped == 0.0 and other > 0 and changed != pytest.approx(other, rel=1e-3)
 
 
 @pytest.mark.parametrize(
