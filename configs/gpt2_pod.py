@@ -6,7 +6,8 @@
 Hardware: v5litepod-16 (4 hosts of 4 chips); `/mnt/bucket` is a bucket mounted on all of them. Data: `tfds:wiki40b/en`,
 prepared once, on one machine, with `--config.data.offline=False`. Batches of half a million tokens are split over all
 chips, and so are parameters and the optimiser's state (`mesh.fsdp`); `--config.mesh.model=4` splits heads, feed-forward
-units and the vocabulary as well. Time and quality have not been measured.
+units and the vocabulary as well. Time and quality have not been measured; docs/preflight.md has what the compiled step
+needs and at most reaches on slices of v5e and v5p.
 """
 
 import dataclasses

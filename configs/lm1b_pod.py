@@ -5,8 +5,8 @@
 
 Hardware: v5litepod-16 (4 hosts of 4 chips); `/mnt/bucket` is a bucket mounted on all of them. Data: `tfds:lm1b`,
 prepared once, on one machine, with `--config.data.offline=False`. Tables are split over `model`,
-batches over `data`. Time and quality have not been measured: the step has only been compiled, for eight chips, by
-`python -m launch.preflight --config=configs/lm1b_pod.py --topology=v5e:2x4` (4 minutes on 2 cores).
+batches over `data`. Time and quality have not been measured; docs/preflight.md has what the compiled step needs and at
+most reaches on slices of v5e and v5p.
 """
 
 from w2v_jax.config import (
