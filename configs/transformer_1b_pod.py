@@ -7,13 +7,14 @@ Hardware: a slice of v5e-256, or of 64 or 128 chips of v5p; `python -m launch.pr
 --config=configs/transformer_1b_pod.py --topology=v5e-256` says what a step needs there, and docs/preflight.md has its
 answers. Data: `tfds:c4/en`, prepared once, on one machine, with `--config.data.offline=False`. A batch is a million
 tokens; `train.max_steps` ends the run after 20 billion, about 20 a parameter (Hoffmann et al. 2022, arXiv 2203.15556).
-Parameters and the optimiser's state are fully sharded. Time and quality have not been measured.
+Parameters and the optimiser's state are fully sharded; `mesh.model=4` keeps the gathered part of them, a quarter, small
+enough for v5e. Time and quality have not been measured.
 """
 
 import dataclasses
 
 from configs import gpt2_pod, recipes
-from w2v_jax.config import Config, TrainConfig
+from w2v_jax.config import Config, MeshConfig, TrainConfig
 
 
 def get_config() -> Config:
@@ -25,4 +26,5 @@ def get_config() -> Config:
         data=dataclasses.replace(gpt2.data, source="tfds:c4/en", max_vocab=32_000, heldout_every=10_000),
         train=TrainConfig(batch_size=512, passes=1.0, max_steps=19_074, steps_per_call=10),
         optimizer=dataclasses.replace(recipes.LARGE, learning_rate=3e-4, warmup_steps=1000),
+        mesh=MeshConfig(fsdp=True, model=4),
     )

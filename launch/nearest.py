@@ -7,6 +7,7 @@ keeps, at the ratio that the compiled program had.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -87,8 +88,9 @@ def _may_fit(config: Config, where: Slice, vocab_size: int, ratio: float) -> boo
 
 
 def _ratio(failed: Forecast, vocab_size: int) -> float:
-    """Working space as compiled / by arithmetic; 1 where the program did not compile."""
-    memory = failed.programs["training"].memory
-    if memory is None:
-        return 1.0
-    return memory.working / max(1.0, estimated(failed.config, failed.where, vocab_size).working)
+    """Working space as compiled, or as the compiler asked for in vain, / by arithmetic; 1 where neither is known."""
+    program = failed.programs["training"]
+    asked = re.match(r"needs ([\d.]+) ([KMG])iB", program.failure)
+    needed = float(asked[1]) * 1024 ** (1 + "KMG".index(asked[2])) if asked else 0.0
+    found = program.memory.working if program.memory else needed
+    return found / max(1.0, estimated(failed.config, failed.where, vocab_size).working) if found else 1.0

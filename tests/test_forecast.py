@@ -13,7 +13,7 @@ from launch import preflight, preflight_table, slices, verdict
 from launch.chips import GIB, chip
 from launch.flops import count
 from launch.forecast import forecast, one_line
-from launch.nearest import nearest
+from launch.nearest import _ratio, nearest
 from launch.slices import Slice, slice_of, topology
 from w2v_jax.config import Config, MeshConfig, TrainConfig
 from w2v_jax.errors import UserError
@@ -188,3 +188,13 @@ def test_a_line_of_the_table_is_the_forecast():
     near = {"keys": {"train.accumulate": "2"}} | one
     text = preflight_table.rows([one | {"reasons": ["training does not fit"], "nearest": near}])[1][-1]
     assert text.startswith("no-go: training does not fit; fits with train.accumulate=2 (")
+
+
+def test_a_failure_says_how_far_the_arithmetic_is_off():
+    config, where = gpt2_sized(layers=2, dim=128, heads=2), slice_of("gpu:8xH200")
+    fits = forecast(config, where)
+    memory = fits.programs["training"].memory
+    assert memory is not None
+    said = f"needs {3 * memory.working / GIB * 1024:.6f} MiB of 1.00 GiB of hbm"
+    failed = fits._replace(programs={"training": fits.programs["training"]._replace(memory=None, failure=said)})
+    assert _ratio(failed, 0) == pytest.approx(3, rel=1e-3)
