@@ -19,7 +19,7 @@ import jax
 
 from launch.chips import GIB
 from launch.flops import step_flops, units_of
-from launch.hlo import Moved, axes_of, moved
+from launch.hlo import Collective, Moved, axes_of, moved
 from launch.slices import Slice
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
@@ -27,6 +27,7 @@ from w2v_jax.models.generation import text_keys
 from w2v_jax.nn.sampling import Sampling
 from w2v_jax.scaling.ledger import ledger
 from w2v_jax.train.applied import Applied
+from w2v_jax.train.gradients import with_row
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import Programs, programs, stand_in
 
@@ -209,10 +210,9 @@ def counted(made: Programs, vocabulary: int) -> tuple[dict[str, Compiled], Moved
     """Memory and traffic of the training step from shapes and shardings alone, without a compiler.
 
     Working space: what the gradient keeps of one microbatch, and gradients, and under full sharding the gathered
-    parameters. Network: sums of gradients, and the gathering of parameters; what tensor parallelism sends is not in it.
+    parameters. Network: sums of gradients, the gathering of parameters, and the rows of tables; what tensor parallelism
+    sends of a transformer is not in it.
     """
-    from launch.hlo import Collective
-
     config, (data, model) = made.config, (made.mesh.shape["data"], made.mesh.shape["model"])
     whole, parameters = on_a_device(made.state), on_a_device(made.state.params)
     dense = {k: v for k, v in made.state.params.items() if k not in made.state.row_state}
@@ -222,15 +222,30 @@ def counted(made: Programs, vocabulary: int) -> tuple[dict[str, Compiled], Moved
     batch = sum(math.prod(s.shape) * s.dtype.itemsize for s in shapes) / data * config.train.steps_per_call
     working = kept + gathered * (2 if config.mesh.fsdp else 1)
     memory = Memory(parameters, whole - parameters, batch, working)
-    groups = tuple(tuple(range(j, data * model, model)) for j in range(model))
-    sent = [Collective("all-reduce", gathered, groups, 1.0)]
-    if config.mesh.fsdp:
-        sent = [Collective(kind, gathered, groups, 1.0) for kind in ("all-gather", "reduce-scatter")]
-    if data == 1:
-        sent = []
-    by_rows = {k: made.state.params[k] for k in made.state.row_state}  # of these a step touches a few rows
-    touched = 2 * (whole - on_a_device((by_rows, made.state.row_state)))
-    return {"training": Compiled(memory, 0.0, "", "")}, Moved(touched, tuple(sent))
+    rows = tuple(tuple(range(j, data * model, model)) for j in range(model))
+    columns = tuple(tuple(range(i * model, (i + 1) * model)) for i in range(data))
+    kinds = ("all-gather", "reduce-scatter") if config.mesh.fsdp else ("all-reduce",)
+    sent = [Collective(kind, gathered, rows, 1.0) for kind in kinds]
+    by_rows = {k: made.state.params[k] for k in made.state.row_state}
+    moving = 2 * (whole - on_a_device((by_rows, made.state.row_state)))
+    for size in _rows_touched(made).values():  # read by the loss, gathered from all devices, and updated
+        moving += size * (2 / data + 2 + 3 / model)
+        sent += [Collective("all-gather", size, rows, 1.0), Collective("all-reduce", size / data, columns, 1.0)]
+    sent = [one for one in sent if len(one.groups[0]) > 1 and one.size]
+    return {"training": Compiled(memory, 0.0, "", "")}, Moved(moving, tuple(sent))
+
+
+def _rows_touched(made: Programs) -> dict[str, float]:
+    """Bytes of the rows that one step gathers of each table that is updated by rows, on all devices together."""
+    spec, batch = made.spec.trained, dict(made.spec.trained.shapes(made.cfg, made.config.train.batch_size))
+
+    def ids(consts: Any, batch: Any) -> Any:
+        return spec.rows(made.cfg, consts, with_row(batch), jax.random.key(0))[0]
+
+    consts = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), made.consts)
+    found = jax.eval_shape(ids, consts, batch)
+    widths = {name: made.state.params[name].shape[1] * made.state.params[name].dtype.itemsize for name in found}
+    return {name: float(index.size * widths[name]) for name, index in found.items()}
 
 
 def judged(made: Programs, where: Slice, found: dict[str, Compiled], happens: Moved) -> tuple[list[str], list[str]]:

@@ -51,12 +51,12 @@ class Entry(NamedTuple):
     slices: tuple[str, ...]
 
 
-POD = ("v5e-16", "v5e-256", "v5p-128")
+POD = ("v5e-16", "v5e-256", "v5p-128", "gpu:8xH200")
 SHIPPED = {
     "gpt2_pod": Entry("configs/gpt2_pod.py", 50_257, 1e10, POD),
     "lm1b_pod": Entry("configs/lm1b_pod.py", 400_000, 4e9, POD),
     "transformer_1b_pod": Entry("configs/transformer_1b_pod.py", 32_000, 2e10, POD),
-    "scaling/pod": Entry("configs/scaling/pod.py", 32_000, 1.6e10, ("v5e-8",)),
+    "scaling/pod": Entry("configs/scaling/pod.py", 32_000, 1.6e10, ("v5e-8", "gpu:8xH200")),
 }
 
 
@@ -77,7 +77,13 @@ def config_of(name: str) -> Config:
 
 def path_of(name: str, where: str) -> Path:
     """The record of a config on a slice."""
-    return RECORDS / f"{name.replace('/', '_')}.{where}.json"
+    return RECORDS / f"{name}.{where}.json".replace("/", "_").replace(":", "_")
+
+
+def read(name: str, where: str) -> dict[str, Any]:
+    """The record of a config on a slice; of one that was not made only the two names."""
+    path = path_of(name, where)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"config": name, "slice": where}
 
 
 def record(name: str, where: str, generation: bool = True) -> dict[str, Any]:
@@ -132,6 +138,9 @@ def rows(records: Sequence[dict[str, Any]]) -> list[list[str]]:
     limits = ["compute, ms", "memory", "network", "at most", "MFU"]
     out = [["config", "slice", "mesh", *memory, *limits, "tokens or words", "hours", "US$", "verdict"]]
     for one in records:
+        if "programs" not in one:
+            out.append([one["config"], one["slice"], *["-"] * (len(out[0]) - 3), "not compiled yet"])
+            continue
         said = "go" if not one["reasons"] else "no-go: " + "; ".join(one["reasons"])
         if one["reasons"] and (near := one.get("nearest")):
             keys = " ".join(f"{k}={v}" for k, v in near["keys"].items())
@@ -164,12 +173,12 @@ def _gib(program: dict[str, Any] | None) -> str:
 def render() -> int:
     """Writes the table into the page; returns how many lines of it are missing."""
     made = [(name, where, path_of(name, where)) for name, where in wanted()]
-    records = [json.loads(path.read_text(encoding="utf-8")) for _, _, path in made if path.is_file()]
+    records = [read(name, where) for name, where, _ in made]
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     write_text(PAGE, f"{before}{BEGIN}\n{markdown(rows(records))}\n{END}{after}")
-    return len(made) - len(records)
+    return sum(not path.is_file() for _, _, path in made)
 
 
 def main(argv: Sequence[str]) -> int:

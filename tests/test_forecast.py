@@ -19,6 +19,7 @@ from w2v_jax.config import Config, MeshConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.tables import markdown
 from w2v_jax.train import sharding
 
 WORDS = Word2VecConfig(dim=16, window=2, segment=16, shared_negatives=8, negatives=2)
@@ -95,6 +96,14 @@ def test_arithmetic_for_gpus_by_hand():
     hours = 1e10 / found.rate / 3600
     assert f"at least {hours:.3g} hours on 8 chips" in line and f"${8 * hours * 10.6:,.2f}" in line
     assert "not known: write it into launch/chips.tsv" in verdict.cost_line(found, 1e10, True)
+
+
+def test_arithmetic_of_rows_is_near_what_the_compiled_program_sends():
+    """Word2vec on 2 x 4 devices: the rows gathered over data, and those summed over model."""
+    config = of_words(MeshConfig(model=4))
+    counted, compiled = (forecast(config, where, 16_384).sent() for where in (slice_of("gpu:8xH200"), here()))
+    for key in (("all-gather", "data"), ("all-reduce", "model")):
+        assert counted[key] == pytest.approx(compiled[key], rel=0.25)
 
 
 def test_the_nearest_change_that_fits_is_found_and_the_batch_is_kept():
@@ -176,6 +185,20 @@ def test_products_are_counted_as_often_as_loops_run_them():
         return jax.lax.scan(lambda x, _: (jax.checkpoint(lambda y: y @ y)(x), None), x, None, length=3)[0]
 
     assert count(jax.make_jaxpr(run)(jax.numpy.zeros((4, 4))).jaxpr) == 3 * 2 * 4**3
+
+
+def test_the_page_is_that_of_the_records():
+    records = [preflight_table.read(name, where) for name, where in preflight_table.wanted()]
+    made = [one for one in records if "programs" in one]
+    assert made and {"config", "slice"} <= set(records[-1])
+    for one in made:
+        assert preflight_table.path_of(one["config"], one["slice"]).is_file() and one["date"]
+        names = {"training"} if one["slice"].startswith("gpu") else {"training", "evaluation"}
+        assert names <= set(one["programs"]) and "jax" in one["versions"]
+    assert {path.name for path in preflight_table.RECORDS.iterdir()} == {
+        preflight_table.path_of(one["config"], one["slice"]).name for one in made
+    }
+    assert markdown(preflight_table.rows(records)) in preflight_table.PAGE.read_text(encoding="utf-8")
 
 
 def test_a_line_of_the_table_is_the_forecast():
