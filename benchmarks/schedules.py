@@ -146,6 +146,7 @@ class _Life:
         self.began = time.monotonic()
         self.commands: list[str] = []
         self.reason = ""
+        self.keeps = schedule.keep_alive  # a user who starts by hand does as `missing` advises
 
     def before(self, line: list[str]) -> None:
         """Right before a line of the launcher, or a wait."""
@@ -173,12 +174,12 @@ class _Life:
     def do(self, verb: str) -> Trouble | None:
         schedule, play = self.schedule, self.play
         # A launcher by hand makes one machine a command; the user repeats it.
-        limits = Limits(True, 20) if schedule.keep_alive else Limits(False, 3)
+        limits = Limits(True, 20) if self.keeps else Limits(False, 3)
         patience = Patience(
             waiting_s=3600.0, reach_s=120.0, install_s=600.0, hung_s=180.0, startup_s=900.0, poll_s=30.0
         )  # fmt: skip
         asked = play.asked(
-            training(schedule.steps, schedule.every, 0.003), limits, schedule.keep_alive, HOURS, patience,
+            training(schedule.steps, schedule.every, 0.003), limits, self.keeps, HOURS, patience,
             accelerator=schedule.accelerator, slices=schedule.slices,
         )  # fmt: skip
         call = {"up": verbs.up, "run": verbs.run, "attach": verbs.attach, "down": verbs.down, "status": verbs.state}[
@@ -214,6 +215,8 @@ class _Life:
             if ended == "ok":
                 self.reason = ""
                 break
+            if ended == "missing":
+                self.keeps = True
             if ended == "withdrawn" or (ended in ("bad_input", "oom_run", "mismatch", "no_permission", "no_quota")):
                 break
         while (ended := self.one("down")) in ("killed", "interrupted"):

@@ -286,14 +286,14 @@ def test_the_executable_runs_only_with_yes(play: Play, tmp_path: Path) -> None:
     shown = tpu(*words, "--", "echo", "two words", path=path, state=tmp_path / "s")
     assert shown.returncode == 0 and "nothing was run" in shown.stdout
     assert play.world()["calls"] == 0 and not (tmp_path / "s").exists()
-    lines = [shlex.split(line[2:]) for line in shown.stdout.splitlines() if line.startswith("$ ")]
+    lines = [shlex.split(line[2:]) for line in shown.stdout.splitlines() if line.startswith("+ ")]
     assert all(line[0] == "gcloud" for line in lines)
     for line in lines:  # each is a line that the fake, and gcloud by its reference, would take
         fake.parse(line[1:])
     done = tpu(*words, "--yes", "--", "echo", "two  words;", path=path, state=tmp_path / "s")
     assert done.returncode == 0, done.stderr
     assert "[worker 0] two  words;" in done.stdout and play.left() == []
-    ran = [line for line in done.stdout.splitlines() if line.startswith("$ ")]
+    ran = [line for line in done.stdout.splitlines() if line.startswith("+ ")]
     assert set(map(len, (ran,))) != {0} and {line.split(" --output")[0] for line in ran} <= {
         line.split(" --output")[0] for line in shown.stdout.replace("gcloud storage", "").splitlines()
     }

@@ -87,7 +87,7 @@ class Cloud:
         text = shlex.join(line)
         if text not in self._shown:
             self._shown.add(text)
-            self.tell(f"$ {text}")
+            self.tell(f"+ {text}")
 
     def __call__(self, line: Line, seconds: float = 120, attempts: int = 4) -> Done:
         """Runs a line that may be repeated, at most `attempts` times while it fails in passing."""

@@ -13,7 +13,7 @@ import tomllib
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from launch.cloud import agent, plan
 from launch.cloud.agent.install import matches
@@ -126,10 +126,15 @@ def pack_agent(file: Path) -> None:
             packed.write(module, f"launch/cloud/agent/{module.name}")
 
 
+def about(run: Run) -> dict[str, Any]:
+    """What is kept with a run: its command, the commit, and the patch of what was not committed."""
+    return {"id": run.id, "argv": list(run.argv), "commit": run.source.commit, "patch": run.source.patch}
+
+
 def note(run: Run, folder: Path) -> None:
     """Keeps what was shipped with a run: its command, commit and patch."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "run.json", {"id": run.id, "argv": list(run.argv), "commit": run.source.commit})
+    write_json(folder / "run.json", {k: v for k, v in about(run).items() if k != "patch"})
     (folder / "changes.patch").write_bytes(run.source.patch.encode(errors="surrogateescape"))
 
 
@@ -142,8 +147,7 @@ def pack(run: Run, folder: Path) -> list[str]:
     spec = {
         "id": run.id,
         "argv": list(run.argv),
-        # The training command writes them into its workdir.
-        "env": {"W2V_JAX_COMMIT": run.source.commit, "W2V_JAX_TREE": run.source.tree},
+        "launch": about(run),
         "lock": run.source.lock,
         "install": install_lines(run.source.pair),
         "install_s": run.install_s,

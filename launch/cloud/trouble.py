@@ -166,6 +166,15 @@ def kinds() -> list[str]:
     return [rule.key for rule in _RULES]
 
 
+def table() -> list[tuple[str, str, str]]:
+    """(kind, sentence, next) of every kind that a text tells, for a machine NAME in ZONE: for the documentation."""
+    stand_in = Machine("name", "us-west4-a", "v5litepod-16")
+    return [
+        (rule.key, _fill(rule.sentence, stand_in, "worker 2", 2), _fill(rule.next, stand_in, "worker 2", 2))
+        for rule in _RULES
+    ]
+
+
 def _fill(text: str, machine: Machine, who: str = "", rank: int = 0) -> str:
     return text.format(
         name=machine.name,

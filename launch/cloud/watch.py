@@ -259,7 +259,8 @@ class Watch:
         """Prints what worker 0 has printed since; of the others only their end."""
         for report in reports:
             name = report.name(self.record.machine.slices)
-            lines = report.tail if trouble.rank_of(report, self.record.machine) == 0 else []
+            first = trouble.rank_of(report, self.record.machine) == 0 and report.state != "installing"
+            lines = report.tail if first else []
             before = self._printed.get(name, [])
             for line in new_lines(before, lines):
                 self.cloud.tell(f"[{name}] {line}")

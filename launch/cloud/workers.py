@@ -39,10 +39,11 @@ class Report(NamedTuple):
 
 
 def _each(machine: Machine, work: Any) -> list[Any]:
+    """`work(i)` of every slice, some of them at once."""
     if machine.slices == 1:
-        return [work(0, machine.name)]
+        return [work(0)]
     with ThreadPoolExecutor(min(machine.slices, 16)) as pool:
-        return list(pool.map(work, range(machine.slices), machine.nodes))
+        return list(pool.map(work, range(machine.slices)))
 
 
 def _parse(text: str) -> dict[str, Any] | None:
@@ -61,11 +62,17 @@ def ask(
 ) -> tuple[list[Report], list[Done]]:
     """(the report of every worker in order, how the lines ended, one a slice)."""
 
-    def of_slice(i: int, node: str) -> tuple[list[Report], Done]:
-        folder = cloud.folder / "ssh" / node
+    folders = [cloud.folder / "ssh" / node for node in machine.nodes]
+    command = plan.agent(verb, *words)
+    lines = [plan.remote(machine, folder.name, command, str(folder)) for folder in folders]
+    for line in lines:
+        cloud.show(line)
+
+    def of_slice(i: int) -> tuple[list[Report], Done]:
+        folder = folders[i]
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        done = cloud(plan.remote(machine, node, plan.agent(verb, *words), str(folder)), seconds, attempts)
+        done = cloud(lines[i], seconds, attempts)
         reports = []
         for worker in range(machine.piece.hosts):
             file = folder / f"{worker}.log"
@@ -82,5 +89,8 @@ def ask(
 
 def copy(cloud: Cloud, machine: Machine, files: Sequence[str], seconds: float = 300) -> list[Done]:
     """Copies files to every worker; how the lines ended, one a slice."""
-    done: list[Done] = _each(machine, lambda i, node: cloud(plan.copy(machine, node, files), seconds))
+    lines = [plan.copy(machine, node, files) for node in machine.nodes]
+    for line in lines:
+        cloud.show(line)
+    done: list[Done] = _each(machine, lambda i: cloud(lines[i], seconds))
     return done

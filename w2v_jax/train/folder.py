@@ -110,6 +110,14 @@ def claimed(workdir: Path, config: Config) -> Iterator[None]:
         yield
 
 
+def keep_launch(workdir: Path) -> None:
+    """Keeps what `launch.tpu` shipped, commit and patch, as launched-ID.json, one for each start by it."""
+    if file := os.environ.get("W2V_JAX_LAUNCH"):
+        about = read_json(file)
+        if about is not None:
+            write_json(workdir / f"launched-{Path(str(about['id'])).name}.json", about)
+
+
 @contextlib.contextmanager
 def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator[tuple[Checkpointer, RunLog]]:
     """The checkpoints and the log of a run folder, claimed, with its config.json written.
@@ -127,6 +135,7 @@ def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator
         _check_config(workdir, checkpoints.latest_meta(), config)
         if first:
             write_json(workdir / CONFIG, to_dict(config))
+            keep_launch(workdir)
         with RunLog(workdir, tensorboard=config.log.tensorboard, total_steps=steps, total_passes=passes) as log:
             try:
                 yield checkpoints, log

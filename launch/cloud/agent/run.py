@@ -14,6 +14,7 @@ from launch.cloud.agent.base import (
     GRACE_S,
     GUARD,
     INSTALL_LOG,
+    LAUNCH,
     LOCKFILE,
     LOG,
     ROOT,
@@ -36,6 +37,7 @@ def supervise(spec: dict[str, Any]) -> None:
     """Installs, then runs the command until it ends, is stopped, or its time is up."""
     ending: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: ending.append(number))
+    write(LAUNCH, spec["launch"])
     state = {"id": spec["id"], "phase": "installing", **mark()}
     write(STATE, state)
 
@@ -52,7 +54,8 @@ def supervise(spec: dict[str, Any]) -> None:
         return end("lock", 1, f"{LOCKFILE} is held by {owner}")
     venv = os.path.join(ROOT, "venv")
     source = os.path.join(ROOT, "source")
-    env = {**os.environ, "VIRTUAL_ENV": venv, "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", **spec["env"]}
+    env = {**os.environ, "VIRTUAL_ENV": venv, "PYTHONPATH": source, "PYTHONUNBUFFERED": "1"}
+    env["W2V_JAX_LAUNCH"] = LAUNCH  # the training command copies it into its run folder
     env["PATH"] = f"{os.path.join(venv, 'bin')}:{os.environ.get('PATH', '')}"
     with open(LOG, "ab") as log:
         try:
