@@ -7,7 +7,7 @@
 
   sklearn   TruncatedSVD, 5 iterations (its default) of rows that are there
   same      ours with the same number of power iterations (6 sweeps)
-  ours      our default, block Krylov in 10 sweeps
+  ours      our default, block Krylov in 16 sweeps
   bounded   our default with the rows counted anew in every sweep
 
 Seconds are those of the decomposition, by the clock and of all cores together; our counting, weighting and compiling

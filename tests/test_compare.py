@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from benchmarks.association import measure
 from experiments.compare import arms
 from experiments.compare.__main__ import interval, table
 from tests.commands import refused, run
 from tests.data.corpora import sample_lines
+from tests.test_fitted import stop_after
+from w2v_jax.config import DataConfig
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.evaluation.analogies import analogies
 from w2v_jax.evaluation.similarity import similarity
 from w2v_jax.evaluation.sparse_rows import SparseRows
+from w2v_jax.train import loop
 
 
 def test_sparse_rows_score_as_the_same_dense_ones() -> None:
@@ -79,6 +83,51 @@ def test_the_command_makes_continues_and_refuses(tmp_path: Path, monkeypatch: py
     ):
         refused(run("experiments.compare", *words, f"--workdir={tmp_path / 'none'}", *more.split()), message)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_comparison_that_was_stopped_within_a_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs that were made are not made again, and the vectors are those of a run that nothing stopped."""
+    made = list[str]()
+
+    def told(command: Sequence[str]) -> tuple[int, str]:
+        made.append(command[-1])
+        with monkeypatch.context() as patch:
+            if made == ["--one=ppmi/0", "--one=svd/0"]:  # the first time
+                stop_after(patch, 3, "ppmi_svd")
+            return run("experiments.compare", *command[3:]).status, ""
+
+    monkeypatch.setattr(arms, "told", told)
+    text, folder = tmp_path / "t.txt", tmp_path / "runs"
+    text.write_text("\n".join(sample_lines(200)))
+    words = [f"--workdir={folder}", f"--source=text:{text}", "--dim=4", "--window=2", "--seeds=0", "--min_count=1"]
+    words.append("--models=ppmi,svd")
+    stopped = run("experiments.compare", *words)
+    refused(stopped, "svd, seed 0: ended with status 143; the same command continues", alone=False)
+    assert not (folder / "results.json").exists() and made == ["--one=ppmi/0", "--one=svd/0"]
+    assert run("experiments.compare", *words).status == 0 and made[2:] == ["--one=svd/0"]
+    data = DataConfig(source=f"text:{text}", min_count=1, tokens="words")
+    loop.train(arms.config(arms.Plan(data, 4, 2, None), "svd", 0), tmp_path / "whole")
+    assert (folder / "svd-0" / "vectors.bin").read_bytes() == (tmp_path / "whole" / "vectors.bin").read_bytes()
+    logs = [(path / "metrics.jsonl").read_text().splitlines() for path in (folder / "svd-0", tmp_path / "whole")]
+    assert [json.loads(line)["step"] for line in logs[0]] == list(range(1, 17)) and len(logs[1]) == 16
+
+
+def test_skip_gram_factorises_shifted_pmi_where_it_has_the_dimensions(tmp_path: Path) -> None:
+    """Levy and Goldberg (2014): with d >= V and long training E C^T is PMI - log k."""
+    rng = np.random.default_rng(0)
+    chain = rng.gamma(0.5, 1.0, (12, 12)) + 0.05
+    edges, word, lines = (chain / chain.sum(1, keepdims=True)).cumsum(1), 0, []
+    for _ in range(120):
+        line = []
+        for u in rng.random(50):
+            word = min(int(np.searchsorted(edges[word], u)), 11)
+            line.append(f"w{'abcdefghijkl'[word]}")
+        lines.append(" ".join(line))
+    (tmp_path / "t.txt").write_text("\n".join(lines))
+    more = {"model.segment": 50, "train.batch_size": 1000, "train.steps_per_call": 32, "mesh.data": 1}
+    found = measure(f"text:{tmp_path / 't.txt'}", "0:12:60:0", 2, tmp_path / "run", 1, **more)
+    assert found["pairs"] > 130 and found["slope"] == pytest.approx(1.0, abs=0.03) and found["weighted"] > 0.99
+    assert abs(found["intercept"]) < 0.05
 
 
 def test_the_error_of_a_run_is_the_one_line(capfd: pytest.CaptureFixture[str]) -> None:

@@ -94,8 +94,9 @@ def test_the_krylov_values_are_those_of_the_projected_matrix() -> None:
         state = truncated_svd.solve(state, lsa.gram_product([rows], truncated_svd.current(state), "scipy")[0], 5)
     np.testing.assert_allclose(state["values"], values[:5], rtol=1e-4)
     words, turn = truncated_svd.vectors(state, 5)
+    size = first.shape[1]
     np.testing.assert_allclose(np.abs(right[:5] @ np.asarray(words)), np.eye(5), atol=1e-3)
-    documents = sum(dense @ np.asarray(q) @ turn[9 * i : 9 * i + 9] for i, q in enumerate(state["basis"][:3]))
+    documents = sum(dense @ np.asarray(q) @ turn[size * i : size * (i + 1)] for i, q in enumerate(state["basis"][:3]))
     np.testing.assert_allclose(documents.T @ dense @ np.asarray(words), np.diag(values[:5]), atol=2e-3 * values[0])
 
 

@@ -8,7 +8,7 @@ The decomposition is the block Krylov method of `w2v_jax.nn.truncated_svd`, or i
 documents once, in blocks: Z = A^T (A Q) is a sum over them. With power iterations, S and W after sweep i are those of
 the usual scheme (a range finder, then an SVD) after i - 1 iterations, with one pass over the text where that takes one
 more. Nothing of size [N, D] exists: memory holds the sparse rows, or one block of them at a time, and arrays of V by
-3.5 (D + oversample) numbers.
+3 (D + oversample) numbers.
 
 Deerwester et al. (1990), "Indexing by Latent Semantic Analysis".
 """
@@ -43,8 +43,9 @@ class LSAConfig:
 
     dim: int = 100  # D, the singular values kept; at most the words and the documents
     # Passes over the text. Power iterations need i + 1 of them for i iterations of the usual scheme; the block Krylov
-    # method multiplies by 3.5 (D + oversample) columns in all, fewer in each where there are more passes.
-    sweeps: int = 10
+    # method multiplies by 3 (D + oversample) columns in all, fewer in each where there are more passes: the more of
+    # them, the more exact.
+    sweeps: int = 16
     accelerate: bool = True  # block Krylov in place of power iterations
     oversample: int = 10  # further columns of the basis, which make the last of the D exact sooner
     weighting: str = "tfidf"  # counts | tfidf | log_entropy; see `w2v_jax.data.weighting`
@@ -121,7 +122,7 @@ def prepare(cfg: LSAConfig, text: Any, seed: int, devices: Sequence[jax.Device])
 # ---- one sweep ----
 
 
-def gram_product(parts: Iterable[sp.csr_matrix], basis: Array, products: str) -> tuple[Array, float, int]:
+def gram_product(parts: Iterable[sp.csr_matrix], basis: Array, products: str) -> tuple[Any, float, int]:
     """(A^T A Q float32 [V, l], the squared Frobenius norm of A, its empty rows) over the blocks of A.
 
     On the host each thread computes some columns over all rows, so that the result does not depend on their number.
@@ -142,7 +143,7 @@ def gram_product(parts: Iterable[sp.csr_matrix], basis: Array, products: str) ->
                 list(pool.map(add, range(len(slices)), [rows] * len(slices)))  # scipy leaves the interpreter free
             else:
                 device = device + _on_device(rows, basis)
-    return (jnp.asarray(np.concatenate(sums, axis=1)) if products == "scipy" else device), total, empty
+    return (np.concatenate(sums, axis=1) if products == "scipy" else device), total, empty
 
 
 def _on_device(rows: sp.csr_matrix, basis: Array) -> Array:

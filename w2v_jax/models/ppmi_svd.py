@@ -45,7 +45,7 @@ class PPMIConfig:
     weighting: str = "linear"  # of a pair at distance d: linear (W + 1 - d) / W | harmonic 1 / d | flat 1
     side: str = "both"  # contexts: both sides | left | right
     sample: float = 0.0  # subsampling threshold, as in word2vec; 0 for none
-    sweeps: int = 10  # products with M and its transpose; the more, the fewer columns each has
+    sweeps: int = 16  # products with M and its transpose; the more, the fewer columns each has
     oversample: int = 20  # further columns of the basis, which make the last of the D exact sooner
     memory_mb: int = 1024  # of the arrays while pairs are counted; changes no count. M itself is held in memory
     vocab_size: int = 0  # filled in by `resolve`
@@ -118,7 +118,7 @@ def advance(cfg: PPMIConfig, text: Any, state: State) -> tuple[State, dict[str, 
     images, now = list(state["images"]), int(state["sweep"])
     image, product = truncated_svd.products(m.T, truncated_svd.current(state))
     images[now] = jnp.asarray(image)
-    after = truncated_svd.solve(state, jnp.asarray(product), cfg.dim) | {"images": images, "seed": state["seed"]}
+    after = truncated_svd.solve(state, product, cfg.dim) | {"images": images, "seed": state["seed"]}
     values, before = (np.asarray(s["values"], np.float64) for s in (after, state))
     change = float((np.abs(values - before) / np.where(values > 0, values, 1.0)).max())
     loss = 1.0 - float((values**2).sum()) / float(np.sum(m.data.astype(np.float64) ** 2))

@@ -14,7 +14,8 @@ A [N, V] ~ L S W^T with D singular values S. A sweep multiplies by A and by A^T 
     Q^T Z = P diag(r^2) P^T                               A Q P diag(1 / r) is orthonormal, and never made
     Z P diag(1 / r) = U' S Y^T                            W = U', the next Q
 
-Products of all V rows are JAX's, in 32 bits. What is left is small, and done in 64 bits on the host.
+Products of all V rows are in 32 bits, by JAX; by numpy where the arrays lie in the memory of the host, as it is twice
+as fast as XLA there. What is left is small, and done in 64 bits on the host.
 
 Halko, Martinsson and Tropp (2011), "Finding Structure with Randomness", algorithm 4.4; Golub, Luk and Overton (1981),
 "A Block Lanczos Method for Computing the Singular Values"; Musco and Musco (2015), "Randomized Block Krylov Methods".
@@ -39,7 +40,7 @@ State = dict[str, Any]
 _EPS = 1e-7  # of 32-bit numbers: what is smaller beside the largest eigenvalue is rounding
 _SPREAD = 0.03  # of eigenvalues: above it, one orthonormalisation is exact to about 1e-6
 _NEW = 0.25  # the squared length that a unit column must keep beside the basis; less of it is rounding
-_SPAN = 3.5  # columns of all blocks, as a multiple of D + oversample
+_SPAN = 3.0  # columns of all blocks, as a multiple of D + oversample
 _COLUMNS = 16  # of the basis that a thread takes at least: narrower products only read the matrix once more
 
 
@@ -67,6 +68,12 @@ def begin(seed: int, columns: int, dim: int, oversample: int, sweeps: int, krylo
 def current(state: State) -> Array:
     """Q [V, b] that the next sweep multiplies by A^T A."""
     return state["basis"][int(state["sweep"]) if "products" in state else 0]
+
+
+def _near(array: Any) -> Any:
+    """The array for numpy, without a copy, where it lies in the memory of the host."""
+    host = isinstance(array, np.ndarray) or next(iter(array.devices())).platform == "cpu"
+    return np.asarray(array) if host else array
 
 
 # ---- products on the host ----
@@ -105,38 +112,33 @@ def products(matrix: Any, basis: Array) -> tuple[np.ndarray, np.ndarray]:
 # ---- a sweep ----
 
 
-def solve(state: State, image: Array, dim: int) -> State:
+def solve(state: State, image: Any, dim: int) -> State:
     """The state after a sweep, for Z = A^T A Q [V, b] of the `current` Q. Directions that A does not have get the
-    singular value 0.
-
-    Operations are dispatched one by one: compiled together, XLA's CPU back end joins large products with what is around
-    them and is several times slower.
-    """
-    return _krylov(state, image, dim) if "products" in state else _power(state, image, dim)
+    singular value 0."""
+    return (_krylov if "products" in state else _power)(state, _near(image), dim)
 
 
-def _krylov(state: State, image: Array, dim: int) -> State:
+def _krylov(state: State, image: Any, dim: int) -> State:
     """One more block, and the singular values."""
     made, size = int(state["sweep"]), image.shape[1]
-    basis, held = list(state["basis"]), np.array(state["products"])
-    newest, at = basis[made], slice(made * size, (made + 1) * size)
+    blocks, held = [_near(block) for block in state["basis"][: made + 1]], np.array(state["products"])
+    newest, at = blocks[made], slice(made * size, (made + 1) * size)
     own = np.asarray(newest.T @ image)
     held[at, at] = (own + own.T) / 2
     rest = image - newest @ held[at, at]
     if made:
         before = held[at, at.start - size : at.start]
-        rest = rest - basis[made - 1] @ before.T
+        rest = rest - blocks[made - 1] @ before.T
         held[at.start - size : at.start, at] = before.T
     # Columns that are shorter than the rounding of Z are nothing but that.
-    rest = _new_columns(rest, basis[: made + 1], _EPS**2 * float((image * image).sum(0).max()))
-    basis[made + 1] = rest
+    rest = _new_columns(rest, blocks, _EPS**2 * float((image * image).sum(0).max()))
     held[at.stop : at.stop + size, at] = rest.T @ image
 
     values = np.zeros(dim, np.float32)
     squares = np.linalg.eigvalsh(_scaled(held, at.stop, size)[0])[::-1][:dim]
     values[: len(squares)] = np.sqrt(np.maximum(squares, 0.0))
     return {
-        "basis": basis,
+        "basis": [*state["basis"][: made + 1], jnp.asarray(rest), *state["basis"][made + 2 :]],
         "products": jnp.asarray(held),
         "values": jnp.asarray(values),
         "sweep": jnp.int32(made + 1),
@@ -157,9 +159,9 @@ def _scaled(held: np.ndarray, columns: int, size: int) -> tuple[np.ndarray, np.n
     return found.T @ found, found, lower
 
 
-def _power(state: State, image: Array, dim: int) -> State:
+def _power(state: State, image: Any, dim: int) -> State:
     """The next basis and the singular values."""
-    basis = state["basis"][0]
+    basis = _near(state["basis"][0])
     gram, outer = (np.asarray(x, np.float64) for x in (basis.T @ image, image.T @ image))
     squares, turn = np.linalg.eigh((gram + gram.T) / 2)
     lengths = np.sqrt(np.maximum(squares, _EPS * squares[-1]))
@@ -174,7 +176,7 @@ def _power(state: State, image: Array, dim: int) -> State:
     if spread[0] < _SPREAD * spread[-1]:  # as in the first sweeps, where columns are nearly parallel
         columns = orthonormal(columns)
     values = jnp.asarray(np.sqrt(squares[:dim]).astype(np.float32))
-    return {"basis": [columns], "values": values, "sweep": state["sweep"] + 1}
+    return {"basis": [jnp.asarray(columns)], "values": values, "sweep": state["sweep"] + 1}
 
 
 def orthonormal(columns: Array) -> Array:
@@ -222,13 +224,12 @@ def vectors(state: State, dim: int) -> tuple[Array, np.ndarray]:
     columns may be 0.
     """
     if "products" not in state:
-        words, back = state["basis"][0][:, :dim], np.zeros((0, dim), np.float32)
-        return words * _signs(words)[None], back
+        words = _near(state["basis"][0])[:, :dim]
+        return jnp.asarray(words * _signs(words)[None]), np.zeros((0, dim), np.float32)
     made, size = int(state["sweep"]), state["basis"][0].shape[1]
-    words = jnp.zeros((state["basis"][0].shape[0], dim), jnp.float32)
     back = np.zeros((made * size, dim), np.float32)
     if not made:
-        return words, back
+        return jnp.zeros((state["basis"][0].shape[0], dim), jnp.float32), back
     square, tall, lower = _scaled(np.asarray(state["products"]), made * size, size)
     squares, turn = np.linalg.eigh(square)
     squares, turn = squares[::-1][:dim], turn[:, ::-1][:, :dim]
@@ -236,12 +237,11 @@ def vectors(state: State, dim: int) -> tuple[Array, np.ndarray]:
     forth = (tall @ turn * np.where(there, 1.0 / np.sqrt(np.where(there, squares, 1.0)), 0.0)).astype(np.float32)
     back[:, : forth.shape[1]] = scipy.linalg.solve_triangular(lower, turn, lower=True, trans="T")
     forth = np.pad(forth, ((0, 0), (0, dim - forth.shape[1])))
-    for i, block in enumerate(state["basis"][: made + 1]):
-        words = words + block @ forth[i * size : (i + 1) * size]
+    words = sum(_near(block) @ forth[i * size : (i + 1) * size] for i, block in enumerate(state["basis"][: made + 1]))
     signs = _signs(words)
-    return words * signs[None], back * np.asarray(signs)[None]
+    return jnp.asarray(words * signs[None]), back * signs[None]
 
 
-def _signs(words: Array) -> Array:
-    """[D] of 1 and -1 that make the number furthest from 0 of each column positive."""
-    return jnp.where(words.max(0) < -words.min(0), -1.0, 1.0)
+def _signs(words: Any) -> np.ndarray:
+    """float32 [D] of 1 and -1 that make the number furthest from 0 of each column positive."""
+    return np.where(np.asarray(words.max(0)) < -np.asarray(words.min(0)), -1.0, 1.0).astype(np.float32)
