@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -9,7 +10,9 @@ import re
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -20,6 +23,8 @@ from tests.commands import checkpoints, final_arrays, metrics, refused, run, sta
 from w2v_jax import lease as leases
 from w2v_jax import storage
 from w2v_jax.config import DataConfig
+from w2v_jax.data import corpus as corpora
+from w2v_jax.data import shared
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.lease import Lease
@@ -288,3 +293,93 @@ def test_text_in_a_bucket_is_the_same_corpus(text: Path, bucket: str, tmp_path: 
     assert found[0].digest == found[1].digest and found[0].report == found[1].report
     with pytest.raises(UserError, match="matches no file"):
         build_corpus(DataConfig(source=f"text:{bucket}/none/*.txt", cache_dir=str(tmp_path)))
+
+
+# ---- the cache ----
+
+
+def elsewhere(patch: pytest.MonkeyPatch, folder: Path) -> list[str]:
+    """From now on this is another machine, without a cache of its own; the list gets a line for each text it reads."""
+    patch.setenv("W2V_JAX_CACHE", str(folder))
+    read: list[str] = []
+    count = corpora.count
+
+    def counted(*arguments: Any) -> Any:
+        read.append(str(folder))
+        return count(*arguments)
+
+    patch.setattr(corpora, "count", counted)
+    return read
+
+
+def test_a_cache_in_a_bucket_is_built_once_and_fetched(text: Path, bucket: str, tmp_path: Path) -> None:
+    storage.put(text, f"{bucket}/text.txt")
+    cfg = DataConfig(source=f"text:{bucket}/text.txt", cache_dir=f"{bucket}/cache", min_count=2)
+    found, said = [], list[str]()
+    for machine in ("one", "two", "three"):
+        with pytest.MonkeyPatch.context() as patch:
+            read = elsewhere(patch, tmp_path / machine)
+            found.append(build_corpus(cfg, said.append))
+            assert len(read) == (machine == "one")
+        assert found[-1].directory.is_relative_to(tmp_path / machine)
+    assert len({c.digest for c in found}) == 1 and sum("fetches" in line for line in said) == 2
+    plain = build_corpus(dataclasses.replace(cfg, cache_dir=str(tmp_path / "plain")))
+    assert [f.read_bytes() for f in sorted(plain.directory.iterdir())] == [
+        f.read_bytes() for f in sorted(found[1].directory.iterdir())
+    ]
+
+
+def test_a_damaged_cache_in_a_bucket_is_built_again(text: Path, bucket: str, tmp_path: Path) -> None:
+    cfg = DataConfig(source=f"text:{text}", cache_dir=f"{bucket}/cache", min_count=2)
+    said: list[str] = []
+    for machine in ("one", "two", "three"):
+        with pytest.MonkeyPatch.context() as patch:
+            read = elsewhere(patch, tmp_path / machine)
+            tokens = f"{bucket}/cache/{build_corpus(cfg, said.append).directory.name}/train.tokens"
+            assert len(read) == (machine != "three")
+        if machine == "one":
+            data = bytearray(storage.read_bytes(tokens))
+            data[7] ^= 1
+            storage.write_bytes(tokens, bytes(data))
+            assert not said.clear()
+    assert sum("train.tokens: does not match its digest" in line for line in said) == 1
+
+
+@pytest.mark.parametrize("ends", ["done", "released"])
+def test_a_machine_waits_for_the_one_that_builds(ends: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "LEASE_S", 0.6)
+    monkeypatch.setattr(shared, "_LOOK_S", 0.05)
+    builder, done, said = Lease(f"{bucket}/corpus.lock"), threading.Event(), list[str]()
+    assert builder.acquire(print)
+
+    def wait() -> bool:
+        with shared._claimed(builder.address, done.is_set, said.append):
+            return builder._ended.is_set() or done.is_set()
+
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(wait)
+        while not said:
+            time.sleep(0.02)
+        assert "another machine reads the same text" in said[0] and not waiting.done()
+        builder.release() if ends == "released" else done.set()
+        assert waiting.result(20)
+    builder.release()
+
+
+def test_a_process_waits_for_the_one_that_builds_on_its_machine(tmp_path: Path) -> None:
+    note, inside, go_on, said = tmp_path / "note.json", threading.Event(), threading.Event(), list[str]()
+
+    def build() -> float:
+        with shared.building_alone("", note, lambda: False, said.append):
+            inside.set()
+            assert go_on.wait(20)
+            return time.monotonic()
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(build)
+        assert inside.wait(20)
+        second = pool.submit(build)
+        while not said:
+            time.sleep(0.02)
+        go_on.set()
+        assert "another process" in said[0] and second.result(20) > first.result(20)

@@ -41,8 +41,8 @@ def _boot() -> str:
 class Lease:
     """A claim on the object at `address`, renewed by a thread until `release`."""
 
-    def __init__(self, address: str, seconds: float = LEASE_S) -> None:
-        self.address, self._seconds = address, seconds
+    def __init__(self, address: str, seconds: float | None = None) -> None:
+        self.address, self._seconds = address, LEASE_S if seconds is None else seconds
         pid = os.getpid()
         self._me = {"owner": uuid.uuid4().hex, "host": socket.gethostname(), "boot": _boot(), "pid": pid}
         self._me["began"] = _beginning(pid)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from w2v_jax.config import DataConfig, later_rules
+from w2v_jax.data import shared
 from w2v_jax.data.cache import building, damaged_at_once, discard, key_of, put, seal, unseal
 from w2v_jax.data.counting import SOURCES, SPLITS, Counted, count, heldout_every
 from w2v_jax.data.encode import encode
@@ -80,9 +80,8 @@ class Corpus:
 
 
 def cache_root(cfg: DataConfig) -> Path:
-    """`cfg.cache_dir`, else $W2V_JAX_CACHE, else ~/.cache/w2v_jax."""
-    root = Path(cfg.cache_dir or os.environ.get("W2V_JAX_CACHE") or "~/.cache/w2v_jax")
-    return Path(os.path.realpath(root.expanduser()))
+    """`cfg.cache_dir`, else $W2V_JAX_CACHE, else ~/.cache/w2v_jax. Of a cache in a bucket, the folder of its copies."""
+    return shared.local_root(cfg.cache_dir)
 
 
 def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
@@ -107,15 +106,15 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     for folder in (root, root / "index"):
         folder.mkdir(parents=True, exist_ok=True)
     note = root / "index" / f"{key_of([[t.name for t in texts.values()], _rules(cfg)])}.json"
-    digests = _known(note, texts)
-    corpus = None if digests is None else _open(root / key_of([digests, _rules(cfg)]), cfg, say)
-    if digests is None or corpus is None:
-        corpus, digests = _build(cfg, texts, root, say)
-    else:
-        say(f"corpus: cached in {corpus.directory}")
-    settled = all(t.settled for t in texts.values())
-    entry = {"digests": digests, "stamps": [t.stamp for t in texts.values()], "settled": settled}
-    write_text(note, json.dumps(entry))
+    corpus = _cached(cfg, note, texts, root, say)
+    if corpus is None:
+
+        def there() -> bool:
+            return _cached(cfg, note, texts, root, lambda line: None) is not None
+
+        with shared.building_alone(cfg.cache_dir, note, there, say) as waited:
+            corpus = _cached(cfg, note, texts, root, say) if waited else None
+            corpus = corpus or _build(cfg, texts, root, note, say)
     _tell(say, corpus.report, cfg)
     return corpus
 
@@ -131,6 +130,30 @@ def _rules(cfg: DataConfig) -> dict[str, Any]:
     if cfg.tokens == "bpe":  # another version may train to other tokens
         rules["tokenizers"] = importlib.metadata.version("tokenizers")
     return rules | {n: getattr(cfg, n) for n in names} | later_rules(cfg)
+
+
+def _cached(cfg: DataConfig, note: Path, texts: Texts, root: Path, say: Say) -> Corpus | None:
+    """The corpus of the cache, None where it has none. A cache in a bucket is looked into as well."""
+    shared.fetch(cfg.cache_dir, note, say)
+    digests = _known(note, texts)
+    if digests is None:
+        return None
+    home = root / key_of([digests, _rules(cfg)])
+    shared.fetch(cfg.cache_dir, home, say)
+    corpus = _open(home, cfg, say)
+    if corpus is not None:
+        say(f"corpus: cached in {corpus.directory}")
+        _remember(cfg, note, texts, digests)
+    return corpus
+
+
+def _remember(cfg: DataConfig, note: Path, texts: Texts, digests: Digests) -> None:
+    """Writes down the digests of texts, so that the next run need not read them; for all machines if they are new."""
+    settled = all(t.settled for t in texts.values())
+    entry = json.dumps({"digests": digests, "stamps": [t.stamp for t in texts.values()], "settled": settled})
+    if not note.exists() or note.read_text(encoding="utf-8", errors="replace") != entry:
+        write_text(note, entry)
+        shared.publish(cfg.cache_dir, note)
 
 
 def _known(note: Path, texts: Texts) -> Digests | None:
@@ -186,7 +209,7 @@ def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
 # ---- building ----
 
 
-def _build(cfg: DataConfig, texts: Texts, root: Path, say: Say) -> tuple[Corpus, Digests]:
+def _build(cfg: DataConfig, texts: Texts, root: Path, note: Path, say: Say) -> Corpus:
     """Tokenises into a private folder and renames it into place; if another run was faster, its files are used."""
     with building(root) as work:
         counted = count(cfg, texts, work, say)
@@ -198,7 +221,9 @@ def _build(cfg: DataConfig, texts: Texts, root: Path, say: Say) -> tuple[Corpus,
         corpus = _open(home, cfg, say)
         if corpus is None:
             raise damaged_at_once(home)
-        return corpus, counted.digests
+    shared.publish(cfg.cache_dir, home)
+    _remember(cfg, note, texts, counted.digests)
+    return corpus
 
 
 def _check(cfg: DataConfig, counted: Counted) -> None:

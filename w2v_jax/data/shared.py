@@ -1,0 +1,119 @@
+"""One build of a cached folder for all who want it: processes of one machine wait for a lock, machines for a claim in a
+bucket, from which the others fetch what the first has built."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from w2v_jax import storage
+from w2v_jax.lease import Lease
+from w2v_jax.types import Say
+
+META = "meta.json"
+_LOOK_S = 2.0  # between two looks for what another machine builds
+_TELL_S = 60.0
+
+
+def local_root(cache_dir: str) -> Path:
+    """The folder of this machine that stands for `data.cache_dir`: itself, the local cache for '', and for an address
+    in a bucket a folder in the local cache, to which the shared files are copied."""
+    if storage.in_bucket(cache_dir):
+        return storage.local_cache() / "shared" / hashlib.sha256(cache_dir.rstrip("/").encode()).hexdigest()[:16]
+    return Path(storage.real(Path(cache_dir).expanduser())) if cache_dir else storage.local_cache()
+
+
+def fetch(cache_dir: str, target: Path, say: Say) -> None:
+    """Copies a file or a sealed folder of the cache in a bucket to its place `target`, if it is there. OSError."""
+    if not storage.in_bucket(cache_dir):
+        return
+    source = _address(cache_dir, target)
+    if target.suffix:
+        with contextlib.suppress(FileNotFoundError):
+            data = storage.read_bytes(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f".{target.name}.fetched")
+            part.write_bytes(data)
+            part.replace(target)
+    elif not target.exists() and storage.to_path(f"{source}/{META}").exists():
+        names = storage.listing(source)
+        size = sum(storage.stat(name).st_size for name in names)
+        say(f"corpus: fetches {size / 1e6:,.0f} MB from {source}")
+        storage.fetch(names, target)
+
+
+def publish(cache_dir: str, made: Path) -> None:
+    """Copies a file or a sealed folder into the cache in a bucket, the record of a folder last: its presence says that
+    all is there. OSError."""
+    if not storage.in_bucket(cache_dir):
+        return
+    files = sorted(made.iterdir(), key=lambda f: f.name == META) if made.is_dir() else [made]
+    for file in files:
+        storage.put(file, _address(cache_dir, file))
+
+
+@contextlib.contextmanager
+def building_alone(cache_dir: str, note: Path, done: Callable[[], bool], say: Say) -> Iterator[bool]:
+    """Until the end of the block no other process builds what `note` names. Where one does, waits until it ends, or
+    until `done()` holds, and gives True. OSError."""
+    with _locked(note.with_suffix(".lock"), say) as waited:
+        if storage.in_bucket(cache_dir):
+            with _claimed(_address(cache_dir, note.with_suffix(".lock")), done, say) as waited_longer:
+                yield waited or waited_longer
+        else:
+            yield waited
+
+
+@contextlib.contextmanager
+def _locked(path: Path, say: Say) -> Iterator[bool]:
+    """Holds a lock file of this machine, which goes with the block; gives whether it had to wait."""
+    waited = False
+    while True:
+        file = open(path, "wb")  # noqa: SIM115  (closed below)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = True
+            say("corpus: another process of this machine reads the same text; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks: two builders do no harm
+            pass
+        # The one before has removed its file, and another process may hold a new one of that name.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                break
+        file.close()
+    try:
+        yield waited
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        file.close()
+
+
+@contextlib.contextmanager
+def _claimed(address: str, done: Callable[[], bool], say: Say) -> Iterator[bool]:
+    """Holds a claim in a bucket; gives whether it had to wait. Where `done()` holds meanwhile, it goes on without."""
+    lease, waited, told = Lease(address), False, -_TELL_S
+    while not lease.acquire(lambda line: None):
+        if done():
+            yield True
+            return
+        if time.monotonic() - told > _TELL_S:
+            waited, told = True, time.monotonic()
+            say("corpus: another machine reads the same text; waiting for it")
+        time.sleep(_LOOK_S)
+    try:
+        yield waited
+    finally:
+        lease.release()
+
+
+def _address(cache_dir: str, path: Path) -> str:
+    """Where a file or folder of the local root stands in the bucket."""
+    return f"{cache_dir.rstrip('/')}/{path.relative_to(local_root(cache_dir)).as_posix()}"
