@@ -108,6 +108,9 @@ class DataConfig:
     max_vocab: int = 0  # keep only the most frequent words; 0 keeps all; bpe: size of the vocabulary, with end_token
     skip_top: int = 0  # leaves out the most frequent words, so many: a stop list for any language; not for bpe
     unknown: str = "drop"  # words outside the vocabulary: drop | keep (as <unk>) | error (stops at the first one)
+    # Reading `source` ends with the document that brings the training documents to so many tokens; 0 reads all. Byte
+    # pairs are then made from as many words.
+    tokens_limit: int = 0
     heldout_every: int = 100  # every n-th document is held out; 0 for none
     block_tokens: int = 16_384  # blocks of whole documents have about this size; they are the unit of shuffling
     # Of labelled texts: binary (0, 1) | as_is | sst2 (0-1 negative, 2 left out, 3-4 positive) | named: any names; those
@@ -140,6 +143,7 @@ class DataConfig:
         check(word, "data.end_token", self.end_token, "a word without white space and not <unk>, such as <eos>")
         check_choice("data.unknown", self.unknown, ("drop", "keep", "error"))
         check_least(1, "data", self, "min_count", "block_tokens")
+        check(self.tokens_limit >= 0, "data.tokens_limit", self.tokens_limit, "0 (no limit) or more")
         check(self.max_vocab >= 0, "data.max_vocab", self.max_vocab, "0 (no limit) or more")
         need = "at least 257 (256 bytes and one more) for data.tokens=bpe"
         check(self.tokens != "bpe" or self.max_vocab >= 257, "data.max_vocab", self.max_vocab, need)
@@ -282,7 +286,7 @@ RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "da
 
 
 # Rules of `DataConfig` that came after corpora and studies were published: at their defaults they change no digest.
-LATER_RULES = ("normalise", "digits", "encoding_errors", "label_field", "skip_top")
+LATER_RULES = ("normalise", "digits", "encoding_errors", "label_field", "skip_top", "tokens_limit")
 
 
 def later_rules(cfg: DataConfig) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from w2v_jax.config import TrainConfig
 from w2v_jax.scaling.study import Arm, Study
 
 VOCABULARY = 32_000
+TOKENS = (1_000_000_000, 4_000_000_000, 16_000_000_000)  # of C4, no more is read than the last of these
 # Width: (layers, heads, learning rate).
 SIZES = {
     32: (2, 2, 8e-3),
@@ -42,8 +43,10 @@ def get_config() -> Study:
         for dim, (layers, heads, rate) in SIZES.items()
     )
     return Study(
-        data=dataclasses.replace(gpt2.data, source="tfds:c4/en", max_vocab=VOCABULARY, heldout_every=10_000),
-        tokens=(1_000_000_000, 4_000_000_000, 16_000_000_000),
+        data=dataclasses.replace(
+            gpt2.data, source="tfds:c4/en", max_vocab=VOCABULARY, heldout_every=10_000, tokens_limit=TOKENS[-1]
+        ),
+        tokens=TOKENS,
         vocabulary=VOCABULARY,
         window=1024,
         arms={"transformer": Arm(run, sizes)},

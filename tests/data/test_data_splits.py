@@ -236,3 +236,69 @@ def test_a_tfds_text_may_name_its_split(monkeypatch):
 def test_impossible_settings(values, message):
     with pytest.raises(UserError, match=message):
         DataConfig(**values)
+
+
+@pytest.mark.parametrize("chunk", [7, 64, 1 << 20])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unknown": "keep"},
+        {"end_token": "", "unknown": "drop"},
+        {"heldout_source": "", "heldout_every": 3, "unknown": "keep"},
+    ],
+)
+def test_a_limit_of_tokens_reads_the_documents_that_reach_it(
+    texts: Any, monkeypatch: pytest.MonkeyPatch, chunk: int, change: dict[str, Any]
+) -> None:
+    lines = [f" {' '.join('ab'[(i * j) % 2] + str(i % 5) for j in range(i % 7))} \n" for i in range(40)]
+    for limit in (5, 23, 60):
+        cfg, kept, trained, number = texts("".join(lines), **change, tokens_limit=limit), 0, 0, 0
+        for line in lines:  # an empty line is a document where there is an end token
+            kept += 1
+            if not line.split() and not cfg.end_token:
+                continue
+            held = not cfg.heldout_source and number % 3 == 2
+            trained += 0 if held else len(line.split()) + bool(cfg.end_token)
+            number += 1
+            if trained >= limit:
+                break
+        assert 0 < kept < len(lines) - 1
+        with monkeypatch.context() as patch:
+            patch.setattr(sources, "CHUNK", chunk)
+            limited = build_corpus(cfg)
+        whole = build_corpus(texts("".join(lines[:kept]), **change))
+        for split in SPLITS:
+            mine, theirs = getattr(limited, split), getattr(whole, split)
+            assert np.array_equal(mine.tokens, theirs.tokens) and np.array_equal(mine.offsets, theirs.offsets), split
+            assert (mine.words, mine.bytes) == (theirs.words, theirs.bytes)
+        assert limited.vocab.words == whole.vocab.words and limited.train.tokens.size == trained
+
+
+def test_a_limit_of_tokens_leaves_the_rest_unread(texts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = [0]
+    into = sources._Hashed.readinto
+
+    def counted(self: Any, buffer: Any) -> int:
+        n = into(self, buffer)
+        read[0] += n if self.name.name == "train.txt" else 0
+        return n
+
+    monkeypatch.setattr(sources._Hashed, "readinto", counted)
+    monkeypatch.setattr(sources, "CHUNK", 100)
+    said: list[str] = []
+    rules: dict[str, Any] = {"unknown": "keep", "tokens_limit": 50}
+    cfg = texts("a b c d\n" * 1000, **rules)
+    first = build_corpus(cfg, said.append)
+    assert read[0] < 1000 and any("the rest of data.source is not read" in line for line in said)
+    # Bytes past the limit may change, those before it may not.
+    again = build_corpus(texts("a b c d\n" * 999 + "e\n", **rules))
+    other = build_corpus(texts("a b c e\n" * 1000, **rules))
+    assert again.digest == first.digest != other.digest
+
+
+def test_byte_pairs_under_a_limit_are_made_from_as_many_words(texts: Any) -> None:
+    text = "the cat sat\n" * 20 + "completely different language afterwards\n" * 500
+    rules = {"tokens": "bpe", "max_vocab": 300, "unknown": "drop", "end_token": ""}
+    limited = build_corpus(texts(text, **rules, tokens_limit=30))
+    assert not any("diff" in word for word in limited.vocab.words)
+    assert any("diff" in word for word in build_corpus(texts(text, **rules)).vocab.words)

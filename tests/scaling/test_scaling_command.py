@@ -17,6 +17,7 @@ import pytest
 
 from experiments.scaling import report
 from tests.commands import ROOT, Done, at_call, checkpoints, refused, run, start
+from w2v_jax import storage
 
 pytestmark = pytest.mark.xdist_group("scaling")  # one worker: runs share their compiled programs
 
@@ -164,6 +165,22 @@ def test_two_shards_at_once_make_all_runs_once(study: Path, tmp_path: Path, monk
     (together / "results.jsonl").write_bytes(b"".join(parts))
     done = scaling(study, together, *fewer)
     assert done.status == 1 and "--- run" not in done.err, "it has all runs, and reports"
+
+
+def test_a_study_in_a_bucket_by_two_shards_is_that_on_a_disk(
+    study: Path, whole: tuple[Done, Path], bucket: str
+) -> None:
+    """The second shard finds the results of the first, and reports into the bucket."""
+    workdir, fewer = storage.to_path(f"{bucket}/study"), ["--config.tokens=(320,)"]
+    for shard, status in (("0/2", 0), ("1/2", 1)):
+        done = scaling(study, workdir, *fewer, f"--shard={shard}")
+        assert done.status == status, done.err
+    made = rows(workdir / "results-0-of-2.jsonl") | rows(workdir / "results-1-of-2.jsonl")
+    expected = rows(whole[1] / "results.jsonl")
+    assert losses(made) == {name: expected[name]["heldout_loss"] for name in (TAME[0], TAME[2], WILD)}
+    page = (workdir / "report.html").read_text()
+    assert "data:image/png;base64," in page and (workdir / "laws.json").is_file()
+    assert not (workdir / "runs" / TAME[0] / "checkpoints").exists() and (workdir / "runs" / TAME[0]).is_dir()
 
 
 def test_a_write_that_fails_loses_nothing(

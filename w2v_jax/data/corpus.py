@@ -102,6 +102,8 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
       OSError: the cache cannot be written; nothing half-written stays.
     """
     texts = {split: raw_text(cfg, key) for split, key in SOURCES.items() if getattr(cfg, key)}
+    if cfg.tokens_limit:  # to hash the whole text could take longer than to read the part that is wanted
+        texts["train"] = dataclasses.replace(texts["train"], rehash=None)
     root = cache_root(cfg)
     for folder in (root, root / "index"):
         folder.mkdir(parents=True, exist_ok=True)

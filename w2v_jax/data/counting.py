@@ -77,11 +77,17 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Say) -
         for split, text in texts.items():
             content = hashlib.blake2b(digest_size=32)
             words = counter.begin(SPLITS.index(split))
+            limited = cfg.tokens_limit > 0 and split == "train"
+            part = hashlib.blake2b(digest_size=32)  # of what is read, where that is not all
             for chunk, done in text.chunks(content):
+                part.update(chunk.encode("utf-8", "surrogatepass") if limited else b"")
                 replaced += chunk.count("\ufffd") if cfg.encoding_errors == "replace" else 0
                 ids, inside = read(chunk)
                 counter.add(ids, inside, len(read), out)
                 now = time.monotonic()
+                if limited and counter.full:
+                    say(f"corpus: data.tokens_limit={cfg.tokens_limit:,}: the rest of data.source is not read")
+                    break
                 if now - told > _TELL_SECONDS:
                     told = now
                     say(_progress(int(counter.words.sum()), before + done, size, now - start))
@@ -89,8 +95,8 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Say) -
                 key = SOURCES[split]
                 raise UserError(f"data.{key}={getattr(cfg, key)!r}: no word found under data.tokens={cfg.tokens!r}")
             before += text.size
-            digests[split] = content.hexdigest()
-    if trained not in (None, digests["train"]):
+            digests[split] = (part if limited else content).hexdigest()
+    if trained not in (None, digests["train"]) and not cfg.tokens_limit:
         raise UserError(f"data.source={cfg.source!r}: the text changed while it was read; run the same command again")
     words, seconds = int(counter.words.sum()), max(time.monotonic() - start, 1e-9)
     say(f"corpus: {words:,} words read in {seconds:.1f} s ({words / seconds:,.0f} words/s)")
@@ -137,7 +143,7 @@ def _train(cfg: DataConfig, text: RawText, say: Say) -> tuple[Any, str]:
 
 def _training_pieces(cfg: DataConfig, text: RawText, content: hashlib.blake2b, cut: list[int]) -> Iterator[str]:
     """The documents that are not held out, those longer than a chunk in pieces; `cut` gets how many words were cut."""
-    every, number, filled, rules = heldout_every(cfg), 0, keeps_empty(cfg), Rules.of(cfg)
+    every, number, filled, rules, words = heldout_every(cfg), 0, keeps_empty(cfg), Rules.of(cfg), 0
     for chunk, _ in text.chunks(content):
         parts = pieces(prepared(chunk, rules))
         for i, part in enumerate(parts):
@@ -147,6 +153,9 @@ def _training_pieces(cfg: DataConfig, text: RawText, content: hashlib.blake2b, c
                 yield from short
                 if long:
                     cut.append(long)
+                words += len(part.split()) if cfg.tokens_limit else 0
+            if cfg.tokens_limit and words >= cfg.tokens_limit:
+                return
             if i < len(parts) - 1:
                 number, filled = number + filled, keeps_empty(cfg)
 
@@ -162,6 +171,8 @@ class _Counter:
         self.splits: list[np.ndarray] = []
         self.empty = 0
         self.split = self.number = 0  # of the current text: its split, and the number of the next document
+        self.limit, self.kept = cfg.tokens_limit, 0  # tokens of training documents of the first text
+        self.full = False  # the limit is reached
         self.open = 0  # tokens so far of the document that the last chunk did not finish
 
     def begin(self, split: int) -> int:
@@ -170,8 +181,12 @@ class _Counter:
         return int(self.words.sum())
 
     def add(self, ids: np.ndarray, words: np.ndarray | None, known: int, out: BinaryIO) -> None:
-        """A chunk as a `provisional.Reader` returns it; `known` ids exist so far."""
+        """A chunk as a `provisional.Reader` returns it; `known` ids exist so far. What is past the limit goes."""
         ends = np.flatnonzero(ids == 0)
+        last = self._last(ids, ends) if self.limit and self.split == 0 else None
+        if last is not None:
+            self.full, ids, ends = True, ids[: ends[last] + 1], ends[: last + 1]
+            words = None if words is None else np.append(words[: last + 1], 0)
         # Segment j runs to end j, the last one to the end of the chunk; `inside` are its tokens in this chunk.
         inside = np.diff(ends, prepend=-1, append=len(ids)) - 1
         sizes = inside.copy()
@@ -189,6 +204,17 @@ class _Counter:
         self.splits.append(splits[:-1][real])
         self.number += int(real.sum())
         self.empty += len(real) - int(real.sum())
+
+    def _last(self, ids: np.ndarray, ends: np.ndarray) -> int | None:
+        """The document of a chunk in which the limit is reached, None where it is not."""
+        sizes = np.diff(ends, prepend=-1) - 1
+        sizes[:1] += self.open
+        real = (sizes > 0) | self.keep_empty
+        trained = real & ~is_heldout(self.number + np.cumsum(real) - real, self.every)
+        reached = self.kept + np.cumsum((sizes + self.end) * trained)
+        self.kept = int(reached[-1]) if len(reached) else self.kept
+        found = np.flatnonzero(reached >= self.limit)
+        return int(found[0]) if len(found) else None
 
     def _count(self, ids: np.ndarray, inside: np.ndarray, words: np.ndarray, splits: np.ndarray, known: int) -> None:
         """Adds the `inside` ids and the `words` of each segment to those of its split."""

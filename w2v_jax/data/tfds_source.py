@@ -12,6 +12,7 @@ from typing import Any
 from w2v_jax.config import DataConfig
 from w2v_jax.data.raw import END, MARK, RawText, stamp_of
 from w2v_jax.errors import UserError, nearest
+from w2v_jax.storage import stat, to_path
 
 _BATCH = 512  # examples joined into one chunk
 
@@ -31,7 +32,7 @@ def examples(name: str, cfg: DataConfig) -> RawText:
     if kind != "string" or features[cfg.field].shape != ():
         raise UserError(f"data.field={cfg.field!r}: this feature of {name} is not text but {kind}; name a text feature")
     split = builder.info.splits[cfg.tfds_split]
-    entries = [(f"{p.filename} {p.skip} {p.take}", os.stat(p.filename)) for p in split.file_instructions]
+    entries = [(f"{p.filename} {p.skip} {p.take}", stat(p.filename)) for p in split.file_instructions]
     stamp, settled = stamp_of(entries)
     label = f"{builder.info.full_name} {cfg.tfds_split} {cfg.field}"
 
@@ -89,7 +90,7 @@ def _read(builder: Any, cfg: DataConfig, label: str, total: int, content: hashli
 
 
 def _data_root(cfg: DataConfig) -> Path:
-    return Path(cfg.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    return to_path(os.path.expanduser(cfg.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"))
 
 
 def _offline_builder(name: str, cfg: DataConfig) -> Any:
