@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from w2v_jax.errors import UserError, check, check_choice, check_least, check_most
+from w2v_jax.errors import UserError, check, check_choice, check_least, check_most, nearest
 from w2v_jax.files import PathLike, read_json
 from w2v_jax.overrides import build
 
@@ -156,8 +156,9 @@ class DataConfig:
             self.tokens != "bpe" or self.max_vocab <= most, "data.max_vocab", self.max_vocab, f"at most {most} for bpe"
         )
         if score_range(self.labels) is None:
-            need = "binary, as_is, sst2, named, or the range of a score such as 1..5, the lower end first"
-            check(self.labels in ("binary", "as_is", "sst2", "named"), "data.labels", self.labels, need)
+            kinds = ("binary", "as_is", "sst2", "named")
+            need = f"{', '.join(kinds)}, or the range of a score such as 1..5, the lower end first"
+            check(self.labels in kinds, "data.labels", self.labels, need + nearest(self.labels, kinds))
         check(all(self.field.split("+")), "data.field", self.field, "a field, or several as in subject+body")
 
 
