@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,17 @@ from absl import flags
 from benchmarks import schedules
 from experiments.common import cli
 from launch.fake.play import checkout
-from w2v_jax.files import write_json
+from w2v_jax.files import write_text
 from w2v_jax.tables import aligned
 
 WORK = Path(tempfile.gettempdir())
 
 
-def one(job: tuple[int, str]) -> dict[str, Any]:
-    """Lives the schedule of a seed in its own folder below the one that is given."""
-    seed, below = job
+def one(job: tuple[int, str, float]) -> dict[str, Any] | None:
+    """Lives the schedule of a seed in its own folder below the one that is given; None after a time (since 1970)."""
+    seed, below, until = job
+    if time.time() > until:
+        return None
     folder = Path(below) / str(seed)
     try:
         return schedules.live(schedules.draw(seed), folder, Path(below) / "source")._asdict()
@@ -45,22 +47,17 @@ def one(job: tuple[int, str]) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def campaign(seeds: Sequence[int], jobs: int, seconds: float = 1e9) -> list[dict[str, Any]]:
-    """Lives through the schedules of some seeds, `jobs` at once, and begins none after `seconds`."""
+def campaign(seeds: Iterable[int], jobs: int, seconds: float = 1e9) -> Iterator[dict[str, Any]]:
+    """Lives through the schedules of some seeds, `jobs` at once, as they end; begins none after `seconds`."""
     below = Path(tempfile.mkdtemp(prefix="w2v_jax-chaos-"))
     checkout(below / "source")
-    until = time.monotonic() + seconds
-    found = []
+    work = [(seed, str(below), time.time() + seconds) for seed in seeds]
     try:
         with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-            todo = list(seeds)
-            while todo and time.monotonic() < until:
-                part, todo = todo[: 8 * jobs], todo[8 * jobs :]
-                found += pool.map(one, [(seed, str(below)) for seed in part], chunksize=1)
+            yield from filter(None, pool.imap_unordered(one, work))
     finally:
         schedules.end_all(below)
         shutil.rmtree(below, ignore_errors=True)
-    return found
 
 
 def summary(found: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -82,6 +79,13 @@ def summary(found: Iterable[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def save(out: Path, verdicts: Sequence[dict[str, Any]]) -> None:
+    """Writes what is known so far: a campaign may end at any moment."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(v) for v in verdicts]
+    write_text(out, json.dumps(summary(verdicts) | {"verdicts": []})[:-2] + "\n" + ",\n".join(lines) + "\n]}\n")
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
@@ -91,12 +95,12 @@ def main(argv: Sequence[str]) -> int:
     before = json.loads(out.read_text())["verdicts"] if out and out.exists() else []
     seeds = [f.only] if f.only is not None else range(f.first, f.first + f.schedules)
     have = {v["seed"] for v in before}
-    found = campaign([s for s in seeds if s not in have], f.jobs, f.seconds)
-    every = sorted([*before, *found], key=lambda v: v["seed"])
+    every = before
+    for verdict in campaign([s for s in seeds if s not in have], f.jobs, f.seconds):
+        every = sorted([*every, verdict], key=lambda v: v["seed"])
+        if out:
+            save(out, every)
     counts = summary(every)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(out, {"command": cli.command("benchmarks.launch_chaos"), **counts, "verdicts": every}, indent=0)
     print(aligned([[key, str(value)] for key, value in counts.items()]))
     for verdict in every:
         if verdict["refused"] or f.only is not None:

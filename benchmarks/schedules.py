@@ -228,9 +228,17 @@ class _Life:
         self.play.before = lambda line: None
         self.reason = self.reason or "left alone"
         self.play.real_s = 0.25
-        while self.play.left() and self.play.now() < w.START + 3 * HOURS * 3600:
+        while self.costs() and self.play.now() < w.START + 3 * HOURS * 3600:
             self.play.sleep(1200.0)
-        self.quietly("status")
+        if not self.costs():  # a request that has lost its machine holds quota until somebody comes back
+            self.quietly("status")
+            self.quietly("down")
+
+    def costs(self) -> bool:
+        """Whether a machine is there, or asked for, or a process of one runs."""
+        world = self.play.world()
+        alive = [r for r in world["requests"].values() if r["state"] not in ("FAILED", "SUSPENDED")]
+        return bool(alive or world["nodes"] or w.processes(f"{self.play.folder}/nodes"))
 
 
 def live(schedule: Schedule, folder: Path, source: Path) -> Verdict:
