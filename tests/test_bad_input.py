@@ -38,6 +38,7 @@ OWN_FLAGS = {
     "experiments.ledger": ("config", "config.KEY", "vocab"),
     "experiments.demo": ("workdir", "demo_config"),
     "launch.preflight": ("config", "config.KEY", "topology"),
+    "launch.preflight_table": ("only", "minutes"),
     "launch.local": ("processes", "devices"),
     "launch.tpu": ("zone", "accelerator", "keep_alive"),
     "launch.render": ("accelerator", "nodes"),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from launch.chips import TABLE, chips
-from launch.cloud import plan, prices, ship, trouble, verbs
+from launch.cloud import plan, prices, ship, trouble, verbs, workers
 from launch.cloud.agent import lock
 from launch.cloud.gcloud import execute
 from launch.cloud.machine import Patience
@@ -602,3 +602,13 @@ def test_list_shows_what_nobody_remembers(play: Play) -> None:
     assert verbs.listing(play.cloud("w2v"), play.state, "", "") is None
     assert play.said[-2].startswith("other  CREATING  asked for by another folder")
     assert play.said[-1] == "w2v  ACTIVE  no run"
+
+
+def test_a_start_that_is_repeated_starts_nothing(play: Play) -> None:
+    """As after a lost answer: the run of that id has ended, or goes on."""
+    file = Path(play.folder) / "count"
+    assert run(play, ["python", "-c", f"open({str(file)!r}, 'a').write('x')"], down=False, **ONE) is None
+    reports, _ = workers.ask(play.cloud("w2v"), play.state.known("w2v").machine, "start")
+    assert reports[0].state == "ended"
+    time.sleep(0.5)
+    assert file.read_text() == "x"
