@@ -73,6 +73,20 @@ def nearest(failed: Forecast, vocab_size: int = 0, tries: int = 3) -> Change | N
     return None
 
 
+def likely(failed: Forecast, vocab_size: int = 0) -> tuple[dict[str, str], float] | None:
+    """(the first change that fits by arithmetic, which nothing compiled; bytes on a device by arithmetic); None: none
+    does."""
+    ratio = _ratio(failed, vocab_size)
+    for keys in changes(failed.config):
+        try:
+            changed = override(failed.config, keys, MODELS)
+            if _may_fit(changed, failed.where, vocab_size, ratio):
+                return keys, estimated(changed, failed.where, vocab_size, ratio).total
+        except UserError:  # the change does not divide, or the family has no such key
+            continue
+    return None
+
+
 def estimated(config: Config, where: Slice, vocab_size: int, ratio: float = 1.0) -> Memory:
     """Memory of the training step by arithmetic, its working space times `ratio`."""
     words = stand_in(config, vocab_size)

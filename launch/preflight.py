@@ -39,7 +39,7 @@ from launch.chips import GIB, chip_of
 from launch.distributed import Place, initialize, managed, place
 from launch.forecast import HORIZON, forecast
 from launch.hlo import KINDS
-from launch.nearest import nearest
+from launch.nearest import likely, nearest
 from launch.rollcall import missing_processes
 from launch.slices import Slice, slice_of, without_tpu
 from w2v_jax.config import Config
@@ -194,7 +194,11 @@ def report_forecast(config: Config, where: Slice, vocab_size: int, wanted: Wante
         return True
     for reason in found.reasons:
         print(f"FAIL  {name}no-go: {reason}", flush=True)
-    if wanted.nearest:
+    if not wanted.nearest:
+        if guess := likely(found, vocab_size):
+            keys = " ".join(f"--config.{key}={value}" for key, value in guess[0].items())
+            print(f"      {name}by arithmetic, not compiled, {keys} fits ({guess[1] / GIB:.1f} GiB)", flush=True)
+    else:
         change = nearest(found, vocab_size)
         print(f"      {name}{'nothing near it was found to fit' if change is None else f'nearest that fits: {change}'}")
     return False

@@ -28,7 +28,7 @@ from experiments.common import cli
 from experiments.common.config_flag import load
 from launch.chips import GIB
 from launch.forecast import Forecast, forecast
-from launch.nearest import nearest
+from launch.nearest import likely, nearest
 from launch.slices import price, slice_of, without_tpu
 from launch.verdict import hours
 from w2v_jax.config import Config
@@ -94,6 +94,8 @@ def record(name: str, where: str, generation: bool = True) -> dict[str, Any]:
     if found.reasons:
         change = nearest(found, entry.vocabulary)
         out["nearest"] = None if change is None else {"keys": change.keys} | summary(change.forecast, entry.tokens)
+        if change is None and (guess := likely(found, entry.vocabulary)):
+            out["likely"] = {"keys": guess[0], "bytes": guess[1]}
     return out
 
 
@@ -134,9 +136,8 @@ def summary(found: Forecast, tokens: float) -> dict[str, Any]:
 
 def rows(records: Sequence[dict[str, Any]]) -> list[list[str]]:
     """The table: one line for each record, the header first."""
-    memory = ["training, GiB", "evaluation", "generation", "of"]
-    limits = ["compute, ms", "memory", "network", "at most", "MFU"]
-    out = [["config", "slice", "mesh", *memory, *limits, "tokens or words", "hours", "US$", "verdict"]]
+    names = ["training, GiB", "evaluation", "generation", "of", "compute, ms", "memory", "network", "at most", "MFU"]
+    out = [["config", "slice", "mesh", *names, "tokens or words", "hours", "US$", "verdict"]]
     for one in records:
         if "programs" not in one:
             out.append([one["config"], one["slice"], *["-"] * (len(out[0]) - 3), "not compiled yet"])
@@ -145,22 +146,17 @@ def rows(records: Sequence[dict[str, Any]]) -> list[list[str]]:
         if one["reasons"] and (near := one.get("nearest")):
             keys = " ".join(f"{k}={v}" for k, v in near["keys"].items())
             said += f"; fits with {keys} ({_gib(near['programs']['training'])} GiB)"
-        out.append(
-            [
-                one["config"],
-                one["slice"],
-                " x ".join(map(str, one["mesh"])),
-                *(_gib(one["programs"].get(key)) for key in ("training", "evaluation", "generation")),
-                f"{one['hbm_bytes'] / GIB:.2f}",
-                *(f"{one['limits'][key] * 1e3:.3g}" for key in ("compute", "memory", "network")),
-                f"{one['rate']:,.3g}/s",
-                f"{one['mfu']:.0%}",
-                f"{one['tokens']:.3g}",
-                f"{one['hours']:.3g}",
-                "-" if one["usd"] is None else f"{one['usd']:,.0f}",
-                said,
-            ]
-        )
+        elif guess := one.get("likely"):
+            keys = " ".join(f"{k}={v}" for k, v in guess["keys"].items())
+            said += f"; by arithmetic, not compiled, {keys} fits ({guess['bytes'] / GIB:.1f} GiB)"
+        step = [f"{one['limits'][key] * 1e3:.3g}" for key in ("compute", "memory", "network")]
+        step += [f"{one['rate']:,.3g}/s", f"{one['mfu']:.0%}", f"{one['tokens']:.3g}", f"{one['hours']:.3g}"]
+        step.append("-" if one["usd"] is None else f"{one['usd']:,.0f}")
+        if one["programs"]["training"]["bytes"] is None:  # the step was not compiled, so nothing is known of it
+            step = ["-"] * len(step)
+        memory = [_gib(one["programs"].get(key)) for key in ("training", "evaluation", "generation")]
+        mesh = " x ".join(map(str, one["mesh"]))
+        out.append([one["config"], one["slice"], mesh, *memory, f"{one['hbm_bytes'] / GIB:.2f}", *step, said])
     return out
 
 

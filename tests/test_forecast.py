@@ -13,7 +13,7 @@ from launch import preflight, preflight_table, slices, verdict
 from launch.chips import GIB, chip
 from launch.flops import count
 from launch.forecast import forecast, one_line
-from launch.nearest import _ratio, nearest
+from launch.nearest import _ratio, likely, nearest
 from launch.slices import Slice, slice_of, topology
 from w2v_jax.config import Config, MeshConfig, TrainConfig
 from w2v_jax.errors import UserError
@@ -116,6 +116,8 @@ def test_the_nearest_change_that_fits_is_found_and_the_batch_is_kept():
     assert failed.reasons and "training needs" in failed.reasons[0]
     change = nearest(failed)
     assert change is not None and set(change.keys) == {"train.accumulate"}
+    guess = likely(failed)
+    assert guess is not None and guess[0] == change.keys and guess[1] < 1.2 * GIB
     memory = change.forecast.programs["training"].memory
     assert memory is not None and memory.total < 1.2 * GIB
     hopeless = Slice(where.name, where.chip._replace(hbm_gib=0.002), where.devices)
