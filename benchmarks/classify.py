@@ -36,7 +36,7 @@ STRENGTHS = {
     "tfidf": (1.0, 10.0, 100.0),
     "lsa": (0.001, 0.01, 0.1),
 }
-MOST = 300  # steps of L-BFGS, as ours
+MOST = 300  # steps of L-BFGS
 
 
 def pipeline(method: str, data: DataConfig, words: Sequence[str], dimensions: int) -> Any:
