@@ -22,6 +22,7 @@ from absl import flags
 
 from experiments.common import cli
 from experiments.common.measuring import parameters
+from experiments.common.processes import by_first
 from w2v_jax import memory
 from w2v_jax.config import check, load
 from w2v_jax.data.tokenizer import Tokenizer
@@ -169,7 +170,12 @@ def sampling_of_flags() -> Sampling:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints the model's line, and `report`."""
+    """Prints the model's line, and `report`; of several processes the first does."""
+    by_first(write)
+
+
+def write() -> None:
+    """The command's work, in one process."""
     f = flags.FLAGS
     workdir = cli.workdir("give the folder of a language model's run", reads=True)
     sampling = sampling_of_flags()

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,9 @@ from absl import flags
 
 from experiments.common import cli, config_flag
 from experiments.common.measuring import parameters
+from experiments.common.processes import by_first
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
+from launch import distributed
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
@@ -42,9 +43,10 @@ from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.overrides import override
 from w2v_jax.tables import aligned
-from w2v_jax.train import loop
+from w2v_jax.train import loop, world
 from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.folder import RESULT
+from w2v_jax.train.logs import tell
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Source, Words
 
@@ -69,8 +71,8 @@ SHARED = ("vectors", "dim", "frozen", "encoding_errors", "classes", "max_length"
 
 
 def say(line: str) -> None:
-    """Progress goes to standard error, results to standard output."""
-    print(line, file=sys.stderr, flush=True)
+    """Progress goes to standard error, results to standard output; of several processes the first says it."""
+    tell(line)
 
 
 def rung(base: Config, last: Config, name: str) -> Config:
@@ -121,6 +123,22 @@ def score(model: Model, corpus: Any, split: str) -> Scores:
     return classification(*probabilities(model, source))
 
 
+def held_row(folder: Path, name: str, corpus: Any, seconds: float) -> dict[str, Any]:
+    """A model's row of the results before the test texts are read."""
+    model = open_model(folder)
+    held = score(model, corpus, "heldout")
+    row = {"model": name, "parameters": parameters(model.params), "heldout_accuracy": held.accuracy}
+    return row | {"heldout_loss": held.loss, "step": model.step, "seconds": seconds}
+
+
+def test_row(folder: Path, corpus: Any) -> tuple[dict[str, Any], float, str]:
+    """(what the test texts add to the row, the share of their most frequent label, `digest` of the frozen vectors)."""
+    model = open_model(folder)
+    test = score(model, corpus, "test")
+    row = {"test_accuracy": test.accuracy, "test_error": test.error, "test_loss": test.loss}
+    return row | {"confusion": test.confusion.tolist()}, test.majority, digest(model.consts)
+
+
 def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str, Any]:
     """Trains and scores the models `rungs`, which all have the data and vectors of `base`; returns results.json.
     UserError, Interrupted, Diverged: see `loop.train`."""
@@ -134,19 +152,13 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
     for name, config in rungs.items():
         say(f"--- {name}")
         result = loop.train(config, workdir / name)
-        model = open_model(workdir / name)
-        held = score(model, corpus, "heldout")
-        rows.append({"model": name, "parameters": parameters(model.params), "heldout_accuracy": held.accuracy})
-        rows[-1] |= {"heldout_loss": held.loss, "step": model.step, "seconds": result["seconds"]}
+        rows.append(world.from_first(partial(held_row, workdir / name, name, corpus, result["seconds"])))
     majority, after = 0.0, before
     for row in rows:
-        model = open_model(workdir / row["model"])
-        test = score(model, corpus, "test")
-        majority, after = test.majority, digest(model.consts)
+        found, majority, after = world.from_first(partial(test_row, workdir / row["model"], corpus))
         if after != before:
             raise UserError(f"{base.model.vectors}: the vectors changed during training; start again")
-        row |= {"test_accuracy": test.accuracy, "test_error": test.error, "test_loss": test.loss}
-        row["confusion"] = test.confusion.tolist()
+        row |= found
     vectors = {"file": base.model.vectors, "sha256_before": before, "sha256_after": after}
     about = {"vectors": vectors, "corpus": corpus.report, "max_length": base.model.max_length, "cut": cut}
     return about | {"majority": majority, "models": rows, "command": cli.command("experiments.sentiment")}
@@ -243,7 +255,7 @@ def main(argv: Sequence[str]) -> int:
     f = flags.FLAGS
     workdir = cli.workdir("give the folder of the ladder, e.g. --workdir=runs/sentiment")
     if f.text is not None:
-        print(classify(f.text, workdir))
+        by_first(lambda: print(classify(f.text, workdir)))
         return 0
     models = list(dict.fromkeys(f.models))
     for name in models or [""]:
@@ -252,11 +264,17 @@ def main(argv: Sequence[str]) -> int:
     last = config_of(TRANSFORMER, CONFIGS / "sentiment_transformer.py", LAST_FAMILY)
     rungs = {name: rung(config, last, name) for name in models}
     config_flag.set_compile_cache(config.data.cache_dir)
+    distributed.initialize()
     results = climb(config, rungs, workdir)
+    world.from_first(lambda: show(results, workdir))
+    return 0
+
+
+def show(results: dict[str, Any], workdir: Path) -> None:
+    """Prints the table, writes the results and draws the ladder."""
     print(table(results))
     paint = partial(ladder.draw, results["models"], results["majority"], source=results["command"])
     cli.write_results(workdir / "results.json", results, workdir / "ladder.png", paint)
-    return 0
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
         for number, handler in before.items():
             signal.signal(number, handler)
         stop.early.clear()
+        stop.noted.clear()
         sys.unraisablehook = unraised
         atexit.register(_quietly)
     sys.exit(status)

@@ -10,6 +10,7 @@ start every --stride tokens, where every token has at least the rest of a window
 
 Vectors are word2vec text or binary, GloVe text, a fastText model or a native folder; a workdir is a run folder of
 `experiments.train`.
+Of several processes the first does all of this, on its own devices.
 The data folder has similarity/, analogy/ and categorization/; without it a small built-in list gives an indication.
 """
 
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments.common import cli
+from experiments.common.processes import by_first
 from experiments.common.vectors import define_source_flags, open_vectors, source
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import evaluate_all, table
@@ -39,6 +41,11 @@ def _is_language_model(workdir: str) -> bool:
 
 def main(argv: Sequence[str]) -> None:
     """Prints the table and writes the results."""
+    by_first(scored)
+
+
+def scored() -> None:
+    """The command's work, in one process."""
     f = flags.FLAGS
     if f.workdir and _is_language_model(f.workdir):
         from experiments.common import language

@@ -11,6 +11,8 @@ command skips finished runs and resumes the interrupted one. --shard=i/n runs on
 DIR/results-i-of-n.jsonl; put these files into one folder, or into one file, to merge them. When all runs are there the
 command prints the laws and writes DIR/report.html with all figures. A run that diverged or failed is recorded and not
 tried again; remove its line from the results to try it again.
+Under several processes (`launch.local`, or one on each host of a slice) all of them train a run together; small runs
+are trained side by side, one a process, and recorded in DIR/results-host-N.jsonl. --nopack trains all together.
 --plan prints every run with its cost and trains nothing. --fit fits a table of runs and trains nothing.
 Exit status: 0 done, 1 the fitted floor misses the known best possible loss, 2 bad input, 128 + n stopped by signal n;
 a training saves first.
@@ -19,7 +21,6 @@ a training saves first.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from experiments.common import cli, config_flag
+from launch import distributed
 from w2v_jax.errors import UserError
 from w2v_jax.storage import to_path
 
@@ -56,36 +58,43 @@ def study_of_flags() -> Study:
 
 def make(shard: tuple[int, int]) -> int:
     """Trains the missing runs of the shard, then reports when all are there; returns the exit status."""
-    from experiments.scaling import report
-    from experiments.scaling.execute import clean, execute, open_text, planned
-    from experiments.scaling.progress import Progress
-    from w2v_jax.scaling import records, study
+    from experiments.scaling.execute import open_text, planned
+    from experiments.scaling.together import apart, train, train_packed
+    from w2v_jax.scaling import study
+    from w2v_jax.train import world
 
     f = flags.FLAGS
     wanted = study_of_flags()
     config_flag.set_compile_cache(wanted.data.cache_dir, least_seconds=0.1)
+    distributed.initialize()
     workdir = to_path(f.workdir)
     text = open_text(wanted, f.data_dir or "")
     every = planned(text)
     mine = study.shard(every, *shard)
+    stem = "results" if shard[1] == 1 else f"results-{shard[0]}-of-{shard[1]}"
+
+    def missing() -> list[Planned]:
+        """Decided by process 0, so that all train the same runs."""
+        done = world.from_first(lambda: list(ended(workdir, every)))
+        return [run for run in mine if run.name not in done]
+
+    left = missing()
+    lists = apart(left) if f.pack else []
+    if lists:
+        train_packed(lists, text, workdir, stem, f.keep)
+        left = missing()
+    first = world.index() == 0
+    done = list(ended(workdir, every).values()) if first else []
+    train(mine if first else left, done, text, workdir, workdir / f"{stem}.jsonl", f.keep)
+    return world.from_first(lambda: finish(wanted, every, workdir))
+
+
+def finish(wanted: Study, every: Sequence[Planned], workdir: Path) -> int:
+    """The report of a study of which all runs are there, or what is missing; returns the exit status."""
+    from experiments.scaling import report
+
     done = ended(workdir, every)
-    own = workdir / ("results.jsonl" if shard[1] == 1 else f"results-{shard[0]}-of-{shard[1]}.jsonl")
-    kept = records.read([own]) if own.exists() else []
-    progress = Progress(mine, list(done.values()))
-    for run in mine:
-        if run.name in done:
-            continue
-        progress.begin(run)
-        started = time.perf_counter()
-        record = execute(run, text, workdir)
-        kept.append(record)
-        records.write(own, kept)
-        done[run.name] = record
-        if not f.keep:
-            clean(workdir / "runs" / run.name)
-        progress.end(run, record, time.perf_counter() - started)
-    missing = [run.name for run in every if run.name not in done]
-    if missing:
+    if len(done) < len(every):
         print(f"{len(done)} of {len(every)} runs are in {workdir}; the others belong to other shards.")
         print("Put all results-*.jsonl into one folder and run the command without --shard for the report.")
         return 0
@@ -134,4 +143,5 @@ if __name__ == "__main__":
     flags.DEFINE_float("rate", 0.0, "--plan: FLOPs per second of all devices together, where known.", 0.0)
     flags.DEFINE_string("data_dir", None, "Test files of word vectors; a small built-in list by default.")
     flags.DEFINE_bool("keep", False, "Keep the checkpoints of finished runs.")
+    flags.DEFINE_bool("pack", True, "Several processes: train small runs side by side, one a process.")
     cli.run(main, continues=True)

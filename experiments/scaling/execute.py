@@ -24,8 +24,9 @@ from w2v_jax.models import MODELS
 from w2v_jax.scaling.records import DIVERGED, FAILED, FINISHED, Record, config_hash
 from w2v_jax.scaling.study import Planned, Study, runs, with_passes
 from w2v_jax.storage import remove_tree
-from w2v_jax.train import folder, loop
+from w2v_jax.train import folder, loop, world
 from w2v_jax.train.checkpoint import NoneIntact
+from w2v_jax.train.logs import tell
 from w2v_jax.train.restore import Model, open_model
 
 
@@ -40,7 +41,7 @@ class Text(NamedTuple):
 
 def open_text(study: Study, data_dir: str = "") -> Text:
     """Reads the text, and computes its best possible loss where the study asks for it."""
-    corpus = build_corpus(study.data, lambda line: print(line, file=sys.stderr))
+    corpus = build_corpus(study.data, tell)
     best = None
     if study.optimum:
         tokens = np.asarray(corpus.heldout.tokens)
@@ -68,26 +69,49 @@ def execute(run: Planned, text: Text, workdir: Path) -> Record:
     """
     where = workdir / "runs" / run.name
     about = known(run)
-    if (where / folder.RESULT).exists() and not (where / folder.CHECKPOINTS).exists():
-        remove_tree(where)  # its record was lost after its checkpoints were removed: train it again
-    was_finished = (where / folder.RESULT).exists()
+    was_finished = world.from_first(lambda: _finished(where))
     try:
         result = loop.train(run.config, where, say=lambda line: None)  # the text is the same for all runs
-        measured = _measured(run, text, where, result)
-    except NoneIntact as e:
-        if not was_finished:  # it was just written: another training would be lost as well
-            raise
-        print(f"warning: {e}; the study does so now", file=sys.stderr)
-        (where / folder.RESULT).unlink()
-        return execute(run, text, workdir)
+        measured = world.from_first(lambda: _measured_or_removed(run, text, where, result, was_finished))
+        if measured is None:
+            return execute(run, text, workdir)
+        if FAILED in measured:
+            return Record(**about | {"status": FAILED, "error": measured[FAILED]})
     except loop.Diverged as e:
         if e.number:  # a signal came too: stop, and diverge again when the study continues
             raise loop.Interrupted(None, e.number) from e
         return Record(**about | {"status": DIVERGED, "error": str(e)})
     except (jax.errors.JaxRuntimeError, MemoryError) as e:
-        error = " ".join(str(e).split())[:500] or type(e).__name__
-        return Record(**about | {"status": FAILED, "error": error})
+        return Record(**about | {"status": FAILED, "error": _short(e)})
     return Record(**about | {"status": FINISHED} | measured)
+
+
+def _finished(where: Path) -> bool:
+    """Whether a run is finished. One whose record was lost after its checkpoints were removed is removed whole."""
+    if (where / folder.RESULT).exists() and not (where / folder.CHECKPOINTS).exists():
+        remove_tree(where)
+    return (where / folder.RESULT).exists()
+
+
+def _measured_or_removed(
+    run: Planned, text: Text, where: Path, result: dict[str, Any], was_finished: bool
+) -> dict[str, Any] | None:
+    """What is measured of a trained run, or {FAILED: why}. None: its checkpoints are all damaged, and its result is
+    removed, so that it is trained again."""
+    try:
+        return _measured(run, text, where, result)
+    except NoneIntact as e:
+        if not was_finished:  # it was just written: another training would be lost as well
+            raise
+        print(f"warning: {e}; the study does so now", file=sys.stderr)
+        (where / folder.RESULT).unlink()
+        return None
+    except (jax.errors.JaxRuntimeError, MemoryError) as e:
+        return {FAILED: _short(e)}
+
+
+def _short(e: Exception) -> str:
+    return " ".join(str(e).split())[:500] or type(e).__name__
 
 
 def known(run: Planned) -> dict[str, Any]:
@@ -105,7 +129,7 @@ def known(run: Planned) -> dict[str, Any]:
         "flops_per_token": run.ledger.flops_per_token,
         "training_flops": run.flops,
         "tokens": run.tokens,
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "device": f"{len(world.devices())} x {world.devices()[0].device_kind}",
         "jax": jax.__version__,
         "machine": machine() | {"accelerators": accelerators()},
     }

@@ -18,12 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
 from w2v_jax.errors import UserError
 from w2v_jax.storage import in_bucket, move_tree, to_path
-from w2v_jax.train.device import largest
+from w2v_jax.train import world
 from w2v_jax.train.failed_write import as_oserror, release_waiting
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
 from w2v_jax.train.logs import tell
@@ -123,7 +124,7 @@ class Checkpointer:
         self._note_loss(step, loss)
         self._saving = step
         try:
-            args = ocp.args.Composite(state=ocp.args.PyTreeSave(state), meta=ocp.args.JsonSave(seal(record)))
+            args = ocp.args.Composite(state=ocp.args.PyTreeSave(_shared(state)), meta=ocp.args.JsonSave(seal(record)))
             self._manager.save(step, args=args, force=True)
         except Exception as e:
             self._fail(e)
@@ -245,7 +246,7 @@ class Checkpointer:
     def _set_aside(self, steps: Sequence[int]) -> epath.Path:
         """Moves damaged checkpoints out of the way, as something in them may be worth saving. Returns where to."""
         aside = self.directory.with_name(f"{self.directory.name}.damaged")
-        if jax.process_index() == 0:
+        if world.index() == 0:
             while aside.exists():  # of an earlier start
                 aside = aside.with_name(f"{aside.name}.older")
             if not in_bucket(aside):
@@ -325,6 +326,14 @@ def _folder(directory: str | os.PathLike[str]) -> epath.Path:
     return epath.Path(to_path(directory) if in_bucket(directory) else epath.Path(directory).expanduser().resolve())
 
 
+def _shared(state: Any) -> Any:
+    """The state with arrays that each process has whole, of its own, as numpy: of several processes the first writes
+    them. Orbax refuses such arrays on devices."""
+    if world.count() == 1:
+        return state
+    return jax.tree.map(lambda x: np.asarray(x) if getattr(x, "is_fully_addressable", False) else x, state)
+
+
 def _part(part: str, found: Found | None) -> Found | None:
     """What was found, with the subtree alone."""
     return found and (found[0], found[1][part], found[2])
@@ -332,4 +341,4 @@ def _part(part: str, found: Found | None) -> Found | None:
 
 def _everywhere(ok: bool) -> bool:
     """Whether `ok` holds on every process, so that all take the same branch."""
-    return not largest(not ok)
+    return not world.largest(not ok)

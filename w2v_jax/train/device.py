@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from w2v_jax.train.sharding import batch_sharding, replicated
@@ -59,11 +58,6 @@ def here(tree: Any) -> Any:
     """Shapes and dtypes of a tree of arrays; a leaf without a sharding is placed on this process's first device."""
     first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", first)), tree)
-
-
-def largest(number: int) -> int:
-    """The largest of all processes' numbers, so that all take the same branch."""
-    return int(np.max(multihost_utils.process_allgather(np.int32(number)))) if jax.process_count() > 1 else number
 
 
 @jax.jit

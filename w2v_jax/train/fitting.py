@@ -11,8 +11,8 @@ import jax
 
 from w2v_jax.config import Config, to_dict
 from w2v_jax.errors import Diverged, Interrupted
-from w2v_jax.train import folder
-from w2v_jax.train.device import all_finite, here, largest
+from w2v_jax.train import folder, world
+from w2v_jax.train.device import all_finite, here
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.logs import Record, RunLog
 from w2v_jax.train.prepare import check_same_text
@@ -91,7 +91,7 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
                         f"the state is not finite after {unit} {step:,}; the last that was saved stands in {workdir}"
                     )
                 _log(log, step, step / per_sweep, metrics, seconds)
-            number = largest(seen[0] if seen else 0)
+            number = world.largest(seen[0] if seen else 0)
             held = new.get("heldout_loss")
             waited = held is not None or time.perf_counter() - saved > SAVE_SECONDS
             if (
@@ -110,8 +110,9 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
     matrices = {} if family.embed is None else family.embed(cfg, part.params(cfg, state))
     own = {"family": config.family, "steps": step, "passes": step / per_sweep, "seconds": seconds, **metrics}
     result = folder.finish(workdir, text, matrices, own | folder.about(config, text))
-    if seen:
-        raise Interrupted(step, seen[0])
+    number = world.largest(seen[0] if seen else 0)
+    if number:
+        raise Interrupted(step, number)
     return result
 
 

@@ -25,7 +25,7 @@ from w2v_jax.files import read_json, write_json
 from w2v_jax.lease import held
 from w2v_jax.models import MODELS
 from w2v_jax.storage import check_writable, in_bucket
-from w2v_jax.train import console
+from w2v_jax.train import console, world
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.logs import RunLog, tell
 from w2v_jax.types import Family, Say, Text
@@ -44,9 +44,9 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir}: is a file; choose a folder")
-    if jax.process_index() == 0 and in_bucket(workdir):
+    if world.index() == 0 and in_bucket(workdir):
         check_writable(workdir)
-    elif jax.process_index() == 0:
+    elif world.index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / f".writable.{os.getpid()}"
         try:
@@ -124,7 +124,7 @@ def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator
 
     UserError: another process trains in it, or its checkpoints are of another config.
     """
-    first = jax.process_index() == 0
+    first = world.index() == 0
     with (
         # Only now that the input is good: a run that never began must not claim the folder for a wrong config.
         claimed(workdir, config) if first else contextlib.nullcontext(),
@@ -217,7 +217,7 @@ def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, ma
 
 def finish(workdir: Path, text: Text, matrices: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     """Writes vectors, tokeniser and result of a finished run, by the first process; returns the result."""
-    if jax.process_index() == 0:
+    if world.index() == 0:
         tokenizer = text.tokenizer
         files = export_vectors(workdir, tuple(tokenizer.names()), text.vocab.counts, matrices) if matrices else []
         tokenizer.save(workdir)
@@ -238,6 +238,6 @@ def about(config: Config, text: Text) -> dict[str, Any]:
         "corpus": text.report,
         "corpus_digest": text.digest,
         "seed": config.train.seed,
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "device": f"{len(world.devices())} x {world.devices()[0].device_kind}",
         "jax": jax.__version__,
     }

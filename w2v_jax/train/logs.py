@@ -15,11 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-import jax
-
 from w2v_jax.files import atomic, parse_json
 from w2v_jax.storage import to_path
 from w2v_jax.tables import duration
+from w2v_jax.train import world
 from w2v_jax.train.appended import Appended, Sent, appended
 
 METRICS_FILE = "metrics.jsonl"
@@ -27,7 +26,7 @@ METRICS_FILE = "metrics.jsonl"
 
 def tell(line: str) -> None:
     """Prints a line on standard error, once for all processes."""
-    if jax.process_index() == 0:
+    if world.index() == 0:
         print(line, file=sys.stderr, flush=True)
 
 
@@ -65,7 +64,7 @@ class RunLog:
         plain_every: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._active = jax.process_index() == 0
+        self._active = world.index() == 0
         self._workdir = to_path(workdir)
         self._tensorboard = tensorboard
         self._first_step = 0

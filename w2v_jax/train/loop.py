@@ -21,7 +21,7 @@ import numpy as np
 from w2v_jax.config import Config, to_dict
 from w2v_jax.errors import Diverged, Interrupted
 from w2v_jax.models import MODELS
-from w2v_jax.train import fitting, folder, optimizers
+from w2v_jax.train import fitting, folder, optimizers, world
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag, threads
 from w2v_jax.train.fingerprint import fingerprint
@@ -96,9 +96,7 @@ class Trainer:
         score = held_out(run, self.log.note)
         # Every half interval: even a kill during a write then loses at most one interval, rounded up to whole calls.
         save_every = max(1, config.checkpoint.every_steps // 2)
-        stacks = run.source.iterate(
-            step, run.stop_step, config.train.steps_per_call, jax.process_index(), jax.process_count()
-        )
+        stacks = run.source.iterate(step, run.stop_step, config.train.steps_per_call, world.index(), world.count())
         if step < self.stop_step:
             stacks = itertools.chain([next(stacks)], stacks)  # the pipeline starts before the clock does
             began = time.perf_counter()
@@ -142,7 +140,7 @@ class Trainer:
                     self.save(step, state, block=last or bool(self.stopping))
                 if self.stopping and not last:
                     raise Interrupted(step, self.stopping)
-            self.stopping = max([self.stopping, *seen])  # during the last save, too
+            self.stopping = world.largest(max([self.stopping, *seen]))  # during the last save, too
         return state
 
     def lower_rate(self, state: TrainState) -> TrainState:

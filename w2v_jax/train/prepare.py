@@ -16,6 +16,7 @@ from w2v_jax.data.corpus import Corpus
 from w2v_jax.data.unigram import baseline
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.train import world
 from w2v_jax.train.device import place, send
 from w2v_jax.train.estimate import check_memory
 from w2v_jax.train.optimizers import Horizon
@@ -98,7 +99,7 @@ def held_out(run: Run, say: Say) -> Callable[[Params], dict[str, float]]:
     spec, train = run.programs.spec, run.config.train
     source = spec.trained.source(run.programs.cfg, run.corpus, "heldout", train.batch_size, train.seed)
     steps = min(source.steps_per_epoch, run.config.log.eval_steps or source.steps_per_epoch)
-    (stack,) = source.iterate(0, steps, steps, jax.process_index(), jax.process_count())
+    (stack,) = source.iterate(0, steps, steps, world.index(), world.count())
     batches, first = send(run.mesh, stack), place(run.mesh, np.int32(0))
     evaluate = run.programs.evaluate(steps).compile()
 
@@ -114,7 +115,7 @@ def held_out(run: Run, say: Say) -> Callable[[Params], dict[str, float]]:
 
 def check_same_text(digest: str) -> None:
     """Raises UserError unless every process of the run has read the same text: another would hang in a collective."""
-    if jax.process_count() > 1:
+    if world.count() > 1:
         mine = np.uint32(int(digest[:8], 16))
         if len({int(d) for d in multihost_utils.process_allgather(mine)}) > 1:
             raise UserError("data.source: the processes of this run read different texts; give all the same files")

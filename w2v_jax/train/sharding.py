@@ -11,6 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from w2v_jax.config import MeshConfig
 from w2v_jax.errors import UserError
+from w2v_jax.train import world
 
 # Logical axis -> mesh axis. To split a model in another way, change this table, not the model.
 RULES: dict[str, str | None] = {
@@ -28,7 +29,7 @@ FSDP_RULES = RULES | {"embed": "data"}
 
 def make_mesh(cfg: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """The (data, model) mesh over all devices, or the given ones. UserError: their number is not data x model."""
-    devices = list(jax.devices() if devices is None else devices)
+    devices = list(world.devices() if devices is None else devices)
     if len(devices) % cfg.model:
         raise UserError(f"mesh.model={cfg.model}: does not divide the {len(devices)} devices")
     data = cfg.data or len(devices) // cfg.model

@@ -10,7 +10,13 @@ from typing import Any
 
 from w2v_jax.errors import Diverged
 
+noted: list[int] = []  # signals that `signals` has collected since the command began
 early: list[int] = []  # signals before training that have not ended the process: a library may swallow what they raise
+
+
+def came() -> bool:
+    """Whether this command has had a signal."""
+    return bool(early or noted)
 
 
 @contextlib.contextmanager
@@ -24,6 +30,7 @@ def signals() -> Iterator[list[int]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         seen.append(number)
+        noted.append(number)
         signal.signal(number, before[number])
 
     numbers = [n for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]

@@ -1,0 +1,131 @@
+"""Commands under two processes: a study that packs its small runs, a ladder of classifiers, evaluation, generation."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import commands
+from tests.test_sentiment import files as files  # a fixture
+from w2v_jax.files import read_json
+
+# Shard 1 of 2: two small runs, and one that is longer than both together. Shard 0 is the longest, which nobody trains.
+STUDY = """
+from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig
+from w2v_jax.config import SyntheticConfig, TrainConfig
+from w2v_jax.models.recurrent_lm import RecurrentLMConfig
+from w2v_jax.scaling.study import Arm, Study
+
+
+def get_config():
+    run = Config(
+        family="recurrent_lm",
+        model=RecurrentLMConfig(cell="elementwise", layers=1, dim=4, hidden=4, tied=True, length=8),
+        train=TrainConfig(batch_size=8, steps_per_call=4),
+        optimizer=OptimizerConfig(dense="adamw", learning_rate=0.01),
+        checkpoint=CheckpointConfig(every_steps=1000),
+        log=LogConfig(eval_steps=0, tensorboard=False),
+    )
+    data = DataConfig(
+        source="synthetic", heldout_source="synthetic:heldout", tokens="whitespace", end_token=".", min_count=1,
+        unknown="error",
+        synthetic=SyntheticConfig(words=60, topics=2, senses=4, distances="1,2", tokens=4000, heldout_tokens=600),
+    )
+    small = Arm(run, ("model.dim=4 model.hidden=4", "model.dim=5 model.hidden=5"), (640,))
+    return Study(data=data, arms={"small": small, "large": Arm(run, ("model.dim=4 model.hidden=4",), (3200, 320000))})
+"""
+LARGE = "large_dim4-hidden4_3200_s0"
+
+# A signal comes to process 1 while both train a small run of their own.
+CODE = """
+import json, os, signal, sys, time
+import pytest
+from launch.distributed import PROCESS_ID
+from tests import commands
+from w2v_jax.train import stop
+
+def told():
+    while not stop.came():  # or it might have finished its run before
+        time.sleep(0.05)
+
+study, ladder, evaluate, generate = json.loads(sys.argv[1])
+with pytest.MonkeyPatch.context() as patch:
+    first = os.environ[PROCESS_ID] == "0"
+    commands.at_call(patch, 2, told if first else lambda: os.kill(os.getpid(), signal.SIGTERM))
+    done = [commands.run("experiments.scaling", *study)]
+done.append(commands.run("experiments.scaling", *study))
+done.append(commands.run("experiments.sentiment", *ladder))
+done.append(commands.run("experiments.evaluate", *evaluate))
+done.append(commands.run("experiments.evaluate", "--workdir=" + os.path.join(sys.argv[2], "none")))
+done.append(commands.run("experiments.generate", *generate))
+print(json.dumps(done))
+"""
+
+
+def lines(path: Path) -> dict[str, Any]:
+    return {row["run"]: row for row in map(json.loads, path.read_text().splitlines())}
+
+
+def words(files: dict[str, str], at: Path, generated: Path) -> list[list[str]]:
+    """The arguments of the four commands, with their results in the folder `at`."""
+    (at.parent / "study.py").write_text(STUDY)
+    given = [f"--{key}={value}" for key, value in files.items()]
+    return [
+        [f"--config={at.parent / 'study.py'}", f"--workdir={at / 'study'}", "--shard=1/2", "--keep"],
+        [*given, f"--workdir={at / 'ladder'}", "--models=average", "--config.train.passes=2"],
+        [f"--workdir={generated}", f"--json={at / 'evaluation.json'}"],
+        [f"--workdir={generated}", "--tokens=5", "--greedy", "--prompt=."],
+    ]
+
+
+def test_two_processes_do_what_one_does(files: dict[str, str], tmp_path: Path) -> None:
+    two, one = tmp_path / "two", tmp_path / "one"
+    arguments = json.dumps(words(files, two, two / "study" / "runs" / LARGE))
+    line = ("-m", "launch.local", "--processes=2", "--", "python", "-c", CODE, arguments, str(tmp_path))
+    with commands.start(*line) as process:
+        try:
+            out, err = process.communicate(timeout=400)
+        finally:
+            process.terminate()
+    assert process.returncode == 0, err
+    told = {n: json.loads(text) for n, text in re.findall(r"^\[([01])\] (\[\[.*)", out, re.M)}
+    for number, (stopped, study, ladder, evaluated, refused, generated) in told.items():
+        first = number == "0"
+        assert stopped[0] == 143 and "SIGTERM" in stopped[2], stopped
+        assert [d[0] for d in (study, ladder, evaluated, generated)] == [0] * 4, (study, ladder, evaluated, generated)
+        assert refused[0] == 2 and refused[2].count("\n") == 1 and ("process 0: " in refused[2]) != first, refused
+        assert "continuing at step" in study[2], "each has saved the run that it trained"
+        for done, said in ((study, "3 of 4 runs"), (ladder, "average"), (evaluated, "held-out"), (generated, "text 1")):
+            assert (said in done[1]) == first, done
+    assert len(told) == 2
+
+    study, ladder, evaluate, generate = words(files, one, two / "study" / "runs" / LARGE)
+    for command, given in (("scaling", study), ("sentiment", ladder), ("evaluate", evaluate)):
+        done = commands.run(f"experiments.{command}", *given)
+        assert done.status == 0, done.err
+    alone = lines(one / "study" / "results-1-of-2.jsonl")
+    joint = lines(two / "study" / "results-1-of-2.jsonl")
+    assert set(joint) == {LARGE} and joint[LARGE]["device"] == "2 x cpu"
+    apart = [lines(two / "study" / f"results-1-of-2-host-{n}.jsonl") for n in (0, 1)]
+    assert [len(found) for found in apart] == [1, 1] and all(
+        row["device"] == "1 x cpu" for found in apart for row in found.values()
+    )
+    together = joint | apart[0] | apart[1]
+    assert set(together) == set(alone)
+    for name, row in alone.items():
+        for key in ("heldout_loss", "train_loss", "tokens", "config_hash"):
+            assert together[name][key] == pytest.approx(row[key], rel=1e-4), (name, key)
+    ladders = [read_json(at / "ladder" / "results.json") for at in (one, two)]
+    for key in ("heldout_loss", "test_loss"):
+        values = [found["models"][0][key] for found in ladders]
+        assert np.isfinite(values[0]) and values[0] == pytest.approx(values[1], rel=1e-4)
+    scores = [read_json(at / "evaluation.json")["heldout"]["nats_per_token"] for at in (one, two)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
+    assert (
+        told["0"][5][1].split("\nspeed")[0] == commands.run("experiments.generate", *generate).out.split("\nspeed")[0]
+    )
