@@ -81,6 +81,21 @@ def check_port(here: Place) -> None:
             raise UserError(f"{COORDINATOR}={here.coordinator}: port {port} {why}; choose another") from None
 
 
+def check_all_there(here: Place, timeout_s: float) -> None:
+    """UserError, which names them: some processes of the run have not called within the time."""
+    from launch.rollcall import missing_processes
+
+    try:
+        missing = missing_processes(here, timeout_s)
+    except OSError as e:
+        raise UserError(f"{here.coordinator}: process 0 cannot listen there ({e.strerror})") from None
+    if missing:
+        raise UserError(
+            f"missing after {timeout_s:.0f} s: process {', '.join(map(str, missing))} of {here.processes}"
+            f" (seen by process {here.process_id} at {here.coordinator}): check that it runs and can connect"
+        )
+
+
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
     """Signals end the process at once, as nothing is to be saved yet. A handler in Python would wait for JAX."""
@@ -96,9 +111,9 @@ def _interruptible() -> Iterator[None]:
 def initialize(timeout_s: int = 300) -> None:
     """Joins this process to its run. Call it before anything asks JAX for devices. A lone process is left as it is.
 
-    JAX ends the process when the others are not there after `timeout_s` seconds; `python -m launch.preflight` names
-    the missing ones. UserError: the variables contradict one another, the coordinator's port is in use, or the cluster
-    cannot be joined.
+    UserError: the variables contradict one another, the coordinator's port is in use, processes are missing after
+    `timeout_s` seconds (they are named), or the cluster cannot be joined. Where JAX asks the system by itself, it ends
+    the process after that time, without their names.
     """
     here = place()
     if managed() is None if here is None else here.processes == 1:
@@ -113,6 +128,8 @@ def initialize(timeout_s: int = 300) -> None:
         if here is not None and here.process_id == 0:
             check_port(here)
         with _interruptible():
+            if here is not None:
+                check_all_there(here, timeout_s)
             jax.distributed.initialize(address, count, number, initialization_timeout=timeout_s)
             # On CPUs a program from the cache of compiled programs may run its collectives in another order in each
             # process (jaxlib 0.10.2; a transformer was aborted with "collective mismatch" whenever the cache was warm).

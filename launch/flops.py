@@ -14,6 +14,7 @@ import jax
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import Programs, placed, platform_of
 from w2v_jax.train.step import make_step
+from w2v_jax.types import Family
 
 
 def step_flops(made: Programs) -> float:
@@ -62,7 +63,11 @@ def _inside(params: dict[str, Any]) -> list[Any]:
 
 
 def units_of(made: Programs) -> float:
+    """`units` of a run's programs."""
+    return units(made.spec, made.cfg, made.config.train.batch_size)
+
+
+def units(spec: Family, cfg: Any, batch_size: int) -> float:
     """Units (tokens, words) of one step, of which `Family.flops` gives the FLOPs."""
-    size, unit = made.config.train.batch_size, made.spec.flops(made.cfg)[1]
-    tokens = made.spec.trained.shapes(made.cfg, size).get("tokens")
-    return float(math.prod(tokens.shape)) if unit == "token" and tokens is not None else float(size)
+    tokens = spec.trained.shapes(cfg, batch_size).get("tokens")
+    return float(math.prod(tokens.shape)) if spec.flops(cfg)[1] == "token" and tokens is not None else float(batch_size)

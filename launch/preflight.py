@@ -40,7 +40,6 @@ from launch.distributed import Place, initialize, managed, place
 from launch.forecast import HORIZON, forecast
 from launch.hlo import KINDS
 from launch.nearest import likely, nearest
-from launch.rollcall import missing_processes
 from launch.slices import Slice, slice_of, without_tpu
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
@@ -65,16 +64,6 @@ AS_IT_IS = Wanted()
 
 def check_processes(here: Place | None, timeout_s: float) -> str:
     """Every process of the run answers within `timeout_s`, and then joins. Raises UserError naming the missing ones."""
-    if here is not None and here.processes > 1:
-        try:
-            missing = missing_processes(here, timeout_s)
-        except OSError as e:
-            raise UserError(f"{here.coordinator}: process 0 cannot listen there ({e.strerror})") from None
-        if missing:
-            raise UserError(
-                f"missing after {timeout_s:.0f} s: process {', '.join(map(str, missing))} of {here.processes}"
-                f" (seen by process {here.process_id} at {here.coordinator}): check that it runs and can connect"
-            )
     initialize(max(1, int(timeout_s)))
     return f"{jax.process_count()} process{'es' if jax.process_count() > 1 else ''} ({managed() or 'joined here'})"
 

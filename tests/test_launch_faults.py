@@ -19,6 +19,7 @@ import pytest
 from benchmarks.faults.processes import _alive, _children
 from launch import warden
 from launch.distributed import COORDINATOR, PROCESS_ID, PROCESSES, _interruptible, initialize
+from launch.local import free_port
 from launch.relay import Relay
 from tests.commands import ROOT
 from w2v_jax.errors import UserError
@@ -107,6 +108,15 @@ def test_a_port_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setenv(name, value)
         with pytest.raises(UserError, match=f"{COORDINATOR}=localhost:{port}: port {port} is in use"):
             initialize(1)
+
+
+@pytest.mark.parametrize(("me", "missing"), [("0", "1"), ("1", "0")])
+def test_a_process_that_never_starts_is_named(me: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JAX would end this one, after the same time, without a name."""
+    for name, value in ((COORDINATOR, f"localhost:{free_port()}"), (PROCESSES, "2"), (PROCESS_ID, me)):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"missing after 1 s: process {missing} of 2 .seen by process {me} "):
+        initialize(1)
 
 
 def test_while_processes_join_a_signal_ends_them_at_once() -> None:

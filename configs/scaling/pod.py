@@ -4,10 +4,10 @@
     python -m launch.tpu run study-0 --zone=us-west4-a --accelerator=v5litepod-8 --spot --keep-alive -- \
         python -m experiments.scaling --config=configs/scaling/pod.py --workdir=gs://my-bucket/study --shard=0/8
 
-Hardware: eight v5litepod-8 of one host each, the command above on each with its own shard: a study does not join the
-hosts of a larger slice yet. `/mnt/bucket` is a bucket mounted on all of them. Data: `tfds:c4/en`, prepared once, on one
-machine, with `--config.data.offline=False`. Parameters and the optimiser's state are fully sharded over the chips of a
-host. Time and quality have not been measured; `--plan` prints what to expect.
+Hardware: eight v5litepod-8 of one host each, the command above on each with its own shard. The hosts of a larger slice
+join one study by themselves. Data: `tfds:c4/en`, prepared once, on one machine, with `--config.data.offline=False`.
+Parameters and the optimiser's state are fully sharded over the chips of a host. Time and quality have not been
+measured; `--plan` prints what to expect.
 """
 
 import dataclasses

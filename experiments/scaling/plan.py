@@ -13,7 +13,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from launch.chips import chips
+from experiments.scaling.step_cost import Room, cost, room_here, room_of
+from launch.chips import GIB, Chip, chips
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.scaling import records
 from w2v_jax.scaling.analysis import by_arm
@@ -21,6 +22,9 @@ from w2v_jax.scaling.study import Planned, Study, runs, shard
 from w2v_jax.tables import aligned, duration
 
 SHARE = 0.35  # of the peak, assumed for a training step
+MOST = 1 << 16  # devices of a plan
+HEADER = ["run", "parameters", "without emb.", "tokens", "TFLOP", "state MiB", "activations MiB"]
+HEADER += ["steps", "ms a step", "limit", "fits", "time"]
 HERE = 0.3  # of the rate of a large float32 product, assumed for small models on this machine
 
 
@@ -31,9 +35,9 @@ class Speed(NamedTuple):
     why: str  # its source
     by_arm: Mapping[str, float] = {}
 
-    def seconds(self, run: Planned) -> float:
-        """Training time of a run."""
-        return run.flops / self.by_arm.get(run.arm, self.usual)
+    def of(self, run: Planned) -> float:
+        """The rate of a run's arm."""
+        return self.by_arm.get(run.arm, self.usual)
 
 
 def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None, rate: float) -> int:
@@ -41,24 +45,52 @@ def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None,
 
     `rate`, 0 if not stated, is in FLOPs per second; see `speed_of` for the others. UserError: an unknown device.
     """
-    speed = speed_of(workdir, device, rate)
-    every = runs(study, vocabulary(study), activations=True)
+    speed, room = speed_of(workdir, device, rate), room_of_flag(device)
+    words = vocabulary(study)
+    every = runs(study, words, activations=True)
     mine = shard(every, *part)
-    rows = [["run", "parameters", "without emb.", "tokens", "TFLOP", "state MiB", "activations MiB", "time"]]
-    for run in mine:
-        costs = run.ledger
-        sizes = [f"{costs.parameters:,}", f"{costs.without_embeddings:,}", f"{run.tokens:,.0f}"]
-        memory = [f"{size / 2**20:,.1f}" for size in (costs.state_bytes, costs.activation_bytes)]
-        rows.append([run.name, *sizes, f"{run.flops / 1e12:,.4g}", *memory, duration(speed.seconds(run))])
-    seconds = sum(map(speed.seconds, mine))
+    costs = [cost(run, words, room, speed.of(run)) for run in mine]
+    rows = [HEADER]
+    for run, its in zip(mine, costs, strict=True):
+        ledger = run.ledger
+        sizes = [f"{ledger.parameters:,}", f"{ledger.without_embeddings:,}", f"{run.tokens:,.0f}"]
+        memory = [f"{size / 2**20:,.1f}" for size in (ledger.state_bytes, ledger.activation_bytes)]
+        step = [f"{its.steps:,.0f}", f"{1e3 * its.seconds:,.3g}", its.limit, its.fits]
+        rows.append([run.name, *sizes, f"{run.flops / 1e12:,.4g}", *memory, *step, duration(its.whole)])
+    seconds, steps = sum(its.whole for its in costs), sum(its.steps for its in costs)
     flops, tokens = sum(run.flops for run in mine), sum(run.tokens for run in mine)
-    rows.append([f"{len(mine)} runs", "", "", f"{tokens:,.0f}", f"{flops / 1e12:,.4g}", "", "", duration(seconds)])
+    total = ["", "", f"{tokens:,.0f}", f"{flops / 1e12:,.4g}", "", "", f"{steps:,.0f}", "", "", ""]
+    rows.append([f"{len(mine)} runs", *total, duration(seconds)])
     print(aligned(rows))
     if part[1] > 1:
         print(f"shard {part[0]} of {part[1]}; the study has {len(every)} runs")
     print(f"time: {speed.why}; compiling and scoring are not in it")
+    print(room.describe())
     print("activations: what one microbatch keeps for its gradient before the compiler saves any; an upper bound")
+    print(
+        f"fits: state and gradients on one of {len(room.devices)} devices of {room.memory / GIB:,.2f} GiB; perhaps: "
+        "not with all activations; no: also where the mesh or the batch does not divide. launch.preflight compiles it"
+    )
     return 0
+
+
+def room_of_flag(device: str | None) -> Room:
+    """The devices of --device, or those of this machine."""
+    if not device:
+        return room_here()
+    chip, count = chips_of_flag(device)
+    return room_of(chip.kind, count, chip.hbm, chip.hbm_rate)
+
+
+def chips_of_flag(device: str) -> tuple[Chip, int]:
+    """UserError: no such device."""
+    match = re.fullmatch(r"(\w+?)(?::(\d+))?", device)
+    name, count = (match[1], int(match[2] or 1)) if match else (device, 0)
+    known = chips()
+    if name not in known or not 1 <= count <= MOST:
+        names = f"{', '.join(known)}{nearest(name, known)}"
+        raise UserError(f"--device={device}: must be one of {names}, with a number as in v5e:64; or state --rate")
+    return known[name], count
 
 
 def vocabulary(study: Study) -> int:
@@ -73,16 +105,14 @@ def vocabulary(study: Study) -> int:
 def speed_of(workdir: Path, device: str | None, rate: float) -> Speed:
     """The stated rate, a share of the stated device's peak, or the rate of the runs in workdir or of this machine."""
     if rate:
-        return Speed(rate, f"{rate:.3g} FLOP/s, as stated by --rate")
+        return Speed(rate, f"{rate:.3g} FLOP/s, as stated by --rate for every run")
     if device:
-        match = re.fullmatch(r"(\w+?)(?::(\d+))?", device)
-        name, count = (match[1], int(match[2] or 1)) if match else (device, 0)
-        peaks = {chip.name: chip.flops for chip in chips().values()}
-        if name not in peaks or count < 1:
-            known = f"{', '.join(peaks)}{nearest(name, peaks)}"
-            raise UserError(f"--device={device}: must be one of {known}, with a number as in v5e:64; or state --rate")
-        why = f"{SHARE:.0%} of {count} x {name}'s stated {peaks[name]:.3g} FLOP/s in bfloat16"
-        return Speed(SHARE * peaks[name] * count, why)
+        chip, count = chips_of_flag(device)
+        why = (
+            f"{SHARE:.0%} of {count} x {chip.name}'s stated {chip.flops:.3g} FLOP/s in bfloat16, assumed for every run "
+            "and not measured: small models reach less"
+        )
+        return Speed(SHARE * chip.flops * count, why)
     here = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     made = [r for r in records.read(sorted(workdir.glob("results*.jsonl"))) if r.seconds and r.device == here]
     if made:
@@ -91,7 +121,7 @@ def speed_of(workdir: Path, device: str | None, rate: float) -> Speed:
         why = f"measured: the {len(made)} runs in the study's folder, by arm"
         return Speed(usual, why, {arm: statistics.median(own) for arm, own in rates.items()})
     rate = product_rate()
-    return Speed(HERE * rate, f"{HERE:.0%} of this device's {rate:.3g} FLOP/s in a float32 product")
+    return Speed(HERE * rate, f"{HERE:.0%} of this device's {rate:.3g} FLOP/s in a float32 product, assumed")
 
 
 def product_rate(size: int = 1024, seconds: float = 0.3) -> float:
