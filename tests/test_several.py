@@ -14,7 +14,7 @@ from tests import commands
 from tests.test_sentiment import files as files  # a fixture
 from w2v_jax.files import read_json
 
-# Shard 1 of 2: two small runs, and one that is longer than both together. Shard 0 is the longest, which nobody trains.
+# Shard 1 of 2: two small runs, and one that is far longer. Shard 0 is the longest, which nobody trains.
 STUDY = """
 from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig
 from w2v_jax.config import SyntheticConfig, TrainConfig
@@ -37,9 +37,9 @@ def get_config():
         synthetic=SyntheticConfig(words=60, topics=2, senses=4, distances="1,2", tokens=4000, heldout_tokens=600),
     )
     small = Arm(run, ("model.dim=4 model.hidden=4", "model.dim=5 model.hidden=5"), (640,))
-    return Study(data=data, arms={"small": small, "large": Arm(run, ("model.dim=4 model.hidden=4",), (3200, 320000))})
+    return Study(data=data, arms={"small": small, "large": Arm(run, ("model.dim=4 model.hidden=4",), (12800, 320000))})
 """
-LARGE = "large_dim4-hidden4_3200_s0"
+LARGE = "large_dim4-hidden4_12800_s0"
 
 # A signal comes to process 1 while both train a small run of their own.
 CODE = """

@@ -1,8 +1,7 @@
 """The runs of a study under several processes: large ones by all of them together, small ones packed, one a process.
 
-A run is packed where the devices of one process can hold it, and where it is no more than its share of the packed work:
-with H processes at most 1/H of its FLOPs, so that none waits long for another. A run that cannot be split over all
-devices, say for a batch of few rows, is packed too.
+A run is packed where the devices of one process can hold it and none waits long for it: with H processes it has at most
+1.25 / H of the packed FLOPs. A run that cannot be split over all devices, say for a batch of few rows, is packed too.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from w2v_jax.train.programs import check_rows
 from w2v_jax.train.sharding import make_mesh
 
 PACKED = "w2v_jax/packed"
+SHARES = 1.25  # of the packed FLOPs of a process, for one run at most
 
 
 def apart(runs: Sequence[Planned]) -> list[list[Planned]]:
@@ -48,7 +48,7 @@ def packed(
     """The runs that one process each trains on its `own` devices; the others take the devices of `every` process."""
     able = sorted((run for run in runs if _fits(run, own)), key=lambda run: run.flops)
     must = {run.name for run in able if not _fits(run, every)}
-    while able and able[-1].name not in must and able[-1].flops * hosts > sum(run.flops for run in able):
+    while able and able[-1].name not in must and able[-1].flops * hosts > SHARES * sum(run.flops for run in able):
         able.pop()
     return able
 

@@ -7,6 +7,8 @@ import dataclasses
 import pytest
 
 from experiments.scaling.step_cost import cost, room_of
+from experiments.scaling.together import packed
+from launch.slices import AbsentGpu
 from w2v_jax.config import Config, DataConfig, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.scaling.study import Arm, Planned, Study, runs
@@ -54,3 +56,18 @@ def test_whether_a_run_fits() -> None:
     assert cost(planned(fsdp=True), WORDS, room_of("v5e", 4, least / 4 + 1, 1e12), 1e9).fits == "perhaps"
     assert cost(planned(model=3), WORDS, room_of("v5e", 4, 1e12, 1e12), 1e9).fits == "no", "3 does not divide 4"
     assert cost(run, WORDS, room_of("v5e", 3, 1e12, 1e12), 1e9).fits == "no", "8 rows do not divide over 3 devices"
+
+
+def test_small_runs_are_packed_and_large_ones_trained_together() -> None:
+    run, devices = planned(), [AbsentGpu(i, i // 4, "cpu", "cpu") for i in range(8)]
+    runs = [run._replace(name=str(flops), flops=flops) for flops in (1.0, 1.2, 20.0, 50.0)]
+
+    def names(hosts: int, runs: list[Planned]) -> list[str]:
+        return [r.name for r in packed(runs, hosts, devices[:4], devices)]  # type: ignore[arg-type]
+
+    assert names(2, runs) == ["1.0", "1.2"] and names(2, runs[1:2]) == [], "a lone run would leave a process idle"
+    assert names(2, [runs[2]._replace(name=str(i)) for i in range(5)]) == list("01234")
+    few = run._replace(config=dataclasses.replace(run.config, mesh=MeshConfig(data=4)))
+    assert names(2, [few]) == [few.name], "the mesh has no place for the devices of two"
+    wide = run._replace(config=dataclasses.replace(run.config, mesh=MeshConfig(data=8)))
+    assert names(2, [wide, *runs[:2]]) == ["1.0", "1.2"]
