@@ -36,7 +36,7 @@ def get_config():
         unknown="error",
         synthetic=SyntheticConfig(words=60, topics=2, senses=4, distances="1,2", tokens=4000, heldout_tokens=600),
     )
-    small = Arm(run, ("model.dim=4 model.hidden=4", "model.dim=5 model.hidden=5"), (640,))
+    small = Arm(run, ("model.dim=4 model.hidden=4", "model.dim=5 model.hidden=5"), (1280,))
     return Study(data=data, arms={"small": small, "large": Arm(run, ("model.dim=4 model.hidden=4",), (12800, 320000))})
 """
 LARGE = "large_dim4-hidden4_12800_s0"

@@ -28,7 +28,6 @@ from w2v_jax.train.estimate import check_memory
 from w2v_jax.train.programs import check_rows
 from w2v_jax.train.sharding import make_mesh
 
-PACKED = "w2v_jax/packed"
 SHARES = 1.25  # of the packed FLOPs of a process, for one run at most
 
 
@@ -70,13 +69,13 @@ def train_packed(lists: Sequence[Sequence[Planned]], text: Text, workdir: Path, 
 
     A signal, or an error, of one ends all: each saves the run that it trains. Raises as `execute`.
     """
-    me = jax.process_index()
+    me, key = jax.process_index(), world.fresh("packed")
     try:
-        with world.alone(), world.ended_together(PACKED):
+        with world.alone(), world.ended_together(key):
             train(lists[me], [], text, workdir, workdir / f"{stem}-host-{me}.jsonl", keep)
-        world.meet(PACKED)
+        world.meet(key)
     except BaseException as e:
-        world.tell_stop(PACKED, _number(e))
+        world.tell_stop(key, _number(e))
         raise
 
 

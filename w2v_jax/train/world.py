@@ -6,6 +6,7 @@ Everything that asks which process this is, how many there are or which devices 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -27,7 +28,7 @@ T = TypeVar("T")
 POLL_S = 0.2
 
 _alone: list[bool] = []  # one entry for each `alone` that is open
-_asked = [0]  # calls of `from_first`, which all processes make in the same order
+_keys = itertools.count(1)  # of names that all processes ask for in the same order
 
 
 @contextlib.contextmanager
@@ -62,6 +63,11 @@ def largest(number: int) -> int:
     return int(np.max(multihost_utils.process_allgather(np.int32(number)))) if count() > 1 else number
 
 
+def fresh(name: str) -> str:
+    """A key that was never used before: the same in all processes, which must ask in the same order."""
+    return f"w2v_jax/{name}/{next(_keys)}"
+
+
 def from_first(make: Callable[[], T]) -> T:
     """What `make` returns in process 0, in every process; the others wait, however long it takes. It must be a value
     that JSON has, and `make` runs `alone`.
@@ -71,8 +77,7 @@ def from_first(make: Callable[[], T]) -> T:
     """
     if count() == 1:
         return make()
-    _asked[0] += 1
-    key = f"w2v_jax/from_first/{_asked[0]}"
+    key = fresh("from_first")
     if index():
         return _answered(key)
     told: dict[str, Any] = {"error": "ended by an error that is told there"}
