@@ -3,8 +3,8 @@
     python -m launch.tpu run lm --zone=us-west4-a --accelerator=v5litepod-16 --spot --keep-alive -- \
         python -m experiments.train --config=configs/gpt2_pod.py --workdir=gs://my-bucket/gpt2
 
-Hardware: v5litepod-16 (4 hosts of 4 chips); `/mnt/bucket` is a bucket mounted on all of them. Data: `tfds:wiki40b/en`,
-prepared once, on one machine, with `--config.data.offline=False`. Batches of half a million tokens are split over all
+Hardware: v5litepod-16 (4 hosts of 4 chips). Data: `tfds:wiki40b/en`, prepared once, on one machine, with
+`--config.data.offline=False`; one host tokenises it into the cache in the bucket, the others fetch that. Batches of half a million tokens are split over all
 chips, and so are parameters and the optimiser's state (`mesh.fsdp`); `--config.mesh.model=4` splits heads, feed-forward
 units and the vocabulary as well. Time and quality have not been measured; docs/preflight.md has what the compiled step
 needs and at most reaches on slices of v5e and v5p.
@@ -26,7 +26,8 @@ def get_config() -> Config:
         ),
         data=DataConfig(
             source="tfds:wiki40b/en",
-            data_dir="/mnt/bucket/tfds",
+            data_dir="gs://my-bucket/tfds",
+            cache_dir="gs://my-bucket/cache",
             tokens="bpe",
             lowercase=False,
             max_vocab=50_257,

@@ -3,9 +3,9 @@
     python -m launch.tpu run w2v --zone=us-west4-a --accelerator=v5litepod-16 --spot --keep-alive -- \
         python -m experiments.train --config=configs/lm1b_pod.py --workdir=gs://my-bucket/lm1b
 
-Hardware: v5litepod-16 (4 hosts of 4 chips); `/mnt/bucket` is a bucket mounted on all of them. Data: `tfds:lm1b`,
-prepared once, on one machine, with `--config.data.offline=False`. Tables are split over `model`,
-batches over `data`. Time and quality have not been measured; docs/preflight.md has what the compiled step needs and at
+Hardware: v5litepod-16 (4 hosts of 4 chips). Data: `tfds:lm1b`, prepared once, on one machine, with
+`--config.data.offline=False`; one host tokenises it into the cache in the bucket, the others fetch that. Tables are
+split over `model`, batches over `data`. Time and quality have not been measured; docs/preflight.md has what the compiled step needs and at
 most reaches on slices of v5e and v5p.
 """
 
@@ -26,7 +26,13 @@ def get_config() -> Config:
     return Config(
         family="word2vec",
         model=Word2VecConfig(dim=300, sample=1e-5),
-        data=DataConfig(source="tfds:lm1b", data_dir="/mnt/bucket/tfds", max_vocab=400_000, heldout_every=1000),
+        data=DataConfig(
+            source="tfds:lm1b",
+            data_dir="gs://my-bucket/tfds",
+            cache_dir="gs://my-bucket/cache",
+            max_vocab=400_000,
+            heldout_every=1000,
+        ),
         train=TrainConfig(passes=5.0, batch_size=65_536, steps_per_call=64),
         optimizer=OptimizerConfig(learning_rate=0.3),
         checkpoint=CheckpointConfig(every_steps=4096),

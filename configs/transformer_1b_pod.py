@@ -1,7 +1,7 @@
 """A transformer of a billion parameters, 20 layers of 2,048 over 32,000 byte pairs, for a Cloud TPU slice.
 
-    python -m launch.tpu --name=lm --zone=us-central1-a --accelerator=v5litepod-256 -- \
-        python -m experiments.train --config=configs/transformer_1b_pod.py --workdir=/mnt/bucket/1b
+    python -m launch.tpu run lm --zone=us-central1-a --accelerator=v5litepod-256 --keep-alive -- \
+        python -m experiments.train --config=configs/transformer_1b_pod.py --workdir=gs://my-bucket/1b
 
 Hardware: a slice of v5e-256, or of 64 or 128 chips of v5p; `python -m launch.preflight
 --config=configs/transformer_1b_pod.py --topology=v5e-256` says what a step needs there, and docs/preflight.md has its

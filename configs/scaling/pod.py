@@ -5,9 +5,10 @@
         python -m experiments.scaling --config=configs/scaling/pod.py --workdir=gs://my-bucket/study --shard=0/8
 
 Hardware: eight v5litepod-8 of one host each, the command above on each with its own shard. The hosts of a larger slice
-join one study by themselves. Data: `tfds:c4/en`, prepared once, on one machine, with `--config.data.offline=False`.
-Parameters and the optimiser's state are fully sharded over the chips of a host. Time and quality have not been
-measured; `--plan` prints what to expect.
+join one study by themselves. Data: `tfds:c4/en`, prepared once, on one machine, with `--config.data.offline=False`;
+`data.tokens_limit` is what the largest run uses, and one host tokenises that into the cache in the bucket. Parameters
+and the optimiser's state are fully sharded over the chips of a host. Time and quality have not been measured; `--plan`
+prints what to expect.
 """
 
 import dataclasses
