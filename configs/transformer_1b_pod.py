@@ -7,8 +7,8 @@ Hardware: a slice of v5e-256, or of 64 or 128 chips of v5p; `python -m launch.pr
 --config=configs/transformer_1b_pod.py --topology=v5e-256` says what a step needs there, and docs/preflight.md has its
 answers. Data: `tfds:c4/en`, prepared once, on one machine, with `--config.data.offline=False`. A batch is a million
 tokens; `train.max_steps` ends the run after 20 billion, about 20 a parameter (Hoffmann et al. 2022, arXiv 2203.15556).
-Parameters and the optimiser's state are fully sharded; `mesh.model=4` keeps the gathered part of them, a quarter, small
-enough for v5e. Time and quality have not been measured.
+Parameters and the optimiser's state are fully sharded; with `mesh.model=4` a quarter of the parameters is gathered at
+a time. docs/preflight.md says on which slices a step was compiled and fits. Time and quality have not been measured.
 """
 
 import dataclasses

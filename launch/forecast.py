@@ -1,9 +1,10 @@
 """What a run will do on a slice: memory by part, the limits on a step, hours and cost, and whether it fits.
 
-    seconds of a step >= max(FLOPs / peak, bytes of HBM / its rate, sum over collectives of bytes / rate of their links)
+    seconds of a step ~ max(FLOPs / peak, bytes of HBM / its rate, sum over collectives of bytes / rate of their links)
 
-The three are bounds from below, taken from the compiled program: no program reaches the peak, and the three only
-partly overlap. So tokens a second and MFU are "at most". For GPUs nothing is compiled: memory and network are then
+The three limits are taken from the compiled program. No program reaches the peak, and the three only partly overlap, so
+tokens a second and MFU are called "at most". They are no strict bounds: bytes of HBM may be counted too high, and
+collectives are summed as if none overlapped. For GPUs nothing is compiled: memory and network are then
 arithmetic from shapes and shardings, and the memory limit is that of reading and writing the state.
 """
 
