@@ -5,8 +5,8 @@
 
 Hardware: v5litepod-16 (4 hosts of 4 chips). Data: `tfds:lm1b`, prepared once, on one machine, with
 `--config.data.offline=False`; one host tokenises it into the cache in the bucket, the others fetch that. Tables are
-split over `model`, batches over `data`. Time and quality have not been measured; docs/preflight.md has what the compiled step needs and at
-most reaches on slices of v5e and v5p.
+split over `model`, batches over `data`. Time and quality have not been measured; docs/preflight.md has what the
+compiled step needs and at most reaches on slices of v5e and v5p.
 """
 
 from w2v_jax.config import (
