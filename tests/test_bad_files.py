@@ -16,6 +16,7 @@ import pytest
 
 from tests import commands
 from tests.commands import checkpoints, nothing_of_a_run, refused, run, train, vectors
+from w2v_jax import exported
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.train import loop
 
@@ -203,7 +204,7 @@ FAILURES: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
     "checkpoint": (loop.Trainer, "save", lambda call: from_now_on(16_000, call), "checkpoints/16: "),
     "metrics": (loop.RunLog, "write", lambda call: with_size_limit(10, call), "metrics.jsonl: "),
     "vectors": (loop.folder, "export_vectors", lambda call: with_size_limit(5_000, call), "vectors.bin: "),
-    "result": (loop.folder, "write_json", fail(errno.ENOSPC, after=1), "no space is left on the device"),  # config.json
+    "result": (exported, "write_json", fail(errno.ENOSPC, after=0), "no space is left on the device"),
 }
 
 

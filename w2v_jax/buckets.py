@@ -9,6 +9,7 @@ import asyncio
 import errno
 import functools
 import json
+import math
 import os
 import random
 import sys
@@ -46,13 +47,17 @@ ADVICE = {
 class _Bucket(GCSFileSystem):
     """GCSFileSystem whose every failure is an OSError that names the object, and that asks a busy server longer."""
 
+    _answered = False  # a server that never answered is not asked so long: there may be no network
+
     async def _call(self, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
         began, told = time.monotonic(), False
         while True:
             try:
-                return await super()._call(method, path, *args, **kwargs)
+                found = await super()._call(method, path, *args, **kwargs)
+                self._answered = True
+                return found
             except _ERRORS as e:
-                waited = time.monotonic() - began
+                waited = time.monotonic() - began if self._answered or isinstance(e, HttpError) else math.inf
                 if not (isinstance(e, TimeoutError) or is_retriable(e)) or waited > PATIENCE_S:
                     raise as_oserror(e, _name(path, args, kwargs)) from None
                 if not told and waited > _LATE_S:

@@ -228,7 +228,8 @@ def workdir(need: str, reads: bool = False) -> Path:
     above = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not above.is_dir():
         what = "a link that leads to no folder" if above.is_symlink() else "a file"
-        raise UserError(f"--workdir={folder}: {above} is {what}; choose a folder")
+        where = "" if above == folder else f"{above} "
+        raise UserError(f"--workdir={folder}: {where}is {what}; choose a folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise UserError(f"--workdir={folder}: nothing may be written into {above}; choose another folder")
     return folder
