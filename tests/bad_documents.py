@@ -68,7 +68,7 @@ DOCUMENTS = {
         "--test_share=nan": "must be a finite number",
         "--test=tsv:{h}/outside.tsv": "outside.tsv:1: label 7 is outside",
         "--config.data.min_count=1000": "no word of .* occurs that often",
-        "--workdir={h}/file": "file is a file; choose a folder",
+        "--workdir={h}/file": "file: is a file; choose a folder",
         "--workdir={h}/loop_a": "a link that leads to no folder",
     },
     TOPICS: {
@@ -83,7 +83,7 @@ DOCUMENTS = {
         "--config.data.skip_top=99": "leaves no word",
         "--query=zebra": "holds no LSA; fit it first",
         "--top=0": "--top=0",
-        "--workdir={h}/file": "file is a file; choose a folder",
+        "--workdir={h}/file": "file: is a file; choose a folder",
     },
     ENCODER: {f"--config.data.source=pairs:{{h}}/{name}": part for name, part in PAIRED.items()},
     COMPARE: {
@@ -97,6 +97,6 @@ DOCUMENTS = {
         "--data_dir={h}/none": "ws353.tsv: no such file",
         "--source=text:{h}/empty.txt": "the file is empty",
         "--source=tsv:{h}/good.tsv": "tsv: is for classifiers",
-        "--workdir={h}/file": "file is a file; choose a folder",
+        "--workdir={h}/file": "file: is a file; choose a folder",
     },
 }
