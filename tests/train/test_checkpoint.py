@@ -293,6 +293,7 @@ def test_a_failed_write_surfaces_and_leaves_older_checkpoints(
     [
         (ValueError('NOT_FOUND: Error opening "zarr" driver: Error writing "E/.zarray"'), errno.ENOENT),
         (ValueError("No ArrayMetadata found for process_index=0 in the checkpoint directory"), errno.ENOENT),
+        (ValueError("Checkpoint directory does not exist: run/checkpoints/8.orbax-checkpoint-tmp"), errno.ENOENT),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/elsewhere"), errno.ENOENT),
         (ValueError("RESOURCE_EXHAUSTED: Failed to write [OS error 28: No space left on device]"), errno.ENOSPC),
         (TypeError("a mistake in the program"), None),

@@ -12,7 +12,7 @@ import threading
 import jax
 
 # tensorstore and orbax raise ValueError for files that are gone.
-_GONE = re.compile(r"NOT_FOUND|No ArrayMetadata found|No such file or directory")
+_GONE = re.compile(r"NOT_FOUND|No ArrayMetadata found|No such file or directory|Checkpoint directory does not exist")
 
 
 def as_oserror(e: Exception, where: str) -> OSError | None:
