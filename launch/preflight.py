@@ -162,6 +162,13 @@ def largest_of(study: Study, arm: str, devices: Sequence[Any], vocab_size: int) 
     return f"{len(sizes)} size{'s' if len(sizes) > 1 else ''} lower; the largest, {sizes[largest]!r}", configs[largest]
 
 
+def lowered(study: Study, arm: str, devices: Sequence[Any], vocab_size: int, found: list[Config]) -> str:
+    """The line of `largest_of`; `found` gets the config. UserError: as there."""
+    line, config = largest_of(study, arm, devices, vocab_size)
+    found.append(config)
+    return line
+
+
 def check_arm(study: Study, arm: str, devices: Sequence[Any], vocab_size: int) -> str:
     """Every size of an arm lowers; the largest compiles. UserError: names the size that does not."""
     line, config = largest_of(study, arm, devices, vocab_size)
@@ -248,9 +255,9 @@ def preflight(
             if not where:
                 results.append(report(f"arm {arm}", partial(check_arm, config, arm, devices, vocab_size)))
                 continue
-            results.append(report(f"arm {arm}", lambda arm=arm: largest_of(config, arm, devices, vocab_size)[0]))  # type: ignore[misc]
-            if results[-1]:
-                largest = largest_of(config, arm, devices, vocab_size)[1]
+            found: list[Config] = []
+            results.append(report(f"arm {arm}", partial(lowered, config, arm, devices, vocab_size, found)))
+            for largest in found:
                 most = wanted._replace(tokens=wanted.tokens or max(config.arms[arm].tokens or config.tokens or (0,)))
                 vocabulary = config.vocabulary or vocab_size
                 results.append(report_forecast(largest, where[0], vocabulary, most, f"arm {arm}: "))

@@ -52,7 +52,7 @@ def in_bucket(path: PathLike) -> bool:
         if name.startswith("gs:"):
             raise UserError(f"{name}: write {SCHEME}BUCKET/NAME, with two slashes")
         raise UserError(f"{name}: only {SCHEME} is read and written, and paths of this machine")
-    _split(name)
+    _check_address(name)
     return True
 
 
@@ -222,20 +222,22 @@ def spool(target: PathLike) -> Iterator[IO[bytes]]:
         put(file.name, target)
 
 
-def parts(path: PathLike) -> tuple[str, str]:
-    """(bucket, name of the object) of an address."""
-    return _split(os.fspath(path))
+def bucket_of(address: str) -> str:
+    """The bucket of a `gs://` address. UserError: Cloud Storage has no bucket of that name."""
+    name = address.removeprefix(SCHEME).split("/", 1)[0]
+    parts = name.split(".")
+    short = all(0 < len(part) <= 63 for part in parts)
+    if not (_BUCKET.fullmatch(name) and short) or name.startswith("goog") or re.fullmatch(r"[0-9.]+", name):
+        need = "3 to 63 small letters, digits, hyphens, underscores or dots, a letter or digit first and last"
+        raise UserError(f"{address!r}: {name!r} is no name of a bucket: {need}")
+    return name
 
 
-def _split(name: str) -> tuple[str, str]:
-    bucket, _, key = name.removeprefix(SCHEME).partition("/")
-    if not _BUCKET.fullmatch(bucket):
-        raise UserError(
-            f"{name}: {bucket!r} cannot be the name of a bucket: small letters, digits, '.', '-' and '_', at least 3"
-        )
+def _check_address(name: str) -> None:
+    """UserError: no bucket or no object can have this address."""
+    key = name.removeprefix(SCHEME + bucket_of(name)).removeprefix("/")
     if len(key.encode("utf-8", "replace")) > 1024 or not key.isprintable() or re.search(r"(^|/)\.\.?(/|$)", key):
         raise UserError(f"{name}: not the name of an object: printable, at most 1,024 bytes, without '.' or '..' parts")
-    return bucket, key
 
 
 def _connected() -> Any:

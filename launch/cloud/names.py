@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from w2v_jax.errors import UserError
+from w2v_jax.storage import bucket_of
 
 _LABEL = r"[a-z]([a-z0-9-]{0,%d}[a-z0-9])?"
 # Key -> (regular expression, what it must be). Longest names leave room for "-0", the node of a slice.
@@ -21,7 +22,6 @@ _FORMS = {
     "network": (_LABEL % 61, "the name of a network: small letters, digits and hyphens"),
     "valid_for": (r"[1-9][0-9]{0,5}[smhd]", "a duration, e.g. 6h"),
 }
-_BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 
 
 def check(key: str, value: str) -> str:
@@ -40,17 +40,6 @@ def check_name(value: str) -> str:
     if not re.fullmatch(form, value):
         raise UserError(f"name {value!r}: must be {need}")
     return value
-
-
-def bucket_of(path: str) -> str:
-    """The bucket of a gs:// path. UserError: Cloud Storage has no bucket of that name."""
-    name = path.removeprefix("gs://").split("/", 1)[0]
-    parts = name.split(".")
-    good = re.fullmatch(_BUCKET, name) and all(0 < len(p) <= 63 for p in parts) and (len(parts) > 1 or len(name) <= 63)
-    if not good or name.startswith("goog") or re.fullmatch(r"[0-9.]+", name):
-        need = "3 to 63 small letters, digits, hyphens, underscores or dots, a letter or digit first and last"
-        raise UserError(f"{path!r}: {name!r} is no name of a bucket: {need}")
-    return name
 
 
 def buckets(words: Iterable[str]) -> list[str]:

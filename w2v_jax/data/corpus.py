@@ -79,11 +79,6 @@ class Corpus:
         return self.tokenizer.vocab
 
 
-def cache_root(cfg: DataConfig) -> Path:
-    """`cfg.cache_dir`, else $W2V_JAX_CACHE, else ~/.cache/w2v_jax. Of a cache in a bucket, the folder of its copies."""
-    return shared.local_root(cfg.cache_dir)
-
-
 def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     """Opens the cached corpus of `cfg`, after tokenising the text where the cache lacks it. Arrays are read-only maps.
 
@@ -104,7 +99,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     texts = {split: raw_text(cfg, key) for split, key in SOURCES.items() if getattr(cfg, key)}
     if cfg.tokens_limit:  # to hash the whole text could take longer than to read the part that is wanted
         texts["train"] = dataclasses.replace(texts["train"], rehash=None)
-    root = cache_root(cfg)
+    root = shared.local_root(cfg.cache_dir)
     for folder in (root, root / "index"):
         folder.mkdir(parents=True, exist_ok=True)
     note = root / "index" / f"{key_of([[t.name for t in texts.values()], _rules(cfg)])}.json"

@@ -55,15 +55,7 @@ def read(
         except FileNotFoundError:
             raise UserError(f"{path}: no such object; check the name") from None
         try:
-            return read(
-                copy,
-                limit=limit,
-                binary=binary,
-                encoding_errors=encoding_errors,
-                mmap=mmap,
-                counts=counts,
-                skip_nan=skip_nan,
-            )
+            return read(copy, limit, binary, encoding_errors, mmap, counts, skip_nan)
         except UserError as e:
             raise UserError(str(e).replace(copy, path)) from None
     if not os.path.exists(path):
