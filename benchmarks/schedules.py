@@ -80,6 +80,9 @@ class Verdict(NamedTuple):
     commands: list[str]
     hours: float  # of the fake's clock
     seconds: float
+    forsaken: bool = (
+        False  # every worker was dead and nobody came back: the next command of a person deleted the machine
+    )
 
 
 def draw(seed: int) -> Schedule:
@@ -136,8 +139,8 @@ def _how(rng: random.Random, kind: str, workers: int) -> dict[str, Any]:
 class _Life:
     """One schedule, its commands and what becomes of it."""
 
-    def __init__(self, schedule: Schedule, folder: Path, source: Path) -> None:
-        self.schedule = schedule
+    def __init__(self, schedule: Schedule, folder: Path, source: Path, flex_start: bool) -> None:
+        self.schedule, self.flex_start = schedule, flex_start
         self.play = Play(folder, source)
         self.play.change(faults=list(schedule.faults))
         self.play.before = self.before
@@ -146,6 +149,7 @@ class _Life:
         self.began = time.monotonic()
         self.commands: list[str] = []
         self.reason = ""
+        self.left_behind = False
         self.keeps = schedule.keep_alive  # a user who starts by hand does as `missing` advises
 
     def before(self, line: list[str]) -> None:
@@ -180,7 +184,8 @@ class _Life:
         )  # fmt: skip
         asked = play.asked(
             training(schedule.steps, schedule.every, 0.003), limits, self.keeps, HOURS, patience,
-            accelerator=schedule.accelerator, slices=schedule.slices,
+            accelerator=schedule.accelerator, slices=schedule.slices, flex_start=self.flex_start,
+            spot=not self.flex_start,
         )  # fmt: skip
         call = {"up": verbs.up, "run": verbs.run, "attach": verbs.attach, "down": verbs.down, "status": verbs.state}[
             verb
@@ -227,12 +232,24 @@ class _Life:
         """Nobody looks after the machine: it has to end by itself."""
         self.play.before = lambda line: None
         self.reason = self.reason or "left alone"
-        self.play.real_s = 0.25
+        self.play.real_s = 0.0 if self.forsaken() else 0.25
         while self.costs() and self.play.now() < w.START + 3 * HOURS * 3600:
             self.play.sleep(1200.0)
-        if not self.costs():  # a request that has lost its machine holds quota until somebody comes back
+        self.left_behind = self.forsaken()
+        if (
+            self.left_behind or not self.costs()
+        ):  # a request that has lost its machine holds quota until somebody comes back
             self.quietly("status")
             self.quietly("down")
+
+    def forsaken(self) -> bool:
+        """Whether the machine has no worker that lives, Cloud TPU says READY all the same, and nobody comes back."""
+        world = self.play.world()
+        silent = all(
+            node["state"] == "READY" and set(node["dead"]) == set(range(world["requests"][node["request"]]["hosts"]))
+            for node in world["nodes"].values()
+        )
+        return bool(world["nodes"]) and silent and not w.processes(f"{self.play.folder}/nodes")
 
     def costs(self) -> bool:
         """Whether a machine is there, or asked for, or a process of one runs."""
@@ -241,9 +258,13 @@ class _Life:
         return bool(alive or world["nodes"] or w.processes(f"{self.play.folder}/nodes"))
 
 
-def live(schedule: Schedule, folder: Path, source: Path) -> Verdict:
-    """Lives a schedule through in a new folder."""
-    life = _Life(schedule, folder, source)
+def live(schedule: Schedule, folder: Path, source: Path, flex_start: bool = False) -> Verdict:
+    """Lives a schedule through in a new folder, with spot machines or such that Cloud TPU itself ends.
+
+    One end is told apart: every worker of a spot machine is dead, Cloud TPU calls it READY, and nobody comes back.
+    Nothing is left that could delete it; the verdict then holds that the next `down` of a person does.
+    """
+    life = _Life(schedule, folder, source, flex_start)
     stuck = False
     try:
         if not life.user():
@@ -267,7 +288,7 @@ def live(schedule: Schedule, folder: Path, source: Path) -> Verdict:
     hours = (play.now() - w.START) / 3600
     return Verdict(
         schedule.seed, result, life.reason, leaked, stuck, refused, happened, life.commands, round(hours, 2),
-        round(time.monotonic() - life.began, 2),
+        round(time.monotonic() - life.began, 2), life.left_behind,
     )  # fmt: skip
 
 

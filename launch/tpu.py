@@ -49,7 +49,7 @@ _TAKES_COMMAND = ("run",)
 
 def machine_flags() -> dict[str, Any]:
     """The flags of the machine that were given."""
-    keys = [key for key, _ in _MACHINE] + ["slices", "spot", "internal_ips"]
+    keys = [key for key, _ in _MACHINE] + ["slices", "spot", "flex_start", "internal_ips"]
     return {key: flags.FLAGS[key].value for key in keys if flags.FLAGS[key].present}
 
 
@@ -112,6 +112,7 @@ if __name__ == "__main__":
         flags.DEFINE_string(key, "", text)
     flags.DEFINE_integer("slices", 1, "Number of slices, joined by the data-centre network.")
     flags.DEFINE_bool("spot", False, "Cheaper, and may be taken away at any time.")
+    flags.DEFINE_bool("flex_start", False, "Cloud TPU itself ends the machine after --max_hours, at most 7 days.")
     flags.DEFINE_bool("internal_ips", False, "No external addresses; SSH goes through Identity-Aware Proxy.")
     flags.DEFINE_bool("keep_alive", False, "run: makes the machine again when it was taken away, and goes on.")
     flags.DEFINE_bool("down", None, "run: deletes the machine when the run has ended. Default: with --keep_alive.")

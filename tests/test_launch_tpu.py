@@ -406,9 +406,11 @@ def test_new_lines() -> None:
 def test_the_fake_knows_the_flags_of_gcloud() -> None:
     machine = Machine("a", "us-west4-a", "v4-16", slices=2, spot=True, project="my-project-1", internal_ips=True,
                       service_account="me@my-project-1.iam.gserviceaccount.com", valid_for="6h")  # fmt: skip
-    for line in (plan.create(machine, "a.sh"), plan.delete(machine), plan.remote(machine, "a-0", "x", "/tmp")):
+    for line in (plan.create(machine, "a.sh", 60.0), plan.delete(machine), plan.remote(machine, "a-0", "x", "/tmp")):
         assert fake.parse(line[1:]).flags["--zone"] == "us-west4-a"
-    for words in ("compute tpus queued-resources create a --no-such=1", "compute tpus tpu-vm explode a"):
+    flex = Machine("a", "us-west4-a", "v5litepod-8", flex_start=True)
+    assert fake.parse(plan.create(flex, "a.sh", 60.5)[1:]).flags["--max-run-duration"] == "60s"
+    for words in ("compute tpus queued-resources create a --max-run-duration=60s", "compute tpus tpu-vm explode a"):
         with pytest.raises(w.Refused):
             fake.parse(words.split())
     assert BUCKET and Patience().of("PROVISIONING") == 1800
@@ -427,6 +429,14 @@ def test_the_fake_knows_the_flags_of_gcloud() -> None:
         ("up a --zone=us-west4-a --accelerator=v4-8 -- true", "only run takes a command"),
         ("run a --zone=us-west4-a --accelerator=v4-8", "no command"),
         ("run a --zone=us-west4-a --accelerator=v4-8 --max_hours=0 -- true", "--max_hours=0"),
+        (
+            "up a --zone=us-west4-a --accelerator=v4-8 --flex-start --spot",
+            "--flex_start: is a kind of machine of its own",
+        ),
+        (
+            "up a --zone=us-west4-a --accelerator=v4-8 --flex-start --max-hours=168",
+            "--max_hours=168: with --flex_start",
+        ),
         ("status never", "no machine 'never'"),
         ("list a", "list takes no name"),
         ("up a --zone=us-west4-a --accelerator=v4-8 --slices=0", "--slices=0"),
@@ -598,7 +608,7 @@ def test_there_are_at_least_fifteen_kinds_of_trouble() -> None:
 
 def test_list_shows_what_nobody_remembers(play: Play) -> None:
     assert verbs.up(play.cloud("w2v"), play.state, "w2v", play.asked(**ONE)) is None
-    play.run(plan.create(Machine("other", "us-west4-a", "v5litepod-8"), "/dev/null"), 5)
+    play.run(plan.create(Machine("other", "us-west4-a", "v5litepod-8"), "/dev/null", 60.0), 5)
     assert verbs.listing(play.cloud("w2v"), play.state, "", "") is None
     assert play.said[-2].startswith("other  CREATING  asked for by another folder")
     assert play.said[-1] == "w2v  ACTIVE  no run"

@@ -151,11 +151,12 @@ def ensure(
     cloud: Cloud,
     machine: Machine,
     patience: Patience,
-    may_create: Callable[[], str],
+    may_create: Callable[[], tuple[str, float]],
 ) -> None:
     """Waits until the machine is ACTIVE; asks for it when there is none, and after deleting a dead one.
 
-    `may_create` is called right before each request; it gives the script of the workers, or raises.
+    `may_create` is called right before each request; it gives the script of the workers and the seconds after which it
+    ends the machine, or raises.
     Stopped: it cannot be had.
     A request that failed, or was withdrawn on the way (KeyboardInterrupt), is deleted before this returns: it would
     hold quota.
@@ -184,9 +185,9 @@ def ensure(
                 if mine and now - since < 60:  # it may not be listed yet
                     cloud.clock.sleep(min(patience.poll_s, 10))
                     continue
-                script = may_create()
+                script, seconds = may_create()
                 mine, asked, since = True, asked + 1, cloud.clock.now()
-                _ask(cloud, machine, script, last=asked == _ASKS)
+                _ask(cloud, plan.create(machine, script, seconds), machine, last=asked == _ASKS)
             elif now - since > patience.of(state):
                 if state == "PROVISIONING" or state in WAITING:
                     remove(cloud, machine, patience)
@@ -199,10 +200,10 @@ def ensure(
         raise
 
 
-def _ask(cloud: Cloud, machine: Machine, script: str, last: bool) -> None:
+def _ask(cloud: Cloud, line: plan.Line, machine: Machine, last: bool) -> None:
     """One request. After an error that passes, `ensure` looks whether it was taken, and asks again unless it was the
     `last` time. Stopped: it is refused."""
-    done = cloud(plan.create(machine, script), 300, attempts=1)
+    done = cloud(line, 300, attempts=1)
     if done.status and (last or not done.passing) and "ALREADY_EXISTS" not in done.err:
         raise Stopped(trouble.of_gcloud(done.err, machine, f"asking for {machine.name}"))
     if done.passing:

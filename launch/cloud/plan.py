@@ -34,6 +34,7 @@ class Machine:
     network: str = ""
     internal_ips: bool = False
     valid_for: str = ""  # how long the request may wait in the queue; for ever when empty
+    flex_start: bool = False  # Cloud TPU itself deletes the slices when the paid hours are over
 
     def __post_init__(self) -> None:
         names.check_name(self.name)
@@ -46,6 +47,8 @@ class Machine:
                 names.check(key, value)
         if not 1 <= self.slices <= 256:
             raise UserError(f"--slices={self.slices}: must be 1 to 256")
+        if self.flex_start and self.spot:
+            raise UserError("--flex_start: is a kind of machine of its own; leave --spot away")
 
     @property
     def piece(self) -> Slice:
@@ -82,8 +85,11 @@ def startup(machine: Machine, seconds: float) -> str:
     )
 
 
-def create(machine: Machine, script: str) -> Line:
-    """Asks for the machine, and returns before it is there. `script`: the file with `startup`."""
+def create(machine: Machine, script: str, seconds: float) -> Line:
+    """Asks for the machine, and returns before it is there. `script`: the file with `startup`, which ends it after
+    `seconds`. With `flex_start` Cloud TPU ends it then, even where no worker lives: only that kind has the flag
+    --max-run-duration (https://cloud.google.com/tpu/docs/request-using-flex-start).
+    """
     count = [f"--node-id={machine.name}"]
     if machine.slices > 1:
         count = [f"--node-count={machine.slices}", f"--node-prefix={machine.name}"]
@@ -92,18 +98,24 @@ def create(machine: Machine, script: str) -> Line:
         "--network": machine.network,
         "--valid-until-duration": machine.valid_for,
     }
-    return _line(
+    line = _line(
         machine,
         *("queued-resources", "create", machine.name, *count),
         f"--accelerator-type={machine.accelerator}",
         f"--runtime-version={machine.image or machine.piece.image}",
         *(["--spot"] if machine.spot else []),
+        *(
+            ["--provisioning-model=flex-start", f"--max-run-duration={max(1, int(seconds))}s"]
+            if machine.flex_start
+            else []
+        ),
         *(["--internal-ips"] if machine.internal_ips else []),
         *(f"{key}={value}" for key, value in options.items() if value),
         f"--metadata-from-file=startup-script={script}",  # it ends the paid hours, for which it needs this scope
         "--scopes=https://www.googleapis.com/auth/cloud-platform",
         "--async",
     )
+    return [line[0], "alpha", *line[1:]] if machine.flex_start else line
 
 
 def describe(machine: Machine) -> Line:

@@ -14,10 +14,11 @@ from launch.cloud.machine import Patience
 from launch.cloud.plan import Line, Machine
 from launch.cloud.state import Folder, Record
 from launch.cloud.trouble import Stopped, Trouble
-from launch.cloud.watch import Limits, Watch, startup_file
+from launch.cloud.watch import LATER_S, Limits, Watch, startup_file
 from w2v_jax.errors import UserError
 
 _TPU = "python -m launch.tpu"
+_FLEX_HOURS = 167.0  # Cloud TPU gives flex-start machines for seven days at most
 
 
 class Asked(NamedTuple):
@@ -53,6 +54,8 @@ def record_of(folder: Folder, name: str, asked: Asked) -> Record:
     record.machine = dataclasses.replace(record.machine, **changed)
     if asked.max_hours is not None:
         record.max_hours = asked.max_hours
+    if record.machine.flex_start and record.max_hours > _FLEX_HOURS:
+        raise UserError(f"--max_hours={record.max_hours:g}: with --flex_start at most {_FLEX_HOURS:g}")
     return record
 
 
@@ -89,7 +92,7 @@ def _preview(cloud: Cloud, folder: Folder, record: Record, asked: Asked, run: bo
     show(cloud, [plan.delete(machine)], "only then")
     show(
         cloud,
-        [plan.create(machine, str(startup_file(folder, machine.name)))],
+        [plan.create(machine, str(startup_file(folder, machine.name)), record.max_hours * 3600 + LATER_S)],
         f"asks for it; then its state is read every {asked.patience.poll_s:g} s",
     )
     nodes = machine.nodes

@@ -19,7 +19,7 @@ from launch.cloud.trouble import MACHINE, NO, RUN, Stopped, Trouble
 from launch.cloud.workers import Report
 from w2v_jax.files import write_text
 
-_LATER_S = 600.0  # the machine deletes itself so long after the end of the paid hours, when nobody else has
+LATER_S = 600.0  # the machine deletes itself so long after the end of the paid hours, when nobody else has
 _SETTLE_S = 60.0  # between a first failure and the verdict: the machine may be going away
 
 
@@ -79,9 +79,9 @@ class Watch:
     def seconds_left(self) -> float:
         return self.record.until - self.cloud.clock.now()
 
-    def _may_create(self) -> str:
-        """Notes that a machine is asked for, and writes the script of its workers. Stopped: another command has
-        withdrawn it, or the paid hours are over."""
+    def _may_create(self) -> tuple[str, float]:
+        """Notes that a machine is asked for, and writes the script of its workers; returns its file, and after how many
+        seconds it ends the machine. Stopped: another command has withdrawn it, or the paid hours are over."""
         name = self.record.machine.name
         with self.folder.alone(name, "request", wait=True):
             latest = self.folder.load(name)
@@ -94,9 +94,9 @@ class Watch:
                 raise Stopped(over(self.record))
             self.record.asked = self.cloud.clock.now()
             self.folder.save(self.record)
-            script = startup_file(self.folder, name)
-            write_text(script, plan.startup(self.record.machine, self.seconds_left() + _LATER_S))
-            return str(script)
+            script, seconds = startup_file(self.folder, name), self.seconds_left() + LATER_S
+            write_text(script, plan.startup(self.record.machine, seconds))
+            return str(script), seconds
 
     def bring_up(self) -> None:
         """Waits until the machine is ACTIVE. Stopped: it cannot be had. KeyboardInterrupt: the request is withdrawn."""

@@ -39,12 +39,14 @@ _GLOBAL = ("--project", "--quiet", "--format")
 _SSH = ("--zone", "--worker", "--command", "--output-directory", "--tunnel-through-iap", "--internal-ip")
 # Command -> (its flags beside the global ones, least and most names). From the reference of gcloud.
 _QR, _VM = "compute tpus queued-resources", "compute tpus tpu-vm"
+_CREATE = (
+    "--zone", "--accelerator-type", "--runtime-version", "--node-id", "--node-count", "--node-prefix", "--spot",
+    "--async", "--service-account", "--network", "--subnetwork", "--internal-ips", "--valid-until-duration", "--scopes",
+    "--reserved", "--labels", "--tags", "--metadata", "--metadata-from-file",
+)  # fmt: skip
 _FLAGS: dict[str, tuple[tuple[str, ...], int, int]] = {
-    f"{_QR} create": (
-        ("--zone", "--accelerator-type", "--runtime-version", "--node-id", "--node-count", "--node-prefix", "--spot",
-         "--async", "--service-account", "--network", "--subnetwork", "--internal-ips", "--valid-until-duration",
-         "--scopes", "--reserved", "--labels", "--tags", "--metadata", "--metadata-from-file"), 1, 1,
-    ),
+    f"{_QR} create": (_CREATE, 1, 1),
+    f"alpha {_QR} create": ((*_CREATE, "--provisioning-model", "--max-run-duration"), 1, 1),
     f"{_QR} describe": (("--zone",), 1, 1),
     f"{_QR} delete": (("--zone", "--force", "--async"), 1, 1),
     f"{_QR} list": (("--zone", "--filter", "--limit"), 0, 0),
@@ -144,16 +146,22 @@ def create(folder: str, world: Json, call: Call) -> str:
     if script := flags.get("--metadata-from-file", "").partition("startup-script=")[2]:
         with open(script, encoding="utf-8") as f:
             startup = f.read()
-    valid = flags.get("--valid-until-duration", "")
-    seconds = int(valid[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[valid[-1]] if valid else 0
+    seconds, lives = (_seconds(flags.get(key, "")) for key in ("--valid-until-duration", "--max-run-duration"))
+    if (flags.get("--provisioning-model") == "flex-start") != bool(lives) or lives > 7 * 86400:
+        raise Refused("INVALID_ARGUMENT: flex-start needs a run duration of at most 7 days, and nothing else has one")
     world["requests"][name] = {
         "name": name, "zone": zone, "accelerator": flags["--accelerator-type"], "kind": kind, "chips": chips * count,
         "hosts": hosts, "nodes": nodes, "spot": "--spot" in flags, "error": "", "doomed": world.pop("doom", ""),
-        "startup": startup, "valid_until": world["now"] + seconds if seconds else 0, "state": "", "since": 0,
-        "due": None,
+        "startup": startup, "valid_until": world["now"] + seconds if seconds else 0, "lives": lives, "state": "",
+        "since": 0, "due": None,
     }  # fmt: skip
     w.enter(world, world["requests"][name], "CREATING", 5.0)
     return ""
+
+
+def _seconds(duration: str) -> int:
+    """Seconds of a duration of gcloud, such as 6h; 0 for none."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]] if duration else 0
 
 
 def _described(world: Json, request: Json) -> Json:
@@ -231,7 +239,8 @@ def main(words: Sequence[str], folder: str, limit_s: float = 300.0, machine: boo
 
 def _run(call: Call, folder: str, limit_s: float, machine: bool) -> tuple[int, str, str]:
     table: dict[str, Callable[[str, Json, Call], str]] = {
-        f"{_QR} create": create, f"{_QR} describe": describe, f"{_QR} delete": delete, f"{_QR} list": list_requests,
+        f"{_QR} create": create, f"alpha {_QR} create": create, f"{_QR} describe": describe, f"{_QR} delete": delete,
+        f"{_QR} list": list_requests,
         f"{_VM} describe": describe_node, **project.COMMANDS,
     }  # fmt: skip
     with w.opened(folder) as world:

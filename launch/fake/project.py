@@ -21,7 +21,7 @@ def check_access(world: Json, call: Call) -> None:
         return
     if not world["logged_in"]:
         raise Refused("You do not currently have an active account selected. Please run: $ gcloud auth login")
-    if call.command.startswith("compute tpus"):
+    if call.command.removeprefix("alpha ").startswith("compute tpus"):
         project = call.flags.get("--project", world["project"])
         if "tpu.googleapis.com" not in world["apis"]:
             raise Refused(

@@ -174,12 +174,14 @@ def step(folder: str, world: Json, request: Json) -> None:
         if request["doomed"]:
             fail(world, request, request["doomed"])
             return
-        enter(world, request, "ACTIVE", None)
+        enter(world, request, "ACTIVE", request.get("lives") or None)
         for node in request["nodes"]:
             world["nodes"][node] = {"state": "READY", "request": request["name"], "deaf": {}, "dead": []}
             for worker in range(request["hosts"]):
                 os.makedirs(home(folder, node, worker), exist_ok=True)
                 begin(folder, request, node, worker)
+    elif state == "ACTIVE":  # the run duration of a flex-start machine is over
+        preempt(folder, world, request)
     elif state == "SUSPENDING":
         drop_nodes(folder, world, request)
         enter(world, request, "SUSPENDED", None)
