@@ -34,7 +34,7 @@ class SyntheticConfig:
 
     words: int = 1000  # word types, including the sentence-final mark
     zipf: float = 1.0  # exponent: the word of rank r has frequency about r**-zipf
-    topics: int = 8
+    topics: int = 8  # the words of a sentence come from one of them
     switch: float = 0.1  # probability that a sentence draws a new topic
     shared: float = 0.5  # share of fillers (neither subject nor verb) drawn from the words common to all topics
     senses: int = 50  # words that belong to two topics
@@ -87,7 +87,7 @@ class DataConfig:
     test_source: str = ""  # the test split; empty for none
     field: str = "text"  # the text feature of a TFDS data set; text fields of jsonl:, joined by +, as subject+body
     label_field: str = "label"  # of labelled texts of jsonl: and tfds:
-    tfds_split: str = "train"
+    tfds_split: str = "train"  # of tfds: where source names none
     data_dir: str = ""  # folder of the TFDS record files; empty for the default of TFDS
     offline: bool = True  # never use the network; TFDS data must then be prepared on disk
     cache_dir: str = ""  # token files; empty for $W2V_JAX_CACHE or ~/.cache/w2v_jax
@@ -166,7 +166,7 @@ class DataConfig:
 class TrainConfig:
     """Length of training, batches and seed."""
 
-    seed: int = 0
+    seed: int = 0  # of initial values, order and every draw
     passes: float = 5.0  # over the training text
     max_steps: int = 0  # stops training early, without a change of the schedule; 0 is no limit
     # Training ends when an evaluation (log.eval_every_steps) finds this share of the held-out places right (the metric
@@ -191,11 +191,11 @@ class OptimizerConfig:
 
     rows: str = "adagrad"  # adagrad (row-wise) | adagrad_elementwise | sgd
     dense: str = "adagrad"  # sgd | adagrad | adamw
-    learning_rate: float = 0.25
+    learning_rate: float = 0.25  # the highest of the schedule
     # linear, cosine: decay to final_fraction of the rate | constant | step: times `decay` at every pass after
     # hold_passes | plateau: times `decay` when the held-out loss stops falling; see w2v_jax.train.optimizers
     schedule: str = "linear"
-    final_fraction: float = 0.0001
+    final_fraction: float = 0.0001  # the last rate, as a share of learning_rate
     warmup_steps: int = 0  # the rate first rises linearly from 0 over this number of steps
     hold_passes: int = 4  # step
     decay: float = 0.5  # step and plateau
@@ -241,10 +241,10 @@ class CheckpointConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
-    every_steps: int = 256
+    every_steps: int = 256  # steps between lines of metrics.jsonl
     eval_every_steps: int = 0  # steps between evaluations of the held-out loss; 0 is once per pass
     eval_steps: int = 8  # batches of held-out text per evaluation; 0 is all of it
-    tensorboard: bool = True
+    tensorboard: bool = True  # also writes events for TensorBoard
 
     def __post_init__(self) -> None:
         check_least(1, "log", self, "every_steps")
@@ -256,7 +256,7 @@ class MeshConfig:
     """Devices: `data` splits batches; `model` splits vocabulary, heads and feed-forward units of the parameters."""
 
     data: int = 0  # 0: all devices divided by `model`
-    model: int = 1
+    model: int = 1  # 1: nothing is split
     fsdp: bool = False  # parameters and optimiser state split over `data` too, along the width of the model
     per_device: bool = False  # the shard_map variant of the step (data parallel only)
 

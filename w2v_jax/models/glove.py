@@ -35,10 +35,10 @@ _TINY = 1e-30  # a count in place of 0, whose weight is 0
 class GloVeConfig:
     """The defaults are those of the paper, with windows of 10 words on each side."""
 
-    dim: int = 100
+    dim: int = 100  # of the vectors
     x_max: float = 100.0  # counts from here on weigh 1; 10 suits small texts
-    alpha: float = 0.75
-    window: int = 10
+    alpha: float = 0.75  # exponent of the weight f(x)
+    window: int = 10  # words on each side
     weighting: str = "harmonic"  # of a pair at distance d: harmonic 1 / d | linear (W + 1 - d) / W | flat 1
     side: str = "both"  # contexts: both sides | left | right
     sample: float = 0.0  # subsampling threshold, as in word2vec; 0 for none

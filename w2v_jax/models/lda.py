@@ -48,7 +48,7 @@ class LDAConfig:
     alpha: float = 0.1  # prior of each topic in a document, where fitting begins
     eta: float = 0.01  # prior of each word in a topic, where fitting begins
     fit_alpha: str = "asymmetric"  # a number for each topic | symmetric: one for all | no: stays what it is
-    fit_eta: bool = True
+    fit_eta: bool = True  # whether eta is fitted; one number for all words
     fit_after: int = 1  # sweeps before the priors are fitted
     # Of vb and cvb0:
     inner: int = 30  # most iterations over a document in a step
@@ -57,14 +57,14 @@ class LDAConfig:
     # topics (docs/benchmarks.md).
     warm: bool = False
     kappa: float = 0.55  # the weight of step t is (tau + t)^-kappa
-    tau: float = 1.0
+    tau: float = 1.0  # see kappa
     # Of gibbs:
     phases: int = 64  # groups of tokens drawn one after the other; see `lda_gibbs`
     # Of the held-out likelihood, left to right:
     evaluate_every: int = 10  # sweeps; after the last one always
-    particles: int = 10
+    particles: int = 10  # of the left-to-right estimate
     heldout_documents: int = 200  # the first so many; 0: all
-    vocab_size: int = 0
+    vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
         check_least(1, "model", self, "topics", "sweeps", "inner", "phases", "evaluate_every", "particles")

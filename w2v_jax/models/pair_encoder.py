@@ -62,7 +62,7 @@ class PairEncoderConfig(VectorOptions):
     hidden: int = 0  # F of mean and sif by a trained projection, 0: none; H of an LSTM; width of a transformer
     dim: int = 100  # of the word vectors
     layers: int = 1  # of a transformer
-    heads: int = 4
+    heads: int = 4  # of attention; transformer
     pool: str = "mean"  # of lstm and transformer: mean | max | last (lstm: the state after the last word)
     bidirectional: bool = False  # lstm: a second cell reads from the end to the start
     threshold: float = 0.0  # largest distance of SAME; 0: margin / 2 or 0.5 in training, fitted by experiments.pairs

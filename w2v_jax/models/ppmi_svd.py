@@ -41,7 +41,7 @@ class PPMIConfig:
     add_contexts: bool = False  # words are the sums of their word and context vectors
     smoothing: float = 0.75  # a, of the distribution of contexts; 1 for none
     shift: float = 1.0  # k; log k is taken off (shifted PPMI); 1 for none
-    window: int = 5
+    window: int = 5  # words on each side
     weighting: str = "linear"  # of a pair at distance d: linear (W + 1 - d) / W | harmonic 1 / d | flat 1
     side: str = "both"  # contexts: both sides | left | right
     sample: float = 0.0  # subsampling threshold, as in word2vec; 0 for none

@@ -34,8 +34,8 @@ RESETS = 1 << 20  # place of the resets' draw within the model, beyond those of 
 @dataclasses.dataclass(frozen=True)
 class RecurrentLMConfig:
     cell: str = "lstm"  # elementwise | rnn | lstm_elementwise | lstm | gru
-    layers: int = 2
-    hidden: int = 200
+    layers: int = 2  # recurrent ones, on top of each other
+    hidden: int = 200  # units of a layer
     dim: int = 200  # of the embedding
     tied: bool = False  # the head's table is the embedding; needs dim = hidden
     length: int = 20  # tokens backpropagated through
@@ -44,7 +44,7 @@ class RecurrentLMConfig:
     # models drift so far from it that they read the start of a text many times worse than its middle.
     reset: float = 0.0
     init_scale: float = 0.1  # weights start uniform on [-init_scale, init_scale]
-    forget_bias: float = 0.0
+    forget_bias: float = 0.0  # of the LSTM's forget gate at the start
     vectors: str = ""  # file of word vectors (word2vec, GloVe or fastText) that the embedding starts from
     encoding_errors: str = "strict"  # words of that file that are not UTF-8: strict | replace | ignore
     frozen: bool = False  # given vectors are not trained

@@ -59,9 +59,9 @@ def place_loop(cfg: Any, platform: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
-    layers: int = 4
-    dim: int = 256
-    heads: int = 4
+    layers: int = 4  # blocks
+    dim: int = 256  # width of the blocks and of the word vectors
+    heads: int = 4  # of attention in each block
     wide: int = 4  # units of the feed-forward layer, in multiples of dim
     length: int = 128  # tokens of a window; a prediction sees no others
     objective: str = "causal"  # causal: the next token | masked: hidden tokens, from both sides

@@ -31,10 +31,10 @@ from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, P
 
 @dataclasses.dataclass(frozen=True)
 class TransformerClassifierConfig(LabelOptions):
-    classes: int = 2
-    layers: int = 2
+    classes: int = 2  # labels
+    layers: int = 2  # blocks
     hidden: int = 128  # width of the blocks
-    heads: int = 4
+    heads: int = 4  # of attention in each block
     wide: int = 4  # units of the feed-forward layer, in multiples of hidden
     keys_values: str = "per_layer"  # per_layer | shared_k | shared_v | shared_kv: once, from the word vectors
     dim: int = 100  # of the word vectors

@@ -58,8 +58,8 @@ class Word2VecConfig:
 
     architecture: str = "skipgram"  # skipgram: centre predicts neighbours | cbow: mean of neighbours predicts centre
     loss: str = "negative"  # negative | hierarchical | softmax
-    dim: int = 100
-    window: int = 5
+    dim: int = 100  # of the vectors
+    window: int = 5  # most words on each side
     # expected | sampled | full (no dynamic window); auto: expected for skip-gram, else sampled
     window_draw: str = "auto"
     negatives: int = 5  # noise words per pair (k)
@@ -68,7 +68,7 @@ class Word2VecConfig:
     # n: noise is scored for every nth centre, with weight n. The mean is the same, the variance higher, the products
     # fewer. Neighbouring centres of CBOW share most of their window and lose little.
     noise_every: int = 1
-    noise_power: float = 0.75
+    noise_power: float = 0.75  # noise words are drawn by count ** noise_power
     # CBOW averages its window. tool: each of its words gets the whole gradient of the average, as in the C tool | mean:
     # its share, the true derivative (Irsoy et al. 2021, arXiv 2012.15332)
     context_gradient: str = "tool"
