@@ -22,7 +22,7 @@ def test_the_examples_of_the_documentation_run(
     tmp_path: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     monkeypatch.chdir(tmp_path)
     Path("corpus").mkdir()
     names = np.array([*"abcdefghij", "king", "queen", "the", "cat", "dog"])
@@ -39,6 +39,7 @@ def test_the_examples_of_the_documentation_run(
     cosines = np.array(re.findall(r"\d\.\d*", out.getvalue().rpartition("]]")[0].rpartition("[[")[2]), float)
     assert cosines.shape == (9,) and cosines[0] == pytest.approx(1.0) and 0 < cosines[1] < 1
     assert "(3, 5)" in out.getvalue()
+    assert "('word vectors', 'window mean', 'weighted window mean')" in out.getvalue()
 
 
 def test_counts_of_a_worked_example() -> None:

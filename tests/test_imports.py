@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "train": (*BASE, "exported", "lease", "memory", "data", "nn", "losses", "models", "embeddings"),
     "evaluation": ("errors", "files", "embeddings", "tables"),
     "states": (*BASE, "data", "nn", "models", "train", "evaluation"),
-    "api": (*BASE, "data", "embeddings", "evaluation", "models", "overrides", "train"),
+    "context": (*BASE, "data", "evaluation", "train"),
+    "api": (*BASE, "context", "data", "embeddings", "evaluation", "models", "overrides", "train"),
     "scaling": (*BASE, "models", "nn", "overrides", "papers", "train"),
     "figures": (
         "errors",

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from w2v_jax.api import ContextEncoder as ContextEncoder
     from w2v_jax.api import configure as configure
     from w2v_jax.api import count as count
     from w2v_jax.api import documents as documents
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from w2v_jax.api import save as save
 
 __version__ = "0.1.0"
-__all__ = ["configure", "count", "documents", "evaluate", "fit", "load", "open_run", "save"]
+__all__ = ["ContextEncoder", "configure", "count", "documents", "evaluate", "fit", "load", "open_run", "save"]
 
 
 def __getattr__(name: str) -> Any:

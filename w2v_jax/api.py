@@ -1,4 +1,4 @@
-"""What a notebook needs, in one place: configs, runs, word vectors, documents. Everything here is a thin call.
+"""What a notebook needs, in one place: configs, runs, word vectors, words in context, documents. All calls are thin.
 
 A mistake raises `w2v_jax.errors.UserError`, whose message is one line.
 """
@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from w2v_jax.config import Config, DataConfig
+from w2v_jax.context import ContextEncoder
 from w2v_jax.data import documents as rows
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.labelled_corpus import vocabulary_of
@@ -28,7 +29,7 @@ from w2v_jax.train import loop
 from w2v_jax.train.folder import CONFIG
 from w2v_jax.train.restore import Model, open_model
 
-__all__ = ["configure", "count", "documents", "evaluate", "fit", "load", "open_run", "save"]
+__all__ = ["ContextEncoder", "configure", "count", "documents", "evaluate", "fit", "load", "open_run", "save"]
 
 
 def configure(family: str, changes: Mapping[str, Any] | None = None) -> Config:

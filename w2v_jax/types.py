@@ -263,6 +263,10 @@ class Encode(NamedTuple):
     recurrence: Callable[[Cfg, Params, Consts], Any] | None = None
     """(cfg, params, consts) -> `w2v_jax.nn.recurrence.Recurrence`, the layers that read from left to right; None
     without. UserError: the cell of this config has none."""
+    context: Callable[[Cfg], int | None] = lambda cfg: None
+    """(cfg) -> most tokens of a text, as in training; None: any number."""
+    mask: Callable[[Cfg], int | None] = lambda cfg: None
+    """(cfg) -> the id that hides a token, beyond those of the vocabulary; None where the model has no such id."""
 
 
 class Classify(Protocol):

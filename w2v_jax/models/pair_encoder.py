@@ -284,6 +284,11 @@ FAMILY = Family(
     examples=_examples(),
     train=Train(shapes, source, init, no_carry, no_rows, loss, lambda cfg: cfg.loss != "info_nce"),
     embed=embed,
-    encode=Encode(layers, states, lambda cfg: cfg.tower != "transformer" and not cfg.bidirectional),
+    encode=Encode(
+        layers,
+        states,
+        lambda cfg: cfg.tower != "transformer" and not cfg.bidirectional,
+        context=lambda cfg: cfg.max_length,
+    ),
     compare=Compare(vectors, compare, lambda cfg: cfg.objective.cut, lambda cfg: cfg.loss in REGRESSIONS),
 )

@@ -181,7 +181,11 @@ FAMILY = Family(
     examples=_examples(),
     train=label_models.training(init, loss),
     encode=Encode(
-        lambda cfg: int(bool(cfg.directions)), states, lambda cfg: not cfg.bidirectional, recurrence=recurrence
+        lambda cfg: int(bool(cfg.directions)),
+        states,
+        lambda cfg: not cfg.bidirectional,
+        recurrence=recurrence,
+        context=lambda cfg: cfg.max_length,
     ),
     classify=classify,
     **label_models.SHARED,

@@ -293,6 +293,14 @@ FAMILY = Family(
     embed=embed,
     score=score,
     decode=Decode(weights, start, step, size, lambda cfg: cfg.length, describe),
-    encode=Encode(lambda cfg: cfg.layers, states, lambda cfg: not cfg.masked, logits_of, attention),
+    encode=Encode(
+        lambda cfg: cfg.layers,
+        states,
+        lambda cfg: not cfg.masked,
+        logits_of,
+        attention,
+        context=lambda cfg: cfg.length,
+        mask=lambda cfg: cfg.vocab_size if cfg.masked else None,
+    ),
     place=place,
 )

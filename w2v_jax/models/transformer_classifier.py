@@ -164,7 +164,9 @@ FAMILY = Family(
     flops=flops,
     examples=_examples(),
     train=label_models.training(init, loss),
-    encode=Encode(lambda cfg: cfg.layers, states, lambda cfg: False, attention=attention),
+    encode=Encode(
+        lambda cfg: cfg.layers, states, lambda cfg: False, attention=attention, context=lambda cfg: cfg.max_length
+    ),
     classify=classify,
     place=place_loop,
     **label_models.SHARED,

@@ -56,6 +56,25 @@ class Applied:
 
         return self._of_texts(run)
 
+    def pooled(self, layers: tuple[int, ...]) -> Any:
+        """(params, consts, tokens int32 [B, T], lengths int32 [B], spans int32 [B, K, 2]) -> float32 [B, K, D_l] of
+        each of `layers`: the mean of the states from token spans[..., 0] up to spans[..., 1]; zeros for an empty span.
+
+        The states themselves stay on the device, and those of later layers are never computed.
+        """
+        states = self._part("encode").states
+
+        def run(cfg: Any, params: Params, consts: Consts, tokens: Array, lengths: Array, spans: Array) -> list[Array]:
+            place = jnp.arange(tokens.shape[1])
+            of_span = (place[None, None] >= spans[..., :1]) & (place[None, None] < spans[..., 1:])
+            share = of_span / jnp.maximum(1, of_span.sum(-1, keepdims=True))
+            there = (place[None] < lengths[:, None])[..., None]  # beyond a row's length states are not defined
+            found = states(cfg, params, consts, tokens, lengths)
+            kept = [jnp.where(there, found[layer].astype(jnp.float32), 0.0) for layer in layers]
+            return [jnp.einsum("bkt,btd->bkd", share, x, precision="highest") for x in kept]
+
+        return self._of_texts(run)
+
     @cached_property
     def labels(self) -> Any:
         """As `states` -> probabilities of a classifier's labels, float32 [B, classes]."""
@@ -98,10 +117,10 @@ class Applied:
             return jax.jit(partial(function, self.cfg))
         mesh, axes = self.mesh, self.spec.axes(self.cfg)
 
-        def on_mesh(params: Params, consts: Consts, tokens: Array, lengths: Array) -> Any:
+        def on_mesh(params: Params, consts: Consts, *texts: Array) -> Any:
             whole = laid_out(mesh if self.fsdp else None, axes, params)
             with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-                return function(self.cfg, whole, consts, tokens, lengths)
+                return function(self.cfg, whole, consts, *texts)
 
         return jax.jit(on_mesh, out_shardings=NamedSharding(mesh, PartitionSpec("data")))
 
