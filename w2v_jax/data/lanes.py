@@ -32,6 +32,7 @@ def lane_source(tokens: Tokens, shapes: Mapping[str, jax.ShapeDtypeStruct], *, s
       targets int32 [B, T]: the tokens that follow them; -1 where there is nothing to predict.
       start int32 [B]: 1 on the first step of a pass, where the carried state is reset; else 0.
       words int32 [B]: targets of the row, padding left out; an epoch's sum is the number of predictions.
+      doc int32 [B, T], where `shapes` has it: the number of the document of each target; -1 without a target.
 
     An epoch has ceil(L / T) steps. `shapes` states B and T; `start_id` is the token before the first (the end token),
     or None to leave the first token unpredicted. UserError: fewer predictions than lanes.
@@ -45,17 +46,26 @@ def lane_source(tokens: Tokens, shapes: Mapping[str, jax.ShapeDtypeStruct], *, s
             "lower it or give more text"
         )
     lane = -(-predictions // lanes)
-    return Source(shapes, -(-lane // length), partial(_write, stream, start_id, lane), {"targets": -1}, {})
+    write = partial(_write, stream, tokens.offsets, start_id, lane)
+    return Source(shapes, -(-lane // length), write, {"targets": -1, "doc": -1}, {})
 
 
 def _write(
-    stream: np.ndarray, start_id: int | None, lane: int, epoch: int, at: int, rows: slice, into: HostBatch
+    stream: np.ndarray,
+    offsets: np.ndarray,
+    start_id: int | None,
+    lane: int,
+    epoch: int,
+    at: int,
+    rows: slice,
+    into: HostBatch,
 ) -> None:
     """`Source.write`; a lane has `lane` predictions."""
     steps, share, length = into["tokens"].shape
     # Row b, column j of the two arrays is prediction begin[b] + j; they are cut into steps at the end.
     inputs = np.zeros((share, steps * length), np.int32)
     targets = np.full((share, steps * length), -1, np.int32)
+    doc = np.full_like(targets, -1)
     shift = int(start_id is None)  # prediction p is of token p + shift
     first, last = at * length, min((at + steps) * length, lane)
     for i, b in enumerate(range(rows.start, rows.stop)):
@@ -64,12 +74,15 @@ def _write(
             break
         size = end - begin
         targets[i, :size] = stream[begin + shift : end + shift]
+        if "doc" in into:
+            doc[i, :size] = np.searchsorted(offsets, np.arange(begin + shift, end + shift), side="right") - 1
         if begin or start_id is None:
             inputs[i, :size] = stream[begin + shift - 1 : end + shift - 1]
         else:
             inputs[i, 0] = start_id
             inputs[i, 1:size] = stream[: size - 1]
-    for name, values in (("tokens", inputs), ("targets", targets)):
-        into[name][:] = values.reshape(share, steps, length).swapaxes(0, 1)
+    for name, values in (("tokens", inputs), ("targets", targets), ("doc", doc)):
+        if name in into:
+            into[name][:] = values.reshape(share, steps, length).swapaxes(0, 1)
     into["start"][0] = at == 0
     into["words"][:] = (into["targets"] >= 0).sum(-1)

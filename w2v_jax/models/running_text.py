@@ -54,9 +54,14 @@ def shapes(cfg: Any, batch_size: int) -> Shapes:
 
 def source(cfg: Any, text: Any, split: str, batch_size: int, seed: int) -> Source:
     """Contiguous lanes of a split. Nothing is shuffled, so the seed plays no part."""
+    return lanes(text, split, shapes(cfg, batch_size))
+
+
+def lanes(text: Any, split: str, entries: Shapes) -> Source:
+    """`w2v_jax.data.lanes.lane_source` of a split, with the entries that `entries` states."""
     from w2v_jax.data.lanes import lane_source
 
-    return lane_source(getattr(text, split), shapes(cfg, batch_size), start_id=text.tokenizer.end_id)
+    return lane_source(getattr(text, split), entries, start_id=text.tokenizer.end_id)
 
 
 def training(init: Init, loss: Loss, carry: Carry = no_carry) -> Train:

@@ -8,7 +8,9 @@ embeddings, while each layer computes its own queries. 'per_layer' is the usual 
 and predict hidden tokens (`w2v_jax.nn.masking`) instead of the next one.
 
 Text comes in contiguous lanes, and nothing is carried: a prediction sees its window of `length` tokens only. A window
-may hold several documents, separated by their end tokens alone.
+may hold several documents, separated by their end tokens, and with `within_documents` attention does not cross them.
+The embedding may start from given word vectors, and training may estimate the softmax from words drawn as noise
+(`w2v_jax.nn.sampled`); held-out losses and scores always use the whole vocabulary.
 """
 
 from __future__ import annotations
@@ -18,19 +20,50 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from w2v_jax.config import check, check_choice, check_least, check_most
 from w2v_jax.errors import UserError
-from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, read_text, resolve, score_targets, training
+from w2v_jax.formats import ENCODING_ERRORS
+from w2v_jax.models import running_text
+from w2v_jax.models.frequencies import alias_table, noise_probability
+from w2v_jax.models.running_text import (
+    PAD_VOCAB,
+    int32,
+    metrics_of,
+    no_carry,
+    no_rows,
+    read_text,
+    resolve,
+    score_targets,
+)
+from w2v_jax.models.vectors import count_found, given_vectors
 from w2v_jax.nn import masking
 from w2v_jax.nn.arrays import constant, draw, normal, training_flops
 from w2v_jax.nn.attention import IMPLEMENTATIONS, kernel
 from w2v_jax.nn.blocks import Drop, Stack, rms_norm, run_layers, stack_arrays, stack_keys, trace_layers, unstacked
 from w2v_jax.nn.cache import Cache, cache_bytes, init_cache, run_cached
+from w2v_jax.nn.draws import alias_words
 from w2v_jax.nn.head import CHUNK, next_token_logits
 from w2v_jax.nn.layers import dropout, pad_to
+from w2v_jax.nn.sampled import sampled_cross_entropy
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Decode, Encode, Family, Leaf, Metrics, Params
+from w2v_jax.types import (
+    Array,
+    Batch,
+    Consts,
+    Decode,
+    Encode,
+    Family,
+    Leaf,
+    Metrics,
+    Params,
+    Say,
+    Shapes,
+    Source,
+    Train,
+    Words,
+)
 
 # name -> (whether all layers share keys, whether they share values)
 KEYS_VALUES = {
@@ -40,7 +73,7 @@ KEYS_VALUES = {
     "shared_kv": (True,) * 2,
 }
 LOOPS = ("auto", "scan", "unrolled")
-MASKS = 1 << 20  # place of the masks' draw within the model, beyond those of dropout
+MASKS, NOISE = 1 << 20, 1 << 21  # places of these draws within the model, beyond those of dropout
 
 
 def check_heads(key: str, dim: int, heads: int) -> None:
@@ -69,6 +102,12 @@ class TransformerConfig:
     tied: bool = True  # the head's table is the embedding
     dropout: float = 0.0  # share dropped of embeddings and of what each layer adds
     init_scale: float = 0.02  # standard deviation of the weights at the start
+    # File of word vectors (word2vec, GloVe or fastText) that the embedding starts from, scaled to init_scale
+    vectors: str = ""
+    encoding_errors: str = "strict"  # words of that file that are not UTF-8: strict | replace | ignore
+    mask_share: float = masking.SHARE  # of the tokens that objective=masked hides and predicts
+    within_documents: bool = False  # in training, attention sees only tokens of the same document
+    noise_words: int = 0  # words that stand for the vocabulary in the softmax of training; 0: all of it
     dtype: str = "float32"  # float32 | bfloat16, of the computation; parameters are float32
     loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: scan on TPUs, unrolled elsewhere
     remat: bool = False  # values inside a layer are recomputed for its gradient instead of kept
@@ -86,7 +125,14 @@ class TransformerConfig:
         check_choice("model.attention", self.attention, IMPLEMENTATIONS)
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+        check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
+        check(0 < self.mask_share < 1, "model.mask_share", self.mask_share, "above 0 and below 1")
+        check_least(0, "model", self, "noise_words")
         check_heads("dim", self.dim, self.heads)
+        if not self.masked and self.mask_share != masking.SHARE:
+            raise UserError(f"model.mask_share={self.mask_share}: needs model.objective=masked; nothing is hidden here")
+        if self.within_documents and self.attention == "splash":
+            raise UserError("model.attention='splash': takes no model.within_documents; use auto")
         if self.attention == "cudnn" and self.dtype != "bfloat16":
             raise UserError("model.attention='cudnn': needs model.dtype=bfloat16")
 
@@ -116,6 +162,17 @@ class TransformerConfig:
         )
 
 
+def shapes(cfg: TransformerConfig, batch_size: int) -> Shapes:
+    """Lanes of `running_text.shapes`; with `within_documents` also 'doc', the document of every target."""
+    lanes = running_text.shapes(cfg, batch_size)
+    return lanes | (int32(doc=(batch_size, cfg.length)) if cfg.within_documents else {})
+
+
+def source(cfg: TransformerConfig, text: Any, split: str, batch_size: int, seed: int) -> Source:
+    """Contiguous lanes of a split. Nothing is shuffled, so the seed plays no part."""
+    return running_text.lanes(text, split, shapes(cfg, batch_size))
+
+
 def place(cfg: TransformerConfig, platform: str) -> TransformerConfig:
     """`cfg` with `loop` and `attention` decided; see `place_loop` and `w2v_jax.nn.attention.kernel`."""
     cfg = place_loop(cfg, platform)
@@ -123,13 +180,15 @@ def place(cfg: TransformerConfig, platform: str) -> TransformerConfig:
         raise UserError("model.attention='splash': needs TPUs; use auto")
     if cfg.attention != "auto":
         return cfg
-    return dataclasses.replace(cfg, attention=kernel(platform, cfg.dtype, cfg.dim // cfg.heads, cfg.length))
+    best = kernel(platform, cfg.dtype, cfg.dim // cfg.heads, cfg.length)
+    return dataclasses.replace(cfg, attention="xla" if cfg.within_documents else best)  # only XLA's takes any mask
 
 
 def arrays(cfg: TransformerConfig) -> dict[str, Any]:
     """{'embed' [V', D], 'norm' [D]} and `stack_arrays`; without tying also {'head': {'table' [V', D]}}."""
     shape, names, start = (cfg.padded_vocab, cfg.dim), ("vocab", "embed"), normal(cfg.init_scale)
-    read = masking.chosen_count(cfg.length) / cfg.length if cfg.masked else 1.0  # share of tokens seen by the head
+    seen = masking.chosen_count(cfg.length, cfg.mask_share) / cfg.length if cfg.masked else 1.0  # tokens at the head
+    read = seen * min(1.0, cfg.noise_words / cfg.padded_vocab) if cfg.noise_words else seen
     tree = stack_arrays(cfg.stack, cfg.init_scale) | {
         "embed": Leaf(shape, names, start, cfg.dim, read if cfg.tied else 0.0),
         "norm": Leaf((cfg.dim,), ("embed",), constant(1.0)),
@@ -138,9 +197,32 @@ def arrays(cfg: TransformerConfig) -> dict[str, Any]:
 
 
 def init(rng: Array, cfg: TransformerConfig, consts: Consts) -> Params:
-    """See `arrays`."""
+    """See `arrays`; the embedding starts from given vectors where there are any. The mask has none: it is drawn."""
     embed_key, head_key, stack_key = jax.random.split(rng, 3)
-    return draw(arrays(cfg), {"embed": embed_key, "head": {"table": head_key}} | stack_keys(stack_key))
+    params = draw(arrays(cfg), {"embed": embed_key, "head": {"table": head_key}} | stack_keys(stack_key))
+    if "vectors" in consts:
+        words = jnp.arange(cfg.padded_vocab)[:, None] < cfg.vocab_size
+        params["embed"] = jnp.where(words, consts["vectors"], params["embed"])
+    return params
+
+
+def read(cfg: TransformerConfig, data: Any, say: Say) -> Any:
+    """The `Corpus` of `data`; says how many of its tokens start from given vectors."""
+    text = read_text(cfg, data, say)
+    if cfg.vectors:
+        found, size = count_found(cfg.vectors, text.vocab.words, cfg.encoding_errors), len(text.vocab.words)
+        say(f"embedding: {found:,} of {size:,} tokens start from {cfg.vectors}, the others are drawn")
+    return text
+
+
+def consts(cfg: TransformerConfig, words: Words) -> Consts:
+    """{'vectors': [V', D]} where vectors are given; 'accept', 'alias' and 'log_share' [V] where noise is drawn."""
+    found = given_vectors(cfg, words, rescale=True)
+    if not cfg.noise_words:
+        return found
+    share = noise_probability(np.maximum(words.counts, 1))
+    accept, alias = alias_table(share)
+    return found | {"accept": accept, "alias": alias, "log_share": np.log(share).astype(np.float32)}
 
 
 def embed_tokens(cfg: TransformerConfig, params: Params, tokens: Array) -> Array:
@@ -160,33 +242,49 @@ def logits_of(cfg: TransformerConfig, params: Params, x: Array) -> Array:
 
 
 def hidden_states(
-    cfg: TransformerConfig, params: Params, tokens: Array, drop: Drop, lengths: Array | None = None
+    cfg: TransformerConfig,
+    params: Params,
+    tokens: Array,
+    drop: Drop,
+    lengths: Array | None = None,
+    document: Array | None = None,
 ) -> Array:
-    """n(x) above, [B, T, D]. `lengths` int32 [B]: tokens of each row that attention sees; None for all."""
+    """n(x) above, [B, T, D]. Attention sees the first `lengths` int32 [B] tokens of a row, and only those of the same
+    `document` int32 [B, T]; None for all."""
     x = embed_tokens(cfg, params, tokens)
     if drop.row is not None:
         x = dropout(x, cfg.dropout, drop.rng, drop.row, 0, axis=0)
     stack = cfg.stack._replace(scan=cfg.loop == "scan")
-    return rms_norm(run_layers(stack, params, x, drop, lengths=lengths), params["norm"])
+    mask = None if document is None else (document[:, :, None] == document[:, None, :])[:, None]
+    return rms_norm(run_layers(stack, params, x, drop, lengths=lengths, mask=mask), params["norm"])
 
 
 def _scored(
-    cfg: TransformerConfig, params: Params, batch: Batch, rng: Array | None
+    cfg: TransformerConfig, params: Params, consts: Consts, batch: Batch, rng: Array | None
 ) -> tuple[tuple[Array, Array, Array], Array]:
     """(`score_targets`, targets [M]), row by row: M is B x T, or B x K under the masked objective."""
-    drop = Drop(rng, batch["row"])
+    drop, document = Drop(rng, batch["row"]), batch.get("doc")
     if cfg.masked:
         text = batch["targets"]  # every token of the text is a target once a pass
         fold = None if rng is None else jax.random.fold_in(rng, MASKS)
         keys = masking.keys_by_text(text) if fold is None else masking.keys_by_row(fold, batch["row"])
-        hidden_text = masking.hide(keys, text, cfg.vocab_size)
+        hidden_text = masking.hide(keys, text, cfg.vocab_size, cfg.mask_share)
         lengths = jnp.maximum(1, (text >= 0).sum(1).astype(jnp.int32))  # padding is at the end of a row
-        hidden = hidden_states(cfg, params, hidden_text.inputs, drop, lengths)
+        hidden = hidden_states(cfg, params, hidden_text.inputs, drop, lengths, document)
         hidden, targets = masking.take_places(hidden, hidden_text.places), hidden_text.targets
     else:
-        hidden, targets = hidden_states(cfg, params, batch["tokens"], drop), batch["targets"]
-    table, no_bias = head_table(cfg, params), jnp.zeros(cfg.padded_vocab, jnp.float32)
-    return score_targets(cfg, hidden, table, no_bias, targets), targets.reshape(-1)
+        hidden = hidden_states(cfg, params, batch["tokens"], drop, document=document)
+        targets = batch["targets"]
+    table, flat = head_table(cfg, params), targets.reshape(-1)
+    if cfg.noise_words and rng is not None:
+        own = jax.random.fold_in(rng, NOISE)
+        one_row = jnp.zeros(1, jnp.int32)  # the same words for all rows, devices and microbatches
+        noise = alias_words(consts["accept"], consts["alias"], own, one_row, cfg.noise_words)[0]
+        weights = jnp.full(flat.shape, 1.0 / targets.shape[1])
+        rows = hidden.reshape(flat.size, -1)
+        return sampled_cross_entropy(rows, table, flat, weights, noise, consts["log_share"][noise]), flat
+    no_bias = jnp.zeros(cfg.padded_vocab, jnp.float32)
+    return score_targets(cfg, hidden, table, no_bias, targets), flat
 
 
 def loss(
@@ -197,7 +295,7 @@ def loss(
     Under the masked objective `rng` and the row choose the hidden tokens. In evaluation (`rng` None) the text itself
     does, so a held-out text always hides the same tokens.
     """
-    (total, nats, correct), targets = _scored(cfg, params, batch, rng)
+    (total, nats, correct), targets = _scored(cfg, params, consts, batch, rng)
     return total / batch["global_rows"], (carry, metrics_of(batch, nats, correct, targets >= 0))
 
 
@@ -205,7 +303,7 @@ def score(cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, ba
     """See `Score`. UserError: the objective is masked."""
     if cfg.masked:
         raise UserError("model.objective='masked': gives a text no probability; only causal models score its tokens")
-    (_, nats, correct), _ = _scored(cfg, params, batch, None)
+    (_, nats, correct), _ = _scored(cfg, params, consts, batch, None)
     shape = batch["targets"].shape
     return nats.reshape(shape), correct.reshape(shape), carry
 
@@ -278,18 +376,20 @@ def _examples() -> tuple[TransformerConfig, ...]:
         tiny,
         dataclasses.replace(tiny, keys_values="shared_k", objective="masked", dropout=0.1, loop="scan"),
         dataclasses.replace(tiny, keys_values="shared_kv", dropout=0.2, loop="scan", remat=True, tied=False),
+        dataclasses.replace(tiny, objective="masked", mask_share=0.4, within_documents=True, noise_words=8),
+        dataclasses.replace(tiny, within_documents=True, noise_words=8, tied=False),
     )
 
 
 FAMILY = Family(
     config=TransformerConfig,
     resolve=resolve,
-    text=read_text,
-    consts=lambda cfg, words: {},
+    text=read,
+    consts=consts,
     arrays=arrays,
     flops=flops,
     examples=_examples(),
-    train=training(init, loss),
+    train=Train(shapes, source, init, no_carry, no_rows, loss),
     embed=embed,
     score=score,
     decode=Decode(weights, start, step, size, lambda cfg: cfg.length, describe),

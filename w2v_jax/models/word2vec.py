@@ -39,7 +39,7 @@ from w2v_jax.models.huffman import huffman_paths, split_paths
 from w2v_jax.models.running_text import int32, no_carry, read_text, resolve
 from w2v_jax.nn.apart import compute_apart
 from w2v_jax.nn.arrays import constant, draw, uniform
-from w2v_jax.nn.draws import row_bits
+from w2v_jax.nn.draws import alias_words, row_bits
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params, Shapes, Source, Train, Words
@@ -162,11 +162,7 @@ def init(rng: Array, cfg: Word2VecConfig, consts: Consts) -> Params:
 
 def draw_noise(consts: Consts, rng: Array, row: Array, count: int) -> Array:
     """`count` noise words per row from the alias table, int32 [R, count], determined by `rng` and the row's number."""
-    pick, coin = row_bits(rng, row, count)
-    # The remainder favours some words by at most V / 2^32 of their probability.
-    word = (pick % np.uint32(consts["alias"].shape[0])).astype(jnp.int32)
-    keep = (coin >> 8).astype(jnp.float32) * 2.0**-24 < consts["accept"][word]
-    return jnp.where(keep, word, consts["alias"][word])
+    return alias_words(consts["accept"], consts["alias"], rng, row, count)
 
 
 def rows(cfg: Word2VecConfig, consts: Consts, batch: Batch, rng: Array) -> tuple[dict[str, Array], Batch]:

@@ -182,8 +182,16 @@ def finish_layer(stack: Stack, layer: Params, x: Array, mixed: Array, drop: Drop
     return x + dropped(project(unit, layer["down"]), 2 + 2 * index)
 
 
-def run_layers(stack: Stack, params: Params, x: Array, drop: Drop = NO_DROP, lengths: Array | None = None) -> Array:
-    """Output of the stack [B, T, D] before the last norm, from embeddings x [B, T, D]. `lengths` is that of `attend`.
+def run_layers(
+    stack: Stack,
+    params: Params,
+    x: Array,
+    drop: Drop = NO_DROP,
+    lengths: Array | None = None,
+    mask: Array | None = None,
+) -> Array:
+    """Output of the stack [B, T, D] before the last norm, from embeddings x [B, T, D]. `lengths` and `mask` are those
+    of `attend`.
 
     Dropout is on what each layer adds (places 1 to 2 L of `drop`).
     """
@@ -191,7 +199,8 @@ def run_layers(stack: Stack, params: Params, x: Array, drop: Drop = NO_DROP, len
 
     def one(x: Array, layer: Params, shared: dict[str, Array], index: Array | int) -> Array:
         query, key, value = queries_keys_values(stack, layer, shared, x)
-        mixed = attend(query, key, value, causal=stack.causal, lengths=lengths, implementation=stack.implementation)
+        how = {"causal": stack.causal, "implementation": stack.implementation}
+        mixed = attend(query, key, value, mask=mask, lengths=lengths, **how)
         return finish_layer(stack, layer, x, mixed, drop, index)
 
     step = jax.checkpoint(one) if stack.remat else one

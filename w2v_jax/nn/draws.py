@@ -37,3 +37,13 @@ def row_bits(rng: Array, row: Array, count: int) -> tuple[Array, Array]:
     key = jax.random.key_data(rng).ravel()[-2:]  # the whole key, except for generators with wider keys
     place = jnp.arange(count, dtype=jnp.uint32)[None]
     return threefry(key, *jnp.broadcast_arrays(row.astype(jnp.uint32)[:, None], place))
+
+
+def alias_words(accept: Array, alias: Array, rng: Array, row: Array, count: int) -> Array:
+    """`count` words per row from the alias table of `w2v_jax.models.frequencies.alias_table`, int32 [R, count],
+    determined by `rng` and the row's number."""
+    pick, coin = row_bits(rng, row, count)
+    # The remainder favours some words by at most V / 2^32 of their probability.
+    word = (pick % np.uint32(alias.shape[0])).astype(jnp.int32)
+    keep = (coin >> 8).astype(jnp.float32) * 2.0**-24 < accept[word]
+    return jnp.where(keep, word, alias[word])

@@ -27,9 +27,9 @@ class Masked(NamedTuple):
     targets: Array  # int32 [B, K], the tokens that were there; -1 where a place is not predicted
 
 
-def chosen_count(length: int) -> int:
+def chosen_count(length: int, share: float = SHARE) -> int:
     """K, positions chosen in a row without padding."""
-    return max(1, math.floor(SHARE * length + 0.5))
+    return max(1, math.floor(share * length + 0.5))
 
 
 def keys_by_row(rng: Array, row: Array) -> Array:
@@ -45,15 +45,15 @@ def keys_by_text(text: Array) -> Array:
     return keys_by_row(jax.random.key(0), digest)
 
 
-def hide(keys: Array, text: Array, vocab_size: int) -> Masked:
+def hide(keys: Array, text: Array, vocab_size: int, share: float = SHARE) -> Masked:
     """Hides tokens of text int32 [B, T], -1 after the end of a row, by random keys [B]. Token V is the mask."""
-    count = chosen_count(text.shape[1])
+    count = chosen_count(text.shape[1], share)
 
     def one(key: Array, text: Array) -> Masked:
         where, kind, word = jax.random.split(key, 3)
         there = text >= 0
         words = there.sum()
-        wanted = jnp.maximum(1, jnp.floor(SHARE * words + 0.5).astype(jnp.int32))
+        wanted = jnp.maximum(1, jnp.floor(share * words + 0.5).astype(jnp.int32))
         places = jnp.argsort(jnp.where(there, jax.random.uniform(where, text.shape), 2.0))[:count]
         asked = (jnp.arange(count) < wanted) & there[places]
         draw = jax.random.uniform(kind, (count,))
