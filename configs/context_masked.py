@@ -14,8 +14,7 @@ within a paragraph, so that short texts are nothing new; weights that start at a
 `model.objective=causal` the same model reads from left to right, for comparison.
 
 Hardware: one of 2 CPU cores, about an hour for three quarters of a pass over 30 million tokens.
-`configs/context_pod.py`
-is the same on a slice of TPUs.
+`configs/context_pod.py` is the same on a slice of TPUs.
 """
 
 import dataclasses

@@ -199,8 +199,15 @@ def run_layers(
 
     def one(x: Array, layer: Params, shared: dict[str, Array], index: Array | int) -> Array:
         query, key, value = queries_keys_values(stack, layer, shared, x)
-        how = {"causal": stack.causal, "implementation": stack.implementation}
-        mixed = attend(query, key, value, mask=mask, lengths=lengths, **how)
+        mixed = attend(
+            query,
+            key,
+            value,
+            causal=stack.causal,
+            mask=mask,
+            lengths=lengths,
+            implementation=stack.implementation,
+        )
         return finish_layer(stack, layer, x, mixed, drop, index)
 
     step = jax.checkpoint(one) if stack.remat else one
