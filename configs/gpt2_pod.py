@@ -4,7 +4,7 @@
         python -m experiments.train --config=configs/gpt2_pod.py --workdir=gs://my-bucket/gpt2
 
 Hardware: v5litepod-16 (4 hosts of 4 chips). Data: `tfds:wiki40b/en`, prepared once, on one machine, with
-`--config.data.offline=False`; one host tokenises it into the cache in the bucket, the others fetch that. Batches of
+`--config.data.offline=False`; the hosts tokenise it together into the cache in the bucket, each a slice. Batches of
 half a million tokens are split over all chips, and so are parameters and the optimiser's state (`mesh.fsdp`);
 `--config.mesh.model=4` splits heads, feed-forward units and the vocabulary as well. Time and quality have not been
 measured; docs/preflight.md has what the compiled step needs and at most reaches on slices of v5e and v5p.
@@ -31,6 +31,7 @@ def get_config() -> Config:
             tokens="bpe",
             lowercase=False,
             max_vocab=50_257,
+            bpe_words=100_000_000,
             end_token="<eos>",
             heldout_every=1000,
         ),

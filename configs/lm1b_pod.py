@@ -4,7 +4,7 @@
         python -m experiments.train --config=configs/lm1b_pod.py --workdir=gs://my-bucket/lm1b
 
 Hardware: v5litepod-16 (4 hosts of 4 chips). Data: `tfds:lm1b`, prepared once, on one machine, with
-`--config.data.offline=False`; one host tokenises it into the cache in the bucket, the others fetch that. Tables are
+`--config.data.offline=False`; the hosts tokenise it together into the cache in the bucket, each a slice. Tables are
 split over `model`, batches over `data`. Time and quality have not been measured; docs/preflight.md has what the
 compiled step needs and at most reaches on slices of v5e and v5p.
 """

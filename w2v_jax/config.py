@@ -111,6 +111,7 @@ class DataConfig:
     # Reading `source` ends with the document that brings the training documents to so many tokens; 0 reads all. Byte
     # pairs are then made from as many words.
     tokens_limit: int = 0
+    bpe_words: int = 0  # byte pairs are made from the first so many words of the training documents; 0: from all
     heldout_every: int = 100  # every n-th document is held out; 0 for none
     block_tokens: int = 16_384  # blocks of whole documents have about this size; they are the unit of shuffling
     # Of labelled texts: binary (0, 1) | as_is | sst2 (0-1 negative, 2 left out, 3-4 positive) | named: any names; those
@@ -144,6 +145,9 @@ class DataConfig:
         check_choice("data.unknown", self.unknown, ("drop", "keep", "error"))
         check_least(1, "data", self, "min_count", "block_tokens")
         check(self.tokens_limit >= 0, "data.tokens_limit", self.tokens_limit, "0 (no limit) or more")
+        check(self.bpe_words >= 0, "data.bpe_words", self.bpe_words, "0 (all words) or more")
+        own = not self.bpe_words or self.tokens == "bpe"
+        check(own, "data.bpe_words", self.bpe_words, "0 where data.tokens is not bpe")
         check(self.max_vocab >= 0, "data.max_vocab", self.max_vocab, "0 (no limit) or more")
         need = "at least 257 (256 bytes and one more) for data.tokens=bpe"
         check(self.tokens != "bpe" or self.max_vocab >= 257, "data.max_vocab", self.max_vocab, need)
@@ -287,7 +291,7 @@ RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "da
 
 
 # Rules of `DataConfig` that came after corpora and studies were published: at their defaults they change no digest.
-LATER_RULES = ("normalise", "digits", "encoding_errors", "label_field", "skip_top", "tokens_limit")
+LATER_RULES = ("normalise", "digits", "encoding_errors", "label_field", "skip_top", "tokens_limit", "bpe_words")
 
 
 def later_rules(cfg: DataConfig) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from experiments.common.machine import accelerators, machine, revision
 from w2v_jax.config import to_dict
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, build_corpus
+from w2v_jax.data.meeting import together
 from w2v_jax.data.unigram import known_of, targets_of
 from w2v_jax.embeddings import load
 from w2v_jax.evaluation import evaluate_all
@@ -41,7 +42,8 @@ class Text(NamedTuple):
 
 def open_text(study: Study, data_dir: str = "") -> Text:
     """Reads the text, and computes its best possible loss where the study asks for it."""
-    corpus = build_corpus(study.data, tell)
+    with together(world.crew()):
+        corpus = build_corpus(study.data, tell)
     best = None
     if study.optimum:
         tokens = np.asarray(corpus.heldout.tokens)

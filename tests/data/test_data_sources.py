@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from tests.data.test_slices import everyone
 from w2v_jax.config import DataConfig
-from w2v_jax.data import pydocs
+from w2v_jax.data import pydocs, tfds_source
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.data.sources import raw_text
 from w2v_jax.errors import UserError
@@ -94,6 +95,21 @@ def test_tfds_examples_are_documents(cfg):
     assert again.digest == c.digest
     part = build_corpus(cfg(tfds_split="train[:2]"))
     assert part.report["documents"] + part.report["empty_documents"] == 2 and part.digest != c.digest
+
+
+def test_several_processes_read_slices_of_the_examples(cfg, tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_source, "GROUP", 2)
+    monkeypatch.setattr(tfds_source, "_BATCH", 1)
+    alone = build_corpus(cfg(cache_dir=str(tmp_path / "alone")))
+    for count in (2, 5):
+        said: list[str] = []
+        there = str(tmp_path / f"{count}")
+        found = everyone(count, lambda crew, there=there, said=said: build_corpus(cfg(cache_dir=there), said.append))
+        assert [f.digest for f in found] == [alone.digest] * count, found
+        assert found[0].train.tokens.tolist() == alone.train.tokens.tolist()
+        assert sum("each a slice" in line for line in said) == count
+    found = everyone(2, lambda crew: build_corpus(cfg(tfds_split="train[:4]"), said.append))
+    assert any("one process reads the text" in line for line in said) and found[0].digest == found[1].digest
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from w2v_jax.config import DataConfig, later_rules
-from w2v_jax.data import shared
+from w2v_jax.data import meeting, shared, slices
 from w2v_jax.data.cache import building, damaged_at_once, discard, key_of, put, seal, unseal
-from w2v_jax.data.counting import SOURCES, SPLITS, Counted, count, heldout_every
+from w2v_jax.data.counting import SOURCES, SPLITS, check, count, heldout_every
 from w2v_jax.data.encode import encode
 from w2v_jax.data.raw import RawText
 from w2v_jax.data.sources import raw_text
@@ -104,6 +104,8 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
         folder.mkdir(parents=True, exist_ok=True)
     note = root / "index" / f"{key_of([[t.name for t in texts.values()], _rules(cfg)])}.json"
     corpus = _cached(cfg, note, texts, root, say)
+    if (crew := meeting.crew()) is not None:
+        corpus = _build_together(cfg, texts, root, note, crew, corpus, say)
     if corpus is None:
 
         def there() -> bool:
@@ -210,35 +212,46 @@ def _build(cfg: DataConfig, texts: Texts, root: Path, note: Path, say: Say) -> C
     """Tokenises into a private folder and renames it into place; if another run was faster, its files are used."""
     with building(root) as work:
         counted = count(cfg, texts, work, say)
-        _check(cfg, counted)
-        seal(work, encode(cfg, counted, work))
-        home = root / key_of([counted.digests, _rules(cfg)])
-        if _open(home, cfg, say) is None:
-            put(work, home)
-        corpus = _open(home, cfg, say)
-        if corpus is None:
-            raise damaged_at_once(home)
+        check(cfg, counted)
+        return _sealed(cfg, texts, root, note, work, slices.Built(encode(cfg, counted, work), counted.digests), say)
+
+
+def _sealed(cfg: DataConfig, texts: Texts, root: Path, note: Path, work: Path, built: slices.Built, say: Say) -> Corpus:
+    """Puts complete files into the cache, and opens them there."""
+    seal(work, built.record)
+    home = root / key_of([built.digests, _rules(cfg)])
+    if _open(home, cfg, say) is None:
+        put(work, home)
+    corpus = _open(home, cfg, say)
+    if corpus is None:
+        raise damaged_at_once(home)
     shared.publish(cfg.cache_dir, home)
-    _remember(cfg, note, texts, counted.digests)
+    _remember(cfg, note, texts, built.digests)
     return corpus
 
 
-def _check(cfg: DataConfig, counted: Counted) -> None:
-    if heldout_every(cfg) and int((counted.splits != SPLITS.index("test")).sum()) == 1:
-        raise UserError(
-            f"data.source={cfg.source!r}: the text is one document, and none can be held out: "
-            + ("give the text line breaks" if cfg.document == "line" else "set data.document=line")
-            + ", set data.heldout_every=0, or name another text in data.heldout_source"
-        )
-    top = int(counted.counts[0, 1:].max(initial=0))
-    if cfg.tokens != "bpe" and top < cfg.min_count:
-        raise UserError(
-            f"data.min_count={cfg.min_count}: no word occurs that often (the most frequent occurs {top} times); "
-            "lower it or give more text"
-        )
-    types = int((counted.counts[0, 1:] >= cfg.min_count).sum())
-    if cfg.skip_top and cfg.skip_top >= types:
-        raise UserError(f"data.skip_top={cfg.skip_top}: leaves no word, the text has {types:,}; lower it")
+def _build_together(
+    cfg: DataConfig, texts: Texts, root: Path, note: Path, crew: meeting.Crew, have: Corpus | None, say: Say
+) -> Corpus | None:
+    """The corpus `have`, or what all processes of the crew have made together; None where each looks for itself: some
+    have it, they do not share the cache, or the text cannot be cut."""
+    wanted = 0 if have else 1 + int(note.stem[:7], 16)
+    if len(set(crew.gather(wanted))) > 1 or not wanted or not meeting.shares(cfg.cache_dir, root, crew):
+        return have
+    if why := slices.why_whole(cfg, texts):
+        say(f"corpus: one process reads the text, and the others wait for it: {why}")
+        return None
+    place = meeting.Meeting(crew, meeting.fresh(cfg.cache_dir, root, crew), say)
+    say(f"corpus: {crew.count} processes read the text, each a slice of its files")
+    with place.told_of_failure(), building(root) as work:
+        built = slices.build(cfg, texts, work, place, say)
+        if built is not None:
+            _sealed(cfg, texts, root, note, work, built, say)
+            place.put("done", b"")
+        place.get("done")
+        corpus = _cached(cfg, note, texts, root, say)
+    place.end()
+    return corpus
 
 
 def left_out(say: Say, letters: int, lost: Mapping[str, int], tokens: str) -> None:

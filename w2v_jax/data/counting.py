@@ -7,14 +7,14 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
-from w2v_jax.data.provisional import lost, reader, sizes
-from w2v_jax.data.raw import END, RawText, pieces
+from w2v_jax.data.provisional import Reader, lost, reader, sizes
+from w2v_jax.data.raw import END, Hash, RawText, pieces
 from w2v_jax.data.vocabulary import escape
 from w2v_jax.data.words import Rules, prepared
 from w2v_jax.errors import UserError
@@ -30,7 +30,7 @@ _TELL_SECONDS = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Counted:
-    """Counts of S splits, P provisional ids and D documents."""
+    """Counts of S splits, P provisional ids and D documents (of all slices; `lengths`, `splits`: of one)."""
 
     names: list[str]  # tokens by provisional id; id 0 is the end of a document
     counts: np.ndarray  # int64 [S, P]
@@ -38,6 +38,7 @@ class Counted:
     words: np.ndarray  # int64 [S] white-space separated words of the text; of a word tokeniser, its own words
     lengths: np.ndarray  # int64 [D] tokens of each document with its end token; empty documents left out
     splits: np.ndarray  # uint8 [D] index into SPLITS
+    documents: np.ndarray  # int64 [S]
     empty: int  # omitted documents without any word
     letters: int  # of the text; 0 where no character can be left out
     lost: dict[str, int]  # characters of the text in none of the words, by kind; see `provisional.lost`
@@ -68,18 +69,61 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Say) -
     With `cfg.end_token` the file holds a 0 where a document ends, otherwise no mark. UserError: a text without any
     word; bpe: the text changed between its two readings, or the end token is one of its tokens.
     """
-    model, trained = _train(cfg, texts["train"], say) if cfg.tokens == "bpe" else (None, None)
-    read, counter, digests = reader(cfg, model), _Counter(cfg), {}
+    model, trained = learn(cfg, texts["train"], say) if cfg.tokens == "bpe" else (None, "")
+    read, counter = reader(cfg, model), Counter(cfg)
+    hashes = {split: hashlib.blake2b(digest_size=32) for split in texts}
+    took = read_all(cfg, texts, hashes, read, counter, work, say)
+    digests = {split: (took.parts.get(split) or content).hexdigest() for split, content in hashes.items()}
+    if trained not in ("", digests["train"]):
+        raise UserError(f"data.source={cfg.source!r}: the text changed while it was read; run the same command again")
+    names = read.names()
+    counts = counter.padded(len(names))
+    splits = np.concatenate(counter.splits)
+    return Counted(
+        names=[cfg.end_token or END, *names[1:]],
+        counts=counts,
+        sizes=sizes(cfg.tokens, names),
+        words=counter.words,
+        lengths=np.concatenate(counter.lengths),
+        splits=splits,
+        documents=np.bincount(splits, minlength=len(SPLITS)),
+        empty=counter.empty,
+        letters=read.met.get("L", 0),
+        lost=lost(read.met, names, counts.sum(0)),
+        replaced=took.replaced,
+        newer=read.newer,
+        digests=digests,
+        model=model,
+    )
+
+
+class Took(NamedTuple):
+    """What reading has found beside the counts."""
+
+    replaced: int  # see `Counted`
+    parts: dict[str, Any]  # by split: the hash of what was read of a text, where that was not all
+
+
+def read_all(
+    cfg: DataConfig,
+    texts: Mapping[str, RawText],
+    hashes: Mapping[str, Hash],
+    read: Reader,
+    counter: Counter,
+    work: Path,
+    say: Say,
+) -> Took:
+    """Reads each text once, into `counter` and the scratch file; `hashes` are fed the contents. UserError: no word."""
     size = sum(t.size for t in texts.values()) if all(t.size for t in texts.values()) else 0
     start = told = time.monotonic()
     before = replaced = 0  # bytes of the texts that are done; see `Counted`
+    parts: dict[str, Any] = {}
     with open(work / SCRATCH, "wb") as out:
         for split, text in texts.items():
-            content = hashlib.blake2b(digest_size=32)
             words = counter.begin(SPLITS.index(split))
             limited = cfg.tokens_limit > 0 and split == "train"
             part = hashlib.blake2b(digest_size=32)  # of what is read, where that is not all
-            for chunk, done in text.chunks(content):
+            for chunk, done in text.chunks(hashes[split]):
                 part.update(chunk.encode("utf-8", "surrogatepass") if limited else b"")
                 replaced += chunk.count("\ufffd") if cfg.encoding_errors == "replace" else 0
                 ids, inside = read(chunk)
@@ -91,32 +135,39 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Say) -
                 if now - told > _TELL_SECONDS:
                     told = now
                     say(_progress(int(counter.words.sum()), before + done, size, now - start))
-            if counter.words.sum() == words:
-                key = SOURCES[split]
-                raise UserError(f"data.{key}={getattr(cfg, key)!r}: no word found under data.tokens={cfg.tokens!r}")
+            if not counter.sliced:
+                check_words(cfg, split, int(counter.words.sum() - words))
             before += text.size
-            digests[split] = (part if limited else content).hexdigest()
-    if trained not in (None, digests["train"]) and not cfg.tokens_limit:
-        raise UserError(f"data.source={cfg.source!r}: the text changed while it was read; run the same command again")
+            parts |= {split: part} if limited else {}
     words, seconds = int(counter.words.sum()), max(time.monotonic() - start, 1e-9)
     say(f"corpus: {words:,} words read in {seconds:.1f} s ({words / seconds:,.0f} words/s)")
-    names = read.names()
-    counts = np.stack([np.pad(c, (0, len(names) - len(c))) for c in counter.counts])
-    return Counted(
-        names=[cfg.end_token or END, *names[1:]],
-        counts=counts,
-        sizes=sizes(cfg.tokens, names),
-        words=counter.words,
-        lengths=np.concatenate(counter.lengths),
-        splits=np.concatenate(counter.splits),
-        empty=counter.empty,
-        letters=read.met.get("L", 0),
-        lost=lost(read.met, names, counts.sum(0)),
-        replaced=replaced,
-        newer=read.newer,
-        digests=digests,
-        model=model,
-    )
+    return Took(replaced, parts)
+
+
+def check_words(cfg: DataConfig, split: str, words: int) -> None:
+    """UserError: the text of a split has no word."""
+    if not words:
+        key = SOURCES[split]
+        raise UserError(f"data.{key}={getattr(cfg, key)!r}: no word found under data.tokens={cfg.tokens!r}")
+
+
+def check(cfg: DataConfig, counted: Counted) -> None:
+    """UserError: nothing would be left to train on or to hold out."""
+    if heldout_every(cfg) and int(counted.documents.sum() - counted.documents[SPLITS.index("test")]) == 1:
+        raise UserError(
+            f"data.source={cfg.source!r}: the text is one document, and none can be held out: "
+            + ("give the text line breaks" if cfg.document == "line" else "set data.document=line")
+            + ", set data.heldout_every=0, or name another text in data.heldout_source"
+        )
+    top = int(counted.counts[0, 1:].max(initial=0))
+    if cfg.tokens != "bpe" and top < cfg.min_count:
+        raise UserError(
+            f"data.min_count={cfg.min_count}: no word occurs that often (the most frequent occurs {top} times); "
+            "lower it or give more text"
+        )
+    types = int((counted.counts[0, 1:] >= cfg.min_count).sum())
+    if cfg.skip_top and cfg.skip_top >= types:
+        raise UserError(f"data.skip_top={cfg.skip_top}: leaves no word, the text has {types:,}; lower it")
 
 
 def _progress(words: int, done: int, size: int, seconds: float) -> str:
@@ -127,8 +178,8 @@ def _progress(words: int, done: int, size: int, seconds: float) -> str:
     return line
 
 
-def _train(cfg: DataConfig, text: RawText, say: Say) -> tuple[Any, str]:
-    """(byte-level BPE of the training documents, digest of the text it was read from)."""
+def learn(cfg: DataConfig, text: RawText, say: Say) -> tuple[Any, str]:
+    """(byte-level BPE of the training documents, digest of the text it was read from; '' where that was a part)."""
     content, start = hashlib.blake2b(digest_size=32), time.monotonic()
     cut: list[int] = []
     model = bpe.train(_training_pieces(cfg, text, content, cut), cfg.max_vocab - bool(cfg.end_token))
@@ -138,12 +189,18 @@ def _train(cfg: DataConfig, text: RawText, say: Say) -> tuple[Any, str]:
     if cfg.end_token in names or escape(cfg.end_token) in map(bpe.shown, names):
         raise UserError(f"data.end_token={cfg.end_token!r}: is a token of this text too; choose another, such as <eos>")
     say(f"corpus: {model.get_vocab_size():,} bpe tokens made in {time.monotonic() - start:.1f} s")
-    return model, content.hexdigest()
+    return model, "" if _sample(cfg) else content.hexdigest()
 
 
-def _training_pieces(cfg: DataConfig, text: RawText, content: hashlib.blake2b, cut: list[int]) -> Iterator[str]:
+def _sample(cfg: DataConfig) -> int:
+    """How many words of the training documents byte pairs are made from; 0: all."""
+    return min(filter(None, (cfg.bpe_words, cfg.tokens_limit)), default=0)
+
+
+def _training_pieces(cfg: DataConfig, text: RawText, content: Hash, cut: list[int]) -> Iterator[str]:
     """The documents that are not held out, those longer than a chunk in pieces; `cut` gets how many words were cut."""
     every, number, filled, rules, words = heldout_every(cfg), 0, keeps_empty(cfg), Rules.of(cfg), 0
+    sample = _sample(cfg)
     for chunk, _ in text.chunks(content):
         parts = pieces(prepared(chunk, rules))
         for i, part in enumerate(parts):
@@ -153,18 +210,22 @@ def _training_pieces(cfg: DataConfig, text: RawText, content: hashlib.blake2b, c
                 yield from short
                 if long:
                     cut.append(long)
-                words += len(part.split()) if cfg.tokens_limit else 0
-            if cfg.tokens_limit and words >= cfg.tokens_limit:
+                words += len(part.split()) if sample else 0
+            if sample and words >= sample:
                 return
             if i < len(parts) - 1:
                 number, filled = number + filled, keeps_empty(cfg)
 
 
-class _Counter:
+class Counter:
     """Counts tokens by split, and the lengths of documents, from chunks that may end inside a document."""
 
-    def __init__(self, cfg: DataConfig) -> None:
+    def __init__(self, cfg: DataConfig, sliced: bool = False) -> None:
+        """`sliced`: of a part of the text, in which nobody knows yet which documents are held out."""
         self.every, self.end, self.keep_empty = heldout_every(cfg), bool(cfg.end_token), keeps_empty(cfg)
+        self.sliced, self.every = sliced, 0 if sliced else self.every
+        self.document_words: list[np.ndarray] = []  # of a slice, as `lengths`
+        self.open_words = 0
         self.counts = [np.zeros(0, np.int64) for _ in SPLITS]
         self.words = np.zeros(len(SPLITS), np.int64)
         self.lengths: list[np.ndarray] = []
@@ -174,6 +235,10 @@ class _Counter:
         self.limit, self.kept = cfg.tokens_limit, 0  # tokens of training documents of the first text
         self.full = False  # the limit is reached
         self.open = 0  # tokens so far of the document that the last chunk did not finish
+
+    def padded(self, known: int) -> np.ndarray:
+        """int64 [S, P]: how often each of the `known` ids occurs in each split."""
+        return np.stack([np.pad(c, (0, known - len(c))) for c in self.counts])
 
     def begin(self, split: int) -> int:
         """Begins a text; returns the number of words of the earlier ones."""
@@ -194,6 +259,11 @@ class _Counter:
         closed, self.open = sizes[:-1], int(sizes[-1])
         real = (closed > 0) | self.keep_empty
         words = inside if words is None else words
+        if self.sliced:
+            whole = words.copy()
+            whole[0] += self.open_words
+            self.open_words = int(whole[-1])
+            self.document_words.append(whole[:-1][real])
         held = is_heldout(self.number + np.concatenate([[0], np.cumsum(real)]), self.every if self.split == 0 else 0)
         splits = np.where(held, 1, self.split).astype(np.uint8)
         gone = ends[~real] if self.end else ends

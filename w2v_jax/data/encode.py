@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -24,27 +25,50 @@ def encode(cfg: DataConfig, counted: Counted, work: Path) -> dict[str, Any]:
 
     UserError: a word outside the vocabulary under `cfg.unknown='error'`.
     """
-    vocab, table, outside = _vocabulary(cfg, counted)
+    vocab, table, outside = vocabulary(cfg, counted)
     Tokenizer.of(cfg, vocab, counted.model).save(work)
-    dtype = np.dtype(np.uint16 if len(vocab) <= 1 << 16 else np.uint32)
+    written = write(work, counted.lengths, counted.splits, table, dtype_of(len(vocab)))
+    return record(cfg, counted, outside, written, len(vocab))
+
+
+class Sizes(NamedTuple):
+    """What was written of a split."""
+
+    tokens: int
+    documents: int
+    single: int  # documents of one token
+
+
+def dtype_of(vocabulary: int) -> np.dtype[Any]:
+    """The type of token files."""
+    return np.dtype(np.uint16 if vocabulary <= 1 << 16 else np.uint32)
+
+
+def write(work: Path, lengths: np.ndarray, splits: np.ndarray, table: np.ndarray, dtype: np.dtype[Any]) -> list[Sizes]:
+    """Maps the scratch file by `table` (int32 [P], -1: dropped) to token and offset files of its D documents."""
     with contextlib.ExitStack() as stack:
         files = [[stack.enter_context(open(work / f"{s}.{k}", "wb")) for k in ("tokens", "offsets")] for s in SPLITS]
         writers = [_Writer(tokens, offsets, dtype) for tokens, offsets in files]
         with open(work / SCRATCH, "rb") as f:
-            _map_documents(f, table, np.cumsum(counted.lengths), counted.splits, writers)
+            _map_documents(f, table, np.cumsum(lengths), splits, writers)
     os.unlink(work / SCRATCH)
-    records = {s: _record(cfg, counted, outside, i, writers[i]) for i, s in enumerate(SPLITS)}
+    return [Sizes(w.tokens, w.documents, w.single) for w in writers]
+
+
+def record(cfg: DataConfig, counted: Counted, outside: np.ndarray, sizes: Sequence[Sizes], kept: int) -> dict[str, Any]:
+    """What opens the files of a corpus, and its report. `outside` bool [P]: types not among the `kept` ones."""
+    records = {s: _record(cfg, counted, outside, i, sizes[i], kept) for i, s in enumerate(SPLITS)}
     report: dict[str, Any] = {
-        "documents": len(counted.lengths),
+        "documents": int(counted.documents.sum()),
         "words": int(counted.words.sum()),
-        "types_kept": len(vocab),
+        "types_kept": kept,
         "types_dropped": int(outside.sum()),
         "oov_words": int(counted.counts[:, outside].sum()),
         "empty_documents": counted.empty,
-        "lost_documents": len(counted.lengths) - sum(w.documents for w in writers),
+        "lost_documents": int(counted.documents.sum()) - sum(s.documents for s in sizes),
     }
-    for split, record in records.items():
-        report |= {f"{split}_{key}": record[key] for key in ("documents", "tokens", "words", "bytes")}
+    for split, one in records.items():
+        report |= {f"{split}_{key}": one[key] for key in ("documents", "tokens", "words", "bytes")}
     report |= {
         "replaced": counted.replaced,
         "letters": counted.letters,
@@ -53,17 +77,19 @@ def encode(cfg: DataConfig, counted: Counted, work: Path) -> dict[str, Any]:
     return {"splits": records, "report": report, "newer": counted.newer}
 
 
-def _record(cfg: DataConfig, counted: Counted, outside: np.ndarray, split: int, writer: _Writer) -> dict[str, Any]:
+def _record(
+    cfg: DataConfig, counted: Counted, outside: np.ndarray, split: int, written: Sizes, vocabulary: int
+) -> dict[str, Any]:
     """The description of a split's files; `corpus.Tokens` defines words and bytes."""
-    ends = writer.documents if cfg.end_token else 0
+    ends = written.documents if cfg.end_token else 0
     kept = counted.counts[split] * (~outside if cfg.unknown == "drop" else 1)
     size = int((kept * counted.sizes).sum())
     if cfg.tokens in ("characters", "bpe"):
-        words, size = int(counted.words[split]) + ends, size + writer.documents
+        words, size = int(counted.words[split]) + ends, size + written.documents
     else:  # the blank after a document's last word stands for its line end; a document without words has one too
-        words, size = writer.tokens, size + (writer.single if cfg.end_token else 0)
-    sizes = {"tokens": writer.tokens, "documents": writer.documents, "words": words, "bytes": size}
-    return {"dtype": writer.dtype.name} | sizes
+        words, size = written.tokens, size + (written.single if cfg.end_token else 0)
+    sizes = {"tokens": written.tokens, "documents": written.documents, "words": words, "bytes": size}
+    return {"dtype": dtype_of(vocabulary).name} | sizes
 
 
 def _map_documents(
@@ -74,6 +100,8 @@ def _map_documents(
     `ends` int64 [D] are the positions after each document, `splits` uint8 [D] the index of its writer. Batches cut
     documents anywhere.
     """
+    if not len(ends):
+        return
     splits = np.append(splits, splits[-1:])
     start = first = carry = 0  # position, the first incomplete document, its tokens kept so far
     while start < ends[-1]:
@@ -93,7 +121,7 @@ def _map_documents(
         start, first = stop, last
 
 
-def _vocabulary(cfg: DataConfig, counted: Counted) -> tuple[Vocabulary, np.ndarray, np.ndarray]:
+def vocabulary(cfg: DataConfig, counted: Counted) -> tuple[Vocabulary, np.ndarray, np.ndarray]:
     """(vocabulary, int32 [P] final id of each provisional one or -1, bool [P] which types are outside)."""
     names, train = counted.names, counted.counts[0]
     if cfg.tokens == "bpe":

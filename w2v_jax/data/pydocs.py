@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
-from w2v_jax.data.raw import END, RawText, stamp_of
+from w2v_jax.data.raw import END, Hash, RawText, stamp_of
 from w2v_jax.errors import UserError
 
 PACKAGES = ("numpy", "scipy", "sklearn", "matplotlib", "jax", "flax", "optax", "chex", "orbax", "keras", "tensorflow")
@@ -69,7 +69,7 @@ def paragraphs() -> RawText:
     files = source_files()
     stamp, settled = stamp_of([(name, path.stat()) for name, path in files])
 
-    def chunks(content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
+    def chunks(content: Hash) -> Iterator[tuple[str, int]]:
         seen: set[bytes] = set()
         for found, done in _extracted([p for _, p in files]):
             fresh = []

@@ -14,6 +14,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from w2v_jax.errors import UserError
 from w2v_jax.storage import Stat, in_bucket, listing
@@ -27,6 +28,22 @@ WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(
 SETTLE_SECONDS = 2.0
 
 
+class Hash(Protocol):
+    """What a content is fed to: a hash of hashlib, or `Fed`."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+
+class Fed:
+    """Keeps the bytes that a hash would be fed: those of slices, joined, give the digest of the whole."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def update(self, data: bytes, /) -> None:
+        self.data += data
+
+
 @dataclasses.dataclass(frozen=True)
 class RawText:
     """Text to be tokenised, with a cheap test whether it is the same text as last time."""
@@ -35,9 +52,16 @@ class RawText:
     stamp: str  # digest of names, sizes and times of change; same stamp and `settled`: same content
     settled: bool  # False when a file is so new that it could still change without a new time stamp
     size: int  # bytes that `chunks` will count, 0 where unknown
-    chunks: Callable[[hashlib.blake2b], Iterator[tuple[str, int]]]
+    chunks: Callable[[Hash], Iterator[tuple[str, int]]]
     """(hash, which is fed the content) -> (text with a `MARK` after each document, bytes read so far), by chunk."""
     rehash: Callable[[], str] | None = None  # digest of the content without tokenising, where that is cheaper
+    cut: Callable[[int, int], RawText] | None = None
+    """(i, n) -> slice i of n, whole files in their order. The texts and the hashed bytes of the slices, end to end, are
+    those of the whole. None: it is read as a whole."""
+
+    def emptied(self) -> RawText:
+        """The same text without any content: a slice of another process has all of it."""
+        return dataclasses.replace(self, size=0, chunks=lambda content: iter(()))
 
 
 def stamp_of(entries: Sequence[tuple[str, os.stat_result | Stat]]) -> tuple[str, bool]:

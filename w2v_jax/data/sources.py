@@ -14,13 +14,16 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from w2v_jax.config import DataConfig
 from w2v_jax.data import pydocs, records, synthetic, tfds_source
-from w2v_jax.data.raw import MARK, WHITE, RawText, matches, stamp_of
+from w2v_jax.data.raw import MARK, WHITE, Hash, RawText, matches, stamp_of
 from w2v_jax.data.unpack import READ, unpacked
 from w2v_jax.errors import UserError
 from w2v_jax.files import MAC_ADVICE
@@ -93,11 +96,12 @@ def _local(kind: str, pattern: str, cfg: DataConfig, key: str) -> RawText:
     if not any(st.st_size for _, st in stats):
         raise UserError(f"{key}: {pattern}: all {len(paths)} files are empty")
     stamp, settled = stamp_of(stats)
+    sizes = [st.st_size for _, st in stats]
 
-    def chunks(content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
-        content.update(about.encode())
+    def chunks(content: Hash, begin: int = 0, end: int | None = None, head: bool = True) -> Iterator[tuple[str, int]]:
+        content.update(about.encode() if head else b"")
         done = 0
-        for path in paths:
+        for path in paths[begin:end]:
             with _Hashed(path) as raw, unpacked(path, io.BufferedReader(raw, CHUNK)) as file:
                 for text in read(path, file, cfg):
                     yield text, done + raw.count
@@ -113,9 +117,20 @@ def _local(kind: str, pattern: str, cfg: DataConfig, key: str) -> RawText:
             content.update(raw.entry())
         return content.hexdigest()
 
-    size = sum(st.st_size for _, st in stats)
+    def cut(i: int, n: int) -> RawText:
+        begin, end = (share(sizes, j, n) for j in (i, i + 1))
+        own = partial(chunks, begin=begin, end=end, head=i == 0)
+        return dataclasses.replace(whole, size=sum(sizes[begin:end]), chunks=own)
+
     name = os.fsencode("\n".join(f"{n} {st.st_size}" for n, st in stats)).decode("utf-8", "backslashreplace")
-    return RawText(about + name, stamp, settled, size, chunks, rehash)
+    whole = RawText(about + name, stamp, settled, sum(sizes), chunks, rehash, cut if len(paths) > 1 else None)
+    return whole
+
+
+def share(sizes: Sequence[int], i: int, n: int) -> int:
+    """The first file of slice i of n, where slices of whole files have about equal sizes."""
+    middles = np.cumsum(sizes) - np.asarray(sizes) / 2
+    return int(np.searchsorted(middles, sum(sizes) * i / n)) if i < n else len(sizes)
 
 
 class _Hashed(io.RawIOBase):

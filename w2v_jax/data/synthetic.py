@@ -35,7 +35,7 @@ from typing import NamedTuple
 import numpy as np
 
 from w2v_jax.config import DataConfig, SyntheticConfig
-from w2v_jax.data.raw import END, RawText
+from w2v_jax.data.raw import END, Hash, RawText
 from w2v_jax.errors import UserError
 
 SPLITS = ("train", "heldout", "test")
@@ -253,7 +253,7 @@ def text(cfg: DataConfig, split: str = "train") -> RawText:
     key = json.dumps([RULES, split, cfg.end_token, dataclasses.asdict(cfg.synthetic)])
     stamp = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
-    def chunks(content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
+    def chunks(content: Hash) -> Iterator[tuple[str, int]]:
         seen, done = np.zeros(len(g.words), bool), 0
         for block in sentences(g, tokens, seed):
             seen[block.ids] = True

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data.raw import END, MARK, RawText, stamp_of
+from w2v_jax.data.raw import END, MARK, Hash, RawText, stamp_of
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.storage import stat, to_path
 
 _BATCH = 512  # examples joined into one chunk
+GROUP = 16 * _BATCH  # examples that have a digest of their own: slices of several processes consist of whole groups
 
 
 def examples(name: str, cfg: DataConfig) -> RawText:
@@ -36,12 +39,23 @@ def examples(name: str, cfg: DataConfig) -> RawText:
     stamp, settled = stamp_of(entries)
     label = f"{builder.info.full_name} {cfg.tfds_split} {cfg.field}"
 
-    def chunks(content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
-        content.update(f"tfds {label}\n".encode())
-        return _read(builder, cfg, label, split.num_examples, content)
+    total = split.num_examples
+
+    def chunks(content: Hash, begin: int = 0, end: int | None = None) -> Iterator[tuple[str, int]]:
+        content.update(b"" if begin else f"tfds {label}\n".encode())
+        return _read(builder, cfg, label, begin, total if end is None else end, content)
+
+    def cut(i: int, n: int) -> RawText:
+        groups = -(-total // GROUP)
+        begin, end = (min(groups * j // n * GROUP, total) for j in (i, i + 1))
+        if begin == end:
+            return whole.emptied()
+        return dataclasses.replace(whole, chunks=partial(chunks, begin=begin, end=end))
 
     # The size of a compressed record file says little about the text: the size is unknown.
-    return RawText(f"tfds {label}", stamp, settled, 0, chunks)
+    named = cfg.tfds_split in builder.info.splits and total > GROUP  # of another expression no part can be named
+    whole = RawText(f"tfds {label}", stamp, settled, 0, chunks, cut=cut if named else None)
+    return whole
 
 
 def opened(name: str, cfg: DataConfig) -> Any:
@@ -59,22 +73,33 @@ def opened(name: str, cfg: DataConfig) -> Any:
     return builder
 
 
-def rows(builder: Any, cfg: DataConfig, *features: str) -> Any:
-    """These features of the examples of `cfg.tfds_split`, in the order of the record files, as a `tf.data.Dataset`."""
+def rows(builder: Any, cfg: DataConfig, *features: str, part: tuple[int, int] | None = None) -> Any:
+    """These features of the examples of `cfg.tfds_split`, in the order of the record files, as a `tf.data.Dataset`.
+
+    `part`: only the examples begin..end-1 of a split that is named plainly; other record files are not opened.
+    """
     import tensorflow_datasets as tfds
 
+    split: Any = cfg.tfds_split
+    if part is not None:
+        split = tfds.core.ReadInstruction(split, from_=part[0], to=part[1], unit="abs")
     order = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=False)
     only = tfds.decode.PartialDecoding(dict.fromkeys(features, True))
-    return builder.as_dataset(split=cfg.tfds_split, shuffle_files=False, read_config=order, decoders=only)
+    return builder.as_dataset(split=split, shuffle_files=False, read_config=order, decoders=only)
 
 
-def _read(builder: Any, cfg: DataConfig, label: str, total: int, content: hashlib.blake2b) -> Iterator[tuple[str, int]]:
-    done = seen = 0
-    for batch in rows(builder, cfg, cfg.field).map(lambda x: x[cfg.field]).batch(_BATCH).as_numpy_iterator():
+def _read(
+    builder: Any, cfg: DataConfig, label: str, begin: int, total: int, content: Hash
+) -> Iterator[tuple[str, int]]:
+    """Examples begin..total-1; `content` is fed a digest of each `GROUP` of them, which slices do not cut."""
+    done, seen, group = 0, begin, hashlib.blake2b(digest_size=32)
+    part = (begin, total) if cfg.tfds_split in builder.info.splits else None
+    found = rows(builder, cfg, cfg.field, part=part)
+    for batch in found.map(lambda x: x[cfg.field]).batch(_BATCH).as_numpy_iterator():
         pieces: list[bytes] = batch.tolist()
         joined = MARK.encode().join(pieces)
         done += len(joined)
-        content.update(joined + MARK.encode())
+        group.update(joined + MARK.encode())
         try:
             text = joined.decode("utf-8")
         except UnicodeDecodeError as e:
@@ -84,9 +109,12 @@ def _read(builder: Any, cfg: DataConfig, label: str, total: int, content: hashli
             bad = next(i for i, p in enumerate(pieces) if END.encode() in p)
             raise UserError(f"{label}: example {seen + bad} holds a NUL; it is not text")
         seen += len(pieces)
+        if seen % GROUP == 0 or seen == total:
+            content.update(group.digest())
+            group = hashlib.blake2b(digest_size=32)
         yield text + MARK, done
     if seen != total:
-        raise UserError(f"{label}: {seen} examples read where {total} are recorded; prepare the data set again")
+        raise UserError(f"{label}: the examples end at {seen} where {total} are recorded; prepare the data set again")
 
 
 def _data_root(cfg: DataConfig) -> Path:

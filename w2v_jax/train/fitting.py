@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from w2v_jax.config import Config, to_dict
+from w2v_jax.data.meeting import together
 from w2v_jax.errors import Diverged, Interrupted
 from w2v_jax.train import folder, world
 from w2v_jax.train.device import all_finite, here
@@ -61,7 +62,8 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
     The state is saved after a sweep that was scored on held-out text, or that ends `SAVE_SECONDS` after the last save;
     within a sweep every `checkpoint.every_steps` steps; on a signal; and at the end.
     """
-    text = family.text(config.model, config.data, say)
+    with together(world.crew()):
+        text = family.text(config.model, config.data, say)
     check_same_text(text.digest)
     devices = make_mesh(config.mesh).devices.flat
     task = begin(family, config, text, [d for d in devices if d.process_index == jax.process_index()])

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from w2v_jax.config import Config
 from w2v_jax.data.corpus import Corpus
+from w2v_jax.data.meeting import together
 from w2v_jax.data.unigram import baseline
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
@@ -51,7 +52,8 @@ def prepare(config: Config, say: Say) -> Run:
     mesh = make_mesh(config.mesh)
     check_rows(spec, config, mesh)  # before the text is read
     check_memory(spec, config, mesh)
-    corpus = spec.text(config.model, config.data, say)
+    with together(world.crew()):
+        corpus = spec.text(config.model, config.data, say)
     check_same_text(corpus.digest)
     if config.optimizer.schedule == "plateau" and corpus.heldout.documents == 0:
         raise UserError("optimizer.schedule='plateau': needs held-out text; set data.heldout_every above 1")

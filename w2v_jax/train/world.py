@@ -21,6 +21,7 @@ import numpy as np
 from jax._src import distributed  # the store of names that JAX's own multi-host helpers use has no public name
 from jax.experimental import multihost_utils
 
+from w2v_jax.data.meeting import Crew
 from w2v_jax.errors import Diverged, UserError
 from w2v_jax.train import stop
 
@@ -60,7 +61,17 @@ def devices() -> list[jax.Device]:
 
 def largest(number: int) -> int:
     """The largest of all processes' numbers, so that all take the same branch."""
-    return int(np.max(multihost_utils.process_allgather(np.int32(number)))) if count() > 1 else number
+    return max(gather(number)) if count() > 1 else number
+
+
+def gather(number: int) -> list[int]:
+    """The numbers (32 bits) of all processes, in order."""
+    return [int(n) for n in np.ravel(multihost_utils.process_allgather(np.int32(number)))]
+
+
+def crew() -> Crew | None:
+    """The processes as makers of a corpus; None for a lone one."""
+    return Crew(index(), count(), gather) if count() > 1 else None
 
 
 def fresh(name: str) -> str:
