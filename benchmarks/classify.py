@@ -2,10 +2,12 @@
 
     python -m benchmarks.classify --ours=runs/newsgroups/results.json --out=results/classify_newsgroups.json
 
-Ours is a results.json of `experiments.classify`. For each of its methods that has a peer, scikit-learn makes the
-features from the texts (CountVectorizer with our words, then Normalizer, TfidfTransformer or TruncatedSVD) and fits
-LogisticRegression with its own settings; GridSearchCV chooses its C on the same held-out texts. Accuracies on the test
-texts must differ by at most `--tolerance` points. Takes 20 minutes for 20 Newsgroups on 2 cores.
+Ours are results.json of `experiments.classify`, of one set of texts. For each of its methods that has a peer,
+scikit-learn makes the features from the texts (CountVectorizer with our words, then Normalizer, TfidfTransformer or
+TruncatedSVD) and fits LogisticRegression with its own settings; GridSearchCV chooses its C on the same held-out texts.
+For LDA the features are ours, fitted again, as scikit-learn's model is another one. Accuracies on the test texts must
+differ by at most `--tolerance` points. --methods compares a part; --out keeps what it holds of other methods, as long
+as our accuracy is the same. Takes 20 minutes for 20 Newsgroups on 2 cores.
 Exit status: 0 done, 1 a method is further below, 2 bad input.
 """
 
@@ -13,21 +15,26 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from absl import flags
 
+from experiments.classify import features
 from experiments.classify.texts import Texts, bags, read
 from experiments.common import cli
 from experiments.common.machine import machine
-from w2v_jax.config import DataConfig
+from w2v_jax.config import DataConfig, check_choice, freeze
 from w2v_jax.data.words import Rules, words_of
 from w2v_jax.errors import UserError
 from w2v_jax.files import read_json, write_json
+from w2v_jax.models import MODELS
 from w2v_jax.overrides import build
 from w2v_jax.tables import aligned
+from w2v_jax.types import Say
+
+Rows = Sequence[Mapping[str, Any]]
 
 # C of scikit-learn, for features as they are: the values around the best one.
 STRENGTHS = {
@@ -35,15 +42,16 @@ STRENGTHS = {
     "shares": (100.0, 1000.0, 10000.0),
     "tfidf": (1.0, 10.0, 100.0),
     "lsa": (0.001, 0.01, 0.1),
+    "lda": (0.01, 0.1, 1.0, 10.0),  # of features of variance 1
 }
-MOST = 300  # steps of L-BFGS
+SAME = ("data", "labels", "training_texts", "heldout_texts", "test_texts", "test_share", "majority")
+MOST = 1000  # steps of L-BFGS
 
 
 def pipeline(method: str, data: DataConfig, words: Sequence[str], dimensions: int) -> Any:
-    """scikit-learn's features and classifier for one of our methods."""
+    """scikit-learn's features for one of our methods."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
-    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import Normalizer, StandardScaler
 
@@ -55,20 +63,27 @@ def pipeline(method: str, data: DataConfig, words: Sequence[str], dimensions: in
         "tfidf": (TfidfTransformer(),),
         "lsa": (TfidfTransformer(), TruncatedSVD(dimensions, n_iter=7, random_state=0), StandardScaler()),
     }
-    return make_pipeline(counter, *between[method]), LogisticRegression(max_iter=MOST)
+    return make_pipeline(counter, *between[method])
 
 
-def peer(method: str, data: DataConfig, texts: Texts, dimensions: int) -> dict[str, Any]:
-    """Accuracy of scikit-learn on the test texts, its C and seconds."""
+def peer(method: str, data: DataConfig, texts: Texts, dimensions: int, config: Any, say: Say) -> dict[str, Any]:
+    """Accuracy of scikit-learn on the test texts, its C and seconds; `config` is that of our LDA."""
+    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, PredefinedSplit
+    from sklearn.preprocessing import StandardScaler
 
-    words = bags(data, texts).vocab.words
+    found = bags(data, texts)
     start = time.perf_counter()
-    features, classifier = pipeline(method, data, words, dimensions)
     fitted = np.ones(len(texts.train), bool) if texts.refit else ~texts.held
-    features.fit([text for text, kept in zip(texts.train, fitted, strict=True) if kept])
-    train, test = features.transform(texts.train), features.transform(texts.test)
-    made = time.perf_counter() - start
+    if method == "lda":
+        ours = features.fitted(freeze(config, MODELS), found, say)
+        scaler = StandardScaler().fit(ours.train[fitted])
+        train, test = scaler.transform(ours.train), scaler.transform(ours.test)
+    else:
+        making = pipeline(method, data, found.vocab.words, dimensions)
+        making.fit([text for text, kept in zip(texts.train, fitted, strict=True) if kept])
+        train, test = making.transform(texts.train), making.transform(texts.test)
+    made, classifier = time.perf_counter() - start, LogisticRegression(max_iter=MOST)
     split = PredefinedSplit(np.where(texts.held, 0, -1))
     search = GridSearchCV(classifier, {"C": STRENGTHS[method]}, cv=split, refit=False).fit(train, texts.labels)
     best = classifier.set_params(**search.best_params_).fit(train[fitted], texts.labels[fitted])
@@ -82,21 +97,46 @@ def peer(method: str, data: DataConfig, texts: Texts, dimensions: int) -> dict[s
     }
 
 
-def compared(ours: dict[str, Any], say: Any) -> list[dict[str, Any]]:
-    """One row per method that has a peer. UserError: the texts are others than those of `ours`."""
+def compared(ours: dict[str, Any], say: Say, only: Sequence[str] = (), before: Rows = ()) -> list[dict[str, Any]]:
+    """One row per method that has a peer, of `only` where it names some; the others are taken from the rows `before`
+    where they hold our accuracy. UserError: the texts are others than those of `ours`."""
     data = build(DataConfig, ours["data"], {})
     texts = read(data, ours["test_share"], say)
     if len(texts.test) != ours["test_texts"] or list(texts.names) != ours["labels"]:
         raise UserError("the texts have changed since they were classified; run experiments.classify again")
     rows = []
     for row in ours["methods"]:
-        if row["method"] in STRENGTHS:
-            other = peer(row["method"], data, texts, row["dimensions"])
-            keys = ("method", "dimensions", "accuracy", "error", "seconds_features", "seconds_fit")
-            rows.append({key: row[key] for key in keys} | {"scikit_learn": other})
-            rows[-1]["points_above"] = 100.0 * (row["accuracy"] - other["accuracy"])
-            say(f"{row['method']}: {row['accuracy']:.2%}, scikit-learn {other['accuracy']:.2%}")
+        if row["method"] not in STRENGTHS:
+            continue
+        other = _known(row, before)
+        if row["method"] in (only or STRENGTHS):
+            other = peer(row["method"], data, texts, row["dimensions"], ours.get("configs", {}).get("lda"), say)
+        if other is None:
+            continue
+        keys = ("method", "dimensions", "accuracy", "error", "seconds_features", "seconds_fit")
+        rows.append({key: row[key] for key in keys} | {"scikit_learn": other})
+        rows[-1]["points_above"] = 100.0 * (row["accuracy"] - other["accuracy"])
+        say(f"{row['method']}: {row['accuracy']:.2%}, scikit-learn {other['accuracy']:.2%}")
     return rows
+
+
+def _known(row: Mapping[str, Any], before: Rows) -> dict[str, Any] | None:
+    keys = ("method", "dimensions", "accuracy")
+    return next((dict(old["scikit_learn"]) for old in before if all(old[key] == row[key] for key in keys)), None)
+
+
+def joined(paths: Sequence[str]) -> dict[str, Any]:
+    """The results of all files as one. UserError: one holds none, or they are of different texts."""
+    whole: dict[str, Any] = {}
+    for path in paths:
+        found = read_json(path)
+        if found is None or "methods" not in found:
+            raise UserError(f"--ours={path}: holds no results of experiments.classify")
+        if whole and any(whole[key] != found[key] for key in SAME):
+            raise UserError(f"--ours={path}: is of other texts than {paths[0]}; name results of the same command")
+        methods = [*whole.get("methods", ()), *found["methods"]]
+        whole = found | {"methods": methods, "configs": whole.get("configs", {}) | found.get("configs", {})}
+    return whole
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -115,12 +155,13 @@ def main(argv: Sequence[str]) -> int:
     f = flags.FLAGS
     if not (f.ours and f.out):
         raise UserError("--ours and --out are needed: a results.json of experiments.classify, and a file to write")
-    ours = read_json(f.ours)
-    if ours is None or "methods" not in ours:
-        raise UserError(f"--ours={f.ours}: holds no results of experiments.classify")
-    rows = compared(ours, lambda line: print(line, file=sys.stderr, flush=True))
-    print(table(rows))
+    for name in f.methods:
+        check_choice("--methods", name, tuple(STRENGTHS))
+    ours, before = joined(f.ours), read_json(f.out) or {}
     labels = {key: ours[key] for key in ("labels", "training_texts", "heldout_texts", "test_texts", "majority")}
+    old = before.get("beside", ()) if before.get("texts") == labels else ()
+    rows = compared(ours, lambda line: print(line, file=sys.stderr, flush=True), f.methods, old)
+    print(table(rows))
     all_ours = [{key: value for key, value in row.items() if key != "confusion"} for row in ours["methods"]]
     result = {"texts": labels, "ours": all_ours, "beside": rows, "machine": machine()}
     write_json(f.out, result, indent=1)
@@ -128,7 +169,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("ours", None, "results.json of experiments.classify.")
+    flags.DEFINE_list("ours", [], "results.json of experiments.classify; several are of the same texts.")
+    flags.DEFINE_list("methods", [], f"Methods that are compared, of {', '.join(STRENGTHS)}; all without it.")
     flags.DEFINE_string("out", None, "JSON file to write.")
     flags.DEFINE_float("tolerance", 0.5, "Points of accuracy that ours may be below.")
     cli.run(main)

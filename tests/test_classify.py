@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks.classify import compared
+from benchmarks.classify import SAME, compared, joined
 from experiments.classify import features
 from experiments.classify.texts import Texts, bags, read
 from experiments.sentiment import label_of
@@ -24,6 +24,7 @@ from w2v_jax.config import Config, DataConfig
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.embeddings import Embeddings, save
+from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
 from w2v_jax.evaluation.classification import classification, macro_f1
 from w2v_jax.figures import methods
@@ -168,24 +169,43 @@ def command(data: DataConfig, workdir: Path, *more: str) -> commands.Done:
 def test_the_command(data: DataConfig, tmp_path: Path, fresh_cache: Path) -> None:
     words = [w for kind in KINDS.values() for w in kind]
     save(Embeddings(words, np.eye(9, dtype=np.float32)), tmp_path / "eye.txt")
-    done = command(data, tmp_path / "out", "--methods=tfidf,lsa", f"--vectors={tmp_path}/eye.txt")
+    done = command(
+        data, tmp_path / "out", "--methods=tfidf,lsa,lda", "--lda.model.topics=4", f"--vectors={tmp_path}/eye.txt"
+    )
     assert done.status == 0, done.err
     results = json.loads((tmp_path / "out/results.json").read_text())
     assert results["labels"] == ["food", "space", "sport"] and results["test_texts"] == 60
     rows: list[dict[str, Any]] = results["methods"]
-    assert [row["method"] for row in rows] == ["tfidf", "lsa", "mean of eye.txt"]
-    assert [row["dimensions"] for row in rows] == [16, 4, 9]
+    assert [row["method"] for row in rows] == ["tfidf", "lsa", "lda", "mean of eye.txt"]
+    assert [row["dimensions"] for row in rows] == [16, 4, 4, 9]
     for row in rows:
         confusion = np.array(row["confusion"])
         assert confusion.sum() == 60 and row["accuracy"] == np.trace(confusion) / 60 > 0.85
         assert f"{row['accuracy']:.2%} ± {row['error']:.2%}" in done.out
     assert (tmp_path / "out/methods.png").read_bytes().startswith(b"\x89PNG")
     beside = compared(results, print)
-    assert [row["method"] for row in beside] == ["tfidf", "lsa"]
+    assert [row["method"] for row in beside] == ["tfidf", "lsa", "lda"]
     for row, ours in zip(beside, rows, strict=False):
         points = 100.0 * (ours["accuracy"] - row["scikit_learn"]["accuracy"])
         assert row["points_above"] == pytest.approx(points) and abs(points) < 5
     assert "1 to train on and 1 to score are empty" in done.err
+    # A part is compared again; the others are those of before, where our accuracy is still that.
+    before = [row | {"scikit_learn": {"accuracy": 0.5}} for row in beside]
+    again = compared(results, print, ("lda",), [before[0], before[1] | {"accuracy": 0.1}, before[2]])
+    assert [row["method"] for row in again] == ["tfidf", "lda"] and again[0]["scikit_learn"] == {"accuracy": 0.5}
+    assert again[1]["scikit_learn"]["accuracy"] == beside[2]["scikit_learn"]["accuracy"] > 0.5
+
+
+def test_results_of_one_set_of_texts_are_joined(tmp_path: Path) -> None:
+    one = dict.fromkeys(SAME, 1) | {"methods": [{"method": "tfidf"}], "configs": {"lsa": 1}}
+    parts = (one, one | {"methods": [{"method": "lda"}], "configs": {"lda": 2}}, one | {"test_share": 2})
+    for name, part in zip("abc", parts, strict=True):
+        (tmp_path / name).write_text(json.dumps(part))
+    a, b, c = (str(tmp_path / name) for name in "abc")
+    whole = joined([a, b])
+    assert [row["method"] for row in whole["methods"]] == ["tfidf", "lda"] and whole["configs"] == {"lsa": 1, "lda": 2}
+    with pytest.raises(UserError, match="c: is of other texts than .*a;"):
+        joined([a, c])
 
 
 @pytest.mark.parametrize(("labels", "name"), [("named", "spam"), ("as_is", "label 1"), ("binary", "positive")])

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tests.commands import final_arrays
 from tests.data.corpora import build_text
@@ -126,6 +127,24 @@ def test_products_on_the_device_and_by_any_number_of_threads_are_the_same(monkey
     np.testing.assert_allclose(found[0], dense.T @ (dense @ np.asarray(basis)), rtol=1e-4, atol=1e-3)
     device = lsa.gram_product([rows[:25], rows[25:]], basis, "jax")[0]
     np.testing.assert_allclose(np.asarray(device), found[0], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("krylov", [True, False])
+def test_linear_algebra_on_the_host_has_one_thread(krylov: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, real = list[int](), np.linalg.eigh
+
+    def eigh(*given: Any) -> Any:
+        threads.extend(found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas")
+        return real(*given)
+
+    monkeypatch.setattr(np.linalg, "eigh", eigh)
+    with threadpool_limits(2, user_api="blas"):
+        state = truncated_svd.begin(0, 20, 3, 2, 2, krylov)
+        state = truncated_svd.solve(state, np.ones((20, state["basis"][0].shape[1]), np.float32), 3)
+        begun = len(threads)
+        truncated_svd.vectors(state, 3)
+        assert (len(threads) > begun) == krylov and begun  # vectors of power iterations need no decomposition
+    assert set(threads) == {1}
 
 
 def test_a_matrix_of_low_rank_gets_zeros_and_no_nan() -> None:

@@ -141,6 +141,7 @@ def compare(wanted: Wanted, data: DataConfig, test_share: float) -> dict[str, An
         "test_texts": len(texts.test),
         "test_share": test_share,
         "majority": float(counts.max() / counts.sum()),
+        "configs": {name: to_dict(config) for name, config in wanted.configs.items()},
         "methods": rows,
         "command": cli.command("experiments.classify"),
     }

@@ -15,7 +15,9 @@ A [N, V] ~ L S W^T with D singular values S. A sweep multiplies by A and by A^T 
     Z P diag(1 / r) = U' S Y^T                            W = U', the next Q
 
 Products of all V rows are in 32 bits, by JAX; by numpy where the arrays lie in the memory of the host, as it is twice
-as fast as XLA there. What is left is small, and done in 64 bits on the host.
+as fast as XLA there. What is left is small, and done in 64 bits on the host. The host's linear algebra has one thread:
+products with few columns gain nothing from more, which then wait for the next one on the cores that the sparse products
+need. So the bits do not depend on their number either.
 
 Halko, Martinsson and Tropp (2011), "Finding Structure with Randomness", algorithm 4.4; Golub, Luk and Overton (1981),
 "A Block Lanczos Method for Computing the Singular Values"; Musco and Musco (2015), "Randomized Block Krylov Methods".
@@ -26,8 +28,10 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -37,11 +41,25 @@ import scipy.linalg
 from w2v_jax.types import Array
 
 State = dict[str, Any]
+_F = TypeVar("_F", bound=Callable[..., Any])
 _EPS = 1e-7  # of 32-bit numbers: what is smaller beside the largest eigenvalue is rounding
 _SPREAD = 0.03  # of eigenvalues: above it, one orthonormalisation is exact to about 1e-6
 _NEW = 0.25  # the squared length that a unit column must keep beside the basis; less of it is rounding
 _SPAN = 3.0  # columns of all blocks, as a multiple of D + oversample
 _COLUMNS = 16  # of the basis that a thread takes at least: narrower products only read the matrix once more
+
+
+def _one_thread(function: _F) -> _F:
+    """The function with one thread for the linear algebra of numpy and scipy."""
+
+    @wraps(function)
+    def inner(*given: Any, **named: Any) -> Any:
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1, user_api="blas"):
+            return function(*given, **named)
+
+    return inner  # type: ignore[return-value]
 
 
 def width(columns: int, dim: int, oversample: int, sweeps: int, krylov: bool = True) -> int:
@@ -50,6 +68,7 @@ def width(columns: int, dim: int, oversample: int, sweeps: int, krylov: bool = T
     return min(math.ceil(_SPAN * wanted / sweeps) if krylov else wanted, columns)
 
 
+@_one_thread
 def begin(seed: int, columns: int, dim: int, oversample: int, sweeps: int, krylov: bool = True) -> State:
     """The state before the first sweep, for A with V = `columns`.
 
@@ -112,6 +131,7 @@ def products(matrix: Any, basis: Array) -> tuple[np.ndarray, np.ndarray]:
 # ---- a sweep ----
 
 
+@_one_thread
 def solve(state: State, image: Any, dim: int) -> State:
     """The state after a sweep, for Z = A^T A Q [V, b] of the `current` Q. Directions that A does not have get the
     singular value 0."""
@@ -217,6 +237,7 @@ def _new_columns(rest: Array, blocks: list[Array], least: float) -> Array:
 # ---- results ----
 
 
+@_one_thread
 def vectors(state: State, dim: int) -> tuple[Array, np.ndarray]:
     """(W [V, D]; C [m, D] such that L = A K C, nothing [0, D] for power iterations).
 
