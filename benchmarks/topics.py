@@ -1,10 +1,12 @@
 """LDA beside scikit-learn, gensim and tomotopy on 20 Newsgroups: seconds to equal held-out perplexity, peak memory.
 
     python -m benchmarks.topics --data=DATA/newsgroups20 --work=/tmp/topics --out=results/topics.json
+    python -m benchmarks.topics --data=DATA/newsgroups20 --work=/tmp/topics --seeds=1,2 --sides=cvb0,tomotopy
 
 Each side runs alone in a process, on 2 cores, and takes its topics K x V out as it goes. Its clock stops while it does,
 and covers neither reading nor importing. One evaluator scores all topics: see `perplexity`. A peer's level is its
-lowest perplexity and 1 %; the seconds of a peer are those until it reaches it, and ours those until we do.
+lowest perplexity and 1 %; the seconds of a peer are those until it reaches it, and ours those until we do. What was
+run is kept in the folder --work, and --out holds all of it that is of --seeds and --topics.
 
 Preprocessing, one for all: subject and body in lower case; words are runs of 3 letters or more; without scikit-learn's
 English stop words, words in fewer than 10 training documents and words in more than half of them.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import json
 import lzma
 import re
@@ -66,45 +69,44 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for the text and the snapshots")
     parser.add_argument("--out", type=Path, help="result file")
     parser.add_argument("--topics", default="20,100")
-    parser.add_argument("--sides", default=",".join(SIDES))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sides", default=",".join(SIDES), help="sides to run")
+    parser.add_argument("--seeds", default="0")
     parser.add_argument("--run", help="one side in this process: for the benchmark itself")
     args = parser.parse_args()
-    file = prepare(args.data, args.work)
+    file, seeds = prepare(args.data, args.work), [int(seed) for seed in args.seeds.split(",")]
     if args.run:
         name, topics = args.run.split(":")
-        side(name, file, int(topics), args.seed, dict(SETTINGS[name]), snapshots(args.work, name, topics, args.seed))
+        side(name, file, int(topics), seeds[0], dict(SETTINGS[name]), snapshots(args.work, name, topics, seeds[0]))
         return 0
     use_cores(2)
-    store, results = Store(args.work / "runs.jsonl"), {}
-    for topics in args.topics.split(","):
-        for name in args.sides.split(","):
-            key = {"side": name, "topics": int(topics), "seed": args.seed}
-            if store.find(key) is None:
-                command = [sys.executable, "-m", "benchmarks.topics", f"--data={args.data}", f"--work={args.work}"]
-                done = run(
-                    [*command, f"--run={name}:{topics}", f"--seed={args.seed}"],
-                    snapshots(args.work, name, topics, args.seed).with_suffix(".log"),
-                )
-                store.add(key, done.result | {"peak_mb": done.peak_mb, "options": SETTINGS[name]})
-                print(f"{name}, {topics} topics: {done.seconds:.0f} s", flush=True)
+    store = Store(args.work / "runs.jsonl")
+    for seed, topics, name in itertools.product(seeds, args.topics.split(","), args.sides.split(",")):
+        key = {"side": name, "topics": int(topics), "seed": seed}
+        if store.find(key) is None:
+            command = [sys.executable, "-m", "benchmarks.topics", f"--data={args.data}", f"--work={args.work}"]
+            log = snapshots(args.work, name, topics, seed).with_suffix(".log")
+            done = run([*command, f"--run={name}:{topics}", f"--seeds={seed}"], log)
+            store.add(key, done.result | {"peak_mb": done.peak_mb, "options": SETTINGS[name]})
+            print(f"{name}, {topics} topics, seed {seed}: {done.seconds:.0f} s", flush=True)
     if not args.out:
         return 0
     test, vocab = split(file, "test")
     perplexity = evaluator(test, vocab)
-    for topics in args.topics.split(","):
+    results: dict[str, dict[str, Any]] = {str(seed): {} for seed in seeds}
+    for seed, topics in itertools.product(seeds, args.topics.split(",")):
         curves: dict[str, Any] = {}
-        for name in args.sides.split(","):
-            record = store.find({"side": name, "topics": int(topics), "seed": args.seed})
-            assert record is not None
-            scored = {"perplexity": name, "topics": int(topics), "seed": args.seed}
+        for name in SIDES:
+            record = store.find({"side": name, "topics": int(topics), "seed": seed})
+            if record is None:
+                continue
+            scored = {"perplexity": name, "topics": int(topics), "seed": seed}
             found = store.find(scored)
             if found is None:
-                matrices = np.load(snapshots(args.work, name, topics, args.seed))
+                matrices = np.load(snapshots(args.work, name, topics, seed))
                 found = store.add(scored, {"values": [round(perplexity(matrix), 2) for matrix in matrices]})
             curve = {k: v for k, v in record.items() if k != "key"}
             curves[name] = curve | {"perplexity": found["values"]}
-        results[topics] = {"curves": curves, "compared": compare(curves)}
+        results[str(seed)][topics] = {"curves": curves, "compared": compare(curves)}
     from experiments.common.machine import machine
     from w2v_jax.files import write_json
 
@@ -115,11 +117,11 @@ def main() -> int:
             "tolerance": TOLERANCE,
             "alpha": ALPHA,
             "eta": ETA,
-            "seed": args.seed,
-            "topics": results,
+            "seeds": results,
         },
     )
-    print(table(results))
+    for seed in seeds:
+        print(f"seed {seed}\n{table(results[str(seed)])}")
     return 0
 
 
