@@ -143,7 +143,8 @@ def saved(workdir: Path, family: str, words: tuple[str, ...] = WORDS, end: str =
     cfg = spec.resolve(config.model, tokenizer.size)
     tokenizer.save(workdir)
     (workdir / "config.json").write_text(json.dumps(to_dict(config)))
-    meta = {"config": to_dict(config), "tokenizer": tokenizer.digest, "consts": fingerprint({})}
+    consts = jax.tree.map(jnp.asarray, spec.consts(cfg, Words(names, vocab.counts)))
+    meta = {"config": to_dict(config), "tokenizer": tokenizer.digest, "consts": fingerprint(consts)}
     with Checkpointer(workdir / "checkpoints", asynchronous=False) as checkpoints:
-        checkpoints.save(7, {"params": random_params(spec, cfg, {}, seed=1)}, meta, block=True)
+        checkpoints.save(7, {"params": random_params(spec, cfg, consts, seed=1)}, meta, block=True)
     return workdir

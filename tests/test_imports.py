@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "evaluation": ("errors", "files", "embeddings", "tables"),
     "states": (*BASE, "data", "nn", "models", "train", "evaluation"),
     "context": (*BASE, "data", "evaluation", "train"),
+    "senses": (*BASE, "embeddings", "train"),
     "api": (*BASE, "context", "data", "embeddings", "evaluation", "models", "overrides", "train"),
     "scaling": (*BASE, "models", "nn", "overrides", "papers", "train"),
     "figures": (

@@ -3,8 +3,8 @@
 A model family is one `Family`: pure functions over plain dict pytrees. They separate configuration (`cfg`), constant
 data (`consts`), trained arrays (`params`), state carried from step to step (`carry`) and random draws (`rng`). A family
 is either trained by gradient steps (`Train`) or fitted in sweeps (`Fit`). `Score`, `Decode`, `Encode`, `Classify`,
-`Compare` and `Represent` are its further abilities, of which every trained family has `Encode`. Commands ask for one of
-these, never for a family.
+`Compare`, `Senses` and `Represent` are its further abilities, of which every trained family has `Encode`. Commands ask
+for one of these, never for a family.
 """
 
 from __future__ import annotations
@@ -288,6 +288,11 @@ class Compare(NamedTuple):
     """(cfg) -> whether the scores are trained to be those of the pairs."""
 
 
+class Senses(Protocol):
+    def __call__(self, cfg: Cfg, params: Params, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(shares of the senses of words int [N], float32 [N, K], which sum to 1; their vectors, float32 [N, K, D])."""
+
+
 class Represent(Protocol):
     def __call__(self, cfg: Cfg, params: Params, consts: Consts, counts: Any) -> np.ndarray:
         """Vectors of documents, float32 [N, D], from their word counts, a scipy csr matrix [N, V]. A document without a
@@ -315,6 +320,8 @@ class Family(NamedTuple):
     encode: Encode | None = None
     classify: Classify | None = None
     compare: Compare | None = None
+    senses: Senses | None = None
+    """None: one vector a word."""
     represent: Represent | None = None
     """None: documents have no vectors of their own."""
     place: Callable[[Cfg, str], Cfg] | None = None

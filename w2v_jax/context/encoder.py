@@ -71,7 +71,7 @@ class ContextEncoder(Encoder):
     def static(self) -> bool:
         """Whether the family has word vectors only."""
         spec = self.model.spec
-        return spec.encode is None or not (spec.score or spec.classify or spec.compare)
+        return spec.encode is None or not (spec.score or spec.classify or spec.compare or spec.senses)
 
     @property
     def _encode(self) -> Any:
