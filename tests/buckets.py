@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
+
 BUCKET = "w2v-test"
 
 
@@ -133,3 +135,11 @@ def bucket(server: Troubled, request: pytest.FixtureRequest) -> Iterator[str]:
     server.answer = lambda method, path: None
     yield f"gs://{BUCKET}/{request.node.name.replace('[', '-').replace(']', '')}"
     server.answer = lambda method, path: None
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text of 300 lines."""
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text(commands.text_of(300))
+    return path

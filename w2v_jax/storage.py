@@ -90,6 +90,11 @@ def read_bytes(path: PathLike) -> bytes:
     return cast(bytes, _connected().cat_file(os.fspath(path))) if in_bucket(path) else Path(path).read_bytes()
 
 
+def read_range(path: PathLike, begin: int, end: int) -> bytes:
+    """Bytes begin..end-1 of an object. OSError."""
+    return cast(bytes, _connected().cat_file(os.fspath(path), start=begin, end=end))
+
+
 def put(local: PathLike, target: PathLike) -> None:
     """Copies a file of this machine to an object, which gets its name when it is complete. OSError."""
     _connected().put_file(os.fspath(local), os.fspath(target))

@@ -18,6 +18,7 @@ from w2v_jax.files import parse_json
 
 _STALE_SECONDS = 86_400.0
 _META = "meta.json"
+BLOCK, LONG = 1 << 24, 1 << 26  # bytes: of a block, and from which a token file has digests of its blocks
 
 
 def key_of(parts: Any) -> str:
@@ -29,6 +30,12 @@ def digest_of(path: Path) -> str:
     """SHA-256 of a file."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def blocks_of(path: Path) -> list[str]:
+    """SHA-256 of each `BLOCK` bytes of a file."""
+    with open(path, "rb") as f:
+        return [hashlib.sha256(data).hexdigest() for data in iter(lambda: f.read(BLOCK), b"")]
 
 
 @contextlib.contextmanager
@@ -49,16 +56,20 @@ def building(root: Path) -> Iterator[Path]:
 
 
 def seal(work: Path, meta: dict[str, Any]) -> None:
-    """Writes meta.json: `meta` with the digest of every file of the folder, and its own."""
-    meta = json.loads(json.dumps(meta | {"files": {p.name: digest_of(p) for p in sorted(work.iterdir())}}))
+    """Writes meta.json: `meta` with the digest of every file of the folder, and its own; of long token files with those
+    of their blocks, which another machine fetches one by one."""
+    files = sorted(work.iterdir())
+    long = [p for p in files if p.suffix == ".tokens" and p.stat().st_size > LONG]
+    blocks = {"blocks": {"size": BLOCK, "files": {p.name: blocks_of(p) for p in long}}} if long else {}
+    meta = json.loads(json.dumps(meta | blocks | {"files": {p.name: digest_of(p) for p in files}}))
     (work / _META).write_text(json.dumps(meta | {"sha256": key_of(meta)}), encoding="utf-8")
 
 
 def unseal(home: Path, needed: str = "sha256") -> dict[str, Any]:
     """The record of a sealed folder, in which older versions lacked the key `needed`.
 
-    Every file is compared with its digest: a flipped bit would train other vectors without a word. OSError, ValueError,
-    KeyError or TypeError: absent or damaged.
+    Every file is compared with its digest: a flipped bit would train other vectors without a word. A file that has
+    digests of its blocks may be absent. OSError, ValueError, KeyError or TypeError: absent or damaged.
     """
     meta: dict[str, Any] = parse_json((home / _META).read_text(encoding="utf-8"))
     if needed not in meta:
@@ -66,9 +77,17 @@ def unseal(home: Path, needed: str = "sha256") -> dict[str, Any]:
     if meta.pop("sha256") != key_of(meta):
         raise ValueError("meta.json: does not match its digest")
     for name, digest in meta["files"].items():
+        if name in blocks_in(meta) and not (home / name).exists():
+            continue
         if digest_of(home / name) != digest:
             raise ValueError(f"{name}: does not match its digest")
     return meta
+
+
+def blocks_in(meta: dict[str, Any]) -> dict[str, list[str]]:
+    """The digests of blocks, by file."""
+    found: dict[str, list[str]] = meta.get("blocks", {}).get("files", {})
+    return found
 
 
 def put(work: Path, home: Path) -> None:

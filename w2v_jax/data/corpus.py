@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from w2v_jax import storage
 from w2v_jax.config import DataConfig, later_rules
 from w2v_jax.data import meeting, shared, slices
-from w2v_jax.data.cache import building, damaged_at_once, discard, key_of, put, seal, unseal
+from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
 from w2v_jax.data.counting import SOURCES, SPLITS, check, count, heldout_every
 from w2v_jax.data.encode import encode
 from w2v_jax.data.raw import RawText
+from w2v_jax.data.remote import Remote
 from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
@@ -51,7 +53,7 @@ class Tokens:
     bytes: its UTF-8 bytes, plus one per document for the line end.
     """
 
-    tokens: np.ndarray  # uint16 or uint32 [T], memory-mapped
+    tokens: Any  # uint16 or uint32 [T], memory-mapped, or `Remote`
     offsets: np.ndarray  # int64 [D + 1], memory-mapped
     words: int = 0
     bytes: int = 0
@@ -182,7 +184,7 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     try:
         meta = unseal(home, needed="newer")
         tokenizer = Tokenizer.load(home)
-        parts = {s: _tokens(home, s, meta["splits"][s]) for s in SPLITS}
+        parts = {s: _tokens(cfg, home, s, meta) for s in SPLITS}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as e:
         if home.exists():
             say(f"warning: corpus: the cache {home} cannot be used ({e}); the text is read again")
@@ -197,11 +199,17 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     return Corpus(home, tokenizer, **parts, report=report, digest=digest, block_tokens=cfg.block_tokens)
 
 
-def _tokens(home: Path, split: str, meta: dict[str, Any]) -> Tokens:
-    arrays = []
+def _tokens(cfg: DataConfig, home: Path, split: str, record: dict[str, Any]) -> Tokens:
+    arrays: list[Any] = []
+    meta, blocks = record["splits"][split], blocks_in(record).get(f"{split}.tokens")
     for name, dtype, size in (("tokens", meta["dtype"], meta["tokens"]), ("offsets", "int64", meta["documents"] + 1)):
+        file = home / f"{split}.{name}"
+        if name == "tokens" and blocks and storage.in_bucket(cfg.cache_dir) and not file.exists():
+            where = shared.address(cfg.cache_dir, file)
+            arrays.append(Remote(where, home / f"{file.name}.blocks", dtype, size, record["blocks"]["size"], blocks))
+            continue
         # An empty file cannot be mapped; one that is too short fails to.
-        arrays.append(np.memmap(home / f"{split}.{name}", dtype, "r", shape=(size,)) if size else np.zeros(0, dtype))
+        arrays.append(np.memmap(file, dtype, "r", shape=(size,)) if size else np.zeros(0, dtype))
     return Tokens(arrays[0], arrays[1], int(meta["words"]), int(meta["bytes"]))
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.pipeline import Source
+from w2v_jax.data.remote import Remote
 from w2v_jax.errors import UserError
 from w2v_jax.types import HostBatch
 
@@ -38,7 +39,9 @@ def lane_source(tokens: Tokens, shapes: Mapping[str, jax.ShapeDtypeStruct], *, s
     or None to leave the first token unpredicted. UserError: fewer predictions than lanes.
     """
     lanes, length = shapes["tokens"].shape
-    stream = np.asarray(tokens.tokens)  # a plain view: slices of a memory map cost ten times as much
+    stream = tokens.tokens
+    if not isinstance(stream, Remote):  # of which each process fetches its own lanes alone
+        stream = np.asarray(stream)  # a plain view: slices of a memory map cost ten times as much
     predictions = len(stream) - (start_id is None)
     if predictions < lanes:
         raise UserError(
@@ -51,7 +54,7 @@ def lane_source(tokens: Tokens, shapes: Mapping[str, jax.ShapeDtypeStruct], *, s
 
 
 def _write(
-    stream: np.ndarray,
+    stream: np.ndarray | Remote,
     offsets: np.ndarray,
     start_id: int | None,
     lane: int,

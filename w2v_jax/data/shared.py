@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from w2v_jax import storage
+from w2v_jax.data.cache import blocks_in
+from w2v_jax.files import parse_json
 from w2v_jax.lease import Lease
 from w2v_jax.types import Say
 
@@ -29,10 +31,11 @@ def local_root(cache_dir: str) -> Path:
 
 
 def fetch(cache_dir: str, target: Path, say: Say) -> None:
-    """Copies a file or a sealed folder of the cache in a bucket to its place `target`, if it is there. OSError."""
+    """Copies a file or a sealed folder of the cache in a bucket to its place `target`, if it is there, without the long
+    token files (`Remote` fetches what is read of them). OSError."""
     if not storage.in_bucket(cache_dir):
         return
-    source = _address(cache_dir, target)
+    source, later = address(cache_dir, target), dict[str, list[str]]()
     if target.suffix:
         with contextlib.suppress(FileNotFoundError):
             data = storage.read_bytes(source)
@@ -41,7 +44,9 @@ def fetch(cache_dir: str, target: Path, say: Say) -> None:
             part.write_bytes(data)
             part.replace(target)
     elif not target.exists() and storage.to_path(f"{source}/{META}").exists():
-        names = storage.listing(source)
+        with contextlib.suppress(ValueError):
+            later = blocks_in(parse_json(storage.read_bytes(f"{source}/{META}")))
+        names = [name for name in storage.listing(source) if name.rsplit("/", 1)[-1] not in later]
         size = sum(storage.stat(name).st_size for name in names)
         say(f"corpus: fetches {size / 1e6:,.0f} MB from {source}")
         storage.fetch(names, target)
@@ -54,7 +59,7 @@ def publish(cache_dir: str, made: Path) -> None:
         return
     files = sorted(made.iterdir(), key=lambda f: f.name == META) if made.is_dir() else [made]
     for file in files:
-        storage.put(file, _address(cache_dir, file))
+        storage.put(file, address(cache_dir, file))
 
 
 @contextlib.contextmanager
@@ -63,7 +68,7 @@ def building_alone(cache_dir: str, note: Path, done: Callable[[], bool], say: Sa
     until `done()` holds, and gives True. OSError."""
     with _locked(note.with_suffix(".lock"), say) as waited:
         if storage.in_bucket(cache_dir):
-            with _claimed(_address(cache_dir, note.with_suffix(".lock")), done, say) as waited_longer:
+            with _claimed(address(cache_dir, note.with_suffix(".lock")), done, say) as waited_longer:
                 yield waited or waited_longer
         else:
             yield waited
@@ -114,6 +119,6 @@ def _claimed(address: str, done: Callable[[], bool], say: Say) -> Iterator[bool]
         lease.release()
 
 
-def _address(cache_dir: str, path: Path) -> str:
+def address(cache_dir: str, path: Path) -> str:
     """Where a file or folder of the local root stands in the bucket."""
     return f"{cache_dir.rstrip('/')}/{path.relative_to(local_root(cache_dir)).as_posix()}"
