@@ -30,6 +30,8 @@ OWN_FLAGS = {
     "experiments.figures": ("vectors", "workdir", "list"),
     "experiments.generate": ("workdir", "prompt"),
     "experiments.inspect": ("workdir", "layers"),
+    "experiments.geometry": ("workdirs", "text", "words"),
+    "experiments.keys": ("markdown",),
     "experiments.neighbours": ("vectors", "workdir", "analogy"),
     "experiments.sentiment": ("config", "config.KEY", "transformer", "transformer.KEY", "vectors"),
     "experiments.gradients": ("workdir", "cells"),
