@@ -131,18 +131,20 @@ def measure(
     out: list[Geometry] = []
     for i, x in enumerate(layers):
         units = unit(x)
-        of_word = np.array([explained(x[rows]) for rows in by_word])
-        of_any = np.array([explained(x[rows])[0] for rows in beside])
+        whole, centred, along = np.nanmean([explained(x[rows]) for rows in by_word], axis=0).tolist()
         moved, turned = (np.nan, np.nan) if i == 0 else moves(layers[i - 1], x)
         out.append(
             Geometry(
-                mean_cosine(units),
-                self_similarity(units, by_word),
-                intra_sentence(x, by_sentence),
-                *(float(np.nanmean(of_word[:, 0])), float(np.nanmean(of_any))),
-                *np.nanmean(of_word[:, 1:], axis=0).tolist(),
-                float(np.linalg.norm(np.asarray(x, np.float64), axis=1).mean()),
-                *(moved, turned),
+                anisotropy=mean_cosine(units),
+                self_similarity=self_similarity(units, by_word),
+                intra_sentence=intra_sentence(x, by_sentence),
+                explained=whole,
+                explained_random=float(np.nanmean([explained(x[rows])[0] for rows in beside])),
+                centred=centred,
+                along=along,
+                length=float(np.linalg.norm(np.asarray(x, np.float64), axis=1).mean()),
+                moved=moved,
+                turned=turned,
             )
         )
     return out
