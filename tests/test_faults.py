@@ -207,6 +207,10 @@ def test_every_family_has_a_run_and_every_name_a_unit() -> None:
     assert len(families) == len(small) == len(MODELS) + 2  # word2vec has two, and there is a study
     first = [unit.names for unit, _ in zip(plan.units(list(small)), range(60), strict=False)]
     assert len({name for names in first for name in names}) == sum(map(len, first))
+    later = [unit.names for unit, _ in zip(plan.units(list(small), first=7), range(60), strict=False)]
+    assert all(name.endswith("/7") for name in later[0]) and not {n for u in later for n in u} & {
+        n for u in first for n in u
+    }
     with pytest.raises(UserError, match="did you mean 'kill'"):
         plan.unit(["kil/skipgram/3"])
     assert [u.names for u in plan.again(["kill/lstm/1", "config/lstm/2", "metrics/lstm/3"])] == [

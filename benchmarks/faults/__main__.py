@@ -1,6 +1,7 @@
 """Puts faults into small runs of every family and looks at what becomes of them.
 
     python -m benchmarks.faults [--seconds=600] [--count=500] [--kinds=kill,checkpoint] [--runs=skipgram,lstm]
+        [--first=100]
     python -m benchmarks.faults --only=checkpoint/skipgram/7
     python -m benchmarks.faults --again
     python -m benchmarks.faults --report [--add] [--out=results/faults]
@@ -41,6 +42,7 @@ def define_flags() -> None:
     """A call, not an import, defines the flags."""
     flags.DEFINE_integer("seconds", 600, "Begin no fault later than this.", lower_bound=1)
     flags.DEFINE_integer("count", 1_000_000, "End after so many faults.", lower_bound=1)
+    flags.DEFINE_integer("first", 0, "Number of the first round; a part that is added begins after all others.", 0)
     flags.DEFINE_list("kinds", [], "Only these kinds of faults; see benchmarks/faults/plan.py.")
     flags.DEFINE_list("runs", [], "Only these runs, such as skipgram, lstm or study.")
     flags.DEFINE_list("only", [], "Make the faults of these names again: KIND/RUN/NUMBER.")
@@ -83,7 +85,7 @@ def campaign(scratch: Path, results: Path) -> int:
         bad = [x.name for x in before if x.verdict not in outcome.GOOD]
         wanted, done = plan.again(f.only or bad), set()
     else:
-        wanted = plan.units(f.runs or list(small), f.kinds or plan.KINDS)
+        wanted = plan.units(f.runs or list(small), f.kinds or plan.KINDS, f.first)
         done = {fault.name for fault in before}
     lives.prepare()
     folder = scratch / f"kept-{code()}"

@@ -60,11 +60,11 @@ def again(names: Sequence[str]) -> list[Unit]:
     return [unit(some) for some in by_run.values()] + rest
 
 
-def units(runs: Sequence[str], kinds: Sequence[str] = KINDS) -> Iterator[Unit]:
-    """Endless rounds over all runs and kinds; kinds that take long come less often."""
+def units(runs: Sequence[str], kinds: Sequence[str] = KINDS, first: int = 0) -> Iterator[Unit]:
+    """Endless rounds over all runs and kinds, numbered from `first`; kinds that take long come less often."""
     damages = [k for k in kinds if k in TARGETS]
     stops, others = [k for k in kinds if k in STOPS], [k for k in kinds if k in TOGETHER]
-    for number in itertools.count():
+    for number in itertools.count(first):
         for index, run in enumerate(runs):
             if damages:
                 yield unit([f"{kind}/{run}/{number}" for kind in damages])
