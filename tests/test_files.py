@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from w2v_jax.files import write_text
+from w2v_jax.files import remove_parts, write_text
+from w2v_jax.train import folder
 
 
 def test_a_full_device_is_an_error_and_stays_a_device() -> None:
@@ -44,3 +45,17 @@ def test_the_file_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -
     (tmp_path / "later.txt").symlink_to(Path("there") / "b.txt")
     write_text(tmp_path / "later.txt", "made")
     assert (tmp_path / "there" / "b.txt").read_text() == "made"
+
+
+def test_what_a_killed_process_left_is_removed_by_name(tmp_path: Path) -> None:
+    own = [".projector.123.tmp", ".vectors.bin.7.tmp", ".config.json.99.tmp", ".writable.8.tmp"]
+    others = [".evaluation.json.5.tmp", ".lock", "vectors.bin", ".vectors.bin.tmp", "projector"]
+    for name in own + others:
+        if "projector" in name:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "vectors.tsv").write_text("half")
+        else:
+            (tmp_path / name).write_text("half")
+    remove_parts(tmp_path, folder.WRITTEN)
+    assert sorted(f.name for f in tmp_path.iterdir()) == sorted(others)
+    remove_parts(tmp_path / "not_there", folder.WRITTEN)

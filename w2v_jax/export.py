@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.files import PathLike, atomic, write_text
+from w2v_jax.files import PathLike, atomic, part_of, write_text
 from w2v_jax.formats import MAX_WORD, Table
 from w2v_jax.storage import in_bucket, put
 
@@ -32,8 +32,7 @@ def _atomic_folder(path: str) -> Iterator[str]:
             for file in sorted(os.listdir(part)):
                 put(os.path.join(part, file), f"{path.rstrip('/')}/{file}")
         return
-    folder, name = os.path.split(path.rstrip("/"))
-    part = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    part = part_of(path.rstrip("/"))
     if os.path.exists(path) and not os.path.isdir(path):
         raise UserError(f"{path}: is a file; this format is a folder, so give another name")
     try:

@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
@@ -38,8 +40,7 @@ def atomic(path: PathLike) -> Iterator[IO[bytes]]:
         with _named(given), open(path, "wb") as f:
             yield f
         return
-    folder, name = os.path.split(path)
-    part = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    part = part_of(path)
     try:
         with _named(given):
             with open(part, "wb") as f:
@@ -48,6 +49,26 @@ def atomic(path: PathLike) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):
             os.remove(part)
+
+
+def part_of(path: str) -> str:
+    """Where a file or a folder is written before it gets its name."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+
+
+def remove_parts(folder: PathLike, names: str) -> None:
+    """Removes what a killed process left of files and folders that it was writing, those whose names match `names`, a
+    regular expression. Only the one process that writes them may ask for it. What cannot be removed stays."""
+    left = re.compile(rf"\.(?:{names})\.\d+\.tmp")
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if left.fullmatch(entry.name):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        os.remove(entry.path)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from w2v_jax.exported import CONFIG as CONFIG
 from w2v_jax.exported import RESULT as RESULT
 from w2v_jax.exported import damaged, has_checkpoint, write_result
 from w2v_jax.exported import read_result as read_result
-from w2v_jax.files import read_json, write_json
+from w2v_jax.files import read_json, remove_parts, write_json
 from w2v_jax.lease import held
 from w2v_jax.models import MODELS
 from w2v_jax.storage import check_writable, in_bucket
@@ -30,6 +30,8 @@ from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.logs import RunLog, tell
 from w2v_jax.types import Family, Say, Text
 
+# What only the process that trains writes: a regular expression of names.
+WRITTEN = r"writable|config\.json|result\.json|launched-.*\.json|.*\.bin|projector|tokenizer\.json|vocab\.txt"
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
 
 
@@ -48,7 +50,7 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
         check_writable(workdir)
     elif world.index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
-        probe = workdir / f".writable.{os.getpid()}"
+        probe = workdir / f".writable.{os.getpid()}.tmp"
         try:
             probe.touch()
         finally:
@@ -134,6 +136,8 @@ def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator
         # config.json may be gone, or that of another run: what a checkpoint was trained with stands in it.
         _check_config(workdir, checkpoints.latest_meta(), config)
         if first:
+            if not in_bucket(workdir):
+                remove_parts(workdir, WRITTEN)
             write_json(workdir / CONFIG, to_dict(config))
             keep_launch(workdir)
         with RunLog(workdir, tensorboard=config.log.tensorboard, total_steps=steps, total_passes=passes) as log:
