@@ -55,52 +55,60 @@ def drawn_case() -> tuple[np.ndarray, ...]:
     hidden, table = rng.standard_normal((7, 5)), rng.standard_normal((VOCAB, 5))
     targets, weights = rng.integers(0, VOCAB, 7), rng.uniform(0.5, 2, 7)
     targets[3] = -1
-    return hidden.astype(np.float32), table.astype(np.float32), targets.astype(np.int32), weights.astype(np.float32)
+    table, bias = table.astype(np.float32), rng.standard_normal(VOCAB).astype(np.float32)
+    return hidden.astype(np.float32), table, bias, targets.astype(np.int32), weights.astype(np.float32)
 
 
-def full_nats(hidden: Any, table: Any, targets: Any) -> Any:
-    logits = hidden @ table.T
+def full_nats(hidden: Any, table: Any, bias: Any, targets: Any) -> Any:
+    logits = hidden @ table.T + bias
     return np.log(np.exp(logits).sum(1)) - logits[np.arange(len(targets)), targets]
 
 
 def test_a_sampled_loss_is_the_formula() -> None:
-    hidden, table, targets, weights = drawn_case()
+    hidden, table, bias, targets, weights = drawn_case()
     rng = np.random.default_rng(1)
     share = rng.dirichlet(np.ones(VOCAB))
     noise = np.concatenate([rng.integers(0, VOCAB, 10), targets[:2], targets[:1]]).astype(np.int32)  # hits, one twice
     total, nats, correct = quick(
-        sampled_cross_entropy, hidden, table, targets, weights, noise, np.log(share[noise]).astype(np.float32)
+        sampled_cross_entropy, hidden, table, bias, targets, weights, noise, np.log(share[noise]).astype(np.float32)
     )
     wanted = np.zeros(7)
     for m, y in enumerate(targets):
         if y >= 0:
-            others = [np.exp(hidden[m] @ table[n]) / share[n] for n in noise if n != y]
-            wanted[m] = np.log(np.exp(hidden[m] @ table[y]) + sum(others) / len(noise)) - hidden[m] @ table[y]
-            assert correct[m] == all(hidden[m] @ table[y] >= hidden[m] @ table[n] for n in noise if n != y)
+            scores = table @ hidden[m] + bias
+            others = [np.exp(scores[n]) / share[n] for n in noise if n != y]
+            wanted[m] = np.log(np.exp(scores[y]) + sum(others) / len(noise)) - scores[y]
+            assert correct[m] == all(scores[y] >= scores[n] for n in noise if n != y)
     np.testing.assert_allclose(nats, wanted, rtol=1e-4)
     np.testing.assert_allclose(total, (weights * wanted)[targets >= 0].sum(), rtol=1e-4)
     assert nats[3] == 0 and not correct[3]
 
 
 def test_noise_of_every_word_once_is_the_whole_softmax_and_has_its_gradient() -> None:
-    hidden, table, targets, weights = drawn_case()
+    hidden, table, bias, targets, weights = drawn_case()
     noise, log_share = np.arange(VOCAB, dtype=np.int32), np.full(VOCAB, -np.log(VOCAB), np.float32)
 
-    def sampled(hidden: Any, table: Any) -> Any:
-        return sampled_cross_entropy(hidden, jnp.asarray(table), targets, weights, noise, log_share)[0]
+    def sampled(hidden: Any, table: Any, bias: Any) -> Any:
+        return sampled_cross_entropy(hidden, jnp.asarray(table), jnp.asarray(bias), targets, weights, noise, log_share)[
+            0
+        ]
 
-    def whole(hidden: Any, table: Any) -> Any:
-        nats = -jnp.take_along_axis(jax.nn.log_softmax(hidden @ table.T), jnp.maximum(targets, 0)[:, None], 1)[:, 0]
+    def whole(hidden: Any, table: Any, bias: Any) -> Any:
+        nats = -jnp.take_along_axis(jax.nn.log_softmax(hidden @ table.T + bias[None]), jnp.maximum(targets, 0)[:, None], 1)[
+            :, 0
+        ]
         return jnp.sum(jnp.where(targets >= 0, weights, 0) * nats)
 
-    for ours, theirs in zip(*(quick(jax.grad(f, (0, 1)), hidden, table) for f in (sampled, whole)), strict=True):
+    for ours, theirs in zip(
+        *(quick(jax.grad(f, (0, 1, 2)), hidden, table, bias) for f in (sampled, whole)), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    np.testing.assert_allclose(sampled(hidden, table), whole(hidden, table), rtol=1e-5)
+    np.testing.assert_allclose(sampled(hidden, table, bias), whole(hidden, table, bias), rtol=1e-5)
 
 
 def test_the_estimated_sum_is_right_in_the_mean_over_draws() -> None:
     """E Z is the sum over the vocabulary, whatever the noise: 4,000 draws of 8 words, within 4 standard errors."""
-    hidden, table, targets, weights = drawn_case()
+    hidden, table, bias, targets, weights = drawn_case()
     cfg = dataclasses.replace(TINY, noise_words=8)
     consts = device_consts(FAMILY, cfg, VOCAB)
     np.testing.assert_allclose(np.exp(consts["log_share"]), noise_probability(words_of(VOCAB).counts), rtol=1e-5)
@@ -110,10 +118,11 @@ def test_the_estimated_sum_is_right_in_the_mean_over_draws() -> None:
     noise = alias_words(consts["accept"], consts["alias"], jax.random.key(3), rows, 8)
 
     def nats(noise: Any) -> Any:
-        return sampled_cross_entropy(hidden, jnp.asarray(table), targets, weights, noise, consts["log_share"][noise])[1]
+        share = consts["log_share"][noise]
+        return sampled_cross_entropy(hidden, jnp.asarray(table), jnp.asarray(bias), targets, weights, noise, share)[1]
 
     drawn = np.exp(np.asarray(quick(jax.vmap(nats), noise), np.float64))  # Z / exp(score of the target)
-    wanted = np.exp(full_nats(hidden, table, targets))
+    wanted = np.exp(full_nats(hidden, table, bias, targets))
     error = drawn.std(0) / np.sqrt(len(drawn))
     there = targets >= 0
     assert (np.abs(drawn.mean(0) - wanted)[there] < 4 * error[there]).all()

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from w2v_jax.config import check, check_choice, check_least, check_most
 from w2v_jax.errors import UserError
 from w2v_jax.formats import ENCODING_ERRORS
-from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, read_text, resolve, score_targets, training
+from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, noise_of, read_text, resolve, score_targets, training
 from w2v_jax.models.vectors import given_vectors
 from w2v_jax.nn.arrays import constant, draw, given, training_flops, uniform
 from w2v_jax.nn.head import CHUNK, next_token_logits
@@ -48,6 +48,7 @@ class RecurrentLMConfig:
     vectors: str = ""  # file of word vectors (word2vec, GloVe or fastText) that the embedding starts from
     encoding_errors: str = "strict"  # words of that file that are not UTF-8: strict | replace | ignore
     frozen: bool = False  # given vectors are not trained
+    noise_words: int = 0  # words that stand for the vocabulary in the softmax of training; 0: all of it
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
     vocab_size: int = 0  # filled in by `resolve`
 
@@ -57,6 +58,7 @@ class RecurrentLMConfig:
         check_most(1000, "model", self, "layers")  # the programs hold each layer
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(0 <= self.reset <= 1, "model.reset", self.reset, "from 0 to 1")
+        check_least(0, "model", self, "noise_words")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         if (self.tied or CELLS[self.cell].elementwise) and self.dim != self.hidden:
@@ -143,7 +145,7 @@ def _scored(
     """(`score_targets`, carry)."""
     hidden, carry = hidden_states(cfg, params, consts, carry, batch, rng)
     table, bias = _head_table(params), params["head"]["bias"]
-    return score_targets(cfg, hidden.swapaxes(0, 1), table, bias, batch["targets"]), carry
+    return score_targets(cfg, consts, hidden.swapaxes(0, 1), table, bias, batch["targets"], rng), carry
 
 
 def loss(
@@ -223,6 +225,7 @@ def _examples() -> tuple[RecurrentLMConfig, ...]:
     return (
         *(dataclasses.replace(tiny, cell=cell, tied=cell == "gru") for cell in CELLS if cell != "lstm"),
         dataclasses.replace(tiny, cell="lstm", layers=2, dim=6, dropout=0.2, reset=0.3, forget_bias=1.0),
+        dataclasses.replace(tiny, cell="lstm", noise_words=8),
     )
 
 
@@ -230,7 +233,7 @@ FAMILY = Family(
     config=RecurrentLMConfig,
     resolve=resolve,
     text=read_text,
-    consts=given_vectors,
+    consts=lambda cfg, words: given_vectors(cfg, words) | noise_of(cfg, words),
     arrays=arrays,
     flops=flops,
     examples=_examples(),

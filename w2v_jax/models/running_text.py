@@ -7,11 +7,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from w2v_jax.errors import UserError
+from w2v_jax.models.frequencies import alias_table, noise_probability
+from w2v_jax.nn.draws import alias_words
 from w2v_jax.nn.head import cross_entropy
-from w2v_jax.types import Array, Batch, Carry, Consts, Init, Loss, Metrics, Say, Shapes, Source, Train
+from w2v_jax.nn.sampled import sampled_cross_entropy
+from w2v_jax.types import Array, Batch, Carry, Consts, Init, Loss, Metrics, Say, Shapes, Source, Train, Words
 
+NOISE = 1 << 21  # place of the noise's draw within a model, beyond those of dropout, masks and resets
 PAD_VOCAB = 128  # tables have a multiple of this many rows; fixed, so that a checkpoint does not depend on the mesh
 
 
@@ -69,11 +74,36 @@ def training(init: Init, loss: Loss, carry: Carry = no_carry) -> Train:
     return Train(shapes, source, init, carry, no_rows, loss)
 
 
-def score_targets(cfg: Any, hidden: Array, table: Array, bias: Array, targets: Array) -> tuple[Array, Array, Array]:
-    """`cross_entropy` where each of the T places of a row weighs 1 / T; hidden [B, T, H], targets int32 [B, T]."""
+def noise_of(cfg: Any, words: Words) -> Consts:
+    """'accept', 'alias' and 'log_share' [V] of unigram^0.75 where `cfg.noise_words` are drawn from it, else {}."""
+    if not cfg.noise_words:
+        return {}
+    share = noise_probability(np.maximum(words.counts, 1))
+    accept, alias = alias_table(share)
+    return {"accept": accept, "alias": alias, "log_share": np.log(share).astype(np.float32)}
+
+
+def score_targets(
+    cfg: Any,
+    consts: Consts,
+    hidden: Array,
+    table: Array,
+    bias: Array,
+    targets: Array,
+    rng: Array | None,
+) -> tuple[Array, Array, Array]:
+    """`cross_entropy` where each of the T places of a row weighs 1 / T; hidden [B, T, H], targets int32 [B, T].
+
+    In training (`rng` given) with `cfg.noise_words` it is `sampled_cross_entropy`.
+    """
     flat = targets.reshape(-1)  # row after row, because devices split the rows
-    weights = jnp.full(flat.shape, 1.0 / targets.shape[1])
-    return cross_entropy(hidden.reshape(flat.size, -1), table, bias, flat, weights, cfg.vocab_size, cfg.head_chunk)
+    weights, rows = jnp.full(flat.shape, 1.0 / targets.shape[1]), hidden.reshape(flat.size, -1)
+    if rng is None or not cfg.noise_words:
+        return cross_entropy(rows, table, bias, flat, weights, cfg.vocab_size, cfg.head_chunk)
+    # The same words for all rows, devices and microbatches.
+    own, one_row = jax.random.fold_in(rng, NOISE), jnp.zeros(1, jnp.int32)
+    noise = alias_words(consts["accept"], consts["alias"], own, one_row, cfg.noise_words)[0]
+    return sampled_cross_entropy(rows, table, bias, flat, weights, noise, consts["log_share"][noise])
 
 
 def metrics_of(batch: Batch, nats: Array, correct: Array, scored: Array) -> Metrics:

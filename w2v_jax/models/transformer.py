@@ -20,19 +20,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from w2v_jax.config import check, check_choice, check_least, check_most
 from w2v_jax.errors import UserError
 from w2v_jax.formats import ENCODING_ERRORS
 from w2v_jax.models import running_text
-from w2v_jax.models.frequencies import alias_table, noise_probability
 from w2v_jax.models.running_text import (
     PAD_VOCAB,
     int32,
     metrics_of,
     no_carry,
     no_rows,
+    noise_of,
     read_text,
     resolve,
     score_targets,
@@ -43,10 +42,8 @@ from w2v_jax.nn.arrays import constant, draw, normal, training_flops
 from w2v_jax.nn.attention import IMPLEMENTATIONS, kernel
 from w2v_jax.nn.blocks import Drop, Stack, rms_norm, run_layers, stack_arrays, stack_keys, trace_layers, unstacked
 from w2v_jax.nn.cache import Cache, cache_bytes, init_cache, run_cached
-from w2v_jax.nn.draws import alias_words
 from w2v_jax.nn.head import CHUNK, next_token_logits
 from w2v_jax.nn.layers import dropout, pad_to
-from w2v_jax.nn.sampled import sampled_cross_entropy
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.types import (
     Array,
@@ -73,7 +70,7 @@ KEYS_VALUES = {
     "shared_kv": (True,) * 2,
 }
 LOOPS = ("auto", "scan", "unrolled")
-MASKS, NOISE = 1 << 20, 1 << 21  # places of these draws within the model, beyond those of dropout
+MASKS = 1 << 20  # place of the masks' draw within the model, beyond those of dropout
 
 
 def check_heads(key: str, dim: int, heads: int) -> None:
@@ -216,13 +213,8 @@ def read(cfg: TransformerConfig, data: Any, say: Say) -> Any:
 
 
 def consts(cfg: TransformerConfig, words: Words) -> Consts:
-    """{'vectors': [V', D]} where vectors are given; 'accept', 'alias' and 'log_share' [V] where noise is drawn."""
-    found = given_vectors(cfg, words, rescale=True)
-    if not cfg.noise_words:
-        return found
-    share = noise_probability(np.maximum(words.counts, 1))
-    accept, alias = alias_table(share)
-    return found | {"accept": accept, "alias": alias, "log_share": np.log(share).astype(np.float32)}
+    """{'vectors': [V', D]} where vectors are given, and `noise_of`."""
+    return given_vectors(cfg, words, rescale=True) | noise_of(cfg, words)
 
 
 def embed_tokens(cfg: TransformerConfig, params: Params, tokens: Array) -> Array:
@@ -275,16 +267,8 @@ def _scored(
     else:
         hidden = hidden_states(cfg, params, batch["tokens"], drop, document=document)
         targets = batch["targets"]
-    table, flat = head_table(cfg, params), targets.reshape(-1)
-    if cfg.noise_words and rng is not None:
-        own = jax.random.fold_in(rng, NOISE)
-        one_row = jnp.zeros(1, jnp.int32)  # the same words for all rows, devices and microbatches
-        noise = alias_words(consts["accept"], consts["alias"], own, one_row, cfg.noise_words)[0]
-        weights = jnp.full(flat.shape, 1.0 / targets.shape[1])
-        rows = hidden.reshape(flat.size, -1)
-        return sampled_cross_entropy(rows, table, flat, weights, noise, consts["log_share"][noise]), flat
-    no_bias = jnp.zeros(cfg.padded_vocab, jnp.float32)
-    return score_targets(cfg, hidden, table, no_bias, targets), flat
+    table, no_bias = head_table(cfg, params), jnp.zeros(cfg.padded_vocab, jnp.float32)
+    return score_targets(cfg, consts, hidden, table, no_bias, targets, rng), targets.reshape(-1)
 
 
 def loss(

@@ -1,13 +1,14 @@
 """A softmax over a large vocabulary, estimated from words drawn as noise: a head for training alone.
 
-With K words n_k drawn from a distribution q, hidden vectors h_m [D], a table W [V, D] and targets y_m, the sum over the
-vocabulary in the cross-entropy is estimated by importance sampling (Bengio and Senecal 2008, doi
-10.1109/TNN.2007.912312;
-Jean et al. 2015, arXiv 1412.2007):
+With K words n_k drawn from a distribution q, hidden vectors h_m [D], a table W [V, D], a bias b [V] and targets y_m,
+the sum over the vocabulary in the cross-entropy is estimated by importance sampling (Bengio and Senecal 2008, doi
+10.1109/TNN.2007.912312; Jean et al. 2015, arXiv 1412.2007):
 
-    Z_m = exp(h_m . w_{y_m}) + 1/K sum_{k: n_k != y_m} exp(h_m . w_{n_k}) / q(n_k)
+    z_mv = h_m . w_v + b_v
 
-    loss = sum_m a_m (log Z_m - h_m . w_{y_m})
+    Z_m = exp(z_{m, y_m}) + 1/K sum_{k: n_k != y_m} exp(z_{m, n_k}) / q(n_k)
+
+    loss = sum_m a_m (log Z_m - z_{m, y_m})
 
 The mean of Z_m over the draws is the sum over the whole vocabulary. Its logarithm is on average below that of the sum,
 the less so the larger K, so this loss is no measure of a model: evaluation uses the whole softmax. All targets of a
@@ -26,13 +27,14 @@ HIDE = -1e30  # logit of a noise word that is the target
 
 
 def sampled_cross_entropy(
-    hidden: Array, table: Array, targets: Array, weights: Array, noise: Array, log_share: Array
+    hidden: Array, table: Array, bias: Array, targets: Array, weights: Array, noise: Array, log_share: Array
 ) -> tuple[Array, Array, Array]:
     """The loss above, and that of each target.
 
     Args:
       hidden: [M, D], float32 or bfloat16; products sum in float32.
       table: [V', D], float32.
+      bias: [V'], float32.
       targets: int32 [M]; below 0 where nothing is predicted.
       weights: float32 [M], a_m above; 0 is used where nothing is predicted.
       noise: int32 [K], n_k above.
@@ -43,9 +45,11 @@ def sampled_cross_entropy(
     """
     there, low = targets >= 0, hidden.dtype
     wanted = jnp.where(there, targets, 0)
-    rows = take_rows(table, jnp.concatenate([wanted, noise])).astype(low)  # one gradient of the table, not two
-    at_target = jnp.einsum("md,md->m", hidden, rows[: len(wanted)], preferred_element_type=jnp.float32)
-    scores = jnp.matmul(hidden, rows[len(wanted) :].T, preferred_element_type=jnp.float32)
+    ids = jnp.concatenate([wanted, noise])
+    rows, more = take_rows(table, ids).astype(low), bias[ids]  # one gradient of the table, not two
+    own = jnp.einsum("md,md->m", hidden, rows[: len(wanted)], preferred_element_type=jnp.float32)
+    at_target = own + more[: len(wanted)]
+    scores = jnp.matmul(hidden, rows[len(wanted) :].T, preferred_element_type=jnp.float32) + more[len(wanted) :][None]
     same = noise[None] == wanted[:, None]
     others = jnp.where(same, HIDE, scores - (log_share + jnp.log(len(noise)))[None])
     nats = jnp.logaddexp(at_target, jax.nn.logsumexp(others, axis=1)) - at_target

@@ -18,6 +18,11 @@ FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 # Keys that came after the first published studies; at these values they change no hash.
 LATER = {f"data.{name}": getattr(DataConfig, name) for name in LATER_RULES} | {"model.encoding_errors": "strict"}
 LATER |= {"train.stop_at": 0.0}
+# The same of a family's `model`.
+LATER_OF: dict[str, dict[str, Any]] = {
+    "transformer": {"vectors": "", "mask_share": 0.15, "within_documents": False, "noise_words": 0},
+    "recurrent_lm": {"noise_words": 0},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +76,9 @@ def config_hash(config: Config) -> str:
             inner = inner[name]
         if key not in LATER or inner.get(last) == LATER[key]:
             inner.pop(last, None)
+    for name, value in LATER_OF.get(config.family, {}).items():
+        if tree["model"].get(name) == value:
+            del tree["model"][name]
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
 
 
