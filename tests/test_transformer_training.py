@@ -94,9 +94,8 @@ def test_noise_of_every_word_once_is_the_whole_softmax_and_has_its_gradient() ->
         ]
 
     def whole(hidden: Any, table: Any, bias: Any) -> Any:
-        nats = -jnp.take_along_axis(jax.nn.log_softmax(hidden @ table.T + bias[None]), jnp.maximum(targets, 0)[:, None], 1)[
-            :, 0
-        ]
+        logs = jax.nn.log_softmax(hidden @ table.T + bias[None])
+        nats = -jnp.take_along_axis(logs, jnp.maximum(targets, 0)[:, None], 1)[:, 0]
         return jnp.sum(jnp.where(targets >= 0, weights, 0) * nats)
 
     for ours, theirs in zip(
