@@ -46,6 +46,7 @@ class ContextEncoder(Encoder):
     hide_target: bool = False  # the word itself is hidden: its vector is what the others say of it; masked models only
     backward: bool = False  # the model was trained on texts from their last word to the first
     window: int = 10  # words on each side that count, where the model has word vectors only
+    vectors_only: bool = False  # the word vectors of a model that has states too are read, and not its states
     context: int = 0  # tokens read at a time; 0: as in training, or `CONTEXT` where there is no limit
     batch: int = 8192  # tokens of a batch
     devices: Sequence[jax.Device] | None = None  # over which the rows of a batch are split; None: one
@@ -69,9 +70,10 @@ class ContextEncoder(Encoder):
 
     @property
     def static(self) -> bool:
-        """Whether the family has word vectors only."""
+        """Whether word vectors are read, and no states."""
         spec = self.model.spec
-        return spec.encode is None or not (spec.score or spec.classify or spec.compare or spec.senses)
+        own = spec.score or spec.classify or spec.compare or spec.senses  # what makes states more than means of vectors
+        return self.vectors_only or spec.encode is None or not own
 
     @property
     def _encode(self) -> Any:

@@ -89,6 +89,14 @@ def fit(
     return Fitted(best, found, scale, steps, steps < STEPS, chances)
 
 
+def at_strength(train: Rows, labels: np.ndarray, test: Rows, strength: float) -> np.ndarray:
+    """The most probable label of each row of `test`, int [M], by a regression of C = `strength` on features as they
+    are. UserError: fewer than two labels."""
+    if len(np.unique(labels)) < 2:
+        raise UserError(f"{len(labels)} training texts have fewer than two labels to fit")
+    return np.asarray(_solved(train, labels, strength).predict(test))
+
+
 def scaled(train: Rows, test: Rows, fitted: np.ndarray) -> tuple[Rows, Rows, float]:
     """(train, test, number that they were divided by): see the module. A feature that never varies becomes 0.
 

@@ -1,11 +1,12 @@
-"""Vectors of words in context: mixtures of layers.
+"""Vectors of words in context: mixtures of layers, what all of them share removed, thresholds of their cosines.
 
-Vectors are rows of float [N, D]. A row of zeros, of a word that was not read, stays zero.
+Vectors are rows of float [N, D]. A row of zeros, of a word that was not read, stays zero in mixtures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,3 +43,63 @@ def beside(parts: Sequence[np.ndarray]) -> np.ndarray:
     """[x_1 / |x_1|, ..., x_P / |x_P|] / sqrt(P), float32 [N, D_1 + ... + D_P]: a cosine is the mean of the cosines of
     the parts."""
     return np.concatenate([unit(part) for part in parts], axis=1) / np.float32(np.sqrt(len(parts)))
+
+
+# ---- what all vectors share ----
+
+WAYS = ("as is", "centred", "whitened")
+SHRINK = 0.1  # of the mean variance, added to each before whitening
+
+
+class Change(NamedTuple):
+    """x -> (x - mean) W, then to unit length."""
+
+    mean: np.ndarray  # float64 [D]
+    matrix: np.ndarray | None  # W, float64 [D, D]; None: the identity
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """float32 [N, D]."""
+        moved = np.asarray(rows, np.float64) - self.mean[None]
+        return unit(moved if self.matrix is None else moved @ self.matrix)
+
+
+def change(reference: np.ndarray, way: str) -> Change:
+    """What is done to vectors, from a reference of unlabelled ones, float [N, D].
+
+    'as is' leaves them, 'centred' takes off the mean of the reference (Mu and Viswanath 2018, ICLR), 'whitened' then
+    makes its variance the same in every direction: W = U (S + e)^(-1/2), with U S U^T the covariance and e a tenth of
+    its mean variance, which keeps directions that hardly vary from taking over.
+    """
+    rows = np.asarray(reference, np.float64)
+    if way == "as is":
+        return Change(np.zeros(rows.shape[1]), None)
+    mean = rows.mean(0)
+    if way == "centred":
+        return Change(mean, None)
+    moved = rows - mean[None]
+    values, vectors = np.linalg.eigh(moved.T @ moved / len(rows))
+    values = np.maximum(values, 0.0)
+    spread = np.sqrt(values + SHRINK * values.mean())
+    return Change(mean, vectors / np.where(spread > 0, spread, 1.0)[None])
+
+
+# ---- pairs ----
+
+
+def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Of rows [N, D] and [N, D], float64 [N]; 0 where either is zero."""
+    return np.einsum("nd,nd->n", unit(first).astype(np.float64), unit(second).astype(np.float64))
+
+
+def best_threshold(values: np.ndarray, same: np.ndarray) -> tuple[float, float]:
+    """(threshold t, accuracy) for which `values >= t` agrees best with `same`, bool [N]; half-way between two values,
+    and the highest of equally good ones. -inf where saying SAME of all is best."""
+    order = np.argsort(-values, kind="stable")
+    sorted_values, hits = values[order], same[order]
+    right = np.concatenate([[0], np.cumsum(hits)]) + np.concatenate([np.cumsum(~hits[::-1])[::-1], [0]])
+    cut = np.concatenate([[True], sorted_values[:-1] > sorted_values[1:], [True]])  # only between different values
+    place = int(np.where(cut, right, -1).argmax())
+    if place == len(values):
+        return -np.inf, float(right[place] / len(values))
+    above = sorted_values[place - 1] if place else sorted_values[0] + 1.0
+    return float((above + sorted_values[place]) / 2.0), float(right[place] / len(values))

@@ -1,0 +1,98 @@
+"""What vectors of words in context know of senses: Words in Context, and files labelled with senses.
+
+  python -m experiments.word_sense --workdirs=[NAME=]DIR,... --workdir=DIR [--wic=FOLDER [--final]] \
+      [--train=FILE --test=FILE] [--join=NAME+NAME ...] [--hide_target] [--window=10] [--pool=mean] [--any_form]
+
+--workdirs are runs of any family; DIR:backward is a language model trained on reversed texts. --wic names the folder of
+train.tsv, dev.tsv and test.tsv of Words in Context: T or F<TAB>LEMMA<TAB>N or V<TAB>INDEX-INDEX<TAB>TEXT<TAB>TEXT. The
+training pairs choose the layer or mixture of each run, the development pairs the threshold of the cosine; the test
+pairs are scored only with --final. --train and --test are files WORD<TAB>SENSE<TAB>INDEX<TAB>TEXT: 1-NN, nearest
+centroid and logistic regression on each layer and on the best mixture, chosen by folds of the training file, with all
+labels and with 1, 3, 10 and 30 of each sense. The most frequent sense, naive Bayes on counts and the mean of the word
+vectors around the word are always beside. --join adds the chosen mixtures of several runs side by side; --hide_target
+adds to each masked run a row in which the word itself is hidden.
+
+Prints tables; writes results.json and layers.png, the curves over layers, into DIR.
+Exit status: 0 done, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from absl import flags
+
+from experiments.common import cli
+from experiments.word_sense import files, report, wic
+from experiments.word_sense.vectors import encoders, names_of
+from w2v_jax.config import check_choice
+from w2v_jax.context.encoder import POOLS
+from w2v_jax.errors import UserError, nearest
+from w2v_jax.figures import senses as picture
+from w2v_jax.storage import to_path
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error, results to standard output."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def joins_of(wanted: Sequence[str], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The runs of each --join. UserError: fewer than two, or an unknown one."""
+    found = []
+    for join in wanted:
+        parts = tuple(part.strip() for part in join.split("+"))
+        for part in parts:
+            if part not in names:
+                raise UserError(f"--join={join}: {part!r} must be one of {', '.join(names)}{nearest(part, names)}")
+        if len(set(parts)) < max(2, len(parts)):
+            raise UserError(f"--join={join}: name two or more different runs with + between them")
+        found.append(parts)
+    return found
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit status."""
+    f = flags.FLAGS
+    workdir = cli.workdir("give the folder of the results, e.g. --workdir=runs/word_sense")
+    runs = names_of([run for run in f.workdirs or () if run])
+    check_choice("--pool", f.pool, POOLS)
+    if bool(f.train) != bool(f.test):
+        raise UserError(f"--{'test' if f.train else 'train'} is missing: give both files")
+    if not (f.train or f.wic):
+        raise UserError("nothing to score: give --wic=FOLDER, or --train=FILE and --test=FILE")
+    if f.final and not f.wic:
+        raise UserError("--final: is for --wic")
+    all_runs = list(encoders(runs, f.window, f.pool, f.hide_target))
+    joins = joins_of(f.join or (), [named.name for named in all_runs])
+    results: dict[str, Any] = {"command": cli.command("experiments.word_sense"), "runs": runs}
+    if f.train:
+        wanted = files.Files(f.train, f.test, f.any_form, f.seed, f.draws)
+        results["labelled"] = files.compare(all_runs, joins, wanted, say)
+        print(f"{report.labelled(results['labelled'])}\n\n{report.few(results['labelled']['few'], f.seed)}\n")
+    if f.wic:
+        results["wic"] = wic.compare(all_runs, joins, to_path(f.wic), f.final, say)
+        print(report.wic(results["wic"]))
+    paint = partial(picture.draw, picture.curves(results), source=results["command"])
+    cli.write_results(workdir / "results.json", results, workdir / "layers.png", paint)
+    return 0
+
+
+if __name__ == "__main__":
+    flags.DEFINE_list("workdirs", None, "Run folders, [NAME=]DIR,...; DIR:backward reads from the right.")
+    flags.DEFINE_string("wic", None, "Folder of Words in Context.")
+    flags.DEFINE_boolean("final", False, "Whether the test pairs of --wic are scored: once, when all is decided.")
+    flags.DEFINE_string("train", None, "Labelled occurrences, WORD<TAB>SENSE<TAB>INDEX<TAB>TEXT.")
+    flags.DEFINE_string("test", None, "Labelled occurrences that are scored once.")
+    flags.DEFINE_boolean("any_form", False, "Accept tokens that do not begin as their word does (go, went).")
+    flags.DEFINE_multi_string("join", None, "NAME+NAME: runs whose vectors are put side by side; may be repeated.")
+    flags.DEFINE_boolean("hide_target", False, "Add a row for each masked run in which the word itself is hidden.")
+    flags.DEFINE_integer("window", 10, "Words on each side in the means of word vectors.", 1)
+    flags.DEFINE_string("pool", "mean", f"Of the tokens of a word: {' | '.join(POOLS)}.")
+    flags.DEFINE_integer("draws", 10, "Draws of a few labels.", 1)
+    flags.DEFINE_integer("seed", 0, "Of folds and draws.", 0)
+    flags.DEFINE_string("workdir", None, "Folder of the results; made if missing.")
+    cli.run(main)

@@ -1,0 +1,83 @@
+"""Tables of `experiments.word_sense`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from w2v_jax.tables import aligned
+
+PUBLISHED = "published, by cosine and threshold: ELMo 57.7, context2vec 59.3, BERT-large 65.5 (quoted from memory)"
+
+
+def wic(results: Mapping[str, Any]) -> str:
+    """Words in Context."""
+    final = "test" in results["pairs"]
+    head = ["model", "layers, chosen on train", "train", "dev", "dev, threshold of train", "threshold"]
+    rows = [[*head, *(["test"] if final else [])]]
+    for row in results["rows"]:
+        cells = [
+            f"{row['train']:.2%}",
+            f"{row['dev']:.2%} ± {row['error']:.2%}",
+            f"{row['dev_by_training_threshold']:.2%}",
+        ]
+        cells.append(f"{row['threshold']:.3f}")
+        cells += [f"{row['test']:.2%} ± {row['test_error']:.2%}"] if final else []
+        rows.append([row["model"], row["chosen"], *cells])
+    sizes = ", ".join(f"{count:,} {name}" for name, count in results["pairs"].items())
+    common = ", ".join(f"{name} {share:.1%}" for name, share in results["majority"].items())
+    used = "the threshold of dev; it is used once, for this" if final else "(--final)"
+    return "\n".join(
+        [
+            f"Words in Context: {sizes} pairs; always the same answer: {common}",
+            aligned(rows, left=(0, 1)),
+            f"train chose layers and mixtures, dev the threshold of column dev (± one standard error), test: {used}",
+            PUBLISHED,
+        ]
+    )
+
+
+def labelled(results: Mapping[str, Any]) -> str:
+    """All labels: scores together and by word."""
+    names = list(results["words"])
+    head = ["model", "classifier", "micro", "by word", "recall", "macro F1", *names, "folds", "layers, chosen on train"]
+    rows = [head]
+    for row in results["rows"]:
+        cells = [f"{100 * row[key]:.1f}" for key in ("micro", "words", "recall", "f1")]
+        cells += [f"{100 * w['accuracy']:.1f}/{100 * w['recall']:.1f}" for w in (row["by_word"][n] for n in names)]
+        chosen = [f"{100 * row['folds']:.1f}", row["chosen"]] if "chosen" in row else ["-", "-"]
+        rows.append([row["model"], row["classifier"], *cells, *chosen])
+    counts = ", ".join(
+        f"{name} {w['train']:,}/{w['test']:,} of {len(w['senses'])} senses" for name, w in results["words"].items()
+    )
+    lines = [
+        f"training/test occurrences: {counts}",
+        aligned(rows, left=(0, 1, len(head) - 1)),
+        "in per cent. micro: right of all; by word: mean over words of the right; recall: mean over words of the mean "
+        "recall of their senses; by word: right/recall. folds: recall of training folds (regression: right of one), "
+        "which chose the layers",
+    ]
+    return "\n".join([*lines, *results["notes"]])
+
+
+def few(rows: Sequence[Mapping[str, Any]], seed: int) -> str:
+    """A few labels of each sense."""
+    counts = sorted({row["shots"] for row in rows})
+    table = [["model", "classifier", *(f"{count} shots" if count > 1 else "1 shot" for count in counts)]]
+    methods = list(dict.fromkeys((row["model"], row["classifier"]) for row in rows))
+    for model, classifier in methods:
+        found = {r["shots"]: r for r in rows if (r["model"], r["classifier"]) == (model, classifier)}
+        cells = []
+        for count in counts:
+            error = found[count]["recall_error"]
+            cells.append(f"{100 * found[count]['recall']:.1f}" + ("" if error is None else f" ± {100 * error:.1f}"))
+        table.append([model, classifier, *cells])
+    draws = rows[0]["draws"]
+    return "\n".join(
+        [
+            "recall (mean over words of the mean recall of their senses) with a few labels of each sense, in per cent",
+            aligned(table, left=(0, 1)),
+            f"means of {draws} draws from seed {seed} ± one standard error over draws; all rows have the same draws; "
+            "layers by the other words",
+        ]
+    )
