@@ -19,6 +19,7 @@ STUDY = "experiments.scaling --config={c}/scaling/synthetic.py --workdir={h}/out
 FIGURES = "experiments.figures --out={h}/out.png "
 THROUGHPUT = "experiments.throughput --out={h}/out "
 GRADIENTS = "experiments.gradients --workdir={h}/out "
+SENSES = "experiments.word_sense --workdir={h}/out --workdirs={h}/lm "
 TPU = "launch.tpu --state_dir={h}/out --zone=us-west4-a --accelerator=v5litepod-16 "
 OTHERS = {
     LANGUAGE: {
@@ -106,6 +107,26 @@ OTHERS = {
         "--windows=5": "--windows: is for --layers",
         "--layers --windows=1": "must be 2 or more",
         "--workdir=": "--workdir is missing",
+    },
+    "experiments.word_sense --workdir={h}/out": {
+        "": "--workdirs is missing",
+        "--workdirs={h}/lm,x/lm": "the name 'lm' is given twice; write NAME=DIR",
+    },
+    SENSES: {
+        "": "nothing to score: give --wic=FOLDER, or --train=FILE and --test=FILE",
+        "--train={h}/senses.tsv": "--test is missing: give both files",
+        "--train={h}/senses.tsv --test={h}/senses.tsv --final": "--final: is for --wic",
+        "--train={h}/senses.tsv --test={h}/none.tsv": "none.tsv: no such file",
+        "--train={h}/sense_out.tsv --test={h}/senses.tsv": "sense_out.tsv:1: index 2 is outside the text",
+        "--train={h}/sense_word.tsv --test={h}/senses.tsv": "index 1 is 'dog', not the word 'w1': it is at 0",
+        "--train={h}/sense_one.tsv --test={h}/senses.tsv": "word 'w1': has one sense only in the training file, 'a'",
+        "--train={h}/sense_forms.tsv --test={h}/senses.tsv": "sense_forms.tsv:2: 'W1' is 'w1' in another form",
+        "--train={h}/sense_short.tsv --test={h}/senses.tsv": "3 fields; a line must be 4 fields separated by tabs",
+        "--train={h}/empty.txt --test={h}/senses.tsv": "empty.txt: the file is empty",
+        "--train={h}/mac.tsv --test={h}/senses.tsv": "carriage returns alone",
+        "--wic={h}/none": "none/train.tsv: no such file",
+        "--wic={h}/none --pool=max": "--pool='max': must be one of mean, first, last",
+        "--train={h}/senses.tsv --test={h}/senses.tsv --join=lm+x": "'x' must be one of lm, lm, word vectors",
     },
     SENTIMENT: {
         "": "--vectors is missing",

@@ -62,7 +62,7 @@ DEAR = {
     "": "attention_inspect bad_files bad_input bad_table benchmarks benchmarks_lstm benchmarks_transformer "
     "buckets_runs context demo faults figures figures_gallery figures_maps figures_recipes fitted generate "
     "given_vectors gradients held_runs inspect keys_values language launch meshes multiprocess readme "
-    "recurrent_lm resume sentiment several throughput transformer transformer_lm word2vec_training",
+    "recurrent_lm resume senses sentiment several throughput transformer transformer_lm word2vec_training",
     "data": "data_corpus data_corpus_errors",
     "scaling": "ledger scaling_command study",
     "train": "carry checkpoint fingerprint loop loop_continued programs restore step",

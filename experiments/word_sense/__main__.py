@@ -66,15 +66,16 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("nothing to score: give --wic=FOLDER, or --train=FILE and --test=FILE")
     if f.final and not f.wic:
         raise UserError("--final: is for --wic")
+    texts = files.read_files(f.train, f.test, f.any_form, f.seed) if f.train else None
+    pairs = wic.splits(to_path(f.wic), f.final) if f.wic else None
     all_runs = list(encoders(runs, f.window, f.pool, f.hide_target))
     joins = joins_of(f.join or (), [named.name for named in all_runs])
     results: dict[str, Any] = {"command": cli.command("experiments.word_sense"), "runs": runs}
-    if f.train:
-        wanted = files.Files(f.train, f.test, f.any_form, f.seed, f.draws)
-        results["labelled"] = files.compare(all_runs, joins, wanted, say)
+    if texts is not None:
+        results["labelled"] = files.compare(all_runs, joins, texts, f.draws, say)
         print(f"{report.labelled(results['labelled'])}\n\n{report.few(results['labelled']['few'], f.seed)}\n")
-    if f.wic:
-        results["wic"] = wic.compare(all_runs, joins, to_path(f.wic), f.final, say)
+    if pairs is not None:
+        results["wic"] = {"folder": f.wic} | wic.compare(all_runs, joins, pairs, say)
         print(report.wic(results["wic"]))
     paint = partial(picture.draw, picture.curves(results), source=results["command"])
     cli.write_results(workdir / "results.json", results, workdir / "layers.png", paint)

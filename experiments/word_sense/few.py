@@ -30,10 +30,10 @@ def regression(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.n
     return linear.at_strength(known, labels, asked, STRENGTH)
 
 
-def draws(words: Sequence[Word], count: int, number: int, seed: int) -> list[list[np.ndarray]]:
+def draws(words: Sequence[Word], count: int, number: int, seed: int, share: float = 1.0) -> list[list[np.ndarray]]:
     """For each of `number` draws the places of `count` shots of each sense, in the training part of each word."""
     rngs = [np.random.default_rng((seed, count, draw)) for draw in range(number)]
-    return [[by_labels.shots(word.labels, count, rng) for word in words] for rng in rngs]
+    return [[by_labels.shots(word.labels, count, rng, share) for word in words] for rng in rngs]
 
 
 def few_shots(run: Run, number: int, seed: int) -> list[dict[str, Any]]:
@@ -73,7 +73,7 @@ def layers_for(run: Run, predict: Predict, count: int, seed: int) -> list[Candid
     `ASKED` further training occurrences."""
     rng = np.random.default_rng((seed, count))
     some = [rng.permutation(len(word.labels))[:ASKED] for word in run.words]
-    tried = draws(run.words, count, TRIED, seed + 1)
+    tried = draws(run.words, count, TRIED, seed + 1, share=0.5)  # the others are asked for
     values = {}
     for candidate in run.vectors.single():
         of_words = []

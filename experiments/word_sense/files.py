@@ -15,21 +15,29 @@ from w2v_jax.evaluation.senses import beside
 Say = Callable[[str], None]
 
 
-class Files(NamedTuple):
-    """What the command line asks for."""
+class Read(NamedTuple):
+    """The occurrences of both files, and their words."""
 
     train: str
     test: str
-    any_form: bool
+    known: list[Occurrence]
+    asked: list[Occurrence]
+    words: list[labelled.Word]
     seed: int
-    draws: int
 
 
-def compare(encoders: Sequence[Named], joins: Sequence[tuple[str, ...]], files: Files, say: Say) -> dict[str, Any]:
-    """All rows. UserError: bad files."""
-    known, asked = (read_occurrences(path, files.any_form) for path in (files.train, files.test))
-    words = labelled.words_of(known, asked, files.seed)
-    rows, shots = few.baselines(words, known, asked, files.draws, files.seed)
+def read_files(train: str, test: str, any_form: bool, seed: int) -> Read:
+    """The occurrences of --train and --test; the seed is that of folds and draws. UserError: bad files."""
+    known, asked = (read_occurrences(path, any_form) for path in (train, test))
+    return Read(train, test, known, asked, labelled.words_of(known, asked, seed), seed)
+
+
+def compare(
+    encoders: Sequence[Named], joins: Sequence[tuple[str, ...]], files: Read, draws: int, say: Say
+) -> dict[str, Any]:
+    """All rows."""
+    known, asked, words = files.known, files.asked, files.words
+    rows, shots = few.baselines(words, known, asked, draws, files.seed)
     runs: dict[str, tuple[labelled.Run, list[Candidate]]] = {}
     texts = [[plain(o.tokens) for o in part] for part in (known, asked)]
     places = [[o.place for o in part] for part in (known, asked)]
@@ -39,7 +47,7 @@ def compare(encoders: Sequence[Named], joins: Sequence[tuple[str, ...]], files: 
         picked = [Candidate(**row["candidate"]) for row in found[: len(labelled.CLASSIFIERS)]]
         runs[run.vectors.name] = run, picked
         rows.extend(found)
-        shots.extend(few.few_shots(run, files.draws, files.seed))
+        shots.extend(few.few_shots(run, draws, files.seed))
         say(f"{run.vectors.name}: " + ", ".join(f"{r['classifier']} {r['recall']:.1%}" for r in found) + " recall")
 
     for named in encoders:

@@ -116,10 +116,9 @@ def joined(name: str, parts: Sequence[tuple[Vectors, Candidate]]) -> Vectors:
 
 
 def compare(
-    encoders: Sequence[Named], joins: Sequence[tuple[str, ...]], folder: Path, final: bool, say: Say
+    encoders: Sequence[Named], joins: Sequence[tuple[str, ...]], pairs: dict[str, list[Pair]], say: Say
 ) -> dict[str, Any]:
-    """All rows. UserError: bad files, or a join of unknown names."""
-    pairs = splits(folder, final)
+    """All rows."""
     known: dict[str, tuple[Vectors, Candidate]] = {}
     rows = []
     for named in encoders:
@@ -132,7 +131,6 @@ def compare(
     rows.append(regression([vectors for vectors, _ in known.values()], pairs))
     shares = {name: float(np.mean([pair.same for pair in part])) for name, part in pairs.items()}
     return {
-        "folder": str(folder),
         "pairs": {name: len(part) for name, part in pairs.items()},
         "majority": {name: max(share, 1.0 - share) for name, share in shares.items()},
         "rows": rows,

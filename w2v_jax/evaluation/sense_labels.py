@@ -106,6 +106,11 @@ def folds(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return out
 
 
-def shots(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of `count` drawn occurrences of each label, all of a label that has fewer; int."""
-    return np.concatenate([rng.permutation(np.flatnonzero(labels == name))[:count] for name in np.unique(labels)])
+def shots(labels: np.ndarray, count: int, rng: np.random.Generator, share: float = 1.0) -> np.ndarray:
+    """Places of `count` drawn occurrences of each label, int; of a label that has fewer, or of which `count` are more
+    than `share`, that share of them and at least one."""
+    found = []
+    for name in np.unique(labels):
+        places = rng.permutation(np.flatnonzero(labels == name))
+        found.append(places[: min(count, max(1, int(share * len(places))))])
+    return np.concatenate(found)

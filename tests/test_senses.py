@@ -1,0 +1,357 @@
+"""Senses: scores against scikit-learn and plain Python, readers of files, and `experiments.word_sense` on planted
+senses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from sklearn.metrics import accuracy_score, f1_score, recall_score
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier
+
+from experiments.word_sense import __main__ as command
+from experiments.word_sense import few, files, labelled, vectors, wic
+from tests.commands import run
+from tests.mutations import damaged, result_or_line, tries
+from w2v_jax.context import Seen
+from w2v_jax.data import senses as data
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation import sense_labels as by_labels
+from w2v_jax.evaluation import senses
+from w2v_jax.figures import senses as picture
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 3, 90)
+ROWS = senses.unit(RNG.normal(size=(90, 5)) + 2.0 * np.eye(3, 5)[LABELS])
+KNOWN, ASKED = slice(0, 60), slice(60, 90)
+
+
+# ---- arithmetic ----
+
+
+def test_classifiers_are_those_of_scikit_learn() -> None:
+    known, labels, asked = ROWS[KNOWN], LABELS[KNOWN], ROWS[ASKED]
+    nearest = KNeighborsClassifier(1, metric="cosine", algorithm="brute").fit(known, labels)
+    np.testing.assert_array_equal(by_labels.nearest(known, labels, asked), nearest.predict(asked))
+    means = np.stack([known[labels == k].mean(0) for k in range(3)])
+    wanted = [max(range(3), key=lambda k, x=x: x @ means[k] / np.linalg.norm(means[k])) for x in asked]  # type: ignore[misc]
+    np.testing.assert_array_equal(by_labels.centroid(known, labels, asked), wanted)
+    assert set(by_labels.most_frequent(np.array([2, 1, 1, 2, 0]), 4).tolist()) == {1}
+
+
+@pytest.mark.parametrize("prior", [True, False])
+def test_naive_bayes_is_that_of_scikit_learn(prior: bool) -> None:
+    texts = [[f"w{i}" for i in RNG.integers(0, 120, 8) + 12 * label] for label in LABELS]
+    counts = by_labels.bags(texts)
+    assert counts.shape == (90, len({w for t in texts for w in t})) and counts.sum() == 90 * 8
+    assert counts[0].toarray()[0, 0] == texts[0].count(texts[0][0])
+    known, asked = counts[KNOWN], counts[ASKED]
+    seen = np.asarray(known.sum(0)).ravel() > 0
+    model = MultinomialNB(alpha=0.1, fit_prior=prior).fit(known[:, seen], LABELS[KNOWN])
+    found = by_labels.naive_bayes(known, LABELS[KNOWN], asked, prior)
+    np.testing.assert_array_equal(found, model.predict(asked[:, seen]))
+    assert not seen.all() and len(set(found.tolist())) == 3
+    one = by_labels.naive_bayes(sp.csr_matrix([[1.0, 0.0]]), np.array([7]), sp.csr_matrix([[0.0, 1.0]]))
+    assert one.tolist() == [7]
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    truth, found = LABELS[ASKED], np.where(RNG.random(30) < 0.6, LABELS[ASKED], 0)
+    one = by_labels.scores(found, truth, 4)  # the fourth sense never occurs
+    assert one.right / one.texts == accuracy_score(truth, found)
+    assert one.recall == pytest.approx(recall_score(truth, found, average="macro"))
+    assert one.f1 == pytest.approx(f1_score(truth, found, average="macro"))
+    np.testing.assert_allclose(one.senses[:3], recall_score(truth, found, average=None))
+    assert np.isnan(one.senses[3])
+    other = by_labels.scores(np.zeros(10, int), np.zeros(10, int), 2)
+    both = by_labels.mean([one, other])
+    assert both.micro == (one.right + 10) / 40 and both.words == pytest.approx((one.right / 30 + 1) / 2)
+    assert both.recall == pytest.approx((one.recall + 1) / 2)
+
+
+def test_folds_and_shots_take_every_label() -> None:
+    folds = by_labels.folds(LABELS, 5, 0)
+    for label in range(3):
+        sizes = np.bincount(folds[label == LABELS], minlength=5)
+        assert sizes.max() - sizes.min() <= 1
+    assert (folds == by_labels.folds(LABELS, 5, 0)).all() and (folds != by_labels.folds(LABELS, 5, 1)).any()
+    labels = np.array([0] * 9 + [1] * 2)
+    drawn = by_labels.shots(labels, 3, np.random.default_rng(0))
+    assert np.bincount(labels[drawn]).tolist() == [3, 2] and len(set(drawn.tolist())) == 5
+    half = by_labels.shots(labels, 5, np.random.default_rng(0), share=0.5)
+    assert np.bincount(labels[half]).tolist() == [4, 1]
+
+
+def test_the_best_threshold_is_that_of_trying_all() -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        same = rng.random(12) < 0.5
+        values = np.round(rng.normal(size=12) + 0.5 * same, 1)  # some are equal
+        threshold, accuracy = senses.best_threshold(values, same)
+        tried = [float(((values >= t) == same).mean()) for t in [-np.inf, *(values + 1e-9), *(values - 1e-9)]]
+        assert accuracy == max(tried) == ((values >= threshold) == same).mean()
+    assert senses.best_threshold(np.array([0.1, 0.2]), np.array([True, True])) == (-np.inf, 1.0)
+    assert senses.best_threshold(np.array([0.1, 0.3]), np.array([False, True])) == (0.2, 1.0)
+
+
+def test_changes_take_off_what_all_share() -> None:
+    rows = RNG.normal(size=(400, 4)) * [5.0, 1.0, 1.0, 0.1] + 3.0
+    np.testing.assert_allclose(senses.change(rows, "as is")(rows), senses.unit(rows), rtol=1e-5)
+    centred = senses.change(rows, "centred")(rows[:7])
+    moved = rows[:7] - rows.mean(0)
+    np.testing.assert_allclose(centred, moved / np.linalg.norm(moved, axis=1, keepdims=True), rtol=1e-5)
+    white = senses.change(rows, "whitened")
+    assert white.matrix is not None
+    spread = np.cov(((rows - white.mean) @ white.matrix).T, bias=True)
+    values = np.sort(np.linalg.eigvalsh(np.cov(rows.T, bias=True)))
+    np.testing.assert_allclose(np.diag(spread), np.sort(values / (values + 0.1 * values.mean())), rtol=1e-6)
+    np.testing.assert_allclose(spread - np.diag(np.diag(spread)), 0.0, atol=1e-9)
+    assert np.isfinite(senses.change(np.ones((3, 2)), "whitened")(np.ones((3, 2)))).all()
+    np.testing.assert_allclose(
+        senses.cosines(rows[:3], rows[3:6]), np.diag(senses.unit(rows[:3]) @ senses.unit(rows[3:6]).T), rtol=1e-5
+    )
+
+
+# ---- files ----
+
+FILE = b"bank\tmoney\t1\tthe bank paid\nbank\triver\t2\tby the banks of it\nmole\tskin\t0\tMoles grow\n"
+PAIRS = b"T\tgo\tV\t1-0\the went home\tgo home\nF\tbank\tN\t0-1\tbank it\tthe bank\n"
+
+
+def test_files_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "senses.tsv"
+    path.write_bytes(FILE)
+    found = data.read_occurrences(str(path))
+    assert found[1] == data.Occurrence("bank", "river", 2, ("by", "the", "banks", "of", "it"))
+    assert [o.word for o in found] == ["bank", "bank", "mole"]
+    (tmp_path / "wic.tsv").write_bytes(PAIRS)
+    first, second = data.read_pairs(str(tmp_path / "wic.tsv"))
+    assert (first.same, first.kind, first.places, first.texts[1]) == (True, "V", (1, 0), ("go", "home"))
+    assert not second.same
+    assert data.plain(("``", "do", "n't", "-LRB-")) == ['"', "do", "not", "("]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("bank\tmoney\t1", "3 fields; a line must be 4 fields"),
+        ("bank\t\t1\tthe bank", "an empty field"),
+        ("bank\tmoney\tone\tthe bank", "index 'one' must be a whole number"),
+        ("bank\tmoney\t-1\tthe bank", "index '-1' must be a whole number"),
+        ("bank\tmoney\t2\tthe bank", "index 2 is outside the text, which has 2 tokens"),
+        ("bank\tmoney\t0\tthe bank", "index 0 is 'the', not the word 'bank': it is at 1"),
+        ("bank\tmoney\t0\tthe mole", "not the word 'bank': it is not in the text"),
+        ("Bank\tmoney\t1\tthe bank", "'Bank' is 'bank' in another form .*:1.; write a word in one form"),
+    ],
+)
+def test_a_bad_line_is_named(line: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "senses.tsv"
+    path.write_text(f"bank\tmoney\t1\tthe bank\n{line}\n")
+    with pytest.raises(UserError, match=f"senses.tsv:2: .*{message}"):
+        data.read_occurrences(str(path))
+
+
+@pytest.mark.parametrize(("valid", "read"), [(FILE, data.read_occurrences), (PAIRS, data.read_pairs)])
+def test_any_file_is_read_or_refused_in_one_line(valid: bytes, read: Any, tmp_path: Path) -> None:
+    path = tmp_path / "file.tsv"
+
+    @tries(40)
+    @given(damaged(valid))
+    def check(content: bytes) -> None:
+        path.write_bytes(content)
+        result_or_line(lambda: read(str(path)))
+
+    check()
+
+
+# ---- the command ----
+
+
+def planted(name: str, count: int, seed: int, only: tuple[str, ...] = ()) -> list[data.Occurrence]:
+    """Two words of two senses, each among words of its own."""
+    rng, out = np.random.default_rng(seed), []
+    for word, topics in (("bank", ("money", "river")), ("mole", ("skin", "animal"))):
+        for sense in topics:
+            for _ in range(0 if sense in only else count):
+                text = [f"{sense}{i}" for i in rng.integers(0, 20, 6)]
+                place = int(rng.integers(0, 7))
+                out.append(data.Occurrence(word, sense, place, (*text[:place], word, *text[place:])))
+    return out
+
+
+def fake(name: str, texts: list[list[data.Occurrence]], noise: float, layers: int = 3) -> vectors.Vectors:
+    """Vectors in which the middle layer knows the sense, and the others do not."""
+    rng = np.random.default_rng(1)
+    of_sense = {s: rng.normal(size=6) for s in ("money", "river", "skin", "animal")}
+
+    def vector(occurrence: data.Occurrence, layer: int) -> np.ndarray:
+        return 3.0 + (layer == 1) * of_sense[occurrence.sense] + noise * rng.normal(size=6)
+
+    parts = [[np.array([vector(o, i) for o in part], np.float32) for i in range(layers)] for part in texts]
+    return vectors.Vectors(name, tuple(f"layer {i}" for i in range(layers)), tuple(parts), Seen(), 0.0)
+
+
+def test_the_layer_that_knows_the_senses_is_chosen_by_training_data() -> None:
+    known, asked = planted("a", 20, 0), planted("b", 10, 1)
+    words = labelled.words_of(known, asked, 0)
+    run_ = labelled.Run(fake("fake", [known, asked], 0.3), words)
+    rows = labelled.rows_of(run_)
+    assert [row["classifier"] for row in rows] == ["1-NN", "centroid", "regression"]
+    for row in rows:
+        assert row["recall"] > 0.95 and dict(row["candidate"]["weights"])[1] > 0, row["chosen"]
+        curve = row["curves"]["as is"]
+        assert max(curve, key=curve.__getitem__) == "layer 1" and curve["layer 0"] < 0.8
+    shots = few.few_shots(run_, 4, 0)
+    assert {row["shots"] for row in shots} == set(few.SHOTS) and len(shots) == 3 * len(few.SHOTS)
+    for row in shots:
+        assert row["recall"] > 0.85 and all("layer 1" in chosen for chosen in row["chosen"].values())
+    # No label of a word chooses its layer: with those of "bank" alone changed, only that of "mole" may change.
+    swapped = [o._replace(sense="money" if i % 2 else "river") if o.word == "bank" else o for i, o in enumerate(known)]
+    other = labelled.Run(run_.vectors, labelled.words_of(swapped, asked, 0))
+    one, two = (few.layers_for(r, by_labels.centroid, 3, 0) for r in (run_, other))
+    assert one[0] == two[0]
+    both = files.joined("both", [(run_, [vectors.Candidate(((1, 1.0),), "as is")] * 2)] * 2)
+    assert both.parts[0][0].shape == (80, 12)
+    np.testing.assert_allclose(np.linalg.norm(both.parts[1][1], axis=1), 1.0, rtol=1e-5)
+
+
+def test_a_mixture_adds_layers_while_they_help() -> None:
+    rows = [np.ones((4, 2), np.float32)] * 2 + [np.ones((4, 3), np.float32)]
+    held = vectors.Vectors("x", ("a", "b", "c"), (rows,), Seen(), 0.0)
+
+    def measure(candidate: vectors.Candidate) -> float:
+        weights = dict(candidate.weights)
+        assert not (2 in weights and len(weights) > 1)  # of another width
+        return -abs(weights.get(0, 0) - 2) - abs(weights.get(1, 0) - 1) - (candidate.way != "centred")
+
+    chosen, value, curves = vectors.best(held, measure)
+    assert chosen == vectors.Candidate(((0, 2.0), (1, 1.0)), "centred") and value == 0
+    assert chosen.told(held.layers) == "2 x a + b, centred" and curves["as is"] == {"a": -3, "b": -3, "c": -4}
+
+
+def written(folder: Path, name: str, found: list[data.Occurrence]) -> str:
+    path = folder / name
+    path.write_text("".join(f"{o.word}\t{o.sense}\t{o.place}\t{' '.join(o.tokens)}\n" for o in found))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A masked transformer and an LSA fitted to texts of the planted senses."""
+    from tests.examples import saved
+    from w2v_jax import configure, fit
+
+    folder = tmp_path_factory.mktemp("runs")
+    text = folder / "text.txt"
+    lines = [" ".join(o.tokens) for o in planted("c", 60, 2)]
+    text.write_text("\n".join(np.random.default_rng(0).permutation(lines)) + "\n")
+    data_keys = {"data.source": f"text:{text}", "data.min_count": 1, "data.tokens": "whitespace"}
+    fit(configure("lsa", data_keys | {"model.dim": 8, "data.heldout_every": 0}), folder / "lsa")
+    names = tuple(sorted(set(" ".join(lines).split())))
+    saved(folder / "masked", "transformer", names, layers=2, dim=8, heads=2, length=16, objective="masked")
+    return folder
+
+
+def test_the_command_scores_files_and_pairs(runs: Path, tmp_path: Path) -> None:
+    train, test = written(tmp_path, "train.tsv", planted("a", 15, 3)), written(tmp_path, "test.tsv", planted("b", 8, 4))
+    rng = np.random.default_rng(0)
+    for name in ("train", "dev", "test"):
+        found = planted("d", 20, sum(map(ord, name)))
+        both = [(found[i], found[j]) for i, j in rng.integers(0, 40, (60, 2))]  # of one word
+        lines = [
+            f"{'TF'[a.sense != b.sense]}\tbank\tN\t{a.place}-{b.place}\t{' '.join(a.tokens)}\t{' '.join(b.tokens)}\n"
+            for a, b in both
+        ]
+        (tmp_path / "pairs").mkdir(exist_ok=True)
+        (tmp_path / "pairs" / f"{name}.tsv").write_text("".join(lines))
+    done = run(
+        "experiments.word_sense",
+        f"--workdirs=words={runs / 'lsa'},{runs / 'masked'}",
+        f"--workdir={tmp_path / 'out'}",
+        f"--train={train}",
+        f"--test={test}",
+        f"--wic={tmp_path / 'pairs'}",
+        "--join=words+masked",
+        "--hide_target",
+        "--draws=2",
+        "--final",
+    )
+    assert done.status == 0, done.err
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    rows = {(row["model"], row["classifier"]): row for row in results["labelled"]["rows"]}
+    assert {model for model, _ in rows} == {
+        "most frequent sense",
+        *few.BASELINES,
+        "words",
+        "masked",
+        "masked, word hidden",
+        "words + masked",
+    }
+    assert rows["words", "centroid"]["recall"] > 0.95 and rows["naive Bayes", "-"]["recall"] > 0.95
+    assert rows["most frequent sense", "-"]["recall"] == 0.5
+    pairs = {row["model"]: row for row in results["wic"]["rows"]}
+    assert pairs["words"]["dev"] > 0.9 and pairs["words"]["test"] > 0.85 and "regression on all cosines" in pairs
+    assert pairs["words"]["chosen"] in done.out and "used once" in done.out
+    assert (tmp_path / "out" / "layers.png").stat().st_size > 10_000
+    drawn = picture.curves(results)
+    assert drawn["Words in Context: right"]["masked"][0] == ["word vectors", "layer 1", "layer 2"]
+    assert set(drawn) == {"1-NN: recall", "centroid: recall", "regression: right of a fold", "Words in Context: right"}
+
+
+def test_what_a_reader_should_know_is_said() -> None:
+    known = [o for o in planted("a", 3, 0) if o.sense != "skin"] + [data.Occurrence("mole", "spy", 0, ("mole",))]
+    known.append(data.Occurrence("seal", "animal", 0, ("seal",)))
+    asked = planted("a", 3, 0)
+    words = labelled.words_of(known, asked, 0)
+    said = files.notes(words, known, asked)
+    assert said == [
+        "mole: training never has skin: its 3 test occurrences are wrong for all rows",
+        "not in the test file, left out: seal",
+        "9 test texts stand in the training file too",
+    ]
+    assert words[1].senses == ("animal", "spy", "skin") and words[1].truth.max() == 2
+    with pytest.raises(UserError, match="word 'bank': has one sense only in the training file, 'money'; it needs two"):
+        labelled.words_of([o for o in known if o.sense != "river"], asked, 0)
+    with pytest.raises(UserError, match="word 'mole': is in the test file only"):
+        labelled.words_of([o for o in known if o.word != "mole"], asked, 0)
+
+
+def test_mistakes_of_the_command() -> None:
+    for call, message in (
+        (lambda: vectors.names_of([]), "--workdirs is missing"),
+        (lambda: vectors.names_of(["a/x", "b/x"]), "the name 'x' is given twice; write NAME=DIR"),
+        (lambda: command.joins_of(["a+c"], ["a", "b"]), "--join=a.c: 'c' must be one of a, b"),
+        (lambda: command.joins_of(["a+a"], ["a", "b"]), "name two or more different runs"),
+        (lambda: command.joins_of(["a"], ["a", "b"]), "name two or more different runs"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call()
+    assert vectors.names_of(["m=runs/masked", "runs/back:backward"]) == {
+        "m": "runs/masked",
+        "back": "runs/back:backward",
+    }
+
+
+def test_the_baselines_of_senseval_are_those_of_the_data(shared_data: Path) -> None:
+    """Most frequent sense, naive Bayes, and its recall, as the description of the data states them."""
+    parts = [
+        data.read_occurrences(str(shared_data / "senses" / f"senseval_four.{name}.tsv.xz"))
+        for name in ("train", "test")
+    ]
+    words = labelled.words_of(parts[0], parts[1], 0)
+    known, asked = few.counts_of(parts[0], parts[1], itself=False)
+    stated = {"hard": (79.8, 85.0, 61.4), "interest": (48.3, 81.5, 61.3)}
+    stated |= {"line": (54.2, 84.0, 74.9), "serve": (40.7, 84.7, 79.8)}
+    for word in words:
+        found = by_labels.naive_bayes(known[word.known], word.labels, asked[word.asked])
+        often = by_labels.most_frequent(word.labels, len(word.truth))
+        bayes, most = (by_labels.scores(x, word.truth, len(word.senses)) for x in (found, often))
+        measured = (most.right / most.texts, bayes.right / bayes.texts, bayes.recall)
+        np.testing.assert_allclose(100 * np.array(measured), stated[word.name], atol=0.05)
+    assert [len(p) for p in wic.splits(shared_data / "wic", True).values()] == [5428, 638, 1400]
