@@ -137,6 +137,28 @@ def test_the_classifier_is_that_of_scikit_learn() -> None:
     np.testing.assert_allclose(ones.probabilities, found.probabilities, atol=1e-4)
 
 
+@pytest.mark.parametrize("refit", [False, True])
+def test_held_out_texts_choose_the_strength_and_end_the_search(refit: bool) -> None:
+    """Labels are noise but for one feature: held-out accuracy falls with C, and its end is after PATIENCE worse ones."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(3)
+    labels, held = rng.integers(0, 2, 120), np.arange(120) % 3 == 0
+    rows = rng.normal(0.0, 1.0, (150, 60))
+    rows[:120, 0] += 2.0 * labels
+    found = linear.fit(rows[:120], labels, 2, rows[120:], held, refit)
+    place = list(found.heldout).index(found.strength)
+    assert len(found.heldout) == place + 1 + linear.PATIENCE < len(linear.STRENGTHS)
+    train, test, scale = linear.scaled(rows[:120], rows[120:], np.ones(120, bool) if refit else ~held)
+    for strength, accuracy in found.heldout.items():
+        peer = LogisticRegression(C=strength, tol=1e-8, max_iter=5000).fit(train[~held], labels[~held])
+        assert accuracy == pytest.approx(peer.score(train[held], labels[held]), abs=0.026)  # one text may differ
+    known = np.ones(120, bool) if refit else ~held
+    peer = LogisticRegression(C=found.strength, tol=1e-8, max_iter=5000).fit(train[known], labels[known])
+    np.testing.assert_allclose(found.probabilities, peer.predict_proba(test), atol=1e-4)
+    assert scale == found.scale
+
+
 def test_dense_features_are_standardised_by_the_fitted_rows() -> None:
     rng = np.random.default_rng(6)
     rows, fitted = rng.normal(3.0, [1.0, 50.0, 0.0], (40, 3)), np.arange(40) < 30

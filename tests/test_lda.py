@@ -269,6 +269,61 @@ def test_a_step_moves_lambda_to_its_batch_as_if_it_were_the_text(method: str) ->
             assert float(state["rise"][-1]) == pytest.approx(below, rel=1e-4)
 
 
+def rise(counts: np.ndarray, prior: Any) -> np.ndarray:
+    return scipy.special.digamma(counts + prior) - scipy.special.digamma(prior)
+
+
+@METHODS
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_priors_are_fitted_to_what_a_sweep_found(method: str, symmetric: bool) -> None:
+    """In numpy, from the state before: the means of logarithms (vb), expected counts (cvb0), counts (gibbs)."""
+    _, text = corpus(60)
+    how = "symmetric" if symmetric else "asymmetric"
+    cfg = LDAConfig(topics=3, vocab_size=40, method=method, batch=20, alpha=0.2, eta=0.05, warm=True, fit_alpha=how)
+    work = lda.prepare(cfg, text, 5, jax.devices()[:1])
+    state = work.start(5)
+    for _ in range(work.steps):
+        state = work.step(state)
+    held = {name: np.asarray(value) for name, value in state.items()}
+    new = {name: np.asarray(value, np.float64) for name, value in work.priors(state).items()}
+    psi, even = scipy.special.digamma, np.full(3, 0.2)
+    if method == "vb":
+        mean_log, alpha = held["mean_log"].astype(float), even
+        for _ in range(20):  # Minka's fixed point, psi inverted by Newton's method
+            wanted = psi(alpha.sum()) + mean_log
+            alpha = np.where(wanted > -2.22, np.exp(wanted) + 0.5, -1 / (wanted - psi(1.0)))
+            for _ in range(20):
+                alpha = alpha - (psi(alpha) - wanted) / scipy.special.polygamma(1, alpha)
+        one = new["alpha"][0]
+        if symmetric:
+            assert psi(one) - psi(3 * one) == pytest.approx(mean_log.mean(), rel=1e-4)
+            alpha = np.full(3, one)
+        lam = held["lambda"].astype(float)
+        assert psi(new["eta"]) - psi(40 * new["eta"]) == pytest.approx((psi(lam) - psi(lam.sum(0))).mean(), rel=1e-4)
+    else:
+        dealt = bags.deal(np.diff(text.train.offsets), 20, lda.TILES, 5)
+        if method == "cvb0":
+            docs, by_topic = held["gamma"][:-1] - 0.2, held["lambda"].T - 0.05
+            docs = docs[np.diff(text.train.offsets) > 0]
+            some = [-np.expm1(-np.maximum(x, 1e-7)) for x in (docs, by_topic)]
+            tops = [
+                p * rise(np.maximum(x, 1e-7) / p, a)
+                for x, p, a in zip((docs, by_topic), some, (0.2, 0.05), strict=True)
+            ]
+        else:
+            stream = bags.streams(text.train, dealt, cfg.phases)
+            docs, ids = np.zeros((stream.slot[..., 0, 0].size, stream.documents + 1, 3)), np.indices(stream.slot.shape)
+            np.add.at(docs, (ids[0] * lda.TILES + ids[1], stream.slot, held["topics"]), 1)
+            docs, by_topic = docs[:, :-1].reshape(-1, 3), held["counts"].T
+            tops = [rise(docs, 0.2), rise(by_topic, 0.05)]
+        above, below = tops[0].sum(0), rise(docs.sum(1), 0.6).sum()
+        alpha = 0.2 * (np.full(3, above.mean()) if symmetric else above) / below
+        below = rise(by_topic.sum(1), 40 * 0.05).sum()
+        assert new["eta"] == pytest.approx(0.05 * tops[1].sum() / 40 / below, rel=1e-3)
+    np.testing.assert_allclose(new["alpha"], alpha, rtol=2e-3)
+    assert symmetric == (np.ptp(new["alpha"]) == 0)
+
+
 @METHODS
 def test_planted_topics_come_back_and_devices_change_no_bit(method: str) -> None:
     beta, text = corpus()
