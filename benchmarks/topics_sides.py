@@ -20,7 +20,7 @@ Options = dict[str, Any]
 Take = Callable[[Any], None]  # takes topics [K, V] that are the result so far
 SETTINGS: dict[str, dict[str, Any]] = {  # options of each side that are not the defaults of `ours` and the others
     "vb": {"sweeps": 10, "batch": 1024, "kappa": 0.6, "tau": 4.0},
-    "cvb0": {"sweeps": 20, "warm": True, "inner": 20},
+    "cvb0": {"sweeps": 30, "warm": True, "inner": 3, "batch": 256},
     "gibbs": {"sweeps": 100, "batch": 4096},
     "sklearn": {"passes": 8},
     "gensim": {"passes": 6},
