@@ -391,6 +391,8 @@ def test_a_killed_run_continues_bit_for_bit(method: str, tmp_path: Path, monkeyp
     assert {k: v for k, v in result.items() if k != "seconds"} == {k: v for k, v in whole.items() if k != "seconds"}
     assert final_arrays(tmp_path / "run") == final_arrays(tmp_path / "whole")
     assert result["passes"] == 3 and result["heldout_loss"] > 0 and len(metrics(tmp_path / "run")) == 3
+    alphas = [record["alpha"] for record in metrics(tmp_path / "run")]
+    assert alphas[0] == pytest.approx(0.4) and abs(alphas[1] - 0.4) > 1e-4, "fitted after one sweep"
     opened = open_model(tmp_path / "run")
     assert opened.params["topics"].shape == (4, result["vocabulary"])
 
