@@ -139,7 +139,7 @@ def test_the_classifier_is_that_of_scikit_learn() -> None:
 
 @pytest.mark.parametrize("refit", [False, True])
 def test_held_out_texts_choose_the_strength_and_end_the_search(refit: bool) -> None:
-    """Labels are noise but for one feature: held-out accuracy falls with C, and its end is after PATIENCE worse ones."""
+    """Labels are noise but for one feature: held-out accuracy falls with C, and C rises no further after PATIENCE."""
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(3)

@@ -363,6 +363,12 @@ def test_planted_topics_come_back_and_devices_change_no_bit(method: str) -> None
     assert (vectors[:10].argmax(1) == distance.argmin(0)[0]).all()
 
 
+def test_topics_of_a_word_weigh_by_their_share_of_the_text() -> None:
+    given = {"topics": np.array([[0.5, 0.5], [0.2, 0.8]], np.float32), "share": np.array([0.9, 0.1], np.float32)}
+    found = lda.embed(LDAConfig(topics=2, vocab_size=2), given)["topic_of_word"]  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, [[0.45 / 0.47, 0.02 / 0.47], [0.45 / 0.53, 0.08 / 0.53]], rtol=1e-6)
+
+
 @METHODS
 def test_a_killed_run_continues_bit_for_bit(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM within the second sweep, and a save that was made before it; through the run folder."""
