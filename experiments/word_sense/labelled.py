@@ -20,6 +20,8 @@ from w2v_jax.evaluation import sense_labels as by_labels
 from w2v_jax.evaluation.senses import WAYS
 
 FOLDS = 5
+OUTSIDE = -1
+CHOSEN_BY = 1500  # training occurrences of a word, drawn at random, whose folds choose layers
 STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # C of the regression with all labels; a fold chooses
 Predict = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(known vectors, their labels, vectors asked for) -> labels."""
@@ -34,7 +36,7 @@ class Word(NamedTuple):
     asked: np.ndarray  # int [M], places in the test list
     labels: np.ndarray  # int [N]
     truth: np.ndarray  # int [M]
-    folds: np.ndarray  # int [N]
+    folds: np.ndarray  # int [N]; OUTSIDE where an occurrence chooses no layer
 
 
 def words_of(train: Sequence[Occurrence], test: Sequence[Occurrence], seed: int) -> list[Word]:
@@ -54,7 +56,9 @@ def words_of(train: Sequence[Occurrence], test: Sequence[Occurrence], seed: int)
             np.array([index[part[i].sense] for i in places]) for part, places in ((train, known), (test, asked))
         )
         places = np.array(known), np.array(asked)
-        out.append(Word(name, tuple(index), *places, labels, truth, by_labels.folds(labels, FOLDS, seed)))
+        parts = by_labels.folds(labels, FOLDS, seed)
+        parts[np.random.default_rng(seed).permutation(len(parts))[CHOSEN_BY:]] = OUTSIDE
+        out.append(Word(name, tuple(index), *places, labels, truth, parts))
     return out
 
 
@@ -81,24 +85,32 @@ class Run:
         """Mean over words of the recall of senses, every fold by the others."""
         found = []
         for i, word in enumerate(self.words):
-            rows, out = self.known(i, candidate), np.zeros_like(word.labels)
+            inside = word.folds != OUTSIDE
+            rows, labels, folds = self.known(i, candidate)[inside], word.labels[inside], word.folds[inside]
+            out = np.zeros_like(labels)
             for fold in range(FOLDS):
-                here = word.folds == fold
+                here = folds == fold
                 if here.any() and not here.all():
-                    out[here] = predict(rows[~here], word.labels[~here], rows[here])
-            found.append(by_labels.scores(out, word.labels, len(word.senses)).recall)
+                    out[here] = predict(rows[~here], labels[~here], rows[here])
+            found.append(by_labels.scores(out, labels, len(word.senses)).recall)
         return float(np.mean(found))
 
-    def regression(self, candidate: Candidate) -> tuple[float, list[np.ndarray]]:
-        """(share of the first fold of all words that is right, by the best strength; predictions of the test parts)."""
-        right, texts, out = 0.0, 0, []
+    def regression(
+        self, candidate: Candidate, strengths: Sequence[Sequence[float]] | None = None
+    ) -> tuple[float, list[np.ndarray], list[list[float]]]:
+        """(share of the first fold of all words that is right; predictions of the test parts; strengths of the words).
+
+        The fold chooses the strength for each word among `STRENGTHS`, or among those given."""
+        right, texts, out, chosen = 0.0, 0, [], []
         for i, word in enumerate(self.words):
             held = word.folds == 0
             rows, asked = self.known(i, candidate), self.asked(i, candidate)
-            fitted = linear.fit(rows, word.labels, len(word.senses), asked, held, strengths=STRENGTHS)
+            tried = STRENGTHS if strengths is None else strengths[i]
+            fitted = linear.fit(rows, word.labels, len(word.senses), asked, held, strengths=tried)
             right, texts = right + fitted.heldout[fitted.strength] * held.sum(), texts + int(held.sum())
             out.append(fitted.probabilities.argmax(1))
-        return right / texts, out
+            chosen.append([fitted.strength])
+        return right / texts, out, chosen
 
 
 def rows_of(run: Run) -> list[dict[str, Any]]:
@@ -110,10 +122,12 @@ def rows_of(run: Run) -> list[dict[str, Any]]:
         found = [predict(run.known(i, chosen), word.labels, run.asked(i, chosen)) for i, word in enumerate(run.words)]
         rows.append(_row(run, name, chosen, value, found) | {"curves": curves})
     layers = [Candidate(((layer, 1.0),), WAYS[0]) for layer in range(len(run.vectors.layers))]
-    tried = {candidate: run.regression(candidate) for candidate in dict.fromkeys([*layers, *mixtures])}
+    tried = {mixtures[-1]: run.regression(mixtures[-1])}
+    strengths = tried[mixtures[-1]][2]  # they hardly differ between layers, so that one mixture chooses them
+    tried |= {c: run.regression(c, strengths) for c in dict.fromkeys([*layers, *mixtures]) if c not in tried}
     chosen = max(tried, key=lambda c: tried[c][0])
     curve = {run.vectors.layers[c.weights[0][0]]: tried[c][0] for c in layers}
-    rows.append(_row(run, REGRESSION, chosen, *tried[chosen]) | {"curves": {WAYS[0]: curve}})
+    rows.append(_row(run, REGRESSION, chosen, *tried[chosen][:2]) | {"curves": {WAYS[0]: curve}})
     return rows
 
 
