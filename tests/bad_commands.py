@@ -15,6 +15,7 @@ NEAR = "experiments.neighbours --vectors={h}/vec/vectors.bin "
 EVALUATE = "experiments.evaluate --vectors={h}/vec/vectors.bin --json={h}/out.json "
 GENERATE = "experiments.generate --workdir={h}/lm "
 INSPECT = "experiments.inspect --workdir={h}/lm --out={h}/out "
+MAPS = "experiments.senses --workdir={h}/lm --out={h}/out "
 STUDY = "experiments.scaling --config={c}/scaling/synthetic.py --workdir={h}/out "
 FIGURES = "experiments.figures --out={h}/out.png "
 THROUGHPUT = "experiments.throughput --out={h}/out "
@@ -53,6 +54,21 @@ OTHERS = {
     },
     "experiments.train": {"": "--config is missing", "--config={c}/skipgram.py": "--workdir is missing"},
     "experiments.demo": {"--demo_config={h}/none.py": "get_config", "--passes=nan": "must be a finite number"},
+    MAPS: {
+        "": "--words is missing",
+        "--words=dog --text=text:{h}/text.txt --least=1000": "too few occurrences: dog: occurs 0 times",
+        "--words=dog --text=": "--text is empty",
+        "--words=dog --text=text:{h}/none.txt": "no such file or folder",
+        "--words=dog --sentence=cat": "--sentence='cat': has none of the words dog",
+        "--words=dog --method=kmean": "did you mean 'kmeans'",
+        "--words=dog --hide_target": "hide_target: is for masked models",
+        "--words=dog --layer=9": "layer 9: must be from -2 to 1",
+        "--words=dog --clusters=9": "--clusters=9",
+        "--words=dog --out={h}/file": "--out=.*file: is a file; choose a folder",
+        "--words=dog --workdir={h}/none": "holds no run",
+        "--planted": "--planted: the run's text is data.source=pydocs; it must be synthetic",
+        "--planted --words=dog": "leave --words, --sentence and --text out",
+    },
     NEAR: {
         "": "no word given",
         "dgo": "word 'dgo' is not among the 16 words",

@@ -34,6 +34,7 @@ OWN_FLAGS = {
     "experiments.geometry": ("workdirs", "text", "words"),
     "experiments.keys": ("markdown",),
     "experiments.neighbours": ("vectors", "workdir", "analogy"),
+    "experiments.senses": ("workdir", "words", "sentence", "planted"),
     "experiments.sentiment": ("config", "config.KEY", "transformer", "transformer.KEY", "vectors"),
     "experiments.gradients": ("workdir", "cells"),
     "experiments.keys_values": ("config", "config.KEY", "workdir"),

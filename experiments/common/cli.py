@@ -223,15 +223,20 @@ def workdir(need: str, reads: bool = False) -> Path:
     if not flags.FLAGS.workdir:
         raise UserError(f"--workdir is missing: {need}")
     folder = to_path(flags.FLAGS.workdir)
-    if reads or in_bucket(folder):
+    return folder if reads else writable("workdir", folder)
+
+
+def writable(flag: str, folder: Path) -> Path:
+    """The folder that a flag names. UserError: nothing could be written there in the end."""
+    if in_bucket(folder):
         return folder
     above = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not above.is_dir():
         what = "a link that leads to no folder" if above.is_symlink() else "a file"
         where = "" if above == folder else f"{above} "
-        raise UserError(f"--workdir={folder}: {where}is {what}; choose a folder")
+        raise UserError(f"--{flag}={folder}: {where}is {what}; choose a folder")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise UserError(f"--workdir={folder}: nothing may be written into {above}; choose another folder")
+        raise UserError(f"--{flag}={folder}: nothing may be written into {above}; choose another folder")
     return folder
 
 

@@ -83,6 +83,36 @@ class Language:
         p = self._automaton[0][state.phase][:, self.grammar.kinds] * (state.topics @ self.grammar.emission)
         return p if np.ndim(ids) == 2 else p[0]
 
+    def topic_posterior(self, ids: np.ndarray, at: np.ndarray, causal: bool = False) -> np.ndarray:
+        """p(topic of the word at place `at` of each passage | the words of the passage), float64 [B, K].
+
+        It is the sense of a word with two: no observer of the passage alone is right more often than by its largest
+        topic. By the forward-backward algorithm over z, as no kind of word depends on it; a passage starts anywhere,
+        where each topic is equally likely. `ids` int [B, N], -1 after the end of a passage; `at` int [B]. With
+        `causal` the words after `at` are not read. UserError: an id outside the language.
+        """
+        ids, at = np.asarray(ids, np.int64), np.asarray(at, np.int64)
+        there = ids >= 0
+        ids = self._lanes(np.where(there, ids, 0))
+        g, places = self.grammar, np.arange(ids.shape[1])[None]
+
+        def run(order: np.ndarray, read: np.ndarray) -> np.ndarray:
+            """p(z | the words of `read`, in the order of the places), with the change of topic at their marks."""
+            z = np.full((len(ids), g.topics), 1.0 / g.topics)
+            for i in order.tolist():
+                word, mark = ids[:, i], (ids[:, i] == 0)[:, None]
+                after = np.where(
+                    mark, (1 - g.switch) * z + g.switch * z.mean(1, keepdims=True), z * g.emission[:, word].T
+                )
+                z = np.where(read[:, i, None], after / np.maximum(after.sum(1, keepdims=True), 1e-300), z)
+            return z
+
+        own = g.emission[:, ids[np.arange(len(ids)), at]].T
+        found = own * run(places[0], there & (places < at[:, None]))
+        if not causal:
+            found = found * run(places[0][::-1], there & (places > at[:, None]))
+        return found / found.sum(1, keepdims=True)
+
     def agreement_accuracy_ceiling(self, text: Sample) -> dict[int, float]:
         """By distance, how often the likeliest class of a verb is right, given the words before it and its kind.
 
