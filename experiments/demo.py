@@ -79,4 +79,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", "runs/demo", "Run folder.")
     flags.DEFINE_string("demo_config", str(cli.ROOT / "configs" / "demo.py"), "Config file.")
     flags.DEFINE_float("passes", 0.0, "Passes over the text; 0 for those of the config.")
-    cli.run(main, continues=True)
+    cli.run(main, continues=True, by_first=True)

@@ -202,4 +202,4 @@ def main(argv: Sequence[str]) -> int:
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Folder of gradients.json, gradients.png and the runs, one per cell.")
     cli.define_options(Options)
-    cli.run(main, continues=True)
+    cli.run(main, continues=True, by_first=True)

@@ -163,4 +163,4 @@ if __name__ == "__main__":
     flags.DEFINE_list("seeds", ["0", "1"], "Seeds of every rung.")
     flags.DEFINE_list("rungs", list(RUNGS), f"Rungs to compare; {BASE} is always included.")
     flags.DEFINE_float("seconds", 20.0, "Time for timing the steps of each rung at the end; 0 times none.", 0.0)
-    cli.run(main, continues=True)
+    cli.run(main, continues=True, by_first=True)

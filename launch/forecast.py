@@ -14,6 +14,7 @@ import math
 import re
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -140,17 +141,13 @@ def on_a_device(tree: Any) -> float:
 
 def compiled(program: Any, made: Programs, kept: bool = False) -> Compiled:
     """Compiles a program of a run and reads its memory. `kept`: the optimiser's state stays in memory beside it."""
-    start = time.monotonic()
-    try:
-        done = program.compile()
-    except UserError:
-        raise
-    except Exception as e:  # any error of the compiler, on one line
-        return Compiled(None, time.monotonic() - start, "", one_line(e))
+    done, seconds, failure = tried(program.compile)
+    if done is None:
+        return Compiled(None, seconds, "", failure)
     memory = done.memory_analysis()
     text = done.as_text() or ""
     if memory is None:
-        return Compiled(None, time.monotonic() - start, text, "the compiler does not say what memory it needs")
+        return Compiled(None, seconds, text, "the compiler does not say what memory it needs")
     whole, parameters = on_a_device(made.state), on_a_device(made.state.params)
     arguments = float(memory.argument_size_in_bytes)
     held = parameters if kept else whole
@@ -161,7 +158,18 @@ def compiled(program: Any, made: Programs, kept: bool = False) -> Compiled:
         max(0.0, arguments - held),
         float(memory.temp_size_in_bytes + outputs) + min(0.0, arguments - held),
     )
-    return Compiled(parts, time.monotonic() - start, text, "")
+    return Compiled(parts, seconds, text, "")
+
+
+def tried(compile: Callable[[], Any]) -> tuple[Any, float, str]:
+    """(the compiled program, or None; seconds; why it does not compile, on one line). UserError: as `compile`."""
+    start = time.monotonic()
+    try:
+        return compile(), time.monotonic() - start, ""
+    except UserError:
+        raise
+    except Exception as e:  # any error of the compiler
+        return None, time.monotonic() - start, one_line(e)
 
 
 def one_line(error: Exception) -> str:
@@ -190,21 +198,21 @@ def written(made: Programs, device: Any) -> Compiled:
     def there(tree: Any) -> Any:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=alone), tree)
 
-    applied, start = Applied(spec, made.cfg), time.monotonic()
+    applied = Applied(spec, made.cfg)
     weights = there(jax.eval_shape(applied.weights, made.state.params))
     logits, kept = jax.eval_shape(
         applied.prefill(1, whole), weights, made.consts, jax.ShapeDtypeStruct((whole // 2,), "int32")
     )
     keys = jax.eval_shape(lambda: text_keys(0, 1))
-    try:
-        loop = applied.write(Sampling(), whole - whole // 2, None)
-        done = loop.lower(weights, there(made.consts), there(kept), there(logits), there(keys)).compile()
-    except Exception as e:  # any error of the compiler, on one line
-        return Compiled(None, time.monotonic() - start, "", one_line(e))
+    loop = applied.write(Sampling(), whole - whole // 2, None)
+    shapes = (weights, *map(there, (made.consts, kept, logits, keys)))
+    done, seconds, failure = tried(lambda: loop.lower(*shapes).compile())
+    if done is None:
+        return Compiled(None, seconds, "", failure)
     memory, size = done.memory_analysis(), on_a_device(weights)
     rest = float(memory.argument_size_in_bytes) - size
     working = float(memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes)
-    return Compiled(Memory(size, 0.0, rest, working), time.monotonic() - start, done.as_text() or "", "")
+    return Compiled(Memory(size, 0.0, rest, working), seconds, done.as_text() or "", "")
 
 
 def counted(made: Programs, vocabulary: int) -> tuple[dict[str, Compiled], Moved]:

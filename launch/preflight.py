@@ -22,7 +22,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -37,7 +36,7 @@ from experiments.common.measuring import parameters
 from launch import verdict
 from launch.chips import GIB, chip_of
 from launch.distributed import Place, initialize, managed, place
-from launch.forecast import HORIZON, forecast
+from launch.forecast import HORIZON, forecast, tried
 from launch.hlo import KINDS
 from launch.nearest import likely, nearest
 from launch.slices import Slice, slice_of, without_tpu
@@ -126,14 +125,10 @@ def check_step(config: Config, devices: Sequence[Any] | None, vocab_size: int) -
 
 
 def _compiled(what: str, program: Any) -> str:
-    start = time.monotonic()
-    try:
-        compiled = program.compile()
-    except UserError:
-        raise
-    except Exception as e:  # any error of the compiler, on one line
-        raise UserError(f"{what} does not compile: {type(e).__name__}: {' '.join(str(e).split())[:400]}") from None
-    parts = [f"{what} compiled in {time.monotonic() - start:.0f} s"]
+    compiled, seconds, failure = tried(program.compile)
+    if compiled is None:
+        raise UserError(f"{what} {failure}")
+    parts = [f"{what} compiled in {seconds:.0f} s"]
     if (memory := compiled.memory_analysis()) is not None:
         sizes = (memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes)
         names = ("arguments", "outputs", "working space")

@@ -1,4 +1,5 @@
-"""Commands under two processes: a study that packs its small runs, a ladder of classifiers, evaluation, generation."""
+"""Commands under two processes: a study that packs its small runs, a ladder of classifiers, evaluation, generation, and
+one that process 0 does alone."""
 
 from __future__ import annotations
 
@@ -53,7 +54,7 @@ def told():
     while not stop.came():  # or it might have finished its run before
         time.sleep(0.05)
 
-study, ladder, evaluate, generate = json.loads(sys.argv[1])
+study, ladder, evaluate, generate, classify = json.loads(sys.argv[1])
 with pytest.MonkeyPatch.context() as patch:
     first = os.environ[PROCESS_ID] == "0"
     commands.at_call(patch, 2, told if first else lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -63,6 +64,7 @@ done.append(commands.run("experiments.sentiment", *ladder))
 done.append(commands.run("experiments.evaluate", *evaluate))
 done.append(commands.run("experiments.evaluate", "--workdir=" + os.path.join(sys.argv[2], "none")))
 done.append(commands.run("experiments.generate", *generate))
+done.append(commands.run("experiments.classify", *classify))
 print(json.dumps(done))
 """
 
@@ -72,7 +74,7 @@ def lines(path: Path) -> dict[str, Any]:
 
 
 def words(files: dict[str, str], at: Path, generated: Path) -> list[list[str]]:
-    """The arguments of the four commands, with their results in the folder `at`."""
+    """The arguments of the five commands, with their results in the folder `at`."""
     (at.parent / "study.py").write_text(STUDY)
     given = [f"--{key}={value}" for key, value in files.items()]
     return [
@@ -80,6 +82,12 @@ def words(files: dict[str, str], at: Path, generated: Path) -> list[list[str]]:
         [*given, f"--workdir={at / 'ladder'}", "--models=average", "--config.train.passes=2"],
         [f"--workdir={generated}", f"--json={at / 'evaluation.json'}"],
         [f"--workdir={generated}", "--tokens=5", "--greedy", "--prompt=."],
+        [
+            *given[1:],
+            f"--workdir={at / 'classify'}",
+            "--methods=counts,lsa",
+            *(f"--config.model.{k}=2" for k in ("dim", "sweeps")),
+        ],
     ]
 
 
@@ -94,18 +102,20 @@ def test_two_processes_do_what_one_does(files: dict[str, str], tmp_path: Path) -
             process.terminate()
     assert process.returncode == 0, err
     told = {n: json.loads(text) for n, text in re.findall(r"^\[([01])\] (\[\[.*)", out, re.M)}
-    for number, (stopped, study, ladder, evaluated, refused, generated) in told.items():
+    for number, (stopped, study, ladder, evaluated, refused, generated, classified) in told.items():
         first = number == "0"
         assert stopped[0] == 143 and "SIGTERM" in stopped[2], stopped
-        assert [d[0] for d in (study, ladder, evaluated, generated)] == [0] * 4, (study, ladder, evaluated, generated)
+        ended = (study, ladder, evaluated, generated, classified)
+        assert [d[0] for d in ended] == [0] * 5, ended
         assert refused[0] == 2 and refused[2].count("\n") == 1 and ("process 0: " in refused[2]) != first, refused
         assert "continuing at step" in study[2], "each has saved the run that it trained"
-        for done, said in ((study, "3 of 4 runs"), (ladder, "average"), (evaluated, "held-out"), (generated, "text 1")):
+        sayings = ("3 of 4 runs", "average", "held-out", "text 1", "macro F1")
+        for done, said in zip(ended, sayings, strict=True):
             assert (said in done[1]) == first, done
     assert len(told) == 2
 
-    study, ladder, evaluate, generate = words(files, one, two / "study" / "runs" / LARGE)
-    for command, given in (("scaling", study), ("sentiment", ladder), ("evaluate", evaluate)):
+    study, ladder, evaluate, generate, classify = words(files, one, two / "study" / "runs" / LARGE)
+    for command, given in (("scaling", study), ("sentiment", ladder), ("evaluate", evaluate), ("classify", classify)):
         done = commands.run(f"experiments.{command}", *given)
         assert done.status == 0, done.err
     alone = lines(one / "study" / "results-1-of-2.jsonl")
@@ -124,8 +134,19 @@ def test_two_processes_do_what_one_does(files: dict[str, str], tmp_path: Path) -
     for key in ("heldout_loss", "test_loss"):
         values = [found["models"][0][key] for found in ladders]
         assert np.isfinite(values[0]) and values[0] == pytest.approx(values[1], rel=1e-4)
+    methods = [read_json(at / "classify" / "results.json")["methods"] for at in (one, two)]
+    assert [m["accuracy"] for m in methods[0]] == [m["accuracy"] for m in methods[1]] and len(methods[0]) == 2
     scores = [read_json(at / "evaluation.json")["heldout"]["nats_per_token"] for at in (one, two)]
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
     assert (
         told["0"][5][1].split("\nspeed")[0] == commands.run("experiments.generate", *generate).out.split("\nspeed")[0]
     )
+
+
+def test_every_command_says_what_it_does_as_one_of_several_processes() -> None:
+    """All train, or process 0 works while the others wait; what only prints does it in each."""
+    prints = {"keys.py", "ledger.py", "neighbours.py"}
+    for file in sorted((commands.ROOT / "experiments").rglob("*.py")):
+        text = file.read_text()
+        if "cli.run(main" in text and file.name not in prints:
+            assert re.search(r"distributed\.initialize\(\)|by_first", text), f"{file}: cli.run(main, by_first=True)"

@@ -222,4 +222,4 @@ if __name__ == "__main__":
     flags.DEFINE_multi_string("run", None, "[NAME=]DIR of a trained run; may be repeated.")
     flags.DEFINE_integer("max_tokens", 400, "Tokens of a text that a run with states reads.", 1)
     flags.DEFINE_string("workdir", None, "Folder of the results; made if missing.")
-    cli.run(main)
+    cli.run(main, by_first=True)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import app, flags
 
+from experiments.common import processes
 from w2v_jax.errors import Diverged, Interrupted, UserError, nearest
 from w2v_jax.files import write_json
 from w2v_jax.overrides import encodes
@@ -40,13 +41,19 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 console.reopen()  # before anything else is opened
 
 
-def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, continues: bool = False) -> None:
+def run(
+    main: Callable[[Sequence[str]], int | None],
+    arguments: int | None = 0,
+    continues: bool = False,
+    by_first: bool = False,
+) -> None:
     """Runs `main(argv)` under absl and ends the process with the status that it returns.
 
     A `UserError` or `OSError` prints one `error:` line and gives status 2, a loss that diverged gives status 1, signal
     n gives 128 + n. `arguments` is the most words beside flags, None for any number. A command that `continues` after
-    a signal, SIGTERM included, says so. Standard error may be full or closed: that ends nothing. SIGUSR1 prints the
-    stack of every thread there, and ends nothing: it shows where a command hangs.
+    a signal, SIGTERM included, says so. Where one done `by_first` is started as several processes, the first does the
+    work on its own devices, and the others wait. Standard error may be full or closed: that ends nothing. SIGUSR1
+    prints the stack of every thread there, and ends nothing: it shows where a command hangs.
     """
 
     def checked(argv: Sequence[str]) -> int | None:
@@ -55,7 +62,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0, 
             hint = ", overrides --config.KEY=VALUE" if "config" in flags.FLAGS else ""
             raise UserError(f"unexpected argument {argv[1 + arguments]!r}; flags are written --name=value{hint}")
         try:
-            status = main(argv)
+            status = processes.by_first(lambda: main(argv)) if by_first else main(argv)
             sys.stdout.flush()  # an error is told here, and not by Python at its end
             return status
         except (UserError, OSError, Diverged, Interrupted):

@@ -14,10 +14,11 @@ T = TypeVar("T")
 def by_first(work: Callable[[], T]) -> T:
     """Process 0 does the work on its own devices and writes the results; the others wait for it and return the same.
 
-    A lone process does it at once, and needs no JAX for this. Raises as `w2v_jax.train.world.from_first`.
+    A lone process does it at once, and its devices are not asked for. Raises as `w2v_jax.train.world.from_first`.
     """
     distributed.initialize()
-    if "jax" not in sys.modules:
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized():
         return work()
     from w2v_jax.train import world
 

@@ -143,4 +143,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("tokens", "words", "As data.tokens.")
     flags.DEFINE_string("data_dir", None, "Folder with similarity/ and analogy/; the built-in word list without.")
     flags.DEFINE_string("one", "", "MODEL/SEED: makes this run alone, as the command does for each.")
-    cli.run(main, continues=True)
+    cli.run(main, continues=True, by_first=True)

@@ -266,4 +266,4 @@ def _define_flags() -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    cli.run(main, arguments=1, continues=True)
+    cli.run(main, arguments=1, continues=True, by_first=True)

@@ -238,4 +238,4 @@ if __name__ == "__main__":
     flags.DEFINE_bool("layers", False, "Measure what each layer looks at and contains, over the run's text.")
     flags.DEFINE_integer("windows", None, "With --layers: number of windows; about 8,192 tokens by default.")
     flags.DEFINE_string("out", None, "Folder for the results; the run folder by default.")
-    cli.run(main)
+    cli.run(main, by_first=True)

@@ -227,4 +227,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("pairs", 20_000, "Training pairs to make of --newsgroups.", 10)
     flags.DEFINE_integer("seed", 0, "Of the pairs made of --newsgroups.", 0)
     flags.DEFINE_bool("explain", False, "Print the worked example.")
-    cli.run(main, continues=True)
+    cli.run(main, continues=True, by_first=True)

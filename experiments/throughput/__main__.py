@@ -125,4 +125,4 @@ def main(argv: Sequence[str]) -> int:
 if __name__ == "__main__":
     cli.define_options(Options)
     flags.DEFINE_string("out", "runs/throughput", "Folder of throughput.json and throughput.png.")
-    cli.run(main)
+    cli.run(main, by_first=True)

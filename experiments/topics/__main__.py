@@ -234,4 +234,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("query_document", None, "A training document whose nearest are shown, counted from 0.", 0)
     flags.DEFINE_integer("top", 5, "Nearest documents to show.", 1)
     flags.DEFINE_bool("explain", False, "Prints the worked examples of counts, shares and latent numbers.")
-    cli.run(main, continues=True)
+    cli.run(main, continues=True, by_first=True)

@@ -37,7 +37,9 @@ def alone() -> Iterator[None]:
     """Within it this process is the only one, and has its own devices: it must not wait for the others."""
     _alone.append(True)
     try:
-        # Orbax asks JAX for these, and would wait for the other processes, or refuse arrays that only this one has.
+        # Orbax asks JAX for these, and would wait for the other processes, or refuse arrays that only this one has. Its
+        # MultiprocessingOptions (active_processes, primary_host) end the waiting alone: in version 0.12.8 arrays of one
+        # process are refused wherever JAX has several, and numpy arrays are written by process 0 only.
         with mock.patch.multiple(jax, process_index=lambda: 0, process_count=lambda: 1):
             yield
     finally:
