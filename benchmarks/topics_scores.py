@@ -62,19 +62,23 @@ def reached(seconds: list[float], perplexities: list[float], level: float) -> fl
 def compare(curves: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """For each peer its level and the seconds of both sides to it; `warm` leaves out our first sweep's compiling.
 
-    The compiling is what our first sweep took beyond the first sweep of a second start in the same process.
+    The compiling is what our first sweep took beyond the first sweep of a second start in the same process. `processor`
+    are the seconds of all cores to the same places of the curves, for runs beside which other work ran.
     """
     found = {}
     for peer in (name for name in curves if name not in OURS):
         level = TOLERANCE * min(curves[peer]["perplexity"])
         theirs = reached(curves[peer]["seconds"], curves[peer]["perplexity"], level)
-        assert theirs is not None
-        row: dict[str, Any] = {"level": level, "seconds": theirs}
+        busy = reached(curves[peer]["processor"], curves[peer]["perplexity"], level)
+        assert theirs is not None and busy is not None
+        row: dict[str, Any] = {"level": level, "seconds": theirs, "processor": busy}
         for name in (n for n in OURS if n in curves):
             ours_at = reached(curves[name]["seconds"], curves[name]["perplexity"], level)
             warm = None if ours_at is None else max(ours_at - curves[name]["compiling"], 1e-9)
             row[name] = {"seconds": ours_at, "times": ours_at and theirs / ours_at}
             row[name] |= {"without_compiling": warm, "times_without_compiling": warm and theirs / warm}
+            own = reached(curves[name]["processor"], curves[name]["perplexity"], level)
+            row[name] |= {"processor": own, "times_processor": own and busy / own}
         found[peer] = row
     return found
 
@@ -91,6 +95,7 @@ def table(results: dict[str, Any]) -> str:
                     line += f"; {name}: not reached"
                 else:
                     line += f"; {name} {at['seconds']:.1f} s ({at['times']:.1f} x; without compiling"
-                    line += f" {at['without_compiling']:.1f} s, {at['times_without_compiling']:.1f} x)"
+                    line += f" {at['without_compiling']:.1f} s, {at['times_without_compiling']:.1f} x;"
+                    line += f" processor {at['processor']:.1f} of {row['processor']:.1f} s)"
             lines.append(line)
     return "\n".join(lines)

@@ -12,16 +12,25 @@ from benchmarks import topics_scores
 
 def test_seconds_to_a_peers_level() -> None:
     curves = {
-        "cvb0": {"seconds": [3.0, 4.0, 5.0], "perplexity": [900.0, 505.0, 480.0], "compiling": 2.0},
-        "vb": {"seconds": [1.0], "perplexity": [700.0], "compiling": 0.5},
-        "gensim": {"seconds": [10.0, 20.0, 40.0], "perplexity": [800.0, 504.0, 500.0]},
+        "cvb0": {
+            "seconds": [3.0, 4.0, 5.0],
+            "processor": [3.5, 5.5, 7.5],
+            "perplexity": [900.0, 505.0, 480.0],
+            "compiling": 2.0,
+        },
+        "vb": {"seconds": [1.0], "processor": [1.0], "perplexity": [700.0], "compiling": 0.5},
+        "gensim": {"seconds": [10.0, 20.0, 40.0], "processor": [11.0, 33.0, 44.0], "perplexity": [800.0, 504.0, 500.0]},
     }
     found = topics_scores.compare(curves)["gensim"]
     assert found["level"] == pytest.approx(505.0) and found["seconds"] == 20.0
-    assert found["cvb0"] == {"seconds": 4.0, "times": 5.0, "without_compiling": 2.0, "times_without_compiling": 10.0}
+    wall = {"seconds": 4.0, "times": 5.0, "without_compiling": 2.0, "times_without_compiling": 10.0}
+    assert found["cvb0"] == wall | {"processor": 5.5, "times_processor": 6.0} and found["processor"] == 33.0
     assert found["vb"]["seconds"] is None and found["vb"]["times"] is None
     line = topics_scores.table({"20": {"compared": {"gensim": found}}})
-    assert "cvb0 4.0 s (5.0 x; without compiling 2.0 s, 10.0 x)" in line and "vb: not reached" in line
+    assert (
+        "cvb0 4.0 s (5.0 x; without compiling 2.0 s, 10.0 x; processor 5.5 of 33.0 s)" in line
+        and "vb: not reached" in line
+    )
 
 
 def test_one_evaluator_knows_the_better_topics() -> None:
