@@ -300,6 +300,7 @@ def test_the_command_scores_files_and_pairs(runs: Path, tmp_path: Path) -> None:
     assert pairs["words"]["chosen"] in done.out and "used once" in done.out
     assert (tmp_path / "out" / "layers.png").stat().st_size > 10_000
     drawn = picture.curves(results)
+    assert all("words + masked" not in panel for panel in drawn.values())  # side by side is no layer
     assert drawn["Words in Context: right"]["masked"][0] == ["word vectors", "layer 1", "layer 2"]
     assert set(drawn) == {"1-NN: recall", "centroid: recall", "regression: right of a fold", "Words in Context: right"}
 

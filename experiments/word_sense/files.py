@@ -42,8 +42,8 @@ def compare(
     texts = [[plain(o.tokens) for o in part] for part in (known, asked)]
     places = [[o.place for o in part] for part in (known, asked)]
 
-    def add(run: labelled.Run) -> None:
-        found = labelled.rows_of(run)
+    def add(run: labelled.Run, layered: bool = True) -> None:
+        found = [row if layered else row | {"curves": {}} for row in labelled.rows_of(run)]
         picked = [Candidate(**row["candidate"]) for row in found[: len(labelled.CLASSIFIERS)]]
         runs[run.vectors.name] = run, picked
         rows.extend(found)
@@ -53,7 +53,7 @@ def compare(
     for named in encoders:
         add(labelled.Run(read(named, texts, places, say), words))
     for parts in joins:
-        add(labelled.Run(joined(" + ".join(parts), [runs[part] for part in parts]), words))
+        add(labelled.Run(joined(" + ".join(parts), [runs[part] for part in parts]), words), layered=False)
     return {
         "train": files.train,
         "test": files.test,

@@ -127,7 +127,8 @@ def compare(
         known[vectors.name] = vectors, Candidate(**row["candidate"])
         rows.append(row)
         say(f"{vectors.name}: {row['chosen']}: {row['dev']:.2%} of dev")
-    rows += [score(joined(" + ".join(names), [known[n] for n in names]), pairs) for names in joins]
+    for names in joins:
+        rows.append(score(joined(" + ".join(names), [known[n] for n in names]), pairs) | {"curves": {}})
     rows.append(regression([vectors for vectors, _ in known.values()], pairs))
     shares = {name: float(np.mean([pair.same for pair in part])) for name, part in pairs.items()}
     return {
