@@ -153,7 +153,23 @@ def check_word_models(panels: list[Axes], result: dict[str, Any]) -> None:
     same(lines(products), [link["shown"], fitted, [(min(x), min(x)), (max(x), max(x))]])
 
 
+def check_geometry(panels: list[Axes], result: dict[str, Any]) -> None:
+    runs = [run["layers"] for run in result["runs"].values()]
+    less = {"self_similarity": "anisotropy", "intra_sentence": "anisotropy", "explained": "explained_random"}
+    for axes, key in zip(panels, ("anisotropy", *less, "moved", "turned"), strict=True):
+        first = 1 if key in ("moved", "turned") else 0
+        expected = []
+        for layers in runs:
+            values = [layer[key] - (layer[less[key]] if key in less else 0) for layer in layers[first:]]
+            expected.append(list(enumerate(values, first)))
+        same(lines(axes), expected)
+    assert [line.get_linestyle() for line in panels[0].lines] == ["-"] * 3 + ["None"], "word vectors have no layers"
+    names = [text.get_text() for text in panels[2].get_legend().get_texts()]
+    assert names == list(result["runs"])
+
+
 CHECKS = {
+    "geometry": check_geometry,
     "pairs_sick": check_pairs_sick,
     "ptb_curves": check_ptb_curves,
     "synthetic_optimum": check_synthetic_optimum,

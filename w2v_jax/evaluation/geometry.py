@@ -123,31 +123,40 @@ def measure(
     Raises:
       ValueError: no word occurs `LEAST` times, or no sentence has two words.
     """
+    from threadpoolctl import threadpool_limits
+
     rng = np.random.default_rng(seed)
     by_word, by_sentence = groups_of(words, LEAST, most, rng), groups_of(sentences, 2, len(words), rng)
     if not by_word or not by_sentence:
         raise ValueError(f"needs a word that occurs {LEAST} times and a sentence of two words")
     beside = [rng.choice(len(words), len(rows), replace=False) for rows in by_word]
-    out: list[Geometry] = []
-    for i, x in enumerate(layers):
-        units = unit(x)
-        whole, centred, along = np.nanmean([explained(x[rows]) for rows in by_word], axis=0).tolist()
-        moved, turned = (np.nan, np.nan) if i == 0 else moves(layers[i - 1], x)
-        out.append(
-            Geometry(
-                anisotropy=mean_cosine(units),
-                self_similarity=self_similarity(units, by_word),
-                intra_sentence=intra_sentence(x, by_sentence),
-                explained=whole,
-                explained_random=float(np.nanmean([explained(x[rows])[0] for rows in beside])),
-                centred=centred,
-                along=along,
-                length=float(np.linalg.norm(np.asarray(x, np.float64), axis=1).mean()),
-                moved=moved,
-                turned=turned,
-            )
-        )
-    return out
+    with threadpool_limits(1):  # for products this small, threads wait for each other longer than they compute
+        return [_layer(x, layers[i - 1] if i else None, by_word, by_sentence, beside) for i, x in enumerate(layers)]
+
+
+def _layer(
+    x: np.ndarray,
+    before: np.ndarray | None,
+    by_word: Sequence[np.ndarray],
+    by_sentence: Sequence[np.ndarray],
+    beside: Sequence[np.ndarray],
+) -> Geometry:
+    """One layer, whose occurrences `beside` are as many of any words as each of `by_word` has."""
+    whole, centred, along = np.nanmean([explained(x[rows]) for rows in by_word], axis=0).tolist()
+    moved, turned = (np.nan, np.nan) if before is None else moves(before, x)
+    units = unit(x)
+    return Geometry(
+        anisotropy=mean_cosine(units),
+        self_similarity=self_similarity(units, by_word),
+        intra_sentence=intra_sentence(x, by_sentence),
+        explained=whole,
+        explained_random=float(np.nanmean([explained(x[rows])[0] for rows in beside])),
+        centred=centred,
+        along=along,
+        length=float(np.linalg.norm(np.asarray(x, np.float64), axis=1).mean()),
+        moved=moved,
+        turned=turned,
+    )
 
 
 def moves(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
