@@ -17,7 +17,7 @@ _LSTM = (
     *("model.dropout=0", "model.reset=0.3", "model.noise_words=2048", "train.batch_size=64", "train.passes=0.2"),
     *("optimizer.warmup_steps=150", "log.eval_steps=8"),
 )
-_LARGER = "theirs has 12 layers of 768 and read a hundred times as much"
+_LARGER = "theirs has 12 layers of 768 and read at least a hundred times as much"
 _SVD = "theirs is what a truncated SVD reports as its share, our column `along`; see docs/senses.md"
 
 
