@@ -21,7 +21,10 @@ def computed(out: Path, *more: str, processes: int = 1, devices: int = 4) -> Fou
         meshes.main(words)
         return dict(np.load(out))
     line = ("-m", "launch.local", f"--processes={processes}", f"--devices={devices}", "--", "python", "-m")
-    with commands.start(*line, "tests.meshes", *words) as running:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling is most of the work, and twice as quick so
+        running = commands.start(*line, "tests.meshes", *words)
+    with running:
         try:
             _, err = running.communicate(timeout=400)
         finally:
