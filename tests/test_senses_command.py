@@ -147,3 +147,4 @@ def test_typical_words_are_those_the_others_have_less() -> None:
     assert set(typical(drawn, np.arange(10) < 5)) == {"zoo", "animal"}
     assert typical(drawn, np.arange(10) >= 5) == ["skin"]
     assert "the" in typical(drawn, np.ones(10, bool))
+    assert typical(drawn, np.arange(10) < 5, {"zoo"}) == ["animal"]

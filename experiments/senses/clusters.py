@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +19,7 @@ from w2v_jax.evaluation.senses import unit
 from w2v_jax.types import Array
 
 TOP = 8  # words that describe a cluster
+FREQUENT = 200  # most frequent words of the text, which describe none
 _WORD = re.compile(r"(?=.*[^\W\d_])\w{2,}")  # two characters, one of them a letter
 
 
@@ -64,13 +65,15 @@ def look(
     induced = induce(vectors[:cut], count, method, seed=seed)
     same = read.layers[0].shape[1] == vectors.shape[1] and encoder.layer(layer) > 0
     predicted, given = predictions(encoder, all_of), vectors[cut:]
+    frequent = frequent_words(encoder)
     clusters = []
     for k in range(len(induced.centres)):
         here = induced.labels == k
         substitutes = [] if predicted is None else words_of(encoder, predicted[:cut][here].mean(0), found.word)
         nearest = neighbours(encoder, induced.centres[k], found.word) if predicted is None else []
         shown = [found.drawn[i] for i in central(vectors[:cut], induced, k)[:examples]]
-        clusters.append(Cluster(int(here.sum()), typical(found.drawn, here), substitutes, nearest, shown))
+        around = typical(found.drawn, here, frequent)
+        clusters.append(Cluster(int(here.sum()), around, substitutes, nearest, shown))
     if predicted is None:
         own = [neighbours(encoder, vector, found.word) for vector in unit(given)]
     else:
@@ -87,17 +90,17 @@ def central(vectors: np.ndarray, induced: Induced, cluster: int) -> list[int]:
     return [int(i) for i in members[np.argsort(-fit, kind="stable")]]
 
 
-def typical(drawn: Sequence[Occurrence], inside: np.ndarray) -> list[str]:
+def typical(drawn: Sequence[Occurrence], inside: np.ndarray, without: Set[str] = frozenset()) -> list[str]:
     """The words that passages of a cluster have more often than the others: the highest log-odds of the two shares,
     divided by their standard deviation, and above 1.
 
-    Shares have the share in all passages as a prior that counts for one passage (Monroe, Colaresi and Quinn 2008,
-    Political Analysis 16). Without other passages, the most frequent words.
+    Words of `without` are left out. Shares have the share in all passages as a prior that counts for one passage
+    (Monroe, Colaresi and Quinn 2008, Political Analysis 16). Without other passages, the most frequent words.
     """
     counts = [Counter[str](), Counter[str]()]
     for occurrence, own in zip(drawn, inside.tolist(), strict=True):
         words = {w for w in occurrence.words if _WORD.fullmatch(w)} - {occurrence.words[occurrence.place]}
-        counts[int(own)].update(words)
+        counts[int(own)].update(words - without)
     sizes = [int((~inside).sum()), int(inside.sum())]
     if not sizes[0]:
         return [word for word, _ in counts[1].most_common(TOP)]
@@ -146,10 +149,17 @@ def predictions(encoder: ContextEncoder, all_of: Sequence[Occurrence]) -> np.nda
 
 
 def words_of(encoder: ContextEncoder, scores: np.ndarray, word: str) -> list[str]:
-    """The words of two characters or more with the highest of the scores [V], without the word itself."""
+    """The words of two characters or more with the highest of the scores [V], without the word itself and the most
+    frequent words."""
+    words, without = encoder.model.tokenizer.words, {word, *frequent_words(encoder)}
+    best = (words[i].strip() for i in np.argsort(-scores[: len(words)])[: FREQUENT + 20 * TOP].tolist())
+    return [w for w in dict.fromkeys(best) if _WORD.fullmatch(w) and w not in without][:TOP]
+
+
+def frequent_words(encoder: ContextEncoder) -> frozenset[str]:
+    """The `FREQUENT` most frequent words of the vocabulary; none of a small one."""
     words = encoder.model.tokenizer.words
-    best = (words[i].strip() for i in np.argsort(-scores[: len(words)])[: 20 * TOP].tolist())
-    return [w for w in dict.fromkeys(best) if _WORD.fullmatch(w) and w != word][:TOP]
+    return frozenset(words[:FREQUENT]) if len(words) > 10 * FREQUENT else frozenset()
 
 
 def neighbours(encoder: ContextEncoder, vector: np.ndarray, word: str) -> list[str]:
