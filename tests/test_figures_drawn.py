@@ -39,6 +39,19 @@ def check_synthetic_optimum(panels: list[Axes], result: dict[str, Any]) -> None:
     same(lines(panels[0]), expected)
 
 
+def check_planted_senses(panels: list[Axes], result: dict[str, Any]) -> None:
+    runs = result["runs"].values()
+    heights = [[100 * layer["two"]["accuracy"] for layer in run["layers"]] for run in runs]
+    expected: list[Points] = [[(i, y) for y in own] for i, own in enumerate(heights)]
+    expected += [[(i, y)] for i, own in enumerate(heights) for y in own]
+    first = next(iter(runs))
+    expected += [across(100 * first[key]) for key in ("best", "best_causal", "majority")]
+    same(lines(panels[0]), expected)
+    assert [label.get_text() for label in panels[0].get_xticklabels()] == list(result["runs"])
+    for run in runs:
+        assert run["majority"] == run["layers"][0]["two"]["accuracy"] < run["best_causal"] < run["best"]
+
+
 def check_throughput(panels: list[Axes], result: dict[str, Any]) -> None:
     for axes, work in zip(panels, ("training", "prompt"), strict=True):
         cells = result[work].values()
@@ -170,6 +183,7 @@ def check_geometry(panels: list[Axes], result: dict[str, Any]) -> None:
 
 CHECKS = {
     "geometry": check_geometry,
+    "planted_senses": check_planted_senses,
     "pairs_sick": check_pairs_sick,
     "ptb_curves": check_ptb_curves,
     "synthetic_optimum": check_synthetic_optimum,
