@@ -106,7 +106,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     lines = [" ".join([*rng.choice(list("abcdefghij"), 7), ".", *rng.choice(list("abcdefghij"), 4)]) for _ in range(60)]
     (home / "text.txt").write_text("\n".join(lines) + "\n")
-    values = {"model.layers": 2, "model.dim": 8, "model.heads": 2, "model.length": 8, "model.objective": "masked"}
+    values = {"model.layers": 2, "model.dim": 8, "model.heads": 2, "model.length": 16, "model.objective": "masked"}
     values |= {"train.batch_size": 4, "train.max_steps": 2, "train.steps_per_call": 2, "mesh.data": 1}
     values |= {"data.source": f"text:{home}/text.txt", "data.heldout_every": 2, "log.tensorboard": False}
     config = f"--config={ROOT / 'configs/transformer.py'}"

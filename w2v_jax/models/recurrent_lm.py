@@ -222,10 +222,10 @@ def describe(cfg: RecurrentLMConfig) -> str:
 
 def _examples() -> tuple[RecurrentLMConfig, ...]:
     tiny = RecurrentLMConfig(layers=1, hidden=8, dim=8, length=6, head_chunk=16)
+    deep = dataclasses.replace(tiny, cell="lstm", layers=2, dim=6, forget_bias=1.0)
     return (
         *(dataclasses.replace(tiny, cell=cell, tied=cell == "gru") for cell in CELLS if cell != "lstm"),
-        dataclasses.replace(tiny, cell="lstm", layers=2, dim=6, dropout=0.2, reset=0.3, forget_bias=1.0),
-        dataclasses.replace(tiny, cell="lstm", noise_words=8),
+        dataclasses.replace(deep, dropout=0.2, reset=0.3, noise_words=8),
     )
 
 

@@ -356,12 +356,11 @@ def describe(cfg: TransformerConfig) -> str:
 def _examples() -> tuple[TransformerConfig, ...]:
     """Every option but `shared_v`, which the classifier's examples have."""
     tiny = TransformerConfig(layers=2, dim=8, heads=2, length=6, head_chunk=16, init_scale=0.1)
+    masked = dataclasses.replace(tiny, objective="masked", mask_share=0.4, within_documents=True, noise_words=8)
     return (
         tiny,
-        dataclasses.replace(tiny, keys_values="shared_k", objective="masked", dropout=0.1, loop="scan"),
+        dataclasses.replace(masked, keys_values="shared_k", dropout=0.1, loop="scan"),
         dataclasses.replace(tiny, keys_values="shared_kv", dropout=0.2, loop="scan", remat=True, tied=False),
-        dataclasses.replace(tiny, objective="masked", mask_share=0.4, within_documents=True, noise_words=8),
-        dataclasses.replace(tiny, within_documents=True, noise_words=8, tied=False),
     )
 
 
