@@ -206,6 +206,8 @@ def test_batches_hold_every_row_once_in_few_shapes() -> None:
             if numbers[0] >= 0:
                 assert len(rows[numbers[0]].tokens) == length and (tokens[:length] == tokens[0]).all()
     assert sorted(seen) == list(range(502)) and len(shapes) <= 3 * 7 + 1
+    few = list(batches(rows[:60], 100, 8000, 1))  # a few rows are not padded to a whole batch
+    assert sum(len(part.tokens) for part in few) <= 60 + 7 * 63
 
 
 # ---- word vectors only ----

@@ -137,7 +137,7 @@ def batches(rows: list[Row], context: int, tokens: int, devices: int) -> Iterato
     """All rows, in batches of about `tokens` tokens, with their number a multiple of `devices`.
 
     Shapes are few: a length of `lengths_of`, one target a row or as many as the length, and B all that fit or, for the
-    last rows of a length, 8 or an 8th of that.
+    last rows of a length, an 8th of that, at least 8; the last 8 are a batch of 8.
     """
     sizes = lengths_of(context)
     groups: dict[tuple[int, int], list[Row]] = defaultdict(list)
@@ -146,10 +146,11 @@ def batches(rows: list[Row], context: int, tokens: int, devices: int) -> Iterato
         groups[length, 1 if len(row.spans) == 1 else length].append(row)
     for (length, wide), group in sorted(groups.items()):
         most = max(1, tokens // length)
-        counts = [-(-count // devices) * devices for count in (8, most // 8, most)]
+        few, some, full = (-(-count // devices) * devices for count in (8, max(8, most // 8), most))
         while group:
-            part, group = group[: counts[-1]], group[counts[-1] :]
-            yield _batch(part, min(c for c in counts if c >= len(part)), length, wide)
+            count = full if len(group) >= full else min(full, some if len(group) > few else few)
+            part, group = group[:count], group[count:]
+            yield _batch(part, count, length, wide)
 
 
 def _batch(rows: list[Row], count: int, length: int, wide: int) -> Batch:
