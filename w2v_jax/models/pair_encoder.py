@@ -33,7 +33,7 @@ from w2v_jax.models.pair_towers import (
     word_states,
 )
 from w2v_jax.models.running_text import int32, metrics_of, no_carry, no_rows, resolve
-from w2v_jax.models.transformer import check_heads
+from w2v_jax.models.transformer_config import check_heads
 from w2v_jax.models.vectors import given_vectors, read_vectors
 from w2v_jax.nn.arrays import draw, training_flops
 from w2v_jax.nn.lengths import at_shortest, equal_lengths

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from w2v_jax.config import check_choice, check_least, check_most
 from w2v_jax.models import label_models
 from w2v_jax.models.label_models import LabelOptions, embedding, head, label_loss, logits_of, pool, word_vectors
-from w2v_jax.models.transformer import KEYS_VALUES, LOOPS, check_heads, place_loop
+from w2v_jax.models.transformer_config import KEYS_VALUES, LOOPS, check_heads, place_loop
 from w2v_jax.nn.arrays import constant, draw, normal, training_flops
 from w2v_jax.nn.blocks import Drop, Stack, project, rms_norm, run_layers, stack_arrays, stack_keys, trace_layers
 from w2v_jax.nn.layers import dropout

@@ -1,0 +1,122 @@
+"""The options of the transformer language model, `w2v_jax.models.transformer`, and what its relatives share of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from w2v_jax.config import check, check_choice, check_least, check_most
+from w2v_jax.errors import UserError
+from w2v_jax.formats import ENCODING_ERRORS
+from w2v_jax.models.running_text import PAD_VOCAB
+from w2v_jax.nn import masking
+from w2v_jax.nn.attention import IMPLEMENTATIONS, kernel
+from w2v_jax.nn.blocks import Stack
+from w2v_jax.nn.head import CHUNK
+from w2v_jax.nn.layers import pad_to
+
+# name -> (whether all layers share keys, whether they share values)
+KEYS_VALUES = {
+    "per_layer": (False, False),
+    "shared_k": (True, False),
+    "shared_v": (False, True),
+    "shared_kv": (True,) * 2,
+}
+LOOPS = ("auto", "scan", "unrolled")
+
+
+def check_heads(key: str, dim: int, heads: int) -> None:
+    """UserError: model.`key`=`dim` does not split into `heads` of an even width."""
+    if dim % heads:
+        raise UserError(f"model.heads={heads}: does not divide model.{key}={dim}")
+    if dim // heads % 2:
+        raise UserError(f"model.heads={heads}: makes heads {dim // heads} wide; rotary positions need an even width")
+
+
+def place_loop(cfg: Any, platform: str) -> Any:
+    """`cfg` with `loop` decided: unrolled layers are faster on CPUs and GPUs; scan keeps the programs of pods small."""
+    auto = "scan" if platform == "tpu" else "unrolled"
+    return dataclasses.replace(cfg, loop=auto) if cfg.loop == "auto" else cfg
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+    layers: int = 4  # blocks
+    dim: int = 256  # width of the blocks and of the word vectors
+    heads: int = 4  # of attention in each block
+    wide: int = 4  # units of the feed-forward layer, in multiples of dim
+    length: int = 128  # tokens of a window; a prediction sees no others
+    objective: str = "causal"  # causal: the next token | masked: hidden tokens, from both sides
+    keys_values: str = "per_layer"  # per_layer | shared_k | shared_v | shared_kv: once, from the embeddings
+    tied: bool = True  # the head's table is the embedding
+    dropout: float = 0.0  # share dropped of embeddings and of what each layer adds
+    init_scale: float = 0.02  # standard deviation of the weights at the start
+    # File of word vectors (word2vec, GloVe or fastText) that the embedding starts from, scaled to init_scale
+    vectors: str = ""
+    encoding_errors: str = "strict"  # words of that file that are not UTF-8: strict | replace | ignore
+    mask_share: float = masking.SHARE  # of the tokens that objective=masked hides and predicts
+    within_documents: bool = False  # in training, attention sees only tokens of the same document
+    noise_words: int = 0  # words that stand for the vocabulary in the softmax of training; 0: all of it
+    dtype: str = "float32"  # float32 | bfloat16, of the computation; parameters are float32
+    loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: scan on TPUs, unrolled elsewhere
+    remat: bool = False  # values inside a layer are recomputed for its gradient instead of kept
+    attention: str = "auto"  # xla | cudnn | splash | auto: cudnn on GPUs in bfloat16, splash on TPUs
+    head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
+    vocab_size: int = 0  # filled in by `resolve`
+
+    def __post_init__(self) -> None:
+        check_least(1, "model", self, "layers", "dim", "heads", "wide", "length", "head_chunk")
+        check_most(1000, "model", self, "layers")  # the programs hold each layer
+        check_choice("model.objective", self.objective, ("causal", "masked"))
+        check_choice("model.keys_values", self.keys_values, tuple(KEYS_VALUES))
+        check_choice("model.dtype", self.dtype, ("float32", "bfloat16"))
+        check_choice("model.loop", self.loop, LOOPS)
+        check_choice("model.attention", self.attention, IMPLEMENTATIONS)
+        check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
+        check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+        check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
+        check(0 < self.mask_share < 1, "model.mask_share", self.mask_share, "above 0 and below 1")
+        check_least(0, "model", self, "noise_words")
+        check_heads("dim", self.dim, self.heads)
+        if not self.masked and self.mask_share != masking.SHARE:
+            raise UserError(f"model.mask_share={self.mask_share}: needs model.objective=masked; nothing is hidden here")
+        if self.within_documents and self.attention == "splash":
+            raise UserError("model.attention='splash': takes no model.within_documents; use auto")
+        if self.attention == "cudnn" and self.dtype != "bfloat16":
+            raise UserError("model.attention='cudnn': needs model.dtype=bfloat16")
+
+    @property
+    def masked(self) -> bool:
+        """Whether the targets are hidden tokens, not next ones."""
+        return self.objective == "masked"
+
+    @property
+    def padded_vocab(self) -> int:
+        """V', rows of the tables. Under the masked objective row V of the embedding is the mask."""
+        return pad_to(self.vocab_size + self.masked, PAD_VOCAB)
+
+    @property
+    def stack(self) -> Stack:
+        """The blocks; `hidden_states` chooses the loop over them."""
+        return Stack(
+            self.layers,
+            self.dim,
+            self.heads,
+            self.wide * self.dim,
+            *KEYS_VALUES[self.keys_values],
+            causal=not self.masked,
+            dropout=self.dropout,
+            remat=self.remat,
+            implementation=self.attention,
+        )
+
+
+def place(cfg: TransformerConfig, platform: str) -> TransformerConfig:
+    """`cfg` with `loop` and `attention` decided; see `place_loop` and `w2v_jax.nn.attention.kernel`."""
+    cfg = place_loop(cfg, platform)
+    if cfg.attention == "splash" and platform != "tpu":
+        raise UserError("model.attention='splash': needs TPUs; use auto")
+    if cfg.attention != "auto":
+        return cfg
+    best = kernel(platform, cfg.dtype, cfg.dim // cfg.heads, cfg.length)
+    return dataclasses.replace(cfg, attention="xla" if cfg.within_documents else best)  # only XLA's takes any mask
