@@ -177,4 +177,4 @@ if __name__ == "__main__":
     )
     flags.DEFINE_integer("words", 20_000, "Words that are read.")
     flags.DEFINE_string("out", None, "Folder of the results; the first run's if empty.")
-    cli.run(main)
+    cli.run(main, by_first=True)

@@ -223,4 +223,4 @@ if __name__ == "__main__":
     flags.DEFINE_enum("projection", "pca", PROJECTIONS, "Map of the vectors.")
     flags.DEFINE_integer("examples", 5, "Example sentences of each cluster.", 1, 100)
     flags.DEFINE_integer("seed", 0, "Of the drawn occurrences, the clusters and the map.", 0, 2**31 - 1)
-    cli.run(main)
+    cli.run(main, by_first=True)

@@ -96,4 +96,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("draws", 10, "Draws of a few labels.", 1)
     flags.DEFINE_integer("seed", 0, "Of folds and draws.", 0)
     flags.DEFINE_string("workdir", None, "Folder of the results; made if missing.")
-    cli.run(main)
+    cli.run(main, by_first=True)

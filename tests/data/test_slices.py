@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data import counting, meeting, sources
+from w2v_jax.data import counting, meeting, raw, sources
 from w2v_jax.data.corpus import Corpus, build_corpus
 from w2v_jax.data.meeting import Crew, together
 from w2v_jax.errors import UserError
@@ -44,6 +44,12 @@ def everyone(count: int, work: Callable[[Crew], Any]) -> list[Any]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(member, range(count)))
+
+
+@pytest.fixture(autouse=True)
+def no_file_is_too_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that has just been written is read once more before its cache is used; these are."""
+    monkeypatch.setattr(raw, "SETTLE_SECONDS", -1.0)
 
 
 @pytest.fixture(scope="module")

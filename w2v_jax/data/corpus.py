@@ -114,7 +114,8 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
             return _cached(cfg, note, texts, root, lambda line: None) is not None
 
         with shared.building_alone(cfg.cache_dir, note, there, say) as waited:
-            corpus = _cached(cfg, note, texts, root, say) if waited else None
+            # Also without waiting: another may have built it, and gone, since this one looked.
+            corpus = _cached(cfg, note, texts, root, say if waited else lambda line: None)
             corpus = corpus or _build(cfg, texts, root, note, say)
     _tell(say, corpus.report, cfg)
     return corpus
