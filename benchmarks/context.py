@@ -73,7 +73,8 @@ def measure(model: Model, texts: Sequence[list[str]], rounds: int) -> dict[str, 
     """Medians of all that is measured."""
     encoder = ContextEncoder(model)
     read = prepared(encoder, texts)
-    states = model.spec.encode.states  # type: ignore[union-attr]
+    assert model.spec.encode is not None
+    states = model.spec.encode.states
     forward = jax.jit(lambda params, tokens, lengths: states(model.cfg, params, {}, tokens, lengths)[-1])
     every, one = [range(len(text)) for text in texts], [[len(text) // 2] for text in texts]
     last = len(encoder.names) - 1

@@ -89,7 +89,7 @@ def cluster(found: Planted, vectors: np.ndarray, count: int, method: str, seed: 
 def measure(encoder: Encoder, found: Planted, method: str = "kmeans", seed: int = 0) -> dict[str, Any]:
     """For every layer the scores of two clusters a word, and of a number chosen by the data; beside them the best
     possible, and a single cluster (`majority`)."""
-    layers = []
+    layers: list[dict[str, Any]] = []
     for name, vectors in zip(
         encoder.names, encoder.encode(found.texts, [[p] for p in found.places]).layers, strict=True
     ):
@@ -101,7 +101,7 @@ def measure(encoder: Encoder, found: Planted, method: str = "kmeans", seed: int 
     return {
         "words": len(np.unique(found.words)),
         "occurrences": len(found.words),
-        "majority": layers[0]["two"]["majority"],  # type: ignore[index]
+        "majority": layers[0]["two"]["majority"],
         "best": float((found.best == found.topics).mean()),
         "best_causal": float((found.best_causal == found.topics).mean()),
         "layers": layers,

@@ -13,6 +13,9 @@ the sum over the vocabulary in the cross-entropy is estimated by importance samp
 The mean of Z_m over the draws is the sum over the whole vocabulary. Its logarithm is on average below that of the sum,
 the less so the larger K, so this loss is no measure of a model: evaluation uses the whole softmax. All targets of a
 step share the noise, which makes the scores one matrix product (Ji et al. 2016, arXiv 1604.04661).
+
+It saves the scores of the vocabulary, not the gradient of the table: that stays dense [V, D], as the optimiser of these
+models (Adam) changes every row in every step, and the table is the embedding where both are tied.
 """
 
 from __future__ import annotations
