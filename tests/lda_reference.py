@@ -1,12 +1,21 @@
-"""What LDA computes, written out in float64 numpy: sums over all assignments of topics, and the bound term by term."""
+"""What LDA computes, written out in float64 numpy: sums over all assignments of topics, and the bound term by term.
+
+Beside it the planted text that tests share, and a fit of it step by step.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
+import jax
 import numpy as np
 from scipy.special import digamma, gammaln
+
+from w2v_jax.models import lda
+from w2v_jax.models.lda import LDAConfig
 
 
 def log_dirichlet_multinomial(counts: np.ndarray, prior: np.ndarray) -> float:
@@ -90,3 +99,20 @@ def planted(
         z = rng.choice(topics, rng.poisson(length), p=rng.dirichlet(np.full(topics, 0.2)))
         texts.append(np.array([rng.choice(beta.shape[1], p=beta[k]) for k in z], int))
     return beta, np.concatenate(texts).astype(np.uint16), np.append(0, np.cumsum([len(t) for t in texts]))
+
+
+def corpus(documents: int = 160, seed: int = 0) -> tuple[np.ndarray, Any]:
+    """Planted topics [4, 40] and their text, whose first 40 documents are its held-out split too."""
+    beta, tokens, offsets = planted(4, 10, documents, 40, seed)
+    heldout = SimpleNamespace(tokens=tokens, offsets=offsets[:41])
+    return beta, SimpleNamespace(train=SimpleNamespace(tokens=tokens, offsets=offsets), heldout=heldout)
+
+
+def fitted(cfg: LDAConfig, text: Any, devices: int, sweeps: int | None = None) -> tuple[Any, dict[str, float]]:
+    """(the state after these sweeps, the last metrics)."""
+    work, last = lda.prepare(cfg, text, 0, jax.devices()[:devices]), dict[str, float]()
+    state = work.start(0)
+    for _ in range(work.steps * (sweeps or cfg.sweeps)):
+        state, new = lda.advance(cfg, work, state)
+        last = new or last
+    return state, last
