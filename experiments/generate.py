@@ -32,7 +32,7 @@ from w2v_jax.models.generation import text_keys
 from w2v_jax.nn.sampling import Sampling
 from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG
-from w2v_jax.train.restore import Model, open_model
+from w2v_jax.train.restore import Model, check_forward, open_model
 from w2v_jax.types import Decode
 
 
@@ -52,6 +52,7 @@ def open_language_model(workdir: Path) -> tuple[Model, Decode]:
         able = ", ".join(name for name, other in MODELS.items() if other.decode)
         raise UserError(f"--workdir={workdir}: family={config.family!r} writes no text; name a run folder of {able}")
     model = open_model(workdir)
+    check_forward(model, f"--workdir={workdir}")
     assert model.spec.decode is not None
     return model, model.spec.decode
 

@@ -73,7 +73,7 @@ def sentences_of(encoder: ContextEncoder, source: str, words: int, seed: int = 0
     UserError: no such text, or one without a sentence.
     """
     model = encoder.model
-    corpus = corpus_of(model, source)
+    corpus = corpus_of(model, source, reversed=False)
     split = "test" if source else "heldout" if corpus.heldout.documents else "train"
     tokens = getattr(corpus, split)
     out: list[list[str]] = []

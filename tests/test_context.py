@@ -34,9 +34,12 @@ TINY = TransformerConfig(layers=2, dim=8, heads=2, length=8, init_scale=0.5, wid
 TEXT = ["a", "b-c", "d", "zebra", "e"]  # 7 tokens
 
 
+def data_of(**rules: Any) -> DataConfig:
+    return DataConfig(**{"tokens": "punctuation", "end_token": "<eos>", "unknown": "keep", "max_vocab": 257} | rules)
+
+
 def tokenizer_of(**rules: Any) -> Tokenizer:
-    data = DataConfig(**{"tokens": "punctuation", "end_token": "<eos>", "unknown": "keep", "max_vocab": 257} | rules)
-    return Tokenizer.of(data, Vocabulary(WORDS, np.arange(len(WORDS), 0, -1)), None)
+    return Tokenizer.of(data_of(**rules), Vocabulary(WORDS, np.arange(len(WORDS), 0, -1)), None)
 
 
 @functools.cache
@@ -46,7 +49,7 @@ def model_of(family: str, cfg: Any, **rules: Any) -> Model:
     cfg = dataclasses.replace(cfg, vocab_size=tokenizer.size)
     shapes = jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, {}))
     params = jax.tree.map(lambda s: jnp.asarray(rng.normal(0, 0.5, s.shape), jnp.float32), shapes)
-    return Model(spec, Config(family, cfg), cfg, params, {}, tokenizer, 1)
+    return Model(spec, Config(family, cfg, data_of(**rules)), cfg, params, {}, tokenizer, 1)
 
 
 def states_of(model: Model, ids: list[int]) -> list[np.ndarray]:
@@ -136,6 +139,8 @@ def test_a_model_of_reversed_texts_reads_them_so() -> None:
     np.testing.assert_allclose(found.layers[1][0], states[1][4:7].mean(0), atol=2e-6)
     first = ContextEncoder(model, backward=True, pool="first").at([TEXT], [1])
     np.testing.assert_allclose(first[0], states[1][6], atol=2e-6)
+    so_trained = ContextEncoder(model_of("recurrent_lm", model.config.model, reversed=True)).encode([TEXT], [[1]])
+    np.testing.assert_array_equal(so_trained.layers[1], found.layers[1])
     both = join(ContextEncoder(model), ContextEncoder(model, backward=True))
     ahead = ContextEncoder(model).at([TEXT], [1])
     np.testing.assert_allclose(

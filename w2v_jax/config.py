@@ -113,6 +113,9 @@ class DataConfig:
     tokens_limit: int = 0
     bpe_words: int = 0  # byte pairs are made from the first so many words of the training documents; 0: from all
     heldout_every: int = 100  # every n-th document is held out; 0 for none
+    # All splits from their last token to their first, for models that read from the right. End tokens stay at the end
+    # of their documents.
+    reversed: bool = False
     block_tokens: int = 16_384  # blocks of whole documents have about this size; they are the unit of shuffling
     # Of labelled texts: binary (0, 1) | as_is | sst2 (0-1 negative, 2 left out, 3-4 positive) | named: any names; those
     # of the training texts, sorted, are 0, 1, ... Of pairs: binary (SAME or 1, DIFFERENT or 0) | the range of a score,

@@ -22,7 +22,7 @@ from w2v_jax.nn.layers import pad_to
 from w2v_jax.states import encode_of
 from w2v_jax.storage import to_path
 from w2v_jax.train import fitting
-from w2v_jax.train.restore import Model
+from w2v_jax.train.restore import Model, check_forward
 from w2v_jax.types import Say, Words
 
 COUNTED = ("counts", "shares", "tfidf", "bm25")
@@ -101,6 +101,7 @@ def of_run(name: str, model: Model, texts: Texts, most: int) -> Iterator[Feature
         rows = [model.spec.represent(model.cfg, model.params, model.consts, x) for x in counts]
         yield Features(name, rows[0], rows[1], time.perf_counter() - start, covered(found))
         return
+    check_forward(model, name)
     # A language model begins a text after an end token: in training each text followed that of another.
     first = None if encode_of(model).logits is None else model.tokenizer.end_id
     known = [tokens_of(model.tokenizer, part) for part in (texts.train, texts.test)]

@@ -29,9 +29,10 @@ LANES = 64
 WINDOWS = 32  # overlapping windows per call
 
 
-def corpus_of(model: Model, text: str = "") -> Corpus:
-    """The run's corpus, with `text` (a data source) as its test split if given. UserError: another vocabulary."""
-    data = model.config.data if not text else dataclasses.replace(model.config.data, test_source=text)
+def corpus_of(model: Model, text: str = "", **changes: Any) -> Corpus:
+    """The run's corpus, with `text` (a data source) as its test split if given, and `changes` of its `DataConfig`.
+    UserError: another vocabulary."""
+    data = dataclasses.replace(model.config.data, **({"test_source": text} if text else {}) | changes)
     corpus = build_corpus(data, lambda line: print(line, file=sys.stderr))
     if tuple(corpus.vocab.words) != tuple(model.tokenizer.words):
         raise UserError(f"data.source={data.source}: gives another vocabulary than the run was trained with")
@@ -99,7 +100,7 @@ def _optimum(model: Model, split: str, tokens: Tokens, nats: np.ndarray) -> dict
     """The distance to the best possible loss by kind of position; None unless the text is the synthetic language."""
     data = model.config.data
     source = {"heldout": data.heldout_source, "test": data.test_source}[split]
-    if data.source != "synthetic" or source != f"synthetic:{split}":
+    if data.source != "synthetic" or data.reversed or source != f"synthetic:{split}":
         return None
     best, hidden = optimum_of_split(data, split, model.tokenizer.words, np.asarray(tokens.tokens))
     scored = slice(-len(nats), None)  # without an end token nothing predicts the first

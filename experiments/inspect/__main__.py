@@ -41,7 +41,7 @@ from w2v_jax.nn.recurrent import Cell
 from w2v_jax.states import before_text, recurrence_of
 from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
-from w2v_jax.train.restore import Model, open_model
+from w2v_jax.train.restore import Model, check_forward, open_model
 from w2v_jax.types import Array, Params
 
 GATES = ("input", "forget", "output", "reset", "update")
@@ -192,6 +192,7 @@ def of_layers(model: Model) -> tuple[dict[str, Any], Callable[..., Any]]:
 def of_text(model: Model) -> tuple[dict[str, Any], Callable[..., Any]]:
     """The same for --text."""
     f = flags.FLAGS
+    check_forward(model, "--text")
     words, about = words_of_flags(f.text, f["from"].value, f["to"].value), {"text": f.text}
     if model.spec.encode is not None and model.spec.encode.attention is not None:
         found = attention.report(model, f.text, words, (f.layer, f.heads))

@@ -191,7 +191,7 @@ def main(argv: Sequence[str]) -> None:
         wanted()
     elif f.words or f.sentence or f.text:
         raise UserError("--planted: takes the words and the text of the run; leave --words, --sentence and --text out")
-    encoder = ContextEncoder(open_model(folder), hide_target=f.hide_target, backward=f.backward, window=f.window)
+    encoder = ContextEncoder(open_model(folder), hide_target=f.hide_target, window=f.window)
     out = cli.writable("out", to_path(f.out) if f.out else folder / "senses")
     if not f.planted:
         return maps(encoder, out)
@@ -214,7 +214,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("out", None, "Folder of the results; by default WORKDIR/senses.")
     flags.DEFINE_integer("layer", -1, "Layer whose vectors are clustered, from the end if negative.")
     flags.DEFINE_bool("hide_target", False, "Hides the word from a masked model: its vector is what the others say.")
-    flags.DEFINE_bool("backward", False, "The model was trained on texts from their last word to the first.")
     flags.DEFINE_integer("window", 10, "Words on each side that count, where a model has word vectors only.", 1)
     flags.DEFINE_integer("most", 400, "Most occurrences of a word to read.", 3, 100_000)
     flags.DEFINE_integer("least", 20, "Occurrences that a word needs.", 3)

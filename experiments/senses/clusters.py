@@ -124,7 +124,7 @@ def predictions(encoder: ContextEncoder, all_of: Sequence[Occurrence]) -> np.nda
     that predict no words, or read texts backward."""
     model = encoder.model
     encode: Any = model.spec.encode
-    if encoder.static or encode.logits is None or encoder.backward or not all_of:
+    if encoder.static or encode.logits is None or encoder.reads_backward or not all_of:
         return None
     texts, places = [o.words for o in all_of], [o.place for o in all_of]
     if encode.mask(model.cfg) is not None:

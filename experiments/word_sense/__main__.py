@@ -3,14 +3,13 @@
   python -m experiments.word_sense --workdirs=[NAME=]DIR,... --workdir=DIR [--wic=FOLDER [--final]] \
       [--train=FILE --test=FILE] [--join=NAME+NAME ...] [--hide_target] [--window=10] [--pool=mean] [--any_form]
 
---workdirs are runs of any family; DIR:backward is a language model trained on reversed texts. --wic names the folder of
-train.tsv, dev.tsv and test.tsv of Words in Context: T or F<TAB>LEMMA<TAB>N or V<TAB>INDEX-INDEX<TAB>TEXT<TAB>TEXT. The
-training pairs choose the layer or mixture of each run, the development pairs the threshold of the cosine; the test
-pairs are scored only with --final. --train and --test are files WORD<TAB>SENSE<TAB>INDEX<TAB>TEXT: 1-NN, nearest
-centroid and logistic regression on each layer and on the best mixture, chosen by folds of the training file, with all
-labels and with 1, 3, 10 and 30 of each sense. The most frequent sense, naive Bayes on counts and the mean of the word
-vectors around the word are always beside. --join adds the chosen mixtures of several runs side by side; --hide_target
-adds to each masked run a row in which the word itself is hidden.
+--workdirs are runs of any family. --wic names the folder of train.tsv, dev.tsv and test.tsv of Words in Context: T or
+F<TAB>LEMMA<TAB>N or V<TAB>INDEX-INDEX<TAB>TEXT<TAB>TEXT. The training pairs choose the layer or mixture of each run,
+the development pairs the threshold of the cosine; the test pairs are scored only with --final. --train and --test are
+files WORD<TAB>SENSE<TAB>INDEX<TAB>TEXT: 1-NN, nearest centroid and logistic regression on each layer and on the best
+mixture, chosen by folds of the training file, with all labels and with 1, 3, 10 and 30 of each sense. The most frequent
+sense, naive Bayes on counts and the mean of the word vectors around the word are always beside. --join adds the chosen
+mixtures of several runs side by side; --hide_target adds to each masked run a row in which the word itself is hidden.
 
 Prints tables; writes results.json and layers.png, the curves over layers, into DIR.
 Exit status: 0 done, 2 bad input.
@@ -83,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("workdirs", None, "Run folders, [NAME=]DIR,...; DIR:backward reads from the right.")
+    flags.DEFINE_list("workdirs", None, "Run folders, [NAME=]DIR,...")
     flags.DEFINE_string("wic", None, "Folder of Words in Context.")
     flags.DEFINE_boolean("final", False, "Whether the test pairs of --wic are scored: once, when all is decided.")
     flags.DEFINE_string("train", None, "Labelled occurrences, WORD<TAB>SENSE<TAB>INDEX<TAB>TEXT.")

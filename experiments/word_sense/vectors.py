@@ -15,7 +15,6 @@ from w2v_jax.evaluation.senses import WAYS, Change, change, unit
 from w2v_jax.storage import to_path
 from w2v_jax.train.restore import open_model
 
-BACKWARD = ":backward"
 ROUNDS = 4  # layers that a mixture adds at most
 
 
@@ -59,7 +58,7 @@ def names_of(runs: Sequence[str]) -> dict[str, str]:
     for run in runs:
         name, equals, folder = run.partition("=")
         if not (equals and name and folder):
-            name, folder = to_path(run.removesuffix(BACKWARD)).name, run
+            name, folder = to_path(run).name, run
         if not folder or name in found:
             what = f"the name {name!r} is given twice; write NAME=DIR" if folder else "an empty entry"
             raise UserError(f"--workdirs={','.join(runs)}: {what}")
@@ -77,8 +76,8 @@ def encoders(runs: dict[str, str], window: int, pool: str, hidden: bool) -> Iter
     """
     static = first = None
     for name, folder in runs.items():
-        model = open_model(to_path(folder.removesuffix(BACKWARD)))
-        one = ContextEncoder(model, pool=pool, window=window, backward=folder.endswith(BACKWARD))
+        model = open_model(to_path(folder))
+        one = ContextEncoder(model, pool=pool, window=window)
         static = static or (name if one.static else None)
         if first is None and model.spec.embed is not None:
             first = Named(f"{name}, word vectors", dataclasses.replace(one, vectors_only=True))

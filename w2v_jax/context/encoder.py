@@ -44,7 +44,7 @@ class ContextEncoder(Encoder):
     model: Model
     pool: str = "mean"  # mean | first | last, of the tokens of a word
     hide_target: bool = False  # the word itself is hidden: its vector is what the others say of it; masked models only
-    backward: bool = False  # the model was trained on texts from their last word to the first
+    backward: bool | None = None  # texts are read from their last word to the first; None: as `data.reversed` says
     window: int = 10  # words on each side that count, where the model has word vectors only
     vectors_only: bool = False  # the word vectors of a model that has states too are read, and not its states
     context: int = 0  # tokens read at a time; 0: as in training, or `CONTEXT` where there is no limit
@@ -76,6 +76,11 @@ class ContextEncoder(Encoder):
         return self.vectors_only or spec.encode is None or not own
 
     @property
+    def reads_backward(self) -> bool:
+        """Whether the model reads texts from their last word to the first."""
+        return self.model.config.data.reversed if self.backward is None else self.backward
+
+    @property
     def _encode(self) -> Any:
         return self.model.spec.encode
 
@@ -95,7 +100,7 @@ class ContextEncoder(Encoder):
         end = None if encode.logits is None else tokenizer.end_id
         context = self.context or encode.context(cfg) or CONTEXT
         mask = encode.mask(cfg)
-        return Frame(context, end, encode.causal(cfg), mask if self.hide_target else None, self.backward)
+        return Frame(context, end, encode.causal(cfg), mask if self.hide_target else None, self.reads_backward)
 
     @cached_property
     def cutter(self) -> Cutter:
@@ -159,7 +164,7 @@ class ContextEncoder(Encoder):
         """Vectors of `count` targets, float32 [N, D_l] of each wanted layer; zeros for one that no row has."""
         applied, params, consts = self._applied
         program = self._programs.setdefault(wanted, applied.pooled(wanted))
-        pooled = [_pooled_spans(row, self.pool, self.backward) for row in rows]
+        pooled = [_pooled_spans(row, self.pool, self.reads_backward) for row in rows]
         shape = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32), jnp.zeros((1, 1, 2), jnp.int32)
         widths = [x.shape[-1] for x in jax.eval_shape(self.model.applied.pooled(wanted), params, consts, *shape)]
         out = [np.zeros((count, width), np.float32) for width in widths]

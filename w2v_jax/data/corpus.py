@@ -19,6 +19,7 @@ import numpy as np
 from w2v_jax import storage
 from w2v_jax.config import DataConfig, later_rules
 from w2v_jax.data import meeting, shared, slices
+from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
 from w2v_jax.data.counting import SOURCES, SPLITS, check, count, heldout_every
 from w2v_jax.data.encode import encode
@@ -53,7 +54,7 @@ class Tokens:
     bytes: its UTF-8 bytes, plus one per document for the line end.
     """
 
-    tokens: Any  # uint16 or uint32 [T], memory-mapped, or `Remote`
+    tokens: Any  # uint16 or uint32 [T], memory-mapped, `Remote` or `Backward`
     offsets: np.ndarray  # int64 [D + 1], memory-mapped
     words: int = 0
     bytes: int = 0
@@ -88,7 +89,8 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     Of the others every `cfg.heldout_every`-th (index i with i % n == n - 1) is held out, or none where
     `cfg.heldout_source` names the held-out text. The rest of `cfg.source` alone gives the vocabulary and its counts.
     Words outside the vocabulary are dropped with `cfg.unknown='drop'`, become `<unk>` with 'keep', and are refused with
-    'error'. `cfg.end_token` is appended to each document.
+    'error'. `cfg.end_token` is appended to each document. With `cfg.reversed` all splits are read from the right; the
+    cached files are those of the text as it is.
 
     `say` takes lines of progress, at the end the report. `Corpus.report` counts documents and words of all splits, what
     was dropped, and as `train_words` etc. the documents, tokens, words and bytes of each split.
@@ -197,7 +199,15 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     # Before 2026-12 nothing was normalised and words were cut at most marks: where that gave other tokens from the same
     # text, the corpus is another.
     digest = key_of([home.name, "normalised"]) if meta["newer"] else home.name
+    if cfg.reversed:  # by reading the same files backward
+        digest = key_of([digest, "reversed"])
+        parts = {split: _backward(part, ended=bool(cfg.end_token)) for split, part in parts.items()}
     return Corpus(home, tokenizer, **parts, report=report, digest=digest, block_tokens=cfg.block_tokens)
+
+
+def _backward(part: Tokens, ended: bool) -> Tokens:
+    """A split from its last token to its first; every document keeps its end token at its end."""
+    return dataclasses.replace(part, tokens=Backward(part.tokens, ended), offsets=turned(part.offsets))
 
 
 def _tokens(cfg: DataConfig, home: Path, split: str, record: dict[str, Any]) -> Tokens:

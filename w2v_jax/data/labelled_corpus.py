@@ -27,7 +27,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.types import Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes
-_UNUSED = ("heldout_every", "document", "block_tokens", "tokens_limit")  # keys for running text
+_UNUSED = ("heldout_every", "document", "block_tokens", "tokens_limit", "reversed")  # keys for running text
 _OF_RECORDS = ("field", "label_field")  # keys for sources with named fields
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
 Texts = list[tuple[int, str]]  # (label, text)

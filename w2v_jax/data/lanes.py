@@ -18,6 +18,7 @@ from functools import partial
 import jax
 import numpy as np
 
+from w2v_jax.data.backward import Backward
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.pipeline import Source
 from w2v_jax.data.remote import Remote
@@ -40,7 +41,7 @@ def lane_source(tokens: Tokens, shapes: Mapping[str, jax.ShapeDtypeStruct], *, s
     """
     lanes, length = shapes["tokens"].shape
     stream = tokens.tokens
-    if not isinstance(stream, Remote):  # of which each process fetches its own lanes alone
+    if not isinstance(stream, (Remote, Backward)):  # of which each process fetches its own lanes alone
         stream = np.asarray(stream)  # a plain view: slices of a memory map cost ten times as much
     predictions = len(stream) - (start_id is None)
     if predictions < lanes:
@@ -54,7 +55,7 @@ def lane_source(tokens: Tokens, shapes: Mapping[str, jax.ShapeDtypeStruct], *, s
 
 
 def _write(
-    stream: np.ndarray | Remote,
+    stream: np.ndarray | Remote | Backward,
     offsets: np.ndarray,
     start_id: int | None,
     lane: int,

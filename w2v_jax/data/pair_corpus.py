@@ -24,7 +24,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.types import HostBatch, Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes
-_UNUSED = ("heldout_every", "document", "block_tokens", "field", "label_field")  # keys for other texts
+_UNUSED = ("heldout_every", "document", "block_tokens", "field", "label_field", "reversed")  # keys for other texts
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
 
 

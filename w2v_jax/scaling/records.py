@@ -17,7 +17,7 @@ from w2v_jax.files import parse_json, write_text
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 # Keys that came after the first published studies; at these values they change no hash.
 LATER = {f"data.{name}": getattr(DataConfig, name) for name in LATER_RULES} | {"model.encoding_errors": "strict"}
-LATER |= {"train.stop_at": 0.0}
+LATER |= {"train.stop_at": 0.0, "data.reversed": False}
 # The same of a family's `model`.
 LATER_OF: dict[str, dict[str, Any]] = {
     "transformer": {"vectors": "", "mask_share": 0.15, "within_documents": False, "noise_words": 0},

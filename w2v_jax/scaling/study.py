@@ -55,8 +55,9 @@ class Study:
             check(bool(arm.sizes), f"arms.{name}.sizes", arm.sizes, "at least one")
             amounts = arm.tokens or self.tokens or self.budgets
             check(bool(amounts), f"arms.{name}.tokens", arm.tokens, "given, or tokens or budgets of the study")
-        need = "False: the best possible loss is known of data.source=synthetic only"
-        check(not self.optimum or self.data.source == "synthetic", "optimum", self.optimum, need)
+        need = "False: the best possible loss is known of data.source=synthetic only, read from the left"
+        known = self.data.source == "synthetic" and not self.data.reversed
+        check(not self.optimum or known, "optimum", self.optimum, need)
 
 
 class Planned(NamedTuple):

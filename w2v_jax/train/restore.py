@@ -38,6 +38,12 @@ class Model(NamedTuple):
         return applied(self.spec, self.cfg)
 
 
+def check_forward(model: Model, what: str) -> None:
+    """UserError: `what` needs a model that reads from the left, and this one was trained on reversed text."""
+    if model.config.data.reversed:
+        raise UserError(f"{what}: the run has data.reversed=True, its model reads from the right; choose another run")
+
+
 def open_model(workdir: Path) -> Model:
     """A run's best checkpoint by held-out loss, or the newest where none was scored, on this process's first device.
     One that is damaged or gone gives a warning and way to the next best.
