@@ -25,12 +25,13 @@ from experiments.classify import features
 from experiments.classify.texts import Texts, bags, read
 from experiments.common import cli
 from experiments.common.machine import machine
-from w2v_jax.config import DataConfig, check_choice, freeze
+from w2v_jax.config import DataConfig, check_choice
 from w2v_jax.data.words import Rules, words_of
 from w2v_jax.errors import UserError
 from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import build
+from w2v_jax.recorded import freeze
 from w2v_jax.tables import aligned
 from w2v_jax.types import Say
 

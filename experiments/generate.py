@@ -24,12 +24,13 @@ from experiments.common import cli
 from experiments.common.measuring import parameters
 from experiments.common.processes import by_first
 from w2v_jax import memory
-from w2v_jax.config import check, load
+from w2v_jax.config import check
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.models.generation import text_keys
 from w2v_jax.nn.sampling import Sampling
+from w2v_jax.recorded import load
 from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG
 from w2v_jax.train.restore import Model, check_forward, open_model

@@ -22,6 +22,7 @@ from absl import flags
 
 from experiments.common import cli
 from launch.cloud import verbs
+from launch.cloud.asked import Asked
 from launch.cloud.gcloud import Cloud
 from launch.cloud.machine import Patience
 from launch.cloud.state import Folder
@@ -38,7 +39,7 @@ _MACHINE = (
     ("network", "VPC network; the default one when empty."),
     ("valid_for", "How long the request may wait in the queue, e.g. 6h; then Cloud TPU ends it."),
 )
-_Verb = Callable[[Cloud, Folder, str, verbs.Asked], Trouble | None]
+_Verb = Callable[[Cloud, Folder, str, Asked], Trouble | None]
 _OF_NAME: dict[str, _Verb] = {
     "up": verbs.up, "run": verbs.run, "status": verbs.state, "logs": verbs.logs, "attach": verbs.attach,
     "stop": verbs.stop, "down": verbs.down,
@@ -53,7 +54,7 @@ def machine_flags() -> dict[str, Any]:
     return {key: flags.FLAGS[key].value for key in keys if flags.FLAGS[key].present}
 
 
-def asked(argv: Sequence[str]) -> verbs.Asked:
+def asked(argv: Sequence[str]) -> Asked:
     """What the flags ask for. UserError: an impossible value."""
     f = flags.FLAGS
     if f.max_hours is not None and not 0 < f.max_hours <= 24 * 365:
@@ -61,7 +62,7 @@ def asked(argv: Sequence[str]) -> verbs.Asked:
     seconds = {key: getattr(f, key) for key in ("waiting_s", "hung_s", "startup_s", "poll_s")}
     down = f.keep_alive if f.down is None else f.down
     tries = f.max_tries or (20 if f.keep_alive else 3)
-    return verbs.Asked(
+    return Asked(
         machine_flags(), argv, f.yes, f.max_hours, Limits(f.keep_alive, tries), Patience(**seconds), down, f.prices,
         worker=f.worker, lines=f.lines,
     )  # fmt: skip

@@ -162,10 +162,10 @@ def checkpoints(workdir: Path) -> list[int]:
 
 def final_arrays(workdir: Path) -> dict[str, list[Any]]:
     """Type, shape and digest of every array of the newest checkpoint, as recorded when it was written."""
-    from w2v_jax.train.checkpoint import Checkpointer
+    from w2v_jax.storage import to_path
+    from w2v_jax.train import stored
 
-    with Checkpointer(workdir / "checkpoints", read_only=True) as saved:
-        return dict(saved._record(checkpoints(workdir)[-1])["leaves"])
+    return dict(stored.record(to_path(workdir) / "checkpoints" / str(checkpoints(workdir)[-1]))["leaves"])
 
 
 def vectors(workdir: Path) -> bytes:

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from w2v_jax.config import Config, to_dict
+from w2v_jax.config import Config
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.recorded import to_dict
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.types import Consts, Family, HostBatch, Params, Words

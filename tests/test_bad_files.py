@@ -154,7 +154,7 @@ def test_workdir_with_a_broken_config(text: Path, tmp_path: Path) -> None:
 def test_a_config_json_that_is_no_config(
     command: str, content: str, part: str, text: Path, whole: Path, tmp_path: Path
 ) -> None:
-    """Every command that opens a run says so in one line; `w2v_jax.config.load` knows more that may be wrong."""
+    """Every command that opens a run says so in one line; `w2v_jax.recorded.load` knows more that may be wrong."""
     shutil.copytree(whole, tmp_path / "lstm")
     (tmp_path / "per_layer-0").symlink_to(tmp_path / "lstm")
     (tmp_path / "lstm" / "config.json").write_text(content)

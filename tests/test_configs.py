@@ -13,12 +13,13 @@ import jax
 import pytest
 
 from experiments.common.config_flag import load_config
-from w2v_jax.config import RESUMABLE, Config, MeshConfig, OptimizerConfig, differences, freeze, load, to_dict
+from w2v_jax.config import Config, MeshConfig, OptimizerConfig
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.models import MODELS
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.overrides import override
+from w2v_jax.recorded import RESUMABLE, differences, freeze, load, to_dict
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import programs, stand_in
 

@@ -26,9 +26,10 @@ from tests.examples import (
     with_rows,
     words_of,
 )
-from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig, freeze, to_dict
+from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.recorded import freeze, to_dict
 from w2v_jax.train.gradients import gather_rows
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import make_call, stand_in

@@ -20,12 +20,13 @@ from experiments.figures import nudges as training
 from experiments.figures.quality import evaluate_checkpoints
 from tests.commands import ROOT, Done, run
 from tests.pictures import FIGURES, count_pixels
-from w2v_jax.config import Config, to_dict
+from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.builtin import similarity_pairs
 from w2v_jax.figures import convergence, nudges
 from w2v_jax.models.word2vec import Word2VecConfig
+from w2v_jax.recorded import to_dict
 from w2v_jax.train.checkpoint import Checkpointer
 
 pytestmark = pytest.mark.xdist_group("figures")  # one worker: they share a recording

@@ -25,10 +25,10 @@ from experiments.figures.show import PICTURES
 from tests.commands import ROOT, refused, run
 from tests.pictures import FIGURES, redraw, result_of
 from w2v_jax import papers
-from w2v_jax.config import to_dict
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError
 from w2v_jax.figures import published
+from w2v_jax.recorded import to_dict
 
 pytestmark = pytest.mark.xdist_group("gallery")  # as test_figures_gallery.py
 

@@ -12,11 +12,11 @@ import pytest
 
 from experiments.pairs import explain
 from tests import commands
-from w2v_jax.config import load
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.evaluation import pairs
 from w2v_jax.figures import pairs as picture
 from w2v_jax.models import MODELS
+from w2v_jax.recorded import load
 from w2v_jax.train import loop
 
 RNG = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.data.corpora import config as data_config
 from tests.mutations import damaged, result_or_line, tries
-from w2v_jax.config import Config, DataConfig, load, to_dict
+from w2v_jax.config import Config, DataConfig
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.data.labelled import read_labelled
 from w2v_jax.data.tokenizer import Tokenizer
@@ -27,6 +27,7 @@ from w2v_jax.embeddings import load as load_vectors
 from w2v_jax.exported import write_result
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
+from w2v_jax.recorded import load, to_dict
 from w2v_jax.scaling.run_table import read_arms, read_table
 from w2v_jax.tables import read_tsv
 

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import math
-from collections.abc import Mapping
 from typing import Any
 
-from w2v_jax.errors import UserError, check, check_choice, check_least, check_most, nearest
-from w2v_jax.files import PathLike, read_json
-from w2v_jax.overrides import build
+from w2v_jax.errors import check, check_choice, check_least, check_most, nearest
 
 
 def score_range(labels: str) -> tuple[float, float] | None:
@@ -286,50 +282,3 @@ class Config:
     checkpoint: CheckpointConfig = CheckpointConfig()
     log: LogConfig = LogConfig()
     mesh: MeshConfig = MeshConfig()
-
-
-# Keys that may differ when a run is continued: text, order and steps stay what they are. The mesh may change the last
-# bits, and the others which steps are saved and scored.
-RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "data.offline", "model.memory_mb")
-
-
-# Rules of `DataConfig` that came after corpora and studies were published: at their defaults they change no digest.
-LATER_RULES = ("normalise", "digits", "encoding_errors", "label_field", "skip_top", "tokens_limit", "bpe_words")
-
-
-def later_rules(cfg: DataConfig) -> dict[str, Any]:
-    """The `LATER_RULES` that are not at their defaults."""
-    return {name: getattr(cfg, name) for name in LATER_RULES if getattr(cfg, name) != getattr(DataConfig, name)}
-
-
-def to_dict(cfg: Any) -> dict[str, Any]:
-    """The config as nested dicts for JSON."""
-    return json.loads(json.dumps(dataclasses.asdict(cfg)))
-
-
-def freeze(tree: Mapping[str, Any], models: Mapping[str, Any]) -> Config:
-    """The validated `Config` of nested mappings such as `to_dict` returns. UserError: see `w2v_jax.overrides.build`."""
-    return build(Config, tree, models)
-
-
-def load(path: PathLike, models: Mapping[str, Any]) -> Config | None:
-    """The config in a run's config.json; None where there is no file. UserError: no config; names file and key."""
-    tree = read_json(path)
-    try:
-        return None if tree is None else freeze(tree, models)
-    except UserError as e:
-        raise UserError(f"{path}: {e}; restore it, or choose another workdir") from None
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys whose values differ between two config dicts, without those in `RESUMABLE`."""
-    out: list[str] = []
-    for key in sorted(old.keys() | new.keys()):
-        path, a, b = prefix + key, old.get(key), new.get(key)
-        if path in RESUMABLE:
-            continue
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            out += differences(a, b, f"{path}.")
-        elif a != b:
-            out.append(path)
-    return out

@@ -33,12 +33,13 @@ from experiments.classify.features import COUNTED, Features
 from experiments.classify.texts import Bags, Texts, bags, read
 from experiments.common import cli, config_flag
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
-from w2v_jax.config import Config, DataConfig, check, check_choice, to_dict
+from w2v_jax.config import Config, DataConfig, check, check_choice
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
 from w2v_jax.evaluation.classification import classification, macro_f1
 from w2v_jax.figures import methods
+from w2v_jax.recorded import to_dict
 from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG as SAVED

@@ -77,8 +77,8 @@ def _check_run(emb: Embeddings, workdir: Path) -> None:
     strange = next((word for word in emb.words if word not in known), None)
     if strange is not None:
         raise UserError(f"{file}: word {strange!r} is not in vocab.txt: the two are not of the same run")
-    from w2v_jax.config import load, to_dict
     from w2v_jax.models import MODELS  # imported here because other vectors need no JAX
+    from w2v_jax.recorded import load, to_dict
 
     config = load(workdir / "config.json", MODELS)
     dim = to_dict(config)["model"].get("dim", emb.dim) if config else emb.dim

@@ -31,8 +31,8 @@ from w2v_jax.storage import to_path
 
 
 def _is_language_model(workdir: str) -> bool:
-    from w2v_jax.config import load
     from w2v_jax.models import MODELS  # imported here because vectors need no JAX
+    from w2v_jax.recorded import load
     from w2v_jax.train.folder import CONFIG
 
     config = load(to_path(workdir) / CONFIG, MODELS)

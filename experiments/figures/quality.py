@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from w2v_jax.config import load
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
@@ -21,6 +20,7 @@ from w2v_jax.figures.convergence import QUALITY
 from w2v_jax.files import read_json, write_text
 from w2v_jax.formats import read_vocab
 from w2v_jax.models import MODELS
+from w2v_jax.recorded import load
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT
 from w2v_jax.types import Words

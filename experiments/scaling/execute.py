@@ -13,7 +13,6 @@ import numpy as np
 
 from experiments.common import language
 from experiments.common.machine import accelerators, machine, revision
-from w2v_jax.config import to_dict
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, build_corpus
 from w2v_jax.data.meeting import together
@@ -22,6 +21,7 @@ from w2v_jax.embeddings import load
 from w2v_jax.evaluation import evaluate_all
 from w2v_jax.evaluation.language import summarise
 from w2v_jax.models import MODELS
+from w2v_jax.recorded import to_dict
 from w2v_jax.scaling.records import DIVERGED, FAILED, FINISHED, Record, config_hash
 from w2v_jax.scaling.study import Planned, Study, runs, with_passes
 from w2v_jax.storage import remove_tree

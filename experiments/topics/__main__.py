@@ -31,12 +31,13 @@ from experiments.common import cli, config_flag, page
 from experiments.common.page import Section
 from experiments.topics import explain, nearest
 from experiments.topics.fits import NAMES, Fitted, beside, fit, quality, quality_rows
-from w2v_jax.config import Config, check_choice, differences, load, to_dict
+from w2v_jax.config import Config, check_choice
 from w2v_jax.data.documents import counts
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.matching import Agreement, by_documents, by_words
 from w2v_jax.figures import topics as picture
 from w2v_jax.models import MODELS
+from w2v_jax.recorded import differences, load, to_dict
 from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG
 

@@ -2,117 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 from launch.cloud import machine as machines
-from launch.cloud import names, plan, prices, ship, status, trouble, workers
+from launch.cloud import names, plan, ship, status, trouble, workers
+from launch.cloud.asked import TPU, Asked, cost, open_hours, preview, record_of, show
 from launch.cloud.gcloud import Cloud
-from launch.cloud.machine import Patience
-from launch.cloud.plan import Line, Machine
+from launch.cloud.plan import Machine
 from launch.cloud.state import Folder, Record
 from launch.cloud.trouble import Stopped, Trouble
-from launch.cloud.watch import LATER_S, Limits, Watch, startup_file
+from launch.cloud.watch import Watch
 from w2v_jax.errors import UserError
-
-_TPU = "python -m launch.tpu"
-_FLEX_HOURS = 167.0  # Cloud TPU gives flex-start machines for seven days at most
-
-
-class Asked(NamedTuple):
-    """What the command line asks for, beside the verb and the name."""
-
-    machine: dict[str, Any] = {}  # noqa: RUF012  (of a NamedTuple: never changed); the flags that were given
-    argv: Sequence[str] = ()
-    yes: bool = False
-    max_hours: float | None = None
-    limits: Limits = Limits()
-    patience: Patience = Patience()
-    down: bool = False  # deletes the machine when the run has ended, however it did
-    prices: str = ""
-    root: Any = ship.ROOT  # the checkout that is shipped
-    worker: int = 0
-    lines: int = 40
-
-
-def record_of(folder: Folder, name: str, asked: Asked) -> Record:
-    """The record of a machine with the flags that were given. UserError: they contradict a machine that is there."""
-    names.check_name(name)
-    record = folder.load(name)
-    if record is None:
-        given = {"zone": "", "accelerator": "", **asked.machine}
-        record = Record(Machine(name=name, **given))
-    changed = {k: v for k, v in asked.machine.items() if getattr(record.machine, k) != v}
-    if changed and record.asked and not record.withdrawn and not record.outcome:
-        key, value = next(iter(changed.items()))
-        raise UserError(
-            f"--{key}={value}: {name} was asked for with {key}={getattr(record.machine, key)}; "
-            f"{_TPU} down {name} first, or take another name"
-        )
-    record.machine = dataclasses.replace(record.machine, **changed)
-    if asked.max_hours is not None:
-        record.max_hours = asked.max_hours
-    if record.machine.flex_start and record.max_hours > _FLEX_HOURS:
-        raise UserError(f"--max_hours={record.max_hours:g}: with --flex_start at most {_FLEX_HOURS:g}")
-    return record
-
-
-def _cost(record: Record, asked: Asked) -> str:
-    machine = record.machine
-    return prices.sentence(machine.accelerator, machine.slices, machine.spot, record.max_hours, asked.prices)
-
-
-def show(cloud: Cloud, lines: Sequence[Line], why: str) -> None:
-    cloud.tell(f"# {why}")
-    for line in lines:
-        cloud.show(line)
-
-
-def _open(cloud: Cloud, folder: Folder, record: Record, asked: Asked) -> None:
-    """The paid hours begin: now, unless they are running already."""
-    now = cloud.clock.now()
-    if record.withdrawn or not record.asked or now > record.until:
-        record.until = now + record.max_hours * 3600
-    elif asked.max_hours is not None:  # a machine that is there deletes itself at the time that it was made with
-        record.until = min(record.until, now + record.max_hours * 3600)
-    record.withdrawn, record.trouble = False, []
-    folder.save(record)
-
-
-def _preview(cloud: Cloud, folder: Folder, record: Record, asked: Asked, run: bool) -> None:
-    """Prints every line that would be run."""
-    machine = record.machine
-    cloud.tell(_cost(record, asked))
-    room = folder.room(machine.name)
-    if run and (found := names.buckets(record.argv)):
-        show(cloud, [plan.bucket(b) for b in found], "the buckets of the command are there")
-    show(cloud, [plan.describe(machine)], "is it there? FAILED and SUSPENDED hold quota, and are deleted first")
-    show(cloud, [plan.delete(machine)], "only then")
-    show(
-        cloud,
-        [plan.create(machine, str(startup_file(folder, machine.name)), record.max_hours * 3600 + LATER_S)],
-        f"asks for it; then its state is read every {asked.patience.poll_s:g} s",
-    )
-    nodes = machine.nodes
-    show(cloud, [plan.describe_node(machine, n) for n in nodes], "its slices")
-    if run:
-        files = [str(room / "bundle" / f) for f in (plan.AGENT, plan.SOURCE, plan.SPEC)]
-        show(cloud, [plan.copy(machine, n, files) for n in nodes], "copies this commit with what is not committed")
-        for verb, why in (
-            (("start",), "installs, unless the lock file is the one installed, and starts the run"),
-            (("poll", "lines=40"), "what the run does, on every worker, until it has ended"),
-            (("dump", "lines=400"), "only when it hangs: the stacks of every rank"),
-            (("stop",), "only when it hangs or a worker fails"),
-        ):
-            command = plan.agent(*verb)
-            show(cloud, [plan.remote(machine, n, command, str(room / "ssh" / n)) for n in nodes], why)
-    if run and asked.down:
-        show(cloud, [plan.delete(machine)], "at the end; nothing is left")
-    else:
-        cloud.tell(f"# it costs money until: {_TPU} down {machine.name} --yes")
-    cloud.tell("# nothing was run; --yes runs these lines")
 
 
 def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
@@ -122,11 +22,11 @@ def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
     """
     record = record_of(folder, name, asked)
     if not asked.yes:
-        _preview(cloud, folder, record, asked, run=False)
+        preview(cloud, folder, record, asked, run=False)
         return None
-    cloud.tell(_cost(record, asked))
+    cloud.tell(cost(record, asked))
     with folder.alone(name, "watch"):
-        _open(cloud, folder, record, asked)
+        open_hours(cloud, folder, record, asked)
         watch = Watch(cloud, folder, record, asked.patience, asked.limits)
         try:
             watch.bring_up()
@@ -134,7 +34,7 @@ def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
         except Stopped as e:
             _tell_later(folder, record, e.trouble)
             return e.trouble
-    cloud.tell(f"{name} is ACTIVE; next: {_TPU} run {name} --yes -- COMMAND")
+    cloud.tell(f"{name} is ACTIVE; next: {TPU} run {name} --yes -- COMMAND")
     return None
 
 
@@ -143,25 +43,25 @@ def run(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None
     record = record_of(folder, name, asked)
     argv = list(asked.argv) or record.argv
     if not argv:
-        raise UserError(f"no command: {_TPU} run {name} -- python -m experiments.train --config=... --workdir=gs://...")
+        raise UserError(f"no command: {TPU} run {name} -- python -m experiments.train --config=... --workdir=gs://...")
     buckets = names.buckets(argv)
     if record.argv and argv != record.argv and record.run_id and not record.outcome and not record.withdrawn:
-        raise UserError(f"{name} has a run with another command that has not ended; {_TPU} stop {name} --yes first")
+        raise UserError(f"{name} has a run with another command that has not ended; {TPU} stop {name} --yes first")
     if argv != record.argv or record.outcome:
         record.tries, record.progress, record.run_id = 0, -1, ""
     record.argv, record.outcome, record.done = argv, "", False
     if not asked.yes:
         ship.check(asked.root)
-        _preview(cloud, folder, record, asked, run=True)
+        preview(cloud, folder, record, asked, run=True)
         return None
     with folder.alone(name, "watch"):
         source = ship.source(folder.room(name) / "bundle", asked.root)
         machine = record.machine
-        cloud.tell(_cost(record, asked))
+        cloud.tell(cost(record, asked))
         for bucket in buckets:
             if (found := _no_bucket(cloud, bucket, machine)) is not None:
                 return found
-        _open(cloud, folder, record, asked)
+        open_hours(cloud, folder, record, asked)
         watch = Watch(cloud, folder, record, asked.patience, asked.limits)
         try:
             found = watch.run(source)
@@ -169,7 +69,7 @@ def run(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None
             if not record.withdrawn:
                 cloud.tell(
                     f"{name}: the run goes on without this command, and the machine costs money until its --max_hours "
-                    f"are over; {_TPU} attach {name} follows it, {_TPU} down {name} --yes ends it"
+                    f"are over; {TPU} attach {name} follows it, {TPU} down {name} --yes ends it"
                 )
             raise
         _note(folder, record, found)
@@ -212,7 +112,7 @@ def attach(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | N
     """Follows a run that goes on, until it ends. It makes nothing again: `run` does."""
     record = folder.known(name)
     if not record.run_id:
-        raise UserError(f"{name} has no run: {_TPU} run {name} --yes -- COMMAND")
+        raise UserError(f"{name} has no run: {TPU} run {name} --yes -- COMMAND")
     watch = Watch(cloud, folder, record, asked.patience, asked.limits)
     try:
         found = watch.follow()
@@ -260,7 +160,7 @@ def stop(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | Non
         cloud.tell(f"[{report.name(machine.slices)}] {report.state}")
     if any(r.state == "missing" for r in reports):
         return machines.gone(cloud, machine) or trouble.missing(reports, machine)
-    cloud.tell(f"{name} still costs money; {_TPU} down {name} --yes deletes it")
+    cloud.tell(f"{name} still costs money; {TPU} down {name} --yes deletes it")
     return None
 
 

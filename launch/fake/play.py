@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from launch.cloud.asked import Asked
 from launch.cloud.gcloud import Clock, Cloud, Done
 from launch.cloud.machine import Patience
 from launch.cloud.plan import Line
 from launch.cloud.state import Folder
-from launch.cloud.verbs import Asked
 from launch.cloud.watch import Limits
 from launch.fake import gcloud, place
 from launch.fake import world as w

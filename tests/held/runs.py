@@ -141,8 +141,8 @@ def command(name: str, *arguments: str) -> str:
 
 def batches(config: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 of every entry of the first 3 calls' training batches [3, S, B, ...] of a run, by its config.json."""
-    from w2v_jax.config import freeze
     from w2v_jax.models import MODELS
+    from w2v_jax.recorded import freeze
     from w2v_jax.train.prepare import prepare
 
     run = prepare(freeze(config, MODELS), lambda line: None)

@@ -14,12 +14,13 @@ import pytest
 from experiments.common.config_flag import load
 from tests.commands import ROOT
 from tests.scaling.planted import record
-from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig, freeze
+from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.overrides import override
+from w2v_jax.recorded import freeze
 from w2v_jax.scaling import analysis, records
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.study import Arm, Study, runs, shard, sized, with_passes

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from w2v_jax import storage
-from w2v_jax.config import DataConfig, later_rules
+from w2v_jax.config import DataConfig
 from w2v_jax.data import meeting, shared, slices
 from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
@@ -30,6 +30,7 @@ from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
 from w2v_jax.files import parse_json, write_text
+from w2v_jax.recorded import later_rules
 from w2v_jax.types import Say
 
 FORMAT = 2  # raise it when the files or the meaning of a rule change

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.config import DataConfig, later_rules
+from w2v_jax.config import DataConfig
 from w2v_jax.data.corpus import left_out
 from w2v_jax.data.counting import SOURCES
 from w2v_jax.data.examples import split_tenth
@@ -24,6 +24,7 @@ from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
 from w2v_jax.data.words import NAMES, Rules, as_str, cutter, of_kinds, prepared, words_of
 from w2v_jax.errors import UserError
+from w2v_jax.recorded import later_rules
 from w2v_jax.types import Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes

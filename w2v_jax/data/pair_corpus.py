@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from w2v_jax.config import DataConfig, later_rules
+from w2v_jax.config import DataConfig
 from w2v_jax.data.examples import Order, split_tenth
 from w2v_jax.data.pairs import SAME_FROM, Pair, read_pairs
 from w2v_jax.data.pipeline import Source
@@ -21,6 +21,7 @@ from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
 from w2v_jax.data.words import Rules, words_of
 from w2v_jax.errors import UserError
+from w2v_jax.recorded import later_rules
 from w2v_jax.types import HostBatch, Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from w2v_jax.config import LATER_RULES, RESUMABLE, Config, DataConfig, to_dict
+from w2v_jax.config import Config, DataConfig
 from w2v_jax.errors import UserError
 from w2v_jax.files import parse_json, write_text
+from w2v_jax.recorded import LATER_RULES, RESUMABLE, to_dict
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 # Keys that came after the first published studies; at these values they change no hash.

@@ -1,4 +1,4 @@
-"""Checkpoints: asynchronous, atomic, checked by digest when restored. The only file that imports orbax.
+"""Checkpoints: asynchronous, atomic, checked by digest when restored.
 
 A checkpoint is a folder named by its step. Orbax writes it under a temporary name and renames it when it is complete: a
 killed write never looks like a checkpoint. Beside the arrays lies a JSON record with the name, type, shape and digest
@@ -8,12 +8,9 @@ of every leaf, the caller's own values (`meta`), and a digest of the record itse
 from __future__ import annotations
 
 import contextlib
-import errno
-import gc
 import itertools
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -24,17 +21,14 @@ from etils import epath
 
 from w2v_jax.errors import UserError
 from w2v_jax.storage import in_bucket, move_tree, to_path
-from w2v_jax.train import world
+from w2v_jax.train import stored, world
 from w2v_jax.train.failed_write import as_oserror, release_waiting
 from w2v_jax.train.fingerprint import check_fits, fingerprint, kind, leaf_names, seal
 from w2v_jax.train.logs import tell
-from w2v_jax.train.orbax_noise import one_error_only, silence_orbax
+from w2v_jax.train.orbax_noise import silence_orbax
 from w2v_jax.train.retention import NewestAndBest, lowest
+from w2v_jax.train.stored import Damaged, everywhere
 from w2v_jax.types import Say
-
-# Temporary errors, after which the same files may be readable: no reason to delete a checkpoint.
-_PASSING = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT, errno.EREMOTEIO}
-_REFUSED = re.compile("PERMISSION_DENIED|UNAVAILABLE|DEADLINE_EXCEEDED|UNAUTHENTICATED|RESOURCE_EXHAUSTED")
 
 Found = tuple[int, Any, dict[str, Any]]  # step, state, meta
 Check = Callable[[Mapping[str, Any]], object]
@@ -42,10 +36,6 @@ Check = Callable[[Mapping[str, Any]], object]
 
 class NoneIntact(UserError):
     """All checkpoints of a run are damaged."""
-
-
-class Damaged(Exception):
-    """A checkpoint that cannot be trusted; the message is the reason."""
 
 
 class Checkpointer:
@@ -92,7 +82,7 @@ class Checkpointer:
         )
         for step in self._manager.all_steps():
             try:
-                self._note_loss(step, self._record(step)["loss"])
+                self._note_loss(step, stored.record(self.directory / str(step))["loss"])
             except Damaged:
                 self._unranked.append(step)  # reported when it is restored
 
@@ -161,7 +151,7 @@ class Checkpointer:
         """`meta` of the newest checkpoint whose record is intact; None without one. `restore` warns of damaged ones."""
         for step in reversed(self.steps()):
             with contextlib.suppress(Damaged):
-                return dict(self._record(step)["meta"])
+                return dict(stored.record(self.directory / str(step))["meta"])
         return None
 
     def wait(self) -> None:
@@ -225,10 +215,11 @@ class Checkpointer:
         """The first intact checkpoint in `order`; leaves outside of `prefix` may be left out of `target`."""
         for step, following in itertools.zip_longest(order, order[1:]):
             try:
-                record = self._record(step)
+                folder = self.directory / str(step)
+                record = stored.record(folder)
                 check(record["meta"])
-                check_fits(f"{self.directory / str(step)}", record["leaves"], target, prefix)
-                return step, self._arrays(step, record, target, partial=bool(prefix)), record["meta"]
+                check_fits(str(folder), record["leaves"], target, prefix)
+                return step, stored.arrays(folder, record, target, partial=bool(prefix)), record["meta"]
             except Damaged as e:
                 self._damaged.add(step)
                 then = "none is left" if following is None else f"trying {following}"
@@ -253,55 +244,12 @@ class Checkpointer:
                 aside.mkdir()
             for step in steps:
                 move_tree(self.directory / str(step), aside / str(step))
-        _everywhere(True)  # no process looks before the first has moved them
+        everywhere(True)  # no process looks before the first has moved them
         self._manager.reload()
         self._damaged.clear()
         self._unranked.clear()
         self._losses.clear()
         return aside
-
-    def _record(self, step: int) -> dict[str, Any]:
-        """The JSON record of a checkpoint. Raises Damaged unless it agrees with its own digest."""
-        sealed = self._read(step, "meta", ocp.JsonCheckpointHandler(), ocp.args.JsonRestore())
-        record = sealed.get("record") if isinstance(sealed, dict) else None
-        intact = isinstance(record, dict) and sealed == seal(record) and record.get("step") == step
-        if not _everywhere(intact):
-            raise Damaged("its record does not match its digest")
-        assert isinstance(record, dict)
-        return record
-
-    def _arrays(self, step: int, record: Mapping[str, Any], target: Any, partial: bool) -> Any:
-        args = ocp.args.PyTreeRestore(
-            item=target,
-            restore_args=ocp.checkpoint_utils.construct_restore_args(target),
-            partial_restore=partial,
-        )
-        state = self._read(step, "state", ocp.PyTreeCheckpointHandler(), args)
-        for name, value in fingerprint(state).items():
-            if not _everywhere(value == record["leaves"][name][2]):
-                raise Damaged(f"{name} does not match its digest")
-        return state
-
-    def _read(self, step: int, item: str, handler: ocp.CheckpointHandler, args: ocp.args.CheckpointArgs) -> Any:
-        """One item of a checkpoint, or Damaged on every process.
-
-        The handler alone reads it: the manager waits for all processes, forever if one of them has a damaged file.
-        """
-        problem, found = "", None
-        with one_error_only():
-            try:
-                found = handler.restore(self.directory / str(step) / item, args=args)
-            except (MemoryError, PermissionError, jax.errors.JaxRuntimeError):
-                raise  # the files may be intact
-            except Exception as e:  # a damaged file can cause any error in the readers
-                if _REFUSED.search(str(e)) or getattr(e, "errno", None) in _PASSING:
-                    raise
-                problem = f"{type(e).__name__}: {' '.join(str(e).split())[:160]}"
-            if problem:
-                gc.collect()  # abandoned reads print an error when collected: now, while that is muted
-        if not _everywhere(not problem):
-            raise Damaged(problem or "another process could not read it")
-        return found
 
     def _note_loss(self, step: int, loss: float | None) -> None:
         if loss is not None and math.isfinite(loss):
@@ -337,8 +285,3 @@ def _shared(state: Any) -> Any:
 def _part(part: str, found: Found | None) -> Found | None:
     """What was found, with the subtree alone."""
     return found and (found[0], found[1][part], found[2])
-
-
-def _everywhere(ok: bool) -> bool:
-    """Whether `ok` holds on every process, so that all take the same branch."""
-    return not world.largest(not ok)

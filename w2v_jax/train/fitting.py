@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from w2v_jax.config import Config, to_dict
+from w2v_jax.config import Config
 from w2v_jax.data.meeting import together
 from w2v_jax.errors import Diverged, Interrupted
+from w2v_jax.recorded import to_dict
 from w2v_jax.train import folder, world
 from w2v_jax.train.device import all_finite, here
 from w2v_jax.train.fingerprint import fingerprint

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from w2v_jax.config import Config, differences, freeze, load, to_dict
+from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.exported import CHECKPOINTS as CHECKPOINTS
@@ -24,6 +24,7 @@ from w2v_jax.exported import read_result as read_result
 from w2v_jax.files import read_json, remove_parts, write_json
 from w2v_jax.lease import held
 from w2v_jax.models import MODELS
+from w2v_jax.recorded import differences, freeze, load, to_dict
 from w2v_jax.storage import check_writable, in_bucket
 from w2v_jax.train import console, world
 from w2v_jax.train.checkpoint import Checkpointer

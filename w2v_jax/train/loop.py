@@ -18,9 +18,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from w2v_jax.config import Config, to_dict
+from w2v_jax.config import Config
 from w2v_jax.errors import Diverged, Interrupted
 from w2v_jax.models import MODELS
+from w2v_jax.recorded import to_dict
 from w2v_jax.train import fitting, folder, optimizers, world
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag, threads

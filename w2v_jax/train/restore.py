@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from w2v_jax.config import Config, differences, freeze, load, to_dict
+from w2v_jax.config import Config
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
+from w2v_jax.recorded import differences, freeze, load, to_dict
 from w2v_jax.train.applied import Applied, applied
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import here

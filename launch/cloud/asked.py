@@ -1,0 +1,114 @@
+"""What the command line asks for, the record of the machine that it is about, and the lines that would be run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from launch.cloud import names, plan, prices, ship
+from launch.cloud.gcloud import Cloud
+from launch.cloud.machine import Patience
+from launch.cloud.plan import Line, Machine
+from launch.cloud.state import Folder, Record
+from launch.cloud.watch import LATER_S, Limits, startup_file
+from w2v_jax.errors import UserError
+
+TPU = "python -m launch.tpu"
+_FLEX_HOURS = 167.0  # Cloud TPU gives flex-start machines for seven days at most
+
+
+class Asked(NamedTuple):
+    """What the command line asks for, beside the verb and the name."""
+
+    machine: dict[str, Any] = {}  # noqa: RUF012  (of a NamedTuple: never changed); the flags that were given
+    argv: Sequence[str] = ()
+    yes: bool = False
+    max_hours: float | None = None
+    limits: Limits = Limits()
+    patience: Patience = Patience()
+    down: bool = False  # deletes the machine when the run has ended, however it did
+    prices: str = ""
+    root: Any = ship.ROOT  # the checkout that is shipped
+    worker: int = 0
+    lines: int = 40
+
+
+def record_of(folder: Folder, name: str, asked: Asked) -> Record:
+    """The record of a machine with the flags that were given. UserError: they contradict a machine that is there."""
+    names.check_name(name)
+    record = folder.load(name)
+    if record is None:
+        given = {"zone": "", "accelerator": "", **asked.machine}
+        record = Record(Machine(name=name, **given))
+    changed = {k: v for k, v in asked.machine.items() if getattr(record.machine, k) != v}
+    if changed and record.asked and not record.withdrawn and not record.outcome:
+        key, value = next(iter(changed.items()))
+        raise UserError(
+            f"--{key}={value}: {name} was asked for with {key}={getattr(record.machine, key)}; "
+            f"{TPU} down {name} first, or take another name"
+        )
+    record.machine = dataclasses.replace(record.machine, **changed)
+    if asked.max_hours is not None:
+        record.max_hours = asked.max_hours
+    if record.machine.flex_start and record.max_hours > _FLEX_HOURS:
+        raise UserError(f"--max_hours={record.max_hours:g}: with --flex_start at most {_FLEX_HOURS:g}")
+    return record
+
+
+def cost(record: Record, asked: Asked) -> str:
+    """What the paid hours cost at most, in one sentence."""
+    machine = record.machine
+    return prices.sentence(machine.accelerator, machine.slices, machine.spot, record.max_hours, asked.prices)
+
+
+def show(cloud: Cloud, lines: Sequence[Line], why: str) -> None:
+    """Prints lines that are not run, and what they are for."""
+    cloud.tell(f"# {why}")
+    for line in lines:
+        cloud.show(line)
+
+
+def open_hours(cloud: Cloud, folder: Folder, record: Record, asked: Asked) -> None:
+    """The paid hours begin: now, unless they are running already."""
+    now = cloud.clock.now()
+    if record.withdrawn or not record.asked or now > record.until:
+        record.until = now + record.max_hours * 3600
+    elif asked.max_hours is not None:  # a machine that is there deletes itself at the time that it was made with
+        record.until = min(record.until, now + record.max_hours * 3600)
+    record.withdrawn, record.trouble = False, []
+    folder.save(record)
+
+
+def preview(cloud: Cloud, folder: Folder, record: Record, asked: Asked, run: bool) -> None:
+    """Prints every line that would be run."""
+    machine = record.machine
+    cloud.tell(cost(record, asked))
+    room = folder.room(machine.name)
+    if run and (found := names.buckets(record.argv)):
+        show(cloud, [plan.bucket(b) for b in found], "the buckets of the command are there")
+    show(cloud, [plan.describe(machine)], "is it there? FAILED and SUSPENDED hold quota, and are deleted first")
+    show(cloud, [plan.delete(machine)], "only then")
+    show(
+        cloud,
+        [plan.create(machine, str(startup_file(folder, machine.name)), record.max_hours * 3600 + LATER_S)],
+        f"asks for it; then its state is read every {asked.patience.poll_s:g} s",
+    )
+    nodes = machine.nodes
+    show(cloud, [plan.describe_node(machine, n) for n in nodes], "its slices")
+    if run:
+        files = [str(room / "bundle" / f) for f in (plan.AGENT, plan.SOURCE, plan.SPEC)]
+        show(cloud, [plan.copy(machine, n, files) for n in nodes], "copies this commit with what is not committed")
+        for verb, why in (
+            (("start",), "installs, unless the lock file is the one installed, and starts the run"),
+            (("poll", "lines=40"), "what the run does, on every worker, until it has ended"),
+            (("dump", "lines=400"), "only when it hangs: the stacks of every rank"),
+            (("stop",), "only when it hangs or a worker fails"),
+        ):
+            command = plan.agent(*verb)
+            show(cloud, [plan.remote(machine, n, command, str(room / "ssh" / n)) for n in nodes], why)
+    if run and asked.down:
+        show(cloud, [plan.delete(machine)], "at the end; nothing is left")
+    else:
+        cloud.tell(f"# it costs money until: {TPU} down {machine.name} --yes")
+    cloud.tell("# nothing was run; --yes runs these lines")
