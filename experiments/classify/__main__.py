@@ -12,18 +12,21 @@ layer.
 
 Features are made without labels, from the training texts. A tenth of these chooses the strength C of the regression,
 which is then fitted to all of them; the test texts are scored once. Prints a table; writes results.json and
-methods.png into DIR.
-Exit status: 0 done, 2 bad input.
+methods.png into DIR. The same command continues where it was stopped, and with more methods, vectors or runs adds
+theirs.
+Exit status: 0 done, 2 bad input, 128 + n stopped by signal n.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -39,6 +42,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
 from w2v_jax.evaluation.classification import classification, macro_f1
 from w2v_jax.figures import methods
+from w2v_jax.files import read_json, write_json
 from w2v_jax.recorded import to_dict
 from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
@@ -66,25 +70,48 @@ class Wanted:
     encoding_errors: str
 
 
-def every(wanted: Wanted, data: DataConfig, texts: Texts) -> Iterator[Features]:
-    """The features of all methods in turn, so that only those of one are held."""
-    if wanted.methods:
+class Task(NamedTuple):
+    """One way to represent the texts; it gives one row of the results, or two."""
+
+    name: str
+    settings: dict[str, Any]
+    make: Callable[[], Iterable[Features]]
+
+
+def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
+    """What is asked for. The texts are counted when the first features of counts are made."""
+
+    @functools.cache
+    def counting() -> tuple[Bags, float]:
         start = time.perf_counter()
         found = bags(data, texts)
-        counting = time.perf_counter() - start
-        _tell(found, counting)
-        for method in wanted.methods:
-            config = wanted.configs.get(method)
-            made = features.counted(method, found) if config is None else features.fitted(config, found, say)
-            yield made._replace(seconds=made.seconds + counting, note=features.covered(found))
-    for name, path in wanted.vectors:
+        seconds = time.perf_counter() - start
+        _tell(found, seconds)
+        return found, seconds
+
+    def of_method(method: str) -> Iterator[Features]:
+        found, seconds = counting()
+        config = wanted.configs.get(method)
+        made = features.counted(method, found) if config is None else features.fitted(config, found, say)
+        yield made._replace(seconds=made.seconds + seconds, note=features.covered(found))
+
+    def of_vectors(name: str, path: str) -> Iterator[Features]:
         where = to_path(path)
         file = where / "vectors.bin" if (where / SAVED).is_file() else where
         with warnings_in_lines():
             emb = load(file, encoding_errors=wanted.encoding_errors)
         yield features.means(name, emb, data, texts)
-    for name, folder in wanted.runs:
+
+    def of_run(name: str, folder: str) -> Iterator[Features]:
         yield from features.of_run(name, open_model(to_path(folder)), texts, wanted.max_tokens)
+
+    fitted = {name: {"config": to_dict(config)} for name, config in wanted.configs.items()}
+    most = wanted.max_tokens
+    return [
+        *(Task(name, fitted.get(name, {}), partial(of_method, name)) for name in wanted.methods),
+        *(Task(f"mean of {name}", {"vectors": path}, partial(of_vectors, name, path)) for name, path in wanted.vectors),
+        *(Task(name, {"run": path, "max_tokens": most}, partial(of_run, name, path)) for name, path in wanted.runs),
+    ]
 
 
 def _tell(found: Bags, seconds: float) -> None:
@@ -92,7 +119,7 @@ def _tell(found: Bags, seconds: float) -> None:
     say(f"texts: {tokens:,} known words of a vocabulary of {size:,}, counted in {seconds:.1f} s")
 
 
-def scored(made: Features, texts: Texts) -> dict[str, Any]:
+def scored(task: Task, made: Features, texts: Texts) -> dict[str, Any]:
     """One row of the results: the classifier on these features."""
     start = time.perf_counter()
     width = made.train.shape[1]
@@ -125,16 +152,33 @@ def scored(made: Features, texts: Texts) -> dict[str, Any]:
         "steps": fitted.steps,
         "converged": fitted.converged,
         "note": made.note,
+        "task": task.name,
+        "settings": task.settings,
         "confusion": scores.confusion.tolist(),
     }
 
 
-def compare(wanted: Wanted, data: DataConfig, test_share: float) -> dict[str, Any]:
-    """All rows; returns results.json. UserError: bad texts, vectors or runs."""
+def finished(file: Path, about: dict[str, Any], tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """The rows that an earlier command wrote. UserError: they are of other texts or settings."""
+    before = read_json(file)
+    if before is None:
+        return []
+    rows = before.get("methods", [])
+    settings = {row.get("task"): row.get("settings") for row in rows}
+    changed = [key for key in about if before.get(key) != about[key]]
+    changed += [task.name for task in tasks if settings.get(task.name, task.settings) != task.settings]
+    changed += ["an earlier version"] if None in settings else []
+    if changed:
+        raise UserError(f"{file}: holds results of other settings ({changed[0]}); choose another --workdir")
+    return list(rows)
+
+
+def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> dict[str, Any]:
+    """All rows, those in `file` too; writes it after each task, and returns its content. UserError: bad texts, vectors
+    or runs, or a file of other settings."""
     texts = read(data, test_share, say)
-    rows = [scored(made, texts) for made in every(wanted, data, texts)]
     counts = np.bincount(texts.test_labels, minlength=len(texts.names))
-    return {
+    about = {
         "data": to_dict(data),
         "labels": list(texts.names),
         "training_texts": len(texts.train),
@@ -142,10 +186,22 @@ def compare(wanted: Wanted, data: DataConfig, test_share: float) -> dict[str, An
         "test_texts": len(texts.test),
         "test_share": test_share,
         "majority": float(counts.max() / counts.sum()),
-        "configs": {name: to_dict(config) for name, config in wanted.configs.items()},
-        "methods": rows,
-        "command": cli.command("experiments.classify"),
     }
+    tasks = tasks_of(wanted, data, texts)
+    rows = finished(file, about, tasks)
+    configs = (read_json(file) or {}).get("configs", {})
+    made = {row["task"] for row in rows}
+    for task in tasks:
+        if task.name in made:
+            say(f"{task.name}: in {file}")
+            continue
+        rows += [scored(task, found, texts) for found in task.make()]
+        if task.name in wanted.configs:
+            configs = configs | {task.name: task.settings["config"]}
+        results = about | {"configs": configs, "methods": rows, "command": cli.command("experiments.classify")}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, results, indent=1)
+    return about | {"configs": configs, "methods": rows, "command": cli.command("experiments.classify")}
 
 
 def table(results: dict[str, Any]) -> str:
@@ -203,7 +259,7 @@ def main(argv: Sequence[str]) -> int:
     if not data.source.startswith(("tsv:", "jsonl:", "tfds:")):
         raise UserError("--train is missing: give labelled texts, e.g. --train=tsv:imdb/train.tsv.xz")
     check(0 < f.test_share < 1, "--test_share", f.test_share, "above 0 and below 1")
-    results = compare(wanted_of(config), data, f.test_share)
+    results = compare(wanted_of(config), data, f.test_share, workdir / "results.json")
     print(table(results))
     paint = partial(methods.draw, results["methods"], results["majority"], source=results["command"])
     cli.write_results(workdir / "results.json", results, workdir / "methods.png", paint)
@@ -223,4 +279,4 @@ if __name__ == "__main__":
     flags.DEFINE_multi_string("run", None, "[NAME=]DIR of a trained run; may be repeated.")
     flags.DEFINE_integer("max_tokens", 400, "Tokens of a text that a run with states reads.", 1)
     flags.DEFINE_string("workdir", None, "Folder of the results; made if missing.")
-    cli.run(main, by_first=True)
+    cli.run(main, continues=True, by_first=True)

@@ -9,8 +9,6 @@ root mean square length of the fitted rows, which only changes the unit of C, an
 
 from __future__ import annotations
 
-import copy
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from w2v_jax.errors import UserError
+from w2v_jax.evaluation.softmax import Solution, predicted, probabilities, solve
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)  # C, for rows of length 1
 PATIENCE = 3  # values of C in a row that are no better than the best before them; further ones are left out
@@ -69,24 +68,23 @@ def fit(
         raise UserError(f"{len(labels)} training texts leave fewer than two labels to fit, or none to hold out")
     train, test, scale = scaled(train, test, np.ones_like(held) if refit else ~held)
     found: dict[float, float] = {}
-    models: dict[float, Any] = {}
+    models: dict[float, Solution] = {}
     known, model = train[~held], None
     for strength in strengths:
         models[strength] = model = _solved(known, labels[~held], strength, model)
-        found[strength] = float((model.predict(train[held]) == labels[held]).mean())
-        say(f"C={strength:g}: {found[strength]:.2%} of the held-out texts, {model.n_iter_[0]} steps")
+        found[strength] = float((predicted(model, train[held]) == labels[held]).mean())
+        say(f"C={strength:g}: {found[strength]:.2%} of the held-out texts, {model.steps} steps")
         best = min(found, key=lambda c: (-found[c], c))
         if len(found) - 1 - list(found).index(best) >= PATIENCE:
             break
     last = models[best]
     # Where the texts held out have a label that the others lack, the solution has too few rows to start from.
     if refit:
-        whole = len(last.classes_) == len(np.unique(labels))
+        whole = len(last.classes) == len(np.unique(labels))
         last = _solved(train, labels, best, last if whole else None)
     chances = np.zeros((test.shape[0], classes))
-    chances[:, last.classes_] = last.predict_proba(test)
-    steps = int(last.n_iter_[0])
-    return Fitted(best, found, scale, steps, steps < STEPS, chances)
+    chances[:, last.classes] = probabilities(last, test)
+    return Fitted(best, found, scale, last.steps, last.converged, chances)
 
 
 def at_strength(train: Rows, labels: np.ndarray, test: Rows, strength: float) -> np.ndarray:
@@ -94,7 +92,7 @@ def at_strength(train: Rows, labels: np.ndarray, test: Rows, strength: float) ->
     are. UserError: fewer than two labels."""
     if len(np.unique(labels)) < 2:
         raise UserError(f"{len(labels)} training texts have fewer than two labels to fit")
-    return np.asarray(_solved(train, labels, strength).predict(test))
+    return predicted(_solved(train.astype(np.float64), labels, strength), test)
 
 
 def scaled(train: Rows, test: Rows, fitted: np.ndarray) -> tuple[Rows, Rows, float]:
@@ -116,17 +114,10 @@ def scaled(train: Rows, test: Rows, fitted: np.ndarray) -> tuple[Rows, Rows, flo
     return train.astype(np.float64) / scale, test.astype(np.float64) / scale, scale
 
 
-def _solved(features: Rows, labels: np.ndarray, strength: float, start: Any = None) -> Any:
-    """scikit-learn's fit by Newton's method, from the solution `start` where there is one. Its conjugate gradients are
-    used to features of very different sizes, such as counts, for which hundreds of steps of L-BFGS are not enough."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+def _solved(features: Rows, labels: np.ndarray, strength: float, start: Solution | None = None) -> Solution:
+    """The optimum, from the solution `start` where there is one."""
     from threadpoolctl import threadpool_limits
 
-    new = LogisticRegression(solver="newton-cg", max_iter=STEPS, tol=TOLERANCE, warm_start=True)
-    model = new if start is None else copy.deepcopy(start)
-    model.set_params(C=strength)
     # One thread: with more, sums are added in another order, and the last digits change with their number.
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # `Fitted.converged` says so
-        return model.fit(features, labels)
+    with threadpool_limits(1):
+        return solve(features, labels, strength, start, TOLERANCE, STEPS)
