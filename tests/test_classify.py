@@ -211,11 +211,22 @@ def test_the_command(data: DataConfig, tmp_path: Path, fresh_cache: Path) -> Non
         points = 100.0 * (ours["accuracy"] - row["scikit_learn"]["accuracy"])
         assert row["points_above"] == pytest.approx(points) and abs(points) < 5
     assert "1 to train on and 1 to score are empty" in done.err
-    # A part is compared again; the others are those of before, where our accuracy is still that.
+    # A part is compared again. The peers of others are those of before; that of LDA while our accuracy is still that.
     before = [row | {"scikit_learn": {"accuracy": 0.5}} for row in beside]
-    again = compared(results, print, ("lda",), [before[0], before[1] | {"accuracy": 0.1}, before[2]])
-    assert [row["method"] for row in again] == ["tfidf", "lda"] and again[0]["scikit_learn"] == {"accuracy": 0.5}
-    assert again[1]["scikit_learn"]["accuracy"] == beside[2]["scikit_learn"]["accuracy"] > 0.5
+    again = compared(results, print, ("tfidf",), [before[1] | {"accuracy": 0.1}, before[2] | {"accuracy": 0.1}])
+    assert [row["method"] for row in again] == ["tfidf", "lsa"] and again[1]["scikit_learn"] == {"accuracy": 0.5}
+    assert again[0]["scikit_learn"]["accuracy"] == beside[0]["scikit_learn"]["accuracy"] > 0.5
+    assert again[1]["points_above"] == 100.0 * (rows[1]["accuracy"] - 0.5)
+    assert compared(results, print, ("lsa",), before)[2]["scikit_learn"] == {"accuracy": 0.5}
+    # The same command with other methods adds theirs; a finished row is not made with other settings.
+    done = command(data, tmp_path / "out", "--methods=tfidf,shares")
+    assert done.status == 0 and "tfidf: in " in done.err and "lsa: " not in done.err
+    more = json.loads((tmp_path / "out/results.json").read_text())
+    assert more["methods"][:4] == rows and [row["method"] for row in more["methods"][4:]] == ["shares"]
+    assert more["configs"] == results["configs"] and "mean of eye.txt" in done.out
+    for change, name in (("--config.model.dim=3", "lsa"), ("--config.data.min_count=1", "data")):
+        done = command(data, tmp_path / "out", "--methods=lsa,lda", "--lda.model.topics=4", change)
+        assert done.status == 2 and f"out/results.json: holds results of other settings ({name})" in done.err
 
 
 def test_results_of_one_set_of_texts_are_joined(tmp_path: Path) -> None:
