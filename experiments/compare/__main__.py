@@ -25,6 +25,7 @@ from absl import flags
 from experiments.common import cli
 from experiments.common.config_flag import set_compile_cache
 from experiments.common.machine import machine
+from experiments.common.seeds import interval
 from experiments.compare.arms import MODELS, RAW, Plan, asked, one, told
 from w2v_jax.config import DataConfig, check_choice
 from w2v_jax.data.corpus import build_corpus
@@ -34,15 +35,6 @@ from w2v_jax.files import read_json, write_json
 from w2v_jax.tables import aligned
 
 PLAN = "plan.json"
-
-
-def interval(values: Sequence[float]) -> float:
-    """Half of the 95 % interval of the mean by Student's t; nan for one value."""
-    if len(values) < 2:
-        return math.nan
-    from scipy import stats
-
-    return float(stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values)))
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:

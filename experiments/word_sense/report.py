@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.word_sense.seeds import pooled
 from w2v_jax.papers import cited, value
 from w2v_jax.tables import aligned
 
@@ -88,3 +89,44 @@ def few(rows: Sequence[Mapping[str, Any]], seed: int) -> str:
             "layers by the other words",
         ]
     )
+
+
+# ---- over seeds ----
+
+ABOUT = "means over the seeds of a model ± half of the 95 % interval (Student's t); rows without ± are of one run"
+
+
+def over_seeds(results: Mapping[str, Any]) -> str:
+    """Both tables of labelled files with the seeds of a model in one row; empty where no model has several."""
+    rows = pooled(results["rows"], ("micro", "words", "recall", "f1"))
+    if not any("seeds" in row for row in rows):
+        return ""
+    shots = pooled(results["few"], ("micro", "recall"))
+    counts = sorted({row["shots"] for row in shots})
+    few_of = {(row["model"], row.get("classifier"), row["shots"]): row for row in shots}
+    head = ["micro", "by word", "recall", "macro F1", *(f"{count} shot{'s' * (count > 1)}" for count in counts)]
+    table = [["model", "classifier", "seeds", *head]]
+    for row in rows:
+        cells = [_cell(row, key) for key in ("micro", "words", "recall", "f1")]
+        few_rows = [few_of.get((row["model"], row["classifier"], count)) for count in counts]
+        cells += ["-" if found is None else _cell(found, "recall") for found in few_rows]
+        table.append([row["model"], row["classifier"], str(row.get("seeds", 1)), *cells])
+    return f"in per cent, shots: recall\n{aligned(table, left=(0, 1))}\n{ABOUT}"
+
+
+def pairs_over_seeds(results: Mapping[str, Any]) -> str:
+    """The same of Words in Context."""
+    keys = [key for key in ("train", "dev", "dev_by_training_threshold", "test") if key in results["rows"][0]]
+    rows = pooled(results["rows"], keys)
+    if not any("seeds" in row for row in rows):
+        return ""
+    head = [{"dev_by_training_threshold": "dev, threshold of train"}.get(key, key) for key in keys]
+    table = [["model", "seeds", *head]]
+    table += [[row["model"], str(row.get("seeds", 1)), *(_cell(row, key) for key in keys)] for row in rows]
+    return f"{aligned(table, left=(0,))}\n{ABOUT}"
+
+
+def _cell(row: Mapping[str, Any], key: str) -> str:
+    """A share in per cent, with the interval over seeds where there are several."""
+    half = row.get(f"{key}_interval")
+    return f"{100 * row[key]:.1f}" + ("" if half is None else f" ± {100 * half:.1f}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.word_sense.seeds import ALL
 from experiments.word_sense.vectors import Candidate, Mixer, Named, Vectors, best, read
 from w2v_jax.data.senses import Pair, plain, read_pairs
 from w2v_jax.errors import UserError
@@ -98,7 +99,7 @@ def regression(runs: Sequence[Vectors], pairs: dict[str, list[Pair]]) -> dict[st
     bounds = np.cumsum([len(part) for part in features.values()])[:-1]
     values = dict(zip(features, np.split(fitted.probabilities[:, 1], bounds), strict=True))
     found = {
-        "model": "regression on all cosines",
+        "model": ALL,
         "chosen": f"{features['train'].shape[1]} cosines, C={fitted.strength:g}",
     }
     return found | by_threshold(values, same) | {"curves": {}, "seconds": 0.0}
