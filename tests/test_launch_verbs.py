@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from launch.cloud.gcloud import execute
 from launch.cloud.names import bucket_of
 from launch.cloud.plan import Machine
 from launch.fake import gcloud as fake
+from launch.fake import world as w
 from launch.fake.play import Play, checkout, training
 from tests.launching import ONE, STEPS, right, run, status, tpu
 from tests.launching import play as play  # a fixture
@@ -66,6 +68,27 @@ def test_a_second_launcher_takes_over_a_run_that_goes_on(play: Play) -> None:
         assert time.monotonic() < until, status(play)
     assert run(play, long, **ONE) is None and right(play, 1)
     assert play.state.known("w2v").tries == 1 and "w2v: the run" in "\n".join(play.said)
+    assert play.left() == []
+
+
+def test_a_run_that_sigterm_stopped_is_not_taken_for_a_finished_one(play: Play) -> None:
+    """Its exit status is 143, not 0: it is started again, and only then is its machine deleted."""
+    sent, progress = list[int](), Path(play.folder) / "progress"
+
+    def stopped(line: list[str]) -> None:
+        if (
+            not sent
+            and any("poll" in word for word in line)
+            and progress.exists()
+            and int(progress.read_text() or 0) >= 3
+        ):
+            sent.append(w.kill(play.folder, only="standin", number=signal.SIGTERM))
+
+    play.before = stopped
+    assert run(play, training(STEPS, pause=0.05), **ONE) is None and right(play, 1)
+    assert sent == [1] and play.state.known("w2v").tries == 2
+    told = "\n".join(play.said)
+    assert "[worker 0] ended with exit status 143" in told and "failed first (ended by signal 15)" in told
     assert play.left() == []
 
 
