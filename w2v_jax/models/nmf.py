@@ -25,8 +25,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from w2v_jax.config import check, check_choice, check_least
-from w2v_jax.data import weighting
-from w2v_jax.data.documents import counts
+from w2v_jax.data import documents, weighting
 from w2v_jax.models import running_text
 from w2v_jax.nn.arrays import constant
 from w2v_jax.types import Array, Consts, Family, Fit, Leaf, Params, Words
@@ -80,10 +79,10 @@ def weighted(cfg: NMFConfig, weights: np.ndarray, found: sp.csr_matrix) -> sp.cs
 def prepare(cfg: NMFConfig, text: Any, seed: int, devices: Sequence[jax.Device]) -> Work:
     """Weighs the words and the rows. UserError: fewer words or documents than dimensions."""
     check(cfg.dim <= cfg.vocab_size, "model.dim", cfg.dim, f"at most {cfg.vocab_size}, the words of the vocabulary")
-    documents = text.train.documents
-    need = f"at most {documents}, the training documents; lower it, or cut the text into more documents"
-    check(cfg.dim <= documents, "model.dim", cfg.dim, need)
-    found = counts(text.train, cfg.vocab_size)
+    number = text.train.documents
+    need = f"at most {number}, the training documents; lower it, or cut the text into more documents"
+    check(cfg.dim <= number, "model.dim", cfg.dim, need)
+    found = documents.counts(text.train, cfg.vocab_size)
     plain = np.ones(cfg.vocab_size, np.float32)
     seen = weighting.collection([found], cfg.vocab_size)
     weights = weighting.inverse_frequency(seen) if cfg.weighting == "tfidf" else plain
@@ -142,9 +141,9 @@ def embed(cfg: NMFConfig, params: Params) -> dict[str, Array]:
     return {"words": params["H"]}
 
 
-def represent(cfg: NMFConfig, params: Params, consts: Consts, found: sp.csr_matrix) -> np.ndarray:
+def represent(cfg: NMFConfig, params: Params, consts: Consts, counts: sp.csr_matrix) -> np.ndarray:
     """The shares of the topics in each document given H, float32 [N, D]; zeros for one without a known word."""
-    rows = weighted(cfg, np.asarray(params["weights"]), found)
+    rows = weighted(cfg, np.asarray(params["weights"]), counts)
     h = jnp.asarray(params["H"])
     image, gram = jnp.asarray(rows @ np.asarray(h)), _gram(h)
     shares = jnp.zeros((rows.shape[0], cfg.dim), jnp.float32)
