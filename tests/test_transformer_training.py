@@ -232,9 +232,42 @@ def test_the_share_of_hidden_tokens_is_the_config(share: float, length: int, cou
     assert metrics["loss"][1] == ROWS * count == ROWS * masking.chosen_count(length, share)
 
 
+def test_all_byte_pairs_of_a_word_are_hidden_or_none() -> None:
+    from w2v_jax.data import bpe
+
+    tokens = [*bpe.byte_of(), *(a + "Ġ"[: a == ""] + b for a, b in (("", "cat"), ("", "do"), ("g", "s"), (",", "")))]
+    bounds = bpe.word_bounds([*tokens, "<eos>"])
+    ids = {token: i for i, token in enumerate([*tokens, "<eos>"])}
+    text = np.array([ids[t] for t in ("c", "a", "t", "<eos>", "d", "o", "Ġdo", "gs", ",", "Ġcat", "ĉ", "8")])
+    number = np.asarray(masking.word_numbers(jnp.asarray(text), jnp.asarray(bounds)))
+    assert number.tolist() == [0, 0, 0, 1, 2, 2, 3, 3, 4, 5, 6, 7]
+    assert bpe.word_bounds(["a", "b"]).tolist() == [2, 2], "words of another vocabulary"
+
+    rng = np.random.default_rng(0)
+    long = jnp.asarray(rng.choice([ids[t] for t in ("a", "gs", "Ġdo", "Ġcat", ",")], (300, 24)), jnp.int32)
+    long = long.at[:100, 20:].set(-1)
+    keys = masking.keys_by_row(jax.random.key(0), jnp.arange(300))
+    found = jax.jit(lambda: masking.hide(keys, long, len(tokens) + 1, 0.25, jnp.asarray(bounds)))()
+    inputs, places, targets = map(np.asarray, found)
+    drawn = []
+    for row in range(300):
+        of = np.asarray(masking.word_numbers(long[row], jnp.asarray(bounds)))
+        hidden = places[row][targets[row] >= 0]
+        np.testing.assert_array_equal(targets[row][targets[row] >= 0], long[row][hidden])
+        assert 1 <= len(hidden) <= (5 if row < 100 else 6) and np.asarray(long[row])[hidden].min() >= 0
+        words = np.unique(of[hidden])
+        parts = [np.isin(np.flatnonzero(of == word), hidden) for word in words]
+        assert all(part.all() for part in parts) or len(words) == 1, "only a word too long for a row is cut"
+        rest = np.delete(np.arange(24), hidden)
+        np.testing.assert_array_equal(inputs[row][rest], np.maximum(np.asarray(long[row])[rest], 0))
+        drawn.append(len(words))
+    assert np.mean(drawn) > 2
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"whole_words": True}, "model.whole_words=True: needs model.objective=masked"),
         ({"mask_share": 0.0, "objective": "masked"}, "model.mask_share=0.0: must be above 0 and below 1"),
         ({"mask_share": 1.0, "objective": "masked"}, "model.mask_share"),
         ({"mask_share": 0.3}, "needs model.objective=masked"),

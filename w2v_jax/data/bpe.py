@@ -112,6 +112,25 @@ def all_shown(words: Sequence[str]) -> Sequence[str]:
     return [shown(w) if characters >= set(w) else w for w in words] if characters <= set(words) else words
 
 
+def word_bounds(words: Sequence[str]) -> np.ndarray:
+    """Which tokens of a vocabulary begin a word, int32 [V]: 0 goes on with one, 1 begins one, 2 is a word by itself.
+
+    Of byte pairs those that begin with a letter, a digit or a part of a character go on; blanks and marks begin a word.
+    White space alone stands by itself, and so does an end token of marks and letters such as <eos>, which no byte pairs
+    join but those of a contraction. Tokens of any other vocabulary are words.
+    """
+    characters = byte_of().keys()
+    if not characters <= set(words):
+        return np.full(len(words), 2, np.int32)
+    out = np.full(len(words), 2, np.int32)
+    for i, word in enumerate(words):
+        text = as_bytes(word) if characters >= set(word) else b""
+        letters = [byte >= 0x80 or chr(byte).isalnum() for byte in text]
+        if text.strip() and (letters[0] or text[:1] in b" '" or not any(letters)):
+            out[i] = 0 if letters[0] else 1
+    return out
+
+
 def to_json(model: Any) -> Any:
     """The model as JSON values; None for None."""
     return None if model is None else json.loads(model.to_str())

@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from w2v_jax.data.bpe import word_bounds
 from w2v_jax.errors import UserError
 from w2v_jax.models import running_text
 from w2v_jax.models.running_text import (
@@ -107,8 +108,12 @@ def read(cfg: TransformerConfig, data: Any, say: Say) -> Any:
 
 
 def consts(cfg: TransformerConfig, words: Words) -> Consts:
-    """{'vectors': [V', D]} where vectors are given, and `noise_of`."""
-    return given_vectors(cfg, words, rescale=True) | noise_of(cfg, words)
+    """{'vectors': [V', D]} where vectors are given, {'bounds': int32 [V]} for whole words (`masking.word_numbers`), and
+    `noise_of`."""
+    found = given_vectors(cfg, words, rescale=True) | noise_of(cfg, words)
+    if cfg.whole_words:
+        found["bounds"] = word_bounds(words.words or ("",) * len(words.counts))
+    return found
 
 
 def embed_tokens(cfg: TransformerConfig, params: Params, tokens: Array) -> Array:
@@ -154,7 +159,7 @@ def _scored(
         text = batch["targets"]  # every token of the text is a target once a pass
         fold = None if rng is None else jax.random.fold_in(rng, MASKS)
         keys = masking.keys_by_text(text) if fold is None else masking.keys_by_row(fold, batch["row"])
-        hidden_text = masking.hide(keys, text, cfg.vocab_size, cfg.mask_share)
+        hidden_text = masking.hide(keys, text, cfg.vocab_size, cfg.mask_share, consts.get("bounds"))
         lengths = jnp.maximum(1, (text >= 0).sum(1).astype(jnp.int32))  # padding is at the end of a row
         hidden = hidden_states(cfg, params, hidden_text.inputs, drop, lengths, document)
         hidden, targets = masking.take_places(hidden, hidden_text.places), hidden_text.targets
@@ -251,6 +256,7 @@ def _examples() -> tuple[TransformerConfig, ...]:
     """Every option but `shared_v`, which the classifier's examples have."""
     tiny = TransformerConfig(layers=2, dim=8, heads=2, length=6, head_chunk=16, init_scale=0.1)
     masked = dataclasses.replace(tiny, objective="masked", mask_share=0.4, within_documents=True, noise_words=8)
+    masked = dataclasses.replace(masked, whole_words=True)
     return (
         tiny,
         dataclasses.replace(masked, keys_values="shared_k", dropout=0.1, loop="scan"),

@@ -55,6 +55,7 @@ class TransformerConfig:
     vectors: str = ""
     encoding_errors: str = "strict"  # words of that file that are not UTF-8: strict | replace | ignore
     mask_share: float = masking.SHARE  # of the tokens that objective=masked hides and predicts
+    whole_words: bool = False  # objective=masked hides all tokens of a word, where they are byte pairs
     within_documents: bool = False  # in training, attention sees only tokens of the same document
     noise_words: int = 0  # words that stand for the vocabulary in the softmax of training; 0: all of it
     dtype: str = "float32"  # float32 | bfloat16, of the computation; parameters are float32
@@ -80,6 +81,8 @@ class TransformerConfig:
         check_heads("dim", self.dim, self.heads)
         if not self.masked and self.mask_share != masking.SHARE:
             raise UserError(f"model.mask_share={self.mask_share}: needs model.objective=masked; nothing is hidden here")
+        if self.whole_words and not self.masked:
+            raise UserError("model.whole_words=True: needs model.objective=masked; nothing is hidden here")
         if self.within_documents and self.attention == "splash":
             raise UserError("model.attention='splash': takes no model.within_documents; use auto")
         if self.attention == "cudnn" and self.dtype != "bfloat16":

@@ -21,7 +21,9 @@ LATER = {f"data.{name}": getattr(DataConfig, name) for name in LATER_RULES} | {"
 LATER |= {"train.stop_at": 0.0, "data.reversed": False}
 # The same of a family's `model`.
 LATER_OF: dict[str, dict[str, Any]] = {
-    "transformer": {"vectors": "", "mask_share": 0.15, "within_documents": False, "noise_words": 0},
+    "transformer": {
+        **{"vectors": "", "mask_share": 0.15, "whole_words": False, "within_documents": False, "noise_words": 0},
+    },
     "recurrent_lm": {"noise_words": 0},
 }
 
