@@ -8,18 +8,20 @@ from collections.abc import Collection, Iterator, Sequence
 from w2v_jax.errors import UserError
 from w2v_jax.files import MAC_ADVICE
 from w2v_jax.storage import open_read, to_path
+from w2v_jax.unpack import unpacked
 
 Rows = Sequence[Sequence[str]]
 
 
 def read_lines(path: str | os.PathLike[str], comments: bool = False) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line) of a UTF-8 file, without a byte-order mark and without empty lines; under `comments`
-    also without lines that begin with #. UserError: no file, an empty one, not UTF-8."""
+    """(line number from 1, line) of a UTF-8 file, unpacked by its ending (see `unpack`), without a byte-order mark and
+    without empty lines; under `comments` also without lines that begin with #. UserError: no file, an empty one, not
+    UTF-8, damaged."""
     path = os.fspath(path)
     if not to_path(path).is_file():
         raise UserError(f"{path}: no such file; check the name")
     number = 0
-    with open_read(path) as f:
+    with open_read(path) as packed, unpacked(to_path(path), packed) as f:
         for number, raw in enumerate(f, 1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")

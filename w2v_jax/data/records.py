@@ -9,10 +9,10 @@ from typing import IO, Any, TypeVar
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data.raw import END, MARK, matches
-from w2v_jax.data.unpack import unpacked
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import MAC_ADVICE, parse_json
 from w2v_jax.storage import in_bucket, open_read, to_path
+from w2v_jax.unpack import unpacked
 
 _KINDS = {dict: "an object", list: "an array", bool: "true or false", int: "a number", float: "a number"}
 _KINDS[type(None)] = "null"

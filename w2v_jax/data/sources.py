@@ -24,10 +24,10 @@ import numpy as np
 from w2v_jax.config import DataConfig
 from w2v_jax.data import pydocs, records, synthetic, tfds_source
 from w2v_jax.data.raw import MARK, WHITE, Hash, RawText, matches, stamp_of
-from w2v_jax.data.unpack import READ, unpacked
 from w2v_jax.errors import UserError
 from w2v_jax.files import MAC_ADVICE
 from w2v_jax.storage import in_bucket, open_read, real, stat, to_path
+from w2v_jax.unpack import READ, unpacked
 
 LONGEST_RUN = 1 << 24  # characters without white space, which are held in memory; no text has a longer run
 CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, as their words leave the processor's cache

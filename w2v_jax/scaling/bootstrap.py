@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 
 from w2v_jax.scaling.laws import Law
-from w2v_jax.scaling.region import region, starts
-from w2v_jax.scaling.robust import refit
+from w2v_jax.scaling.projection import starts
+from w2v_jax.scaling.region import region
+from w2v_jax.scaling.robust import LOGS, Misfit, refit
 
 Method = Literal["auto", "runs", "region"]
 METHODS: tuple[Method, ...] = ("auto", "runs", "region")
@@ -18,7 +19,15 @@ _NOTHING = 1e-3  # a floor below this share of the lowest loss, likewise
 
 
 def resample(
-    law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, *, seed: int, resamples: int, method: Method
+    law: Law,
+    theta: np.ndarray,
+    logs: np.ndarray,
+    log_y: np.ndarray,
+    *,
+    seed: int,
+    resamples: int,
+    method: Method,
+    misfit: Misfit = LOGS,
 ) -> tuple[np.ndarray, bool]:
     """Laws [B, P], and whether they are a region: then their range is the interval, otherwise their quantiles.
 
@@ -38,11 +47,11 @@ def resample(
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(n, np.full(n, 1.0 / n), resamples).astype(np.float64)
     many = np.tile(log_y, (resamples, 1))
-    found, value = refit(law, np.tile(theta, (resamples, 1)), logs, many, weights)
+    found, value = refit(law, np.tile(theta, (resamples, 1)), logs, many, weights, misfit=misfit)
     again = np.flatnonzero(_stuck(law, found, float(log_y.min())))
     if len(again):
         begin = np.tile(starts(law, logs, log_y[None]), (len(again), 1))
-        other, lower = refit(law, begin, logs, many[again], weights[again])
+        other, lower = refit(law, begin, logs, many[again], weights[again], misfit=misfit)
         better = lower < value[again]
         found[again[better]] = other[better]
     return found, False

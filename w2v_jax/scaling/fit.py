@@ -11,7 +11,8 @@ from w2v_jax.scaling import bootstrap
 from w2v_jax.scaling.checks import BEATS, check_columns, error_ratio, refuse
 from w2v_jax.scaling.fitted import Fit, Heldout, Refusal, Value, interval
 from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named
-from w2v_jax.scaling.robust import LARGEST_EXPONENT, minimise
+from w2v_jax.scaling.projection import minimise
+from w2v_jax.scaling.robust import LARGEST_EXPONENT, LOGS, Misfit
 
 RESAMPLES = 1000
 LARGEST_SHARE = 0.2  # of the runs, held out once and predicted from the others
@@ -56,17 +57,25 @@ def fit_parametric(
     seed: int = 0,
     resamples: int = RESAMPLES,
     method: bootstrap.Method = "auto",
+    misfit: Misfit = LOGS,
 ) -> Fit | Refusal:
     """L(N, D) = E + A/N^alpha + B/D^beta: approach 3 of Hoffmann et al. 2022 (arXiv 2203.15556).
 
-    Arrays are float [n], the loss in nats per token; the other arguments and the errors are those of `fit_power`. A
-    Fit also has the exponents of the compute-optimal sizes: a = beta / (alpha + beta) of N, and b = 1 - a of D.
+    Arrays are float [n], the loss in nats per token. `misfit` is what is minimised, in which publications differ. The
+    other arguments and the errors are those of `fit_power`. A Fit also has the exponents of the compute-optimal sizes:
+    a = beta / (alpha + beta) of N, and b = 1 - a of D.
     """
-    return _fit(PARAMETRIC, (n, d), loss, seed, resamples, method)
+    return _fit(PARAMETRIC, (n, d), loss, seed, resamples, method, misfit)
 
 
 def _fit(
-    law: Law, columns: Sequence[np.ndarray], loss: np.ndarray, seed: int, resamples: int, method: bootstrap.Method
+    law: Law,
+    columns: Sequence[np.ndarray],
+    loss: np.ndarray,
+    seed: int,
+    resamples: int,
+    method: bootstrap.Method,
+    misfit: Misfit = LOGS,
 ) -> Fit | Refusal:
     *columns, y = (np.asarray(column, np.float64) for column in (*columns, loss))
     check_columns(law.name, dict(zip(law.sizes, columns, strict=True)) | {"loss": y})
@@ -80,18 +89,20 @@ def _fit(
     logs, log_y = np.log(sizes) - centres, np.log(y)
     # Matrices here are tiny: threads of linear algebra wait for one another (twenty times slower on two busy cores).
     with threadpool_limits(1, "blas"):
-        theta = minimise(law, logs, log_y)
+        theta = minimise(law, logs, log_y, misfit)
         ratio = error_ratio(law, theta, logs, log_y, seed)
         if not ratio <= BEATS:
             errors = f"its cross-validated error is {ratio:.2f} of a constant's; at most {BEATS} is needed"
             return Refusal(law.name, f"does not beat a constant: {errors}")
-        samples, whole = bootstrap.resample(law, theta, logs, log_y, seed=seed, resamples=resamples, method=method)
+        samples, whole = bootstrap.resample(
+            law, theta, logs, log_y, seed=seed, resamples=resamples, method=method, misfit=misfit
+        )
         heldout = _predict_largest(law, sizes, y)
     best, drawn = (_derived(law, named(law, parameters, centres), float(y.min())) for parameters in (theta, samples))
     values = {name: interval(float(best[name]), drawn[name], whole) for name in best}
     noise = float(np.sqrt(((log_y - log_law(law, theta, logs)) ** 2).sum() / (len(y) - law.parameters)))
     notes = _notes(law, values, heldout, float(y.min()))
-    return Fit(law, values, sizes, y, theta, centres, samples, whole, noise, ratio, heldout, notes)
+    return Fit(law, values, sizes, y, theta, centres, samples, whole, noise, ratio, heldout, notes, misfit)
 
 
 def _derived(law: Law, values: dict[str, np.ndarray], lowest: float) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from w2v_jax.scaling.laws import Law, log_law, named
+from w2v_jax.scaling.robust import LOGS, Misfit
 
 LEVEL = 0.95  # of all intervals
 FAR = 2.0  # times the largest run: beyond is extrapolation
@@ -65,6 +66,7 @@ class Fit(NamedTuple):
     error_ratio: float  # cross-validated error of the law over that of a constant; see `checks`
     heldout: Heldout | None  # None: too few runs are left without the largest
     notes: tuple[str, ...]  # for the reader, one line each
+    misfit: Misfit = LOGS  # what was minimised
 
     @property
     def points(self) -> int:

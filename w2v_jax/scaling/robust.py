@@ -1,24 +1,32 @@
-"""Minimises the Huber loss of log errors: L-BFGS from a grid of starts for one fit, damped Newton for many at once."""
+"""The Huber loss of a law's errors, and many fits at once by a damped Newton method."""
 
 from __future__ import annotations
 
-import itertools
+from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 
 from w2v_jax.scaling.laws import Law, log_law, with_slopes
 
 DELTA = 1e-3  # of the Huber loss, in log loss: Hoffmann et al. 2022, section D.3
-EXPONENTS = (0.15, 0.4, 1.0)  # of the grid
-FLOORS = (0.1, 0.5, 0.9)  # of the grid, as shares of the smallest loss
-_ROUGH = 25  # iterations of L-BFGS from each start
-_FULL = 500  # iterations at most, from the best ends
-_KEPT = 3  # best ends that are continued
 _STEPS = 120  # of the damped Newton method, at most
 _LARGEST_STEP = 1.0  # of any parameter; coefficients are logarithms, so this is a factor of e
 LOWEST = -35.0  # of a log coefficient or floor: below, a term is zero to double precision
 LARGEST_EXPONENT = 10.0  # either sign: beyond, a term is all but gone at the second size, and its fit does not change
+
+
+class Misfit(NamedTuple):
+    """What a fit minimises: the Huber loss of the errors of log y, as Hoffmann et al. 2022, or of y itself."""
+
+    delta: float = DELTA
+    of_logs: bool = True
+
+    def __str__(self) -> str:
+        return f"Huber loss of {'log ' if self.of_logs else ''}loss, delta {self.delta:g}"
+
+
+LOGS = Misfit()
+SQUARES = Misfit(10.0)  # above every error of log loss, so that it is least squares
 
 
 def huber(residual: np.ndarray, delta: float = DELTA) -> np.ndarray:
@@ -27,59 +35,15 @@ def huber(residual: np.ndarray, delta: float = DELTA) -> np.ndarray:
     return np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta))
 
 
-def objective(theta: np.ndarray, law: Law, logs: np.ndarray, log_y: np.ndarray) -> tuple[float, np.ndarray]:
-    """Sum over runs of the Huber loss of log y - log law, over DELTA^2, and its gradient [P].
-
-    A sum, so that one tolerance serves any number of runs. Without the division it is of the order of 1e-6, which a
-    minimiser's tolerances take for converged at the first step.
-    """
-    predicted, slopes = with_slopes(law, theta, logs)
-    residual = log_y - predicted
-    value = huber(residual).sum() / DELTA**2
-    return float(value), -(np.clip(residual, -DELTA, DELTA) / DELTA**2) @ slopes
+def errors(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, misfit: Misfit) -> np.ndarray:
+    """Those of log y, or of y, float [..., n]; arguments as in `laws.lines`, log_y [..., n]."""
+    predicted = log_law(law, theta, logs)
+    return log_y - predicted if misfit.of_logs else np.exp(log_y) - np.exp(predicted)
 
 
-def starts(law: Law, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
-    """float [S, P]: every pair of exponents and floor of the grid, with terms that share the median loss equally."""
-    k = len(law.sizes)
-    lowest, middle = np.exp(log_y.min()), np.exp(np.median(log_y))
-    found = []
-    for share in FLOORS if law.floor else (0.0,):
-        coefficient = np.log((middle - share * lowest) / k)
-        for exponents in itertools.product(EXPONENTS, repeat=k):
-            found.append([coefficient] * k + list(exponents) + ([np.log(share * lowest)] if law.floor else []))
-    return np.array(found)
-
-
-def minimise(law: Law, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
-    """theta [P] of the least Huber loss found, for logs [n, K] (log sizes less their centres) and log_y [n].
-
-    With DELTA far below the noise the objective is nearly a sum of absolute values: L-BFGS is slow along its kinks, and
-    its line search may fail before the gradient vanishes. So it runs briefly from all starts and to its end from the
-    best three, and `refit` takes the last steps.
-    """
-    ends = [_lbfgs(start, law, logs, log_y, _ROUGH) for start in starts(law, logs, log_y)]
-    best = sorted(ends, key=lambda end: end[0])[:_KEPT]
-    ends = [_lbfgs(theta, law, logs, log_y, _FULL) for _, theta in best]
-    many, once = np.tile(log_y, (len(ends), 1)), np.ones((len(ends), len(log_y)))
-    polished, values = refit(law, np.array([theta for _, theta in ends]), logs, many, once, tolerance=1e-15)
-    return np.asarray(polished[values.argmin()])
-
-
-def _lbfgs(
-    start: np.ndarray, law: Law, logs: np.ndarray, log_y: np.ndarray, iterations: int
-) -> tuple[float, np.ndarray]:
-    """(objective, theta) at the end; infinity with the start where the search left the finite numbers."""
-    k = len(law.sizes)
-    bounds = [(LOWEST, None)] * k + [(-LARGEST_EXPONENT, LARGEST_EXPONENT)] * k + [(LOWEST, None)] * law.floor
-    options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-14, "gtol": 1e-8}
-    with np.errstate(over="ignore", invalid="ignore"):
-        done = minimize(
-            objective, start, (law, logs, log_y), method="L-BFGS-B", jac=True, bounds=bounds, options=options
-        )
-    if np.isfinite(done.fun) and np.isfinite(done.x).all():
-        return float(done.fun), done.x
-    return np.inf, start
+def mean_misfit(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, misfit: Misfit = LOGS) -> np.ndarray:
+    """The mean Huber loss over the runs, float [...]."""
+    return np.asarray(huber(errors(law, theta, logs, log_y, misfit), misfit.delta).mean(-1))
 
 
 def refit(
@@ -89,7 +53,7 @@ def refit(
     log_y: np.ndarray,
     weights: np.ndarray,
     tolerance: float = 1e-7,
-    delta: float = DELTA,
+    misfit: Misfit = LOGS,
     held: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Many fits at once, each from its own start, by a damped Newton method on weighted Huber losses.
@@ -102,13 +66,12 @@ def refit(
 
     Starts are theta [B, P], logs [n, K], log_y and weights [B, n]; a weight is the number of times that a run counts.
     A fit ends when a step lowers its objective by less than the share `tolerance`. Returns theta [B, P] and
-    sum w huber / delta^2, float [B]. A delta far above every residual makes this least squares.
-    Parameters where `held`, bool [B, P], is true stay as they are.
+    sum w huber / delta^2, float [B]. Parameters where `held`, bool [B, P], is true stay as they are.
     """
-    k = len(law.sizes)
+    k, delta = len(law.sizes), misfit.delta
     theta = theta.astype(np.float64).copy()
     damping = np.full(len(theta), 1.0)
-    value = (weights * huber(log_y - log_law(law, theta, logs), delta)).sum(-1) / delta**2
+    value = (weights * huber(errors(law, theta, logs, log_y, misfit), delta)).sum(-1) / delta**2
     active = np.arange(len(theta))
     for _ in range(_STEPS):
         now = theta[active]
@@ -116,6 +79,8 @@ def refit(
         if held is not None:
             slopes = np.where(held[active, None], 0.0, slopes)
         residual = log_y[active] - predicted
+        if not misfit.of_logs:
+            residual, slopes = np.exp(log_y[active]) - np.exp(predicted), slopes * np.exp(predicted)[..., None]
         size = np.abs(residual)
         inverse = weights[active] / np.maximum(size, delta)  # least-squares weights over delta
         curved = weights[active] / delta * (size < delta)
@@ -128,7 +93,7 @@ def refit(
         step = np.clip(np.linalg.solve(matrix + ridge, downhill)[..., 0], -_LARGEST_STEP, _LARGEST_STEP)
         new = np.maximum(now + step, LOWEST)
         new[:, k : 2 * k] = np.clip(now + step, -LARGEST_EXPONENT, LARGEST_EXPONENT)[:, k : 2 * k]
-        new_value = (weights[active] * huber(log_y[active] - log_law(law, new, logs), delta)).sum(-1) / delta**2
+        new_value = (weights[active] * huber(errors(law, new, logs, log_y[active], misfit), delta)).sum(-1) / delta**2
         better = new_value < value[active]
         gain = np.where(better, value[active] - new_value, 0.0)
         theta[active[better]], value[active[better]] = new[better], new_value[better]

@@ -14,7 +14,9 @@ from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import parse_json
 from w2v_jax.scaling.isoflop import FLOPS_A_TOKEN
 from w2v_jax.scaling.plateau import RULE, Score, on_plateau
+from w2v_jax.scaling.where import Condition, check_columns
 from w2v_jax.tables import read_lines
+from w2v_jax.unpack import READ
 
 # Names that the column of each quantity may have; the first that a file has counts.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -33,7 +35,7 @@ PER_TOKEN = "flops_per_token"  # stated by studies: word vectors are far from 6 
 FAR = 10.0  # FLOPs beyond this multiple of 6 N D, or its inverse, are taken for another unit
 LARGEST_VOCABULARY = 1e6  # where the table states none
 _READ = {STATUS, ARM, RUN, HASH, VOCABULARY, PER_TOKEN, *SCORES}.union(*COLUMNS.values())
-_ENDINGS = (".csv", ".jsonl")
+_ENDINGS = (".csv", ".jsonl")  # with or without that of a packed file, such as .csv.xz
 
 
 class Runs(NamedTuple):
@@ -46,14 +48,19 @@ class Runs(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_arms(path: str | os.PathLike[str]) -> list[str]:
+def read_arms(path: str | os.PathLike[str], where: Sequence[Condition] = ()) -> list[str]:
     """The arms of a table's finished runs in order; [] without that column. UserError: as `read_table`."""
-    done = (row for _, row in _rows(os.fspath(path)) if row.get(STATUS, FINISHED) == FINISHED)
+    done = (row for _, row in _rows(os.fspath(path), where) if row.get(STATUS, FINISHED) == FINISHED)
     return list(dict.fromkeys(str(row[ARM]) for row in done if ARM in row))
 
 
 def read_table(
-    path: str | os.PathLike[str], *, drop_fewest_tokens_per_parameter: int = 0, arm: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    drop_fewest_tokens_per_parameter: int = 0,
+    arm: str | None = None,
+    where: Sequence[Condition] = (),
+    repeats: bool = False,
 ) -> Runs:
     """The runs of a table with columns parameters, tokens or training_flops (or training_flop), heldout_loss or loss.
 
@@ -65,9 +72,11 @@ def read_table(
     "vocabulary"; otherwise of a million tokens). Other columns are ignored.
 
     Args:
-      path: .csv with a header line, or .jsonl with one object per line.
+      path: .csv with a header line, or .jsonl with one object per line; also packed, such as .csv.xz.
       drop_fewest_tokens_per_parameter: number of runs to leave out; Besiroglu et al. 2024 (arXiv 2404.10102) drop five.
       arm: only runs with this value in the column "arm"; None takes all.
+      where: conditions that the rows must hold; others are left out.
+      repeats: count rows that repeat a run, as some published fits do.
 
     Raises:
       UserError: naming file, line and column: a missing, empty or unreadable file, a missing or doubled column, a
@@ -75,18 +84,19 @@ def read_table(
     """
     path = os.fspath(path)
     rows, unfinished = list[tuple[tuple[Any, Any], dict[str, float]]](), 0
-    for where, row in _rows(path):
+    for place, row in _rows(path, where):
         if arm is not None and str(row.get(ARM)) != arm:
             continue
         if row.get(STATUS, FINISHED) != FINISHED:
             unfinished += 1
             continue
-        rows.append(((row.get(RUN), row.get(HASH)), _numbers(where, row)))
+        rows.append(((row.get(RUN), row.get(HASH)), _numbers(place, row)))
     if not rows:
         left = f"; {unfinished} run(s) have another status than {FINISHED!r}" if unfinished else ""
+        left += "; no other row holds the conditions of --where" if where else ""
         raise UserError(f"{path}: no run to fit{left}")
     notes = [f"{unfinished} run(s) left out: status is not {FINISHED!r}"] if unfinished else []
-    once = _once(rows, notes)
+    once = [row for _, row in rows] if repeats else _once(rows, notes)
     flat = on_plateau([Score(row["loss"], *(row.get(name) for name in SCORES)) for row in once])
     if any(flat):
         notes.append(f"{sum(flat)} run(s) left out, {RULE}")
@@ -151,9 +161,10 @@ def _columns(path: str, rows: Sequence[dict[str, float]], notes: list[str], drop
     return Runs(n[keep], d[keep], c[keep], loss[keep], tuple(notes))
 
 
-def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file and line, values by column) of each run. A missing value is left out."""
-    ending, header = os.path.splitext(path)[1].lower(), list[str]()
+def _rows(path: str, conditions: Sequence[Condition] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file and line, values by column) of each run that holds the conditions. A missing value is left out."""
+    stem, ending = os.path.splitext(path.lower())
+    ending, header = os.path.splitext(stem)[1] if ending in READ else ending, list[str]()
     if ending not in _ENDINGS:
         raise UserError(f"{path}: a table of runs must end in {' or '.join(_ENDINGS)}")
     for number, line in read_lines(path):
@@ -173,8 +184,11 @@ def _rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if ending == ".csv" and not header:
             header = names
             _check_known(where, header)
-        else:
-            yield where, {name: value for name, value in pairs if value is not None}
+            check_columns(where, conditions, header)
+            continue
+        row = {name: value for name, value in pairs if value is not None}
+        if all(condition.holds(where, row) for condition in conditions):
+            yield where, row
 
 
 def _fields(where: str, line: str) -> list[str]:
