@@ -102,7 +102,9 @@ def coverage(trials: int) -> list[dict[str, Any]]:
             for seed in range(trials):
                 noisy = loss * np.exp(np.random.default_rng(seed).normal(0, NOISE, len(loss)))
                 fit = fit_parametric(n, d, noisy, seed=seed, resamples=400)
-                for budget in (LARGEST, FAR) if isinstance(fit, Fit) else ():
+                if not isinstance(fit, Fit):
+                    continue
+                for budget in (LARGEST, FAR):
                     found, true = allocate(fit, budget), compute_optimal(known(name), budget)
                     for key in ("n", "d", "loss"):
                         value = getattr(found, key)
@@ -146,7 +148,8 @@ def main(argv: Sequence[str]) -> int:
         if f.tables:
             result["tables"] = peers(f.tables)
             show(result["tables"])
-            print(f"all tables: {sum(row['seconds'] for row in result['tables']):.3f} s of processor time; vpnls reports .453 s\n")
+            seconds = sum(row["seconds"] for row in result["tables"])
+            print(f"all tables: {seconds:.3f} s of processor time; vpnls reports .453 s\n")
         result["coverage"] = coverage(f.trials)
         show(result["coverage"])
     if f.out:

@@ -3,7 +3,9 @@
   python -m experiments.scaling
   python -m experiments.scaling --config=configs/scaling/NAME.py --workdir=DIR [--config.KEY=VALUE ...] [--plan]
   python -m experiments.scaling --config=... --workdir=DIR --shard=0/2
-  python -m experiments.scaling --fit=FILE.csv|results.jsonl [--drop_fewest_tokens_per_parameter=5]
+  python -m experiments.scaling --fit=FILE.csv|results.jsonl [--budget=1e21 [--device=v5e:64]] [--where=COLUMN=VALUE]
+      [--drop_fewest_tokens_per_parameter=5] [--misfit=loss --delta=1e-3] [--repeats] [--best] [--out=DIR]
+  python -m experiments.scaling --published=FOLDER [--out=DIR]
 
 Without a config, the small study of the synthetic language, whose best possible loss is known: 11 minutes on 2
 cores. Every run trains in DIR/runs, and its result is one line of DIR/results.jsonl. Stopped and started again, the
@@ -13,13 +15,16 @@ command prints the laws and writes DIR/report.html with all figures. A run that 
 tried again; remove its line from the results to try it again.
 Under several processes (`launch.local`, or one on each host of a slice) all of them train a run together; small runs
 are trained side by side, one a process, and recorded in DIR/results-host-N.jsonl. --nopack trains all together.
---plan prints every run with its cost and trains nothing. --fit fits a table of runs and trains nothing.
+--plan prints every run with its cost and trains nothing. --fit fits a table of runs and trains nothing; with --budget
+it also says which parameters and tokens that many FLOPs should buy. --published fits the tables of published studies in
+FOLDER and prints ours beside their numbers.
 Exit status: 0 done, 1 the fitted floor misses the known best possible loss, 2 bad input, 128 + n stopped by signal n;
 a training saves first.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,11 +38,13 @@ from w2v_jax.errors import UserError
 from w2v_jax.storage import to_path
 
 if TYPE_CHECKING:
+    from experiments.scaling.fit import Options
     from w2v_jax.scaling.records import Record
     from w2v_jax.scaling.study import Planned, Study
 
 DEFAULT_CONFIG = cli.ROOT / "configs" / "scaling" / "synthetic.py"
 DEFAULT_WORKDIR = "runs/scaling"
+FOR_FIT = ("drop_fewest_tokens_per_parameter", "where", "repeats", "best", "misfit", "delta", "budget")
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -114,15 +121,43 @@ def ended(workdir: Path, every: Sequence[Planned]) -> dict[str, Record]:
     return {r.run: r for r in found}
 
 
+def fit_options() -> Options:
+    """How --fit reads and fits. UserError: a bad condition, budget or delta."""
+    from experiments.scaling import budget
+    from experiments.scaling.fit import Options
+    from w2v_jax.scaling.robust import Misfit
+    from w2v_jax.scaling.where import parse
+
+    f = flags.FLAGS
+    if not 0 < f.delta < math.inf:
+        raise UserError(f"--delta={f.delta}: must be a positive number")
+    if f.device and not f.budget:
+        raise UserError("--device: is for --plan and --budget")
+    return Options(
+        f.drop_fewest_tokens_per_parameter,
+        tuple(parse(f.where or "")),
+        f.repeats,
+        f.best,
+        Misfit(f.delta, f.misfit == "log"),
+        tuple(budget.parse(f.budget)) if f.budget else (),
+        f.device,
+    )
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
     if f.fit:
         from experiments.scaling import fit
 
-        return fit.fit(to_path(f.fit), f.drop_fewest_tokens_per_parameter, f.out)
-    if f.drop_fewest_tokens_per_parameter:
-        raise UserError("--drop_fewest_tokens_per_parameter: is for --fit")
+        return fit.fit(to_path(f.fit), fit_options(), f.out)
+    for name in FOR_FIT:
+        if f[name].present:
+            raise UserError(f"--{name}: is for --fit")
+    if f.published:
+        from experiments.scaling import published
+
+        return published.make(to_path(f.published), f.out, cli.command("experiments.scaling"))
     shard = parse_shard(f.shard)
     if f.plan:
         from experiments.scaling import plan
@@ -137,9 +172,20 @@ if __name__ == "__main__":
     flags.DEFINE_bool("plan", False, "Print every run and its cost; train nothing.")
     flags.DEFINE_string("fit", None, "Table of runs to fit, .csv or .jsonl; train nothing.")
     flags.DEFINE_integer("drop_fewest_tokens_per_parameter", 0, "--fit: number of runs to leave out.", 0)
-    flags.DEFINE_string("out", None, "--fit: folder for the figures and fit.json; without it, none are written.")
+    flags.DEFINE_string(
+        "where", None, "--fit: rows to keep: column=value, column<=number, column>=number; several with commas."
+    )
+    flags.DEFINE_bool("best", False, "--fit: of runs of equal parameters and tokens, the one of the lowest loss.")
+    flags.DEFINE_bool("repeats", False, "--fit: count rows that repeat a run.")
+    flags.DEFINE_enum(
+        "misfit", "log", ["log", "loss"], "--fit: the errors whose Huber loss is least, of log loss or loss."
+    )
+    flags.DEFINE_float("delta", 1e-3, "--fit: delta of the Huber loss.")
+    flags.DEFINE_string("budget", None, "--fit: training FLOPs, several with commas; prints the best run of each.")
+    flags.DEFINE_string("published", None, "Folder of tables of published studies, which are fitted again.")
+    flags.DEFINE_string("out", None, "--fit, --published: folder of figures and JSON; without it, none are written.")
     flags.DEFINE_string("shard", "0/1", "i/n: this machine's part of the runs.")
-    flags.DEFINE_string("device", None, "--plan: device and number, such as v5e:64; this machine by default.")
+    flags.DEFINE_string("device", None, "--plan, --budget: device and number, such as v5e:64.")
     flags.DEFINE_float("rate", 0.0, "--plan: FLOPs per second of all devices together, where known.", 0.0)
     flags.DEFINE_string("data_dir", None, "Test files of word vectors; a small built-in list by default.")
     flags.DEFINE_bool("keep", False, "Keep the checkpoints of finished runs.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from experiments.scaling import budget
 from w2v_jax.figures import scaling as figures
 from w2v_jax.files import write_json
 from w2v_jax.scaling.describe import compare, describe
@@ -12,49 +13,79 @@ from w2v_jax.scaling.fit import fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.published import PUBLISHED
+from w2v_jax.scaling.robust import LOGS, Misfit
 from w2v_jax.scaling.run_table import Runs, read_arms, read_table
+from w2v_jax.scaling.where import Condition
 from w2v_jax.storage import to_path
 
 SHOWN = ("E", "A", "B", "alpha", "beta", "a")
 
 
-def fit(path: Path, drop: int, out: str | None) -> int:
+class Options(NamedTuple):
+    """How a table is read and fitted; see `read_table` and `Misfit`."""
+
+    drop: int = 0
+    where: tuple[Condition, ...] = ()
+    repeats: bool = False
+    best: bool = False  # of runs of equal parameters and tokens, the one of the lowest loss
+    misfit: Misfit = LOGS
+    budgets: tuple[float, ...] = ()  # FLOPs
+    device: str | None = None
+
+    def read(self, path: Path, arm: str | None, drop: int | None = None) -> Runs:
+        """The runs of one arm."""
+        drop = self.drop if drop is None else drop
+        return read_table(
+            path,
+            drop_fewest_tokens_per_parameter=drop,
+            arm=arm,
+            where=self.where,
+            repeats=self.repeats,
+            best=self.best,
+        )
+
+
+def fit(path: Path, options: Options, out: str | None) -> int:
     """Fits the parametric law and IsoFLOP parabolas to each arm of a table, and prints them beside published laws.
 
-    `path` and `drop` are those of `read_table`, with its errors; fit.json and pictures go to the folder `out`, if any.
+    Errors as `read_table`; fit.json and pictures go to the folder `out`, if any.
     """
-    arms = read_arms(path)
+    arms = read_arms(path, options.where)
     several = len(arms) > 1  # a law describes one family of models
     for i, arm in enumerate(arms if several else [None]):
         if several:
             print(f"{chr(10) if i else ''}arm {arm}")
-        fit_one(path, drop, None if out is None else to_path(out) / (arm or ""), arm)
+        fit_one(path, options, None if out is None else to_path(out) / (arm or ""), arm)
     return 0
 
 
-def fit_one(path: Path, drop: int, out: Path | None, arm: str | None) -> None:
+def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> None:
     """Fits the runs of one arm; None takes the whole table."""
-    runs = read_table(path, drop_fewest_tokens_per_parameter=drop, arm=arm)
+    runs = options.read(path, arm)
     print(f"{path}: {len(runs.loss)} runs")
     for note in runs.notes:
         print(f"  {note}")
-    parametric = fit_parametric(runs.parameters, runs.tokens, runs.loss)
+    parametric = fit_parametric(runs.parameters, runs.tokens, runs.loss, misfit=options.misfit)
     print(f"\n{describe(parametric)}")
     if isinstance(parametric, Fit):
         ours = {name: parametric.values[name] for name in SHOWN if name in parametric.values}
         print(f"\n{compare(ours, [law for law in PUBLISHED if 'E' in law.values])}")
-    if drop and isinstance(parametric, Fit):
-        _say_what_moves(path, arm, parametric)
+    if options.drop and isinstance(parametric, Fit):
+        _say_what_moves(options.read(path, arm, 0), parametric)
     isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss)
     print(f"\n{describe(isoflop)}")
+    if options.budgets and isinstance(parametric, Fit):
+        found = budget.show(parametric, options.budgets, runs.flops, options.device)
+        budget.show_rates(path, options.where, found)
+    elif options.budgets:
+        print("\nno optimum of a budget without a fitted surface")
     if out is not None:
-        _write(out, path, drop, runs, parametric, isoflop)
+        _write(out, path, options.drop, runs, parametric, isoflop)
 
 
-def _say_what_moves(path: Path, arm: str | None, kept: Fit) -> None:
+def _say_what_moves(every: Runs, kept: Fit) -> None:
     """Prints each value with and without the runs that were left out."""
-    every = read_table(path, arm=arm)
-    whole = fit_parametric(every.parameters, every.tokens, every.loss)
+    whole = fit_parametric(every.parameters, every.tokens, every.loss, misfit=kept.misfit)
     if isinstance(whole, Fit):
         moved = ", ".join(f"{k} {kept.values[k].value:.4g} -> {v.value:.4g}" for k, v in whole.values.items())
         print(f"\nwith all {whole.points} runs: {moved}")

@@ -11,6 +11,7 @@ from w2v_jax.scaling.laws import Law, log_law
 from w2v_jax.scaling.robust import refit
 
 DECADE = 10.0
+_ROUNDED = 0.01  # of a decade: sizes in whole steps seldom span it exactly
 BEATS = 0.8  # largest allowed ratio of the law's cross-validated error to the constant's
 _TOGETHER = 0.999  # correlation of log N and log D above which their terms cannot be told apart
 _ALL_LEFT_OUT = 20  # up to this many runs, each is left out once; beyond, ten folds
@@ -35,7 +36,7 @@ def refuse(law: Law, sizes: np.ndarray) -> str | None:
         return f"{len(sizes)} run(s) for {law.parameters} parameters; at least {needed} are needed to tell their error"
     for name, column in zip(law.sizes, sizes.T, strict=True):
         ratio = column.max() / column.min()
-        if ratio < DECADE * (1 - 1e-9):
+        if ratio < DECADE * (1 - _ROUNDED):
             span = f"a factor of {ratio:.3g}, from {column.min():.4g} to {column.max():.4g}"
             return f"{name} spans {span}; at least one decade (10) is needed"
     distinct = len(np.unique(sizes, axis=0))

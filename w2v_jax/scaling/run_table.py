@@ -61,6 +61,7 @@ def read_table(
     arm: str | None = None,
     where: Sequence[Condition] = (),
     repeats: bool = False,
+    best: bool = False,
 ) -> Runs:
     """The runs of a table with columns parameters, tokens or training_flops (or training_flop), heldout_loss or loss.
 
@@ -77,6 +78,7 @@ def read_table(
       arm: only runs with this value in the column "arm"; None takes all.
       where: conditions that the rows must hold; others are left out.
       repeats: count rows that repeat a run, as some published fits do.
+      best: of runs of equal parameters and tokens, take the one of the lowest loss, as after a search for rates.
 
     Raises:
       UserError: naming file, line and column: a missing, empty or unreadable file, a missing or doubled column, a
@@ -103,8 +105,27 @@ def read_table(
         once = [row for row, out in zip(once, flat, strict=True) if not out]
     if not once:
         raise UserError(f"{path}: no run to fit; all of them are on the plateau of single words")
+    if best:
+        tried, once = len(once), _lowest(once)
+        notes.append(f"{tried - len(once)} run(s) left out: another of equal parameters and tokens has a lower loss")
     notes += _odd_units(once)
     return _columns(path, once, notes, drop_fewest_tokens_per_parameter)
+
+
+def read_columns(
+    path: str | os.PathLike[str], names: Sequence[str], where: Sequence[Condition] = ()
+) -> dict[str, np.ndarray]:
+    """Columns of positive numbers, float64 [n] each, of the rows that hold the conditions and have all of them.
+
+    UserError: as `read_table`, for any table; no row left; no column of that name.
+    """
+    path, rows = os.fspath(path), list[list[float]]()
+    for place, row in _rows(path, where, names):
+        if all(name in row for name in names):
+            rows.append([_positive(f"{place}: column {name!r}", row[name]) for name in names])
+    if not rows:
+        raise UserError(f"{path}: no row has {' and '.join(names)}{' and holds --where' if where else ''}")
+    return dict(zip(names, np.array(rows).T, strict=True))
 
 
 def _once(rows: Sequence[tuple[tuple[Any, Any], dict[str, float]]], notes: list[str]) -> list[dict[str, float]]:
@@ -121,6 +142,16 @@ def _once(rows: Sequence[tuple[tuple[Any, Any], dict[str, float]]], notes: list[
         why = f"such as {several[0]}, have several configs, and each counts: are two studies in one file?"
         notes.append(f"warning: {len(several)} name(s), {why}")
     return once
+
+
+def _lowest(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """The row of the lowest loss of each size and amount of text, in the order of the sizes' first rows."""
+    lowest: dict[tuple[float | None, ...], dict[str, float]] = {}
+    for row in rows:
+        key = row["parameters"], row.get("tokens"), row.get("flops")
+        if key not in lowest or row["loss"] < lowest[key]["loss"]:
+            lowest[key] = row
+    return list(lowest.values())
 
 
 def _odd_units(rows: Sequence[dict[str, float]]) -> list[str]:
@@ -161,8 +192,13 @@ def _columns(path: str, rows: Sequence[dict[str, float]], notes: list[str], drop
     return Runs(n[keep], d[keep], c[keep], loss[keep], tuple(notes))
 
 
-def _rows(path: str, conditions: Sequence[Condition] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file and line, values by column) of each run that holds the conditions. A missing value is left out."""
+def _rows(
+    path: str, conditions: Sequence[Condition] = (), wanted: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file and line, values by column) of each row that holds the conditions. A missing value is left out.
+
+    The table must have the columns `wanted`, or those of runs.
+    """
     stem, ending = os.path.splitext(path.lower())
     ending, header = os.path.splitext(stem)[1] if ending in READ else ending, list[str]()
     if ending not in _ENDINGS:
@@ -183,8 +219,9 @@ def _rows(path: str, conditions: Sequence[Condition] = ()) -> Iterator[tuple[str
             raise UserError(f"{where}: column {doubled[0]!r} appears twice; remove one")
         if ending == ".csv" and not header:
             header = names
-            _check_known(where, header)
-            check_columns(where, conditions, header)
+            if not wanted:
+                _check_known(where, header)
+            check_columns(where, [*(condition.column for condition in conditions), *wanted], header)
             continue
         row = {name: value for name, value in pairs if value is not None}
         if all(condition.holds(where, row) for condition in conditions):

@@ -46,11 +46,11 @@ def parse(text: str) -> list[Condition]:
     return found
 
 
-def check_columns(where: str, conditions: Sequence[Condition], names: Sequence[str]) -> None:
-    """UserError: a condition on a column that the table lacks."""
-    for condition in conditions:
-        if condition.column not in names:
-            raise UserError(f"{where}: no column {condition.column!r} of --where{nearest(condition.column, names)}")
+def check_columns(where: str, wanted: Sequence[str], names: Sequence[str]) -> None:
+    """UserError: a table lacks a wanted column."""
+    for column in wanted:
+        if column not in names:
+            raise UserError(f"{where}: no column {column!r}{nearest(column, names)}")
 
 
 def _number(value: Any) -> float | None:

@@ -1,0 +1,114 @@
+"""Fitting a table by the command line: conditions, budgets, repeats, and the tables of published studies."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.scaling import budget, published
+from experiments.scaling.fit import Options, fit
+from w2v_jax.errors import UserError
+from w2v_jax.papers import NUMBERS
+from w2v_jax.scaling.run_table import read_columns, read_table
+from w2v_jax.scaling.where import parse
+
+TABLES = Path(os.environ.get("W2V_JAX_SCALING", Path(__file__).resolve().parents[3] / "shared" / "data" / "scaling"))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Runs of a known surface at five budgets, each with two rates, of which one is worse by a tenth."""
+    lines = ["parameters,tokens,training_flops,loss,learning_rate,schedule"]
+    for c in np.geomspace(1e17, 1e21, 5):
+        for n in np.sqrt(c / 120) * np.geomspace(0.2, 5, 7):
+            d = c / (6 * n)
+            loss = 1.69 + 406.4 / n**0.34 + 410.7 / d**0.28
+            lines += [f"{n},{d},{c},{loss},0.001,cosine", f"{n},{d},{c},{1.1 * loss},0.01,cosine"]
+    lines.append("1e9,1e9,6e18,9.9,0.001,constant")
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_budget_buys_the_optimum_of_the_surface(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = Options(where=tuple(parse("schedule=cosine")), best=True, budgets=(1e21, 1e24), device="v5e:256")
+    assert fit(table, options, None) == 0
+    said = capsys.readouterr().out
+    assert "35 runs" in said and "35 run(s) left out: another of equal parameters and tokens has a lower loss" in said
+    row = next(line for line in said.splitlines() if line.startswith("1.000e+24"))
+    ours = [float(x) for x in re.findall(r"(\S+) \[", row)]
+    g = (0.34 * 406.4 / (0.28 * 410.7)) ** (1 / 0.62)
+    n = g * (1e24 / 6) ** (0.28 / 0.62)
+    assert ours[0] == pytest.approx(n, rel=1e-3) and ours[1] == pytest.approx(1e24 / 6 / n, rel=1e-3)
+    assert ours[2] == pytest.approx(1.69 + 406.4 / n**0.34 + 410.7 / (1e24 / 6 / n) ** 0.28, rel=1e-3)
+    assert "1e+03 times" in row and row.endswith(":00") is False
+    memory = 16 * n / 256 / 2**30
+    assert f"{memory:.3g} of 15.75" in row
+    assert re.search(r"would miss this N by \S+% at 1.000e\+21, \S+% at 1.000e\+24", said)
+    assert "rate and batch are not by this table" in said
+    rate = 1.79 * n**-0.712 * (1e24 / 6 / n) ** 0.307
+    assert f"learning rate {rate:.3g}" in said
+    assert NUMBERS["steplaw", "rate, coefficient"].checked == "unverified"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("schedule", "must be column=value"),
+        ("=3", "must be column=value"),
+        ("schedule=", "must be column=value"),
+        ("shedule=cosine", "no column 'shedule' .did you mean 'schedule'"),
+        ("schedule<=3", "cannot be compared with 'schedule<=3'"),
+        ("schedule=linear", "no run to fit"),
+    ],
+)
+def test_bad_conditions(table: Path, text: str, why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        read_table(table, where=parse(text))
+
+
+def test_conditions_compare_numbers_as_numbers(table: Path) -> None:
+    assert len(read_table(table, where=parse("learning_rate=1e-3,schedule=cosine")).loss) == 35
+    assert len(read_table(table, where=parse("training_flops<=1e+18, learning_rate>=0.005")).loss) == 14
+    columns = read_columns(table, ["learning_rate", "loss"], parse("schedule=constant"))
+    assert columns["learning_rate"].tolist() == [0.001] and columns["loss"].tolist() == [9.9]
+    with pytest.raises(UserError, match="no column 'learning_rates' .did you mean 'learning_rate'"):
+        read_columns(table, ["learning_rates"])
+
+
+def test_rows_that_repeat_count_where_asked(table: Path) -> None:
+    table.write_text(table.read_text() + table.read_text().splitlines()[1] + "\n")
+    assert [len(read_table(table, repeats=r).loss) for r in (False, True)] == [71, 72]
+
+
+@pytest.mark.parametrize("text", ["", "-1", "0", "1e21,", "many", "inf", "nan"])
+def test_bad_budgets(text: str) -> None:
+    with pytest.raises(UserError, match="must be FLOPs such as 1e21"):
+        budget.parse(text)
+
+
+def test_results_are_written_and_read_back_with_open_intervals() -> None:
+    rows = [
+        published.Row("vpnls", "Hoffmann, E", published.published("vpnls", "Hoffmann, E"), published.Value(1, 0, 2), 9)
+    ]
+    back = published.of_json(json.loads(json.dumps(published.as_json(rows, {}))))
+    assert back[0].ours == rows[0].ours and math.isnan(back[0].published.low) and back[0].held
+
+
+@pytest.mark.skipif(not TABLES.is_dir(), reason="the tables of published studies are not here")
+def test_published_numbers_come_out_again() -> None:
+    """Quick ones; the gallery's record has all of them."""
+    for its in published.OPTIMA:
+        row = published.optima(TABLES, its)
+        assert row.held
+        if row.paper == "porian":
+            assert row.ours.value == pytest.approx(row.published.value, abs=1e-4)  # as it is printed
+    rows, about = published.surface(TABLES, published.SURFACES[1], resamples=30)
+    assert all(row.held for row in rows)
+    assert about["misfitting"]["objective"] == pytest.approx(0.0050217, abs=5e-8)
