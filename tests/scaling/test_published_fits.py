@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from w2v_jax.errors import UserError
 from w2v_jax.papers import NUMBERS
 from w2v_jax.scaling.run_table import read_columns, read_table
 from w2v_jax.scaling.where import parse
-
-TABLES = Path(os.environ.get("W2V_JAX_SCALING", Path(__file__).resolve().parents[3] / "shared" / "data" / "scaling"))
 
 
 @pytest.fixture
@@ -101,14 +98,14 @@ def test_results_are_written_and_read_back_with_open_intervals() -> None:
     assert back[0].ours == rows[0].ours and math.isnan(back[0].published.low) and back[0].held
 
 
-@pytest.mark.skipif(not TABLES.is_dir(), reason="the tables of published studies are not here")
-def test_published_numbers_come_out_again() -> None:
+def test_published_numbers_come_out_again(shared_data: Path) -> None:
     """Quick ones; the gallery's record has all of them."""
+    tables = shared_data / "scaling"
     for its in published.OPTIMA:
-        row = published.optima(TABLES, its)
+        row = published.optima(tables, its)
         assert row.held
         if row.paper == "porian":
             assert row.ours.value == pytest.approx(row.published.value, abs=1e-4)  # as it is printed
-    rows, about = published.surface(TABLES, published.SURFACES[1], resamples=30)
+    rows, about = published.surface(tables, published.SURFACES[1], resamples=30)
     assert all(row.held for row in rows)
     assert about["misfitting"]["objective"] == pytest.approx(0.0050217, abs=5e-8)
