@@ -25,7 +25,7 @@ FIGURE = Figure(
     recipe=(Step("experiments.scaling", "--published={scaling} --out={run}/fits"),),
     data="tables of runs and of optima that the authors published: 245, 261, 770, 124 and 1,911 runs, and optima of "
     "nine settings",
-    collect=file("fits/published.json"),
+    collect=file("fits/published.json", "surfaces"),
     measure=measure,
     draw=lambda result, out, source: published.draw(published.of_json(result), out, source),
     numbers=tuple(
