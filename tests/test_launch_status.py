@@ -64,6 +64,7 @@ LOGS = {  # (phase of the end, what the worker printed) -> the kind of trouble
         "no_bucket_permission"
     ),
     ("run", "error: gs://b/run: The specified bucket does not exist."): "no_bucket",
+    ("run", "error: gs://b/run/config.json: the server gives an error (503): run the same command again"): "no_server",
     ("run", "error: tfds:lm1b is not prepared under /data: run once with --config.data.offline=False "): "no_data",
     ("run", "error: the loss is not finite at step 40"): "diverged",
     ("run", "error: No space left on device"): "disk_full",

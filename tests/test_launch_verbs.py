@@ -90,6 +90,8 @@ def test_a_run_that_sigterm_stopped_is_not_taken_for_a_finished_one(play: Play) 
     told = "\n".join(play.said)
     assert "[worker 0] ended with exit status 143" in told and "failed first (ended by signal 15)" in told
     assert play.left() == []
+    found = verbs.logs(play.cloud("w2v"), play.state, "w2v", play.asked())
+    assert found is not None and found.sentence == "w2v: the run ended well, and the machine is deleted"
 
 
 def test_no_reinstall_while_the_lock_file_stays(play: Play) -> None:

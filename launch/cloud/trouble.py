@@ -156,6 +156,10 @@ _RULES = (
         "{who}: the loss diverged", "a smaller --config.optimizer.learning_rate",
     ),
     _Rule(
+        "no_server", "run", r"(?m)^error: gs://.*: the server gives an error .*",
+        "{who}: the bucket does not answer", f"{_TPU} run {{name}} goes on from the checkpoint", RUN,
+    ),
+    _Rule(
         "bad_input", "run", r"(?m)^error: ", "{who}: the command refused its input", "correct the command and run it",
     ),
 )  # fmt: skip

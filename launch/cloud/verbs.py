@@ -142,7 +142,7 @@ def logs(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | Non
         for line in report.tail:
             cloud.tell(line)
     if all(r.answer is None for r in shown):
-        return machines.gone(cloud, record.machine) or trouble.missing(reports, record.machine)
+        return status.of(cloud, record, asked.patience)
     return None
 
 

@@ -4,6 +4,7 @@
     python -m launch.fake DIR fault preempt    the machine is taken away
     python -m launch.fake DIR end              ends the processes of its workers
 
+Each call of it lets 20 seconds of its own clock pass: with `--poll_s=1` the launcher waits for seconds, not minutes.
 Quota, capacity, zones and times are in DIR/world.json and may be edited. Exit status: 0 done, 2 bad input.
 """
 
@@ -20,6 +21,8 @@ from launch.fake import faults, place
 from launch.fake import world as w
 from w2v_jax.errors import UserError, nearest
 
+CALL_S = 20.0  # seconds of the fake's clock a call
+
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
@@ -28,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("no folder: python -m launch.fake DIR")
     folder = Path(words[0]).expanduser().resolve()
     if words[1:] == []:
-        tools = place.make(folder, keep=True)
+        tools = place.make(folder, w.new(call_s=CALL_S), keep=True)
         print(f"export PATH={shlex.quote(str(tools))}:$PATH")
         return 0
     if not (folder / w.FILE).exists():
