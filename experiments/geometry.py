@@ -1,13 +1,14 @@
 """How contextual the vectors of words are, layer by layer: the measures of Ethayarajh 2019 (arXiv 1909.00512).
 
-  python -m experiments.geometry --workdirs=DIR[,DIR...] [--text=SOURCE] [--words=N] [--out=DIR]
+  python -m experiments.geometry --workdirs=DIR[,DIR...] [--text=SOURCE] [--words=N] [--senses=FILE] [--out=DIR]
 
 All runs read the same sentences, each alone: those of the first run's held-out text (of its training text where it has
 none), or of `--text`, a data source such as text:FILE, of which about N words are read. For every layer it prints the
 similarity of any two words, of the occurrences of one word, and of a word and its sentence; how much of a word's
 vectors a single vector explains; and how far a vector moves from layer to layer, beside the published findings. Runs of
-word vectors give the vector of the word and the mean of those around it. Writes geometry.json and geometry.png into the
-folder `--out`, by default the first run's.
+word vectors give the vector of the word and the mean of those around it. With --senses, a file of labelled occurrences
+(WORD<TAB>SENSE<TAB>INDEX<TAB>TEXT), a linear probe tells how well each layer knows the sense of its word. Writes
+geometry.json and geometry.png into the folder `--out`, by default the first run's.
 
 Time: seconds a run on 2 CPU cores. Exit status: 0 done, 2 bad input.
 """
@@ -23,18 +24,22 @@ from typing import Any
 
 import numpy as np
 from absl import flags
+from threadpoolctl import threadpool_limits
 
 from experiments.common import cli
 from experiments.common.language import corpus_of
 from w2v_jax.context import ContextEncoder
+from w2v_jax.data.senses import Occurrence, plain, read_occurrences
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.geometry import LEAST, Geometry, measure
+from w2v_jax.evaluation.sense_labels import probe
 from w2v_jax.figures import geometry as picture
 from w2v_jax.papers import NUMBERS, PAPERS
 from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
 
 ENDS = frozenset(".!?")
+PROBED = 500  # labelled occurrences of a word that a probe reads, at most
 LONGEST = 50  # words of a sentence; a longer one is cut
 UNKNOWN = "\ufffd"  # read as a word outside the vocabulary by every tokeniser
 # Columns of the table: heading -> the number of a layer.
@@ -119,11 +124,36 @@ def labels_of(encoders: Sequence[ContextEncoder], sentences: Sequence[Sequence[s
     return types, np.repeat(np.arange(len(sentences)), [len(sentence) for sentence in sentences])
 
 
-def table(names: Sequence[str], found: Sequence[Geometry]) -> str:
+def senses_of(path: str, seed: int = 0) -> list[tuple[list[Occurrence], np.ndarray]]:
+    """(at most `PROBED` occurrences, the number of the sense of each) of every word of a labelled file, drawn with
+    `seed`. UserError: a bad file, or a word of one sense."""
+    every = read_occurrences(path)
+    out = []
+    for word in dict.fromkeys(o.word for o in every):
+        own = [o for o in every if o.word == word]
+        some = [own[i] for i in sorted(np.random.default_rng(seed).permutation(len(own))[:PROBED])]
+        names, labels = np.unique([o.sense for o in some], return_inverse=True)
+        if len(names) < 2:
+            raise UserError(f"--senses={path}: word {word!r} has one sense only, {names[0]!r}; leave it out")
+        out.append((some, labels))
+    return out
+
+
+def probed(encoder: ContextEncoder, words: Sequence[tuple[list[Occurrence], np.ndarray]]) -> list[float]:
+    """For every layer the mean over words of `sense_labels.probe`."""
+    found = []
+    for some, labels in words:
+        read = encoder.encode([plain(o.tokens) for o in some], [[o.place] for o in some])
+        with threadpool_limits(1):  # for products this small, threads wait for each other longer than they compute
+            found.append([probe(layer, labels) for layer in read.layers])
+    return [float(np.mean(of_layer)) for of_layer in zip(*found, strict=True)]
+
+
+def table(names: Sequence[str], found: Sequence[Geometry], senses: Sequence[float] | None = None) -> str:
     """One row for each layer."""
-    rows = [["", *(heading.strip() for heading in COLUMNS)]]
-    for name, layer in zip(names, found, strict=True):
-        values = [number(layer) for number in COLUMNS.values()]
+    rows = [["", *(heading.strip() for heading in COLUMNS), *([] if senses is None else ["sense"])]]
+    for i, (name, layer) in enumerate(zip(names, found, strict=True)):
+        values = [number(layer) for number in COLUMNS.values()] + ([] if senses is None else [senses[i]])
         rows.append([name, *("-" if math.isnan(v) else f"{v:.3f}" for v in values)])
     return aligned(rows)
 
@@ -151,16 +181,24 @@ def main(argv: Sequence[str]) -> None:
     print(
         f"{len(types):,} words in {len(sentences):,} sentences ({text}), {often:,} words of {LEAST} occurrences or more"
     )
+    words = senses_of(f.senses) if f.senses else None
     runs: dict[str, Any] = {}
     for name, encoder in encoders.items():
         print(f"reading with {name}", file=sys.stderr)
         read = encoder.encode(sentences, [range(len(sentence)) for sentence in sentences])
         found = measure(read.layers, types, of_sentence)
+        known = None if words is None else probed(encoder, words)
         family = encoder.model.config.family
-        print(f"\n{name}: {family}, step {encoder.model.step:,}\n{table(encoder.names, found)}")
+        print(f"\n{name}: {family}, step {encoder.model.step:,}\n{table(encoder.names, found, known)}")
         layers = [json.loads(json.dumps(g._asdict()).replace("NaN", "null")) for g in found]
+        for layer, value in zip(layers, known or (), strict=known is not None):
+            layer["sense"] = value
         runs[name] = {"family": family, "step": encoder.model.step, "names": encoder.names, "layers": layers}
     print(f"\n{published()}")
+    if words is not None:
+        chance = float(np.mean([1 / (labels.max() + 1) for _, labels in words]))
+        about_senses = f"sense: recall of a linear probe by folds, {len(words)} words of {f.senses}"
+        print(f"\n{about_senses}; one sense for all: {chance:.3f}")
     about = {"text": text, "words": len(types), "sentences": len(sentences), "types": often}
     result = {"command": cli.command("experiments.geometry"), **about, "runs": runs}
 
@@ -176,5 +214,6 @@ if __name__ == "__main__":
         "text", "", "Data source of the text, such as text:FILE; the first run's held-out text if empty."
     )
     flags.DEFINE_integer("words", 20_000, "Words that are read.")
+    flags.DEFINE_string("senses", "", "Labelled occurrences to probe, WORD<TAB>SENSE<TAB>INDEX<TAB>TEXT.")
     flags.DEFINE_string("out", None, "Folder of the results; the first run's if empty.")
     cli.run(main, by_first=True)

@@ -169,7 +169,8 @@ def check_word_models(panels: list[Axes], result: dict[str, Any]) -> None:
 def check_geometry(panels: list[Axes], result: dict[str, Any]) -> None:
     runs = [run["layers"] for run in result["runs"].values()]
     less = {"self_similarity": "anisotropy", "intra_sentence": "anisotropy", "explained": "explained_random"}
-    for axes, key in zip(panels, ("anisotropy", *less, "moved", "turned"), strict=True):
+    more = ("sense",) if "sense" in runs[0][0] else ()
+    for axes, key in zip(panels, ("anisotropy", *less, "moved", "turned", *more), strict=True):
         first = 1 if key in ("moved", "turned") else 0
         expected = []
         for layers in runs:
@@ -177,7 +178,7 @@ def check_geometry(panels: list[Axes], result: dict[str, Any]) -> None:
             expected.append(list(enumerate(values, first)))
         same(lines(axes), expected)
     assert [line.get_linestyle() for line in panels[0].lines] == ["-"] * 3 + ["None"], "word vectors have no layers"
-    names = [text.get_text() for text in panels[2].get_legend().get_texts()]
+    names = [text.get_text() for text in panels[2 + len(more)].get_legend().get_texts()]
     assert names == list(result["runs"])
 
 

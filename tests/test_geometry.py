@@ -118,7 +118,10 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_measures_the_states_of_every_layer(workdir: Path, tmp_path: Path) -> None:
-    done = run("experiments.geometry", f"--workdirs={workdir}", f"--out={tmp_path}")
+    lines = [f"b\t{'ac'[i % 2]}\t1\t{'ac'[i % 2]} b {'de'[i % 2]}" for i in range(40)]
+    (tmp_path / "senses.tsv").write_text("\n".join(lines) + "\n")
+    given = f"--senses={tmp_path / 'senses.tsv'}"
+    done = run("experiments.geometry", f"--workdirs={workdir}", f"--out={tmp_path}", given)
     assert done.status == 0, done.err
     found = json.loads((tmp_path / "geometry.json").read_text())
     encoder = ContextEncoder.open(workdir)
@@ -131,8 +134,9 @@ def test_the_command_measures_the_states_of_every_layer(workdir: Path, tmp_path:
     units = last / np.linalg.norm(last, axis=1, keepdims=True)
     pairs = (units @ units.T)[~np.eye(len(units), dtype=bool)]
     assert layers[2]["anisotropy"] == pytest.approx(pairs.mean(), abs=1e-5)
+    assert layers[0]["sense"] == 0.5 and layers[2]["sense"] == 1.0, "the looked-up vector has no context"
     row = next(line.split() for line in done.out.splitlines() if line.startswith("layer 2"))
-    assert row[2] == f"{layers[2]['anisotropy']:.3f}"
+    assert row[-1] == "1.000" and row[2] == f"{layers[2]['anisotropy']:.3f}"
     assert "any two words, BERT, layer 11" in done.out and (tmp_path / "geometry.png").stat().st_size > 10_000
 
 

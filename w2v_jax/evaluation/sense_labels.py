@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from w2v_jax.evaluation import linear
 from w2v_jax.evaluation.classification import macro_f1
 from w2v_jax.evaluation.senses import unit
 
@@ -104,6 +105,21 @@ def folds(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
         places = rng.permutation(np.flatnonzero(labels == name))
         out[places] = (np.arange(len(places)) + rng.integers(count)) % count
     return out
+
+
+def probe(vectors: np.ndarray, labels: np.ndarray, count: int = 5, strength: float = 10.0, seed: int = 0) -> float:
+    """How well a linear probe reads the senses of one word from its vectors float [N, D]: the mean recall of the senses
+    by logistic regression (C = `strength`), of each of `count` folds by the others. The mean vector is taken off, and
+    all are put to one length."""
+    rows = unit(vectors - np.asarray(vectors).mean(0, keepdims=True))
+    parts, out = folds(labels, count, seed), np.zeros_like(labels)
+    for fold in range(count):
+        here = parts == fold
+        if here.any() and len(np.unique(labels[~here])) > 1:
+            out[here] = linear.at_strength(rows[~here], labels[~here], rows[here], strength)
+        elif here.any():
+            out[here] = labels[~here][:1] if (~here).any() else labels[here][:1]
+    return scores(out, labels, int(labels.max()) + 1).recall
 
 
 def shots(labels: np.ndarray, count: int, rng: np.random.Generator, share: float = 1.0) -> np.ndarray:

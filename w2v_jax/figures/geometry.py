@@ -17,6 +17,7 @@ PANELS: tuple[tuple[str, str, Callable[[Layer], float | None]], ...] = (  # (tit
     ("Change from the layer before", "times the length before", lambda layer: layer["moved"]),
     ("Direction of the layer before", "cosine", lambda layer: layer["turned"]),
 )
+SENSE = "Sense of the word, by a linear probe", "recall", lambda layer: layer["sense"]
 
 
 def _less(layer: Layer, first: str, second: str) -> float | None:
@@ -25,12 +26,17 @@ def _less(layer: Layer, first: str, second: str) -> float | None:
 
 
 def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
-    """A panel for each measure, a line for each run; `result` is what `experiments.geometry` writes. Word vectors and
-    the means around a word, which are no layers of one model, have points without a line."""
+    """A panel for each measure, for probes of the sense too where there are any, and a line for each run. `result` is
+    what `experiments.geometry` writes. Word vectors and the means around a word, which are no layers of one model, have
+    points without a line."""
     runs = result["runs"]
-    with drawing(out, (4.2 * 3 + 1.6, 7.6), source) as fig:
-        grid: Any = fig.subplots(2, 3).reshape(-1)
-        for axes, (title, unit, number) in zip(grid, PANELS, strict=True):
+    probed = all("sense" in layer for run in runs.values() for layer in run["layers"])
+    panels, columns = (*PANELS, *([SENSE] if probed else [])), 4 if probed else 3
+    with drawing(out, (4.2 * columns + 1.6, 7.6), source) as fig:
+        grid: Any = fig.subplots(2, columns).reshape(-1)
+        for axes in grid[len(panels) :]:
+            axes.remove()
+        for axes, (title, unit, number) in zip(grid, panels, strict=False):
             for i, (name, run) in enumerate(runs.items()):
                 points = [(x, number(layer)) for x, layer in enumerate(run["layers"])]
                 there = [(x, y) for x, y in points if y is not None]
@@ -40,4 +46,4 @@ def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
             axes.set(xlabel="layer (0: word vectors)", ylabel=unit)
             axes.set_title(title)
         grid[4].set_yscale("log")
-        legend_beside(grid[2])
+        legend_beside(grid[columns - 1])
