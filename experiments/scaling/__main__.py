@@ -6,6 +6,8 @@
   python -m experiments.scaling --fit=FILE.csv|results.jsonl [--budget=1e21 [--device=v5e:64]] [--where=COLUMN=VALUE]
       [--drop_fewest_tokens_per_parameter=5] [--misfit=loss --delta=1e-3] [--repeats] [--best] [--out=DIR]
   python -m experiments.scaling --published=FOLDER [--out=DIR]
+  python -m experiments.scaling --forecast=FILE.json --laws=results.jsonl --config=configs/scaling/LARGER.py
+  python -m experiments.scaling --grade=FILE.json --workdir=DIR
 
 Without a config, the small study of the synthetic language, whose best possible loss is known: 11 minutes on 2
 cores. Every run trains in DIR/runs, and its result is one line of DIR/results.jsonl. Stopped and started again, the
@@ -18,8 +20,10 @@ are trained side by side, one a process, and recorded in DIR/results-host-N.json
 --plan prints every run with its cost and trains nothing. --fit fits a table of runs and trains nothing; with --budget
 it also says which parameters and tokens that many FLOPs should buy. --published fits the tables of published studies in
 FOLDER and prints ours beside their numbers.
-Exit status: 0 done, 1 the fitted floor misses the known best possible loss, 2 bad input, 128 + n stopped by signal n;
-a training saves first.
+--forecast writes the expected loss of every run of a study, with intervals, before the runs are made, by the laws of
+the results of another one. --grade compares them with what came.
+Exit status: 0 done, 1 the fitted floor misses the known best possible loss or a forecast is outside its interval, 2 bad
+input, 128 + n stopped by signal n; a training saves first.
 """
 
 from __future__ import annotations
@@ -144,6 +148,20 @@ def fit_options() -> Options:
     )
 
 
+def write_forecast() -> int:
+    """Forecasts the study of --config by the results of --laws; returns the exit status."""
+    from experiments.scaling import forecast
+    from experiments.scaling.execute import open_text, planned
+
+    f = flags.FLAGS
+    if not f.laws:
+        raise UserError("--forecast: needs --laws, the results.jsonl of a finished study")
+    wanted = study_of_flags()
+    distributed.initialize()
+    runs = planned(open_text(wanted))
+    return forecast.write(to_path(f.forecast), to_path(f.laws), wanted, runs, cli.command("experiments.scaling"))
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
@@ -158,6 +176,14 @@ def main(argv: Sequence[str]) -> int:
         from experiments.scaling import published
 
         return published.make(to_path(f.published), f.out, cli.command("experiments.scaling"))
+    if f.grade:
+        from experiments.scaling import forecast
+
+        return forecast.grade(to_path(f.grade), to_path(f.workdir))
+    if f.forecast:
+        return write_forecast()
+    if f.laws:
+        raise UserError("--laws: is for --forecast")
     shard = parse_shard(f.shard)
     if f.plan:
         from experiments.scaling import plan
@@ -183,6 +209,9 @@ if __name__ == "__main__":
     flags.DEFINE_float("delta", 1e-3, "--fit: delta of the Huber loss.")
     flags.DEFINE_string("budget", None, "--fit: training FLOPs, several with commas; prints the best run of each.")
     flags.DEFINE_string("published", None, "Folder of tables of published studies, which are fitted again.")
+    flags.DEFINE_string("forecast", None, "File for the expected losses of the study of --config; trains nothing.")
+    flags.DEFINE_string("laws", None, "--forecast: results.jsonl of the study whose laws it rests on.")
+    flags.DEFINE_string("grade", None, "A file of --forecast, to be compared with the results in --workdir.")
     flags.DEFINE_string("out", None, "--fit, --published: folder of figures and JSON; without it, none are written.")
     flags.DEFINE_string("shard", "0/1", "i/n: this machine's part of the runs.")
     flags.DEFINE_string("device", None, "--plan, --budget: device and number, such as v5e:64.")

@@ -22,7 +22,7 @@ from w2v_jax.scaling.projection import nearest
 from w2v_jax.scaling.robust import LARGEST_EXPONENT, LOWEST
 
 LEVEL = 0.95
-_PULL = 1e4  # weight of the wanted value, in standard deviations of the noise for each unit of g
+_PULL = 1e4  # weight of the wanted value, in standard deviations of the noise for each half width of the interval
 _DOUBLED = 40  # times at most that a step outwards grows before an end is called free
 _NARROWED = 12  # steps of regula falsi between the last value inside and the first outside
 _CLOSE = 1e-3  # of the half width, at which an end is near enough
@@ -43,14 +43,15 @@ def ends(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, quant
     spare = least * f.ppf(LEVEL, 1, n - law.parameters) / (n - law.parameters)
     noise = np.sqrt(least / (n - law.parameters))
 
+    middle = float(quantity(best))
+    step = _first_step(law, best, logs, quantity, np.sqrt(spare))
+
     def root(v: float, start: np.ndarray) -> tuple[float, np.ndarray]:
         """sqrt(S(v) - S) / sqrt(spare), about proportional to the distance from the best value; and the law there."""
-        found = _held(law, start, logs, log_y, quantity, v, noise)
+        found = _held(law, start, logs, log_y, quantity, v, noise, step)
         squares = float(((log_y - log_law(law, found, logs)) ** 2).sum())
         return float(np.sqrt(max(squares - least, 0.0) / spare)), found
 
-    middle = float(quantity(best))
-    step = _first_step(law, best, logs, quantity, np.sqrt(spare))
     return _end(root, best, middle, -step), _end(root, best, middle, step)
 
 
@@ -85,7 +86,7 @@ def _first_step(law: Law, theta: np.ndarray, logs: np.ndarray, quantity: Quantit
     slopes = with_slopes(law, theta, logs)[1]
     own = _slope(quantity, theta)
     covariance = np.linalg.pinv(slopes.T @ slopes, rcond=1e-12, hermitian=True)
-    return max(reach * float(np.sqrt(max(own @ covariance @ own, 0.0))), 1e-6)
+    return max(reach * float(np.sqrt(max(own @ covariance @ own, 0.0))), 1e-9)
 
 
 def _slope(quantity: Quantity, theta: np.ndarray) -> np.ndarray:
@@ -103,19 +104,20 @@ def _held(
     quantity: Quantity,
     value: float,
     noise: float,
+    width: float,
 ) -> np.ndarray:
     """theta [P] of the least squares among the laws whose quantity is `value`, which a strong pull holds there."""
-    pull = _PULL * noise
+    pull = _PULL / width
     k = len(law.sizes)
     low = np.array([LOWEST] * k + [-LARGEST_EXPONENT] * k + [LOWEST] * law.floor) - 1e-9
     high = np.array([np.inf] * k + [LARGEST_EXPONENT] * k + [np.inf] * law.floor) + 1e-9
 
     def residuals(theta: np.ndarray) -> np.ndarray:
         away = float(quantity(theta)) - value
-        return np.append(log_law(law, theta, logs) - log_y, pull * (away if np.isfinite(away) else 1e3)) / noise
+        return np.append((log_law(law, theta, logs) - log_y) / noise, pull * (away if np.isfinite(away) else 1e3))
 
     def slopes(theta: np.ndarray) -> np.ndarray:
-        return np.concatenate([with_slopes(law, theta, logs)[1], pull * _slope(quantity, theta)[None]]) / noise
+        return np.concatenate([with_slopes(law, theta, logs)[1] / noise, pull * _slope(quantity, theta)[None]])
 
     begin = np.clip(start, low + 1e-9, high - 1e-9)
     found = least_squares(residuals, begin, slopes, bounds=(low, high), x_scale="jac", xtol=1e-10, max_nfev=100)

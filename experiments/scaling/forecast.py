@@ -1,0 +1,159 @@
+"""`experiments.scaling --forecast` and `--grade`: losses written down before the runs are made, and what came.
+
+A forecast is a file that is written once. It holds the law, the runs that the law rests on and the expected loss of
+each run of another study. Grading reads the results of that study and compares.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.common.machine import machine, revision
+from w2v_jax.errors import UserError
+from w2v_jax.files import read_json, write_json
+from w2v_jax.recorded import to_dict
+from w2v_jax.scaling import analysis, records
+from w2v_jax.scaling.describe import number
+from w2v_jax.scaling.expected import expect
+from w2v_jax.scaling.fit import fit_parametric
+from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.records import Record
+from w2v_jax.scaling.study import Planned, Study
+from w2v_jax.tables import aligned
+
+TARGET = ("run", "arm", "config_hash", "parameters", "tokens", "training_flops", "times", "loss", "law")
+
+
+def fits(results: Path, arms: Sequence[str]) -> dict[str, Fit]:
+    """L(N, D) of each arm by the results of a finished study. UserError: an arm without runs, or without a fit."""
+    by_arm = analysis.by_arm(analysis.usable(records.read([results])))
+    found = {}
+    for arm in arms:
+        if arm not in by_arm:
+            raise UserError(f"--laws={results}: has no finished run of the arm {arm}; it has {', '.join(by_arm)}")
+        runs, _ = analysis.fitted_runs(by_arm[arm])
+        n, d, _, loss = analysis.columns(runs)
+        fit = fit_parametric(n, d, loss)
+        if isinstance(fit, Refusal):
+            raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
+        found[arm] = fit
+    return found
+
+
+def write(file: Path, results: Path, study: Study, planned: Sequence[Planned], command: str) -> int:
+    """Writes the forecast of every run of `planned`, and prints it.
+
+    UserError: the file is there already; no law of an arm; a run of the forecast is among those that were fitted.
+    """
+    if file.exists():
+        raise UserError(f"--forecast={file}: is there already, and a forecast is never changed; name another file")
+    laws = fits(results, list(dict.fromkeys(run.arm for run in planned)))
+    made = {r.config_hash for r in records.read([results])}
+    known = next((run.name for run in planned if records.config_hash(run.config) in made), None)
+    if known is not None:
+        raise UserError(f"--forecast={file}: the run {known} is in {results} already; forecast runs that are not made")
+    targets = [_target(run, laws[run.arm]) for run in planned]
+    forecast = {
+        "made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": command,
+        "code": revision(),
+        "machine": machine(),
+        "data": to_dict(study.data),
+        "rests on": {"file": results.name, "sha256": hashlib.sha256(results.read_bytes()).hexdigest()},
+        "laws": {arm: _law(fit, results, arm) for arm, fit in laws.items()},
+        "targets": targets,
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, forecast)
+    print(aligned(_rows(targets)))
+    print(f"intervals: 95 %, of one further run each\nforecast: {file}; make the runs, then give it to --grade")
+    return 0
+
+
+def _law(fit: Fit, results: Path, arm: str) -> dict[str, Any]:
+    names = [r.run for r in analysis.by_arm(analysis.usable(records.read([results])))[arm]]
+    values = {name: list(value) for name, value in fit.values.items()}
+    return {"formula": fit.law.formula, "values": values, "noise": fit.noise, "misfit": str(fit.misfit), "runs": names}
+
+
+def _target(run: Planned, fit: Fit) -> dict[str, Any]:
+    """One run as it is planned, with what is expected of it."""
+    expected = expect(fit, float(run.ledger.parameters), run.tokens)
+    largest = 6.0 * float(fit.sizes.prod(1).max())
+    return {
+        "run": run.name,
+        "arm": run.arm,
+        "config_hash": records.config_hash(run.config),
+        "config": to_dict(run.config),
+        "parameters": run.ledger.parameters,
+        "tokens": run.tokens,
+        "training_flops": run.flops,
+        "times": 6.0 * run.ledger.parameters * run.tokens / largest,
+        "learning_rate": run.config.optimizer.learning_rate,
+        "loss": [_finite(x) for x in expected.loss],
+        "law": [_finite(x) for x in expected.law],
+    }
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None
+
+
+def _rows(targets: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    rows = [["run", "parameters", "tokens", "FLOPs", "of the largest fitted", "loss", "from", "to"]]
+    for t in targets:
+        sizes = [f"{t['parameters']:,}", f"{t['tokens']:,.0f}", number(t["training_flops"]), f"{t['times']:.3g} times"]
+        rows.append([t["run"], *sizes, *("free" if x is None else f"{x:.4f}" for x in t["loss"])])
+    return rows
+
+
+def read(file: Path) -> dict[str, Any]:
+    """A forecast. UserError: no such file, or another kind of file."""
+    found = read_json(file)
+    if found is None:
+        raise UserError(f"--grade={file}: no such file; --forecast writes one")
+    targets = found.get("targets")
+    if not isinstance(targets, list) or not targets or not all(set(TARGET) <= set(t) for t in targets):
+        raise UserError(f"--grade={file}: is no forecast; --forecast writes one")
+    return found
+
+
+def grade(file: Path, workdir: Path) -> int:
+    """Prints every forecast loss beside the one that came; 0 where all are inside their intervals, 1 where one is not.
+
+    UserError: no forecast; a run that is not there, or did not finish, after the table of those that are.
+    """
+    forecast = read(file)
+    every = records.read(sorted(workdir.glob("results*.jsonl")))
+    came = {r.config_hash: r for r in every if r.heldout_loss is not None}
+    rows = [["run", "of the largest fitted", "forecast", "from", "to", "came", "error", "inside"]]
+    outside, missing = 0, []
+    for t in forecast["targets"]:
+        record = came.get(t["config_hash"])
+        if record is None:
+            missing.append(t["run"])
+            continue
+        row, inside = _graded(t, record)
+        rows.append(row)
+        outside += not inside
+    print(f"forecast of {forecast['made']}, code {forecast['code'] or 'unknown'}\n{aligned(rows)}")
+    graded = len(rows) - 1
+    print(f"{graded - outside} of {graded} inside")
+    if missing:
+        why = f"{len(missing)} run(s) are not in {workdir} or did not finish, such as {missing[0]}"
+        raise UserError(f"--grade={file}: {why}; make them, then grade again")
+    return int(outside > 0)
+
+
+def _graded(target: Mapping[str, Any], record: Record) -> tuple[list[str], bool]:
+    expected, low, high = target["loss"]
+    loss = record.heldout_loss or math.nan
+    inside = (low is None or low <= loss) and (high is None or loss <= high)
+    ends = ["free" if x is None else f"{x:.4f}" for x in (low, high)]
+    row = [target["run"], f"{target['times']:.3g} times", f"{expected:.4f}", *ends, f"{loss:.4f}"]
+    return [*row, f"{expected / loss - 1:+.2%}", "yes" if inside else "NO"], inside

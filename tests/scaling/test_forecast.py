@@ -1,0 +1,148 @@
+"""Forecasts of runs that were not made: their intervals by planted runs, the file, and its grading."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import linregress, t
+
+from configs.scaling import synthetic
+from experiments.scaling import forecast
+from tests.scaling.planted import record
+from w2v_jax.errors import UserError
+from w2v_jax.scaling import records
+from w2v_jax.scaling.expected import expect
+from w2v_jax.scaling.fit import fit_parametric, fit_power
+from w2v_jax.scaling.fitted import Fit
+from w2v_jax.scaling.study import Planned, Study, runs
+
+TRUE = (3.04, 40.0, 900.0, 0.6, 0.5)  # E, A, B, alpha, beta
+
+
+def loss_of(n: np.ndarray, d: np.ndarray) -> np.ndarray:
+    e, a, b, alpha, beta = TRUE
+    return e + a / n**alpha + b / d**beta
+
+
+def test_of_a_power_law_the_interval_of_a_further_run_is_students() -> None:
+    rng = np.random.default_rng(0)
+    x = np.geomspace(1e3, 1e6, 8)
+    y = 9.0 * x**-0.07 * np.exp(rng.normal(0, 0.004, 8))
+    fit = fit_power(x, y, floor=False)
+    assert isinstance(fit, Fit)
+    found, line = expect(fit, 1e8), linregress(np.log(x), np.log(y))
+    residual = np.log(y) - line.intercept - line.slope * np.log(x)
+    noise = np.sqrt((residual**2).sum() / 6)
+    away = np.log(1e8) - np.log(x).mean()
+    of_law = noise * np.sqrt(1 / 8 + away**2 / ((np.log(x) - np.log(x).mean()) ** 2).sum())
+    reach = t.ppf(0.975, 6)
+    # The fit is by the Huber loss, whose line is a little beside that of the squares.
+    assert np.log(found.law.high / found.law.low) == pytest.approx(2 * reach * of_law, rel=0.02)
+    assert np.log(found.loss.high / found.loss.low) == pytest.approx(2 * reach * np.hypot(of_law, noise), rel=0.1)
+    with pytest.raises(ValueError, match="must be 1 positive numbers: x"):
+        expect(fit, 1e8, 1e8)
+    with pytest.raises(ValueError, match="must be 1 positive numbers"):
+        expect(fit, -1.0)
+
+
+def test_further_runs_are_inside_as_often_as_stated() -> None:
+    """Twelve runs, and one at a hundred times the largest."""
+    n, d = (x.ravel() for x in np.meshgrid(np.geomspace(3e3, 6e4, 4), np.geomspace(2e5, 2e6, 3)))
+    held = of_law = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        fit = fit_parametric(n, d, loss_of(n, d) * np.exp(rng.normal(0, 0.003, 12)))
+        assert isinstance(fit, Fit)
+        found = expect(fit, 6e5, 2e7)
+        further = float(loss_of(np.array(6e5), np.array(2e7)) * np.exp(rng.normal(0, 0.003)))
+        held += found.loss.covers(further)
+        of_law += found.law.covers(float(loss_of(np.array(6e5), np.array(2e7))))
+    assert held >= 5 and of_law >= 5  # the seeds are fixed
+
+
+@pytest.fixture
+def small() -> Study:
+    whole = synthetic.get_config()
+    arm = dataclasses.replace(whole.arms["transformer"], seeds=(0,))
+    return dataclasses.replace(whole, arms={"transformer": arm}, optimum=False)
+
+
+@pytest.fixture
+def larger(small: Study) -> list[Planned]:
+    arm = dataclasses.replace(small.arms["transformer"], sizes=("model.dim=96", "model.dim=128"), tokens=(8e6,))
+    return runs(dataclasses.replace(small, arms={"transformer": arm}), 200)
+
+
+def made(planned: Sequence[Planned], path: Path, share: float = 1.0) -> Path:
+    """Results in which every run has the loss of the planted law, times `share`."""
+    rows = []
+    for run in planned:
+        loss = float(loss_of(np.array(float(run.ledger.parameters)), np.array(run.tokens)))
+        known = {"run": run.name, "arm": run.arm, "config_hash": records.config_hash(run.config)}
+        known |= {"parameters": run.ledger.parameters, "tokens": run.tokens, "training_flops": run.flops}
+        rows.append(record(**known, heldout_loss=loss * share))
+    records.write(path, rows)
+    return path
+
+
+def test_a_forecast_is_written_once_and_graded(
+    small: Study, larger: list[Planned], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = made(runs(small, 200), tmp_path / "results.jsonl")
+    file = tmp_path / "forecasts" / "a.json"
+    assert forecast.write(file, results, small, larger, "the command") == 0
+    text = file.read_text(encoding="utf-8")
+    found = json.loads(text)
+    assert found["rests on"]["file"] == "results.jsonl" and len(found["rests on"]["sha256"]) == 64
+    assert set(found["laws"]) == {"transformer"} and len(found["laws"]["transformer"]["runs"]) == 12
+    for target, run in zip(found["targets"], larger, strict=True):
+        true = float(loss_of(np.array(float(run.ledger.parameters)), np.array(run.tokens)))
+        assert target["loss"][0] == pytest.approx(true, rel=1e-4)
+        assert target["learning_rate"] == run.config.optimizer.learning_rate
+        largest = max(r.ledger.parameters * r.tokens for r in runs(small, 200))
+        assert target["times"] == pytest.approx(run.ledger.parameters * run.tokens / largest)
+    with pytest.raises(UserError, match="is there already, and a forecast is never changed"):
+        forecast.write(file, results, small, larger, "again")
+    assert file.read_text(encoding="utf-8") == text
+
+    folder = tmp_path / "larger"
+    folder.mkdir()
+    with pytest.raises(UserError, match=r"2 run\(s\) are not in .* such as transformer_dim96"):
+        forecast.grade(file, folder)
+    made(larger, folder / "results.jsonl")
+    assert forecast.grade(file, folder) == 0
+    assert "2 of 2 inside" in capsys.readouterr().out
+    made(larger, folder / "results.jsonl", share=1.05)
+    assert forecast.grade(file, folder) == 1
+    said = capsys.readouterr().out
+    assert "0 of 2 inside" in said and said.count("NO") == 2 and "-4.76%" in said
+    made(larger[:1], folder / "results.jsonl")
+    with pytest.raises(UserError, match=r"1 run\(s\) are not in .* make them, then grade again"):
+        forecast.grade(file, folder)
+
+
+def test_what_cannot_be_forecast(small: Study, larger: list[Planned], tmp_path: Path) -> None:
+    results = made(runs(small, 200), tmp_path / "results.jsonl")
+    file = tmp_path / "a.json"
+    with pytest.raises(UserError, match="is in .* already; forecast runs that are not made"):
+        forecast.write(file, results, small, runs(small, 200), "")
+    with pytest.raises(UserError, match="has no finished run of the arm lstm; it has transformer"):
+        forecast.write(file, results, small, [larger[0]._replace(arm="lstm")], "")
+    few = made(runs(small, 200)[:4], tmp_path / "few.jsonl")
+    with pytest.raises(UserError, match="arm transformer: no law, so no forecast: 4 run"):
+        forecast.write(file, few, small, larger, "")
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"targets": []}', '{"targets": [{"run": "a"}]}'])
+def test_other_files_are_no_forecasts(content: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UserError, match="no such file" if content is None else "is no forecast"):
+        forecast.grade(file, tmp_path)
