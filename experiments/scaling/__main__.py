@@ -8,6 +8,7 @@
   python -m experiments.scaling --published=FOLDER [--out=DIR]
   python -m experiments.scaling --forecast=FILE.json --laws=results.jsonl --config=configs/scaling/LARGER.py
   python -m experiments.scaling --grade=FILE.json --workdir=DIR
+  python -m experiments.scaling --compare=DIR,DIR
 
 Without a config, the small study of the synthetic language, whose best possible loss is known: 11 minutes on 2
 cores. Every run trains in DIR/runs, and its result is one line of DIR/results.jsonl. Stopped and started again, the
@@ -21,7 +22,7 @@ are trained side by side, one a process, and recorded in DIR/results-host-N.json
 it also says which parameters and tokens that many FLOPs should buy. --published fits the tables of published studies in
 FOLDER and prints ours beside their numbers.
 --forecast writes the expected loss of every run of a study, with intervals, before the runs are made, by the laws of
-the results of another one. --grade compares them with what came.
+the results of another one. --grade compares them with what came. --compare prints two studies beside one another.
 Exit status: 0 done, 1 the fitted floor misses the known best possible loss or a forecast is outside its interval, 2 bad
 input, 128 + n stopped by signal n; a training saves first.
 """
@@ -176,6 +177,10 @@ def main(argv: Sequence[str]) -> int:
         from experiments.scaling import published
 
         return published.make(to_path(f.published), f.out, cli.command("experiments.scaling"))
+    if f.compare:
+        from experiments.scaling import compare
+
+        return compare.compare(f.compare)
     if f.grade:
         from experiments.scaling import forecast
 
@@ -212,6 +217,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("forecast", None, "File for the expected losses of the study of --config; trains nothing.")
     flags.DEFINE_string("laws", None, "--forecast: results.jsonl of the study whose laws it rests on.")
     flags.DEFINE_string("grade", None, "A file of --forecast, to be compared with the results in --workdir.")
+    flags.DEFINE_string("compare", None, "Two studies to print beside one another: DIR,DIR or their results.jsonl.")
     flags.DEFINE_string("out", None, "--fit, --published: folder of figures and JSON; without it, none are written.")
     flags.DEFINE_string("shard", "0/1", "i/n: this machine's part of the runs.")
     flags.DEFINE_string("device", None, "--plan, --budget: device and number, such as v5e:64.")

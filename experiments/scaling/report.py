@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common import page
-from experiments.scaling import sections
+from experiments.scaling import export, sections
+from experiments.scaling.found import Found
 from w2v_jax.files import write_json
 from w2v_jax.scaling import analysis
 from w2v_jax.scaling.fitted import Fit, Refusal
@@ -30,10 +31,11 @@ def report(study: Study, made: Sequence[Record], workdir: Path, command: str) ->
     laws = [analysis.laws(arm, arms[arm], study.budgets) for arm in study.arms if arm in arms]
     floors = analysis.floors(laws, usable)
     small = small_print(study, made, command)
-    found = sections.Found(study, list(made), usable, laws, floors, folder, small)
+    found = Found(study, list(made), usable, laws, floors, folder, small)
     print(page.write(workdir, "Scaling study", sections.sections(found), small))
     write_json(workdir / LAWS, as_json(command, laws, floors))
-    print(f"report: {workdir / page.PAGE}\nlaws: {workdir / LAWS}\nfigures: {folder}")
+    export.write(made, workdir / export.RUNS)
+    print(f"report: {workdir / page.PAGE}\nlaws: {workdir / LAWS}\nruns: {workdir / export.RUNS}\nfigures: {folder}")
     return int(study.optimum and (not floors or any(not floor.holds for floor in floors)))
 
 

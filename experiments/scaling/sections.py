@@ -6,43 +6,28 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from experiments.common.page import Section
+from experiments.scaling import trust
+from experiments.scaling.found import Found
 from w2v_jax.figures import scaling as law_figures
 from w2v_jax.figures import scaling_study as figures
 from w2v_jax.scaling import analysis
-from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Floor, Laws
+from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Laws
 from w2v_jax.scaling.describe import describe, describe_largest, published_table, show
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.plateau import RULE
 from w2v_jax.scaling.published import others
 from w2v_jax.scaling.records import FINISHED, Record
-from w2v_jax.scaling.study import Study
-
-
-class Found(NamedTuple):
-    """The runs of a study and their laws."""
-
-    study: Study
-    made: list[Record]
-    usable: list[Record]
-    laws: list[Laws]
-    floors: list[Floor]
-    folder: Path  # of the figures
-    small: str  # print below each picture
-
-    def of(self, arm: str) -> list[Record]:
-        """The usable runs of an arm."""
-        return [r for r in self.usable if r.arm == arm]
 
 
 def sections(found: Found) -> list[Section]:
     """The sections for which the study has results."""
-    parts = [overview(found), *floor_check(found), families(found), laws(found), *published(found)]
-    parts += [*accuracy(found), *positions(found), *rates(found), *word_vectors(found), runs(found)]
+    parts = [overview(found), *floor_check(found), families(found), *over_training(found), laws(found)]
+    parts += [*trust.seeds(found), *trust.foretold(found), *published(found), *accuracy(found), *positions(found)]
+    parts += [*rates(found), *word_vectors(found), *trust.checklist(found), *trust.glossary(found), runs(found)]
     return [part for part in parts if part.text or part.table or part.facts or part.pictures]
 
 
@@ -93,6 +78,17 @@ def families(found: Found) -> Section:
     laws = {law.arm: law for law in found.laws}
     figures.draw_families(*curves, out, laws=laws, optimum=optimum(found), source=found.small)
     return Section("Loss by size and cost", pictures=(out,))
+
+
+def over_training(found: Found) -> list[Section]:
+    """Loss by tokens a parameter, of each size with two amounts of text or more."""
+    curves = {law.arm: analysis.over_trained(found.of(law.arm)) for law in found.laws}
+    curves = {arm: own for arm, own in curves.items() if own}
+    if not curves:
+        return []
+    out = found.folder / "over_training.png"
+    figures.draw_over_training(curves, out, optimum=optimum(found), source=found.small)
+    return [Section("Loss by tokens a parameter", pictures=(out,))]
 
 
 def optimum(found: Found) -> float | None:

@@ -16,6 +16,7 @@ from matplotlib.image import imread
 
 from experiments.common import page
 from experiments.scaling import report, sections
+from experiments.scaling.found import Found
 from experiments.scaling.progress import Progress
 from tests.scaling.planted import record
 from w2v_jax.config import Config, DataConfig
@@ -36,11 +37,11 @@ def study(**change: Any) -> Study:
     return Study(**(known | change))
 
 
-def found(folder: Path, made: list[Any], **change: Any) -> sections.Found:
+def found(folder: Path, made: list[Any], **change: Any) -> Found:
     usable = analysis.usable(made)
     laws = [analysis.laws("lstm", [r for r in usable if r.arm == "lstm"], change.get("budgets", ()))] if usable else []
     floors = analysis.floors(laws, usable)
-    return sections.Found(study(**change), made, usable, laws, floors, folder, "planted")
+    return Found(study(**change), made, usable, laws, floors, folder, "planted")
 
 
 def drawn(section: page.Section) -> None:

@@ -146,6 +146,26 @@ def grouped(curve: np.ndarray, width: float = 2**0.25) -> Curve:
     return np.array([np.mean(g) + 1 for g in groups]), np.array([curve[g.start : g.stop].mean() for g in groups])
 
 
+def draw_over_training(
+    arms: Mapping[str, Mapping[int, tuple[np.ndarray, np.ndarray]]],
+    out: PathLike,
+    *,
+    optimum: float | None = None,
+    source: str = "",
+) -> None:
+    """(tokens a parameter, loss) by arm and size, a panel for each arm; above the best possible loss where known."""
+    zero = 0.0 if optimum is None else optimum
+    with drawing(out, (1.2 + 4.6 * len(arms), 4.6), source) as figure:
+        panels = figure.subplots(1, len(arms), sharey=True, squeeze=False)[0]
+        for axes, (arm, curves) in zip(panels, arms.items(), strict=True):
+            for i, (n, (x, y)) in enumerate(curves.items()):
+                axes.plot(x, y - zero, **look(i, f"{n:,} parameters"))
+            axes.set_xscale("log")
+            axes.set(xlabel="tokens a parameter", title=plain(arm))
+            axes.legend()
+        panels[0].set_ylabel(LOSS if optimum is None else "nats a token above the best possible")
+
+
 def draw_rates(curves: Curves, out: PathLike, *, source: str = "") -> None:
     """Loss against learning rate, (rates, loss) by size; a star marks the best of each."""
     with drawing(out, (7.4, 4.8), source) as figure:

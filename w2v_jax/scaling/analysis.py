@@ -184,6 +184,16 @@ def accuracies(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
     return sizes, shares
 
 
+def over_trained(records: Sequence[Record]) -> dict[int, Curve]:
+    """(tokens a parameter, loss), float64 [n] each, of each size with two amounts of text or more."""
+    found = {}
+    for n in sorted({r.parameters for r in records}):
+        own = sorted((r.tokens / n, r.heldout_loss) for r in records if r.parameters == n and r.heldout_loss)
+        if len({x for x, _ in own}) > 1:
+            found[n] = (np.array([x for x, _ in own]), np.array([y for _, y in own]))
+    return found
+
+
 def read_longest(records: Sequence[Record]) -> Record | None:
     """The largest run at the most tokens among those with loss by position; None without any."""
     known = [r for r in records if r.by_position]

@@ -1,0 +1,149 @@
+"""The sections of a report that say how far it can be trusted, and what its words mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from experiments.common.page import Section
+from experiments.scaling.found import Found
+from w2v_jax.scaling.bootstrap import ENOUGH
+from w2v_jax.scaling.describe import cell, number
+from w2v_jax.scaling.fit import RESAMPLES
+from w2v_jax.scaling.fitted import Fit
+from w2v_jax.scaling.records import FINISHED, Record
+from w2v_jax.scaling.robust import LOGS
+from w2v_jax.scaling.trust import future, spread
+
+GLOSSARY = (
+    ("N", "parameters of a model, all of them unless a table says without embeddings"),
+    ("D", "tokens that a run was trained on, repeats counted"),
+    ("C", "FLOPs of the whole training, forward and backward, by the ledger of each family"),
+    ("loss", "mean nats a token on held-out text, at the same places for all models"),
+    ("law", "a sum of falling powers and a floor that is fitted to the losses of many runs"),
+    ("floor, E", "the loss that a law says no amount of parameters and tokens would get below"),
+    ("exponent", "alpha and beta: ten times the size divides the distance from the floor by 10 to this power"),
+    ("95 % interval", "made so that of a hundred such studies some 95 would hold the true number"),
+    ("extrapolation", "what a law says beyond twice the largest run; drawn dashed"),
+    ("IsoFLOP", "runs of several sizes at one cost; the best of them is the optimum of that cost"),
+    ("noise", "the standard deviation of log loss about a law, or between seeds"),
+    ("not fitted", "the runs cannot support the law; the reason is beside it, and nothing was guessed"),
+)
+
+
+def seeds(found: Found) -> list[Section]:
+    """The spread between seeds of each arm, and what it makes impossible."""
+    rows = [["arm", "sizes", "runs", "spread of the loss", "two runs differ from"]]
+    for law in found.laws:
+        own = spread(found.of(law.arm))
+        if own is not None:
+            low, high = own.deviation.low, own.deviation.high
+            deviation = f"{own.deviation.value:.2%} [{low:.2%}, {high:.2%}]"
+            rows.append([law.arm, str(own.sizes), str(own.runs), deviation, f"{own.needed:.2%}"])
+    if len(rows) == 1:
+        unknown = "No two runs differ by their seeds alone, so the noise is not known."
+        return [Section("Noise between seeds", (unknown,))] if found.laws else []
+    why = (
+        "Spread: the standard deviation of log loss between runs that differ by their seeds alone, with its 95 % "
+        "interval. Two single runs whose losses differ by less than the last column cannot be told apart, and no "
+        "forecast of one run can be held closer than about that."
+    )
+    return [Section("Noise between seeds", (why,), rows)]
+
+
+def foretold(found: Found) -> list[Section]:
+    """What the cheaper runs of each arm would have said of its most expensive ones."""
+    rows = [["arm", "runs fitted", "up to FLOPs", "target", "forecast", "came", "error", "inside"]]
+    reasons = []
+    for law in found.laws:
+        for row in future(found.of(law.arm)):
+            cells = [law.arm, str(row.runs), number(row.flops), f"{row.times:.3g} times"]
+            if row.expected is None:
+                runs = f"{law.arm}, {row.runs} run(s) up to {number(row.flops)} FLOPs"
+                reasons.append(f"{runs}: not fitted: {row.reason}.")
+                continue
+            inside = "yes" if row.expected.covers(row.came) else "no"
+            rows.append([*cells, cell(row.expected), f"{row.came:.4f}", f"{row.error:+.2%}", inside])
+    if len(rows) == 1 and not reasons:
+        return []
+    why = (
+        "The law of N and D is fitted to the cheaper runs alone and asked for the most expensive ones (the mean of "
+        "their seeds), with the 95 % interval of one further run. This is after the fact: nothing was written down "
+        "before; see --forecast for that."
+    )
+    return [Section("With the future left out", (why, *reasons), rows if len(rows) > 1 else ())]
+
+
+def checklist(found: Found) -> list[Section]:
+    """The questions of Li et al. 2025 (Misfitting, arXiv 2502.18969), answered by the study itself."""
+    done = [r for r in found.made if r.status == FINISHED]
+    if not done:
+        return []
+    rows = [["question", "answer"], *_setup(found, done), *_fitting(found)]
+    why = (
+        "What a reader needs to repeat the study and to judge it, after the checklist of Li et al. 2025 (arXiv "
+        "2502.18969). Filled in from the configs and the fits."
+    )
+    return [Section("Checklist", (why,), rows)]
+
+
+def _setup(found: Found, done: Sequence[Record]) -> list[list[str]]:
+    """Hypothesis, models and training."""
+    n, d = [r.parameters for r in done], [r.tokens for r in done]
+    ratio = [r.tokens / r.parameters for r in done]
+    optimizers = [r.config.get("optimizer", {}) for r in done]
+    rates = sorted({float(o["learning_rate"]) for o in optimizers if "learning_rate" in o})
+    tried = (
+        f"{len(found.study.rates)} at each size, the best counts"
+        if found.study.rates
+        else "one at each size, chosen by hand before the study"
+    )
+    lengths = _several(r.config.get("model", {}).get("length") for r in done)
+    batches = _several(r.config.get("train", {}).get("batch_size") for r in done)
+    return [
+        ["What forms are fitted?", "E + A/N^alpha + B/D^beta; powers of N, D and C alone, with and without a floor"],
+        ["Which models?", "; ".join(f"{arm}: {len(found.of(arm))} runs" for arm in found.study.arms)],
+        ["How many parameters?", f"{min(n):,} to {max(n):,}, embeddings counted; also fitted without"],
+        ["How much text?", f"{min(d):,.0f} to {max(d):,.0f} tokens; {min(ratio):.3g} to {max(ratio):.3g} a parameter"],
+        ["Which text?", f"{found.study.data.source}, cut by {found.study.data.tokens}; vocabulary {_vocabulary(done)}"],
+        ["How are FLOPs counted?", "every product of the step by the ledger, forward and backward; not 6 N D"],
+        ["Which optimiser and schedule?", _several(f"{o.get('dense')}, {o.get('schedule')}" for o in optimizers)],
+        ["How were rates chosen?", f"{tried}; {', '.join(f'{r:g}' for r in rates)}"],
+        ["Batch and context?", f"{batches} texts of {lengths} tokens"],
+        ["Seeds?", ", ".join(map(str, sorted({r.seed for r in done})))],
+        ["Final or intermediate losses?", "final: each run has a schedule of its own length"],
+        ["Which loss?", "held-out nats a token, each token with at least half a window before it"],
+    ]
+
+
+def _fitting(found: Found) -> list[list[str]]:
+    """How the laws were fitted."""
+    fits = [law.parametric for law in found.laws if isinstance(law.parametric, Fit)]
+    refused = [law.arm for law in found.laws if not isinstance(law.parametric, Fit)]
+    flat = sum(len(law.plateau) for law in found.laws)
+    how = [
+        f"{'a region by the likelihood ratio' if fit.whole else f'{RESAMPLES} bootstrap draws'} ({fit.points} runs)"
+        for fit in fits
+    ]
+    return [
+        ["How many points in each fit?", ", ".join(str(fit.points) for fit in fits) or "none was fitted"],
+        ["What was left out?", f"{flat} run(s) on the plateau of single words; failed runs; nothing else"],
+        ["What is minimised?", str(fits[0].misfit if fits else LOGS)],
+        ["By which algorithm?", "variable projection over a grid of exponents, then damped Newton steps"],
+        ["How are intervals made?", "; ".join(dict.fromkeys(how)) or f"bootstrap from {ENOUGH} runs a parameter"],
+        ["Which fits were refused?", ", ".join(refused) or "none of N and D; see the table of laws for others"],
+        ["Validated how?", "the most expensive runs from the cheaper ones, above; errors by cross-validation"],
+        ["Is the code there?", f"this project; {found.small}"],
+    ]
+
+
+def _vocabulary(done: Sequence[Record]) -> str:
+    return _several(r.vocabulary for r in done)
+
+
+def _several(values: Iterable[object]) -> str:
+    return ", ".join(dict.fromkeys(str(v) for v in values if v is not None)) or "not recorded"
+
+
+def glossary(found: Found) -> list[Section]:
+    """What the words of the report mean."""
+    return [Section("Words", (), [["word", "meaning"], *map(list, GLOSSARY)])] if found.usable else []

@@ -1,0 +1,157 @@
+"""What a report says of its own worth: noise of seeds, the future left out, the checklist; and studies compared."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from scipy.stats import chi2
+
+from configs.scaling import synthetic
+from experiments.scaling import compare, export, sections, trust
+from experiments.scaling.found import Found
+from tests.scaling.planted import record
+from w2v_jax.errors import UserError
+from w2v_jax.recorded import to_dict
+from w2v_jax.scaling import analysis, records
+from w2v_jax.scaling.records import Record
+from w2v_jax.scaling.study import runs
+from w2v_jax.scaling.trust import future, spread
+
+NOISE = 0.004
+
+
+def planted(seeds: int = 2, noise: float = NOISE, raised: float = 0.0) -> list[Record]:
+    """The transformers of the small study, with losses of a known law; those of the largest run `raised` by a share."""
+    study = dataclasses.replace(synthetic.get_config(), optimum=False)
+    arm = dataclasses.replace(study.arms["transformer"], seeds=tuple(range(seeds)))
+    planned = runs(dataclasses.replace(study, arms={"transformer": arm}), 200)
+    rng, found = np.random.default_rng(0), []
+    most = max(run.flops for run in planned)
+    for run in planned:
+        n, d = float(run.ledger.parameters), run.tokens
+        loss = 3.04 + 40 / n**0.6 + 900 / d**0.5
+        loss *= float(np.exp(rng.normal(0, noise))) * (1 + raised * (run.flops == most))
+        known = {"run": run.name, "arm": run.arm, "config_hash": records.config_hash(run.config), "heldout_loss": loss}
+        known |= {"parameters": run.ledger.parameters, "tokens": d, "training_flops": run.flops}
+        found.append(record(**known, seed=run.config.train.seed, config=to_dict(run.config)))
+    return found
+
+
+def found(folder: Path, made: list[Record]) -> Found:
+    study = synthetic.get_config()
+    study = dataclasses.replace(study, arms={"transformer": study.arms["transformer"]}, optimum=False)
+    return Found(study, made, made, [analysis.laws("transformer", made)], [], folder, "planted")
+
+
+def test_the_spread_of_seeds_is_pooled_over_sizes() -> None:
+    a, b = [3.0, 3.1, 3.2], [2.0, 2.02]
+    made = [record(run=f"a{i}", heldout_loss=x) for i, x in enumerate(a)]
+    made += [record(run=f"b{i}", parameters=5, heldout_loss=x) for i, x in enumerate(b)]
+    made.append(record(run="alone", parameters=9, heldout_loss=7.0))
+    own = spread(made)
+    squares = sum(np.var(np.log(x)) * len(x) for x in (a, b))
+    assert own is not None and own.sizes == 2 and own.runs == 5
+    assert own.deviation.value == pytest.approx(np.sqrt(squares / 3))
+    assert own.deviation.high == pytest.approx(np.sqrt(squares / chi2.ppf(0.025, 3)))
+    assert own.needed == pytest.approx(3.182446 * np.sqrt(2 * squares / 3), rel=1e-5)
+    other = [record(run=f"r{r}", config={"optimizer": {"learning_rate": r}}) for r in (0.1, 0.2)]
+    assert spread(other) is None and spread(made[-1:]) is None
+
+
+def test_the_planted_spread_is_found() -> None:
+    own = spread(planted(seeds=4))
+    assert own is not None and own.deviation.covers(NOISE) and own.sizes == 12 and own.runs == 48
+
+
+def test_the_future_is_forecast_from_the_cheaper_runs() -> None:
+    made = planted(seeds=3)
+    rows = future(made)
+    most = max(r.training_flops for r in made)
+    assert len(rows) >= 2 and [row.runs for row in rows] == sorted({row.runs for row in rows})
+    for row in rows:
+        cheaper = [r for r in made if r.training_flops <= row.flops]
+        assert row.runs == len(cheaper) and row.times == pytest.approx(most / row.flops) and row.times > 1.5
+        target = [r.heldout_loss for r in made if r.training_flops == most]
+        assert row.came == pytest.approx(np.exp(np.mean(np.log(target))))
+    last = rows[-1]
+    assert last.expected is not None and last.expected.covers(last.came) and abs(last.error) < 0.01
+    # The target itself must not be among the runs that are fitted.
+    moved = future(planted(seeds=3, raised=0.5))
+    assert moved[-1].expected == last.expected and moved[-1].error == pytest.approx(-1 / 3, abs=0.01)
+
+
+def test_the_sections_say_so(tmp_path: Path) -> None:
+    its = found(tmp_path, planted())
+    (noise,) = trust.seeds(its)
+    assert noise.table[1][:3] == ["transformer", "12", "24"] and re.match(r"0\.\d\d% \[", noise.table[1][3])
+    (left_out,) = trust.foretold(its)
+    assert {row[0] for row in left_out.table[1:]} == {"transformer"} and left_out.table[-1][-1] == "yes"
+    (checks,) = trust.checklist(its)
+    answers = dict(checks.table[1:])
+    assert answers["Which optimiser and schedule?"] == "adamw, cosine" and answers["Seeds?"] == "0, 1"
+    assert answers["How many parameters?"].startswith("3,176 to 65,136")
+    assert answers["How many points in each fit?"] == "24"
+    assert answers["What is minimised?"] == "Huber loss of log loss, delta 0.001"
+    assert all(answer and "None" not in answer for answer in answers.values())
+    (picture,) = sections.over_training(its)[0].pictures
+    assert np.unique(imread(picture)).size > 10
+    assert {"law", "floor, E", "extrapolation"} <= {row[0] for row in trust.glossary(its)[0].table}
+
+
+def test_one_seed_and_no_run_have_no_noise(tmp_path: Path) -> None:
+    assert "is not known" in trust.seeds(found(tmp_path, planted(seeds=1)))[0].text[0]
+    nothing = found(tmp_path, planted())._replace(made=[], usable=[], laws=[])
+    assert not [*trust.seeds(nothing), *trust.foretold(nothing), *trust.checklist(nothing), *trust.glossary(nothing)]
+
+
+def test_runs_are_exported_with_every_key(tmp_path: Path) -> None:
+    made = planted(seeds=1)
+    export.write([*made, record(run="other", config={"model": {"new": True}})], tmp_path / "runs.csv")
+    rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
+    assert len(rows) == 13 and rows[0]["Name"] == made[0].run and rows[0]["Group"] == "transformer"
+    assert float(rows[3]["heldout_loss"]) == made[3].heldout_loss
+    assert (
+        rows[0]["config.model.dim"] == "8"
+        and rows[0]["config.model.new"] == ""
+        and rows[-1]["config.model.new"] == "True"
+    )
+    assert rows[0]["config.optimizer.learning_rate"] == "0.012"
+
+
+def study_at(folder: Path, made: list[Record]) -> Path:
+    folder.mkdir()
+    records.write(folder / "results.jsonl", made)
+    return folder
+
+
+def test_two_studies_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = study_at(tmp_path / "one", planted())
+    two = study_at(tmp_path / "two", [*planted(raised=0.1), record(run="x", arm="lstm")])
+    assert compare.compare(f"{one},{two}") == 0
+    said = capsys.readouterr().out
+    table = [line for line in said.splitlines() if re.match(r"\s*[\d,]+  +[\d,]+  ", line)]
+    assert len(table) == 12 and sum(line.endswith("yes") for line in table) == 1
+    assert "+10.00%" in next(line for line in table if line.endswith("yes"))
+    assert "alpha" in said and "overlap" in said and f"only in {two}: lstm" in said
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda a, b: f"{a}", "must be two folders"),
+        (lambda a, b: f"{a},{b / 'none'}", "has no results.jsonl"),
+        (lambda a, b: f"{a},{b}", "no arm is in both; they have transformer and lstm"),
+    ],
+    ids=["one", "absent", "other arms"],
+)
+def test_what_cannot_be_compared(make, why: str, tmp_path: Path) -> None:  # noqa: ANN001
+    one = study_at(tmp_path / "one", planted(seeds=1))
+    two = study_at(tmp_path / "two", [record(run="x", arm="lstm")])
+    with pytest.raises(UserError, match=why):
+        compare.compare(make(one, two))

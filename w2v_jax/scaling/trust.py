@@ -1,0 +1,89 @@
+"""How far a study can be trusted: the spread between its seeds, and what its cheaper runs would have foretold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import chi2, t
+
+from w2v_jax.scaling.analysis import columns, fitted_runs
+from w2v_jax.scaling.expected import expect
+from w2v_jax.scaling.fit import fit_parametric
+from w2v_jax.scaling.fitted import LEVEL, Refusal, Value
+from w2v_jax.scaling.records import Record
+
+SHARES = (0.01, 0.03, 0.1, 0.3)  # of the most expensive run's FLOPs, up to which runs are fitted
+_SAME = 1.02  # FLOPs of runs of one size and amount of text, up to whole steps
+
+
+class Spread(NamedTuple):
+    """Standard deviation of log loss between runs that differ by their seeds alone."""
+
+    deviation: Value  # with its 95 % interval, from chi squared
+    sizes: int  # groups of two runs or more
+    runs: int
+    needed: float  # share of the loss: two single runs must differ by this much to differ at the level of 95 %
+
+
+class Future(NamedTuple):
+    """The most expensive runs as the cheaper ones foretell them."""
+
+    flops: float  # of the most expensive run that was fitted
+    runs: int
+    times: float  # the target's FLOPs over those
+    expected: Value | None  # mean loss of the target's seeds; None: see `reason`
+    came: float
+    reason: str
+
+    @property
+    def error(self) -> float:
+        """expected / came - 1; nan without a forecast."""
+        return np.nan if self.expected is None else self.expected.value / self.came - 1.0
+
+
+def spread(records: Sequence[Record]) -> Spread | None:
+    """The pooled spread of the finished runs of one arm; None where no two differ by the seed alone."""
+    groups: dict[tuple[int, int, float], list[float]] = {}
+    for r in records:
+        if r.heldout_loss is not None:
+            rate = float(r.config.get("optimizer", {}).get("learning_rate", 0.0))
+            groups.setdefault((r.parameters, round(r.tokens), rate), []).append(np.log(r.heldout_loss))
+    several = [np.array(own) for own in groups.values() if len(own) > 1]
+    free = sum(len(own) - 1 for own in several)
+    if not free:
+        return None
+    squares = sum(float(((own - own.mean()) ** 2).sum()) for own in several)
+    low, high = (np.sqrt(squares / chi2.ppf(q, free)) for q in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
+    deviation = float(np.sqrt(squares / free))
+    needed = float(t.ppf((1 + LEVEL) / 2, free)) * deviation * np.sqrt(2)
+    return Spread(Value(deviation, float(low), float(high)), len(several), sum(map(len, several)), needed)
+
+
+def future(records: Sequence[Record], shares: Sequence[float] = SHARES) -> list[Future]:
+    """Fits of the runs of one arm up to each share of the greatest FLOPs, and what they say of the runs there.
+
+    Runs on the plateau of single words are left out. Cuts that leave the same runs count once.
+    """
+    runs, _ = fitted_runs(records)
+    if not runs:
+        return []
+    n, d, c, loss = columns(runs)
+    target = c * _SAME >= c.max()
+    came = float(np.exp(np.log(loss[target]).mean()))
+    found, seen = [], set[int]()
+    for share in sorted(shares):
+        kept = (c <= share * c.max()) & ~target
+        count = int(kept.sum())
+        if not count or count in seen:
+            continue
+        seen.add(count)
+        fit = fit_parametric(n[kept], d[kept], loss[kept])
+        most = float(c[kept].max())
+        if isinstance(fit, Refusal):
+            found.append(Future(most, count, c.max() / most, None, came, fit.reason))
+        else:
+            value = expect(fit, float(n[target].mean()), float(d[target].mean())).loss
+            found.append(Future(most, count, c.max() / most, value, came, ""))
+    return found
