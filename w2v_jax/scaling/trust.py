@@ -12,6 +12,7 @@ from w2v_jax.scaling.analysis import columns, fitted_runs
 from w2v_jax.scaling.expected import expect
 from w2v_jax.scaling.fit import fit_parametric
 from w2v_jax.scaling.fitted import LEVEL, Refusal, Value
+from w2v_jax.scaling.laws import PARAMETRIC
 from w2v_jax.scaling.records import Record
 
 SHARES = (0.01, 0.03, 0.1, 0.3)  # of the most expensive run's FLOPs, up to which runs are fitted
@@ -64,7 +65,8 @@ def spread(records: Sequence[Record]) -> Spread | None:
 def future(records: Sequence[Record], shares: Sequence[float] = SHARES) -> list[Future]:
     """Fits of the runs of one arm up to each share of the greatest FLOPs, and what they say of the runs there.
 
-    Runs on the plateau of single words are left out. Cuts that leave the same runs count once.
+    Runs on the plateau of single words are left out. Cuts that leave the same
+    runs count once, and those that leave fewer than six are not tried.
     """
     runs, _ = fitted_runs(records)
     if not runs:
@@ -76,7 +78,7 @@ def future(records: Sequence[Record], shares: Sequence[float] = SHARES) -> list[
     for share in sorted(shares):
         kept = (c <= share * c.max()) & ~target
         count = int(kept.sum())
-        if not count or count in seen:
+        if count <= PARAMETRIC.parameters or count in seen:
             continue
         seen.add(count)
         fit = fit_parametric(n[kept], d[kept], loss[kept])
