@@ -263,7 +263,11 @@ def test_results_of_parts_are_put_together_or_refused(tmp_path: Path) -> None:
     found = seeds.together(result("b"), [tmp_path / "a.json", tmp_path / "c.json"])
     assert [row["model"] for row in found["labelled"]["rows"]] == ["naive Bayes", "a", "c", "b"]
     assert list(found["runs"]) == ["a", "c", "b"] and found["commands"] == ["a", "c"]
-    assert [row["model"] for row in found["wic"]["rows"]] == ["c"]
+    assert [row["model"] for row in found["wic"]["rows"]] == ["c", seeds.ALL]
+    more = pairs | {"rows": [{"model": "d"}, {"model": seeds.ALL}]}
+    (tmp_path / "d.json").write_text(json.dumps(result("d") | {"wic": more}))
+    found = seeds.together(result("b"), [tmp_path / "c.json", tmp_path / "d.json"])
+    assert [row["model"] for row in found["wic"]["rows"]] == ["c", "d"], "of runs that were read together"
     for ours, message in (
         (result("a"), "has rows of 'a' too"),
         (result("b", seed=1), "on other texts or with another"),

@@ -74,8 +74,8 @@ def _mean_tree(trees: Sequence[Any]) -> Any:
 
 
 def together(results: dict[str, Any], others: Sequence[PathLike]) -> dict[str, Any]:
-    """`results` with the rows of other files of results before its own. What is of the runs that one call read
-    together, the regression on all cosines, is left out of theirs.
+    """`results` with the rows of other files of results before its own. The regression on all cosines, which is of the
+    runs that one call read together, is left out where pairs of several calls come together.
 
     UserError: no such file, results of other texts, or a run that has rows already.
     """
@@ -102,8 +102,8 @@ def _added(first: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
     out = dict(then)
     for rows in ("rows", "few"):
         if rows in first:
-            kept = [row for row in first[rows] if row["model"] != ALL]
-            known = {(row["model"], row.get("classifier"), row.get("shots")) for row in kept}
+            kept = [row for row in first[rows] if row["model"] != ALL or not then[rows]]
+            known = {(row["model"], row.get("classifier"), row.get("shots")) for row in kept} | {(ALL, None, None)}
             of_then = [r for r in then[rows] if (r["model"], r.get("classifier"), r.get("shots")) not in known]
             out[rows] = kept + of_then  # the baselines of the counts stand in both
     return out
