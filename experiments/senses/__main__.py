@@ -2,7 +2,7 @@
 
   python -m experiments.senses --workdir=RUN --words=mole,doctor,bank [--text=text:FILES] \
       [--sentence='I saw a mole at the zoo' --sentence='I have a mole on my hip']
-  python -m experiments.senses --workdir=RUN --planted
+  python -m experiments.senses --workdir=RUN --planted [--beside=RUN]
 
 Draws occurrences of each word from the run's own text, or from the data source --text, and prints how many there are.
 A trained model of any family reads them (`w2v_jax.context.ContextEncoder`); its vectors of the word are clustered
@@ -12,7 +12,8 @@ sentences are put on the map, each with its cluster. A word that occurs fewer th
 Writes senses.json, report.md, report.html (one file without scripts) and pictures/senses_WORD.png into --out.
 
 --planted measures a run on the synthetic language, whose words with two senses are known: planted.json has how well
-clusters match the senses by layer, beside the best possible.
+clusters match the senses by layer, beside the best possible. The vectors of --beside, such as a language model of
+reversed text (data.reversed), then stand beside those of the run, layer by layer.
 Time: about half a minute of one core to read 44 MB of compressed Wikipedia, then a few seconds a word. Exit status:
 0 done, 2 bad input.
 """
@@ -33,7 +34,7 @@ from experiments.senses import planted
 from experiments.senses.clusters import Word, central, look
 from experiments.senses.occurrences import Found, of_sentences, read
 from w2v_jax.config import check_choice
-from w2v_jax.context import ContextEncoder
+from w2v_jax.context import ContextEncoder, join
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.induction import METHODS
 from w2v_jax.figures.maps import PROJECTIONS
@@ -191,12 +192,15 @@ def main(argv: Sequence[str]) -> None:
         wanted()
     elif f.words or f.sentence or f.text:
         raise UserError("--planted: takes the words and the text of the run; leave --words, --sentence and --text out")
+    if f.beside and not f.planted:
+        raise UserError("--beside: is for --planted")
     encoder = ContextEncoder(open_model(folder), hide_target=f.hide_target, window=f.window)
     out = cli.writable("out", to_path(f.out) if f.out else folder / "senses")
     if not f.planted:
         return maps(encoder, out)
     found = planted.planted(encoder.model, f.most, f.seed)
-    result = planted.measure(encoder, found, f.method, f.seed)
+    both = join(encoder, ContextEncoder.open(f.beside, window=f.window)) if f.beside else encoder
+    result = planted.measure(both, found, f.method, f.seed)
     print(f"{result['occurrences']:,} occurrences of {result['words']} words with two senses")
     print(aligned(planted.rows(result)))
     out.mkdir(parents=True, exist_ok=True)
@@ -211,6 +215,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("text", None, "Data source of the occurrences, e.g. text:FILES; by default the run's own.")
     flags.DEFINE_multi_string("sentence", None, "A sentence to put on the map; may be repeated.")
     flags.DEFINE_bool("planted", False, "Measures the planted senses of a run on the synthetic language.")
+    flags.DEFINE_string("beside", None, "With --planted: a run whose vectors stand beside those of the first.")
     flags.DEFINE_string("out", None, "Folder of the results; by default WORKDIR/senses.")
     flags.DEFINE_integer("layer", -1, "Layer whose vectors are clustered, from the end if negative.")
     flags.DEFINE_bool("hide_target", False, "Hides the word from a masked model: its vector is what the others say.")
