@@ -1,10 +1,11 @@
 """The forecast of every shipped pod config on its slices, as records and as the table of docs/preflight.md.
 
-    python -m launch.preflight_table [--only=gpt2_pod@v5e-16,...] [--minutes=60] [--render]
+    python -m launch.preflight_table [--only=gpt2_pod@v5e-16,...] [--minutes=60] [--render] [--fill]
 
 Needs libtpu (`pip install -e '.[tpu]'`), no TPU. Each config on each slice is compiled, training, evaluation and
 generation, and written into results/preflight/ as soon as it is done; records that are there are kept, unless `--only`
-names them. `--render` compiles nothing and writes the table between the markers of docs/preflight.md from the records.
+names them. `--fill` adds generation to records without it, compiled once for each kind of chip. `--render` compiles
+nothing and writes the table between the markers of docs/preflight.md from the records.
 A config on a slice takes one to three minutes on 2 cores; after `--minutes` no other is begun. Exit status 0: the table
 is whole; 1: some are missing.
 """
@@ -27,7 +28,7 @@ from absl import flags
 from experiments.common import cli
 from experiments.common.config_flag import load
 from launch.chips import GIB
-from launch.forecast import Forecast, forecast
+from launch.forecast import Compiled, Forecast, can_write, forecast, written
 from launch.nearest import likely, nearest
 from launch.slices import price, slice_of, without_tpu
 from launch.verdict import hours
@@ -36,6 +37,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.files import write_json, write_text
 from w2v_jax.scaling.study import Study, sized
 from w2v_jax.tables import markdown
+from w2v_jax.train.programs import programs, stand_in
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS, PAGE = ROOT / "results/preflight", ROOT / "docs/preflight.md"
@@ -109,14 +111,7 @@ def summary(found: Forecast, tokens: float) -> dict[str, Any]:
         "topology": found.where.name,
         "mesh": list(found.mesh),
         "hbm_bytes": found.where.chip.hbm,
-        "programs": {
-            key: {
-                "bytes": None if p.memory is None else {k: round(v) for k, v in p.memory._asdict().items()},
-                "seconds": round(p.seconds, 1),
-                "failure": p.failure,
-            }
-            for key, p in found.programs.items()
-        },
+        "programs": {key: _program(p) for key, p in found.programs.items()},
         "flops": found.flops,
         "model_flops": found.model_flops,
         "units": found.units,
@@ -132,6 +127,31 @@ def summary(found: Forecast, tokens: float) -> dict[str, Any]:
         "reasons": list(found.reasons),
         "remarks": list(found.remarks),
     }
+
+
+def _program(found: Compiled) -> dict[str, Any]:
+    memory = None if found.memory is None else {k: round(v) for k, v in found.memory._asdict().items()}
+    return {"bytes": memory, "seconds": round(found.seconds, 1), "failure": found.failure}
+
+
+def fill(minutes: float, begun: float) -> None:
+    """Compiles generation for the records that have none, on one device of each kind of chip."""
+    done: dict[tuple[str, str], dict[str, Any]] = {}
+    for name, where in wanted():
+        one = read(name, where)
+        if "programs" not in one or "generation" in one["programs"] or where.startswith("gpu:"):
+            continue
+        if time.monotonic() - begun > 60 * minutes:
+            return
+        at, config = slice_of(where), config_of(name)
+        made = programs(config, stand_in(config, SHIPPED[name].vocabulary), at.devices)
+        if not can_write(made):
+            continue
+        if (key := (name, at.chip.name)) not in done:
+            done[key] = _program(written(made, at.devices[0])) | {"date": datetime.date.today().isoformat()}
+            print(f"{name} writes text on one chip of {at.chip.name}: {_gib(done[key])} GiB", flush=True)
+        one["programs"]["generation"] = done[key]
+        write_json(path_of(name, where), one, indent=1)
 
 
 def rows(records: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -185,7 +205,9 @@ def main(argv: Sequence[str]) -> int:
     for name, where in only:
         if (name, where) not in wanted():
             raise UserError(f"--only={name}@{where}: must be one of {', '.join(f'{n}@{w}' for n, w in wanted())}")
-    for name, where in () if chosen.render else only or wanted():
+    if chosen.fill:
+        fill(chosen.minutes, begun)
+    for name, where in () if chosen.render or chosen.fill else only or wanted():
         if not only and path_of(name, where).is_file():
             continue
         if time.monotonic() - begun > 60 * chosen.minutes:
@@ -203,5 +225,6 @@ if __name__ == "__main__":
     flags.DEFINE_list("only", [], "CONFIG@SLICE to compile again, such as gpt2_pod@v5e-16.")
     flags.DEFINE_float("minutes", 1e9, "After so many no other one is begun.", 0.0)
     flags.DEFINE_bool("generation", True, "Also compile the programs that write text.")
+    flags.DEFINE_bool("fill", False, "Only compile generation, for the records that have none.")
     flags.DEFINE_bool("render", False, "Write the table from the records, without compiling.")
     cli.run(main)

@@ -73,6 +73,9 @@ def without_tpu() -> None:
         os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
         os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
         os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # there is no chip that two processes could share
+        # Machine code that nothing runs need not be good. Operations, their schedule and memory are settled before
+        # instructions are packed into words, which can take most of the time.
+        os.environ.setdefault("LIBTPU_INIT_ARGS", "--xla_jf_naive_bundle_packer=true")
 
 
 def topology(name: str) -> str:

@@ -97,6 +97,11 @@ def fitted(family: str, text: Path, workdir: Path) -> dict[str, np.ndarray]:
     return {k: np.float64(v) for k, v in result.items() if isinstance(v, float) and k not in ("seconds",)}
 
 
+def fitted_families() -> list[str]:
+    """The families that are solved, by name."""
+    return [name for name, spec in MODELS.items() if spec.fit is not None]
+
+
 def cells(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """(name, arrays) of everything that was asked for."""
     families = options.families.split(",") if options.families else list(trained_families())
@@ -108,10 +113,8 @@ def cells(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, np.ndarr
                 yield f"{family} {layout}", {"refused": np.array(str(e))}
     if options.checkpoint:
         yield "checkpoint", continued(options.mesh, Path(options.checkpoint), options.call, options.call > 0)
-    if options.text:
-        for family, spec in MODELS.items():
-            if spec.fit is not None:
-                yield family, fitted(family, Path(options.text), Path(options.workdir) / family)
+    for family in (options.fitted.split(",") if options.fitted else fitted_families()) if options.text else ():
+        yield family, fitted(family, Path(options.text), Path(options.workdir) / family)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -120,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out")
-    for name in ("layouts", "families", "checkpoint", "text", "workdir"):
+    for name in ("layouts", "families", "checkpoint", "text", "fitted", "workdir"):
         parser.add_argument(f"--{name}", default="")
     parser.add_argument("--mesh", default="both")
     parser.add_argument("--call", type=int, default=0)
