@@ -77,6 +77,17 @@ def gpt2_sized(**changes: Any) -> Config:
     )
 
 
+def test_what_a_transformer_sends_has_no_array_of_all_tokens(monkeypatch: pytest.MonkeyPatch):
+    """Each device sums the gradients of its own tokens' embeddings, as on GPUs and TPUs; tables are added."""
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, default: default(*args))
+    model = TransformerConfig(layers=1, dim=32, heads=2, length=64, vocab_size=256)
+    config = Config(
+        "transformer", model, train=TrainConfig(batch_size=64, steps_per_call=1), mesh=MeshConfig(fsdp=True)
+    )
+    sent = forecast(config, here(), generation=False).moved.collectives
+    assert 256 * 32 * 4 <= max(one.size for one in sent) < 64 * 64 * 32 * 4 / 4
+
+
 def test_arithmetic_for_gpus_by_hand():
     found = forecast(gpt2_sized(), slice_of("gpu:8xH200"))
     weights = 12 * 12 * 768**2 + 50_304 * 768  # the table is padded to a multiple of 128 rows

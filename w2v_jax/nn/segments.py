@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
+from w2v_jax.nn.layers import row_parts
 from w2v_jax.types import Array
 
 MARKED = 128  # up to this many table rows per id, marking every row is cheaper than sorting
@@ -103,8 +105,19 @@ def take_rows(table: Array, ids: Array) -> Array:
 
 def _take_backward(saved: tuple[Array, Array], grad: Array) -> tuple[Array, None]:
     table, ids = saved
-    distinct, total = sum_duplicates(ids.reshape(-1), grad.reshape(ids.size, -1), table.shape[0])
-    return write_rows(jnp.zeros_like(table), distinct, total), None
+
+    def summed(ids: Array, grad: Array) -> Array:
+        distinct, total = sum_duplicates(ids, grad, table.shape[0])
+        return write_rows(jnp.zeros_like(table), distinct, total)
+
+    parts = row_parts() if ids.shape[0] % row_parts() == 0 else 1
+    if parts == 1:
+        return summed(ids.reshape(-1), grad.reshape(ids.size, -1)), None
+    # Each device sums the rows of its own tokens, and tables are added. A sort of all tokens would send each of them,
+    # [M, D], to every device.
+    own = PartitionSpec("data", *[PartitionSpec.UNCONSTRAINED] * 2)
+    mine = jax.lax.with_sharding_constraint(grad.reshape(parts, ids.size // parts, -1), own)
+    return jax.lax.with_sharding_constraint(jax.vmap(summed)(ids.reshape(parts, -1), mine), own).sum(0), None
 
 
 take_rows.defvjp(lambda table, ids: (take_rows(table, ids), (table, ids)), _take_backward)
