@@ -268,9 +268,12 @@ def test_results_of_parts_are_put_together_or_refused(tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text(json.dumps(result("d") | {"wic": more}))
     found = seeds.together(result("b"), [tmp_path / "c.json", tmp_path / "d.json"])
     assert [row["model"] for row in found["wic"]["rows"]] == ["c", "d"], "of runs that were read together"
+    named, other = result("b") | {"runs": {"a": "elsewhere"}}, result("b")
+    other["labelled"]["rows"][0] = {"model": "naive Bayes", "classifier": "-", "micro": 1.0}
     for ours, message in (
-        (result("a"), "has rows of 'a' too"),
-        (result("b", seed=1), "on other texts or with another"),
+        (named, "'a' is another run there, a; give one another name"),
+        (other, "has other rows of 'naive Bayes'"),
+        (result("b", seed=1), "on other texts or with another seed"),
     ):
         with pytest.raises(UserError, match=message):
             seeds.together(ours, [tmp_path / "a.json"])

@@ -49,8 +49,7 @@ def pooled(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[dict[
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
-        key = group_of(row["model"]), row.get("classifier"), row.get("shots")
-        groups.setdefault(key, []).append(row)
+        groups.setdefault((group_of(row["model"]), *_key(row)[1:]), []).append(row)
     return [dict(of[0]) if len(of) == 1 else _mean(key[0], of, keys) for key, of in groups.items()]
 
 
@@ -77,33 +76,39 @@ def together(results: dict[str, Any], others: Sequence[PathLike]) -> dict[str, A
     """`results` with the rows of other files of results before its own. The regression on all cosines, which is of the
     runs that one call read together, is left out where pairs of several calls come together.
 
-    UserError: no such file, results of other texts, or a run that has rows already.
+    UserError: no such file, results of other texts, a name that is another run there, or other rows of a run.
     """
     for path in reversed(others):
         found = read_json(path)
         if found is None or not {"runs", "command"} <= found.keys():
             raise UserError(f"--results={path}: no results of experiments.word_sense; name its results.json")
-        twice = sorted(found["runs"].keys() & results["runs"].keys())
-        if twice:
-            raise UserError(f"--results={path}: has rows of {twice[0]!r} too; leave one of the two out")
+        for name, folder in found["runs"].items():
+            if results["runs"].get(name, folder) != folder:
+                raise UserError(f"--results={path}: {name!r} is another run there, {folder}; give one another name")
         for part, same in (("labelled", ("words", "notes", "seed")), ("wic", ("pairs", "majority"))):
             if part not in found:
                 continue
             theirs, ours = found[part], results.get(part)
             if ours is not None and any(theirs[key] != ours[key] for key in same):
                 raise UserError(f"--results={path}: was measured on other texts or with another seed; leave it out")
-            results[part] = _added(theirs, ours or theirs | {"rows": [], "few": []})
+            results[part] = _added(theirs, ours or theirs | {"rows": [], "few": []}, path)
         results["runs"] = found["runs"] | results["runs"]
         results["commands"] = [*found.get("commands", [found["command"]]), *results.get("commands", [])]
     return results
 
 
-def _added(first: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
+def _added(first: dict[str, Any], then: dict[str, Any], path: PathLike) -> dict[str, Any]:
     out = dict(then)
     for rows in ("rows", "few"):
         if rows in first:
-            kept = [row for row in first[rows] if row["model"] != ALL or not then[rows]]
-            known = {(row["model"], row.get("classifier"), row.get("shots")) for row in kept} | {(ALL, None, None)}
-            of_then = [r for r in then[rows] if (r["model"], r.get("classifier"), r.get("shots")) not in known]
-            out[rows] = kept + of_then  # the baselines of the counts stand in both
+            known = {_key(row): row for row in first[rows] if row["model"] != ALL or not then[rows]}
+            for row in then[rows]:
+                # The baselines of the counts stand in both.
+                if row["model"] != ALL and known.setdefault(_key(row), row) != row:
+                    raise UserError(f"--results={path}: has other rows of {row['model']!r}; leave one of the two out")
+            out[rows] = list(known.values())
     return out
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["model"], row.get("classifier"), row.get("shots")
