@@ -98,6 +98,8 @@ class Leaf:
     uses: float = 0.0
     """Multiplications with each number in one forward pass, per unit (token, word) of the family: 1 for a matrix."""
     dtype: str = "float32"
+    rate: float = 1.0
+    """Multiplier of the learning rate under Adam, by the scale rule of the model; see `w2v_jax.nn.transfer`."""
 
 
 # ---- the parts of a family: each protocol is one function, its arguments by name ----
@@ -337,3 +339,7 @@ class Family(NamedTuple):
     def axes(self, cfg: Cfg) -> dict[str, Any]:
         """The tree of `params` with a tuple of logical axis names per leaf."""
         return dict(jax.tree.map(lambda leaf: leaf.axes, self.arrays(cfg)))
+
+    def rates(self, cfg: Cfg) -> dict[str, Any]:
+        """The tree of `params` with the multiplier of the learning rate per leaf."""
+        return dict(jax.tree.map(lambda leaf: leaf.rate, self.arrays(cfg)))

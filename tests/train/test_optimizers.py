@@ -118,7 +118,7 @@ def test_plateau_goes_on_where_it_was_and_refuses_other_evaluations() -> None:
 
 def updates(cfg: OptimizerConfig, steps: int) -> list[Any]:
     """Parameters after each of so many updates with fresh gradients, at a rate of 0.1."""
-    optimizer = dense(cfg, AXES)
+    optimizer = dense(cfg, AXES, {})
     params = on_device(tree(0))
     state, out = optimizer.init(params), []
     for i in range(steps):

@@ -26,6 +26,7 @@ from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.recurrence import Recurrence, trace
 from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_arrays, cell_keys, run_cell, zero_state
 from w2v_jax.nn.segments import take_rows
+from w2v_jax.nn.transfer import Scale, scaled
 from w2v_jax.types import Array, Batch, Consts, Decode, Encode, Family, Leaf, Metrics, Params
 
 RESETS = 1 << 20  # place of the resets' draw within the model, beyond those of dropout
@@ -50,6 +51,7 @@ class RecurrentLMConfig:
     frozen: bool = False  # given vectors are not trained
     noise_words: int = 0  # words that stand for the vocabulary in the softmax of training; 0: all of it
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
+    base_dim: int = 0  # units at which rate and init_scale were chosen, for the scale rule; 0: the standard one
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
@@ -58,12 +60,14 @@ class RecurrentLMConfig:
         check_most(1000, "model", self, "layers")  # the programs hold each layer
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(0 <= self.reset <= 1, "model.reset", self.reset, "from 0 to 1")
-        check_least(0, "model", self, "noise_words")
+        check_least(0, "model", self, "noise_words", "base_dim")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         if (self.tied or CELLS[self.cell].elementwise) and self.dim != self.hidden:
             why = "a tied head" if self.tied else f"model.cell={self.cell}"
             raise UserError(f"model.dim={self.dim}: {why} needs it equal to model.hidden={self.hidden}")
+        if self.base_dim and self.dim != self.hidden:
+            raise UserError(f"model.base_dim={self.base_dim}: the scale rule needs model.dim equal to model.hidden")
         if self.frozen and not self.vectors:
             raise UserError("model.frozen=True: needs model.vectors, a file of word vectors")
         if self.frozen and self.tied:
@@ -75,6 +79,11 @@ class RecurrentLMConfig:
         return pad_to(self.vocab_size, PAD_VOCAB)
 
     @property
+    def scale(self) -> Scale:
+        """The size against that of the base; see `w2v_jax.nn.transfer`."""
+        return Scale(self.hidden / self.base_dim if self.base_dim else 1.0)
+
+    @property
     def kind(self) -> Cell:
         """The cell's functions."""
         return CELLS[self.cell]
@@ -84,7 +93,7 @@ def arrays(cfg: RecurrentLMConfig) -> dict[str, Any]:
     """{'embed' [V', D], 'layers': {'0': cell, ...}, 'head': {'table' [V', H], 'bias' [V']}}, without frozen or tied
     tables. Tables are split by vocabulary, cells by their gate columns."""
     inputs = [cfg.dim] + [cfg.hidden] * (cfg.layers - 1)
-    cells = [cell_arrays(cfg.kind, size, cfg.hidden, cfg.init_scale, cfg.forget_bias) for size in inputs]
+    cells = [cell_arrays(cfg.kind, size, cfg.hidden, cfg.init_scale, cfg.forget_bias, cfg.scale) for size in inputs]
     head = {"bias": Leaf((cfg.padded_vocab,), ("vocab",), constant(0.0))}
     tree: dict[str, Any] = {"layers": {str(i): cell for i, cell in enumerate(cells)}, "head": head}
 
@@ -145,7 +154,8 @@ def _scored(
     """(`score_targets`, carry)."""
     hidden, carry = hidden_states(cfg, params, consts, carry, batch, rng)
     table, bias = _head_table(params), params["head"]["bias"]
-    return score_targets(cfg, consts, hidden.swapaxes(0, 1), table, bias, batch["targets"], rng), carry
+    read = scaled(hidden.swapaxes(0, 1), cfg.scale.logits)
+    return score_targets(cfg, consts, read, table, bias, batch["targets"], rng), carry
 
 
 def loss(
@@ -179,7 +189,7 @@ def recurrence(cfg: RecurrentLMConfig, params: Params, consts: Consts) -> Recurr
 
 def logits(cfg: RecurrentLMConfig, params: Params, h: Array) -> Array:
     """Of the token after each output of the last layer, [..., H] -> [..., V]."""
-    return next_token_logits(h, _head_table(params), params["head"]["bias"], cfg.vocab_size)
+    return next_token_logits(scaled(h, cfg.scale.logits), _head_table(params), params["head"]["bias"], cfg.vocab_size)
 
 
 def weights(cfg: RecurrentLMConfig, params: Params) -> Params:
@@ -194,7 +204,7 @@ def step(
     x, after = take_rows(_word_vectors(cfg, weights, consts), tokens.T), {}
     for name, state in kept.items():
         x, after[name] = run_cell(cfg.kind, weights["layers"][name], x, state)
-    return x[-1] @ weights["out"] + weights["head"]["bias"][None, : cfg.vocab_size], after
+    return scaled(x[-1], cfg.scale.logits) @ weights["out"] + weights["head"]["bias"][None, : cfg.vocab_size], after
 
 
 def size(cfg: RecurrentLMConfig) -> tuple[int, int]:

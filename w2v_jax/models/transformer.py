@@ -40,11 +40,20 @@ from w2v_jax.models.transformer_config import place
 from w2v_jax.models.vectors import count_found, given_vectors
 from w2v_jax.nn import masking
 from w2v_jax.nn.arrays import constant, draw, normal, training_flops
-from w2v_jax.nn.blocks import Drop, rms_norm, run_layers, stack_arrays, stack_keys, trace_layers, unstacked
+from w2v_jax.nn.blocks import (
+    Drop,
+    rms_norm,
+    run_layers,
+    stack_arrays,
+    stack_keys,
+    trace_layers,
+    unstacked,
+)
 from w2v_jax.nn.cache import Cache, cache_bytes, init_cache, run_cached
 from w2v_jax.nn.head import next_token_logits
 from w2v_jax.nn.layers import dropout
 from w2v_jax.nn.segments import take_rows
+from w2v_jax.nn.transfer import scaled
 from w2v_jax.types import (
     Array,
     Batch,
@@ -126,9 +135,14 @@ def head_table(cfg: TransformerConfig, params: Params) -> Array:
     return params["embed"] if cfg.tied else params["head"]["table"]
 
 
+def read_out(cfg: TransformerConfig, params: Params, x: Array) -> Array:
+    """n(x) as the head reads it, scaled by `w2v_jax.nn.transfer`; [..., D] -> [..., D]."""
+    return scaled(rms_norm(x, params["norm"]), cfg.scale.logits)
+
+
 def logits_of(cfg: TransformerConfig, params: Params, x: Array) -> Array:
     """Output of the blocks [..., D] -> float32 logits [..., V], for a few positions."""
-    hidden = rms_norm(x, params["norm"]).astype(jnp.float32)
+    hidden = read_out(cfg, params, x).astype(jnp.float32)
     return next_token_logits(hidden, head_table(cfg, params), jnp.zeros(cfg.padded_vocab), cfg.vocab_size)
 
 
@@ -147,7 +161,7 @@ def hidden_states(
         x = dropout(x, cfg.dropout, drop.rng, drop.row, 0, axis=0)
     stack = cfg.stack._replace(scan=cfg.loop == "scan")
     mask = None if document is None else (document[:, :, None] == document[:, None, :])[:, None]
-    return rms_norm(run_layers(stack, params, x, drop, lengths=lengths, mask=mask), params["norm"])
+    return read_out(cfg, params, run_layers(stack, params, x, drop, lengths=lengths, mask=mask))
 
 
 def _scored(
@@ -218,7 +232,7 @@ def start(cfg: TransformerConfig, rows: int, capacity: int) -> Cache:
 def step(cfg: TransformerConfig, weights: Params, consts: Consts, kept: Cache, tokens: Array) -> tuple[Array, Cache]:
     """(logits [B, V] of the token after int32 [B, T], the cache with these tokens). UserError: as `run_cached`."""
     x, kept = run_cached(cfg.stack, weights, embed_tokens(cfg, weights, tokens), kept)
-    return rms_norm(x[:, -1], weights["norm"]).astype(jnp.float32) @ weights["out"], kept
+    return read_out(cfg, weights, x[:, -1]).astype(jnp.float32) @ weights["out"], kept
 
 
 def size(cfg: TransformerConfig) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from w2v_jax.nn.attention import IMPLEMENTATIONS, kernel
 from w2v_jax.nn.blocks import Stack
 from w2v_jax.nn.head import CHUNK
 from w2v_jax.nn.layers import pad_to
+from w2v_jax.nn.transfer import Scale
 
 # name -> (whether all layers share keys, whether they share values)
 KEYS_VALUES = {
@@ -31,6 +32,12 @@ def check_heads(key: str, dim: int, heads: int) -> None:
         raise UserError(f"model.heads={heads}: does not divide model.{key}={dim}")
     if dim // heads % 2:
         raise UserError(f"model.heads={heads}: makes heads {dim // heads} wide; rotary positions need an even width")
+
+
+def check_base(base_dim: int, heads: int) -> None:
+    """UserError: model.base_dim does not split into the heads of the base."""
+    if base_dim % heads:
+        raise UserError(f"model.base_dim={base_dim}: is not a multiple of its {heads} heads; set model.base_heads")
 
 
 def place_loop(cfg: Any, platform: str) -> Any:
@@ -63,6 +70,9 @@ class TransformerConfig:
     remat: bool = False  # values inside a layer are recomputed for its gradient instead of kept
     attention: str = "auto"  # xla | cudnn | splash | auto: cudnn on GPUs in bfloat16, splash on TPUs
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
+    base_dim: int = 0  # width at which rate and init_scale were chosen, for the scale rule; 0: the standard one
+    base_heads: int = 0  # heads at that width; 0: as many as here
+    base_layers: int = 0  # depth at which they were chosen; 0: depth is not scaled
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
@@ -77,7 +87,10 @@ class TransformerConfig:
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         check(0 < self.mask_share < 1, "model.mask_share", self.mask_share, "above 0 and below 1")
-        check_least(0, "model", self, "noise_words")
+        check_least(0, "model", self, "noise_words", "base_dim", "base_heads", "base_layers")
+        if self.base_heads and not self.base_dim:
+            raise UserError(f"model.base_heads={self.base_heads}: needs model.base_dim, the width that had these heads")
+        check_base(self.base_dim, self.base_heads or self.heads)
         check_heads("dim", self.dim, self.heads)
         if not self.masked and self.mask_share != masking.SHARE:
             raise UserError(f"model.mask_share={self.mask_share}: needs model.objective=masked; nothing is hidden here")
@@ -99,6 +112,13 @@ class TransformerConfig:
         return pad_to(self.vocab_size + self.masked, PAD_VOCAB)
 
     @property
+    def scale(self) -> Scale:
+        """The size against that of the base; see `w2v_jax.nn.transfer`."""
+        width = self.dim / self.base_dim if self.base_dim else 1.0
+        heads = width * (self.base_heads or self.heads) / self.heads if self.base_dim else 1.0
+        return Scale(width, heads, self.layers / self.base_layers if self.base_layers else 1.0, self.base_layers)
+
+    @property
     def stack(self) -> Stack:
         """The blocks; `hidden_states` chooses the loop over them."""
         return Stack(
@@ -111,6 +131,7 @@ class TransformerConfig:
             dropout=self.dropout,
             remat=self.remat,
             implementation=self.attention,
+            scale=self.scale,
         )
 
 

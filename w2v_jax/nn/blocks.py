@@ -8,6 +8,7 @@ With x_0 the embeddings, n_* root-mean-square norms with a gain each, and Attn o
     x <- x + Attn(q, k, v) W_o
     x <- x + gelu(n_2(x) W_up) W_down
 
+`Stack.scale` multiplies q and what is added to x, see `w2v_jax.nn.transfer`; it is 1 by default.
 No matrix has a bias. The norm is RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467), which trains like LayerNorm
 without mean and bias. Parameters of all layers are stacked on a first axis, so that checkpoints fit both the loop over
 layers and the unrolled layers.
@@ -25,6 +26,7 @@ import jax.numpy as jnp
 from w2v_jax.nn.arrays import constant, normal
 from w2v_jax.nn.attention import attend, attention_weights, rotate
 from w2v_jax.nn.layers import dropout
+from w2v_jax.nn.transfer import Scale, scaled
 from w2v_jax.types import Array, Leaf, Params
 
 EPS = 1e-6
@@ -44,6 +46,7 @@ class Stack(NamedTuple):
     scan: bool = False
     remat: bool = False
     implementation: str = "auto"
+    scale: Scale = Scale()
 
 
 class Drop(NamedTuple):
@@ -91,13 +94,14 @@ def stack_arrays(stack: Stack, scale: float) -> dict[str, Any]:
     """{'layers': {name: [L, ...]}, 'keys' and 'values' [L, D, D] or [D, D], 'norm_shared' [D] where any is shared}.
 
     Matrices are normal with standard deviation `scale`. 'output' and 'down', which add to the sum of layers, start
-    smaller by sqrt(2 L), so that the variance of the sum does not grow with L (GPT-2, Radford et al. 2019). Heads and
-    feed-forward units are split over devices.
+    smaller by sqrt(2 L), so that the variance of the sum does not grow with L (GPT-2, Radford et al. 2019); L is that
+    of the base where depth is scaled. Heads and feed-forward units are split over devices.
     """
-    dim, units, smaller = stack.dim, stack.units, math.sqrt(2 * stack.layers)
+    rule = stack.scale
+    dim, units, smaller = stack.dim, stack.units, math.sqrt(2 * (rule.base_layers or stack.layers))
 
     def matrix(first: int, last: int, axes: tuple[str, str], over: float = 1.0) -> Leaf:
-        return Leaf((first, last), axes, normal(scale, over), first, 1.0)
+        return Leaf((first, last), axes, normal(scale, over * rule.shrink), first, 1.0, rate=rule.rate)
 
     def of_layers(leaf: Leaf, shared: bool = False) -> Leaf:
         """The arrays of all layers on a first axis, or the one array that they share."""
@@ -168,7 +172,8 @@ def queries_keys_values(
         return by_heads(project(normed, layer[name]), stack.heads)
 
     key = shared["keys"] if stack.shared_keys else rotate(of("keys"), offset)
-    return rotate(of("query"), offset), key, shared["values"] if stack.shared_values else of("values")
+    query = scaled(of("query"), stack.scale.query)
+    return rotate(query, offset), key, shared["values"] if stack.shared_values else of("values")
 
 
 def finish_layer(stack: Stack, layer: Params, x: Array, mixed: Array, drop: Drop, index: Array | int) -> Array:
@@ -177,9 +182,10 @@ def finish_layer(stack: Stack, layer: Params, x: Array, mixed: Array, drop: Drop
     def dropped(y: Array, place: Array | int) -> Array:
         return y if drop.row is None else dropout(y, stack.dropout, drop.rng, drop.row, place, axis=0)
 
-    x = x + dropped(project(mixed.reshape(x.shape), layer["output"]), 1 + 2 * index)
+    branch = stack.scale.branch
+    x = x + scaled(dropped(project(mixed.reshape(x.shape), layer["output"]), 1 + 2 * index), branch)
     unit = jax.nn.gelu(project(rms_norm(x, layer["norm_wide"]), layer["up"]))
-    return x + dropped(project(unit, layer["down"]), 2 + 2 * index)
+    return x + scaled(dropped(project(unit, layer["down"]), 2 + 2 * index), branch)
 
 
 def run_layers(

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from w2v_jax.nn.arrays import constant, uniform
+from w2v_jax.nn.transfer import STANDARD, Scale
 from w2v_jax.types import Array, Leaf, Params
 
 State = dict[str, Array]  # 'h', the output, and the rest of a cell's memory, [B, H] each
@@ -100,19 +101,22 @@ CELLS: dict[str, Cell] = {
 }
 
 
-def cell_arrays(cell: Cell, inputs: int, hidden: int, scale: float, forget_bias: float = 0.0) -> dict[str, Any]:
+def cell_arrays(
+    cell: Cell, inputs: int, hidden: int, scale: float, forget_bias: float = 0.0, rule: Scale = STANDARD
+) -> dict[str, Any]:
     """The arrays of one layer: 'U' and, if the cell has them, 'W', 'b' [G * H] and 'c' [H].
 
-    U is [H, G * H] and W [I, G * H], or both [G, H] for elementwise cells; uniform on [-scale, scale). Biases are 0,
-    `forget_bias` for the forget gate. The weight of `elementwise` starts in [0.5, 1): it is a rate of forgetting, and
-    around 0 no word but the last would reach the loss.
+    U is [H, G * H] and W [I, G * H], uniform on [-scale, scale) over the square root of the width by the scale `rule`,
+    or both [G, H], uniform on [-scale, scale), for elementwise cells. Biases are 0, `forget_bias` for the forget gate.
+    The weight of `elementwise` starts in [0.5, 1): it is a rate of forgetting, and around 0 no word but the last would
+    reach the loss.
     """
     columns = cell.gates * hidden
 
     def weight(size: int, start: Any) -> Leaf:
         if cell.elementwise:
             return Leaf((cell.gates, hidden), (None, "embed"), start)
-        return Leaf((size, columns), ("embed", "mlp"), start, size, 1.0)
+        return Leaf((size, columns), ("embed", "mlp"), start, size, 1.0, rate=rule.rate)
 
     def bias(key: Any, shape: tuple[int, ...]) -> Array:
         zero = jnp.zeros(shape, jnp.float32)
@@ -120,7 +124,8 @@ def cell_arrays(cell: Cell, inputs: int, hidden: int, scale: float, forget_bias:
 
     if not cell.weighs_input:
         return {"U": weight(hidden, uniform(0.5, 1.0))}
-    start = uniform(-scale, scale)
+    edge = scale if cell.elementwise else scale / rule.shrink
+    start = uniform(-edge, edge)
     arrays: dict[str, Any] = {"U": weight(hidden, start), "W": weight(inputs, start)}
     arrays["b"] = Leaf((columns,), (None if cell.elementwise else "mlp",), bias)
     return arrays | ({"c": Leaf((hidden,), ("mlp",), constant(0.0))} if cell.recurrent_bias else {})

@@ -23,8 +23,9 @@ LATER |= {"train.stop_at": 0.0, "data.reversed": False}
 LATER_OF: dict[str, dict[str, Any]] = {
     "transformer": {
         **{"vectors": "", "mask_share": 0.15, "whole_words": False, "within_documents": False, "noise_words": 0},
+        **{"base_dim": 0, "base_heads": 0, "base_layers": 0},
     },
-    "recurrent_lm": {"noise_words": 0},
+    "recurrent_lm": {"noise_words": 0, "base_dim": 0},
 }
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from w2v_jax.config import OptimizerConfig
+from w2v_jax.errors import UserError
 from w2v_jax.types import Array, Params
 
 
@@ -72,8 +73,15 @@ def decays(cfg: OptimizerConfig, params: Params, axes: Params) -> Params:
     return jax.tree.map(one, params, {k: axes[k] for k in params})
 
 
-def dense(cfg: OptimizerConfig, axes: Params) -> optax.GradientTransformation:
+def _multiplied(updates: Params, rates: Params) -> Params:
+    return jax.tree.map(lambda update, rate: update * rate, updates, {k: rates[k] for k in updates})
+
+
+def dense(cfg: OptimizerConfig, axes: Params, rates: Params) -> optax.GradientTransformation:
     """The optax optimiser `cfg.dense` without the rate: an update is -rate times its result. `axes`: see `decays`.
+
+    `rates` are the multipliers of `Family.rates`, perhaps of more leaves; they act on the step of Adam and not on the
+    decay, so that rate times decay is the same at every width.
 
     With g the gradient, scaled down to `clip_norm` when the norm of all leaves together is above it (Pascanu et al.
     2013, arXiv 1211.5063):
@@ -82,12 +90,19 @@ def dense(cfg: OptimizerConfig, axes: Params) -> optax.GradientTransformation:
         adagrad  g / sqrt(a + 1e-7),  a <- a + g^2 from 0.1    (Duchi et al. 2011)
         adamw    m' / (sqrt(v') + eps) + weight_decay w,  m', v' the averages of g and g^2 under beta1 and beta2,
                  corrected for their start at 0    (Loshchilov and Hutter 2019, arXiv 1711.05101)
+
+    UserError: multipliers other than 1 with another optimiser than adamw.
     """
+    plain = all(rate == 1.0 for rate in jax.tree.leaves(rates))
+    if not plain and cfg.dense != "adamw":
+        raise UserError(f"optimizer.dense={cfg.dense}: model.base_dim is a rule for adamw; use that, or base_dim=0")
     parts = [optax.clip_by_global_norm(cfg.clip_norm)] if cfg.clip_norm else []
     if cfg.dense == "adagrad":
         parts.append(optax.scale_by_rss())
     elif cfg.dense == "adamw":
         parts.append(optax.scale_by_adam(cfg.beta1, cfg.beta2, cfg.eps))
+        if not plain:
+            parts.append(optax.stateless(lambda updates, params: _multiplied(updates, rates)))
         if cfg.weight_decay:
             parts.append(optax.add_decayed_weights(cfg.weight_decay, lambda params: decays(cfg, params, axes)))
     return optax.chain(*parts) if parts else optax.identity()

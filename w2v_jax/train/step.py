@@ -64,7 +64,7 @@ def init_state(spec: Family, config: Config, cfg: Any, consts: Consts) -> TrainS
         step=jnp.zeros((), jnp.int32),
         params=params,
         row_state={k: rows.init(config.optimizer.rows, params[k], config.optimizer.initial_square) for k in tables},
-        opt_state=optimizers.dense(config.optimizer, spec.axes(cfg)).init(dense),
+        opt_state=optimizers.dense(config.optimizer, spec.axes(cfg), spec.rates(cfg)).init(dense),
         carry=spec.trained.carry(cfg, size),
         rate_scale=jnp.ones((), jnp.float32),
     )
@@ -133,7 +133,7 @@ def make_step(
     """
     rate = optimizers.schedule(config.optimizer, *horizon)
     axes, sharded = spec.axes(cfg), mesh if config.mesh.fsdp else None
-    optimizer = optimizers.dense(config.optimizer, axes)
+    optimizer = optimizers.dense(config.optimizer, axes, spec.rates(cfg))
     base = jax.random.key(config.train.seed + 1)
     parts, devices = config.train.accumulate, 1 if mesh is None else mesh.shape["data"]
 

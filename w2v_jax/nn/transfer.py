@@ -1,0 +1,68 @@
+"""Scale rules: what changes with the width and the depth of a model so that the best learning rate does not.
+
+With m = D / base_dim, the width in units of a base at which the rate was chosen, and for Adam (Yang et al. 2022,
+"Tensor Programs V", arXiv 2203.03466, in the form with multipliers):
+
+    array                            start           rate        elsewhere
+    embedding, head's table          sigma           rate        logits times 1 / m
+    matrix with a fan-in of width    sigma / sqrt m  rate / m    weight decay times the rate is that of the base
+    gains, biases, one weight a dim  as at the base  rate        -
+    scores of attention              -               -           times sqrt(h_0 / h), h the width of a head: q k / h
+
+and with depth, as CompleteP (Dey et al. 2025, arXiv 2505.01618, alpha = 1):
+
+    what a layer adds to the sum     as at base      rate        times L_0 / L
+
+At the base itself nothing changes. A rate of Adam is meant: SGD and Adagrad follow other rules and are refused.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from w2v_jax.types import Array
+
+
+class Scale(NamedTuple):
+    """Multipliers of a model's size against its base; ones are the standard parametrisation."""
+
+    width: float = 1.0  # m
+    heads: float = 1.0  # width of a head over that of the base
+    depth: float = 1.0  # L / L_0
+    base_layers: int = 0  # L_0; 0 where depth is not scaled
+
+    @property
+    def shrink(self) -> float:
+        """By which starts of matrices are divided."""
+        return math.sqrt(self.width)
+
+    @property
+    def rate(self) -> float:
+        """Of matrices with a fan-in of the width."""
+        return 1.0 / self.width
+
+    @property
+    def logits(self) -> float:
+        """The multiplier of logits."""
+        return 1.0 / self.width
+
+    @property
+    def query(self) -> float:
+        """The multiplier of queries, over the usual 1 / sqrt(width of a head)."""
+        return 1.0 / math.sqrt(self.heads)
+
+    @property
+    def branch(self) -> float:
+        """The multiplier of what a layer adds."""
+        return 1.0 / self.depth
+
+
+STANDARD = Scale()
+
+
+def scaled(x: Array, by: float) -> Array:
+    """x times a multiplier, in the dtype of x; x itself for 1."""
+    return x if by == 1.0 else x * jnp.asarray(by, x.dtype)
