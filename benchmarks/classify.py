@@ -164,7 +164,7 @@ def main(argv: Sequence[str]) -> int:
     if not (f.ours and f.out):
         raise UserError("--ours and --out are needed: a results.json of experiments.classify, and a file to write")
     for name in f.methods:
-        check_choice("--methods", name, tuple(STRENGTHS))
+        check_choice("--methods", name, ("none", *STRENGTHS))
     ours, before = joined(f.ours), read_json(f.out) or {}
     labels = {key: ours[key] for key in ("labels", "training_texts", "heldout_texts", "test_texts", "majority")}
     old = before.get("beside", ()) if before.get("texts") == labels else ()
@@ -178,7 +178,9 @@ def main(argv: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     flags.DEFINE_list("ours", [], "results.json of experiments.classify; several are of the same texts.")
-    flags.DEFINE_list("methods", [], f"Methods to compare anew, of {', '.join(STRENGTHS)}; else what --out lacks.")
+    flags.DEFINE_list(
+        "methods", [], f"Methods to compare anew, of {', '.join(STRENGTHS)}, or none; else all that --out lacks."
+    )
     flags.DEFINE_string("out", None, "JSON file to write.")
     flags.DEFINE_float("tolerance", 0.5, "Points of accuracy that ours may be below.")
     cli.run(main)
