@@ -169,7 +169,6 @@ def rows(records: Sequence[dict[str, Any]]) -> list[list[str]]:
         elif guess := one.get("likely"):
             keys = " ".join(f"{k}={v}" for k, v in guess["keys"].items())
             said += f"; by arithmetic, not compiled, {keys} fits ({guess['bytes'] / GIB:.1f} GiB)"
-        said += f" ({one['note']})" if "note" in one else ""
         step = [f"{one['limits'][key] * 1e3:.3g}" for key in ("compute", "memory", "network")]
         step += [f"{one['rate']:,.3g}/s", f"{one['mfu']:.0%}", f"{one['tokens']:.3g}", f"{one['hours']:.3g}"]
         step.append("-" if one["usd"] is None else f"{one['usd']:,.0f}")
