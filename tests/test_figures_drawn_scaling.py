@@ -110,7 +110,25 @@ def check_word2vec(panels: list[Axes], result: dict[str, Any]) -> None:
         assert [label.get_text() for label in axes.get_yticklabels()] == [str(d) for d in dims]
 
 
+def check_published_fits(panels: list[Axes], result: dict[str, Any]) -> None:
+    """Bars and marks of ours above those that were published, on one line for each exponent of one fit a study."""
+    shown = []
+    for row in result["rows"]:
+        fit, _, name = row["number"].rpartition(", ")
+        if not name.startswith("ln ") and name not in "EAB" and (row["paper"] != "gemstones" or fit == "constant"):
+            shown.append(row)
+    expected: list[Points] = []
+    for i, row in enumerate(shown):
+        for key, place in (("ours", i - 0.2), ("published", i + 0.2)):
+            value, low, high = row[key]
+            expected += [[(low, place), (high, place)]] if low is not None else []
+            expected.append([(value, place)])
+    same(lines(panels[0]), expected)
+    assert len(panels[0].get_yticklabels()) == len(shown) == 22
+
+
 CHECKS = {
+    "published_fits": check_published_fits,
     "chinchilla": check_chinchilla,
     "scaling_synthetic": check_families,
     "scaling_wiki": check_families,
