@@ -96,7 +96,8 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
                 _log(log, step, step / per_sweep, metrics, seconds)
             number = world.largest(seen[0] if seen else 0)
             held = new.get("heldout_loss")
-            waited = held is not None or time.perf_counter() - saved > SAVE_SECONDS
+            # The clocks of processes differ; all of them must save, or none.
+            waited = held is not None or bool(world.largest(int(time.perf_counter() - saved > SAVE_SECONDS)))
             if (
                 step == last
                 or number
