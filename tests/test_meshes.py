@@ -84,5 +84,9 @@ def test_the_record_of_all_meshes_names_all_families_and_is_within_the_tolerance
         assert all(matrix.near(cell) for cell in cells.values()), part
         families = meshes.fitted_families() if "fitted" in part else list(trained_families())
         assert part == "checkpoints" or sorted(cells) == sorted(families), f"{part}: python -m tests.matrix"
-    refused = {part for part, cells in record.items() if any("refused" in cell for cell in cells.values())}
-    assert refused <= {"4x4 tensor"}, "one device a process: mesh.model=2 would need two"
+    refused = {(part, name) for part, cells in record.items() for name, cell in cells.items() if "refused" in cell}
+    refused -= {
+        ("4x4 tensor", name) for name in trained_families()
+    }  # one device a process: mesh.model=2 would need two
+    small = {(f"{processes}x8 fsdp", "pair_encoder") for processes in (1, 2, 4)}  # its example has arrays 4 wide
+    assert refused <= small
