@@ -65,8 +65,11 @@ def known(name: str) -> dict[str, float]:
     return dict(zip(("A", "B", "E", "alpha", "beta"), SURFACES[name], strict=True))
 
 
-def design(name: str, spread: float, drift: float, sizes: int = 7, budgets: int = 5) -> Columns:
-    """N, D, C and losses without noise, float [runs] each."""
+def design(name: str, spread: float, drift: float = 1.0, sizes: int = 7, budgets: int = 5) -> Columns:
+    """N, D, C and losses without noise, float [runs] each: sizes about the optimum up to a factor of `spread`.
+
+    The centre is the optimum over `drift` at the least budget, and times `drift` at the largest.
+    """
     true = known(name)
     flops = np.geomspace(1e17, LARGEST, budgets)
     centre = compute_optimal(true, flops).n * drift ** np.linspace(-1, 1, budgets)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import linregress, t
 
+from benchmarks.allocation import SURFACES, design, known
 from w2v_jax.scaling import profile
 from w2v_jax.scaling.allocation import allocate, design_bias
 from w2v_jax.scaling.fit import fit_parametric, fit_power
@@ -15,32 +16,7 @@ from w2v_jax.scaling.fitted import Fit
 from w2v_jax.scaling.isoflop import compute_optimal
 from w2v_jax.scaling.laws import POWER
 
-SURFACES = {  # A, B, E, alpha, beta
-    "Hoffmann": (406.4, 410.7, 1.69, 0.34, 0.28),
-    "Besiroglu": (482.01, 2085.43, 1.8172, 0.3478, 0.3658),
-    "asymmetric": (406.4, 410.7, 1.69, 0.465, 0.155),
-}
 FAR = 1e24
-
-
-def known(name: str) -> dict[str, float]:
-    return dict(zip(("A", "B", "E", "alpha", "beta"), SURFACES[name], strict=True))
-
-
-def design(
-    name: str, spread: float, drift: float = 1.0, sizes: int = 7, budgets: int = 5
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """N, D, C and losses without noise: sizes about the optimum up to a factor of `spread`, at budgets of 1e17 to 1e21.
-
-    The centre is the optimum times `drift`^-1 at the least budget and `drift` at the largest.
-    """
-    true = known(name)
-    flops = np.geomspace(1e17, 1e21, budgets)
-    centre = compute_optimal(true, flops).n * drift ** np.linspace(-1, 1, budgets)
-    n = (centre[:, None] * spread ** np.linspace(-1, 1, sizes)).ravel()
-    c = np.repeat(flops, sizes)
-    d = c / (6 * n)
-    return n, d, c, true["E"] + true["A"] / n ** true["alpha"] + true["B"] / d ** true["beta"]
 
 
 def fitted(*columns: np.ndarray, **options: object) -> Fit:
