@@ -27,9 +27,7 @@ def get_config() -> Study:
     run = synthetic.run("transformer", model)
     optimizer = dataclasses.replace(run.optimizer, learning_rate=RATE, warmup_steps=50)
     run = dataclasses.replace(run, optimizer=optimizer, train=TrainConfig(batch_size=8, steps_per_call=64))
-    language = SyntheticConfig(
-        words=2000, topics=16, senses=200, classes=4, distances="1,2,4,8,16", tokens=40_000_000
-    )
+    language = SyntheticConfig(words=2000, topics=16, senses=200, classes=4, distances="1,2,4,8,16", tokens=40_000_000)
     data = dataclasses.replace(synthetic.get_config().data, synthetic=language)
     sizes = tuple(f"model.dim={width} model.heads={max(1, width // BASE)}" for width in (8, 16, 32, 48))
     return Study(

@@ -35,7 +35,15 @@ def get_config() -> Study:
     run = text.arms["transformer"].run
     deep = dataclasses.replace(run, model=dataclasses.replace(run.model, base_layers=2))
     lstm = RecurrentLMConfig(
-        cell="lstm", layers=1, hidden=BASE, dim=BASE, tied=True, length=64, init_scale=0.3, forget_bias=1.0, base_dim=BASE
+        cell="lstm",
+        layers=1,
+        hidden=BASE,
+        dim=BASE,
+        tied=True,
+        length=64,
+        init_scale=0.3,
+        forget_bias=1.0,
+        base_dim=BASE,
     )
     recurrent = study.sized(dataclasses.replace(run, family="recurrent_lm", model=lstm), "optimizer.learning_rate=0.02")
     wide = tuple(f"model.dim={width} model.heads={width // BASE}" for width in WIDTHS)
@@ -44,4 +52,7 @@ def get_config() -> Study:
     arms = {"width": Arm(run, wide), "depth": Arm(deep, both), "lstm": Arm(recurrent, hidden)}
     standard = {f"{name}_standard": dataclasses.replace(arm, run=_standard(arm.run)) for name, arm in arms.items()}
     rates = (0.25, 0.5, 1.0, 2.0, 4.0)
-    return dataclasses.replace(text, arms=arms | standard, tokens=(500_000,), rates=rates, seeds=(0, 1), optimum=False)
+    language = dataclasses.replace(text.data.synthetic, tokens=600_000)
+    data = dataclasses.replace(text.data, synthetic=language)
+    whole = {"data": data, "arms": arms | standard, "tokens": (500_000,), "rates": rates, "optimum": False}
+    return dataclasses.replace(text, **whole)
