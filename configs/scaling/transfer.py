@@ -32,7 +32,7 @@ def _standard(run: Config) -> Config:
 def get_config() -> Study:
     """The generated language of `forecast.py`, 500,000 words a run."""
     text = forecast.get_config()
-    run = text.arms["transformer"].run
+    run = study.sized(text.arms["transformer"].run, "model.heads=1 model.base_heads=1 optimizer.learning_rate=0.007")
     deep = dataclasses.replace(run, model=dataclasses.replace(run.model, base_layers=2))
     lstm = RecurrentLMConfig(
         cell="lstm",
