@@ -30,11 +30,12 @@ def get_config() -> Study:
     run = dataclasses.replace(run, optimizer=optimizer, train=TrainConfig(batch_size=8, steps_per_call=64))
     language = SyntheticConfig(words=2000, topics=16, senses=200, classes=4, distances="1,2,4,8,16", tokens=30_000_000)
     data = dataclasses.replace(synthetic.get_config().data, synthetic=language)
-    sizes = tuple(f"model.dim={width} model.heads={width // HEAD}" for width in (8, 16, 24, 32))
+    sizes = tuple(f"model.dim={width} model.heads={width // HEAD}" for width in (8, 16, 24, 32, 64))
     return Study(
         data=data,
         arms={"transformer": Arm(run, sizes)},
-        tokens=(300_000, 750_000, 1_900_000),
+        tokens=(300_000, 750_000, 1_900_000, 3_100_000),
+        most_flops=1.1e12,
         seeds=(0, 1),
         optimum=True,
     )

@@ -9,6 +9,7 @@
   python -m experiments.scaling --forecast=FILE.json --laws=results.jsonl --config=configs/scaling/LARGER.py
   python -m experiments.scaling --grade=FILE.json --workdir=DIR
   python -m experiments.scaling --compare=DIR,DIR
+  python -m experiments.scaling --coordinates --config=configs/scaling/NAME.py [--out=DIR]
 
 Without a config, the small study of the synthetic language, whose best possible loss is known: 11 minutes on 2
 cores. Every run trains in DIR/runs, and its result is one line of DIR/results.jsonl. Stopped and started again, the
@@ -23,6 +24,7 @@ it also says which parameters and tokens that many FLOPs should buy. --published
 FOLDER and prints ours beside their numbers.
 --forecast writes the expected loss of every run of a study, with intervals, before the runs are made, by the laws of
 the results of another one. --grade compares them with what came. --compare prints two studies beside one another.
+--coordinates prints how far a few steps move the states of every size of a study: equally far, where rates transfer.
 Exit status: 0 done, 1 the fitted floor misses the known best possible loss or a forecast is outside its interval, 2 bad
 input, 128 + n stopped by signal n; a training saves first.
 """
@@ -187,6 +189,10 @@ def main(argv: Sequence[str]) -> int:
         return forecast.grade(to_path(f.grade), to_path(f.workdir))
     if f.forecast:
         return write_forecast()
+    if f.coordinates:
+        from experiments.scaling import coordinates
+
+        return coordinates.make(study_of_flags(), f.out, cli.command("experiments.scaling"))
     if f.laws:
         raise UserError("--laws: is for --forecast")
     shard = parse_shard(f.shard)
@@ -218,7 +224,8 @@ if __name__ == "__main__":
     flags.DEFINE_string("laws", None, "--forecast: results.jsonl of the study whose laws it rests on.")
     flags.DEFINE_string("grade", None, "A file of --forecast, to be compared with the results in --workdir.")
     flags.DEFINE_string("compare", None, "Two studies to print beside one another: DIR,DIR or their results.jsonl.")
-    flags.DEFINE_string("out", None, "--fit, --published: folder of figures and JSON; without it, none are written.")
+    flags.DEFINE_bool("coordinates", False, "Print the coordinate check of the study of --config; train nothing.")
+    flags.DEFINE_string("out", None, "--fit, --published, --coordinates: folder of figures and JSON; else none are written.")
     flags.DEFINE_string("shard", "0/1", "i/n: this machine's part of the runs.")
     flags.DEFINE_string("device", None, "--plan, --budget: device and number, such as v5e:64.")
     flags.DEFINE_float("rate", 0.0, "--plan: FLOPs per second of all devices together, where known.", 0.0)

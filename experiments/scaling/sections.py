@@ -21,6 +21,7 @@ from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.plateau import RULE
 from w2v_jax.scaling.published import others
 from w2v_jax.scaling.records import FINISHED, Record
+from w2v_jax.scaling.transferred import tried
 
 
 def sections(found: Found) -> list[Section]:
@@ -227,23 +228,27 @@ def positions(found: Found) -> list[Section]:
 
 
 def rates(found: Found) -> list[Section]:
-    """Loss by learning rate at each size."""
+    """Loss by learning rate at each size, and what the best rate of the smallest size costs the others."""
     if not found.study.rates:
         return []
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for r in found.made:
-        if r.status == FINISHED and r.heldout_loss is not None:
-            name = f"{r.arm}, {r.parameters:,} parameters, {r.tokens:,.0f} tokens"
-            curves.setdefault(name, []).append((r.config["optimizer"]["learning_rate"], r.heldout_loss))
-    rows = [["size", "rates tried", "best", "loss there", "at an end of the range"]]
-    for name, pairs in curves.items():
-        rate, loss = min(pairs, key=lambda pair: pair[1])
-        edge = "yes: widen it" if rate in (min(pairs)[0], max(pairs)[0]) else "no"
-        rows.append([name, str(len(pairs)), f"{rate:.2g}", f"{loss:.4f}", edge])
+    rows = [["arm", "parameters", "without emb.", "tokens", "rates", "best", "loss there", "at an end", "regret"]]
+    panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    for (arm, tokens), sizes in tried(found.made).items():
+        rate = float(sizes[0].rates[sizes[0].best])
+        for size in sizes:
+            own = [arm, f"{size.parameters:,}", f"{size.without_embeddings:,}", f"{tokens:,}", str(len(size.rates))]
+            best = [f"{size.rates[size.best]:.2g}", f"{size.losses[size.best]:.4f}"]
+            edge = "yes: widen it" if size.at_an_end else "no"
+            rows.append([*own, *best, edge, f"{size.regret(rate):.2%}"])
+            curves = panels.setdefault(f"{arm}, {tokens:,} tokens", {})
+            curves[f"{size.parameters:,} parameters"] = size.rates, size.losses
     out = found.folder / "rates.png"
-    drawn = {name: (np.array([x for x, _ in own]), np.array([y for _, y in own])) for name, own in curves.items()}
-    figures.draw_rates(drawn, out, source=found.small)
-    return [Section("Learning rate by size", (), rows, pictures=(out,))]
+    figures.draw_rates(panels, out, source=found.small)
+    text = (
+        "Regret: the loss at the best rate of the arm's smallest size over the lowest loss of this size, less 1. Losses "
+        "are means over the seeds."
+    )
+    return [Section("Learning rate by size", (text,), rows, pictures=(out,))]
 
 
 def word_vectors(found: Found) -> list[Section]:

@@ -57,8 +57,9 @@ def test_the_best_rate_of_each_size_and_whether_it_is_at_an_end(tmp_path: Path) 
             config = {"optimizer": {"learning_rate": rate}}
             made.append(record(run=f"{size}_{rate}", parameters=size, heldout_loss=loss, config=config))
     (section,) = sections.rates(found(tmp_path, made, rates=(0.5, 1.0)))
-    assert [row[2] for row in section.table[1:]] == ["0.01", "0.04"]
-    assert [row[4] for row in section.table[1:]] == ["yes: widen it", "no"]
+    assert [row[5] for row in section.table[1:]] == ["0.01", "0.04"]
+    assert [row[7] for row in section.table[1:]] == ["yes: widen it", "no"]
+    assert [row[8] for row in section.table[1:]] == ["0.00%", f"{np.log(4) ** 2 / 3:.2%}"]
     drawn(section)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from w2v_jax.figures.style import GREY, Axes, colour, drawing, look, marker, plain
+from w2v_jax.figures.style import DASHED, GREY, Axes, colour, drawing, look, marker, plain
 from w2v_jax.files import PathLike
 from w2v_jax.scaling.analysis import Laws
 from w2v_jax.scaling.describe import show
@@ -166,19 +166,71 @@ def draw_over_training(
         panels[0].set_ylabel(LOSS if optimum is None else "nats a token above the best possible")
 
 
-def draw_rates(curves: Curves, out: PathLike, *, source: str = "") -> None:
-    """Loss against learning rate, (rates, loss) by size; a star marks the best of each."""
-    with drawing(out, (7.4, 4.8), source) as figure:
-        axes = figure.subplots()
-        for i, (name, (x, y)) in enumerate(curves.items()):
-            order = np.argsort(x)
-            axes.plot(x[order], y[order], **look(i, name))
-            best = int(np.argmin(y))
+def draw_rates(panels: Mapping[str, Curves], out: PathLike, *, source: str = "", across: int = 3) -> None:
+    """Loss against learning rate, (rates, loss) by size, the smallest first, in one panel for each arm.
+
+    A star marks the best rate of each size, a dotted line that of the smallest. A loss that is not finite is not drawn.
+    ValueError: no panel.
+    """
+    if not panels:
+        raise ValueError("nothing to draw")
+    columns = min(across, len(panels))
+    rows = -(-len(panels) // columns)
+    with drawing(out, (1.0 + 4.4 * columns, 0.6 + 3.9 * rows), source) as figure:
+        grid = figure.subplots(rows, columns, sharey="row", squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_axis_off()
+        for axes, (arm, curves) in zip(grid.flat, panels.items(), strict=False):
+            _rates(axes, curves)
+            axes.set_title(plain(arm))
+        for axes in grid[:, 0]:
+            axes.set_ylabel(LOSS)
+
+
+def _rates(axes: Axes, curves: Curves) -> None:
+    for i, (name, (x, y)) in enumerate(curves.items()):
+        order = np.argsort(x)
+        x, y = x[order], np.where(np.isfinite(y[order]), y[order], np.nan)
+        axes.plot(x, y, **look(i, name))
+        if np.isfinite(y).any():
+            best = int(np.nanargmin(y))
             axes.plot(x[best], y[best], "*", color=colour(i), markersize=14, markeredgecolor="black")
-        axes.set_xscale("log")
-        axes.set(xlabel="learning rate", ylabel=LOSS)
-        axes.set_title("Learning rate by size (stars: the best tried)")
-        axes.legend()
+            if i == 0:
+                axes.axvline(x[best], color=GREY, linestyle=":", linewidth=1.2)
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate (stars: the best tried)")
+    axes.legend(fontsize=8)
+
+
+class Coordinates(NamedTuple):
+    """What a few steps change in the models of one arm, as `w2v_jax.scaling.coordinates` measures it."""
+
+    weights: Sequence[float]  # parameters without embeddings, of each size
+    lines: Mapping[str, Sequence[float]]  # root mean square of the change at each size, by what changes
+
+
+def draw_coordinates(arms: Mapping[str, Coordinates], out: PathLike, *, source: str = "", across: int = 3) -> None:
+    """The change of states and logits over that of the smallest size, against parameters, a panel for each arm.
+
+    A flat line is what a rate that transfers needs (Yang et al. 2022, arXiv 2203.03466, Figure 5). ValueError: no arm.
+    """
+    if not arms:
+        raise ValueError("nothing to draw")
+    columns = min(across, len(arms))
+    rows = -(-len(arms) // columns)
+    with drawing(out, (1.0 + 3.9 * columns, 0.6 + 3.4 * rows), source) as figure:
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for axes in grid.flat[len(arms) :]:
+            axes.set_axis_off()
+        for axes, (arm, found) in zip(grid.flat, arms.items(), strict=False):
+            for i, (name, moves) in enumerate(found.lines.items()):
+                axes.plot(found.weights, np.asarray(moves) / moves[0], **look(i, name))
+            axes.axhline(1.0, **DASHED)
+            axes.set(xscale="log", yscale="log", xlabel="parameters without embeddings")
+            axes.set_title(plain(arm))
+        grid[0, 0].legend()
+        for axes in grid[:, 0]:
+            axes.set_ylabel("change over the smallest size's")
 
 
 def draw_heat(

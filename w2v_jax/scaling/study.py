@@ -37,6 +37,7 @@ class Study:
     arms: Mapping[str, Arm]
     tokens: tuple[float, ...] = ()  # D, tokens trained on
     budgets: tuple[float, ...] = ()  # instead of tokens, the training FLOPs C of a run: D = C / FLOPs per token
+    most_flops: float = 0.0  # runs above these training FLOPs are left out; 0 is no limit
     rates: tuple[float, ...] = ()  # learning rates to try, as multiples of the arm's; each run counts with its best
     seeds: tuple[int, ...] = (0,)
     window: int = 0  # tokens in the windows whose loss by position is measured; 0 measures none
@@ -50,6 +51,7 @@ class Study:
             check(all(v > 0 for v in values) or key == "seeds", key, values, "above 0")
             check(len(set(values)) == len(values), key, values, "different numbers")
         check(bool(self.seeds), "seeds", self.seeds, "at least one")
+        check(self.most_flops >= 0, "most_flops", self.most_flops, "0 (no limit) or more")
         check(not (self.tokens and self.budgets), "budgets", self.budgets, "empty where tokens are given")
         for name, arm in self.arms.items():
             check(bool(arm.sizes), f"arms.{name}.sizes", arm.sizes, "at least one")
@@ -92,6 +94,8 @@ def runs(study: Study, vocabulary: int, activations: bool = False) -> list[Plann
     """
     found = [run for name, arm in study.arms.items() for run in _of_arm(study, name, arm, vocabulary, activations)]
     names = [run.name for run in found]
+    if not names:
+        raise UserError(f"most_flops={study.most_flops:g}: every run of the study is above it")
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise UserError(f"sizes: two runs are called {twice}; sizes of an arm must differ")
@@ -115,6 +119,8 @@ def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int, activations: boo
                     config = dataclasses.replace(base, optimizer=optimizer, train=train)
                     parts = [name, label, f"{tokens:.0f}", *([f"x{rate:g}"] if study.rates else []), f"s{seed}"]
                     flops = costs.flops_per_token * tokens
+                    if study.most_flops and flops > study.most_flops:
+                        continue
                     out.append(Planned("_".join(parts), name, config, tokens, costs, flops))
     return out
 

@@ -1,0 +1,87 @@
+"""`experiments.scaling --coordinates`: the coordinate check of every size of a study, as a table and a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from w2v_jax.errors import UserError
+from w2v_jax.figures.scaling_study import Coordinates, draw_coordinates
+from w2v_jax.files import write_json
+from w2v_jax.models import MODELS
+from w2v_jax.scaling.coordinates import ROWS, STEPS, WORDS, moved
+from w2v_jax.scaling.ledger import ledger
+from w2v_jax.scaling.study import Study, sized
+from w2v_jax.storage import to_path
+from w2v_jax.tables import aligned
+
+FILE, PICTURE = "coordinates.json", "coordinates.png"
+
+
+def make(study: Study, out: str | None, command: str) -> int:
+    """Measures, prints, and writes FILE and PICTURE into the folder `out` where one is given; returns 0.
+
+    UserError: no arm of the study is a causal language model that is trained.
+    """
+    rows = measure(study)
+    print(aligned(table(rows)))
+    print(f"root mean squares of what {STEPS} steps of AdamW at the full rate change, on a random batch of {ROWS} rows")
+    if out:
+        folder = to_path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / FILE, {"command": command, "steps": STEPS, "rows": ROWS, "words": WORDS, "runs": rows})
+        source = f"{STEPS} steps of AdamW, batch of {ROWS} rows, {WORDS} random words; {command}"
+        draw_coordinates(curves(rows), folder / PICTURE, source=source)
+        print(f"written: {folder / FILE}, {folder / PICTURE}")
+    return 0
+
+
+def measure(study: Study) -> list[dict[str, Any]]:
+    """One row a size: arm, size, parameters without embeddings, what moved by layer, and the logits."""
+    rows = []
+    for name, arm in study.arms.items():
+        spec = MODELS[arm.run.family]
+        if spec.train is None or spec.encode is None or spec.encode.logits is None or not spec.encode.causal(arm.run.model):
+            continue
+        for size in arm.sizes:
+            config = dataclasses.replace(sized(arm.run, size), data=study.data)
+            found = moved(config)
+            weights = ledger(config, WORDS).without_embeddings
+            states = [round(float(x), 6) for x in found.states]
+            rows.append({"arm": name, "size": size, "weights": weights, "states": states, "logits": found.logits})
+    if not rows:
+        raise UserError("--coordinates: no arm of this study is a causal language model; the check is for those")
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """With the change of the last state and the logits beside those of the arm's first size."""
+    head = ["arm", "size", "parameters without emb.", "embeddings", "last state", "logits", "state / first", "logits / first"]
+    cells, first = [head], dict[str, Mapping[str, Any]]()
+    for row in rows:
+        base = first.setdefault(row["arm"], row)
+        moves = [row["states"][0], row["states"][-1], row["logits"]]
+        ratios = [row["states"][-1] / base["states"][-1], row["logits"] / base["logits"]]
+        shown = [*(f"{x:.4f}" for x in moves), *(f"{x:.2f}" for x in ratios)]
+        cells.append([row["arm"], row["size"], f"{row['weights']:,}", *shown])
+    return cells
+
+
+def curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, Coordinates]:
+    """By arm, what `draw_coordinates` draws."""
+    found: dict[str, Coordinates] = {}
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        own = [row for row in rows if row["arm"] == arm]
+        weights = [float(row["weights"]) for row in own]
+        lines = {"embeddings": [row["states"][0] for row in own], "last state": [row["states"][-1] for row in own]}
+        found[arm] = Coordinates(weights, lines | {"logits": [row["logits"] for row in own]})
+    return found
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of FILE."""
+    found: list[dict[str, Any]] = json.loads(path.read_text())["runs"]
+    return found
