@@ -225,7 +225,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("grade", None, "A file of --forecast, to be compared with the results in --workdir.")
     flags.DEFINE_string("compare", None, "Two studies to print beside one another: DIR,DIR or their results.jsonl.")
     flags.DEFINE_bool("coordinates", False, "Print the coordinate check of the study of --config; train nothing.")
-    flags.DEFINE_string("out", None, "--fit, --published, --coordinates: folder of figures and JSON; else none are written.")
+    flags.DEFINE_string("out", None, "--fit, --published, --coordinates: folder of figures and JSON; else none.")
     flags.DEFINE_string("shard", "0/1", "i/n: this machine's part of the runs.")
     flags.DEFINE_string("device", None, "--plan, --budget: device and number, such as v5e:64.")
     flags.DEFINE_float("rate", 0.0, "--plan: FLOPs per second of all devices together, where known.", 0.0)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from w2v_jax.errors import UserError
@@ -14,7 +13,7 @@ from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.scaling.coordinates import ROWS, STEPS, WORDS, moved
 from w2v_jax.scaling.ledger import ledger
-from w2v_jax.scaling.study import Study, sized
+from w2v_jax.scaling.study import Arm, Study, sized
 from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
 
@@ -41,12 +40,12 @@ def make(study: Study, out: str | None, command: str) -> int:
 
 def measure(study: Study) -> list[dict[str, Any]]:
     """One row a size: arm, size, parameters without embeddings, what moved by layer, and the logits."""
-    rows = []
-    for name, arm in study.arms.items():
-        spec = MODELS[arm.run.family]
-        if spec.train is None or spec.encode is None or spec.encode.logits is None or not spec.encode.causal(arm.run.model):
-            continue
+    rows: list[dict[str, Any]] = []
+    arms = {name: arm for name, arm in study.arms.items() if _causal(arm)}
+    every = sum(len(arm.sizes) for arm in arms.values())
+    for name, arm in arms.items():
         for size in arm.sizes:
+            print(f"size {len(rows) + 1} of {every}: {name}, {size}", file=sys.stderr)
             config = dataclasses.replace(sized(arm.run, size), data=study.data)
             found = moved(config)
             weights = ledger(config, WORDS).without_embeddings
@@ -57,9 +56,24 @@ def measure(study: Study) -> list[dict[str, Any]]:
     return rows
 
 
+def _causal(arm: Arm) -> bool:
+    spec = MODELS[arm.run.family]
+    encode = spec.encode if spec.train is not None else None
+    return encode is not None and encode.logits is not None and encode.causal(arm.run.model)
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """With the change of the last state and the logits beside those of the arm's first size."""
-    head = ["arm", "size", "parameters without emb.", "embeddings", "last state", "logits", "state / first", "logits / first"]
+    head = [
+        "arm",
+        "size",
+        "parameters without emb.",
+        "embeddings",
+        "last state",
+        "logits",
+        "state / first",
+        "logits / first",
+    ]
     cells, first = [head], dict[str, Mapping[str, Any]]()
     for row in rows:
         base = first.setdefault(row["arm"], row)
@@ -78,10 +92,4 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, Coordinates]:
         weights = [float(row["weights"]) for row in own]
         lines = {"embeddings": [row["states"][0] for row in own], "last state": [row["states"][-1] for row in own]}
         found[arm] = Coordinates(weights, lines | {"logits": [row["logits"] for row in own]})
-    return found
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of FILE."""
-    found: list[dict[str, Any]] = json.loads(path.read_text())["runs"]
     return found

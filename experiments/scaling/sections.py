@@ -245,8 +245,8 @@ def rates(found: Found) -> list[Section]:
     out = found.folder / "rates.png"
     figures.draw_rates(panels, out, source=found.small)
     text = (
-        "Regret: the loss at the best rate of the arm's smallest size over the lowest loss of this size, less 1. Losses "
-        "are means over the seeds."
+        "Regret: the loss at the best rate of the arm's smallest size over the lowest loss of this size, less 1. "
+        "Losses are means over the seeds."
     )
     return [Section("Learning rate by size", (text,), rows, pictures=(out,))]
 

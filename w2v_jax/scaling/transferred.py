@@ -1,5 +1,4 @@
-"""Whether the best learning rate of the smallest model of an arm is good enough for the others, from runs at one list of
-rates."""
+"""Whether the best learning rate of an arm's smallest model suits its others, from runs at one list of rates."""
 
 from __future__ import annotations
 
