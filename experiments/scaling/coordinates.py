@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from w2v_jax.errors import UserError
-from w2v_jax.figures.scaling_study import Coordinates, draw_coordinates
+from w2v_jax.figures.scaling_study import coordinates, draw_coordinates
 from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.scaling.coordinates import ROWS, STEPS, WORDS, moved
@@ -33,7 +33,7 @@ def make(study: Study, out: str | None, command: str) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / FILE, {"command": command, "steps": STEPS, "rows": ROWS, "words": WORDS, "runs": rows})
         source = f"{STEPS} steps of AdamW, batch of {ROWS} rows, {WORDS} random words; {command}"
-        draw_coordinates(curves(rows), folder / PICTURE, source=source)
+        draw_coordinates(coordinates(rows), folder / PICTURE, source=source)
         print(f"written: {folder / FILE}, {folder / PICTURE}")
     return 0
 
@@ -82,14 +82,3 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         shown = [*(f"{x:.4f}" for x in moves), *(f"{x:.2f}" for x in ratios)]
         cells.append([row["arm"], row["size"], f"{row['weights']:,}", *shown])
     return cells
-
-
-def curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, Coordinates]:
-    """By arm, what `draw_coordinates` draws."""
-    found: dict[str, Coordinates] = {}
-    for arm in dict.fromkeys(row["arm"] for row in rows):
-        own = [row for row in rows if row["arm"] == arm]
-        weights = [float(row["weights"]) for row in own]
-        lines = {"embeddings": [row["states"][0] for row in own], "last state": [row["states"][-1] for row in own]}
-        found[arm] = Coordinates(weights, lines | {"logits": [row["logits"] for row in own]})
-    return found

@@ -37,6 +37,7 @@ class Text(NamedTuple):
     study: Study
     corpus: Corpus
     optimum: np.ndarray | None  # nats of every held-out token under the best possible predictions, where known
+    distance: np.ndarray | None  # int, words from every held-out verb back to its subject, 0 elsewhere; where known
     data_dir: str  # test files of word vectors; '' for the built-in list
 
 
@@ -44,11 +45,12 @@ def open_text(study: Study, data_dir: str = "") -> Text:
     """Reads the text, and computes its best possible loss where the study asks for it."""
     with together(world.crew()):
         corpus = build_corpus(study.data, tell)
-    best = None
+    best = distance = None
     if study.optimum:
         tokens = np.asarray(corpus.heldout.tokens)
-        best = optimum_of_split(study.data, "heldout", tuple(corpus.vocab.words), tokens)[0]
-    return Text(study, corpus, best, data_dir)
+        best, hidden = optimum_of_split(study.data, "heldout", tuple(corpus.vocab.words), tokens)
+        distance = hidden.distance
+    return Text(study, corpus, best, distance, data_dir)
 
 
 def planned(text: Text) -> list[Planned]:
@@ -174,6 +176,7 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
         found["heldout_bits_per_byte"] = figures["bits_per_byte"]
     if text.optimum is not None:
         found["optimum"] = float(text.optimum[-len(nats) :].mean())
+    found["tasks"] = tasks(scores, known, text.distance)
     if text.study.window:
         # Windows start without context.
         nats, places = language.score_fresh(model, text.corpus, "heldout", text.study.window)
@@ -181,6 +184,17 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
         if text.optimum is not None:
             found["optimum_by_position"] = mean_at(places, text.optimum[-len(places) :], text.study.window)
     return found
+
+
+def tasks(scores: language.Scores, known: np.ndarray, distance: np.ndarray | None) -> dict[str, float]:
+    """Shares of right answers by task: the next word, of words in the vocabulary; and, where the text is generated,
+    verbs by the number of words back to the subject that they agree with."""
+    found = {"next word": float(scores.correct[known].mean())} if known.any() else {}
+    if distance is None:
+        return found
+    back = distance[-len(scores.correct) :]
+    verbs = {f"verb {d} words on": float(scores.correct[back == d].mean()) for d in np.unique(back).tolist() if d > 0}
+    return found | verbs
 
 
 def mean_at(places: np.ndarray, values: np.ndarray, window: int) -> list[float]:

@@ -209,6 +209,17 @@ class Coordinates(NamedTuple):
     lines: Mapping[str, Sequence[float]]  # root mean square of the change at each size, by what changes
 
 
+def coordinates(rows: Sequence[Mapping[str, Any]]) -> dict[str, Coordinates]:
+    """What is drawn of the rows of `experiments.scaling --coordinates`, by arm."""
+    found: dict[str, Coordinates] = {}
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        own = [row for row in rows if row["arm"] == arm]
+        lines = {"embeddings": [row["states"][0] for row in own], "last state": [row["states"][-1] for row in own]}
+        lines["logits"] = [row["logits"] for row in own]
+        found[arm] = Coordinates([float(row["weights"]) for row in own], lines)
+    return found
+
+
 def draw_coordinates(arms: Mapping[str, Coordinates], out: PathLike, *, source: str = "", across: int = 3) -> None:
     """The change of states and logits over that of the smallest size, against parameters, a panel for each arm.
 

@@ -61,6 +61,7 @@ class Record:
     by_position: list[float] | None = None  # nats per token by place in a window that starts without context
     optimum_by_position: list[float] | None = None  # the best possible with all of the text before, at the same places
     quality: dict[str, float] | None = None  # of word vectors, by test
+    tasks: dict[str, float] | None = None  # of language models: share of right answers, by task
     words_per_second: float | None = None
     seconds: float | None = None  # of training; compiling and scoring are not in it
     peak_bytes: int | None = None  # of the process by the end of the run, those of earlier runs included

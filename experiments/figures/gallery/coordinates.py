@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from experiments.figures.figure import Figure, Result, Step, file
-from experiments.scaling import coordinates
-from w2v_jax.figures.scaling_study import draw_coordinates
+from w2v_jax.figures.scaling_study import coordinates, draw_coordinates
 
 
 def measure(result: Result) -> dict[str, float]:
     """By arm: the change of the last state and of the logits at the largest size over that at the smallest."""
     found = dict[str, float]()
-    for arm, curve in coordinates.curves(result["runs"]).items():
+    for arm, curve in coordinates(result["runs"]).items():
         for name, moves in curve.lines.items():
             found[f"{arm}: {name}, largest over smallest"] = moves[-1] / moves[0]
     return found
@@ -23,5 +22,5 @@ FIGURE = Figure(
     data="one batch of 8 rows of 64 random words out of 64",
     collect=file("check/coordinates.json", "command"),
     measure=measure,
-    draw=lambda result, out, source: draw_coordinates(coordinates.curves(result["runs"]), out, source=source),
+    draw=lambda result, out, source: draw_coordinates(coordinates(result["runs"]), out, source=source),
 )
