@@ -19,7 +19,7 @@ from w2v_jax.data.meeting import together
 from w2v_jax.data.unigram import known_of, targets_of
 from w2v_jax.embeddings import load
 from w2v_jax.evaluation import evaluate_all
-from w2v_jax.evaluation.language import summarise
+from w2v_jax.evaluation.language import Scores, summarise
 from w2v_jax.models import MODELS
 from w2v_jax.recorded import to_dict
 from w2v_jax.scaling.records import DIVERGED, FAILED, FINISHED, Record, config_hash
@@ -186,7 +186,7 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
     return found
 
 
-def tasks(scores: language.Scores, known: np.ndarray, distance: np.ndarray | None) -> dict[str, float]:
+def tasks(scores: Scores, known: np.ndarray, distance: np.ndarray | None) -> dict[str, float]:
     """Shares of right answers by task: the next word, of words in the vocabulary; and, where the text is generated,
     verbs by the number of words back to the subject that they agree with."""
     found = {"next word": float(scores.correct[known].mean())} if known.any() else {}
