@@ -7,6 +7,7 @@ A file in `configs/scaling/` returns a `Study`. Every run reads the first part o
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.scaling.ledger import Ledger, ledger
 
+TOKENS = "tokens"  # of a size: the D of its one run
 LEAST_STEPS = 2  # of a run: a shorter schedule has no shape
 
 
@@ -24,7 +26,8 @@ class Arm:
     """One line of a study: a family at several sizes."""
 
     run: Config  # shared by its runs; `data`, `train.seed` and `train.passes` are the study's
-    sizes: tuple[str, ...]  # overrides for each size: "model.dim=64 model.heads=2"
+    # Overrides for each size, "model.dim=64 model.heads=2"; with "tokens=2e6" that is the D of the size's one run.
+    sizes: tuple[str, ...]
     tokens: tuple[float, ...] = ()  # D of its runs; if empty, the study's
     seeds: tuple[int, ...] = ()  # if empty, the study's
 
@@ -55,7 +58,7 @@ class Study:
         check(not (self.tokens and self.budgets), "budgets", self.budgets, "empty where tokens are given")
         for name, arm in self.arms.items():
             check(bool(arm.sizes), f"arms.{name}.sizes", arm.sizes, "at least one")
-            amounts = arm.tokens or self.tokens or self.budgets
+            amounts = arm.tokens or self.tokens or self.budgets or all(own_tokens(size) for size in arm.sizes)
             check(bool(amounts), f"arms.{name}.tokens", arm.tokens, "given, or tokens or budgets of the study")
         need = "False: the best possible loss is known of data.source=synthetic only, read from the left"
         known = self.data.source == "synthetic" and not self.data.reversed
@@ -76,6 +79,7 @@ class Planned(NamedTuple):
 def sized(run: Config, size: str) -> Config:
     """`run` with the values of a size, "key=value key=value". UserError: an impossible key or value."""
     pairs = [word.partition("=") for word in size.split()]
+    pairs = [pair for pair in pairs if pair[0] != TOKENS]
     try:
         for key, equals, _ in pairs:
             if not equals:
@@ -85,6 +89,18 @@ def sized(run: Config, size: str) -> Config:
         return override(run, {key: value.strip("\"'") for key, _, value in pairs}, MODELS)
     except UserError as e:
         raise UserError(f"sizes: {size!r}: {e}") from None
+
+
+def own_tokens(size: str) -> tuple[float, ...]:
+    """D of a size that has its own; () of one that has not. UserError: not a positive number, or several."""
+    values = [value for key, _, value in (word.partition("=") for word in size.split()) if key == TOKENS]
+    try:
+        found = tuple(float(value) for value in values)
+    except ValueError:
+        found = (math.nan,)
+    if len(found) > 1 or not all(0 < x < math.inf for x in found):
+        raise UserError(f"sizes: {size!r}: {TOKENS} must be one positive number, such as {TOKENS}=2e6")
+    return found
 
 
 def runs(study: Study, vocabulary: int, activations: bool = False) -> list[Planned]:
@@ -110,7 +126,8 @@ def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int, activations: boo
             raise UserError(f"arms.{name}: family {base.family} is fitted, and has no steps to make more or fewer of")
         costs = ledger(base, vocabulary, activations)
         label = _label(text)
-        amounts: Sequence[float] = arm.tokens or study.tokens or [c / costs.flops_per_token for c in study.budgets]
+        shared: Sequence[float] = arm.tokens or study.tokens or [c / costs.flops_per_token for c in study.budgets]
+        amounts = own_tokens(text) or shared
         for tokens in amounts:
             for rate in study.rates or (1.0,):
                 for seed in arm.seeds or study.seeds:
