@@ -162,7 +162,9 @@ def write_forecast() -> int:
     wanted = study_of_flags()
     distributed.initialize()
     runs = planned(open_text(wanted))
-    return forecast.write(to_path(f.forecast), to_path(f.laws), wanted, runs, cli.command("experiments.scaling"))
+    return forecast.write(
+        to_path(f.forecast), to_path(f.laws), wanted, runs, f.floor, cli.command("experiments.scaling")
+    )
 
 
 def main(argv: Sequence[str]) -> int:
@@ -222,6 +224,9 @@ if __name__ == "__main__":
     flags.DEFINE_string("published", None, "Folder of tables of published studies, which are fitted again.")
     flags.DEFINE_string("forecast", None, "File for the expected losses of the study of --config; trains nothing.")
     flags.DEFINE_string("laws", None, "--forecast: results.jsonl of the study whose laws it rests on.")
+    flags.DEFINE_enum(
+        "floor", "free", ["free", "known"], "--forecast: a floor that is fitted, or the recorded best possible loss."
+    )
     flags.DEFINE_string("grade", None, "A file of --forecast, to be compared with the results in --workdir.")
     flags.DEFINE_string("compare", None, "Two studies to print beside one another: DIR,DIR or their results.jsonl.")
     flags.DEFINE_bool("coordinates", False, "Print the coordinate check of the study of --config; train nothing.")

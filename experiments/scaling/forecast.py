@@ -11,7 +11,9 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from experiments.common.machine import machine, revision
 from w2v_jax.errors import UserError
@@ -19,18 +21,36 @@ from w2v_jax.files import read_json, write_json
 from w2v_jax.recorded import to_dict
 from w2v_jax.scaling import analysis, records
 from w2v_jax.scaling.describe import number
-from w2v_jax.scaling.expected import expect
-from w2v_jax.scaling.fit import fit_parametric
-from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.expected import Expected, expect
+from w2v_jax.scaling.fit import fit_excess, fit_parametric
+from w2v_jax.scaling.fitted import Fit, Refusal, Value
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import Planned, Study
 from w2v_jax.tables import aligned
 
+FREE, KNOWN = "free", "known"  # floors of a law
 TARGET = ("run", "arm", "config_hash", "parameters", "tokens", "training_flops", "times", "loss", "law")
 
 
-def fits(results: Path, arms: Sequence[str]) -> dict[str, Fit]:
-    """L(N, D) of each arm by the results of a finished study. UserError: an arm without runs, or without a fit."""
+class Law(NamedTuple):
+    """What the loss of an arm is expected to be."""
+
+    fit: Fit  # of the loss, or of its distance from the floor
+    floor: float  # nats that are added to what the fit says; 0 where the fit has a floor of its own
+
+    def expect(self, run: Planned) -> Expected:
+        """The loss of one further run."""
+        found = expect(self.fit, float(run.ledger.parameters), run.tokens)
+        return Expected(*(Value(*(self.floor + x for x in value)) for value in found))
+
+
+def fits(results: Path, arms: Sequence[str], floor: str) -> dict[str, Law]:
+    """L(N, D) of each arm by the results of a finished study.
+
+    With `floor` "known" the best possible loss is that of the records, and the distance from it is fitted.
+
+    UserError: an arm without runs, or without a fit; a known floor that the records do not have.
+    """
     by_arm = analysis.by_arm(analysis.usable(records.read([results])))
     found = {}
     for arm in arms:
@@ -38,21 +58,26 @@ def fits(results: Path, arms: Sequence[str]) -> dict[str, Fit]:
             raise UserError(f"--laws={results}: has no finished run of the arm {arm}; it has {', '.join(by_arm)}")
         runs, _ = analysis.fitted_runs(by_arm[arm])
         n, d, _, loss = analysis.columns(runs)
-        fit = fit_parametric(n, d, loss)
+        best = [r.optimum for r in runs if r.optimum is not None]
+        if floor == KNOWN and len(best) < len(runs):
+            why = "records no best possible loss; a study with optimum=True does"
+            raise UserError(f"--floor=known: {results}: arm {arm} {why}")
+        zero = float(np.mean(best)) if floor == KNOWN else 0.0
+        fit = fit_excess(n, d, loss - zero) if floor == KNOWN else fit_parametric(n, d, loss)
         if isinstance(fit, Refusal):
             raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
-        found[arm] = fit
+        found[arm] = Law(fit, zero)
     return found
 
 
-def write(file: Path, results: Path, study: Study, planned: Sequence[Planned], command: str) -> int:
-    """Writes the forecast of every run of `planned`, and prints it.
+def write(file: Path, results: Path, study: Study, planned: Sequence[Planned], floor: str, command: str) -> int:
+    """Writes the forecast of every run of `planned`, and prints it. `floor`: see `fits`.
 
     UserError: the file is there already; no law of an arm; a run of the forecast is among those that were fitted.
     """
     if file.exists():
         raise UserError(f"--forecast={file}: is there already, and a forecast is never changed; name another file")
-    laws = fits(results, list(dict.fromkeys(run.arm for run in planned)))
+    laws = fits(results, list(dict.fromkeys(run.arm for run in planned)), floor)
     made = {r.config_hash for r in records.read([results])}
     known = next((run.name for run in planned if records.config_hash(run.config) in made), None)
     if known is not None:
@@ -75,16 +100,18 @@ def write(file: Path, results: Path, study: Study, planned: Sequence[Planned], c
     return 0
 
 
-def _law(fit: Fit, results: Path, arm: str) -> dict[str, Any]:
+def _law(law: Law, results: Path, arm: str) -> dict[str, Any]:
+    fit = law.fit
     names = [r.run for r in analysis.by_arm(analysis.usable(records.read([results])))[arm]]
     values = {name: list(value) for name, value in fit.values.items()}
+    values |= {"E": [law.floor] * 3} if law.floor else {}
     return {"formula": fit.law.formula, "values": values, "noise": fit.noise, "misfit": str(fit.misfit), "runs": names}
 
 
-def _target(run: Planned, fit: Fit) -> dict[str, Any]:
+def _target(run: Planned, law: Law) -> dict[str, Any]:
     """One run as it is planned, with what is expected of it."""
-    expected = expect(fit, float(run.ledger.parameters), run.tokens)
-    largest = 6.0 * float(fit.sizes.prod(1).max())
+    expected = law.expect(run)
+    largest = 6.0 * float(law.fit.sizes.prod(1).max())
     return {
         "run": run.name,
         "arm": run.arm,

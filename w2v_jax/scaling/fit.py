@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from w2v_jax.scaling import bootstrap
 from w2v_jax.scaling.checks import BEATS, check_columns, error_ratio, refuse
 from w2v_jax.scaling.fitted import Fit, Heldout, Refusal, Value, interval
-from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named
+from w2v_jax.scaling.laws import EXCESS, FLOOR, PARAMETRIC, POWER, Law, log_law, named
 from w2v_jax.scaling.projection import minimise
 from w2v_jax.scaling.robust import LARGEST_EXPONENT, LOGS, Misfit
 
@@ -66,6 +66,15 @@ def fit_parametric(
     a = beta / (alpha + beta) of N, and b = 1 - a of D.
     """
     return _fit(PARAMETRIC, (n, d), loss, seed, resamples, method, misfit)
+
+
+def fit_excess(n: np.ndarray, d: np.ndarray, excess: np.ndarray, *, seed: int = 0) -> Fit | Refusal:
+    """L(N, D) - E = A/N^alpha + B/D^beta, where the best possible loss E is known and not fitted.
+
+    `excess` is L - E in nats per token, float [n]; other arguments and errors as `fit_parametric`. The logarithm of the
+    excess is fitted: a run near E counts as much as one far from it.
+    """
+    return _fit(EXCESS, (n, d), excess, seed, RESAMPLES, "auto")
 
 
 def _fit(

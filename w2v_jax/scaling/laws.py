@@ -35,6 +35,9 @@ FLOOR = Law("power law with floor", "y = E + A x^-alpha", ("x",), ("A",), ("alph
 PARAMETRIC = Law(
     "parametric law", "L(N, D) = E + A/N^alpha + B/D^beta", ("N", "D"), ("A", "B"), ("alpha", "beta"), True
 )
+EXCESS = PARAMETRIC._replace(
+    name="parametric law above a known floor", formula="L(N, D) - E = A/N^alpha + B/D^beta", floor=False
+)
 
 
 def lines(law: Law, theta: np.ndarray, logs: np.ndarray) -> np.ndarray:
