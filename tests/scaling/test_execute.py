@@ -6,9 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from experiments.scaling import execute
+from w2v_jax.evaluation.language import Scores
 from w2v_jax.train.checkpoint import NoneIntact
 
 
@@ -42,3 +44,13 @@ def test_a_finished_run_without_an_intact_checkpoint_is_trained_again_once(
     with pytest.raises(NoneIntact):
         execute.execute(run, None, tmp_path)  # type: ignore[arg-type]
     assert trained == [True, False, True, False]
+
+
+def test_tasks_are_the_next_known_word_and_verbs_by_distance() -> None:
+    scores = Scores(np.zeros(5), np.array([True, False, True, True, False]))
+    known = np.array([True, True, True, False, True])
+    assert execute.tasks(scores, known, None) == {"next word": 0.5}
+    # The first token of the text was not predicted.
+    distance = np.array([9, 0, 2, 2, 0, 4])
+    assert execute.tasks(scores, known, distance) == {"next word": 0.5, "verb 2 words on": 0.5, "verb 4 words on": 0.0}
+    assert execute.tasks(scores, np.zeros(5, bool), None) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from scipy.stats import linregress, t
 
 from configs.scaling import synthetic
 from experiments.scaling import forecast
+from tests.commands import ROOT
 from tests.scaling.planted import record
 from w2v_jax.errors import UserError
 from w2v_jax.scaling import records
@@ -21,6 +23,12 @@ from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit
 from w2v_jax.scaling.study import Planned, Study, runs
 
+KEPT = {  # SHA-256 of every committed forecast: one that was graded is never edited
+    "synthetic_100_free.json": "009d0c261c75edfac44caa9670346fe555b67128b2f01bc597858f56123fe7a0",
+    "synthetic_100_known.json": "af064485a218bd1b07bd4d024997f65588d508cb48d6c21506eb9cbc0e172b33",
+    "synthetic_10_free.json": "a22ade2e63ecbbc9cfd2d2f86450f1fd69185753b7478a3351d0b4e3bfdced53",
+    "synthetic_10_known.json": "5034fc47816487fda9ac6cb904d3231e23e899876c122da77aaed205386665f2",
+}
 TRUE = (3.04, 40.0, 900.0, 0.6, 0.5)  # E, A, B, alpha, beta
 
 
@@ -78,14 +86,14 @@ def larger(small: Study) -> list[Planned]:
     return runs(dataclasses.replace(small, arms={"transformer": arm}), 200)
 
 
-def made(planned: Sequence[Planned], path: Path, share: float = 1.0) -> Path:
+def made(planned: Sequence[Planned], path: Path, share: float = 1.0, optimum: float | None = None) -> Path:
     """Results in which every run has the loss of the planted law, times `share`."""
     rows = []
     for run in planned:
         loss = float(loss_of(np.array(float(run.ledger.parameters)), np.array(run.tokens)))
         known = {"run": run.name, "arm": run.arm, "config_hash": records.config_hash(run.config)}
         known |= {"parameters": run.ledger.parameters, "tokens": run.tokens, "training_flops": run.flops}
-        rows.append(record(**known, heldout_loss=loss * share))
+        rows.append(record(**known, heldout_loss=loss * share, optimum=optimum))
     records.write(path, rows)
     return path
 
@@ -95,7 +103,7 @@ def test_a_forecast_is_written_once_and_graded(
 ) -> None:
     results = made(runs(small, 200), tmp_path / "results.jsonl")
     file = tmp_path / "forecasts" / "a.json"
-    assert forecast.write(file, results, small, larger, "the command") == 0
+    assert forecast.write(file, results, small, larger, "free", "the command") == 0
     text = file.read_text(encoding="utf-8")
     found = json.loads(text)
     assert found["rests on"]["file"] == "results.jsonl" and len(found["rests on"]["sha256"]) == 64
@@ -107,7 +115,7 @@ def test_a_forecast_is_written_once_and_graded(
         largest = max(r.ledger.parameters * r.tokens for r in runs(small, 200))
         assert target["times"] == pytest.approx(run.ledger.parameters * run.tokens / largest)
     with pytest.raises(UserError, match="is there already, and a forecast is never changed"):
-        forecast.write(file, results, small, larger, "again")
+        forecast.write(file, results, small, larger, "free", "again")
     assert file.read_text(encoding="utf-8") == text
 
     folder = tmp_path / "larger"
@@ -126,16 +134,42 @@ def test_a_forecast_is_written_once_and_graded(
         forecast.grade(file, folder)
 
 
+def test_with_a_known_floor_its_distance_is_fitted(small: Study, larger: list[Planned], tmp_path: Path) -> None:
+    results = made(runs(small, 200), tmp_path / "results.jsonl", optimum=TRUE[0])
+    file = tmp_path / "a.json"
+    assert forecast.write(file, results, small, larger, "known", "the command") == 0
+    found = json.loads(file.read_text(encoding="utf-8"))
+    values = found["laws"]["transformer"]["values"]
+    assert values["E"] == pytest.approx([TRUE[0]] * 3)
+    assert values["alpha"][0] == pytest.approx(TRUE[3], rel=1e-3) and values["beta"][0] == pytest.approx(
+        TRUE[4], rel=1e-3
+    )
+    for target, run in zip(found["targets"], larger, strict=True):
+        true = float(loss_of(np.array(float(run.ledger.parameters)), np.array(run.tokens)))
+        assert target["loss"][0] == pytest.approx(true, rel=1e-5) and target["loss"][1] > TRUE[0]
+    made(runs(small, 200), results)
+    with pytest.raises(UserError, match="--floor=known: .* arm transformer records no best possible loss"):
+        forecast.write(tmp_path / "b.json", results, small, larger, "known", "the command")
+
+
+def test_committed_forecasts_are_as_they_were_written_and_before_their_runs() -> None:
+    folder = ROOT / "results" / "forecasts"
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.json")} == KEPT
+    for name in KEPT:
+        rests_on = json.loads((folder / name).read_text(encoding="utf-8"))["rests on"]
+        assert hashlib.sha256((folder / rests_on["file"]).read_bytes()).hexdigest() == rests_on["sha256"]
+
+
 def test_what_cannot_be_forecast(small: Study, larger: list[Planned], tmp_path: Path) -> None:
     results = made(runs(small, 200), tmp_path / "results.jsonl")
     file = tmp_path / "a.json"
     with pytest.raises(UserError, match="is in .* already; forecast runs that are not made"):
-        forecast.write(file, results, small, runs(small, 200), "")
+        forecast.write(file, results, small, runs(small, 200), "free", "")
     with pytest.raises(UserError, match="has no finished run of the arm lstm; it has transformer"):
-        forecast.write(file, results, small, [larger[0]._replace(arm="lstm")], "")
+        forecast.write(file, results, small, [larger[0]._replace(arm="lstm")], "free", "")
     few = made(runs(small, 200)[:4], tmp_path / "few.jsonl")
     with pytest.raises(UserError, match="arm transformer: no law, so no forecast: 4 run"):
-        forecast.write(file, few, small, larger, "")
+        forecast.write(file, few, small, larger, "free", "")
     assert not file.exists()
 
 

@@ -56,6 +56,25 @@ def test_every_arm_size_and_amount_is_a_run_the_cheapest_first() -> None:
         assert run.config.data == STUDY.data
 
 
+def test_a_size_may_have_its_own_tokens_and_runs_may_be_too_expensive() -> None:
+    arm = Arm(TRANSFORMER, ("model.dim=8 tokens=2e3", "model.dim=16"))
+    own = dataclasses.replace(STUDY, arms={"transformer": arm})
+    names = {"transformer_dim8_2000_s0", "transformer_dim16_1000_s0", "transformer_dim16_3000_s0"}
+    assert {run.name for run in runs(own, VOCAB)} == names
+    most = max(run.flops for run in runs(own, VOCAB))
+    assert len(runs(dataclasses.replace(own, most_flops=most), VOCAB)) == 3
+    assert len(runs(dataclasses.replace(own, most_flops=0.99 * most), VOCAB)) == 2
+    with pytest.raises(UserError, match="most_flops=1: every run of the study is above it"):
+        runs(dataclasses.replace(own, most_flops=1.0), VOCAB)
+    alone = Arm(TRANSFORMER, ("model.dim=8 tokens=2e3",))
+    assert len(runs(dataclasses.replace(own, tokens=(), arms={"transformer": alone}), VOCAB)) == 1
+    with pytest.raises(UserError, match=r"arms.transformer.tokens"):
+        dataclasses.replace(own, tokens=())
+    for bad in ("tokens=0", "tokens=x", "tokens=1 tokens=2", "tokens=inf"):
+        with pytest.raises(UserError, match="tokens must be one positive number, such as tokens=2e6"):
+            runs(dataclasses.replace(own, arms={"a": Arm(TRANSFORMER, (bad,))}), VOCAB)
+
+
 def test_budgets_make_equal_flops_and_rates_multiply_the_arms() -> None:
     by_cost = dataclasses.replace(STUDY, tokens=(), budgets=(1e7, 1e8))
     assert {f"{run.flops:.6g}" for run in runs(by_cost, VOCAB) if run.arm == "transformer"} == {"1e+07", "1e+08"}
