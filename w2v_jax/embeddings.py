@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
-from w2v_jax import export, formats
+from w2v_jax import export, formats, keyed
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike
 
@@ -28,7 +28,7 @@ _SUGGEST_FROM = 50_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Embeddings:
+class Embeddings(keyed.Keyed):
     """V distinct words by falling frequency where it is known, vectors [V, D] and counts [V] in the training text.
 
     Vectors are kept as float32, without a copy if they are (they may be a memory map). With `subwords` (of a fastText
@@ -59,6 +59,9 @@ class Embeddings:
 
     def __contains__(self, word: object) -> bool:
         return word in self.index
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.words)
 
     @property
     def dim(self) -> int:
@@ -102,11 +105,11 @@ class Embeddings:
         return self.folded.get(word.upper())
 
     def row(self, word: str) -> int:
-        """Row of a word. UserError with suggestions when it is missing."""
+        """Row of a word. UserError, which is a KeyError too, with suggestions when it is missing."""
         if word not in self.index:
             near = self.suggest(word)
             hint = f"; nearest in spelling: {', '.join(near)}" if near else ""
-            raise UserError(f"word {word!r} is not among the {len(self):,} words of these vectors{hint}")
+            raise keyed.MissingWord(f"word {word!r} is not among the {len(self):,} words of these vectors{hint}")
         return self.index[word]
 
     def suggest(self, word: str, n: int = 5) -> list[str]:
@@ -123,6 +126,10 @@ class Embeddings:
             if made is not None:
                 return made
         return np.asarray(self.vectors[self.row(word)])
+
+    def makes(self, word: str) -> bool:
+        """Whether n-grams make a vector of a word."""
+        return self.subwords is not None and self.subwords.vector(word) is not None
 
     def unit(self, rows: np.ndarray | slice) -> np.ndarray:
         """Rows scaled to length 1, float32 [n, D]; a zero vector stays zero."""
