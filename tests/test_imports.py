@@ -48,7 +48,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "states": (*BASE, "data", "nn", "models", "train", "evaluation"),
     "context": (*BASE, "data", "evaluation", "train"),
     "senses": (*BASE, "embeddings", "train"),
-    "api": (*BASE, "context", "data", "embeddings", "evaluation", "models", "overrides", "train"),
+    "quick": (*BASE, "embeddings", "models", "overrides", "train"),
+    "api": (*BASE, "context", "data", "embeddings", "evaluation", "models", "overrides", "quick", "train"),
     "scaling": (*BASE, "models", "nn", "overrides", "papers", "train"),
     "figures": (
         "errors",
