@@ -44,7 +44,7 @@ class Record:
     parameters: int
     parameters_without_embeddings: int
     flops_per_token: float
-    training_flops: float  # of all tokens
+    training_flops: float  # of all tokens, whichever run trained on them
     tokens: float  # trained on, repeats counted
     passes: float | None = None
     vocabulary: int | None = None
@@ -62,7 +62,11 @@ class Record:
     optimum_by_position: list[float] | None = None  # the best possible with all of the text before, at the same places
     quality: dict[str, float] | None = None  # of word vectors, by test
     words_per_second: float | None = None
-    seconds: float | None = None  # of training; compiling and scoring are not in it
+    seconds: float | None = None  # of training on all tokens; compiling and scoring are not in it
+    # What was trained for this run: less than the whole where it began on the trunk of a shorter one. None in records
+    # from before that was possible: all of it.
+    made_flops: float | None = None
+    made_seconds: float | None = None
     peak_bytes: int | None = None  # of the process by the end of the run, those of earlier runs included
     device: str = ""
     jax: str = ""

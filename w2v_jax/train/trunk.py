@@ -35,15 +35,14 @@ class Shared(NamedTuple):
 
 
 def shares(config: Config) -> bool:
-    """Whether runs of this config have a trunk. `train.stop_at` judges evaluations, which each run has at other
-    steps."""
-    return config.optimizer.schedule == "wsd" and not config.train.stop_at
+    """Whether runs of this config have a trunk. `train.stop_at` judges evaluations, which each run has at other steps,
+    and `train.max_steps` may end a run before its decay."""
+    return config.optimizer.schedule == "wsd" and not config.train.stop_at and not config.train.max_steps
 
 
 def end(run: Run) -> int:
-    """The step at which the rate begins to fall; 0 where a run has no trunk, or ends on it by `train.max_steps`."""
-    begin = int(decay_start(run.config.optimizer, run.horizon.run))
-    return begin if shares(run.config) and begin < run.stop_step else 0
+    """The step at which the rate begins to fall; 0 where a run has no trunk."""
+    return int(decay_start(run.config.optimizer, run.horizon.run)) if shares(run.config) else 0
 
 
 def stacks(run: Run, start: int) -> Iterator[HostBatch]:
