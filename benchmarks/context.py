@@ -1,6 +1,9 @@
-"""Tokens/s of `ContextEncoder` beside the plain forward pass: `python -m benchmarks.context [--out=FILE]`.
+"""Tokens/s of `ContextEncoder` beside the plain forward pass.
 
-A masked transformer with random parameters reads made-up sentences, of 25 words on average. `all words` gives the
+    python -m benchmarks.context [--workdirs DIR ...] [--out=FILE]
+
+A masked transformer with random parameters, or every trained run of --workdirs, reads made-up sentences of words of its
+vocabulary, 25 on average, at most as many as the model reads at a time. `all words` gives the
 vectors of every word after the last layer, `all layers` those after every layer, `one word` those of one word of each
 sentence: from lists of words to arrays on the host. `forward` is the jitted pass alone: padded batches that are made
 before go in, and the states after the last layer stay on the device. The four take turns; a ratio is the median over
@@ -26,9 +29,11 @@ from w2v_jax.context import ContextEncoder
 from w2v_jax.context.rows import Batch, batches, rows_of
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
+from w2v_jax.errors import UserError
 from w2v_jax.files import write_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model
 
@@ -46,13 +51,21 @@ def model_of(cfg: TransformerConfig, vocabulary: int) -> Model:
     return Model(spec, Config("transformer", cfg), cfg, spec.trained.init(jax.random.key(0), cfg, {}), {}, tokenizer, 0)
 
 
-def sentences(count: int, vocabulary: int, seed: int = 0) -> list[list[str]]:
-    """Zipfian words; lengths from 5, exponential, of mean 25 and at most 100."""
+def sentences(count: int, words: Sequence[str], most: int = 100, seed: int = 0) -> list[list[str]]:
+    """Zipfian draws of words, the most frequent first; lengths from 5, exponential, of mean 25 and at most `most`."""
     rng = np.random.default_rng(seed)
-    share = 1.0 / np.arange(10, vocabulary + 9)
-    lengths = np.minimum(100, 5 + rng.exponential(20.0, count)).astype(int)
-    ids = rng.choice(vocabulary - 1, int(lengths.sum()), p=share / share.sum())
-    return [[f"w{i}" for i in part] for part in np.split(ids, np.cumsum(lengths)[:-1])]
+    share = 1.0 / np.arange(10, len(words) + 10)
+    lengths = np.minimum(most, 5 + rng.exponential(20.0, count)).astype(int)
+    ids = rng.choice(len(words), int(lengths.sum()), p=share / share.sum())
+    return [[words[i] for i in part] for part in np.split(ids, np.cumsum(lengths)[:-1])]
+
+
+def texts_of(encoder: ContextEncoder, count: int) -> list[list[str]]:
+    """Sentences that the model of an encoder reads in one piece, of words that its tokeniser cuts into one."""
+    end = encoder.frame.end
+    names = [word for i, word in enumerate(encoder.model.tokenizer.words) if i != end]
+    words = [word for word in names if encoder.cut(word) == [word]]
+    return sentences(count, words, min(100, encoder.frame.context - 2))  # without the tokens at both ends
 
 
 def prepared(encoder: ContextEncoder, texts: Sequence[Sequence[str]]) -> list[Batch]:
@@ -69,13 +82,12 @@ def timed(work: Callable[[], Any]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - processor
 
 
-def measure(model: Model, texts: Sequence[list[str]], rounds: int) -> dict[str, Any]:
+def measure(encoder: ContextEncoder, texts: Sequence[list[str]], rounds: int) -> dict[str, Any]:
     """Medians of all that is measured."""
-    encoder = ContextEncoder(model)
-    read = prepared(encoder, texts)
+    model, read = encoder.model, prepared(encoder, texts)
     assert model.spec.encode is not None
     states = model.spec.encode.states
-    forward = jax.jit(lambda params, tokens, lengths: states(model.cfg, params, {}, tokens, lengths)[-1])
+    forward = jax.jit(lambda params, tokens, lengths: states(model.cfg, params, model.consts, tokens, lengths)[-1])
     every, one = [range(len(text)) for text in texts], [[len(text) // 2] for text in texts]
     last = len(encoder.names) - 1
     work: dict[str, Callable[[], Any]] = {
@@ -111,8 +123,8 @@ def memory(encoder: ContextEncoder, read: Sequence[Batch], forward: Any) -> dict
     inputs = [jnp.asarray(x) for x in (largest.tokens, largest.lengths, largest.spans)]
     programs = {
         "forward": forward.lower(model.params, *inputs[:2]),
-        "all words": model.applied.pooled(layers[-1:]).lower(model.params, {}, *inputs),
-        "all layers": model.applied.pooled(layers).lower(model.params, {}, *inputs),
+        "all words": model.applied.pooled(layers[-1:]).lower(model.params, model.consts, *inputs),
+        "all layers": model.applied.pooled(layers).lower(model.params, model.consts, *inputs),
     }
     sizes = {}
     for name, lowered in programs.items():
@@ -132,8 +144,27 @@ def table(results: dict[str, Any]) -> str:
     return aligned(rows)
 
 
+def measured(args: argparse.Namespace) -> dict[str, Any]:
+    """{name: results} of every model. UserError: no trained run in a folder, or one of word vectors alone."""
+    if not args.workdirs:
+        cfg = TransformerConfig(layers=args.layers, dim=args.dim, length=args.length, objective="masked")
+        size = {"layers": args.layers, "dim": args.dim, "length": args.length, "vocabulary": args.vocabulary}
+        encoders = {"random parameters": (ContextEncoder(model_of(cfg, args.vocabulary)), size)}
+    else:
+        encoders = {to_path(run).name: (ContextEncoder.open(run), {}) for run in args.workdirs}
+    for name, (encoder, _) in encoders.items():
+        if encoder.static:
+            raise UserError(f"--workdirs: {name} has word vectors only, and no forward pass; leave it out")
+    found = {}
+    for name, (encoder, size) in encoders.items():
+        found[name] = measure(encoder, texts_of(encoder, args.sentences), args.rounds) | size
+        print(f"{name}\n{table(found[name])}\n", flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workdirs", nargs="*", default=[], help="trained runs; by default random parameters")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--length", type=int, default=128)
@@ -142,13 +173,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("results/context.json"))
     args = parser.parse_args()
-    cfg = TransformerConfig(layers=args.layers, dim=args.dim, length=args.length, objective="masked")
-    texts = sentences(args.sentences, args.vocabulary)
-    results = measure(model_of(cfg, args.vocabulary), texts, args.rounds)
-    results |= {"layers": args.layers, "dim": args.dim, "length": args.length, "vocabulary": args.vocabulary}
-    results["machine"] = machine()
-    print(table(results))
-    write_json(args.out, results, indent=1)
+    try:
+        models = measured(args)
+    except UserError as e:
+        parser.error(str(e))
+    write_json(args.out, {"models": models, "machine": machine()}, indent=1)
 
 
 if __name__ == "__main__":

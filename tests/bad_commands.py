@@ -12,6 +12,7 @@ TRANSFORMER = "experiments.train --config={c}/transformer.py --workdir={h}/out -
 SENTIMENT = "experiments.sentiment --workdir={h}/out --models=average --config.model.hidden=4 "
 LABELLED = SENTIMENT + "--vectors={h}/vec/vectors.bin --test=tsv:{h}/good.tsv "
 NEAR = "experiments.neighbours --vectors={h}/vec/vectors.bin "
+CONVERT = "experiments.convert --vectors={h}/vec/vectors.bin "
 EVALUATE = "experiments.evaluate --vectors={h}/vec/vectors.bin --json={h}/out.json "
 GENERATE = "experiments.generate --workdir={h}/lm "
 INSPECT = "experiments.inspect --workdir={h}/lm --out={h}/out "
@@ -70,6 +71,15 @@ OTHERS = {
         "--words=dog --workdir={h}/none": "holds no run",
         "--planted": "--planted: the run's text is data.source=pydocs; it must be synthetic",
         "--planted --words=dog": "leave --words, --sentence and --text out",
+    },
+    CONVERT: {
+        "": "--out is missing",
+        "--out={h}/out.csv": "unknown ending '.csv'",
+        "--out={h}/out.bin --dtype=int8": "binary holds float32 only",
+        "--out={h}/out.bin --dtype=int9": "dtype",
+        "--out={h}/out.npy.gz": "npy is not packed",
+        "--out={h}/none/out.npy": "no such folder",
+        "--out={h}/out.npy --limit=-1": "limit=-1",
     },
     NEAR: {
         "": "no word given",

@@ -41,6 +41,7 @@ OVERRIDES = {
     "optimizer.learning_rate=1e300": "must be above 0 and below 1e38",
     "optimizer.warmup_steps=99999999999": "must be at most 2147483647",
     "optimizer.schedule=liner": "did you mean 'linear'",
+    "optimizer.decay_fraction=0": "must be between 0.0001 and 1",
     "optimizer.eps=inf": "must be a finite number",
     "data.source=lorem": "text:GLOB",
     "data.source=synthetik": "synthetic",

@@ -65,7 +65,7 @@ DEAR = {
     "recurrent_lm resume senses sentiment several throughput transformer transformer_lm word2vec_training",
     "data": "data_corpus data_corpus_errors",
     "scaling": "ledger scaling_command study",
-    "train": "carry checkpoint fingerprint loop loop_continued programs restore step",
+    "train": "carry checkpoint fingerprint loop loop_continued programs restore step trunk",
 }
 CONTRACTS = ("test_contracts", "test_contracts_states")
 TESTS = Path(__file__).parent

@@ -13,6 +13,7 @@ import pytest
 
 import w2v_jax as w2v
 from tests import commands
+from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
 
 DOC = commands.ROOT / "docs" / "python.md"
@@ -22,18 +23,22 @@ def test_the_examples_of_the_documentation_run(
     tmp_path: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
     Path("corpus").mkdir()
     names = np.array([*"abcdefghij", "king", "queen", "the", "cat", "dog"])
     drawn = np.random.default_rng(0).choice(names, (300, 20))
     Path("corpus/text.txt").write_text("".join(" ".join(line) + "\n" for line in drawn))
     out = io.StringIO()
+    globals_of: dict[str, object] = {}
     with contextlib.redirect_stdout(out):
         for number, block in enumerate(blocks):
-            Path("example.py").write_text(block.replace('"model.dim": 100', '"model.dim": 5'))
-            globals_of = runpy.run_path("example.py")
-            if number == 0:
+            small = block.replace('"model.dim": 100', '"model.dim": 5').replace("dim=100, passes=5", "dim=5, passes=1")
+            Path("example.py").write_text(small)
+            globals_of = runpy.run_path("example.py", globals_of)
+            if number == 1:
+                assert isinstance(globals_of["emb"], Embeddings) and Path("runs/mine/result.json").is_file()
+            if number == 2:
                 assert globals_of["words"].vectors.shape == (15, 5)
                 assert globals_of["words"].counts.sum() == 297 * 20  # every hundredth line is held out
     cosines = np.array(re.findall(r"\d\.\d*", out.getvalue().rpartition("]]")[0].rpartition("[[")[2]), float)

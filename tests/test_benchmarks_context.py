@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from benchmarks import context
+from w2v_jax.context import ContextEncoder
 from w2v_jax.models.transformer import TransformerConfig
 
 
 def test_all_is_measured_for_every_way_to_read() -> None:
-    texts = context.sentences(9, 50)
-    assert all(5 <= len(text) <= 100 for text in texts) and texts == context.sentences(9, 50)
-    model = context.model_of(TransformerConfig(layers=1, dim=8, heads=2, length=128, objective="masked"), 50)
-    found = context.measure(model, texts, 1)
+    model = context.model_of(TransformerConfig(layers=1, dim=8, heads=2, length=24, objective="masked"), 50)
+    encoder = ContextEncoder(model)
+    texts = context.texts_of(encoder, 9)
+    assert all(5 <= len(text) <= 22 for text in texts) and texts == context.texts_of(encoder, 9)
+    assert max(map(len, texts)) == 22 and "<eos>" not in sum(texts, [])
+    found = context.measure(encoder, texts, 1)
     assert found["tokens"] == sum(map(len, texts)) + 2 * 9  # each between end tokens
     assert set(found["rows"]) == {"forward", "all words", "all layers", "one word"}
     assert found["rows"]["forward"]["ratio"] == 1.0 and found["bytes"]["all layers"] > 0

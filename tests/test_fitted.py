@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from w2v_jax.data.corpus import build_corpus
 from w2v_jax.embeddings import load
 from w2v_jax.models import MODELS
 from w2v_jax.scaling.ledger import ledger
-from w2v_jax.train import fitting, loop
+from w2v_jax.train import fitting, loop, world
+from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.restore import open_model
 
 SWEEPS, DIM = 30, 3
@@ -89,6 +92,34 @@ def test_a_signal_saves_and_the_next_start_continues_bit_for_bit(
     assert {k: v for k, v in result.items() if k != "seconds"} == {k: v for k, v in whole.items() if k != "seconds"}
     assert final_arrays(tmp_path / "run") == final_arrays(tmp_path / "whole")
     assert [row["step"] for row in metrics(tmp_path / "run")] == list(range(1, SWEEPS + 1))
+
+
+def test_the_processes_of_a_fit_save_together_whatever_their_clocks_say(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process' clock says after each sweep that a save is due, the other's never. What the first tells is played
+    back to the second, which is told the larger of both numbers, as `world.largest` does."""
+    config = dataclasses.replace(config, train=TrainConfig(seed=1, max_steps=4))
+    told: dict[str, list[int]] = {"fast": [], "slow": []}
+    saved: dict[str, list[int]] = {"fast": [], "slow": []}
+    save = Checkpointer.save
+    for name, seconds in (("fast", -1.0), ("slow", 1e9)):
+        others = iter(told["fast"] if name == "slow" else [0] * 1000)
+
+        def larger(number: int, name: str = name, others: Iterator[int] = others) -> int:
+            told[name].append(number)
+            return max(number, next(others))
+
+        def counted(self: Checkpointer, step: int, *rest: Any, name: str = name) -> None:
+            saved[name].append(step)
+            save(self, step, *rest)
+
+        monkeypatch.setattr(fitting, "SAVE_SECONDS", seconds)
+        monkeypatch.setattr(world, "largest", larger)
+        monkeypatch.setattr(Checkpointer, "save", counted)
+        loop.train(config, tmp_path / name)
+    assert saved == {"fast": [1, 2, 3, 4], "slow": [1, 2, 3, 4]}
+    assert len(told["slow"]) == len(told["fast"]) == 4 + 1, "once a step, and at the end"
 
 
 def test_a_state_that_is_not_finite_ends_the_run(

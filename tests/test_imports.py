@@ -36,7 +36,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "memory": ("errors",),
     "formats": ("errors", "exported", "files", "storage"),
     "export": ("errors", "files", "formats", "storage"),
-    "embeddings": ("errors", "export", "files", "formats"),
+    "keyed": ("errors", "embeddings"),  # the latter for annotations only
+    "embeddings": ("errors", "export", "files", "formats", "keyed"),
+    "approximate": ("errors", "embeddings", "files"),
     "data": (*BASE, "lease"),
     "nn": BASE,
     "losses": (*BASE, "nn"),
@@ -46,7 +48,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "states": (*BASE, "data", "nn", "models", "train", "evaluation"),
     "context": (*BASE, "data", "evaluation", "train"),
     "senses": (*BASE, "embeddings", "train"),
-    "api": (*BASE, "context", "data", "embeddings", "evaluation", "models", "overrides", "train"),
+    "quick": (*BASE, "embeddings", "models", "overrides", "train"),
+    "api": (*BASE, "context", "data", "embeddings", "evaluation", "models", "overrides", "quick", "train"),
     "scaling": (*BASE, "models", "nn", "overrides", "papers", "train"),
     "figures": (
         "errors",
@@ -63,11 +66,12 @@ ONLY_IN = {
     "orbax": ("w2v_jax.train.checkpoint", "w2v_jax.train.stored"),
     "gcsfs": ("w2v_jax.buckets",),
     "fsspec": ("w2v_jax.buckets",),
+    "faiss": ("w2v_jax.approximate",),
 }
 # Calls that belong to a definition.
 DECLARING = ("defvjp", "defjvp", "register_dataclass", "register_pytree_node")
 # Heavy packages that must be imported inside functions, never at the top of a module.
-NEVER_AT_TOP = ("tensorflow", "tensorflow_datasets", "matplotlib", "sklearn", "gensim")
+NEVER_AT_TOP = ("tensorflow", "tensorflow_datasets", "matplotlib", "sklearn", "gensim", "faiss")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,11 @@
 """Word meaning from counts to transformers, in JAX: one tokeniser, one training loop, one evaluation, one ledger.
 
+    from w2v_jax import train_vectors
+
+    print(train_vectors("corpus/*.txt").most_similar("king"))
+
+Any family, with every step by itself:
+
     import w2v_jax as w2v
 
     config = w2v.configure("lsa", {"data.source": "text:corpus/*.txt", "model.dim": 100})
@@ -24,9 +30,11 @@ if TYPE_CHECKING:
     from w2v_jax.api import load as load
     from w2v_jax.api import open_run as open_run
     from w2v_jax.api import save as save
+    from w2v_jax.api import train_vectors as train_vectors
 
 __version__ = "0.1.0"
 __all__ = ["ContextEncoder", "configure", "count", "documents", "evaluate", "fit", "load", "open_run", "save"]
+__all__ += ["train_vectors"]
 
 
 def __getattr__(name: str) -> Any:

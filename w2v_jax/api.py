@@ -24,12 +24,14 @@ from w2v_jax.evaluation import evaluate_all
 from w2v_jax.files import PathLike
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
+from w2v_jax.quick import train_vectors
 from w2v_jax.storage import to_path
 from w2v_jax.train import loop
 from w2v_jax.train.folder import CONFIG
 from w2v_jax.train.restore import Model, open_model
 
 __all__ = ["ContextEncoder", "configure", "count", "documents", "evaluate", "fit", "load", "open_run", "save"]
+__all__ += ["train_vectors"]
 
 
 def configure(family: str, changes: Mapping[str, Any] | None = None) -> Config:

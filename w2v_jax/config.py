@@ -196,10 +196,12 @@ class OptimizerConfig:
     dense: str = "adagrad"  # sgd | adagrad | adamw
     learning_rate: float = 0.25  # the highest of the schedule
     # linear, cosine: decay to final_fraction of the rate | constant | step: times `decay` at every pass after
-    # hold_passes | plateau: times `decay` when the held-out loss stops falling; see w2v_jax.train.optimizers
+    # hold_passes | plateau: times `decay` when the held-out loss stops falling | wsd (warm-up, stable, decay): falls to
+    # final_fraction in the last decay_fraction of the steps; see w2v_jax.train.optimizers
     schedule: str = "linear"
     final_fraction: float = 0.0001  # the last rate, as a share of learning_rate
     warmup_steps: int = 0  # the rate first rises linearly from 0 over this number of steps
+    decay_fraction: float = 0.2  # wsd: share of the steps, to four decimals, in which the rate falls
     hold_passes: int = 4  # step
     decay: float = 0.5  # step and plateau
     patience: int = 1  # plateau: evaluations (log.eval_every_steps) without improvement before the rate falls
@@ -216,11 +218,12 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         check_choice("optimizer.rows", self.rows, ("adagrad", "adagrad_elementwise", "sgd"))
         check_choice("optimizer.dense", self.dense, ("sgd", "adagrad", "adamw"))
-        check_choice("optimizer.schedule", self.schedule, ("linear", "constant", "cosine", "step", "plateau"))
+        check_choice("optimizer.schedule", self.schedule, ("linear", "constant", "cosine", "step", "plateau", "wsd"))
         need = "above 0 and below 1e38, the end of 32-bit numbers"
         check(0 < self.learning_rate < 1e38, "optimizer.learning_rate", self.learning_rate, need)
         check(0 <= self.final_fraction <= 1, "optimizer.final_fraction", self.final_fraction, "between 0 and 1")
         check(self.warmup_steps >= 0, "optimizer.warmup_steps", self.warmup_steps, "0 (no warm-up) or more")
+        check(1e-4 <= self.decay_fraction <= 1, "optimizer.decay_fraction", self.decay_fraction, "between 0.0001 and 1")
         check(0 < self.decay < 1, "optimizer.decay", self.decay, "above 0 and below 1")
         check_least(1, "optimizer", self, "patience")
         check_least(0, "optimizer", self, "hold_passes", "min_improvement", "initial_square", "weight_decay")

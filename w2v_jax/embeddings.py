@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
-from w2v_jax import export, formats
+from w2v_jax import export, formats, keyed
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike
 
@@ -28,7 +28,7 @@ _SUGGEST_FROM = 50_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Embeddings:
+class Embeddings(keyed.Keyed):
     """V distinct words by falling frequency where it is known, vectors [V, D] and counts [V] in the training text.
 
     Vectors are kept as float32, without a copy if they are (they may be a memory map). With `subwords` (of a fastText
@@ -59,6 +59,9 @@ class Embeddings:
 
     def __contains__(self, word: object) -> bool:
         return word in self.index
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.words)
 
     @property
     def dim(self) -> int:
@@ -102,11 +105,11 @@ class Embeddings:
         return self.folded.get(word.upper())
 
     def row(self, word: str) -> int:
-        """Row of a word. UserError with suggestions when it is missing."""
+        """Row of a word. UserError, which is a KeyError too, with suggestions when it is missing."""
         if word not in self.index:
             near = self.suggest(word)
             hint = f"; nearest in spelling: {', '.join(near)}" if near else ""
-            raise UserError(f"word {word!r} is not among the {len(self):,} words of these vectors{hint}")
+            raise keyed.MissingWord(f"word {word!r} is not among the {len(self):,} words of these vectors{hint}")
         return self.index[word]
 
     def suggest(self, word: str, n: int = 5) -> list[str]:
@@ -123,6 +126,10 @@ class Embeddings:
             if made is not None:
                 return made
         return np.asarray(self.vectors[self.row(word)])
+
+    def makes(self, word: str) -> bool:
+        """Whether n-grams make a vector of a word."""
+        return self.subwords is not None and self.subwords.vector(word) is not None
 
     def unit(self, rows: np.ndarray | slice) -> np.ndarray:
         """Rows scaled to length 1, float32 [n, D]; a zero vector stays zero."""
@@ -286,8 +293,8 @@ def load(
     counts: PathLike | None = None,
     skip_nan: bool = False,
 ) -> Embeddings:
-    """Opens word2vec text or binary, GloVe text, a fastText model (each also in gzip) or a native folder; content
-    decides which it is.
+    """Opens word2vec text or binary, GloVe text, a fastText model (each also in gzip), a native folder, NAME.npy with
+    NAME.vocab.txt, or .safetensors; of the first four, content decides which it is.
 
     Args:
       path: the file, or the folder that `save(..., 'native')` wrote.
@@ -295,7 +302,7 @@ def load(
       binary: whether a file with a header is binary; None detects it.
       encoding_errors: words that are not UTF-8: 'strict' refuses them, 'replace' puts U+FFFD for what is none, 'ignore'
         leaves it out. Words that become empty are dropped, and of equal ones all but the first, with a warning.
-      mmap: leave the vectors of a native folder on disk. Other formats cannot be mapped.
+      mmap: leave the float32 vectors of a native folder or of NAME.npy on disk. Other formats cannot be mapped.
       counts: a file of `word count` lines, for formats without counts.
       skip_nan: leave out rows with a NaN or an infinity, with a warning, instead of refusing the file.
 
@@ -306,15 +313,20 @@ def load(
     return Embeddings(*formats.read(path, limit, binary, encoding_errors, mmap, counts, skip_nan))
 
 
-def save(emb: Embeddings, path: PathLike, format: str = "auto") -> None:
+def save(emb: Embeddings, path: PathLike, format: str = "auto", dtype: str = "float32") -> None:
     """Writes the vectors to a file, or to a folder for 'native' and 'projector', whole or not at all.
 
-    Formats: 'binary' and 'text' (word2vec), 'glove', 'native' (vectors.npy for memory maps and vocab.txt), 'projector'
-    (for TensorBoard), or 'auto': .bin is binary, .txt and .vec are text, no ending is native.
+    Formats: 'binary' and 'text' (word2vec), 'glove', 'native' (vectors.npy for memory maps and vocab.txt), 'npy'
+    (NAME.npy and NAME.vocab.txt), 'safetensors', 'projector' (for TensorBoard), or 'auto': .bin is binary, .txt and
+    .vec are text, each also with .gz, .npy and .safetensors say it, no ending is native.
+
+    `dtype`: 'float32', 'float16' or 'int8' (with a scale for each row); the last two in native, npy and safetensors
+    only. docs/vectors.md says what they lose. `load` gives float32 in any case.
 
     Raises:
-      UserError: an unknown format or ending, or a word the format cannot hold (empty, or with white space).
+      UserError: an unknown format, ending or dtype, a number too large for float16, or a word the format cannot hold
+        (empty, or with white space).
 
     What fastText makes unseen words from is not written.
     """
-    export.write(formats.Table(emb.words, emb.vectors, emb.counts), path, format)
+    export.write(formats.Table(emb.words, emb.vectors, emb.counts), path, format, dtype)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import PathLike, atomic, part_of, write_text
-from w2v_jax.formats import MAX_WORD, Table
+from w2v_jax.formats import MAX_WORD, Table, to_safetensors
 from w2v_jax.storage import in_bucket, put
 
-FORMATS = ("binary", "text", "glove", "native", "projector")
+FORMATS = ("binary", "text", "glove", "native", "npy", "safetensors", "projector")
+DTYPES = ("float32", "float16", "int8")
 _BY_ENDING = {".bin": "binary", ".txt": "text", ".vec": "text", "": "native"}
+_BY_ENDING |= {".npy": "npy", ".safetensors": "safetensors"}
+_PACKED = ("binary", "text", "glove")  # may be written as .gz
+_SMALL = ("native", "npy", "safetensors")  # hold other types than float32
 _ROWS = 4096  # rows formatted at a time
 
 
@@ -50,33 +55,92 @@ def _atomic_folder(path: str) -> Iterator[str]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def write(table: Table, path: PathLike, format: str) -> None:
+def write(table: Table, path: PathLike, format: str, dtype: str = "float32") -> None:
     """Writes a table in one of `FORMATS`; see `w2v_jax.embeddings.save` for the arguments and the errors."""
     path = os.fspath(path)
+    format = _format(path, format)
+    if dtype not in DTYPES:
+        raise UserError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}{nearest(dtype, DTYPES)}")
+    if dtype != "float32" and format not in _SMALL:
+        raise UserError(f"dtype={dtype}: {format} holds float32 only; use {', '.join(_SMALL)}")
+    _check_words(table, path, format)
+    parent = os.path.dirname(path.rstrip("/"))
+    if parent and not in_bucket(path) and not os.path.isdir(parent):
+        raise UserError(f"{parent}: no such folder; make it first")
+    if format in _SMALL:
+        vectors, scales = smaller(table.vectors, dtype)
+        return {"native": _native, "npy": _npy, "safetensors": _safetensors}[format](table, vectors, scales, path)
+    if format == "glove":
+        return _text(table, path, heading=False)
+    {"binary": _binary, "text": _text, "projector": _projector}[format](table, path)
+
+
+def _format(path: str, format: str) -> str:
+    """The format that a path or a name says. UserError: none, or one that is not packed."""
+    plain, packed = path.removesuffix(".gz"), path.endswith(".gz")
     if format == "auto":
-        ending = os.path.splitext(path.rstrip("/"))[1]
+        ending = os.path.splitext(plain.rstrip("/"))[1]
         if ending not in _BY_ENDING:
-            raise UserError(f"{path}: unknown ending {ending!r}; use .bin, .txt, .vec or none, or name a format")
+            known = ".bin, .txt, .vec (each also with .gz), .npy, .safetensors or none"
+            raise UserError(f"{path}: unknown ending {ending!r}; use {known}, or name a format")
         format = _BY_ENDING[ending]
     if format not in FORMATS:
         raise UserError(f"format={format!r}: must be one of {', '.join(FORMATS)}{nearest(format, FORMATS)}")
-    bad = re.compile(r"[\t\n\r]" if format in ("native", "projector") else r"[ \t\n\r\v\f]")
+    if packed and format not in _PACKED:
+        raise UserError(f"{path}: {format} is not packed; leave .gz out, or use .bin.gz, .txt.gz or .vec.gz")
+    return format
+
+
+def smaller(vectors: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """(vectors as `dtype`, and for int8 the scale of each row, float32 [V]).
+
+    int8: q = round(x / s) with s = max |x| / 127 of the row, so that each number is off by at most s / 2. UserError: a
+    number too large for float16, or a NaN.
+    """
+    if dtype == "float32":
+        return np.asarray(vectors, np.float32), None
+    out, scales = np.empty(vectors.shape, dtype), np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), _ROWS):
+        part = slice(start, start + _ROWS)
+        if dtype == "float16":
+            with np.errstate(over="ignore"):
+                out[part] = vectors[part]
+            good = np.isfinite(out[part])
+        else:
+            scales[part] = np.abs(vectors[part]).max(axis=1) / np.float32(127)
+            good = np.isfinite(scales[part])
+            with np.errstate(invalid="ignore"):
+                out[part] = np.rint(vectors[part] / np.where(scales[part] > 0, scales[part], 1)[:, None])
+        if not good.all():
+            most = " or a number above 65504, the largest of this type" if dtype == "float16" else " or an infinity"
+            raise UserError(f"dtype={dtype}: the vectors hold a NaN{most}; use float32")
+    return out, scales if dtype == "int8" else None
+
+
+def _check_words(table: Table, path: str, format: str) -> None:
+    """UserError: a word that the format cannot hold."""
+    bad = re.compile(r"[\t\n\r]" if format in (*_SMALL, "projector") else r"[ \t\n\r\v\f]")
     for word in table.words:
         if not word or bad.search(word):
             raise UserError(f"{path}: word {word!r} is empty or has white space, which {format} cannot hold")
         if len(word) > MAX_WORD // 4 and len(word.encode()) > MAX_WORD:
             many = f"{len(word.encode()):,} bytes, of which at most {MAX_WORD:,} are read back"
             raise UserError(f"{path}: word {word[:40]!r}...: {many}; shorten it")
-    parent = os.path.dirname(path.rstrip("/"))
-    if parent and not in_bucket(path) and not os.path.isdir(parent):
-        raise UserError(f"{parent}: no such folder; make it first")
-    if format == "glove":
-        return _text(table, path, heading=False)
-    {"binary": _binary, "text": _text, "native": _native, "projector": _projector}[format](table, path)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
+    """A file that appears when it is complete, packed where its name ends in .gz; equal vectors give equal bytes."""
+    with atomic(path) as f:
+        if not path.endswith(".gz"):
+            yield f
+            return
+        with gzip.GzipFile("", "wb", 6, f, mtime=0) as packed:
+            yield cast(IO[bytes], packed)
 
 
 def _binary(table: Table, path: str) -> None:
-    with atomic(path) as f:
+    with _opened(path) as f:
         f.write(b"%d %d\n" % table.vectors.shape)
         for start in range(0, len(table.words), _ROWS):
             block = np.asarray(table.vectors[start : start + _ROWS], "<f4")
@@ -86,7 +150,7 @@ def _binary(table: Table, path: str) -> None:
 
 
 def _text(table: Table, path: str, heading: bool = True) -> None:
-    with atomic(path) as f:
+    with _opened(path) as f:
         if heading:
             f.write(b"%d %d\n" % table.vectors.shape)
         _lines(f, table, " ", words=True)
@@ -103,11 +167,28 @@ def _lines(f: IO[bytes], table: Table, separator: str, words: bool) -> None:
         f.write("".join(lines).encode())
 
 
-def _native(table: Table, path: str) -> None:
+def _native(table: Table, vectors: np.ndarray, scales: np.ndarray | None, path: str) -> None:
     with _atomic_folder(path) as folder:
-        with open(os.path.join(folder, "vectors.npy"), "wb") as f:
-            np.save(f, np.asarray(table.vectors, np.float32), allow_pickle=False)
+        for name, array in (("vectors", vectors), ("scale", scales)):
+            if array is not None:
+                with open(os.path.join(folder, f"{name}.npy"), "wb") as f:
+                    np.save(f, array, allow_pickle=False)
         write_vocab(os.path.join(folder, "vocab.txt"), table)
+
+
+def _npy(table: Table, vectors: np.ndarray, scales: np.ndarray | None, path: str) -> None:
+    stem = path.removesuffix(".npy")
+    write_vocab(f"{stem}.vocab.txt", table)
+    for name, array in ((f"{stem}.scale.npy", scales), (f"{stem}.npy", vectors)):
+        if array is not None:
+            with atomic(name) as f:
+                np.save(f, array, allow_pickle=False)
+
+
+def _safetensors(table: Table, vectors: np.ndarray, scales: np.ndarray | None, path: str) -> None:
+    data = to_safetensors(table, vectors, scales)
+    with atomic(path) as f:
+        f.write(data)
 
 
 def write_vocab(path: PathLike, table: Table) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,17 +66,19 @@ def planned(text: Text) -> list[Planned]:
 
 
 def execute(run: Planned, text: Text, workdir: Path) -> Record:
-    """Trains or continues one run in workdir/runs/NAME and measures it.
+    """Trains or continues one run in workdir/runs/NAME and measures it. It begins from a shorter run of its trunk,
+    where one has checkpoints.
 
     A run that diverges, runs out of memory or fails on its device is recorded as such. A finished one whose checkpoints
     are all damaged is trained again. Raises the UserError, OSError or Interrupted of `loop.train`; the work so far is
     kept.
     """
-    where = workdir / "runs" / run.name
+    where, trunks = workdir / "runs" / run.name, [workdir / "runs" / name for name in run.begins]
     about = known(run)
     was_finished = world.from_first(lambda: _finished(where))
     try:
-        result = loop.train(run.config, where, say=lambda line: None)  # the text is the same for all runs
+        # Nothing is said of the text, which is the same for all runs.
+        result = loop.train(run.config, where, say=lambda line: None, trunks=trunks)
         measured = world.from_first(lambda: _measured_or_removed(run, text, where, result, was_finished))
         if measured is None:
             return execute(run, text, workdir)
@@ -150,6 +153,9 @@ def _measured(run: Planned, text: Text, where: Path, result: dict[str, Any]) -> 
         "heldout_block_loss": result["heldout_loss"],
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     }
+    shared = result.get("shared", {"words": 0.0, "seconds": 0.0})
+    found["made_flops"] = run.ledger.flops_per_token * (result["words"] - shared["words"])
+    found["made_seconds"] = result["seconds"] - shared["seconds"]
     spec = MODELS[run.config.family]
     if spec.score is not None and spec.encode is not None and spec.encode.causal(run.config.model):
         found |= language_measures(open_model(where), text)
@@ -210,6 +216,16 @@ def quality(where: Path, data_dir: str) -> dict[str, float]:
     scores = {f"similarity {name}": entry["spearman"] for name, entry in found["similarity"].items()}
     scores |= {f"analogies {name}": entry["all"]["accuracy_add"] for name, entry in found["analogy"].items()}
     return {name: float(value) for name, value in scores.items() if value is not None and np.isfinite(value)}
+
+
+def tidy(run: Planned, record: Record, left: Iterable[Planned], workdir: Path) -> None:
+    """Cleans the recorded run and the shorter ones of its trunk, but for those that a run of `left` may begin from."""
+    wanted = {name for other in left for name in other.begins}
+    if record.status == FINISHED:  # longer ones begin from this one
+        wanted -= set(run.begins)
+    for name in (run.name, *run.begins):
+        if name not in wanted:
+            clean(workdir / "runs" / name)
 
 
 def clean(where: Path) -> None:

@@ -15,6 +15,7 @@ RUNS = "runs.csv"
 _SUMMARY = (
     *("parameters", "parameters_without_embeddings", "tokens", "training_flops", "heldout_loss", "heldout_accuracy"),
     *("heldout_bits_per_byte", "train_loss", "optimum", "words_per_second", "seconds", "peak_bytes"),
+    *("made_flops", "made_seconds"),
 )
 
 

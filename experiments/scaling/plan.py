@@ -18,7 +18,7 @@ from launch.chips import GIB, Chip, chips
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.scaling import records
 from w2v_jax.scaling.analysis import by_arm
-from w2v_jax.scaling.study import Planned, Study, runs, shard
+from w2v_jax.scaling.study import Planned, Study, cost_of, runs, shard
 from w2v_jax.tables import aligned, duration
 
 SHARE = 0.35  # of the peak, assumed for a training step
@@ -56,14 +56,20 @@ def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None,
         sizes = [f"{ledger.parameters:,}", f"{ledger.without_embeddings:,}", f"{run.tokens:,.0f}"]
         memory = [f"{size / 2**20:,.1f}" for size in (ledger.state_bytes, ledger.activation_bytes)]
         step = [f"{its.steps:,.0f}", f"{1e3 * its.seconds:,.3g}", its.limit, its.fits]
-        rows.append([run.name, *sizes, f"{run.flops / 1e12:,.4g}", *memory, *step, duration(its.whole)])
+        rows.append([run.name, *sizes, f"{run.made / 1e12:,.4g}", *memory, *step, duration(its.whole)])
     seconds, steps = sum(its.whole for its in costs), sum(its.steps for its in costs)
-    flops, tokens = sum(run.flops for run in mine), sum(run.tokens for run in mine)
+    flops, tokens = cost_of(mine), sum(run.tokens - run.shared for run in mine)
     total = ["", "", f"{tokens:,.0f}", f"{flops / 1e12:,.4g}", "", "", f"{steps:,.0f}", "", "", ""]
     rows.append([f"{len(mine)} runs", *total, duration(seconds)])
     print(aligned(rows))
     if part[1] > 1:
         print(f"shard {part[0]} of {part[1]}; the study has {len(every)} runs")
+    if any(run.shared for run in mine):
+        whole, read = sum(run.flops for run in mine), sum(run.tokens for run in mine)
+        print(
+            "TFLOP, steps and time are of what is trained: runs of schedule wsd begin where the next shorter decays "
+            f"({flops / whole:.0%} of {whole / 1e12:,.4g} TFLOP, {tokens / read:.0%} of the tokens)"
+        )
     print(f"time: {speed.why}; compiling and scoring are not in it")
     print(room.describe())
     print("activations: what one microbatch keeps for its gradient before the compiler saves any; an upper bound")

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from w2v_jax.scaling.records import FINISHED, Record
-from w2v_jax.scaling.study import Planned
+from w2v_jax.scaling.study import Planned, cost_of
 from w2v_jax.tables import duration
 
 
@@ -29,12 +29,13 @@ class Progress:
         self.left = {run.name: run for run in runs if run.name not in names}
         self.trained = [record for record in done if record.status == FINISHED]
         self.beside: list[float] = []  # seconds per run beside training
-        self.total = sum(run.flops for run in runs) or 1.0
+        self.total = cost_of(runs) or 1.0
 
     def begin(self, run: Planned) -> None:
         """Prints which run starts."""
         number = len(self.runs) - len(self.left) + 1
-        size = f"{run.ledger.parameters:,} parameters, {run.tokens:,.0f} tokens, {run.flops / 1e12:.3g} TFLOP"
+        size = f"{run.ledger.parameters:,} parameters, {run.tokens:,.0f} tokens, {run.made / 1e12:.3g} TFLOP"
+        size += f" from token {run.shared:,.0f} on" if run.shared else ""
         print(f"--- run {number} of {len(self.runs)}: {run.name} ({size})", file=self.out, flush=True)
 
     def end(self, run: Planned, record: Record, seconds: float) -> None:
@@ -42,8 +43,9 @@ class Progress:
         self.left.pop(run.name, None)
         if record.status == FINISHED:
             self.trained.append(record)
-            self.beside.append(max(seconds - (record.seconds or 0.0), 0.0))
-        done = 1 - sum(r.flops for r in self.left.values()) / self.total
+            own = record.seconds if record.made_seconds is None else record.made_seconds
+            self.beside.append(max(seconds - (own or 0.0), 0.0))
+        done = 1 - cost_of([*self.left.values()]) / self.total
         if record.status != FINISHED:
             what = f"{record.status}: {record.error}"
         elif record.heldout_loss is None:
@@ -73,7 +75,7 @@ class Progress:
             costs = self.costs(run.arm)
             if costs is None:
                 return None
-            seconds += beside + float(costs @ (run.tokens, run.flops))
+            seconds += beside + float(costs @ (run.tokens - run.shared, run.made))
         return seconds
 
     def time_left(self) -> str:

@@ -34,11 +34,15 @@ def sections(found: Found) -> list[Section]:
 
 def overview(found: Found) -> Section:
     """How many runs there are, what they cost, and those that failed."""
-    seconds = math.fsum(r.seconds or 0.0 for r in found.made)
-    flops = math.fsum(r.training_flops for r in found.made if r.status == FINISHED)
-    done = sum(r.status == FINISHED for r in found.made)
+    done = [r for r in found.made if r.status == FINISHED]
+    seconds = math.fsum((r.seconds if r.made_seconds is None else r.made_seconds) or 0.0 for r in found.made)
+    whole = math.fsum(r.training_flops for r in done)
+    flops = math.fsum(r.training_flops if r.made_flops is None else r.made_flops for r in done)
     total = f"{flops / 1e12:.4g} TFLOP in {seconds / 60:.1f} min of training."
-    text = [f"{done} of {len(found.made)} runs finished: {total}"]
+    text = [f"{len(done)} of {len(found.made)} runs finished: {total}"]
+    if flops < 0.999 * whole:
+        alone = f"Each alone would be {whole / 1e12:.4g} TFLOP"
+        text.append(f"{alone}: runs of schedule wsd begin where the next shorter one decays.")
     text += [f"{r.run} {r.status}: {r.error}" for r in found.made if r.status != FINISHED]
     return Section("Study", tuple(text))
 

@@ -48,7 +48,7 @@ class Room(NamedTuple):
 class Cost(NamedTuple):
     """Of one run."""
 
-    steps: float
+    steps: float  # that are made for it
     seconds: float  # of a step, at least
     limit: str  # rate, memory or launch
     fits: str  # yes, perhaps: the activations may not, no
@@ -97,4 +97,4 @@ def cost(run: Planned, vocabulary: int, room: Room, rate: float) -> Cost:
     least = (ledger.state_bytes + 4 * ledger.without_embeddings) / parts
     most = least + 4 * (ledger.parameters - ledger.without_embeddings) / parts + ledger.activation_bytes / max(1, used)
     fits = NO if not used or least > room.memory else PERHAPS if most > room.memory else FITS
-    return Cost(run.tokens / per_step, limits[limit], limit, fits)
+    return Cost((run.tokens - run.shared) / per_step, limits[limit], limit, fits)

@@ -2,6 +2,7 @@
 
 A run is packed where the devices of one process can hold it and none waits long for it: with H processes it has at most
 1.25 / H of the packed FLOPs. A run that cannot be split over all devices, say for a batch of few rows, is packed too.
+Runs of one trunk count as one run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import jax
 
 from experiments.scaling import execute
-from experiments.scaling.execute import Text, clean
+from experiments.scaling.execute import Text, tidy
 from experiments.scaling.progress import Progress
 from w2v_jax.errors import Interrupted, UserError
 from w2v_jax.models import MODELS
@@ -45,11 +46,13 @@ def packed(
     runs: Sequence[Planned], hosts: int, own: Sequence[jax.Device], every: Sequence[jax.Device]
 ) -> list[Planned]:
     """The runs that one process each trains on its `own` devices; the others take the devices of `every` process."""
-    able = sorted((run for run in runs if _fits(run, own)), key=lambda run: run.flops)
-    must = {run.name for run in able if not _fits(run, every)}
-    while able and able[-1].name not in must and able[-1].flops * hosts > SHARES * sum(run.flops for run in able):
+    able = sorted((g for g in study.trunks(runs) if all(_fits(run, own) for run in g)), key=study.cost_of)
+    must = {id(g) for g in able if not all(_fits(run, every) for run in g)}
+    while (
+        able and id(able[-1]) not in must and study.cost_of(able[-1]) * hosts > SHARES * sum(map(study.cost_of, able))
+    ):
         able.pop()
-    return able
+    return [run for group in able for run in group]
 
 
 def _fits(run: Planned, devices: Sequence[jax.Device]) -> bool:
@@ -104,5 +107,5 @@ def train(
             kept.append(record)
             records.write(results, kept)
             if not keep:
-                clean(workdir / "runs" / run.name)
+                tidy(run, record, [other for other in progress.left.values() if other.name != run.name], workdir)
         progress.end(run, record, time.perf_counter() - started)

@@ -110,9 +110,14 @@ def _setup(found: Found, done: Sequence[Record]) -> list[list[str]]:
         ["How were rates chosen?", f"{tried}; {', '.join(f'{r:g}' for r in rates)}"],
         ["Batch and context?", f"{batches} texts of {lengths} tokens"],
         ["Seeds?", ", ".join(map(str, sorted({r.seed for r in done})))],
-        ["Final or intermediate losses?", "final: each run has a schedule of its own length"],
+        ["Final or intermediate losses?", "final: each run decays to its own end" + _trunks(done)],
         ["Which loss?", "held-out nats a token, each token with at least half a window before it"],
     ]
+
+
+def _trunks(done: Sequence[Record]) -> str:
+    own = any(r.made_flops is not None and r.made_flops < 0.999 * r.training_flops for r in done)
+    return "; the steps before it are shared by the runs of one size and seed" if own else ""
 
 
 def _fitting(found: Found) -> list[list[str]]:

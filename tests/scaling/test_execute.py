@@ -35,7 +35,7 @@ def test_a_finished_run_without_an_intact_checkpoint_is_trained_again_once(
     monkeypatch.setattr(execute.loop, "train", train)
     (where / "checkpoints").mkdir(parents=True)
     (where / "result.json").touch()
-    run: Any = SimpleNamespace(name="small", config=None)
+    run: Any = SimpleNamespace(name="small", config=None, begins=())
     damaged = {1}
     record: Any = execute.execute(run, None, tmp_path)  # type: ignore[arg-type]
     assert record["heldout_loss"] == 3.0 and trained == [True, False]

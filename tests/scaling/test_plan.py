@@ -36,6 +36,8 @@ def test_a_step_takes_the_largest_of_three_times() -> None:
     assert its.steps == TOKENS / (BATCH * LENGTH) and its.limit == "rate"
     assert its.seconds == pytest.approx(run.ledger.flops_per_token * BATCH * LENGTH / slow)
     assert its.whole == pytest.approx(run.flops / slow)
+    branch = cost(run._replace(shared=0.75 * TOKENS), WORDS, room, slow)
+    assert branch.steps == its.steps / 4 and branch.seconds == its.seconds
     its = cost(run, WORDS, room, quick)
     assert (its.limit, its.seconds) == ("launch", room.launch) and room.launch > 0
     its = cost(run, WORDS, room._replace(rate=1e3), quick)
@@ -67,6 +69,9 @@ def test_small_runs_are_packed_and_large_ones_trained_together() -> None:
 
     assert names(2, runs) == ["1.0", "1.2"] and names(2, runs[1:2]) == [], "a lone run would leave a process idle"
     assert names(2, [runs[2]._replace(name=str(i)) for i in range(5)]) == list("01234")
+    trunk = [r._replace(trunk="t") for r in runs[:3]]
+    assert names(2, trunk) == [], "a trunk is as large as its runs together"
+    assert sorted(names(2, [*trunk, runs[2]._replace(name="other")])) == ["1.0", "1.2", "20.0", "other"]
     few = run._replace(config=dataclasses.replace(run.config, mesh=MeshConfig(data=4)))
     assert names(2, [few]) == [few.name], "the mesh has no place for the devices of two"
     wide = run._replace(config=dataclasses.replace(run.config, mesh=MeshConfig(data=8)))

@@ -23,7 +23,7 @@ from w2v_jax.overrides import override
 from w2v_jax.recorded import freeze
 from w2v_jax.scaling import analysis, records
 from w2v_jax.scaling.fitted import Fit, Refusal
-from w2v_jax.scaling.study import Arm, Study, runs, shard, sized, with_passes
+from w2v_jax.scaling.study import Arm, Study, cost_of, runs, shard, sized, trunks, with_passes
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import programs, stand_in
 
@@ -187,6 +187,44 @@ def test_shards_are_all_runs_once_and_about_equally_dear(count: int) -> None:
     assert max(loads) <= sum(loads) / count + max(run.flops for run in every)
     with pytest.raises(ValueError, match="index"):
         shard(every, count, count)
+
+
+STABLE = dataclasses.replace(TRANSFORMER, optimizer=OptimizerConfig(schedule="wsd", decay_fraction=0.25))
+BRANCHES = dataclasses.replace(
+    STUDY,
+    tokens=(1000, 2000, 4000),
+    seeds=(0, 1),
+    arms={"stable": Arm(STABLE, ("model.dim=8", "model.dim=16")), "cosine": Arm(TRANSFORMER, ("model.dim=8",))},
+)
+
+
+def test_runs_of_wsd_that_differ_in_tokens_alone_are_one_trunk() -> None:
+    """What is made of them: the longest up to its decay, and a quarter of each."""
+    every = {run.name: run for run in runs(BRANCHES, VOCAB)}
+    groups = [[run.name for run in group] for group in trunks([*every.values()])]
+    shared = [g for g in groups if len(g) > 1]
+    wanted = [[f"stable_dim{d}_{t}_s{s}" for t in (1000, 2000, 4000)] for d in (8, 16) for s in (0, 1)]
+    assert sorted(shared) == sorted(wanted) and len(groups) == len(shared) + 6
+    first, second, third = (every[name] for name in wanted[0])
+    assert third.begins == (second.name, first.name) and second.begins == (first.name,) and first.begins == ()
+    assert (first.shared, second.shared, third.shared) == (0, 750, 1500)
+    assert cost_of([first, second, third]) == pytest.approx(third.flops * (0.75 + 0.25 * (1 + 1 / 2 + 1 / 4)))
+    assert all(run.made == run.flops and run.begins == () for name, run in every.items() if name[0] == "c")
+    for change in ({"max_steps": 5}, {"stop_at": 0.5}):
+        config = dataclasses.replace(STABLE, train=TrainConfig(**change))
+        other = runs(dataclasses.replace(BRANCHES, arms={"stable": Arm(config, ("model.dim=8",))}), VOCAB)
+        assert not any(run.begins or run.shared for run in other)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_shards_keep_the_runs_of_a_trunk_together(count: int) -> None:
+    every = runs(BRANCHES, VOCAB)
+    parts = [shard(every, i, count) for i in range(count)]
+    assert sorted(run.name for part in parts for run in part) == sorted(run.name for run in every)
+    for part in parts:
+        assert {name for run in part for name in run.begins} <= {run.name for run in part}
+    loads = [cost_of(part) for part in parts]
+    assert max(loads) <= sum(loads) / count + max(cost_of(group) for group in trunks(every))
 
 
 CONFIGS = sorted(f for f in (ROOT / "configs" / "scaling").glob("*.py") if f.name != "__init__.py")

@@ -14,7 +14,7 @@ import pytest
 
 from w2v_jax.config import LogConfig, OptimizerConfig
 from w2v_jax.errors import UserError
-from w2v_jax.train.optimizers import decays, dense, schedule
+from w2v_jax.train.optimizers import decay_start, decays, dense, schedule
 from w2v_jax.train.plateau import Plateau
 
 AXES: Any = {
@@ -68,7 +68,32 @@ def test_step_holds_four_passes_then_halves_at_every_pass() -> None:
     assert got == pytest.approx([0.2, 0.2, 0.16, 0.128])
 
 
-@pytest.mark.parametrize("name", ["linear", "constant", "cosine", "step", "plateau"])
+def test_wsd_holds_the_rate_and_then_falls_by_the_root_of_the_decay_done() -> None:
+    got = rates([0, 50, 80, 85, 95, 100, 200], schedule="wsd", final_fraction=0.1)
+    falls = [0.02 + 0.18 * (1 - math.sqrt(share)) for share in (0.25, 0.75)]
+    assert got == pytest.approx([0.2, 0.2, 0.2, *falls, 0.02, 0.02])
+    assert rates([90, 91, 99], schedule="wsd", decay_fraction=0.1)[:1] == pytest.approx([0.2])
+    assert rates([91], schedule="wsd", decay_fraction=0.1)[0] < 0.2
+    assert rates([99, 100], schedule="wsd", decay_fraction=0.0001) == pytest.approx([0.2, 0.2 * 1e-4])
+
+
+def test_wsd_has_the_same_bits_in_runs_of_any_length_until_the_shorter_one_decays() -> None:
+    """Also where 32-bit floats no longer tell two numbers of steps apart."""
+    cfg = OptimizerConfig(
+        learning_rate=0.0123, schedule="wsd", final_fraction=0.02, warmup_steps=7, decay_fraction=0.15
+    )
+    for total in (11, 1237, 2**31 - 1, 2**24 + 1):
+        begin = decay_start(cfg, total)
+        assert begin == int(jax.jit(lambda n: decay_start(cfg, n))(jnp.int32(total)))
+        assert isinstance(begin, int) and abs(total - begin - 0.15 * total) <= 1
+        steps = jnp.asarray(sorted({0, 3, 7, begin // 2, begin - 1}), jnp.int32)
+        own, longer = (jax.jit(schedule(cfg, jnp.int32(n), 10))(steps) for n in (total, min(2 * total, 2**31 - 1)))
+        np.testing.assert_array_equal(own, longer)
+        fallen = float(schedule(cfg, total, 10)(jnp.int32(total - 1)))
+        assert fallen < float(schedule(cfg, total, 10)(jnp.int32(begin))) or begin == total - 1
+
+
+@pytest.mark.parametrize("name", ["linear", "constant", "cosine", "step", "plateau", "wsd"])
 def test_warm_up_rises_from_zero_to_the_whole_rate(name: str) -> None:
     assert rates([0, 1, 5, 19, 20], schedule=name, warmup_steps=20) == pytest.approx([0, 0.01, 0.05, 0.19, 0.2])
 

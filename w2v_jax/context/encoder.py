@@ -156,17 +156,20 @@ class ContextEncoder(Encoder):
         return Applied(model.spec, model.cfg, mesh), params, consts
 
     @cached_property
-    def _programs(self) -> dict[tuple[int, ...], Any]:
-        """Compiled functions by layers."""
+    def _programs(self) -> dict[tuple[int, ...], tuple[Any, list[int]]]:
+        """Compiled functions, and the widths of what they give, by layers. To find the widths the model is traced: in
+        every call that would take as long as a thousand words of a small model."""
         return {}
 
     def _read(self, rows: list[Row], count: int, wanted: tuple[int, ...]) -> list[np.ndarray]:
         """Vectors of `count` targets, float32 [N, D_l] of each wanted layer; zeros for one that no row has."""
         applied, params, consts = self._applied
-        program = self._programs.setdefault(wanted, applied.pooled(wanted))
+        if wanted not in self._programs:
+            shape = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32), jnp.zeros((1, 1, 2), jnp.int32)
+            found = jax.eval_shape(self.model.applied.pooled(wanted), params, consts, *shape)
+            self._programs[wanted] = applied.pooled(wanted), [x.shape[-1] for x in found]
+        program, widths = self._programs[wanted]
         pooled = [_pooled_spans(row, self.pool, self.reads_backward) for row in rows]
-        shape = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32), jnp.zeros((1, 1, 2), jnp.int32)
-        widths = [x.shape[-1] for x in jax.eval_shape(self.model.applied.pooled(wanted), params, consts, *shape)]
         out = [np.zeros((count, width), np.float32) for width in widths]
         last: tuple[np.ndarray, Any] | None = None
 

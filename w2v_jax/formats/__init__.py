@@ -1,4 +1,5 @@
-"""Reads files of word vectors: word2vec text and binary, GloVe text, fastText models, and folders that can be mapped.
+"""Reads files of word vectors: word2vec text and binary, GloVe text, fastText models, NumPy arrays with their words,
+safetensors, and folders that can be mapped.
 
 Content decides which it is, headers are checked against the size of the file, and every error names a line or a byte.
 Nothing is unpickled. `w2v_jax.embeddings` is the interface; `w2v_jax.export` writes the same formats but fastText's.
@@ -10,3 +11,4 @@ from w2v_jax.formats.reading import read as read
 from w2v_jax.formats.rows import MAX_WORD as MAX_WORD
 from w2v_jax.formats.rows import Table as Table
 from w2v_jax.formats.subwords import Subwords as Subwords
+from w2v_jax.formats.tensors import to_safetensors as to_safetensors

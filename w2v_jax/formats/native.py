@@ -18,27 +18,65 @@ from w2v_jax.storage import open_read, to_path
 
 
 def read_native(path: str, limit: int, options: Options, mmap: bool) -> Table:
-    file, vocab = os.path.join(path, "vectors.npy"), os.path.join(path, "vocab.txt")
+    """The table of a folder: vectors.npy, vocab.txt and, where the vectors are int8, scale.npy."""
+    file, vocab, scale = (os.path.join(path, name) for name in ("vectors.npy", "vocab.txt", "scale.npy"))
+    hint = "a native folder holds vectors.npy and vocab.txt"
+    return _read_arrays(file, vocab, scale, hint, limit, options, mmap)
+
+
+def read_npy(path: str, limit: int, options: Options, mmap: bool) -> Table:
+    """The table of NAME.npy, with NAME.vocab.txt and, where the vectors are int8, NAME.scale.npy beside it."""
+    stem = path.removesuffix(".npy")
+    hint = "NAME.npy needs NAME.vocab.txt beside it, which has a word a line"
+    return _read_arrays(path, f"{stem}.vocab.txt", f"{stem}.scale.npy", hint, limit, options, mmap)
+
+
+def _read_arrays(file: str, vocab: str, scale: str, hint: str, limit: int, options: Options, mmap: bool) -> Table:
     for name in (file, vocab):
         if not os.path.isfile(name):
-            raise UserError(f"{name}: no such file; a native folder holds vectors.npy and vocab.txt")
+            raise UserError(f"{name}: no such file; {hint}")
+    vectors = _array(file, mmap)
+    whole = vectors.dtype == np.int8
+    if vectors.ndim != 2 or not (vectors.dtype.kind == "f" or whole) or 0 in vectors.shape:
+        raise UserError(f"{file}: {vectors.dtype} {vectors.shape}: must be float32 [words, dimensions]")
+    words, counts = read_vocab(vocab, options.errors)
+    if len(words) != len(vectors):
+        said = f"{len(words):,} words, but {os.path.basename(file)} has {len(vectors):,}"
+        raise UserError(f"{vocab}: {said}: they must be of one run")
+    scales = None
+    if whole:
+        if not os.path.isfile(scale):
+            raise UserError(f"{scale}: no such file; int8 vectors need the scale of each row")
+        scales = _array(scale, False)
+        if scales.dtype != np.float32 or scales.shape != (len(words),):
+            raise UserError(f"{scale}: {scales.dtype} {scales.shape}: must be float32 [{len(words)}]")
+    return settled(file, Table(words, vectors, counts), scales, limit, options, mmap)
+
+
+def _array(file: str, mmap: bool) -> np.ndarray:
     try:
-        vectors = np.load(file, mmap_mode="r" if mmap else None, allow_pickle=False)
+        found = np.load(file, mmap_mode="r" if mmap else None, allow_pickle=False)
     except OSError:
         raise
     except Exception as e:  # numpy reads a header as Python's source: a damaged one raises whatever Python's parsers do
         raise UserError(f"{file}: not a whole .npy array ({' '.join(str(e).split())[:120]}); write it again") from None
-    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f" or 0 in vectors.shape:
-        shape = f"{vectors.dtype} {vectors.shape}" if isinstance(vectors, np.ndarray) else "no single array"
-        raise UserError(f"{file}: {shape}: must be float32 [words, dimensions]")
-    words, counts = read_vocab(vocab, options.errors)
-    if len(words) != len(vectors):
-        raise UserError(f"{vocab}: {len(words):,} words, but vectors.npy has {len(vectors):,}: they must be of one run")
-    n = limit or len(words)
-    words, vectors, counts = words[:n], vectors[:n], None if counts is None else counts[:n]
+    if not isinstance(found, np.ndarray):
+        raise UserError(f"{file}: no single array: must be float32 [words, dimensions]")
+    return found
+
+
+def settled(
+    path: str, table: Table, scales: np.ndarray | None, limit: int, options: Options, mmap: bool = False
+) -> Table:
+    """The first `limit` rows (0: all) of a table read as arrays, as float32, checked and without what is left out by
+    choice. `scales` float32 [V] are the factors of int8 rows. UserError: a NaN, or a word that is left with nothing."""
+    n = limit or len(table.words)
+    words, vectors, counts = table.words[:n], table.vectors[:n], None if table.counts is None else table.counts[:n]
     with np.errstate(over="ignore"):  # of a larger type: an infinity is named below
         vectors = vectors if vectors.dtype == np.float32 else vectors.astype(np.float32)
-    kept = np.ones(len(words), bool) if options.errors == "strict" else _distinct(vocab, words)
+    if scales is not None:
+        vectors *= scales[:n, None]
+    kept = np.ones(len(words), bool) if options.errors == "strict" else _distinct(path, words)
     # A map is checked when `Embeddings.norms` first reads it, not read whole now.
     if options.skip_nan or not mmap:
         good = finite(vectors)
@@ -46,11 +84,11 @@ def read_native(path: str, limit: int, options: Options, mmap: bool) -> Table:
             i = int(np.argmin(good))
             if not options.skip_nan:
                 what = "holds a NaN or an infinity; skip_nan leaves such rows out"
-                raise UserError(f"{file}: row {i:,}: the vector of {words[i]!r} {what}")
-            say_skipped(file, good, words, f"row {i:,}")
+                raise UserError(f"{path}: row {i:,}: the vector of {words[i]!r} {what}")
+            say_skipped(path, good, words, f"row {i:,}")
             kept &= good
     if not kept.all():  # a map gives way to a copy
-        words, vectors = [words[i] for i in np.flatnonzero(kept)], vectors[kept]
+        words, vectors = [words[i] for i in np.flatnonzero(kept).tolist()], vectors[kept]
         counts = None if counts is None else counts[kept]
     return Table(words, vectors, counts)
 

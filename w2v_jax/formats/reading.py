@@ -18,14 +18,15 @@ from w2v_jax.exported import check
 from w2v_jax.files import FREE_BYTES, MOST_TIMES, PathLike, bounded
 from w2v_jax.formats.binary import looks_binary, read_binary
 from w2v_jax.formats.fasttext import MAGIC, read_fasttext
-from w2v_jax.formats.native import read_native, read_vocab
+from w2v_jax.formats.native import read_native, read_npy, read_vocab
 from w2v_jax.formats.rows import MARK, MAX_DIM, MAX_WORDS, Options, Table
+from w2v_jax.formats.tensors import ENDING, read_safetensors
 from w2v_jax.formats.text import read_text
 from w2v_jax.storage import in_bucket, local_copy, local_folder, to_path
 
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 HEADER_BYTES = 256  # at most, of a line of two numbers
-_FOREIGN = (".npz", ".npy", ".pkl", ".pickle", ".model", ".kv", ".h5", ".pt", ".safetensors")
+_FOREIGN = (".npz", ".pkl", ".pickle", ".model", ".kv", ".h5", ".pt")
 _PACKED = (".zip", ".xz", ".bz2", ".zst", ".7z", ".tar")
 # Less than so many times too few bytes, a file is read until its end, which says how many words there are.
 _FAR_MORE = 4
@@ -47,9 +48,12 @@ def read(
         raise UserError(f"limit={limit}: must be 0 (all) or more")
     if encoding_errors not in ENCODING_ERRORS:
         raise UserError(f"encoding_errors={encoding_errors!r}: must be strict, replace or ignore")
-    if os.path.basename(path) == "vectors.npy":
-        path = os.path.dirname(path) or "."
+    folder, name = os.path.split(path)
+    if name == "vectors.npy" and (to_path(folder or ".") / "vocab.txt").is_file():
+        path = folder or "."
     if in_bucket(path):
+        if path.endswith(".npy"):
+            raise UserError(f"{path}: in a bucket, read as a native folder or .safetensors; save it in one of these")
         try:
             copy = local_folder(path) if to_path(path).is_dir() else local_copy(path)
         except FileNotFoundError:
@@ -67,11 +71,17 @@ def read(
         if path.endswith(_PACKED):
             raise UserError(f"{path}: packed in a way that is not read here; unpack it first, or pack it with gzip")
         if path.endswith(_FOREIGN):
-            raise UserError(f"{path}: not a format read here; use word2vec, GloVe text, fastText or a native folder")
-        if mmap:
-            raise UserError(f"{path}: only a native folder can be memory-mapped; save it with format native first")
+            use = "use word2vec, GloVe text, fastText, .npy, .safetensors or a native folder"
+            raise UserError(f"{path}: not a format read here; {use}")
+        if mmap and not path.endswith(".npy"):
+            raise UserError(f"{path}: only a native folder and .npy can be memory-mapped; save it as one of them first")
         check(path)
-        table = _read_file(path, limit, binary, options)
+        if path.endswith(".npy"):
+            table = read_npy(path, limit, options, mmap)
+        elif path.endswith(ENDING):
+            table = read_safetensors(path, limit, options)
+        else:
+            table = _read_file(path, limit, binary, options)
     return table if counts is None else _with_counts(table, os.fspath(counts), encoding_errors)
 
 

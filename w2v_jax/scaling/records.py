@@ -18,7 +18,7 @@ from w2v_jax.recorded import LATER_RULES, RESUMABLE, to_dict
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 # Keys that came after the first published studies; at these values they change no hash.
 LATER = {f"data.{name}": getattr(DataConfig, name) for name in LATER_RULES} | {"model.encoding_errors": "strict"}
-LATER |= {"train.stop_at": 0.0, "data.reversed": False}
+LATER |= {"train.stop_at": 0.0, "data.reversed": False, "optimizer.decay_fraction": 0.2}
 # The same of a family's `model`.
 LATER_OF: dict[str, dict[str, Any]] = {
     "transformer": {
@@ -44,7 +44,7 @@ class Record:
     parameters: int
     parameters_without_embeddings: int
     flops_per_token: float
-    training_flops: float  # of all tokens
+    training_flops: float  # of all tokens, whichever run trained on them
     tokens: float  # trained on, repeats counted
     passes: float | None = None
     vocabulary: int | None = None
@@ -63,7 +63,11 @@ class Record:
     quality: dict[str, float] | None = None  # of word vectors, by test
     tasks: dict[str, float] | None = None  # of language models: share of right answers, by task
     words_per_second: float | None = None
-    seconds: float | None = None  # of training; compiling and scoring are not in it
+    seconds: float | None = None  # of training on all tokens; compiling and scoring are not in it
+    # What was trained for this run: less than the whole where it began on the trunk of a shorter one. None in records
+    # from before that was possible: all of it.
+    made_flops: float | None = None
+    made_seconds: float | None = None
     peak_bytes: int | None = None  # of the process by the end of the run, those of earlier runs included
     device: str = ""
     jax: str = ""

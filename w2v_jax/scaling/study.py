@@ -1,12 +1,14 @@
 """A study: families of models at several sizes, each trained on several amounts of the same text, as a list of runs.
 
 A file in `configs/scaling/` returns a `Study`. Every run reads the first part of the study's text, once: for D tokens,
-`train.passes` is D over the tokens of one pass. Runs that differ in D alone share one compiled program.
+`train.passes` is D over the tokens of one pass. Runs that differ in D alone share one compiled program, and with
+schedule wsd a trunk, too: each begins where the next shorter one began to decay (`w2v_jax.train.trunk`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -16,6 +18,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.scaling.ledger import Ledger, ledger
+from w2v_jax.train import trunk
 
 TOKENS = "tokens"  # of a size: the D of its one run
 LEAST_STEPS = 2  # of a run: a shorter schedule has no shape
@@ -74,6 +77,14 @@ class Planned(NamedTuple):
     tokens: float  # D
     ledger: Ledger
     flops: float  # of the whole training
+    trunk: str = ""  # equal in all runs of a trunk; '' where it shares none
+    begins: tuple[str, ...] = ()  # names of the shorter runs of its trunk, the longest first
+    shared: float = 0.0  # tokens before the longest of these began to decay
+
+    @property
+    def made(self) -> float:
+        """FLOPs of what is trained for this run where the shorter ones are there."""
+        return self.flops * (1.0 - self.shared / self.tokens)
 
 
 def sized(run: Config, size: str) -> Config:
@@ -115,7 +126,24 @@ def runs(study: Study, vocabulary: int, activations: bool = False) -> list[Plann
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise UserError(f"sizes: two runs are called {twice}; sizes of an arm must differ")
-    return sorted(found, key=lambda run: (run.flops, run.name))
+    return sorted((run for group in trunks(found) for run in _joined(group)), key=lambda run: (run.flops, run.name))
+
+
+def trunks(planned: Sequence[Planned]) -> list[list[Planned]]:
+    """The runs by trunk, the shortest first; those that share none are alone."""
+    groups: dict[str, list[Planned]] = {}
+    for run in planned:
+        groups.setdefault(run.trunk or run.name, []).append(run)
+    return [sorted(group, key=lambda run: (run.tokens, run.name)) for group in groups.values()]
+
+
+def _joined(group: Sequence[Planned]) -> list[Planned]:
+    """The runs of a trunk, each with the shorter ones that it begins from."""
+    found = [group[0]]
+    for before, run in itertools.pairwise(group):
+        held = before.tokens * (1.0 - before.config.optimizer.decay_fraction)
+        found.append(run._replace(begins=(before.name, *found[-1].begins), shared=held))
+    return found
 
 
 def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int, activations: bool) -> list[Planned]:
@@ -134,11 +162,12 @@ def _of_arm(study: Study, name: str, arm: Arm, vocabulary: int, activations: boo
                     optimizer = dataclasses.replace(base.optimizer, learning_rate=base.optimizer.learning_rate * rate)
                     train = dataclasses.replace(base.train, seed=seed)
                     config = dataclasses.replace(base, optimizer=optimizer, train=train)
-                    parts = [name, label, f"{tokens:.0f}", *([f"x{rate:g}"] if study.rates else []), f"s{seed}"]
+                    rest = [*([f"x{rate:g}"] if study.rates else []), f"s{seed}"]
+                    stem = "_".join([name, label, *rest]) if trunk.shares(config) else ""
+                    run = "_".join([name, label, f"{tokens:.0f}", *rest])
                     flops = costs.flops_per_token * tokens
-                    if study.most_flops and flops > study.most_flops:
-                        continue
-                    out.append(Planned("_".join(parts), name, config, tokens, costs, flops))
+                    if not study.most_flops or flops <= study.most_flops:
+                        out.append(Planned(run, name, config, tokens, costs, flops, stem))
     return out
 
 
@@ -162,13 +191,18 @@ def with_passes(run: Planned, steps_per_pass: int, pass_tokens: int) -> Config:
 
 def shard(planned: Sequence[Planned], index: int, count: int) -> list[Planned]:
     """The runs, in order, of machine `index` of `count`: each run, the most expensive first, goes to the machine with
-    the fewest FLOPs. ValueError: index outside 0..count-1."""
+    the fewest FLOPs. Runs of one trunk stay together. ValueError: index outside 0..count-1."""
     if not 0 <= index < count:
         raise ValueError(f"index={index}: must be from 0 to {count - 1}")
     loads, mine = [0.0] * count, set()
-    for run in sorted(planned, key=lambda run: (-run.flops, run.name)):
+    for group in sorted(trunks(planned), key=lambda group: (-cost_of(group), group[0].name)):
         at = loads.index(min(loads))
-        loads[at] += run.flops
+        loads[at] += cost_of(group)
         if at == index:
-            mine.add(run.name)
+            mine |= {run.name for run in group}
     return [run for run in planned if run.name in mine]
+
+
+def cost_of(runs: Sequence[Planned]) -> float:
+    """FLOPs that are made for these runs."""
+    return sum(run.made for run in runs)

@@ -41,8 +41,8 @@ class NoneIntact(UserError):
 class Checkpointer:
     """Saves and restores train states in one folder.
 
-    It keeps the newest `keep` checkpoints and the one with the lowest held-out loss. Every process of a run makes one
-    and calls the same methods in the same order; process 0 cleans up.
+    It keeps the newest `keep` checkpoints, the one with the lowest held-out loss, and that of step `pinned`. Every
+    process of a run makes one and calls the same methods in the same order; process 0 cleans up.
 
     Args:
       directory: local path or `gs://` address; made if missing. UserError: it is a file.
@@ -56,6 +56,7 @@ class Checkpointer:
         directory: str | os.PathLike[str],
         *,
         keep: int = 1,
+        pinned: int | None = None,
         asynchronous: bool = True,
         read_only: bool = False,
         warn: Say = tell,
@@ -77,7 +78,7 @@ class Checkpointer:
                 cleanup_tmp_directories=not read_only,
                 enable_async_checkpointing=asynchronous,
                 lightweight_initialize=True,  # orbax would otherwise fail to open a folder with damaged JSON in it
-                preservation_policy=NewestAndBest(keep, self._losses),
+                preservation_policy=NewestAndBest(keep, self._losses, pinned),
             ),
         )
         for step in self._manager.all_steps():
@@ -139,6 +140,18 @@ class Checkpointer:
         order = [*unknown, *scored, *(step for step in reversed(steps) if step not in self._losses)]
         return _part(part, self._restore(list(dict.fromkeys(order)), {part: target}, f"{part}/"))
 
+    def restore_step(self, step: int, target: Any, check: Check = lambda meta: None) -> Found | None:
+        """As `restore`, of this step alone. NoneIntact: it is damaged or gone, and this is read-only."""
+        return self._restore([step], target, check=check)
+
+    def metas(self) -> dict[int, dict[str, Any]]:
+        """`meta` of every checkpoint whose record is intact, by step."""
+        found = {}
+        for step in self.steps():
+            with contextlib.suppress(Damaged):
+                found[step] = dict(stored.record(self.directory / str(step))["meta"])
+        return found
+
     def latest_step(self) -> int | None:
         """The newest step on disk that is not known to be damaged; waits for a running write."""
         return max(self.steps(), default=None)
@@ -149,10 +162,7 @@ class Checkpointer:
 
     def latest_meta(self) -> dict[str, Any] | None:
         """`meta` of the newest checkpoint whose record is intact; None without one. `restore` warns of damaged ones."""
-        for step in reversed(self.steps()):
-            with contextlib.suppress(Damaged):
-                return dict(stored.record(self.directory / str(step))["meta"])
-        return None
+        return next(reversed(self.metas().values()), None)
 
     def wait(self) -> None:
         """Returns when nothing is being written. Raises OSError if the last write failed."""

@@ -96,8 +96,16 @@ def _named() -> Iterator[None]:
         raise
 
 
+def in_notebook(stream: Any) -> bool:
+    """Whether a stream shows what it gets in a cell of a notebook, where a line can be rewritten."""
+    inner = getattr(stream, "_stream", stream) if isinstance(stream, Console) else stream
+    return type(inner).__module__.partition(".")[0] == "ipykernel"
+
+
 def _unbuffered(stream: TextIO) -> TextIO:
     """The same stream without a buffer: what a full disk did not take would stay there, and Python end with 120."""
+    if in_notebook(stream):  # its descriptor is that of the notebook's server
+        return stream
     try:
         raw = io.FileIO(stream.fileno(), "w", closefd=False)
     except (OSError, ValueError, AttributeError):  # it is in memory

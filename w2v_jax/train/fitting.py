@@ -94,10 +94,11 @@ def fit(family: Family, config: Config, workdir: Path, say: Say) -> dict[str, An
                         f"the state is not finite after {unit} {step:,}; the last that was saved stands in {workdir}"
                     )
                 _log(log, step, step / per_sweep, metrics, seconds)
-            number = world.largest(seen[0] if seen else 0)
             held = new.get("heldout_loss")
-            # The clocks of processes differ; all of them must save, or none.
-            waited = held is not None or bool(world.largest(int(time.perf_counter() - saved > SAVE_SECONDS)))
+            # Clocks and signals of processes differ; all of them must save, or none.
+            over = time.perf_counter() - saved > SAVE_SECONDS
+            number, due = divmod(world.largest(2 * (seen[0] if seen else 0) + over), 2)
+            waited = held is not None or due == 1
             if (
                 step == last
                 or number

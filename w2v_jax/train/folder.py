@@ -122,8 +122,12 @@ def keep_launch(workdir: Path) -> None:
 
 
 @contextlib.contextmanager
-def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator[tuple[Checkpointer, RunLog]]:
+def opened(
+    workdir: Path, config: Config, steps: int, passes: float, pinned: int | None = None
+) -> Iterator[tuple[Checkpointer, RunLog]]:
     """The checkpoints and the log of a run folder, claimed, with its config.json written.
+
+    The checkpoint of step `pinned` is kept.
 
     UserError: another process trains in it, or its checkpoints are of another config.
     """
@@ -132,7 +136,7 @@ def opened(workdir: Path, config: Config, steps: int, passes: float) -> Iterator
         # Only now that the input is good: a run that never began must not claim the folder for a wrong config.
         claimed(workdir, config) if first else contextlib.nullcontext(),
         console.kept(workdir / console.LOG) if first else contextlib.nullcontext(),
-        Checkpointer(workdir / CHECKPOINTS, keep=config.checkpoint.keep) as checkpoints,
+        Checkpointer(workdir / CHECKPOINTS, keep=config.checkpoint.keep, pinned=pinned) as checkpoints,
     ):
         # config.json may be gone, or that of another run: what a checkpoint was trained with stands in it.
         _check_config(workdir, checkpoints.latest_meta(), config)

@@ -18,10 +18,11 @@ from typing import Any, TextIO
 from w2v_jax.files import atomic, parse_json
 from w2v_jax.storage import to_path
 from w2v_jax.tables import duration
-from w2v_jax.train import world
+from w2v_jax.train import console, world
 from w2v_jax.train.appended import Appended, Sent, appended
 
 METRICS_FILE = "metrics.jsonl"
+BAR, WIDE = 20, 100  # characters of the progress bar, and of a line that has room for it
 
 
 def tell(line: str) -> None:
@@ -187,9 +188,11 @@ class Progress:
             self._seconds_per_step = latest if old is None else 0.5 * (old + latest)
         self._last = (now, record.step)
         line = self._line(record)
-        if self.console.isatty():
-            width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be rewritten
-            self.console.write(f"\r{line[:width]}\x1b[K")
+        notebook = console.in_notebook(self.console)
+        if self.console.isatty() or notebook:
+            width = WIDE if notebook else shutil.get_terminal_size().columns - 1  # a wrapped line cannot be rewritten
+            bar = f"{self._bar(record.step)} " if width >= WIDE - 1 else ""
+            self.console.write(f"\r{f'{bar}{line}'[:width]}\x1b[K")
             self._in_line = True
         elif now - self._printed >= self.plain_every:
             self.console.write(line + "\n")
@@ -210,6 +213,10 @@ class Progress:
             self.console.write((self._unprinted or "") + "\n")
             self.console.flush()
         self._in_line, self._unprinted = False, None
+
+    def _bar(self, step: int) -> str:
+        done = min(BAR, BAR * step // max(self.total_steps, 1))
+        return f"[{'#' * done}{'-' * (BAR - done)}]"
 
     def _line(self, record: Record) -> str:
         self._heldout = record.heldout_loss if record.heldout_loss is not None else self._heldout

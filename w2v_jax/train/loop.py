@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from w2v_jax.config import Config
 from w2v_jax.errors import Diverged, Interrupted
 from w2v_jax.models import MODELS
 from w2v_jax.recorded import to_dict
-from w2v_jax.train import fitting, folder, optimizers, world
+from w2v_jax.train import fitting, folder, optimizers, trunk, world
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag, threads
 from w2v_jax.train.fingerprint import fingerprint
@@ -40,8 +40,12 @@ IN_FLIGHT = 2  # calls dispatched beyond the one whose metrics are read
 class Trainer:
     """The changing part of a run: clocks and pending metrics. `train` below is the entry."""
 
-    def __init__(self, run: Run, workdir: Path, checkpoints: Checkpointer, log: RunLog) -> None:
-        self.run, self.workdir, self.checkpoints, self.log = run, workdir, checkpoints, log
+    def __init__(
+        self, run: Run, workdir: Path, checkpoints: Checkpointer, log: RunLog, trunks: Sequence[Path] = ()
+    ) -> None:
+        self.run, self.workdir, self.checkpoints, self.log, self.trunks = run, workdir, checkpoints, log, trunks
+        self.trunk = trunk.end(run)
+        self.shared: trunk.Shared | None = None  # what was begun from
         texts = {"corpus": run.corpus.digest, "tokenizer": run.corpus.tokenizer.digest}
         self.fixed = texts | {"consts": fingerprint(run.consts)}
         self.rate = optimizers.schedule(run.config.optimizer, *run.horizon)
@@ -64,11 +68,14 @@ class Trainer:
         self.clock = 0.0
 
     def start(self) -> TrainState:
-        """The newest intact checkpoint's state, or a fresh one. UserError: a checkpoint of another text or model."""
-        run = self.run
+        """The newest intact checkpoint's state, or the one that this run has in common with one of `trunks`, or a fresh
+        one. UserError: a checkpoint of another text or model."""
+        run, began = self.run, None
         found = self.checkpoints.restore(
             run.programs.state, lambda meta: folder.check_fixed(self.workdir, meta, self.fixed)
         )
+        if found is None and self.trunks:
+            found = began = trunk.find(run, self.trunks, self.fixed, self.log.note)
         if found is None:
             return run.programs.start().compile()(run.consts)
         step, state, meta = found
@@ -78,9 +85,13 @@ class Trainer:
         # A signal may have come between two lines of the log: the next one is of all calls since the last.
         self.sums = {name: np.array(pair) for name, pair in meta.get("sums", {}).items()}
         self.logged = meta.get("logged", {"step": step} | self.total)
-        self.written = meta.get("log")
-        self.stop_step = step if meta.get("reached") else run.stop_step
-        self.log.note(f"continuing at step {step:,} of {self.stop_step:,}")
+        if began is None:
+            self.written = meta.get("log")
+            self.shared = trunk.Shared(**meta["shared"]) if meta.get("shared") else None
+            self.stop_step = step if meta.get("reached") else run.stop_step
+            self.log.note(f"continuing at step {step:,} of {self.stop_step:,}")
+        else:  # the lines of the other run's log stay there
+            self.shared = trunk.Shared(step, self.total["words"], self.total["seconds"])
         had, has = meta.get("threads"), threads(run.mesh)
         if had and has and had != has:
             self.log.note(
@@ -97,7 +108,7 @@ class Trainer:
         score = held_out(run, self.log.note)
         # Every half interval: even a kill during a write then loses at most one interval, rounded up to whole calls.
         save_every = max(1, config.checkpoint.every_steps // 2)
-        stacks = run.source.iterate(step, run.stop_step, config.train.steps_per_call, world.index(), world.count())
+        per_call, stacks = config.train.steps_per_call, trunk.stacks(run, step)
         if step < self.stop_step:
             stacks = itertools.chain([next(stacks)], stacks)  # the pipeline starts before the clock does
             began = time.perf_counter()
@@ -109,9 +120,9 @@ class Trainer:
             self.log.progress.begin(step)
             while step < self.stop_step:
                 tracer.before(step)
-                before, step = step, min(step + config.train.steps_per_call, run.stop_step)
+                before, step = step, min(step + per_call, self.trunk if step < self.trunk else run.stop_step)
                 last = step == run.stop_step
-                saving = last or step // save_every > before // save_every
+                saving = last or step == self.trunk or step // save_every > before // save_every
                 judging = step // self.eval_every > before // self.eval_every
                 # A checkpoint is ranked by the held-out loss of its own parameters.
                 scoring = saving or judging
@@ -213,7 +224,8 @@ class Trainer:
         """Starts a checkpoint; metrics up to it must be settled. Raises Diverged rather than save a diverged state."""
         if not all_finite(state):  # the last step's loss is that of the parameters before it
             raise Diverged(self.advice(step, "parameters are"))
-        loss = self.held.get("loss") if self.held_step == step else None
+        # On a trunk none is the best: which of its steps a run saves depends on where it began.
+        loss = self.held.get("loss") if self.held_step == step > self.trunk else None
         if loss is not None and math.isfinite(loss) and (self.best is None or loss < self.best[0]):
             self.best = loss, step
         meta = self.fixed | {"total": self.total, "held": self.held, "loss": self.loss, "best": self.best}
@@ -225,12 +237,19 @@ class Trainer:
             "log": self.log.digest,
             "logged": self.logged,
             "sums": {name: pair.tolist() for name, pair in self.sums.items()},
+            "shared": self.shared and self.shared._asdict(),
         }
         self.log.sync()
         self.checkpoints.save(step, state, meta, loss, block)
 
 
-def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None, say: Say = tell) -> dict[str, Any]:
+def train(
+    config: Config,
+    workdir: Path,
+    profile: tuple[int, int] | None = None,
+    say: Say = tell,
+    trunks: Sequence[Path] = (),
+) -> dict[str, Any]:
     """Trains `config` in `workdir`, continues an interrupted run there, or returns a finished run's result.
 
     Args:
@@ -238,6 +257,7 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None,
         result.json, which holds the returned result.
       profile: (first, last) step to trace into `workdir/profile`.
       say: takes lines about the corpus and about a finished run.
+      trunks: folders of runs from which a new run of schedule wsd may begin, see `w2v_jax.train.trunk`.
 
     Raises:
       UserError, OSError: bad input, or a failed write; nothing half-written stays.
@@ -254,8 +274,8 @@ def train(config: Config, workdir: Path, profile: tuple[int, int] | None = None,
         return fitting.fit(family, config, workdir, say)
     run = prepare(config, say)
     passes = math.ceil(100 * run.stop_step / run.source.steps_per_epoch) / 100
-    with folder.opened(workdir, config, run.stop_step, passes) as (checkpoints, log):
-        trainer = Trainer(run, workdir, checkpoints, log)
+    with folder.opened(workdir, config, run.stop_step, passes, trunk.end(run) or None) as (checkpoints, log):
+        trainer = Trainer(run, workdir, checkpoints, log, trunks)
         state = trainer.fit(profile)
         folder.tell_gone(checkpoints, run.stop_step if trainer.best is None else trainer.best[1])
     matrices: dict[str, Any] = {}
@@ -285,5 +305,6 @@ def summary(trainer: Trainer) -> dict[str, Any]:
         "seconds": total["seconds"],
         "words_per_second": total["words"] / seconds,
         "data_wait": total["waited"] / seconds,
+        **({"shared": trainer.shared._asdict()} if trainer.shared else {}),
     }
     return {"family": run.config.family, **own, **folder.about(run.config, run.corpus)}

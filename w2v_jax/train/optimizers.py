@@ -16,6 +16,8 @@ from w2v_jax.config import OptimizerConfig
 from w2v_jax.errors import UserError
 from w2v_jax.types import Array, Params
 
+_PARTS = 10_000  # `decay_fraction` counts to so many parts of the whole
+
 
 def schedule(cfg: OptimizerConfig, total_steps: Array | int, steps_per_pass: Array | int) -> optax.Schedule:
     """Learning rate by step s, r(s) = learning_rate * min(1, s / W) * shape(s), with W = warmup_steps.
@@ -27,6 +29,11 @@ def schedule(cfg: OptimizerConfig, total_steps: Array | int, steps_per_pass: Arr
         constant, plateau  1    (plateau: the loop lowers `TrainState.rate_scale`, see `w2v_jax.train.plateau`)
         step               decay ** max(0, floor(s / steps_per_pass) + 1 - hold_passes)    (Zaremba et al. 2014,
                            arXiv 1409.2329: 4 passes at the full rate, then half of it at every further pass)
+        wsd                1 before step b = `decay_start`, then f + (1 - f) (1 - sqrt((s - b) / (total_steps - b)))
+
+    wsd is warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395): runs that differ in length alone make the same
+    steps until the shorter one begins to decay. Its decay is the one that ended lowest of those that Hägele et al. 2024
+    (arXiv 2405.18392) compare.
 
     Steps are int32 scalars or ints, rates float32 scalars. `steps_per_pass` is of the training text, for `step` only.
     """
@@ -47,9 +54,27 @@ def schedule(cfg: OptimizerConfig, total_steps: Array | int, steps_per_pass: Arr
     def by_pass(step: Array) -> Array:
         return cfg.learning_rate * cfg.decay ** jnp.maximum(step // steps_per_pass + 1 - cfg.hold_passes, 0)
 
+    def stable(step: Array) -> Array:
+        begin = decay_start(cfg, total_steps)
+        left = jnp.clip((total_steps - step) / (total_steps - begin), 0.0, 1.0)
+        share = left / (1.0 + jnp.sqrt(1.0 - left))  # 1 - sqrt(1 - left), without its rounding near the end
+        # Not by the arithmetic of the decay: until it begins, the rate must have the same bits in runs of any length.
+        return jnp.where(step < begin, cfg.learning_rate, floor + (cfg.learning_rate - floor) * share)
+
     constant = optax.constant_schedule(cfg.learning_rate)
-    rate = {"linear": linear, "cosine": cosine, "step": by_pass}.get(cfg.schedule, constant)
+    rate = {"linear": linear, "cosine": cosine, "step": by_pass, "wsd": stable}.get(cfg.schedule, constant)
     return (lambda step: rate(step) * jnp.minimum(step / warmup, 1.0)) if warmup else rate
+
+
+def decay_start(cfg: OptimizerConfig, total_steps: Array | int) -> Array | int:
+    """The step before which the rate of schedule wsd does not depend on the length of the run, an int or int32 scalar.
+
+    The decay has `decay_fraction` of the steps, rounded down, and one at least. Counted in whole numbers, so that the
+    host and the device find the same step.
+    """
+    share = round(cfg.decay_fraction * _PARTS)
+    steps = total_steps // _PARTS * share + total_steps % _PARTS * share // _PARTS
+    return total_steps - (jnp.maximum(steps, 1) if isinstance(total_steps, Array) else max(steps, 1))
 
 
 class Horizon(NamedTuple):

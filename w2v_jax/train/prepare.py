@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from w2v_jax.config import Config
+from w2v_jax.config import Config, TrainConfig
 from w2v_jax.data.corpus import Corpus
 from w2v_jax.data.meeting import together
 from w2v_jax.data.unigram import baseline
@@ -73,7 +73,7 @@ def prepare(config: Config, say: Say) -> Run:
         raise UserError(
             f"train.passes={config.train.passes:g}: makes {length:.3g} steps; at most 2**31 - 1 are possible"
         )
-    total = max(1, math.ceil(length))
+    total = steps_of(config.train, source.steps_per_epoch)
     stop = min(total, config.train.max_steps or total)
     known = baseline(corpus, "heldout") if spec.score is not None else {}
     if known:
@@ -82,6 +82,11 @@ def prepare(config: Config, say: Say) -> Run:
             f"loss {known['unigram_loss']:.4f}, accuracy {known['unigram_accuracy']:.2%}"
         )
     return Run(made, corpus, consts, source, Horizon(total, source.steps_per_epoch), stop, known)
+
+
+def steps_of(train: TrainConfig, steps_per_epoch: int) -> int:
+    """Steps of a run on a text of which a pass has `steps_per_epoch`, without `train.max_steps`."""
+    return max(1, math.ceil(train.passes * steps_per_epoch))
 
 
 def _metrics(made: Programs) -> set[str]:

@@ -1,0 +1,72 @@
+"""Writes word vectors in another format or in fewer bytes, and says what that costs.
+
+  python -m experiments.convert --workdir=runs/mine --out=mine.safetensors --dtype=int8
+  python -m experiments.convert --vectors=FILE --out=vectors.txt.gz
+
+The ending of --out says the format: .bin, .txt and .vec (each also with .gz), .npy (with NAME.vocab.txt), .safetensors,
+or none for a folder that can be memory-mapped. --format names another: glove, projector. The last line says how near
+the written vectors are to those read. Exit status 2: bad input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from experiments.common import cli
+from experiments.common.vectors import define_source_flags, open_vectors
+from w2v_jax import export
+from w2v_jax.embeddings import Embeddings, load, save
+from w2v_jax.errors import UserError
+
+NEAR, ASKED = 10, 500  # neighbours compared, of so many of the most frequent words
+
+
+def loss(before: Embeddings, after: Embeddings) -> tuple[float, float]:
+    """(the lowest cosine of a vector with its original, the share of the `NEAR` nearest neighbours that stay).
+
+    The most frequent `ASKED` words are asked for their neighbours among the first 50,000.
+    """
+    some = np.flatnonzero(before.norms > 0)
+    cosine = float(np.einsum("nd,nd->n", before.unit(some), after.unit(some)).min(initial=1.0))
+    pools = [one.head(50_000) for one in (before, after)]
+    asked = [word for word in before.words[:ASKED] if before.vector(word).any() and after.vector(word).any()]
+    kept = [len(set.intersection(*({w for w, _ in one.nearest(word, topn=NEAR)} for one in pools))) for word in asked]
+    return cosine, float(np.mean(kept)) / min(NEAR, max(len(before) - 1, 1)) if kept else 1.0
+
+
+def size(path: Path) -> int:
+    """Bytes of a file or a folder, and of the files that stand beside NAME.npy."""
+    beside = (
+        [path.with_name(f"{path.stem}{end}") for end in (".vocab.txt", ".scale.npy")] if path.suffix == ".npy" else []
+    )
+    files = list(path.iterdir()) if path.is_dir() else [path, *(p for p in beside if p.exists())]
+    return sum(file.stat().st_size for file in files)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads, writes, and reads again what was written."""
+    f = flags.FLAGS
+    if not f.out:
+        raise UserError("--out is missing: name the file to write, such as vectors.safetensors")
+    emb = open_vectors()
+    save(emb, f.out, f.format, f.dtype)
+    said = f"{f.out}: {len(emb):,} words of {emb.dim} dimensions"
+    if f.format == "projector":
+        print(said)
+        return
+    after = load(f.out)
+    print(f"{said} as {f.dtype}, {size(Path(f.out)) / 1e6:,.1f} MB")
+    cosine, kept = loss(emb, after)
+    print(f"lowest cosine with the vectors read: {cosine:.6f}; {kept:.1%} of the {NEAR} nearest neighbours stay")
+
+
+if __name__ == "__main__":
+    define_source_flags()
+    flags.DEFINE_string("out", None, "File or folder to write.")
+    flags.DEFINE_enum("format", "auto", ["auto", *export.FORMATS], "Format, where the ending of --out does not say it.")
+    flags.DEFINE_enum("dtype", "float32", list(export.DTYPES), "Type of the numbers in native, npy and safetensors.")
+    cli.run(main)

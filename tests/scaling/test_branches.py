@@ -1,0 +1,121 @@
+"""A study whose runs of one size begin on the trunk of the next shorter one: made at once, stopped, sharded, alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.scaling import report
+from tests.commands import Done, at_call, checkpoints, run
+from tests.scaling.test_scaling_command import CONFIG
+
+pytestmark = pytest.mark.xdist_group("scaling")  # one worker: runs share their compiled programs
+
+# 5, 10 and 40 steps of 32 tokens; the decay is the last 1, 3 and 12 of them.
+STABLE = CONFIG.replace(
+    "learning_rate=0.01)", 'learning_rate=0.03, schedule="wsd", decay_fraction=0.3, warmup_steps=2)'
+)
+STABLE = (
+    STABLE[: STABLE.index("    return Study(")]
+    + """
+    return Study(data=data, tokens=(160, 320, 1280), window=8, arms={"a": Arm(run, ("model.dim=4 model.hidden=4",))})
+"""
+)
+NAMES = [f"a_dim4-hidden4_{tokens}_s0" for tokens in (160, 320, 1280)]
+MEASURED = (
+    "heldout_loss",
+    "heldout_block_loss",
+    "train_loss",
+    "by_position",
+    "tokens",
+    "training_flops",
+    "config_hash",
+)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    (tmp_path / "study.py").write_text(STABLE)
+    return tmp_path / "study.py"
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No report, which has a test of its own."""
+    monkeypatch.setattr(report, "report", lambda *_: 0)
+
+
+def scaling(study: Path, workdir: Path, *more: str) -> Done:
+    return run("experiments.scaling", f"--config={study}", f"--workdir={workdir}", *more)
+
+
+def rows(*paths: Path) -> dict[str, dict[str, Any]]:
+    return {row["run"]: row for path in paths for row in map(json.loads, path.read_text().splitlines())}
+
+
+def measured(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in MEASURED}
+
+
+def test_each_run_of_a_trunk_is_the_run_made_alone_and_costs_less(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, in a study that is stopped in its longest run and continued, too; nothing is left of the trunk."""
+    workdir = tmp_path / "runs"
+    with monkeypatch.context() as patch:
+        # Calls of the three runs: 4, 5 | from step 4: 7, 10 | from step 7: 11, 15, ...
+        at_call(patch, 6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        stopped = scaling(study, workdir)
+    assert stopped.status == 128 + signal.SIGTERM and set(rows(workdir / "results.jsonl")) == {*NAMES[:2]}
+    folders = [workdir / "runs" / name for name in NAMES]
+    assert not (folders[0] / "checkpoints").exists(), "the second run has a newer state of the trunk"
+    assert checkpoints(folders[1]) == [7, 10] and 7 < checkpoints(folders[2])[0] < 28
+    resumed = scaling(study, workdir)
+    assert resumed.status == 0, resumed.err
+    assert " parameters, 1,280 tokens, " in resumed.err and "TFLOP from token 224 on)" in resumed.err
+    assert not any((folder / "checkpoints").exists() for folder in folders)
+    found = rows(workdir / "results.jsonl")
+    steps = {name: row["made_flops"] / row["flops_per_token"] / 32 for name, row in found.items()}
+    assert [steps[name] for name in NAMES] == pytest.approx([5, 6, 33], abs=0.2)  # a few tokens have no word before
+    for name in NAMES:
+        row = found[name]
+        alone = scaling(study, tmp_path / name, f"--config.tokens=({name.split('_')[2]},)")
+        assert alone.status == 0, alone.err
+        other = rows(tmp_path / name / "results.jsonl")[name]
+        assert measured(other) == measured(row)
+        assert other["made_flops"] == other["training_flops"] == row["training_flops"]
+        assert other["made_seconds"] == other["seconds"] and (row["made_seconds"] < row["seconds"]) == (
+            name != NAMES[0]
+        )
+
+
+def test_a_run_that_finds_no_trunk_is_made_whole_and_ends_the_same(study: Path, tmp_path: Path) -> None:
+    """As where the shorter runs were made on another machine; --keep keeps what later studies may begin from."""
+    whole = scaling(study, tmp_path / "a", "--keep")
+    assert whole.status == 0, whole.err
+    assert [checkpoints(tmp_path / "a/runs" / name) for name in NAMES] == [[4, 5], [7, 10], [28, 40]]
+    (tmp_path / "b").mkdir()
+    found = (tmp_path / "a/results.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "b/results.jsonl").write_text("".join(found[:2]))
+    assert scaling(study, tmp_path / "b").status == 0
+    one, two = (rows(tmp_path / at / "results.jsonl")[NAMES[2]] for at in "ab")
+    assert measured(one) == measured(two) and one["made_flops"] < two["made_flops"] == two["training_flops"]
+
+
+def test_shards_have_whole_trunks_and_the_plan_counts_what_is_made(study: Path, tmp_path: Path) -> None:
+    two = "--config.seeds=(0,1)"
+    planned = scaling(study, tmp_path / "runs", "--plan", "--rate=1e9", two)
+    assert planned.status == 0, planned.err
+    assert "runs of schedule wsd begin where the next shorter decays (81% of" in planned.out  # 1424 of 1760 tokens
+    total = next(line for line in planned.out.splitlines() if line.startswith("6 runs"))
+    assert "2,848" in total and "89" in total.split()
+    for i in range(2):
+        assert scaling(study, tmp_path / "runs", two, f"--shard={i}/2").status == 0
+        found = rows(tmp_path / "runs" / f"results-{i}-of-2.jsonl")
+        assert len(found) == 3 and len({row["seed"] for row in found.values()}) == 1
+        assert sum(row["made_flops"] < row["training_flops"] for row in found.values()) == 2

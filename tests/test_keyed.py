@@ -1,0 +1,187 @@
+"""gensim's names: the same answers as gensim's on the same vectors; and the examples of docs/vectors.md."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+from tests.commands import ROOT
+from w2v_jax.approximate import Approximate
+from w2v_jax.embeddings import Embeddings, save
+from w2v_jax.errors import UserError
+from w2v_jax.formats import Subwords
+
+WORDS = ["king", "queen", "man", "woman", "doctor", "nurse", "car", "obama", "speaks", "media", "illinois", "president"]
+WORDS += ["greets", "press", "chicago"]
+
+
+def make(v: int = 300, d: int = 12) -> Embeddings:
+    rng = np.random.default_rng(0)
+    words = WORDS + [f"w{i}" for i in range(v - len(WORDS))]
+    return Embeddings(words, rng.normal(0, 2, (v, d)).astype(np.float32), np.arange(v, 0, -1))
+
+
+@pytest.fixture(scope="module")
+def both():
+    """Ours and gensim's object of the same vectors."""
+    emb = make()
+    kv = pytest.importorskip("gensim.models").KeyedVectors(emb.dim)
+    kv.add_vectors(list(emb.words), emb.vectors)
+    kv.set_vecattr("king", "count", 300)
+    return emb, kv
+
+
+VECTOR = np.linspace(-1, 1, 12).astype(np.float32)
+QUERIES = [
+    lambda x: x.most_similar("king"),
+    lambda x: x.most_similar(["king", "woman"], ["man"], topn=5),
+    lambda x: x.most_similar(positive=["king", ("woman", 0.5), VECTOR], negative=[("man", -2.0)], restrict_vocab=80),
+    lambda x: x.most_similar(VECTOR, topn=3),
+    lambda x: x.most_similar([VECTOR, "king"], topn=3),
+    lambda x: x.most_similar(negative="king", topn=3),
+    lambda x: x.similar_by_word("queen", 4),
+    lambda x: x.similar_by_key("queen", 4),
+    lambda x: x.similar_by_vector(VECTOR, 4, 50),
+    lambda x: x.most_similar_cosmul(["king", "woman"], ["man"], topn=5),
+    lambda x: [(x.doesnt_match(["king", "queen", "man", "car"]), 0)],
+    lambda x: [(x.doesnt_match(["king", "nosuchword", "man"]), 0)],
+    lambda x: [(word, score) for score, word in x.rank_by_centrality(["king", "queen", "car"])],
+    lambda x: [(word, 0) for word in x.closer_than("king", "queen")],
+]
+
+
+@pytest.mark.parametrize("ask", QUERIES, ids=range(len(QUERIES)))
+def test_ranked_words_are_gensims(both, ask):
+    ours, theirs = (ask(x) for x in both)
+    assert [w for w, _ in ours] == [w for w, _ in theirs] and ours
+    np.testing.assert_allclose([s for _, s in ours], [s for _, s in theirs], atol=2e-6)
+
+
+NUMBERS = [
+    lambda x: x["king"],
+    lambda x: x[["king", "queen", "king"]],
+    lambda x: x.get_vector("king", norm=True),
+    lambda x: x.get_normed_vectors(),
+    lambda x: x.get_mean_vector(["king", "nosuchword", VECTOR], [1.0, 5.0, -0.5]),
+    lambda x: x.get_mean_vector(["king", "queen"], pre_normalize=False, post_normalize=True),
+    lambda x: x.most_similar("king", topn=None),
+    lambda x: x.most_similar_cosmul("king", "queen", topn=None),
+    lambda x: x.similarity("king", "queen"),
+    lambda x: x.n_similarity(["king", "queen", "nosuchword"], ["man"]),
+    lambda x: x.rank("king", "queen"),
+    lambda x: [
+        len(x),
+        x.vector_size,
+        x.get_index("man"),
+        x.get_index("no", default=-1),
+        x.get_vecattr("king", "count"),
+    ],
+    lambda x: ["king" in x, "nosuchword" in x, x.key_to_index["man"], x.index_to_key.index("man")],
+]
+
+
+@pytest.mark.parametrize("ask", NUMBERS, ids=range(len(NUMBERS)))
+def test_numbers_are_gensims(both, ask):
+    ours, theirs = (ask(x) for x in both)
+    np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_word_movers_distance(both, norm):
+    """Against the best assignment where all words weigh the same, and against gensim's where its library is there."""
+    emb, kv = both
+    one, two = ["obama", "speaks", "media", "illinois"], ["president", "greets", "press", "chicago"]
+    units = emb.get_normed_vectors() if norm else emb.vectors
+    cost = cdist(*(units[[emb.index[w] for w in words]].astype(np.float64) for words in (one, two)))
+    best = cost[linear_sum_assignment(cost)].mean()
+    assert emb.wmdistance([*one, "nosuchword"], two, norm=norm) == pytest.approx(best, rel=1e-6)
+    assert emb.wmdistance(one, one) == pytest.approx(0, abs=1e-6) and emb.wmdistance(one, ["none"]) == float("inf")
+    # Weights 2/3 and 1/3 onto one word: the mean of the costs.
+    weighted = emb.wmdistance(["king", "king", "man"], ["car", "car"], norm=False)
+    apart = [np.linalg.norm(emb[w].astype(np.float64) - emb["car"]) for w in ("king", "man")]
+    assert weighted == pytest.approx((2 * apart[0] + apart[1]) / 3, rel=1e-6)
+    pytest.importorskip("ot")
+    uneven = ["king", "king", "man", "queen"], ["car", "doctor", "doctor", "nurse", "w7"]
+    assert emb.wmdistance(*uneven, norm=norm) == pytest.approx(kv.wmdistance(*uneven, norm=norm), rel=1e-5)
+
+
+def test_unseen_words_have_vectors_where_ngrams_make_them():
+    emb = make()
+    able = Embeddings(emb.words, emb.vectors, emb.counts, Subwords(np.eye(20, 12, dtype=np.float32), 3, 4))
+    assert able[["king", "kingly"]].shape == (2, 12)
+    np.testing.assert_array_equal(able[["king", "kingly"]][1], able.vector("kingly"))
+    assert able.n_similarity(["kingly"], ["kingly"]) == pytest.approx(1) and "kingly" not in able
+    assert list(able)[:2] == ["king", "queen"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda x: x["kingg"], "word 'kingg' is not among the 300 words.*king"),
+        (lambda x: x[["king", "kingg"]], "'kingg' is not among"),
+        (lambda x: x.most_similar("kingg"), "'kingg' is not among"),
+        (lambda x: x.most_similar([]), "no word to look up"),
+        (lambda x: x.most_similar_cosmul(negative="king"), "no word to look up"),
+        (lambda x: x.most_similar("king", "king"), "zero vector"),
+        (lambda x: x.most_similar(np.ones(3, np.float32)), "12 dimensions"),
+        (lambda x: x.n_similarity([], ["king"]), "no word to take the mean of"),
+        (lambda x: x.get_mean_vector(["king"], [1.0, 2.0]), "2 weights for 1 words"),
+        (lambda x: x.doesnt_match(["no", "none"]), "none of the words"),
+        (lambda x: x.get_vecattr("king", "size"), "count only"),
+        (lambda x: x.rank("king", "kingg"), "'kingg' is not among"),
+        (lambda x: Approximate.build(x, links=0), "links=0"),
+    ],
+)
+def test_mistakes_are_one_line(ask, message):
+    with pytest.raises(UserError, match=message) as caught:
+        ask(make())
+    assert "\n" not in str(caught.value)
+    if "is not among" in message:
+        assert isinstance(caught.value, KeyError)
+
+
+def test_a_graph_finds_the_neighbours(tmp_path):
+    pytest.importorskip("faiss")
+    emb = make(4000, 16)
+    index = Approximate.build(emb)
+    index.save(tmp_path / "graph.faiss")
+    again = Approximate.open(tmp_path / "graph.faiss", emb)
+    found = total = 0
+    for word in emb.words[:100]:
+        exact = [w for w, _ in emb.most_similar(emb[word], topn=10)]
+        near = emb.most_similar(word, topn=10, indexer=index)
+        assert [w for w, _ in near] == [w for w, _ in again.most_similar(emb[word], 10)]
+        assert near[0] == (word, pytest.approx(1, abs=1e-5))
+        found, total = found + len({w for w, _ in near} & set(exact)), total + 10
+    assert found / total > 0.95
+    (tmp_path / "damaged").write_bytes((tmp_path / "graph.faiss").read_bytes()[:500])
+    with pytest.raises(UserError, match="damaged"):
+        Approximate.open(tmp_path / "damaged", emb)
+    with pytest.raises(UserError, match=r"4,000 words .* 300 of"):
+        Approximate.open(tmp_path / "graph.faiss", make())
+    with pytest.raises(UserError, match="no such file"):
+        Approximate.open(tmp_path / "none", emb)
+
+
+def test_a_missing_package_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(UserError, match=r"pip install 'w2v_jax\[approximate\]'"):
+        Approximate.build(make())
+
+
+def test_the_examples_of_the_documentation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "vectors.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("runs/mine").mkdir(parents=True)
+    save(make(), "runs/mine/vectors.bin")
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "docs/vectors.md", "exec"), names)  # noqa: S102
+    assert isinstance(names["emb"], Embeddings)

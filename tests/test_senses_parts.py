@@ -1,0 +1,68 @@
+"""Several seeds of one model, and results of several calls, in `experiments.word_sense`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.word_sense import report, seeds
+from w2v_jax.errors import UserError
+
+
+def test_rows_of_several_seeds_are_means_with_students_interval() -> None:
+    def row(name: str, recall: float) -> dict[str, Any]:
+        scores = {"micro": 0.5, "words": 0.5, "f1": 0.5, "recall": recall, "by_word": {"bank": {"recall": recall}}}
+        return {"model": name, "classifier": "1-NN", "curves": {"as is": {"a": recall, "b": 1.0}}, **scores}
+
+    rows = [row("m@0, word hidden", 0.1), row("x", 0.4), row("m@1, word hidden", 0.2), row("m@b, word hidden", 0.3)]
+    mean, alone = seeds.pooled(rows, ("micro", "recall"))
+    assert mean["model"] == "m, word hidden" and mean["seeds"] == 3 and alone == rows[1]
+    assert mean["recall"] == pytest.approx(0.2) and mean["micro_interval"] == 0.0
+    assert mean["recall_interval"] == pytest.approx(4.303 * 0.1 / 3**0.5, rel=1e-3)
+    assert mean["curves"] == {"as is": {"a": pytest.approx(0.2), "b": 1.0}}
+    assert mean["by_word"]["bank"]["recall"] == pytest.approx(0.2)
+    shots = [{"model": "m@0, word hidden", "classifier": "1-NN", "shots": 1, "micro": 0.5, "recall": 0.5}]
+    said = report.over_seeds({"rows": rows, "few": shots})
+    assert "20.0 ± 24.8" in said and "40.0" in said and report.over_seeds({"rows": rows[:2], "few": shots}) == ""
+    names = ["m@0", "m@1", "m@1, word hidden", "m@0, word hidden", "x", "y@1"]
+    assert seeds.expanded(("m", "m, word hidden"), names) == [(f"m@{s}", f"m@{s}, word hidden") for s in "01"]
+    assert seeds.expanded(("x", "m"), names) == [("x", "m@0"), ("x", "m@1")]
+    assert seeds.expanded(("m", "y"), names) == [("m@1", "y@1")]
+    assert seeds.expanded(("x", "y@1"), names) == [("x", "y@1")]
+    with pytest.raises(KeyError):
+        seeds.expanded(("x", "z"), names)
+
+
+def test_results_of_parts_are_put_together_or_refused(tmp_path: Path) -> None:
+    about = {"words": {}, "notes": [], "seed": 0}
+
+    def result(name: str, **changes: Any) -> dict[str, Any]:
+        rows = [{"model": m, "classifier": "-"} for m in ("naive Bayes", name)]
+        return {"command": name, "runs": {name: name}, "labelled": {**about, "rows": rows, "few": [], **changes}}
+
+    (tmp_path / "a.json").write_text(json.dumps(result("a")))
+    pairs = {"pairs": {}, "majority": {}, "rows": [{"model": "c"}, {"model": seeds.ALL}]}
+    (tmp_path / "c.json").write_text(json.dumps(result("c") | {"wic": pairs}))
+    found = seeds.together(result("b"), [tmp_path / "a.json", tmp_path / "c.json"])
+    assert [row["model"] for row in found["labelled"]["rows"]] == ["naive Bayes", "a", "c", "b"]
+    assert list(found["runs"]) == ["a", "c", "b"] and found["commands"] == ["a", "c"]
+    assert [row["model"] for row in found["wic"]["rows"]] == ["c", seeds.ALL]
+    more = pairs | {"rows": [{"model": "d"}, {"model": seeds.ALL}]}
+    (tmp_path / "d.json").write_text(json.dumps(result("d") | {"wic": more}))
+    found = seeds.together(result("b"), [tmp_path / "c.json", tmp_path / "d.json"])
+    assert [row["model"] for row in found["wic"]["rows"]] == ["c", "d"], "of runs that were read together"
+    named, other = result("b") | {"runs": {"a": "elsewhere"}}, result("b")
+    other["labelled"]["rows"][0] = {"model": "naive Bayes", "classifier": "-", "micro": 1.0}
+    for ours, message in (
+        (named, "'a' is another run there, a; give one another name"),
+        (other, "has other rows of 'naive Bayes'"),
+        (result("b", seed=1), "on other texts or with another seed"),
+    ):
+        with pytest.raises(UserError, match=message):
+            seeds.together(ours, [tmp_path / "a.json"])
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(UserError, match=r"b.json: no results of experiments.word_sense"):
+        seeds.together(result("b"), [tmp_path / "b.json"])

@@ -1,0 +1,141 @@
+"""Word vectors of any text in one call: `from w2v_jax import train_vectors`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+import io
+import itertools
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
+from w2v_jax.embeddings import Embeddings, load
+from w2v_jax.errors import UserError, nearest
+from w2v_jax.files import PathLike, atomic
+from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
+from w2v_jax.storage import to_path
+from w2v_jax.train import loop
+
+FAMILY = "word2vec"
+SENTENCES = "sentences.txt"  # in the run folder: an iterable as a file
+# What configs/skipgram.py and configs/cbow.py have beside the defaults; a test compares them.
+RECIPES: dict[str, dict[str, Any]] = {
+    "skipgram": {
+        **{"train.batch_size": 2048, "train.steps_per_call": 128},
+        **{"optimizer.learning_rate": 0.3, "optimizer.initial_square": 0.1},
+    },
+    "cbow": {
+        **{"model.segment": 128, "model.noise_every": 4, "train.batch_size": 2048, "train.steps_per_call": 128},
+        **{"optimizer.learning_rate": 0.6, "optimizer.initial_square": 1.0},
+    },
+}
+
+
+def train_vectors(
+    text: PathLike | Iterable[Any],
+    workdir: PathLike | None = None,
+    *,
+    progress: bool = True,
+    changes: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Embeddings:
+    """Trains word2vec on a text and returns its vectors: `train_vectors("text.txt", dim=100, passes=5)`.
+
+    Args:
+      text: a file, a folder or a glob (also a source such as `jsonl:FILE`, see `data.source`), or an iterable of
+        sentences, read once: strings, which are cut by `data.tokens`, or lists of tokens, which are taken as they are.
+      workdir: run folder to keep; what is there is continued. None: a temporary one, which is removed.
+      progress: show a bar and lines about the text on standard error.
+      changes: dotted keys of the config, as in `w2v_jax.configure`.
+      settings: the same by their last name: `dim`, `window`, `architecture`, `min_count`, `passes`, `seed`, and so on.
+
+    The settings are those of configs/skipgram.py, or of configs/cbow.py with architecture="cbow"; no text is held out.
+
+    Raises:
+      UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
+      Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
+    """
+    keys = {_dotted(name): value for name, value in settings.items()} | dict(changes or {})
+    with contextlib.ExitStack() as stack:
+        if not progress:
+            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        if workdir is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="w2v_jax-")))
+            keys = {"data.cache_dir": str(folder / "cache"), "log.tensorboard": False} | keys
+            folder /= "run"
+        else:
+            folder = to_path(workdir)
+        return _trained(text, folder, keys)
+
+
+def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any]) -> Embeddings:
+    recipe = RECIPES["cbow" if keys.get("model.architecture") == "cbow" else "skipgram"]
+    base = override(Config(FAMILY, MODELS[FAMILY].config()), {"data.heldout_every": 0} | recipe, MODELS)
+    override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read
+    if isinstance(text, (str, os.PathLike)):
+        source = {"data.source": _source(os.fspath(text))}
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        source = written(text, folder / SENTENCES)
+    loop.train(override(base, source | keys, MODELS), folder)
+    return load(folder / "vectors.bin", counts=folder / "vocab.txt")
+
+
+def _source(path: str) -> str:
+    """`data.source` of a path, unless it is one."""
+    kind, colon, _ = path.partition(":")
+    known = path in ("pydocs", "synthetic") or (colon and kind in ("text", "jsonl", "tfds", "synthetic"))
+    return path if known else f"text:{path}"
+
+
+def written(sentences: Iterable[Any], path: Path) -> dict[str, Any]:
+    """Writes sentences to a file, one a line, and returns the keys of the config that read it.
+
+    UserError: none, something else than strings or lists of strings, both kinds, a token with white space.
+    """
+    parts = iter(sentences)
+    first = next(parts, None)
+    if first is None:
+        raise UserError("no sentence to train on: the iterable is empty (a generator can be read only once)")
+    lines = _lines if isinstance(first, str) else _joined
+    with atomic(path) as f:
+        for line in lines(itertools.chain([first], parts)):
+            f.write(line.encode("utf-8", "replace") + b"\n")
+    keys = {"data.source": f"text:{glob.escape(str(path))}"}
+    if lines is _lines:
+        return keys
+    return keys | {"data.tokens": "whitespace", "data.lowercase": False, "data.normalise": "none"}
+
+
+def _lines(sentences: Iterable[Any]) -> Iterator[str]:
+    for number, sentence in enumerate(sentences, 1):
+        if not isinstance(sentence, str):
+            raise UserError(f"sentence {number}: is a {type(sentence).__name__}, the first is a string: give one kind")
+        yield " ".join(sentence.replace("\0", " ").split())
+
+
+def _joined(sentences: Iterable[Any]) -> Iterator[str]:
+    for number, sentence in enumerate(sentences, 1):
+        if isinstance(sentence, str) or not isinstance(sentence, Iterable):
+            raise UserError(f"sentence {number}: is a {type(sentence).__name__}: must be a string or a list of tokens")
+        tokens = list(sentence)
+        for token in tokens:
+            if not isinstance(token, str) or not token or len(token.split()) != 1 or "\0" in token:
+                bad = "is no string" if not isinstance(token, str) else "is empty or has white space: join it by _"
+                raise UserError(f"sentence {number}: token {token!r} {bad}")
+        yield " ".join(tokens)
+
+
+def _dotted(name: str) -> str:
+    """The key of a setting that is named by its last part. UserError: none has this name."""
+    parts = {"model": MODELS[FAMILY].config, "data": DataConfig, "train": TrainConfig, "optimizer": OptimizerConfig}
+    known = {field.name: f"{part}.{field.name}" for part, one in parts.items() for field in dataclasses.fields(one)}
+    if name not in known:
+        raise UserError(f"{name}: no setting of this name{nearest(name, known)}; docs/keys.md lists them")
+    return known[name]
