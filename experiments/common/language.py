@@ -71,11 +71,17 @@ def carries(model: Model) -> bool:
     return bool(jax.tree.leaves(model.spec.trained.carry(model.cfg, 1)))
 
 
-def score_strided(model: Model, tokens: Tokens, stride: int) -> Scores:
-    """The scores of a text's tokens in order, by overlapping windows of the model's length; see `strided_windows`."""
+def score_strided(model: Model, tokens: Tokens, stride: int, answers: np.ndarray | None = None) -> Scores:
+    """The scores of a text's tokens in order, by overlapping windows of the model's length; see `strided_windows`.
+
+    With `answers` int [V] they are those of token answers[t] in the place of t, each in the context of the text itself.
+    """
     score, start = _score(model, model.cfg, WINDOWS), model.spec.trained.carry(model.cfg, WINDOWS)
     text = np.asarray(tokens.tokens)
     windows = language.strided_windows(text, model.tokenizer.end_id, model.cfg.length, stride, WINDOWS)
+    if answers is not None:
+        table = answers.astype(np.int32)
+        windows = (b | {"targets": np.where(b["targets"] < 0, b["targets"], table[b["targets"]])} for b in windows)
     found = [(*score(start, batch)[:2], batch["targets"] >= 0) for batch in windows]
     nats, correct = (np.concatenate([np.asarray(part[i])[part[2]] for part in found]) for i in (0, 1))
     return Scores(nats.astype(np.float64), correct)

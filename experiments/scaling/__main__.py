@@ -24,6 +24,8 @@ it also says which parameters and tokens that many FLOPs should buy. --published
 FOLDER and prints ours beside their numbers.
 --forecast writes the expected loss of every run of a study, with intervals, before the runs are made, by the laws of
 the results of another one. --grade compares them with what came. --compare prints two studies beside one another.
+--size=300K puts a run of that many parameters in the place of the study's sizes: its width, heads, layers, rate and
+tokens follow from the laws of --laws, within what those were fitted to.
 --coordinates prints how far a few steps move the states of every size of a study: equally far, where rates transfer.
 Exit status: 0 done, 1 the fitted floor misses the known best possible loss or a forecast is outside its interval, 2 bad
 input, 128 + n stopped by signal n; a training saves first.
@@ -67,7 +69,16 @@ def study_of_flags() -> Study:
     from w2v_jax.scaling.study import Study
 
     path, changes = config_flag.given(default=DEFAULT_CONFIG)
-    return config_flag.load(path, Study, changes)
+    study = config_flag.load(path, Study, changes)
+    f = flags.FLAGS
+    if not f.size:
+        return study
+    from experiments.scaling import dial
+    from w2v_jax.scaling import recipe
+
+    if not f.laws:
+        raise UserError("--size: needs --laws, the results.jsonl of a finished study")
+    return dial.turned(study, to_path(f.laws), recipe.parse(f.size))
 
 
 def make(shard: tuple[int, int]) -> int:
@@ -195,8 +206,8 @@ def main(argv: Sequence[str]) -> int:
         from experiments.scaling import coordinates
 
         return coordinates.make(study_of_flags(), f.out, cli.command("experiments.scaling"))
-    if f.laws:
-        raise UserError("--laws: is for --forecast")
+    if f.laws and not f.size:
+        raise UserError("--laws: is for --forecast and --size")
     shard = parse_shard(f.shard)
     if f.plan:
         from experiments.scaling import plan
@@ -223,7 +234,10 @@ if __name__ == "__main__":
     flags.DEFINE_string("budget", None, "--fit: training FLOPs, several with commas; prints the best run of each.")
     flags.DEFINE_string("published", None, "Folder of tables of published studies, which are fitted again.")
     flags.DEFINE_string("forecast", None, "File for the expected losses of the study of --config; trains nothing.")
-    flags.DEFINE_string("laws", None, "--forecast: results.jsonl of the study whose laws it rests on.")
+    flags.DEFINE_string("laws", None, "--forecast, --size: results.jsonl of the study whose laws they rest on.")
+    flags.DEFINE_string(
+        "size", None, "Parameters such as 300K, or several: in the place of the study's sizes; see --laws."
+    )
     flags.DEFINE_enum(
         "floor", "free", ["free", "known"], "--forecast: a floor that is fitted, or the recorded best possible loss."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.common import language
 from experiments.common.machine import accelerators, machine, revision
-from w2v_jax.data.bayes import optimum_of_split
+from w2v_jax.data.bayes import optimum_of_split, rivals
 from w2v_jax.data.corpus import Corpus, build_corpus
 from w2v_jax.data.meeting import together
 from w2v_jax.data.unigram import known_of, targets_of
@@ -32,13 +32,20 @@ from w2v_jax.train.logs import tell
 from w2v_jax.train.restore import Model, open_model
 
 
+class Verbs(NamedTuple):
+    """Where the words of a generated text agree."""
+
+    distance: np.ndarray  # int [N], words from every verb back to its subject, 0 elsewhere
+    rivals: np.ndarray  # int [C - 1, V], see `w2v_jax.data.bayes.rivals`
+
+
 class Text(NamedTuple):
     """The text of all runs of a study."""
 
     study: Study
     corpus: Corpus
     optimum: np.ndarray | None  # nats of every held-out token under the best possible predictions, where known
-    distance: np.ndarray | None  # int, words from every held-out verb back to its subject, 0 elsewhere; where known
+    verbs: Verbs | None  # of the held-out text, where known
     data_dir: str  # test files of word vectors; '' for the built-in list
 
 
@@ -46,12 +53,13 @@ def open_text(study: Study, data_dir: str = "") -> Text:
     """Reads the text, and computes its best possible loss where the study asks for it."""
     with together(world.crew()):
         corpus = build_corpus(study.data, tell)
-    best = distance = None
+    best = verbs = None
     if study.optimum:
         tokens = np.asarray(corpus.heldout.tokens)
-        best, hidden = optimum_of_split(study.data, "heldout", tuple(corpus.vocab.words), tokens)
-        distance = hidden.distance
-    return Text(study, corpus, best, distance, data_dir)
+        words = tuple(corpus.vocab.words)
+        best, hidden = optimum_of_split(study.data, "heldout", words, tokens)
+        verbs = Verbs(hidden.distance, rivals(study.data, words))
+    return Text(study, corpus, best, verbs, data_dir)
 
 
 def planned(text: Text) -> list[Planned]:
@@ -182,7 +190,7 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
         found["heldout_bits_per_byte"] = figures["bits_per_byte"]
     if text.optimum is not None:
         found["optimum"] = float(text.optimum[-len(nats) :].mean())
-    found["tasks"] = tasks(scores, known, text.distance)
+    found["tasks"] = tasks(scores, known, text.verbs, [] if text.verbs is None else _rivals(model, text))
     if text.study.window:
         # Windows start without context.
         nats, places = language.score_fresh(model, text.corpus, "heldout", text.study.window)
@@ -192,15 +200,28 @@ def language_measures(model: Model, text: Text) -> dict[str, Any]:
     return found
 
 
-def tasks(scores: Scores, known: np.ndarray, distance: np.ndarray | None) -> dict[str, float]:
+def _rivals(model: Model, text: Text) -> list[np.ndarray]:
+    """Nats of a forbidden verb in the place of each held-out verb, for every other class."""
+    held, rest = text.corpus.heldout, () if text.verbs is None else text.verbs.rivals
+    if language.carries(model):
+        return []
+    return [language.score_strided(model, held, max(1, model.cfg.length // 2), answers).nats for answers in rest]
+
+
+def tasks(scores: Scores, known: np.ndarray, verbs: Verbs | None, forbidden: Sequence[np.ndarray]) -> dict[str, float]:
     """Shares of right answers by task: the next word, of words in the vocabulary; and, where the text is generated,
-    verbs by the number of words back to the subject that they agree with."""
+    agreement by the number of words back to the subject.
+
+    Agreement is right where the verb of the text is likelier than that of every other class in its place. With
+    `forbidden` [N] nats of each of those; without any, agreement is not asked.
+    """
     found = {"next word": float(scores.correct[known].mean())} if known.any() else {}
-    if distance is None:
+    if verbs is None or not forbidden:
         return found
-    back = distance[-len(scores.correct) :]
-    verbs = {f"verb {d} words on": float(scores.correct[back == d].mean()) for d in np.unique(back).tolist() if d > 0}
-    return found | verbs
+    back = verbs.distance[-len(scores.nats) :]
+    right = (scores.nats < np.stack(forbidden)).all(0)
+    every = [d for d in np.unique(back).tolist() if d > 0]
+    return found | {f"agreement {d} words on": float(right[back == d].mean()) for d in every}
 
 
 def mean_at(places: np.ndarray, values: np.ndarray, window: int) -> list[float]:

@@ -46,11 +46,13 @@ def test_a_finished_run_without_an_intact_checkpoint_is_trained_again_once(
     assert trained == [True, False, True, False]
 
 
-def test_tasks_are_the_next_known_word_and_verbs_by_distance() -> None:
-    scores = Scores(np.zeros(5), np.array([True, False, True, True, False]))
+def test_tasks_are_the_next_known_word_and_agreement_by_distance() -> None:
+    scores = Scores(np.array([9.0, 1.0, 2.0, 5.0, 1.0]), np.array([True, False, True, True, False]))
     known = np.array([True, True, True, False, True])
-    assert execute.tasks(scores, known, None) == {"next word": 0.5}
     # The first token of the text was not predicted.
-    distance = np.array([9, 0, 2, 2, 0, 4])
-    assert execute.tasks(scores, known, distance) == {"next word": 0.5, "verb 2 words on": 0.5, "verb 4 words on": 0.0}
-    assert execute.tasks(scores, np.zeros(5, bool), None) == {}
+    verbs = execute.Verbs(np.array([9, 0, 2, 2, 0, 4]), np.zeros((2, 3), int))
+    assert execute.tasks(scores, known, None, []) == execute.tasks(scores, known, verbs, []) == {"next word": 0.5}
+    forbidden = [np.array([0.0, 2.0, 3.0, 0.0, 2.0]), np.array([0.0, 2.0, 1.0, 0.0, 2.0])]
+    found = execute.tasks(scores, known, verbs, forbidden)
+    assert found == {"next word": 0.5, "agreement 2 words on": 0.5, "agreement 4 words on": 1.0}
+    assert execute.tasks(scores, np.zeros(5, bool), None, []) == {}

@@ -188,6 +188,25 @@ class Language:
         return phases.T, by_topic.T, State(topics, phase)
 
 
+def rivals(cfg: DataConfig, vocabulary: Sequence[str]) -> np.ndarray:
+    """For each verb one verb of every other class, which its subject forbids: int64 [C - 1, V], and each other word
+    itself.
+
+    The verbs of a class are ranked as the vocabulary of the language is; verb k goes with verb k of the other classes,
+    or with the last where a class has fewer. UserError: `vocabulary` is not that of the language.
+    """
+    language = Language.from_config(cfg.synthetic, cfg.end_token or synthetic.FULL_STOP)
+    g, ids = language.grammar, language.table(vocabulary)
+    back = np.argsort(ids)  # from the language's id to the vocabulary's
+    found = np.tile(np.arange(len(ids)), (g.classes - 1, 1))
+    verbs = [back[np.flatnonzero(g.kinds == SUBJECT + g.classes + c)] for c in range(g.classes)]
+    for c, own in enumerate(verbs):
+        for i in range(g.classes - 1):
+            other = verbs[(c + 1 + i) % g.classes]
+            found[i, own] = other[np.minimum(np.arange(len(own)), len(other) - 1)]
+    return found
+
+
 def optimum_of_split(
     cfg: DataConfig, split: str, vocabulary: Sequence[str], tokens: np.ndarray
 ) -> tuple[np.ndarray, Sample]:
