@@ -115,9 +115,7 @@ class DataConfig:
     # A run folder, or its vocab.txt: its words stay in the vocabulary however rare, and its counts are added. For
     # going on with a model on new text, see train.start.
     vocabulary_from: str = ""
-    phrases: int = (
-        0  # passes that join frequent pairs of words, as new_york; more make longer phrases. See docs/runs.md
-    )
+    phrases: int = 0  # passes that join frequent pairs of words, as new_york; more passes make longer phrases
     phrase_score: str = "word2phrase"  # word2phrase | npmi; `w2v_jax.data.phrases` has the formulas
     phrase_threshold: float = 0.0  # pairs with a higher score are joined; 0 is 10 for word2phrase, 0.5 for npmi
     phrase_min_count: int = 5  # pairs that occur less often are not joined
