@@ -50,6 +50,7 @@ OVERRIDES = {
     "data.heldout_every=1": "0 or above 1",
     "data.tokens=bpe --config.data.max_vocab=999999999999": "at most 1000000 for bpe",
     "data.end_token=<unk>": "not <unk>",
+    "train.start={h}/none": "no such file or folder",
     "data.phrases=-1": "0 or more",
     "data.phrases=99": "at most 10",
     "data.phrases=1 --config.data.tokens=characters": "it is for words",

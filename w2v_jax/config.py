@@ -201,6 +201,9 @@ class TrainConfig:
     seed: int = 0  # of initial values, order and every draw
     passes: float = 5.0  # over the training text
     max_steps: int = 0  # stops training early, without a change of the schedule; 0 is no limit
+    # A run folder or a file of word vectors to start from: more passes over the same text, or new text with
+    # data.vocabulary_from. See `w2v_jax.train.continued`.
+    start: str = ""
     # Training ends when an evaluation (log.eval_every_steps) finds this share of the held-out places right (the metric
     # `correct`); 0: it does not.
     stop_at: float = 0.0
