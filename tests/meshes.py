@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def config_of(family: str, layout: str) -> Config:
 
 
 class Training:
-    """One family's training on made-up batches, without a text."""
+    """One family's training on made-up batches, without a text. What it compiles is used again: see `training_of`."""
 
     def __init__(self, config: Config) -> None:
         self.made: Programs = programs(config, words_of(VOCAB))
@@ -47,8 +48,13 @@ class Training:
         self.consts = jax.tree.map(lambda x: place(self.mesh, x), self.made.consts)
         self.call = self.made.training(Horizon(CALLS * STEPS, CALLS * STEPS), self.consts)
 
+    @functools.cached_property
+    def first(self) -> Any:
+        """The compiled program of `start`."""
+        return self.made.start().compile()
+
     def start(self) -> Any:
-        return self.made.start().compile()(self.consts)
+        return self.first(self.consts)
 
     def batches(self, number: int) -> dict[str, np.ndarray]:
         """This process's rows of the batches of a call."""
@@ -72,16 +78,22 @@ class Training:
         }
 
 
+@functools.lru_cache(maxsize=4)
+def training_of(family: str, layout: str) -> Training:
+    """The training of a family, made once a process. UserError: the mesh cannot split the model."""
+    return Training(config_of(family, layout))
+
+
 def trained(family: str, layout: str) -> dict[str, np.ndarray]:
     """Loss and parameters after one call. UserError: the mesh cannot split the model."""
-    training = Training(config_of(family, layout))
+    training = training_of(family, layout)
     state, loss = training.go_on(training.start(), 0)
     return {"loss": np.float64(loss)} | training.arrays(state)
 
 
-def continued(layout: str, folder: Path, number: int, found: bool) -> dict[str, np.ndarray]:
-    """Loss and parameters of call `number` of a transformer, after the checkpoint in `folder`, which is replaced."""
-    training = Training(config_of("transformer", layout))
+def continued(family: str, layout: str, folder: Path, number: int, found: bool) -> dict[str, np.ndarray]:
+    """Loss and parameters of call `number` of a family, after the checkpoint in `folder`, which is replaced."""
+    training = training_of(family, layout)
     with Checkpointer(folder) as checkpoints:
         restored = checkpoints.restore(training.made.state)
         assert (restored is not None) == found
@@ -112,7 +124,8 @@ def cells(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, np.ndarr
             except UserError as e:
                 yield f"{family} {layout}", {"refused": np.array(str(e))}
     if options.checkpoint:
-        yield "checkpoint", continued(options.mesh, Path(options.checkpoint), options.call, options.call > 0)
+        saved = Path(options.checkpoint)
+        yield "checkpoint", continued(options.saved_family, options.mesh, saved, options.call, options.call > 0)
     for family in (options.fitted.split(",") if options.fitted else fitted_families()) if options.text else ():
         yield family, fitted(family, Path(options.text), Path(options.workdir) / family)
 
@@ -126,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in ("layouts", "families", "checkpoint", "text", "fitted", "workdir"):
         parser.add_argument(f"--{name}", default="")
     parser.add_argument("--mesh", default="both")
+    parser.add_argument("--saved_family", default="transformer")
     parser.add_argument("--call", type=int, default=0)
     options = parser.parse_args(argv)
     distributed.initialize()

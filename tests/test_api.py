@@ -23,7 +23,7 @@ def test_the_examples_of_the_documentation_run(
     tmp_path: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     monkeypatch.chdir(tmp_path)
     Path("corpus").mkdir()
     names = np.array([*"abcdefghij", "king", "queen", "the", "cat", "dog"])
@@ -39,6 +39,8 @@ def test_the_examples_of_the_documentation_run(
             if number == 1:
                 assert isinstance(globals_of["emb"], Embeddings) and Path("runs/mine/result.json").is_file()
             if number == 2:
+                assert "True True" in out.getvalue()
+            if number == 3:
                 assert globals_of["words"].vectors.shape == (15, 5)
                 assert globals_of["words"].counts.sum() == 297 * 20  # every hundredth line is held out
     cosines = np.array(re.findall(r"\d\.\d*", out.getvalue().rpartition("]]")[0].rpartition("[[")[2]), float)

@@ -16,7 +16,7 @@ from w2v_jax import storage
 from w2v_jax.errors import UserError
 from w2v_jax.lease import Lease
 
-pytestmark = pytest.mark.xdist_group("buckets")  # one worker: one emulator
+pytestmark = pytest.mark.xdist_group("buckets cache")  # one worker: one emulator
 
 # ---- paths ----
 

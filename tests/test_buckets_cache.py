@@ -29,7 +29,7 @@ from w2v_jax.data.remote import Remote
 from w2v_jax.errors import UserError
 from w2v_jax.lease import Lease
 
-pytestmark = pytest.mark.xdist_group("buckets")  # one worker: one emulator
+pytestmark = pytest.mark.xdist_group("buckets cache")  # one worker: one emulator
 
 
 def test_text_in_a_bucket_is_the_same_corpus(text: Path, bucket: str, tmp_path: Path) -> None:

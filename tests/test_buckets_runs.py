@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from w2v_jax import storage
 from w2v_jax.train import appended
 
 # A line of the log with every save: the lines before one that is due soon are joined to it.
-KEPT = {"log__tensorboard": True, "log__every_steps": 16, "checkpoint__every_steps": 32}
-pytestmark = pytest.mark.xdist_group("buckets")  # one worker: one emulator
+KEPT = {"log__tensorboard": True, "log__every_steps": 16, "checkpoint__every_steps": 64}
+pytestmark = pytest.mark.xdist_group("buckets")  # one worker: one emulator, and one run on a disk
 
 
 @pytest.fixture(scope="module")
@@ -83,22 +84,24 @@ def test_a_run_that_a_signal_stops_and_a_busy_server_continue_bit_for_bit(
 def test_a_process_that_is_killed_while_it_writes_a_checkpoint_continues_bit_for_bit(
     text: Path, local: Path, bucket: str, server: Troubled
 ) -> None:
-    remote = storage.to_path(f"{bucket}/run")
+    remote, begun = storage.to_path(f"{bucket}/run"), threading.Event()
 
     def slow(method: str, path: str) -> None:
-        if method == "POST" and re.search("checkpoints(%2F|/)32", path):
+        if method == "POST" and re.search("checkpoints(%2F|/)64", path):
+            begun.set()
             time.sleep(0.2)
 
     server.answer = slow
     process = start("-m", "experiments.train", *training(text, remote, **KEPT), devices=8)
     until = time.monotonic() + 90
-    while not any("/32/" in f for f in storage.listing(remote)) and time.monotonic() < until:
+    begun.wait(90)
+    while not any("/64/" in f for f in storage.listing(remote)) and time.monotonic() < until:
         time.sleep(0.05)
     process.kill()
     process.communicate()
     server.answer = lambda method, path: None
-    left = [f for f in storage.listing(f"{remote}/checkpoints") if "/32/" in f]
-    assert left and not any(f.endswith("/32/commit_success.txt") for f in left)
+    left = [f for f in storage.listing(f"{remote}/checkpoints") if "/64/" in f]
+    assert left and not any(f.endswith("/64/commit_success.txt") for f in left)
     done = train(text, remote, **KEPT)
     assert done.status == 0 and checkpoints(remote)[-1] == checkpoints(local)[-1], done.err
     same(local, remote)

@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "nn": BASE,
     "losses": (*BASE, "nn"),
     "models": (*BASE, "data", "formats", "nn", "losses"),
-    "train": (*BASE, "exported", "lease", "memory", "data", "nn", "losses", "models", "embeddings"),
+    "train": (*BASE, "exported", "lease", "memory", "data", "nn", "losses", "models", "embeddings", "formats"),
     "evaluation": ("errors", "files", "embeddings", "tables"),
     "states": (*BASE, "data", "nn", "models", "train", "evaluation"),
     "context": (*BASE, "data", "evaluation", "train"),

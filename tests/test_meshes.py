@@ -17,8 +17,9 @@ from w2v_jax.files import read_json
 Found = dict[str, np.ndarray]
 
 # What differs between processes: rows of tables, a carry, a loss that compares all rows of a batch. The checkpoints are
-# of a transformer. Of the fitted families only LDA uses the mesh.
-FAMILIES, FITTED = ("word2vec", "recurrent_lm", "pair_encoder"), ("lda",)
+# of the second, whose programs are there; `tests.matrix` takes a transformer. Of the fitted families only LDA uses the
+# mesh.
+FAMILIES, FITTED, SAVED = ("word2vec", "recurrent_lm", "pair_encoder"), ("lda",), "recurrent_lm"
 
 
 def computed(out: Path, *more: str, processes: int = 1, devices: int = 4) -> Found:
@@ -51,27 +52,27 @@ def same(found: Found, name: str, other: Found, called: str) -> None:
 
 
 def test_families_and_checkpoints_on_one_two_and_four_processes(tmp_path: Path) -> None:
-    """A transformer's checkpoint goes from one process to four, to two and back to one."""
-    text, saved = tmp_path / "text.txt", f"--checkpoint={tmp_path / 'checkpoints'}"
+    """A checkpoint goes from one process to four, to two and back to one."""
+    text, saved = tmp_path / "text.txt", (f"--checkpoint={tmp_path / 'checkpoints'}", f"--saved_family={SAVED}")
     text.write_text(commands.text_of(60, lines=120))
     some = (f"--families={','.join(FAMILIES)}", f"--fitted={','.join(FITTED)}", f"--text={text}")
     fits = [*some, f"--workdir={tmp_path}"]
-    one = computed(tmp_path / "one.npz", "--layouts=one", saved, "--mesh=one", "--call=0", *fits)
-    four = computed(tmp_path / "four.npz", saved, "--mesh=fsdp", "--call=1", processes=4, devices=1)
-    args = ("--layouts=both", saved, "--mesh=both", "--call=2", *some, f"--workdir={tmp_path / 'two'}")
+    one = computed(tmp_path / "one.npz", "--layouts=one", *saved, "--mesh=one", "--call=0", *fits)
+    four = computed(tmp_path / "four.npz", *saved, "--mesh=fsdp", "--call=1", processes=4, devices=1)
+    args = ("--layouts=both", *saved, "--mesh=both", "--call=2", *some, f"--workdir={tmp_path / 'two'}")
     two = computed(tmp_path / "two.npz", *args, processes=2, devices=2)
     for family in FAMILIES:
         same(two, f"{family} both", one, f"{family} one")
     for family in FITTED:
         same(two, family, one, family)
     # What one process computes from the same start, without any checkpoint.
-    training = meshes.Training(meshes.config_of("transformer", "one"))
+    training = meshes.training_of(SAVED, "one")
     state = training.start()
     for number, found in enumerate((one, four, two)):
         state, loss = training.go_on(state, number)
         expected = {"alone loss": np.float64(loss)} | {f"alone {k}": x for k, x in training.arrays(state).items()}
         same(found, "checkpoint", expected, "alone")
-    back = computed(tmp_path / "back.npz", saved, "--mesh=one", "--call=3")
+    back = computed(tmp_path / "back.npz", *saved, "--mesh=one", "--call=3")
     state, loss = training.go_on(state, 3)
     assert back["checkpoint loss"] == pytest.approx(loss, rel=1e-5)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 from tests import commands
 from tests.test_sentiment import files as files  # a fixture
 from w2v_jax.files import read_json
+from w2v_jax.train import world
 
 # Shard 1 of 2: two small runs, and one that is far longer. Shard 0 is the longest, which nobody trains.
 STUDY = """
@@ -38,9 +41,9 @@ def get_config():
         synthetic=SyntheticConfig(words=60, topics=2, senses=4, distances="1,2", tokens=4000, heldout_tokens=600),
     )
     small = Arm(run, ("model.dim=4 model.hidden=4", "model.dim=5 model.hidden=5"), (1280,))
-    return Study(data=data, arms={"small": small, "large": Arm(run, ("model.dim=4 model.hidden=4",), (12800, 320000))})
+    return Study(data=data, arms={"small": small, "large": Arm(run, ("model.dim=4 model.hidden=4",), (6400, 320000))})
 """
-LARGE = "large_dim4-hidden4_12800_s0"
+LARGE = "large_dim4-hidden4_6400_s0"
 
 # A signal comes to process 1 while both train a small run of their own.
 CODE = """
@@ -91,7 +94,7 @@ def words(files: dict[str, str], at: Path, generated: Path) -> list[list[str]]:
     ]
 
 
-def test_two_processes_do_what_one_does(files: dict[str, str], tmp_path: Path) -> None:
+def test_two_processes_do_what_one_does(files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two, one = tmp_path / "two", tmp_path / "one"
     arguments = json.dumps(words(files, two, two / "study" / "runs" / LARGE))
     line = ("-m", "launch.local", "--processes=2", "--", "python", "-c", CODE, arguments, str(tmp_path))
@@ -114,7 +117,11 @@ def test_two_processes_do_what_one_does(files: dict[str, str], tmp_path: Path) -
             assert (said in done[1]) == first, done
     assert len(told) == 2
 
+    # One process with one device. A run that was packed stands in its results: it takes it for done.
+    monkeypatch.setattr(world, "devices", lambda: jax.local_devices()[:1])
     study, ladder, evaluate, generate, classify = words(files, one, two / "study" / "runs" / LARGE)
+    (one / "study").mkdir(parents=True)
+    shutil.copy(two / "study" / "results-1-of-2-host-1.jsonl", one / "study" / "results-1-of-2.jsonl")
     for command, given in (("scaling", study), ("sentiment", ladder), ("evaluate", evaluate), ("classify", classify)):
         done = commands.run(f"experiments.{command}", *given)
         assert done.status == 0, done.err

@@ -11,6 +11,7 @@ faiss, an optional package: `pip install 'w2v_jax[approximate]'`.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from typing import Any
 
@@ -88,6 +89,7 @@ class Approximate:
 
 
 def _faiss() -> Any:
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it tells which instructions it tries
     try:
         import faiss
     except ImportError:

@@ -24,6 +24,13 @@ def score_range(labels: str) -> tuple[float, float] | None:
     return found if dots and -math.inf < found[0] < found[1] < math.inf else None
 
 
+def own_tokens(tokens: str) -> bool:
+    """Whether `data.tokens` names a tokeniser from outside: python:MODULE:FUNCTION or json:FILE."""
+    kind, _, rest = tokens.partition(":")
+    module, _, function = rest.rpartition(":")
+    return (kind == "json" and bool(rest)) or (kind == "python" and bool(module) and function.isidentifier())
+
+
 @dataclasses.dataclass(frozen=True)
 class SyntheticConfig:
     """A generated language whose best possible loss is known exactly; `w2v_jax.data.synthetic` defines it."""
@@ -90,7 +97,8 @@ class DataConfig:
     lowercase: bool = True  # before any tokeniser; characters and bpe keep the text exactly only with False
     # words: letters and marks of any script | letters: runs of a-z, the rule of text8 (with lowercase=False A-Z too) |
     # punctuation: words and single marks | whitespace | characters: code points | bpe: byte-level BPE, trained on the
-    # training documents until it has max_vocab tokens. See `w2v_jax.data.words`.
+    # training documents until it has max_vocab tokens | python:MODULE:FUNCTION, which takes a text and returns its
+    # tokens | json:FILE of Hugging Face tokenizers. See `w2v_jax.data.words`.
     tokens: str = "words"
     encoding_errors: str = "strict"  # of text that is not UTF-8: strict (refused) | replace (by U+FFFD, counted)
     # Unicode's normal form: nfc | nfkc | none | auto (nfc for words, punctuation and whitespace, else none).
@@ -103,6 +111,14 @@ class DataConfig:
     min_count: int = 5  # rarer words are outside the vocabulary; not for bpe
     max_vocab: int = 0  # keep only the most frequent words; 0 keeps all; bpe: size of the vocabulary, with end_token
     skip_top: int = 0  # leaves out the most frequent words, so many: a stop list for any language; not for bpe
+    stop_words: str = ""  # text file of words, one a line, that are outside the vocabulary; empty for none
+    # A run folder, or its vocab.txt: its words stay in the vocabulary however rare, and its counts are added. For
+    # going on with a model on new text, see train.start.
+    vocabulary_from: str = ""
+    phrases: int = 0  # passes that join frequent pairs of words, as new_york; more passes make longer phrases
+    phrase_score: str = "word2phrase"  # word2phrase | npmi; `w2v_jax.data.phrases` has the formulas
+    phrase_threshold: float = 0.0  # pairs with a higher score are joined; 0 is 10 for word2phrase, 0.5 for npmi
+    phrase_min_count: int = 5  # pairs that occur less often are not joined
     unknown: str = "drop"  # words outside the vocabulary: drop | keep (as <unk>) | error (stops at the first one)
     # Reading `source` ends with the document that brings the training documents to so many tokens; 0 reads all. Byte
     # pairs are then made from as many words.
@@ -132,7 +148,10 @@ class DataConfig:
             value = getattr(self, key)
             need = "text:GLOB, jsonl:GLOB, tsv:GLOB, pairs:GLOB, tfds:NAME or synthetic:SPLIT"
             check(not value or value.startswith(forms), f"data.{key}", value, need)
-        check_choice("data.tokens", self.tokens, ("words", "letters", "punctuation", "whitespace", "characters", "bpe"))
+        if not own_tokens(self.tokens):
+            cuts = ("words", "letters", "punctuation", "whitespace", "characters", "bpe")
+            outside = ("python:MODULE:FUNCTION", "json:FILE") if ":" in self.tokens else ()
+            check_choice("data.tokens", self.tokens, cuts + outside)
         check_choice("data.encoding_errors", self.encoding_errors, ("strict", "replace"))
         check_choice("data.normalise", self.normalise, ("auto", "nfc", "nfkc", "none"))
         check_choice("data.digits", self.digits, ("drop", "keep"))
@@ -142,7 +161,17 @@ class DataConfig:
         word = self.end_token != "<unk>" and not any(c.isspace() or c == "\0" for c in self.end_token)
         check(word, "data.end_token", self.end_token, "a word without white space and not <unk>, such as <eos>")
         check_choice("data.unknown", self.unknown, ("drop", "keep", "error"))
-        check_least(1, "data", self, "min_count", "block_tokens")
+        check_least(1, "data", self, "min_count", "block_tokens", "phrase_min_count")
+        check_least(0, "data", self, "phrases")
+        check_most(10, "data", self, "phrases")
+        check_choice("data.phrase_score", self.phrase_score, ("word2phrase", "npmi"))
+        limit = self.phrase_score != "npmi" or -1 <= self.phrase_threshold < 1
+        check(
+            limit, "data.phrase_threshold", self.phrase_threshold, "from -1 to below 1 for npmi, of which 1 is the most"
+        )
+        for key in ("stop_words", "phrases", "vocabulary_from"):
+            worded = not getattr(self, key) or self.tokens not in ("characters", "bpe")
+            check(worded, f"data.{key}", getattr(self, key), f"left out for data.tokens={self.tokens}: it is for words")
         check(self.tokens_limit >= 0, "data.tokens_limit", self.tokens_limit, "0 (no limit) or more")
         check(self.bpe_words >= 0, "data.bpe_words", self.bpe_words, "0 (all words) or more")
         own = not self.bpe_words or self.tokens == "bpe"
@@ -172,6 +201,9 @@ class TrainConfig:
     seed: int = 0  # of initial values, order and every draw
     passes: float = 5.0  # over the training text
     max_steps: int = 0  # stops training early, without a change of the schedule; 0 is no limit
+    # A run folder or a file of word vectors to start from: more passes over the same text, or new text with
+    # data.vocabulary_from. See `w2v_jax.train.continued`.
+    start: str = ""
     # Training ends when an evaluation (log.eval_every_steps) finds this share of the held-out places right (the metric
     # `correct`); 0: it does not.
     stop_at: float = 0.0

@@ -19,8 +19,10 @@ from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import PathLike, atomic
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
+from w2v_jax.recorded import load as load_config
 from w2v_jax.storage import to_path
 from w2v_jax.train import loop
+from w2v_jax.train.folder import CONFIG, read_result
 
 FAMILY = "word2vec"
 SENTENCES = "sentences.txt"  # in the run folder: an iterable as a file
@@ -41,6 +43,7 @@ def train_vectors(
     text: PathLike | Iterable[Any],
     workdir: PathLike | None = None,
     *,
+    start: PathLike | None = None,
     progress: bool = True,
     changes: Mapping[str, Any] | None = None,
     **settings: Any,
@@ -51,6 +54,8 @@ def train_vectors(
       text: a file, a folder or a glob (also a source such as `jsonl:FILE`, see `data.source`), or an iterable of
         sentences, read once: strings, which are cut by `data.tokens`, or lists of tokens, which are taken as they are.
       workdir: run folder to keep; what is there is continued. None: a temporary one, which is removed.
+      start: run folder or file of vectors to start from (`train.start`); of a run folder the words stay in the
+        vocabulary and their counts are added, unless `vocabulary_from` is given.
       progress: show a bar and lines about the text on standard error.
       changes: dotted keys of the config, as in `w2v_jax.configure`.
       settings: the same by their last name: `dim`, `window`, `architecture`, `min_count`, `passes`, `seed`, and so on.
@@ -62,6 +67,8 @@ def train_vectors(
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
     """
     keys = {_dotted(name): value for name, value in settings.items()} | dict(changes or {})
+    if start is not None:
+        keys["train.start"] = str(to_path(start))
     with contextlib.ExitStack() as stack:
         if not progress:
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
@@ -83,8 +90,24 @@ def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any])
     else:
         folder.mkdir(parents=True, exist_ok=True)
         source = written(text, folder / SENTENCES)
-    loop.train(override(base, source | keys, MODELS), folder)
+    config = override(base, source | keys, MODELS)
+    if config.train.start and "data.vocabulary_from" not in keys:
+        config = override(config, {"data.vocabulary_from": _earlier_words(config)}, MODELS)
+    loop.train(config, folder)
     return load(folder / "vectors.bin", counts=folder / "vocab.txt")
+
+
+def _earlier_words(config: Config) -> str:
+    """`data.vocabulary_from` for a run that starts from another: as it was there if the text is the same, else that
+    run; empty where it starts from a file."""
+    folder = to_path(config.train.start)
+    earlier = load_config(folder / CONFIG, MODELS)
+    if earlier is None:
+        return ""
+    same = override(config, {"data.vocabulary_from": earlier.data.vocabulary_from}, MODELS)
+    digest = MODELS[FAMILY].text(same.model, same.data, lambda line: None).digest
+    known = (read_result(folder) or {}).get("corpus_digest")
+    return earlier.data.vocabulary_from if digest == known else str(folder)
 
 
 def _source(path: str) -> str:

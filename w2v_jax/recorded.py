@@ -18,7 +18,10 @@ RESUMABLE = ("log", "checkpoint", "mesh", "data.cache_dir", "data.data_dir", "da
 
 
 # Rules of `DataConfig` that came after corpora and studies were published: at their defaults they change no digest.
-LATER_RULES = ("normalise", "digits", "encoding_errors", "label_field", "skip_top", "tokens_limit", "bpe_words")
+LATER_RULES = (
+    *("normalise", "digits", "encoding_errors", "label_field", "skip_top", "tokens_limit", "bpe_words"),
+    *("stop_words", "vocabulary_from", "phrases", "phrase_score", "phrase_threshold", "phrase_min_count"),
+)
 
 
 def later_rules(cfg: DataConfig) -> dict[str, Any]:

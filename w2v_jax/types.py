@@ -326,6 +326,10 @@ class Family(NamedTuple):
     """None: one vector a word."""
     represent: Represent | None = None
     """None: documents have no vectors of their own."""
+    grow: Callable[[Cfg, Words, Cfg, Words], dict[str, np.ndarray]] | None = None
+    """(earlier cfg, its words, cfg, words) -> {table: int64 [rows of the table], the row of the earlier table that each
+    row begins with, -1 for none}, for `train.start` with another text; both configs are resolved. None: such a run
+    cannot start from another. UserError: the sizes differ."""
     place: Callable[[Cfg, str], Cfg] | None = None
     """(cfg, platform) -> cfg with 'auto' options decided for 'cpu', 'gpu' or 'tpu'; None without such options."""
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from w2v_jax import storage
 from w2v_jax.config import DataConfig
-from w2v_jax.data import meeting, shared, slices
+from w2v_jax.data import known, meeting, phrases, shared, slices
 from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
 from w2v_jax.data.counting import SOURCES, SPLITS, check, count, heldout_every
@@ -134,7 +134,8 @@ def _rules(cfg: DataConfig) -> dict[str, Any]:
     rules = {"format": FORMAT, "kinds": kinds, "heldout_every": heldout_every(cfg)}
     if cfg.tokens == "bpe":  # another version may train to other tokens
         rules["tokenizers"] = importlib.metadata.version("tokenizers")
-    return rules | {n: getattr(cfg, n) for n in names} | later_rules(cfg)
+    rules |= {n: getattr(cfg, n) for n in names} | later_rules(cfg)
+    return rules | known.rules(cfg)
 
 
 def _cached(cfg: DataConfig, note: Path, texts: Texts, root: Path, say: Say) -> Corpus | None:
@@ -232,6 +233,8 @@ def _build(cfg: DataConfig, texts: Texts, root: Path, note: Path, say: Say) -> C
     """Tokenises into a private folder and renames it into place; if another run was faster, its files are used."""
     with building(root) as work:
         counted = count(cfg, texts, work, say)
+        if cfg.phrases:
+            counted = phrases.join(cfg, counted, known.stop_words(cfg), work, say)
         check(cfg, counted)
         return _sealed(cfg, texts, root, note, work, slices.Built(encode(cfg, counted, work), counted.digests), say)
 
@@ -291,12 +294,13 @@ def _tell(say: Say, r: dict[str, Any], cfg: DataConfig) -> None:
     if r["replaced"]:
         say(f"warning: corpus: {r['replaced']:,} characters U+FFFD, as they stand for bytes that are not UTF-8")
     left_out(say, r["letters"], r["lost"], cfg.tokens)
+    rarer = "rarer ones and stop words" if cfg.stop_words else "rarer ones"
     fate = "read as <unk>" if cfg.unknown == "keep" else "dropped"
     first = f"the {cfg.skip_top:,} most frequent and " if cfg.skip_top else ""
     rare = f"{r['oov_words']:,} words ({r['oov_words'] / max(r['words'], 1):.1%})"
     say(
         f"corpus: {r['documents']:,} documents ({r['empty_documents']:,} empty ones skipped), {r['words']:,} words, "
-        f"{r['types_kept']:,} types kept, {first}{r['types_dropped'] - cfg.skip_top:,} rarer ones {fate}, {rare}"
+        f"{r['types_kept']:,} types kept, {first}{r['types_dropped'] - cfg.skip_top:,} {rarer} {fate}, {rare}"
     )
     for split, label in zip(SPLITS, ("training", "held out", "test"), strict=True):
         documents, *sizes = (f"{r[f'{split}_{key}']:,} {key}" for key in ("documents", "tokens", "words", "bytes"))

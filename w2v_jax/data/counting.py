@@ -46,6 +46,7 @@ class Counted:
     newer: bool  # see `provisional.Reader`
     digests: dict[str, str]  # of the content, by split
     model: Any  # of bpe, else None
+    phrases: tuple[tuple[tuple[str, str], ...], ...] = ()  # the pairs that each pass joined, see `data.phrases`
 
 
 def heldout_every(cfg: DataConfig) -> int:

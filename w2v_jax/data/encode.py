@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from w2v_jax.config import DataConfig
+from w2v_jax.data import known
 from w2v_jax.data.counting import SCRATCH, SOURCES, SPLITS, Counted
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
@@ -26,7 +27,7 @@ def encode(cfg: DataConfig, counted: Counted, work: Path) -> dict[str, Any]:
     UserError: a word outside the vocabulary under `cfg.unknown='error'`.
     """
     vocab, table, outside = vocabulary(cfg, counted)
-    Tokenizer.of(cfg, vocab, counted.model).save(work)
+    Tokenizer.of(cfg, vocab, counted.model, counted.phrases).save(work)
     written = write(work, counted.lengths, counted.splits, table, dtype_of(len(vocab)))
     return record(cfg, counted, outside, written, len(vocab))
 
@@ -127,11 +128,19 @@ def vocabulary(cfg: DataConfig, counted: Counted) -> tuple[Vocabulary, np.ndarra
     if cfg.tokens == "bpe":
         order = list(range(1, len(names)))
     else:
-        often = (np.flatnonzero(train[1:] >= cfg.min_count) + 1).tolist()
+        stop = known.stop_words(cfg)
+        often = [i for i in (np.flatnonzero(train[1:] >= cfg.min_count) + 1).tolist() if names[i] not in stop]
         order = sorted(often, key=lambda i: (-int(train[i]), names[i]))[cfg.skip_top :][: cfg.max_vocab or None]
+    earlier: dict[str, int] = {}
+    if cfg.vocabulary_from:
+        given = known.vocabulary_from(cfg)
+        earlier = dict(zip(given.words, given.counts.tolist(), strict=True))
+        order = _with(names, order, earlier)
+    if not order and not earlier:
+        raise UserError(f"data.stop_words={cfg.stop_words}: leaves no word; take some off the list")
     outside = np.ones(len(names), bool)
     outside[[0, *order]] = False
-    entries = {names[i]: int(train[i]) for i in order}
+    entries = earlier | {names[i]: int(train[i]) + earlier.get(names[i], 0) for i in order}
     # A text may already hold the end token or <unk> as a word: they join.
     ends = [0]
     if cfg.end_token:
@@ -149,6 +158,12 @@ def vocabulary(cfg: DataConfig, counted: Counted) -> tuple[Vocabulary, np.ndarra
     if cfg.end_token:
         table[ends] = vocab.index[cfg.end_token]
     return vocab, table, outside
+
+
+def _with(names: Sequence[str], order: list[int], earlier: Mapping[str, int]) -> list[int]:
+    """The ids of `order`, and those of the words of an earlier vocabulary that are not among them."""
+    chosen = set(order)
+    return [*order, *(i for i, name in enumerate(names) if i and name in earlier and i not in chosen)]
 
 
 def _refuse(cfg: DataConfig, counted: Counted, outside: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.config import DataConfig
+from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data.corpus import left_out
 from w2v_jax.data.counting import SOURCES
 from w2v_jax.data.examples import split_tenth
@@ -28,7 +28,11 @@ from w2v_jax.recorded import later_rules
 from w2v_jax.types import Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes
-_UNUSED = ("heldout_every", "document", "block_tokens", "tokens_limit", "reversed")  # keys for running text
+# Keys for running text.
+_UNUSED = (
+    *("heldout_every", "document", "block_tokens", "tokens_limit", "reversed"),
+    *("stop_words", "vocabulary_from", "phrases"),
+)
 _OF_RECORDS = ("field", "label_field")  # keys for sources with named fields
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
 Texts = list[tuple[int, str]]  # (label, text)
@@ -164,7 +168,7 @@ def vocabulary_of(cfg: DataConfig, texts: Sequence[str], words: Sequence[str] = 
 def _left_out(cfg: DataConfig, texts: Sequence[str], say: Say) -> dict[str, Any]:
     """Counts the characters of the training texts that are in no word, and says so; {} where none can be."""
     rules = Rules.of(cfg)
-    if rules.tokens == "whitespace":
+    if rules.tokens == "whitespace" or own_tokens(rules.tokens):
         return {}
     whole = prepared("\n".join(texts), rules)
     met, kept = of_kinds(whole), of_kinds("".join(map(as_str, cutter(rules)(whole))))

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from w2v_jax.config import DataConfig
+from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data import bpe
 from w2v_jax.data.raw import END, MARK, pieces
 from w2v_jax.data.words import (
@@ -80,7 +80,7 @@ class _Words:
             self.newer = bool(odd)
         whole = prepared(chunk, self._rules)
         text = whole.encode() if self._rules.tokens == "letters" else whole  # once for both that read it
-        if self._rules.tokens != "whitespace":
+        if self._rules.tokens != "whitespace" and not own_tokens(self._rules.tokens):
             for kind, number in of_kinds(text).items():
                 self.met[kind] = self.met.get(kind, 0) + number
         words = self._cut(text)

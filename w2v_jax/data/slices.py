@@ -51,6 +51,8 @@ def why_whole(cfg: DataConfig, texts: Mapping[str, RawText]) -> str:
     """Why a text can only be read by one process; empty where several can."""
     if cfg.tokens_limit:
         return "data.tokens_limit is set, and only reading from the start tells where it ends"
+    if cfg.phrases:
+        return "data.phrases is set, and pairs are counted over the whole text"
     if texts["train"].cut is None:
         return f"data.source={cfg.source!r} is neither several files nor a whole TFDS split"
     return ""

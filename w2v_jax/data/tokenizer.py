@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.config import DataConfig
-from w2v_jax.data import bpe
+from w2v_jax.config import DataConfig, own_tokens
+from w2v_jax.data import bpe, own
+from w2v_jax.data.phrases import Pass, applied
+from w2v_jax.data.phrases import from_json as phrases_from_json
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary, escape, unescape, written
 from w2v_jax.data.words import Rules, prepared, words_of
 from w2v_jax.errors import UserError
@@ -30,7 +32,7 @@ _RULES = ("kind", "lowercase", "unknown", "end_token")
 class Tokenizer:
     """Text to token ids and back, exactly as `build_corpus` did it. An id is the token's position in `vocab`."""
 
-    kind: str  # words | letters | punctuation | whitespace | characters | bpe: `data.tokens`
+    kind: str  # `data.tokens`
     lowercase: bool  # this and the next two as in `DataConfig`
     unknown: str
     end_token: str
@@ -38,11 +40,15 @@ class Tokenizer:
     model: Any = None  # bpe only: the `tokenizers.Tokenizer`
     normalise: str = "auto"  # this and the next as in `DataConfig`
     digits: str = "drop"
+    phrases: tuple[Pass, ...] = ()  # the pairs that each pass joins, see `w2v_jax.data.phrases`
+    own: str = ""  # digest of a tokeniser from outside (`w2v_jax.data.own`)
 
     @classmethod
-    def of(cls, cfg: DataConfig, vocab: Vocabulary, model: Any) -> Tokenizer:
+    def of(cls, cfg: DataConfig, vocab: Vocabulary, model: Any, phrases: tuple[Pass, ...] = ()) -> Tokenizer:
         """The tokeniser by the rules of `cfg`."""
-        return cls(cfg.tokens, cfg.lowercase, cfg.unknown, cfg.end_token, vocab, model, cfg.normalise, cfg.digits)
+        rules = (cfg.tokens, cfg.lowercase, cfg.unknown, cfg.end_token)
+        digest = own.digest_of(cfg.tokens) if own_tokens(cfg.tokens) else ""
+        return cls(*rules, vocab, model, cfg.normalise, cfg.digits, phrases, digest)
 
     @property
     def rules(self) -> Rules:
@@ -50,10 +56,12 @@ class Tokenizer:
         return Rules(self.kind, self.lowercase, self.normalise, self.digits)
 
     @property
-    def _later(self) -> dict[str, str]:
+    def _later(self) -> dict[str, Any]:
         """Rules that older files do not have, where they are not at their defaults."""
-        own = {"normalise": self.normalise, "digits": self.digits}
-        return {name: value for name, value in own.items() if value != getattr(DataConfig, name)}
+        later = {"normalise": self.normalise, "digits": self.digits}
+        found: dict[str, Any] = {name: value for name, value in later.items() if value != getattr(DataConfig, name)}
+        given = {"phrases": self.phrases, "own": self.own}
+        return found | {name: value for name, value in given.items() if value}
 
     @property
     def size(self) -> int:
@@ -109,7 +117,13 @@ class Tokenizer:
         return ids
 
     def _words(self, text: str) -> list[str]:
-        return list(prepared(text, self.rules)) if self.kind == "characters" else words_of(text, self.rules)
+        if self.kind == "characters":
+            return list(prepared(text, self.rules))
+        return applied(words_of(text, self.rules), self._joins)
+
+    @cached_property
+    def _joins(self) -> list[frozenset[tuple[str, str]]]:
+        return [frozenset(pairs) for pairs in self.phrases]
 
     def outside(self, text: str) -> list[str]:
         """Words of the text outside the vocabulary, each once, in their order; none for bpe."""
@@ -170,6 +184,10 @@ class Tokenizer:
             # The same values and types as in a config.
             cut = {"tokens": rules["kind"], "unknown": rules["unknown"], "end_token": rules["end_token"], **later}
             DataConfig(**cut, max_vocab=257)
+            later |= {"phrases": phrases_from_json(entry.get("phrases", ())), "own": str(entry.get("own", ""))}
+            if later["own"] and own.digest_of(rules["kind"]) != later["own"]:
+                said = f"data.tokens={rules['kind']} has changed since the text was cut by it; restore it"
+                raise UserError(f"{path}: {said}")
             if not isinstance(rules["lowercase"], bool):
                 raise ValueError(f"lowercase {rules['lowercase']!r}")
             found = cls(**rules, vocab=vocab, model=model, **later)

@@ -8,6 +8,8 @@ letters: every run of `[a-z]` of the lower-cased text (`[a-zA-Z]` with lowercase
 punctuation: words as above, in which digits count as letters; every other character, the underscore too, is a token of
     its own.
 whitespace: `str.split`.
+python:MODULE:FUNCTION, json:FILE: a tokeniser from outside, see `w2v_jax.data.own`. It gets each text, folded to lower
+    case where that is on, without any normal form unless `normalise` names one.
 
 Under `words` and `punctuation` the soft hyphen, which only says where a line may break, is taken out of words first.
 No rule finds words where a script writes no blanks between them (Chinese, Japanese, Thai): a run of letters is one
@@ -23,6 +25,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from w2v_jax.config import own_tokens
 
 SOFT_HYPHEN = "\u00ad"
 JOINERS = "'\u2019\u200c\u200d"  # apostrophes, and the zero-width non-joiner and joiner
@@ -107,6 +111,10 @@ def cutter(rules: Rules) -> Callable[[Any], Sequence[str | bytes]]:
         return lambda text: (text if isinstance(text, bytes) else text.encode()).translate(table).split()
     if rules.tokens == "whitespace":
         return str.split
+    if own_tokens(rules.tokens):
+        from w2v_jax.data.own import tokens_of
+
+        return tokens_of(rules.tokens)
     letters = L if rules.tokens == "words" and rules.digits == "drop" else L | N
     return lambda text: _blanked(text, letters, apart=rules.tokens == "punctuation").encode().split()
 

@@ -71,3 +71,25 @@ def split_paths(
     rest = np.where(inside, np.take_along_axis(nodes, at, axis=1), 0)
     rest_signs = np.where(inside, np.take_along_axis(signs, at, axis=1), 0)
     return exits.astype(np.int32), exit_signs, rest.astype(np.int32), rest_signs.astype(np.int8)
+
+
+def same_nodes(old: np.ndarray, new: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """For each inner node of the tree of counts `new` [V] the node of that of `old` [U] which parts the same words.
+
+    `rows` int64 [V] is the place of each word in `old`, -1 for a new one. A node is the same if the known words on its
+    way to code 0 and to code 1 are those of the other, and some are on both. Returns int64 [V - 1], -1 for none.
+    """
+    marks = np.random.default_rng(0).integers(1, 1 << 63, len(old), dtype=np.uint64)  # a set of words is their sum
+    sides = [_sides(old, marks), _sides(new, np.where(rows >= 0, marks[rows], np.uint64(0)))]
+    index = {pair: node for node, pair in enumerate(sides[0])}
+    found = [index.get(pair, -1) if all(pair) else -1 for pair in sides[1]]
+    return np.array(found, np.int64)
+
+
+def _sides(counts: np.ndarray, marks: np.ndarray) -> list[tuple[int, int]]:
+    """(sum of the marks of the words on the way to code 0, to code 1) for each inner node, modulo 2**64."""
+    nodes, signs = huffman_paths(counts)
+    word, place = np.nonzero(signs)
+    sums = np.zeros((2, len(counts) - 1), np.uint64)
+    np.add.at(sums, ((signs[word, place] < 0).astype(np.int64), nodes[word, place]), marks[word])
+    return list(zip(sums[0].tolist(), sums[1].tolist(), strict=True))

@@ -36,6 +36,14 @@ def read_text(cfg: Any, data: Any, say: Say) -> Any:
     return build_corpus(data, say)
 
 
+def same_words(before: Words, after: Words, rows: int) -> np.ndarray:
+    """int64 [rows]: for each word of `after` its row in `before`, -1 where it has none; for `Family.grow`."""
+    index = {word: i for i, word in enumerate(before.words or ())}
+    out = np.full(rows, -1, np.int64)
+    out[: len(after.counts)] = [index.get(word, -1) for word in after.words or ()]
+    return out
+
+
 def int32(**sizes: tuple[int, ...]) -> Shapes:
     """The entries of a batch from their sizes."""
     return {name: jax.ShapeDtypeStruct(size, jnp.int32) for name, size in sizes.items()}

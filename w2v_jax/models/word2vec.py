@@ -35,8 +35,8 @@ from w2v_jax.losses import (
     window_weights,
 )
 from w2v_jax.models.frequencies import alias_table, keep_probability, noise_probability
-from w2v_jax.models.huffman import huffman_paths, split_paths
-from w2v_jax.models.running_text import int32, no_carry, read_text, resolve
+from w2v_jax.models.huffman import huffman_paths, same_nodes, split_paths
+from w2v_jax.models.running_text import int32, no_carry, read_text, resolve, same_words
 from w2v_jax.nn.apart import compute_apart
 from w2v_jax.nn.arrays import constant, draw, uniform
 from w2v_jax.nn.draws import alias_words, row_bits
@@ -286,6 +286,23 @@ def embed(cfg: Word2VecConfig, params: Params) -> dict[str, Array]:
     return out if cfg.loss == "hierarchical" else out | {"C": params["C"][: cfg.vocab_size]}
 
 
+def grow(before: Word2VecConfig, old: Words, cfg: Word2VecConfig, new: Words) -> dict[str, np.ndarray]:
+    """The rows of E and C of the words that both know. Under hierarchical softmax the tree is built anew: the nodes
+    that still part the known words in the same way keep their rows of C. Between losses that score other things C
+    starts at zero."""
+    if before.dim != cfg.dim:
+        raise UserError(f"train.start: the earlier run has model.dim={before.dim}, this one {cfg.dim}")
+    rows = same_words(old, new, cfg.padded_vocab)
+    tree = "hierarchical"
+    if before.loss != tree and cfg.loss != tree:
+        return {"E": rows, "C": rows}
+    if before.loss != tree or cfg.loss != tree:
+        return {"E": rows}
+    nodes = np.full(cfg.padded_vocab, -1, np.int64)
+    nodes[: len(new.counts) - 1] = same_nodes(np.asarray(old.counts), np.asarray(new.counts), rows[: len(new.counts)])
+    return {"E": rows, "C": nodes}
+
+
 def flops(cfg: Word2VecConfig) -> tuple[float, str]:
     """Multiply-adds counted as two, forward and backward, per centre that survives subsampling."""
     pairs = 2 * cfg.window if cfg.draw == "full" else cfg.window + 1
@@ -320,4 +337,5 @@ FAMILY = Family(
     train=Train(shapes, source, init, no_carry, rows, loss),
     embed=embed,
     encode=Encode(layers=lambda cfg: 1, states=states, causal=lambda cfg: False),
+    grow=grow,
 )

@@ -148,7 +148,8 @@ def opened(
         with RunLog(workdir, tensorboard=config.log.tensorboard, total_steps=steps, total_passes=passes) as log:
             try:
                 yield checkpoints, log
-            except (MemoryError, RuntimeError):  # RuntimeError: of a device; what ends a run on purpose is none
+            # RuntimeError: of a device; what ends a run on purpose is none. UserError: `train.start` does not fit.
+            except (MemoryError, RuntimeError, UserError):
                 if first and checkpoints.latest_step() is None:  # a run that never fitted claims nothing
                     (workdir / CONFIG).unlink(missing_ok=True)
                 raise

@@ -20,9 +20,10 @@ import numpy as np
 
 from w2v_jax.config import Config
 from w2v_jax.errors import Diverged, Interrupted
+from w2v_jax.exported import has_checkpoint
 from w2v_jax.models import MODELS
 from w2v_jax.recorded import to_dict
-from w2v_jax.train import fitting, folder, optimizers, trunk, world
+from w2v_jax.train import continued, fitting, folder, optimizers, trunk, world
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag, threads
 from w2v_jax.train.fingerprint import fingerprint
@@ -46,6 +47,7 @@ class Trainer:
         self.run, self.workdir, self.checkpoints, self.log, self.trunks = run, workdir, checkpoints, log, trunks
         self.trunk = trunk.end(run)
         self.shared: trunk.Shared | None = None  # what was begun from
+        self.begun: continued.Begun | None = None  # what `train.start` gave
         texts = {"corpus": run.corpus.digest, "tokenizer": run.corpus.tokenizer.digest}
         self.fixed = texts | {"consts": fingerprint(run.consts)}
         self.rate = optimizers.schedule(run.config.optimizer, *run.horizon)
@@ -76,6 +78,13 @@ class Trainer:
         )
         if found is None and self.trunks:
             found = began = trunk.find(run, self.trunks, self.fixed, self.log.note)
+        if found is None and run.config.train.start:
+            if (longer := continued.whole(run, self.fixed, self.log.note)) is None:
+                fresh = run.programs.start().compile()(run.consts)
+                state, self.begun = continued.grown(run, fresh, self.log.note)
+                return state
+            found, self.begun = longer
+            began = found
         if found is None:
             return run.programs.start().compile()(run.consts)
         step, state, meta = found
@@ -85,7 +94,10 @@ class Trainer:
         # A signal may have come between two lines of the log: the next one is of all calls since the last.
         self.sums = {name: np.array(pair) for name, pair in meta.get("sums", {}).items()}
         self.logged = meta.get("logged", {"step": step} | self.total)
-        if began is None:
+        if self.begun is not None:  # its best checkpoint, and its log, are in the other folder
+            self.best = None
+        elif began is None:
+            self.begun = continued.begun_of(meta)
             self.written = meta.get("log")
             self.shared = trunk.Shared(**meta["shared"]) if meta.get("shared") else None
             self.stop_step = step if meta.get("reached") else run.stop_step
@@ -238,6 +250,7 @@ class Trainer:
             "logged": self.logged,
             "sums": {name: pair.tolist() for name, pair in self.sums.items()},
             "shared": self.shared and self.shared._asdict(),
+            "continued_from": self.begun and self.begun._asdict(),
         }
         self.log.sync()
         self.checkpoints.save(step, state, meta, loss, block)
@@ -270,6 +283,8 @@ def train(
         folder.check_text(workdir, config, family, done.get("corpus_digest"), say)
         say(f"{workdir} holds this run, finished")
         return done
+    if config.train.start and not has_checkpoint(workdir):
+        continued.check(config, workdir)
     if family.fit is not None:
         return fitting.fit(family, config, workdir, say)
     run = prepare(config, say)
@@ -306,5 +321,6 @@ def summary(trainer: Trainer) -> dict[str, Any]:
         "words_per_second": total["words"] / seconds,
         "data_wait": total["waited"] / seconds,
         **({"shared": trainer.shared._asdict()} if trainer.shared else {}),
+        **({"continued_from": trainer.begun._asdict()} if trainer.begun else {}),
     }
     return {"family": run.config.family, **own, **folder.about(run.config, run.corpus)}

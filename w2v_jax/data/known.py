@@ -1,0 +1,68 @@
+"""Words that are given from outside: a list of stop words, the vocabulary of an earlier run. And what decides tokens
+beside the keys of a config: the content of such files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from w2v_jax.config import DataConfig, own_tokens
+from w2v_jax.data import own
+from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
+from w2v_jax.data.words import Rules, prepared
+from w2v_jax.errors import UserError
+from w2v_jax.storage import to_path
+
+
+def rules(cfg: DataConfig) -> dict[str, Any]:
+    """Digests in the place of the names of files, for the rules of a corpus; {} without any such file."""
+    found: dict[str, Any] = {}
+    if own_tokens(cfg.tokens):
+        found["own_tokens"] = own.digest_of(cfg.tokens)
+    if cfg.stop_words:
+        found["stop_words"] = hashlib.sha256("\n".join(sorted(stop_words(cfg))).encode()).hexdigest()
+    if cfg.vocabulary_from:
+        earlier = vocabulary_from(cfg)
+        lines = [f"{w} {n}" for w, n in zip(earlier.words, earlier.counts.tolist(), strict=True)]
+        found["vocabulary_from"] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return found
+
+
+def vocabulary_from(cfg: DataConfig) -> Vocabulary:
+    """The words of `cfg.vocabulary_from` with their counts, without the end token and `<unk>`, which each text counts
+    for itself. UserError: no such file, a damaged one, or a run whose text was cut by other rules."""
+    path = to_path(cfg.vocabulary_from)
+    if path.name == "vocab.txt":
+        path = path.parent
+    if not (path / "vocab.txt").is_file():
+        raise UserError(
+            f"data.vocabulary_from={cfg.vocabulary_from}: no run folder with a vocab.txt; name a finished run"
+        )
+    earlier = Tokenizer.load(Path(path))
+    for name, has in (("tokens", earlier.kind), ("lowercase", earlier.lowercase)):
+        if getattr(cfg, name) != has:
+            what = f"its text was cut by data.{name}={has}"
+            raise UserError(f"data.vocabulary_from={cfg.vocabulary_from}: {what}, this by {getattr(cfg, name)}")
+    kept = [i for i, w in enumerate(earlier.words) if w not in (UNKNOWN, earlier.end_token)]
+    return Vocabulary(tuple(earlier.words[i] for i in kept), earlier.vocab.counts[kept])
+
+
+def stop_words(cfg: DataConfig) -> frozenset[str]:
+    """The words of `cfg.stop_words`, one a line, folded as the text is; none without a file. UserError: no such file,
+    not UTF-8, or no word in it."""
+    if not cfg.stop_words:
+        return frozenset()
+    try:
+        text = to_path(cfg.stop_words).read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(
+            f"data.stop_words={cfg.stop_words}: no such file; give a text file with one word a line"
+        ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"data.stop_words={cfg.stop_words}: not UTF-8; convert it first") from None
+    found = frozenset(filter(None, (prepared(line.strip(), Rules.of(cfg)) for line in text.splitlines())))
+    if not found:
+        raise UserError(f"data.stop_words={cfg.stop_words}: holds no word; leave it empty for none")
+    return found
