@@ -219,7 +219,7 @@ def tasks(scores: Scores, known: np.ndarray, verbs: Verbs | None, forbidden: Seq
     if verbs is None or not forbidden:
         return found
     back = verbs.distance[-len(scores.nats) :]
-    right = (scores.nats < np.stack(forbidden)).all(0)
+    right = np.all(scores.nats < np.stack(forbidden), axis=0)
     every = [d for d in np.unique(back).tolist() if d > 0]
     return found | {f"agreement {d} words on": float(right[back == d].mean()) for d in every}
 
