@@ -9,9 +9,9 @@ import re
 import numpy as np
 import pytest
 
-from w2v_jax.config import SyntheticConfig
+from w2v_jax.config import DataConfig, SyntheticConfig
 from w2v_jax.data import synthetic
-from w2v_jax.data.bayes import Language
+from w2v_jax.data.bayes import Language, rivals
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.optimum import distance_to_optimum
 
@@ -143,6 +143,25 @@ def test_agreement_ceiling_is_what_the_predictive_distribution_gives():
         hits[int(text.distance[t])].append((p[verbs == 1].sum() > p[verbs == 0].sum()) == (verbs[text.ids[t]] == 1))
     ceiling = language.agreement_accuracy_ceiling(text)
     assert ceiling == {d: np.mean(h) for d, h in hits.items()} == {1: 1.0, 2: 1.0, 4: 1.0}
+
+
+def test_rivals_of_a_verb_are_verbs_of_each_other_class():
+    words = dataclasses.replace(TINY, classes=3, words=40)
+    g = synthetic.grammar(words)
+    order = np.random.default_rng(0).permutation(40)
+    vocabulary = [g.words[i] for i in order]
+    found = rivals(DataConfig(source="synthetic", synthetic=words), vocabulary)
+    assert found.shape == (2, 40)
+    first = synthetic.SUBJECT + g.classes
+    for i, kind in enumerate(g.kinds[order].tolist()):
+        others = g.kinds[order][found[:, i]].tolist()
+        assert (
+            sorted([kind, *others]) == [first, first + 1, first + 2]
+            if kind >= first
+            else found[:, i].tolist() == [i, i]
+        )
+    with pytest.raises(UserError, match="the vocabulary holds 'x', no word of the language"):
+        rivals(DataConfig(source="synthetic", synthetic=words), ["x", *vocabulary[1:]])
 
 
 def test_words_share_their_weights_within_each_kind():
