@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,11 @@ from typing import TextIO
 import numpy as np
 from scipy.optimize import nnls
 
+from w2v_jax.scaling import analysis
+from w2v_jax.scaling.expected import expect
+from w2v_jax.scaling.fit import fit_parametric
+from w2v_jax.scaling.fitted import Refusal, Value
+from w2v_jax.scaling.laws import PARAMETRIC
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Planned, cost_of
 from w2v_jax.tables import duration
@@ -28,6 +34,7 @@ class Progress:
         names = {record.run for record in done}
         self.left = {run.name: run for run in runs if run.name not in names}
         self.trained = [record for record in done if record.status == FINISHED]
+        self.expected: Value | None = None  # loss of the run that is made
         self.beside: list[float] = []  # seconds per run beside training
         self.total = cost_of(runs) or 1.0
 
@@ -37,6 +44,9 @@ class Progress:
         size = f"{run.ledger.parameters:,} parameters, {run.tokens:,.0f} tokens, {run.made / 1e12:.3g} TFLOP"
         size += f" from token {run.shared:,.0f} on" if run.shared else ""
         print(f"--- run {number} of {len(self.runs)}: {run.name} ({size})", file=self.out, flush=True)
+        self.expected = expected_loss(run, self.trained)
+        if self.expected is not None:
+            print(f"    expected {_show(self.expected)} by the law of the runs before it", file=self.out, flush=True)
 
     def end(self, run: Planned, record: Record, seconds: float) -> None:
         """Prints the result of a run that took `seconds`, compiling and scoring included, and the time left."""
@@ -52,6 +62,8 @@ class Progress:
             what = "finished"
         else:
             what = f"held-out loss {record.heldout_loss:.4f}"
+            if self.expected is not None:
+                what += f", {record.heldout_loss / self.expected.value - 1:+.2%} from what was expected"
         rest = f"{done:.0%} of the study's FLOPs done, {self.time_left()} left"
         print(f"    {what}; {seconds:.1f} s; {rest}", file=self.out, flush=True)
 
@@ -82,3 +94,22 @@ class Progress:
         """As h:mm:ss."""
         seconds = self.seconds_left()
         return "?" if seconds is None else duration(seconds)
+
+
+def expected_loss(run: Planned, made: Sequence[Record]) -> Value | None:
+    """The held-out loss of a run by the law of the finished runs of its arm, with the 95 % interval of one run.
+
+    None where these have no law yet, or were made at several rates: then it says nothing of one of them.
+    """
+    own = [r for r in made if r.arm == run.arm and r.heldout_loss is not None]
+    runs, _ = analysis.fitted_runs(own)
+    if len(runs) <= PARAMETRIC.parameters or len(analysis.usable(own)) < len(own):
+        return None
+    n, d, _, loss = analysis.columns(runs)
+    fit = fit_parametric(n, d, loss)
+    return None if isinstance(fit, Refusal) else expect(fit, float(run.ledger.parameters), run.tokens).loss
+
+
+def _show(value: Value) -> str:
+    ends = (f"{x:.4f}" if math.isfinite(x) else "free" for x in (value.low, value.high))
+    return f"{value.value:.4f} [{', '.join(ends)}]"

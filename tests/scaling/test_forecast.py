@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from scipy.stats import linregress, t
 
 from configs.scaling import synthetic
 from experiments.scaling import forecast
+from experiments.scaling.progress import Progress, expected_loss
 from tests.commands import ROOT
 from tests.scaling.planted import record
 from w2v_jax.errors import UserError
@@ -181,3 +183,21 @@ def test_other_files_are_no_forecasts(content: str | None, tmp_path: Path) -> No
         file.write_text(content)
     with pytest.raises(UserError, match="no such file" if content is None else "is no forecast"):
         forecast.grade(file, tmp_path)
+
+
+def test_a_study_says_what_it_expects_of_a_run_once_its_runs_have_a_law(small: Study, tmp_path: Path) -> None:
+    planned = runs(small, 200)
+    finished = records.read([made(planned, tmp_path / "results.jsonl")])
+    last, rest = planned[-1], [r for r in finished if r.run != planned[-1].name]
+    found = expected_loss(last, rest)
+    true = float(loss_of(np.array(float(last.ledger.parameters)), np.array(last.tokens)))
+    assert found is not None and found.value == pytest.approx(true, rel=1e-4)
+    assert expected_loss(last, rest[:5]) is None, "too few"
+    assert expected_loss(last._replace(arm="lstm"), rest) is None, "of another arm"
+    again = dataclasses.replace(rest[0], config={"optimizer": {"learning_rate": 1.0}})
+    assert expected_loss(last, [*rest, again]) is None, "of several rates"
+    out = io.StringIO()
+    progress = Progress(planned, rest, out)
+    progress.begin(last)
+    progress.end(last, dataclasses.replace(rest[0], heldout_loss=1.01 * found.value), 1.0)
+    assert f"expected {found.value:.4f} [" in out.getvalue() and "+1.00% from what was expected" in out.getvalue()
