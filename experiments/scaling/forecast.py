@@ -26,6 +26,7 @@ from w2v_jax.scaling.fit import fit_excess, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import Planned, Study
+from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
 from w2v_jax.tables import aligned
 
 FREE, KNOWN = "free", "known"  # floors of a law
@@ -96,8 +97,21 @@ def write(file: Path, results: Path, study: Study, planned: Sequence[Planned], f
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, forecast)
     print(aligned(_rows(targets)))
+    for arm, law in laws.items():
+        print_doubt(arm, lack_of_fit(law.fit))
     print(f"intervals: 95 %, of one further run each\nforecast: {file}; make the runs, then give it to --grade")
     return 0
+
+
+def print_doubt(arm: str, found: LackOfFit | None) -> None:
+    """A warning where the runs contradict the law, or cannot say so."""
+    if found is None:
+        print(f"{arm}: no two runs differ by their seeds alone, so whether the law has the right form is not known")
+    elif found.wrong:
+        print(
+            f"warning: {arm}: the runs are farther from the law than their seeds are from one another (F = "
+            f"{found.ratio:.3g}, chance {found.chance:.1g}): its form is wrong here, and the intervals are too narrow"
+        )
 
 
 def _law(law: Law, results: Path, arm: str) -> dict[str, Any]:
@@ -105,7 +119,15 @@ def _law(law: Law, results: Path, arm: str) -> dict[str, Any]:
     names = [r.run for r in analysis.by_arm(analysis.usable(records.read([results])))[arm]]
     values = {name: list(value) for name, value in fit.values.items()}
     values |= {"E": [law.floor] * 3} if law.floor else {}
-    return {"formula": fit.law.formula, "values": values, "noise": fit.noise, "misfit": str(fit.misfit), "runs": names}
+    doubt = lack_of_fit(fit)
+    fits = {"lack of fit": None if doubt is None else list(doubt)}
+    return fits | {
+        "formula": fit.law.formula,
+        "values": values,
+        "noise": fit.noise,
+        "misfit": str(fit.misfit),
+        "runs": names,
+    }
 
 
 def _target(run: Planned, law: Law) -> dict[str, Any]:

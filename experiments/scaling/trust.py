@@ -12,7 +12,7 @@ from w2v_jax.scaling.fit import RESAMPLES
 from w2v_jax.scaling.fitted import Fit
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.robust import LOGS
-from w2v_jax.scaling.trust import future, spread
+from w2v_jax.scaling.trust import future, lack_of_fit, spread
 
 GLOSSARY = (
     ("N", "parameters of a model, all of them unless a table says without embeddings"),
@@ -32,20 +32,25 @@ GLOSSARY = (
 
 def seeds(found: Found) -> list[Section]:
     """The spread between seeds of each arm, and what it makes impossible."""
-    rows = [["arm", "sizes", "runs", "spread of the loss", "two runs differ from"]]
+    rows = [["arm", "sizes", "runs", "spread of the loss", "two runs differ from", "lack of fit of N and D"]]
     for law in found.laws:
         own = spread(found.of(law.arm))
         if own is not None:
             low, high = own.deviation.low, own.deviation.high
             deviation = f"{own.deviation.value:.2%} [{low:.2%}, {high:.2%}]"
-            rows.append([law.arm, str(own.sizes), str(own.runs), deviation, f"{own.needed:.2%}"])
+            doubt = lack_of_fit(law.parametric) if isinstance(law.parametric, Fit) else None
+            lacks = "-" if doubt is None else f"F = {doubt.ratio:.3g}, chance {doubt.chance:.1g}"
+            lacks += ": WRONG FORM" if doubt is not None and doubt.wrong else ""
+            rows.append([law.arm, str(own.sizes), str(own.runs), deviation, f"{own.needed:.2%}", lacks])
     if len(rows) == 1:
         unknown = "No two runs differ by their seeds alone, so the noise is not known."
         return [Section("Noise between seeds", (unknown,))] if found.laws else []
     why = (
         "Spread: the standard deviation of log loss between runs that differ by their seeds alone, with its 95 % "
-        "interval. Two single runs whose losses differ by less than the last column cannot be told apart, and no "
-        "forecast of one run can be held closer than about that."
+        "interval. Two single runs whose losses differ by less than the next column cannot be told apart, and no "
+        "forecast of one run can be held closer than about that. Lack of fit: where the chance is small, the runs are "
+        "farther from the law than their seeds are from one another; the law then has the wrong form for them, and its "
+        "intervals are too narrow beyond them."
     )
     return [Section("Noise between seeds", (why,), rows)]
 

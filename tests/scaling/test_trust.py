@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 from scipy.stats import chi2
+from scipy.stats import f as fisher
 
 from configs.scaling import synthetic
 from experiments.scaling import compare, export, sections, trust
@@ -19,9 +20,11 @@ from tests.scaling.planted import record
 from w2v_jax.errors import UserError
 from w2v_jax.recorded import to_dict
 from w2v_jax.scaling import analysis, records
+from w2v_jax.scaling.fit import fit_power
+from w2v_jax.scaling.fitted import Fit, predict
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import runs
-from w2v_jax.scaling.trust import future, spread
+from w2v_jax.scaling.trust import future, lack_of_fit, spread
 
 NOISE = 0.004
 
@@ -155,3 +158,23 @@ def test_what_cannot_be_compared(make, why: str, tmp_path: Path) -> None:  # noq
     two = study_at(tmp_path / "two", [record(run="x", arm="lstm")])
     with pytest.raises(UserError, match=why):
         compare.compare(make(one, two))
+
+
+def test_lack_of_fit_is_the_f_test_of_means_against_seeds() -> None:
+    """A line through cells of three seeds, where the sums of squares are those of an analysis of variance."""
+    x = np.repeat(np.geomspace(1e3, 1e6, 6), 3)
+    rng = np.random.default_rng(1)
+    straight = 9.0 * x**-0.07 * np.exp(rng.normal(0, 0.004, 18))
+    bent = straight * np.exp(0.004 * np.log(x / 3e4) ** 2)
+    for y, wrong in ((straight, False), (bent, True)):
+        fit = fit_power(x, y, floor=False)
+        assert isinstance(fit, Fit)
+        found = lack_of_fit(fit)
+        assert found is not None and found.wrong is wrong
+        groups = np.log(y).reshape(6, 3)
+        within = ((groups - groups.mean(1, keepdims=True)) ** 2).sum() / 12
+        law = np.log(predict(fit, x)).reshape(6, 3)[:, 0]
+        assert found.ratio == pytest.approx(3 * ((groups.mean(1) - law) ** 2).sum() / 4 / within, rel=1e-6)
+        assert found.chance == pytest.approx(fisher.sf(found.ratio, 4, 12))
+    alone = fit_power(x[::3], straight[::3], floor=False)
+    assert isinstance(alone, Fit) and lack_of_fit(alone) is None

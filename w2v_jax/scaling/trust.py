@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import chi2, t
+from scipy.stats import chi2, f, t
 
 from w2v_jax.scaling.analysis import columns, fitted_runs
 from w2v_jax.scaling.expected import expect
 from w2v_jax.scaling.fit import fit_parametric
-from w2v_jax.scaling.fitted import LEVEL, Refusal, Value
-from w2v_jax.scaling.laws import PARAMETRIC
+from w2v_jax.scaling.fitted import LEVEL, Fit, Refusal, Value
+from w2v_jax.scaling.laws import PARAMETRIC, log_law
 from w2v_jax.scaling.records import Record
 
 SHARES = (0.01, 0.03, 0.1, 0.3)  # of the most expensive run's FLOPs, up to which runs are fitted
+WRONG = 0.01  # chance below which a law is called wrong
 _SAME = 1.02  # FLOPs of runs of one size and amount of text, up to whole steps
 
 
@@ -60,6 +61,37 @@ def spread(records: Sequence[Record]) -> Spread | None:
     deviation = float(np.sqrt(squares / free))
     needed = float(t.ppf((1 + LEVEL) / 2, free)) * deviation * np.sqrt(2)
     return Spread(Value(deviation, float(low), float(high)), len(several), sum(map(len, several)), needed)
+
+
+class LackOfFit(NamedTuple):
+    """Whether runs are farther from a law than their seeds are from one another (Draper & Smith 1998, section 2.1)."""
+
+    ratio: float  # F: mean square of the cells' means about the law over that of the runs about their cells' means
+    chance: float  # of an F as large where the law is true
+
+    @property
+    def wrong(self) -> bool:
+        """At the level of 1 %."""
+        return self.chance < WRONG
+
+
+def lack_of_fit(fit: Fit) -> LackOfFit | None:
+    """By the runs that a law was fitted to, where some share their sizes; None elsewhere.
+
+    The deviations are those of log loss, weighted by the runs of a cell. None also where the cells are no more than the
+    law's parameters.
+    """
+    logs = np.log(fit.y)
+    _, cell = np.unique(np.round(fit.sizes), axis=0, return_inverse=True)
+    runs = np.bincount(cell.ravel())
+    means = np.bincount(cell.ravel(), logs) / runs
+    pure = float(((logs - means[cell.ravel()]) ** 2).sum())
+    about = float(((logs - log_law(fit.law, fit.theta, np.log(fit.sizes) - fit.centres)) ** 2).sum())
+    freedom, own = len(runs) - fit.law.parameters, len(logs) - len(runs)
+    if freedom < 1 or own < 1 or not pure:
+        return None
+    ratio = max(about - pure, 0.0) / freedom / (pure / own)
+    return LackOfFit(ratio, float(f.sf(ratio, freedom, own)))
 
 
 def future(records: Sequence[Record], shares: Sequence[float] = SHARES) -> list[Future]:
