@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
+from experiments.figures.gallery import counting
 from tests.drawn import Points, draw, lines, record, same, upright
 from tests.drawn import paper as paper
 from w2v_jax.papers import NUMBERS
@@ -127,7 +128,20 @@ def check_published_fits(panels: list[Axes], result: dict[str, Any]) -> None:
     assert len(panels[0].get_yticklabels()) == len(shown) == 22
 
 
+def check_counting(panels: list[Axes], result: dict[str, Any]) -> None:
+    """One line for each way, ours above theirs."""
+    rows = {(row["paper"], row["number"]): row for row in result["rows"]}
+    expected: list[Points] = []
+    for i, key in enumerate(counting.WAYS):
+        for whose, place in (("ours", i - 0.2), ("published", i + 0.2)):
+            value, low, high = rows[key][whose]
+            expected += [[(low, place), (high, place)]] if low is not None else []
+            expected.append([(value, place)])
+    same(lines(panels[0]), expected)
+
+
 CHECKS = {
+    "counting": check_counting,
     "published_fits": check_published_fits,
     "chinchilla": check_chinchilla,
     "scaling_synthetic": check_families,

@@ -209,7 +209,13 @@ def test_a_record_cut_off_or_missing_and_what_else_is_refused(tmp_path: Path) ->
 def test_a_result_without_one_of_the_keys_that_are_drawn_is_refused(name: str, tmp_path: Path) -> None:
     result = result_of(name)
     drawn = {"chinchilla": "parametric", "gradients": "chance", "imdb_ladder": "majority", "keys_values": "rungs"}
-    drawn |= {"word_models": "models", "pairs_sick": "picture", "topics": "pairs", "published_fits": "rows"}
+    drawn |= {
+        "word_models": "models",
+        "pairs_sick": "picture",
+        "topics": "pairs",
+        "published_fits": "rows",
+        "counting": "rows",
+    }
     key = drawn.get(name) or {"throughput": "prompt", "wiki_map": "vocabulary"}.get(name, "runs")
     for i, value in enumerate(({k: v for k, v in result.items() if k != key}, result | {key: None})):
         (tmp_path / str(i)).mkdir()
