@@ -54,5 +54,5 @@ def get_config() -> Study:
     rates = (0.25, 0.5, 1.0, 2.0, 4.0)
     language = dataclasses.replace(text.data.synthetic, tokens=600_000)
     data = dataclasses.replace(text.data, synthetic=language)
-    study_arms = arms | standard
-    return dataclasses.replace(text, data=data, arms=study_arms, tokens=(500_000,), rates=rates, optimum=False)
+    whole = dataclasses.replace(text, data=data, arms=arms | standard, tokens=(500_000,), rates=rates)
+    return dataclasses.replace(whole, most_flops=0.0, optimum=False)
