@@ -58,6 +58,7 @@ SHIPPED = {
     "gpt2_pod": Entry("configs/gpt2_pod.py", 50_257, 1e10, POD),
     "lm1b_pod": Entry("configs/lm1b_pod.py", 400_000, 4e9, POD),
     "transformer_1b_pod": Entry("configs/transformer_1b_pod.py", 32_000, 2e10, POD),
+    "context_pod": Entry("configs/context_pod.py", 131_074, 1.3e10, ("v5e-16", "gpu:8xH200")),
     "scaling/pod": Entry("configs/scaling/pod.py", 32_000, 1.6e10, ("v5e-8", "gpu:8xH200")),
 }
 

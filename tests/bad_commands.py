@@ -104,6 +104,7 @@ OTHERS = {
         "--stride=4": "is for the run folder of a language model",
         "--text=text:x": "is for the run folder of a language model",
         "--restrict=-5": "--restrict=-5",
+        "--card": "is for a run folder",
     },
     "experiments.evaluate": {
         "": "give either --vectors=FILE or --workdir=DIR",

@@ -16,7 +16,7 @@ import numpy as np
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import PathLike, atomic, part_of, write_text
 from w2v_jax.formats import MAX_WORD, Table, to_safetensors
-from w2v_jax.storage import in_bucket, put
+from w2v_jax.storage import in_bucket, open_read, put
 
 FORMATS = ("binary", "text", "glove", "native", "npy", "safetensors", "projector")
 DTYPES = ("float32", "float16", "int8")
@@ -24,6 +24,7 @@ _BY_ENDING = {".bin": "binary", ".txt": "text", ".vec": "text", "": "native"}
 _BY_ENDING |= {".npy": "npy", ".safetensors": "safetensors"}
 _PACKED = ("binary", "text", "glove")  # may be written as .gz
 _SMALL = ("native", "npy", "safetensors")  # hold other types than float32
+_CONFIG = "projector_config.pbtxt"  # the name that TensorBoard looks for
 _ROWS = 4096  # rows formatted at a time
 
 
@@ -191,6 +192,16 @@ def _safetensors(table: Table, vectors: np.ndarray, scales: np.ndarray | None, p
         f.write(data)
 
 
+def projector_above(folder: PathLike, name: str = "projector") -> None:
+    """Makes TensorBoard find the export `folder`/`name` when it opens `folder` itself. Raises OSError."""
+    inner = os.path.join(os.fspath(folder), name, _CONFIG)
+    with open_read(inner) as f:
+        text = f.read().decode()
+    for file in ("vectors.tsv", "metadata.tsv"):
+        text = text.replace(f'"{file}"', f'"{name}/{file}"')
+    write_text(os.path.join(os.fspath(folder), _CONFIG), text)
+
+
 def write_vocab(path: PathLike, table: Table) -> None:
     """`word<TAB>count` lines, or words alone without counts: what `load(..., counts=)` and gensim's `fvocab` read."""
     # Without counts, a tab ends a word with a blank in it; the blank alone would start a count.
@@ -215,6 +226,6 @@ def _projector(table: Table, path: str) -> None:
             _lines(f, table, "\t", words=False)
         write_text(os.path.join(folder, "metadata.tsv"), "".join(f"{x}\n" for x in [*heading, *_columns(table)]))
         write_text(
-            os.path.join(folder, "projector_config.pbtxt"),
+            os.path.join(folder, _CONFIG),
             f'embeddings {{\n  {config}\n  metadata_path: "metadata.tsv"\n}}\n',
         )

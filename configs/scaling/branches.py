@@ -7,7 +7,7 @@ the rate is constant, and falls in the last tenth of the steps (warm-up, stable,
 2404.06395): each run begins where the next shorter one began to decay, so the six cost 46 % of six runs. In the arm
 `cosine` each run is made whole. Rates are near those of `configs/scaling/synthetic.py`, which were chosen for cosines.
 
-Hardware: 1 CPU core, about 10 minutes for 1.6 TFLOP.
+Hardware: 1 CPU core, about 12 minutes for 2 TFLOP.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import dataclasses
 from configs.scaling import synthetic
 from w2v_jax.scaling.study import Arm, Study
 
-TOKENS = (80_000, 128_000, 200_000, 320_000, 510_000, 810_000)  # a decade, whatever whole steps make of it
+TOKENS = (100_000, 160_000, 250_000, 400_000, 640_000, 1_020_000)  # a decade, whatever whole steps make of it
 RATES = {8: 0.012, 16: 0.01, 36: 0.007}
 
 

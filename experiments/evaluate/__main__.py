@@ -24,6 +24,7 @@ from absl import flags
 from experiments.common import cli
 from experiments.common.processes import by_first
 from experiments.common.vectors import define_source_flags, open_vectors, source
+from experiments.evaluate import card
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import evaluate_all, table
 from w2v_jax.files import write_json
@@ -54,10 +55,14 @@ def scored() -> None:
             raise UserError("--text is empty: name a data source, e.g. text:FILE, or leave it out")
         target = f.json or os.path.join(f.workdir, "evaluation.json")
         language.evaluate(to_path(f.workdir), f.text or "", to_path(target), f.stride)
+        if f.card:
+            print(f"card: {card.write(to_path(f.workdir), card.scores_of(to_path(target)))}")
         return
     for name in ("text", "stride"):
         if f[name].value is not None:
             raise UserError(f"--{name}: is for the run folder of a language model (--workdir=DIR)")
+    if f.card and not f.workdir:
+        raise UserError("--card: is for a run folder (--workdir=DIR), whose config and result it describes")
     path = source()
     results = evaluate_all(open_vectors(), f.data_dir, f.restrict)
     print(table(results))
@@ -65,6 +70,8 @@ def scored() -> None:
     target = f.json or os.path.join(folder, "evaluation.json")
     write_json(target, {"file": path, **results})
     print(f"\nresults: {target}")
+    if f.card:
+        print(f"card: {card.write(to_path(f.workdir), table(results))}")
 
 
 if __name__ == "__main__":
@@ -73,5 +80,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.", 0)
     flags.DEFINE_string("text", None, "Language models: the data source to score, e.g. text:FILE.")
     flags.DEFINE_integer("stride", None, "Transformers: tokens from window to window; half a window by default.")
+    flags.DEFINE_bool("card", False, "Also write card.md into the run folder: its data, settings and scores.")
     flags.DEFINE_string("json", None, "Results file; evaluation.json beside the vectors by default.")
     cli.run(main)

@@ -210,7 +210,7 @@ def test_runs_of_wsd_that_differ_in_tokens_alone_are_one_trunk() -> None:
     assert (first.shared, second.shared, third.shared) == (0, 750, 1500)
     assert cost_of([first, second, third]) == pytest.approx(third.flops * (0.75 + 0.25 * (1 + 1 / 2 + 1 / 4)))
     assert all(run.made == run.flops and run.begins == () for name, run in every.items() if name[0] == "c")
-    for change in ({"max_steps": 5}, {"stop_at": 0.5}):
+    for change in ({"max_steps": 5}, {"stop_at": 0.5}, {"start": "runs/before"}):
         config = dataclasses.replace(STABLE, train=TrainConfig(**change))
         other = runs(dataclasses.replace(BRANCHES, arms={"stable": Arm(config, ("model.dim=8",))}), VOCAB)
         assert not any(run.begins or run.shared for run in other)

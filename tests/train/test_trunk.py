@@ -34,7 +34,7 @@ pytestmark = pytest.mark.xdist_group("trunk")  # one worker: runs share their co
 SYNTHETIC = SyntheticConfig(words=60, topics=2, senses=4, distances="1,2", tokens=4000, heldout_tokens=600)
 RUN = Config(
     family="recurrent_lm",
-    model=RecurrentLMConfig(cell="elementwise", layers=1, dim=4, hidden=4, tied=True, length=8, dropout=0.1),
+    model=RecurrentLMConfig(cell="elementwise", layers=1, dim=4, hidden=4, tied=True, length=8),
     data=DataConfig(
         **{"source": "synthetic", "heldout_source": "synthetic:heldout", "tokens": "whitespace", "end_token": "."},
         **{"min_count": 1, "unknown": "error", "synthetic": SYNTHETIC},
@@ -116,26 +116,21 @@ def test_branches_of_branches_that_are_killed_end_the_same(
     same(tmp_path / "long", alone / "long")
 
 
-def test_a_branch_is_the_same_over_eight_devices(tmp_path: Path) -> None:
-    """The length of the run is then part of the compiled program."""
-    mesh = {"mesh": MeshConfig(data=8)}
-    train(tmp_path / "short", SHORT, **mesh)
-    train(tmp_path / "long", LONG, **mesh)
-    assert train(tmp_path / "branch", LONG, tmp_path / "short", **mesh)["shared"]["steps"] == 41
-    same(tmp_path / "branch", tmp_path / "long")
-
-
-def test_no_checkpoint_of_a_trunk_is_the_best(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which steps of a trunk are scored depends on where a run began. Here every loss is above the one before it."""
+def test_over_two_devices_and_no_checkpoint_of_a_trunk_is_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The length of a run is part of its program then. Which steps of a trunk are scored depends on where a run began:
+    here every loss is above the one before it."""
     losses = itertools.count(3.0, 0.1)
     monkeypatch.setattr(loop, "held_out", lambda run, say: lambda params: {"loss": next(losses), "correct": 0.5})
-    often = {"checkpoint": CheckpointConfig(every_steps=32, keep=1)}
-    for name, trunks in (("whole", ()), ("branch", (alone / "short",))):
-        result = train(tmp_path / name, LONG, *trunks, **often)
+    change = {"mesh": MeshConfig(data=2), "checkpoint": CheckpointConfig(every_steps=32, keep=1)}
+    train(tmp_path / "short", SHORT, **change)
+    for name, trunks in (("whole", ()), ("branch", (tmp_path / "short",))):
+        result = train(tmp_path / name, LONG, *trunks, **change)
         scored = {row["step"]: row["heldout_loss"] for row in metrics(tmp_path / name) if row["heldout_loss"]}
         assert min(scored) < 86 and [step for step in scored if step > 86] == [98, 107]
         assert result["best_heldout_step"] == 98 and result["best_heldout_loss"] == scored[98]
-        assert checkpoints(tmp_path / name) == [86, 98, 107]
+        assert checkpoints(tmp_path / name) == [86, 98, 107] and ("shared" in result) == bool(trunks)
     assert final_arrays(tmp_path / "branch") == final_arrays(tmp_path / "whole")
 
 
@@ -160,17 +155,17 @@ def test_a_run_begins_only_where_all_but_the_length_is_equal(alone: Path, tmp_pa
     assert begins(tmp_path, LONG, short, log=LogConfig(every_steps=5, eval_steps=0)) == [41]
 
 
-def test_a_damaged_trunk_is_told_and_the_run_is_made_from_its_start(
-    alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_trunk_is_told_and_no_run_begins_there(alone: Path, tmp_path: Path) -> None:
     shutil.copytree(alone / "short", tmp_path / "short")
-    data = [f for f in (tmp_path / "short/checkpoints/41/state/ocdbt.process_0/d").iterdir()]
-    for file in data:
-        file.write_bytes(bytes(len(file.read_bytes())))
-    assert "shared" not in train(tmp_path / "long", LONG, tmp_path / "short")
-    assert "checkpoint 41" in (told := capsys.readouterr().err) and "is damaged" in told
-    same(tmp_path / "long", alone / "long")
-    assert checkpoints(tmp_path / "short") == [41, 51]
+    for file in (tmp_path / "short/checkpoints/41/state/ocdbt.process_0/d").iterdir():
+        file.write_bytes(bytes(file.stat().st_size))
+    run = prepare(dataclasses.replace(RUN, train=dataclasses.replace(RUN.train, passes=LONG)), lambda line: None)
+    told: list[str] = []
+    assert trunk.find(run, [tmp_path / "short"], {}, told.append) is None
+    assert len(told) == 1 and "checkpoint 41" in told[0] and "is damaged" in told[0]
+    assert checkpoints(tmp_path / "short") == [41, 51], "another run's folder is left as it is"
+    found = trunk.find(run, [tmp_path / "short", alone / "short"], {}, told.append)
+    assert found is not None and found[0] == 41 and told[-1].startswith("beginning at step 41")
 
 
 def test_a_trunk_of_another_text_is_refused(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
+from w2v_jax.export import projector_above
 from w2v_jax.exported import CHECKPOINTS as CHECKPOINTS
 from w2v_jax.exported import CONFIG as CONFIG
 from w2v_jax.exported import RESULT as RESULT
@@ -33,6 +35,7 @@ from w2v_jax.types import Family, Say, Text
 
 # What only the process that trains writes: a regular expression of names.
 WRITTEN = r"writable|config\.json|result\.json|launched-.*\.json|.*\.bin|projector|tokenizer\.json|vocab\.txt"
+WRITTEN += r"|projector_config\.pbtxt"
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
 
 
@@ -222,7 +225,24 @@ def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, ma
         save(emb, workdir / files[-1], "binary")
         if index == 0:
             save(emb.head(PROJECTED), workdir / "projector", "projector")
+            _show_projector(workdir)
     return files
+
+
+def _show_projector(workdir: Path) -> None:
+    """Lets TensorBoard's projector open from the run folder, and from the folder of several runs, where it looks beside
+    the events only and takes no file from elsewhere."""
+    projector_above(workdir)
+    events = workdir / "tensorboard"
+    if in_bucket(workdir) or not events.is_dir():
+        return
+    for file in sorted((workdir / "projector").iterdir()):
+        with contextlib.suppress(FileNotFoundError):
+            (events / file.name).unlink()
+        try:
+            os.link(file, events / file.name)
+        except OSError:  # a file system without links
+            shutil.copyfile(file, events / file.name)
 
 
 def finish(workdir: Path, text: Text, matrices: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

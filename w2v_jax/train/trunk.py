@@ -36,8 +36,9 @@ class Shared(NamedTuple):
 
 def shares(config: Config) -> bool:
     """Whether runs of this config have a trunk. `train.stop_at` judges evaluations, which each run has at other steps,
-    and `train.max_steps` may end a run before its decay."""
-    return config.optimizer.schedule == "wsd" and not config.train.stop_at and not config.train.max_steps
+    `train.max_steps` may end a run before its decay, and with `train.start` a run begins elsewhere."""
+    train = config.train
+    return config.optimizer.schedule == "wsd" and not (train.stop_at or train.max_steps or train.start)
 
 
 def end(run: Run) -> int:

@@ -1,0 +1,80 @@
+"""Vectors of texts from those of their words: the mean, and SIF.
+
+mean: v(s) = sum_{w in s} x_w / |s|.
+
+SIF (Arora, Liang and Ma 2017): v(s) = sum_{w in s} a / (a + p(w)) x_w / |s|, with p(w) the share of w in the training
+text of the vectors, so that frequent words weigh little; then the directions that many texts have in common are taken
+out, v - U U^T v, with U [D, r] the first r right singular vectors of the texts that `sif` was given. New texts have the
+same directions taken out.
+
+|s| counts the words that have a vector. A text without any gets zeros.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from w2v_jax.data.words import Rules, words_of
+from w2v_jax.embeddings import Embeddings
+from w2v_jax.errors import UserError
+
+WORDS = Rules("words", True)  # how a text that is no list of words is cut
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Averages:
+    """How words make the vector of a text."""
+
+    emb: Embeddings
+    weights: np.ndarray | None = None  # float32 [V]; None: all 1. An unseen word that n-grams make has weight 1
+    common: np.ndarray | None = None  # U, float32 [D, r]
+
+    def vectors(self, texts: Iterable[str | Sequence[str]]) -> np.ndarray:
+        """float32 [N, D] of texts: strings, cut into words of letters in lower case, or lists of words."""
+        made = [self._one(words_of(text, WORDS) if isinstance(text, str) else text) for text in texts]
+        out = np.stack(made) if made else np.zeros((0, self.emb.dim), np.float32)
+        return out if self.common is None else out - (out @ self.common) @ self.common.T
+
+    def _one(self, words: Sequence[str]) -> np.ndarray:
+        known = [word for word in words if word in self.emb or self.emb.makes(word)]
+        if not known:
+            return np.zeros(self.emb.dim, np.float32)
+        found = self.emb[known]
+        if self.weights is not None:
+            rows = np.array([self.emb.index.get(word, -1) for word in known])
+            found = found * np.where(rows >= 0, self.weights[rows], np.float32(1))[:, None]
+        return np.asarray(found.mean(axis=0), np.float32)
+
+
+def mean(emb: Embeddings) -> Averages:
+    """Plain means."""
+    return Averages(emb)
+
+
+def sif(emb: Embeddings, texts: Iterable[str | Sequence[str]], a: float = 1e-3, components: int = 1) -> Averages:
+    """SIF with the common directions of `texts`; see the module.
+
+    Args:
+      a: the weight of a word is a / (a + p(w)); 1e-3 to 1e-4 in the paper.
+      components: r, directions taken out; 0 for none.
+
+    UserError: vectors without counts, an impossible number, fewer texts than components.
+    """
+    if emb.counts is None or not np.sum(emb.counts):
+        raise UserError("SIF needs the counts of words: load a run folder, or pass counts=FILE to load")
+    if not a > 0:
+        raise UserError(f"a={a}: must be above 0")
+    if not 0 <= components < emb.dim:
+        raise UserError(f"components={components}: must be 0 or more and below the {emb.dim} dimensions")
+    share = np.asarray(emb.counts, np.float64) / np.sum(emb.counts)
+    weighed = Averages(emb, (a / (a + share)).astype(np.float32))
+    if not components:
+        return weighed
+    seen = weighed.vectors(texts).astype(np.float64)
+    if np.linalg.matrix_rank(seen) < components:
+        raise UserError(f"components={components}: the {len(seen)} texts have fewer directions; give more texts")
+    _, directions = np.linalg.eigh(seen.T @ seen)  # by rising eigenvalue
+    return dataclasses.replace(weighed, common=directions[:, ::-1][:, :components].astype(np.float32))
