@@ -17,7 +17,7 @@ from w2v_jax.data import documents as rows
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.labelled_corpus import vocabulary_of
 from w2v_jax.data.tokenizer import Tokenizer
-from w2v_jax.embeddings import Embeddings, save
+from w2v_jax.embeddings import Embeddings, load_run, save
 from w2v_jax.embeddings import load as load_vectors
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.evaluation import evaluate_all
@@ -73,7 +73,7 @@ def load(path: PathLike) -> Embeddings:
     file = folder / "vectors.bin"
     if not file.is_file():
         raise UserError(f"{file}: no such file: the run has not ended, or its family has no word vectors")
-    return load_vectors(file, counts=folder / "vocab.txt")
+    return load_run(folder, file)
 
 
 def evaluate(words: Embeddings, data_dir: PathLike | None = None, restrict: int = 30_000) -> dict[str, Any]:

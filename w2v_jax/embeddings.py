@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -311,6 +312,13 @@ def load(
         file of a run folder that differs from its digest in result.json (see `w2v_jax.exported`).
     """
     return Embeddings(*formats.read(path, limit, binary, encoding_errors, mmap, counts, skip_nan))
+
+
+def load_run(folder: PathLike, file: PathLike) -> Embeddings:
+    """The vectors of a run from their file, with its counts and, where it has them, the n-grams of unseen words.
+    UserError: see `load`."""
+    emb = load(file, counts=os.path.join(os.fspath(folder), "vocab.txt"))
+    return dataclasses.replace(emb, subwords=formats.read_ngrams(folder, emb.dim))
 
 
 def save(emb: Embeddings, path: PathLike, format: str = "auto", dtype: str = "float32") -> None:

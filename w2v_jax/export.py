@@ -14,8 +14,8 @@ from typing import IO, cast
 import numpy as np
 
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.files import PathLike, atomic, part_of, write_text
-from w2v_jax.formats import MAX_WORD, Table, to_safetensors
+from w2v_jax.files import PathLike, atomic, part_of, write_json, write_text
+from w2v_jax.formats import MAX_WORD, NGRAMS, NGRAMS_JSON, Subwords, Table, to_safetensors
 from w2v_jax.storage import in_bucket, open_read, put
 
 FORMATS = ("binary", "text", "glove", "native", "npy", "safetensors", "projector")
@@ -190,6 +190,16 @@ def _safetensors(table: Table, vectors: np.ndarray, scales: np.ndarray | None, p
     data = to_safetensors(table, vectors, scales)
     with atomic(path) as f:
         f.write(data)
+
+
+def write_ngrams(folder: PathLike, parts: Subwords) -> list[str]:
+    """Writes what makes vectors of unseen words into a run folder: ngrams.npy, float32 [K, D], and ngrams.json with
+    the lengths of n-grams. Returns the names of the files. Raises OSError."""
+    with atomic(os.path.join(os.fspath(folder), NGRAMS)) as f:
+        np.save(f, np.asarray(parts.buckets, np.float32), allow_pickle=False)
+    lengths = {"shortest": parts.shortest, "longest": parts.longest}
+    write_json(os.path.join(os.fspath(folder), NGRAMS_JSON), lengths)
+    return [NGRAMS, NGRAMS_JSON]
 
 
 def projector_above(folder: PathLike, name: str = "projector") -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
-from w2v_jax.embeddings import Embeddings, load
+from w2v_jax.embeddings import Embeddings, load_run
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import PathLike, atomic
 from w2v_jax.models import MODELS
@@ -24,7 +24,8 @@ from w2v_jax.storage import to_path
 from w2v_jax.train import loop
 from w2v_jax.train.folder import CONFIG, read_result
 
-FAMILY = "word2vec"
+FAMILY, PARTS = "word2vec", "subword"
+_OF_PARTS = ("model.buckets", "model.shortest", "model.longest")  # keys of the family `subword` alone
 SENTENCES = "sentences.txt"  # in the run folder: an iterable as a file
 # What configs/skipgram.py and configs/cbow.py have beside the defaults; a test compares them.
 RECIPES: dict[str, dict[str, Any]] = {
@@ -60,6 +61,7 @@ def train_vectors(
       changes: dotted keys of the config, as in `w2v_jax.configure`.
       settings: the same by their last name: `dim`, `window`, `architecture`, `min_count`, `passes`, `seed`, and so on.
 
+    With `buckets`, `shortest` or `longest` the vectors are made of n-grams (family subword), and unseen words have one.
     The settings are those of configs/skipgram.py, or of configs/cbow.py with architecture="cbow"; no text is held out.
 
     Raises:
@@ -83,7 +85,8 @@ def train_vectors(
 
 def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any]) -> Embeddings:
     recipe = RECIPES["cbow" if keys.get("model.architecture") == "cbow" else "skipgram"]
-    base = override(Config(FAMILY, MODELS[FAMILY].config()), {"data.heldout_every": 0} | recipe, MODELS)
+    family = PARTS if set(_OF_PARTS) & set(keys) else FAMILY
+    base = override(Config(family, MODELS[family].config()), {"data.heldout_every": 0} | recipe, MODELS)
     override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read
     if isinstance(text, (str, os.PathLike)):
         source = {"data.source": _source(os.fspath(text))}
@@ -94,7 +97,7 @@ def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any])
     if config.train.start and "data.vocabulary_from" not in keys:
         config = override(config, {"data.vocabulary_from": _earlier_words(config)}, MODELS)
     loop.train(config, folder)
-    return load(folder / "vectors.bin", counts=folder / "vocab.txt")
+    return load_run(folder, folder / "vectors.bin")
 
 
 def _earlier_words(config: Config) -> str:
@@ -105,7 +108,7 @@ def _earlier_words(config: Config) -> str:
     if earlier is None:
         return ""
     same = override(config, {"data.vocabulary_from": earlier.data.vocabulary_from}, MODELS)
-    digest = MODELS[FAMILY].text(same.model, same.data, lambda line: None).digest
+    digest = MODELS[config.family].text(same.model, same.data, lambda line: None).digest
     known = (read_result(folder) or {}).get("corpus_digest")
     return earlier.data.vocabulary_from if digest == known else str(folder)
 
@@ -157,7 +160,7 @@ def _joined(sentences: Iterable[Any]) -> Iterator[str]:
 
 def _dotted(name: str) -> str:
     """The key of a setting that is named by its last part. UserError: none has this name."""
-    parts = {"model": MODELS[FAMILY].config, "data": DataConfig, "train": TrainConfig, "optimizer": OptimizerConfig}
+    parts = {"model": MODELS[PARTS].config, "data": DataConfig, "train": TrainConfig, "optimizer": OptimizerConfig}
     known = {field.name: f"{part}.{field.name}" for part, one in parts.items() for field in dataclasses.fields(one)}
     if name not in known:
         raise UserError(f"{name}: no setting of this name{nearest(name, known)}; docs/keys.md lists them")

@@ -317,6 +317,11 @@ class Family(NamedTuple):
     fit: Fit | None = None
     embed: Embed | None = None
     """None: no word vectors."""
+    compose: Callable[[Cfg, Params, Consts], Params] | None = None
+    """(cfg, params, consts) -> the params that `embed` reads, where its tables are made of parts; None: they are not.
+    `vectors` applies both."""
+    subwords: Callable[[Cfg, Params], Any] | None = None
+    """(cfg, params) -> `w2v_jax.formats.Subwords`, which give unseen words a vector; None: they have none."""
     score: Score | None = None
     decode: Decode | None = None
     encode: Encode | None = None
@@ -339,6 +344,12 @@ class Family(NamedTuple):
         if self.train is None:
             raise TypeError("this family is fitted, not trained")
         return self.train
+
+    def vectors(self, cfg: Cfg, params: Params, consts: Consts) -> dict[str, Array]:
+        """The matrices of `embed`, {} of a family without."""
+        if self.embed is None:
+            return {}
+        return self.embed(cfg, params if self.compose is None else self.compose(cfg, params, consts))
 
     def axes(self, cfg: Cfg) -> dict[str, Any]:
         """The tree of `params` with a tuple of logical axis names per leaf."""

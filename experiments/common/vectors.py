@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 import warnings
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from absl import flags
 
 from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.errors import UserError
-from w2v_jax.formats import read_vocab
+from w2v_jax.formats import read_ngrams, read_vocab
 from w2v_jax.storage import to_path
 
 flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
@@ -68,6 +69,7 @@ def open_vectors() -> Embeddings:
         emb = load(path, mmap=to_path(path).is_dir(), **options)
     if f.workdir:
         _check_run(emb, to_path(f.workdir))
+        emb = dataclasses.replace(emb, subwords=read_ngrams(f.workdir, emb.dim))
     return emb
 
 

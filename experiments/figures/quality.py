@@ -57,7 +57,7 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
             found = checkpoints.restore_part("params", target, step) if step else (0, start, {})
             if found is None:
                 continue
-            matrix = np.asarray(next(iter(spec.embed(cfg, found[1]).values())))
+            matrix = np.asarray(next(iter(spec.vectors(cfg, found[1], consts).values())))
             row = {"pass": step * passes_a_step, "step": step, **quality(Embeddings(words, matrix), data_dir)}
             values = ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
             note(f"{workdir.name}: {values}")

@@ -168,7 +168,7 @@ def neighbours(encoder: ContextEncoder, vector: np.ndarray, word: str) -> list[s
     model = encoder.model
     if model.spec.embed is None:
         return []
-    table = np.asarray(next(iter(model.spec.embed(model.cfg, model.params).values())), np.float32)
+    table = np.asarray(next(iter(model.spec.vectors(model.cfg, model.params, model.consts).values())), np.float32)
     if table.shape[1:] != vector.shape:
         return []
     middle = table.mean(0)

@@ -141,9 +141,8 @@ class ContextEncoder(Encoder):
     @cached_property
     def _vectors(self) -> np.ndarray:
         """The word vectors of the family, float32 [V, D]."""
-        embed = self.model.spec.embed
-        assert embed is not None
-        return np.asarray(next(iter(embed(self.model.cfg, self.model.params).values())), np.float32)
+        found = self.model.spec.vectors(self.model.cfg, self.model.params, self.model.consts)
+        return np.asarray(next(iter(found.values())), np.float32)
 
     @cached_property
     def _applied(self) -> tuple[Applied, Any, Any]:

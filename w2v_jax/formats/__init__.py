@@ -6,6 +6,9 @@ Nothing is unpickled. `w2v_jax.embeddings` is the interface; `w2v_jax.export` wr
 """
 
 from w2v_jax.formats.native import read_vocab as read_vocab
+from w2v_jax.formats.ngrams import NGRAMS as NGRAMS
+from w2v_jax.formats.ngrams import NGRAMS_JSON as NGRAMS_JSON
+from w2v_jax.formats.ngrams import read_ngrams as read_ngrams
 from w2v_jax.formats.reading import ENCODING_ERRORS as ENCODING_ERRORS
 from w2v_jax.formats.reading import read as read
 from w2v_jax.formats.rows import MAX_WORD as MAX_WORD

@@ -296,8 +296,14 @@ def train(
     matrices: dict[str, Any] = {}
     if family.embed is not None:
         # One by one: jit returns a dict sorted, and the main matrix must stay first.
-        matrices = {k: fetch(run.mesh, v) for k, v in family.embed(run.programs.cfg, state.params).items()}
-    result = folder.finish(workdir, run.corpus, matrices, summary(trainer))
+        matrices = {
+            k: fetch(run.mesh, v) for k, v in family.vectors(run.programs.cfg, state.params, run.consts).items()
+        }
+    parts = None
+    if family.subwords is not None:
+        table = {name: fetch(run.mesh, x) for name, x in state.params.items()}
+        parts = family.subwords(run.programs.cfg, table)
+    result = folder.finish(workdir, run.corpus, matrices, summary(trainer), parts)
     if trainer.stopping:  # whoever trains several models must not go on to the next
         raise Interrupted(trainer.stop_step, trainer.stopping)
     return result
