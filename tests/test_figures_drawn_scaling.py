@@ -140,7 +140,34 @@ def check_counting(panels: list[Axes], result: dict[str, Any]) -> None:
     same(lines(panels[0]), expected)
 
 
+def check_rate_transfer(panels: list[Axes], result: dict[str, Any]) -> None:
+    """Each size's losses by rate and a star at the least; a dotted line at the best rate of the smallest."""
+    for axes in panels:
+        sizes: dict[int, list[tuple[float, float]]] = {}
+        for row in result["runs"]:
+            if row["arm"] == axes.get_title():
+                sizes.setdefault(row["parameters"], []).append((row["learning_rate"], row["heldout_loss"]))
+        expected: list[Points] = []
+        for i, n in enumerate(sorted(sizes)):
+            best = min(sizes[n], key=lambda pair: pair[1])
+            expected += [sorted(sizes[n]), [best], *([upright(best[0])] if i == 0 else [])]
+        same(lines(axes), expected)
+    assert {axes.get_title() for axes in panels} == {row["arm"] for row in result["runs"]}
+
+
+def check_coordinates(panels: list[Axes], result: dict[str, Any]) -> None:
+    """Changes over those of the arm's first size, against its parameters, and a line at 1."""
+    for axes in panels:
+        own = [row for row in result["runs"] if row["arm"] == axes.get_title()]
+        expected: list[Points] = []
+        for change in (lambda row: row["states"][0], lambda row: row["states"][-1], lambda row: row["logits"]):
+            expected.append([(row["weights"], change(row) / change(own[0])) for row in own])
+        same(lines(axes)[:3], expected)
+
+
 CHECKS = {
+    "coordinates": check_coordinates,
+    "rate_transfer": check_rate_transfer,
     "counting": check_counting,
     "published_fits": check_published_fits,
     "chinchilla": check_chinchilla,

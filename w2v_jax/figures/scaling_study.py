@@ -198,6 +198,9 @@ def _rates(axes: Axes, curves: Curves) -> None:
             if i == 0:
                 axes.axvline(x[best], color=GREY, linestyle=":", linewidth=1.2)
     axes.set_xscale("log")
+    tried = np.unique(np.concatenate([x for x, _ in curves.values()]))
+    axes.set_xticks(tried, [f"{rate:.3g}" for rate in tried])
+    axes.set_xticks([], minor=True)
     axes.set_xlabel("learning rate (stars: the best tried)")
     axes.legend(fontsize=8)
 
