@@ -140,6 +140,20 @@ def check_counting(panels: list[Axes], result: dict[str, Any]) -> None:
     same(lines(panels[0]), expected)
 
 
+def check_forecasts(panels: list[Axes], result: dict[str, Any]) -> None:
+    """The fitted runs by size, each forecast from end to end beside the others of its run, and what came."""
+    expected: list[Points] = []
+    for n in sorted({row["parameters"] for row in result["runs"]}):
+        own = [(r["training_flops"], r["heldout_loss"]) for r in result["runs"] if r["parameters"] == n]
+        expected.append(sorted(own))
+    for i, targets in enumerate(result["forecasts"].values()):
+        for target in targets:
+            value, low, high = target["loss"]
+            expected.append([(target["training_flops"] * 1.06**i, y) for y in (low, value, high)])
+    expected.append([(r["training_flops"], r["heldout_loss"]) for r in result["came"]])
+    same(lines(panels[0]), expected)
+
+
 def check_rate_transfer(panels: list[Axes], result: dict[str, Any]) -> None:
     """Each size's losses by rate and a star at the least; a dotted line at the best rate of the smallest."""
     for axes in panels:
@@ -167,6 +181,7 @@ def check_coordinates(panels: list[Axes], result: dict[str, Any]) -> None:
 
 CHECKS = {
     "coordinates": check_coordinates,
+    "forecasts": check_forecasts,
     "rate_transfer": check_rate_transfer,
     "counting": check_counting,
     "published_fits": check_published_fits,

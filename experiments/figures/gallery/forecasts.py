@@ -1,0 +1,62 @@
+"""Losses forecast before the runs were made, beside what came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from experiments.figures.figure import Figure, Result, Step, read_object
+from experiments.figures.studies import KEYS
+from w2v_jax.figures.forecasts import draw as draw_forecasts
+from w2v_jax.scaling import records
+
+FOLDER = Path(__file__).resolve().parents[3] / "results" / "forecasts"
+FORECASTS = {"first forecast": "wiki.json", "second, the run at 10 times known": "wiki_second.json"}
+_TEXT = "--config.data.source=text:{wiki_en.*.txt}"
+
+
+def collect(run: Path) -> dict[str, Any]:
+    """The runs that the laws rest on, the forecasts as they are committed, and the losses that came."""
+    kept = (*KEYS, "heldout_loss", "config_hash")
+    rows = {}
+    for part in ("small", "large"):
+        found = records.read(sorted((run / part).glob("results*.jsonl")))
+        rows[part] = [{key: getattr(r, key) for key in kept} for r in found if r.heldout_loss is not None]
+    about = ("run", "config_hash", "training_flops", "times", "loss")
+    files = {name: read_object(FOLDER / file)["targets"] for name, file in FORECASTS.items()}
+    forecasts = {name: [{key: t[key] for key in about} for t in targets] for name, targets in files.items()}
+    return {"runs": rows["small"], "came": rows["large"], "forecasts": forecasts}
+
+
+def measure(result: Result) -> dict[str, float]:
+    """By forecast and run that was made: forecast over what came, less 1, in per cent; and how many were inside."""
+    came = {row["config_hash"]: float(row["heldout_loss"]) for row in result["came"]}
+    found, inside, made = dict[str, float](), 0, 0
+    for name, targets in result["forecasts"].items():
+        for target in targets:
+            value, low, high = target["loss"]
+            if target["config_hash"] in came:
+                loss = came[target["config_hash"]]
+                found[f"{name}, {target['times']:.3g} times: error, %"] = 100.0 * (value / loss - 1.0)
+                inside, made = inside + (low <= loss <= high), made + 1
+    return found | {"inside": float(inside), "forecasts of runs that were made": float(made)}
+
+
+FIGURE = Figure(
+    shows="losses forecast for runs 10, 30 and 100 times as large, and what came",
+    paper="none: the forecasts were committed before their runs",
+    recipe=tuple(
+        Step(
+            "experiments.scaling",
+            f"--config=configs/scaling/{config}.py {_TEXT} --workdir={{run}}/{part}",
+            "--config.",
+            (0, 1),
+        )
+        for config, part in (("forecast_wiki", "small"), ("forecast_wiki_large", "large"))
+    ),
+    data="English Wikipedia (spring 2015), 2,048 byte pairs, at most 24.4 million tokens read once; 254,936 held out",
+    seed=(0, 1),
+    collect=collect,
+    measure=measure,
+    draw=draw_forecasts,
+)
