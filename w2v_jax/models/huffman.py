@@ -82,8 +82,7 @@ def same_nodes(old: np.ndarray, new: np.ndarray, rows: np.ndarray) -> np.ndarray
     marks = np.random.default_rng(0).integers(1, 1 << 63, len(old), dtype=np.uint64)  # a set of words is their sum
     sides = [_sides(old, marks), _sides(new, np.where(rows >= 0, marks[rows], np.uint64(0)))]
     index = {pair: node for node, pair in enumerate(sides[0])}
-    found = [index.get(pair, -1) if all(pair) else -1 for pair in sides[1]]
-    return np.array(found, np.int64)
+    return np.array([index.get(pair, -1) for pair in sides[1]], np.int64)  # no node of the old tree has an empty side
 
 
 def _sides(counts: np.ndarray, marks: np.ndarray) -> list[tuple[int, int]]:
