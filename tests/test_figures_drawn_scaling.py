@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from experiments.figures.gallery import counting
+from experiments.figures.gallery import counting, figures
 from tests.drawn import Points, draw, lines, record, same, upright
 from tests.drawn import paper as paper
 from w2v_jax.papers import NUMBERS
@@ -179,11 +179,32 @@ def check_coordinates(panels: list[Axes], result: dict[str, Any]) -> None:
         same(lines(axes)[:3], expected)
 
 
+def check_branches(panels: list[Axes], result: dict[str, Any]) -> None:
+    """Left, every run and the means over the seeds, by grid and size; right, pairs of exponents with intervals."""
+    left, right = panels
+    expected: list[Points] = []
+    for rows in by_arm(result).values():
+        for n in sorted({row["parameters"] for row in rows}):
+            pairs = [(row["tokens"], row["heldout_loss"] - row["optimum"]) for row in rows if row["parameters"] == n]
+            expected += joined(sorted(pairs))
+    same(lines(left), expected)
+    measured = figures()["scaling_branches"].measure(result)
+    names = [label.get_text() for label in right.get_yticklabels()]
+    assert {"power of C", "power of D, largest size"} <= set(names) <= {"alpha", "beta", *names}
+    expected = []
+    for i, name in enumerate(names):
+        for arm, at in (("cosine", i - 0.16), ("wsd", i + 0.16)):
+            value, low, high = (measured[f"{arm}: {name}{end}"] for end in ("", ", low", ", high"))
+            expected += [[(low, at), (high, at)], [(value, at)]]
+    same(lines(right), expected)
+
+
 CHECKS = {
     "coordinates": check_coordinates,
     "forecasts": check_forecasts,
     "rate_transfer": check_rate_transfer,
     "counting": check_counting,
+    "scaling_branches": check_branches,
     "published_fits": check_published_fits,
     "chinchilla": check_chinchilla,
     "scaling_synthetic": check_families,

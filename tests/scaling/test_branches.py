@@ -97,3 +97,18 @@ def test_a_plan_counts_what_is_made(study: Path, tmp_path: Path) -> None:
     assert "runs of schedule wsd begin where the next shorter decays (81% of" in planned.out  # 1424 of 1760 tokens
     total = next(line for line in planned.out.splitlines() if line.startswith("6 runs"))
     assert "2,848" in total and "89" in total.split()
+
+
+def test_both_grids_of_the_recorded_study_give_the_same_exponents_at_half_the_cost() -> None:
+    """`results/figures/scaling_branches.json`: every value of one grid lies in the interval of the other."""
+    from experiments.figures.gallery import figures
+    from tests.drawn import record
+
+    result = record("scaling_branches")
+    amounts = {arm: {row["tokens"] for row in result["runs"] if row["arm"] == arm} for arm in ("wsd", "cosine")}
+    assert amounts["wsd"] == amounts["cosine"] and len(amounts["wsd"]) >= 6
+    measured = figures()["scaling_branches"].measure(result)
+    assert measured["FLOPs of the trunks and decays, share of whole runs"] <= 0.5
+    outside = {name: miss for name, miss in measured.items() if name.endswith("outside the other")}
+    assert {f"{arm}: {x}, outside the other" for arm in amounts for x in ("alpha", "beta")} <= set(outside)
+    assert not any(outside.values()), outside
