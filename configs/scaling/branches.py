@@ -7,7 +7,7 @@ the rate is constant, and falls in the last tenth of the steps (warm-up, stable,
 2404.06395): each run begins where the next shorter one began to decay, so the six cost 46 % of six runs. In the arm
 `cosine` each run is made whole. Rates are near those of `configs/scaling/synthetic.py`, which were chosen for cosines.
 
-Hardware: 1 CPU core, about 12 minutes for 2 TFLOP.
+Hardware: 1 CPU core, 7 minutes for 2 TFLOP.
 """
 
 import dataclasses
