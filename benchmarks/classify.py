@@ -38,13 +38,14 @@ from w2v_jax.types import Say
 
 Rows = Sequence[Mapping[str, Any]]
 
-# C of scikit-learn, for features as they are: the values around the best one.
+# C of scikit-learn, for features as they are: the values around the best one, in decades, as a fit takes minutes. Those
+# of LDA are in half decades, as ours: its features are ours, so nothing else may differ.
 STRENGTHS = {
     "counts": (0.1, 1.0),
     "shares": (100.0, 1000.0, 10000.0, 100000.0),
     "tfidf": (1.0, 10.0, 100.0),
     "lsa": (0.001, 0.01, 0.1),
-    "lda": (0.01, 0.1, 1.0, 10.0),  # of features of variance 1
+    "lda": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),  # of features of variance 1
 }
 SAME = ("data", "labels", "training_texts", "heldout_texts", "test_texts", "test_share", "majority")
 MOST = 1000  # steps of L-BFGS
