@@ -69,4 +69,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("out", None, "File or folder to write.")
     flags.DEFINE_enum("format", "auto", ["auto", *export.FORMATS], "Format, where the ending of --out does not say it.")
     flags.DEFINE_enum("dtype", "float32", list(export.DTYPES), "Type of the numbers in native, npy and safetensors.")
-    cli.run(main)
+    cli.run(main, by_first=True)

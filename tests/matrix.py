@@ -1,6 +1,6 @@
 """Every family on every mesh of 1, 2 and 4 processes with 1, 4 and 8 devices in all: `results/meshes.json`.
 
-    python -m tests.matrix [--minutes=60] [--only=2x8] [--render]
+    python -m tests.matrix [--minutes=60] [--only=2x8] [--families=subword] [--render]
 
 Each part starts processes once and trains all families there: three steps, on made-up batches, the same for all. Losses
 and parameters are compared with those of one process with one device. A part whose line stands in the record is kept,
@@ -75,15 +75,15 @@ def differences(found: Found, reference: Found, name: str, called: str) -> dict[
     return {"loss": loss, "parameters": far.get(where, 0.0), "where": where}
 
 
-def meshed(part: str, reference: Found, folder: Path) -> dict[str, Any]:
-    """{family: its differences} of one part."""
+def meshed(part: str, reference: Found, folder: Path, families: Sequence[str]) -> dict[str, Any]:
+    """{family: its differences} of one part, of these trained families."""
     shape, _, layout = part.partition(" ")
     processes, devices = map(int, shape.split("x"))
     if layout == "fitted":
         found = computed(processes, devices, folder, *_text(folder, part))
         return {name: differences(found, reference, name, name) for name in meshes.fitted_families()}
-    found = computed(processes, devices, folder, f"--layouts={layout}")
-    return {name: differences(found, reference, f"{name} {layout}", f"{name} one") for name in trained_families()}
+    found = computed(processes, devices, folder, f"--layouts={layout}", f"--families={','.join(families)}")
+    return {name: differences(found, reference, f"{name} {layout}", f"{name} one") for name in families}
 
 
 def checkpoints(folder: Path) -> dict[str, Any]:
@@ -142,6 +142,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=1e9, help="after so many no other part is begun")
     parser.add_argument("--only", default="", help="parts that begin with this, such as '2x8' or '4x4 fsdp'")
+    parser.add_argument(
+        "--families", default="", help="trained families to compute, and to add to parts that are there"
+    )
     parser.add_argument("--render", action="store_true")
     parser.add_argument("--folder", default="", help="keeps the reference between two calls")
     options, begun = parser.parse_args(argv), time.monotonic()
@@ -149,15 +152,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder, kept = Path(name), Path(options.folder or name) / "reference.npz"
         reference = dict(np.load(kept)) if kept.exists() else Found()
-        for part in () if options.render else parts():
-            if not part.startswith(options.only) or (part in record and not options.only):
+        families = options.families.split(",") if options.families else list(trained_families())
+        every = [part for part in parts() if not options.families or part.rpartition(" ")[2] in SPLIT]
+        for part in () if options.render else every:
+            if not part.startswith(options.only) or (part in record and not (options.only or options.families)):
                 continue
             if time.monotonic() - begun > 60 * options.minutes:
                 break
             if part != "checkpoints" and not reference:
-                reference = computed(1, 1, folder, "--layouts=one", *_text(folder, "reference"))
+                some = [f"--families={options.families}"] if options.families else _text(folder, "reference")
+                reference = computed(1, 1, folder, "--layouts=one", *some)
                 np.savez(kept, **reference)
-            record[part] = checkpoints(folder) if part == "checkpoints" else meshed(part, reference, folder)
+            found = checkpoints(folder) if part == "checkpoints" else meshed(part, reference, folder, families)
+            before = record.get(part, {}) if options.families else {}
+            record[part] = before | found
             write_json(RECORD, record, indent=1)
             print(part, "done", flush=True)
     print(table(record))

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.xdist_group("bad_input")  # as test_bad_files.py
 OWN_FLAGS = {
     "experiments.train": ("config", "config.KEY", "workdir"),
     "experiments.word_sense": ("workdirs", "wic", "final", "train", "join", "hide_target"),
+    "experiments.convert": ("vectors", "workdir", "out", "dtype"),
     "experiments.evaluate": ("vectors", "workdir", "text"),
     "experiments.topics": ("config", "config.KEY", "lda.KEY", "query", "workdir"),
     "experiments.classify": ("config", "config.KEY", "train", "methods", "vectors"),

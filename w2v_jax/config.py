@@ -169,6 +169,8 @@ class DataConfig:
         check(
             limit, "data.phrase_threshold", self.phrase_threshold, "from -1 to below 1 for npmi, of which 1 is the most"
         )
+        own = self.phrase_score == "npmi" or self.phrase_threshold >= 0
+        check(own, "data.phrase_threshold", self.phrase_threshold, "0 or more for word2phrase")
         for key in ("stop_words", "phrases", "vocabulary_from"):
             worded = not getattr(self, key) or self.tokens not in ("characters", "bpe")
             check(worded, f"data.{key}", getattr(self, key), f"left out for data.tokens={self.tokens}: it is for words")

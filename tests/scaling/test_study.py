@@ -244,7 +244,7 @@ def lowered(config: Config) -> str:
 def test_every_study_of_the_project_can_be_planned_and_its_arms_lower(path: Path) -> None:
     study = load(str(path), Study)
     planned = runs(study, study.vocabulary or 1000)
-    assert len(planned) >= 10
+    assert len(planned) >= 3
     for arm in study.arms:
         assert "mhlo.num_partitions = 8" in lowered(next(run.config for run in planned if run.arm == arm))
     text = path.read_text(encoding="utf-8").split('"""')[1]
