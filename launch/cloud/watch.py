@@ -195,8 +195,8 @@ class Watch:
             states = {r.state for r in reports}
             if states == {"ended"} and not any(r.failed for r in reports):
                 return None
-            if any(r.failed for r in reports) or "lost" in states or "none" in states:
-                return self._failure(reports)
+            if any(_gone(r) for r in reports) and (why := self._failure(reports)) is not None:
+                return why
             size, step, moved = self._moved(reports, size, step, moved)
             if now() - moved > (self.patience.hung_s if step >= 0 else self.patience.startup_s):
                 return self._hung(reports, now() - moved)
@@ -222,17 +222,20 @@ class Watch:
             self._save()
         return total, max(step, latest), moved
 
-    def _failure(self, reports: Sequence[Report]) -> Trouble:
-        """Why a run that did not end well ended, after the others were ended too."""
+    def _failure(self, reports: Sequence[Report]) -> Trouble | None:
+        """Why a run that did not end well ended, after the others were ended too; None where a second look finds that
+        it goes on."""
         machine, before = self.record.machine, self.record.progress
         self.cloud.clock.sleep(min(_SETTLE_S, 3 * self.patience.poll_s))
         if (why := machines.gone(self.cloud, machine)) is not None:
             return why
         latest = self._reports("poll", "lines=40", reach_s=0)
         reports = [b if b.answer else a for a, b in zip(reports, latest, strict=True)]
+        if not any(_gone(r) for r in reports):
+            return None
         self._reports("stop", reach_s=0)
         if not any(r.failed for r in reports):
-            lost = next(r for r in reports if r.state in ("lost", "none") or r.state == "missing")
+            lost = next(r for r in reports if _gone(r))
             who = lost.name(machine.slices)
             again = f"python -m launch.tpu run {machine.name} goes on from the checkpoint"
             return Trouble("lost", f"{who} was restarted, or its supervisor killed: the run is gone there", again, RUN)
@@ -269,6 +272,11 @@ class Watch:
             if report.state == "ended" and f"{name} ended" not in self._printed and report.answer:
                 self._printed[f"{name} ended"] = []
                 self.cloud.tell(f"[{name}] ended with exit status {report.answer.get('status')}")
+
+
+def _gone(report: Report) -> bool:
+    """Whether a worker's run failed, or is not there any more."""
+    return report.failed or report.state in ("lost", "none")
 
 
 def new_lines(before: Sequence[str], after: Sequence[str]) -> list[str]:
