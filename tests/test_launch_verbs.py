@@ -17,6 +17,7 @@ from launch.cloud import plan, verbs, workers
 from launch.cloud.gcloud import execute
 from launch.cloud.names import bucket_of
 from launch.cloud.plan import Machine
+from launch.cloud.watch import Watch
 from launch.fake import gcloud as fake
 from launch.fake import world as w
 from launch.fake.play import Play, checkout, training
@@ -29,6 +30,23 @@ pytestmark = pytest.mark.xdist_group("launch_tpu")  # one worker: its processes 
 
 
 # ---- each verb may be repeated ----
+
+
+def test_a_worker_that_is_lost_at_one_look_alone_does_not_end_the_run(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, told = Watch._reports, []
+
+    def reports(watch: Watch, verb: str, *words: str, reach_s: float) -> list[workers.Report]:
+        found = real(watch, verb, *words, reach_s=reach_s)
+        if verb == "poll" and not told and found[0].answer and found[0].state in ("installing", "running"):
+            told.append(found[0].state)
+            return [found[0]._replace(answer=found[0].answer | {"state": "lost"}), *found[1:]]
+        return found
+
+    monkeypatch.setattr(Watch, "_reports", reports)
+    assert run(play, down=False, **ONE) is None and right(play, 1)
+    assert told and play.state.known("w2v").tries == 1
 
 
 def test_verbs_may_be_repeated(play: Play) -> None:
