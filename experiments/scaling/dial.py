@@ -22,11 +22,12 @@ def turned(study: Study, results: Path, asked: Sequence[float]) -> Study:
 
     UserError: no law of an arm; a size that the recipe refuses.
     """
-    arms = [name for name in study.arms if any(r.arm == name for r in records.read([results]))]
+    made = records.read([results])
+    arms = [name for name in study.arms if any(r.arm == name for r in made)]
     if not arms:
         raise UserError(f"--laws={results}: has no run of the arms {', '.join(study.arms)}")
     laws = {name: law.fit for name, law in forecast.fits(results, arms, forecast.FREE).items()}
-    words = {r.vocabulary for r in records.read([results]) if r.vocabulary}
+    words = {r.vocabulary for r in made if r.vocabulary}
     if len(words) != 1:
         raise UserError(f"--laws={results}: its runs have {len(words)} sizes of vocabulary; one is needed")
     changed, found = study_of(study, laws, asked, words.pop())
