@@ -34,6 +34,13 @@ OTHERS = {
         "--config.model.base_dim=8 --config.optimizer.dense=sgd": "model.base_dim is a rule for adamw",
         "--config.data.source=tsv:{h}/good.tsv": "tsv: is for classifiers",
     },
+    TRAIN.replace("skipgram", "doc2vec").replace("--config.model.segment=32 ", ""): {
+        "--config.model.form=dmm": "did you mean 'dm'",
+        "--config.model.documents=0": "model.documents=0: must be at least 1",
+        "--config.model.documents=2": "model.documents=2: the text has .* training documents; set",
+        "--config.model.documents=1999999999": "would need at least",
+        "--config.model.form=dm --config.model.words=True": "model.words=True: must be False",
+    },
     TRANSFORMER: {
         "--config.model.layers=1000 --config.model.dim=400000": "would need at least",
         "--config.train.batch_size=100000000000": "train.batch_size=100000000000: would need",

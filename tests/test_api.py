@@ -23,7 +23,7 @@ def test_the_examples_of_the_documentation_run(
     tmp_path: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     monkeypatch.chdir(tmp_path)
     Path("corpus").mkdir()
     names = np.array([*"abcdefghij", "king", "queen", "the", "cat", "dog"])

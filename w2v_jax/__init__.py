@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from w2v_jax.api import evaluate as evaluate
     from w2v_jax.api import fit as fit
     from w2v_jax.api import load as load
+    from w2v_jax.api import load_documents as load_documents
     from w2v_jax.api import open_run as open_run
     from w2v_jax.api import save as save
+    from w2v_jax.api import train_documents as train_documents
     from w2v_jax.api import train_vectors as train_vectors
 
 __version__ = "0.1.0"
 __all__ = ["ContextEncoder", "configure", "count", "documents", "evaluate", "fit", "load", "open_run", "save"]
-__all__ += ["train_vectors"]
+__all__ += ["load_documents", "train_documents", "train_vectors"]
 
 
 def __getattr__(name: str) -> Any:

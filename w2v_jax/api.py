@@ -17,6 +17,7 @@ from w2v_jax.data import documents as rows
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.labelled_corpus import vocabulary_of
 from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.doc_vectors import load_documents, train_documents
 from w2v_jax.embeddings import Embeddings, load_run, save
 from w2v_jax.embeddings import load as load_vectors
 from w2v_jax.errors import UserError, nearest
@@ -28,10 +29,11 @@ from w2v_jax.quick import train_vectors
 from w2v_jax.storage import to_path
 from w2v_jax.train import loop
 from w2v_jax.train.folder import CONFIG
+from w2v_jax.train.inference import infer
 from w2v_jax.train.restore import Model, open_model
 
 __all__ = ["ContextEncoder", "configure", "count", "documents", "evaluate", "fit", "load", "open_run", "save"]
-__all__ += ["train_vectors"]
+__all__ += ["load_documents", "train_documents", "train_vectors"]
 
 
 def configure(family: str, changes: Mapping[str, Any] | None = None) -> Config:
@@ -95,13 +97,17 @@ def count(texts: Sequence[str], rules: DataConfig | None = None) -> tuple[sp.csr
 
 
 def documents(model: Model, texts: Sequence[str]) -> np.ndarray:
-    """Vectors of texts by a model of documents (lsa, lda: topic mixtures), float32 [N, D].
+    """Vectors of texts by a model of documents (lsa, doc2vec; lda: topic mixtures), float32 [N, D].
 
     A text without a known word gets the vector that the family states for it. UserError: the family has none.
     """
     represent = model.spec.represent
+    if model.spec.documents is not None:
+        return infer(model, [model.tokenizer.encode(text) for text in texts])
     if represent is None:
-        raise UserError(f"family={model.config.family!r}: gives documents no vectors; open a run of lsa or lda")
+        raise UserError(
+            f"family={model.config.family!r}: gives documents no vectors; open a run of lsa, lda or doc2vec"
+        )
     return represent(model.cfg, model.params, model.consts, _counted(model.tokenizer, texts))
 
 

@@ -25,6 +25,7 @@ _BY_ENDING |= {".npy": "npy", ".safetensors": "safetensors"}
 _PACKED = ("binary", "text", "glove")  # may be written as .gz
 _SMALL = ("native", "npy", "safetensors")  # hold other types than float32
 _CONFIG = "projector_config.pbtxt"  # the name that TensorBoard looks for
+DOCUMENTS = "documents.npy"  # of a run folder
 _ROWS = 4096  # rows formatted at a time
 
 
@@ -200,6 +201,14 @@ def write_ngrams(folder: PathLike, parts: Subwords) -> list[str]:
     lengths = {"shortest": parts.shortest, "longest": parts.longest}
     write_json(os.path.join(os.fspath(folder), NGRAMS_JSON), lengths)
     return [NGRAMS, NGRAMS_JSON]
+
+
+def write_documents(folder: PathLike, rows: np.ndarray) -> list[str]:
+    """Writes the vectors of documents, [N, D], into a run folder as documents.npy, float32. Returns the name of the
+    file. Raises OSError."""
+    with atomic(os.path.join(os.fspath(folder), DOCUMENTS)) as f:
+        np.save(f, np.asarray(rows, np.float32), allow_pickle=False)
+    return [DOCUMENTS]
 
 
 def projector_above(folder: PathLike, name: str = "projector") -> None:

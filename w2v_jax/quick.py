@@ -68,19 +68,25 @@ def train_vectors(
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
     """
-    keys = {_dotted(name): value for name, value in settings.items()} | dict(changes or {})
+    keys = {dotted(name, PARTS): value for name, value in settings.items()} | dict(changes or {})
     if start is not None:
         keys["train.start"] = str(to_path(start))
+    with place(workdir, progress) as (folder, own):
+        return _trained(text, folder, own | keys)
+
+
+@contextlib.contextmanager
+def place(workdir: PathLike | None, progress: bool) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """(run folder, keys of the config that go with it): `workdir`, or a temporary one that is removed at the end.
+    Without `progress` nothing is written to standard error."""
     with contextlib.ExitStack() as stack:
         if not progress:
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        if workdir is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="w2v_jax-")))
-            keys = {"data.cache_dir": str(folder / "cache"), "log.tensorboard": False} | keys
-            folder /= "run"
-        else:
-            folder = to_path(workdir)
-        return _trained(text, folder, keys)
+        if workdir is not None:
+            yield to_path(workdir), {}
+            return
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="w2v_jax-")))
+        yield folder / "run", {"data.cache_dir": str(folder / "cache"), "log.tensorboard": False}
 
 
 def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any]) -> Embeddings:
@@ -89,7 +95,7 @@ def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any])
     base = override(Config(family, MODELS[family].config()), {"data.heldout_every": 0} | recipe, MODELS)
     override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read
     if isinstance(text, (str, os.PathLike)):
-        source = {"data.source": _source(os.fspath(text))}
+        source = {"data.source": source_of(os.fspath(text))}
     else:
         folder.mkdir(parents=True, exist_ok=True)
         source = written(text, folder / SENTENCES)
@@ -113,7 +119,7 @@ def _earlier_words(config: Config) -> str:
     return earlier.data.vocabulary_from if digest == known else str(folder)
 
 
-def _source(path: str) -> str:
+def source_of(path: str) -> str:
     """`data.source` of a path, unless it is one."""
     kind, colon, _ = path.partition(":")
     known = path in ("pydocs", "synthetic") or (colon and kind in ("text", "jsonl", "tfds", "synthetic"))
@@ -158,9 +164,9 @@ def _joined(sentences: Iterable[Any]) -> Iterator[str]:
         yield " ".join(tokens)
 
 
-def _dotted(name: str) -> str:
-    """The key of a setting that is named by its last part. UserError: none has this name."""
-    parts = {"model": MODELS[PARTS].config, "data": DataConfig, "train": TrainConfig, "optimizer": OptimizerConfig}
+def dotted(name: str, family: str) -> str:
+    """The key of a setting of a family that is named by its last part. UserError: none has this name."""
+    parts = {"model": MODELS[family].config, "data": DataConfig, "train": TrainConfig, "optimizer": OptimizerConfig}
     known = {field.name: f"{part}.{field.name}" for part, one in parts.items() for field in dataclasses.fields(one)}
     if name not in known:
         raise UserError(f"{name}: no setting of this name{nearest(name, known)}; docs/keys.md lists them")

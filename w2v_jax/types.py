@@ -301,6 +301,19 @@ class Represent(Protocol):
         known word gets the vector that the family states for it, never NaN."""
 
 
+class Documents(NamedTuple):
+    """A table with a row for each document, and how new documents get one: the rest stays as it is trained."""
+
+    table: str
+    """Its name in params. The batch has 'document', int32, the row of each unit."""
+    sized: Callable[[Cfg, int], Cfg]
+    """(cfg, N) -> cfg with N rows of documents."""
+    chunks: Callable[[Cfg, Words, Sequence[np.ndarray], np.ndarray, int], HostBatch]
+    """(cfg, words, token ids of B documents, their names int64 [B], number of the pass) -> M batches of one pass,
+    arrays [M, B, ...] as `MakeShapes` says; row b of every batch is of document b. Draws of a document depend on its
+    name and the number alone."""
+
+
 class Family(NamedTuple):
     """One model family. `cfg` is always an instance of `config`; exactly one of `train` and `fit` is given."""
 
@@ -331,6 +344,8 @@ class Family(NamedTuple):
     """None: one vector a word."""
     represent: Represent | None = None
     """None: documents have no vectors of their own."""
+    documents: Documents | None = None
+    """None: no document has a trained vector."""
     grow: Callable[[Cfg, Words, Cfg, Words], dict[str, np.ndarray]] | None = None
     """(earlier cfg, its words, cfg, words) -> {table: int64 [rows of the table], the row of the earlier table that each
     row begins with, -1 for none}, for `train.start` with another text; both configs are resolved. None: such a run

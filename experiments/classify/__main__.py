@@ -7,8 +7,8 @@
 SOURCE is tsv:GLOB (label<TAB>text), jsonl:GLOB or tfds:NAME[@SPLIT]; without --test a fifth of the distinct texts is
 scored. The config (configs/classify.py) has the rules of the text in `data` and the settings of LSA in `model`; --lda
 (configs/classify_lda.py) has those of LDA. --vectors adds the mean of the word vectors of a file or of a run. --run
-adds what a trained run says of a text: its topics (lsa, lda), or the mean and the last of the states after its last
-layer.
+adds what a trained run says of a text: its topics (lsa, lda), its inferred vector (doc2vec), or the mean and the last
+of the states after its last layer.
 
 Features are made without labels, from the training texts. A tenth of these chooses the strength C of the regression,
 which is then fitted to all of them; the test texts are scored once. Prints a table; writes results.json and

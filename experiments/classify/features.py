@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from w2v_jax.nn.layers import pad_to
 from w2v_jax.states import encode_of
 from w2v_jax.storage import to_path
 from w2v_jax.train import fitting
+from w2v_jax.train.inference import infer
 from w2v_jax.train.restore import Model, check_forward
 from w2v_jax.types import Say, Words
 
@@ -92,14 +94,19 @@ def covered(found: Bags) -> str:
 
 
 def of_run(name: str, model: Model, texts: Texts, most: int) -> Iterator[Features]:
-    """What a trained run says: documents by `Family.represent`, or the mean and the last of the states after its last
-    layer. UserError: its family has neither."""
+    """What a trained run says: documents by `Family.represent`, or inferred as new ones by `Family.documents`, or the
+    mean and the last of the states after its last layer. UserError: its family has none of these."""
     start = time.perf_counter()
     if model.spec.represent is not None:
         found = bags_of(model.tokenizer, texts)
         counts = (found.counts, found.test_counts)
         rows = [model.spec.represent(model.cfg, model.params, model.consts, x) for x in counts]
         yield Features(name, rows[0], rows[1], time.perf_counter() - start, covered(found))
+        return
+    if model.spec.documents is not None:
+        known = [tokens_of(model.tokenizer, part) for part in (texts.train, texts.test)]
+        rows = [infer(model, [part.tokens[a:b] for a, b in itertools.pairwise(part.offsets)]) for part in known]
+        yield Features(name, rows[0], rows[1], time.perf_counter() - start)
         return
     check_forward(model, name)
     # A language model begins a text after an end token: in training each text followed that of another.

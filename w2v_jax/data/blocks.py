@@ -56,6 +56,8 @@ class Windows:
     seed: int
     block_tokens: int
     shuffle: bool
+    lanes: bool = False
+    documents: bool = False  # whether a batch says of which document each centre is
     _lock: Any = dataclasses.field(default_factory=threading.Lock, repr=False)  # two threads must not count one epoch
 
     @cached_property
@@ -187,16 +189,26 @@ class Windows:
         drawn = uniform_hash(key_of(self.seed, epoch, _REACH), np.maximum(middle, 0))
         reach = ((drawn.astype(np.uint64) * np.uint64(w)) >> np.uint64(32)).astype(np.int32) + 1
         reach[middle < 0] = 0
-        return {
+        made = {
             "tokens": tokens[wide],
             "doc": doc[wide],
             "reach": reach.reshape(count, seg),
             "words": np.diff(place[w : w + centres + 1 : seg]).astype(np.int32),
         }
+        if self.documents:
+            owner = np.searchsorted(self.tokens.offsets, np.maximum(middle, 0), "right") - 1
+            made["document"] = owner.astype(np.int32).reshape(count, seg)
+        return made
 
     def write(self, epoch: int, at: int, rows: slice, into: HostBatch) -> None:
         """See `w2v_jax.data.pipeline.Source`."""
         steps, share = into["words"].shape
+        if self.lanes:
+            for lane in range(rows.start, rows.start + share):
+                begin = (lane * self.steps_per_epoch + at) * self.segment
+                for name, values in self._make_rows(epoch, begin, steps).items():
+                    into[name][:, lane - rows.start] = values
+            return
         # One process makes all its steps at once; the rows of one of several are apart from step to step.
         run = steps if share == self.batch_size // self.segment else 1
         for i in range(0, steps, run):
@@ -213,6 +225,7 @@ def window_source(
     seed: int,
     block_tokens: int,
     shuffle: bool = True,
+    lanes: bool = False,
 ) -> Source:
     """Batches of centre words with up to W neighbours on each side, subsampled before windows are formed.
 
@@ -222,6 +235,7 @@ def window_source(
         of equal ordinal. A document that is split over two blocks counts as two.
       reach int32 [R, L]: the dynamic window, uniform on 1..W; 0 where there is no centre.
       words int32 [R]: raw tokens of this row, dropped ones included; an epoch's sum is exactly the token count.
+      document int32 [R, L], where `shapes` has it: number of the centre's document in `tokens`; 0 without a centre.
 
     Of T tokens, an epoch keeps E on average, with standard deviation s. It has ceil((E + 6 s) / (R L)) steps, at most
     ceil(T / (R L)); the end of its last steps is padding. `Source.report` has E: 'expected_kept'.
@@ -232,12 +246,15 @@ def window_source(
       seed: of the order of blocks, the kept tokens and the windows; 0 to 2**31 - 1.
       block_tokens: documents are shuffled in blocks of about this size.
       shuffle: False keeps the order of the file in every epoch.
+      lanes: row r of a step goes on where row r of the step before ended, so that a document lies in many steps. False:
+        the rows of a step follow each other, and a document lies in one or two steps.
     """
     keep = np.asarray(keep, np.float64)
     if not ((keep >= 0) & (keep <= 1)).all():
         raise ValueError("keep must hold probabilities between 0 and 1")
     rows, segment = shapes["reach"].shape
     window = (shapes["tokens"].shape[1] - segment) // 2
-    text = Windows(tokens, keep, window, segment, rows * segment, seed, block_tokens, shuffle)
+    batch, named = rows * segment, "document" in shapes
+    text = Windows(tokens, keep, window, segment, batch, seed, block_tokens, shuffle, lanes, named)
     report = {"expected_kept": text.expected_kept[0]}
     return Source(shapes, text.steps_per_epoch, text.write, {"doc": -1}, report)

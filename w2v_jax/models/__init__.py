@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from w2v_jax.models import (
+    doc2vec,
     glove,
     lda,
     lsa,
@@ -20,6 +21,7 @@ from w2v_jax.models import (
 from w2v_jax.types import Family
 
 MODELS: dict[str, Family] = {
+    "doc2vec": doc2vec.FAMILY,
     "glove": glove.FAMILY,
     "lda": lda.FAMILY,
     "lsa": lsa.FAMILY,

@@ -214,7 +214,8 @@ def _noise(cfg: Word2VecConfig, batch: Batch, hidden: Array, noise: Array, weigh
     return shared_noise(hidden, noise, weights, cfg.negatives, cfg.noise_every, batch.get("turn", 0))
 
 
-def _skipgram(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch, weights: Array) -> Array:
+def pair_loss(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch, weights: Array) -> Array:
+    """Summed loss in nats of the pairs of skip-gram, weights [R, L, 2W + 1]."""
     window, length = cfg.window, weights.shape[1]
     inputs, outputs = params["E"], params["C"]
     if cfg.loss == "softmax":
@@ -239,19 +240,26 @@ def _cbow(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch, wei
         hidden = scale_forward(window_sum(params["E"], weights), share)
     else:
         hidden = window_sum(params["E"], weights * share)
-    length, outputs = weights.shape[1], params["C"]
+    return centre_loss(cfg, params["C"], consts, batch, hidden, counted), counted.sum()
+
+
+def centre_loss(
+    cfg: Word2VecConfig, outputs: Array, consts: Consts, batch: Batch, hidden: Array, counted: Array
+) -> Array:
+    """Summed loss in nats of the centres, each predicted by one vector: hidden [R, L, D], counted [R, L] of 1 and 0.
+
+    `outputs` are the rows of C that `rows` names for CBOW: of centres and noise [R, L + N, D], of nodes, or all."""
+    length = hidden.shape[1]
     centres = batch["tokens"][:, cfg.window : cfg.window + length]
     if cfg.loss == "softmax":
-        loss = _softmax_loss(cfg, hidden, outputs, centres[..., None], counted[..., None])
-    elif cfg.loss == "hierarchical":
+        return _softmax_loss(cfg, hidden, outputs, centres[..., None], counted[..., None])
+    if cfg.loss == "hierarchical":
         tree = _tree(consts, outputs, centres)
         plus, minus = jnp.split(counted[..., None] * tree.turns, 2, axis=-1)
         shared = node_loss(jnp.einsum("rld,rtd->rlt", hidden, tree.top), plus, minus)
-        loss = shared + jnp.sum(counted * path_loss(hidden[:, :, None], tree.nodes, tree.signs)[..., 0])
-    else:
-        positive = jnp.sum(counted * softplus(-jnp.sum(hidden * outputs[:, :length], axis=-1)))
-        loss = positive + _noise(cfg, batch, hidden, outputs[:, length:], counted)
-    return loss, counted.sum()
+        return shared + jnp.sum(counted * path_loss(hidden[:, :, None], tree.nodes, tree.signs)[..., 0])
+    positive = jnp.sum(counted * softplus(-jnp.sum(hidden * outputs[:, :length], axis=-1)))
+    return positive + _noise(cfg, batch, hidden, outputs[:, length:], counted)
 
 
 def loss(
@@ -264,7 +272,7 @@ def loss(
     weigh = partial(window_weights, window=cfg.window, draw=cfg.draw)
     weights = compute_apart(weigh, batch["doc"], batch["doc"], batch["reach"])
     if cfg.architecture == "skipgram":
-        total, count = _skipgram(cfg, params, consts, batch, weights), weights.sum()
+        total, count = pair_loss(cfg, params, consts, batch, weights), weights.sum()
     else:
         total, count = _cbow(cfg, params, consts, batch, weights)
     words = batch["words"].astype(jnp.float32).sum()

@@ -17,7 +17,7 @@ import numpy as np
 from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
-from w2v_jax.export import projector_above, write_ngrams
+from w2v_jax.export import projector_above, write_documents, write_ngrams
 from w2v_jax.exported import CHECKPOINTS as CHECKPOINTS
 from w2v_jax.exported import CONFIG as CONFIG
 from w2v_jax.exported import RESULT as RESULT
@@ -36,7 +36,7 @@ from w2v_jax.types import Family, Say, Text
 
 # What only the process that trains writes: a regular expression of names.
 WRITTEN = r"writable|config\.json|result\.json|launched-.*\.json|.*\.bin|projector|tokenizer\.json|vocab\.txt"
-WRITTEN += r"|projector_config\.pbtxt|ngrams\.(npy|json)"
+WRITTEN += r"|projector_config\.pbtxt|ngrams\.(npy|json)|documents\.(npy|txt)"
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
 
 
@@ -247,15 +247,21 @@ def _show_projector(workdir: Path) -> None:
 
 
 def finish(
-    workdir: Path, text: Text, matrices: dict[str, Any], result: dict[str, Any], parts: Subwords | None = None
+    workdir: Path,
+    text: Text,
+    matrices: dict[str, Any],
+    result: dict[str, Any],
+    parts: Subwords | None = None,
+    documents: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Writes vectors, tokeniser and result of a finished run, by the first process; returns the result. `parts` make
-    vectors of unseen words; see `w2v_jax.embeddings.load_run`."""
+    vectors of unseen words; see `w2v_jax.embeddings.load_run`. `documents` [N, D] are those of the training text."""
     if world.index() == 0:
         tokenizer = text.tokenizer
         files = export_vectors(workdir, tuple(tokenizer.names()), text.vocab.counts, matrices) if matrices else []
         tokenizer.save(workdir)
         files += [] if parts is None else write_ngrams(workdir, parts)
+        files += [] if documents is None else write_documents(workdir, documents)
         # Last: its presence means that the run is finished. A loss may have overflowed, which JSON cannot say.
         whole = {k: None if _endless(v) else v for k, v in result.items()}
         write_result(workdir, whole, [*files, "tokenizer.json", "vocab.txt"])

@@ -301,9 +301,12 @@ def train(
         }
     parts = None
     if family.subwords is not None:
-        table = {name: fetch(run.mesh, x) for name, x in state.params.items()}
-        parts = family.subwords(run.programs.cfg, table)
-    result = folder.finish(workdir, run.corpus, matrices, summary(trainer), parts)
+        parts = family.subwords(run.programs.cfg, {name: fetch(run.mesh, x) for name, x in state.params.items()})
+    rows = None
+    if family.documents is not None:
+        table = fetch(run.mesh, state.params[family.documents.table])
+        rows = table[: run.corpus.train.documents]
+    result = folder.finish(workdir, run.corpus, matrices, summary(trainer), parts, rows)
     if trainer.stopping:  # whoever trains several models must not go on to the next
         raise Interrupted(trainer.stop_step, trainer.stopping)
     return result

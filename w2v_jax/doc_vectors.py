@@ -1,0 +1,169 @@
+"""Vectors of documents by doc2vec in one call: `from w2v_jax import train_documents`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from w2v_jax import exported
+from w2v_jax.config import Config
+from w2v_jax.embeddings import Embeddings
+from w2v_jax.errors import UserError
+from w2v_jax.export import DOCUMENTS
+from w2v_jax.files import PathLike, write_text
+from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
+from w2v_jax.quick import SENTENCES, dotted, place, source_of, written
+from w2v_jax.storage import local_copy, to_path
+from w2v_jax.train import loop
+from w2v_jax.train.inference import infer
+from w2v_jax.train.restore import Model, open_model
+
+FAMILY = "doc2vec"
+IDS = "documents.txt"  # in the run folder, beside documents.npy: an id a line
+# What configs/doc2vec.py has beside the defaults; a test compares them.
+RECIPE: dict[str, Any] = {
+    **{"data.heldout_every": 0, "data.block_tokens": 1024, "train.passes": 20.0},
+    **{"train.batch_size": 2048, "train.steps_per_call": 128},
+    **{"optimizer.learning_rate": 0.3, "optimizer.initial_square": 0.1},
+}
+Text = str | Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DocumentVectors(Embeddings):
+    """Trained documents and their vectors, with all queries of `Embeddings`: `docs["id"]`, `docs.most_similar("id")`.
+
+    `words` are the ids. A document without a word of the vocabulary has no vector, and is not among them.
+    """
+
+    model: Model | None = None
+
+    def infer(self, texts: Text | Iterable[Text], passes: int = 0, seed: int = 0) -> np.ndarray:
+        """The vector of a new text, float32 [D], or of several, [N, D]; see `w2v_jax.train.inference.infer`.
+
+        A text is a string, which is cut as the training text was, or a list of tokens; a list of strings is several
+        texts. A text without a known word gets zeros. UserError: an impossible number, no model.
+        """
+        if self.model is None:
+            raise UserError("these vectors have no model to infer others with: load the run folder by load_documents")
+        if isinstance(texts, str):
+            return np.asarray(self.infer([texts], passes, seed)[0])
+        return infer(self.model, [self._ids(text) for text in texts], passes, seed)
+
+    def _ids(self, text: Text) -> np.ndarray:
+        assert self.model is not None
+        if isinstance(text, str):
+            return self.model.tokenizer.encode(text)
+        index = self.model.tokenizer.vocab.index
+        return np.array([index[token] for token in text if token in index], np.int32)
+
+    @functools.cached_property
+    def word_vectors(self) -> Embeddings:
+        """The vectors of the words. UserError: the model has none."""
+        model = self.model
+        found = {} if model is None else model.spec.vectors(model.cfg, model.params, model.consts)
+        if model is None or not found:
+            raise UserError("this model has no vectors of words: train with words=True or form='dm'")
+        return Embeddings(model.tokenizer.words, np.asarray(next(iter(found.values()))), model.tokenizer.vocab.counts)
+
+
+def train_documents(
+    texts: PathLike | Mapping[str, Text] | Iterable[Text],
+    workdir: PathLike | None = None,
+    *,
+    progress: bool = True,
+    changes: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> DocumentVectors:
+    """Trains doc2vec on documents and returns their vectors: `train_documents({"a": "some text", "b": "more"})`.
+
+    Args:
+      texts: {id: text}, or an iterable of texts, whose ids are "0", "1", ...; read once. A text is a string, which is
+        cut by `data.tokens`, or a list of tokens; all are of one kind. Or a file, folder or glob (also a source such as
+        `jsonl:FILE`): its documents, by `data.document`, are numbered without those that hold no known word.
+      workdir: run folder to keep; what is there is continued. None: a temporary one, which is removed.
+      progress: show a bar and lines about the text on standard error.
+      changes: dotted keys of the config, as in `w2v_jax.configure`.
+      settings: the same by their last name: `form` (dbow or dm), `words`, `dim`, `min_count`, `passes`, and so on.
+
+    The settings are those of configs/doc2vec.py.
+
+    Raises:
+      UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
+      Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
+    """
+    keys = {dotted(name, FAMILY): value for name, value in settings.items()} | dict(changes or {})
+    base = override(Config(FAMILY, MODELS[FAMILY].config()), RECIPE, MODELS)
+    override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read
+    with place(workdir, progress) as (folder, own):
+        keys = own | keys
+        ids: list[str] | None = None
+        if isinstance(texts, (str, os.PathLike)):
+            keys = {"data.source": source_of(os.fspath(texts))} | keys
+            if "model.documents" not in keys:
+                some = override(base, keys, MODELS)
+                text = MODELS[FAMILY].text(some.model, some.data, lambda line: None)
+                keys["model.documents"] = text.train.documents
+        else:
+            if keys.get("data.heldout_every") or keys.get("data.document", "line") != "line":
+                raise UserError("every given text is a document to train on: leave out heldout_every and document")
+            ids, source = _written(texts, folder)
+            keys = source | {"model.documents": len(ids)} | keys
+        loop.train(override(base, keys, MODELS), folder)
+        if ids is not None:
+            _name(folder, ids)
+        return load_documents(folder)
+
+
+def _written(texts: Any, folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """(the ids, the keys of the config that read the texts from a file)."""
+    ids: list[str] = []
+
+    def told() -> Iterator[Text]:
+        given = texts.items() if isinstance(texts, Mapping) else ((str(i), text) for i, text in enumerate(texts))
+        for key, text in given:
+            if not isinstance(key, str) or not key or len(key.splitlines()) != 1:
+                raise UserError(f"id {key!r} of a document: must be a string of one line")
+            ids.append(key)
+            yield text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return ids, written(told(), folder / SENTENCES)
+
+
+def _name(folder: Path, ids: Sequence[str]) -> None:
+    """Writes the ids of the documents that hold a known word: the others have no row."""
+    tokenizer = open_model(folder).tokenizer
+    with open(folder / SENTENCES, encoding="utf-8", newline="\n") as lines:
+        known = [key for key, line in zip(ids, lines, strict=True) if len(tokenizer.encode(line.rstrip("\n")))]
+    write_text(folder / IDS, "".join(f"{key}\n" for key in known))
+
+
+def load_documents(workdir: PathLike) -> DocumentVectors:
+    """The documents of a run of doc2vec, with its model. Their ids are those that `train_documents` was given, else
+    their numbers. UserError: no such run, or damaged files."""
+    folder = to_path(workdir)
+    model = open_model(folder)
+    if model.spec.documents is None:
+        raise UserError(f"{folder}: family={model.config.family} trains no vectors of documents; open a run of doc2vec")
+    file = folder / DOCUMENTS
+    if not file.is_file():
+        raise UserError(f"{file}: no such file: the run has not ended; its own command continues it")
+    exported.check(file)
+    try:
+        rows = np.load(local_copy(file), allow_pickle=False)
+    except (ValueError, EOFError) as e:
+        raise UserError(f"{file}: damaged ({e}); the run's training command writes it again") from None
+    ids = [str(i) for i in range(len(rows))]
+    if (folder / IDS).is_file():
+        ids = (folder / IDS).read_text(encoding="utf-8").split("\n")[:-1]
+        if len(ids) != len(rows):
+            raise UserError(f"{folder / IDS}: has {len(ids)} ids for {len(rows)} documents; train the run again")
+    return DocumentVectors(ids, rows, model=model)
