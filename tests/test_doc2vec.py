@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from configs import doc2vec as config
+from configs import doc2vec_dm
 from tests.commands import run
 from tests.examples import batch_size_for, device_consts, random_batch, random_params, with_rows
 from w2v_jax import configure, documents, load_documents, train_documents
@@ -19,7 +20,7 @@ from w2v_jax.data.blocks import window_source
 from w2v_jax.data.chunks import chunks_of
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.pipeline import stacked
-from w2v_jax.doc_vectors import RECIPE
+from w2v_jax.doc_vectors import DM, RECIPE
 from w2v_jax.errors import UserError
 from w2v_jax.models import doc2vec
 from w2v_jax.models.doc2vec import FAMILY, Doc2VecConfig
@@ -207,6 +208,7 @@ def test_rows_are_numbered_without_a_name(home: Path, fresh_cache: Path) -> None
 
 def test_the_recipe_is_that_of_the_config() -> None:
     assert configure("doc2vec", RECIPE) == config.get_config()
+    assert configure("doc2vec", RECIPE | DM | {"model.form": "dm"}) == doc2vec_dm.get_config()
 
 
 @pytest.mark.parametrize(

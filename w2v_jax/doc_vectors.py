@@ -27,12 +27,13 @@ from w2v_jax.train.restore import Model, open_model
 
 FAMILY = "doc2vec"
 IDS = "documents.txt"  # in the run folder, beside documents.npy: an id a line
-# What configs/doc2vec.py has beside the defaults; a test compares them.
+# What configs/doc2vec.py and configs/doc2vec_dm.py have beside the defaults; a test compares them.
 RECIPE: dict[str, Any] = {
     **{"data.heldout_every": 0, "data.block_tokens": 1024, "train.passes": 20.0},
     **{"train.batch_size": 2048, "train.steps_per_call": 128},
-    **{"optimizer.learning_rate": 0.3, "optimizer.initial_square": 0.1},
+    **{"optimizer.learning_rate": 0.15, "optimizer.initial_square": 0.1},
 }
+DM = {"optimizer.learning_rate": 0.3}  # what PV-DM has instead
 Text = str | Sequence[str]
 
 
@@ -93,14 +94,15 @@ def train_documents(
       changes: dotted keys of the config, as in `w2v_jax.configure`.
       settings: the same by their last name: `form` (dbow or dm), `words`, `dim`, `min_count`, `passes`, and so on.
 
-    The settings are those of configs/doc2vec.py.
+    The settings are those of configs/doc2vec.py, with form="dm" those of configs/doc2vec_dm.py.
 
     Raises:
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
     """
     keys = {dotted(name, FAMILY): value for name, value in settings.items()} | dict(changes or {})
-    base = override(Config(FAMILY, MODELS[FAMILY].config()), RECIPE, MODELS)
+    recipe = RECIPE | (DM if keys.get("model.form") == "dm" else {})
+    base = override(Config(FAMILY, MODELS[FAMILY].config()), recipe, MODELS)
     override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read
     with place(workdir, progress) as (folder, own):
         keys = own | keys
