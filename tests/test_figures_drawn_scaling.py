@@ -116,7 +116,8 @@ def check_published_fits(panels: list[Axes], result: dict[str, Any]) -> None:
     shown = []
     for row in result["rows"]:
         fit, _, name = row["number"].rpartition(", ")
-        if not name.startswith("ln ") and name not in "EAB" and (row["paper"] != "gemstones" or fit == "constant"):
+        exponent = not name.startswith("ln ") and name not in "EAB" and row["paper"] != "olmo"
+        if exponent and (row["paper"] != "gemstones" or fit == "constant"):
             shown.append(row)
     expected: list[Points] = []
     for i, row in enumerate(shown):
@@ -138,6 +139,19 @@ def check_counting(panels: list[Axes], result: dict[str, Any]) -> None:
             expected += [[(low, place), (high, place)]] if low is not None else []
             expected.append([(value, place)])
     same(lines(panels[0]), expected)
+
+
+def check_ladder(panels: list[Axes], result: dict[str, Any]) -> None:
+    """The forecasts of accuracy with intervals, the published ones without, and a cross for what came."""
+    rows = {row["number"]: row for row in result["rows"]}
+    expected: list[Points] = []
+    for i, (task, came) in enumerate(result["came"].items()):
+        value, low, high = rows[f"{task}, accuracy"]["ours"]
+        theirs = rows[f"{task}, accuracy"]["published"][0]
+        expected += [[(low, i - 0.2), (high, i - 0.2)], [(value, i - 0.2)], [(theirs, i + 0.2)]]
+        expected.append([(came["accuracy"], i)])
+    same(lines(panels[0]), expected)
+    assert len(result["came"]) == 8
 
 
 def check_forecasts(panels: list[Axes], result: dict[str, Any]) -> None:
@@ -204,6 +218,7 @@ CHECKS = {
     "forecasts": check_forecasts,
     "rate_transfer": check_rate_transfer,
     "counting": check_counting,
+    "ladder": check_ladder,
     "scaling_branches": check_branches,
     "published_fits": check_published_fits,
     "chinchilla": check_chinchilla,

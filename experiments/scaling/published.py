@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from experiments.scaling import published_ladder
 from w2v_jax.figures import published_fits
 from w2v_jax.figures.published_fits import Pair
 from w2v_jax.files import write_json
@@ -172,15 +173,20 @@ def find(folder: Path, name: str) -> Path:
     return packed if packed.is_file() else folder / name
 
 
-def everything(folder: Path) -> tuple[list[Row], dict[str, Any]]:
-    """All rows, and what was minimised in each surface."""
+def everything(folder: Path) -> tuple[list[Row], dict[str, Any], dict[str, Any]]:
+    """All rows, what was minimised in each surface, and what came of the tasks that the OLMo ladder forecasts."""
     rows, about = list[Row](), dict[str, Any]()
     for its in SURFACES:
         own, objective = surface(folder, its)
         rows += own
         about |= objective
     rows += [optima(folder, its) for its in OPTIMA]
-    return rows + rates(folder), about
+    found = published_ladder.forecasts(find(folder, published_ladder.FILE))
+    rows += rates(folder)
+    for number, ours in published_ladder.numbers(found).items():
+        paper = published_ladder.PAPER
+        rows.append(Row(paper, number, published(paper, number), ours, len(published_ladder.FITTED)))
+    return rows, about, published_ladder.outcomes(found)
 
 
 def show(rows: list[Row], about: Mapping[str, Any]) -> str:
@@ -199,8 +205,8 @@ def show(rows: list[Row], about: Mapping[str, Any]) -> str:
 def make(folder: Path, out: str | None, source: str) -> int:
     """Fits every table in `folder`, prints ours beside the published numbers, and writes published.json and .png."""
     with threadpool_limits(1, "blas"):
-        rows, about = everything(folder)
-    print(show(rows, about))
+        rows, about, came = everything(folder)
+    print(f"{show(rows, about)}\n\n{published_ladder.show({row.number: row.ours for row in rows}, came)}")
     held = sum(row.held for row in rows)
     whole = {row.paper for row in rows} - {row.paper for row in rows if not row.held}
     print(
@@ -209,13 +215,13 @@ def make(folder: Path, out: str | None, source: str) -> int:
     if out is not None:
         target = Path(out)
         target.mkdir(parents=True, exist_ok=True)
-        write_json(target / "published.json", as_json(rows, about))
+        write_json(target / "published.json", as_json(rows, about, came))
         draw(rows, str(target / "published.png"), source)
         print(f"results: {target / 'published.json'}")
     return 0
 
 
-def as_json(rows: list[Row], about: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(rows: list[Row], about: Mapping[str, Any], came: Mapping[str, Any]) -> dict[str, Any]:
     """What `of_json` reads; an interval that is not stated is null."""
     return {
         "rows": [
@@ -224,6 +230,7 @@ def as_json(rows: list[Row], about: Mapping[str, Any]) -> dict[str, Any]:
             for row in rows
         ],
         "surfaces": dict(about),
+        "came": dict(came),
     }
 
 
@@ -247,6 +254,8 @@ def draw(rows: list[Row], out: str, source: str) -> None:
 def drawn(row: Row) -> bool:
     """Whether the picture has this number: exponents, of one fit of each study."""
     name = row.number.rpartition(", ")[2]
+    if row.paper == published_ladder.PAPER:
+        return False
     return (row.paper != "gemstones" or row.number.startswith("constant, ")) and not name.startswith(
         ("ln ", "A", "B", "E")
     )

@@ -94,7 +94,7 @@ def test_results_are_written_and_read_back_with_open_intervals() -> None:
     rows = [
         published.Row("vpnls", "Hoffmann, E", published.published("vpnls", "Hoffmann, E"), published.Value(1, 0, 2), 9)
     ]
-    back = published.of_json(json.loads(json.dumps(published.as_json(rows, {}))))
+    back = published.of_json(json.loads(json.dumps(published.as_json(rows, {}, {}))))
     assert back[0].ours == rows[0].ours and math.isnan(back[0].published.low) and back[0].held
 
 

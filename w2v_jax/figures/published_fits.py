@@ -1,4 +1,4 @@
-"""Exponents of published studies, ours above theirs, in one picture."""
+"""Numbers of published studies, ours above theirs, in one picture."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ class Pair(NamedTuple):
     name: str
     ours: Value
     published: Value  # nan bounds: published without an interval
+    came: float | None = None  # of a forecast: what was measured later
 
 
-def draw(pairs: Sequence[Pair], out: PathLike, *, source: str = "") -> None:
+def draw(pairs: Sequence[Pair], out: PathLike, *, what: str = "exponent", source: str = "") -> None:
     """A line for each pair: our value and interval in colour, the published ones in grey, hollow without an interval.
 
-    ValueError: no pair.
+    A cross is what came of a forecast. `what` is on the axis. ValueError: no pair.
     """
     if not pairs:
         raise ValueError("nothing to draw")
@@ -40,8 +41,14 @@ def draw(pairs: Sequence[Pair], out: PathLike, *, source: str = "") -> None:
                 face = shade if known else "white"
                 axes.plot(value.value, place, marker=marker(0), markersize=4, color=shade, markerfacecolor=face)
             text = f"{cell(pair.ours)}; {cell(pair.published)}"
+            if pair.came is not None:
+                axes.plot(pair.came, i, marker="x", markersize=7, color="black", linestyle="none")
+                text += f"; {pair.came:.4g}"
             axes.annotate(text, (1.02, i), xycoords=("axes fraction", "data"), va="center", fontsize=8)
         axes.set_yticks(range(len(pairs)), [plain(pair.name) for pair in pairs], fontsize=8)
         axes.set_ylim(len(pairs) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("exponent; blue: ours, grey: published; bars: 95 % intervals, hollow: published without one")
+        axes.set_xlabel(
+            f"{what}; blue: ours, grey: published; bars: 95 % intervals, hollow: published without one"
+            + ("; cross: what came" if any(pair.came is not None for pair in pairs) else "")
+        )

@@ -7,7 +7,7 @@ import statistics
 from experiments.figures.figure import Figure, Result, Step, file
 from w2v_jax.figures import compare
 
-_FLAGS = "--workdir={run}/compare --source=text:{wiki_en.00.txt} --data_dir={word_eval} --seeds=0,1"
+_FLAGS = "--workdir={run}/compare --source=text:{wiki_en.00.txt} --data_dir={word_eval} --seeds=0,1,2"
 
 
 def measure(result: Result) -> dict[str, float]:
@@ -26,7 +26,7 @@ FIGURE = Figure(
     paper="Levy, Goldberg and Dagan 2015 (Q15-1016), at small size; Levy and Goldberg 2014",
     recipe=(Step("experiments.compare", _FLAGS),),
     data="English Wikipedia, shard 00, 1.5M words",
-    seed=(0, 1),
+    seed=(0, 1, 2),
     collect=file("compare/results.json", "command", "machine"),
     measure=measure,
     draw=lambda result, out, source: compare.draw(result["models"], result["association"], out, source),

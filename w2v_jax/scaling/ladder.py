@@ -1,0 +1,151 @@
+"""Two steps from compute to the accuracy of a task: the loss of the task by the runs' sizes, the accuracy by that loss.
+
+Bhagia et al. 2024, arXiv 2412.04403:
+
+    loss(N, D)     = E + A / N^alpha + B / D^beta
+    accuracy(loss) = b + a / (1 + exp(-k (loss - x0))),  a <= 0, x0 >= 0, k >= 0, 0 <= b <= 1
+
+Step 1 is fitted to the last checkpoints of runs, step 2 to all of their checkpoints: accuracy may be at chance where
+the loss already falls, so a law of accuracy itself does not see what larger models will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import curve_fit
+from scipy.stats import t
+from threadpoolctl import threadpool_limits
+
+from w2v_jax.errors import UserError
+from w2v_jax.scaling import profile
+from w2v_jax.scaling.fitted import LEVEL, Value, interval
+from w2v_jax.scaling.laws import PARAMETRIC, log_law
+from w2v_jax.scaling.projection import minimise
+from w2v_jax.scaling.robust import LOGS
+
+LAST = 5  # checkpoints whose mean is the end of a run
+WINDOW = 5  # checkpoints of a moving mean
+SKIPPED = 0.1  # of a run, its noisy start
+PERFECT = (0.0, 1.0)  # loss and accuracy of a perfect model, one point more
+_BOUNDS = ([-np.inf, 0.0, 0.0, 0.0], [0.0, np.inf, np.inf, 1.0])  # of a, x0, k, b
+_STEPS = 20_000  # of the search; it needs some tens
+
+
+class Run(NamedTuple):
+    """A run on one task: its parameters and tokens, and float64 [n] loss and accuracy of its checkpoints in order."""
+
+    parameters: float
+    tokens: float
+    loss: np.ndarray
+    accuracy: np.ndarray
+
+
+class Link(NamedTuple):
+    """The accuracy that a loss of the task has."""
+
+    a: float
+    x0: float
+    k: float
+    b: float
+
+    def __call__(self, loss: np.ndarray | float) -> np.ndarray:
+        return _sigmoid(np.asarray(loss, np.float64), *self)
+
+
+class Ladder(NamedTuple):
+    """A task's two steps for one model, each with its 95 % interval.
+
+    `loss` is forecast by N and D, `accuracy` by both steps, `known` by step 2 alone from the loss that was measured.
+    `link` is step 2.
+    """
+
+    loss: Value
+    accuracy: Value
+    known: Value
+    link: Link
+
+
+def climb(
+    runs: Sequence[Run], parameters: float, tokens: float, measured: float, *, seed: int = 0, resamples: int = 100
+) -> Ladder:
+    """The ladder of `runs` for a model of this size, whose measured loss is `measured`.
+
+    Step 1 minimises the Huber loss of log loss (delta 1e-3) at the mean of the last `LAST` checkpoints; step 2 the
+    squares of accuracy over all checkpoints but the first tenth, both smoothed by a trailing mean of `WINDOW`, and the
+    point `PERFECT`. Intervals: of the loss as `expected.expect`, the law's own and the noise of one more run; of step 2
+    quantiles over `resamples` draws of whole runs with replacement; of the accuracy both, added as squares.
+
+    UserError: fewer runs than the numbers of step 1; no search found a step 2.
+    """
+    if len(runs) <= PARAMETRIC.parameters:
+        raise UserError(f"{len(runs)} run(s) for a ladder: at least {PARAMETRIC.parameters + 1} are needed")
+    points = [_points(run) for run in runs]
+    rng = np.random.default_rng(seed)
+    drawn = [[points[i] for i in rng.integers(0, len(runs), len(runs))] for _ in range(resamples)]
+    with threadpool_limits(1, "blas"):
+        loss = _end(runs, parameters, tokens)
+        link = _link(points)
+        links = [_link(each, link) for each in drawn]
+    known = interval(float(link(measured)), np.array([each(measured) for each in links]))
+    there = interval(float(link(loss.value)), np.array([each(loss.value) for each in links]))
+    best, worst = (float(link(end)) for end in (loss.low, loss.high))  # accuracy falls with the loss
+    low = there.value - np.hypot(there.value - there.low, there.value - worst)
+    high = there.value + np.hypot(there.high - there.value, best - there.value)
+    return Ladder(loss, Value(there.value, float(low), float(high)), known, link)
+
+
+def _end(runs: Sequence[Run], parameters: float, tokens: float) -> Value:
+    """Step 1: the loss at the end of one further run, with the profile interval of the law and the noise of a run."""
+    sizes = np.log([(run.parameters, run.tokens) for run in runs])
+    centres = sizes.mean(0)
+    logs, ends = sizes - centres, np.log([run.loss[-LAST:].mean() for run in runs])
+    at = np.log([[parameters, tokens]]) - centres
+
+    def log_loss(theta: np.ndarray) -> np.ndarray:
+        return log_law(PARAMETRIC, theta, at)[..., 0]
+
+    theta = minimise(PARAMETRIC, logs, ends, LOGS)
+    free = len(runs) - PARAMETRIC.parameters
+    noise = float(np.sqrt(((ends - log_law(PARAMETRIC, theta, logs)) ** 2).sum() / free))
+    own = float(t.ppf((1 + LEVEL) / 2, free)) * noise
+    value = float(log_loss(theta))
+    low, high = profile.ends(PARAMETRIC, theta, logs, ends, log_loss)
+    three = value, value - np.hypot(max(value - low, 0.0), own), value + np.hypot(max(high - value, 0.0), own)
+    return Value(*np.exp(three).tolist())
+
+
+def fit_link(loss: np.ndarray, accuracy: np.ndarray, begin: Link | None = None) -> Link:
+    """Step 2 of the least squares, for float64 [n]. UserError: the search came to no end."""
+    start = begin or Link(-0.8, float(np.median(loss)), 4.0, 0.95)
+    try:
+        found, _ = curve_fit(_sigmoid, loss, accuracy, p0=start, bounds=_BOUNDS, maxfev=_STEPS)
+    except RuntimeError as error:
+        raise UserError(f"no curve of accuracy by loss fits {len(loss)} checkpoints: {error}") from None
+    return Link(*map(float, found))
+
+
+def trailing(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
+    """The mean of each value and up to `window` - 1 before it, float64 [n]."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(last - window, 0)
+    return (sums[last] - sums[first]) / (last - first)
+
+
+def _points(run: Run) -> np.ndarray:
+    """Smoothed loss and accuracy [2, n] of a run's checkpoints after its start."""
+    skip = int(np.ceil(SKIPPED * len(run.loss)))
+    return np.stack([trailing(run.loss[skip:]), trailing(run.accuracy[skip:])])
+
+
+def _link(points: Sequence[np.ndarray], begin: Link | None = None) -> Link:
+    """Step 2 of checkpoints, a [2, n] for each run, and the point `PERFECT`."""
+    loss, accuracy = np.concatenate([*points, np.array(PERFECT)[:, None]], 1)
+    return fit_link(loss, accuracy, begin)
+
+
+def _sigmoid(loss: np.ndarray, a: float, x0: float, k: float, b: float) -> np.ndarray:
+    return b + a / (1.0 + np.exp(np.clip(-k * (loss - x0), -500.0, 500.0)))
