@@ -54,7 +54,7 @@ demo: venv  ## train on text that is already here, then show what was learned (3
 check: venv lint types  ## lint, types and the fast tests (2 minutes on 2 cores)
 	@$(PYTEST) --fast
 
-test: venv lint types  ## lint, types and the whole test suite (about 6 minutes on 2 idle cores)
+test: venv lint types  ## lint, types and the whole test suite (about 11 minutes on 2 idle cores)
 	@$(PYTEST)
 
 lint: venv  ## ruff: rules and formatting

@@ -149,6 +149,7 @@ OTHERS = {
         "--workdirs={h}/lm,x/lm": "the name 'lm' is given twice; write NAME=DIR",
     },
     "experiments.scaling --workdir={h}/out": {
+        "--floor=known": "--floor: is for --forecast",
         "--budget=1e21": "--budget: is for --fit",
         "--where=a=1": "--where: is for --fit",
         "--fit={h}/none.csv --budget=much": "must be FLOPs such as 1e21",

@@ -188,6 +188,8 @@ def main(argv: Sequence[str]) -> int:
     for name in FOR_FIT:
         if f[name].present:
             raise UserError(f"--{name}: is for --fit")
+    if f["floor"].present and not f.forecast:
+        raise UserError("--floor: is for --forecast")
     if f.published:
         from experiments.scaling import published
 
