@@ -48,7 +48,6 @@ def draw(pairs: Sequence[Pair], out: PathLike, *, what: str = "exponent", source
         axes.set_yticks(range(len(pairs)), [plain(pair.name) for pair in pairs], fontsize=8)
         axes.set_ylim(len(pairs) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(
-            f"{what}; blue: ours, grey: published; bars: 95 % intervals, hollow: published without one"
-            + ("; cross: what came" if any(pair.came is not None for pair in pairs) else "")
-        )
+        cross = "; cross: what came" if any(pair.came is not None for pair in pairs) else ""
+        bars = "bars: 95 % intervals, hollow: published without one"
+        axes.set_xlabel(f"{what}; blue: ours, grey: published{cross}\n{bars}")
