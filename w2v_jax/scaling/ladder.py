@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from w2v_jax.errors import UserError
 from w2v_jax.scaling import profile
-from w2v_jax.scaling.fitted import LEVEL, Value, interval
+from w2v_jax.scaling.fitted import LEVEL, Value
 from w2v_jax.scaling.laws import PARAMETRIC, log_law
 from w2v_jax.scaling.projection import minimise
 from w2v_jax.scaling.robust import LOGS
@@ -76,7 +76,7 @@ def climb(
     Step 1 minimises the Huber loss of log loss (delta 1e-3) at the mean of the last `LAST` checkpoints; step 2 the
     squares of accuracy over all checkpoints but the first tenth, both smoothed by a trailing mean of `WINDOW`, and the
     point `PERFECT`. Intervals: of the loss as `expected.expect`, the law's own and the noise of one more run; of step 2
-    quantiles over `resamples` draws of whole runs with replacement; of the accuracy both, added as squares.
+    by `resamples` draws of whole runs with replacement; of the accuracy both, added as squares.
 
     UserError: fewer runs than the numbers of step 1; no search found a step 2.
     """
@@ -89,8 +89,7 @@ def climb(
         loss = _end(runs, parameters, tokens)
         link = _link(points)
         links = [_link(each, link) for each in drawn]
-    known = interval(float(link(measured)), np.array([each(measured) for each in links]))
-    there = interval(float(link(loss.value)), np.array([each(loss.value) for each in links]))
+    known, there = (_around(link, links, len(runs), at) for at in (measured, loss.value))
     best, worst = (float(link(end)) for end in (loss.low, loss.high))  # accuracy falls with the loss
     low = there.value - np.hypot(there.value - there.low, there.value - worst)
     high = there.value + np.hypot(there.high - there.value, best - there.value)
@@ -115,6 +114,16 @@ def _end(runs: Sequence[Run], parameters: float, tokens: float) -> Value:
     low, high = profile.ends(PARAMETRIC, theta, logs, ends, log_loss)
     three = value, value - np.hypot(max(value - low, 0.0), own), value + np.hypot(max(high - value, 0.0), own)
     return Value(*np.exp(three).tolist())
+
+
+def _around(link: Link, drawn: Sequence[Link], runs: int, loss: float) -> Value:
+    """The accuracy of a loss, with the interval of Student's t by the deviation of the draws.
+
+    Draws of few runs vary too little, by the square root of (runs - 1) / runs.
+    """
+    value, deviation = float(link(loss)), float(np.std([each(loss) for each in drawn], ddof=1))
+    reach = float(t.ppf((1 + LEVEL) / 2, runs - 1)) * deviation * np.sqrt(runs / (runs - 1))
+    return Value(value, float(value - reach), float(value + reach))
 
 
 def fit_link(loss: np.ndarray, accuracy: np.ndarray, begin: Link | None = None) -> Link:
