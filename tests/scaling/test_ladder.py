@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import ladder_coverage
 from experiments.scaling import published_ladder
 from w2v_jax.errors import UserError
 from w2v_jax.scaling.ladder import Link, Run, climb, fit_link, trailing
@@ -43,6 +44,14 @@ def test_the_interval_widens_with_the_noise_of_the_runs() -> None:
     quiet, loud = (climb(planted(noise), 3e10, 3e13, 0.7, resamples=20) for noise in (0.0, 0.03))
     assert loud.loss.high - loud.loss.low > 10 * (quiet.loss.high - quiet.loss.low)
     assert loud.loss.covers(loss_of(3e10, 3e13)) and loud.accuracy.covers(float(LINK(loss_of(3e10, 3e13))))
+
+
+def test_planted_truth_at_the_published_design_is_inside() -> None:
+    """Few trials; the benchmark has a hundred."""
+    row = ladder_coverage.coverage(0.003, 2, 20)
+    assert min(row[name] for name in ladder_coverage.VALUES) >= 0.5
+    assert 0.01 < row["loss, width"] < 0.2 and 0.01 < row["accuracy, width"] < 0.15
+    assert "0.3%" in ladder_coverage.show([row])
 
 
 def test_the_curve_is_found_within_its_bounds() -> None:
