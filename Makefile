@@ -46,6 +46,7 @@ $(STAMP): setup.cfg pyproject.toml constraints-py311.txt constraints-py312.txt
 	      /^Installing collected/ {print "  installing them"; fflush()}'; then \
 	  grep -v '^WARNING' $(VENV)/install.log | tail -n 15 >&2; echo "error: the install failed; its log is $(VENV)/install.log" >&2; exit 1; \
 	fi; \
+	$(BIN)/python -m w2v_jax.nn.kernels; \
 	touch $@; echo "$(VENV) is ready"
 
 demo: venv  ## train on text that is already here, then show what was learned (3 minutes on 2 cores)

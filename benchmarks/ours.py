@@ -32,7 +32,7 @@ def code_digest() -> str:
     files = [ROOT / name for name in _CODE_FILES]
     for name in _CODE:
         path = ROOT / name
-        files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        files += sorted(p for p in path.rglob("*") if p.suffix in (".py", ".cc", ".h")) if path.is_dir() else [path]
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())

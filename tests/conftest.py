@@ -39,6 +39,8 @@ if _OWNER:
     os.environ["W2V_JAX_TEST_SCRATCH"] = tempfile.mkdtemp(prefix="w2v_jax_tests_")
 _SCRATCH = Path(os.environ["W2V_JAX_TEST_SCRATCH"])
 os.environ["W2V_JAX_CACHE"] = str(_SCRATCH / "cache")
+# Tests compile programs of XLA, which are what most of them are about; those of the kernels ask for them by name.
+os.environ.setdefault("W2V_JAX_KERNEL", "jax")
 # Tests compile the same programs again and again, in several processes: all but the smallest are kept.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_SCRATCH / "compiled")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"

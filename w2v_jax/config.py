@@ -196,6 +196,9 @@ class DataConfig:
         check(all(self.field.split("+")), "data.field", self.field, "a field, or several as in subject+body")
 
 
+KERNELS = ("auto", "jax", "native")
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Length of training, batches and seed."""
@@ -213,6 +216,10 @@ class TrainConfig:
     batch_size: int = 4096
     accumulate: int = 1  # microbatches whose gradients are summed before an update; saves memory, changes no result
     steps_per_call: int = 64  # steps per call to the device; logs and checkpoints are written between calls
+    # What makes the steps of word2vec on one CPU device. native: kernels in C++, compiled at the first use | jax: XLA |
+    # auto: native where there is a compiler, else jax. Both have the same gradients up to rounding. Other models and
+    # accelerators take jax. $W2V_JAX_KERNEL replaces auto.
+    kernel: str = "auto"
 
     def __post_init__(self) -> None:
         check(0 <= self.seed < 2**31, "train.seed", self.seed, "from 0 to 2**31 - 1")
@@ -220,6 +227,7 @@ class TrainConfig:
         check(self.max_steps >= 0, "train.max_steps", self.max_steps, "0 (no limit) or more")
         check(0 <= self.stop_at <= 1, "train.stop_at", self.stop_at, "0 (off) to 1, a share of right answers")
         check_least(1, "train", self, "batch_size", "accumulate", "steps_per_call")
+        check_choice("train.kernel", self.kernel, KERNELS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -178,6 +178,15 @@ class Loss(Protocol):
         parts with the same 'global_rows'."""
 
 
+class Direct(Protocol):
+    def __call__(
+        self, cfg: Cfg, params: Params, consts: Consts, batch: Batch, rng: Array
+    ) -> tuple[dict[str, tuple[Array, Array]], Metrics]:
+        """({table: (ids int32 [M], gradients [M, D])}, metrics): the gradients of `Loss` by the rows that `Rows` names,
+        from whole tables. All of `params` are such tables, and there is no carry. An id beyond the table has an
+        undefined gradient, which the update leaves out."""
+
+
 class Train(NamedTuple):
     """A family that is trained by gradient steps."""
 
@@ -190,6 +199,8 @@ class Train(NamedTuple):
     additive: Callable[[Cfg], bool] = lambda cfg: True
     """Whether the loss is additive over rows. Otherwise (contrastive losses within a batch) the step refuses
     microbatches and the per-device variant, which would compute another loss."""
+    direct: Callable[[Cfg], Direct | None] = lambda cfg: None
+    """(cfg) -> the same gradients by kernels for CPUs; None without."""
 
 
 def _text_itself(cfg: Cfg, text: Any, seed: int, devices: Sequence[jax.Device]) -> Any:

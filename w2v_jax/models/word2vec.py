@@ -34,6 +34,7 @@ from w2v_jax.losses import (
     window_sum,
     window_weights,
 )
+from w2v_jax.models import word2vec_kernels
 from w2v_jax.models.frequencies import alias_table, keep_probability, noise_probability
 from w2v_jax.models.huffman import huffman_paths, same_nodes, split_paths
 from w2v_jax.models.running_text import int32, no_carry, read_text, resolve, same_words
@@ -42,7 +43,21 @@ from w2v_jax.nn.arrays import constant, draw, uniform
 from w2v_jax.nn.draws import alias_words, row_bits
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params, Shapes, Source, Train, Words
+from w2v_jax.types import (
+    Array,
+    Batch,
+    Consts,
+    Direct,
+    Encode,
+    Family,
+    Leaf,
+    Metrics,
+    Params,
+    Shapes,
+    Source,
+    Train,
+    Words,
+)
 
 PAD_VOCAB = 1024
 MOST_WINDOW = 100  # the programs hold each offset of the window: larger ones take minutes to compile
@@ -279,6 +294,15 @@ def loss(
     return total, (carry, {"loss": (total, count), "words": (words, jnp.float32(weights.shape[0]))})
 
 
+def direct(cfg: Word2VecConfig) -> Direct | None:
+    """The gradients by `word2vec_kernels`; none for the full softmax."""
+
+    def gradients(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch, rng: Array) -> Any:
+        return word2vec_kernels.gradients(cfg, params, consts, *rows(cfg, consts, batch, rng))
+
+    return None if cfg.loss == "softmax" else gradients
+
+
 def states(cfg: Word2VecConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
     """E of every token, and the mean of E over its neighbours, up to `window` on each side; zero without any."""
     size, own = tokens.shape[1], take_rows(params["E"], tokens)
@@ -342,7 +366,7 @@ FAMILY = Family(
     arrays=arrays,
     flops=flops,
     examples=_examples(),
-    train=Train(shapes, source, init, no_carry, rows, loss),
+    train=Train(shapes, source, init, no_carry, rows, loss, direct=direct),
     embed=embed,
     encode=Encode(layers=lambda cfg: 1, states=states, causal=lambda cfg: False),
     grow=grow,

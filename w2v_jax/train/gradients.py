@@ -47,9 +47,14 @@ def gather_rows(params: Params, ids: dict[str, Array]) -> Params:
 
 
 def gradients(
-    spec: Family, cfg: Any, params: Params, consts: Consts, rng: Array, carry: Any, batch: Batch
+    spec: Family, cfg: Any, params: Params, consts: Consts, rng: Array, carry: Any, batch: Batch, native: bool = False
 ) -> Gradients:
-    """The gradients of the loss of a batch, or of a part of it."""
+    """The gradients of the loss of a batch, or of a part of it; `native`: by the kernels of the family."""
+    direct = spec.trained.direct(cfg) if native else None
+    if direct is not None:
+        with jax.named_scope("kernels"):
+            rows, metrics = direct(cfg, params, consts, batch, rng)
+        return Gradients({}, rows, carry, metrics)
     with jax.named_scope("gather"):
         ids, batch = spec.trained.rows(cfg, consts, batch, rng)
         gathered = gather_rows(params, ids)

@@ -20,6 +20,7 @@ from w2v_jax.models import MODELS
 from w2v_jax.train import world
 from w2v_jax.train.device import place, send
 from w2v_jax.train.estimate import check_memory
+from w2v_jax.train.kernel import native
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import Programs, check_rows, programs
 from w2v_jax.train.sharding import make_mesh
@@ -62,6 +63,9 @@ def prepare(config: Config, say: Say) -> Run:
     words = Words(corpus.vocab.words, corpus.vocab.counts)
     check_memory(spec, config, mesh, words)
     made = programs(config, words)
+    _, warning = native(spec, config, made.cfg, mesh)
+    if warning:
+        say(warning)
     if config.train.stop_at and "correct" not in _metrics(made):
         raise UserError(
             f"train.stop_at={config.train.stop_at:g}: {config.family} has no held-out accuracy; leave it at 0"

@@ -24,6 +24,7 @@ from w2v_jax.models import MODELS
 from w2v_jax.train.applied import Applied
 from w2v_jax.train.device import place
 from w2v_jax.train.gradients import check_accumulate, count_rows, gather_rows, with_row
+from w2v_jax.train.kernel import native
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
 from w2v_jax.train.step import TrainState, init_state, laid_out, make_step, square_sum, state_sharding
@@ -218,13 +219,14 @@ def make_call(
         return jax.lax.fori_loop(0, count, body, (state, zeros))
 
     shardings = state_sharding(spec, cfg, mesh, state, config.mesh.fsdp)
+    by_kernels, _ = native(spec, config, cfg, mesh)
     whole, split, flags = replicated(mesh), batch_sharding(mesh), NamedSharding(mesh, PartitionSpec(("data", "model")))
     last = (whole,) if horizon is None else ()
     if config.mesh.per_device:
         everywhere, by_leaf = PartitionSpec(), jax.tree.map(lambda s: s.spec, shardings)
 
         def inner(state: TrainState, consts: Consts, batches: Batch, count: Array, stop: Array, *given: Horizon) -> Any:
-            step = make_step(spec, config, cfg, horizon or given[0], axis="data")
+            step = make_step(spec, config, cfg, horizon or given[0], axis="data", native=by_kernels)
             state, metrics = run(step, state, consts, batches, count)
             return state, metrics, jax.lax.pmax(stop.max(), ("data", "model"))
 
@@ -239,7 +241,7 @@ def make_call(
     else:
 
         def call(state: TrainState, consts: Consts, batches: Batch, count: Array, stop: Array, *given: Horizon) -> Any:
-            step = make_step(spec, config, cfg, horizon or given[0], mesh=mesh)
+            step = make_step(spec, config, cfg, horizon or given[0], mesh=mesh, native=by_kernels)
             with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # `row_parts` asks for it
                 state, metrics = run(step, state, consts, batches, count)
             return state, metrics, stop.max()

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from w2v_jax.nn import kernels
 from w2v_jax.nn.segments import sum_duplicates, write_rows
 from w2v_jax.types import Array
 
@@ -30,14 +32,24 @@ def init(name: str, table: Array, initial_square: float = 0.0) -> dict[str, Arra
 
 
 def update(
-    name: str, table: Array, state: dict[str, Array], ids: Array, grads: Array, rate: Array, clip: float = 0.0
+    name: str,
+    table: Array,
+    state: dict[str, Array],
+    ids: Array,
+    grads: Array,
+    rate: Array,
+    clip: float = 0.0,
+    native: bool = False,
 ) -> tuple[Array, dict[str, Array], tuple[Array, Array]]:
     """One step of 'adagrad', 'adagrad_elementwise' or 'sgd' on the touched rows: (table, state, (|g|^2, |change|^2)),
     squares over all rows.
 
     `ids` int32 [M] may have duplicates; `grads` [M, D] are the gradients of the gathered rows of `table` [V, D], which
-    the caller donates. `clip` is the largest norm of a row's summed SGD update, 0 for none.
+    the caller donates. `clip` is the largest norm of a row's summed SGD update, 0 for none. `native`: adagrad
+    by a kernel, which leaves ids beyond the table out.
     """
+    if native:
+        return _adagrad(table, state["square"], ids, grads, rate)
     ids, total = sum_duplicates(ids, grads, table.shape[0])
     if name == "adagrad":
         # Reading clips the out-of-range ids of unused places; writing drops them.
@@ -63,3 +75,13 @@ def update(
             change = change * shrink
             squares = whole, jnp.sum((norm * shrink) ** 2)
     return write_rows(table, ids, change, add=True), state, squares
+
+
+def _adagrad(
+    table: Array, square: Array, ids: Array, grads: Array, rate: Array
+) -> tuple[Array, dict[str, Array], tuple[Array, Array]]:
+    """`update` for 'adagrad' by the kernel: sums, reads and writes each row once, in place, on all cores."""
+    shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in (table.shape, square.shape, (2,))]
+    args = (table, square, ids, grads, jnp.asarray(rate, jnp.float32).reshape(1))
+    table, square, norms = kernels.call("adagrad", shapes, *args, alias={0: 0, 1: 1}, eps=np.float32(EPS))
+    return table, {"square": square}, (norms[0], norms[1])

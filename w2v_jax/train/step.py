@@ -120,6 +120,7 @@ def make_step(
     horizon: optimizers.Horizon,
     axis: str | None = None,
     mesh: Mesh | None = None,
+    native: bool = False,
 ) -> Callable[[TrainState, Consts, Batch], tuple[TrainState, Metrics]]:
     """One step as a pure function of (state, consts, batch), for a run of length `horizon`.
 
@@ -127,6 +128,7 @@ def make_step(
       axis: the mapped axis inside `shard_map`, where the step itself sums gradients and metrics; None under jit, where
         the partitioner does.
       mesh: the devices over which the partitioner splits rows and parameters; None for one.
+      native: gradients and updates of rows by kernels, as `w2v_jax.train.kernel` chooses.
 
     Raises:
       UserError: from the step, when `train.accumulate` does not divide the rows of a device.
@@ -152,7 +154,7 @@ def make_step(
         rng = jax.random.fold_in(base, state.step)
         first = jax.lax.axis_index(axis) * count_rows(batch) if axis else 0
         batch = with_row(batch, first, jax.lax.axis_size(axis) if axis else 1)
-        one = partial(gradients, spec, cfg, laid_out(sharded, axes, state.params), consts, rng)
+        one = partial(gradients, spec, cfg, laid_out(sharded, axes, state.params), consts, rng, native=native)
         found = one(state.carry, batch) if parts == 1 else accumulate(one, state.carry, batch, parts, devices)
         now = rate(state.step) * state.rate_scale
         dense = {k: v for k, v in state.params.items() if k not in found.rows}
@@ -172,6 +174,7 @@ def make_step(
                     gather(by_row),
                     now,
                     config.optimizer.clip_row,
+                    native,
                 )
             squares.append(both)
         norms = {

@@ -1,0 +1,118 @@
+// What JAX calls (w2v_jax/nn/kernels.py): the gradients of word2vec for one batch, read from whole tables, and row-wise
+// Adagrad (w2v_jax/train/rows.py). A row of the batch is the work of one thread and writes only its own results, so that
+// they do not depend on the number of threads.
+#include "noise.h"
+#include "paths.h"
+
+namespace ffi = xla::ffi;
+using namespace w2v;
+using Floats = ffi::Buffer<ffi::F32>;
+using Ints = ffi::Buffer<ffi::S32>;
+using Signs = ffi::Buffer<ffi::S8>;
+
+namespace {
+
+Text text_of(Floats& inputs, Floats& outputs, Ints& tokens, Ints& doc, Ints& reach, ffi::Result<Floats>& by_inputs,
+             ffi::Result<Floats>& by_outputs, ffi::Result<Floats>& stats, bool cbow, bool whole, int64_t draw) {
+  const int rows = tokens.dimensions()[0], wide = tokens.dimensions()[1], length = reach.dimensions()[1];
+  const int dim = inputs.dimensions()[1];
+  return {inputs.typed_data(), outputs.typed_data(), tokens.typed_data(), doc.typed_data(), reach.typed_data(),
+          by_inputs->typed_data(), by_outputs->typed_data(), stats->typed_data(), rows, length, wide,
+          (wide - length) / 2, dim, round_up(dim), int(draw), cbow, whole};
+}
+
+ffi::Error noise_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, Ints tokens, Ints doc, Ints reach,
+                           Ints words, Ints turn, ffi::Result<Floats> by_inputs, ffi::Result<Floats> by_outputs,
+                           ffi::Result<Floats> stats, bool cbow, bool whole, int64_t draw, int64_t every,
+                           float negatives) {
+  const Text t = text_of(inputs, outputs, tokens, doc, reach, by_inputs, by_outputs, stats, cbow, whole, draw);
+  const int count = words.dimensions()[1];
+  const Noise noise{words.typed_data(), count, int(every), turn.typed_data()[0], negatives * every / count};
+  parallel(pool, t.rows, [&](int r) {
+    static thread_local Scratch scratch;
+    (cbow ? cbow_noise : skipgram_noise)(t, noise, scratch, r);
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error path_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, Ints tokens, Ints doc, Ints reach,
+                          Ints exits, Signs exit_signs, Ints nodes, Signs signs, ffi::Result<Floats> by_inputs,
+                          ffi::Result<Floats> by_outputs, ffi::Result<Floats> stats, bool cbow, bool whole,
+                          int64_t draw) {
+  const Text t = text_of(inputs, outputs, tokens, doc, reach, by_inputs, by_outputs, stats, cbow, whole, draw);
+  std::vector<int> top(exit_signs.dimensions()[1]);
+  std::iota(top.begin(), top.end(), 0);
+  const Tree tree{exits.typed_data(), nodes.typed_data(), top.data(), exit_signs.typed_data(), signs.typed_data(),
+                  int(top.size()), int(nodes.dimensions()[1])};
+  parallel(pool, t.rows, [&](int r) {
+    static thread_local Scratch scratch;
+    path_row(t, tree, scratch, r);
+  });
+  return ffi::Error::Success();
+}
+
+// Row-wise Adagrad of the rows that `ids` [M] name, in place: gradients of one row are summed in their order. Ids
+// beyond the table are left out.
+ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, Floats grads, Floats rate,
+                   ffi::Result<Floats> new_table, ffi::Result<Floats> new_square, ffi::Result<Floats> norms, float eps) {
+  constexpr int PARTS = 32;  // fixed, so that sums over parts do not depend on the threads
+  const int size = table.dimensions()[0], dim = table.dimensions()[1], count = ids.dimensions()[0];
+  const int* id = ids.typed_data();
+  const float step = -rate.typed_data()[0], *given = grads.typed_data();
+  float *rows = new_table->typed_data(), *squares = new_square->typed_data(), found[PARTS][2] = {};
+  if (rows != table.typed_data()) std::memcpy(rows, table.typed_data(), table.size_bytes());
+  if (squares != square.typed_data()) std::memcpy(squares, square.typed_data(), square.size_bytes());
+  static thread_local std::vector<int> head, next, firsts;  // head: -1 but within this call
+  if (int(head.size()) < size) head.assign(size, -1);
+  if (int(next.size()) < count) next.resize(count);
+  firsts.clear();
+  for (int m = count - 1; m >= 0; m--)
+    if (unsigned(id[m]) < unsigned(size)) next[m] = std::exchange(head[id[m]], m);
+  for (int m = 0; m < count; m++)
+    if (unsigned(id[m]) < unsigned(size) && head[id[m]] == m) firsts.push_back(m);
+  for (int m : firsts) head[id[m]] = -1;
+  const int *after = next.data(), *first = firsts.data(), groups = firsts.size();
+  parallel(pool, PARTS, [&](int part) {
+    static thread_local Scratch scratch;
+    scratch.restart();
+    float* total = scratch.zeros(round_up(dim));
+    const int begin = int64_t(groups) * part / PARTS, end = int64_t(groups) * (part + 1) / PARTS;
+    for (int g = begin; g < end; g++) {
+      if (g + 4 < end)
+        for (int d = 0; d < dim; d += LANES) __builtin_prefetch(rows + int64_t(id[first[g + 4]]) * dim + d, 1);
+      std::memcpy(total, given + int64_t(first[g]) * dim, dim * sizeof(float));
+      for (int m = after[first[g]]; m >= 0; m = after[m])
+        for (int d = 0; d < dim; d++) total[d] += given[int64_t(m) * dim + d];
+      Vector sums{};
+      for (int d = 0; d < dim; d += LANES) sums += load(total + d) * load(total + d);
+      const int row = id[first[g]];
+      const float mean = sum(sums) / dim, scale = step / std::sqrt((squares[row] += mean) + eps);
+      float* to = rows + int64_t(row) * dim;
+      for (int d = 0; d < dim; d++) to[d] += scale * total[d];
+      found[part][0] += dim * mean;
+      found[part][1] += dim * scale * scale * mean;
+    }
+  });
+  for (int k = 0; k < 2; k++) {
+    norms->typed_data()[k] = 0;
+    for (int part = 0; part < PARTS; part++) norms->typed_data()[k] += found[part][k];
+  }
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(noise_gradients_handler, noise_gradients,
+                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Ints>()
+                                  .Arg<Ints>().Arg<Ints>().Arg<Ints>().Arg<Ints>().Ret<Floats>().Ret<Floats>()
+                                  .Ret<Floats>().Attr<bool>("cbow").Attr<bool>("whole").Attr<int64_t>("draw")
+                                  .Attr<int64_t>("every").Attr<float>("negatives"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(adagrad_handler, adagrad,
+                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Ints>()
+                                  .Arg<Floats>().Arg<Floats>().Ret<Floats>().Ret<Floats>().Ret<Floats>()
+                                  .Attr<float>("eps"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(path_gradients_handler, path_gradients,
+                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Ints>()
+                                  .Arg<Ints>().Arg<Ints>().Arg<Ints>().Arg<Signs>().Arg<Ints>().Arg<Signs>()
+                                  .Ret<Floats>().Ret<Floats>().Ret<Floats>().Attr<bool>("cbow").Attr<bool>("whole")
+                                  .Attr<int64_t>("draw"));

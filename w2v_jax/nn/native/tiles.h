@@ -1,0 +1,137 @@
+// Small matrix products, the logistic function, and loops over threads: what the kernels of word2vec are made of.
+#pragma once
+
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace w2v {
+
+constexpr int LANES = 16;  // numbers of a vector; compilers split it where registers are narrower
+constexpr int TALL = 6;    // rows and vectors of the part of a product that stays in registers
+constexpr int BROAD = 4;
+typedef float Vector __attribute__((vector_size(4 * LANES), may_alias));
+typedef int32_t Whole __attribute__((vector_size(4 * LANES), may_alias));
+typedef float Loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias));  // in memory, not aligned
+
+inline Vector load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
+inline void store(float* p, Vector x) { *reinterpret_cast<Loose*>(p) = x; }
+inline int round_up(int n, int unit = LANES) { return (n + unit - 1) / unit * unit; }
+inline float sum(Vector x) {
+  float total = 0;
+  for (int i = 0; i < LANES; i++) total += x[i];
+  return total;
+}
+inline float dot(const float* a, const float* b, int count) {  // count is a multiple of LANES
+  Vector total{};
+  for (int i = 0; i < count; i += LANES) total += load(a + i) * load(b + i);
+  return sum(total);
+}
+
+template <int M, int N>
+void tile(int depth, const float* a, long a_row, long a_col, const float* b, long b_row, float* c, long c_row, bool add) {
+  Vector total[M][N];
+#pragma GCC unroll 8
+  for (int m = 0; m < M; m++)
+#pragma GCC unroll 8
+    for (int n = 0; n < N; n++) total[m][n] = add ? load(c + m * c_row + n * LANES) : Vector{};
+  for (int k = 0; k < depth; k++) {
+    Vector right[N];
+#pragma GCC unroll 8
+    for (int n = 0; n < N; n++) right[n] = load(b + k * b_row + n * LANES);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) {
+      const float left = a[m * a_row + k * a_col];
+#pragma GCC unroll 8
+      for (int n = 0; n < N; n++) total[m][n] += left * right[n];
+    }
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < M; m++)
+#pragma GCC unroll 8
+    for (int n = 0; n < N; n++) store(c + m * c_row + n * LANES, total[m][n]);
+}
+
+// c[m, n] = sum_k a[m, k] b[k, n], added to c if asked. `width`, of b and c, is a multiple of LANES; the rows of b and
+// c lie b_row and c_row numbers apart, and a may be read in either order.
+inline void product(int height, int width, int depth, const float* a, long a_row, long a_col, const float* b,
+                    long b_row, float* c, long c_row, bool add) {
+#define ROW(M) {tile<M, 1>, tile<M, 2>, tile<M, 3>, tile<M, 4>}
+  static constexpr decltype(&tile<1, 1>) tiles[TALL][BROAD] = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6)};
+#undef ROW
+  for (int n = 0; n < width; n += BROAD * LANES) {
+    const int broad = std::min(BROAD, (width - n) / LANES);
+    for (int m = 0; m < height; m += TALL) {
+      const int tall = std::min(TALL, height - m);
+      tiles[tall - 1][broad - 1](depth, a + m * a_row, a_row, a_col, b + n, b_row, c + m * c_row + n, c_row, add);
+    }
+  }
+}
+
+// out[d, i] = in[i, d]: `count` rows, a multiple of LANES, of `dim` numbers, `in_row` apart.
+inline void transpose(const float* in, long in_row, int count, int dim, float* out, long out_row) {
+  for (int i = 0; i < count; i += LANES)
+    for (int d = 0; d < dim; d++)
+      for (int n = 0; n < LANES; n++) out[d * out_row + i + n] = in[(i + n) * in_row + d];
+}
+
+// log(1 + exp(x)) and its derivative 1 / (1 + exp(-x)), to a few units in the last place; NaN stays NaN.
+inline void logistic(Vector x, Vector& softplus, Vector& sigmoid) {
+  Vector size = x < 0 ? -x : x;
+  size = size > 87.f ? Vector{} + 87.f : size;
+  const Vector power = size * -1.44269504f, rounded = power + 12582912.f;  // 1.5 * 2^23: the whole part is in its bits
+  const Vector rest = power - (rounded - 12582912.f);
+  Vector small = 1.f + rest * (.693147181f + rest * (.240226507f + rest * (.0555041087f + rest * (.00961812911f +
+                 rest * (.00133335581f + rest * .000154035304f)))));
+  small = (Vector)((Whole)small + (((Whole)rounded - 0x4B400000) << 23));  // exp(-|x|)
+  const Vector share = 1.f / (1.f + small);
+  sigmoid = x < 0 ? small * share : share;
+  const Vector s = small / (2.f + small), q = s * s;  // log(1 + e) = 2 artanh(e / (2 + e))
+  const Vector series = 1.f + q * (1 / 3.f + q * (1 / 5.f + q * (1 / 7.f + q * (1 / 9.f + q * (1 / 11.f + q / 13.f)))));
+  softplus = (x < 0 ? Vector{} : x) + 2.f * s * series;
+}
+
+// f(0) ... f(count - 1), each once, by the caller and the threads of the pool. The results do not depend on the number
+// of threads as long as no two calls write to the same place. The caller never waits for a task that has not begun: it
+// may itself be a thread of the pool.
+template <typename F>
+void parallel(xla::ffi::ThreadPool& pool, int count, const F& f) {
+  struct Shared {
+    std::atomic<int> next{0}, done{0};
+  };
+  auto shared = std::make_shared<Shared>();
+  const auto work = [shared, count, &f] {
+    for (int i; (i = shared->next.fetch_add(1)) < count; shared->done.fetch_add(1)) f(i);
+  };
+  for (int64_t i = 1; i < std::min<int64_t>(count, pool.num_threads()); i++) pool.Schedule(std::function<void()>(work));
+  work();
+  while (shared->done.load() < count) std::this_thread::yield();
+}
+
+// Memory of this thread that is kept for its next call: aligned to 64 bytes, not cleared.
+class Scratch {
+ public:
+  float* take(size_t count) {
+    if (next_ == kept_.size()) kept_.emplace_back();
+    std::vector<float>& one = kept_[next_++];
+    if (one.size() < count + LANES) one.resize(count + LANES);
+    return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(one.data()) + 63) / 64 * 64);
+  }
+  float* zeros(size_t count) { return static_cast<float*>(std::memset(take(count), 0, count * sizeof(float))); }
+  void restart() { next_ = 0; }
+
+ private:
+  std::vector<std::vector<float>> kept_;
+  size_t next_ = 0;
+};
+
+}  // namespace w2v
