@@ -182,7 +182,29 @@ def check_geometry(panels: list[Axes], result: dict[str, Any]) -> None:
     assert names == list(result["runs"])
 
 
+def check_analogy_kinds(panels: list[Axes], result: dict[str, Any]) -> None:
+    left, right = panels
+    bars = [p for p in left.patches if isinstance(p, Rectangle)]
+    want, expected = [], []
+    for i, runs in enumerate(result["models"].values()):
+        place = [k + (-0.2 if i == 0 else 0.2) for k in range(3)]
+        for allowed in ("excluded", "included"):
+            kinds = [[run[allowed][kind] for run in runs] for kind in ("semantic", "syntactic", "total")]
+            heights = [sum(own) / len(own) for own in kinds]
+            want += list(zip(place, heights, strict=True))
+            expected += whiskers(place, heights, [(max(own) - min(own)) / 2 for own in kinds])
+    np.testing.assert_allclose([(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in bars], want)
+    # Mikolov et al. 2013a, table 4: CBOW, then skip-gram.
+    expected += [list(zip((-0.2, 0.8, 1.8), (15.5, 53.1, 36.1), strict=True))]
+    expected += [list(zip((0.2, 1.2, 2.2), (50.0, 55.9, 53.3), strict=True))]
+    same(lines(left), expected)
+    answers = [*result["queen"]["excluded"], *result["queen"]["included"]]
+    np.testing.assert_allclose([bar.get_width() for bar in right.patches], [cosine for _, cosine in answers])
+    assert [label.get_text() for label in right.get_yticklabels()] == [word for word, _ in answers]
+
+
 CHECKS = {
+    "analogy_kinds": check_analogy_kinds,
     "geometry": check_geometry,
     "planted_senses": check_planted_senses,
     "pairs_sick": check_pairs_sick,
