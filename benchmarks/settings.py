@@ -64,7 +64,9 @@ SETTINGS = (
         ),
     ),
     Setting("cbow-100", "configs/cbow.py", 100, False, speed_gate=1.0, speed_aim=2.0),
-    Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, quality_gated=False),
+    Setting("cbow-300", "configs/cbow.py", 300, False, speed_aim=2.0, quality_gated=False),
+    Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, speed_aim=2.0, quality_gated=False),
+    Setting("hs-cbow-100", "configs/cbow.py", 100, False, hierarchical=True, speed_aim=2.0, quality_gated=False),
 )
 
 

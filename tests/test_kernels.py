@@ -72,7 +72,8 @@ def case(changes: dict[str, Any], count: int = 3) -> tuple[Word2VecConfig, Any, 
 def summed(cfg: Word2VecConfig, ids: Any, grads: Any) -> np.ndarray:
     """The dense gradient of a table; ids beyond it are left out."""
     out, ids = np.zeros((cfg.padded_vocab, cfg.dim)), np.asarray(ids)
-    np.add.at(out, ids[ids < cfg.padded_vocab], np.asarray(grads, np.float64)[ids < cfg.padded_vocab])
+    known = ids < cfg.padded_vocab
+    np.add.at(out, ids[known], np.asarray(grads)[known])
     return out
 
 

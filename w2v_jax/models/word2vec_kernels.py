@@ -2,8 +2,8 @@
 
 They are those of `word2vec.loss` by the rows that `word2vec.rows` names, up to rounding: the window's pairs and the
 noise or the path of each row of the batch in one pass, while its rows are in the cache of one core. Nothing is gathered
-before, and of the path of a word only its own nodes are read and written: a place beyond its end has the id V', which
-the update leaves out, and an undefined gradient.
+before. Of a path only its own nodes are read and written: those of a row of the batch stand one after another, and the
+places that are left have an id beyond the table and no gradient.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def gradients(
 
     `ids` and `batch` are the results of `word2vec.rows`; the loss is negative or hierarchical.
     """
-    rows = batch["reach"].shape[0]
+    rows, length = batch["reach"].shape
     text = (params["E"], params["C"], batch["tokens"], batch["doc"], batch["reach"])
     fixed = {
         "cbow": cfg.architecture == "cbow",
@@ -35,26 +35,22 @@ def gradients(
         "draw": np.int64(DRAWS.index(cfg.draw)),
     }
     if cfg.loss == "hierarchical":
-        ids = ids | {"C": _nodes(cfg, consts, batch)}
         tree = tuple(consts[name] for name in ("exits", "exit_signs", "nodes", "signs"))
-        name, more = "path_gradients", tree
+        named = (rows, consts["exit_signs"].shape[1] + length * consts["nodes"].shape[1])
+        results = [*_shapes(cfg, rows, ids["E"].shape, named), jax.ShapeDtypeStruct(named, jnp.int32)]
+        *found, sums, nodes = kernels.call("path_gradients", results, *text, *tree, **fixed)
+        ids = ids | {"C": nodes}
     else:
-        turn = jnp.asarray(batch.get("turn", 0), jnp.int32)
-        name, more = "noise_gradients", (batch["noise"], turn.reshape(1))
+        turn = jnp.asarray(batch.get("turn", 0), jnp.int32).reshape(1)
         fixed |= {"every": np.int64(cfg.noise_every), "negatives": np.float32(cfg.negatives)}
-    shapes = [(*ids["E"].shape, cfg.dim), (*ids["C"].shape, cfg.dim), (rows, 2)]
-    results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    by_inputs, by_outputs, sums = kernels.call(name, results, *text, *more, **fixed)
+        results = _shapes(cfg, rows, ids["E"].shape, ids["C"].shape)
+        *found, sums = kernels.call("noise_gradients", results, *text, batch["noise"], turn, **fixed)
     total, words = sums.sum(0), batch["words"].astype(jnp.float32).sum()
     metrics = {"loss": (total[0], total[1]), "words": (words, jnp.float32(rows))}
-    found = {"E": by_inputs, "C": by_outputs}
-    return {k: (ids[k].reshape(-1), grads.reshape(-1, cfg.dim)) for k, grads in found.items()}, metrics
+    by_row = {k: (ids[k].reshape(-1), x.reshape(-1, cfg.dim)) for k, x in zip("EC", found, strict=True)}
+    return by_row, metrics
 
 
-def _nodes(cfg: Any, consts: Consts, batch: Batch) -> Array:
-    """The nodes that each row of the batch touches, int32 [R, T + L Q]: the top ones, then the rest of every path."""
-    tokens, top = batch["tokens"], consts["exit_signs"].shape[1]
-    centres = tokens[:, cfg.window : tokens.shape[1] - cfg.window]
-    rest = jnp.where(consts["signs"][centres] != 0, consts["nodes"][centres], cfg.padded_vocab)
-    shared = jnp.broadcast_to(jnp.arange(top, dtype=jnp.int32)[None], (len(tokens), top))
-    return jnp.concatenate([shared, rest.reshape(len(tokens), -1)], axis=1)
+def _shapes(cfg: Any, rows: int, *named: tuple[int, ...]) -> list[jax.ShapeDtypeStruct]:
+    """Of the gradients of the named rows of E and C, and of the sums of each row of the batch."""
+    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (*((*x, cfg.dim) for x in named), (rows, 2))]

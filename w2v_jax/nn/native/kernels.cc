@@ -37,13 +37,13 @@ ffi::Error noise_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, 
 
 ffi::Error path_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, Ints tokens, Ints doc, Ints reach,
                           Ints exits, Signs exit_signs, Ints nodes, Signs signs, ffi::Result<Floats> by_inputs,
-                          ffi::Result<Floats> by_outputs, ffi::Result<Floats> stats, bool cbow, bool whole,
-                          int64_t draw) {
+                          ffi::Result<Floats> by_outputs, ffi::Result<Floats> stats, ffi::Result<Ints> ids, bool cbow,
+                          bool whole, int64_t draw) {
   const Text t = text_of(inputs, outputs, tokens, doc, reach, by_inputs, by_outputs, stats, cbow, whole, draw);
   std::vector<int> top(exit_signs.dimensions()[1]);
   std::iota(top.begin(), top.end(), 0);
   const Tree tree{exits.typed_data(), nodes.typed_data(), top.data(), exit_signs.typed_data(), signs.typed_data(),
-                  int(top.size()), int(nodes.dimensions()[1])};
+                  int(top.size()), int(nodes.dimensions()[1]), int(outputs.dimensions()[0]), ids->typed_data()};
   parallel(pool, t.rows, [&](int r) {
     static thread_local Scratch scratch;
     path_row(t, tree, scratch, r);
@@ -114,5 +114,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(adagrad_handler, adagrad,
 XLA_FFI_DEFINE_HANDLER_SYMBOL(path_gradients_handler, path_gradients,
                               ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Ints>()
                                   .Arg<Ints>().Arg<Ints>().Arg<Ints>().Arg<Signs>().Arg<Ints>().Arg<Signs>()
-                                  .Ret<Floats>().Ret<Floats>().Ret<Floats>().Attr<bool>("cbow").Attr<bool>("whole")
-                                  .Attr<int64_t>("draw"));
+                                  .Ret<Floats>().Ret<Floats>().Ret<Floats>().Ret<Ints>().Attr<bool>("cbow")
+                                  .Attr<bool>("whole").Attr<int64_t>("draw"));

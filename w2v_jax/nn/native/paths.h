@@ -9,7 +9,8 @@ namespace w2v {
 struct Tree {
   const int *exits, *nodes, *top;
   const int8_t *exit_signs, *signs;
-  int tops, depth;  // T, Q
+  int tops, depth, absent;  // T, Q, an id beyond the table
+  int* ids;                 // [R, T + L Q] the nodes that a row names, each before its gradient; then `absent`
 };
 
 // The T most used nodes against every hidden vector, by the summed weights of the paths that turn there.
@@ -49,10 +50,11 @@ inline void score_top(Row& row, const Tree& tree, const float* hidden, int count
   row.scatter(by_top, tree.tops, to);
 }
 
-// The rest of every centre's path, [Q] nodes, against the `width` vectors that predict it, the first at its place.
+// The rest of every centre's path, up to Q nodes, against the `width` vectors that predict it, the first at its place.
 inline void score_rest(Row& row, const Tree& tree, const float* hidden, int most, const float* counted, float* by_hidden,
-                float* to) {
+                float* to, int* ids) {
   const Text& t = row.text;
+  int* const end = ids + long(t.length) * tree.depth;
   const int width = counted ? 1 : 2 * t.window + 1, near = round_up(width), padded = t.padded;
   const float* columns = counted ? nullptr : row.turned(hidden, most);
   float *nodes = row.scratch.take(long(tree.depth) * padded), *by_nodes = row.scratch.take(long(tree.depth) * padded);
@@ -62,7 +64,8 @@ inline void score_rest(Row& row, const Tree& tree, const float* hidden, int most
     const long at = long(i) * padded;
     int count = 0;
     while (count < tree.depth && signs[count]) count++;
-    row.copy(t.outputs, tree.nodes + long(row.centres[i]) * tree.depth, count, nodes);
+    const int* path = tree.nodes + long(row.centres[i]) * tree.depth;
+    row.copy(t.outputs, path, count, nodes);
     if (i + 2 < t.length)
       for (int q = 0; q < tree.depth && tree.signs[long(row.centres[i + 2]) * tree.depth + q]; q++)
         for (int d = 0; d < t.dim; d += LANES)
@@ -81,19 +84,24 @@ inline void score_rest(Row& row, const Tree& tree, const float* hidden, int most
     }
     product(width, padded, count, pull, 1, near, nodes, padded, by_hidden + at, padded, true);
     product(count, padded, width, pull, near, 1, hidden + at, padded, by_nodes, padded, false);
-    row.scatter(by_nodes, count, to + long(i) * tree.depth * t.dim);
+    row.scatter(by_nodes, count, to);
+    to += long(count) * t.dim;
+    ids = std::copy_n(path, count, ids);
   }
+  std::fill(ids, end, tree.absent);
 }
 
 inline void path_row(const Text& t, const Tree& tree, Scratch& scratch, int r) {
   Row row(t, scratch, r);
   const int most = round_up(t.length + row.span);
   const float* contexts = row.gather(t.inputs, row.tokens, t.wide, most);
-  float* to = t.by_outputs + long(r) * (tree.tops + long(t.length) * tree.depth) * t.dim;
+  const long first = r * (tree.tops + long(t.length) * tree.depth);
+  float* to = t.by_outputs + first * t.dim;
+  int* ids = std::copy_n(tree.top, tree.tops, tree.ids + first);
   float* by_inputs = t.by_inputs + long(r) * t.wide * t.dim;
   const auto both = [&](const float* hidden, int count, const float* counted, float* by_hidden) {
     score_top(row, tree, hidden, count, counted, by_hidden, to);
-    score_rest(row, tree, hidden, most, counted, by_hidden, to + long(tree.tops) * t.dim);
+    score_rest(row, tree, hidden, most, counted, by_hidden, to + long(tree.tops) * t.dim, ids);
   };
   if (t.cbow) {
     Means means(row, contexts);
