@@ -211,6 +211,7 @@ def test_a_result_without_one_of_the_keys_that_are_drawn_is_refused(name: str, t
     drawn = {"chinchilla": "parametric", "gradients": "chance", "imdb_ladder": "majority", "keys_values": "rungs"}
     drawn |= {
         "word_models": "models",
+        "analogy_kinds": "models",
         "pairs_sick": "picture",
         "topics": "pairs",
         "published_fits": "rows",

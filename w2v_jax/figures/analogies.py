@@ -29,6 +29,7 @@ def draw_kinds(
     models: Mapping[str, Sequence[Mapping[str, Any]]],
     theirs: Mapping[str, Mapping[str, float]],
     queen: Mapping[str, Sequence[Sequence[Any]]],
+    vocabulary: int,
     out: PathLike,
     source: str = "",
 ) -> None:
@@ -37,7 +38,7 @@ def draw_kinds(
     Right: the answers to king - man + woman, with their cosines, without the words of the question and with them.
 
     models: {name: one entry a seed, {'excluded': {kind: %}, 'included': {kind: %}}}; theirs: {name: {kind: %}};
-    queen: {'excluded' and 'included': [(word, cosine), ...]}, the best first.
+    queen: {'excluded' and 'included': [(word, cosine), ...]}, the best first; vocabulary: words that could answer.
     """
     with drawing(out, (10.6, 4.8), source) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -60,6 +61,7 @@ def draw_kinds(
         left.set_title("Analogies by kind of question")
         left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
         _answers(right, queen)
+        right.set_title(f"king - man + woman, among {vocabulary:,} words")
 
 
 def _answers(axes: Any, queen: Mapping[str, Sequence[Sequence[Any]]]) -> None:
@@ -76,4 +78,3 @@ def _answers(axes: Any, queen: Mapping[str, Sequence[Sequence[Any]]]) -> None:
     axes.set_xlabel("cosine")
     axes.set_ylim(place[-1] - 0.6, 1.3)
     axes.grid(visible=False, axis="y")
-    axes.set_title("king - man + woman")

@@ -58,6 +58,11 @@ def measure(result: Result) -> dict[str, float]:
     return found | {"rank of queen, all words allowed": float(words.index("queen") + 1 if "queen" in words else 6)}
 
 
+def draw(result: Result, out: str, source: str) -> None:
+    """Draws 'models' beside the published shares, and the answers 'queen' among 'vocabulary' words."""
+    analogies.draw_kinds(result["models"], THEIRS, result["queen"], int(result["vocabulary"]), out, source)
+
+
 _DIFFERS = "theirs on 783 M words of news, d = 300"
 FIGURE = Figure(
     shows="analogies by kind: CBOW beside skip-gram; king - man + woman with all words allowed",
@@ -78,7 +83,7 @@ FIGURE = Figure(
     seed=SEEDS,
     collect=collect,
     measure=measure,
-    draw=lambda result, out, source: analogies.draw_kinds(result["models"], THEIRS, result["queen"], out, source),
+    draw=draw,
     numbers=tuple(
         beside(
             "mikolov_a", f"{name}, {kind}, 300 dimensions, 783 M words", f"{name}, {kind}", differs=_DIFFERS
