@@ -41,14 +41,17 @@ def check_synthetic_optimum(panels: list[Axes], result: dict[str, Any]) -> None:
 
 def check_planted_senses(panels: list[Axes], result: dict[str, Any]) -> None:
     runs = result["runs"].values()
-    heights = [[100 * layer["two"]["accuracy"] for layer in run["layers"]] for run in runs]
-    expected: list[Points] = [[(i, y) for y in own] for i, own in enumerate(heights)]
-    expected += [[(i, y)] for i, own in enumerate(heights) for y in own]
-    first = next(iter(runs))
+    expected: list[Points] = []
+    for i, seeds in enumerate(runs):
+        every = [[100 * layer["two"]["accuracy"] for layer in seed["layers"]] for seed in seeds]
+        for k, heights in enumerate(zip(*every, strict=True)):
+            x = i + 0.14 * (k - (len(every[0]) - 1) / 2)
+            expected += [[(x, min(heights)), (x, max(heights))], [(x, sum(heights) / len(heights))]]
+    first = next(iter(runs))[0]
     expected += [across(100 * first[key]) for key in ("best", "best_causal", "majority")]
     same(lines(panels[0]), expected)
     assert [label.get_text() for label in panels[0].get_xticklabels()] == list(result["runs"])
-    for run in runs:
+    for run in (seed for seeds in runs for seed in seeds):
         assert run["majority"] == run["layers"][0]["two"]["accuracy"] < run["best_causal"] < run["best"]
 
 

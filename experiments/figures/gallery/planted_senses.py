@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from experiments.figures.figure import Figure, Step, read_object, train
@@ -17,55 +18,71 @@ _LANGUAGE = (
 )
 _VECTORS = ("model.dim=32", "model.segment=64", "train.batch_size=1024")
 _SEVERAL = ("model.senses=3", "model.window_draw=full", "model.sample=0", "train.passes=8")
-_WINDOWS = ("train.passes=4", "train.batch_size=16", "optimizer.learning_rate=0.004", "model.length=64")
+_LONG = ("train.passes=12", "train.batch_size=16", "model.length=64")
 _SIZES = (8, 32)
+_SEEDS = (0, 1, 2)
 
 
 def _lstm(size: int) -> tuple[str, ...]:
-    one = ("model.layers=1", "model.tied=False", "model.dropout=0.0", "train.passes=4")
-    return (f"model.hidden={size}", f"model.dim={size}", *one)
+    one = ("model.layers=1", "model.tied=False", "model.dropout=0.0", "optimizer.learning_rate=0.02")
+    return (f"model.hidden={size}", f"model.dim={size}", *one, *_LONG)
 
 
 def _transformer(size: int, objective: str) -> tuple[str, ...]:
     two = ("model.layers=2", "model.heads=2", "model.dropout=0.0", f"model.objective={objective}")
-    return (f"model.dim={size}", *two, *_WINDOWS)
+    return (f"model.dim={size}", *two, "optimizer.learning_rate=0.004", *_LONG)
 
 
-# folder of the run -> (its name, config, overrides)
+# folder of the runs -> (their name, config, overrides); a seed is added to the folder
 _RUNS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "skipgram": ("skip-gram, 32", "configs/skipgram.py", _VECTORS),
     "multi_sense": ("several senses, 32", "configs/multi_sense.py", (*_VECTORS, *_SEVERAL)),
     **{f"lstm_{n}": (f"LSTM, 1 x {n}", "configs/language.py", _lstm(n)) for n in _SIZES},
+    "lstm_both_32": ("LSTM, 1 x 32, both ways", "configs/language.py", (*_lstm(32), "data.reversed=True")),
     **{
         f"{objective}_{n}": (f"{objective}, 2 x {n}", "configs/transformer.py", _transformer(n, objective))
         for objective in ("causal", "masked")
         for n in _SIZES
     },
 }
+_BESIDE = {"lstm_both_32": "lstm_32"}  # whose vectors stand beside those of the run
+
+
+def _training(folder: str, seed: int) -> Step:
+    _, config, changes = _RUNS[folder]
+    return train(config, f"{folder}_{seed}", *_LANGUAGE, *changes, f"train.seed={seed}")
+
+
+def _measured(folder: str, seed: int) -> Step:
+    beside = f" --beside={{run}}/{_BESIDE[folder]}_{seed}" if folder in _BESIDE else ""
+    return Step("experiments.senses", f"--workdir={{run}}/{folder}_{seed} --planted --most=100{beside}")
 
 
 def _collect(run: Path) -> dict[str, Any]:
-    return {
-        "runs": {
-            name: read_object(run / folder / "senses" / "planted.json", "command")
-            for folder, (name, _, _) in _RUNS.items()
-        }
+    found = {
+        name: [read_object(run / f"{folder}_{seed}" / "senses" / "planted.json", "command") for seed in _SEEDS]
+        for folder, (name, _, _) in _RUNS.items()
     }
+    return {"runs": found}
 
 
 def _measure(result: Any) -> dict[str, float]:
-    return {name: float(run["layers"][-1]["two"]["accuracy"]) for name, run in result["runs"].items()}
+    """The mean over seeds of the last layer of each run."""
+    return {
+        name: fmean(seed["layers"][-1]["two"]["accuracy"] for seed in seeds) for name, seeds in result["runs"].items()
+    }
 
 
 FIGURE = Figure(
     shows="accuracy of clusters of contextual vectors against planted senses, by family, size and layer",
     paper="none: the senses are planted, and the best possible is computed exactly",
     recipe=(
-        *(train(config, folder, *_LANGUAGE, *changes) for folder, (_, config, changes) in _RUNS.items()),
-        *(Step("experiments.senses", f"--workdir={{run}}/{folder} --planted --most=100") for folder in _RUNS),
+        *(_training(folder, seed) for folder in _RUNS for seed in _SEEDS),
+        *(_measured(folder, seed) for folder in _RUNS for seed in _SEEDS),
     ),
     data="synthetic language, 300,000 words; test text of 60,000",
     collect=_collect,
     measure=_measure,
+    seed=_SEEDS,
     draw=lambda result, out, source: planted.draw(result["runs"], out, source),
 )
