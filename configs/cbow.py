@@ -4,7 +4,7 @@
 
 Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5 passes, d = 100: under a minute with negative sampling; what
 that gives on the similarity sets and the analogies is tabled in docs/benchmarks.md. `--config.model.loss` may be
-hierarchical (several times slower) or softmax, which scores the whole vocabulary for every word: hours on such text
+hierarchical or softmax, which scores the whole vocabulary for every word: hours on such text
 without an accelerator, so meant for small vocabularies or a GPU.
 """
 
