@@ -58,7 +58,9 @@ inline void score_rest(Row& row, const Tree& tree, const float* hidden, int most
   const int width = counted ? 1 : 2 * t.window + 1, near = round_up(width), padded = t.padded;
   const float* columns = counted ? nullptr : row.turned(hidden, most);
   float *nodes = row.scratch.take(long(tree.depth) * padded), *by_nodes = row.scratch.take(long(tree.depth) * padded);
-  float *pull = row.scratch.zeros(long(tree.depth) * near), *weights = row.scratch.zeros(near);
+  const int most_nodes = round_up(tree.depth);
+  float *pull = row.scratch.zeros(long(most_nodes) * near), *weights = row.scratch.zeros(std::max(near, most_nodes));
+  float* plus = row.scratch.zeros(most_nodes);
   for (int i = 0; i < t.length; i++) {
     const int8_t* signs = tree.signs + long(row.centres[i]) * tree.depth;
     const long at = long(i) * padded;
@@ -70,20 +72,31 @@ inline void score_rest(Row& row, const Tree& tree, const float* hidden, int most
       for (int q = 0; q < tree.depth && tree.signs[long(row.centres[i + 2]) * tree.depth + q]; q++)
         for (int d = 0; d < t.dim; d += LANES)
           __builtin_prefetch(t.outputs + long(tree.nodes[long(row.centres[i + 2]) * tree.depth + q]) * t.dim + d);
-    for (int j = 0; j < width; j++) weights[j] = counted ? counted[i] : row.weights[long(j) * t.length + i];
-    if (columns) product(count, near, t.dim, nodes, padded, 1, columns + i, most, pull, near, false);
-    for (int q = 0; q < count; q++) {
-      if (!columns) pull[q * near] = dot(nodes + long(q) * padded, hidden + at, padded);
-      for (int n = 0; n < near; n += LANES) {
-        const Vector x = load(pull + q * near + n), weight = load(weights + n), plus = Vector{} + float(signs[q] > 0);
+    const auto score = [&](float* scores, int wide, auto turn) {  // turn(n): 1 for code 0, of LANES scores from n on
+      for (int n = 0; n < wide; n += LANES) {
+        const Vector x = load(scores + n), weight = load(weights + n);
         Vector curve, slope;
         logistic(x, curve, slope);
-        row.loss += weight * (curve - plus * x);
-        store(pull + q * near + n, weight * (slope - plus));
+        row.loss += weight * (curve - turn(n) * x);
+        store(scores + n, weight * (slope - turn(n)));
       }
+    };
+    if (counted) {  // the scores of all nodes are one line, otherwise those of each node
+      for (int q = 0; q < most_nodes; q++) {
+        pull[q] = q < count ? dot(nodes + long(q) * padded, hidden + at, padded) : 0.f;
+        weights[q] = q < count ? counted[i] : 0.f;
+        plus[q] = q < count && signs[q] > 0;
+      }
+      score(pull, round_up(count), [&](int n) { return load(plus + n); });
+    } else {
+      for (int j = 0; j < width; j++) weights[j] = row.weights[long(j) * t.length + i];
+      product(count, near, t.dim, nodes, padded, 1, columns + i, most, pull, near, false);
+      for (int q = 0; q < count; q++)
+        score(pull + q * near, near, [&](int) { return Vector{} + float(signs[q] > 0); });
     }
-    product(width, padded, count, pull, 1, near, nodes, padded, by_hidden + at, padded, true);
-    product(count, padded, width, pull, near, 1, hidden + at, padded, by_nodes, padded, false);
+    const long step = counted ? 1 : near;
+    product(width, padded, count, pull, 1, step, nodes, padded, by_hidden + at, padded, true);
+    product(count, padded, width, pull, step, 1, hidden + at, padded, by_nodes, padded, false);
     row.scatter(by_nodes, count, to);
     to += long(count) * t.dim;
     ids = std::copy_n(path, count, ids);

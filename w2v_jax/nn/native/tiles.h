@@ -26,10 +26,16 @@ typedef float Loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias
 inline Vector load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
 inline void store(float* p, Vector x) { *reinterpret_cast<Loose*>(p) = x; }
 inline int round_up(int n, int unit = LANES) { return (n + unit - 1) / unit * unit; }
-inline float sum(Vector x) {
-  float total = 0;
-  for (int i = 0; i < LANES; i++) total += x[i];
-  return total;
+inline float sum(Vector x) {  // of halves: one after another, sixteen additions would wait for each other
+  typedef float Half __attribute__((vector_size(2 * LANES)));
+  typedef float Quarter __attribute__((vector_size(LANES)));
+  Half half[2];
+  std::memcpy(half, &x, sizeof x);
+  const Half eight = half[0] + half[1];
+  Quarter quarter[2];
+  std::memcpy(quarter, &eight, sizeof eight);
+  const Quarter four = quarter[0] + quarter[1];
+  return (four[0] + four[2]) + (four[1] + four[3]);
 }
 inline float dot(const float* a, const float* b, int count) {  // count is a multiple of LANES
   Vector total{};
