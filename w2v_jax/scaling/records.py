@@ -19,6 +19,7 @@ FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 # Keys that came after the first published studies; at these values they change no hash.
 LATER = {f"data.{name}": getattr(DataConfig, name) for name in LATER_RULES} | {"model.encoding_errors": "strict"}
 LATER |= {"train.start": "", "train.stop_at": 0.0, "data.reversed": False, "optimizer.decay_fraction": 0.2}
+LATER |= {"train.kernel": "auto"}
 # The same of a family's `model`.
 LATER_OF: dict[str, dict[str, Any]] = {
     "transformer": {
