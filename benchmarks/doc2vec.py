@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,13 +27,14 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from benchmarks import measure
 from experiments.classify.texts import Texts, read
 from experiments.common import cli, config_flag
 from experiments.common.machine import machine
 from w2v_jax.data.words import Rules, words_of
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
-from w2v_jax.files import read_json, write_json
+from w2v_jax.files import read_json
 from w2v_jax.tables import markdown
 
 SIDES = ("ours", "gensim")
@@ -169,9 +169,7 @@ def main(argv: Sequence[str]) -> int:
         if there or f.render or time.monotonic() - begun > 60 * f.minutes:
             continue
         line = [sys.executable, "-m", "benchmarks.doc2vec", *sys.argv[1:], f"--one={side},{form},{seed}"]
-        done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True)
-        record["runs"].append(json.loads(done.stdout.splitlines()[-1]))
-        write_json(Path(f.out), record, indent=1)
+        measure.add_run(record, line, Path(f.out))
     print(table(record["runs"]))
     return 0
 

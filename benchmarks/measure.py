@@ -8,12 +8,14 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from w2v_jax.errors import UserError
+from w2v_jax.files import write_json
 
 _POLL = 0.05  # seconds between two looks at a process
 
@@ -70,6 +72,13 @@ def run(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None)
         return Finished(json.loads(lines[-1]), stderr, seconds, peak)
     except (IndexError, ValueError):
         raise UserError(f"{' '.join(command[:4])} ... printed no JSON result (its messages: {log})") from None
+
+
+def add_run(record: dict[str, Any], command: Sequence[str], out: Path) -> None:
+    """Runs a command, adds its result and its peak memory to the record's runs, and writes the record. As `run`."""
+    done = run(command, Path(tempfile.mkdtemp(prefix="w2v_jax_"), "run.log"))
+    record["runs"].append({**done.result, "peak_mb": done.peak_mb})
+    write_json(out, record, indent=1)
 
 
 def _high_water(pid: int) -> float:

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from w2v_jax.errors import UserError
-
 STEPS = 32  # distinct batches that are timed
 PARTS = ("draws", "gather", "windows", "positives", "negatives", "sum", "scatter")
 
@@ -40,8 +38,6 @@ def prepare(config_file: str, replace: dict[str, Any], repeats: int) -> Case:
     from w2v_jax.types import Words
 
     config = load_config(config_file, **replace)
-    if config.model.loss != "negative":
-        raise UserError("the budget is by parts of negative sampling: choose a setting with that loss")
     spec = MODELS[config.family]
     corpus = build_corpus(config.data)
     cfg = spec.resolve(config.model, len(corpus.vocab))

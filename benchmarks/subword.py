@@ -18,7 +18,6 @@ further run after so many; --render only prints the table: means over seeds with
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from benchmarks import measure
 from benchmarks.doc2vec import interval
 from experiments.common import cli
 from experiments.common.machine import machine
@@ -37,7 +37,7 @@ from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.analogies import analogies, read_questions
 from w2v_jax.evaluation.similarity import read_pairs
-from w2v_jax.files import read_json, write_json
+from w2v_jax.files import read_json
 from w2v_jax.tables import markdown
 
 SIDES = ("ours", "gensim", "plain")
@@ -178,9 +178,7 @@ def main(argv: Sequence[str]) -> int:
             if not text.exists():
                 written(Path(f.text), text)
             line = [sys.executable, "-m", "benchmarks.subword", *sys.argv[1:], f"--text={text}", f"--one={side},{seed}"]
-            done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True)
-            record["runs"].append(json.loads(done.stdout.splitlines()[-1]))
-            write_json(Path(f.out), record, indent=1)
+            measure.add_run(record, line, Path(f.out))
     print(table(record["runs"]))
     return 0
 
