@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import commands
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
@@ -244,3 +247,38 @@ def test_the_cache_has_one_whole_file(tmp_path: Path, monkeypatch: pytest.Monkey
         made = set(pool.map(lambda _: kernels.build(), range(4)))
     (path,) = made
     assert path.stat().st_size == 20_000 and os.listdir(path.parent) == [path.name]
+
+
+def test_what_a_killed_build_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a build that is at work stays."""
+    fake, folder = tmp_path / "compiler", tmp_path / "cache" / "kernels"
+    fake.write_text('#!/bin/sh\n[ "$1" = --version ] && echo fake && exit\nkill -9 $PPID; sleep 0.2\n')
+    fake.chmod(0o755)
+    environment = {**os.environ, "CXX": str(fake), "W2V_JAX_CACHE": str(tmp_path / "cache")}
+    killed = subprocess.run([sys.executable, "-m", "w2v_jax.nn.kernels"], env=environment, check=False)
+    (left,) = folder.iterdir()
+    assert killed.returncode == -signal.SIGKILL and left.name.startswith(".build-")
+    (folder / ".build-now").mkdir()
+    os.utime(left, (time.time() - 3 * kernels.LONGEST,) * 2)
+    fake.write_text('#!/bin/sh\n[ "$1" = --version ] && echo fake && exit\nfor x; do :; done; echo > "$x"\n')
+    monkeypatch.setenv("CXX", str(fake))
+    monkeypatch.setenv("W2V_JAX_CACHE", str(tmp_path / "cache"))
+    assert sorted(os.listdir(folder)) == sorted([left.name, ".build-now"])
+    path = kernels.build()
+    assert sorted(os.listdir(folder)) == sorted([path.name, ".build-now"])
+
+
+def test_a_run_that_was_stopped_continues_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text").write_text(commands.text_of(300, lines=320))
+    change = {"train__kernel": "native", "checkpoint__every_steps": 16}
+    done = commands.train(tmp_path / "text", tmp_path / "whole", **change)
+    assert done.status == 0, done.err
+    with monkeypatch.context() as patch:
+        commands.at_call(patch, 6, lambda: signal.raise_signal(signal.SIGTERM))
+        assert commands.train(tmp_path / "text", tmp_path / "run", **change).status == 143
+    (*_, step) = commands.checkpoints(tmp_path / "run")
+    assert 0 < step < commands.checkpoints(tmp_path / "whole")[-1]
+    again = commands.train(tmp_path / "text", tmp_path / "run", **change)
+    assert again.status == 0 and f"continuing at step {step} of" in again.err, again.err
+    for of in (commands.vectors, commands.final_arrays):
+        assert of(tmp_path / "run") == of(tmp_path / "whole")

@@ -7,6 +7,7 @@ the processor, so that no machine loads what was made for another. `python -m w2
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
@@ -66,6 +68,14 @@ def _run(command: Sequence[str]) -> str:
     return done.stdout
 
 
+def _remove_left(cache: Path) -> None:
+    """Removes what builds that were killed have left: folders that are older than any build can be."""
+    for folder in cache.glob(".build-*"):
+        with contextlib.suppress(FileNotFoundError):  # another process removes it too
+            if time.time() - folder.stat().st_mtime > 2 * LONGEST:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def build() -> Path:
     """The library of the kernels, compiled if the cache lacks it. The file appears whole, also where several processes
     compile at once. UserError or OSError: it cannot be made."""
@@ -76,6 +86,7 @@ def build() -> Path:
     for path in sources:
         digest.update(path.read_bytes())
     target = local_cache() / "kernels" / f"{digest.hexdigest()[:32]}.so"
+    _remove_left(target.parent)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as folder:

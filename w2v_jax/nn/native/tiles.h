@@ -16,9 +16,14 @@
 
 namespace w2v {
 
-constexpr int LANES = 16;  // numbers of a vector; compilers split it where registers are narrower
-constexpr int TALL = 6;    // rows and vectors of the part of a product that stays in registers
-constexpr int BROAD = 4;
+#if defined(__AVX512F__)
+constexpr int LANES = 16, BROAD = 4;  // numbers of a vector; vectors of a row that a product keeps in registers
+#elif defined(__AVX__)
+constexpr int LANES = 8, BROAD = 2;  // 16 registers instead of 32
+#else
+constexpr int LANES = 4, BROAD = 2;
+#endif
+constexpr int TALL = 6;  // rows of the part of a product that stays in registers
 typedef float Vector __attribute__((vector_size(4 * LANES), may_alias));
 typedef int32_t Whole __attribute__((vector_size(4 * LANES), may_alias));
 typedef float Loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias));  // in memory, not aligned
@@ -27,15 +32,12 @@ inline Vector load(const float* p) { return *reinterpret_cast<const Loose*>(p); 
 inline void store(float* p, Vector x) { *reinterpret_cast<Loose*>(p) = x; }
 inline int round_up(int n, int unit = LANES) { return (n + unit - 1) / unit * unit; }
 inline float sum(Vector x) {  // of halves: one after another, sixteen additions would wait for each other
-  typedef float Half __attribute__((vector_size(2 * LANES)));
-  typedef float Quarter __attribute__((vector_size(LANES)));
-  Half half[2];
-  std::memcpy(half, &x, sizeof x);
-  const Half eight = half[0] + half[1];
-  Quarter quarter[2];
-  std::memcpy(quarter, &eight, sizeof eight);
-  const Quarter four = quarter[0] + quarter[1];
-  return (four[0] + four[2]) + (four[1] + four[3]);
+  typedef float Quarter __attribute__((vector_size(16)));
+  Quarter part[LANES / 4];
+  std::memcpy(part, &x, sizeof x);
+  for (int half = LANES / 8; half; half /= 2)
+    for (int i = 0; i < half; i++) part[i] += part[i + half];
+  return (part[0][0] + part[0][2]) + (part[0][1] + part[0][3]);
 }
 inline float dot(const float* a, const float* b, int count) {  // count is a multiple of LANES
   Vector total{};
@@ -72,7 +74,7 @@ void tile(int depth, const float* a, long a_row, long a_col, const float* b, lon
 inline void product(int height, int width, int depth, const float* a, long a_row, long a_col, const float* b,
                     long b_row, float* c, long c_row, bool add) {
 #define ROW(M) {tile<M, 1>, tile<M, 2>, tile<M, 3>, tile<M, 4>}
-  static constexpr decltype(&tile<1, 1>) tiles[TALL][BROAD] = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6)};
+  static constexpr decltype(&tile<1, 1>) tiles[TALL][4] = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6)};
 #undef ROW
   for (int n = 0; n < width; n += BROAD * LANES) {
     const int broad = std::min(BROAD, (width - n) / LANES);
@@ -129,7 +131,7 @@ class Scratch {
   float* take(size_t count) {
     if (next_ == kept_.size()) kept_.emplace_back();
     std::vector<float>& one = kept_[next_++];
-    if (one.size() < count + LANES) one.resize(count + LANES);
+    if (one.size() < count + 16) one.resize(count + 16);
     return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(one.data()) + 63) / 64 * 64);
   }
   float* zeros(size_t count) { return static_cast<float*>(std::memset(take(count), 0, count * sizeof(float))); }
