@@ -15,6 +15,8 @@ import lzma
 import os
 import re
 import sys
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from w2v_jax.errors import UserError
@@ -74,6 +76,16 @@ def describe(path: str) -> dict[str, Any]:
     if not words:
         raise UserError(f"--text={path}: no word in it")
     return {"words": words, "lines": lines, "bytes": os.path.getsize(path), "sha256": digest.hexdigest()}
+
+
+def write_counts(path: str, out: Path) -> None:
+    """Writes `word count` lines of a text file, by falling count."""
+    found: Counter[str] = Counter()
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            found.update(line.split())
+    with atomic(out) as f:
+        f.writelines(f"{word} {count}\n".encode() for word, count in found.most_common())
 
 
 def main() -> int:

@@ -5,11 +5,13 @@
 `--shards` makes the text where it does not exist yet. Every run is a fresh process; the sides alternate. Results go to
 OUT/runs.jsonl as they come, so that the same command continues an interrupted benchmark; runs of other code, text or
 overrides are not taken over. Writes OUT/table.md and OUT/summary.json. Exit status 1 when a gate fails.
+Settings are tried with --override (ours), --peer (gensim's) and --sides=ours or gensim.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -20,11 +22,11 @@ from typing import Any
 
 from absl import flags
 
-from benchmarks import measure, ours, report, text
+from benchmarks import measure, ours, quality, report, text
 from benchmarks.settings import PASSES, Setting, chosen
 from experiments.common import cli
 from experiments.common.machine import machine
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import write_text
 
 # One thread a worker for gensim: its workers are the threads.
@@ -41,13 +43,15 @@ def define_flags() -> None:
     flags.DEFINE_enum("runs", "both", ["speed", "quality", "both"], "What is measured.")
     flags.DEFINE_list("only", [], "Settings, e.g. skipgram-100,cbow-100; all without.")
     flags.DEFINE_integer("pairs", 3, "Pairs of runs for the speed.", lower_bound=1)
-    flags.DEFINE_integer("seeds", 2, "Seeds whose quality is averaged.", lower_bound=1)
+    flags.DEFINE_integer("seeds", 3, "Seeds whose quality is averaged.", lower_bound=1)
     flags.DEFINE_integer("first_seed", 0, "Of the pairs and of the seeds.", lower_bound=0)
     flags.DEFINE_integer("passes", PASSES, "Over the text.", lower_bound=1)
     flags.DEFINE_integer("cores", 2, "Cores each side may use; gensim gets as many workers.", lower_bound=1)
     flags.DEFINE_multi_string(
         "override", [], "Further config override of our runs, e.g. --config.train.batch_size=4096."
     )
+    flags.DEFINE_string("peer", "{}", 'Further arguments of gensim\'s Word2Vec, a JSON object, e.g. {"alpha": 0.05}.')
+    flags.DEFINE_list("sides", list(SIDES), f"Of {', '.join(SIDES)}: one alone is for trying settings.")
     flags.DEFINE_bool("reuse_peer", False, "Takes gensim's runs over from before our code changed (not alternating).")
     flags.DEFINE_string("out", "results/word2vec", "Folder of the results.")
 
@@ -60,6 +64,7 @@ class Bench:
         self.about = text.describe(path)
         self.passes, self.cores = flags.FLAGS.passes, flags.FLAGS.cores
         self.extra = list(flags.FLAGS.override)
+        self.peer = read_peer(flags.FLAGS.peer)
         self.code = ours.code_digest()
         self.machine = machine()
         self.store = measure.Store(out / "runs.jsonl")
@@ -69,8 +74,16 @@ class Bench:
 
         Gensim's key holds the digest of our code too: a pair counts only if its two runs were made side by side.
         """
-        code = "" if side == "gensim" and flags.FLAGS.reuse_peer else [self.code, *self.extra]
-        fixed = {"text": self.about["sha256"][:16], "passes": self.passes, "cores": self.cores, "code": code}
+        recipe = chosen([setting])[0].extra if setting else ()
+        code = "" if side == "gensim" and flags.FLAGS.reuse_peer else [self.code, *recipe, *self.extra]
+        fixed: dict[str, Any] = {
+            "text": self.about["sha256"][:16],
+            "passes": self.passes,
+            "cores": self.cores,
+            "code": code,
+        }
+        if side == "gensim" and self.peer:
+            fixed["peer"] = self.peer
         return {"kind": kind, "side": side, "setting": setting, "seed": seed, **fixed}
 
     def found(self, kind: str, side: str, setting: str, seed: int) -> dict[str, Any] | None:
@@ -80,6 +93,13 @@ class Bench:
 
     def vectors(self, side: str, setting: str, seed: int) -> Path:
         return self.out / "vectors" / f"{side}-{setting}-{seed}.bin"
+
+    def counts(self) -> Path:
+        """The file of the text's words and counts, made where it is missing."""
+        path = self.out / f"counts-{self.about['sha256'][:16]}.txt"
+        if not path.exists():
+            text.write_counts(self.text, path)
+        return path
 
     def corpus(self) -> dict[str, Any]:
         """Time of counting and encoding the text on our side, in an empty cache; it then serves our trainings."""
@@ -103,7 +123,7 @@ class Bench:
             command = [
                 *(sys.executable, "-m", "benchmarks.peer_gensim", f"--text={self.text}", f"--vectors={vectors}"),
                 *(f"--seed={seed + 1}", f"--passes={self.passes}", f"--workers={self.cores}"),
-                f"--options={json.dumps(setting.peer())}",
+                f"--options={json.dumps({**setting.peer(), **self.peer})}",
             ]
             done = measure.run(command, log, _PEER_ENV)
             values = done.result
@@ -126,12 +146,23 @@ class Bench:
         target = vectors.with_suffix(".json")
         command = [
             *(sys.executable, "-m", "benchmarks.quality", f"--vectors={vectors}"),
-            *(f"--data_dir={data_dir}", f"--json={target}"),
+            *(f"--data_dir={data_dir}", f"--json={target}", f"--counts={self.counts()}"),
         ]
         done = measure.run(command, self.out / "logs" / f"quality-{side}-{setting.name}-{seed}.log")
         self.store.add(self.key("quality", side, setting.name, seed), done.result)
-        shown = ", ".join(f"{k} {v:.3f}" for k, v in done.result["scores"].items())
+        shown = ", ".join(f"{k} {done.result['scores'].get(k, math.nan):.3f}" for k in quality.DEVELOPMENT)
         say(f"{setting.name} seed {seed} {side}: {shown}")
+
+
+def read_peer(given: str) -> dict[str, Any]:
+    """The object of --peer. UserError: it is none."""
+    try:
+        found = json.loads(given)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"--peer={given}: must be a JSON object of arguments of gensim's Word2Vec")
+    return found
 
 
 def say(line: str) -> None:
@@ -142,7 +173,7 @@ def measure_all(bench: Bench, settings: Sequence[Setting], speeds: range, seeds:
     """Makes every run that is still missing, the sides in turn."""
     for setting in settings:
         for seed in sorted({*speeds, *seeds}):
-            for side in SIDES:
+            for side in flags.FLAGS.sides:
                 trained = bench.found("train", side, setting.name, seed)
                 scored = seed not in seeds or None is not bench.found("quality", side, setting.name, seed)
                 if trained is None or (not scored and not bench.vectors(side, setting.name, seed).exists()):
@@ -175,6 +206,9 @@ def main(argv: Sequence[str]) -> int:
     """Runs what is missing, prints the tables; 1 when a gate fails."""
     given = flags.FLAGS
     settings = chosen(given.only)
+    for side in given.sides:
+        if side not in SIDES:
+            raise UserError(f"--sides={side}: must be of {', '.join(SIDES)}{nearest(side, SIDES)}")
     if not given.text:
         raise UserError("--text is missing: give a text file, one document a line")
     if given.runs != "speed" and not (given.data_dir and os.path.isdir(given.data_dir)):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import measure, ours, report, text
+from benchmarks import measure, ours, quality, report, text, word2vec
 from benchmarks.faults import digests
 from benchmarks.settings import SETTINGS, chosen
 from tests.commands import run
@@ -111,6 +111,35 @@ def test_quality_gates_hold_means_against_the_peer() -> None:
     assert len(lines) == 1 and "men -0.020" in lines[0]
 
 
+def test_words_by_frequency_have_a_gate_each() -> None:
+    runs: dict[tuple[str, int], dict[str, Any]] = {
+        ("ours", 0): {"scores": {"seen below 20": 0.40, "seen 20 to 99": 0.40, "analogies_dev": 0.2}},
+        ("gensim", 0): {"scores": {"seen below 20": 0.42, "seen 20 to 99": 0.409, "analogies_dev": 0.3}},
+    }
+    found = report.quality(SETTINGS[0], runs)
+    assert found is not None and {name: one["pass"] for name, one in found.items()} == {
+        "analogies_dev": True, "seen below 20": False, "seen 20 to 99": True,
+    }  # fmt: skip
+
+
+def test_settings_are_chosen_on_a_tenth_of_the_questions_that_stays_the_same() -> None:
+    chosen_by = [("Athens", "Greece", "Oslo", "Norway"), ("boy", "girl", "king", "queen"), ("a", "b", "c", "d")]
+    parts = quality.split({"one": chosen_by, "two": [("x", "y", str(i), "z") for i in range(2000)]})
+    dev, rest = parts["analogies_dev"], parts["analogies_rest"]
+    assert list(dev) == list(rest) == ["one", "two"] and len(dev["one"]) + len(rest["one"]) == 3
+    assert len(dev["two"]) == 205 and dev["two"][:3] == [("x", "y", str(i), "z") for i in (5, 15, 16)]
+    assert set(dev["two"]).isdisjoint(rest["two"]) and len(dev["two"]) + len(rest["two"]) == 2000
+    question = dev["two"][0]
+    assert quality.in_development((question[0].upper(), *question[1:]))
+
+
+def test_peer_and_sides_of_a_benchmark_are_checked() -> None:
+    assert word2vec.read_peer('{"alpha": 0.05}') == {"alpha": 0.05}
+    for wrong in ("[1]", "alpha=.05"):
+        with pytest.raises(UserError, match="--peer="):
+            word2vec.read_peer(wrong)
+
+
 def test_settings_are_the_ones_agreed_on() -> None:
     peers = {s.name: s.peer() for s in SETTINGS}
     assert {n: (p["sg"], p["alpha"], p["hs"], p["negative"], p["vector_size"]) for n, p in peers.items()} == {
@@ -157,7 +186,9 @@ def test_whole_comparison_on_a_small_text(tmp_path: Path) -> None:
     entry = summary["settings"]["cbow-100"]
     assert summary["text"]["words"] == 6000 and entry["speed"]["pairs"] == 1
     assert entry["speed"]["vocabulary"]["ours"] == entry["speed"]["vocabulary"]["gensim"]
-    assert set(entry["quality"]) == {"men", "analogies"}
+    assert {"men", "analogies"} <= set(entry["quality"])
+    counts = next((tmp_path / "out").glob("counts-*.txt")).read_text().split()
+    assert sum(map(int, counts[1::2])) == 6000
     assert (done.status == 1) == bool(report.failed(summary))
     assert "| cbow-100" in done.out and (tmp_path / "out/table.md").read_text() in done.out
     before = (tmp_path / "out/runs.jsonl").read_text()

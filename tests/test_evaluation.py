@@ -14,6 +14,7 @@ from w2v_jax.evaluation import analogies as analogies_module
 from w2v_jax.evaluation import builtin, evaluate_all, table
 from w2v_jax.evaluation.analogies import add_up, analogies, questions_of, read_bats, read_msr, read_questions
 from w2v_jax.evaluation.categorisation import purity, read_classes
+from w2v_jax.evaluation.frequency import BINS, similarity_by_frequency
 from w2v_jax.evaluation.similarity import read_pairs, similarity
 from w2v_jax.tables import aligned
 
@@ -175,6 +176,26 @@ def test_purity(tmp_path):
     assert purity(emb, [("c", "unknown")]) == (None, 0, 0, 1)
     same = Embeddings(["a", "b", "c"], np.ones((3, 2), np.float32))
     assert purity(same, [("x", "a"), ("y", "b"), ("y", "c")]).purity == pytest.approx(2 / 3)
+
+
+def test_similarity_by_frequency_counts_a_pair_once_and_weighs_the_sets():
+    rng = np.random.default_rng(5)
+    words, x = [f"w{i}" for i in range(60)], rng.normal(size=(60, 4)).astype(np.float32)
+    counts = np.repeat([600, 50, 7], 20)
+    emb = Embeddings(words, x, counts)
+    rare = [(words[i], words[40 + i], float(rng.random())) for i in range(20)]  # frequent and rare: as rare
+    middle = [(words[i], words[20 + i // 2], float(rng.random())) for i in range(25)] + [("w0", "nowhere", 1.0)]
+    often = [(words[i], words[19 - i], float(rng.random())) for i in range(10)]  # too few for a score
+    other = [(b, a.upper(), 5.0) for a, b, _ in rare]  # the same pairs, turned: a smaller set does not count them
+    again = [(words[20 + i], words[39 - i], float(rng.random())) for i in range(20)]
+    sets = {"large": rare + middle + often, "small": other + [("w1", "w2", 1.0)], "again": again}
+    found = similarity_by_frequency(emb, sets)
+    assert list(found) == list(BINS)
+    assert found["below 20"] == {"spearman": similarity(emb, rare).spearman, "pairs": 20, "sets": 1}
+    two = (25 * similarity(emb, middle[:25]).spearman + 20 * similarity(emb, again).spearman) / 45
+    assert found["20 to 99"] == {"spearman": pytest.approx(two), "pairs": 45, "sets": 2}
+    assert found["500 and more"] == {"spearman": None, "pairs": 0, "sets": 0}
+    assert similarity_by_frequency(Embeddings(words, x), sets) == {}
 
 
 def test_builtin_list_is_well_formed():

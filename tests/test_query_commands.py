@@ -93,6 +93,7 @@ def test_evaluate_prints_a_table_and_writes_json(run_folder, tmp_path):
     assert "gram plural" in done.out and "2/30" in done.out
     results = json.loads((run_folder / "evaluation.json").read_text())
     assert results["vectors"] == {"words": 10, "dim": 5} and results["analogy"]["builtin"]["all"]["asked"] == 2
+    assert results["frequency"] == {}
     (tmp_path / "similarity").mkdir()
     (tmp_path / "similarity" / "own.tsv").write_text("king\tqueen\t9\nking\tpear\t1\nking\tnone\t1\n")
     vectors = f"--vectors={run_folder / 'native'}"

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from absl import flags
 
 from w2v_jax.embeddings import Embeddings, load
@@ -68,14 +69,16 @@ def open_vectors() -> Embeddings:
         options = {"limit": f.limit, "encoding_errors": f.encoding_errors, "skip_nan": f.skip_nan}
         emb = load(path, mmap=to_path(path).is_dir(), **options)
     if f.workdir:
-        _check_run(emb, to_path(f.workdir))
-        emb = dataclasses.replace(emb, subwords=read_ngrams(f.workdir, emb.dim))
+        known = _check_run(emb, to_path(f.workdir))
+        emb = dataclasses.replace(emb, counts=known, subwords=read_ngrams(f.workdir, emb.dim))
     return emb
 
 
-def _check_run(emb: Embeddings, workdir: Path) -> None:
-    """Refuses vectors of another run: with other words than vocab.txt, or another dimension than config.json."""
-    file, known = workdir / "vectors.bin", set(read_vocab(workdir / "vocab.txt")[0])
+def _check_run(emb: Embeddings, workdir: Path) -> np.ndarray | None:
+    """The counts of vocab.txt, None if it has none. Refuses vectors of another run: with other words than vocab.txt, or
+    another dimension than config.json."""
+    file, (words, counts) = workdir / "vectors.bin", read_vocab(workdir / "vocab.txt")
+    known = dict(zip(words, range(len(words)), strict=True))
     strange = next((word for word in emb.words if word not in known), None)
     if strange is not None:
         raise UserError(f"{file}: word {strange!r} is not in vocab.txt: the two are not of the same run")
@@ -86,3 +89,4 @@ def _check_run(emb: Embeddings, workdir: Path) -> None:
     dim = to_dict(config)["model"].get("dim", emb.dim) if config else emb.dim
     if dim != emb.dim:
         raise UserError(f"{file}: {emb.dim} dimensions, but config.json says model.dim={dim}: not of the same run")
+    return None if counts is None else counts[[known[word] for word in emb.words]]

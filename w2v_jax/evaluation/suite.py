@@ -11,6 +11,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.evaluation import builtin
 from w2v_jax.evaluation.analogies import RULES, Score, Sections, add_up, analogies, read_bats, read_msr, read_questions
 from w2v_jax.evaluation.categorisation import purity, read_classes
+from w2v_jax.evaluation.frequency import similarity_by_frequency
 from w2v_jax.evaluation.similarity import read_pairs, similarity
 from w2v_jax.files import PathLike
 from w2v_jax.tables import aligned
@@ -35,7 +36,8 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
       restrict: analogies use this many of the most frequent words; 0 for all.
 
     Returns:
-      Plain nested dicts, ready for JSON: 'vectors', 'restrict', and by test 'similarity', 'analogy', 'categorization'.
+      Plain nested dicts, ready for JSON: 'vectors', 'restrict', by test 'similarity', 'analogy', 'categorization', and
+      'frequency', the similarity sets by the count of the rarer word (empty without counts).
 
     Raises:
       UserError: no such folder, none of the files in it, or a malformed file by its line.
@@ -46,6 +48,7 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
     if data_dir is None:
         out["note"] = BUILTIN_NOTE
         out["similarity"] = {"builtin": similarity(emb, builtin.similarity_pairs())._asdict()}
+        out["frequency"] = {}
         out["analogy"] = {"builtin": _analogy(emb, builtin.analogy_sections(), restrict)}
         out["categorization"] = {}
         return out
@@ -54,7 +57,9 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
         raise UserError(f"{folder}: no such folder; give one with similarity/, analogy/ or categorization/ in it")
     out["data"] = os.path.basename(os.path.abspath(folder))
     pairs, classes = _tsv(folder, "similarity"), _tsv(folder, "categorization")
-    out["similarity"] = {name: similarity(emb, read_pairs(path))._asdict() for name, path in pairs.items()}
+    sets = {name: read_pairs(path) for name, path in pairs.items()}
+    out["similarity"] = {name: similarity(emb, graded)._asdict() for name, graded in sets.items()}
+    out["frequency"] = similarity_by_frequency(emb, sets)
     out["analogy"] = {}
     for name, (file, reader) in _ANALOGIES.items():
         path = os.path.join(folder, "analogy", file)
@@ -108,6 +113,9 @@ def table(results: Mapping[str, Any]) -> str:
     similar = [["similarity", "Spearman", "Pearson", "pairs found"]]
     for name, r in results["similarity"].items():
         similar.append([name, _number(r["spearman"]), _number(r["pearson"]), _part(r["found"], r["total"])])
+    seen = [["rarer word seen (times)", "Spearman, mean of sets", "pairs", "sets"]]
+    for name, r in results["frequency"].items():
+        seen.append([name, _number(r["spearman"]), f"{r['pairs']:,}", str(r["sets"])])
     first = f"first {results['restrict']:,} words" if results["restrict"] else "all words"
     asked = [[f"analogies ({first})", "3CosAdd", "3CosMul", "Add, query in", "Mul, query in", "asked"]]
     for name, r in results["analogy"].items():
@@ -120,7 +128,7 @@ def table(results: Mapping[str, Any]) -> str:
     classes = [["categorisation", "purity", "classes", "words found"]]
     for name, r in results["categorization"].items():
         classes.append([name, _number(r["purity"]), str(r["classes"]), _part(r["found"], r["total"])])
-    return "\n\n".join([about, *(aligned(rows) for rows in (similar, asked, classes) if len(rows) > 1)])
+    return "\n\n".join([about, *(aligned(rows) for rows in (similar, seen, asked, classes) if len(rows) > 1)])
 
 
 def _number(value: float | None) -> str:
