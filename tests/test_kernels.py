@@ -77,7 +77,7 @@ def summed(cfg: Word2VecConfig, ids: Any, grads: Any) -> np.ndarray:
     """The dense gradient of a table; ids beyond it are left out."""
     out, ids = np.zeros((cfg.padded_vocab, cfg.dim)), np.asarray(ids)
     known = ids < cfg.padded_vocab
-    np.add.at(out, ids[known], np.asarray(grads)[known])
+    np.add.at(out, ids[known], np.asarray(grads)[known, : cfg.dim])  # zeros follow
     return out
 
 

@@ -182,9 +182,9 @@ class Direct(Protocol):
     def __call__(
         self, cfg: Cfg, params: Params, consts: Consts, batch: Batch, rng: Array
     ) -> tuple[dict[str, tuple[Array, Array]], Metrics]:
-        """({table: (ids int32 [M], gradients [M, D])}, metrics): the gradients of `Loss` by the rows that `Rows` names,
-        from whole tables. All of `params` are such tables, and there is no carry. An id beyond the table has an
-        undefined gradient, which the update leaves out."""
+        """({table: (ids int32 [M], gradients [M, D], perhaps zeros after)}, metrics): those of `Loss` by the rows
+        that `Rows` names, from whole tables. All of `params` are such tables, and there is no carry. An id beyond the
+        table has an undefined gradient, which the update leaves out."""
 
 
 class Train(NamedTuple):

@@ -23,7 +23,7 @@ DRAWS = ("sampled", "expected", "full")  # in the order of the kernel
 def gradients(
     cfg: Any, params: Params, consts: Consts, ids: dict[str, Array], batch: Batch
 ) -> tuple[dict[str, tuple[Array, Array]], Metrics]:
-    """({table: (ids int32 [M], gradients float32 [M, D])}, metrics of `word2vec.loss`).
+    """({table: (ids int32 [M], gradients float32 [M, D and zeros])}, metrics of `word2vec.loss`).
 
     `ids` and `batch` are the results of `word2vec.rows`; the loss is negative or hierarchical.
     """
@@ -47,10 +47,11 @@ def gradients(
         *found, sums = kernels.call("noise_gradients", results, *text, batch["noise"], turn, **fixed)
     total, words = sums.sum(0), batch["words"].astype(jnp.float32).sum()
     metrics = {"loss": (total[0], total[1]), "words": (words, jnp.float32(rows))}
-    by_row = {k: (ids[k].reshape(-1), x.reshape(-1, cfg.dim)) for k, x in zip("EC", found, strict=True)}
+    by_row = {k: (ids[k].reshape(-1), x.reshape(-1, x.shape[-1])) for k, x in zip("EC", found, strict=True)}
     return by_row, metrics
 
 
 def _shapes(cfg: Any, rows: int, *named: tuple[int, ...]) -> list[jax.ShapeDtypeStruct]:
     """Of the gradients of the named rows of E and C, and of the sums of each row of the batch."""
-    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (*((*x, cfg.dim) for x in named), (rows, 2))]
+    wide = kernels.padded(cfg.dim)
+    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (*((*x, wide) for x in named), (rows, 2))]

@@ -97,11 +97,25 @@ def build() -> Path:
     return target
 
 
+def _library() -> ctypes.CDLL:
+    return ctypes.cdll.LoadLibrary(str(build()))
+
+
+@lru_cache(maxsize=1)
+def _lanes() -> int:
+    return int(_library().w2v_lanes())
+
+
+def padded(dim: int) -> int:
+    """Numbers of a row of gradients: `dim` and zeros up to a whole number of the processor's vectors."""
+    return -(-dim // _lanes()) * _lanes()
+
+
 @lru_cache(maxsize=1)
 def missing() -> str:
     """'' if the kernels can be called, which the first call compiles and loads; else why not, in one line."""
     try:
-        library = ctypes.cdll.LoadLibrary(str(build()))
+        library = _library()
         for name in NAMES:
             handler = jax.ffi.pycapsule(getattr(library, f"{name}_handler"))
             jax.ffi.register_ffi_target(f"w2v_jax_{name}", handler, platform="cpu")

@@ -12,13 +12,15 @@ using Signs = ffi::Buffer<ffi::S8>;
 
 namespace {
 
+constexpr int TOPS = 32;  // nodes of a tree that all vectors of skip-gram are scored against
+
 Text text_of(Floats& inputs, Floats& outputs, Ints& tokens, Ints& doc, Ints& reach, ffi::Result<Floats>& by_inputs,
              ffi::Result<Floats>& by_outputs, ffi::Result<Floats>& stats, bool cbow, bool whole, int64_t draw) {
   const int rows = tokens.dimensions()[0], wide = tokens.dimensions()[1], length = reach.dimensions()[1];
-  const int dim = inputs.dimensions()[1];
+  const int dim = inputs.dimensions()[1], padded = by_inputs->dimensions().back();
   return {inputs.typed_data(), outputs.typed_data(), tokens.typed_data(), doc.typed_data(), reach.typed_data(),
           by_inputs->typed_data(), by_outputs->typed_data(), stats->typed_data(), rows, length, wide,
-          (wide - length) / 2, dim, round_up(dim), int(draw), cbow, whole};
+          (wide - length) / 2, dim, padded, int(draw), cbow, whole};
 }
 
 ffi::Error noise_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, Ints tokens, Ints doc, Ints reach,
@@ -40,10 +42,10 @@ ffi::Error path_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, I
                           ffi::Result<Floats> by_outputs, ffi::Result<Floats> stats, ffi::Result<Ints> ids, bool cbow,
                           bool whole, int64_t draw) {
   const Text t = text_of(inputs, outputs, tokens, doc, reach, by_inputs, by_outputs, stats, cbow, whole, draw);
-  std::vector<int> top(exit_signs.dimensions()[1]);
-  std::iota(top.begin(), top.end(), 0);
-  const Tree tree{exits.typed_data(), nodes.typed_data(), top.data(), exit_signs.typed_data(), signs.typed_data(),
-                  int(top.size()), int(nodes.dimensions()[1]), int(outputs.dimensions()[0]), ids->typed_data()};
+  const int all = exit_signs.dimensions()[1];
+  const Tree tree{exits.typed_data(), nodes.typed_data(), exit_signs.typed_data(), signs.typed_data(), all,
+                  cbow ? 0 : std::min(all, TOPS), int(nodes.dimensions()[1]), int(outputs.dimensions()[0]),
+                  ids->typed_data()};
   parallel(pool, t.rows, [&](int r) {
     static thread_local Scratch scratch;
     path_row(t, tree, scratch, r);
@@ -52,12 +54,13 @@ ffi::Error path_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, I
 }
 
 // Row-wise Adagrad of the rows that `ids` [M] name, in place: gradients of one row are summed in their order. Ids
-// beyond the table are left out.
+// beyond the table are left out. `grads` [M, D or more]: what is beyond D is not read.
 ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, Floats grads, Floats rate,
                    ffi::Result<Floats> new_table, ffi::Result<Floats> new_square, ffi::Result<Floats> norms, float eps) {
   constexpr int PARTS = 32;  // fixed, so that sums over parts do not depend on the threads
   const int size = table.dimensions()[0], dim = table.dimensions()[1], count = ids.dimensions()[0];
-  const int* id = ids.typed_data();
+  const int whole = dim / LANES * LANES, *id = ids.typed_data();
+  const long wide = grads.dimensions()[1];
   const float step = -rate.typed_data()[0], *given = grads.typed_data();
   float *rows = new_table->typed_data(), *squares = new_square->typed_data(), found[PARTS][2] = {};
   if (rows != table.typed_data()) std::memcpy(rows, table.typed_data(), table.size_bytes());
@@ -75,20 +78,29 @@ ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, 
   parallel(pool, PARTS, [&](int part) {
     static thread_local Scratch scratch;
     scratch.restart();
-    float* total = scratch.zeros(round_up(dim));
+    float* total = scratch.take(dim);
     const int begin = int64_t(groups) * part / PARTS, end = int64_t(groups) * (part + 1) / PARTS;
     for (int g = begin; g < end; g++) {
-      if (g + 4 < end)
-        for (int d = 0; d < dim; d += LANES) __builtin_prefetch(rows + int64_t(id[first[g + 4]]) * dim + d, 1);
-      std::memcpy(total, given + int64_t(first[g]) * dim, dim * sizeof(float));
-      for (int m = after[first[g]]; m >= 0; m = after[m])
-        for (int d = 0; d < dim; d++) total[d] += given[int64_t(m) * dim + d];
-      Vector sums{};
-      for (int d = 0; d < dim; d += LANES) sums += load(total + d) * load(total + d);
+      if (g + 4 < end) {
+        __builtin_prefetch(squares + id[first[g + 4]], 1);
+        for (int d = 0; d < dim; d += 16) {
+          __builtin_prefetch(rows + long(id[first[g + 4]]) * dim + d, 1);
+          __builtin_prefetch(given + first[g + 4] * wide + d);
+        }
+        for (int m = after[first[g + 2]]; m >= 0; m = after[m])
+          for (int d = 0; d < dim; d += 16) __builtin_prefetch(given + m * wide + d);
+      }
       const int row = id[first[g]];
-      const float mean = sum(sums) / dim, scale = step / std::sqrt((squares[row] += mean) + eps);
-      float* to = rows + int64_t(row) * dim;
-      for (int d = 0; d < dim; d++) to[d] += scale * total[d];
+      const float* sum_of = given + first[g] * wide;
+      for (int m = after[first[g]]; m >= 0; m = after[m], sum_of = total)
+        for (int d = 0; d < dim; d++) total[d] = sum_of[d] + given[m * wide + d];
+      Vector sums{};
+      float rest = 0, *to = rows + long(row) * dim;
+      for (int d = 0; d < whole; d += LANES) sums += load(sum_of + d) * load(sum_of + d);
+      for (int d = whole; d < dim; d++) rest += sum_of[d] * sum_of[d];
+      const float mean = (sum(sums) + rest) / dim, scale = step / std::sqrt((squares[row] += mean) + eps);
+      for (int d = 0; d < whole; d += LANES) store(to + d, load(to + d) + scale * load(sum_of + d));
+      for (int d = whole; d < dim; d++) to[d] += scale * sum_of[d];
       found[part][0] += dim * mean;
       found[part][1] += dim * scale * scale * mean;
     }
@@ -116,3 +128,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(path_gradients_handler, path_gradients,
                                   .Arg<Ints>().Arg<Ints>().Arg<Ints>().Arg<Signs>().Arg<Ints>().Arg<Signs>()
                                   .Ret<Floats>().Ret<Floats>().Ret<Floats>().Ret<Ints>().Attr<bool>("cbow")
                                   .Attr<bool>("whole").Attr<int64_t>("draw"));
+
+extern "C" int w2v_lanes() { return LANES; }

@@ -11,87 +11,118 @@ struct Noise {
   float scale;  // k * every / N
 };
 
-// Noise words `noise` [N], shared by every `every`th centre from `turn` on, with weight factor[i]; N rows of gradients
-// are returned, and those of the centres are added to `by_hidden`.
-inline float* score_noise(Row& row, const float* hidden, const float* factor, float* by_hidden, const int* noise, int count,
-                   int every, int turn, float scale) {
-  const int most = round_up(count), padded = row.text.padded, dim = row.text.dim, length = row.text.length / every;
-  const long step = long(every) * padded;
-  const float* words = row.gather(row.text.outputs, noise, count, most);
-  float* scores = row.scratch.take(long(length) * most);
-  float* by_words = row.scratch.take(long(count) * padded);
-  hidden += long(turn) * padded;
-  product(length, most, dim, hidden, step, 1, row.turned(words, most), most, scores, most, false);
-  for (int i = 0; i < length; i++) {
-    const float weight = scale * factor[turn + i * every];
-    for (int n = 0; n < most; n += LANES) {
-      Vector curve, slope, live = Vector{} + weight;
-      for (int k = count - n; k < LANES; k++) live[k] = 0.f;
-      logistic(load(scores + long(i) * most + n), curve, slope);
-      row.loss += live * curve;
-      store(scores + long(i) * most + n, live * slope);
-    }
+// The noise words of a row, shared by every `every`th centre from `turn` on.
+struct Shared {
+  Row& row;
+  const Noise& noise;
+  int most;
+  float *words, *columns, *scores, *to;  // to: N rows of gradients
+  bool begun = false;
+
+  Shared(Row& row, const Noise& noise, int r, float* to) : row(row), noise(noise), to(to) {
+    most = round_up(noise.count);
+    words = row.take(most);
+    columns = row.columns(row.text.outputs, noise.words + long(r) * noise.count, noise.count, most, words);
+    scores = row.scratch.take(long(row.block) * most);
   }
-  product(length, padded, count, scores, most, 1, words, padded, by_hidden + long(turn) * padded, step, true);
-  product(count, padded, length, scores, 1, most, hidden, step, by_words, padded, false);
-  return by_words;
-}
+
+  // The vectors `hidden` of the centres begin to end - 1, with weight factor[i]; adds their gradients to `by_hidden`.
+  void score(const float* hidden, const float* factor, float* by_hidden, int begin, int end) {
+    const int padded = row.text.padded, first = begin + ((noise.turn - begin) % noise.every + noise.every) % noise.every;
+    const int count = (end - first + noise.every - 1) / noise.every;
+    const long step = long(noise.every) * padded;
+    if (count <= 0) return;
+    hidden += long(first) * padded;
+    product(count, most, row.text.dim, hidden, step, 1, columns, most, scores, most, false);
+    for (int i = 0; i < count; i++) {
+      const float weight = noise.scale * factor[first + i * noise.every];
+      for (int n = 0; n < most; n += LANES) {
+        Vector curve, slope, live = Vector{} + weight;
+        for (int k = noise.count - n; k < LANES; k++) live[k] = 0.f;
+        logistic(load(scores + long(i) * most + n), curve, slope);
+        row.loss += live * curve;
+        store(scores + long(i) * most + n, live * slope);
+      }
+    }
+    product(count, padded, noise.count, scores, most, 1, words, padded, by_hidden + long(first) * padded, step, true);
+    product(noise.count, padded, count, scores, 1, most, hidden, step, to, padded, begun);
+    begun = true;
+  }
+};
 
 inline void skipgram_noise(const Text& t, const Noise& noise, Scratch& scratch, int r) {
   Row row(t, scratch, r);
-  const int most = round_up(t.length + row.span), near = 2 * t.window;
-  const float* hidden = row.gather(t.inputs, row.centres, t.length, t.length);
-  const float* contexts = row.gather(t.outputs, row.tokens, t.wide, most);
-  const float* columns = row.turned(contexts, most);
-  float* by_hidden = scratch.zeros(long(t.length) * t.padded);
-  float* by_contexts = scratch.zeros(long(t.wide) * t.padded);
+  float* by_hidden = t.by_inputs + long(r) * t.length * t.padded;
+  float* by_contexts = t.by_outputs + long(r) * (t.wide + noise.count) * t.padded;
+  float *hidden = row.take(t.length), *contexts = row.take(t.wide);
   float *band = scratch.take(TALL * row.span), *pull = scratch.take(TALL * row.span);
-  for (int i = 0; i < t.length; i += TALL) {
-    const int tall = std::min(TALL, t.length - i);
-    const long at = long(i) * t.padded;
-    row.band(i, tall, nullptr, band);
-    product(tall, row.span, t.dim, hidden + at, t.padded, 1, columns + i, most, pull, row.span, false);
-    for (int n = 0; n < tall * row.span; n += LANES) {
-      Vector curve, slope;
-      logistic(-load(pull + n), curve, slope);
-      row.loss += load(band + n) * curve;
-      store(pull + n, -load(band + n) * slope);
+  Shared shared(row, noise, r, by_contexts + long(t.wide) * t.padded);
+  std::memset(by_contexts, 0, long(t.wide) * t.padded * sizeof(float));
+  for (int begin = 0, end, copied = 0; begin < t.length; begin = end) {
+    end = std::min(begin + row.block, t.length);
+    row.copy(t.inputs, row.centres, begin, end, t.length, hidden);
+    row.copy(t.outputs, row.tokens, copied, end + row.near, t.wide, contexts);
+    copied = end + row.near;
+    for (int i = begin; i < end; i += TALL) {
+      const int tall = std::min(TALL, end - i);
+      const long at = long(i) * t.padded;
+      for (int k = i + row.block; k < std::min(i + row.block + TALL, t.length); k++) {
+        t.prefetch(t.inputs, row.centres[k]);
+        t.prefetch(t.outputs, row.tokens[k + row.near]);
+      }
+      row.band(i, tall, band);
+      std::memset(pull, 0, TALL * row.span * sizeof(float));
+      for (int k = 0; k < tall; k += 2)
+        dots(std::min(2, tall - k), row.near + std::min(2, tall - k), t.padded, hidden + at + k * t.padded, t.padded,
+             contexts + at + k * t.padded, t.padded, pull + k * row.span + k, row.span);
+      for (int n = 0; n < tall * row.span; n += LANES) {
+        Vector curve, slope;
+        logistic(-load(pull + n), curve, slope);
+        row.loss += load(band + n) * curve;
+        store(pull + n, -load(band + n) * slope);
+      }
+      product(tall, t.padded, tall + row.near, pull, row.span, 1, contexts + at, t.padded, by_hidden + at, t.padded,
+              false);
+      product(tall + row.near, t.padded, tall, pull, 1, row.span, hidden + at, t.padded, by_contexts + at, t.padded,
+              true);
     }
-    product(tall, t.padded, tall + near, pull, row.span, 1, contexts + at, t.padded, by_hidden + at, t.padded, true);
-    product(tall + near, t.padded, tall, pull, 1, row.span, hidden + at, t.padded, by_contexts + at, t.padded, true);
+    shared.score(hidden, row.size, by_hidden, begin, end);
   }
-  const float* by_noise = score_noise(row, hidden, row.size, by_hidden, noise.words + long(r) * noise.count,
-                                      noise.count, noise.every, noise.turn, noise.scale);
-  float* to = t.by_outputs + long(r) * (t.wide + noise.count) * t.dim;
-  row.scatter(by_hidden, t.length, t.by_inputs + long(r) * t.length * t.dim);
-  row.scatter(by_contexts, t.wide, to);
-  row.scatter(by_noise, noise.count, to + long(t.wide) * t.dim);
   row.finish(r, total(row.size, t.length));
 }
 
 inline void cbow_noise(const Text& t, const Noise& noise, Scratch& scratch, int r) {
   Row row(t, scratch, r);
-  Means means(row, row.gather(t.inputs, row.tokens, t.wide, t.wide));
-  const float* words = row.gather(t.outputs, row.centres, t.length, t.length);
-  float* to = t.by_outputs + long(r) * (t.length + noise.count) * t.dim;
-  float* by_words = scratch.take(long(t.length) * t.padded);
-  for (int i = 0; i < t.length; i++) {
-    const long at = long(i) * t.padded;
-    Vector curve, slope;
-    logistic(Vector{} - dot(means.hidden + at, words + at, t.padded), curve, slope);
-    row.loss[0] += means.counted[i] * curve[0];
-    const float pull = -means.counted[i] * slope[0];
-    for (int d = 0; d < t.padded; d += LANES) {
-      store(means.by_hidden + at + d, pull * load(words + at + d));
-      store(by_words + at + d, pull * load(means.hidden + at + d));
+  Means means(row, t.by_inputs + long(r) * t.wide * t.padded);
+  float* by_words = t.by_outputs + long(r) * (t.length + noise.count) * t.padded;
+  float *words = row.take(t.length), *pull = scratch.zeros(t.length + LANES);
+  Shared shared(row, noise, r, by_words + long(t.length) * t.padded);
+  for (int begin = 0, end; begin < t.length; begin = end) {
+    end = std::min(begin + row.block, t.length);
+    means.average(begin, end);
+    row.copy(t.outputs, row.centres, begin, end, t.length, words);
+    for (int i = begin; i < end; i++) {
+      if (i + row.block < t.length) {
+        t.prefetch(t.outputs, row.centres[i + row.block]);
+        t.prefetch(t.inputs, row.tokens[i + row.block + row.near]);
+      }
+      pull[i] = -dot(means.hidden + long(i) * t.padded, words + long(i) * t.padded, t.padded);
     }
+    for (int i = begin; i < end; i += LANES) {
+      Vector curve, slope, live = load(means.counted + i);
+      for (int k = end - i; k < LANES; k++) live[k] = 0.f;
+      logistic(load(pull + i), curve, slope);
+      row.loss += live * curve;
+      store(pull + i, -live * slope);
+    }
+    for (int i = begin; i < end; i++)
+      for (long d = long(i) * t.padded; d < long(i + 1) * t.padded; d += LANES) {
+        store(means.by_hidden + d, pull[i] * load(words + d));
+        store(by_words + d, pull[i] * load(means.hidden + d));
+      }
+    shared.score(means.hidden, means.counted, means.by_hidden, begin, end);
+    means.spread(end);
   }
-  const float* by_noise = score_noise(row, means.hidden, means.counted, means.by_hidden,
-                                      noise.words + long(r) * noise.count, noise.count, noise.every, noise.turn,
-                                      noise.scale);
-  row.scatter(by_words, t.length, to);
-  row.scatter(by_noise, noise.count, to + long(t.length) * t.dim);
-  spread_means(row, means.by_hidden, means.share, t.by_inputs + long(r) * t.wide * t.dim);
   row.finish(r, total(means.counted, t.length));
 }
 

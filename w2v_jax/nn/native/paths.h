@@ -5,126 +5,154 @@
 
 namespace w2v {
 
-// Paths of the Huffman tree as `split_paths` of w2v_jax/models/huffman.py cuts them, and the numbers 0 to T - 1.
+// Paths of the Huffman tree as `split_paths` of w2v_jax/models/huffman.py cuts them. A row scores the nodes 0 to tops - 1
+// against all of its vectors, the other nodes only where a path has them.
 struct Tree {
-  const int *exits, *nodes, *top;
+  const int *exits, *nodes;
   const int8_t *exit_signs, *signs;
-  int tops, depth, absent;  // T, Q, an id beyond the table
-  int* ids;                 // [R, T + L Q] the nodes that a row names, each before its gradient; then `absent`
+  int all, tops, depth, absent;  // T; at most T; Q; an id beyond the table
+  int* ids;                      // [R, T + L Q] the nodes that a row names, each once, before their gradients; `absent`
+
+  // The nodes of a word's path from `tops` on, and 1 where it turns to code 0.
+  int path(int word, int* node, float* turn) const {
+    const int8_t *first = exit_signs + exits[word] * long(all), *rest = signs + long(word) * depth;
+    int count = 0;
+    for (int n = tops; n < all; n++) {
+      node[count] = n;
+      turn[count] = first[n] > 0;
+      count += first[n] != 0;
+    }
+    for (int q = 0; q < depth && rest[q]; q++) {
+      turn[count] = rest[q] > 0;
+      node[count++] = nodes[long(word) * depth + q];
+    }
+    return count;
+  }
 };
 
-// The T most used nodes against every hidden vector, by the summed weights of the paths that turn there.
-inline void score_top(Row& row, const Tree& tree, const float* hidden, int count, const float* counted, float* by_hidden,
-               float* to) {
-  const Text& t = row.text;
-  const int broad = round_up(tree.tops), padded = t.padded;
-  const float* top = row.gather(t.outputs, tree.top, tree.tops, broad);
-  float *there = row.scratch.zeros(long(tree.tops + 1) * 2 * broad), *by_top = row.scratch.take(long(broad) * padded);
-  for (int e = 0; e <= tree.tops; e++)
-    for (int n = 0; n < tree.tops; n++) {
-      const int8_t sign = tree.exit_signs[e * tree.tops + n];
-      there[2 * e * broad + n] = sign != 0;
-      there[(2 * e + 1) * broad + n] = sign > 0;
-    }
-  float* weights = row.scratch.zeros(long(count) * 2 * broad);
-  for (int i = 0; i < t.length; i++)
-    for (int j = 0; j < (counted ? 1 : 2 * t.window + 1); j++) {
-      const float weight = counted ? counted[i] : row.weights[long(j) * t.length + i];
-      const float* from = there + 2l * tree.exits[row.centres[i]] * broad;
-      float* out = weights + long(i + j) * 2 * broad;
-      for (int n = 0; n < 2 * broad; n += LANES) store(out + n, load(out + n) + weight * load(from + n));
-    }
-  float* scores = row.scratch.take(long(count) * broad);
-  product(count, broad, t.dim, hidden, padded, 1, row.turned(top, broad), broad, scores, broad, false);
-  for (int i = 0; i < count; i++)
-    for (int n = 0; n < broad; n += LANES) {
-      const Vector x = load(scores + long(i) * broad + n), all = load(weights + 2l * i * broad + n);
-      const Vector plus = load(weights + (2l * i + 1) * broad + n);
-      Vector curve, slope;
-      logistic(x, curve, slope);
-      row.loss += all * curve - plus * x;
-      store(scores + long(i) * broad + n, all * slope - plus);
-    }
-  product(count, padded, tree.tops, scores, broad, 1, top, padded, by_hidden, padded, true);
-  product(tree.tops, padded, count, scores, 1, broad, hidden, padded, by_top, padded, false);
-  row.scatter(by_top, tree.tops, to);
-}
+// One row's loss, its vectors `hidden`, and the gradients that it collects.
+struct Paths {
+  Row& row;
+  const Tree& tree;
+  const float* hidden;
+  float *by_hidden, *to, *turns, *pull;
+  int *ids, found;
+  std::vector<int> path, slots;
 
-// The rest of every centre's path, up to Q nodes, against the `width` vectors that predict it, the first at its place.
-inline void score_rest(Row& row, const Tree& tree, const float* hidden, int most, const float* counted, float* by_hidden,
-                float* to, int* ids) {
-  const Text& t = row.text;
-  int* const end = ids + long(t.length) * tree.depth;
-  const int width = counted ? 1 : 2 * t.window + 1, near = round_up(width), padded = t.padded;
-  const float* columns = counted ? nullptr : row.turned(hidden, most);
-  float *nodes = row.scratch.take(long(tree.depth) * padded), *by_nodes = row.scratch.take(long(tree.depth) * padded);
-  const int most_nodes = round_up(tree.depth);
-  float *pull = row.scratch.zeros(long(most_nodes) * near), *weights = row.scratch.zeros(std::max(near, most_nodes));
-  float* plus = row.scratch.zeros(most_nodes);
-  for (int i = 0; i < t.length; i++) {
-    const int8_t* signs = tree.signs + long(row.centres[i]) * tree.depth;
-    const long at = long(i) * padded;
-    int count = 0;
-    while (count < tree.depth && signs[count]) count++;
-    const int* path = tree.nodes + long(row.centres[i]) * tree.depth;
-    row.copy(t.outputs, path, count, nodes);
-    if (i + 2 < t.length)
-      for (int q = 0; q < tree.depth && tree.signs[long(row.centres[i + 2]) * tree.depth + q]; q++)
-        for (int d = 0; d < t.dim; d += LANES)
-          __builtin_prefetch(t.outputs + long(tree.nodes[long(row.centres[i + 2]) * tree.depth + q]) * t.dim + d);
-    const auto score = [&](float* scores, int wide, auto turn) {  // turn(n): 1 for code 0, of LANES scores from n on
-      for (int n = 0; n < wide; n += LANES) {
-        const Vector x = load(scores + n), weight = load(weights + n);
-        Vector curve, slope;
-        logistic(x, curve, slope);
-        row.loss += weight * (curve - turn(n) * x);
-        store(scores + n, weight * (slope - turn(n)));
-      }
-    };
-    if (counted) {  // the scores of all nodes are one line, otherwise those of each node
-      for (int q = 0; q < most_nodes; q++) {
-        pull[q] = q < count ? dot(nodes + long(q) * padded, hidden + at, padded) : 0.f;
-        weights[q] = q < count ? counted[i] : 0.f;
-        plus[q] = q < count && signs[q] > 0;
-      }
-      score(pull, round_up(count), [&](int n) { return load(plus + n); });
-    } else {
-      for (int j = 0; j < width; j++) weights[j] = row.weights[long(j) * t.length + i];
-      product(count, near, t.dim, nodes, padded, 1, columns + i, most, pull, near, false);
-      for (int q = 0; q < count; q++)
-        score(pull + q * near, near, [&](int) { return Vector{} + float(signs[q] > 0); });
-    }
-    const long step = counted ? 1 : near;
-    product(width, padded, count, pull, 1, step, nodes, padded, by_hidden + at, padded, true);
-    product(count, padded, width, pull, step, 1, hidden + at, padded, by_nodes, padded, false);
-    row.scatter(by_nodes, count, to);
-    to += long(count) * t.dim;
-    ids = std::copy_n(path, count, ids);
+  Paths(Row& row, const Tree& tree, const float* hidden, float* by_hidden, float* to, int* ids)
+      : row(row), tree(tree), hidden(hidden), by_hidden(by_hidden), to(to), ids(ids), found(tree.tops),
+        path(tree.all + tree.depth), slots(path.size()) {
+    turns = row.scratch.take(path.size() + LANES);
+    pull = row.scratch.zeros((path.size() + LANES) * round_up(row.near + 1));
+    std::iota(ids, ids + found, 0);
   }
-  std::fill(ids, end, tree.absent);
-}
+
+  // The loss of scores x that count `weight`, plus of them with code 0; its derivative.
+  Vector turn(Vector x, Vector weight, Vector plus) {
+    Vector curve, slope;
+    logistic(x, curve, slope);
+    row.loss += weight * curve - plus * x;
+    return weight * slope - plus;
+  }
+
+  // The first nodes against `count` vectors, by the summed weights of the paths that turn there.
+  void score_top(int count) {
+    const Text& t = row.text;
+    const int broad = round_up(tree.tops), padded = t.padded, both = 2 * broad;
+    float *top = row.take(broad), *there = row.scratch.zeros(TALL * both), *band = row.scratch.take(TALL * row.span);
+    float *weights = row.scratch.zeros(long(count) * both), *scores = row.scratch.take(long(count) * broad);
+    const float* columns = row.columns(t.outputs, ids, tree.tops, broad, top);
+    for (int i = 0; i < t.length; i += TALL) {
+      const int tall = std::min(TALL, t.length - i);
+      for (int k = 0; k < tall; k++) {
+        const int8_t* signs = tree.exit_signs + tree.exits[row.centres[i + k]] * long(tree.all);
+        for (int n = 0; n < tree.tops; n++) {
+          there[k * both + n] = signs[n] != 0;
+          there[k * both + broad + n] = signs[n] > 0;
+        }
+      }
+      row.band(i, tall, band);
+      product(tall + row.near, both, tall, band, 1, row.span, there, both, weights + long(i) * both, both, true);
+    }
+    product(count, broad, t.dim, hidden, padded, 1, columns, broad, scores, broad, false);
+    for (int i = 0; i < count; i++)
+      for (int n = 0; n < broad; n += LANES) {
+        float *x = scores + long(i) * broad + n, *weight = weights + long(i) * both + n;
+        store(x, turn(load(x), load(weight), load(weight + broad)));
+      }
+    product(count, padded, tree.tops, scores, broad, 1, top, padded, by_hidden, padded, false);
+    product(tree.tops, padded, count, scores, 1, broad, hidden, padded, to, padded, false);
+  }
+
+  // The rest of every centre's path against the vectors that predict it, the first at its place: all neighbours, or one.
+  void score_rest(const float* counted) {
+    static thread_local std::vector<int> places;  // of a node among those of this row; -1 between rows
+    if (int(places.size()) < tree.absent) places.assign(tree.absent, -1);
+    const Text& t = row.text;
+    const int width = counted ? 1 : row.near + 1, broad = counted ? 1 : round_up(width), padded = t.padded;
+    float *nodes = row.take(path.size()), *by_nodes = row.take(path.size()), *weights = row.scratch.zeros(round_up(width));
+    float* kept = row.take(tree.all + t.length * tree.depth);  // the rows of the nodes, at their places
+    for (int i = 0; i < t.length; i++) {
+      if (i + 3 < t.length)
+        for (long q = long(row.centres[i + 3]) * tree.depth, end = q + tree.depth; q < end && tree.signs[q]; q++)
+          t.prefetch(t.outputs, tree.nodes[q]);
+      const int count = tree.path(row.centres[i], path.data(), turns), first = found;
+      for (int q = 0; q < count; q++) {
+        int& place = places[path[q]];
+        if (place < 0) {
+          ids[place = found++] = path[q];
+          row.copy(t.outputs, &path[q], 0, 1, 0, kept + long(place) * padded);
+        }
+        slots[q] = place;
+      }
+      const float* from = hidden + long(i) * padded;
+      float* by_from = by_hidden + long(i) * padded;
+      if (counted) {
+        for (int q = 0; q < count; q++) pull[q] = dot(kept + long(slots[q]) * padded, from, padded);
+        for (int q = 0; q < count; q += LANES) {
+          Vector live{};
+          for (int k = 0; k < std::min(LANES, count - q); k++) live[k] = counted[i];
+          store(pull + q, turn(load(pull + q), live, live * load(turns + q)));
+        }
+        std::memset(by_from, 0, padded * sizeof(float));
+        for (int q = 0; q < count; q++) add_scaled(pull[q], kept + long(slots[q]) * padded, true, by_from, padded);
+        for (int q = 0; q < count; q++) add_scaled(pull[q], from, slots[q] < first, to + long(slots[q]) * padded, padded);
+        continue;
+      }
+      for (int q = 0; q < count; q++) add_scaled(1, kept + long(slots[q]) * padded, false, nodes + long(q) * padded, padded);
+      for (int j = 0; j < width; j++) weights[j] = row.weights[long(j) * t.length + i];
+      dots(count, width, padded, nodes, padded, from, padded, pull, broad);
+      for (int q = 0; q < count; q++)
+        for (int n = 0; n < broad; n += LANES) {
+          float* x = pull + q * broad + n;
+          store(x, turn(load(x), load(weights + n), turns[q] * load(weights + n)));
+        }
+      product(width, padded, count, pull, 1, broad, nodes, padded, by_from, padded, true);
+      product(count, padded, width, pull, broad, 1, from, padded, by_nodes, padded, false);
+      for (int q = 0; q < count; q++)
+        add_scaled(1, by_nodes + long(q) * padded, slots[q] < first, to + long(slots[q]) * padded, padded);
+    }
+    for (int i = tree.tops; i < found; i++) places[ids[i]] = -1;
+    std::fill(ids + found, ids + tree.all + long(t.length) * tree.depth, tree.absent);
+  }
+};
 
 inline void path_row(const Text& t, const Tree& tree, Scratch& scratch, int r) {
   Row row(t, scratch, r);
-  const int most = round_up(t.length + row.span);
-  const float* contexts = row.gather(t.inputs, row.tokens, t.wide, most);
-  const long first = r * (tree.tops + long(t.length) * tree.depth);
-  float* to = t.by_outputs + first * t.dim;
-  int* ids = std::copy_n(tree.top, tree.tops, tree.ids + first);
-  float* by_inputs = t.by_inputs + long(r) * t.wide * t.dim;
-  const auto both = [&](const float* hidden, int count, const float* counted, float* by_hidden) {
-    score_top(row, tree, hidden, count, counted, by_hidden, to);
-    score_rest(row, tree, hidden, most, counted, by_hidden, to + long(tree.tops) * t.dim, ids);
-  };
+  const long first = r * (tree.all + long(t.length) * tree.depth);
+  float *to = t.by_outputs + first * t.padded, *by_inputs = t.by_inputs + long(r) * t.wide * t.padded;
   if (t.cbow) {
-    Means means(row, contexts);
-    both(means.hidden, t.length, means.counted, means.by_hidden);
-    spread_means(row, means.by_hidden, means.share, by_inputs);
+    Means means(row, by_inputs);
+    means.average(0, t.length);
+    Paths(row, tree, means.hidden, means.by_hidden, to, tree.ids + first).score_rest(means.counted);
+    means.spread(t.length);
     return row.finish(r, total(means.counted, t.length));
   }
-  float* by_contexts = scratch.zeros(long(t.wide) * t.padded);
-  both(contexts, t.wide, nullptr, by_contexts);
-  row.scatter(by_contexts, t.wide, by_inputs);
+  float* contexts = row.take(t.wide);
+  row.copy(t.inputs, row.tokens, 0, t.wide, t.wide, contexts);
+  Paths paths(row, tree, contexts, by_inputs, to, tree.ids + first);
+  paths.score_top(t.wide);
+  paths.score_rest(nullptr);
   row.finish(r, total(row.size, t.length));
 }
 

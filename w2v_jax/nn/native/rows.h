@@ -1,5 +1,5 @@
 // One row of a batch of word2vec, while a thread works on it. Rows of D numbers are kept padded with zeros to a multiple
-// of LANES.
+// of LANES, and so are the gradients.
 #pragma once
 
 #include "tiles.h"
@@ -15,14 +15,19 @@ struct Text {
   float *by_inputs, *by_outputs, *stats;  // gradients of the rows that the batch names; (loss, count) of every row
   int rows, length, wide, window, dim, padded, draw;
   bool cbow, whole;  // whole: every word of CBOW's window gets the whole gradient of the average
+
+  // Of the row that a thread comes to later: its numbers are on their way when they are read.
+  void prefetch(const float* table, int id) const {
+    for (int d = 0; d < dim; d += 16) __builtin_prefetch(table + long(id) * dim + d);
+  }
 };
 
-// One row while a thread works on it.
 struct Row {
   const Text& text;
   Scratch& scratch;
   const int *tokens, *centres;
-  int span;        // tokens that TALL centres see, padded
+  int near, span;  // neighbours of a centre; tokens that TALL centres see, padded
+  int block;       // centres that are worked on together: their rows stay in the cache of a core
   float* weights;  // [2W + 1, L] of the pairs
   float* size;     // [L] their sum
   Vector loss{};
@@ -32,7 +37,9 @@ struct Row {
     const int width = 2 * t.window + 1, *doc = t.doc + long(row) * t.wide, *reach = t.reach + long(row) * t.length;
     tokens = t.tokens + long(row) * t.wide;
     centres = tokens + t.window;
-    span = round_up(TALL + width - 1);
+    near = width - 1;
+    span = round_up(TALL + near);
+    block = t.padded > 128 ? 4 * TALL : 8 * TALL;
     weights = s.take(long(width) * t.length);
     size = s.zeros(t.length);
     for (int j = 0; j < width; j++) {
@@ -47,39 +54,32 @@ struct Row {
     }
   }
 
-  // `count` rows of a table and zeros up to `most` rows.
-  float* gather(const float* table, const int* ids, int count, int most) {
-    float* out = scratch.take(long(most) * text.padded);
-    copy(table, ids, count, out);
-    std::memset(out + long(count) * text.padded, 0, long(most - count) * text.padded * sizeof(float));
-    return out;
-  }
+  float* take(int count) { return scratch.take(long(count) * text.padded); }
+  float* zeros(int count) { return scratch.zeros(long(count) * text.padded); }
 
-  void copy(const float* table, const int* ids, int count, float* out) {
-    for (int i = 0; i < count; i++, out += text.padded) {
-      for (int d = 0; i + 4 < count && d < text.dim; d += LANES)
-        __builtin_prefetch(table + long(ids[i + 4]) * text.dim + d);
-      std::memcpy(out, table + long(ids[i]) * text.dim, text.dim * sizeof(float));
-      std::memset(out + text.dim, 0, (text.padded - text.dim) * sizeof(float));
+  // Rows begin to end - 1 of the `known` ones that `ids` name, to their places in `out`.
+  void copy(const float* table, const int* ids, int begin, int end, int known, float* out) {
+    for (int i = begin; i < end; i++) {
+      if (i + 4 < known) text.prefetch(table, ids[i + 4]);
+      std::memcpy(out + long(i) * text.padded, table + long(ids[i]) * text.dim, text.dim * sizeof(float));
+      std::memset(out + long(i) * text.padded + text.dim, 0, (text.padded - text.dim) * sizeof(float));
     }
   }
 
-  float* turned(const float* rows, int count) {
-    float* out = scratch.take(long(text.dim) * count);
-    transpose(rows, text.padded, count, text.dim, out, count);
+  // [D, most] for `count` rows that `ids` name, and zeros; `rows` gets them as they are.
+  float* columns(const float* table, const int* ids, int count, int most, float* rows) {
+    copy(table, ids, 0, count, count, rows);
+    std::memset(rows + long(count) * text.padded, 0, long(most - count) * text.padded * sizeof(float));
+    float* out = scratch.take(long(text.dim) * most);
+    transpose(rows, text.padded, most, text.dim, out, most);
     return out;
   }
 
-  void scatter(const float* rows, int count, float* to) {
-    for (int i = 0; i < count; i++) std::memcpy(to + long(i) * text.dim, rows + long(i) * text.padded, text.dim * 4);
-  }
-
-  // [TALL, span] weights of the pairs of `tall` centres from `first` on, times factor[i].
-  void band(int first, int tall, const float* factor, float* out) {
+  // [TALL, span] weights of the pairs of `tall` centres from `first` on.
+  void band(int first, int tall, float* out) {
     std::memset(out, 0, TALL * span * sizeof(float));
     for (int i = 0; i < tall; i++)
-      for (int j = 0; j <= 2 * text.window; j++)
-        out[i * span + i + j] = weights[long(j) * text.length + first + i] * (factor ? factor[first + i] : 1.f);
+      for (int j = 0; j <= near; j++) out[i * span + i + j] = weights[long(j) * text.length + first + i];
   }
 
   void finish(int row, float count) {
@@ -88,37 +88,43 @@ struct Row {
   }
 };
 
-// The means of the windows of CBOW, or their sums: [L, D].
-inline float* window_means(Row& row, const float* contexts, const float* share) {
-  const Text& t = row.text;
-  float *hidden = row.scratch.take(long(t.length) * t.padded), *band = row.scratch.take(TALL * row.span);
-  for (int i = 0; i < t.length; i += TALL) {
-    const int tall = std::min(TALL, t.length - i);
-    row.band(i, tall, share, band);
-    product(tall, t.padded, tall + 2 * t.window, band, row.span, 1, contexts + long(i) * t.padded, t.padded,
-            hidden + long(i) * t.padded, t.padded, false);
-  }
-  return hidden;
+inline float total(const float* x, int count) {
+  float out = 0;
+  for (int i = 0; i < count; i++) out += x[i];
+  return out;
 }
 
-// The transpose of it, [L + 2W, D], written to `to`.
-inline void spread_means(Row& row, const float* by_hidden, const float* share, float* to) {
-  const Text& t = row.text;
-  float *out = row.scratch.zeros(long(t.wide) * t.padded), *band = row.scratch.take(TALL * row.span);
-  for (int i = 0; i < t.length; i += TALL) {
-    const int tall = std::min(TALL, t.length - i);
-    row.band(i, tall, t.whole ? nullptr : share, band);
-    product(tall + 2 * t.window, t.padded, tall, band, 1, row.span, by_hidden + long(i) * t.padded, t.padded,
-            out + long(i) * t.padded, t.padded, true);
-  }
-  row.scatter(out, t.wide, to);
+// to = by * from, added if asked.
+inline void add_scaled(float by, const float* from, bool add, float* to, int count) {
+  for (int d = 0; d < count; d += LANES) store(to + d, add ? load(to + d) + by * load(from + d) : by * load(from + d));
 }
 
-// What both losses of CBOW begin with: the means, their shares, and which centres have a neighbour.
+// `by` times the sum of `count` rows of `from`, which lie `row` numbers apart: those at the places `list`.
+template <int N>
+void sum_chunk(const float* from, const int* list, int count, long row, float by, float* out) {
+  Vector total[N] = {};
+  for (int k = 0; k < count; k++)
+#pragma GCC unroll 8
+    for (int n = 0; n < N; n++) total[n] += load(from + list[k] * row + n * LANES);
+#pragma GCC unroll 8
+  for (int n = 0; n < N; n++) store(out + n * LANES, by * total[n]);
+}
+inline void sum_rows(const float* from, const int* list, int count, long row, float by, float* out) {
+  int d = 0;
+  for (; d + 8 * LANES <= row; d += 8 * LANES) sum_chunk<8>(from + d, list, count, row, by, out + d);
+  for (; d + 4 * LANES <= row; d += 4 * LANES) sum_chunk<4>(from + d, list, count, row, by, out + d);
+  for (; d < row; d += LANES) sum_chunk<1>(from + d, list, count, row, by, out + d);
+}
+
+// What both losses of CBOW begin and end with: the means of the windows, or their sums, and what they pass on. All pairs
+// have weight 1.
 struct Means {
-  float *share, *counted, *hidden, *by_hidden;
+  Row& row;
+  float *share, *counted, *hidden, *by_hidden, *contexts, *to;  // counted: 1 where a centre has a neighbour
+  std::vector<int> list;
+  int copied = 0, passed = 0;
 
-  Means(Row& row, const float* contexts) {
+  Means(Row& row, float* to) : row(row), to(to), list(2 * row.near + 2) {
     const Text& t = row.text;
     share = row.scratch.take(t.length);
     counted = row.scratch.take(t.length);
@@ -126,15 +132,42 @@ struct Means {
       counted[i] = row.size[i] > 0 ? 1.f : 0.f;
       share[i] = 1.f / std::max(row.size[i], 1.f);
     }
-    hidden = window_means(row, contexts, share);
-    by_hidden = row.scratch.zeros(long(t.length) * t.padded);
+    hidden = row.take(t.length);
+    by_hidden = row.take(t.length);
+    contexts = row.take(t.wide);
+  }
+
+  void average(int begin, int end) {
+    const Text& t = row.text;
+    row.copy(t.inputs, row.tokens, copied, end + row.near, t.wide, contexts);
+    copied = end + row.near;
+    for (int i = begin; i < end; i++) {
+      int count = 0;
+      for (int j = 0; j <= row.near; j++) {
+        list[count] = i + j;
+        count += row.weights[long(j) * t.length + i] > 0;
+      }
+      sum_rows(contexts, list.data(), count, t.padded, share[i], hidden + long(i) * t.padded);
+    }
+  }
+
+  // Of the centres before `end`, to all tokens that no later centre sees.
+  void spread(int end) {
+    const Text& t = row.text;
+    for (int i = passed; i < end && !t.whole; i++)
+      for (int d = 0; d < t.padded; d += LANES) {
+        float* at = by_hidden + long(i) * t.padded + d;
+        store(at, share[i] * load(at));
+      }
+    for (const int last = end < t.length ? end : t.wide; passed < last; passed++) {
+      int count = 0;
+      for (int j = std::max(0, passed - t.length + 1); j <= std::min(row.near, passed); j++) {
+        list[count] = passed - j;
+        count += row.weights[long(j) * t.length + passed - j] > 0;
+      }
+      sum_rows(by_hidden, list.data(), count, t.padded, 1.f, to + long(passed) * t.padded);
+    }
   }
 };
-
-inline float total(const float* x, int count) {
-  float out = 0;
-  for (int i = 0; i < count; i++) out += x[i];
-  return out;
-}
 
 }  // namespace w2v

@@ -85,6 +85,38 @@ inline void product(int height, int width, int depth, const float* a, long a_row
   }
 }
 
+template <int M, int N>
+void dots_tile(int count, const float* a, long a_row, const float* b, long b_row, float* out, long out_row) {
+  Vector total[M][N] = {};
+  for (int d = 0; d < count; d += LANES) {
+    Vector right[N];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) right[n] = load(b + n * b_row + d);
+#pragma GCC unroll 4
+    for (int m = 0; m < M; m++) {
+      const Vector left = load(a + m * a_row + d);
+#pragma GCC unroll 4
+      for (int n = 0; n < N; n++) total[m][n] += left * right[n];
+    }
+  }
+#pragma GCC unroll 4
+  for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) out[m * out_row + n] = sum(total[m][n]);
+}
+
+// out[m, n] = a_m . b_n, of `count` numbers, a multiple of LANES: a product for few rows, without a transpose.
+inline void dots(int height, int width, int count, const float* a, long a_row, const float* b, long b_row, float* out,
+                 long out_row) {
+  static constexpr decltype(&dots_tile<1, 1>) tiles[2][2] = {{dots_tile<1, 1>, dots_tile<1, 4>},
+                                                             {dots_tile<2, 1>, dots_tile<2, 4>}};
+  for (int m = 0, tall; m < height; m += tall)
+    for (int n = 0, broad = tall = std::min(2, height - m); n < width; n += broad) {
+      broad = width - n < 4 ? 1 : 4;
+      tiles[tall - 1][broad / 4](count, a + m * a_row, a_row, b + n * b_row, b_row, out + m * out_row + n, out_row);
+    }
+}
+
 // out[d, i] = in[i, d]: `count` rows, a multiple of LANES, of `dim` numbers, `in_row` apart.
 inline void transpose(const float* in, long in_row, int count, int dim, float* out, long out_row) {
   for (int i = 0; i < count; i += LANES)
