@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import measure, ours, quality, report, text, word2vec
+from benchmarks import measure, ours, quality, report, runs, text, word2vec
 from benchmarks.faults import digests
 from benchmarks.settings import SETTINGS, chosen
 from tests.commands import run
@@ -131,6 +131,29 @@ def test_settings_are_chosen_on_a_tenth_of_the_questions_that_stays_the_same() -
     assert set(dev["two"]).isdisjoint(rest["two"]) and len(dev["two"]) + len(rest["two"]) == 2000
     question = dev["two"][0]
     assert quality.in_development((question[0].upper(), *question[1:]))
+
+
+def test_recorded_runs_are_averaged_by_what_was_changed() -> None:
+    def line(side: str, men: float, code: list[str], **more: Any) -> dict[str, Any]:
+        key = {"kind": "quality", "side": side, "setting": "skipgram-300", "passes": 5, "text": "ab12", "code": code}
+        return {"key": {**key, **more}, "scores": {"men": men}}
+
+    recipe = chosen(["skipgram-300"])[0].extra
+    records = [
+        line("ours", 0.4, ["one"]),
+        line("ours", 0.6, ["two", *recipe]),
+        line("ours", 0.9, ["two", *recipe, "--config.model.window=3"]),
+        line("gensim", 0.5, ["one"], peer={"alpha": 0.05}),
+        line("gensim", 0.1, ["one"], passes=1),
+        line("gensim", 0.1, ["one"], text="cd34"),
+    ]
+    text = runs.table(runs.grouped(records, 5, "ab"), ["men", "ws353"])
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
+    assert lines == [
+        ["skipgram-300", "gensim", "alpha=0.05", "1", "0.500", "-"],
+        ["skipgram-300", "ours", "", "2", "0.500 (0.400 to 0.600)", "-"],
+        ["skipgram-300", "ours", "model.window=3", "1", "0.900", "-"],
+    ]
 
 
 def test_peer_and_sides_of_a_benchmark_are_checked() -> None:
