@@ -3,8 +3,8 @@
     python -m benchmarks.runs [--file=results/word2vec_runs.jsonl] [--passes=5] [--text=dd71fe23c295034c]
 
 A row for each setting, side and change (overrides of ours, arguments of gensim): all its runs, of whatever code and
-whether or not they helped to choose a setting, with mean and range of each score. Only runs of one text are comparable: --text is
-the start of its digest, that of the longest series by default.
+whether or not they helped to choose a setting, with mean and range of each score. Only runs of one text are comparable:
+--text is the start of its digest, that of the longest series by default.
 """
 
 from __future__ import annotations
