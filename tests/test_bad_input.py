@@ -29,6 +29,7 @@ OWN_FLAGS = {
     "experiments.pairs": ("config", "config.KEY", "seeds", "first", "second"),
     "experiments.compare": ("workdir", "source", "models", "seeds"),
     "experiments.scaling": ("config", "config.KEY", "workdir", "plan"),
+    "experiments.sweep": ("config", "config.KEY", "workdir", "vary", "seeds"),
     "experiments.figures": ("vectors", "workdir", "list"),
     "experiments.generate": ("workdir", "prompt"),
     "experiments.inspect": ("workdir", "layers"),

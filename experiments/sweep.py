@@ -1,0 +1,186 @@
+"""Trains variants of one config with several seeds, and scores the word vectors of each.
+
+  python -m experiments.sweep --config=configs/skipgram.py --workdir=DIR --vary='model.dim=50;model.dim=100' \
+      [--vary='model.sample=0;model.sample=1e-3'] [--seeds=0,1,2] [--data_dir=word_eval] [--config.KEY=VALUE ...]
+
+--vary, which may be given again, has the variants of one thing, KEY=VALUE,KEY=VALUE each, with a semicolon between
+two; several --vary are combined, each variant with each. All runs are made in one process, the first seed of every
+variant first, in DIR/runs; the same command continues what was interrupted. Prints a line for each variant: per cent
+of the Google analogies that 3CosAdd answers, by kind, and Spearman's correlation on three sets, as means over the seeds
+with their 95 % intervals (Student's t), and the median of the seconds of training. Writes DIR/sweep.json.
+
+Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from experiments.common import cli, config_flag
+from experiments.common.machine import machine
+from experiments.common.seeds import interval
+from w2v_jax.config import Config
+from w2v_jax.embeddings import Embeddings, load
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
+from w2v_jax.evaluation.builtin import analogy_sections, similarity_pairs
+from w2v_jax.evaluation.similarity import read_pairs, similarity
+from w2v_jax.files import read_json, write_json
+from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
+from w2v_jax.tables import aligned
+from w2v_jax.train import folder, loop
+
+SETS = ("ws353", "men", "simlex999")
+KEPT = ("words_per_second", "seconds", "passes", "words", "vocabulary", "loss")  # of result.json
+SCORES = "scores.json"
+
+
+class Run(NamedTuple):
+    """One training of a sweep."""
+
+    name: str  # of its folder
+    changes: Mapping[str, str]
+    seed: int
+    config: Config
+
+
+def variants(vary: Sequence[str]) -> list[dict[str, str]]:
+    """Every combination of one variant of each flag, as {key: value}. UserError: not KEY=VALUE, or a key twice."""
+    options = []
+    for flag in vary:
+        found = []
+        for variant in flag.split(";"):
+            pairs = [word.partition("=") for word in variant.split(",")]
+            if not all(key and equals for key, equals, _ in pairs):
+                raise UserError(f"--vary={flag}: {variant!r} must be KEY=VALUE, such as model.dim=50;model.dim=100")
+            found.append({key.strip(): value.strip() for key, _, value in pairs})
+        options.append(found)
+    combined = []
+    for parts in itertools.product(*options):
+        keys = [key for part in parts for key in part]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice:
+            raise UserError(f"--vary: {twice} is varied twice; give its values in one --vary")
+        combined.append({key: value for part in parts for key, value in part.items()})
+    return combined
+
+
+def planned(config: Config, vary: Sequence[str], seeds: Sequence[int]) -> list[Run]:
+    """Every run, all variants of a seed before the next seed. UserError: an impossible key or value, two alike."""
+    runs = []
+    for seed in seeds:
+        for changes in variants(vary):
+            varied = override(config, {**changes, "train.seed": seed}, MODELS)
+            if MODELS[varied.family].embed is None:
+                raise UserError(f"family {varied.family} has no word vectors to score")
+            label = "-".join(key.rpartition(".")[2] + os.path.basename(value) for key, value in changes.items())
+            runs.append(Run(f"{label or 'base'}-s{seed}", changes, seed, varied))
+    names = [run.name for run in runs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UserError(f"--vary: two variants are called {twice}; they must differ")
+    return runs
+
+
+def scores(emb: Embeddings, data_dir: str | None, restrict: int) -> dict[str, float | int | None]:
+    """Per cent of the questions asked that 3CosAdd answers ('semantic', 'syntactic', 'total'), how many those are
+    ('asked'), and Spearman by similarity set, None where undefined. UserError: a missing or malformed file."""
+    if data_dir is None:
+        sections, pairs = analogy_sections(), {"built-in": similarity_pairs()}
+    else:
+        sections = read_questions(os.path.join(data_dir, "analogy", "questions-words.txt"))
+        pairs = {name: read_pairs(os.path.join(data_dir, "similarity", f"{name}.tsv")) for name in SETS}
+    found = analogies(emb, sections, restrict)
+    kinds = {
+        "semantic": [score for name, score in found.items() if not name.startswith("gram")],
+        "syntactic": [score for name, score in found.items() if name.startswith("gram")],
+        "total": list(found.values()),
+    }
+    out: dict[str, float | int | None] = {}
+    for kind, own in kinds.items():
+        share = add_up(own).shares()["accuracy_add"] if own else None
+        out[kind] = None if share is None else 100.0 * share
+    out["asked"] = add_up(kinds["total"]).asked
+    return out | {name: similarity(emb, own).spearman for name, own in pairs.items()}
+
+
+def made(run: Run, workdir: Path, data_dir: str | None, restrict: int) -> dict[str, Any]:
+    """Trains or continues a run and scores it, or reads what was made before. As `loop.train`."""
+    where = workdir / "runs" / run.name
+    begin = time.process_time()
+    result = loop.train(run.config, where, say=lambda line: None)
+    busy = time.process_time() - begin
+    kept = read_json(where / SCORES)
+    if kept is None or kept.get("restrict") != restrict:
+        measured = {key: result[key] for key in KEPT} | {"processor_seconds": busy, "restrict": restrict}
+        if kept is not None:  # trained before
+            measured["processor_seconds"] = kept["processor_seconds"]
+        found = scores(load(str(where / "vectors.bin")), data_dir, restrict)
+        kept = {"changes": dict(run.changes), "seed": run.seed, **measured, "scores": found}
+        write_json(where / SCORES, kept)
+    shutil.rmtree(where / folder.CHECKPOINTS, ignore_errors=True)
+    return kept
+
+
+def table(runs: Sequence[Mapping[str, Any]]) -> str:
+    """One line a variant."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(" ".join(f"{key}={value}" for key, value in run["changes"].items()) or "base", []).append(run)
+    tests = [name for name in runs[0]["scores"] if name != "asked"]
+    rows = [["variant", *tests, "asked", "seconds", "words/s", "seeds"]]
+    for name, own in groups.items():
+        cells = []
+        for test in tests:
+            values = [run["scores"][test] for run in own if run["scores"][test] is not None]
+            half = interval(values)
+            digits = 1 if test in ("semantic", "syntactic", "total") else 3
+            mean = f"{statistics.fmean(values):.{digits}f}" if values else "-"
+            cells.append(mean + ("" if math.isnan(half) else f" +- {half:.{digits}f}"))
+        middle = {key: statistics.median(run[key] for run in own) for key in ("seconds", "words_per_second")}
+        speed = [f"{middle['seconds']:.1f}", f"{middle['words_per_second']:,.0f}"]
+        rows.append([name, *cells, f"{own[0]['scores']['asked']:,}", *speed, str(len(own))])
+    return aligned(rows)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit status."""
+    f = flags.FLAGS
+    config_flag.refuse("config", {"train.seed": "--seeds decides the seeds"})
+    config = config_flag.parsed(example="configs/skipgram.py")
+    workdir = cli.workdir("give the folder of the sweep, e.g. --workdir=runs/sweep")
+    if not f.seeds or not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds):
+        raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
+    runs = planned(config, f.vary, [int(seed) for seed in f.seeds])
+    config_flag.set_compile_cache(config.data.cache_dir)
+    found = []
+    for i, run in enumerate(runs, 1):
+        print(f"--- run {i} of {len(runs)}: {run.name}", file=sys.stderr, flush=True)
+        found.append(made(run, workdir, f.data_dir, f.restrict))
+    print(table(found))
+    about = {"command": cli.command("experiments.sweep"), "machine": machine(), "restrict": f.restrict}
+    write_json(workdir / "sweep.json", {**about, "runs": found})
+    print(f"\nresults: {workdir / 'sweep.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    config_flag.define(text="Config file of the runs, e.g. configs/skipgram.py")
+    flags.DEFINE_string("workdir", None, "Folder with one run per variant and seed; made or continued.")
+    flags.DEFINE_multi_string("vary", [], "Variants, KEY=VALUE,KEY=VALUE;...; may be given again.")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of every variant.")
+    flags.DEFINE_string("data_dir", None, "Folder with similarity/ and analogy/; the built-in list without.")
+    flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.", 0)
+    cli.run(main, continues=True)
