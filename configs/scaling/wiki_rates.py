@@ -5,8 +5,8 @@
 
 The models, text and schedule are those of `wiki.py`, whose rates were chosen on the generated language. Arms `rule` try
 rates at the smallest width; `wiki_transferred.py` carries the best of them to the other widths by the scale rule
-(`model.base_dim`). Arms `standard` try twice and four times the rates of `wiki.py` at its largest sizes. Each rate is an
-arm of its own.
+(`model.base_dim`). Arms `standard` try twice and four times the rates of `wiki.py` at its largest sizes. Each rate is
+an arm of its own.
 
 Hardware: 1 CPU core, about 40 minutes.
 """
