@@ -8,6 +8,7 @@
   python -m experiments.scaling --published=FOLDER [--out=DIR]
   python -m experiments.scaling --forecast=FILE.json --laws=results.jsonl --config=configs/scaling/LARGER.py
   python -m experiments.scaling --grade=FILE.json --workdir=DIR
+  python -m experiments.scaling --score='NAME source=FILE test_source=FILE' [--score=vectors] --workdir=DIR
   python -m experiments.scaling --compare=DIR,DIR
   python -m experiments.scaling --coordinates --config=configs/scaling/NAME.py [--out=DIR]
 
@@ -23,7 +24,9 @@ are trained side by side, one a process, and recorded in DIR/results-host-N.json
 it also says which parameters and tokens that many FLOPs should buy. --published fits the tables of published studies in
 FOLDER and prints ours beside their numbers.
 --forecast writes the expected loss of every run of a study, with intervals, before the runs are made, by the laws of
-the results of another one. --grade compares them with what came. --compare prints two studies beside one another.
+the results of another one. --grade compares them with what came. --score
+adds the accuracy of the finished models (made with --keep) on labelled texts, or the tests of their word vectors, to
+the results; forecasts then have these tasks, too. --compare prints two studies beside one another.
 --size=300K puts a run of that many parameters in the place of the study's sizes: its width, heads, layers, rate and
 tokens follow from the laws of --laws, within what those were fitted to.
 --coordinates prints how far a few steps move the states of every size of a study: equally far, where rates transfer.
@@ -202,6 +205,10 @@ def main(argv: Sequence[str]) -> int:
         from experiments.scaling import forecast
 
         return forecast.grade(to_path(f.grade), to_path(f.workdir))
+    if f.score:
+        from experiments.scaling import score
+
+        return score.score(f.score, to_path(f.workdir), f.data_dir or "")
     if f.forecast:
         return write_forecast()
     if f.coordinates:
@@ -244,6 +251,12 @@ if __name__ == "__main__":
         "floor", "free", ["free", "known"], "--forecast: a floor that is fitted, or the recorded best possible loss."
     )
     flags.DEFINE_string("grade", None, "A file of --forecast, to be compared with the results in --workdir.")
+    flags.DEFINE_multi_string(
+        "score",
+        None,
+        "A task that the kept models of --workdir are scored on: 'vectors', or 'NAME source=... "
+        "test_source=...' with keys of data; may be repeated.",
+    )
     flags.DEFINE_string("compare", None, "Two studies to print beside one another: DIR,DIR or their results.jsonl.")
     flags.DEFINE_bool("coordinates", False, "Print the coordinate check of the study of --config; train nothing.")
     flags.DEFINE_string("out", None, "--fit, --published, --coordinates: folder of figures and JSON; else none.")

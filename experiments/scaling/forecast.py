@@ -24,8 +24,10 @@ from w2v_jax.scaling.describe import number
 from w2v_jax.scaling.expected import Expected, expect
 from w2v_jax.scaling.fit import fit_excess, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value
+from w2v_jax.scaling.ladder import SecondStep
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import Planned, Study
+from w2v_jax.scaling.tasks import second_steps, told
 from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
 from w2v_jax.tables import aligned
 
@@ -34,10 +36,11 @@ TARGET = ("run", "arm", "config_hash", "parameters", "tokens", "training_flops",
 
 
 class Law(NamedTuple):
-    """What the loss of an arm is expected to be."""
+    """What the loss of an arm is expected to be, and its accuracy on tasks by that loss."""
 
     fit: Fit  # of the loss, or of its distance from the floor
     floor: float  # nats that are added to what the fit says; 0 where the fit has a floor of its own
+    tasks: dict[str, SecondStep | Refusal] = {}  # by task  # noqa: RUF012  (never written to)
 
     def expect(self, run: Planned) -> Expected:
         """The loss of one further run."""
@@ -67,7 +70,7 @@ def fits(results: Path, arms: Sequence[str], floor: str) -> dict[str, Law]:
         fit = fit_excess(n, d, loss - zero) if floor == KNOWN else fit_parametric(n, d, loss)
         if isinstance(fit, Refusal):
             raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
-        found[arm] = Law(fit, zero)
+        found[arm] = Law(fit, zero, second_steps(runs, float(np.mean(best)) if len(best) == len(runs) else None))
     return found
 
 
@@ -99,6 +102,7 @@ def write(file: Path, results: Path, study: Study, planned: Sequence[Planned], f
     print(aligned(_rows(targets)))
     for arm, law in laws.items():
         print_doubt(arm, lack_of_fit(law.fit))
+    print_tasks(targets, laws)
     print(f"intervals: 95 %, of one further run each\nforecast: {file}; make the runs, then give it to --grade")
     return 0
 
@@ -114,6 +118,18 @@ def print_doubt(arm: str, found: LackOfFit | None) -> None:
         )
 
 
+def print_tasks(targets: Sequence[Mapping[str, Any]], laws: Mapping[str, Law]) -> None:
+    """The expected accuracy of every target on each task, and the tasks of which nothing is forecast."""
+    rows = [["run", "task", "accuracy", "from", "to"]]
+    rows += [[t["run"], name, *(f"{x:.4f}" for x in value)] for t in targets for name, value in t["tasks"].items()]
+    if len(rows) > 1:
+        print(aligned(rows))
+    for arm, law in laws.items():
+        for name, step in law.tasks.items():
+            if isinstance(step, Refusal):
+                print(f"{arm}: no forecast of {name}: {step.reason}")
+
+
 def _law(law: Law, results: Path, arm: str) -> dict[str, Any]:
     fit = law.fit
     names = [r.run for r in analysis.by_arm(analysis.usable(records.read([results])))[arm]]
@@ -121,7 +137,11 @@ def _law(law: Law, results: Path, arm: str) -> dict[str, Any]:
     values |= {"E": [law.floor] * 3} if law.floor else {}
     doubt = lack_of_fit(fit)
     fits = {"lack of fit": None if doubt is None else list(doubt)}
+    tasks = {
+        name: step.reason if isinstance(step, Refusal) else step.link._asdict() for name, step in law.tasks.items()
+    }
     return fits | {
+        "tasks": tasks,
         "formula": fit.law.formula,
         "values": values,
         "noise": fit.noise,
@@ -146,6 +166,7 @@ def _target(run: Planned, law: Law) -> dict[str, Any]:
         "learning_rate": run.config.optimizer.learning_rate,
         "loss": [_finite(x) for x in expected.loss],
         "law": [_finite(x) for x in expected.law],
+        "tasks": {name: list(step.through(expected.loss)) for name, step in told(law.tasks).items()},
     }
 
 
@@ -193,10 +214,29 @@ def grade(file: Path, workdir: Path) -> int:
     print(f"forecast of {forecast['made']}, code {forecast['code'] or 'unknown'}\n{aligned(rows)}")
     graded = len(rows) - 1
     print(f"{graded - outside} of {graded} inside")
+    outside += _grade_tasks(forecast["targets"], came)
     if missing:
         why = f"{len(missing)} run(s) are not in {workdir} or did not finish, such as {missing[0]}"
         raise UserError(f"--grade={file}: {why}; make them, then grade again")
     return int(outside > 0)
+
+
+def _grade_tasks(targets: Sequence[Mapping[str, Any]], came: Mapping[str, Record]) -> int:
+    """Prints the forecasts of tasks beside what came, in points; returns how many are outside their intervals."""
+    rows, near, outside = [["run", "task", "forecast", "from", "to", "came", "points off", "inside"]], 0, 0
+    for t in targets:
+        record = came.get(t["config_hash"])
+        shares = {} if record is None else record.tasks or {}
+        for name in (name for name in t.get("tasks", {}) if name in shares):
+            value, low, high = t["tasks"][name]
+            off, inside = 100 * (value - shares[name]), low <= shares[name] <= high
+            near, outside = near + (abs(off) <= 1.0), outside + (not inside)
+            numbers = (f"{x:.4f}" for x in (value, low, high, shares[name]))
+            rows.append([t["run"], name, *numbers, f"{off:+.1f}", "yes" if inside else "NO"])
+    if len(rows) > 1:
+        graded = len(rows) - 1
+        print(f"{aligned(rows)}\n{graded - outside} of {graded} inside, {near} of {graded} within a point")
+    return outside
 
 
 def _graded(target: Mapping[str, Any], record: Record) -> tuple[list[str], bool]:

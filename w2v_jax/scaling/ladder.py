@@ -11,6 +11,7 @@ the loss already falls, so a law of accuracy itself does not see what larger mod
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -55,6 +56,33 @@ class Link(NamedTuple):
         return _sigmoid(np.asarray(loss, np.float64), *self)
 
 
+class SecondStep(NamedTuple):
+    """The fitted curve of accuracy by loss, the curves of draws of its runs, and the noise of one more run."""
+
+    link: Link
+    drawn: tuple[Link, ...]
+    runs: int
+    noise: float = 0.0  # half of the 95 % interval
+
+    def at(self, loss: float) -> Value:
+        """The accuracy of a loss, with the interval of Student's t by the deviation of the draws.
+
+        Draws of few runs vary too little, by the square root of (runs - 1) / runs.
+        """
+        value, deviation = float(self.link(loss)), float(np.std([each(loss) for each in self.drawn], ddof=1))
+        reach = float(t.ppf((1 + LEVEL) / 2, self.runs - 1)) * deviation * np.sqrt(self.runs / (self.runs - 1))
+        reach = float(np.hypot(reach, self.noise))
+        return Value(value, value - reach, value + reach)
+
+    def through(self, loss: Value) -> Value:
+        """The accuracy of a loss that is forecast: both intervals, added as squares."""
+        there = self.at(loss.value)
+        best, worst = (float(self.link(end)) for end in (loss.low, loss.high))  # accuracy falls with the loss
+        low = there.value - np.hypot(there.value - there.low, there.value - worst)
+        high = there.value + np.hypot(there.high - there.value, best - there.value)
+        return Value(there.value, float(low), float(high))
+
+
 class Ladder(NamedTuple):
     """A task's two steps for one model, each with its 95 % interval.
 
@@ -82,18 +110,10 @@ def climb(
     """
     if len(runs) <= PARAMETRIC.parameters:
         raise UserError(f"{len(runs)} run(s) for a ladder: at least {PARAMETRIC.parameters + 1} are needed")
-    points = [_points(run) for run in runs]
-    rng = np.random.default_rng(seed)
-    drawn = [[points[i] for i in rng.integers(0, len(runs), len(runs))] for _ in range(resamples)]
     with threadpool_limits(1, "blas"):
         loss = _end(runs, parameters, tokens)
-        link = _link(points)
-        links = [_link(each, link) for each in drawn]
-    known, there = (_around(link, links, len(runs), at) for at in (measured, loss.value))
-    best, worst = (float(link(end)) for end in (loss.low, loss.high))  # accuracy falls with the loss
-    low = there.value - np.hypot(there.value - there.low, there.value - worst)
-    high = there.value + np.hypot(there.high - there.value, best - there.value)
-    return Ladder(loss, Value(there.value, float(low), float(high)), known, link)
+        step = second_step([_points(run) for run in runs], seed=seed, resamples=resamples)
+    return Ladder(loss, step.through(loss), step.at(measured), step.link)
 
 
 def _end(runs: Sequence[Run], parameters: float, tokens: float) -> Value:
@@ -116,14 +136,37 @@ def _end(runs: Sequence[Run], parameters: float, tokens: float) -> Value:
     return Value(*np.exp(three).tolist())
 
 
-def _around(link: Link, drawn: Sequence[Link], runs: int, loss: float) -> Value:
-    """The accuracy of a loss, with the interval of Student's t by the deviation of the draws.
+def second_step(
+    points: Sequence[np.ndarray],
+    perfect: tuple[float, float] | None = PERFECT,
+    *,
+    further: bool = False,
+    seed: int = 0,
+    resamples: int = 100,
+) -> SecondStep:
+    """Step 2 of runs, float64 [2, n] losses and accuracies of each, and the same of draws of whole runs.
 
-    Draws of few runs vary too little, by the square root of (runs - 1) / runs.
+    Args:
+      points: by run.
+      perfect: loss and accuracy of a perfect model, one point more; None for a task whose best accuracy is not known.
+      further: whether the noise of one more run, its accuracy about the curve at the end of a run, is in the intervals.
+      seed: of the draws.
+      resamples: their number.
+
+    UserError: the search came to no end.
     """
-    value, deviation = float(link(loss)), float(np.std([each(loss) for each in drawn], ddof=1))
-    reach = float(t.ppf((1 + LEVEL) / 2, runs - 1)) * deviation * np.sqrt(runs / (runs - 1))
-    return Value(value, float(value - reach), float(value + reach))
+    rng = np.random.default_rng(seed)
+    link = _link(points, perfect)
+    ends = np.array([run[:, -1] for run in points])
+    off = ends[:, 1] - link(ends[:, 0])
+    free = max(len(points) - len(link), 1)
+    noise = float(np.sqrt((off**2).sum() / free)) * float(t.ppf((1 + LEVEL) / 2, free)) if further else 0.0
+    links = []
+    for _ in range(resamples):
+        drawn = [points[i] for i in rng.integers(0, len(points), len(points))]
+        with contextlib.suppress(UserError):  # a draw of few runs may be of one run alone
+            links.append(_link(drawn, perfect, link))
+    return SecondStep(link, tuple(links), len(points), noise)
 
 
 def fit_link(loss: np.ndarray, accuracy: np.ndarray, begin: Link | None = None) -> Link:
@@ -150,9 +193,10 @@ def _points(run: Run) -> np.ndarray:
     return np.stack([trailing(run.loss[skip:]), trailing(run.accuracy[skip:])])
 
 
-def _link(points: Sequence[np.ndarray], begin: Link | None = None) -> Link:
-    """Step 2 of checkpoints, a [2, n] for each run, and the point `PERFECT`."""
-    loss, accuracy = np.concatenate([*points, np.array(PERFECT)[:, None]], 1)
+def _link(points: Sequence[np.ndarray], perfect: tuple[float, float] | None, begin: Link | None = None) -> Link:
+    """Step 2 of checkpoints, a [2, n] for each run, and the point `perfect`."""
+    more = [] if perfect is None else [np.array(perfect)[:, None]]
+    loss, accuracy = np.concatenate([*points, *more], 1)
     return fit_link(loss, accuracy, begin)
 
 

@@ -1,0 +1,100 @@
+"""`experiments.scaling --score`: tasks scored by the finished models of a study, into its results.
+
+A task is a labelled text, whose classes a logistic regression reads from the mean of a model's last states, or
+`vectors`: the similarity and analogy tests of the table of word vectors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.classify import features
+from experiments.classify.texts import Texts, read
+from experiments.scaling.execute import quality
+from w2v_jax.config import DataConfig
+from w2v_jax.errors import UserError
+from w2v_jax.evaluation import linear
+from w2v_jax.models import MODELS
+from w2v_jax.overrides import override
+from w2v_jax.scaling import records
+from w2v_jax.scaling.records import FINISHED, Record
+from w2v_jax.train.folder import CHECKPOINTS
+from w2v_jax.train.restore import open_model
+
+VECTORS = "vectors"
+MOST = "max_tokens"  # of a text that a model reads
+READ = 128
+EXAMPLE = "'sst2 source=tsv:sst/train.tsv test_source=tsv:sst/test.tsv labels=sst2'"
+
+
+class Wanted(NamedTuple):
+    """A labelled task."""
+
+    name: str
+    data: DataConfig
+    most: int
+
+
+def parse(text: str) -> Wanted | None:
+    """A task of "NAME key=value ...", keys of `DataConfig` and max_tokens; None for "vectors". UserError: no such."""
+    name, *pairs = text.split()
+    if [name, *pairs] == [VECTORS]:
+        return None
+    values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    most = values.pop(MOST, str(READ))
+    if "=" in name or len(values) + (MOST in text) < len(pairs) or not {"source", "test_source"} <= set(values):
+        raise UserError(f"--score={text}: must be {VECTORS}, or a name with a source and a test_source: {EXAMPLE}")
+    if not most.isdigit() or not int(most):
+        raise UserError(f"--score={text}: {MOST}={most}: must be 1 or more")
+    try:
+        return Wanted(name, override(DataConfig(), values, MODELS), int(most))
+    except UserError as e:
+        raise UserError(f"--score={text}: {e}") from None
+
+
+def score(wanted: Sequence[str], workdir: Path, data_dir: str) -> int:
+    """Scores every finished run on each task that its record does not have, and writes the results file after each run.
+
+    UserError: a bad task; no results; a run whose checkpoints are gone.
+    """
+    tasks = [parse(text) for text in wanted]
+    labelled = {task.name: (task, read(task.data, 0.2, _say)) for task in tasks if task}
+    files = sorted(workdir.glob("results*.jsonl"))
+    if not files:
+        raise UserError(f"--score: --workdir={workdir}: holds no results*.jsonl; make the study with --keep first")
+    for file in files:
+        found = records.read([file])
+        gone = [r.run for r in found if r.status == FINISHED and not (workdir / "runs" / r.run / CHECKPOINTS).is_dir()]
+        if gone:
+            raise UserError(f"--score: {file}: the checkpoints of {gone[0]} are gone; make the study again with --keep")
+        for i, record in enumerate(found):
+            if record.status == FINISHED:
+                found[i] = _scored(record, workdir / "runs" / record.run, labelled, data_dir if None in tasks else None)
+                records.write(file, found)
+    return 0
+
+
+def _scored(record: Record, where: Path, labelled: dict[str, tuple[Wanted, Texts]], data_dir: str | None) -> Record:
+    """The record with what the tasks came to."""
+    shares = dict(record.tasks or {})
+    left = {name: pair for name, pair in labelled.items() if name not in shares}
+    model = open_model(where) if left else None
+    for name, (task, texts) in left.items():
+        assert model is not None
+        mean = next(iter(features.of_run(record.run, model, texts, task.most)))
+        fitted = linear.fit(mean.train, texts.labels, len(texts.names), mean.test, texts.held, texts.refit)
+        shares[name] = float(np.mean(fitted.probabilities.argmax(1) == texts.test_labels))
+    if data_dir is not None and (where / "vectors.bin").exists():
+        shares |= quality(where, data_dir)
+    _say(f"{record.run}: " + ", ".join(f"{name} {share:.4f}" for name, share in shares.items()))
+    return dataclasses.replace(record, tasks=shares)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,53 @@
+"""From the loss of a study's runs to their accuracy on tasks: step 2 of the ladder, one curve for each task.
+
+    accuracy(loss) = b + a / (1 + exp(-k (loss - x0)))
+
+The curve is fitted to the ends of the runs (`Record.tasks`). A perfect model gives one point more where its accuracy
+is known: agreement is always right at the best possible loss of a generated language. Elsewhere nothing is assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from w2v_jax.errors import UserError
+from w2v_jax.scaling.fitted import Refusal
+from w2v_jax.scaling.ladder import Link, SecondStep, second_step
+from w2v_jax.scaling.records import Record
+
+LEAST = len(Link._fields) + 2  # runs: with fewer, the noise about the curve is not known
+AGREEMENT = "agreement"  # begins the names of its tasks
+
+
+def second_steps(runs: Sequence[Record], optimum: float | None = None) -> dict[str, SecondStep | Refusal]:
+    """The curve of each task that all runs with a loss have, or why there is none.
+
+    Args:
+      runs: of one arm.
+      optimum: the best possible loss, where it is known.
+    """
+    scored = [run for run in runs if run.heldout_loss is not None and run.tasks]
+    first = (scored[0].tasks or {}) if scored else {}
+    names = [name for name in first if all(name in (run.tasks or {}) for run in scored)]
+    return {name: _curve(name, scored, optimum) for name in names}
+
+
+def _curve(name: str, runs: Sequence[Record], optimum: float | None) -> SecondStep | Refusal:
+    points = [np.array([[run.heldout_loss], [(run.tasks or {})[name]]], np.float64) for run in runs]
+    shares = np.array([point[1, 0] for point in points])
+    if len(points) < LEAST:
+        return Refusal(name, f"{len(points)} run(s): at least {LEAST} are needed")
+    if np.ptp(shares) == 0:
+        return Refusal(name, f"all runs come to {shares[0]:.4g}")
+    perfect = (optimum, 1.0) if optimum is not None and name.startswith(AGREEMENT) else None
+    try:
+        return second_step(points, perfect, further=True)
+    except UserError as error:
+        return Refusal(name, str(error))
+
+
+def told(steps: Mapping[str, SecondStep | Refusal]) -> dict[str, SecondStep]:
+    """The tasks that have a curve."""
+    return {name: step for name, step in steps.items() if isinstance(step, SecondStep)}
