@@ -124,6 +124,11 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return mean, float(t.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count))
 
 
+def shown(mean: float, half: float, digits: int) -> str:
+    """A mean with half of its interval, which one value has not."""
+    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if np.isfinite(half) else "")
+
+
 def table(runs: Sequence[dict[str, Any]]) -> str:
     """A line for each form, side and setting."""
     rows = [["form", "side", "seeds", "passes", "accuracy, %", "seconds to train", "words/s", "seconds to infer"]]
@@ -135,7 +140,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         train, infer = (np.median([r[name] for r in some]) for name in ("seconds", "seconds_infer"))
         speed = some[0]["words"] * passes / train
         name = side if changes == "{}" else f"{side} {changes}"
-        cells = [f"{mean:.2f} ± {half:.2f}", f"{train:.0f}", f"{speed:,.0f}", f"{infer:.1f}"]
+        cells = [shown(mean, half, 2), f"{train:.0f}", f"{speed:,.0f}", f"{infer:.1f}"]
         rows.append([form, name, str(len(some)), str(passes), *cells])
     return markdown(rows)
 

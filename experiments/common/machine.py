@@ -15,6 +15,11 @@ from typing import Any
 _VERSIONS = ("jax", "jaxlib", "gensim", "numpy", "scipy", "tensorflow", "tensorflow-cpu")
 
 
+def cores(count: int) -> str:
+    """The number of cores in words."""
+    return f"{count} core" + ("" if count == 1 else "s")
+
+
 def machine() -> dict[str, Any]:
     """Used and present cores, processor, memory, system and versions. Imports none of the packages."""
     cpuinfo = Path("/proc/cpuinfo")

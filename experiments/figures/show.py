@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common import cli
-from experiments.common.machine import machine, revision
+from experiments.common.machine import cores, machine, revision
 from experiments.figures import recipe
 from experiments.figures.figure import Figure, Result
 from w2v_jax.errors import UserError
@@ -125,7 +125,7 @@ def _measure(figure: Figure, result: Result) -> dict[str, float]:
 
 def _record(figure: Figure, result: dict[str, Any], command: str, note: str, commit: str) -> records.Record:
     here = machine()
-    about = f"{here['cores_used']} cores {here['cpu']}, {here['memory_gib']:.0f} GiB, Python {here['python']}"
+    about = f"{cores(here['cores_used'])} {here['cpu']}, {here['memory_gib']:.0f} GiB, Python {here['python']}"
     about += f", jax {here['versions'].get('jax', 'unknown')}"
     seed = figure.seed if isinstance(figure.seed, int) else list(figure.seed)
     return records.Record(command, figure.data, seed, about, result, note, commit)

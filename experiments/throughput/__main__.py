@@ -23,6 +23,7 @@ from typing import Any
 from absl import flags
 
 from experiments.common import cli
+from experiments.common.machine import cores
 from experiments.throughput.cells import AT_ONCE, LSTM, ONE_BY_ONE, Options, measure
 from w2v_jax import papers
 from w2v_jax.errors import UserError
@@ -99,7 +100,7 @@ def tables(options: Options, found: Mapping[str, Any], judged: Mapping[str, Any]
 def facts(options: Options, found: Mapping[str, Any]) -> str:
     """Sizes and device on one line."""
     size, device, machine = found["parameters"], found["device"], found["machine"]
-    name = device["kind"] if device["platform"] != "cpu" else f"{machine['cores_used']} cores of {machine['cpu']}"
+    name = device["kind"] if device["platform"] != "cpu" else f"{cores(machine['cores_used'])} of {machine['cpu']}"
     return (
         f"{name}; {options.layers} layers; transformer {options.dim} wide, {size[AT_ONCE]:,} parameters, "
         f"{options.dtype}; LSTM {found['lstm_hidden']} wide, {size[LSTM]:,} parameters, float32"

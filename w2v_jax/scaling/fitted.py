@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from w2v_jax.scaling.laws import LEVEL as LEVEL
 from w2v_jax.scaling.laws import Law, log_law, named
 from w2v_jax.scaling.robust import LOGS, Misfit
 
-LEVEL = 0.95  # of all intervals
 FAR = 2.0  # times the largest run: beyond is extrapolation
 
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+LEVEL = 0.95  # of all intervals
+
 
 class Law(NamedTuple):
     """A form of law."""

@@ -16,12 +16,11 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import f
 
-from w2v_jax.scaling.laws import Law, log_law, with_slopes
+from w2v_jax.scaling.laws import LEVEL, Law, log_law, with_slopes
 from w2v_jax.scaling.projection import least_squares as fit_squares
 from w2v_jax.scaling.projection import nearest
 from w2v_jax.scaling.robust import LARGEST_EXPONENT, LOWEST
 
-LEVEL = 0.95
 _PULL = 1e4  # weight of the wanted value, in standard deviations of the noise for each half width of the interval
 _DOUBLED = 40  # times at most that a step outwards grows before an end is called free
 _NARROWED = 12  # steps of regula falsi between the last value inside and the first outside

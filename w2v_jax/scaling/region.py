@@ -18,11 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import f
 
-from w2v_jax.scaling.laws import Law, log_law
+from w2v_jax.scaling.laws import LEVEL, Law, log_law
 from w2v_jax.scaling.projection import EXPONENTS, fitted, least_squares, nearest, squares
 from w2v_jax.scaling.robust import LARGEST_EXPONENT, LOWEST, SQUARES, refit
 
-LEVEL = 0.95
 _LIMITS = -LARGEST_EXPONENT, LARGEST_EXPONENT
 _FLOORS = (0.0, 0.2, 0.4, 0.6, 0.75, 0.85, 0.9, 0.94, 0.96, 0.975, 0.985, 0.993, 1.0)  # shares of the highest possible
 _BESIDE = (1e-6, 1e-4, 3e-3, 0.03)  # shares of a value, which are tried on both sides of it
