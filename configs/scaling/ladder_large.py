@@ -1,0 +1,20 @@
+"""The runs that `ladder.py` forecasts: 10 and 30 times the FLOPs of its largest.
+
+    python -m experiments.scaling --config=configs/scaling/ladder_large.py --workdir=runs/ladder_large
+
+Hardware: 1 CPU core, about six minutes.
+"""
+
+import dataclasses
+
+from configs.scaling import ladder
+from w2v_jax.scaling.study import Study
+
+SIZES = ("model.dim=32 tokens=3.3e6", "model.dim=48 tokens=5e6")
+
+
+def get_config() -> Study:
+    """Two seeds each."""
+    return dataclasses.replace(
+        ladder.get_config(), arms={"transformer": ladder.arm(SIZES)}, tokens=(), seeds=(0, 1), most_flops=0.0
+    )
