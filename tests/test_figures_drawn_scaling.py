@@ -213,7 +213,41 @@ def check_branches(panels: list[Axes], result: dict[str, Any]) -> None:
     same(lines(right), expected)
 
 
+def check_wiki_transferred(panels: list[Axes], result: dict[str, Any]) -> None:
+    """A line through the sizes for each study and amount of text."""
+    expected: list[Points] = []
+    for rows in by_arm(result).values():
+        for amount in sorted({round(row["tokens"], -4) for row in rows}):
+            own = [(r["parameters"], r["heldout_loss"]) for r in rows if round(r["tokens"], -4) == amount]
+            expected.append(sorted(own))
+    same(lines(panels[0]), expected)
+
+
+def check_task_ladder(panels: list[Axes], result: dict[str, Any]) -> None:
+    """Left the curves, the runs and the larger runs of a study; right each forecast from end to end, and what came."""
+    for (left, right), study in zip(
+        zip(panels[::2], panels[1::2], strict=True), result["studies"].values(), strict=True
+    ):
+        drawn, points = lines(left), list[Points]()
+        for i, (task, curve) in enumerate(study["curves"].items()):
+            x, y = drawn[3 * i].T
+            a, x0, k, b = (curve[name] for name in ("a", "x0", "k", "b"))
+            np.testing.assert_allclose(y, 100 * (b + a / (1 + np.exp(-k * (x - x0)))), atol=1e-3)
+            for part in ("runs", "came"):
+                points.append([(row["heldout_loss"], 100 * row["tasks"][task]) for row in study[part]])
+        same([line for i, line in enumerate(drawn) if i % 3], points)
+        came, expected, at = {row["run"]: row["tasks"] for row in study["came"]}, list[Points](), 0
+        for target in study["targets"]:
+            for task, (value, low, high) in target["tasks"].items():
+                expected += [[(100 * low, at), (100 * high, at)], [(100 * value, at)]]
+                expected += [[(100 * came[target["run"]][task], at)]] if target["run"] in came else []
+                at += 1
+        same(lines(right), expected)
+
+
 CHECKS = {
+    "wiki_transferred": check_wiki_transferred,
+    "task_ladder": check_task_ladder,
     "coordinates": check_coordinates,
     "forecasts": check_forecasts,
     "rate_transfer": check_rate_transfer,

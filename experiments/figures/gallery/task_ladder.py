@@ -1,0 +1,66 @@
+"""Accuracy on tasks, forecast by compute and loss before the larger runs were made, beside what came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from experiments.figures.figure import Figure, Result, Step, read_object, rounded
+from w2v_jax.figures.task_ladder import draw as draw_ladder
+from w2v_jax.scaling import records
+
+COMMITTED = Path(__file__).resolve().parents[3] / "results" / "forecasts"
+# By name: the forecast, and the folders of the runs that it rests on and of those that came.
+STUDIES = {
+    "the generated language": ("tasks.json", ("small", "large")),
+    "Wikipedia": ("wiki_third.json", ("wiki",)),
+}
+_WIKI = "--config=configs/scaling/wiki_transferred.py --config.data.source=text:{wiki_en.*.txt} --workdir={run}/wiki --keep"
+_SMALL = '--config.most_flops=6.2e12 --config.tokens="(480_000,850_000,1_600_000,5_000_000)"'
+_SST = "sst2 source=tsv:{sst/train.tsv} test_source=tsv:{sst/test.tsv} labels=sst2"
+
+
+def collect(run: Path) -> dict[str, Any]:
+    """By study: loss and tasks of the runs, the curves and the forecasts as they are committed."""
+    found = {}
+    for name, (file, folders) in STUDIES.items():
+        forecast = read_object(COMMITTED / file)
+        (law,) = forecast["laws"].values()
+        rows = records.read([path for folder in folders for path in sorted((run / folder).glob("results*.jsonl"))])
+        targets = {t["config_hash"]: t for t in forecast["targets"]}
+        curves = {task: curve for task, curve in law["tasks"].items() if isinstance(curve, dict)}
+        found[name] = {
+            "runs": [_kept(r, curves) for r in rows if r.run in law["runs"] and r.config_hash not in targets],
+            "came": [_kept(r, curves) for r in rows if r.config_hash in targets and r.tasks],
+            "curves": curves,
+            "targets": [{key: t[key] for key in ("run", "times", "tasks", "loss")} for t in targets.values()],
+        }
+    return {"studies": found}
+
+
+def _kept(r: records.Record, tasks: dict[str, Any]) -> dict[str, Any]:
+    shares = {name: float(rounded((r.tasks or {})[name])) for name in tasks}
+    return {"run": r.run, "heldout_loss": r.heldout_loss, "tasks": shares}
+
+
+def measure(result: Result) -> dict[str, float]:
+    """By study, target and task the points that the forecast is off; how many are inside, and within a point."""
+    found = dict[str, float]()
+    for name, study in result["studies"].items():
+        came = {row["run"]: row for row in study["came"]}
+        made = [t for t in study["targets"] if t["run"] in came]
+        inside = near = asked = 0
+        for t in made:
+            shares = came[t["run"]]["tasks"]
+            for task, (value, low, high) in t["tasks"].items():
+                off = 100 * (value - shares[task])
+                found[f"{name}, {t['run']}, {task}: points off"] = off
+                asked, inside, near = asked + 1, inside + (low <= shares[task] <= high), near + (abs(off) <= 1.0)
+        counts = {"forecasts": asked, "inside": inside, "within a point": near}
+        found |= {f"{name}: {what}": float(n) for what, n in counts.items()}
+    return found
+
+
+def draw(result: Result, out: str, source: str) -> None:
+    """Two panels for each study."""
+    draw_ladder(result["studies"], out, source=source)
