@@ -2,7 +2,7 @@
 
     python -m experiments.scaling --config=configs/scaling/ladder_large.py --workdir=runs/ladder_large
 
-Hardware: 1 CPU core, about six minutes.
+Hardware: 1 CPU core, about ten minutes.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import dataclasses
 from configs.scaling import ladder
 from w2v_jax.scaling.study import Study
 
-SIZES = ("model.dim=32 tokens=3.3e6", "model.dim=48 tokens=5e6")
+SIZES = ("model.dim=32 tokens=5e6", "model.dim=64 tokens=4.5e6")
 
 
 def get_config() -> Study:
