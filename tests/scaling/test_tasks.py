@@ -61,7 +61,7 @@ def test_planted_curves_are_forecast_and_graded(
     assert forecast.grade(file, folder) == 1
     said = capsys.readouterr().out
     assert "2 of 2 inside\n" in said and "2 of 4 inside, 2 of 4 within a point" in said
-    assert len(re.findall(r" \+(19\.9|20\.0|20\.1)  +NO", said)) == 2
+    assert len(re.findall(r"\+(?:19\.[789]|20\.[0123]) +NO\b", said)) == 2
 
 
 def test_the_interval_of_one_more_run_has_its_noise() -> None:
@@ -105,18 +105,23 @@ def test_kept_models_are_scored_into_the_results(tmp_path: Path, monkeypatch: py
     assert run("experiments.scaling", f"--config={study}", f"--workdir={workdir}", "--keep", *more).status == 0
     results = workdir / "results.jsonl"
     before = [json.loads(line) for line in results.read_text().splitlines()]
-    words = (workdir / "runs" / before[0]["run"] / "vocab.txt").read_text().split("\n")
-    verbs = [line.split()[0] for line in words if line.strip()][:20]
-    for name in ("train", "test"):  # the label is the word of the text
-        lines = [f"{i % 2}\t{verbs[i % 2]}" for i in range(40)]
+    known = next(row["run"] for row in before if row["status"] == "finished")
+    words = (workdir / "runs" / known / "vocab.txt").read_text().split("\n")
+    words = [line.split()[0] for line in words if line.strip()]
+    for name in ("train", "test"):  # the label is the word that stands three times
+        lines = [f"{i % 2}\t{' '.join([words[3 + i % 2]] * 3)} {words[i]}" for i in range(40)]
         (tmp_path / f"{name}.tsv").write_text("\n".join(lines) + "\n")
-    task = f"easy source=tsv:{tmp_path}/train.tsv test_source=tsv:{tmp_path}/test.tsv max_tokens=4"
+    task = f"easy source=tsv:{tmp_path}/train.tsv test_source=tsv:{tmp_path}/test.tsv max_tokens=9"
+    (tmp_path / "tests" / "similarity").mkdir(parents=True)
+    pairs = [f"{words[i]}\t{words[i + 5]}\t{i}" for i in range(4, 16)]
+    (tmp_path / "tests" / "similarity" / "own.tsv").write_text("\n".join(pairs) + "\n")
     for _ in range(2):  # the second time there is nothing to do
-        assert run("experiments.scaling", f"--workdir={workdir}", f"--score={task}", "--score=vectors").status == 0
+        more_tests = ("--score=vectors", f"--data_dir={tmp_path}/tests")
+        assert run("experiments.scaling", f"--workdir={workdir}", f"--score={task}", *more_tests).status == 0
     after = [json.loads(line) for line in results.read_text().splitlines()]
     finished = [row for row in after if row["status"] == "finished"]
-    assert finished and all(row["tasks"]["easy"] == 1.0 for row in finished)
-    assert all({"next word", "similarity builtin"} <= set(row["tasks"]) for row in finished)
+    assert finished and all(row["tasks"]["easy"] > 0.8 for row in finished)
+    assert all({"next word", "similarity own"} <= set(row["tasks"]) for row in finished)
     assert [{**row, "tasks": None} for row in after] == [{**row, "tasks": None} for row in before]
     assert run("experiments.scaling", f"--config={study}", f"--workdir={workdir}", *more).status == 0, "continues"
     (workdir / "runs" / finished[0]["run"] / "checkpoints").rename(tmp_path / "gone")
