@@ -7,17 +7,12 @@ from typing import Any
 
 from experiments.figures.figure import Figure, Result, Step, read_object, rounded
 from w2v_jax.figures.task_ladder import draw as draw_ladder
+from w2v_jax.papers import cited
 from w2v_jax.scaling import records
 
 COMMITTED = Path(__file__).resolve().parents[3] / "results" / "forecasts"
 # By name: the forecast, and the folders of the runs that it rests on and of those that came.
-STUDIES = {
-    "the generated language": ("tasks.json", ("small", "large")),
-    "Wikipedia": ("wiki_third.json", ("wiki",)),
-}
-_WIKI = "--config=configs/scaling/wiki_transferred.py --config.data.source=text:{wiki_en.*.txt} --workdir={run}/wiki --keep"
-_SMALL = '--config.most_flops=6.2e12 --config.tokens="(480_000,850_000,1_600_000,5_000_000)"'
-_SST = "sst2 source=tsv:{sst/train.tsv} test_source=tsv:{sst/test.tsv} labels=sst2"
+STUDIES = {"the generated language": ("tasks.json", ("small", "large"))}
 
 
 def collect(run: Path) -> dict[str, Any]:
@@ -64,3 +59,20 @@ def measure(result: Result) -> dict[str, float]:
 def draw(result: Result, out: str, source: str) -> None:
     """Two panels for each study."""
     draw_ladder(result["studies"], out, source=source)
+
+
+FIGURE = Figure(
+    shows="accuracy on six tasks forecast for runs 10 and 30 times as large, and what came",
+    paper=cited("olmo"),
+    recipe=tuple(
+        Step(
+            "experiments.scaling", f"--config=configs/scaling/{config}.py --workdir={{run}}/{part}", "--config.", (0, 1)
+        )
+        for config, part in (("ladder", "small"), ("ladder_large", "large"))
+    ),
+    data="the generated language of configs/scaling/ladder.py, at most 5 million words; 50,011 held out",
+    seed=(0, 1, 2),
+    collect=collect,
+    measure=measure,
+    draw=draw,
+)
