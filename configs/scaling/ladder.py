@@ -17,7 +17,7 @@ from configs.scaling import forecast, synthetic
 from w2v_jax.scaling.study import Arm, Study
 
 WIDTHS = (16, 20, 24, 32, 64)
-TOKENS = (120_000, 240_000, 480_000, 960_000)
+TOKENS = (120_000, 240_000, 480_000, 960_000, 1_250_000)
 
 
 def arm(sizes: tuple[str, ...]) -> Arm:
