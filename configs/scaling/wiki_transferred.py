@@ -3,9 +3,7 @@
     python -m experiments.scaling --config=configs/scaling/wiki_transferred.py --workdir=runs/wiki_transferred --keep \
         --config.data.source='text:wiki_en/*.txt.xz'
 
-Models, text, amounts and schedule are those of `wiki.py`; the rate is the best of `wiki_rates.py`. The runs on which
-a forecast of the five largest rests (docs/forecasts.md) are made first, by the same command with
---config.most_flops=6.2e12 --config.tokens='(480_000, 850_000, 1_600_000, 5_000_000)'.
+Models, text, amounts and schedule are those of `wiki.py`; the rate comes from `wiki_rates.py`.
 
 Hardware: 1 CPU core, about 90 minutes.
 """
@@ -16,7 +14,7 @@ from configs.scaling import wiki
 from configs.scaling.wiki_rates import ruled
 from w2v_jax.scaling.study import Arm, Study
 
-RATE = 0.01  # at a width of 16, the best of .005 to .04 at 1.6 million words
+RATE = 0.02  # at a width of 16; see `wiki_rates.py`
 WIDTHS = (16, 32, 64, 128)
 
 
