@@ -19,7 +19,7 @@ from experiments.common.machine import machine, revision
 from w2v_jax.errors import UserError
 from w2v_jax.files import read_json, write_json
 from w2v_jax.recorded import to_dict
-from w2v_jax.scaling import analysis, records
+from w2v_jax.scaling import analysis, records, tasks
 from w2v_jax.scaling.describe import number
 from w2v_jax.scaling.expected import Expected, expect
 from w2v_jax.scaling.fit import fit_excess, fit_parametric
@@ -27,7 +27,6 @@ from w2v_jax.scaling.fitted import Fit, Refusal, Value
 from w2v_jax.scaling.ladder import SecondStep
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import Planned, Study
-from w2v_jax.scaling.tasks import second_steps, told
 from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
 from w2v_jax.tables import aligned
 
@@ -40,7 +39,7 @@ class Law(NamedTuple):
 
     fit: Fit  # of the loss, or of its distance from the floor
     floor: float  # nats that are added to what the fit says; 0 where the fit has a floor of its own
-    tasks: dict[str, SecondStep | Refusal] = {}  # by task  # noqa: RUF012  (never written to)
+    tasks: dict[str, SecondStep | Refusal]
 
     def expect(self, run: Planned) -> Expected:
         """The loss of one further run."""
@@ -70,7 +69,7 @@ def fits(results: Path, arms: Sequence[str], floor: str) -> dict[str, Law]:
         fit = fit_excess(n, d, loss - zero) if floor == KNOWN else fit_parametric(n, d, loss)
         if isinstance(fit, Refusal):
             raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
-        found[arm] = Law(fit, zero, second_steps(runs, float(np.mean(best)) if len(best) == len(runs) else None))
+        found[arm] = Law(fit, zero, tasks.second_steps(runs, float(np.mean(best)) if len(best) == len(runs) else None))
     return found
 
 
@@ -137,11 +136,11 @@ def _law(law: Law, results: Path, arm: str) -> dict[str, Any]:
     values |= {"E": [law.floor] * 3} if law.floor else {}
     doubt = lack_of_fit(fit)
     fits = {"lack of fit": None if doubt is None else list(doubt)}
-    tasks = {
+    curves = {
         name: step.reason if isinstance(step, Refusal) else step.link._asdict() for name, step in law.tasks.items()
     }
     return fits | {
-        "tasks": tasks,
+        "tasks": curves,
         "formula": fit.law.formula,
         "values": values,
         "noise": fit.noise,
@@ -166,7 +165,7 @@ def _target(run: Planned, law: Law) -> dict[str, Any]:
         "learning_rate": run.config.optimizer.learning_rate,
         "loss": [_finite(x) for x in expected.loss],
         "law": [_finite(x) for x in expected.law],
-        "tasks": {name: list(step.through(expected.loss)) for name, step in told(law.tasks).items()},
+        "tasks": {name: list(value) for name, value in tasks.expected(law.tasks, expected.loss).items()},
     }
 
 

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from w2v_jax.errors import UserError
-from w2v_jax.scaling.fitted import Refusal
+from w2v_jax.scaling.fitted import Refusal, Value
 from w2v_jax.scaling.ladder import Link, SecondStep, second_step
 from w2v_jax.scaling.records import Record
 
 LEAST = len(Link._fields) + 2  # runs: with fewer, the noise about the curve is not known
-AGREEMENT = "agreement"  # begins the names of its tasks
+AGREEMENT, SIMILARITY = "agreement", "similarity"  # begin the names of their tasks
 
 
 def second_steps(runs: Sequence[Record], optimum: float | None = None) -> dict[str, SecondStep | Refusal]:
@@ -48,6 +48,11 @@ def _curve(name: str, runs: Sequence[Record], optimum: float | None) -> SecondSt
         return Refusal(name, str(error))
 
 
-def told(steps: Mapping[str, SecondStep | Refusal]) -> dict[str, SecondStep]:
-    """The tasks that have a curve."""
-    return {name: step for name, step in steps.items() if isinstance(step, SecondStep)}
+def expected(steps: Mapping[str, SecondStep | Refusal], loss: Value) -> dict[str, Value]:
+    """The accuracy of a forecast loss on each task that has a curve; intervals end where shares and correlations do."""
+    found = {}
+    for name, step in steps.items():
+        if isinstance(step, SecondStep):
+            least = -1.0 if name.startswith(SIMILARITY) else 0.0
+            found[name] = Value(*np.clip(step.through(loss), least, 1.0).tolist())
+    return found
