@@ -213,16 +213,6 @@ def check_branches(panels: list[Axes], result: dict[str, Any]) -> None:
     same(lines(right), expected)
 
 
-def check_wiki_transferred(panels: list[Axes], result: dict[str, Any]) -> None:
-    """A line through the sizes for each study and amount of text."""
-    expected: list[Points] = []
-    for rows in by_arm(result).values():
-        for amount in sorted({round(row["tokens"], -4) for row in rows}):
-            own = [(r["parameters"], r["heldout_loss"]) for r in rows if round(r["tokens"], -4) == amount]
-            expected.append(sorted(own))
-    same(lines(panels[0]), expected)
-
-
 def check_task_ladder(panels: list[Axes], result: dict[str, Any]) -> None:
     """Left the curves, the runs and the larger runs of a study; right each forecast from end to end, and what came."""
     for (left, right), study in zip(
@@ -246,7 +236,6 @@ def check_task_ladder(panels: list[Axes], result: dict[str, Any]) -> None:
 
 
 CHECKS = {
-    "wiki_transferred": check_wiki_transferred,
     "task_ladder": check_task_ladder,
     "coordinates": check_coordinates,
     "forecasts": check_forecasts,
