@@ -48,7 +48,7 @@ def _curves(axes: Axes, study: Mapping[str, Any]) -> None:
 
 def _forecasts(axes: Axes, study: Mapping[str, Any]) -> None:
     came = {row["run"]: row["tasks"] for row in study["came"]}
-    names = []
+    names: list[str] = []
     tasks = [*study["curves"]]
     for target in study["targets"]:
         for task, (value, low, high) in target["tasks"].items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments.figures.figure import Figure, Result, Step, read_object, rounded
 from w2v_jax.figures.task_ladder import draw as draw_ladder
 from w2v_jax.papers import cited
@@ -34,7 +36,7 @@ def collect(run: Path) -> dict[str, Any]:
 
 
 def _kept(r: records.Record, tasks: dict[str, Any]) -> dict[str, Any]:
-    shares = {name: float(rounded((r.tasks or {})[name])) for name in tasks}
+    shares = {name: float(rounded(np.asarray((r.tasks or {})[name]))) for name in tasks}
     return {"run": r.run, "heldout_loss": r.heldout_loss, "tasks": shares}
 
 
