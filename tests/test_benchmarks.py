@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import measure, ours, quality, report, runs, text, word2vec
+from benchmarks import measure, ours, quality, report, runs, text, trials, word2vec
 from benchmarks.faults import digests
 from benchmarks.settings import SETTINGS, chosen
 from tests.commands import run
+from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
+from w2v_jax.evaluation.similarity import read_pairs, similarity
+from w2v_jax.train import loop
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -154,6 +157,36 @@ def test_recorded_runs_are_averaged_by_what_was_changed() -> None:
         ["skipgram-300", "ours", "", "2", "0.500 (0.400 to 0.600)", "-"],
         ["skipgram-300", "ours", "model.window=3", "1", "0.900", "-"],
     ]
+
+
+def test_trials_train_the_setting_with_its_changes_and_keep_their_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[Any] = []
+    words = [f"w{i}" for i in range(50)]
+    emb = Embeddings(words, np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32), np.full(50, 7))
+    monkeypatch.setattr(loop, "train", lambda config, folder: made.append(config))
+    monkeypatch.setattr(trials, "load_run", lambda *folders: emb)
+    for part, name, lines in (
+        ("similarity", "men.tsv", [f"{a}\t{b}\t{i}" for i, (a, b) in enumerate(zip(words, words[1:], strict=False))]),
+        ("similarity", "ws353.tsv", ["w0\tw9\t1", "w3\tw7\t2", "w1\tw8\t5"]),
+        ("analogy", "questions-words.txt", [": all", *(" ".join(words[i : i + 4]) for i in range(40))]),
+    ):
+        (tmp_path / part).mkdir(exist_ok=True)
+        (tmp_path / part / name).write_text("\n".join(lines) + "\n")
+    (tmp_path / "text.txt").write_text("a b c\n")
+    line = ["trials", f"--text={tmp_path / 'text.txt'}", f"--data_dir={tmp_path}", f"--out={tmp_path / 'runs.jsonl'}"]
+    line += ["--seeds=3", "--setting=skipgram-300", '{"optimizer.learning_rate": 0.7}']
+    monkeypatch.setattr(sys, "argv", line)
+    for _ in range(2):
+        trials.main()
+    assert len(made) == 1 and len((tmp_path / "runs.jsonl").read_text().splitlines()) == 1
+    optimizer, model = made[0].optimizer, made[0].model
+    assert (optimizer.learning_rate, optimizer.initial_square, model.dim, model.segment) == (0.7, 0.0, 300, 128)
+    assert (made[0].train.seed, made[0].train.passes) == (3, 5.0)
+    shown = [line for line in capsys.readouterr().out.splitlines() if "0.7" in line]
+    men = similarity(emb, read_pairs(tmp_path / "similarity/men.tsv")).spearman
+    assert len(set(shown)) == 1 and f"{men:.3f}" in shown[0]
 
 
 def test_peer_and_sides_of_a_benchmark_are_checked() -> None:
