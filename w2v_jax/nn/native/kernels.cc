@@ -1,6 +1,8 @@
 // What JAX calls (w2v_jax/nn/kernels.py): the gradients of word2vec for one batch, read from whole tables, and row-wise
 // Adagrad (w2v_jax/train/rows.py). A row of the batch is the work of one thread and writes only its own results, so that
 // they do not depend on the number of threads.
+#include <sys/mman.h>
+
 #include "noise.h"
 #include "paths.h"
 
@@ -53,6 +55,21 @@ ffi::Error path_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, I
   return ffi::Error::Success();
 }
 
+// Asks for pages of 2 MiB for a large table, once: rows are read at random, and each page is looked up. Where there are
+// none, nothing changes.
+void use_large_pages(void* table, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr int COLLAPSE = 25;  // MADV_COLLAPSE of Linux 6.1, which older headers lack
+  constexpr uintptr_t PAGE = 2 << 20;
+  static std::atomic<uintptr_t> seen[2];
+  const uintptr_t begin = (uintptr_t(table) + PAGE - 1) / PAGE * PAGE, end = (uintptr_t(table) + bytes) / PAGE * PAGE;
+  if (end <= begin || seen[0] == begin || seen[1] == begin) return;
+  seen[1] = seen[0].exchange(begin);
+  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  madvise(reinterpret_cast<void*>(begin), end - begin, COLLAPSE);
+#endif
+}
+
 // Row-wise Adagrad of the rows that `ids` [M] name, in place: gradients of one row are summed in their order. Ids
 // beyond the table are left out. `grads` [M, D or more]: what is beyond D is not read.
 ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, Floats grads, Floats rate,
@@ -65,6 +82,7 @@ ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, 
   float *rows = new_table->typed_data(), *squares = new_square->typed_data(), found[PARTS][2] = {};
   if (rows != table.typed_data()) std::memcpy(rows, table.typed_data(), table.size_bytes());
   if (squares != square.typed_data()) std::memcpy(squares, square.typed_data(), square.size_bytes());
+  use_large_pages(rows, new_table->size_bytes());
   static thread_local std::vector<int> head, next, firsts;  // head: -1 but within this call
   if (int(head.size()) < size) head.assign(size, -1);
   if (int(next.size()) < count) next.resize(count);
