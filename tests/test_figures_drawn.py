@@ -206,8 +206,52 @@ def check_analogy_kinds(panels: list[Axes], result: dict[str, Any]) -> None:
     assert [label.get_text() for label in right.get_yticklabels()] == [word for word, _ in answers]
 
 
+def over_seeds(runs: list[dict[str, Any]], at: dict[str, Any], key: str) -> tuple[float, float]:
+    """Mean and half of the range of the runs with these values."""
+    values = [run[key] for run in runs if all(run[k] == v for k, v in at.items())]
+    return sum(values) / len(values), (max(values) - min(values)) / 2
+
+
+def spread(runs: list[dict[str, Any]], places: dict[float, dict[str, Any]], key: str) -> list[Points]:
+    """A line of means by place, and the caps of its error bars."""
+    found = [over_seeds(runs, at, key) for at in places.values()]
+    means, halves = [mean for mean, _ in found], [half for _, half in found]
+    return [list(zip(places, means, strict=True)), *whiskers(list(places), means, halves)]
+
+
+def check_subsampling(panels: list[Axes], result: dict[str, Any]) -> None:
+    # Mikolov et al. 2013b, table 1: NEG-5, NEG-15, HS-Huffman; without subsampling, with 1e-5.
+    theirs = {
+        "semantic": [(54, 58), (58, 61), (40, 59), (45,)],
+        "syntactic": [(63, 61), (63, 61), (53, 52), (60,)],
+        "total": [(59, 60), (61, 61), (47, 55), (53,)],
+        "time": [(1, 14 / 38), (97 / 38, 36 / 38), (41 / 38, 21 / 38), (1,)],
+    }
+    thresholds = ("none", "1e-3", "1e-4", "1e-5")
+    objectives = ("NEG-5", "NEG-15", "HS-Huffman")
+    timed = [run for run in result["runs"] if run["seconds"] is not None]
+    seconds = {
+        (o, t): min(run["seconds"] for run in timed if (run["objective"], run["threshold"]) == (o, t))
+        for o, t in {(run["objective"], run["threshold"]) for run in timed}
+    }
+    for axes, (key, published) in zip(panels, theirs.items(), strict=True):
+        expected: list[Points] = [list(zip((0, 3), values, strict=False)) for values in published]
+        for objective in objectives:
+            shares = {
+                i: seconds[objective, t] / seconds["NEG-5", "none"]
+                for i, t in enumerate(thresholds)
+                if (objective, t) in seconds
+            }
+            places = {i: {"objective": objective, "threshold": t} for i, t in enumerate(thresholds)}
+            own = [list(shares.items()), *whiskers(list(shares), list(shares.values()), [0] * len(shares))]
+            expected += own if key == "time" else spread(result["runs"], places, key)
+        same(lines(axes), expected)
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == list(thresholds)
+
+
 CHECKS = {
     "analogy_kinds": check_analogy_kinds,
+    "subsampling": check_subsampling,
     "geometry": check_geometry,
     "planted_senses": check_planted_senses,
     "pairs_sick": check_pairs_sick,
