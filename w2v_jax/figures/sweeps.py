@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def draw(panels: Sequence[Panel], out: PathLike, source: str = "", columns: int 
             _panel(place, panel)
         for place in axes[len(panels) :]:
             place.set_axis_off()
-        entries = {}
+        entries = dict[str, Any]()
         for place in axes[: len(panels)]:
             handles, labels = place.get_legend_handles_labels()
             entries |= dict(zip(labels, handles, strict=True))

@@ -100,7 +100,7 @@ def draw(result: Result, out: str, source: str) -> None:
         ]
         unit = "time, NEG-5 without subsampling = 1" if key == _TIME else "questions answered, %"
         title = "Time" if key == _TIME else key.capitalize()
-        ticks = dict(enumerate(THRESHOLDS))
+        ticks: dict[float, str] = dict(enumerate(THRESHOLDS))
         panels.append(sweeps.Panel(title, "subsampling threshold", unit, lines, ticks, log_y=key == _TIME))
     sweeps.draw(panels, out, source)
 
