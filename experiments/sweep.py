@@ -183,4 +183,4 @@ if __name__ == "__main__":
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of every variant.")
     flags.DEFINE_string("data_dir", None, "Folder with similarity/ and analogy/; the built-in list without.")
     flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.", 0)
-    cli.run(main, continues=True)
+    cli.run(main, continues=True, by_first=True)
