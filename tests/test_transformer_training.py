@@ -176,7 +176,9 @@ def test_attention_stays_within_documents(objective: str) -> None:
         for number in np.unique(batch["doc"][b]):
             own = np.asarray(batch["doc"][b] == number)
             others = jnp.where(own, batch["tokens"][b], (batch["tokens"][b] + 1) % VOCAB)[None]
-            np.testing.assert_allclose(states(others, batch["doc"][b : b + 1])[0][own], whole[b][own], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                states(others, batch["doc"][b : b + 1])[0][own], whole[b][own], rtol=1e-5, atol=1e-6
+            )
     together = np.asarray(states(batch["tokens"], jnp.zeros_like(batch["doc"])))
     assert not np.allclose(together, whole)
     loss = jax.jit(lambda batch: FAMILY.trained.loss(cfg, params, {}, {}, batch, None)[0])
