@@ -249,7 +249,19 @@ def check_subsampling(panels: list[Axes], result: dict[str, Any]) -> None:
         assert [tick.get_text() for tick in axes.get_xticklabels()] == list(thresholds)
 
 
+def check_passes(panels: list[Axes], result: dict[str, Any]) -> None:
+    runs = result["runs"]
+    passes = {run["words"]: sorted({r["passes"] for r in runs if r["words"] == run["words"]}) for run in runs}
+    for axes, key in zip(panels, ("total", "men", "total"), strict=True):
+        expected: list[Points] = []
+        for words in sorted(passes):
+            scale = words / 1e6 if axes is panels[2] else 1
+            expected += spread(runs, {n * scale: {"words": words, "passes": n} for n in passes[words]}, key)
+        same(lines(axes), expected)
+
+
 CHECKS = {
+    "passes": check_passes,
     "analogy_kinds": check_analogy_kinds,
     "subsampling": check_subsampling,
     "geometry": check_geometry,
