@@ -53,7 +53,7 @@ def _millions(words: int) -> str:
 
 def measure(result: Result) -> dict[str, float]:
     """Means over seeds, and the fewest passes whose mean is at least SETTLED of the best."""
-    found = {}
+    found = dict[str, float]()
     for key, unit in SCORES.items():
         for words, own in curves(result, key).items():
             means = {passes: statistics.fmean(values) for passes, values in own.items()}
