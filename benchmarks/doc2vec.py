@@ -31,6 +31,7 @@ from benchmarks import measure
 from experiments.classify.texts import Texts, read
 from experiments.common import cli, config_flag
 from experiments.common.machine import machine
+from experiments.common.seeds import interval
 from w2v_jax.data.words import Rules, words_of
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
@@ -114,19 +115,10 @@ def development(texts: Texts) -> Texts:
     )
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """(mean, half of its 95 % interval by Student's t; NaN of one value)."""
-    from scipy.stats import t
-
-    mean, count = float(np.mean(values)), len(values)
-    if count < 2:
-        return mean, float("nan")
-    return mean, float(t.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count))
-
-
-def shown(mean: float, half: float, digits: int) -> str:
-    """A mean with half of its interval, which one value has not."""
-    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if np.isfinite(half) else "")
+def shown(values: Sequence[float], digits: int) -> str:
+    """The mean with half of its 95 % interval, which one value has not."""
+    half = interval(values)
+    return f"{np.mean(values):.{digits}f}" + (f" ± {half:.{digits}f}" if np.isfinite(half) else "")
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
@@ -136,11 +128,10 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
     for form, side, passes, changes in keys:
         which = (form, side, passes, changes)
         some = [r for r in runs if (r["form"], r["side"], r["passes"], json.dumps(r["changes"])) == which]
-        mean, half = interval([100 * r["accuracy"] for r in some])
         train, infer = (np.median([r[name] for r in some]) for name in ("seconds", "seconds_infer"))
         speed = some[0]["words"] * passes / train
         name = side if changes == "{}" else f"{side} {changes}"
-        cells = [shown(mean, half, 2), f"{train:.0f}", f"{speed:,.0f}", f"{infer:.1f}"]
+        cells = [shown([100 * r["accuracy"] for r in some], 2), f"{train:.0f}", f"{speed:,.0f}", f"{infer:.1f}"]
         rows.append([form, name, str(len(some)), str(passes), *cells])
     return markdown(rows)
 

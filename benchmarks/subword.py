@@ -29,7 +29,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks import measure
-from benchmarks.doc2vec import interval, shown
+from benchmarks.doc2vec import shown
 from experiments.common import cli
 from experiments.common.machine import machine
 from w2v_jax.data.words import Rules, words_of
@@ -151,8 +151,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         cells = []
         for of in (*(lambda r, n=name: r["bins"][n]["spearman"] for name in BINS),
                    *(lambda r, n=name: r["analogies"][n]["accuracy"] for name in ("gram", "other"))):  # fmt: skip
-            mean, half = interval([of(r) for r in some])
-            cells.append(shown(mean, half, 3))
+            cells.append(shown([of(r) for r in some], 3))
         speed = np.median([r["words"] * r["passes"] / r["seconds"] for r in some])
         rows.append([side if changes == "{}" else f"{side} {changes}", str(len(some)), *cells, f"{speed:,.0f}"])
     return markdown(rows)

@@ -14,10 +14,10 @@ Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
-import shutil
 import statistics
 import sys
 import time
@@ -39,6 +39,7 @@ from w2v_jax.evaluation.similarity import read_pairs, similarity
 from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
+from w2v_jax.storage import remove_tree
 from w2v_jax.tables import aligned
 from w2v_jax.train import folder, loop
 
@@ -130,7 +131,8 @@ def made(run: Run, workdir: Path, data_dir: str | None, restrict: int) -> dict[s
         found = scores(load(str(where / "vectors.bin")), data_dir, restrict)
         kept = {"changes": dict(run.changes), "seed": run.seed, **measured, "scores": found}
         write_json(where / SCORES, kept)
-    shutil.rmtree(where / folder.CHECKPOINTS, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        remove_tree(where / folder.CHECKPOINTS)
     return kept
 
 

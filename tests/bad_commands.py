@@ -162,6 +162,8 @@ OTHERS = {
         "--score=sst2": "--score=sst2: must be vectors, or a name with a source and a test_source",
         "--score='sst2 source=tsv:a test_source=tsv:a max_tokens=-1'": "max_tokens=-1: must be 1 or more",
         "--score='sst2 source=tsv:a test_source=tsv:a tokenz=x'": "config has no key 'tokenz' .did you mean 'tokens'",
+        "--score=' '": "must be vectors, or a name with a source",
+        "--score='sst2 source=tsv:max_tokens.tsv test_source=tsv:a labels'": "must be vectors, or a name with a source",
         "--score=vectors": "holds no results.*jsonl; make the study with --keep first",
         "--compare={h}/none": "must be two folders",
         "--compare={h}/none,{h}/nothing": "has no results.jsonl",

@@ -14,10 +14,9 @@ from experiments.classify.texts import Texts
 from w2v_jax.embeddings import Embeddings
 
 
-def test_the_interval_is_students() -> None:
-    mean, half = doc2vec.interval([1.0, 2.0, 3.0])
-    assert (mean, half) == (2.0, pytest.approx(4.302652729696142 / math.sqrt(3)))
-    assert math.isnan(doc2vec.interval([1.0])[1])
+def test_the_interval_is_students_and_one_value_has_none() -> None:
+    assert doc2vec.shown([1.0, 2.0, 3.0], 3) == f"2.000 ± {4.302652729696142 / math.sqrt(3):.3f}"
+    assert doc2vec.shown([1.0], 2) == "1.00"
 
 
 def test_a_line_for_each_form_side_and_setting() -> None:

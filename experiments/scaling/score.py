@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from experiments.classify import features
 from experiments.classify.texts import Texts, read
 from experiments.scaling.execute import quality
 from w2v_jax.config import DataConfig
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
+from w2v_jax.evaluation.classification import classification
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.scaling import records
@@ -43,14 +42,14 @@ class Wanted(NamedTuple):
 
 def parse(text: str) -> Wanted | None:
     """A task of "NAME key=value ...", keys of `DataConfig` and max_tokens; None for "vectors". UserError: no such."""
-    name, *pairs = text.split()
+    name, *pairs = text.split() or [""]
     if [name, *pairs] == [VECTORS]:
         return None
     values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-    most = values.pop(MOST, str(READ))
-    if "=" in name or len(values) + (MOST in text) < len(pairs) or not {"source", "test_source"} <= set(values):
+    if not name or "=" in name or len(values) < len(pairs) or not {"source", "test_source"} <= set(values):
         raise UserError(f"--score={text}: must be {VECTORS}, or a name with a source and a test_source: {EXAMPLE}")
-    if not most.isdigit() or not int(most):
+    most = values.pop(MOST, str(READ))
+    if not most.isdecimal() or not int(most):
         raise UserError(f"--score={text}: {MOST}={most}: must be 1 or more")
     try:
         return Wanted(name, override(DataConfig(), values, MODELS), int(most))
@@ -59,7 +58,8 @@ def parse(text: str) -> Wanted | None:
 
 
 def score(wanted: Sequence[str], workdir: Path, data_dir: str) -> int:
-    """Scores every finished run on each task that its record does not have, and writes the results file after each run.
+    """Scores every finished run on each task whose name its record does not have, and writes the results file after
+    each run.
 
     UserError: a bad task; no results; a run whose checkpoints are gone.
     """
@@ -89,7 +89,7 @@ def _scored(record: Record, where: Path, labelled: dict[str, tuple[Wanted, Texts
         assert model is not None
         mean = next(iter(features.of_run(record.run, model, texts, task.most)))
         fitted = linear.fit(mean.train, texts.labels, len(texts.names), mean.test, texts.held, texts.refit)
-        shares[name] = float(np.mean(fitted.probabilities.argmax(1) == texts.test_labels))
+        shares[name] = classification(fitted.probabilities, texts.test_labels).accuracy
     if data_dir is not None and (where / "vectors.bin").exists():
         shares |= quality(where, data_dir)
     _say(f"{record.run}: " + ", ".join(f"{name} {share:.4f}" for name, share in shares.items()))

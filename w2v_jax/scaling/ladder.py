@@ -166,6 +166,8 @@ def second_step(
         drawn = [points[i] for i in rng.integers(0, len(points), len(points))]
         with contextlib.suppress(UserError):  # a draw of few runs may be of one run alone
             links.append(_link(drawn, perfect, link))
+    if len(links) < 2:
+        raise UserError(f"no curve fits {resamples} draws of {len(points)} runs, so it has no interval")
     return SecondStep(link, tuple(links), len(points), noise)
 
 
