@@ -28,6 +28,7 @@ from w2v_jax.scaling.study import Planned, Study, runs
 KEPT = {  # SHA-256 of every committed forecast: one that was graded is never edited
     "wiki.json": "0a4b2ca9f3020fc15ba27bb8dfe3592aa4813feb961a1ac3b7b8828fa0e0b977",
     "wiki_second.json": "8986e1a9746652633f593bbe2d5de42e22c9db48d1b52380f09dcf8be8c70994",
+    "wiki_third.json": "61cd075d843d379a494cef7022c35f6fa9578504afd5397c4d901ce37bc2b0a4",
     "tasks.json": "2301de9559af3923bf53c24f617f0e105d0ffab3f8993513c1fc15dca46bf38d",
     "synthetic_100_free.json": "009d0c261c75edfac44caa9670346fe555b67128b2f01bc597858f56123fe7a0",
     "synthetic_100_known.json": "af064485a218bd1b07bd4d024997f65588d508cb48d6c21506eb9cbc0e172b33",
