@@ -22,7 +22,7 @@ from w2v_jax.scaling.tasks import LEAST, second_steps
 
 __all__ = ["larger", "small"]  # fixtures
 FLOOR = 3.04
-LINK = Link(-0.8, 3.6, 9.0, 1.0)  # agreement is certain long before the floor
+LINK = Link(-0.8, 4.0, 12.0, 1.0)  # agreement is certain long before the floor
 WORD = Link(-0.3, 3.8, 3.0, 0.4)  # the next word never is
 
 
@@ -82,6 +82,17 @@ def test_the_best_possible_loss_is_a_point_of_agreement_alone() -> None:
     )
     assert isinstance(with_floor, SecondStep) and isinstance(without, SecondStep)
     assert with_floor.at(FLOOR).value == pytest.approx(1.0, abs=0.01) and without.at(FLOOR).value < 0.9
+
+
+def test_the_curve_of_agreement_ends_at_certainty_whatever_the_runs_are() -> None:
+    """Runs that end 3 points short with noise: the curve keeps off them only close to the best possible loss."""
+    loss = np.linspace(3.1, 4.4, 14)
+    short = LINK(loss) - 0.03
+    found = second_steps(_runs(loss, short, "agreement"), FLOOR)["agreement"]
+    free = second_steps(_runs(loss, short, "agreement"))["agreement"]
+    assert isinstance(found, SecondStep) and isinstance(free, SecondStep)
+    assert found.link(FLOOR) == pytest.approx(1.0, abs=1e-2) and free.link(FLOOR) < 0.98
+    assert found.link(3.9) == pytest.approx(free.link(3.9), abs=0.03)
 
 
 def test_few_runs_and_equal_ones_have_no_curve() -> None:

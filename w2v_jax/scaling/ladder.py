@@ -140,6 +140,7 @@ def second_step(
     points: Sequence[np.ndarray],
     perfect: tuple[float, float] | None = PERFECT,
     *,
+    certain: bool = False,
     further: bool = False,
     seed: int = 0,
     resamples: int = 100,
@@ -149,6 +150,7 @@ def second_step(
     Args:
       points: by run.
       perfect: loss and accuracy of a perfect model, one point more; None for a task whose best accuracy is not known.
+      certain: whether `perfect`, a fact, counts as much as all other points together, and not as one of them.
       further: whether the noise of one more run, its accuracy about the curve at the end of a run, is in the intervals.
       seed: of the draws.
       resamples: their number.
@@ -156,7 +158,7 @@ def second_step(
     UserError: the search came to no end.
     """
     rng = np.random.default_rng(seed)
-    link = _link(points, perfect)
+    link = _link(points, perfect, certain)
     ends = np.array([run[:, -1] for run in points])
     off = ends[:, 1] - link(ends[:, 0])
     free = max(len(points) - len(link), 1)
@@ -165,17 +167,21 @@ def second_step(
     for _ in range(resamples):
         drawn = [points[i] for i in rng.integers(0, len(points), len(points))]
         with contextlib.suppress(UserError):  # a draw of few runs may be of one run alone
-            links.append(_link(drawn, perfect, link))
+            links.append(_link(drawn, perfect, certain, link))
     if len(links) < 2:
         raise UserError(f"no curve fits {resamples} draws of {len(points)} runs, so it has no interval")
     return SecondStep(link, tuple(links), len(points), noise)
 
 
-def fit_link(loss: np.ndarray, accuracy: np.ndarray, begin: Link | None = None) -> Link:
-    """Step 2 of the least squares, for float64 [n]. UserError: the search came to no end."""
+def fit_link(
+    loss: np.ndarray, accuracy: np.ndarray, begin: Link | None = None, deviation: np.ndarray | None = None
+) -> Link:
+    """Step 2 of the least squares, for float64 [n], each point by its `deviation`. UserError: the search came to no
+    end.
+    """
     start = begin or Link(-0.8, float(np.median(loss)), 4.0, 0.95)
     try:
-        found, _ = curve_fit(_sigmoid, loss, accuracy, p0=start, bounds=_BOUNDS, maxfev=_STEPS)
+        found, _ = curve_fit(_sigmoid, loss, accuracy, p0=start, sigma=deviation, bounds=_BOUNDS, maxfev=_STEPS)
     except RuntimeError as error:
         raise UserError(f"no curve of accuracy by loss fits {len(loss)} checkpoints: {error}") from None
     return Link(*map(float, found))
@@ -195,11 +201,16 @@ def _points(run: Run) -> np.ndarray:
     return np.stack([trailing(run.loss[skip:]), trailing(run.accuracy[skip:])])
 
 
-def _link(points: Sequence[np.ndarray], perfect: tuple[float, float] | None, begin: Link | None = None) -> Link:
+def _link(
+    points: Sequence[np.ndarray], perfect: tuple[float, float] | None, certain: bool, begin: Link | None = None
+) -> Link:
     """Step 2 of checkpoints, a [2, n] for each run, and the point `perfect`."""
     more = [] if perfect is None else [np.array(perfect)[:, None]]
     loss, accuracy = np.concatenate([*points, *more], 1)
-    return fit_link(loss, accuracy, begin)
+    deviation = np.ones(len(loss))
+    if perfect is not None and certain:
+        deviation[-1] = (len(loss) - 1) ** -0.5
+    return fit_link(loss, accuracy, begin, deviation)
 
 
 def _sigmoid(loss: np.ndarray, a: float, x0: float, k: float, b: float) -> np.ndarray:

@@ -2,8 +2,9 @@
 
     accuracy(loss) = b + a / (1 + exp(-k (loss - x0)))
 
-The curve is fitted to the ends of the runs (`Record.tasks`). A perfect model gives one point more where its accuracy
-is known: agreement is always right at the best possible loss of a generated language. Elsewhere nothing is assumed.
+The curve is fitted to the ends of the runs (`Record.tasks`). Where the accuracy of a perfect model is known, this point
+counts as much as all runs together: agreement is always right at the best possible loss of a generated language.
+Elsewhere nothing is assumed.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _curve(name: str, runs: Sequence[Record], optimum: float | None) -> SecondSt
         return Refusal(name, f"all runs come to {shares[0]:.4g}")
     perfect = (optimum, 1.0) if optimum is not None and name.startswith(AGREEMENT) else None
     try:
-        return second_step(points, perfect, further=True)
+        return second_step(points, perfect, certain=True, further=True)
     except UserError as error:
         return Refusal(name, str(error))
 
