@@ -176,9 +176,8 @@ def write_forecast() -> int:
     wanted = study_of_flags()
     distributed.initialize()
     runs = planned(open_text(wanted))
-    return forecast.write(
-        to_path(f.forecast), to_path(f.laws), wanted, runs, f.floor, cli.command("experiments.scaling")
-    )
+    command = cli.command("experiments.scaling")
+    return forecast.write(to_path(f.forecast), to_path(f.laws), wanted, runs, f.floor, command, f.law)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -191,8 +190,9 @@ def main(argv: Sequence[str]) -> int:
     for name in FOR_FIT:
         if f[name].present:
             raise UserError(f"--{name}: is for --fit")
-    if f["floor"].present and not f.forecast:
-        raise UserError("--floor: is for --forecast")
+    for name in ("floor", "law"):
+        if f[name].present and not f.forecast:
+            raise UserError(f"--{name}: is for --forecast")
     if f.published:
         from experiments.scaling import published
 
@@ -249,6 +249,12 @@ if __name__ == "__main__":
     )
     flags.DEFINE_enum(
         "floor", "free", ["free", "known"], "--forecast: a floor that is fitted, or the recorded best possible loss."
+    )
+    flags.DEFINE_enum(
+        "law",
+        "best",
+        ["best", "sum", "joint"],
+        "--forecast: a sum of powers of N and D, their joint law, or the one that is closer to the runs.",
     )
     flags.DEFINE_string("grade", None, "A file of --forecast, to be compared with the results in --workdir.")
     flags.DEFINE_multi_string(

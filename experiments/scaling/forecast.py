@@ -25,12 +25,15 @@ from w2v_jax.scaling.expected import Expected, expect
 from w2v_jax.scaling.fit import fit_excess, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value
 from w2v_jax.scaling.ladder import SecondStep
+from w2v_jax.scaling.laws import JOINT, PARAMETRIC
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import Planned, Study
 from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
 from w2v_jax.tables import aligned
 
 FREE, KNOWN = "free", "known"  # floors of a law
+FORMS = {"sum": PARAMETRIC, "joint": JOINT}
+BEST = "best"  # the form with the least noise about it: both have as many parameters
 TARGET = ("run", "arm", "config_hash", "parameters", "tokens", "training_flops", "times", "loss", "law")
 
 
@@ -47,8 +50,8 @@ class Law(NamedTuple):
         return Expected(*(Value(*(self.floor + x for x in value)) for value in found))
 
 
-def fits(results: Path, arms: Sequence[str], floor: str) -> dict[str, Law]:
-    """L(N, D) of each arm by the results of a finished study.
+def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> dict[str, Law]:
+    """L(N, D) of each arm by the results of a finished study, of one of the `FORMS` or the `BEST` of them.
 
     With `floor` "known" the best possible loss is that of the records, and the distance from it is fitted.
 
@@ -66,21 +69,28 @@ def fits(results: Path, arms: Sequence[str], floor: str) -> dict[str, Law]:
             why = "records no best possible loss; a study with optimum=True does"
             raise UserError(f"--floor=known: {results}: arm {arm} {why}")
         zero = float(np.mean(best)) if floor == KNOWN else 0.0
-        fit = fit_excess(n, d, loss - zero) if floor == KNOWN else fit_parametric(n, d, loss)
+        tried = [
+            fit_excess(n, d, loss - zero, law=law) if floor == KNOWN else fit_parametric(n, d, loss, law=law)
+            for name, law in FORMS.items()
+            if form in (name, BEST)
+        ]
+        fit = min((each for each in tried if isinstance(each, Fit)), key=lambda each: each.noise, default=tried[0])
         if isinstance(fit, Refusal):
             raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
         found[arm] = Law(fit, zero, tasks.second_steps(runs, float(np.mean(best)) if len(best) == len(runs) else None))
     return found
 
 
-def write(file: Path, results: Path, study: Study, planned: Sequence[Planned], floor: str, command: str) -> int:
-    """Writes the forecast of every run of `planned`, and prints it. `floor`: see `fits`.
+def write(
+    file: Path, results: Path, study: Study, planned: Sequence[Planned], floor: str, command: str, form: str = BEST
+) -> int:
+    """Writes the forecast of every run of `planned`, and prints it. `floor`, `form`: see `fits`.
 
     UserError: the file is there already; no law of an arm; a run of the forecast is among those that were fitted.
     """
     if file.exists():
         raise UserError(f"--forecast={file}: is there already, and a forecast is never changed; name another file")
-    laws = fits(results, list(dict.fromkeys(run.arm for run in planned)), floor)
+    laws = fits(results, list(dict.fromkeys(run.arm for run in planned)), floor, form)
     made = {r.config_hash for r in records.read([results])}
     known = next((run.name for run in planned if records.config_hash(run.config) in made), None)
     if known is not None:
@@ -100,6 +110,7 @@ def write(file: Path, results: Path, study: Study, planned: Sequence[Planned], f
     write_json(file, forecast)
     print(aligned(_rows(targets)))
     for arm, law in laws.items():
+        print(f"{arm}: {law.fit.law.formula}, off by {law.fit.noise:.2%} of the loss at the runs")
         print_doubt(arm, lack_of_fit(law.fit))
     print_tasks(targets, laws)
     print(f"intervals: 95 %, of one further run each\nforecast: {file}; make the runs, then give it to --grade")

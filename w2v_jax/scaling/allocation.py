@@ -43,7 +43,7 @@ def allocate(fit: Fit, flops: float) -> Allocation:
     Of a region of laws (few runs) the intervals are those of `profile`, otherwise the quantiles of the bootstrap
     draws. An infinite end is free. ValueError: the fit is not of L(N, D); the budget is not a positive number.
     """
-    if fit.law.sizes != PARAMETRIC.sizes:
+    if fit.law.sizes != PARAMETRIC.sizes or fit.law.joint:
         raise ValueError(f"allocate needs a fit of {PARAMETRIC.formula}, not of {fit.law.formula}")
     if not (np.isfinite(flops) and flops > 0):
         raise ValueError(f"flops={flops}: must be a positive number")

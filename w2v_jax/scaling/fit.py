@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from w2v_jax.scaling import bootstrap
 from w2v_jax.scaling.checks import BEATS, check_columns, error_ratio, refuse
 from w2v_jax.scaling.fitted import Fit, Heldout, Refusal, Value, interval
-from w2v_jax.scaling.laws import EXCESS, FLOOR, PARAMETRIC, POWER, Law, log_law, named
+from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, excess, log_law, named
 from w2v_jax.scaling.projection import minimise
 from w2v_jax.scaling.robust import LARGEST_EXPONENT, LOGS, Misfit
 
@@ -58,23 +58,26 @@ def fit_parametric(
     resamples: int = RESAMPLES,
     method: bootstrap.Method = "auto",
     misfit: Misfit = LOGS,
+    law: Law = PARAMETRIC,
 ) -> Fit | Refusal:
     """L(N, D) = E + A/N^alpha + B/D^beta: approach 3 of Hoffmann et al. 2022 (arXiv 2203.15556).
 
-    Arrays are float [n], the loss in nats per token. `misfit` is what is minimised, in which publications differ. The
-    other arguments and the errors are those of `fit_power`. A Fit also has the exponents of the compute-optimal sizes:
-    a = beta / (alpha + beta) of N, and b = 1 - a of D.
+    Or another `law` of N and D. Arrays are float [n], the loss in nats per token. `misfit` is what is minimised, in
+    which publications differ. The other arguments and the errors are those of `fit_power`. A Fit also has the exponents
+    of the compute-optimal sizes: a = beta / (alpha + beta) of N, and b = 1 - a of D.
     """
-    return _fit(PARAMETRIC, (n, d), loss, seed, resamples, method, misfit)
+    return _fit(law, (n, d), loss, seed, resamples, method, misfit)
 
 
-def fit_excess(n: np.ndarray, d: np.ndarray, excess: np.ndarray, *, seed: int = 0) -> Fit | Refusal:
-    """L(N, D) - E = A/N^alpha + B/D^beta, where the best possible loss E is known and not fitted.
+def fit_excess(
+    n: np.ndarray, d: np.ndarray, above: np.ndarray, *, seed: int = 0, law: Law = PARAMETRIC
+) -> Fit | Refusal:
+    """L(N, D) - E = A/N^alpha + B/D^beta, where the best possible loss E is known and not fitted; or another `law`.
 
-    `excess` is L - E in nats per token, float [n]; other arguments and errors as `fit_parametric`. The logarithm of the
-    excess is fitted: a run near E counts as much as one far from it.
+    `above` is L - E in nats per token, float [n]; other arguments and errors as `fit_parametric`. Its logarithm is
+    fitted: a run near E counts as much as one far from it.
     """
-    return _fit(EXCESS, (n, d), excess, seed, RESAMPLES, "auto")
+    return _fit(excess(law), (n, d), above, seed, RESAMPLES, "auto")
 
 
 def _fit(

@@ -45,6 +45,8 @@ def region(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray) -> 
     between = [np.quantile(found[:, j], np.linspace(0, 1, _FILLED)) for j in range(k, 2 * k)]
     exponents = np.array(list(itertools.product(*between)))
     filled = [fitted(law, exponents, logs, log_y, floor)[0] for floor in ((None, 0.0) if law.floor else (None,))]
+    if law.joint:  # its terms are not linear, so those of a sum are where a search begins
+        filled = [_polished(law, each, logs, log_y) for each in filled]
     laws = np.concatenate([found, *filled])
     inside = laws[squares(law, laws, logs, log_y) <= limit]
     residual = log_y - log_law(law, inside, logs)
@@ -54,6 +56,14 @@ def region(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray) -> 
         shift = (middle + side * np.sqrt(middle**2 + room))[:, None]
         moved.append(np.concatenate([inside[:, :k] + shift, inside[:, k : 2 * k], inside[:, 2 * k :] + shift], -1))
     return np.concatenate([inside, *moved])
+
+
+def _polished(law: Law, laws: np.ndarray, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
+    """The laws [B, P] of the least squares with these exponents."""
+    k, many = len(law.sizes), np.tile(log_y, (len(laws), 1))
+    held = np.zeros(laws.shape, bool)
+    held[:, k : 2 * k] = True
+    return refit(law, laws, logs, many, np.ones_like(many), 1e-7, SQUARES, held)[0]
 
 
 class _At(NamedTuple):
