@@ -80,3 +80,16 @@ def whiskers(x: Sequence[float], y: Sequence[float], error: Sequence[float]) -> 
     """The caps of error bars."""
     ends = [[(a, b + sign * e) for a, b, e in zip(x, y, error, strict=True)] for sign in (-1, 1)]
     return [list(end) for end in ends]
+
+
+def over_seeds(runs: list[dict[str, Any]], at: dict[str, Any], key: str) -> tuple[float, float]:
+    """Mean and half of the range of the runs with these values."""
+    values = [run[key] for run in runs if all(run[k] == v for k, v in at.items())]
+    return sum(values) / len(values), (max(values) - min(values)) / 2
+
+
+def spread(runs: list[dict[str, Any]], places: dict[float, dict[str, Any]], key: str) -> list[Points]:
+    """A line of means by place, and the caps of its error bars."""
+    found = [over_seeds(runs, at, key) for at in places.values()]
+    means, halves = [mean for mean, _ in found], [half for _, half in found]
+    return [list(zip(places, means, strict=True)), *whiskers(list(places), means, halves)]

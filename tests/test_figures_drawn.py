@@ -1,7 +1,7 @@
 """What the pictures of the gallery show: numbers read back from matplotlib, beside the records by plain arithmetic.
 
 Every line of a panel must be one that the record says, and the other way round. Laws and studies are in
-test_figures_drawn_scaling.py.
+test_figures_drawn_scaling.py, sizes and speeds of word vectors in test_figures_drawn_vectors.py.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle, StepPatch
 
 from experiments.figures.gallery import figures
-from tests.drawn import Points, across, draw, lines, record, same, upright, whiskers
+from tests.drawn import Points, across, draw, lines, record, same, spread, upright, whiskers
 from tests.drawn import paper as paper
 from tests.test_figures_drawn_scaling import CHECKS as SCALING
+from tests.test_figures_drawn_vectors import CHECKS as VECTORS
 
 
 def check_ptb_curves(panels: list[Axes], result: dict[str, Any]) -> None:
@@ -206,19 +207,6 @@ def check_analogy_kinds(panels: list[Axes], result: dict[str, Any]) -> None:
     assert [label.get_text() for label in right.get_yticklabels()] == [word for word, _ in answers]
 
 
-def over_seeds(runs: list[dict[str, Any]], at: dict[str, Any], key: str) -> tuple[float, float]:
-    """Mean and half of the range of the runs with these values."""
-    values = [run[key] for run in runs if all(run[k] == v for k, v in at.items())]
-    return sum(values) / len(values), (max(values) - min(values)) / 2
-
-
-def spread(runs: list[dict[str, Any]], places: dict[float, dict[str, Any]], key: str) -> list[Points]:
-    """A line of means by place, and the caps of its error bars."""
-    found = [over_seeds(runs, at, key) for at in places.values()]
-    means, halves = [mean for mean, _ in found], [half for _, half in found]
-    return [list(zip(places, means, strict=True)), *whiskers(list(places), means, halves)]
-
-
 def check_subsampling(panels: list[Axes], result: dict[str, Any]) -> None:
     # Mikolov et al. 2013b, table 1: NEG-5, NEG-15, HS-Huffman; without subsampling, with 1e-5.
     theirs = {
@@ -279,7 +267,7 @@ CHECKS = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in figures() if name not in SCALING])
+@pytest.mark.parametrize("name", [name for name in figures() if name not in {*SCALING, *VECTORS}])
 @pytest.mark.usefixtures("paper")
 def test_a_picture_shows_what_the_record_says(name: str, tmp_path: Path) -> None:
     result = record(name)

@@ -74,15 +74,16 @@ def needs(model: str, dim: int, path: float) -> dict[str, tuple[str, float]]:
     A centre has WINDOW + 1 pairs on average, as the window is drawn. Skip-gram scores each against a word and NEGATIVES
     noise words, or against the `path` nodes above it; CBOW scores the mean of the window once. A score takes 2 d
     operations forward and 4 d backward. The fewest bytes: the word's two rows of float32 are read and written once. If
-    nothing is kept between two scores, each reads and writes a row, and so does each pair for its input.
+    nothing is kept between two scores, each reads and writes a row, and so does each pair for its input: a program that
+    keeps rows in the caches nearest to the core can be faster than this.
     """
     pairs = WINDOW + 1
     scores = {"skip-gram": pairs * (1 + NEGATIVES), "CBOW": 1 + NEGATIVES, "hierarchical": pairs * path}[model]
     row = 2 * 4 * dim
     return {
-        "limit of arithmetic": ("operations", 6.0 * dim * scores),
-        "limit of memory, rows moved once a word": ("bytes", 2.0 * row),
-        "limit of memory, rows moved for every score": ("bytes", (scores + pairs) * row),
+        "limit: arithmetic": ("operations", 6.0 * dim * scores),
+        "limit: memory, two rows a word": ("bytes", 2.0 * row),
+        "memory, rows moved for every score": ("bytes", (scores + pairs) * row),
     }
 
 
@@ -140,7 +141,7 @@ def draw(result: Result, out: str, source: str) -> None:
                 for name, at in allowed(model, dim, result["limits"]).items():
                     by_limit.setdefault(name, []).append((at, [statistics.fmean(values)]))
             lines += [sweeps.Line(k, sorted(p), i, theirs=True) for i, (k, p) in enumerate(by_limit.items(), 2)]
-            where = "words/s; d = 300, 200, 100, 50 from the left"
+            where = "words/s, by falling d: 300 to 50"
             panels.append(sweeps.Panel(f"{model}: {unit.partition(',')[0]}", where, unit, lines, log_x=True))
     sweeps.draw(panels, out, source, columns=len(MODELS))
 
