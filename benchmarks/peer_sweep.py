@@ -1,15 +1,18 @@
 """gensim's Word2Vec by size of the vectors and seed: words/s and scores, in the form of `experiments.sweep`.
 
-    python -m benchmarks.peer_sweep --text=FILE --workdir=DIR [--dims=50,100,200,300] [--seeds=0,1] [--data_dir=DIR]
+    python -m benchmarks.peer_sweep --text=FILE --workdir=DIR [--runs=skip-gram:100,CBOW:300] [--seeds=0,1] \
+        [--data_dir=DIR]
 
-Trains skip-gram and CBOW with negative sampling, and skip-gram with the tree, with the arguments of
-`benchmarks.settings`; each run is a fresh process with a worker for each core. The scores are those of
-`experiments.sweep`; without --data_dir the runs are only timed. Writes DIR/sweep.json; the same command continues.
+Trains skip-gram and CBOW with negative sampling, or `hierarchical`, skip-gram with the tree, with the arguments of
+`benchmarks.settings`; --runs names models with the size of their vectors. Each run is a fresh process with a worker
+for each core. The scores are those of `experiments.sweep`; without --data_dir the runs are only timed. Writes
+DIR/sweep.json; the same command continues.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Mapping
@@ -47,7 +50,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", required=True)
     parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--dims", default="50,100,200,300")
+    parser.add_argument("--runs", default=",".join(f"{model}:100" for model in MODELS))
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--data_dir")
     parser.add_argument("--restrict", type=int, default=30_000)
@@ -55,19 +58,21 @@ def main() -> int:
     args.workdir.mkdir(parents=True, exist_ok=True)
     store, here = measure.Store(args.workdir / "runs.jsonl"), machine()
     runs = []
-    for seed in map(int, args.seeds.split(",")):
-        for model in MODELS:
-            for dim in map(int, args.dims.split(",")):
-                key = {"model": model, "dim": dim, "seed": seed, "restrict": args.restrict, "data": bool(args.data_dir)}
-                run = store.find(key)
-                if run is None:
-                    found, vectors = one(args.text, args.workdir, model, dim, seed, here["cores_used"])
-                    tests = scores(load(str(vectors)), args.data_dir, args.restrict) if args.data_dir else {}
-                    vectors.unlink()
-                    run = store.add(key, {**found, "scores": tests})
-                    rate = f"{found['words'] / found['seconds']:,.0f} words/s"
-                    print(f"{model}, d = {dim}, seed {seed}: {rate}", file=sys.stderr, flush=True)
-                runs.append({"model": model, "dim": dim, "seed": seed, **run})
+    for seed, wanted in itertools.product(map(int, args.seeds.split(",")), args.runs.split(",")):
+        model, _, dim = wanted.partition(":")
+        if model not in MODELS or not dim.isdecimal():
+            parser.error(f"--runs={wanted}: must be one of {', '.join(MODELS)}, a colon and a size")
+        about = {"model": model, "dim": int(dim), "seed": seed}
+        key = {**about, "restrict": args.restrict, "data": bool(args.data_dir)}
+        run = store.find(key)
+        if run is None:
+            found, vectors = one(args.text, args.workdir, model, int(dim), seed, here["cores_used"])
+            tests = scores(load(str(vectors)), args.data_dir, args.restrict) if args.data_dir else {}
+            vectors.unlink()
+            run = store.add(key, {**found, "scores": tests})
+            rate = f"{found['words'] / found['seconds']:,.0f} words/s"
+            print(f"{wanted}, seed {seed}: {rate}", file=sys.stderr, flush=True)
+        runs.append({**about, **run})
     write_json(args.workdir / "sweep.json", {"machine": here, "runs": runs})
     return 0
 

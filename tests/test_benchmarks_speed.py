@@ -57,17 +57,21 @@ def test_gensims_side_is_made_once_by_model_size_and_seed(tmp_path: Path, monkey
         return measure.Finished({"words": 500, "seconds": 2.0}, "", 3.0, 1.0)
 
     monkeypatch.setattr(measure, "run", run)
-    line = ["peer_sweep", "--text=t", f"--workdir={tmp_path}", "--dims=8,16", "--seeds=0,3"]
+    line = ["peer_sweep", "--text=t", f"--workdir={tmp_path}", "--seeds=0,3"]
+    line.append("--runs=skip-gram:8,CBOW:16,hierarchical:8")
     monkeypatch.setattr(sys, "argv", line)
     for _ in range(2):
         assert peer_sweep.main() == 0
-    assert [(o["sg"], o["hs"], o["negative"], o["vector_size"]) for o, _, _ in asked[:6]] == [
-        *((1, 0, 5, dim) for dim in (8, 16)),
-        *((0, 0, 5, dim) for dim in (8, 16)),
-        *((1, 1, 0, dim) for dim in (8, 16)),
+    assert [(o["sg"], o["hs"], o["negative"], o["vector_size"]) for o, _, _ in asked[:3]] == [
+        (1, 0, 5, 8),
+        (0, 0, 5, 16),
+        (1, 1, 0, 8),
     ]
-    assert [seed for _, seed, _ in asked] == ["1"] * 6 + ["4"] * 6 and asked[0][2] == "1"
+    assert [seed for _, seed, _ in asked] == ["1"] * 3 + ["4"] * 3 and asked[0][2] == "1"
     found = json.loads((tmp_path / "sweep.json").read_text())["runs"]
-    assert len(found) == 12 and not list(tmp_path.glob("*.bin"))
-    assert (found[-1]["model"], found[-1]["dim"], found[-1]["seed"]) == ("hierarchical", 16, 3)
+    assert len(found) == 6 and not list(tmp_path.glob("*.bin"))
+    assert (found[-1]["model"], found[-1]["dim"], found[-1]["seed"]) == ("hierarchical", 8, 3)
     assert (found[0]["words"], found[0]["passes"], found[0]["seconds"]) == (500, 1, 2.0)
+    monkeypatch.setattr(sys, "argv", [*line[:-1], "--runs=hierarchical"])
+    with pytest.raises(SystemExit):
+        peer_sweep.main()

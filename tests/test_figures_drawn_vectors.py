@@ -41,7 +41,7 @@ def check_speed_accuracy(panels: list[Axes], result: dict[str, Any]) -> None:
                     for run in result["speeds"]
                     if (run["side"], run["model"]) == (side, model)
                 }
-                own = {speeds[d]: {"side": side, "model": model, "dim": d} for d in dims}
+                own = {speeds[d]: {"side": side, "model": model, "dim": d} for d in dims if d in speeds}
                 mean, *caps = spread(result["runs"], dict(sorted(own.items())), key)
                 expected += [mean, *caps]
                 if side == "ours":
