@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from experiments.common.page import Section
 from experiments.scaling.found import Found
+from w2v_jax.scaling.analysis import Laws, columns, fitted_runs
 from w2v_jax.scaling.bootstrap import ENOUGH
 from w2v_jax.scaling.describe import cell, number
-from w2v_jax.scaling.fit import RESAMPLES
+from w2v_jax.scaling.fit import RESAMPLES, fit_parametric
 from w2v_jax.scaling.fitted import Fit
+from w2v_jax.scaling.laws import JOINT
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.robust import LOGS
 from w2v_jax.scaling.trust import future, lack_of_fit, spread
@@ -20,6 +22,7 @@ GLOSSARY = (
     ("C", "FLOPs of the whole training, forward and backward, by the ledger of each family"),
     ("loss", "mean nats a token on held-out text, at the same places for all models"),
     ("law", "a sum of falling powers and a floor that is fitted to the losses of many runs"),
+    ("joint law", "a law in which too small a model gains less from more text, and the other way round"),
     ("floor, E", "the loss that a law says no amount of parameters and tokens would get below"),
     ("exponent", "alpha and beta: ten times the size divides the distance from the floor by 10 to this power"),
     ("95 % interval", "made so that of a hundred such studies some 95 would hold the true number"),
@@ -40,7 +43,7 @@ def seeds(found: Found) -> list[Section]:
             deviation = f"{own.deviation.value:.2%} [{low:.2%}, {high:.2%}]"
             doubt = lack_of_fit(law.parametric) if isinstance(law.parametric, Fit) else None
             lacks = "-" if doubt is None else f"F = {doubt.ratio:.3g}, chance {doubt.chance:.1g}"
-            lacks += ": WRONG FORM" if doubt is not None and doubt.wrong else ""
+            lacks += f": WRONG FORM{_joint(found, law)}" if doubt is not None and doubt.wrong else ""
             rows.append([law.arm, str(own.sizes), str(own.runs), deviation, f"{own.needed:.2%}", lacks])
     if len(rows) == 1:
         unknown = "No two runs differ by their seeds alone, so the noise is not known."
@@ -50,9 +53,18 @@ def seeds(found: Found) -> list[Section]:
         "interval. Two single runs whose losses differ by less than the next column cannot be told apart, and no "
         "forecast of one run can be held closer than about that. Lack of fit: where the chance is small, the runs are "
         "farther from the law than their seeds are from one another; the law then has the wrong form for them, and its "
-        "intervals are too narrow beyond them."
+        "intervals are too narrow beyond them. The joint law is then tried, too, and --forecast takes the closer one: "
+        f"{JOINT.formula}."
     )
     return [Section("Noise between seeds", (why,), rows)]
+
+
+def _joint(found: Found, law: Laws) -> str:
+    """What the joint law comes to on the same runs."""
+    n, d, _, loss = columns(fitted_runs(found.of(law.arm))[0])
+    fit = fit_parametric(n, d, loss, law=JOINT)
+    doubt = lack_of_fit(fit) if isinstance(fit, Fit) else None
+    return "" if doubt is None else f"; joint law: F = {doubt.ratio:.3g}, chance {doubt.chance:.1g}"
 
 
 def foretold(found: Found) -> list[Section]:

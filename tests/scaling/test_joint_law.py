@@ -20,6 +20,8 @@ from w2v_jax.scaling.expected import expect
 from w2v_jax.scaling.fit import fit_excess, fit_parametric
 from w2v_jax.scaling.fitted import Fit
 from w2v_jax.scaling.laws import JOINT, PARAMETRIC, excess, log_law, named, with_slopes
+from w2v_jax.scaling.projection import minimise
+from w2v_jax.scaling.robust import DELTA, mean_misfit, refit
 from w2v_jax.scaling.study import Planned, Study, runs
 
 __all__ = ["larger", "small"]  # fixtures
@@ -85,6 +87,20 @@ def test_the_planted_law_comes_back_far_beyond_the_runs_and_the_sum_does_not() -
     assert above.values["alpha"].covers(TRUE[3]) and above.values["beta"].covers(TRUE[4])
     with pytest.raises(ValueError, match=r"allocate needs a fit of .* = E \+ A/N\^alpha"):
         allocate(found, 1e20)
+
+
+@pytest.mark.parametrize("above", [2.0, 0.2])
+def test_no_random_start_finds_a_lower_loss(above: float) -> None:
+    """Sizes up to two decades, or ten times fewer tokens, of which N hardly matters."""
+    rng = np.random.default_rng(1)
+    logs = np.log(np.stack([N, D * above], -1))
+    log_y = np.log(joined(N, D * above)) + rng.normal(0, 0.01, len(N))
+    logs -= logs.mean(0)
+    drawn = rng.uniform((-2.0, -2.0, 0.02, 0.02, -2.0), (1.5, 1.5, 1.5, 1.0, 1.0), (60, 5))
+    many = np.tile(log_y, (60, 1))
+    _, others = refit(JOINT, drawn, logs, many, np.ones_like(many), 1e-12)
+    mine = mean_misfit(JOINT, minimise(JOINT, logs, log_y), logs, log_y)
+    assert mine * len(N) / DELTA**2 <= others.min() * (1 + 1e-6)
 
 
 def test_further_runs_are_inside_as_often_as_stated() -> None:

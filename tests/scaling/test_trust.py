@@ -160,6 +160,18 @@ def test_what_cannot_be_compared(make, why: str, tmp_path: Path) -> None:  # noq
         compare.compare(make(one, two))
 
 
+def test_the_report_tries_the_joint_law_where_the_sum_is_wrong(tmp_path: Path) -> None:
+    made, rng, together = planted(noise=0.001), np.random.default_rng(0), []
+    for r in made:
+        n, d = float(r.parameters or 0), float(r.tokens or 0)
+        loss = 2.0 + ((60 / n**0.4) ** (1 / 0.3) + (120 / d**0.3) ** (1 / 0.3)) ** 0.3
+        together.append(dataclasses.replace(r, heldout_loss=loss * float(np.exp(rng.normal(0, 0.001)))))
+    (section,) = trust.seeds(found(tmp_path, together))
+    assert re.search(r"F = [\d.e+]+, chance \S+: WRONG FORM; joint law: F = [\d.]+, chance 0\.\d", section.table[1][-1])
+    (straight,) = trust.seeds(found(tmp_path, made))
+    assert "WRONG FORM" not in straight.table[1][-1]
+
+
 def test_lack_of_fit_is_the_f_test_of_means_against_seeds() -> None:
     """A line through cells of three seeds, where the sums of squares are those of an analysis of variance."""
     x = np.repeat(np.geomspace(1e3, 1e6, 6), 3)

@@ -19,6 +19,9 @@ _BEGUN = 2  # laws of a grid from which a fit of squares starts
 _FINE = (*np.linspace(-1.0, 2.0, 61), *EXPONENTS[-2:])  # of starts, where there is one exponent
 _POLISHED = 12  # laws of a grid from which a robust fit starts, with a floor and without
 _KEPT = 3  # of those, which are polished to the end
+_SHARES = (0.0, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.97)  # floors of a joint law that are tried, of the lowest loss
+_LEAST_JOIN = 0.02  # exponent of a joint law in its start
+_LARGEST_LOG = 100.0  # of a number there
 
 
 def minimise(law: Law, logs: np.ndarray, log_y: np.ndarray, misfit: Misfit = LOGS) -> np.ndarray:
@@ -68,6 +71,8 @@ def least_squares(law: Law, begin: np.ndarray, logs: np.ndarray, log_y: np.ndarr
 def starts(law: Law, logs: np.ndarray, log_y: np.ndarray) -> np.ndarray:
     """For each row of log_y [B, n] the exponents of a grid with the least relative squares, and their terms; [B, P]."""
     k = len(law.sizes)
+    if law.joint:
+        return np.stack([nearest(law, logs, row)[0] for row in log_y])
     exponents = np.array(list(itertools.product(EXPONENTS, repeat=k)))
     weights = np.exp(-np.median(log_y, 0))
     terms = _terms(law, exponents, logs) * weights[:, None]
@@ -81,8 +86,10 @@ def fitted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Laws [B, P] of exponents [B, K] with the terms that fit log_y [n] best, and their relative squares [B].
 
-    The floor is fitted too, or is `floor`.
+    The floor is fitted too, or is `floor`. A joint law's is the best of some, and its squares are those of log_y.
     """
+    if law.joint:
+        return _fitted_joint(law, exponents, logs, log_y, floor)
     weights = np.exp(-log_y)
     terms = _terms(law, exponents, logs) * weights[:, None]
     if floor is None:
@@ -91,6 +98,29 @@ def fitted(
         coefficients, squares = _positive(terms[..., :-1], 1.0 - floor * weights)
         coefficients = np.concatenate([coefficients, np.full((len(exponents), 1), floor)], -1)
     return _theta(law, exponents, coefficients), squares
+
+
+def _fitted_joint(
+    law: Law, exponents: np.ndarray, logs: np.ndarray, log_y: np.ndarray, floor: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `fitted`: for a given floor the power 1 / beta of what lies above it is a sum that is linear in its terms."""
+    joins = np.maximum(exponents[:, -1:], _LEAST_JOIN)
+    powers = np.clip(-exponents[:, None] * logs / joins[..., None], -_LARGEST_LOG, _LARGEST_LOG)
+    lowest = np.exp(log_y.min())
+    tried = np.array([floor] if floor is not None else [share * lowest for share in _SHARES] if law.floor else [0.0])
+    laws = []
+    for each in tried:
+        above = np.log(np.maximum(np.exp(log_y) - each, 1e-6 * lowest)) / joins
+        terms = np.exp(np.clip(powers - above[..., None], -_LARGEST_LOG, _LARGEST_LOG))
+        coefficients, _ = _positive(terms, np.ones_like(above))
+        with np.errstate(divide="ignore"):
+            begin = np.maximum(joins * np.log(coefficients), LOWEST)
+        ends = [np.full((len(begin), 1), max(np.log(max(each, 1e-300)), LOWEST))] if law.floor else []
+        laws.append(np.concatenate([begin, exponents, *ends], -1))
+    many = np.stack(laws)
+    sums = np.nan_to_num(squares(law, many, logs, log_y), nan=np.inf)
+    chosen = sums.argmin(0), np.arange(len(exponents))
+    return many[chosen], sums[chosen]
 
 
 def _terms(law: Law, exponents: np.ndarray, logs: np.ndarray) -> np.ndarray:

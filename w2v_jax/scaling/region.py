@@ -45,7 +45,7 @@ def region(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray) -> 
     between = [np.quantile(found[:, j], np.linspace(0, 1, _FILLED)) for j in range(k, 2 * k)]
     exponents = np.array(list(itertools.product(*between)))
     filled = [fitted(law, exponents, logs, log_y, floor)[0] for floor in ((None, 0.0) if law.floor else (None,))]
-    if law.joint:  # its terms are not linear, so those of a sum are where a search begins
+    if law.joint:  # of whose floors only some were tried
         filled = [_polished(law, each, logs, log_y) for each in filled]
     laws = np.concatenate([found, *filled])
     inside = laws[squares(law, laws, logs, log_y) <= limit]
