@@ -163,7 +163,7 @@ def check_forecasts(panels: list[Axes], result: dict[str, Any]) -> None:
     for i, targets in enumerate(result["forecasts"].values()):
         for target in targets:
             value, low, high = target["loss"]
-            expected.append([(target["training_flops"] * 1.06**i, y) for y in (low, value, high)])
+            expected.append([(target["training_flops"] * 1.16**i, y) for y in (low, value, high)])
     expected.append([(r["training_flops"], r["heldout_loss"]) for r in result["came"]])
     same(lines(panels[0]), expected)
 

@@ -10,7 +10,8 @@ import numpy as np
 from w2v_jax.figures.style import GREY, colour, drawing, look, plain
 from w2v_jax.files import PathLike
 
-_APART = 1.06  # factor between the FLOPs of two forecasts of one run, so that both are seen
+_STYLES = ((GREY, ":"), (GREY, "--"), ("black", ":"), ("black", "--"), ("black", "-"))  # of the forecasts in order
+_APART = 1.16  # factor between the FLOPs of two forecasts of one run, so that both are seen
 
 
 def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
@@ -29,8 +30,9 @@ def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
             for j, target in enumerate(targets):
                 x, (value, low, high) = target["training_flops"] * _APART**i, target["loss"]
                 ends = [end for end in (low, value, high) if end is not None]
-                shade = {"color": (GREY, "black")[i % 2], "label": plain(name) if j == 0 else None}
-                axes.plot([x] * len(ends), ends, "_-", markersize=12, linewidth=1.8, **shade)
+                shade, style = _STYLES[i % len(_STYLES)]
+                label = plain(name) if j == 0 else None
+                axes.plot([x] * len(ends), ends, f"_{style}", color=shade, markersize=12, linewidth=1.8, label=label)
         rows = result["came"]
         if rows:
             x, y = np.array([(row["training_flops"], row["heldout_loss"]) for row in rows], np.float64).T
