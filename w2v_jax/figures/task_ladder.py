@@ -57,7 +57,7 @@ def _forecasts(axes: Axes, study: Mapping[str, Any]) -> None:
             axes.plot(100 * value, at, marker(0), color=shade, markersize=5)
             if target["run"] in came:
                 axes.plot(100 * came[target["run"]][task], at, "x", color="black", markersize=7)
-            names.append(f"{target['times']:.2g} times, seed {target['run'].rpartition('_s')[2]}, {plain(task)}")
+            names.append(f"{target['times']:.3g} times, seed {target['run'].rpartition('_s')[2]}, {plain(task)}")
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")

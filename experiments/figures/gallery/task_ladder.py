@@ -14,7 +14,10 @@ from w2v_jax.scaling import records
 
 COMMITTED = Path(__file__).resolve().parents[3] / "results" / "forecasts"
 # By name: the forecast, and the folders of the runs that it rests on and of those that came.
-STUDIES = {"the generated language": ("tasks.json", ("small", "large"))}
+STUDIES = {
+    "first forecast": ("tasks.json", ("small", "large")),
+    "second forecast, agreement certain at the best possible loss": ("tasks_second.json", ("small", "largest")),
+}
 
 
 def collect(run: Path) -> dict[str, Any]:
@@ -64,16 +67,16 @@ def draw(result: Result, out: str, source: str) -> None:
 
 
 FIGURE = Figure(
-    shows="accuracy on six tasks forecast for runs 10 and 30 times as large, and what came",
+    shows="accuracy on six tasks forecast for runs 10, 30 and 100 times as large, and what came",
     paper=cited("olmo"),
     recipe=tuple(
         Step(
             "experiments.scaling", f"--config=configs/scaling/{config}.py --workdir={{run}}/{part}", "--config.", (0, 1)
         )
-        for config, part in (("ladder", "small"), ("ladder_large", "large"))
+        for config, part in (("ladder", "small"), ("ladder_large", "large"), ("ladder_largest", "largest"))
     ),
-    data="the generated language of configs/scaling/ladder.py, at most 5 million words; 50,011 held out",
-    seed=(0, 1, 2),
+    data="the generated language of configs/scaling/ladder.py, at most 7 million words; 50,011 held out",
+    seed=(0, 1, 2, 3),
     collect=collect,
     measure=measure,
     draw=draw,
