@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import measure
-from benchmarks.settings import Setting
+from benchmarks.settings import PEER_ENV, Setting
 from experiments.common.machine import machine
 from experiments.sweep import scores
 from w2v_jax.embeddings import load
 from w2v_jax.files import write_json
 
-_ENV = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL", "NUMEXPR")}
 MODELS: Mapping[str, tuple[bool, bool]] = {  # (skip-gram, hierarchical)
     "skip-gram": (True, False),
     "CBOW": (False, False),
@@ -42,7 +41,7 @@ def one(text: str, folder: Path, model: str, dim: int, seed: int, workers: int) 
         *(sys.executable, "-m", "benchmarks.peer_gensim", f"--text={text}", f"--vectors={vectors}"),
         *(f"--seed={seed + 1}", "--passes=1", f"--workers={workers}", f"--options={json.dumps(setting.peer())}"),
     ]
-    done = measure.run(command, folder / "logs" / f"{vectors.stem}.log", _ENV).result
+    done = measure.run(command, folder / "logs" / f"{vectors.stem}.log", PEER_ENV).result
     return {"words": done["words"], "passes": 1, "seconds": done["seconds"]}, vectors
 
 

@@ -23,14 +23,12 @@ from typing import Any
 from absl import flags
 
 from benchmarks import measure, ours, quality, report, text
-from benchmarks.settings import PASSES, Setting, chosen
+from benchmarks.settings import PASSES, PEER_ENV, Setting, chosen
 from experiments.common import cli
 from experiments.common.machine import machine
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import write_text
 
-# One thread a worker for gensim: its workers are the threads.
-_PEER_ENV = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL", "NUMEXPR")}
 _OUR_ENV = {"JAX_COMPILATION_CACHE_DIR": ""}
 SIDES = ("ours", "gensim")
 
@@ -125,7 +123,7 @@ class Bench:
                 *(f"--seed={seed + 1}", f"--passes={self.passes}", f"--workers={self.cores}"),
                 f"--options={json.dumps({**setting.peer(), **self.peer})}",
             ]
-            done = measure.run(command, log, _PEER_ENV)
+            done = measure.run(command, log, PEER_ENV)
             values = done.result
         else:
             with tempfile.TemporaryDirectory(dir=self.out) as scratch:

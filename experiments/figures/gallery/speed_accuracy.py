@@ -53,8 +53,8 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
     return found + [{"side": "gensim", **run} for run in read_object(folder / "gensim" / "sweep.json")["runs"]]
 
 
-def collect(run: Path, speeds: str = "speed") -> dict[str, Any]:
-    """Scores of every run, the words/s of the runs in the folder `speeds`, and the limits."""
+def collect(run: Path) -> dict[str, Any]:
+    """Scores of every run, the words/s of the runs that were made for them, and the limits."""
     limits = read_object(run / "limits.json", "machine")
     about = ("side", "model", "dim", "seed")
     scored = [
@@ -64,7 +64,7 @@ def collect(run: Path, speeds: str = "speed") -> dict[str, Any]:
     timed = [
         {key: one[key] for key in about}
         | {"words_per_second": round(limits["words"] * one["passes"] / one["seconds"], 1)}
-        for one in _runs(run / speeds)
+        for one in _runs(run / "speed")
     ]
     return {"runs": scored, "speeds": timed, "limits": limits}
 
