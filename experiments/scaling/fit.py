@@ -12,6 +12,7 @@ from w2v_jax.scaling.describe import compare, describe
 from w2v_jax.scaling.fit import fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
+from w2v_jax.scaling.laws import PARAMETRIC, Law
 from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.robust import LOGS, Misfit
 from w2v_jax.scaling.run_table import Runs, read_arms, read_table
@@ -31,6 +32,7 @@ class Options(NamedTuple):
     misfit: Misfit = LOGS
     budgets: tuple[float, ...] = ()  # FLOPs
     device: str | None = None
+    law: Law = PARAMETRIC
 
     def read(self, path: Path, arm: str | None, drop: int | None = None) -> Runs:
         """The runs of one arm."""
@@ -65,9 +67,9 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
     print(f"{path}: {len(runs.loss)} runs")
     for note in runs.notes:
         print(f"  {note}")
-    parametric = fit_parametric(runs.parameters, runs.tokens, runs.loss, misfit=options.misfit)
+    parametric = fit_parametric(runs.parameters, runs.tokens, runs.loss, misfit=options.misfit, law=options.law)
     print(f"\n{describe(parametric)}")
-    if isinstance(parametric, Fit):
+    if isinstance(parametric, Fit) and not parametric.law.joint:  # published ones are sums
         ours = {name: parametric.values[name] for name in SHOWN if name in parametric.values}
         print(f"\n{compare(ours, [law for law in PUBLISHED if 'E' in law.values])}")
     if options.drop and isinstance(parametric, Fit):
@@ -85,7 +87,7 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
 
 def _say_what_moves(every: Runs, kept: Fit) -> None:
     """Prints each value with and without the runs that were left out."""
-    whole = fit_parametric(every.parameters, every.tokens, every.loss, misfit=kept.misfit)
+    whole = fit_parametric(every.parameters, every.tokens, every.loss, misfit=kept.misfit, law=kept.law)
     if isinstance(whole, Fit):
         moved = ", ".join(f"{k} {kept.values[k].value:.4g} -> {v.value:.4g}" for k, v in whole.values.items())
         print(f"\nwith all {whole.points} runs: {moved}")

@@ -55,7 +55,8 @@ def draw_fits(
         draw_parametric(law, out[-1], source=source)
     if isinstance(isoflop, Isoflop):
         out.append(folder / f"{prefix}isoflop.png")
-        draw_isoflop(isoflop, out[-1], parametric=law, source=source)
+        summed = None if law and law.law.joint else law  # whose optimum has a formula
+        draw_isoflop(isoflop, out[-1], parametric=summed, source=source)
     return out
 
 

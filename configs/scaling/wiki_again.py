@@ -1,0 +1,45 @@
+"""The study of `wiki.py` again: one rate for all widths, one trunk for all amounts of text, four times the steps.
+
+    python -m experiments.scaling --config=configs/scaling/wiki_again.py --workdir=runs/wiki_again \
+        --config.data.source='text:wiki_en/*.txt.xz'
+
+Text and transformers are those of `wiki.py`. What differs: the scale rule carries one rate from a width of 16
+(`model.base_dim`), at which weights start from .1 and not from .02; steps have 512 words and not 2,048; the schedule is
+wsd, so that runs of one width share a trunk. Rate and start were chosen on 1.6 million words at a width of 64.
+
+Hardware: one CPU core, an hour a seed for the transformers.
+"""
+
+import dataclasses
+
+from configs.scaling import wiki
+from configs.scaling.wiki_rates import ruled
+from w2v_jax.config import Config
+from w2v_jax.scaling.study import Arm, Study
+
+TOKENS = (480_000, 900_000, 1_600_000, 2_800_000, 5_000_000)
+WIDTHS = (16, 32, 64, 128)
+RATES = {"transformer": 0.007, "lstm": 0.02}  # at a width of 16
+
+
+def _carried(run: Config, rate: float) -> Config:
+    """`run` with the scale rule, short steps and a trunk."""
+    optimizer = dataclasses.replace(
+        run.optimizer, learning_rate=rate, schedule="wsd", decay_fraction=0.2, warmup_steps=100
+    )
+    train = dataclasses.replace(run.train, batch_size=4, steps_per_call=40)
+    return dataclasses.replace(run, optimizer=optimizer, train=train)
+
+
+def get_config() -> Study:
+    """Seed 0; more by --config.seeds. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
+    study = wiki.get_config()
+    run = ruled(study.arms["transformer"].run)
+    run = dataclasses.replace(run, model=dataclasses.replace(run.model, init_scale=0.1))
+    lstm = study.arms["lstm"].run
+    lstm = dataclasses.replace(lstm, model=dataclasses.replace(lstm.model, init_scale=0.3, base_dim=16))
+    arms = {
+        "transformer": Arm(_carried(run, RATES["transformer"]), tuple(f"model.dim={w}" for w in WIDTHS)),
+        "lstm": Arm(_carried(lstm, RATES["lstm"]), tuple(f"model.dim={w} model.hidden={w}" for w in WIDTHS)),
+    }
+    return dataclasses.replace(study, arms=arms, tokens=TOKENS)
