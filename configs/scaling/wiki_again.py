@@ -28,7 +28,8 @@ def _carried(run: Config, rate: float) -> Config:
         run.optimizer, learning_rate=rate, schedule="wsd", decay_fraction=0.2, warmup_steps=100
     )
     train = dataclasses.replace(run.train, batch_size=4, steps_per_call=40)
-    return dataclasses.replace(run, optimizer=optimizer, train=train)
+    checkpoint = dataclasses.replace(run.checkpoint, every_steps=4000)  # each save scores the held-out text
+    return dataclasses.replace(run, optimizer=optimizer, train=train, checkpoint=checkpoint)
 
 
 def get_config() -> Study:

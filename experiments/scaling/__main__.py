@@ -194,9 +194,9 @@ def main(argv: Sequence[str]) -> int:
     for name in FOR_FIT:
         if f[name].present:
             raise UserError(f"--{name}: is for --fit")
-    for name in ("floor", "law"):
+    for name, use in (("floor", "--forecast"), ("law", "--forecast and --fit")):
         if f[name].present and not f.forecast:
-            raise UserError(f"--{name}: is for --forecast")
+            raise UserError(f"--{name}: is for {use}")
     if f.published:
         from experiments.scaling import published
 

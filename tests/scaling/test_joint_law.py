@@ -11,6 +11,7 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from experiments.scaling import forecast
+from experiments.scaling.fit import Options, fit
 from tests.commands import refused, run
 from tests.scaling.planted import record
 from tests.scaling.test_forecast import larger, loss_of, made, small
@@ -136,5 +137,19 @@ def test_a_forecast_takes_the_form_that_is_closer_or_the_one_that_is_named(
         assert near == (form == "best")
 
 
-def test_the_form_is_for_forecasts() -> None:
-    refused(run("experiments.scaling", "--law=joint"), "--law: is for --forecast")
+def test_a_table_is_fitted_by_the_joint_law_where_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "runs.csv"
+    rows = [f"{n:.6g},{d:.6g},{loss:.8f}" for n, d, loss in zip(N, D, joined(N, D), strict=True)]
+    table.write_text("\n".join(["parameters,tokens,loss", *rows]), encoding="utf-8")
+    fit(table, Options(law=JOINT), str(tmp_path / "out"))
+    shown = capsys.readouterr().out
+    assert f"joint law: {JOINT.formula}, 20 runs" in shown and "Hoffmann" not in shown
+    found = json.loads((tmp_path / "out" / "fit.json").read_text(encoding="utf-8"))["parametric"]
+    assert found["beta"]["value"] == pytest.approx(TRUE[4], rel=0.02)
+    assert (tmp_path / "out" / "parametric.png").stat().st_size > 10_000
+
+
+def test_where_the_form_is_refused() -> None:
+    refused(run("experiments.scaling", "--law=joint"), "--law: is for --forecast and --fit")

@@ -117,7 +117,8 @@ def draw_isoflop(result: Isoflop, out: PathLike, *, parametric: Fit | None = Non
         _frontier(right, result, parametric)
         right.set(xscale="log", yscale="log", xlabel=AXES["C"], ylabel="compute-optimal parameters")
         right.set_title("minima (bars: 95 % intervals)")
-        right.legend(loc="upper left")
+        if right.get_legend_handles_labels()[1]:
+            right.legend(loc="upper left")
 
 
 def draw_forest(groups: Mapping[str, Mapping[str, Value]], out: PathLike, *, source: str = "") -> None:
