@@ -3,9 +3,8 @@
     python -m experiments.scaling --config=configs/scaling/transfer_wiki.py --workdir=runs/transfer_wiki \
         --config.data.source='text:wiki_en/*.txt.xz'
 
-Byte pairs and windows are those of `forecast_wiki.py`. Eight times the width (64 times the parameters in the layers), or
-four times the width and four times the depth, under the scale rule and, for the depth, without it. Rates are in steps
-of the square root of two.
+Byte pairs and windows are those of `forecast_wiki.py`. Eight times the width (64 times the parameters in the layers),
+or four times the width and four times the depth, under the scale rule. Rates are in steps of the square root of two.
 
 Hardware: 1 CPU core, about 50 minutes.
 """
