@@ -235,8 +235,22 @@ def check_task_ladder(panels: list[Axes], result: dict[str, Any]) -> None:
         same(lines(right), expected)
 
 
+def check_wiki_again(panels: list[Axes], result: dict[str, Any]) -> None:
+    """Left each arm's losses at the most words; right what the two largest sizes gain by words."""
+    left, right = panels
+    at_most, curves = list[Points](), list[Points]()
+    for rows in by_arm(result).values():
+        at_most.append(sorted((row["parameters"], row["heldout_loss"]) for row in longest(rows)))
+        for n in sorted({row["parameters"] for row in rows})[-2:]:
+            curves.append(sorted((row["tokens"], row["gained"]) for row in rows if row["parameters"] == n))
+    same(lines(left), at_most)
+    same(lines(right), curves)
+
+
 CHECKS = {
     "task_ladder": check_task_ladder,
+    "vector_ladder": check_task_ladder,
+    "wiki_again": check_wiki_again,
     "coordinates": check_coordinates,
     "forecasts": check_forecasts,
     "rate_transfer": check_rate_transfer,

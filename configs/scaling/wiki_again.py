@@ -19,13 +19,13 @@ from w2v_jax.scaling.study import Arm, Study
 
 TOKENS = (480_000, 900_000, 1_600_000, 2_800_000, 5_000_000)
 WIDTHS = (16, 32, 64, 128)
-RATES = {"transformer": 0.007, "lstm": 0.02}  # at a width of 16
+RATE, START = 0.007, 0.1  # at a width of 16
 
 
-def _carried(run: Config, rate: float) -> Config:
-    """`run` with the scale rule, short steps and a trunk."""
+def _carried(run: Config) -> Config:
+    """`run` with one rate, short steps and a trunk."""
     optimizer = dataclasses.replace(
-        run.optimizer, learning_rate=rate, schedule="wsd", decay_fraction=0.2, warmup_steps=100
+        run.optimizer, learning_rate=RATE, schedule="wsd", decay_fraction=0.2, warmup_steps=100
     )
     train = dataclasses.replace(run.train, batch_size=4, steps_per_call=40)
     checkpoint = dataclasses.replace(run.checkpoint, every_steps=4000)  # each save scores the held-out text
@@ -33,14 +33,9 @@ def _carried(run: Config, rate: float) -> Config:
 
 
 def get_config() -> Study:
-    """Seed 0; more by --config.seeds. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
+    """Transformers, seed 0; more by --config.seeds. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
     study = wiki.get_config()
     run = ruled(study.arms["transformer"].run)
-    run = dataclasses.replace(run, model=dataclasses.replace(run.model, init_scale=0.1))
-    lstm = study.arms["lstm"].run
-    lstm = dataclasses.replace(lstm, model=dataclasses.replace(lstm.model, init_scale=0.3, base_dim=16))
-    arms = {
-        "transformer": Arm(_carried(run, RATES["transformer"]), tuple(f"model.dim={w}" for w in WIDTHS)),
-        "lstm": Arm(_carried(lstm, RATES["lstm"]), tuple(f"model.dim={w} model.hidden={w}" for w in WIDTHS)),
-    }
-    return dataclasses.replace(study, arms=arms, tokens=TOKENS)
+    run = dataclasses.replace(run, model=dataclasses.replace(run.model, init_scale=START))
+    arm = Arm(_carried(run), tuple(f"model.dim={width}" for width in WIDTHS))
+    return dataclasses.replace(study, arms={"transformer": arm}, tokens=TOKENS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,14 @@ STUDIES = {
 
 
 def collect(run: Path) -> dict[str, Any]:
+    """See `by_study`."""
+    return by_study(STUDIES, run)
+
+
+def by_study(studies: Mapping[str, tuple[str, Sequence[str]]], run: Path) -> dict[str, Any]:
     """By study: loss and tasks of the runs, the curves and the forecasts as they are committed."""
     found = {}
-    for name, (file, folders) in STUDIES.items():
+    for name, (file, folders) in studies.items():
         forecast = read_object(COMMITTED / file)
         (law,) = forecast["laws"].values()
         rows = records.read([path for folder in folders for path in sorted((run / folder).glob("results*.jsonl"))])

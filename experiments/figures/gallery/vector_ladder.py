@@ -1,0 +1,38 @@
+"""Similarity and analogy tests of word vectors, forecast before the larger vectors were trained, beside what came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from experiments.figures.figure import Figure, Step
+from experiments.figures.gallery.task_ladder import by_study, draw, measure
+from w2v_jax.papers import cited
+
+STUDIES = {"word vectors": ("vectors.json", ("small", "large"))}
+_TEXT = "--config.data.source=text:{wiki_en.*.txt} --data_dir={word_eval}"
+
+
+def collect(run: Path) -> dict[str, Any]:
+    """See `by_study`."""
+    return by_study(STUDIES, run)
+
+
+FIGURE = Figure(
+    shows="similarity and analogies of word vectors forecast for 10 and 24 times the FLOPs, and what came",
+    paper=cited("olmo"),
+    recipe=tuple(
+        Step(
+            "experiments.scaling",
+            f"--config=configs/scaling/{config}.py {_TEXT} --workdir={{run}}/{part}",
+            "--config.",
+            (0, 1),
+        )
+        for config, part in (("word2vec_ladder", "small"), ("word2vec_ladder_large", "large"))
+    ),
+    data="English Wikipedia (spring 2015), at most 24 of 25.4 million words, read once",
+    seed=(0, 1, 2, 3, 4),
+    collect=collect,
+    measure=measure,
+    draw=draw,
+)

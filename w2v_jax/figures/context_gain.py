@@ -1,0 +1,32 @@
+"""Two studies of one text beside one another: loss by size, and what the words before gain by amount of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from w2v_jax.figures.style import drawing, look
+from w2v_jax.files import PathLike
+
+
+def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
+    """Left, loss by parameters at the most tokens, a line an arm; right, nats gained by tokens, two sizes an arm.
+
+    `result` has 'runs', rows with arm, parameters, tokens, heldout_loss, gained, and longest for those of the most
+    tokens.
+    """
+    rows = result["runs"]
+    with drawing(out, (10.5, 4.6), source) as figure:
+        left, right = figure.subplots(1, 2)
+        for i, arm in enumerate(dict.fromkeys(row["arm"] for row in rows)):
+            own = [row for row in rows if row["arm"] == arm]
+            points = sorted((row["parameters"], row["heldout_loss"]) for row in own if row["longest"])
+            left.plot(*zip(*points, strict=True), **look(i, arm))
+            for j, size in enumerate(sorted({row["parameters"] for row in own})[-2:]):
+                curve = sorted((row["tokens"], row["gained"]) for row in own if row["parameters"] == size)
+                style = look(i, f"{arm}, {size:,}") | {"linestyle": ("--", "-")[j]}
+                right.plot(*zip(*curve, strict=True), **style)
+        left.set(xscale="log", xlabel="parameters", ylabel="held-out loss, nats a word")
+        right.set(xscale="log", xlabel="training words", ylabel="nats gained from the 2nd and 3rd word to the 65th on")
+        for axes in (left, right):
+            axes.legend(fontsize=8)
