@@ -16,12 +16,12 @@ from configs.scaling import word2vec
 from w2v_jax.scaling.study import Arm, Study
 
 DIMS = (16, 32, 64, 128, 192)  # a law of N needs a decade
-TOKENS = (750_000, 1_500_000, 3_000_000, 6_000_000)
+TOKENS = (500_000, 750_000, 1_500_000, 3_000_000, 6_000_000)
 MOST = 8.5e10  # FLOPs: 64 dimensions on 6 million words
 
 
 def get_config() -> Study:
-    """17 sizes and amounts, three seeds each. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
+    """22 sizes and amounts, three seeds each. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
     study = word2vec.get_config()
     arms = {name: Arm(arm.run, tuple(f"model.dim={d}" for d in DIMS)) for name, arm in study.arms.items()}
     return dataclasses.replace(study, arms=arms, tokens=TOKENS, most_flops=MOST, seeds=(0, 1, 2))
