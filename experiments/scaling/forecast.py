@@ -236,7 +236,7 @@ def _grade_tasks(targets: Sequence[Mapping[str, Any]], came: Mapping[str, Record
     rows, near, outside = [["run", "task", "forecast", "from", "to", "came", "points off", "inside"]], 0, 0
     for t in targets:
         record = came.get(t["config_hash"])
-        shares = {} if record is None else record.tasks or {}
+        shares = {} if record is None else record.scores
         for name in (name for name in t.get("tasks", {}) if name in shares):
             value, low, high = t["tasks"][name]
             off, inside = 100 * (value - shares[name]), low <= shares[name] <= high

@@ -75,6 +75,11 @@ class Record:
     machine: dict[str, Any] | None = None
     error: str | None = None  # one line, of a run that diverged or failed
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """By task: the tests of word vectors, and the share of right answers elsewhere."""
+        return (self.quality or {}) | (self.tasks or {})
+
 
 def config_hash(config: Config) -> str:
     """Twelve hexadecimal digits of the keys that decide a run's result: those that cannot change on resuming."""

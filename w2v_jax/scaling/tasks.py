@@ -2,7 +2,7 @@
 
     accuracy(loss) = b + a / (1 + exp(-k (loss - x0)))
 
-The curve is fitted to the ends of the runs (`Record.tasks`). Where the accuracy of a perfect model is known, this point
+The curve is fitted to the ends of the runs (`Record.scores`). Where the accuracy of a perfect model is known, this point
 counts as much as all runs together: agreement is always right at the best possible loss of a generated language.
 Elsewhere nothing is assumed.
 """
@@ -29,14 +29,14 @@ def second_steps(runs: Sequence[Record], optimum: float | None = None) -> dict[s
       runs: of one arm.
       optimum: the best possible loss, where it is known.
     """
-    scored = [run for run in runs if run.heldout_loss is not None and run.tasks]
-    first = (scored[0].tasks or {}) if scored else {}
-    names = [name for name in first if all(name in (run.tasks or {}) for run in scored)]
+    scored = [run for run in runs if run.heldout_loss is not None and run.scores]
+    first = scored[0].scores if scored else {}
+    names = [name for name in first if all(name in run.scores for run in scored)]
     return {name: _curve(name, scored, optimum) for name in names}
 
 
 def _curve(name: str, runs: Sequence[Record], optimum: float | None) -> SecondStep | Refusal:
-    points = [np.array([[run.heldout_loss], [(run.tasks or {})[name]]], np.float64) for run in runs]
+    points = [np.array([[run.heldout_loss], [run.scores[name]]], np.float64) for run in runs]
     shares = np.array([point[1, 0] for point in points])
     if len(points) < LEAST:
         return Refusal(name, f"{len(points)} run(s): at least {LEAST} are needed")

@@ -17,7 +17,7 @@ from w2v_jax.scaling.records import Record
 
 SHARES = (0.01, 0.03, 0.1, 0.3)  # of the most expensive run's FLOPs, up to which runs are fitted
 WRONG = 0.01  # chance below which a law is called wrong
-_SAME = 1.02  # FLOPs of runs of one size and amount of text, up to whole steps
+_SAME = 1.02  # tokens or FLOPs of one amount of text, up to whole steps and to the words that a seed draws from it
 
 
 class Spread(NamedTuple):
@@ -45,13 +45,22 @@ class Future(NamedTuple):
         return np.nan if self.expected is None else self.expected.value / self.came - 1.0
 
 
+def alike(tokens: np.ndarray) -> np.ndarray:
+    """The number of the amount of text, from the least, that each of float [n] tokens is; int [n]."""
+    order = np.argsort(tokens)
+    apart = np.diff(tokens[order], prepend=tokens[order[:1]] / 2) > (_SAME - 1) * tokens[order]
+    found = np.empty(len(tokens), np.int64)
+    found[order] = np.cumsum(apart) - 1
+    return found
+
+
 def spread(records: Sequence[Record]) -> Spread | None:
     """The pooled spread of the finished runs of one arm; None where no two differ by the seed alone."""
     groups: dict[tuple[int, int, float], list[float]] = {}
-    for r in records:
-        if r.heldout_loss is not None:
-            rate = float(r.config.get("optimizer", {}).get("learning_rate", 0.0))
-            groups.setdefault((r.parameters, round(r.tokens), rate), []).append(np.log(r.heldout_loss))
+    done = [r for r in records if r.heldout_loss is not None]
+    for r, amount in zip(done, alike(np.array([r.tokens for r in done])).tolist(), strict=True):
+        rate = float(r.config.get("optimizer", {}).get("learning_rate", 0.0))
+        groups.setdefault((r.parameters, amount, rate), []).append(np.log(r.heldout_loss))
     several = [np.array(own) for own in groups.values() if len(own) > 1]
     free = sum(len(own) - 1 for own in several)
     if not free:
@@ -82,7 +91,8 @@ def lack_of_fit(fit: Fit) -> LackOfFit | None:
     law's parameters.
     """
     logs = np.log(fit.y)
-    _, cell = np.unique(np.round(fit.sizes), axis=0, return_inverse=True)
+    cells = np.stack([np.round(fit.sizes[:, 0]), *map(alike, fit.sizes.T[1:])], -1)
+    _, cell = np.unique(cells, axis=0, return_inverse=True)
     runs = np.bincount(cell.ravel())
     means = np.bincount(cell.ravel(), logs) / runs
     pure = float(((logs - means[cell.ravel()]) ** 2).sum())

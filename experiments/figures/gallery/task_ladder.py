@@ -37,7 +37,7 @@ def by_study(studies: Mapping[str, tuple[str, Sequence[str]]], run: Path) -> dic
         curves = {task: curve for task, curve in law["tasks"].items() if isinstance(curve, dict)}
         found[name] = {
             "runs": [_kept(r, curves) for r in rows if r.run in law["runs"] and r.config_hash not in targets],
-            "came": [_kept(r, curves) for r in rows if r.config_hash in targets and r.tasks],
+            "came": [_kept(r, curves) for r in rows if r.config_hash in targets and r.scores],
             "curves": curves,
             "targets": [{key: t[key] for key in ("run", "times", "tasks", "loss")} for t in targets.values()],
         }
@@ -45,7 +45,7 @@ def by_study(studies: Mapping[str, tuple[str, Sequence[str]]], run: Path) -> dic
 
 
 def _kept(r: records.Record, tasks: dict[str, Any]) -> dict[str, Any]:
-    shares = {name: float(rounded(np.asarray((r.tasks or {})[name]))) for name in tasks}
+    shares = {name: float(rounded(np.asarray(r.scores[name]))) for name in tasks}
     return {"run": r.run, "heldout_loss": r.heldout_loss, "tasks": shares}
 
 
