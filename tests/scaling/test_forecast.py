@@ -35,6 +35,7 @@ KEPT = {  # SHA-256 of every committed forecast: one that was graded is never ed
     "tasks.json": "2301de9559af3923bf53c24f617f0e105d0ffab3f8993513c1fc15dca46bf38d",
     "tasks_second.json": "21135c6866d40be518b7dd3047ce26d08672260541ca594ee36d831155cd48c4",
     "tasks_third.json": "86d857749d8890f8bf480bf923c74744d40805fc2d6a70d38aa6fbc69c9f3b42",
+    "vectors.json": "8515f35f846b450c0822387b168efe06ed2c046df4450f87f76a3de2b58b1155",
     "synthetic_100_free.json": "009d0c261c75edfac44caa9670346fe555b67128b2f01bc597858f56123fe7a0",
     "synthetic_100_known.json": "af064485a218bd1b07bd4d024997f65588d508cb48d6c21506eb9cbc0e172b33",
     "synthetic_10_free.json": "a22ade2e63ecbbc9cfd2d2f86450f1fd69185753b7478a3351d0b4e3bfdced53",

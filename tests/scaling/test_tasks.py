@@ -103,6 +103,14 @@ def test_few_runs_and_equal_ones_have_no_curve() -> None:
     assert second_steps([]) == {} == second_steps([record(tasks=None)])
 
 
+def test_tests_of_word_vectors_are_tasks_too() -> None:
+    loss = np.linspace(3.2, 4.4, 14)
+    rows = [record(heldout_loss=float(x), quality={"analogies": float(WORD(x))}, tasks=None) for x in loss]
+    found = second_steps(rows)["analogies"]
+    assert isinstance(found, SecondStep) and found.at(3.7).value == pytest.approx(float(WORD(3.7)), abs=1e-3)
+    assert record(quality={"men": 0.5}, tasks={"next word": 0.2}).scores == {"men": 0.5, "next word": 0.2}
+
+
 def _runs(loss: np.ndarray, shares: np.ndarray, name: str = "task") -> list[records.Record]:
     return [record(heldout_loss=float(x), tasks={name: float(y)}) for x, y in zip(loss, shares, strict=True)]
 

@@ -20,11 +20,11 @@ from tests.scaling.planted import record
 from w2v_jax.errors import UserError
 from w2v_jax.recorded import to_dict
 from w2v_jax.scaling import analysis, records
-from w2v_jax.scaling.fit import fit_power
+from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, predict
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import runs
-from w2v_jax.scaling.trust import future, lack_of_fit, spread
+from w2v_jax.scaling.trust import alike, future, lack_of_fit, spread
 
 NOISE = 0.004
 
@@ -65,6 +65,18 @@ def test_the_spread_of_seeds_is_pooled_over_sizes() -> None:
     assert own.needed == pytest.approx(3.182446 * np.sqrt(2 * squares / 3), rel=1e-5)
     other = [record(run=f"r{r}", config={"optimizer": {"learning_rate": r}}) for r in (0.1, 0.2)]
     assert spread(other) is None and spread(made[-1:]) is None
+
+
+def test_amounts_of_text_that_a_seed_changes_by_a_few_words_are_one() -> None:
+    tokens = np.array([751_209.0, 1_500_000.0, 749_930.0, 1_531_000.0, 751_931.0])
+    assert alike(tokens).tolist() == [0, 1, 0, 2, 0] and alike(np.array([])).tolist() == []
+    own = spread([record(run=f"r{x}", tokens=x, heldout_loss=3.0 + x / 1e8) for x in tokens.tolist()])
+    assert own is not None and (own.sizes, own.runs) == (1, 3)
+    exact = planted(seeds=2)
+    drawn = [dataclasses.replace(r, tokens=r.tokens * (1 + 1e-3 * (i % 2))) for i, r in enumerate(exact)]
+    fits = [fit_parametric(*(analysis.columns(made)[i] for i in (0, 1, 3))) for made in (exact, drawn)]
+    whole, near = (lack_of_fit(fit) for fit in fits if isinstance(fit, Fit))
+    assert whole is not None and near is not None and near.ratio == pytest.approx(whole.ratio, rel=0.05)
 
 
 def test_the_planted_spread_is_found() -> None:

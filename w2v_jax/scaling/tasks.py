@@ -2,8 +2,8 @@
 
     accuracy(loss) = b + a / (1 + exp(-k (loss - x0)))
 
-The curve is fitted to the ends of the runs (`Record.scores`). Where the accuracy of a perfect model is known, this point
-counts as much as all runs together: agreement is always right at the best possible loss of a generated language.
+The curve is fitted to the ends of the runs (`Record.scores`). Where the accuracy of a perfect model is known, this
+point counts as much as all runs together: agreement is always right at the best possible loss of a generated language.
 Elsewhere nothing is assumed.
 """
 

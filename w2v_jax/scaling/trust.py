@@ -57,10 +57,11 @@ def alike(tokens: np.ndarray) -> np.ndarray:
 def spread(records: Sequence[Record]) -> Spread | None:
     """The pooled spread of the finished runs of one arm; None where no two differ by the seed alone."""
     groups: dict[tuple[int, int, float], list[float]] = {}
-    done = [r for r in records if r.heldout_loss is not None]
-    for r, amount in zip(done, alike(np.array([r.tokens for r in done])).tolist(), strict=True):
+    done = [(r, r.heldout_loss) for r in records if r.heldout_loss is not None]
+    amounts = alike(np.array([r.tokens for r, _ in done])).tolist()
+    for (r, loss), amount in zip(done, amounts, strict=True):
         rate = float(r.config.get("optimizer", {}).get("learning_rate", 0.0))
-        groups.setdefault((r.parameters, amount, rate), []).append(np.log(r.heldout_loss))
+        groups.setdefault((r.parameters, amount, rate), []).append(np.log(loss))
     several = [np.array(own) for own in groups.values() if len(own) > 1]
     free = sum(len(own) - 1 for own in several)
     if not free:
