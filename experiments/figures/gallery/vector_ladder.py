@@ -10,12 +10,22 @@ from experiments.figures.gallery.task_ladder import by_study, draw, measure
 from w2v_jax.papers import cited
 
 STUDIES = {"word vectors": ("vectors.json", ("small", "large"))}
+LARGEST = ("simverb3500", "men", "simlex999", "ws353", "questions-words", "msr")  # the tests with the most questions
 _TEXT = "--config.data.source=text:{wiki_en.*.txt} --data_dir={word_eval}"
 
 
 def collect(run: Path) -> dict[str, Any]:
-    """See `by_study`."""
-    return by_study(STUDIES, run)
+    """See `by_study`; the six tests of `LARGEST`."""
+    found = by_study(STUDIES, run)
+    for study in found["studies"].values():
+        study["curves"] = _largest(study["curves"])
+        for row in (*study["runs"], *study["came"], *study["targets"]):
+            row["tasks"] = _largest(row["tasks"])
+    return found
+
+
+def _largest(tasks: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in tasks.items() if name.split()[-1] in LARGEST}
 
 
 FIGURE = Figure(
