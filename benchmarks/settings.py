@@ -62,7 +62,7 @@ def _adagrad(rate: float, initial_square: float) -> tuple[str, ...]:
 
 SETTINGS = (
     # As in the config, and named here so that the records of runs say it.
-    Setting("skipgram-100", "configs/skipgram.py", 100, True, speed_gate=2.0, speed_aim=4.0, extra=_adagrad(0.6, 3.0)),
+    Setting("skipgram-100", "configs/skipgram.py", 100, True, speed_gate=2.0, speed_aim=4.0, extra=_adagrad(0.6, 1.0)),
     Setting(
         "skipgram-300",
         "configs/skipgram.py",

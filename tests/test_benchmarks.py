@@ -151,7 +151,7 @@ def test_recorded_runs_are_averaged_by_what_was_changed() -> None:
         line("gensim", 0.1, ["one"], passes=1),
         line("gensim", 0.1, ["one"], text="cd34"),
     ]
-    rates = ["--config.optimizer.learning_rate=0.6", "--config.optimizer.initial_square=3.0"]
+    rates = ["--config.optimizer.learning_rate=0.6", "--config.optimizer.initial_square=1.0"]
     records += [line("ours", men, ["two", *rates[:n]], setting="skipgram-100") for n, men in ((0, 0.2), (2, 0.7))]
     text = runs.table(runs.grouped(records, 5, "ab"), ["men", "ws353"])
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]

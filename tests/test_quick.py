@@ -53,7 +53,7 @@ def test_a_file_and_tokens_train_the_same_vectors(tmp_path: Path, capsys: pytest
     keys = {f"{parts.get(name, 'train')}.{name}": SMALL[name] for name in SMALL if name != "changes"}
     optimizer = {
         "optimizer.learning_rate": 0.6,
-        "optimizer.initial_square": 3.0,
+        "optimizer.initial_square": 1.0,
         "data.heldout_every": 0,
         "mesh.data": 1,
     }

@@ -31,7 +31,7 @@ SENTENCES = "sentences.txt"  # in the run folder: an iterable as a file
 RECIPES: dict[str, dict[str, Any]] = {
     "skipgram": {
         **{"train.batch_size": 2048, "train.steps_per_call": 128},
-        **{"optimizer.learning_rate": 0.6, "optimizer.initial_square": 3.0},
+        **{"optimizer.learning_rate": 0.6, "optimizer.initial_square": 1.0},
     },
     PARTS: {
         **{"train.batch_size": 2048, "train.steps_per_call": 128},
