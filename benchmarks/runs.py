@@ -21,11 +21,6 @@ from benchmarks.settings import SEEN, chosen
 from w2v_jax.tables import markdown
 
 SHOWN = ("ws353", "men", "simlex999", "analogies")
-# Of runs from before a setting named these values: what configs/skipgram.py had.
-UNNAMED = dict.fromkeys(
-    ("skipgram-100", "hs-100"),
-    {"--config.optimizer.learning_rate": "0.3", "--config.optimizer.initial_square": "0.1"},
-)
 Row = tuple[str, str, str]
 
 
@@ -33,11 +28,8 @@ def change(key: dict[str, Any]) -> str:
     """What a run had that its setting has not by itself."""
     if key["side"] == "gensim":
         return " ".join(f"{name}={value}" for name, value in key.get("peer", {}).items())
-    recipe_now = chosen([key["setting"]])[0].extra
-    recipe, given = (dict(part.split("=", 1) for part in parts) for parts in (recipe_now, key["code"][1:]))
-    before = {name: value for name, value in UNNAMED.get(key["setting"], {}).items() if name in recipe}
-    changed = {name: value for name, value in (before | given).items() if recipe.get(name) != value}
-    return " ".join(f"{name.removeprefix('--config.')}={value}" for name, value in changed.items())
+    recipe = chosen([key["setting"]])[0].extra
+    return " ".join(part.removeprefix("--config.") for part in key["code"][1:] if part not in recipe)
 
 
 def grouped(records: Sequence[dict[str, Any]], passes: int, text: str) -> dict[Row, list[dict[str, float]]]:

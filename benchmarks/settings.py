@@ -56,13 +56,8 @@ class Setting:
         }
 
 
-def _adagrad(rate: float, initial_square: float) -> tuple[str, ...]:
-    return f"--config.optimizer.learning_rate={rate}", f"--config.optimizer.initial_square={initial_square}"
-
-
 SETTINGS = (
-    # As in the config, and named here so that the records of runs say it.
-    Setting("skipgram-100", "configs/skipgram.py", 100, True, speed_gate=2.0, speed_aim=4.0, extra=_adagrad(0.6, 1.0)),
+    Setting("skipgram-100", "configs/skipgram.py", 100, True, speed_gate=2.0, speed_aim=4.0),
     Setting(
         "skipgram-300",
         "configs/skipgram.py",
@@ -70,20 +65,15 @@ SETTINGS = (
         True,
         speed_gate=1.5,
         speed_aim=4.0,
-        extra=("--config.model.segment=128", *_adagrad(0.2, 0.0)),
+        extra=(
+            "--config.model.segment=128",
+            "--config.optimizer.learning_rate=0.2",
+            "--config.optimizer.initial_square=0.0",
+        ),
     ),
     Setting("cbow-100", "configs/cbow.py", 100, False, speed_gate=1.0, speed_aim=2.0),
     Setting("cbow-300", "configs/cbow.py", 300, False, speed_aim=2.0, quality_gated=False),
-    Setting(
-        "hs-100",
-        "configs/skipgram.py",
-        100,
-        True,
-        hierarchical=True,
-        speed_aim=2.0,
-        quality_gated=False,
-        extra=_adagrad(0.3, 0.1),
-    ),
+    Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, speed_aim=2.0, quality_gated=False),
     Setting("hs-cbow-100", "configs/cbow.py", 100, False, hierarchical=True, speed_aim=2.0, quality_gated=False),
 )
 

@@ -6,10 +6,9 @@
          --config.optimizer.initial_square=0.0]
 
 Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5 passes, d = 100: about half a minute with negative sampling;
-what that gives on the similarity sets and the analogies is tabled in docs/benchmarks.md. The rate and the first sums
-were chosen there for texts of a million words and more; for much less try `--config.optimizer.initial_square=0.1`.
-`--config.model.loss` may be hierarchical or softmax, which scores the whole vocabulary for every word: hours on such
-text without an accelerator, so meant for small vocabularies or a GPU.
+what that gives on the similarity sets and the analogies is tabled in docs/benchmarks.md. `--config.model.loss` may be
+hierarchical or softmax, which scores the whole vocabulary for every word: hours on such text
+without an accelerator, so meant for small vocabularies or a GPU.
 """
 
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig
@@ -22,5 +21,5 @@ def get_config() -> Config:
         family="word2vec",
         model=Word2VecConfig(),
         train=TrainConfig(batch_size=2048, steps_per_call=128),
-        optimizer=OptimizerConfig(learning_rate=0.6, initial_square=1.0),
+        optimizer=OptimizerConfig(learning_rate=0.3, initial_square=0.1),
     )

@@ -8,11 +8,11 @@ many times its time. `--config.model.architecture=cbow` works too.
 """
 
 from configs import skipgram
-from w2v_jax.config import Config, OptimizerConfig
+from w2v_jax.config import Config
 from w2v_jax.models.subword import SubwordConfig
 
 
 def get_config() -> Config:
-    """The steps of `configs/skipgram.py`, a rate of its own. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
-    optimizer = OptimizerConfig(learning_rate=0.3, initial_square=0.1)
-    return Config("subword", SubwordConfig(buckets=200_000), train=skipgram.get_config().train, optimizer=optimizer)
+    """Skip-gram's settings but for the family. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
+    base = skipgram.get_config()
+    return Config("subword", SubwordConfig(buckets=200_000), train=base.train, optimizer=base.optimizer)

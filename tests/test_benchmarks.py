@@ -14,7 +14,6 @@ import pytest
 from benchmarks import measure, ours, quality, report, runs, text, trials, word2vec
 from benchmarks.faults import digests
 from benchmarks.settings import SETTINGS, chosen
-from configs import skipgram
 from tests.commands import run
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
@@ -151,13 +150,9 @@ def test_recorded_runs_are_averaged_by_what_was_changed() -> None:
         line("gensim", 0.1, ["one"], passes=1),
         line("gensim", 0.1, ["one"], text="cd34"),
     ]
-    rates = ["--config.optimizer.learning_rate=0.6", "--config.optimizer.initial_square=1.0"]
-    records += [line("ours", men, ["two", *rates[:n]], setting="skipgram-100") for n, men in ((0, 0.2), (2, 0.7))]
     text = runs.table(runs.grouped(records, 5, "ab"), ["men", "ws353"])
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
     assert lines == [
-        ["skipgram-100", "ours", "", "1", "0.700", "-"],
-        ["skipgram-100", "ours", "optimizer.learning_rate=0.3 optimizer.initial_square=0.1", "1", "0.200", "-"],
         ["skipgram-300", "gensim", "alpha=0.05", "1", "0.500", "-"],
         ["skipgram-300", "ours", "", "2", "0.500 (0.400 to 0.600)", "-"],
         ["skipgram-300", "ours", "model.window=3", "1", "0.900", "-"],
@@ -211,9 +206,6 @@ def test_settings_are_the_ones_agreed_on() -> None:
         "hs-100": (1, 0.025, 1, 0, 100),
         "hs-cbow-100": (0, 0.05, 1, 0, 100),
     }
-    assert len(configured := [option.split("=")[1] for option in SETTINGS[0].extra]) == 2
-    optimizer = skipgram.get_config().optimizer
-    assert configured == [str(optimizer.learning_rate), str(optimizer.initial_square)]
     with pytest.raises(UserError, match="skipgram-300"):
         chosen(["skipgram300"])
     assert [(s.speed_gate, s.speed_aim) for s in SETTINGS[:3]] == [(2.0, 4.0), (1.5, 4.0), (1.0, 2.0)]

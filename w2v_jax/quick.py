@@ -27,13 +27,9 @@ from w2v_jax.train.folder import CONFIG, read_result
 FAMILY, PARTS = "word2vec", "subword"
 _OF_PARTS = ("model.buckets", "model.shortest", "model.longest")  # keys of the family `subword` alone
 SENTENCES = "sentences.txt"  # in the run folder: an iterable as a file
-# What configs/skipgram.py, configs/subword.py and configs/cbow.py have beside the defaults; a test compares them.
+# What configs/skipgram.py and configs/cbow.py have beside the defaults; a test compares them.
 RECIPES: dict[str, dict[str, Any]] = {
     "skipgram": {
-        **{"train.batch_size": 2048, "train.steps_per_call": 128},
-        **{"optimizer.learning_rate": 0.6, "optimizer.initial_square": 1.0},
-    },
-    PARTS: {
         **{"train.batch_size": 2048, "train.steps_per_call": 128},
         **{"optimizer.learning_rate": 0.3, "optimizer.initial_square": 0.1},
     },
@@ -66,8 +62,7 @@ def train_vectors(
       settings: the same by their last name: `dim`, `window`, `architecture`, `min_count`, `passes`, `seed`, and so on.
 
     With `buckets`, `shortest` or `longest` the vectors are made of n-grams (family subword), and unseen words have one.
-    The settings are those of configs/skipgram.py (with n-grams configs/subword.py), or of configs/cbow.py with
-    architecture="cbow"; no text is held out.
+    The settings are those of configs/skipgram.py, or of configs/cbow.py with architecture="cbow"; no text is held out.
 
     Raises:
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
@@ -95,8 +90,8 @@ def place(workdir: PathLike | None, progress: bool) -> Iterator[tuple[Path, dict
 
 
 def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any]) -> Embeddings:
+    recipe = RECIPES["cbow" if keys.get("model.architecture") == "cbow" else "skipgram"]
     family = PARTS if set(_OF_PARTS) & set(keys) else FAMILY
-    recipe = RECIPES["cbow" if keys.get("model.architecture") == "cbow" else PARTS if family == PARTS else "skipgram"]
     base = override(Config(family, MODELS[family].config()), {"data.heldout_every": 0} | recipe, MODELS)
     override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read
     if isinstance(text, (str, os.PathLike)):

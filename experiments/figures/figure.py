@@ -21,9 +21,6 @@ LARGE_VECTORS = (
     "data.tokens=letters",
 )
 
-# What configs/skipgram.py had when the records of the other sizes were made.
-EARLIER = ("optimizer.learning_rate=0.3", "optimizer.initial_square=0.1")
-
 Result = Mapping[str, Any]  # of JSON values; each figure has a shape of its own
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.figures.figure import EARLIER, Figure, Result, Step, evaluate, read_object, train
+from experiments.figures.figure import Figure, Result, Step, evaluate, read_object, train
 from w2v_jax.embeddings import load
 from w2v_jax.figures import analogies
 from w2v_jax.figures.published import beside
@@ -15,7 +15,6 @@ from w2v_jax.papers import NUMBERS, PAPERS
 
 SEEDS = (0, 1)
 MODELS = {"CBOW": "cbow", "skip-gram": "skipgram"}
-_RATES = {"cbow": (), "skipgram": EARLIER}
 _TEXT = ("data.source=text:{run}/wiki.txt", "data.tokens=letters", "data.heldout_every=0", "log.tensorboard=False")
 THEIRS = {
     name: {kind: NUMBERS["mikolov_a", f"{name}, {kind}, 300 dimensions, 783 M words"].value for kind in analogies.KINDS}
@@ -75,7 +74,7 @@ FIGURE = Figure(
             for seed in SEEDS
             for config in MODELS.values()
             for step in (
-                train(f"configs/{config}.py", f"{config}_{seed}", *_TEXT, f"train.seed={seed}", *_RATES[config]),
+                train(f"configs/{config}.py", f"{config}_{seed}", *_TEXT, f"train.seed={seed}"),
                 evaluate(f"{config}_{seed}", "--data_dir={word_eval}"),
             )
         ),

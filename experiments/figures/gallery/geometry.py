@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.figures.figure import EARLIER, Figure, Result, Step, file, train
+from experiments.figures.figure import Figure, Result, Step, file, train
 from w2v_jax.figures import geometry
 from w2v_jax.figures.published import beside
 from w2v_jax.papers import cited
@@ -37,7 +37,7 @@ FIGURE = Figure(
     shows="how contextual the vectors of words are, by layer",
     paper=cited("ethayarajh"),
     recipe=(
-        train("configs/skipgram.py", "skipgram128", _TEXT, "model.dim=128", "train.passes=3", *EARLIER, *_WORDS),
+        train("configs/skipgram.py", "skipgram128", _TEXT, "model.dim=128", "train.passes=3", *_WORDS),
         train("configs/context_masked.py", "masked", _TEXT, _START),
         train("configs/context_masked.py", "causal", _TEXT, _START, *_CAUSAL),
         train("configs/language.py", "lstm", _TEXT, _START, *_LSTM),

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from experiments.figures.figure import EARLIER, Figure, Result, Step, read_object
+from experiments.figures.figure import Figure, Result, Step, read_object
 from w2v_jax.figures import sweeps
 
 SEEDS = (0, 1)
@@ -25,7 +25,6 @@ def _sweep() -> Step:
     ]
     flags = f"--config=configs/skipgram.py --workdir={{run}}/sweep --vary={';'.join(vary)} --restrict=10000"
     flags += f" --seeds={','.join(map(str, SEEDS))} --data_dir={{word_eval}} --config.log.tensorboard=False"
-    flags += "".join(f" --config.{change}" for change in EARLIER)
     return Step("experiments.sweep", f"{flags} --config.data.tokens=letters --config.data.heldout_every=0", "--config.")
 
 

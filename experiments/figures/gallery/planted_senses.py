@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from experiments.figures.figure import EARLIER, Figure, Step, read_object, train
+from experiments.figures.figure import Figure, Step, read_object, train
 from w2v_jax.figures import planted
 
 _LANGUAGE = (
@@ -35,7 +35,7 @@ def _transformer(size: int, objective: str) -> tuple[str, ...]:
 
 # folder of the runs -> (their name, config, overrides); a seed is added to the folder
 _RUNS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "skipgram": ("skip-gram, 32", "configs/skipgram.py", (*_VECTORS, *EARLIER)),
+    "skipgram": ("skip-gram, 32", "configs/skipgram.py", _VECTORS),
     "multi_sense": ("several senses, 32", "configs/multi_sense.py", (*_VECTORS, *_SEVERAL)),
     **{f"lstm_{n}": (f"LSTM, 1 x {n}", "configs/language.py", _lstm(n)) for n in _SIZES},
     "lstm_both_32": ("LSTM, 1 x 32, both ways", "configs/language.py", (*_lstm(32), "data.reversed=True")),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.figures.figure import EARLIER, Figure, Result, Step, read_object
+from experiments.figures.figure import Figure, Result, Step, read_object
 from w2v_jax.figures import sweeps
 
 SEEDS = (0, 1)  # of the scores; the speeds are of other runs, with seed SPEED_SEED
@@ -26,9 +26,8 @@ _SCORED = "--data_dir={word_eval}"
 def _sweeps(kind: str, seeds: str, flags: str) -> tuple[Step, ...]:
     """Both sides in {run}/KIND/...: skip-gram with both losses, CBOW, gensim."""
     sizes = [f"model.dim={dim}" for dim in DIMS]
-    rates = ",".join(EARLIER)
-    both = [f"{size},{_LARGE if size.endswith('=300') else rates}" for size in sizes]
-    both += [f"{size},model.loss=hierarchical,{rates}" for size in sizes]
+    both = [f"{size},{_LARGE}" if size.endswith("=300") else size for size in sizes]
+    both += [f"{size},model.loss=hierarchical" for size in sizes]
     ours = [("skipgram", both), ("cbow", sizes)]
     common = f"--seeds={seeds} {flags} --config.train.passes=1 --config.log.tensorboard=False {_TEXT}"
     made = [

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from experiments.figures.figure import EARLIER, Figure, Result, Step, read_object
+from experiments.figures.figure import Figure, Result, Step, read_object
 from w2v_jax.figures import sweeps
 from w2v_jax.figures.analogies import KINDS
 from w2v_jax.figures.published import beside
@@ -27,7 +27,6 @@ def _sweep() -> Step:
     objectives, samples = ";".join(OBJECTIVES.values()), ";".join(f"model.sample={t}" for t in THRESHOLDS.values())
     flags = f"--config=configs/skipgram.py --workdir={{run}}/sweep --vary={objectives} --vary={samples}"
     flags += f" --seeds={','.join(map(str, SEEDS))} --data_dir={{word_eval}} --config.log.tensorboard=False {_TEXT}"
-    flags += "".join(f" --config.{change}" for change in EARLIER)
     return Step("experiments.sweep", f"{flags} --config.train.passes=1", "--config.")
 
 
