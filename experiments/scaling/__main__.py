@@ -146,7 +146,6 @@ def fit_options() -> Options:
     """How --fit reads and fits. UserError: a bad condition, budget or delta."""
     from experiments.scaling import budget
     from experiments.scaling.fit import Options
-    from w2v_jax.scaling.laws import JOINT, PARAMETRIC
     from w2v_jax.scaling.robust import Misfit
     from w2v_jax.scaling.where import parse
 
@@ -155,8 +154,8 @@ def fit_options() -> Options:
         raise UserError(f"--delta={f.delta}: must be a positive number")
     if f.device and not f.budget:
         raise UserError("--device: is for --plan and --budget")
-    if f.law == "joint" and f.budget:
-        raise UserError("--law=joint: --budget reads the least of the sum of powers; leave one of the two out")
+    if f.law in ("joint", "best") and f.budget:
+        raise UserError(f"--law={f.law}: --budget reads the least of the sum of powers; leave one of the two out")
     return Options(
         f.drop_fewest_tokens_per_parameter,
         tuple(parse(f.where or "")),
@@ -165,7 +164,7 @@ def fit_options() -> Options:
         Misfit(f.delta, f.misfit == "log"),
         tuple(budget.parse(f.budget)) if f.budget else (),
         f.device,
-        JOINT if f.law == "joint" else PARAMETRIC,
+        f.law or "sum",
     )
 
 
@@ -181,7 +180,7 @@ def write_forecast() -> int:
     distributed.initialize()
     runs = planned(open_text(wanted))
     command = cli.command("experiments.scaling")
-    return forecast.write(to_path(f.forecast), to_path(f.laws), wanted, runs, f.floor, command, f.law)
+    return forecast.write(to_path(f.forecast), to_path(f.laws), wanted, runs, f.floor, command, f.law or "best")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -256,10 +255,10 @@ if __name__ == "__main__":
     )
     flags.DEFINE_enum(
         "law",
-        "best",
+        None,
         ["best", "sum", "joint"],
-        "--forecast: a sum of powers of N and D, their joint law, or the one that is closer to the runs. --fit: the "
-        "sum, unless joint.",
+        "--forecast, --fit: a sum of powers of N and D, their joint law, or the one that is closer to the runs; best "
+        "without for --forecast, sum for --fit.",
     )
     flags.DEFINE_string("grade", None, "A file of --forecast, to be compared with the results in --workdir.")
     flags.DEFINE_multi_string(

@@ -9,10 +9,10 @@ from experiments.scaling import budget
 from w2v_jax.figures import scaling as figures
 from w2v_jax.files import write_json
 from w2v_jax.scaling.describe import compare, describe
-from w2v_jax.scaling.fit import fit_parametric
+from w2v_jax.scaling.fit import closest, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
-from w2v_jax.scaling.laws import PARAMETRIC, Law
+from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.robust import LOGS, Misfit
 from w2v_jax.scaling.run_table import Runs, read_arms, read_table
@@ -32,7 +32,7 @@ class Options(NamedTuple):
     misfit: Misfit = LOGS
     budgets: tuple[float, ...] = ()  # FLOPs
     device: str | None = None
-    law: Law = PARAMETRIC
+    law: str = "sum"  # of `FORMS`, or BEST
 
     def read(self, path: Path, arm: str | None, drop: int | None = None) -> Runs:
         """The runs of one arm."""
@@ -67,7 +67,13 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
     print(f"{path}: {len(runs.loss)} runs")
     for note in runs.notes:
         print(f"  {note}")
-    parametric = fit_parametric(runs.parameters, runs.tokens, runs.loss, misfit=options.misfit, law=options.law)
+    parametric = closest(
+        [
+            fit_parametric(runs.parameters, runs.tokens, runs.loss, misfit=options.misfit, law=law)
+            for name, law in FORMS.items()
+            if options.law in (name, BEST)
+        ]
+    )
     print(f"\n{describe(parametric)}")
     if isinstance(parametric, Fit) and not parametric.law.joint:  # published ones are sums
         ours = {name: parametric.values[name] for name in SHOWN if name in parametric.values}

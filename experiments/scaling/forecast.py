@@ -22,18 +22,16 @@ from w2v_jax.recorded import to_dict
 from w2v_jax.scaling import analysis, records, tasks
 from w2v_jax.scaling.describe import number
 from w2v_jax.scaling.expected import Expected, expect
-from w2v_jax.scaling.fit import fit_excess, fit_parametric
+from w2v_jax.scaling.fit import closest, fit_excess, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value
 from w2v_jax.scaling.ladder import SecondStep
-from w2v_jax.scaling.laws import JOINT, PARAMETRIC
+from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import Planned, Study
 from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
 from w2v_jax.tables import aligned
 
 FREE, KNOWN = "free", "known"  # floors of a law
-FORMS = {"sum": PARAMETRIC, "joint": JOINT}
-BEST = "best"  # the form with the least noise about it: both have as many parameters
 TARGET = ("run", "arm", "config_hash", "parameters", "tokens", "training_flops", "times", "loss", "law")
 
 
@@ -74,7 +72,7 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
             for name, law in FORMS.items()
             if form in (name, BEST)
         ]
-        fit = min((each for each in tried if isinstance(each, Fit)), key=lambda each: each.noise, default=tried[0])
+        fit = closest(tried)
         if isinstance(fit, Refusal):
             raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
         found[arm] = Law(fit, zero, tasks.second_steps(runs, float(np.mean(best)) if len(best) == len(runs) else None))

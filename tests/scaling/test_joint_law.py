@@ -18,7 +18,7 @@ from tests.scaling.test_forecast import larger, loss_of, made, small
 from w2v_jax.scaling import records
 from w2v_jax.scaling.allocation import allocate
 from w2v_jax.scaling.expected import expect
-from w2v_jax.scaling.fit import fit_excess, fit_parametric
+from w2v_jax.scaling.fit import closest, fit_excess, fit_parametric
 from w2v_jax.scaling.fitted import Fit
 from w2v_jax.scaling.laws import JOINT, PARAMETRIC, excess, log_law, named, with_slopes
 from w2v_jax.scaling.projection import minimise
@@ -79,7 +79,7 @@ def test_the_planted_law_comes_back_far_beyond_the_runs_and_the_sum_does_not() -
     far, truth = (2e6, 6e7), float(joined(np.array(2e6), np.array(6e7)))
     found, other = fits[JOINT.name], fits[PARAMETRIC.name]
     assert isinstance(found, Fit) and isinstance(other, Fit)
-    assert found.noise < 0.003 < other.noise
+    assert found.noise < 0.003 < other.noise and closest([other, found]) is found
     assert expect(found, *far).loss.value == pytest.approx(truth, rel=0.02)
     assert expect(found, *far).law.covers(truth)
     assert abs(expect(other, *far).loss.value / truth - 1) > 0.05
@@ -137,18 +137,17 @@ def test_a_forecast_takes_the_form_that_is_closer_or_the_one_that_is_named(
         assert near == (form == "best")
 
 
-def test_a_table_is_fitted_by_the_joint_law_where_it_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    table = tmp_path / "runs.csv"
-    rows = [f"{n:.6g},{d:.6g},{loss:.8f}" for n, d, loss in zip(N, D, joined(N, D), strict=True)]
+def test_a_table_is_fitted_by_the_law_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, sizes = tmp_path / "runs.csv", np.geomspace(1e3, 1e6, 7)
+    every = [(n, c / 6 / n) for c in (1e9, 1e10, 1e11) for n in sizes]
+    rows = [f"{n:.6g},{d:.6g},{float(joined(np.array(n), np.array(d))):.8f}" for n, d in every]
     table.write_text("\n".join(["parameters,tokens,loss", *rows]), encoding="utf-8")
-    fit(table, Options(law=JOINT), str(tmp_path / "out"))
+    fit(table, Options(law="joint"), str(tmp_path / "out"))
     shown = capsys.readouterr().out
-    assert f"joint law: {JOINT.formula}, 20 runs" in shown and "Hoffmann" not in shown
+    assert f"joint law: {JOINT.formula}, 21 runs" in shown and "Hoffmann" not in shown
     found = json.loads((tmp_path / "out" / "fit.json").read_text(encoding="utf-8"))["parametric"]
     assert found["beta"]["value"] == pytest.approx(TRUE[4], rel=0.02)
-    assert (tmp_path / "out" / "parametric.png").stat().st_size > 10_000
+    assert all((tmp_path / "out" / f"{name}.png").stat().st_size > 10_000 for name in ("parametric", "isoflop"))
 
 
 def test_where_the_form_is_refused() -> None:

@@ -24,7 +24,7 @@ from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, predict
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import runs
-from w2v_jax.scaling.trust import alike, future, lack_of_fit, spread
+from w2v_jax.scaling.trust import cells, future, lack_of_fit, spread
 
 NOISE = 0.004
 
@@ -69,7 +69,11 @@ def test_the_spread_of_seeds_is_pooled_over_sizes() -> None:
 
 def test_amounts_of_text_that_a_seed_changes_by_a_few_words_are_one() -> None:
     tokens = np.array([751_209.0, 1_500_000.0, 749_930.0, 1_531_000.0, 751_931.0])
-    assert alike(tokens).tolist() == [0, 1, 0, 2, 0] and alike(np.array([])).tolist() == []
+    assert cells(tokens[:, None]).tolist() == [0, 1, 0, 2, 0] and cells(np.empty((0, 2))).tolist() == []
+    dense = 1e6 * 1.015 ** np.arange(100.0)  # no chain of near ones is one amount
+    assert np.bincount(cells(dense[:, None])).max() == 2
+    between = np.array([(5.0, 1.0e6), (9.0, 1.015e6), (5.0, 1.03e6), (9.0, 1.0e6)])  # nor does another size join two
+    assert cells(between).tolist() == [0, 2, 1, 2]
     own = spread([record(run=f"r{x}", tokens=x, heldout_loss=3.0 + x / 1e8) for x in tokens.tolist()])
     assert own is not None and (own.sizes, own.runs) == (1, 3)
     exact = planted(seeds=2)

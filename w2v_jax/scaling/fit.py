@@ -69,6 +69,11 @@ def fit_parametric(
     return _fit(law, (n, d), loss, seed, resamples, method, misfit)
 
 
+def closest(fits: Sequence[Fit | Refusal]) -> Fit | Refusal:
+    """Of fits of several laws to the same runs the one with the least noise about it; the first refusal without any."""
+    return min((each for each in fits if isinstance(each, Fit)), key=lambda each: each.noise, default=fits[0])
+
+
 def fit_excess(
     n: np.ndarray, d: np.ndarray, above: np.ndarray, *, seed: int = 0, law: Law = PARAMETRIC
 ) -> Fit | Refusal:

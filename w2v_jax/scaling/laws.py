@@ -48,6 +48,8 @@ PARAMETRIC = Law(
 JOINT = PARAMETRIC._replace(
     name="joint law", formula="L(N, D) = E + ((A/N^alpha)^(1/beta) + (B/D^beta)^(1/beta))^beta", joint=True
 )
+FORMS = {"sum": PARAMETRIC, "joint": JOINT}
+BEST = "best"  # the form with the least noise about it: both have as many parameters
 _LEAST = 1e-3  # exponent that joins: below, the larger term is all
 
 

@@ -17,7 +17,7 @@ from w2v_jax.scaling.records import Record
 
 SHARES = (0.01, 0.03, 0.1, 0.3)  # of the most expensive run's FLOPs, up to which runs are fitted
 WRONG = 0.01  # chance below which a law is called wrong
-_SAME = 1.02  # tokens or FLOPs of one amount of text, up to whole steps and to the words that a seed draws from it
+_SAME = 1.02  # times the least tokens or FLOPs of one amount of text
 
 
 class Spread(NamedTuple):
@@ -45,23 +45,29 @@ class Future(NamedTuple):
         return np.nan if self.expected is None else self.expected.value / self.came - 1.0
 
 
-def alike(tokens: np.ndarray) -> np.ndarray:
-    """The number of the amount of text, from the least, that each of float [n] tokens is; int [n]."""
-    order = np.argsort(tokens)
-    apart = np.diff(tokens[order], prepend=tokens[order[:1]] / 2) > (_SAME - 1) * tokens[order]
-    found = np.empty(len(tokens), np.int64)
-    found[order] = np.cumsum(apart) - 1
+def cells(sizes: np.ndarray) -> np.ndarray:
+    """The number of each run's cell, int [n]: runs whose sizes are one but for whole steps and the words a seed draws.
+
+    `sizes` is float [n, K]. In a cell all columns but the last are equal, and the last is at most `_SAME` times the
+    least in the cell: amounts of text, where K is 2.
+    """
+    found, first, number = np.empty(len(sizes), np.int64), None, -1
+    whole = np.round(sizes[:, :-1])
+    for i in np.lexsort([sizes[:, -1], *whole.T]):
+        if first is None or (whole[i] != whole[first]).any() or sizes[i, -1] > _SAME * sizes[first, -1]:
+            first, number = i, number + 1
+        found[i] = number
     return found
 
 
 def spread(records: Sequence[Record]) -> Spread | None:
     """The pooled spread of the finished runs of one arm; None where no two differ by the seed alone."""
-    groups: dict[tuple[int, int, float], list[float]] = {}
+    groups: dict[tuple[int, float], list[float]] = {}
     done = [(r, r.heldout_loss) for r in records if r.heldout_loss is not None]
-    amounts = alike(np.array([r.tokens for r, _ in done])).tolist()
-    for (r, loss), amount in zip(done, amounts, strict=True):
+    sizes = np.array([(r.parameters, r.tokens) for r, _ in done], np.float64).reshape(-1, 2)
+    for (r, loss), cell in zip(done, cells(sizes).tolist(), strict=True):
         rate = float(r.config.get("optimizer", {}).get("learning_rate", 0.0))
-        groups.setdefault((r.parameters, amount, rate), []).append(np.log(loss))
+        groups.setdefault((cell, rate), []).append(np.log(loss))
     several = [np.array(own) for own in groups.values() if len(own) > 1]
     free = sum(len(own) - 1 for own in several)
     if not free:
@@ -92,11 +98,10 @@ def lack_of_fit(fit: Fit) -> LackOfFit | None:
     law's parameters.
     """
     logs = np.log(fit.y)
-    cells = np.stack([np.round(fit.sizes[:, 0]), *map(alike, fit.sizes.T[1:])], -1)
-    _, cell = np.unique(cells, axis=0, return_inverse=True)
-    runs = np.bincount(cell.ravel())
-    means = np.bincount(cell.ravel(), logs) / runs
-    pure = float(((logs - means[cell.ravel()]) ** 2).sum())
+    cell = cells(fit.sizes)
+    runs = np.bincount(cell)
+    means = np.bincount(cell, logs) / runs
+    pure = float(((logs - means[cell]) ** 2).sum())
     about = float(((logs - log_law(fit.law, fit.theta, np.log(fit.sizes) - fit.centres)) ** 2).sum())
     freedom, own = len(runs) - fit.law.parameters, len(logs) - len(runs)
     if freedom < 1 or own < 1 or not pure:
