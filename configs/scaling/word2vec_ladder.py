@@ -2,7 +2,7 @@
 
     python -m experiments.scaling --config=configs/scaling/word2vec_ladder.py --workdir=runs/vectors_small \
         --config.data.source='text:wiki_en/*.txt.xz' --data_dir=word_eval
-    python -m experiments.scaling --forecast=forecasts/vectors.json --laws=runs/vectors_small/results.jsonl \
+    python -m experiments.scaling --forecast=results/forecasts/vectors.json --laws=runs/vectors_small/results.jsonl \
         --config=configs/scaling/word2vec_ladder_large.py --config.data.source='text:wiki_en/*.txt.xz'
 
 Settings and vocabulary are those of `word2vec.py`. Loss is that of skip-gram with negative sampling on held-out text.

@@ -13,7 +13,7 @@ from w2v_jax.scaling.ladder import Link
 _POINTS = 200  # of a curve
 
 
-def draw(studies: Mapping[str, Mapping[str, Any]], out: PathLike, *, source: str = "") -> None:
+def draw(studies: Mapping[str, Mapping[str, Any]], out: PathLike, *, source: str = "", unit: str = "per cent") -> None:
     """A row of two panels for each study: left, the curves of accuracy by loss, the runs that they rest on, and stars
     for the larger runs; right, each forecast with its 95 % interval, and a cross at what came.
 
@@ -26,12 +26,12 @@ def draw(studies: Mapping[str, Mapping[str, Any]], out: PathLike, *, source: str
             len(studies), 2, squeeze=False, width_ratios=(1.2, 1.0), height_ratios=[max(n, 11) for n in lines]
         )
         for (left, right), (name, study) in zip(rows, studies.items(), strict=True):
-            _curves(left, study)
+            _curves(left, study, unit)
             left.set_title(plain(name))
-            _forecasts(right, study)
+            _forecasts(right, study, unit)
 
 
-def _curves(axes: Axes, study: Mapping[str, Any]) -> None:
+def _curves(axes: Axes, study: Mapping[str, Any], unit: str) -> None:
     every = [*study["runs"], *study["came"]]
     losses = [row["heldout_loss"] for row in every]
     x = np.linspace(min(losses), max(losses), _POINTS)
@@ -42,11 +42,11 @@ def _curves(axes: Axes, study: Mapping[str, Any]) -> None:
             points = np.array([(row["heldout_loss"], 100 * row["tasks"][task]) for row in rows]).reshape(-1, 2)
             label = plain(task) if rows is study["runs"] else None
             axes.plot(*points.T, mark, markersize=size, label=label, **look)
-    axes.set(xlabel="held-out loss, nats a token; stars: the larger runs", ylabel="per cent")
+    axes.set(xlabel="held-out loss, nats a token; stars: the larger runs", ylabel=unit)
     axes.legend(fontsize=7)
 
 
-def _forecasts(axes: Axes, study: Mapping[str, Any]) -> None:
+def _forecasts(axes: Axes, study: Mapping[str, Any], unit: str) -> None:
     came = {row["run"]: row["tasks"] for row in study["came"]}
     names: list[str] = []
     tasks = [*study["curves"]]
@@ -61,4 +61,4 @@ def _forecasts(axes: Axes, study: Mapping[str, Any]) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("per cent; bars: forecasts, crosses: what came")
+    axes.set_xlabel(f"{unit}; bars: forecasts, crosses: what came")

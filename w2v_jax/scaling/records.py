@@ -77,7 +77,7 @@ class Record:
 
     @property
     def scores(self) -> dict[str, float]:
-        """By task: the tests of word vectors, and the share of right answers elsewhere."""
+        """By name, the tests of word vectors (`quality`) and the `tasks`."""
         return (self.quality or {}) | (self.tasks or {})
 
 

@@ -22,7 +22,7 @@ STUDIES = {
 
 
 def collect(run: Path) -> dict[str, Any]:
-    """See `by_study`."""
+    """The two studies of agreement, as `by_study`."""
     return by_study(STUDIES, run)
 
 

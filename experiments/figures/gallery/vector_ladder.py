@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from experiments.figures.figure import Figure, Step
-from experiments.figures.gallery.task_ladder import by_study, draw, measure
+from experiments.figures.figure import Figure, Result, Step
+from experiments.figures.gallery.task_ladder import by_study, measure
+from w2v_jax.figures.task_ladder import draw as draw_ladder
 from w2v_jax.papers import cited
 
 STUDIES = {"word vectors": ("vectors.json", ("small", "large"))}
@@ -26,6 +27,11 @@ def collect(run: Path) -> dict[str, Any]:
 
 def _largest(tasks: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in tasks.items() if name.split()[-1] in LARGEST}
+
+
+def draw(result: Result, out: str, source: str) -> None:
+    """Two panels; similarity is a correlation."""
+    draw_ladder(result["studies"], out, source=source, unit="100 times the correlation or the share")
 
 
 FIGURE = Figure(

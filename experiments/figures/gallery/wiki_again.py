@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from experiments.figures.figure import Figure, Result, study
 from experiments.figures.studies import KEYS, WIKI_DATA, read
 from w2v_jax.figures.context_gain import draw
 from w2v_jax.scaling import analysis, records
 from w2v_jax.scaling.records import Record
+from w2v_jax.scaling.trust import cells
 
 FIRST = Path(__file__).resolve().parents[3] / "results" / "scaling_wiki.jsonl"
 NAMES = {"transformer": "first study, transformer", "shared_kv": "first study, keys and values shared"}
@@ -30,12 +34,17 @@ def collect(run: Path) -> dict[str, Any]:
 
 
 def _rows(name: str, runs: Sequence[Record]) -> list[dict[str, Any]]:
+    """One row for each size and amount of text: means over the seeds."""
     made = [r for r in analysis.usable(runs) if r.by_position]
     longest = {r.run for r in analysis.at_most_tokens(made)}
+    groups: dict[int, list[Record]] = {}
+    for r, cell in zip(made, cells(np.array([(r.parameters, r.tokens) for r in made], np.float64)), strict=True):
+        groups.setdefault(int(cell), []).append(r)
     rows = []
-    for r in made:
-        kept = {key: getattr(r, key) for key in (*KEYS, "heldout_loss")} | {"arm": name}
-        rows.append(kept | {"longest": r.run in longest, "gained": round(gained(r.by_position or ()), 5)})
+    for own in groups.values():
+        first = {key: getattr(own[0], key) for key in KEYS} | {"arm": name, "longest": own[0].run in longest}
+        loss = fmean(r.heldout_loss or 0.0 for r in own)
+        rows.append(first | {"heldout_loss": loss, "gained": round(fmean(gained(r.by_position or ()) for r in own), 5)})
     return rows
 
 
