@@ -15,7 +15,9 @@ from matplotlib.axes import Axes
 from experiments.figures.gallery import counting, figures
 from tests.drawn import Points, draw, lines, record, same, upright
 from tests.drawn import paper as paper
+from tests.scaling import planted
 from w2v_jax.papers import NUMBERS
+from w2v_jax.scaling import records
 
 
 def by_arm(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -272,3 +274,34 @@ CHECKS = {
 def test_a_picture_shows_what_the_record_says(name: str, tmp_path: Path) -> None:
     result = record(name)
     CHECKS[name](draw(name, copy.deepcopy(result), tmp_path), result)
+
+
+def test_runs_of_several_seeds_are_one_point_of_the_study_made_again(tmp_path: Path) -> None:
+    """Two sizes, two seeds, 128 words a window: the third word costs 6, the second 4, from the 65th on 3."""
+    easy = [9.0, 4.0, 6.0, *[8.0] * 61, *[3.0] * 64]
+    (tmp_path / "study").mkdir()
+    made = [
+        planted.record(
+            run=f"a{n}{seed}",
+            arm="transformer",
+            parameters=n,
+            tokens=5e6 + seed,
+            heldout_loss=loss + seed / 10,
+            seed=seed,
+            by_position=[x + seed for x in easy],
+        )
+        for n, loss in ((10, 5.0), (20, 4.5))
+        for seed in (0, 1)
+    ]
+    records.write(tmp_path / "study" / "results.jsonl", made)
+    figure = figures()["wiki_again"]
+    result = figure.collect(tmp_path)
+    own = [row for row in result["runs"] if row["arm"] == "again"]
+    assert [(row["parameters"], round(row["heldout_loss"], 6), row["gained"]) for row in own] == [
+        (10, 5.05, 2.0),
+        (20, 4.55, 2.0),
+    ]
+    measured = figure.measure(result)
+    assert measured["again: gained by the largest over the next"] == pytest.approx(0.5)
+    assert measured["again: gained from context by the largest"] == 2.0
+    assert measured["first study, transformer: gained by the largest over the next"] == pytest.approx(0.0045, abs=1e-3)
