@@ -6,8 +6,8 @@
 Text and transformers are those of `wiki.py`. What differs: the scale rule carries one rate from a width of 16
 (`model.base_dim`), at which weights start from .1 and not from .02; steps have 512 words and not 2,048; Adam's second
 moments remember a thousand steps and not fifty, in which a rare word does not occur; the schedule is wsd, so that runs
-of one width share a trunk. On 1.6 million words, rate and start were chosen at a width of 64 with the short memory, then
-the memory at a width of 16 (results/wiki_again_trials.jsonl).
+of one width share a trunk. On 1.6 million words, rate and start were chosen at a width of 64 with the short memory,
+then the memory at a width of 16 (results/wiki_again_trials.jsonl).
 
 Hardware: one CPU core, an hour a seed for the transformers.
 """
