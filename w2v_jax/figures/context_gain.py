@@ -27,6 +27,6 @@ def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
                 style = look(i, f"{arm}, {size:,}") | {"linestyle": ("--", "-")[j]}
                 right.plot(*zip(*curve, strict=True), **style)
         left.set(xscale="log", xlabel="parameters", ylabel="held-out loss, nats a word")
-        right.set(xscale="log", xlabel="training words", ylabel="nats gained from the 2nd and 3rd word to the 65th on")
+        right.set(xscale="log", xlabel="training words", ylabel="nats gained by the words before")
         for axes in (left, right):
             axes.legend(fontsize=8)
