@@ -48,9 +48,9 @@ def evaluate(folder: str, flags: str = "") -> Step:
     return Step("experiments.evaluate", f"--workdir={{run}}/{folder} {flags}")
 
 
-def study(config: str, flags: str = "") -> Step:
-    """A scaling study in {run}/study. Status 1, a fitted floor that misses the optimum, is a result too."""
-    whole = f"--config={config} --workdir={{run}}/study {flags}"
+def study(config: str, flags: str = "", folder: str = "study") -> Step:
+    """A scaling study in {run}/FOLDER. Status 1, a fitted floor that misses the optimum, is a result too."""
+    whole = f"--config={config} --workdir={{run}}/{folder} {flags}"
     return Step("experiments.scaling", whole, "--config.", may_end=(0, 1))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from experiments.figures.figure import Figure, Result, Step, read_object
+from experiments.figures.figure import Figure, Result, read_object, study
 from experiments.figures.studies import KEYS
 from w2v_jax.figures.forecasts import draw as draw_forecasts
 from w2v_jax.scaling import records
@@ -52,12 +52,7 @@ FIGURE = Figure(
     shows="losses forecast for runs 10, 30 and 100 times as large by two laws, and what came",
     paper="none: the forecasts were committed before their runs",
     recipe=tuple(
-        Step(
-            "experiments.scaling",
-            f"--config=configs/scaling/{config}.py {_TEXT} --workdir={{run}}/{part}",
-            "--config.",
-            (0, 1),
-        )
+        study(f"configs/scaling/{config}.py", _TEXT, part)
         for config, part in (("forecast_wiki", "small"), ("forecast_wiki_large", "large"))
     ),
     data="English Wikipedia (spring 2015), 2,048 byte pairs, at most 24.4 million tokens read once; 254,936 held out",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.figures.figure import Figure, Result, Step, read_object, rounded
+from experiments.figures.figure import Figure, Result, read_object, rounded, study
 from w2v_jax.figures.task_ladder import draw as draw_ladder
 from w2v_jax.papers import cited
 from w2v_jax.scaling import records
@@ -52,9 +52,9 @@ def _kept(r: records.Record, tasks: dict[str, Any]) -> dict[str, Any]:
 def measure(result: Result) -> dict[str, float]:
     """By study, target and task the points that the forecast is off; how many are inside, and within a point."""
     found = dict[str, float]()
-    for name, study in result["studies"].items():
-        came = {row["run"]: row for row in study["came"]}
-        made = [t for t in study["targets"] if t["run"] in came]
+    for name, part in result["studies"].items():
+        came = {row["run"]: row for row in part["came"]}
+        made = [t for t in part["targets"] if t["run"] in came]
         inside = near = asked = 0
         for t in made:
             shares = came[t["run"]]["tasks"]
@@ -76,9 +76,7 @@ FIGURE = Figure(
     shows="accuracy on six tasks forecast for runs 10, 30 and 100 times as large, and what came",
     paper=cited("olmo"),
     recipe=tuple(
-        Step(
-            "experiments.scaling", f"--config=configs/scaling/{config}.py --workdir={{run}}/{part}", "--config.", (0, 1)
-        )
+        study(f"configs/scaling/{config}.py", folder=part)
         for config, part in (("ladder", "small"), ("ladder_large", "large"), ("ladder_largest", "largest"))
     ),
     data="the generated language of configs/scaling/ladder.py, at most 7 million words; 50,011 held out",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from experiments.figures.figure import Figure, Result, Step
+from experiments.figures.figure import Figure, Result, study
 from experiments.figures.gallery.task_ladder import by_study, measure
 from w2v_jax.figures.task_ladder import draw as draw_ladder
 from w2v_jax.papers import cited
@@ -18,9 +18,9 @@ _TEXT = "--config.data.source=text:{wiki_en.*.txt} --data_dir={word_eval}"
 def collect(run: Path) -> dict[str, Any]:
     """See `by_study`; the six tests of `LARGEST`."""
     found = by_study(STUDIES, run)
-    for study in found["studies"].values():
-        study["curves"] = _largest(study["curves"])
-        for row in (*study["runs"], *study["came"], *study["targets"]):
+    for part in found["studies"].values():
+        part["curves"] = _largest(part["curves"])
+        for row in (*part["runs"], *part["came"], *part["targets"]):
             row["tasks"] = _largest(row["tasks"])
     return found
 
@@ -38,12 +38,7 @@ FIGURE = Figure(
     shows="similarity and analogies of word vectors forecast for 10 and 24 times the FLOPs, and what came",
     paper=cited("olmo"),
     recipe=tuple(
-        Step(
-            "experiments.scaling",
-            f"--config=configs/scaling/{config}.py {_TEXT} --workdir={{run}}/{part}",
-            "--config.",
-            (0, 1),
-        )
+        study(f"configs/scaling/{config}.py", _TEXT, part)
         for config, part in (("word2vec_ladder", "small"), ("word2vec_ladder_large", "large"))
     ),
     data="English Wikipedia (spring 2015), at most 24 of 25.4 million words, read once",
