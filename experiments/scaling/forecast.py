@@ -136,6 +136,8 @@ def print_tasks(targets: Sequence[Mapping[str, Any]], laws: Mapping[str, Law]) -
         for name, step in law.tasks.items():
             if isinstance(step, Refusal):
                 print(f"{arm}: no forecast of {name}: {step.reason}")
+            elif step.runs < law.fit.points:
+                print(f"{arm}: {name} rests on {step.runs} of the {law.fit.points} runs: the others have no such score")
 
 
 def _law(law: Law, results: Path, arm: str) -> dict[str, Any]:

@@ -95,6 +95,22 @@ def test_the_curve_of_agreement_ends_at_certainty_whatever_the_runs_are() -> Non
     assert found.link(3.9) == pytest.approx(free.link(3.9), abs=0.03)
 
 
+def test_runs_without_a_score_are_counted(
+    small: Study, larger: list[Planned], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = made(runs(small, 200), tmp_path / "results.jsonl", optimum=FLOOR)
+    scored(results)
+    first, second, *others = records.read([results])
+    assert first.tasks
+    less = {name: share for name, share in first.tasks.items() if name != "next word"}
+    records.write(results, [record(**{**first.__dict__, "tasks": less}), second, *others])
+    assert forecast.write(tmp_path / "a.json", results, small, larger, "known", "the command") == 0
+    said, every = capsys.readouterr().out, len(others) + 2
+    assert f"next word rests on {every - 1} of the {every} runs: the others have no such score" in said
+    assert "agreement 2 words on rests on" not in said
+    assert all("next word" in target["tasks"] for target in json.loads((tmp_path / "a.json").read_text())["targets"])
+
+
 def test_few_runs_and_equal_ones_have_no_curve() -> None:
     loss = np.linspace(3.2, 4.4, LEAST - 1)
     assert second_steps(_runs(loss, LINK(loss)))["task"] == Refusal(

@@ -23,16 +23,17 @@ AGREEMENT, SIMILARITY = "agreement", "similarity"  # begin the names of their ta
 
 
 def second_steps(runs: Sequence[Record], optimum: float | None = None) -> dict[str, SecondStep | Refusal]:
-    """The curve of each task that all runs with a loss have, or why there is none.
+    """The curve of each task that runs with a loss have, or why there is none.
+
+    Each rests on the runs that have its score: `SecondStep.runs` of them.
 
     Args:
       runs: of one arm.
       optimum: the best possible loss, where it is known.
     """
-    scored = [run for run in runs if run.heldout_loss is not None and run.scores]
-    first = scored[0].scores if scored else {}
-    names = [name for name in first if all(name in run.scores for run in scored)]
-    return {name: _curve(name, scored, optimum) for name in names}
+    ended = [run for run in runs if run.heldout_loss is not None]
+    names = dict.fromkeys(name for run in ended for name in run.scores)  # each once, in the order of the runs
+    return {name: _curve(name, [run for run in ended if name in run.scores], optimum) for name in names}
 
 
 def _curve(name: str, runs: Sequence[Record], optimum: float | None) -> SecondStep | Refusal:
