@@ -9,25 +9,30 @@ moments remember a thousand steps and not fifty, in which a rare word does not o
 of one width share a trunk. On 1.6 million words, rate and start were chosen at a width of 64 with the short memory,
 then the memory at a width of 16 (results/wiki_again_trials.jsonl).
 
-Hardware: one CPU core, an hour a seed for the transformers.
+The LSTMs are those of `wiki.py`, too, but for the smallest width. Their start is .3 at a width of 16, as in
+`transfer.py`; their rate was tried at widths of 16 and 64 on 480,000 words.
+
+Hardware: one CPU core, an hour a seed for the transformers and an hour for the LSTMs; `--config.arms.lstm.sizes='()'`
+leaves the LSTMs out.
 """
 
 import dataclasses
 
 from configs.scaling import wiki
-from configs.scaling.wiki_rates import ruled
+from configs.scaling.wiki_rates import BASE, ruled
 from w2v_jax.config import Config
 from w2v_jax.scaling.study import Arm, Study
 
 TOKENS = (480_000, 900_000, 1_600_000, 2_800_000, 5_000_000)
 WIDTHS = (16, 32, 64, 128)
 RATE, START, BETA2 = 0.007, 0.1, 0.999  # the first two at a width of 16
+LSTM_RATE, LSTM_START = 0.03, 0.3  # likewise
 
 
-def _carried(run: Config) -> Config:
+def _carried(run: Config, rate: float) -> Config:
     """`run` with one rate, short steps, a long memory and a trunk."""
     optimizer = dataclasses.replace(
-        run.optimizer, learning_rate=RATE, beta2=BETA2, schedule="wsd", decay_fraction=0.2, warmup_steps=100
+        run.optimizer, learning_rate=rate, beta2=BETA2, schedule="wsd", decay_fraction=0.2, warmup_steps=100
     )
     train = dataclasses.replace(run.train, batch_size=4, steps_per_call=40)
     checkpoint = dataclasses.replace(run.checkpoint, every_steps=4000)  # each save scores the held-out text
@@ -35,9 +40,13 @@ def _carried(run: Config) -> Config:
 
 
 def get_config() -> Study:
-    """Transformers, seed 0; more by --config.seeds. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
+    """Transformers and LSTMs, seed 0; more by --config.seeds. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
     study = wiki.get_config()
-    run = ruled(study.arms["transformer"].run)
-    run = dataclasses.replace(run, model=dataclasses.replace(run.model, init_scale=START))
-    arm = Arm(_carried(run), tuple(f"model.dim={width}" for width in WIDTHS))
-    return dataclasses.replace(study, arms={"transformer": arm}, tokens=TOKENS)
+    attends, recurs = ruled(study.arms["transformer"].run), study.arms["lstm"].run
+    attends = dataclasses.replace(attends, model=dataclasses.replace(attends.model, init_scale=START))
+    recurs = dataclasses.replace(recurs, model=dataclasses.replace(recurs.model, base_dim=BASE, init_scale=LSTM_START))
+    arms = {
+        "transformer": Arm(_carried(attends, RATE), tuple(f"model.dim={width}" for width in WIDTHS)),
+        "lstm": Arm(_carried(recurs, LSTM_RATE), tuple(f"model.dim={w} model.hidden={w}" for w in WIDTHS)),
+    }
+    return dataclasses.replace(study, arms=arms, tokens=TOKENS)
