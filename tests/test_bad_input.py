@@ -28,7 +28,7 @@ OWN_FLAGS = {
     "experiments.classify": ("config", "config.KEY", "train", "methods", "vectors"),
     "experiments.pairs": ("config", "config.KEY", "seeds", "first", "second"),
     "experiments.compare": ("workdir", "source", "models", "seeds"),
-    "experiments.scaling": ("config", "config.KEY", "workdir", "plan"),
+    "experiments.scaling": ("config", "config.KEY", "workdir", "plan", "arms"),
     "experiments.sweep": ("config", "config.KEY", "workdir", "vary", "seeds"),
     "experiments.figures": ("vectors", "workdir", "list"),
     "experiments.generate": ("workdir", "prompt"),

@@ -12,8 +12,7 @@ then the memory at a width of 16 (results/wiki_again_trials.jsonl).
 The LSTMs are those of `wiki.py`, too, but for the smallest width. Their start is .3 at a width of 16, as in
 `transfer.py`; their rate was tried at widths of 16 and 64 on 480,000 words.
 
-Hardware: one CPU core, an hour a seed for the transformers and an hour for the LSTMs; `--config.arms.lstm.sizes='()'`
-leaves the LSTMs out.
+Hardware: one CPU core, an hour a seed for the transformers and an hour for the LSTMs; `--arms=lstm` makes those alone.
 """
 
 import dataclasses

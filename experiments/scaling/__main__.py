@@ -68,12 +68,14 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def study_of_flags() -> Study:
-    """The study of --config."""
-    from w2v_jax.scaling.study import Study
+    """The study of --config, those of its arms that --arms names, the sizes of --size."""
+    from w2v_jax.scaling.study import Study, of_arms
 
     path, changes = config_flag.given(default=DEFAULT_CONFIG)
     study = config_flag.load(path, Study, changes)
     f = flags.FLAGS
+    if f.arms:
+        study = of_arms(study, f.arms)
     if not f.size:
         return study
     from experiments.scaling import dial
@@ -270,6 +272,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("compare", None, "Two studies to print beside one another: DIR,DIR or their results.jsonl.")
     flags.DEFINE_bool("coordinates", False, "Print the coordinate check of the study of --config; train nothing.")
     flags.DEFINE_string("out", None, "--fit, --published, --coordinates: folder of figures and JSON; else none.")
+    flags.DEFINE_list("arms", [], "Arms of the study, with commas; all without.")
     flags.DEFINE_string("shard", "0/1", "i/n: this machine's part of the runs.")
     flags.DEFINE_string("device", None, "--plan, --budget: device and number, such as v5e:64.")
     flags.DEFINE_float("rate", 0.0, "--plan: FLOPs per second of all devices together, where known.", 0.0)

@@ -102,6 +102,21 @@ def undrawn(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(report, "report", lambda *_: 1)
 
 
+def test_arms_are_made_one_by_one(tmp_path: Path, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    undrawn(monkeypatch)
+    workdir = tmp_path / "runs"
+    refused(
+        scaling(study, workdir, "--arms=tamed"), r"--arms=tamed: must be one of tame, wild \(did you mean .tame.\?\)"
+    )
+    assert not workdir.exists()
+    assert scaling(study, workdir, "--arms=wild").status == 1
+    assert set(rows(workdir / "results.jsonl")) == {WILD}
+    made = (workdir / "results.jsonl").read_text()
+    assert scaling(study, workdir, "--arms=tame", "--config.tokens=(320,)").status == 1
+    assert set(rows(workdir / "results.jsonl")) == {WILD, TAME[0], TAME[2]}
+    assert (workdir / "results.jsonl").read_text().startswith(made)
+
+
 def test_a_study_is_made_and_reported(whole: tuple[Done, Path]) -> None:
     done, workdir = whole
     # The floor of so small a study is no truth: the command says so by its status.

@@ -1,10 +1,9 @@
-"""Studies as lists of runs: grids, budgets, rates, shards; and their records."""
+"""Studies as lists of runs: grids, budgets, rates, arms, shards."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,13 @@ import pytest
 
 from experiments.common.config_flag import load
 from tests.commands import ROOT
-from tests.scaling.planted import record
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.overrides import override
-from w2v_jax.recorded import freeze
-from w2v_jax.scaling import analysis, records
-from w2v_jax.scaling.fitted import Fit, Refusal
-from w2v_jax.scaling.study import Arm, Study, cost_of, runs, shard, sized, trunks, with_passes
+from w2v_jax.scaling.study import Arm, Study, cost_of, of_arms, runs, shard, sized, trunks, with_passes
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import programs, stand_in
 
@@ -82,6 +77,15 @@ def test_budgets_make_equal_flops_and_rates_multiply_the_arms() -> None:
     base = LSTM.optimizer.learning_rate
     assert {run.config.optimizer.learning_rate for run in tried if run.arm == "lstm"} == {0.5 * base, 2 * base}
     assert len(tried) == 2 * len(runs(STUDY, VOCAB))
+
+
+def test_named_arms_stay_alone() -> None:
+    assert of_arms(STUDY, ["lstm"]).arms == {"lstm": STUDY.arms["lstm"]}
+    assert list(of_arms(STUDY, ["lstm", "transformer"]).arms) == ["transformer", "lstm"]  # the study's order
+    assert runs(of_arms(STUDY, ["lstm"]), VOCAB) == [run for run in runs(STUDY, VOCAB) if run.arm == "lstm"]
+    message = r"--arms=lstn: must be one of transformer, lstm \(did you mean 'lstm'\?\)"
+    with pytest.raises(UserError, match=message):
+        of_arms(STUDY, ["lstn"])
 
 
 def test_a_study_is_overridden_as_on_a_command_line() -> None:
@@ -268,120 +272,3 @@ def test_the_pod_study_goes_from_a_million_parameters_to_a_billion() -> None:
     study = load(str(ROOT / "configs" / "scaling" / "pod.py"), Study)
     sizes = {run.ledger.parameters for run in runs(study, study.vocabulary)}
     assert min(sizes) == pytest.approx(1e6, rel=0.1) and max(sizes) == pytest.approx(1e9, rel=0.1)
-
-
-# Records
-
-
-def test_records_survive_the_file_and_merge_by_concatenation(tmp_path: Path) -> None:
-    first, second = [record(run="a"), record(run="b", by_position=[1.0, 0.5])], [record(run="c", quality={"x": 0.5})]
-    records.write(tmp_path / "1.jsonl", first)
-    records.write(tmp_path / "2.jsonl", second)
-    together = (tmp_path / "1.jsonl").read_bytes() + (tmp_path / "2.jsonl").read_bytes()
-    (tmp_path / "all.jsonl").write_bytes(together)
-    assert records.read([tmp_path / "all.jsonl"]) == [*first, *second]
-    assert records.read([tmp_path / "1.jsonl", tmp_path / "2.jsonl"]) == [*first, *second]
-
-
-def test_a_run_that_finished_outweighs_one_that_failed(tmp_path: Path) -> None:
-    failed, finished = record(status="failed", heldout_loss=None), record()
-    for order in ([failed, finished], [finished, failed]):
-        records.write(tmp_path / "r.jsonl", order)
-        assert records.read([tmp_path / "r.jsonl"]) == [finished]
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("{", "line 2: not JSON"),
-        ("[]", "line 2: not a JSON object"),
-        ('{"run": "a"}', "line 2: has no arm"),
-        (json.dumps(dataclasses.asdict(record(tokens=-1.0))), "line 2: tokens=-1.0"),
-    ],
-)
-def test_a_damaged_line_is_named(tmp_path: Path, line: str, message: str) -> None:
-    (tmp_path / "r.jsonl").write_text(json.dumps(dataclasses.asdict(record())) + f"\n{line}\n")
-    with pytest.raises(UserError, match=message):
-        records.read([tmp_path / "r.jsonl"])
-
-
-def test_the_hash_is_of_what_decides_the_result() -> None:
-    def change(**keys: Any) -> str:
-        return records.config_hash(dataclasses.replace(LSTM, **keys))
-
-    own = records.config_hash(LSTM)
-    assert change(log=dataclasses.replace(LSTM.log, every_steps=3)) == own
-    assert change(data=dataclasses.replace(LSTM.data, cache_dir="x")) == own
-    assert change(train=TrainConfig(seed=1)) != own
-    assert change(optimizer=OptimizerConfig(learning_rate=0.1)) != own
-
-
-def test_runs_of_the_published_study_keep_their_hashes() -> None:
-    """Keys that came later change no hash at their defaults; otherwise the study would be trained again."""
-    published = [json.loads(line) for line in (ROOT / "results/scaling_wiki.jsonl").read_text().splitlines()]
-    for run in published:
-        assert records.config_hash(freeze(run["config"], MODELS)) == run["config_hash"], run["run"]
-
-
-# Which runs are fitted
-
-
-def test_the_best_rate_counts_and_unfinished_runs_do_not() -> None:
-    made = [record(run="a", heldout_loss=3.0), record(run="b", heldout_loss=2.5), record(run="c", status="diverged")]
-    assert [r.run for r in analysis.usable(made)] == ["b"]
-
-
-def test_the_frontier_is_what_no_cheaper_run_equals() -> None:
-    pairs = [(1.0, 5.0), (2.0, 4.0), (3.0, 4.5), (4.0, 4.0), (5.0, 3.0), (5.0, 2.0)]
-    made = [record(run=str(i), training_flops=c, heldout_loss=loss) for i, (c, loss) in enumerate(pairs)]
-    assert [r.run for r in analysis.frontier(made)] == ["0", "1", "5"]
-
-
-def test_runs_on_the_plateau_of_single_words_are_left_out_of_every_fit() -> None:
-    """By the recorded baseline, or by accuracies that agree in every digit where the losses are the highest."""
-    plan = [(n, d) for n in (1e3, 1e4, 1e5) for d in (1e5, 1e6, 1e7)]
-    losses = [3.0 + 20 / n**0.5 + 200 / d**0.5 for n, d in plan]
-    base = {"heldout_unigram_loss": 4.0, "heldout_unigram_accuracy": 0.1}
-    for known, accuracy in (({}, 0.1), (base, 0.1004)):
-        made = []
-        for i, ((n, d), loss) in enumerate(zip(plan, losses, strict=True)):
-            flat = d == 1e5
-            score = {"heldout_loss": 4.01 if flat else loss, "heldout_accuracy": accuracy if flat else 0.2 + 0.01 * i}
-            made.append(record(run=f"{n}_{d}", parameters=int(n), tokens=d, training_flops=6 * n * d, **score, **known))
-        law = analysis.laws("lstm", made)
-        assert [r.tokens for r in law.plateau] == [1e5] * 3
-        assert isinstance(law.parametric, Fit) and law.parametric.points == 6
-        # As good in loss, but more than the most frequent word was found; or better than single words.
-        for other in ({"heldout_accuracy": 0.15}, {"heldout_loss": 3.9} if known else {"heldout_accuracy": 0.09}):
-            assert len(analysis.fitted_runs([*made[1:], dataclasses.replace(made[0], **other)])[1]) < 3
-    every = analysis.laws("lstm", [r for r in made if r.tokens == 1e5])
-    assert isinstance(every.parametric, Refusal) and "all 3 run(s) are on the plateau" in every.parametric.reason
-
-
-def test_claims_are_joined_by_a_line_in_the_logarithm() -> None:
-    assert analysis.claimed_accuracy(1e6) == 0.70
-    assert analysis.claimed_accuracy(1e7) == pytest.approx(0.725)
-    assert math.isnan(analysis.claimed_accuracy(9e5))
-
-
-def test_a_planted_law_and_floor_are_found_from_records() -> None:
-    made = []
-    for n in (1e3, 3e3, 1e4, 3e4, 1e5):
-        for d in (1e5, 3e5, 1e6, 3e6):
-            loss = 2.0 + 40 / n**0.5 + 300 / d**0.5
-            made.append(
-                record(
-                    run=f"{n}_{d}",
-                    parameters=int(n),
-                    tokens=d,
-                    training_flops=6 * n * d,
-                    heldout_loss=loss,
-                    optimum=2.0,
-                )
-            )
-    found = analysis.laws("lstm", made)
-    (floor,) = analysis.floors([found], made)
-    assert floor.holds and floor.fitted == pytest.approx(2.0, abs=1e-3)
-    assert not floor._replace(optimum=2.5).holds
-    with pytest.raises(ValueError, match="different positions"):
-        analysis.floors([found], [*made, record(optimum=2.1)])

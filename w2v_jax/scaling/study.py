@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from w2v_jax.config import Config, DataConfig, check
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, nearest
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.scaling.ledger import Ledger, ledger
@@ -66,6 +66,14 @@ class Study:
         need = "False: the best possible loss is known of data.source=synthetic only, read from the left"
         known = self.data.source == "synthetic" and not self.data.reversed
         check(not self.optimum or known, "optimum", self.optimum, need)
+
+
+def of_arms(study: Study, names: Sequence[str]) -> Study:
+    """`study` with these arms alone, in its own order. UserError: an arm that it does not have."""
+    for name in names:
+        if name not in study.arms:
+            raise UserError(f"--arms={name}: must be one of {', '.join(study.arms)}{nearest(name, study.arms)}")
+    return dataclasses.replace(study, arms={name: arm for name, arm in study.arms.items() if name in names})
 
 
 class Planned(NamedTuple):
