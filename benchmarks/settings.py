@@ -34,7 +34,6 @@ class Setting:
     hierarchical: bool = False
     speed_gate: float = 0.0  # least median ratio of words/s, ours to the peer's; 0 is shown only
     speed_aim: float = 0.0
-    quality_gated: bool = True
     extra: tuple[str, ...] = ()  # further overrides of ours, part of the recipe
 
     def overrides(self) -> list[str]:
@@ -72,9 +71,9 @@ SETTINGS = (
         ),
     ),
     Setting("cbow-100", "configs/cbow.py", 100, False, speed_gate=1.0, speed_aim=2.0),
-    Setting("cbow-300", "configs/cbow.py", 300, False, speed_aim=2.0, quality_gated=False),
-    Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, speed_aim=2.0, quality_gated=False),
-    Setting("hs-cbow-100", "configs/cbow.py", 100, False, hierarchical=True, speed_aim=2.0, quality_gated=False),
+    Setting("cbow-300", "configs/cbow.py", 300, False, speed_aim=2.0),
+    Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, speed_aim=2.0),
+    Setting("hs-cbow-100", "configs/cbow.py", 100, False, hierarchical=True, speed_aim=2.0),
 )
 
 

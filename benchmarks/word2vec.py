@@ -191,7 +191,7 @@ def collect(bench: Bench, settings: Sequence[Setting], speeds: range, seeds: ran
     entries = {
         s.name: {
             "speed": report.speed(s, runs("train", s.name, speeds), bench.about["words"]),
-            "quality": report.quality(s, runs("quality", s.name, seeds)),
+            "quality": report.quality(runs("quality", s.name, seeds)),
         }
         for s in settings
     }
