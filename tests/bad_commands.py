@@ -31,7 +31,8 @@ OTHERS = {
         "--config.model.hidden=99999999999 --config.model.dim=99999999999": "model.(dim|hidden)=9+: would need",
         "--config.model.cell=lstmm": "did you mean 'lstm'",
         "--config.model.base_dim=-1": "model.base_dim=-1",
-        "--config.model.base_dim=8 --config.optimizer.dense=sgd": "model.base_dim is a rule for adamw",
+        "--config.model.base_dim=8 --config.optimizer.dense=sgd": "model.base_dim and model.table_rate are for adamw",
+        "--config.model.table_rate=-7": "model.table_rate=-7.0: must be above 0",
         "--config.data.source=tsv:{h}/good.tsv": "tsv: is for classifiers",
     },
     TRAIN.replace("skipgram", "doc2vec").replace("--config.model.segment=32 ", ""): {

@@ -105,6 +105,21 @@ def test_starts_and_rates_are_those_of_the_table(name: str) -> None:
     assert matrices >= 2
 
 
+@pytest.mark.parametrize("name", ["transformer", "lstm"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_tables_have_a_rate_of_their_own(name: str, tied: bool) -> None:
+    config = FAMILIES[name](4 * BASE, True)
+    model = dataclasses.replace(config.model, table_rate=8.0, tied=tied)
+    params, rates, _ = leaves(dataclasses.replace(config, model=model))
+    same, without, _ = leaves(dataclasses.replace(config, model=dataclasses.replace(model, table_rate=1.0)))
+    tables = {"['embed']"} | (set() if tied else {"['head']['table']"})
+    for (path, rate), other in zip(
+        jax.tree_util.tree_flatten_with_path(rates)[0], jax.tree.leaves(without), strict=True
+    ):
+        assert rate == (8.0 if jax.tree_util.keystr(path) in tables else other)
+    jax.tree.map(np.testing.assert_array_equal, params, same)  # the start is the same
+
+
 def test_at_the_base_nothing_changes() -> None:
     for make in (transformer, recurrent("lstm")):
         ruled, standard = moved(make(BASE, True)), moved(make(BASE, False))
@@ -145,7 +160,7 @@ def test_the_multiplier_acts_on_the_step_and_not_on_the_decay() -> None:
 def test_other_optimisers_are_refused() -> None:
     config = transformer(4 * BASE, True)
     for dense in ("sgd", "adagrad"):
-        with pytest.raises(UserError, match="model.base_dim is a rule for adamw"):
+        with pytest.raises(UserError, match=r"model.base_dim and model.table_rate are for adamw"):
             optimizers.dense(dataclasses.replace(OPTIMIZER, dense=dense), *reversed(leaves(config)[1:]))
 
 

@@ -52,6 +52,7 @@ class RecurrentLMConfig:
     noise_words: int = 0  # words that stand for the vocabulary in the softmax of training; 0: all of it
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
     base_dim: int = 0  # units at which rate and init_scale were chosen, for the scale rule; 0: the standard one
+    table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table, at any width
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
@@ -62,6 +63,7 @@ class RecurrentLMConfig:
         check(0 <= self.reset <= 1, "model.reset", self.reset, "from 0 to 1")
         check_least(0, "model", self, "noise_words", "base_dim")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+        check(self.table_rate > 0, "model.table_rate", self.table_rate, "above 0")
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         if (self.tied or CELLS[self.cell].elementwise) and self.dim != self.hidden:
             why = "a tied head" if self.tied else f"model.cell={self.cell}"
@@ -99,7 +101,7 @@ def arrays(cfg: RecurrentLMConfig) -> dict[str, Any]:
 
     def table(width: int, uses: float) -> Leaf:
         start = uniform(-cfg.init_scale, cfg.init_scale)
-        return Leaf((cfg.padded_vocab, width), ("vocab", "embed"), start, width, uses)
+        return Leaf((cfg.padded_vocab, width), ("vocab", "embed"), start, width, uses, rate=cfg.table_rate)
 
     if not cfg.tied:
         head["table"] = table(cfg.hidden, 1.0)

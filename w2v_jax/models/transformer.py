@@ -87,14 +87,14 @@ def source(cfg: TransformerConfig, text: Any, split: str, batch_size: int, seed:
 
 def arrays(cfg: TransformerConfig) -> dict[str, Any]:
     """{'embed' [V', D], 'norm' [D]} and `stack_arrays`; without tying also {'head': {'table' [V', D]}}."""
-    shape, names, start = (cfg.padded_vocab, cfg.dim), ("vocab", "embed"), normal(cfg.init_scale)
+    table = Leaf((cfg.padded_vocab, cfg.dim), ("vocab", "embed"), normal(cfg.init_scale), cfg.dim, rate=cfg.table_rate)
     seen = masking.chosen_count(cfg.length, cfg.mask_share) / cfg.length if cfg.masked else 1.0  # tokens at the head
     read = seen * min(1.0, cfg.noise_words / cfg.padded_vocab) if cfg.noise_words else seen
     tree = stack_arrays(cfg.stack, cfg.init_scale) | {
-        "embed": Leaf(shape, names, start, cfg.dim, read if cfg.tied else 0.0),
+        "embed": dataclasses.replace(table, uses=read if cfg.tied else 0.0),
         "norm": Leaf((cfg.dim,), ("embed",), constant(1.0)),
     }
-    return tree if cfg.tied else tree | {"head": {"table": Leaf(shape, names, start, cfg.dim, read)}}
+    return tree if cfg.tied else tree | {"head": {"table": dataclasses.replace(table, uses=read)}}
 
 
 def init(rng: Array, cfg: TransformerConfig, consts: Consts) -> Params:

@@ -73,6 +73,7 @@ class TransformerConfig:
     base_dim: int = 0  # width at which rate and init_scale were chosen, for the scale rule; 0: the standard one
     base_heads: int = 0  # heads at that width; 0: as many as here
     base_layers: int = 0  # depth at which they were chosen; 0: depth is not scaled
+    table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table, at any width
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
@@ -85,6 +86,7 @@ class TransformerConfig:
         check_choice("model.attention", self.attention, IMPLEMENTATIONS)
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
+        check(self.table_rate > 0, "model.table_rate", self.table_rate, "above 0")
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         check(0 < self.mask_share < 1, "model.mask_share", self.mask_share, "above 0 and below 1")
         check_least(0, "model", self, "noise_words", "base_dim", "base_heads", "base_layers")

@@ -120,7 +120,9 @@ def dense(cfg: OptimizerConfig, axes: Params, rates: Params) -> optax.GradientTr
     """
     plain = all(rate == 1.0 for rate in jax.tree.leaves(rates))
     if not plain and cfg.dense != "adamw":
-        raise UserError(f"optimizer.dense={cfg.dense}: model.base_dim is a rule for adamw; use that, or base_dim=0")
+        raise UserError(
+            f"optimizer.dense={cfg.dense}: model.base_dim and model.table_rate are for adamw; use that, or 0 and 1"
+        )
     parts = [optax.clip_by_global_norm(cfg.clip_norm)] if cfg.clip_norm else []
     if cfg.dense == "adagrad":
         parts.append(optax.scale_by_rss())
