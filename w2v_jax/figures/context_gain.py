@@ -10,7 +10,7 @@ from w2v_jax.files import PathLike
 
 
 def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
-    """Left, loss by parameters at the most tokens, a line an arm; right, nats gained by tokens, two sizes an arm.
+    """Left, loss by parameters at the most tokens, a line an arm; right, nats gained by tokens at the largest size.
 
     `result` has 'runs', rows with arm, parameters, tokens, heldout_loss, gained, and longest for those of the most
     tokens.
@@ -22,10 +22,9 @@ def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
             own = [row for row in rows if row["arm"] == arm]
             points = sorted((row["parameters"], row["heldout_loss"]) for row in own if row["longest"])
             left.plot(*zip(*points, strict=True), **look(i, arm))
-            for j, size in enumerate(sorted({row["parameters"] for row in own})[-2:]):
-                curve = sorted((row["tokens"], row["gained"]) for row in own if row["parameters"] == size)
-                style = look(i, f"{arm}, {size:,}") | {"linestyle": ("--", "-")[j]}
-                right.plot(*zip(*curve, strict=True), **style)
+            size = max(row["parameters"] for row in own)
+            curve = sorted((row["tokens"], row["gained"]) for row in own if row["parameters"] == size)
+            right.plot(*zip(*curve, strict=True), **look(i, f"{arm}, {size:,}"))
         left.set(xscale="log", xlabel="parameters", ylabel="held-out loss, nats a word")
         right.set(xscale="log", xlabel="training words", ylabel="nats gained by the words before")
         for axes in (left, right):

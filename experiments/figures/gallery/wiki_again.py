@@ -1,4 +1,4 @@
-"""The transformers on Wikipedia made twice: with rates by hand, and with one carried rate and more steps."""
+"""The study of Wikipedia made twice: with rates by hand, and with one carried rate and more steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.trust import cells
 
 FIRST = Path(__file__).resolve().parents[3] / "results" / "scaling_wiki.jsonl"
-NAMES = {"transformer": "first study, transformer", "shared_kv": "first study, keys and values shared"}
+NAMES = {"transformer": "transformer", "lstm": "LSTM", "shared_kv": "keys and values shared"}
 NEAR, FAR = slice(1, 3), slice(64, None)  # words of a window: the second and third, and from the 65th on
 
 
@@ -29,8 +29,16 @@ def gained(by_position: Sequence[float]) -> float:
 
 def collect(run: Path) -> dict[str, Any]:
     """The runs of this study, and those of the first as they are committed."""
-    first = analysis.by_arm(records.read([FIRST]))
-    return {"runs": [*_rows("again", read(run)), *(row for arm in NAMES for row in _rows(NAMES[arm], first[arm]))]}
+    studies = {"again": analysis.by_arm(read(run)), "first study": analysis.by_arm(records.read([FIRST]))}
+    return {
+        "runs": [
+            row
+            for study, arms in studies.items()
+            for arm, name in NAMES.items()
+            if arm in arms
+            for row in _rows(f"{study}, {name}", arms[arm])
+        ]
+    }
 
 
 def _rows(name: str, runs: Sequence[Record]) -> list[dict[str, Any]]:
@@ -61,7 +69,7 @@ def measure(result: Result) -> dict[str, float]:
 
 
 FIGURE = Figure(
-    shows="transformers on Wikipedia with hand-set rates and with one carried rate: loss, and what context gains",
+    shows="models of Wikipedia with hand-set rates and with one carried rate: loss, and what context gains",
     paper="none: it answers a question of the first study",
     recipe=(study("configs/scaling/wiki_again.py", "--config.data.source=text:{wiki_en.*.txt}"),),
     data=WIKI_DATA,
