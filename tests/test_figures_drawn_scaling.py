@@ -171,12 +171,16 @@ def check_forecasts(panels: list[Axes], result: dict[str, Any]) -> None:
 
 
 def check_rate_transfer(panels: list[Axes], result: dict[str, Any]) -> None:
-    """Each size's losses by rate and a star at the least; a dotted line at the best rate of the smallest."""
+    """Each size's mean losses by rate and a star at the least; a dotted line at the best rate of the smallest."""
     for axes in panels:
-        sizes: dict[int, list[tuple[float, float]]] = {}
+        seeds: dict[int, dict[float, list[float]]] = {}
         for row in result["runs"]:
             if row["arm"] == axes.get_title():
-                sizes.setdefault(row["parameters"], []).append((row["learning_rate"], row["heldout_loss"]))
+                seeds.setdefault(row["parameters"], {}).setdefault(row["learning_rate"], []).append(row["heldout_loss"])
+        sizes = {
+            n: [(rate, sum(y) / len(y)) for rate, y in rates.items() if len(y) == max(map(len, rates.values()))]
+            for n, rates in seeds.items()
+        }
         expected: list[Points] = []
         for i, n in enumerate(sorted(sizes)):
             best = min(sizes[n], key=lambda pair: pair[1])
@@ -256,6 +260,7 @@ CHECKS = {
     "coordinates": check_coordinates,
     "forecasts": check_forecasts,
     "rate_transfer": check_rate_transfer,
+    "rate_transfer_wiki": check_rate_transfer,
     "counting": check_counting,
     "ladder": check_ladder,
     "scaling_branches": check_branches,

@@ -26,9 +26,9 @@ WIKI_DATA = (
 )
 
 
-def read(run: Path) -> list[Record]:
-    """The records of a study in {run}/study."""
-    return records.read(sorted((run / "study").glob("results*.jsonl")))
+def read(run: Path, folder: str = "study") -> list[Record]:
+    """The records of a study in {run}/FOLDER."""
+    return records.read(sorted((run / folder).glob("results*.jsonl")))
 
 
 def collect(*keys: str) -> Callable[[Path], dict[str, Any]]:

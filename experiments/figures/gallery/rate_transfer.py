@@ -16,12 +16,18 @@ _KEPT = ("run", "arm", "family", "status", "seed", "parameters", "parameters_wit
 
 
 def collect(run: Path) -> dict[str, Any]:
-    """What a picture of rates needs of each run, those that diverged included."""
-    rows = []
-    for r in read(run):
+    """The runs of the study, as `rows`."""
+    return {"runs": rows(read(run))}
+
+
+def rows(runs: Sequence[Record], title: str = "{}") -> list[dict[str, Any]]:
+    """What a picture of rates needs of each run, those that diverged included; the arm's name goes into the title."""
+    found = []
+    for r in runs:
         kept = {key: getattr(r, key) for key in (*_KEPT, "heldout_loss")}
-        rows.append(kept | {"learning_rate": r.config["optimizer"]["learning_rate"]})
-    return {"runs": rows}
+        own = {"arm": title.format(r.arm), "learning_rate": r.config["optimizer"]["learning_rate"]}
+        found.append(kept | own)
+    return found
 
 
 def _arms(result: Result) -> dict[str, Sequence[Tried]]:

@@ -1,0 +1,31 @@
+"""The best learning rate by size on Wikipedia: one rate for all arrays, and one of its own for the embedding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from experiments.figures.figure import Figure, study
+from experiments.figures.gallery.rate_transfer import draw, measure, rows
+from experiments.figures.studies import read
+
+STUDIES = {"transfer_wiki": "{}, one rate, base 16", "transfer_large": "{}, embedding at 8 times the rate, base 64"}
+
+
+def collect(run: Path) -> dict[str, Any]:
+    """The runs of both studies."""
+    return {"runs": [row for folder, title in STUDIES.items() for row in rows(read(run, folder), title)]}
+
+
+FIGURE = Figure(
+    shows="loss by learning rate and size on Wikipedia under the scale rule, with one rate and with two",
+    paper="Yang et al. 2022, arXiv 2203.03466; Dey et al. 2025, arXiv 2505.01618",
+    recipe=tuple(
+        study(f"configs/scaling/{name}.py", "--config.data.source=text:{wiki_en.*.txt}", name) for name in STUDIES
+    ),
+    data="English Wikipedia (spring 2015), 500,000 byte pairs of 2,048 a run",
+    seed=(0, 1),
+    collect=collect,
+    measure=measure,
+    draw=draw,
+)
