@@ -14,6 +14,8 @@ and with depth, as CompleteP (Dey et al. 2025, arXiv 2505.01618, alpha = 1):
     what a layer adds to the sum     as at base      rate        times L_0 / L
 
 At the base itself nothing changes. A rate of Adam is meant: SGD and Adagrad follow other rules and are refused.
+`model.table_rate` multiplies the rate of embedding and head's table at every width, the base too: where both kinds of
+arrays have to learn at one rate, the best one is a compromise, and a compromise need not stay where it is.
 """
 
 from __future__ import annotations
