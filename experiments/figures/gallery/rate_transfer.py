@@ -54,13 +54,13 @@ def measure(result: Result) -> dict[str, float]:
     return found
 
 
-def draw(result: Result, out: str, source: str) -> None:
-    """A panel for each arm."""
+def draw(result: Result, out: str, source: str, across: int = 3) -> None:
+    """A panel for each arm, so many beside one another."""
     panels = {
         arm: {f"{size.parameters:,} parameters": (size.rates, size.losses) for size in sizes}
         for arm, sizes in _arms(result).items()
     }
-    draw_rates(panels, out, source=source)
+    draw_rates(panels, out, source=source, across=across)
 
 
 FIGURE = Figure(

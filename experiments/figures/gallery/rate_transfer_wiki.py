@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -27,5 +28,5 @@ FIGURE = Figure(
     seed=(0, 1),
     collect=collect,
     measure=measure,
-    draw=draw,
+    draw=functools.partial(draw, across=2),
 )
