@@ -4,8 +4,8 @@
         --config.data.source='text:wiki_en/*.txt.xz'
 
 Eight times the width, or four times the width and four times the depth: 64 times the parameters in the layers. At a
-width of 64 the embedding learns best at some eight times the rate of the layers (`model.table_rate`). Where both have
-one rate, the best one is a compromise that moves with the width.
+width of 64 the embedding learns better at eight times the rate of the layers (`model.table_rate`) than at the same.
+One rate for both is a compromise, and the best one falls with the width (results/transfer_large_trials.jsonl).
 
 Hardware: 1 CPU core, about three hours.
 """

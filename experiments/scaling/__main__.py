@@ -3,6 +3,7 @@
   python -m experiments.scaling
   python -m experiments.scaling --config=configs/scaling/NAME.py --workdir=DIR [--config.KEY=VALUE ...] [--plan]
   python -m experiments.scaling --config=... --workdir=DIR --shard=0/2
+  python -m experiments.scaling --config=... --workdir=DIR --arms=NAME,NAME
   python -m experiments.scaling --fit=FILE.csv|results.jsonl [--budget=1e21 [--device=v5e:64]] [--where=COLUMN=VALUE]
       [--drop_fewest_tokens_per_parameter=5] [--misfit=loss --delta=1e-3] [--repeats] [--best] [--out=DIR]
   python -m experiments.scaling --published=FOLDER [--out=DIR]
@@ -20,6 +21,7 @@ command prints the laws and writes DIR/report.html with all figures. A run that 
 tried again; remove its line from the results to try it again.
 Under several processes (`launch.local`, or one on each host of a slice) all of them train a run together; small runs
 are trained side by side, one a process, and recorded in DIR/results-host-N.jsonl. --nopack trains all together.
+--arms makes these arms of the study alone; the same folder takes the others later.
 --plan prints every run with its cost and trains nothing. --fit fits a table of runs and trains nothing; with --budget
 it also says which parameters and tokens that many FLOPs should buy. --published fits the tables of published studies in
 FOLDER and prints ours beside their numbers.
@@ -188,6 +190,8 @@ def write_forecast() -> int:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
+    if f.arms and (f.fit or f.published or f.compare or f.grade or f.score):
+        raise UserError("--arms: is for the study of --config")
     if f.fit:
         from experiments.scaling import fit
 
