@@ -5,7 +5,7 @@
 
 Eight times the width, or four times the width and four times the depth: 64 times the parameters in the layers. At a
 width of 64 the embedding learns better at eight times the rate of the layers (`model.table_rate`) than at the same.
-One rate for both is a compromise, and the best one falls with the width (results/transfer_large_trials.jsonl).
+With one rate the best falls with the width (results/transfer_large_trials.jsonl), with two it rises.
 
 Hardware: 1 CPU core, about three hours.
 """
