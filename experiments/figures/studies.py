@@ -26,9 +26,11 @@ WIKI_DATA = (
 )
 
 
-def read(run: Path, folder: str = "study") -> list[Record]:
-    """The records of a study in {run}/FOLDER."""
-    return records.read(sorted((run / folder).glob("results*.jsonl")))
+def read(run: Path, *folders: str) -> list[Record]:
+    """The records of the studies in these folders of {run}; of {run}/study without."""
+    return records.read(
+        [path for name in folders or ("study",) for path in sorted((run / name).glob("results*.jsonl"))]
+    )
 
 
 def collect(*keys: str) -> Callable[[Path], dict[str, Any]]:

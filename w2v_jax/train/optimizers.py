@@ -121,7 +121,7 @@ def dense(cfg: OptimizerConfig, axes: Params, rates: Params) -> optax.GradientTr
     plain = all(rate == 1.0 for rate in jax.tree.leaves(rates))
     if not plain and cfg.dense != "adamw":
         raise UserError(
-            f"optimizer.dense={cfg.dense}: model.base_dim and model.table_rate are for adamw; use that, or 0 and 1"
+            f"optimizer.dense={cfg.dense}: model.base_dim and model.table_rate are for adamw; use it, or leave them out"
         )
     parts = [optax.clip_by_global_norm(cfg.clip_norm)] if cfg.clip_norm else []
     if cfg.dense == "adagrad":

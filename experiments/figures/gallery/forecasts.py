@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.figures.figure import Figure, Result, read_object, study
-from experiments.figures.studies import KEYS
+from experiments.figures.studies import KEYS, read
 from w2v_jax.figures.forecasts import draw as draw_forecasts
-from w2v_jax.scaling import records
 
 FOLDER = Path(__file__).resolve().parents[3] / "results" / "forecasts"
 FORECASTS = {
@@ -26,8 +25,7 @@ def collect(run: Path) -> dict[str, Any]:
     kept = (*KEYS, "heldout_loss", "config_hash")
     rows = {}
     for part in ("small", "large"):
-        found = records.read(sorted((run / part).glob("results*.jsonl")))
-        rows[part] = [{key: getattr(r, key) for key in kept} for r in found if r.heldout_loss is not None]
+        rows[part] = [{key: getattr(r, key) for key in kept} for r in read(run, part) if r.heldout_loss is not None]
     about = ("run", "config_hash", "training_flops", "times", "loss")
     files = {name: read_object(FOLDER / file)["targets"] for name, file in FORECASTS.items()}
     forecasts = {name: [{key: t[key] for key in about} for t in targets] for name, targets in files.items()}

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from experiments.figures.figure import Figure, Result, read_object, rounded, study
+from experiments.figures.studies import read
 from w2v_jax.figures.task_ladder import draw as draw_ladder
 from w2v_jax.papers import cited
-from w2v_jax.scaling import records
+from w2v_jax.scaling.records import Record
 
 COMMITTED = Path(__file__).resolve().parents[3] / "results" / "forecasts"
 # By name: the forecast, and the folders of the runs that it rests on and of those that came.
@@ -32,7 +33,7 @@ def by_study(studies: Mapping[str, tuple[str, Sequence[str]]], run: Path) -> dic
     for name, (file, folders) in studies.items():
         forecast = read_object(COMMITTED / file)
         (law,) = forecast["laws"].values()
-        rows = records.read([path for folder in folders for path in sorted((run / folder).glob("results*.jsonl"))])
+        rows = read(run, *folders)
         targets = {t["config_hash"]: t for t in forecast["targets"]}
         curves = {task: curve for task, curve in law["tasks"].items() if isinstance(curve, dict)}
         found[name] = {
@@ -44,7 +45,7 @@ def by_study(studies: Mapping[str, tuple[str, Sequence[str]]], run: Path) -> dic
     return {"studies": found}
 
 
-def _kept(r: records.Record, tasks: dict[str, Any]) -> dict[str, Any]:
+def _kept(r: Record, tasks: dict[str, Any]) -> dict[str, Any]:
     shares = {name: float(rounded(np.asarray(r.scores[name]))) for name in tasks}
     return {"run": r.run, "heldout_loss": r.heldout_loss, "tasks": shares}
 
