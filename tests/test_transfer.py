@@ -120,6 +120,24 @@ def test_tables_have_a_rate_of_their_own(name: str, tied: bool) -> None:
     jax.tree.map(np.testing.assert_array_equal, params, same)  # the start is the same
 
 
+@pytest.mark.parametrize("name", ["transformer", "lstm"])
+def test_the_rate_of_matrices_falls_with_a_power_of_the_width(name: str) -> None:
+    config = FAMILIES[name](4 * BASE, True)
+    model = dataclasses.replace(config.model, rate_power=0.5)
+    _, rates, _ = leaves(dataclasses.replace(config, model=model))
+    _, known, _ = leaves(config)
+    for rate, other in zip(jax.tree.leaves(rates), jax.tree.leaves(known), strict=True):
+        assert rate == (0.5 if other == 0.25 else other)
+
+
+def test_what_a_layer_adds_falls_with_a_power_of_the_depth() -> None:
+    config = deeper(4 * BASE, True)  # 8 layers from 2
+    rooted = dataclasses.replace(config.model, branch_power=0.5)
+    assert (config.model.scale.branch, rooted.scale.branch) == (0.25, 0.5)
+    whole, root = moved(config), moved(dataclasses.replace(config, model=rooted))
+    assert root.start[-1] > 1.2 * whole.start[-1]  # the layers reach the sum at their start, too
+
+
 def test_at_the_base_nothing_changes() -> None:
     for make in (transformer, recurrent("lstm")):
         ruled, standard = moved(make(BASE, True)), moved(make(BASE, False))

@@ -26,7 +26,7 @@ from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.recurrence import Recurrence, trace
 from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_arrays, cell_keys, run_cell, zero_state
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.nn.transfer import Scale, scaled
+from w2v_jax.nn.transfer import Scale, check_power, scaled
 from w2v_jax.types import Array, Batch, Consts, Decode, Encode, Family, Leaf, Metrics, Params
 
 RESETS = 1 << 20  # place of the resets' draw within the model, beyond those of dropout
@@ -52,6 +52,7 @@ class RecurrentLMConfig:
     noise_words: int = 0  # words that stand for the vocabulary in the softmax of training; 0: all of it
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
     base_dim: int = 0  # units at which rate and init_scale were chosen, for the scale rule; 0: the standard one
+    rate_power: float = 1.0  # how the rate of matrices falls with the width, from base_dim on
     table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table, at any width
     vocab_size: int = 0  # filled in by `resolve`
 
@@ -64,6 +65,7 @@ class RecurrentLMConfig:
         check_least(0, "model", self, "noise_words", "base_dim")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
         check(self.table_rate > 0, "model.table_rate", self.table_rate, "above 0")
+        check_power(self, "rate_power", "base_dim")
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         if (self.tied or CELLS[self.cell].elementwise) and self.dim != self.hidden:
             why = "a tied head" if self.tied else f"model.cell={self.cell}"
@@ -83,7 +85,7 @@ class RecurrentLMConfig:
     @property
     def scale(self) -> Scale:
         """The size against that of the base; see `w2v_jax.nn.transfer`."""
-        return Scale(self.hidden / self.base_dim if self.base_dim else 1.0)
+        return Scale(self.hidden / self.base_dim if self.base_dim else 1.0, rate_power=self.rate_power)
 
     @property
     def kind(self) -> Cell:

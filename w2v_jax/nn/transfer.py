@@ -5,13 +5,18 @@ With m = D / base_dim, the width in units of a base at which the rate was chosen
 
     array                            start           rate        elsewhere
     embedding, head's table          sigma           rate        logits times 1 / m
-    matrix with a fan-in of width    sigma / sqrt m  rate / m    weight decay times the rate is that of the base
+    matrix with a fan-in of width    sigma / sqrt m  rate / m^p  weight decay times the rate is that of the base
     gains, biases, one weight a dim  as at the base  rate        -
     scores of attention              -               -           times sqrt(h_0 / h), h the width of a head: q k / h
 
 and with depth, as CompleteP (Dey et al. 2025, arXiv 2505.01618, alpha = 1):
 
-    what a layer adds to the sum     as at base      rate        times L_0 / L
+    what a layer adds to the sum     as at base      rate        times (L_0 / L)^q
+
+with p = q = 1 (`model.rate_power`, `model.branch_power`). These powers hold where the changes of all units, and of all
+layers, point one way, so that they add up. Where they are as good as independent, they add as a root, and p = q = .5
+holds (Everett et al. 2024, arXiv 2407.05872, measure how far they point one way; q = .5: Yang et al. 2023, arXiv
+2310.02244). Training lies between the two.
 
 At the base itself nothing changes. A rate of Adam is meant: SGD and Adagrad follow other rules and are refused.
 `model.table_rate` multiplies the rate of embedding and head's table at every width, the base too: where both kinds of
@@ -21,10 +26,11 @@ arrays have to learn at one rate, the best one is a compromise, and a compromise
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from w2v_jax.errors import UserError, check
 from w2v_jax.types import Array
 
 
@@ -35,6 +41,8 @@ class Scale(NamedTuple):
     heads: float = 1.0  # width of a head over that of the base
     depth: float = 1.0  # L / L_0
     base_layers: int = 0  # L_0; 0 where depth is not scaled
+    rate_power: float = 1.0  # p
+    branch_power: float = 1.0  # q
 
     @property
     def shrink(self) -> float:
@@ -44,7 +52,7 @@ class Scale(NamedTuple):
     @property
     def rate(self) -> float:
         """Of matrices with a fan-in of the width."""
-        return 1.0 / self.width
+        return self.width**-self.rate_power
 
     @property
     def logits(self) -> float:
@@ -59,10 +67,18 @@ class Scale(NamedTuple):
     @property
     def branch(self) -> float:
         """The multiplier of what a layer adds."""
-        return 1.0 / self.depth
+        return self.depth**-self.branch_power
 
 
 STANDARD = Scale()
+
+
+def check_power(cfg: Any, key: str, base: str) -> None:
+    """Raises `UserError` unless the power `key` of a model is in [0, 1], and 1 where there is no `base` to scale from."""
+    value = getattr(cfg, key)
+    check(0 <= value <= 1, f"model.{key}", value, "from 0 to 1")
+    if value != 1 and not getattr(cfg, base):
+        raise UserError(f"model.{key}={value}: needs model.{base}, from which it scales")
 
 
 def scaled(x: Array, by: float) -> Array:
