@@ -9,7 +9,8 @@
   python -m experiments.scaling --published=FOLDER [--out=DIR]
   python -m experiments.scaling --forecast=FILE.json --laws=results.jsonl --config=configs/scaling/LARGER.py
   python -m experiments.scaling --grade=FILE.json --workdir=DIR
-  python -m experiments.scaling --score='NAME source=FILE test_source=FILE' [--score=vectors] --workdir=DIR
+  python -m experiments.scaling --score='NAME source=FILE test_source=FILE' [--score=vectors] [--score='wic folder=DIR']
+      --workdir=DIR
   python -m experiments.scaling --compare=DIR,DIR
   python -m experiments.scaling --coordinates --config=configs/scaling/NAME.py [--out=DIR]
 
@@ -27,8 +28,9 @@ it also says which parameters and tokens that many FLOPs should buy. --published
 FOLDER and prints ours beside their numbers.
 --forecast writes the expected loss of every run of a study, with intervals, before the runs are made, by the laws of
 the results of another one. --grade compares them with what came. --score
-adds the accuracy of the finished models (made with --keep) on labelled texts, or the tests of their word vectors, to
-the results; forecasts then have these tasks, too. --compare prints two studies beside one another.
+adds the accuracy of the finished models (made with --keep) on labelled texts or on Words in Context, or the tests of
+their word vectors, to the results; forecasts then have these tasks, too. --compare prints two studies beside one
+another.
 --size=300K puts a run of that many parameters in the place of the study's sizes: its width, heads, layers, rate and
 tokens follow from the laws of --laws, within what those were fitted to.
 --coordinates prints how far a few steps move the states of every size of a study: equally far, where rates transfer.
@@ -270,7 +272,7 @@ if __name__ == "__main__":
     flags.DEFINE_multi_string(
         "score",
         None,
-        "A task that the kept models of --workdir are scored on: 'vectors', or 'NAME source=... "
+        "A task that the kept models of --workdir are scored on: 'vectors', 'wic folder=DIR', or 'NAME source=... "
         "test_source=...' with keys of data; may be repeated.",
     )
     flags.DEFINE_string("compare", None, "Two studies to print beside one another: DIR,DIR or their results.jsonl.")

@@ -1,7 +1,8 @@
 """`experiments.scaling --score`: tasks scored by the finished models of a study, into its results.
 
-A task is a labelled text, whose classes a logistic regression reads from the mean of a model's last states, or
-`vectors`: the similarity and analogy tests of the table of word vectors.
+A task is a labelled text, whose classes a logistic regression reads from the mean of a model's last states; `wic`,
+Words in Context: is a word meant alike in two texts, by the cosine of its two states; or `vectors`: the similarity and
+analogy tests of the table of word vectors.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from typing import NamedTuple
 from experiments.classify import features
 from experiments.classify.texts import Texts, read
 from experiments.scaling.execute import quality
+from experiments.word_sense import wic
+from experiments.word_sense.vectors import Named
 from w2v_jax.config import DataConfig
+from w2v_jax.context.encoder import ContextEncoder
+from w2v_jax.data.senses import Pair
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
 from w2v_jax.evaluation.classification import classification
@@ -23,10 +28,11 @@ from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.scaling import records
 from w2v_jax.scaling.records import FINISHED, Record
+from w2v_jax.storage import to_path
 from w2v_jax.train.folder import CHECKPOINTS
-from w2v_jax.train.restore import open_model
+from w2v_jax.train.restore import Model, open_model
 
-VECTORS = "vectors"
+VECTORS, SENSES = "vectors", "wic folder="
 MOST = "max_tokens"  # of a text that a model reads
 READ = 128
 EXAMPLE = "'sst2 source=tsv:sst/train.tsv test_source=tsv:sst/test.tsv labels=sst2'"
@@ -40,14 +46,20 @@ class Wanted(NamedTuple):
     most: int
 
 
+Task = tuple[Wanted, Texts] | dict[str, list[Pair]]  # a labelled task with its texts, or the pairs of `wic`
+
+
 def parse(text: str) -> Wanted | None:
-    """A task of "NAME key=value ...", keys of `DataConfig` and max_tokens; None for "vectors". UserError: no such."""
+    """A labelled task of "NAME key=value ...", keys of `DataConfig` and max_tokens; None for the two tasks that have a
+    name of their own. UserError: no such."""
     name, *pairs = text.split() or [""]
-    if [name, *pairs] == [VECTORS]:
+    if text.strip() == VECTORS or text.strip().startswith(SENSES):
         return None
     values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     if not name or "=" in name or len(values) < len(pairs) or not {"source", "test_source"} <= set(values):
-        raise UserError(f"--score={text}: must be {VECTORS}, or a name with a source and a test_source: {EXAMPLE}")
+        raise UserError(
+            f"--score={text}: must be {VECTORS}, {SENSES}DIR, or a name with a source and a test_source: {EXAMPLE}"
+        )
     most = values.pop(MOST, str(READ))
     if not most.isdecimal() or not int(most):
         raise UserError(f"--score={text}: {MOST}={most}: must be 1 or more")
@@ -64,7 +76,11 @@ def score(wanted: Sequence[str], workdir: Path, data_dir: str) -> int:
     UserError: a bad task; no results; a run whose checkpoints are gone.
     """
     tasks = [parse(text) for text in wanted]
-    labelled = {task.name: (task, read(task.data, 0.2, _say)) for task in tasks if task}
+    known: dict[str, Task] = {task.name: (task, read(task.data, 0.2, _say)) for task in tasks if task}
+    for text in wanted:
+        if text.strip().startswith(SENSES):
+            known["wic"] = wic.splits(to_path(text.strip().removeprefix(SENSES)), final=False)
+    vectors_too = any(text.strip() == VECTORS for text in wanted)
     files = sorted(workdir.glob("results*.jsonl"))
     if not files:
         raise UserError(f"--score: --workdir={workdir}: holds no results*.jsonl; make the study with --keep first")
@@ -75,25 +91,38 @@ def score(wanted: Sequence[str], workdir: Path, data_dir: str) -> int:
             raise UserError(f"--score: {file}: the checkpoints of {gone[0]} are gone; make the study again with --keep")
         for i, record in enumerate(found):
             if record.status == FINISHED:
-                found[i] = _scored(record, workdir / "runs" / record.run, labelled, data_dir if None in tasks else None)
+                found[i] = _scored(record, workdir / "runs" / record.run, known, data_dir if vectors_too else None)
                 records.write(file, found)
     return 0
 
 
-def _scored(record: Record, where: Path, labelled: dict[str, tuple[Wanted, Texts]], data_dir: str | None) -> Record:
+def _scored(record: Record, where: Path, known: dict[str, Task], data_dir: str | None) -> Record:
     """The record with what the tasks came to."""
     shares = dict(record.tasks or {})
-    left = {name: pair for name, pair in labelled.items() if name not in shares}
+    left = {name: task for name, task in known.items() if name not in shares}
     model = open_model(where) if left else None
-    for name, (task, texts) in left.items():
+    for name, task in left.items():
         assert model is not None
-        mean = next(iter(features.of_run(record.run, model, texts, task.most)))
-        fitted = linear.fit(mean.train, texts.labels, len(texts.names), mean.test, texts.held, texts.refit)
-        shares[name] = classification(fitted.probabilities, texts.test_labels).accuracy
+        shares[name] = (
+            _senses(record.run, model, task) if isinstance(task, dict) else _classes(record.run, model, *task)
+        )
     if data_dir is not None and (where / "vectors.bin").exists():
         shares |= quality(where, data_dir)
     _say(f"{record.run}: " + ", ".join(f"{name} {share:.4f}" for name, share in shares.items()))
     return dataclasses.replace(record, tasks=shares)
+
+
+def _classes(name: str, model: Model, task: Wanted, texts: Texts) -> float:
+    """The share of test texts whose class the regression finds."""
+    mean = next(iter(features.of_run(name, model, texts, task.most)))
+    fitted = linear.fit(mean.train, texts.labels, len(texts.names), mean.test, texts.held, texts.refit)
+    return classification(fitted.probabilities, texts.test_labels).accuracy
+
+
+def _senses(name: str, model: Model, pairs: dict[str, list[Pair]]) -> float:
+    """The share of development pairs told by the layer and the threshold of the training pairs."""
+    vectors = wic.vectors_of(Named(name, ContextEncoder(model)), pairs, _say)
+    return float(wic.score(vectors, pairs)["dev_by_training_threshold"])
 
 
 def _say(line: str) -> None:

@@ -150,12 +150,18 @@ def test_kept_models_are_scored_into_the_results(tmp_path: Path, monkeypatch: py
     (tmp_path / "tests" / "similarity").mkdir(parents=True)
     pairs = [f"{words[i]}\t{words[i + 5]}\t{i}" for i in range(4, 16)]
     (tmp_path / "tests" / "similarity" / "own.tsv").write_text("\n".join(pairs) + "\n")
+    for name in ("train", "dev"):  # a word of its own text beside one of another text
+        sides = [(f"{words[4]} {words[3]}", f"{words[4 + i % 2]} {words[3]}") for i in range(8)]
+        lines = [f"{'TF'[i % 2]}\t{words[3]}\tN\t1-1\t{a}\t{b}" for i, (a, b) in enumerate(sides)]
+        (tmp_path / "wic").mkdir(exist_ok=True)
+        (tmp_path / "wic" / f"{name}.tsv").write_text("\n".join(lines) + "\n")
     for _ in range(2):  # the second time there is nothing to do
-        more_tests = ("--score=vectors", f"--data_dir={tmp_path}/tests")
+        more_tests = ("--score=vectors", f"--data_dir={tmp_path}/tests", f"--score=wic folder={tmp_path}/wic")
         assert run("experiments.scaling", f"--workdir={workdir}", f"--score={task}", *more_tests).status == 0
     after = [json.loads(line) for line in results.read_text().splitlines()]
     finished = [row for row in after if row["status"] == "finished"]
     assert finished and all(row["tasks"]["easy"] > 0.8 for row in finished)
+    assert all(row["tasks"]["wic"] == 1.0 for row in finished), "the same text has the same states"
     assert all({"next word", "similarity own"} <= set(row["tasks"]) for row in finished)
     assert [{**row, "tasks": None} for row in after] == [{**row, "tasks": None} for row in before]
     assert run("experiments.scaling", f"--config={study}", f"--workdir={workdir}", *more).status == 0, "continues"

@@ -74,7 +74,7 @@ STANDARD = Scale()
 
 
 def check_power(cfg: Any, key: str, base: str) -> None:
-    """Raises `UserError` unless the power `key` of a model is in [0, 1], and 1 where there is no `base` to scale from."""
+    """Raises `UserError` unless the power `key` of a model is in [0, 1], and 1 where no `base` is set to scale from."""
     value = getattr(cfg, key)
     check(0 <= value <= 1, f"model.{key}", value, "from 0 to 1")
     if value != 1 and not getattr(cfg, base):
