@@ -152,6 +152,7 @@ def _law(law: Law, results: Path, arm: str) -> dict[str, Any]:
     }
     return fits | {
         "tasks": curves,
+        "runs of tasks": {name: step.runs for name, step in law.tasks.items() if isinstance(step, SecondStep)},
         "formula": fit.law.formula,
         "values": values,
         "noise": fit.noise,

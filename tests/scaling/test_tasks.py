@@ -108,7 +108,10 @@ def test_runs_without_a_score_are_counted(
     said, every = capsys.readouterr().out, len(others) + 2
     assert f"next word rests on {every - 1} of the {every} runs: the others have no such score" in said
     assert "agreement 2 words on rests on" not in said
-    assert all("next word" in target["tasks"] for target in json.loads((tmp_path / "a.json").read_text())["targets"])
+    written = json.loads((tmp_path / "a.json").read_text())
+    assert all("next word" in target["tasks"] for target in written["targets"])
+    rests = next(iter(written["laws"].values()))["runs of tasks"]
+    assert (rests["next word"], rests["agreement 2 words on"]) == (every - 1, every)
 
 
 def test_few_runs_and_equal_ones_have_no_curve() -> None:
