@@ -46,6 +46,8 @@ OTHERS = {
     },
     TRANSFORMER: {
         "--config.model.branch_power=-7": "model.branch_power=-7.0: must be from 0 to 1",
+        "--config.model.depth_rate_power=-7": "model.depth_rate_power=-7.0: must be from 0 to 1",
+        "--config.model.depth_rate_power=0.5": "model.depth_rate_power=0.5: needs model.base_layers, from which",
         "--config.model.branch_power=0.5": "model.branch_power=0.5: needs model.base_layers, from which it scales",
         "--config.model.layers=1000 --config.model.dim=400000": "would need at least",
         "--config.train.batch_size=100000000000": "train.batch_size=100000000000: would need",

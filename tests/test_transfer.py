@@ -130,6 +130,16 @@ def test_the_rate_of_matrices_falls_with_a_power_of_the_width(name: str) -> None
         assert rate == (0.5 if other == 0.25 else other)
 
 
+def test_the_rate_of_layers_rises_with_a_power_of_the_depth() -> None:
+    config = deeper(4 * BASE, True)
+    _, rates, _ = leaves(dataclasses.replace(config, model=dataclasses.replace(config.model, depth_rate_power=0.5)))
+    _, known, _ = leaves(config)
+    flat, others = jax.tree_util.tree_flatten_with_path(rates)[0], jax.tree.leaves(known)
+    raised = {jax.tree_util.keystr(path) for (path, rate), other in zip(flat, others, strict=True) if rate == 2 * other}
+    assert len(raised) == 6 and all("norm" not in name and "embed" not in name for name in raised)
+    assert all(rate in (other, 2 * other) for (_, rate), other in zip(flat, others, strict=True))
+
+
 def test_what_a_layer_adds_falls_with_a_power_of_the_depth() -> None:
     config = deeper(4 * BASE, True)  # 8 layers from 2
     rooted = dataclasses.replace(config.model, branch_power=0.5)

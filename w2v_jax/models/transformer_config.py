@@ -75,6 +75,7 @@ class TransformerConfig:
     base_layers: int = 0  # depth at which they were chosen; 0: depth is not scaled
     rate_power: float = 1.0  # how the rate of matrices falls with the width, from base_dim on
     branch_power: float = 1.0  # how what a layer adds falls with the depth, from base_layers on
+    depth_rate_power: float = 0.0  # how the rate of layers rises with the depth, from base_layers on
     table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table, at any width
     vocab_size: int = 0  # filled in by `resolve`
 
@@ -91,6 +92,7 @@ class TransformerConfig:
         check(self.table_rate > 0, "model.table_rate", self.table_rate, "above 0")
         check_power(self, "rate_power", "base_dim")
         check_power(self, "branch_power", "base_layers")
+        check_power(self, "depth_rate_power", "base_layers")
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         check(0 < self.mask_share < 1, "model.mask_share", self.mask_share, "above 0 and below 1")
         check_least(0, "model", self, "noise_words", "base_dim", "base_heads", "base_layers")
@@ -123,7 +125,8 @@ class TransformerConfig:
         width = self.dim / self.base_dim if self.base_dim else 1.0
         heads = width * (self.base_heads or self.heads) / self.heads if self.base_dim else 1.0
         depth = self.layers / self.base_layers if self.base_layers else 1.0
-        return Scale(width, heads, depth, self.base_layers, self.rate_power, self.branch_power)
+        powers = self.rate_power, self.branch_power, self.depth_rate_power
+        return Scale(width, heads, depth, self.base_layers, *powers)
 
     @property
     def stack(self) -> Stack:

@@ -11,12 +11,13 @@ With m = D / base_dim, the width in units of a base at which the rate was chosen
 
 and with depth, as CompleteP (Dey et al. 2025, arXiv 2505.01618, alpha = 1):
 
-    what a layer adds to the sum     as at base      rate        times (L_0 / L)^q
+    what a layer adds to the sum     as at base      -           times (L_0 / L)^q
+    matrix of a layer                -               times (L / L_0)^r
 
-with p = q = 1 (`model.rate_power`, `model.branch_power`). These powers hold where the changes of all units, and of all
-layers, point one way, so that they add up. Where they are as good as independent, they add as a root, and p = q = .5
-holds (Everett et al. 2024, arXiv 2407.05872, measure how far they point one way; q = .5: Yang et al. 2023, arXiv
-2310.02244). Training lies between the two.
+with p = q = 1 and r = 0 (`model.rate_power`, `model.branch_power`, `model.depth_rate_power`). These powers hold where
+the changes of all units, and of all layers, point one way, so that they add up. Where they are as good as independent,
+they add as a root, and p = .5 and r = .5 hold (Everett et al. 2024, arXiv 2407.05872, measure how far changes over the
+width point one way). Training lies between the two. q = .5 is the rule of Yang et al. 2023 (arXiv 2310.02244).
 
 At the base itself nothing changes. A rate of Adam is meant: SGD and Adagrad follow other rules and are refused.
 `model.table_rate` multiplies the rate of embedding and head's table at every width, the base too: where both kinds of
@@ -43,6 +44,7 @@ class Scale(NamedTuple):
     base_layers: int = 0  # L_0; 0 where depth is not scaled
     rate_power: float = 1.0  # p
     branch_power: float = 1.0  # q
+    depth_rate_power: float = 0.0  # r
 
     @property
     def shrink(self) -> float:
@@ -51,8 +53,8 @@ class Scale(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Of matrices with a fan-in of the width."""
-        return self.width**-self.rate_power
+        """Of matrices with a fan-in of the width, in layers."""
+        return self.width**-self.rate_power * self.depth**self.depth_rate_power
 
     @property
     def logits(self) -> float:
@@ -74,10 +76,10 @@ STANDARD = Scale()
 
 
 def check_power(cfg: Any, key: str, base: str) -> None:
-    """Raises `UserError` unless the power `key` of a model is in [0, 1], and 1 where no `base` is set to scale from."""
+    """Raises `UserError` unless the power `key` of a model is in [0, 1], and its default where no `base` is set."""
     value = getattr(cfg, key)
     check(0 <= value <= 1, f"model.{key}", value, "from 0 to 1")
-    if value != 1 and not getattr(cfg, base):
+    if value != type(cfg).__dataclass_fields__[key].default and not getattr(cfg, base):
         raise UserError(f"model.{key}={value}: needs model.{base}, from which it scales")
 
 
