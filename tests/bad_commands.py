@@ -170,6 +170,7 @@ OTHERS = {
         "--grade={h}/none.json": "none.json: no such file",
         "--score=sst2": "--score=sst2: must be vectors, wic folder=DIR, or a name with a source and a test_source",
         "--score='sst2 source=tsv:a test_source=tsv:a max_tokens=-1'": "max_tokens=-1: must be 1 or more",
+        "--score='sst2 source=tsv:a test_source=tsv:a texts=-1'": "texts=-1: must be 0, for all, or more",
         "--score='sst2 source=tsv:a test_source=tsv:a tokenz=x'": "config has no key 'tokenz' .did you mean 'tokens'",
         "--score=' '": "must be vectors, wic folder=DIR, or a name with a source",
         "--score='sst2 source=tsv:max_tokens.tsv test_source=tsv:a labels'": "must be vectors, wic folder=DIR, or a",

@@ -55,8 +55,9 @@ class Bags:
         return Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64))
 
 
-def read(cfg: DataConfig, test_share: float, say: Say) -> Texts:
-    """The labelled texts that `cfg` names.
+def read(cfg: DataConfig, test_share: float, say: Say, first: int = 0) -> Texts:
+    """The labelled texts that `cfg` names; with a test source of its own, of both
+    the `first` ones only, 0 for all.
 
     Without `cfg.test_source` a share of the distinct texts is the test split, and without `cfg.heldout_source` a tenth
     of the other distinct texts is held out, both by a digest of the text: equal texts are on one side.
@@ -67,6 +68,9 @@ def read(cfg: DataConfig, test_share: float, say: Say) -> Texts:
     train, names = read_labelled(cfg.source, cfg, None)
     if cfg.test_source:
         test = read_labelled(cfg.test_source, cfg, len(names), names).examples
+        if first and first < max(len(train), len(test)):
+            say(f"texts: the first {first:,} of {len(train):,} to train on, and of {len(test):,} to score, are taken")
+            train, test = train[:first], test[:first]
     else:
         apart = _share(train, test_share, b"test")
         test, train = [e for e, t in zip(train, apart, strict=True) if t], _without(train, apart)

@@ -41,7 +41,8 @@ def lines(steps: Sequence[Step], run: Path, data: str | None, settings: Sequence
         return re.sub(r"\{(.+?)\}", lambda m: str(run) if m[1] == "run" else find(m[1], data), flag)
 
     return [
-        [s.module, *map(filled, s.flags.split()), *(s.takes + change for change in settings if s.takes)] for s in steps
+        [s.module, *map(filled, shlex.split(s.flags)), *(s.takes + change for change in settings if s.takes)]
+        for s in steps
     ]
 
 

@@ -34,6 +34,7 @@ from w2v_jax.train.restore import Model, open_model
 
 VECTORS, SENSES = "vectors", "wic folder="
 MOST = "max_tokens"  # of a text that a model reads
+FIRST = "texts"  # of each source that are taken, from its beginning; 0 for all
 READ = 128
 EXAMPLE = "'sst2 source=tsv:sst/train.tsv test_source=tsv:sst/test.tsv labels=sst2'"
 
@@ -44,14 +45,15 @@ class Wanted(NamedTuple):
     name: str
     data: DataConfig
     most: int
+    first: int
 
 
 Task = tuple[Wanted, Texts] | dict[str, list[Pair]]  # a labelled task with its texts, or the pairs of `wic`
 
 
 def parse(text: str) -> Wanted | None:
-    """A labelled task of "NAME key=value ...", keys of `DataConfig` and max_tokens; None for the two tasks that have a
-    name of their own. UserError: no such."""
+    """A labelled task of "NAME key=value ...", keys of `DataConfig`, max_tokens and texts; None for the two tasks that
+    have a name of their own. UserError: no such."""
     name, *pairs = text.split() or [""]
     if text.strip() == VECTORS or text.strip().startswith(SENSES):
         return None
@@ -60,11 +62,13 @@ def parse(text: str) -> Wanted | None:
         raise UserError(
             f"--score={text}: must be {VECTORS}, {SENSES}DIR, or a name with a source and a test_source: {EXAMPLE}"
         )
-    most = values.pop(MOST, str(READ))
+    most, first = values.pop(MOST, str(READ)), values.pop(FIRST, "0")
     if not most.isdecimal() or not int(most):
         raise UserError(f"--score={text}: {MOST}={most}: must be 1 or more")
+    if not first.isdecimal():
+        raise UserError(f"--score={text}: {FIRST}={first}: must be 0, for all, or more")
     try:
-        return Wanted(name, override(DataConfig(), values, MODELS), int(most))
+        return Wanted(name, override(DataConfig(), values, MODELS), int(most), int(first))
     except UserError as e:
         raise UserError(f"--score={text}: {e}") from None
 
@@ -76,7 +80,7 @@ def score(wanted: Sequence[str], workdir: Path, data_dir: str) -> int:
     UserError: a bad task; no results; a run whose checkpoints are gone.
     """
     tasks = [parse(text) for text in wanted]
-    known: dict[str, Task] = {task.name: (task, read(task.data, 0.2, _say)) for task in tasks if task}
+    known: dict[str, Task] = {task.name: (task, read(task.data, 0.2, _say, task.first)) for task in tasks if task}
     for text in wanted:
         if text.strip().startswith(SENSES):
             known["wic"] = wic.splits(to_path(text.strip().removeprefix(SENSES)), final=False)

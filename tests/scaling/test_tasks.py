@@ -149,7 +149,7 @@ def test_kept_models_are_scored_into_the_results(tmp_path: Path, monkeypatch: py
     for name in ("train", "test"):  # the label is the word that stands three times
         lines = [f"{i % 2}\t{' '.join([words[3 + i % 2]] * 3)} {words[i]}" for i in range(40)]
         (tmp_path / f"{name}.tsv").write_text("\n".join(lines) + "\n")
-    task = f"easy source=tsv:{tmp_path}/train.tsv test_source=tsv:{tmp_path}/test.tsv max_tokens=9"
+    task = f"easy source=tsv:{tmp_path}/train.tsv test_source=tsv:{tmp_path}/test.tsv max_tokens=9 texts=30"
     (tmp_path / "tests" / "similarity").mkdir(parents=True)
     pairs = [f"{words[i]}\t{words[i + 5]}\t{i}" for i in range(4, 16)]
     (tmp_path / "tests" / "similarity" / "own.tsv").write_text("\n".join(pairs) + "\n")
@@ -160,7 +160,8 @@ def test_kept_models_are_scored_into_the_results(tmp_path: Path, monkeypatch: py
         (tmp_path / "wic" / f"{name}.tsv").write_text("\n".join(lines) + "\n")
     for _ in range(2):  # the second time there is nothing to do
         more_tests = ("--score=vectors", f"--data_dir={tmp_path}/tests", f"--score=wic folder={tmp_path}/wic")
-        assert run("experiments.scaling", f"--workdir={workdir}", f"--score={task}", *more_tests).status == 0
+        done = run("experiments.scaling", f"--workdir={workdir}", f"--score={task}", *more_tests)
+        assert done.status == 0 and "the first 30 of 40 to train on, and of 40 to score, are taken" in done.err
     after = [json.loads(line) for line in results.read_text().splitlines()]
     finished = [row for row in after if row["status"] == "finished"]
     assert finished and all(row["tasks"]["easy"] > 0.8 for row in finished)
