@@ -35,6 +35,8 @@ KEPT = {  # SHA-256 of every committed forecast: one that was graded is never ed
     "tasks.json": "2301de9559af3923bf53c24f617f0e105d0ffab3f8993513c1fc15dca46bf38d",
     "tasks_second.json": "21135c6866d40be518b7dd3047ce26d08672260541ca594ee36d831155cd48c4",
     "tasks_third.json": "86d857749d8890f8bf480bf923c74744d40805fc2d6a70d38aa6fbc69c9f3b42",
+    "wiki_tasks.json": "d13c15b83dfd56f0ceaf86fd8952f9089910069467972182ef991608d689a300",
+    "wiki_tasks_second.json": "50c60edb716ae347ab9cb6e666bc7814d10131a99ca3f5df305fd715da568360",
     "vectors.json": "8515f35f846b450c0822387b168efe06ed2c046df4450f87f76a3de2b58b1155",
     "synthetic_100_free.json": "009d0c261c75edfac44caa9670346fe555b67128b2f01bc597858f56123fe7a0",
     "synthetic_100_known.json": "af064485a218bd1b07bd4d024997f65588d508cb48d6c21506eb9cbc0e172b33",

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import ladder_coverage
 from experiments.scaling import published_ladder
 from w2v_jax.errors import UserError
-from w2v_jax.scaling.ladder import Link, Run, climb, fit_link, trailing
+from w2v_jax.scaling.ladder import Link, Run, climb, fit_link, second_step, trailing
 
 LINK = Link(-0.75, 1.1, 5.0, 1.0)
 
@@ -84,3 +84,16 @@ def test_the_published_forecasts_come_out_again(shared_data: Path) -> None:
         assert came[task][kind] == pytest.approx(float(row["actual"]), abs=1e-6)
     said = published_ladder.show(ours, came)
     assert "ARC easy" in said and "-9.9" in said
+
+
+def test_the_plain_curve_is_taken_where_the_runs_do_not_contradict_it() -> None:
+    rng, loss = np.random.default_rng(5), np.linspace(4.9, 6.0, 32)
+    flat = [np.array([[x], [0.62 - 0.05 * (x - 4.9) + rng.normal(0, 0.01)]]) for x in loss]
+    four, plain = (second_step(flat, None, further=True, plain=way) for way in (False, True))
+    assert plain.link.a == -1.0 and plain.link.b == 1.0
+    assert plain.at(4.4).value == pytest.approx(0.645, abs=0.01), "four free numbers put it anywhere"
+    assert plain.at(4.4).high - plain.at(4.4).low < four.at(4.4).high - four.at(4.4).low
+    steep = Link(-0.4, 5.4, 9.0, 0.95)
+    step = [np.array([[x], [float(steep(x)) + rng.normal(0, 0.01)]]) for x in loss]
+    found = second_step(step, None, further=True, plain=True)
+    assert found.link.a == pytest.approx(-0.4, abs=0.05) and found.at(4.4).value == pytest.approx(0.95, abs=0.02)

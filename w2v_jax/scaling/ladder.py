@@ -5,6 +5,9 @@ Bhagia et al. 2024, arXiv 2412.04403:
     loss(N, D)     = E + A / N^alpha + B / D^beta
     accuracy(loss) = b + a / (1 + exp(-k (loss - x0))),  a <= 0, x0 >= 0, k >= 0, 0 <= b <= 1
 
+With `plain` the curve from 0 to 1 (a = -1, b = 1, x0 free) is taken unless the other two numbers pay for themselves:
+runs that all lie near chance say nothing about a jump beyond them, and four free numbers put one there.
+
 Step 1 is fitted to the last checkpoints of runs, step 2 to all of their checkpoints: accuracy may be at chance where
 the loss already falls, so a law of accuracy itself does not see what larger models will do.
 """
@@ -142,6 +145,7 @@ def second_step(
     *,
     certain: bool = False,
     further: bool = False,
+    plain: bool = False,
     seed: int = 0,
     resamples: int = 100,
 ) -> SecondStep:
@@ -152,22 +156,28 @@ def second_step(
       perfect: loss and accuracy of a perfect model, one point more; None for a task whose best accuracy is not known.
       certain: whether `perfect`, a fact, counts as much as all other points together, and not as one of them.
       further: whether the noise of one more run, its accuracy about the curve at the end of a run, is in the intervals.
+      plain: whether the curve from 0 to 1 is taken where Akaike's criterion, corrected for few points (Hurvich and Tsai
+        1989), prefers it.
       seed: of the draws.
       resamples: their number.
 
     UserError: the search came to no end.
     """
     rng = np.random.default_rng(seed)
-    link = _link(points, perfect, certain)
+    link, count = _link(points, perfect, certain), len(Link._fields)
+    if plain:
+        line = _line(points)
+        count = 2 if _criterion(points, line, 2) < _criterion(points, link, count) else count
+        link = line if count == 2 else link
     ends = np.array([run[:, -1] for run in points])
     off = ends[:, 1] - link(ends[:, 0])
-    free = max(len(points) - len(link), 1)
+    free = max(len(points) - count, 1)
     noise = float(np.sqrt((off**2).sum() / free)) * float(t.ppf((1 + LEVEL) / 2, free)) if further else 0.0
     links = []
     for _ in range(resamples):
         drawn = [points[i] for i in rng.integers(0, len(points), len(points))]
         with contextlib.suppress(UserError):  # a draw of few runs may be of one run alone
-            links.append(_link(drawn, perfect, certain, link))
+            links.append(_line(drawn) if count == 2 else _link(drawn, perfect, certain, link))
     if len(links) < 2:
         raise UserError(f"no curve fits {resamples} draws of {len(points)} runs, so it has no interval")
     return SecondStep(link, tuple(links), len(points), noise)
@@ -185,6 +195,29 @@ def fit_link(
     except RuntimeError as error:
         raise UserError(f"no curve of accuracy by loss fits {len(loss)} checkpoints: {error}") from None
     return Link(*map(float, found))
+
+
+def _line(points: Sequence[np.ndarray]) -> Link:
+    """The curve from 0 to 1 of the least squares. UserError: the search came to no end."""
+    loss, accuracy = np.concatenate(points, 1)
+
+    def curve(x: np.ndarray, x0: float, k: float) -> np.ndarray:
+        return _sigmoid(x, -1.0, x0, k, 1.0)
+
+    start, bounds = (float(np.median(loss)), 1.0), ([-np.inf, 0.0], np.inf)
+    try:
+        found, _ = curve_fit(curve, loss, accuracy, p0=start, bounds=bounds, maxfev=_STEPS)
+    except RuntimeError as error:
+        raise UserError(f"no curve of accuracy by loss fits {len(loss)} checkpoints: {error}") from None
+    return Link(-1.0, float(found[0]), float(found[1]), 1.0)
+
+
+def _criterion(points: Sequence[np.ndarray], link: Link, numbers: int) -> float:
+    """Akaike's corrected criterion of a curve of so many free numbers, and the noise."""
+    loss, accuracy = np.concatenate(points, 1)
+    n, p = len(loss), numbers + 1
+    squares = float(((accuracy - link(loss)) ** 2).sum())
+    return n * float(np.log(max(squares, 1e-30) / n)) + 2 * p + 2 * p * (p + 1) / max(n - p - 1, 1)
 
 
 def trailing(values: np.ndarray, window: int = WINDOW) -> np.ndarray:

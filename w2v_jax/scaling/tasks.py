@@ -4,7 +4,7 @@
 
 The curve is fitted to the ends of the runs (`Record.scores`). Where the accuracy of a perfect model is known, this
 point counts as much as all runs together: agreement is always right at the best possible loss of a generated language.
-Elsewhere nothing is assumed.
+Elsewhere a and b are -1 and 1, from 0 to 1, unless the runs say otherwise (`second_step`, `plain`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _curve(name: str, runs: Sequence[Record], optimum: float | None) -> SecondSt
         return Refusal(name, f"all runs come to {shares[0]:.4g}")
     perfect = (optimum, 1.0) if optimum is not None and name.startswith(AGREEMENT) else None
     try:
-        return second_step(points, perfect, certain=True, further=True)
+        return second_step(points, perfect, certain=True, further=True, plain=perfect is None)
     except UserError as error:
         return Refusal(name, str(error))
 
