@@ -33,8 +33,8 @@ OTHERS = {
         "--config.model.base_dim=-1": "model.base_dim=-1",
         "--config.model.base_dim=8 --config.optimizer.dense=sgd": "model.base_dim and model.table_rate are for adamw",
         "--config.model.table_rate=-7": "model.table_rate=-7.0: must be above 0",
-        "--config.model.rate_power=-7": "model.rate_power=-7.0: must be from 0 to 1",
-        "--config.model.rate_power=0.5": "model.rate_power=0.5: needs model.base_dim, from which it scales",
+        "--config.model.table_power=-7": "model.table_power=-7.0: must be from 0 to 1",
+        "--config.model.table_power=0.5": "model.table_power=0.5: needs model.base_dim, the width from which",
         "--config.data.source=tsv:{h}/good.tsv": "tsv: is for classifiers",
     },
     TRAIN.replace("skipgram", "doc2vec").replace("--config.model.segment=32 ", ""): {
@@ -45,10 +45,6 @@ OTHERS = {
         "--config.model.form=dm --config.model.words=True": "model.words=True: must be False",
     },
     TRANSFORMER: {
-        "--config.model.branch_power=-7": "model.branch_power=-7.0: must be from 0 to 1",
-        "--config.model.depth_rate_power=-7": "model.depth_rate_power=-7.0: must be from 0 to 1",
-        "--config.model.depth_rate_power=0.5": "model.depth_rate_power=0.5: needs model.base_layers, from which",
-        "--config.model.branch_power=0.5": "model.branch_power=0.5: needs model.base_layers, from which it scales",
         "--config.model.layers=1000 --config.model.dim=400000": "would need at least",
         "--config.train.batch_size=100000000000": "train.batch_size=100000000000: would need",
         "--config.model.heads=3": "does not divide model.dim",

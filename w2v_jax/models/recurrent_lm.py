@@ -26,7 +26,7 @@ from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.recurrence import Recurrence, trace
 from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_arrays, cell_keys, run_cell, zero_state
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.nn.transfer import Scale, check_power, scaled
+from w2v_jax.nn.transfer import Scale, check_tables, scaled
 from w2v_jax.types import Array, Batch, Consts, Decode, Encode, Family, Leaf, Metrics, Params
 
 RESETS = 1 << 20  # place of the resets' draw within the model, beyond those of dropout
@@ -52,8 +52,8 @@ class RecurrentLMConfig:
     noise_words: int = 0  # words that stand for the vocabulary in the softmax of training; 0: all of it
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
     base_dim: int = 0  # units at which rate and init_scale were chosen, for the scale rule; 0: the standard one
-    rate_power: float = 1.0  # how the rate of matrices falls with the width, from base_dim on
-    table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table, at any width
+    table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table
+    table_power: float = 0.0  # by which this rate falls with the width, from base_dim on
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
@@ -64,8 +64,7 @@ class RecurrentLMConfig:
         check(0 <= self.reset <= 1, "model.reset", self.reset, "from 0 to 1")
         check_least(0, "model", self, "noise_words", "base_dim")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
-        check(self.table_rate > 0, "model.table_rate", self.table_rate, "above 0")
-        check_power(self, "rate_power", "base_dim")
+        check_tables(self.table_rate, self.table_power, self.base_dim)
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         if (self.tied or CELLS[self.cell].elementwise) and self.dim != self.hidden:
             why = "a tied head" if self.tied else f"model.cell={self.cell}"
@@ -85,7 +84,7 @@ class RecurrentLMConfig:
     @property
     def scale(self) -> Scale:
         """The size against that of the base; see `w2v_jax.nn.transfer`."""
-        return Scale(self.hidden / self.base_dim if self.base_dim else 1.0, rate_power=self.rate_power)
+        return Scale(self.hidden / self.base_dim if self.base_dim else 1.0, table_power=self.table_power)
 
     @property
     def kind(self) -> Cell:
@@ -103,7 +102,9 @@ def arrays(cfg: RecurrentLMConfig) -> dict[str, Any]:
 
     def table(width: int, uses: float) -> Leaf:
         start = uniform(-cfg.init_scale, cfg.init_scale)
-        return Leaf((cfg.padded_vocab, width), ("vocab", "embed"), start, width, uses, rate=cfg.table_rate)
+        return Leaf(
+            (cfg.padded_vocab, width), ("vocab", "embed"), start, width, uses, rate=cfg.table_rate * cfg.scale.table
+        )
 
     if not cfg.tied:
         head["table"] = table(cfg.hidden, 1.0)

@@ -87,7 +87,8 @@ def source(cfg: TransformerConfig, text: Any, split: str, batch_size: int, seed:
 
 def arrays(cfg: TransformerConfig) -> dict[str, Any]:
     """{'embed' [V', D], 'norm' [D]} and `stack_arrays`; without tying also {'head': {'table' [V', D]}}."""
-    table = Leaf((cfg.padded_vocab, cfg.dim), ("vocab", "embed"), normal(cfg.init_scale), cfg.dim, rate=cfg.table_rate)
+    rate = cfg.table_rate * cfg.scale.table
+    table = Leaf((cfg.padded_vocab, cfg.dim), ("vocab", "embed"), normal(cfg.init_scale), cfg.dim, rate=rate)
     seen = masking.chosen_count(cfg.length, cfg.mask_share) / cfg.length if cfg.masked else 1.0  # tokens at the head
     read = seen * min(1.0, cfg.noise_words / cfg.padded_vocab) if cfg.noise_words else seen
     tree = stack_arrays(cfg.stack, cfg.init_scale) | {

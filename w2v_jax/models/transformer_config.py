@@ -14,7 +14,7 @@ from w2v_jax.nn.attention import IMPLEMENTATIONS, kernel
 from w2v_jax.nn.blocks import Stack
 from w2v_jax.nn.head import CHUNK
 from w2v_jax.nn.layers import pad_to
-from w2v_jax.nn.transfer import Scale, check_power
+from w2v_jax.nn.transfer import Scale, check_tables
 
 # name -> (whether all layers share keys, whether they share values)
 KEYS_VALUES = {
@@ -73,10 +73,8 @@ class TransformerConfig:
     base_dim: int = 0  # width at which rate and init_scale were chosen, for the scale rule; 0: the standard one
     base_heads: int = 0  # heads at that width; 0: as many as here
     base_layers: int = 0  # depth at which they were chosen; 0: depth is not scaled
-    rate_power: float = 1.0  # how the rate of matrices falls with the width, from base_dim on
-    branch_power: float = 1.0  # how what a layer adds falls with the depth, from base_layers on
-    depth_rate_power: float = 0.0  # how the rate of layers rises with the depth, from base_layers on
-    table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table, at any width
+    table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table
+    table_power: float = 0.0  # by which this rate falls with the width, from base_dim on
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
@@ -89,10 +87,7 @@ class TransformerConfig:
         check_choice("model.attention", self.attention, IMPLEMENTATIONS)
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
-        check(self.table_rate > 0, "model.table_rate", self.table_rate, "above 0")
-        check_power(self, "rate_power", "base_dim")
-        check_power(self, "branch_power", "base_layers")
-        check_power(self, "depth_rate_power", "base_layers")
+        check_tables(self.table_rate, self.table_power, self.base_dim)
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         check(0 < self.mask_share < 1, "model.mask_share", self.mask_share, "above 0 and below 1")
         check_least(0, "model", self, "noise_words", "base_dim", "base_heads", "base_layers")
@@ -125,8 +120,7 @@ class TransformerConfig:
         width = self.dim / self.base_dim if self.base_dim else 1.0
         heads = width * (self.base_heads or self.heads) / self.heads if self.base_dim else 1.0
         depth = self.layers / self.base_layers if self.base_layers else 1.0
-        powers = self.rate_power, self.branch_power, self.depth_rate_power
-        return Scale(width, heads, depth, self.base_layers, *powers)
+        return Scale(width, heads, depth, self.base_layers, self.table_power)
 
     @property
     def stack(self) -> Stack:

@@ -4,20 +4,17 @@ With m = D / base_dim, the width in units of a base at which the rate was chosen
 "Tensor Programs V", arXiv 2203.03466, in the form with multipliers):
 
     array                            start           rate        elsewhere
-    embedding, head's table          sigma           rate        logits times 1 / m
-    matrix with a fan-in of width    sigma / sqrt m  rate / m^p  weight decay times the rate is that of the base
+    embedding, head's table          sigma           rate / m^s  logits times 1 / m
+    matrix with a fan-in of width    sigma / sqrt m  rate / m    weight decay times the rate is that of the base
     gains, biases, one weight a dim  as at the base  rate        -
     scores of attention              -               -           times sqrt(h_0 / h), h the width of a head: q k / h
 
 and with depth, as CompleteP (Dey et al. 2025, arXiv 2505.01618, alpha = 1):
 
-    what a layer adds to the sum     as at base      -           times (L_0 / L)^q
-    matrix of a layer                -               times (L / L_0)^r
+    what a layer adds to the sum     as at base      rate        times L_0 / L
 
-with p = q = 1 and r = 0 (`model.rate_power`, `model.branch_power`, `model.depth_rate_power`). These powers hold where
-the changes of all units, and of all layers, point one way, so that they add up. Where they are as good as independent,
-they add as a root, and p = .5 and r = .5 hold (Everett et al. 2024, arXiv 2407.05872, measure how far changes over the
-width point one way). Training lies between the two. q = .5 is the rule of Yang et al. 2023 (arXiv 2310.02244).
+muP has s = 0. With s = .5 (`model.table_power`) the rate of a table over that of a matrix grows as the root of the
+width, which Hayou and Liu 2025 (arXiv 2506.15025) derive for vocabularies that are large beside the width.
 
 At the base itself nothing changes. A rate of Adam is meant: SGD and Adagrad follow other rules and are refused.
 `model.table_rate` multiplies the rate of embedding and head's table at every width, the base too: where both kinds of
@@ -27,7 +24,7 @@ arrays have to learn at one rate, the best one is a compromise, and a compromise
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -42,9 +39,7 @@ class Scale(NamedTuple):
     heads: float = 1.0  # width of a head over that of the base
     depth: float = 1.0  # L / L_0
     base_layers: int = 0  # L_0; 0 where depth is not scaled
-    rate_power: float = 1.0  # p
-    branch_power: float = 1.0  # q
-    depth_rate_power: float = 0.0  # r
+    table_power: float = 0.0  # s
 
     @property
     def shrink(self) -> float:
@@ -53,8 +48,13 @@ class Scale(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Of matrices with a fan-in of the width, in layers."""
-        return self.width**-self.rate_power * self.depth**self.depth_rate_power
+        """Of matrices with a fan-in of the width."""
+        return 1.0 / self.width
+
+    @property
+    def table(self) -> float:
+        """Of embedding and head's table."""
+        return self.width**-self.table_power
 
     @property
     def logits(self) -> float:
@@ -69,18 +69,18 @@ class Scale(NamedTuple):
     @property
     def branch(self) -> float:
         """The multiplier of what a layer adds."""
-        return self.depth**-self.branch_power
+        return 1.0 / self.depth
 
 
 STANDARD = Scale()
 
 
-def check_power(cfg: Any, key: str, base: str) -> None:
-    """Raises `UserError` unless the power `key` of a model is in [0, 1], and its default where no `base` is set."""
-    value = getattr(cfg, key)
-    check(0 <= value <= 1, f"model.{key}", value, "from 0 to 1")
-    if value != type(cfg).__dataclass_fields__[key].default and not getattr(cfg, base):
-        raise UserError(f"model.{key}={value}: needs model.{base}, from which it scales")
+def check_tables(table_rate: float, table_power: float, base_dim: int) -> None:
+    """Raises `UserError` unless these keys of a model go together."""
+    check(table_rate > 0, "model.table_rate", table_rate, "above 0")
+    check(0 <= table_power <= 1, "model.table_power", table_power, "from 0 to 1")
+    if table_power and not base_dim:
+        raise UserError(f"model.table_power={table_power}: needs model.base_dim, the width from which it scales")
 
 
 def scaled(x: Array, by: float) -> Array:

@@ -25,9 +25,9 @@ LATER_OF: dict[str, dict[str, Any]] = {
     "transformer": {
         **{"vectors": "", "mask_share": 0.15, "whole_words": False, "within_documents": False, "noise_words": 0},
         **{"base_dim": 0, "base_heads": 0, "base_layers": 0, "table_rate": 1.0},
-        **{"rate_power": 1.0, "branch_power": 1.0, "depth_rate_power": 0.0},
+        **{"table_power": 0.0},
     },
-    "recurrent_lm": {"noise_words": 0, "base_dim": 0, "table_rate": 1.0, "rate_power": 1.0},
+    "recurrent_lm": {"noise_words": 0, "base_dim": 0, "table_rate": 1.0, "table_power": 0.0},
 }
 
 
