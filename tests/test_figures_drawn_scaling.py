@@ -256,6 +256,7 @@ def check_wiki_again(panels: list[Axes], result: dict[str, Any]) -> None:
 CHECKS = {
     "task_ladder": check_task_ladder,
     "vector_ladder": check_task_ladder,
+    "wiki_tasks": check_task_ladder,
     "wiki_again": check_wiki_again,
     "coordinates": check_coordinates,
     "forecasts": check_forecasts,

@@ -219,6 +219,7 @@ def test_a_result_without_one_of_the_keys_that_are_drawn_is_refused(name: str, t
         "ladder": "came",
         "task_ladder": "studies",
         "vector_ladder": "studies",
+        "wiki_tasks": "studies",
     }
     key = drawn.get(name) or {"throughput": "prompt", "wiki_map": "vocabulary"}.get(name, "runs")
     for i, value in enumerate(({k: v for k, v in result.items() if k != key}, result | {key: None})):

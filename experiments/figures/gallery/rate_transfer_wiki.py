@@ -1,4 +1,4 @@
-"""The best learning rate by size on Wikipedia: one rate for all arrays, and one of its own for the embedding."""
+"""The best learning rate by size on Wikipedia: one rate for all arrays, and two rules for that of the embedding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from experiments.figures.figure import Figure, study
 from experiments.figures.gallery.rate_transfer import draw, measure, rows
 from experiments.figures.studies import read
 
-STUDIES = {"transfer_wiki": "{}, one rate, base 16", "transfer_large": "{}, embedding at 8 times the rate, base 64"}
+STUDIES = {  # by folder, the title of each arm
+    "transfer_wiki": "{}, one rate, base 16",
+    "transfer_eight": "{}, embedding at 8 times the rate, base 64",
+    "transfer_large": "{}, 16 times, falling with the root of the width",
+}
+LARGE = "configs/scaling/transfer_large.py"
+_TEXT = "--config.data.source=text:{wiki_en.*.txt}"
+_EIGHT = " ".join(
+    f"--config.arms.{arm}.run.model.{key}" for arm in ("width", "depth") for key in ("table_rate=8", "table_power=0")
+)
 
 
 def collect(run: Path) -> dict[str, Any]:
@@ -21,8 +30,10 @@ def collect(run: Path) -> dict[str, Any]:
 FIGURE = Figure(
     shows="loss by learning rate and size on Wikipedia under the scale rule, with one rate and with two",
     paper="Yang et al. 2022, arXiv 2203.03466; Dey et al. 2025, arXiv 2505.01618",
-    recipe=tuple(
-        study(f"configs/scaling/{name}.py", "--config.data.source=text:{wiki_en.*.txt}", name) for name in STUDIES
+    recipe=(
+        study("configs/scaling/transfer_wiki.py", _TEXT, "transfer_wiki"),
+        study(LARGE, f"{_TEXT} {_EIGHT} --config.rates=(0.5,0.7,1.0,1.4,2.0)", "transfer_eight"),
+        study(LARGE, _TEXT, "transfer_large"),
     ),
     data="English Wikipedia (spring 2015), 500,000 byte pairs of 2,048 a run; seed 0 alone at 256 x 8",
     seed=(0, 1),
