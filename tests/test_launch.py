@@ -75,7 +75,8 @@ def test_sigterm_is_passed_on_and_waited_for(tmp_path: Path) -> None:
         f"me = os.environ['{PROCESS_ID}']\n"
         "def stop(number, frame):\n"
         "    time.sleep(0.5); pathlib.Path('saved' + me).touch(); sys.exit(5)\n"
-        "signal.signal(signal.SIGTERM, stop); pathlib.Path('ready' + me).touch(); time.sleep(60)\n"
+        "signal.signal(signal.SIGTERM, stop); pathlib.Path('ready' + me).touch()\n"
+        "for _ in range(1200): time.sleep(0.05)  # a signal just before a long sleep would not end it\n"
     )
     command = [sys.executable, "-m", "launch.local", "--processes=2", "--", "python", "-c", code]
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as running:

@@ -70,7 +70,8 @@ def test_processes_end_with_their_launcher(number: signal.Signals, tmp_path: Pat
     code = (
         "def stop(number, frame):\n"
         "    time.sleep(0.2); pathlib.Path('saved' + me).touch(); sys.exit(143)\n"
-        "signal.signal(signal.SIGTERM, stop); pathlib.Path('ready' + me).write_text(str(os.getpid())); time.sleep(60)\n"
+        "signal.signal(signal.SIGTERM, stop); pathlib.Path('ready' + me).write_text(str(os.getpid()))\n"
+        "for _ in range(1200): time.sleep(0.05)  # a signal just before a long sleep would not end it\n"
     )
     with start(code, tmp_path) as running:
         wait_for(lambda: all((tmp_path / f"ready{i}").exists() for i in (0, 1)))
