@@ -170,6 +170,8 @@ OTHERS = {
         "--score='sst2 source=tsv:a test_source=tsv:a tokenz=x'": "config has no key 'tokenz' .did you mean 'tokens'",
         "--score=' '": "must be vectors, wic folder=DIR, or a name with a source",
         "--score='sst2 source=tsv:max_tokens.tsv test_source=tsv:a labels'": "must be vectors, wic folder=DIR, or a",
+        "--score='wic folder='": "must be vectors, wic folder=DIR, or a name with a source",
+        "--score='wic folder=a' --score='wic source=tsv:a test_source=tsv:a'": "two tasks are called wic",
         "--score='wic folder={h}/none'": "none/train.tsv: no such file",
         "--score=vectors": "holds no results.*jsonl; make the study with --keep first",
         "--compare={h}/none": "must be two folders",

@@ -127,8 +127,12 @@ def test_the_rate_of_tables_falls_with_a_power_of_the_width(name: str) -> None:
     _, known, _ = leaves(config)
     flat, others = jax.tree_util.tree_flatten_with_path(rates)[0], jax.tree.leaves(known)
     halved = {jax.tree_util.keystr(path) for (path, rate), other in zip(flat, others, strict=True) if rate == other / 2}
-    assert halved in ({"['embed']"}, {"['embed']", "['head']['table']"})
+    assert halved == ({"['embed']"} if config.model.tied else {"['embed']", "['head']['table']"})
     assert all(rate in (other, other / 2) for (_, rate), other in zip(flat, others, strict=True))
+    both = dataclasses.replace(config.model, table_rate=8.0, table_power=0.5)
+    assert leaves(dataclasses.replace(config, model=both))[1]["embed"] == 4.0
+    base = dataclasses.replace(both, dim=BASE, **({"hidden": BASE} if name == "lstm" else {}))
+    assert leaves(dataclasses.replace(config, model=base))[1]["embed"] == 8.0
 
 
 def test_at_the_base_nothing_changes() -> None:

@@ -56,11 +56,11 @@ class Bags:
 
 
 def read(cfg: DataConfig, test_share: float, say: Say, first: int = 0) -> Texts:
-    """The labelled texts that `cfg` names; with a test source of its own, of both
-    the `first` ones only, 0 for all.
+    """The labelled texts that `cfg` names.
 
     Without `cfg.test_source` a share of the distinct texts is the test split, and without `cfg.heldout_source` a tenth
-    of the other distinct texts is held out, both by a digest of the text: equal texts are on one side.
+    of the other distinct texts is held out, both by a digest of the text: equal texts are on one side. With a test
+    source, `first` above 0 takes only so many texts from the beginning of it and of the training source.
 
     UserError: a bad source, line or label; all texts of one label; too few texts.
     """

@@ -32,7 +32,7 @@ class Step(NamedTuple):
     """
 
     module: str
-    flags: str  # with spaces between them
+    flags: str  # quoted as in a shell
     takes: str = ""  # prefix that makes --set=KEY=VALUE a flag, '--config.' or '--'; empty where it is not passed on
     may_end: tuple[int, ...] = (0,)  # exit statuses with results
 

@@ -55,7 +55,7 @@ def parse(text: str) -> Wanted | None:
     """A labelled task of "NAME key=value ...", keys of `DataConfig`, max_tokens and texts; None for the two tasks that
     have a name of their own. UserError: no such."""
     name, *pairs = text.split() or [""]
-    if text.strip() == VECTORS or text.strip().startswith(SENSES):
+    if text.strip() == VECTORS or (text.strip().startswith(SENSES) and text.strip() != SENSES):
         return None
     values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     if not name or "=" in name or len(values) < len(pairs) or not {"source", "test_source"} <= set(values):
@@ -80,6 +80,10 @@ def score(wanted: Sequence[str], workdir: Path, data_dir: str) -> int:
     UserError: a bad task; no results; a run whose checkpoints are gone.
     """
     tasks = [parse(text) for text in wanted]
+    names = ["wic" if text.strip().startswith(SENSES) else text.split()[0] for text in wanted]
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice:
+        raise UserError(f"--score: two tasks are called {twice}; give each a name of its own")
     known: dict[str, Task] = {task.name: (task, read(task.data, 0.2, _say, task.first)) for task in tasks if task}
     for text in wanted:
         if text.strip().startswith(SENSES):

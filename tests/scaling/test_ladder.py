@@ -11,6 +11,7 @@ import pytest
 from benchmarks import ladder_coverage
 from experiments.scaling import published_ladder
 from w2v_jax.errors import UserError
+from w2v_jax.scaling import ladder
 from w2v_jax.scaling.ladder import Link, Run, climb, fit_link, second_step, trailing
 
 LINK = Link(-0.75, 1.1, 5.0, 1.0)
@@ -97,3 +98,14 @@ def test_the_plain_curve_is_taken_where_the_runs_do_not_contradict_it() -> None:
     step = [np.array([[x], [float(steep(x)) + rng.normal(0, 0.01)]]) for x in loss]
     found = second_step(step, None, further=True, plain=True)
     assert found.link.a == pytest.approx(-0.4, abs=0.05) and found.at(4.4).value == pytest.approx(0.95, abs=0.02)
+    few = second_step(step[::6], None, plain=True)  # six runs: the criterion of four numbers is not defined
+    assert few.link.a == -1.0 and few.link.b == 1.0
+
+
+def test_the_plain_curve_stands_where_no_other_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = np.linspace(4.9, 6.0, 12)
+    runs = [np.array([[x], [0.6 - 0.02 * x]]) for x in loss]
+    monkeypatch.setattr(ladder, "fit_link", lambda *_: (_ for _ in ()).throw(UserError("no end")))
+    assert second_step(runs, None, plain=True).link.a == -1.0
+    with pytest.raises(UserError, match="no end"):
+        second_step(runs, None)

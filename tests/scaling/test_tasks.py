@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.classify import texts
 from experiments.scaling import forecast, report
 from tests.commands import refused, run
 from tests.scaling.planted import record
 from tests.scaling.test_forecast import larger, loss_of, made, small
 from tests.scaling.test_scaling_command import CONFIG
+from w2v_jax.config import DataConfig
 from w2v_jax.scaling import records
 from w2v_jax.scaling.fitted import Refusal
 from w2v_jax.scaling.ladder import Link, SecondStep
@@ -132,6 +134,14 @@ def test_tests_of_word_vectors_are_tasks_too() -> None:
 
 def _runs(loss: np.ndarray, shares: np.ndarray, name: str = "task") -> list[records.Record]:
     return [record(heldout_loss=float(x), tasks={name: float(y)}) for x, y in zip(loss, shares, strict=True)]
+
+
+def test_the_first_texts_of_both_files_are_taken(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.tsv").write_text("".join(f"{i % 2}\ttext {i} of {name}\n" for i in range(40)))
+    cfg = DataConfig(source=f"tsv:{tmp_path}/train.tsv", test_source=f"tsv:{tmp_path}/test.tsv")
+    every, some = (texts.read(cfg, 0.2, lambda line: None, first) for first in (0, 30))
+    assert (some.train, some.test) == (every.train[:30], every.test[:30]) and len(every.test) == 40
 
 
 @pytest.mark.xdist_group("scaling")

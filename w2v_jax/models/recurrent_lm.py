@@ -53,7 +53,7 @@ class RecurrentLMConfig:
     head_chunk: int = CHUNK  # tokens whose logits are in memory at a time
     base_dim: int = 0  # units at which rate and init_scale were chosen, for the scale rule; 0: the standard one
     table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table
-    table_power: float = 0.0  # by which this rate falls with the width, from base_dim on
+    table_power: float = 0.0  # this rate is divided by (width / base_dim) to this power
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:

@@ -74,7 +74,7 @@ class TransformerConfig:
     base_heads: int = 0  # heads at that width; 0: as many as here
     base_layers: int = 0  # depth at which they were chosen; 0: depth is not scaled
     table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table
-    table_power: float = 0.0  # by which this rate falls with the width, from base_dim on
+    table_power: float = 0.0  # this rate is divided by (width / base_dim) to this power
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:

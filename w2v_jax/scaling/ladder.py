@@ -157,18 +157,14 @@ def second_step(
       certain: whether `perfect`, a fact, counts as much as all other points together, and not as one of them.
       further: whether the noise of one more run, its accuracy about the curve at the end of a run, is in the intervals.
       plain: whether the curve from 0 to 1 is taken where Akaike's criterion, corrected for few points (Hurvich and Tsai
-        1989), prefers it.
+        1989), prefers it; without `perfect` only. The draws keep the form, so intervals leave out the choice.
       seed: of the draws.
       resamples: their number.
 
     UserError: the search came to no end.
     """
     rng = np.random.default_rng(seed)
-    link, count = _link(points, perfect, certain), len(Link._fields)
-    if plain:
-        line = _line(points)
-        count = 2 if _criterion(points, line, 2) < _criterion(points, link, count) else count
-        link = line if count == 2 else link
+    link, count = _simplest(points) if plain else (_link(points, perfect, certain), len(Link._fields))
     ends = np.array([run[:, -1] for run in points])
     off = ends[:, 1] - link(ends[:, 0])
     free = max(len(points) - count, 1)
@@ -197,9 +193,21 @@ def fit_link(
     return Link(*map(float, found))
 
 
+def _simplest(points: Sequence[np.ndarray]) -> tuple[Link, int]:
+    """The curve from 0 to 1, or that of four numbers where the criterion prefers it, and how many numbers are free."""
+    line = _line(points), 2
+    try:
+        whole = _link(points, None, False), len(Link._fields)
+    except UserError:  # no such curve
+        return line
+    return min(line, whole, key=lambda curve: _criterion(points, *curve))
+
+
 def _line(points: Sequence[np.ndarray]) -> Link:
-    """The curve from 0 to 1 of the least squares. UserError: the search came to no end."""
+    """The curve from 0 to 1 of the least squares. UserError: the search came to no end; all losses are equal."""
     loss, accuracy = np.concatenate(points, 1)
+    if np.ptp(loss) == 0:
+        raise UserError(f"no curve of accuracy by loss: all {len(loss)} losses are {loss[0]:.4g}")
 
     def curve(x: np.ndarray, x0: float, k: float) -> np.ndarray:
         return _sigmoid(x, -1.0, x0, k, 1.0)
@@ -213,11 +221,13 @@ def _line(points: Sequence[np.ndarray]) -> Link:
 
 
 def _criterion(points: Sequence[np.ndarray], link: Link, numbers: int) -> float:
-    """Akaike's corrected criterion of a curve of so many free numbers, and the noise."""
+    """Akaike's corrected criterion of a curve of so many free numbers, and the noise; infinite with too few points."""
     loss, accuracy = np.concatenate(points, 1)
     n, p = len(loss), numbers + 1
+    if n <= p + 1:
+        return float("inf")
     squares = float(((accuracy - link(loss)) ** 2).sum())
-    return n * float(np.log(max(squares, 1e-30) / n)) + 2 * p + 2 * p * (p + 1) / max(n - p - 1, 1)
+    return n * float(np.log(max(squares, 1e-30) / n)) + 2 * p + 2 * p * (p + 1) / (n - p - 1)
 
 
 def trailing(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
