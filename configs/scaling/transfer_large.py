@@ -4,9 +4,9 @@
         --config.data.source='text:wiki_en/*.txt.xz'
 
 Eight times the width, or four times the width and four times the depth: 64 times the parameters in the layers. At a
-width of 64 the embedding learns best at 16 times the rate of the layers (`model.table_rate`), and this rate falls with
-the root of the width (`model.table_power`). With one rate the best falls with the width, with 8 times it rises
-(results/transfer_large_trials.jsonl).
+width of 64 the embedding learns at 16 times the rate of the layers (`model.table_rate`), and this rate falls with the
+root of the width (`model.table_power`). With one rate the best falls with the width
+(results/transfer_large_trials.jsonl), with 8 times it rises (results/transfer_eight.jsonl).
 
 Hardware: 1 CPU core, about three hours.
 """
