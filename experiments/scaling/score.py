@@ -42,7 +42,6 @@ EXAMPLE = "'sst2 source=tsv:sst/train.tsv test_source=tsv:sst/test.tsv labels=ss
 class Wanted(NamedTuple):
     """A labelled task."""
 
-    name: str
     data: DataConfig
     most: int
     first: int
@@ -51,12 +50,15 @@ class Wanted(NamedTuple):
 Task = tuple[Wanted, Texts] | dict[str, list[Pair]]  # a labelled task with its texts, or the pairs of `wic`
 
 
-def parse(text: str) -> Wanted | None:
-    """A labelled task of "NAME key=value ...", keys of `DataConfig`, max_tokens and texts; None for the two tasks that
-    have a name of their own. UserError: no such."""
+def parse(text: str) -> tuple[str, Wanted | Path | None]:
+    """The name of a task, and what it is: labelled, of "NAME key=value ..." with keys of `DataConfig`, max_tokens and
+    texts; the folder of `wic`; or None, `vectors`. UserError: no such."""
     name, *pairs = text.split() or [""]
-    if text.strip() == VECTORS or (text.strip().startswith(SENSES) and text.strip() != SENSES):
-        return None
+    if text.strip() == VECTORS:
+        return VECTORS, None
+    folder = text.strip().removeprefix(SENSES)
+    if folder and folder != text.strip():
+        return "wic", to_path(folder)
     values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     if not name or "=" in name or len(values) < len(pairs) or not {"source", "test_source"} <= set(values):
         raise UserError(
@@ -68,7 +70,7 @@ def parse(text: str) -> Wanted | None:
     if not first.isdecimal():
         raise UserError(f"--score={text}: {FIRST}={first}: must be 0, for all, or more")
     try:
-        return Wanted(name, override(DataConfig(), values, MODELS), int(most), int(first))
+        return name, Wanted(override(DataConfig(), values, MODELS), int(most), int(first))
     except UserError as e:
         raise UserError(f"--score={text}: {e}") from None
 
@@ -80,15 +82,12 @@ def score(wanted: Sequence[str], workdir: Path, data_dir: str) -> int:
     UserError: a bad task; no results; a run whose checkpoints are gone.
     """
     tasks = [parse(text) for text in wanted]
-    names = ["wic" if text.strip().startswith(SENSES) else text.split()[0] for text in wanted]
+    names = [name for name, _ in tasks]
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice:
         raise UserError(f"--score: two tasks are called {twice}; give each a name of its own")
-    known: dict[str, Task] = {task.name: (task, read(task.data, 0.2, _say, task.first)) for task in tasks if task}
-    for text in wanted:
-        if text.strip().startswith(SENSES):
-            known["wic"] = wic.splits(to_path(text.strip().removeprefix(SENSES)), final=False)
-    vectors_too = any(text.strip() == VECTORS for text in wanted)
+    known = {name: _read(task) for name, task in tasks if task is not None}
+    vectors_too = (VECTORS, None) in tasks
     files = sorted(workdir.glob("results*.jsonl"))
     if not files:
         raise UserError(f"--score: --workdir={workdir}: holds no results*.jsonl; make the study with --keep first")
@@ -102,6 +101,12 @@ def score(wanted: Sequence[str], workdir: Path, data_dir: str) -> int:
                 found[i] = _scored(record, workdir / "runs" / record.run, known, data_dir if vectors_too else None)
                 records.write(file, found)
     return 0
+
+
+def _read(task: Wanted | Path) -> Task:
+    if isinstance(task, Wanted):
+        return task, read(task.data, 0.2, _say, task.first)
+    return wic.splits(task, final=False)
 
 
 def _scored(record: Record, where: Path, known: dict[str, Task], data_dir: str | None) -> Record:

@@ -15,7 +15,7 @@ the loss already falls, so a law of accuracy itself does not see what larger mod
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -186,11 +186,23 @@ def fit_link(
     end.
     """
     start = begin or Link(-0.8, float(np.median(loss)), 4.0, 0.95)
+    return Link(*_search(_sigmoid, loss, accuracy, start, _BOUNDS, deviation))
+
+
+def _search(
+    curve: Callable[..., np.ndarray],
+    loss: np.ndarray,
+    accuracy: np.ndarray,
+    start: Sequence[float],
+    bounds: tuple[Sequence[float], Sequence[float]],
+    deviation: np.ndarray | None = None,
+) -> list[float]:
+    """The numbers of a curve of the least squares. UserError: the search came to no end."""
     try:
-        found, _ = curve_fit(_sigmoid, loss, accuracy, p0=start, sigma=deviation, bounds=_BOUNDS, maxfev=_STEPS)
+        found, _ = curve_fit(curve, loss, accuracy, p0=start, sigma=deviation, bounds=bounds, maxfev=_STEPS)
     except RuntimeError as error:
         raise UserError(f"no curve of accuracy by loss fits {len(loss)} checkpoints: {error}") from None
-    return Link(*map(float, found))
+    return [float(x) for x in found]
 
 
 def _simplest(points: Sequence[np.ndarray]) -> tuple[Link, int]:
@@ -212,12 +224,8 @@ def _line(points: Sequence[np.ndarray]) -> Link:
     def curve(x: np.ndarray, x0: float, k: float) -> np.ndarray:
         return _sigmoid(x, -1.0, x0, k, 1.0)
 
-    start, bounds = (float(np.median(loss)), 1.0), ([-np.inf, 0.0], np.inf)
-    try:
-        found, _ = curve_fit(curve, loss, accuracy, p0=start, bounds=bounds, maxfev=_STEPS)
-    except RuntimeError as error:
-        raise UserError(f"no curve of accuracy by loss fits {len(loss)} checkpoints: {error}") from None
-    return Link(-1.0, float(found[0]), float(found[1]), 1.0)
+    x0, k = _search(curve, loss, accuracy, (float(np.median(loss)), 1.0), ([-np.inf, 0.0], [np.inf, np.inf]))
+    return Link(-1.0, x0, k, 1.0)
 
 
 def _criterion(points: Sequence[np.ndarray], link: Link, numbers: int) -> float:

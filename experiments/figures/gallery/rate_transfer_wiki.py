@@ -21,6 +21,19 @@ _EIGHT = " ".join(
     f"--config.arms.{arm}.run.model.{key}" for arm in ("width", "depth") for key in ("table_rate=8", "table_power=0")
 )
 
+_64, _256, _512, _64_DEEP, _256_DEEP = (
+    f'"model.dim={dim} model.heads={dim // 32} model.layers={layers}"'
+    for dim, layers in ((64, 2), (256, 2), (512, 2), (64, 8), (256, 8))
+)
+_SIZES = (
+    f"'--config.arms.width.sizes=({_64},{_256},{_512})' '--config.arms.depth.sizes=({_64},{_64_DEEP},{_256_DEEP})' "
+    "--config.rates=(0.5,0.7,1.0,1.4,2.0,2.8)"
+)
+_SEEDS = (
+    f"--arms=width '--config.arms.width.sizes=({_64},)' --config.seeds=(2,3,4,5,6,7) "
+    "--config.rates=(0.5,0.7,1.0,1.4,2.0)"
+)
+
 
 def collect(run: Path) -> dict[str, Any]:
     """The runs of both studies."""
@@ -32,7 +45,8 @@ FIGURE = Figure(
     paper="Yang et al. 2022, arXiv 2203.03466; Dey et al. 2025, arXiv 2505.01618",
     recipe=(
         study("configs/scaling/transfer_wiki.py", _TEXT, "transfer_wiki"),
-        study(LARGE, f"{_TEXT} {_EIGHT} --config.rates=(0.5,0.7,1.0,1.4,2.0)", "transfer_eight"),
+        study(LARGE, f"{_TEXT} {_EIGHT} {_SIZES}", "transfer_eight"),
+        study(LARGE, f"{_TEXT} {_EIGHT} {_SEEDS}", "transfer_eight"),
         study(LARGE, _TEXT, "transfer_large"),
     ),
     data="English Wikipedia (spring 2015), 500,000 byte pairs of 2,048 a run; with 8 times one seed at 256 x 8",
