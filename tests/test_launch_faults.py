@@ -43,13 +43,14 @@ def wait_for(there: Callable[[], bool]) -> None:
 
 def test_of_a_killed_process_and_the_traceback_that_it_causes_the_killed_one_is_named(tmp_path: Path) -> None:
     code = (
+        "def lost(number, frame): raise ValueError('connection closed by peer')\n"
         "if me == '1':\n"
         "    print('warning: a line of its own', file=sys.stderr)\n"
-        "    pathlib.Path('gone').touch(); os.kill(os.getpid(), signal.SIGKILL)\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which comes as soon as the other is gone\n"
-        "while not os.path.exists('gone'): time.sleep(0.01)\n"
-        "time.sleep(0.5)  # the other has made the file, and may not be gone yet\n"
-        "raise ValueError('connection closed by peer')\n"
+        "    while not os.path.exists('ready'): time.sleep(0.01)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "signal.signal(signal.SIGTERM, lost)  # the launcher's, as soon as the other is gone\n"
+        "pathlib.Path('ready').touch()\n"
+        "for _ in range(1200): time.sleep(0.05)  # a signal just before a long sleep would not end it\n"
     )
     with start(code, tmp_path) as running:
         _, err = running.communicate(timeout=60)
