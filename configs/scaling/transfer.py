@@ -23,7 +23,7 @@ WIDTHS = (16, 32, 64, 128)
 DEPTHS = ((16, 2), (32, 4), (64, 8))  # width and layers
 
 
-def _standard(run: Config) -> Config:
+def standard(run: Config) -> Config:
     """Without the scale rule."""
     off: dict[str, Any] = {key: 0 for key in ("base_dim", "base_heads", "base_layers") if hasattr(run.model, key)}
     return dataclasses.replace(run, model=dataclasses.replace(run.model, **off))
@@ -50,9 +50,9 @@ def get_config() -> Study:
     both = tuple(f"model.dim={width} model.heads={width // BASE} model.layers={layers}" for width, layers in DEPTHS)
     hidden = tuple(f"model.dim={width} model.hidden={width}" for width in WIDTHS)
     arms = {"width": Arm(run, wide), "depth": Arm(deep, both), "lstm": Arm(recurrent, hidden)}
-    standard = {f"{name}_standard": dataclasses.replace(arm, run=_standard(arm.run)) for name, arm in arms.items()}
+    beside = {f"{name}_standard": dataclasses.replace(arm, run=standard(arm.run)) for name, arm in arms.items()}
     rates = (0.25, 0.5, 1.0, 2.0, 4.0)
     language = dataclasses.replace(text.data.synthetic, tokens=600_000)
     data = dataclasses.replace(text.data, synthetic=language)
-    whole = dataclasses.replace(text, data=data, arms=arms | standard, tokens=(500_000,), rates=rates)
+    whole = dataclasses.replace(text, data=data, arms=arms | beside, tokens=(500_000,), rates=rates)
     return dataclasses.replace(whole, most_flops=0.0, optimum=False)

@@ -235,7 +235,8 @@ def rates(found: Found) -> list[Section]:
     """Loss by learning rate at each size, and what the best rate of the smallest size costs the others."""
     if not found.study.rates:
         return []
-    rows = [["arm", "parameters", "without emb.", "tokens", "rates", "best", "loss there", "at an end", "regret"]]
+    first = ["arm", "parameters", "without emb.", "tokens", "rates", "best", "loss there", "at an end", "regret"]
+    rows = [[*first, "at most"]]
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for (arm, tokens), sizes in tried(found.made).items():
         rate = float(sizes[0].rates[sizes[0].best])
@@ -243,14 +244,17 @@ def rates(found: Found) -> list[Section]:
             own = [arm, f"{size.parameters:,}", f"{size.without_embeddings:,}", f"{tokens:,}", str(len(size.rates))]
             best = [f"{size.rates[size.best]:.2g}", f"{size.losses[size.best]:.4f}"]
             edge = "yes: widen it" if size.at_an_end else "no"
-            rows.append([*own, *best, edge, f"{size.regret(rate):.2%}"])
+            most = size.most_regret(rate)
+            regrets = [f"{size.regret(rate):.2%}", f"{most:.2%}" if math.isfinite(most) else "-"]
+            rows.append([*own, *best, edge, *regrets])
             curves = panels.setdefault(f"{arm}, {tokens:,} tokens", {})
             curves[f"{size.parameters:,} parameters"] = size.rates, size.losses
     out = found.folder / "rates.png"
     figures.draw_rates(panels, out, source=found.small)
     text = (
         "Regret: the loss at the best rate of the arm's smallest size over the lowest loss of this size, less 1. "
-        "Losses are means over the seeds."
+        "Losses are means over the seeds. At most: the upper 95 % limit of the regret among the rates tried, by "
+        "Student's t of the differences between runs of one seed. It needs two seeds, and is wide with few."
     )
     return [Section("Learning rate by size", (text,), rows, pictures=(out,))]
 

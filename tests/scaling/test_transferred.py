@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from tests.scaling.planted import record
 from w2v_jax.scaling.records import Record
-from w2v_jax.scaling.transferred import tried
+from w2v_jax.scaling.transferred import Tried, tried
+
+PLANTED = {0.01: [3.02, 3.05, 3.03], 0.02: [3.01, 3.02, 3.01]}  # losses of three seeds by rate
 
 
 def run(size: int, rate: float, loss: float | None, seed: int = 0, tokens: float = 1e4) -> Record:
@@ -33,7 +37,25 @@ def test_regret_is_over_the_best_rate_tried_of_means_over_seeds() -> None:
     assert math.isinf(largest.regret(0.04))
 
 
+def test_the_limit_of_a_regret_is_students_of_the_seeds_differences_and_covers_a_planted_one() -> None:
+    runs = [run(100, rate, loss, s) for rate, losses in PLANTED.items() for s, loss in enumerate(losses)]
+    (size,) = tried([*runs, run(100, 0.04, None, 0), run(100, 0.04, 1.0, 1), run(100, 0.04, 1.0, 2)])["lstm", 10000]
+    gaps = np.subtract(PLANTED[0.01], PLANTED[0.02])
+    other = stats.ttest_rel(PLANTED[0.01], PLANTED[0.02]).confidence_interval(0.9).high  # two-sided: 5 % above it
+    assert size.regret(0.01) == pytest.approx(np.mean(gaps) / np.mean(PLANTED[0.02]))
+    assert size.most_regret(0.01) == pytest.approx(other / np.mean(PLANTED[0.02]))
+    assert size.most_regret(0.02) == 0.0, "no other rate can be better than the best of all seeds by that much"
+    assert math.isinf(size.most_regret(0.04))
+    rng, held = np.random.default_rng(0), 0
+    means = np.array([[3.000], [3.002], [3.001]])
+    for _ in range(400):
+        some = Tried(1, 1, np.array([1.0, 2.0, 4.0]), means + rng.normal(0, 0.01, 4) + rng.normal(0, 0.003, (3, 4)))
+        held += some.most_regret(2.0) >= 0.002 / 3.0
+    assert held >= 0.93 * 400
+
+
 def test_a_rate_without_all_seeds_and_a_failed_run_are_left_out() -> None:
     runs = [run(100, 0.01, 4.0, 0), run(100, 0.01, 4.2, 1), run(100, 0.02, 1.0, 0)]
+    runs += [run(100, 0.04, 1.0, 1), run(100, 0.04, 1.0, 2)]  # as many seeds, but others
     (size,) = tried([*runs, record(status="failed", heldout_loss=None)])["lstm", 10000]
     assert size.rates.tolist() == [0.01] and size.losses[0] == pytest.approx(4.1)

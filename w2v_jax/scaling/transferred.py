@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from w2v_jax.scaling.records import DIVERGED, FINISHED, Record
 
@@ -17,7 +18,12 @@ class Tried(NamedTuple):
     parameters: int
     without_embeddings: int
     rates: np.ndarray  # float [k], rising
-    losses: np.ndarray  # float [k], means over the seeds; inf where a run diverged
+    seeds: np.ndarray  # float [k, s], the loss of each seed; inf where a run diverged
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Means over the seeds, float [k]."""
+        return np.mean(self.seeds, axis=1)
 
     @property
     def best(self) -> int:
@@ -26,7 +32,27 @@ class Tried(NamedTuple):
 
     def regret(self, rate: float) -> float:
         """Loss at the tried rate nearest to `rate` over the lowest loss, less 1."""
-        return float(self.losses[np.argmin(np.abs(np.log(self.rates / rate)))] / self.losses[self.best] - 1.0)
+        return float(self.losses[self._nearest(rate)] / self.losses[self.best] - 1.0)
+
+    def most_regret(self, rate: float, coverage: float = 0.95) -> float:
+        """Upper limit of the regret that many seeds would give, among the rates tried; inf for one seed.
+
+        max over rates q of (mean + t s / sqrt(n)), where mean and s are those of the n differences loss(rate) - loss(q)
+        of one seed each and t is Student's quantile with n - 1 degrees of freedom; over the lowest loss. The limit of
+        the rate that is truly best has the coverage, so the largest of all has at least that.
+        """
+        count = self.seeds.shape[1]
+        own = self.seeds[self._nearest(rate)]
+        ended = self.seeds[np.isfinite(self.seeds).all(axis=1)]  # a rate at which a seed diverged is not the best
+        if count < 2 or not np.isfinite(own).all():
+            return math.inf
+        gaps = own - ended
+        error = gaps.std(axis=1, ddof=1) / math.sqrt(count)
+        most = float(np.max(gaps.mean(axis=1) + stats.t.ppf(coverage, count - 1) * error))
+        return most / float(self.losses[self.best])
+
+    def _nearest(self, rate: float) -> int:
+        return int(np.argmin(np.abs(np.log(self.rates / rate))))
 
     @property
     def at_an_end(self) -> bool:
@@ -37,7 +63,7 @@ class Tried(NamedTuple):
 def tried(records: Sequence[Record]) -> dict[tuple[str, int], list[Tried]]:
     """By arm and tokens, its sizes, the smallest first. A run that failed is left out, one that diverged has loss inf.
 
-    A rate counts for a size only where every seed of that size has a run with it.
+    A rate counts for a size only where it has the seeds of the rate that has most of them.
     """
     found: dict[tuple[str, int], dict[tuple[int, int], dict[float, dict[int, float]]]] = {}
     for r in records:
@@ -55,7 +81,6 @@ def _near(tokens: float, known: Sequence[int]) -> int:
 
 
 def _tried(size: tuple[int, int], rates: dict[float, dict[int, float]]) -> Tried:
-    most = max(len(seeds) for seeds in rates.values())
-    whole = sorted((rate, float(np.mean(list(seeds.values())))) for rate, seeds in rates.items() if len(seeds) == most)
-    x, y = np.array(whole).T
-    return Tried(*size, x, y)
+    every = max(map(frozenset[int], rates.values()), key=len)
+    whole = sorted((rate, [seeds[s] for s in sorted(seeds)]) for rate, seeds in rates.items() if set(seeds) == every)
+    return Tried(*size, np.array([rate for rate, _ in whole]), np.array([losses for _, losses in whole]))

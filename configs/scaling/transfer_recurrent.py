@@ -1,0 +1,40 @@
+"""As `transfer_wiki.py`, for the LSTM and the elementwise cell: from 32 units to 256, with the scale rule and without.
+
+    python -m experiments.scaling --config=configs/scaling/transfer_recurrent.py --workdir=runs/transfer_recurrent \
+        --config.data.source='text:wiki_en/*.txt.xz'
+
+Hardware: 1 CPU core, about two hours.
+"""
+
+import dataclasses
+
+from configs.scaling import transfer, transfer_wiki
+from w2v_jax.models.recurrent_lm import RecurrentLMConfig
+from w2v_jax.scaling import study
+from w2v_jax.scaling.study import Arm, Study
+
+BASE = 32  # units at which rates and starts were chosen
+RATES = (0.5, 0.7, 1.0, 1.4, 2.0)
+
+
+def get_config() -> Study:
+    """500,000 tokens a run, steps of 512; two seeds."""
+    text = transfer_wiki.get_config()
+    sizes = tuple(f"model.dim={units} model.hidden={units}" for units in (BASE, 256))
+    arms = dict[str, Arm]()
+    for cell, rate in (("lstm", 0.03), ("lstm_elementwise", 0.03)):
+        model = RecurrentLMConfig(
+            cell=cell,
+            layers=2,
+            hidden=BASE,
+            dim=BASE,
+            tied=True,
+            length=64,
+            init_scale=0.1,
+            forget_bias=1.0,
+            base_dim=BASE,
+        )
+        run = dataclasses.replace(text.arms["width"].run, family="recurrent_lm", model=model)
+        run = study.sized(run, f"optimizer.learning_rate={rate}")
+        arms |= {cell: Arm(run, sizes), f"{cell}_standard": Arm(transfer.standard(run), sizes)}
+    return dataclasses.replace(text, arms=arms, rates=RATES)
