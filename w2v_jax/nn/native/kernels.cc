@@ -45,9 +45,10 @@ ffi::Error path_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, I
                           bool whole, int64_t draw) {
   const Text t = text_of(inputs, outputs, tokens, doc, reach, by_inputs, by_outputs, stats, cbow, whole, draw);
   const int all = exit_signs.dimensions()[1];
-  const Tree tree{exits.typed_data(), nodes.typed_data(), exit_signs.typed_data(), signs.typed_data(), all,
-                  cbow ? 0 : std::min(all, TOPS), int(nodes.dimensions()[1]), int(outputs.dimensions()[0]),
-                  ids->typed_data()};
+  Tree tree{exits.typed_data(), nodes.typed_data(), exit_signs.typed_data(), signs.typed_data(), all,
+            cbow ? 0 : std::min(all, TOPS), int(nodes.dimensions()[1]), int(outputs.dimensions()[0]),
+            ids->typed_data()};
+  tree.list_tops(exit_signs.dimensions()[0]);
   parallel(pool, t.rows, [&](int r) {
     static thread_local Scratch scratch;
     path_row(t, tree, scratch, r);
@@ -83,16 +84,27 @@ ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, 
   if (rows != table.typed_data()) std::memcpy(rows, table.typed_data(), table.size_bytes());
   if (squares != square.typed_data()) std::memcpy(squares, square.typed_data(), square.size_bytes());
   use_large_pages(rows, new_table->size_bytes());
-  static thread_local std::vector<int> head, next, firsts;  // head: -1 but within this call
-  if (int(head.size()) < size) head.assign(size, -1);
+  struct Seen {
+    int first, last;
+  };
+  static thread_local std::vector<Seen> kept;  // places of a row's gradients; -1 but within this call
+  static thread_local std::vector<int> next, firsts;
+  if (int(kept.size()) < size) kept.assign(size, {-1, -1});
   if (int(next.size()) < count) next.resize(count);
-  firsts.clear();
-  for (int m = count - 1; m >= 0; m--)
-    if (unsigned(id[m]) < unsigned(size)) next[m] = std::exchange(head[id[m]], m);
-  for (int m = 0; m < count; m++)
-    if (unsigned(id[m]) < unsigned(size) && head[id[m]] == m) firsts.push_back(m);
-  for (int m : firsts) head[id[m]] = -1;
-  const int *after = next.data(), *first = firsts.data(), groups = firsts.size();
+  if (int(firsts.size()) < count) firsts.resize(count);
+  Seen* const seen = kept.data();
+  int *after = next.data(), *first = firsts.data(), groups = 0;
+  for (int m = 0; m < count; m++) {
+    __builtin_prefetch(seen + id[std::min(m + 16, count - 1)], 1);
+    if (unsigned(id[m]) >= unsigned(size)) continue;
+    Seen& row = seen[id[m]];
+    if (row.first < 0)
+      row.first = first[groups++] = m;
+    else
+      after[row.last] = m;
+    row.last = m;
+    after[m] = -1;
+  }
   parallel(pool, PARTS, [&](int part) {
     static thread_local Scratch scratch;
     scratch.restart();
@@ -109,6 +121,7 @@ ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, 
           for (int d = 0; d < dim; d += 16) __builtin_prefetch(given + m * wide + d);
       }
       const int row = id[first[g]];
+      seen[row].first = -1;
       const float* sum_of = given + first[g] * wide;
       for (int m = after[first[g]]; m >= 0; m = after[m], sum_of = total)
         for (int d = 0; d < dim; d++) total[d] = sum_of[d] + given[m * wide + d];

@@ -12,21 +12,37 @@ struct Tree {
   const int8_t *exit_signs, *signs;
   int all, tops, depth, absent;  // T; at most T; Q; an id beyond the table
   int* ids;                      // [R, T + L Q] the nodes that a row names, each once, before their gradients; `absent`
+  std::vector<int> begin{0}, top;  // of every exit, its nodes from `tops` to T - 1: top[begin[e]] to top[begin[e + 1] - 1]
+  std::vector<float> top_turn;     // 1 where its path turns to code 0 there
 
-  // The nodes of a word's path from `tops` on, and 1 where it turns to code 0.
-  int path(int word, int* node, float* turn) const {
-    const int8_t *first = exit_signs + exits[word] * long(all), *rest = signs + long(word) * depth;
-    int count = 0;
-    for (int n = tops; n < all; n++) {
-      node[count] = n;
-      turn[count] = first[n] > 0;
-      count += first[n] != 0;
+  void list_tops(int count) {
+    for (int e = 0; e < count; e++) {
+      for (int n = tops; n < all; n++)
+        if (const int8_t sign = exit_signs[e * long(all) + n]) top.push_back(n), top_turn.push_back(sign > 0);
+      begin.push_back(top.size());
     }
+  }
+
+  // The nodes of a word's path from `tops` on, and 1 where it turns to code 0; `upper` of them are below T.
+  int path(int word, int* node, float* turn, int& upper) const {
+    const int first = begin[exits[word]], *below = nodes + long(word) * depth;
+    const int8_t* rest = signs + long(word) * depth;
+    int count = upper = begin[exits[word] + 1] - first;
+    std::copy_n(top.data() + first, count, node);
+    std::copy_n(top_turn.data() + first, count, turn);
     for (int q = 0; q < depth && rest[q]; q++) {
       turn[count] = rest[q] > 0;
-      node[count++] = nodes[long(word) * depth + q];
+      node[count++] = below[q];
     }
     return count;
+  }
+
+  // Where a later centre's path is found, and the rows of one that comes before it.
+  void prefetch(const Text& t, int later, int next) const {
+    __builtin_prefetch(exits + later);
+    __builtin_prefetch(signs + long(later) * depth);
+    __builtin_prefetch(nodes + long(later) * depth);
+    for (long q = long(next) * depth, end = q + depth; q < end && signs[q]; q++) t.prefetch(t.outputs, nodes[q]);
   }
 };
 
@@ -40,7 +56,7 @@ struct Paths {
   std::vector<int> path, slots;
 
   Paths(Row& row, const Tree& tree, const float* hidden, float* by_hidden, float* to, int* ids)
-      : row(row), tree(tree), hidden(hidden), by_hidden(by_hidden), to(to), ids(ids), found(tree.tops),
+      : row(row), tree(tree), hidden(hidden), by_hidden(by_hidden), to(to), ids(ids), found(tree.all),
         path(tree.all + tree.depth), slots(path.size()) {
     turns = row.scratch.take(path.size() + LANES);
     pull = row.scratch.zeros((path.size() + LANES) * round_up(row.near + 1));
@@ -86,18 +102,20 @@ struct Paths {
 
   // The rest of every centre's path against the vectors that predict it, the first at its place: all neighbours, or one.
   void score_rest(const float* counted) {
-    static thread_local std::vector<int> places;  // of a node among those of this row; -1 between rows
-    if (int(places.size()) < tree.absent) places.assign(tree.absent, -1);
+    static thread_local std::vector<int> kept_places;  // of a node among those of this row; -1 between rows
+    if (int(kept_places.size()) < tree.absent) kept_places.assign(tree.absent, -1);
+    int* const places = kept_places.data();
     const Text& t = row.text;
     const int width = counted ? 1 : row.near + 1, broad = counted ? 1 : round_up(width), padded = t.padded;
     float *nodes = row.take(path.size()), *by_nodes = row.take(path.size()), *weights = row.scratch.zeros(round_up(width));
     float* kept = row.take(tree.all + t.length * tree.depth);  // the rows of the nodes, at their places
-    for (int i = 0; i < t.length; i++) {
-      if (i + 3 < t.length)
-        for (long q = long(row.centres[i + 3]) * tree.depth, end = q + tree.depth; q < end && tree.signs[q]; q++)
-          t.prefetch(t.outputs, tree.nodes[q]);
-      const int count = tree.path(row.centres[i], path.data(), turns), first = found;
-      for (int q = 0; q < count; q++) {
+    row.copy(t.outputs, ids, tree.tops, tree.all, tree.all, kept);
+    std::memset(to + long(tree.tops) * padded, 0, long(tree.all - tree.tops) * padded * sizeof(float));
+    for (int i = 0, upper; i < t.length; i++) {
+      tree.prefetch(t, row.centres[std::min(i + 8, t.length - 1)], row.centres[std::min(i + 3, t.length - 1)]);
+      const int count = tree.path(row.centres[i], path.data(), turns, upper), first = found;
+      std::copy_n(path.data(), upper, slots.data());
+      for (int q = upper; q < count; q++) {
         int& place = places[path[q]];
         if (place < 0) {
           ids[place = found++] = path[q];
@@ -114,8 +132,7 @@ struct Paths {
           for (int k = 0; k < std::min(LANES, count - q); k++) live[k] = counted[i];
           store(pull + q, turn(load(pull + q), live, live * load(turns + q)));
         }
-        std::memset(by_from, 0, padded * sizeof(float));
-        for (int q = 0; q < count; q++) add_scaled(pull[q], kept + long(slots[q]) * padded, true, by_from, padded);
+        sum_rows<true>(kept, slots.data(), count, padded, pull, by_from);
         for (int q = 0; q < count; q++) add_scaled(pull[q], from, slots[q] < first, to + long(slots[q]) * padded, padded);
         continue;
       }
@@ -132,7 +149,7 @@ struct Paths {
       for (int q = 0; q < count; q++)
         add_scaled(1, by_nodes + long(q) * padded, slots[q] < first, to + long(slots[q]) * padded, padded);
     }
-    for (int i = tree.tops; i < found; i++) places[ids[i]] = -1;
+    for (int i = tree.all; i < found; i++) places[ids[i]] = -1;
     std::fill(ids + found, ids + tree.all + long(t.length) * tree.depth, tree.absent);
   }
 };

@@ -99,21 +99,24 @@ inline void add_scaled(float by, const float* from, bool add, float* to, int cou
   for (int d = 0; d < count; d += LANES) store(to + d, add ? load(to + d) + by * load(from + d) : by * load(from + d));
 }
 
-// `by` times the sum of `count` rows of `from`, which lie `row` numbers apart: those at the places `list`.
-template <int N>
-void sum_chunk(const float* from, const int* list, int count, long row, float by, float* out) {
+// The sum of `count` rows of `from`, which lie `row` numbers apart: those at the places `list`, each times its own number
+// of `by`, or all times the first.
+template <bool EACH, int N>
+void sum_chunk(const float* from, const int* list, int count, long row, const float* by, float* out) {
   Vector total[N] = {};
   for (int k = 0; k < count; k++)
 #pragma GCC unroll 8
-    for (int n = 0; n < N; n++) total[n] += load(from + list[k] * row + n * LANES);
+    for (int n = 0; n < N; n++) total[n] += (EACH ? by[k] : 1.f) * load(from + list[k] * row + n * LANES);
 #pragma GCC unroll 8
-  for (int n = 0; n < N; n++) store(out + n * LANES, by * total[n]);
+  for (int n = 0; n < N; n++) store(out + n * LANES, EACH ? total[n] : *by * total[n]);
 }
-inline void sum_rows(const float* from, const int* list, int count, long row, float by, float* out) {
+template <bool EACH = false>
+void sum_rows(const float* from, const int* list, int count, long row, const float* by, float* out) {
   int d = 0;
-  for (; d + 8 * LANES <= row; d += 8 * LANES) sum_chunk<8>(from + d, list, count, row, by, out + d);
-  for (; d + 4 * LANES <= row; d += 4 * LANES) sum_chunk<4>(from + d, list, count, row, by, out + d);
-  for (; d < row; d += LANES) sum_chunk<1>(from + d, list, count, row, by, out + d);
+  for (; d + 8 * LANES <= row; d += 8 * LANES) sum_chunk<EACH, 8>(from + d, list, count, row, by, out + d);
+  for (; d + 4 * LANES <= row; d += 4 * LANES) sum_chunk<EACH, 4>(from + d, list, count, row, by, out + d);
+  for (; d + 2 * LANES <= row; d += 2 * LANES) sum_chunk<EACH, 2>(from + d, list, count, row, by, out + d);
+  for (; d < row; d += LANES) sum_chunk<EACH, 1>(from + d, list, count, row, by, out + d);
 }
 
 // What both losses of CBOW begin and end with: the means of the windows, or their sums, and what they pass on. All pairs
@@ -147,7 +150,7 @@ struct Means {
         list[count] = i + j;
         count += row.weights[long(j) * t.length + i] > 0;
       }
-      sum_rows(contexts, list.data(), count, t.padded, share[i], hidden + long(i) * t.padded);
+      sum_rows(contexts, list.data(), count, t.padded, share + i, hidden + long(i) * t.padded);
     }
   }
 
@@ -159,13 +162,14 @@ struct Means {
         float* at = by_hidden + long(i) * t.padded + d;
         store(at, share[i] * load(at));
       }
+    const float one = 1.f;
     for (const int last = end < t.length ? end : t.wide; passed < last; passed++) {
       int count = 0;
       for (int j = std::max(0, passed - t.length + 1); j <= std::min(row.near, passed); j++) {
         list[count] = passed - j;
         count += row.weights[long(j) * t.length + passed - j] > 0;
       }
-      sum_rows(by_hidden, list.data(), count, t.padded, 1.f, to + long(passed) * t.padded);
+      sum_rows(by_hidden, list.data(), count, t.padded, &one, to + long(passed) * t.padded);
     }
   }
 };

@@ -1,6 +1,7 @@
 // Small matrix products, the logistic function, and loops over threads: what the kernels of word2vec are made of.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
