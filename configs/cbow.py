@@ -1,6 +1,7 @@
 """CBOW on any text; the settings of the benchmark in docs/benchmarks.md.
 
-    python -m experiments.train --config=configs/cbow.py --workdir=runs/cbow --config.data.source='text:corpus/*.txt'
+    python -m experiments.train --config=configs/cbow.py --workdir=runs/cbow --config.data.source='text:corpus/*.txt' \
+        [--config.model.dim=300 --config.train.batch_size=4096]
 
 Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5 passes, d = 100: under a minute with negative sampling; what
 that gives on the similarity sets and the analogies is tabled in docs/benchmarks.md. `--config.model.loss` may be

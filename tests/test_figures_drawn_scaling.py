@@ -13,7 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from experiments.figures.gallery import counting, figures
-from tests.drawn import Points, draw, lines, record, same, upright
+from tests.drawn import Points, across, draw, lines, record, same, upright
 from tests.drawn import paper as paper
 from tests.scaling import planted
 from w2v_jax.papers import NUMBERS
@@ -167,7 +167,8 @@ def check_forecasts(panels: list[Axes], result: dict[str, Any]) -> None:
             value, low, high = target["loss"]
             expected.append([(target["training_flops"] * 1.16**i, y) for y in (low, value, high)])
     expected.append([(r["training_flops"], r["heldout_loss"]) for r in result["came"]])
-    same(lines(panels[0]), expected)
+    best = {r["optimum"] for r in (*result["runs"], *result["came"]) if "optimum" in r}
+    same(lines(panels[0]), [*expected, *map(across, best)])
 
 
 def check_rate_transfer(panels: list[Axes], result: dict[str, Any]) -> None:
@@ -260,6 +261,7 @@ CHECKS = {
     "wiki_again": check_wiki_again,
     "coordinates": check_coordinates,
     "forecasts": check_forecasts,
+    "forecasts_language": check_forecasts,
     "rate_transfer": check_rate_transfer,
     "rate_transfer_wiki": check_rate_transfer,
     "counting": check_counting,

@@ -43,6 +43,8 @@ CASES = (
     {"architecture": "cbow", "context_gradient": "mean", "window_draw": "full", "window": 2, "dim": 16},
     {"loss": "hierarchical"},
     {"loss": "hierarchical", "window_draw": "sampled", "window": 9, "dim": 100},
+    {"loss": "hierarchical", "segment": 64},  # more upper nodes than skip-gram scores against all vectors
+    {"loss": "hierarchical", "architecture": "cbow", "segment": 64},
     {"loss": "hierarchical", "architecture": "cbow"},
     {"loss": "hierarchical", "architecture": "cbow", "context_gradient": "mean", "window": 2},
 )
@@ -84,6 +86,8 @@ def summed(cfg: Word2VecConfig, ids: Any, grads: Any) -> np.ndarray:
 @pytest.mark.parametrize("changes", CASES, ids=str)
 def test_gradients_are_those_of_the_loss(changes: dict[str, Any]) -> None:
     cfg, params, consts, batch = case(changes)
+    if cfg.loss == "hierarchical":
+        assert (consts["exit_signs"].shape[1] > 32) == (cfg.segment == 64)
     key = jax.random.key(1)
     want, got = (
         jax.jit(lambda p, b, by=by: gradients(FAMILY, cfg, p, consts, key, {}, b, native=by))(params, batch)

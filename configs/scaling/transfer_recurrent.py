@@ -1,4 +1,8 @@
-"""As `transfer_wiki.py`, for the LSTM and the elementwise cell: from 32 units to 256, with the scale rule and without.
+"""As `transfer_wiki.py`, for recurrent networks: from 32 units to 256, 64 times the parameters in the layers.
+
+The cells are an LSTM and one whose state is weighted number by number (`model.cell=elementwise`), each under the scale
+rule of `w2v_jax.nn.transfer` and, in the arms that end in _standard, without. Rates and starts are about the best of five
+rates and two starts with 32 units (results/transfer_recurrent_trials.jsonl).
 
     python -m experiments.scaling --config=configs/scaling/transfer_recurrent.py --workdir=runs/transfer_recurrent \
         --config.data.source='text:wiki_en/*.txt.xz'
@@ -13,8 +17,7 @@ from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.scaling import study
 from w2v_jax.scaling.study import Arm, Study
 
-BASE = 32  # units at which rates and starts were chosen
-RATES = (0.5, 0.7, 1.0, 1.4, 2.0)
+BASE = 32  # units
 
 
 def get_config() -> Study:
@@ -22,7 +25,7 @@ def get_config() -> Study:
     text = transfer_wiki.get_config()
     sizes = tuple(f"model.dim={units} model.hidden={units}" for units in (BASE, 256))
     arms = dict[str, Arm]()
-    for cell, rate in (("lstm", 0.03), ("lstm_elementwise", 0.03)):
+    for cell, rate, start in (("lstm", 0.02, 0.3), ("elementwise", 0.03, 0.1)):
         model = RecurrentLMConfig(
             cell=cell,
             layers=2,
@@ -30,11 +33,11 @@ def get_config() -> Study:
             dim=BASE,
             tied=True,
             length=64,
-            init_scale=0.1,
+            init_scale=start,
             forget_bias=1.0,
             base_dim=BASE,
         )
         run = dataclasses.replace(text.arms["width"].run, family="recurrent_lm", model=model)
         run = study.sized(run, f"optimizer.learning_rate={rate}")
         arms |= {cell: Arm(run, sizes), f"{cell}_standard": Arm(transfer.standard(run), sizes)}
-    return dataclasses.replace(text, arms=arms, rates=RATES)
+    return dataclasses.replace(text, arms=arms)

@@ -108,7 +108,8 @@ def write(
     write_json(file, forecast)
     print(aligned(_rows(targets)))
     for arm, law in laws.items():
-        print(f"{arm}: {law.fit.law.formula}, off by {law.fit.noise:.2%} of the loss at the runs")
+        what = "distance from the floor" if law.floor else "loss"
+        print(f"{arm}: {law.fit.law.formula}, off by {law.fit.noise:.2%} of the {what} at the runs")
         print_doubt(arm, lack_of_fit(law.fit))
     print_tasks(targets, laws)
     print(f"intervals: 95 %, of one further run each\nforecast: {file}; make the runs, then give it to --grade")

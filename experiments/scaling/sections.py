@@ -253,8 +253,9 @@ def rates(found: Found) -> list[Section]:
     figures.draw_rates(panels, out, source=found.small)
     text = (
         "Regret: the loss at the best rate of the arm's smallest size over the lowest loss of this size, less 1. "
-        "Losses are means over the seeds. At most: the upper 95 % limit of the regret among the rates tried, by "
-        "Student's t of the differences between runs of one seed. It needs two seeds, and is wide with few."
+        "Losses are means over the seeds. At most: the regret among the rates tried is below this with 95 % "
+        "confidence, by Student's t of the difference in loss between two rates, seed by seed; -: one seed alone, or a "
+        "run at that rate diverged."
     )
     return [Section("Learning rate by size", (text,), rows, pictures=(out,))]
 

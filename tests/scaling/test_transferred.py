@@ -44,14 +44,14 @@ def test_the_limit_of_a_regret_is_students_of_the_seeds_differences_and_covers_a
     other = stats.ttest_rel(PLANTED[0.01], PLANTED[0.02]).confidence_interval(0.9).high  # two-sided: 5 % above it
     assert size.regret(0.01) == pytest.approx(np.mean(gaps) / np.mean(PLANTED[0.02]))
     assert size.most_regret(0.01) == pytest.approx(other / np.mean(PLANTED[0.02]))
-    assert size.most_regret(0.02) == 0.0, "no other rate can be better than the best of all seeds by that much"
+    assert size.most_regret(0.02) == 0.0, "every limit against another rate is below 0"
     assert math.isinf(size.most_regret(0.04))
     rng, held = np.random.default_rng(0), 0
     means = np.array([[3.000], [3.002], [3.001]])
     for _ in range(400):
         some = Tried(1, 1, np.array([1.0, 2.0, 4.0]), means + rng.normal(0, 0.01, 4) + rng.normal(0, 0.003, (3, 4)))
         held += some.most_regret(2.0) >= 0.002 / 3.0
-    assert held >= 0.93 * 400
+    assert 0.96 * 400 <= held < 400
 
 
 def test_a_rate_without_all_seeds_and_a_failed_run_are_left_out() -> None:

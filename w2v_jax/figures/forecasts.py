@@ -18,7 +18,8 @@ def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
     """Loss against training FLOPs: the fitted runs by size, each forecast with its 95 % interval, and what came.
 
     `result` has 'runs' and 'came', rows with parameters, training_flops, heldout_loss and config_hash, and 'forecasts',
-    by name the targets with config_hash, training_flops, times and loss [value, low, high]; a free end is None.
+    by name the targets with config_hash, training_flops, times and loss [value, low, high]; a free end is None. Where
+    runs have an 'optimum', a line is at its mean.
     """
     with drawing(out, (8.2, 5.0), source) as figure:
         axes = figure.subplots()
@@ -37,5 +38,8 @@ def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
         if rows:
             x, y = np.array([(row["training_flops"], row["heldout_loss"]) for row in rows], np.float64).T
             axes.plot(x, y, "*", color=colour(1), markersize=13, label="what came")
+        best = [row["optimum"] for row in (*result["runs"], *rows) if row.get("optimum")]
+        if best:
+            axes.axhline(sum(best) / len(best), color=GREY, linewidth=0.9, label="best possible")
         axes.set(xscale="log", xlabel="training FLOPs", ylabel="held-out loss, nats a token")
         axes.legend(fontsize=8)

@@ -18,12 +18,12 @@ class Tried(NamedTuple):
     parameters: int
     without_embeddings: int
     rates: np.ndarray  # float [k], rising
-    seeds: np.ndarray  # float [k, s], the loss of each seed; inf where a run diverged
+    by_seed: np.ndarray  # float [k, s], the loss of each seed; inf where a run diverged
 
     @property
     def losses(self) -> np.ndarray:
         """Means over the seeds, float [k]."""
-        return np.mean(self.seeds, axis=1)
+        return np.mean(self.by_seed, axis=1)
 
     @property
     def best(self) -> int:
@@ -39,11 +39,12 @@ class Tried(NamedTuple):
 
         max over rates q of (mean + t s / sqrt(n)), where mean and s are those of the n differences loss(rate) - loss(q)
         of one seed each and t is Student's quantile with n - 1 degrees of freedom; over the lowest loss. The limit of
-        the rate that is truly best has the coverage, so the largest of all has at least that.
+        the rate that is truly best has the coverage, so the largest of all has at least that. It takes the differences
+        to be normal, and `rate` not to be chosen by these runs.
         """
-        count = self.seeds.shape[1]
-        own = self.seeds[self._nearest(rate)]
-        ended = self.seeds[np.isfinite(self.seeds).all(axis=1)]  # a rate at which a seed diverged is not the best
+        count = self.by_seed.shape[1]
+        own = self.by_seed[self._nearest(rate)]
+        ended = self.by_seed[np.isfinite(self.by_seed).all(axis=1)]  # a rate at which a seed diverged is not the best
         if count < 2 or not np.isfinite(own).all():
             return math.inf
         gaps = own - ended
@@ -63,7 +64,7 @@ class Tried(NamedTuple):
 def tried(records: Sequence[Record]) -> dict[tuple[str, int], list[Tried]]:
     """By arm and tokens, its sizes, the smallest first. A run that failed is left out, one that diverged has loss inf.
 
-    A rate counts for a size only where it has the seeds of the rate that has most of them.
+    Of a size only those rates are kept that have the same seeds as the rate that has most.
     """
     found: dict[tuple[str, int], dict[tuple[int, int], dict[float, dict[int, float]]]] = {}
     for r in records:

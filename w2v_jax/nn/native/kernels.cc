@@ -87,7 +87,7 @@ ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, 
   struct Seen {
     int first, last;
   };
-  static thread_local std::vector<Seen> kept;  // places of a row's gradients; -1 but within this call
+  static thread_local std::vector<Seen> kept;  // of a row's gradients; `first` is -1 between calls
   static thread_local std::vector<int> next, firsts;
   if (int(kept.size()) < size) kept.assign(size, {-1, -1});
   if (int(next.size()) < count) next.resize(count);
@@ -121,7 +121,7 @@ ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, 
           for (int d = 0; d < dim; d += 16) __builtin_prefetch(given + m * wide + d);
       }
       const int row = id[first[g]];
-      seen[row].first = -1;
+      seen[row].first = -1;  // a row is of one part alone
       const float* sum_of = given + first[g] * wide;
       for (int m = after[first[g]]; m >= 0; m = after[m], sum_of = total)
         for (int d = 0; d < dim; d++) total[d] = sum_of[d] + given[m * wide + d];

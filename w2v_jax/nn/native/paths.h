@@ -11,8 +11,8 @@ struct Tree {
   const int *exits, *nodes;
   const int8_t *exit_signs, *signs;
   int all, tops, depth, absent;  // T; at most T; Q; an id beyond the table
-  int* ids;                      // [R, T + L Q] the nodes that a row names, each once, before their gradients; `absent`
-  std::vector<int> begin{0}, top;  // of every exit, its nodes from `tops` to T - 1: top[begin[e]] to top[begin[e + 1] - 1]
+  int* ids;                      // [R, T + L Q] the nodes that a row names: 0 to T - 1, the others once each, `absent`
+  std::vector<int> begin{0}, top;  // the nodes of exit e from `tops` to T - 1: top[begin[e]] to top[begin[e + 1] - 1]
   std::vector<float> top_turn;     // 1 where its path turns to code 0 there
 
   void list_tops(int count) {

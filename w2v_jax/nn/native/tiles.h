@@ -10,7 +10,6 @@
 #include <memory>
 #include <numeric>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "xla/ffi/api/ffi.h"
