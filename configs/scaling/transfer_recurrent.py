@@ -1,8 +1,8 @@
 """As `transfer_wiki.py`, for recurrent networks: from 32 units to 256, 64 times the parameters in the layers.
 
 The cells are an LSTM and one whose state is weighted number by number (`model.cell=elementwise`), each under the scale
-rule of `w2v_jax.nn.transfer` and, in the arms that end in _standard, without. Rates and starts are about the best of five
-rates and two starts with 32 units (results/transfer_recurrent_trials.jsonl).
+rule of `w2v_jax.nn.transfer` and, in the arms that end in _standard, without. With 32 units, five rates and two starts
+were tried (results/transfer_recurrent_trials.jsonl).
 
     python -m experiments.scaling --config=configs/scaling/transfer_recurrent.py --workdir=runs/transfer_recurrent \
         --config.data.source='text:wiki_en/*.txt.xz'
