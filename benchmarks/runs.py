@@ -22,14 +22,21 @@ from w2v_jax.tables import markdown
 
 SHOWN = ("ws353", "men", "simlex999", "analogies")
 Row = tuple[str, str, str]
+# What the setting was in runs that do not name it: their lines are older than its names there.
+UNNAMED = {"skipgram-300": {"model.segment": "128"}}
 
 
 def change(key: dict[str, Any]) -> str:
     """What a run had that its setting has not by itself."""
     if key["side"] == "gensim":
         return " ".join(f"{name}={value}" for name, value in key.get("peer", {}).items())
-    recipe = chosen([key["setting"]])[0].extra
-    return " ".join(part.removeprefix("--config.") for part in key["code"][1:] if part not in recipe)
+    recipe, given = (
+        dict(part.removeprefix("--config.").split("=", 1) for part in parts)  # of two with one name the later holds
+        for parts in (chosen([key["setting"]])[0].extra, key["code"][1:])
+    )
+    if not recipe.keys() & given.keys():
+        given = UNNAMED.get(key["setting"], {}) | given
+    return " ".join(f"{name}={value}" for name, value in given.items() if recipe.get(name) != value)
 
 
 def grouped(records: Sequence[dict[str, Any]], passes: int, text: str) -> dict[Row, list[dict[str, float]]]:

@@ -65,7 +65,7 @@ SETTINGS = (
         speed_gate=1.5,
         speed_aim=4.0,
         extra=(
-            "--config.model.segment=128",
+            "--config.model.segment=64",
             "--config.optimizer.learning_rate=0.2",
             "--config.optimizer.initial_square=0.0",
         ),

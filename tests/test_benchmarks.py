@@ -143,6 +143,7 @@ def test_recorded_runs_are_averaged_by_what_was_changed() -> None:
     records = [
         line("ours", 0.4, ["one"]),
         line("ours", 0.6, ["two", *recipe]),
+        line("ours", 0.8, ["two", "--config.model.segment=9", *recipe]),
         line("ours", 0.9, ["two", *recipe, "--config.model.window=3"]),
         line("gensim", 0.5, ["one"], peer={"alpha": 0.05}),
         line("gensim", 0.1, ["one"], passes=1),
@@ -152,7 +153,8 @@ def test_recorded_runs_are_averaged_by_what_was_changed() -> None:
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
     assert lines == [
         ["skipgram-300", "gensim", "alpha=0.05", "1", "0.500", "-"],
-        ["skipgram-300", "ours", "", "2", "0.500 (0.400 to 0.600)", "-"],
+        ["skipgram-300", "ours", "", "2", "0.700 (0.600 to 0.800)", "-"],
+        ["skipgram-300", "ours", "model.segment=128", "1", "0.400", "-"],
         ["skipgram-300", "ours", "model.window=3", "1", "0.900", "-"],
     ]
 
