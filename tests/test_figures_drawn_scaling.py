@@ -264,6 +264,7 @@ CHECKS = {
     "forecasts_language": check_forecasts,
     "rate_transfer": check_rate_transfer,
     "rate_transfer_wiki": check_rate_transfer,
+    "rate_transfer_recurrent": check_rate_transfer,
     "counting": check_counting,
     "ladder": check_ladder,
     "scaling_branches": check_branches,

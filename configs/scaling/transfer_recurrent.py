@@ -1,8 +1,9 @@
-"""As `transfer_wiki.py`, for recurrent networks: from 32 units to 256, 64 times the parameters in the layers.
+"""As `transfer_wiki.py`, for recurrent networks: from 32 units to 256.
 
-The cells are an LSTM and one whose state is weighted number by number (`model.cell=elementwise`), each under the scale
-rule of `w2v_jax.nn.transfer` and, in the arms that end in _standard, without. With 32 units, five rates and two starts
-were tried (results/transfer_recurrent_trials.jsonl).
+The cells are an LSTM, with 63 times the weights in its layers then, and one whose state is weighted number by number
+(`model.cell=elementwise`), with 8 times. Each is made under the scale rule of `w2v_jax.nn.transfer` and, in the arms
+that end in _standard, without. With 32 units, five rates and two starts were tried
+(results/transfer_recurrent_trials.jsonl).
 
     python -m experiments.scaling --config=configs/scaling/transfer_recurrent.py --workdir=runs/transfer_recurrent \
         --config.data.source='text:wiki_en/*.txt.xz'
