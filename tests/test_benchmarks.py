@@ -182,7 +182,7 @@ def test_trials_train_the_setting_with_its_changes_and_keep_their_runs(
         trials.main()
     assert len(made) == 1 and len((tmp_path / "runs.jsonl").read_text().splitlines()) == 1
     optimizer, model = made[0].optimizer, made[0].model
-    assert (optimizer.learning_rate, optimizer.initial_square, model.dim, model.segment) == (0.7, 0.0, 300, 128)
+    assert (optimizer.learning_rate, optimizer.initial_square, model.dim, model.segment) == (0.7, 0.0, 300, 64)
     assert (made[0].train.seed, made[0].train.passes) == (3, 5.0)
     shown = [line for line in capsys.readouterr().out.splitlines() if "0.7" in line]
     men = similarity(emb, read_pairs(tmp_path / "similarity/men.tsv")).spearman
