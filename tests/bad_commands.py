@@ -34,6 +34,8 @@ OTHERS = {
         "--config.model.base_dim=8 --config.optimizer.dense=sgd": "model.base_dim and model.table_rate are for adamw",
         "--config.model.table_rate=-7": "model.table_rate=-7.0: must be above 0",
         "--config.model.table_power=-7": "model.table_power=-7.0: must be from 0 to 1",
+        "--config.model.logits_power=-7": "model.logits_power=-7.0: must be from 0 to 1",
+        "--config.model.logits_power=0": "model.logits_power=0.0: needs model.base_dim, the width from which",
         "--config.model.table_power=0.5": "model.table_power=0.5: needs model.base_dim, the width from which",
         "--config.data.source=tsv:{h}/good.tsv": "tsv: is for classifiers",
     },

@@ -135,6 +135,25 @@ def test_the_rate_of_tables_falls_with_a_power_of_the_width(name: str) -> None:
     assert leaves(dataclasses.replace(config, model=base))[1]["embed"] == 8.0
 
 
+@pytest.mark.parametrize("name", ["transformer", "lstm"])
+def test_the_factor_of_logits_falls_with_a_power_of_the_width(name: str) -> None:
+    config = FAMILIES[name](4 * BASE, True)
+    own, half, none = (dataclasses.replace(config.model, logits_power=power) for power in (1.0, 0.5, 0.0))
+    known = leaves(config)
+    found = []
+    for model in (own, half, none):
+        changed = dataclasses.replace(config, model=model)
+        params, rates, _ = leaves(changed)
+        jax.tree.map(np.testing.assert_array_equal, (params, rates), known[:2])  # the start and the rates are the same
+        spec = MODELS[config.family]
+        cfg = spec.resolve(model, 50)
+        tokens = jnp.arange(16, dtype=jnp.int32).reshape(2, 8)
+        states = spec.encode.states(cfg, params, {}, tokens, jnp.full(2, 8))
+        found.append(spec.encode.logits(cfg, params, states[-1]))
+    np.testing.assert_allclose(found[1], 2 * found[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[2], 4 * found[0], rtol=1e-5, atol=1e-6)
+
+
 def test_at_the_base_nothing_changes() -> None:
     for make in (transformer, recurrent("lstm")):
         ruled, standard = moved(make(BASE, True)), moved(make(BASE, False))

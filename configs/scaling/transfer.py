@@ -26,6 +26,7 @@ DEPTHS = ((16, 2), (32, 4), (64, 8))  # width and layers
 def standard(run: Config) -> Config:
     """Without the scale rule."""
     off: dict[str, Any] = {key: 0 for key in ("base_dim", "base_heads", "base_layers") if hasattr(run.model, key)}
+    off |= {"table_power": 0.0, "logits_power": 1.0}
     return dataclasses.replace(run, model=dataclasses.replace(run.model, **off))
 
 

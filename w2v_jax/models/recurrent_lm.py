@@ -54,6 +54,7 @@ class RecurrentLMConfig:
     base_dim: int = 0  # units at which rate and init_scale were chosen, for the scale rule; 0: the standard one
     table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table
     table_power: float = 0.0  # this rate is divided by (width / base_dim) to this power
+    logits_power: float = 1.0  # logits are divided by (width / base_dim) to this power
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class RecurrentLMConfig:
         check(0 <= self.reset <= 1, "model.reset", self.reset, "from 0 to 1")
         check_least(0, "model", self, "noise_words", "base_dim")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
-        check_tables(self.table_rate, self.table_power, self.base_dim)
+        check_tables(self.table_rate, self.table_power, self.logits_power, self.base_dim)
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         if (self.tied or CELLS[self.cell].elementwise) and self.dim != self.hidden:
             why = "a tied head" if self.tied else f"model.cell={self.cell}"
@@ -84,7 +85,8 @@ class RecurrentLMConfig:
     @property
     def scale(self) -> Scale:
         """The size against that of the base; see `w2v_jax.nn.transfer`."""
-        return Scale(self.hidden / self.base_dim if self.base_dim else 1.0, table_power=self.table_power)
+        width = self.hidden / self.base_dim if self.base_dim else 1.0
+        return Scale(width, table_power=self.table_power, logits_power=self.logits_power)
 
     @property
     def kind(self) -> Cell:

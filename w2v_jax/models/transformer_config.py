@@ -75,6 +75,7 @@ class TransformerConfig:
     base_layers: int = 0  # depth at which they were chosen; 0: depth is not scaled
     table_rate: float = 1.0  # multiplies the rate of the embedding and of the head's table
     table_power: float = 0.0  # this rate is divided by (width / base_dim) to this power
+    logits_power: float = 1.0  # logits are divided by (width / base_dim) to this power
     vocab_size: int = 0  # filled in by `resolve`
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class TransformerConfig:
         check_choice("model.attention", self.attention, IMPLEMENTATIONS)
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
-        check_tables(self.table_rate, self.table_power, self.base_dim)
+        check_tables(self.table_rate, self.table_power, self.logits_power, self.base_dim)
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         check(0 < self.mask_share < 1, "model.mask_share", self.mask_share, "above 0 and below 1")
         check_least(0, "model", self, "noise_words", "base_dim", "base_heads", "base_layers")
@@ -120,7 +121,7 @@ class TransformerConfig:
         width = self.dim / self.base_dim if self.base_dim else 1.0
         heads = width * (self.base_heads or self.heads) / self.heads if self.base_dim else 1.0
         depth = self.layers / self.base_layers if self.base_layers else 1.0
-        return Scale(width, heads, depth, self.base_layers, self.table_power)
+        return Scale(width, heads, depth, self.base_layers, self.table_power, self.logits_power)
 
     @property
     def stack(self) -> Stack:

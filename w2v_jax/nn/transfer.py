@@ -4,7 +4,7 @@ With m = D / base_dim, the width in units of a base at which the rate was chosen
 "Tensor Programs V", arXiv 2203.03466, in the form with multipliers):
 
     array                            start           rate        elsewhere
-    embedding, head's table          sigma           rate / m^s  logits times 1 / m
+    embedding, head's table          sigma           rate / m^s  logits times 1 / m^r
     matrix with a fan-in of width    sigma / sqrt m  rate / m    weight decay times the rate is that of the base
     gains, biases, one weight a dim  as at the base  rate        -
     scores of attention              -               -           times sqrt(h_0 / h), h the width of a head: q k / h
@@ -13,8 +13,10 @@ and with depth, as CompleteP (Dey et al. 2025, arXiv 2505.01618, alpha = 1):
 
     what a layer adds to the sum     as at base      rate        times L_0 / L
 
-muP has s = 0. With s = .5 (`model.table_power`) the rate of a table over that of a matrix grows as the root of the
-width, which Hayou and Liu 2025 (arXiv 2506.15025) derive for vocabularies that are large beside the width.
+muP has s = 0 and r = 1. With s = .5 (`model.table_power`) the rate of a table over that of a matrix grows as the root
+of the width, which Hayou and Liu 2025 (arXiv 2506.15025) derive for vocabularies that are large beside the width. With
+r below 1 (`model.logits_power`) logits move further the wider the model is: by m^(1 - r) in a step in which states and
+table change together. That breaks the coordinate check, and suits an LSTM better (docs/forecasts.md).
 
 At the base itself nothing changes. A rate of Adam is meant: SGD and Adagrad follow other rules and are refused.
 `model.table_rate` multiplies the rate of embedding and head's table at every width, the base too: where both kinds of
@@ -40,6 +42,7 @@ class Scale(NamedTuple):
     depth: float = 1.0  # L / L_0
     base_layers: int = 0  # L_0; 0 where depth is not scaled
     table_power: float = 0.0  # s
+    logits_power: float = 1.0  # r
 
     @property
     def shrink(self) -> float:
@@ -59,7 +62,7 @@ class Scale(NamedTuple):
     @property
     def logits(self) -> float:
         """The multiplier of logits."""
-        return 1.0 / self.width
+        return self.width**-self.logits_power
 
     @property
     def query(self) -> float:
@@ -75,12 +78,14 @@ class Scale(NamedTuple):
 STANDARD = Scale()
 
 
-def check_tables(table_rate: float, table_power: float, base_dim: int) -> None:
+def check_tables(table_rate: float, table_power: float, logits_power: float, base_dim: int) -> None:
     """Raises `UserError` unless these keys of a model go together."""
     check(table_rate > 0, "model.table_rate", table_rate, "above 0")
     check(0 <= table_power <= 1, "model.table_power", table_power, "from 0 to 1")
-    if table_power and not base_dim:
-        raise UserError(f"model.table_power={table_power}: needs model.base_dim, the width from which it scales")
+    check(0 <= logits_power <= 1, "model.logits_power", logits_power, "from 0 to 1")
+    for key, power, off in (("table_power", table_power, 0.0), ("logits_power", logits_power, 1.0)):
+        if power != off and not base_dim:
+            raise UserError(f"model.{key}={power}: needs model.base_dim, the width from which it scales")
 
 
 def scaled(x: Array, by: float) -> Array:

@@ -25,8 +25,9 @@ LATER_OF: dict[str, dict[str, Any]] = {
     "transformer": {
         **{"vectors": "", "mask_share": 0.15, "whole_words": False, "within_documents": False, "noise_words": 0},
         **{"base_dim": 0, "base_heads": 0, "base_layers": 0, "table_rate": 1.0, "table_power": 0.0},
+        "logits_power": 1.0,
     },
-    "recurrent_lm": {"noise_words": 0, "base_dim": 0, "table_rate": 1.0, "table_power": 0.0},
+    "recurrent_lm": {"noise_words": 0, "base_dim": 0, "table_rate": 1.0, "table_power": 0.0, "logits_power": 1.0},
 }
 
 
