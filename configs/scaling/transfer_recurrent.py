@@ -1,14 +1,15 @@
 """As `transfer_wiki.py`, for recurrent networks: from 32 units to 256.
 
-The cells are an LSTM, with 63 times the weights in its layers then, and one whose state is weighted number by number
-(`model.cell=elementwise`), with 8 times. Each is made under the scale rule of `w2v_jax.nn.transfer` and, in the arms
-that end in _standard, without. With 32 units, five rates and two starts were tried
+The cells are an LSTM and an RNN, with 63 times the weights in their layers then, and one whose state is weighted number
+by number (`model.cell=elementwise`), with 8 times. Each is made in three ways: under the scale rule of
+`w2v_jax.nn.transfer`; under this rule with logits that it leaves as they are (`model.logits_power=0`; arms that end in
+_unscaled); and without it (_standard). With 32 units, rates and starts were tried
 (results/transfer_recurrent_trials.jsonl).
 
     python -m experiments.scaling --config=configs/scaling/transfer_recurrent.py --workdir=runs/transfer_recurrent \
         --config.data.source='text:wiki_en/*.txt.xz'
 
-Hardware: 1 CPU core, about two hours.
+Hardware: 1 CPU core, about two and a half hours.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from w2v_jax.scaling import study
 from w2v_jax.scaling.study import Arm, Study
 
 BASE = 32  # units
+CELLS = (("lstm", 0.02, 0.3), ("elementwise", 0.03, 0.1), ("rnn", 0.007, 0.3))  # with rate and start at BASE
 
 
 def get_config() -> Study:
@@ -26,7 +28,7 @@ def get_config() -> Study:
     text = transfer_wiki.get_config()
     sizes = tuple(f"model.dim={units} model.hidden={units}" for units in (BASE, 256))
     arms = dict[str, Arm]()
-    for cell, rate, start in (("lstm", 0.02, 0.3), ("elementwise", 0.03, 0.1)):
+    for cell, rate, start in CELLS:
         model = RecurrentLMConfig(
             cell=cell,
             layers=2,
@@ -40,5 +42,7 @@ def get_config() -> Study:
         )
         run = dataclasses.replace(text.arms["width"].run, family="recurrent_lm", model=model)
         run = study.sized(run, f"optimizer.learning_rate={rate}")
-        arms |= {cell: Arm(run, sizes), f"{cell}_standard": Arm(transfer.standard(run), sizes)}
+        unscaled = study.sized(run, "model.logits_power=0")
+        arms |= {cell: Arm(run, sizes), f"{cell}_unscaled": Arm(unscaled, sizes)}
+        arms |= {f"{cell}_standard": Arm(transfer.standard(run), sizes)}
     return dataclasses.replace(text, arms=arms)
