@@ -20,7 +20,7 @@ from w2v_jax.scaling import study
 from w2v_jax.scaling.study import Arm, Study
 
 BASE = 32  # units
-CELLS = (("lstm", 0.02, 0.3), ("elementwise", 0.03, 0.1), ("rnn", 0.007, 0.3))  # with rate and start at BASE
+CELLS = (("lstm", 0.02, 0.3), ("elementwise", 0.03, 0.1), ("rnn", 0.02, 0.3))  # with rate and start at BASE
 
 
 def get_config() -> Study:
