@@ -37,8 +37,8 @@ def _arms(result: Result) -> dict[str, Sequence[Tried]]:
         kept = {key: value for key, value in row.items() if key != "learning_rate"}
         runs.append(Record(**(rest | kept), config={"optimizer": {"learning_rate": float(row["learning_rate"])}}))
     found = {arm: sizes for (arm, _), sizes in tried(runs).items()}
-    standard = [arm for arm in found if arm.endswith("_standard")]
-    return {arm: found[arm] for arm in (*(arm for arm in found if arm not in standard), *standard)}
+    ways = ("_unscaled", "_standard")  # after the rule itself
+    return {arm: found[arm] for arm in sorted(found, key=lambda arm: [arm.endswith(way) for way in ways[::-1]])}
 
 
 def measure(result: Result) -> dict[str, float]:
