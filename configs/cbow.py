@@ -18,5 +18,5 @@ from w2v_jax.overrides import override
 def get_config() -> Config:
     """Skip-gram's settings but for these. Sources: pydocs (no download), text:GLOB, tfds:NAME."""
     changes = {"model.architecture": "cbow", "model.segment": 128, "model.noise_every": 4}
-    changes |= {"optimizer.learning_rate": 0.6, "optimizer.initial_square": 1.0}
+    changes |= {"optimizer.learning_rate": 0.6, "optimizer.initial_square": 10.0}
     return override(skipgram.get_config(), changes, MODELS)

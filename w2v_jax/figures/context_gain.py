@@ -15,6 +15,8 @@ def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
     `result` has 'runs', rows with arm, parameters, tokens, heldout_loss, gained, and longest for those of the most
     tokens.
     """
+    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
     rows = result["runs"]
     with drawing(out, (10.5, 4.6), source) as figure:
         left, right = figure.subplots(1, 2)
@@ -28,4 +30,7 @@ def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
         left.set(xscale="log", xlabel="parameters", ylabel="held-out loss, nats a word")
         right.set(xscale="log", xlabel="training words", ylabel="nats gained by the words before")
         for axes in (left, right):
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
             axes.legend(fontsize=8)

@@ -17,7 +17,12 @@ from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.trust import cells
 
 FIRST = Path(__file__).resolve().parents[3] / "results" / "scaling_wiki.jsonl"
-NAMES = {"transformer": "transformer", "lstm": "LSTM", "shared_kv": "keys and values shared"}
+NAMES = {
+    "transformer": "transformer",
+    "lstm": "LSTM",
+    "lstm_unscaled": "LSTM, logits not scaled",
+    "shared_kv": "keys and values shared",
+}
 NEAR, FAR = slice(1, 3), slice(64, None)  # words of a window: the second and third, and from the 65th on
 
 
