@@ -73,7 +73,15 @@ SETTINGS = (
     Setting("cbow-100", "configs/cbow.py", 100, False, speed_gate=1.0, speed_aim=2.0),
     Setting("cbow-300", "configs/cbow.py", 300, False, speed_aim=2.0, extra=("--config.train.batch_size=4096",)),
     Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, speed_aim=2.0),
-    Setting("hs-cbow-100", "configs/cbow.py", 100, False, hierarchical=True, speed_aim=2.0),
+    Setting(
+        "hs-cbow-100",
+        "configs/cbow.py",
+        100,
+        False,
+        hierarchical=True,
+        speed_aim=2.0,
+        extra=("--config.train.batch_size=4096",),
+    ),
 )
 
 
