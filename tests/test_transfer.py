@@ -74,6 +74,15 @@ def test_under_the_standard_parametrisation_they_do_not(name: str) -> None:
     assert wide.logits > 3 * narrow.logits
 
 
+@pytest.mark.parametrize("name", ["transformer", "rnn", "lstm"])
+def test_with_logits_that_are_not_scaled_states_move_equally_far_and_logits_do_not(name: str) -> None:
+    configs = [FAMILIES[name](width, True) for width in (BASE, 16 * BASE)]
+    unscaled = [dataclasses.replace(c, model=dataclasses.replace(c.model, logits_power=0.0)) for c in configs]
+    narrow, wide = map(moved, unscaled)
+    assert (wide.states < 1.35 * narrow.states).all() and (wide.states > 0.5 * narrow.states).all()
+    assert wide.logits > 3 * narrow.logits
+
+
 def test_the_sum_of_layers_moves_equally_far_at_six_times_the_depth() -> None:
     shallow, deep = (moved(deeper(width, True)) for width in (BASE, 6 * BASE))
     assert deep.states[-1] == pytest.approx(shallow.states[-1], rel=0.35)
