@@ -23,7 +23,12 @@ from w2v_jax.tables import markdown
 SHOWN = ("ws353", "men", "simlex999", "analogies")
 Row = tuple[str, str, str]
 # What the setting was in runs that do not name it: their lines are older than its names there.
-UNNAMED = {"skipgram-300": {"model.segment": "128"}}
+UNNAMED = {
+    "skipgram-300": {"model.segment": "128"},
+    "cbow-100": {"optimizer.initial_square": "1.0"},
+    "cbow-300": {"optimizer.initial_square": "1.0", "train.batch_size": "2048"},
+    "hs-cbow-100": {"optimizer.initial_square": "1.0", "train.batch_size": "2048"},
+}
 
 
 def change(key: dict[str, Any]) -> str:
@@ -34,8 +39,7 @@ def change(key: dict[str, Any]) -> str:
         dict(part.removeprefix("--config.").split("=", 1) for part in parts)  # of two with one name the later holds
         for parts in (chosen([key["setting"]])[0].extra, key["code"][1:])
     )
-    if not recipe.keys() & given.keys():
-        given = UNNAMED.get(key["setting"], {}) | given
+    given = UNNAMED.get(key["setting"], {}) | given
     return " ".join(f"{name}={value}" for name, value in given.items() if recipe.get(name) != value)
 
 

@@ -55,6 +55,8 @@ class Setting:
         }
 
 
+SUMS = "--config.optimizer.initial_square=10.0"  # as in configs/cbow.py; named, so that a run's line has it
+
 SETTINGS = (
     Setting("skipgram-100", "configs/skipgram.py", 100, True, speed_gate=2.0, speed_aim=4.0),
     Setting(
@@ -70,8 +72,8 @@ SETTINGS = (
             "--config.optimizer.initial_square=0.0",
         ),
     ),
-    Setting("cbow-100", "configs/cbow.py", 100, False, speed_gate=1.0, speed_aim=2.0),
-    Setting("cbow-300", "configs/cbow.py", 300, False, speed_aim=2.0, extra=("--config.train.batch_size=4096",)),
+    Setting("cbow-100", "configs/cbow.py", 100, False, speed_gate=1.0, speed_aim=2.0, extra=(SUMS,)),
+    Setting("cbow-300", "configs/cbow.py", 300, False, speed_aim=2.0, extra=(SUMS, "--config.train.batch_size=4096")),
     Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, speed_aim=2.0),
     Setting(
         "hs-cbow-100",
@@ -80,7 +82,7 @@ SETTINGS = (
         False,
         hierarchical=True,
         speed_aim=2.0,
-        extra=("--config.train.batch_size=4096",),
+        extra=(SUMS, "--config.train.batch_size=4096"),
     ),
 )
 
