@@ -22,7 +22,7 @@ from w2v_jax.tables import markdown
 
 SHOWN = ("ws353", "men", "simlex999", "analogies")
 Row = tuple[str, str, str]
-# What the setting was in runs that do not name it: their lines are older than its names there.
+# Values of settings that older lines do not name.
 UNNAMED = {
     "skipgram-300": {"model.segment": "128"},
     "cbow-100": {"optimizer.initial_square": "1.0"},

@@ -14,6 +14,7 @@ import pytest
 from benchmarks import measure, ours, quality, report, runs, text, trials, word2vec
 from benchmarks.faults import digests
 from benchmarks.settings import SETTINGS, chosen
+from experiments.common.config_flag import load_config
 from tests.commands import run
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
@@ -148,10 +149,12 @@ def test_recorded_runs_are_averaged_by_what_was_changed() -> None:
         line("gensim", 0.5, ["one"], peer={"alpha": 0.05}),
         line("gensim", 0.1, ["one"], passes=1),
         line("gensim", 0.1, ["one"], text="cd34"),
+        line("ours", 0.2, ["one", "--config.train.batch_size=4096"], setting="cbow-300"),
     ]
     text = runs.table(runs.grouped(records, 5, "ab"), ["men", "ws353"])
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
     assert lines == [
+        ["cbow-300", "ours", "optimizer.initial_square=1.0", "1", "0.200", "-"],
         ["skipgram-300", "gensim", "alpha=0.05", "1", "0.500", "-"],
         ["skipgram-300", "ours", "", "2", "0.700 (0.600 to 0.800)", "-"],
         ["skipgram-300", "ours", "model.segment=128", "1", "0.400", "-"],
@@ -206,6 +209,10 @@ def test_settings_are_the_ones_agreed_on() -> None:
         "hs-100": (1, 0.025, 1, 0, 100),
         "hs-cbow-100": (0, 0.05, 1, 0, 100),
     }
+    start = load_config("configs/cbow.py").optimizer.initial_square
+    for setting in SETTINGS:
+        if setting.config == "configs/cbow.py":
+            assert f"--config.optimizer.initial_square={start}" in setting.overrides()
     with pytest.raises(UserError, match="skipgram-300"):
         chosen(["skipgram300"])
     assert [(s.speed_gate, s.speed_aim) for s in SETTINGS[:3]] == [(2.0, 4.0), (1.5, 4.0), (1.0, 2.0)]

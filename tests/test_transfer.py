@@ -170,12 +170,13 @@ def test_at_the_base_nothing_changes() -> None:
         assert ruled.logits == standard.logits
 
 
-def test_generated_text_reads_the_same_logits_as_training() -> None:
+@pytest.mark.parametrize("power", [1.0, 0.5])
+def test_generated_text_reads_the_same_logits_as_training(power: float) -> None:
     """The head's multiplier stands in three places: training, the logits of states, and generation."""
     for make in (transformer, recurrent("lstm")):
         config = make(4 * BASE, True)
         spec = MODELS[config.family]
-        cfg = spec.resolve(config.model, 50)
+        cfg = spec.resolve(dataclasses.replace(config.model, logits_power=power), 50)
         params = spec.trained.init(jax.random.key(1), cfg, {})
         tokens = jnp.asarray(np.random.default_rng(0).integers(0, 50, (2, 8)), jnp.int32)
         states = spec.encode.states(cfg, params, {}, tokens, jnp.full(2, 8))

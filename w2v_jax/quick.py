@@ -35,7 +35,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "cbow": {
         **{"model.segment": 128, "model.noise_every": 4, "train.batch_size": 2048, "train.steps_per_call": 128},
-        **{"optimizer.learning_rate": 0.6, "optimizer.initial_square": 1.0},
+        **{"optimizer.learning_rate": 0.6, "optimizer.initial_square": 10.0},
     },
 }
 

@@ -26,7 +26,7 @@ from w2v_jax.nn.layers import dropout, pad_to
 from w2v_jax.nn.recurrence import Recurrence, trace
 from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_arrays, cell_keys, run_cell, zero_state
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.nn.transfer import Scale, check_tables, scaled
+from w2v_jax.nn.transfer import Scale, check_powers, scaled
 from w2v_jax.types import Array, Batch, Consts, Decode, Encode, Family, Leaf, Metrics, Params
 
 RESETS = 1 << 20  # place of the resets' draw within the model, beyond those of dropout
@@ -65,7 +65,7 @@ class RecurrentLMConfig:
         check(0 <= self.reset <= 1, "model.reset", self.reset, "from 0 to 1")
         check_least(0, "model", self, "noise_words", "base_dim")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
-        check_tables(self.table_rate, self.table_power, self.logits_power, self.base_dim)
+        check_powers(self.table_rate, self.table_power, self.logits_power, self.base_dim)
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         if (self.tied or CELLS[self.cell].elementwise) and self.dim != self.hidden:
             why = "a tied head" if self.tied else f"model.cell={self.cell}"

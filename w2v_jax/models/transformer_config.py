@@ -14,7 +14,7 @@ from w2v_jax.nn.attention import IMPLEMENTATIONS, kernel
 from w2v_jax.nn.blocks import Stack
 from w2v_jax.nn.head import CHUNK
 from w2v_jax.nn.layers import pad_to
-from w2v_jax.nn.transfer import Scale, check_tables
+from w2v_jax.nn.transfer import Scale, check_powers
 
 # name -> (whether all layers share keys, whether they share values)
 KEYS_VALUES = {
@@ -88,7 +88,7 @@ class TransformerConfig:
         check_choice("model.attention", self.attention, IMPLEMENTATIONS)
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "0 or more and below 1")
         check(self.init_scale > 0, "model.init_scale", self.init_scale, "above 0")
-        check_tables(self.table_rate, self.table_power, self.logits_power, self.base_dim)
+        check_powers(self.table_rate, self.table_power, self.logits_power, self.base_dim)
         check_choice("model.encoding_errors", self.encoding_errors, ENCODING_ERRORS)
         check(0 < self.mask_share < 1, "model.mask_share", self.mask_share, "above 0 and below 1")
         check_least(0, "model", self, "noise_words", "base_dim", "base_heads", "base_layers")

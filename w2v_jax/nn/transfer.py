@@ -15,8 +15,9 @@ and with depth, as CompleteP (Dey et al. 2025, arXiv 2505.01618, alpha = 1):
 
 muP has s = 0 and r = 1. With s = .5 (`model.table_power`) the rate of a table over that of a matrix grows as the root
 of the width, which Hayou and Liu 2025 (arXiv 2506.15025) derive for vocabularies that are large beside the width. With
-r below 1 (`model.logits_power`) logits move further the wider the model is: by m^(1 - r) in a step in which states and
-table change together. That breaks the coordinate check, and suits an LSTM better (docs/forecasts.md).
+r below 1 (`model.logits_power`) logits start larger the wider the model is, as m^(1/2 - r), and move further, by up to
+m^(1 - r) in a step: they fail the coordinate check, the states do not. Recurrent networks on Wikipedia learned more so
+(docs/forecasts.md).
 
 At the base itself nothing changes. A rate of Adam is meant: SGD and Adagrad follow other rules and are refused.
 `model.table_rate` multiplies the rate of embedding and head's table at every width, the base too: where both kinds of
@@ -78,7 +79,7 @@ class Scale(NamedTuple):
 STANDARD = Scale()
 
 
-def check_tables(table_rate: float, table_power: float, logits_power: float, base_dim: int) -> None:
+def check_powers(table_rate: float, table_power: float, logits_power: float, base_dim: int) -> None:
     """Raises `UserError` unless these keys of a model go together."""
     check(table_rate > 0, "model.table_rate", table_rate, "above 0")
     check(0 <= table_power <= 1, "model.table_power", table_power, "from 0 to 1")
