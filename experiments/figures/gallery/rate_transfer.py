@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,13 @@ def rows(runs: Sequence[Record], title: str = "{}") -> list[dict[str, Any]]:
     return found
 
 
-def _arms(result: Result) -> dict[str, Sequence[Tried]]:
+def _arms(result: Result) -> Mapping[str, Sequence[Tried]]:
     rest: dict[str, Any] = {"config_hash": "", "revision": "", "flops_per_token": 0.0, "training_flops": 0.0}
     runs = []
     for row in result["runs"]:
         kept = {key: value for key, value in row.items() if key != "learning_rate"}
         runs.append(Record(**(rest | kept), config={"optimizer": {"learning_rate": float(row["learning_rate"])}}))
-    found = {arm: sizes for (arm, _), sizes in tried(runs).items()}
-    ways = ("_unscaled", "_standard")  # after the rule itself
-    return {arm: found[arm] for arm in sorted(found, key=lambda arm: [arm.endswith(way) for way in ways[::-1]])}
+    return {arm: sizes for (arm, _), sizes in tried(runs).items()}
 
 
 def measure(result: Result) -> dict[str, float]:
@@ -54,11 +52,12 @@ def measure(result: Result) -> dict[str, float]:
     return found
 
 
-def draw(result: Result, out: str, source: str, across: int = 3) -> None:
-    """A panel for each arm, so many beside one another."""
+def draw(result: Result, out: str, source: str, across: int = 3, standard_last: bool = True) -> None:
+    """A panel for each arm, so many beside one another; in the order of the runs, or the standard ones last."""
+    arms = _arms(result)
+    order = sorted(arms, key=lambda arm: arm.endswith("_standard")) if standard_last else arms
     panels = {
-        arm: {f"{size.parameters:,} parameters": (size.rates, size.losses) for size in sizes}
-        for arm, sizes in _arms(result).items()
+        arm: {f"{size.parameters:,} parameters": (size.rates, size.losses) for size in arms[arm]} for arm in order
     }
     draw_rates(panels, out, source=source, across=across)
 
