@@ -15,9 +15,9 @@ and with depth, as CompleteP (Dey et al. 2025, arXiv 2505.01618, alpha = 1):
 
 muP has s = 0 and r = 1. With s = .5 (`model.table_power`) the rate of a table over that of a matrix grows as the root
 of the width, which Hayou and Liu 2025 (arXiv 2506.15025) derive for vocabularies that are large beside the width. With
-r below 1 (`model.logits_power`) logits start larger the wider the model is, as m^(1/2 - r), and move further, by up to
-m^(1 - r) in a step: they fail the coordinate check, the states do not. An LSTM and an RNN on Wikipedia learned more so
-(docs/forecasts.md).
+r below 1 (`model.logits_power`) logits start with a size that goes as m^(1/2 - r), and move further the wider the model
+is, by up to m^(1 - r) in a step: they fail the coordinate check, the states do not. With r = 0 an LSTM and an RNN on
+Wikipedia learned more (docs/forecasts.md).
 
 At the base itself nothing changes. A rate of Adam is meant: SGD and Adagrad follow other rules and are refused.
 `model.table_rate` multiplies the rate of embedding and head's table at every width, the base too: where both kinds of
