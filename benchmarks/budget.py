@@ -19,7 +19,7 @@ from typing import Any
 from absl import flags
 
 from benchmarks.parts import PARTS, prepare, time_parts, time_step
-from benchmarks.settings import chosen
+from benchmarks.settings import Setting, chosen
 from experiments.common import cli
 from experiments.common.machine import machine
 from w2v_jax.errors import UserError
@@ -35,6 +35,11 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("override", [], "Further config override, e.g. train.batch_size=4096.")
     flags.DEFINE_string("cache_dir", "", "Corpus cache; the usual one without.")
     flags.DEFINE_string("out", "results/budget", "Folder of the results.")
+
+
+def recipe(setting: Setting) -> dict[str, Any]:
+    """What the setting changes of its config, as it is trained beside gensim."""
+    return parse_overrides(setting.overrides())
 
 
 def parse_overrides(given: Sequence[str]) -> dict[str, Any]:
@@ -93,19 +98,17 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--text={given.text}: no such file; give a text file, one document a line")
     extra, results = parse_overrides(given.override), {}
     for setting in chosen(given.only):
-        replace = {
+        text = {
             "data.source": f"text:{os.path.abspath(given.text)}",
             "data.heldout_every": 0,
             "data.cache_dir": given.cache_dir,
-            "model.dim": setting.dim,
-            "model.loss": "hierarchical" if setting.hierarchical else "negative",
-            **extra,
         }
+        replace = text | recipe(setting) | extra
         print(f"{setting.name} ...", file=sys.stderr, flush=True)
         results[setting.name] = measure_setting(setting.config, replace, given.repeats)
-    text = table(results)
+    rows = table(results)
     middle = statistics.median(r["kept_share"] or 1.0 for r in results.values())
-    print(f"{text}\n\n{middle:.1%} of the vocabulary's words are kept: times this share for a word of the text")
+    print(f"{rows}\n\n{middle:.1%} of the vocabulary's words are kept: times this share for a word of the text")
     os.makedirs(given.out, exist_ok=True)
     write_json(os.path.join(given.out, "budget.json"), {"machine": machine(), "settings": results})
     return 0

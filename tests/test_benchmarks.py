@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import measure, ours, quality, report, runs, text, trials, word2vec
+from benchmarks import budget, measure, ours, quality, report, runs, text, trials, word2vec
 from benchmarks.faults import digests
 from benchmarks.settings import SETTINGS, chosen
 from experiments.common.config_flag import load_config
@@ -217,6 +217,18 @@ def test_settings_are_the_ones_agreed_on() -> None:
         chosen(["skipgram300"])
     assert [(s.speed_gate, s.speed_aim) for s in SETTINGS[:3]] == [(2.0, 4.0), (1.5, 4.0), (1.0, 2.0)]
     assert {(s.speed_gate, s.speed_aim) for s in SETTINGS[3:]} == {(0.0, 2.0)}
+
+
+def test_the_budget_times_the_recipe_that_is_trained() -> None:
+    found = {s.name: load_config(s.config, **budget.recipe(s)) for s in SETTINGS}
+    assert {name: (c.model.dim, c.model.loss, c.model.segment, c.train.batch_size) for name, c in found.items()} == {
+        "skipgram-100": (100, "negative", 256, 2048),
+        "skipgram-300": (300, "negative", 64, 2048),
+        "cbow-100": (100, "negative", 128, 2048),
+        "cbow-300": (300, "negative", 128, 4096),
+        "hs-100": (100, "hierarchical", 256, 2048),
+        "hs-cbow-100": (100, "hierarchical", 128, 4096),
+    }
 
 
 def test_compile_time_is_needed() -> None:
