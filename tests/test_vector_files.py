@@ -151,6 +151,38 @@ def test_words_that_become_empty_are_dropped_and_counted(tmp_path: Path) -> None
         read(tmp_path / "v", text([b"\x97"]), encoding_errors="ignore")
 
 
+@pytest.mark.parametrize("size", [1, 33, 1 << 20])
+def test_binary_words_are_the_same_in_blocks_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    from w2v_jax.formats import binary as reader
+
+    monkeypatch.setattr(reader, "_READ", size)
+    words = [
+        b"the",
+        b"o\xff",
+        b"\nof",
+        b"\xc3\xa9t\xc3\xa9",
+        b"the",
+        b"\xff",
+        b"a\nb",
+        b"o",
+        *map(b"%d".__mod__, range(40)),
+    ]
+    rows = [word + b" " + np.array([i, -i], "<f4").tobytes() for i, word in enumerate(words)]
+    content = b"%d 2\n" % len(words) + b"".join(rows)
+    left = {"ignore": [4, 5, 7], "replace": [4]}  # a repeated word, one of no letter, and one that is as a second
+    for errors, gone in left.items():
+        with pytest.warns(UserWarning) as said:
+            found = read(tmp_path / "v", content, binary=True, encoding_errors=errors)
+        kept = [i for i in range(len(words)) if i not in gone]
+        assert list(found.words) == [words[i].lstrip().decode(errors=errors) for i in kept]
+        assert found.vectors.tolist() == [[i, -i] for i in kept]
+        assert f"{len(gone) - len(said) + 1} repeated words, kept the first ('the'" in str(said[0].message)
+    with pytest.raises(UserError, match=r"byte 17: word b'o.+xff' is not UTF-8"):
+        read(tmp_path / "v", content, binary=True)
+
+
 @pytest.mark.parametrize("mmap", [False, True])
 def test_a_folder_may_lose_words_and_rows(tmp_path: Path, mmap: bool) -> None:
     save(Embeddings(["a", "b", "c", "d", "e"], np.arange(10, dtype=np.float32).reshape(5, 2)), tmp_path / "v")

@@ -72,7 +72,7 @@ class Embeddings(keyed.Keyed):
     @functools.cached_property
     def index(self) -> dict[str, int]:
         """Row of each word."""
-        return {word: i for i, word in enumerate(self.words)}
+        return dict(zip(self.words, range(len(self.words)), strict=True))
 
     @functools.cached_property
     def folded(self) -> dict[str, int]:

@@ -38,21 +38,28 @@ def read_binary(f: BinaryIO, path: str, options: Options, total: int, dim: int, 
     """The table of records from byte `offset` on. The C tool ends each with a newline, some tools with CR and LF."""
     wanted = min(total, limit) if limit else total
     rows = Rows(path, "byte", options, dim, wanted)
-    width, buffer, base, at = 4 * dim, b"", offset, 0
-    for i in range(wanted):
-        blank = buffer.find(b" ", at)
-        while not (0 <= blank - at <= MAX_WORD and blank + width < len(buffer)):
-            searched = blank if blank >= 0 else len(buffer)
-            if searched - at > MAX_WORD:
-                rows.fail(base + at, f"no word ends within {MAX_WORD:,} bytes: damaged, or not {dim:,} dimensions")
-            more = f.read(max(_READ, width, len(buffer) - at))  # twice as much for a word that is longer still
-            if not more:
-                there = f"the file ends within record {i + 1:,} of {total:,}: truncated"
-                rows.fail(base + len(buffer), there + (f"; limit={i} reads those before it" if i else ""))
-            buffer, base, at, searched = buffer[at:] + more, base + at, 0, searched - at
-            blank = buffer.find(b" ", searched)
-        rows.add(buffer[at:blank].lstrip(b"\r\n"), np.frombuffer(buffer, "<f4", dim, blank + 1), base + at)
-        at = blank + 1 + width
+    width, buffer, base, at, found = 4 * dim, b"", offset, 0, 0
+    while found < wanted:
+        words, starts, places = list[bytes](), list[int](), list[int]()  # of the records that the buffer holds
+        for _ in range(wanted - found):
+            blank = buffer.find(b" ", at, at + MAX_WORD + 1)
+            if blank < 0 or blank + width >= len(buffer):
+                break
+            words.append(buffer[at:blank].lstrip(b"\r\n"))
+            starts.append(blank + 1)
+            places.append(base + at)
+            at = blank + 1 + width
+        if words:
+            rows.add_block(words, buffer, starts, places)
+            found += len(words)
+            continue
+        if blank < 0 and len(buffer) - at > MAX_WORD:
+            rows.fail(base + at, f"no word ends within {MAX_WORD:,} bytes: damaged, or not {dim:,} dimensions")
+        more = f.read(max(_READ, width, len(buffer) - at))  # twice as much for a word that is longer still
+        if not more:
+            there = f"the file ends within record {found + 1:,} of {total:,}: truncated"
+            rows.fail(base + len(buffer), there + (f"; limit={found} reads those before it" if found else ""))
+        buffer, base, at = buffer[at:] + more, base + at, 0
     if not limit and (buffer[at:] + f.read(16)).strip(b"\r\n"):
         rows.fail(base + at, f"more data after the header's {total:,} words; limit={total} reads these only")
     return rows.table()

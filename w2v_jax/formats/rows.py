@@ -42,9 +42,12 @@ class Options(NamedTuple):
 
 def finite(vectors: np.ndarray) -> np.ndarray:
     """Which rows hold numbers only, bool [V]; in blocks, so that a map is not read into memory whole."""
-    out = np.empty(len(vectors), bool)
-    for start in range(0, len(vectors), 8192):
-        out[start : start + 8192] = np.isfinite(vectors[start : start + 8192]).all(axis=1)
+    out = np.ones(len(vectors), bool)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(vectors), 8192):
+            block = vectors[start : start + 8192]
+            if not np.isfinite(block.sum()):  # a finite sum has no other terms, and takes a third of the time
+                out[start : start + 8192] = np.isfinite(block).all(axis=1)
     return out
 
 
@@ -66,7 +69,7 @@ class Rows:
         self.places = array.array("q")
         # A packed file may expand a thousand times: start small and grow.
         capacity = min(capacity, os.path.getsize(path) // dim + 16)
-        self.vectors = np.empty((capacity, dim), np.float32)
+        self.vectors = np.empty((capacity, dim), "<f4")
         self.repeated, self.first_repeated = 0, ""
         self.emptied, self.first_emptied = 0, 0
 
@@ -88,15 +91,40 @@ class Rows:
             self.first_repeated = self.first_repeated or f"{text[:40]!r} at {self.unit} {place:,}"
             self.repeated += 1
             return
-        n = len(self.words)
-        if n == len(self.vectors):
-            grown = np.empty((n + n // 2 + 16, self.vectors.shape[1]), np.float32)
-            grown[:n] = self.vectors
-            self.vectors = grown
+        n = self._make_room(1)
         self.vectors[n] = values
         self.seen.add(text)
         self.words.append(text)
         self.places.append(place)
+
+    def add_block(self, words: list[bytes], data: bytes, starts: list[int], places: list[int]) -> None:
+        """Many records of words without a blank; the D float32 of each begin at one of the bytes `starts` of `data`."""
+        try:
+            texts = b" ".join(words).decode("utf-8", self.errors).split(" ")
+        except UnicodeDecodeError:
+            texts = []
+        new, dim = set(texts), self.vectors.shape[1]
+        if len(new) < len(words) or "" in new or not self.seen.isdisjoint(new):  # something to say of one of them
+            for word, start, place in zip(words, starts, places, strict=True):
+                self.add(word, np.frombuffer(data, "<f4", dim, start), place)
+            return
+        at, width = self._make_room(len(words)) * 4 * dim, 4 * dim
+        into, out_of = self.vectors.data.cast("B"), memoryview(data)
+        for start in starts:
+            into[at : at + width] = out_of[start : start + width]
+            at += width
+        self.seen |= new
+        self.words += texts
+        self.places.extend(places)
+
+    def _make_room(self, count: int) -> int:
+        """The number of rows so far, behind which there is room for so many more."""
+        n = len(self.words)
+        if n + count > len(self.vectors):
+            grown = np.empty((n + n // 2 + 16 + count, self.vectors.shape[1]), "<f4")
+            grown[:n] = self.vectors[:n]
+            self.vectors = grown
+        return n
 
     def table(self, counts: Mapping[int, int] | None = None, subwords: Subwords | None = None) -> Table:
         """The rows, without those that are left out by choice; `counts` are by place."""
