@@ -27,6 +27,7 @@ from w2v_jax import memory
 from w2v_jax.config import check
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
+from w2v_jax.family import Decode
 from w2v_jax.models import MODELS
 from w2v_jax.models.generation import text_keys
 from w2v_jax.nn.sampling import Sampling
@@ -34,7 +35,6 @@ from w2v_jax.recorded import load
 from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG
 from w2v_jax.train.restore import Model, check_forward, open_model
-from w2v_jax.types import Decode
 
 
 class Written(NamedTuple):

@@ -11,10 +11,10 @@ from typing import Any
 
 import jax
 
+from w2v_jax.family import Family
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import Programs, placed, platform_of
 from w2v_jax.train.step import make_step
-from w2v_jax.types import Family
 
 
 def step_flops(made: Programs) -> float:

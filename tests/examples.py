@@ -15,11 +15,12 @@ from w2v_jax.config import Config
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family
 from w2v_jax.models import MODELS
 from w2v_jax.recorded import to_dict
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.fingerprint import fingerprint
-from w2v_jax.types import Consts, Family, HostBatch, Params, Words
+from w2v_jax.types import Consts, HostBatch, Params, Words
 
 # Half the compile time; what is computed stays the same.
 QUICK: Any = {"xla_backend_optimization_level": 0}

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.config import check
+from w2v_jax.family import Family, Fit
 from w2v_jax.models.running_text import read_text
 from w2v_jax.nn.arrays import constant
-from w2v_jax.types import Array, Consts, Family, Fit, Leaf, Params, Words
+from w2v_jax.types import Array, Consts, Leaf, Params, Words
 
 
 @dataclasses.dataclass(frozen=True)

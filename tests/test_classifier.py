@@ -15,10 +15,10 @@ import pytest
 from tests.examples import QUICK, labelled_texts, quick, random_params
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family
 from w2v_jax.models import transformer_classifier
 from w2v_jax.models.recurrent_classifier import FAMILY, RecurrentClassifierConfig
 from w2v_jax.models.transformer_classifier import TransformerClassifierConfig
-from w2v_jax.types import Family
 
 VOCAB, DIM, TIME = 30, 5, 9
 BASE = RecurrentClassifierConfig(dim=DIM, hidden=DIM, max_length=TIME, vocab_size=VOCAB)

@@ -28,6 +28,7 @@ from tests.examples import (
 )
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family
 from w2v_jax.models import MODELS
 from w2v_jax.recorded import freeze, to_dict
 from w2v_jax.train.gradients import gather_rows
@@ -35,7 +36,6 @@ from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import make_call, stand_in
 from w2v_jax.train.sharding import RULES, batch_sharding, make_mesh, shard_tree
 from w2v_jax.train.step import init_state, state_sharding
-from w2v_jax.types import Family
 
 DEVICES, STACK = 8, 6
 LOWER = 0.85  # share of the first loss that overfitting one batch must reach

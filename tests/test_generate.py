@@ -15,10 +15,10 @@ import pytest
 
 from tests.commands import ROOT, Done, refused, run
 from tests.examples import WORDS, quick, saved, whole_logits
+from w2v_jax.family import Decode
 from w2v_jax.models.generation import prefill, text_keys, write
 from w2v_jax.nn.sampling import Sampling
 from w2v_jax.train.restore import Model, open_model
-from w2v_jax.types import Decode
 
 pytestmark = pytest.mark.xdist_group("generate")  # one worker: they share trained models
 

@@ -17,10 +17,11 @@ from w2v_jax.data.bayes import Language
 from w2v_jax.data.synthetic import Sample
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import state_gradients
+from w2v_jax.family import Encode
 from w2v_jax.nn.recurrence import Recurrence, advance, begin, read, trace
 from w2v_jax.nn.recurrent import State
 from w2v_jax.train.restore import Model
-from w2v_jax.types import Array, Encode
+from w2v_jax.types import Array
 
 ENTRIES = 1 << 24  # numbers of attention in memory at a time
 

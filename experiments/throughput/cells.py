@@ -19,6 +19,7 @@ from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import Call, clock, repeated, size_of
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig, check, check_choice
 from w2v_jax.errors import UserError
+from w2v_jax.family import Decode
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_lm import RecurrentLMConfig
 from w2v_jax.models.running_text import PAD_VOCAB
@@ -26,7 +27,7 @@ from w2v_jax.models.transformer import TransformerConfig
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.tables import duration
 from w2v_jax.train.programs import placed
-from w2v_jax.types import Array, Decode, Params
+from w2v_jax.types import Array, Params
 
 LSTM, AT_ONCE, ONE_BY_ONE = "LSTM", "transformer", "transformer, one token after another"
 MULTIPLES = (64, 16, 8, 4, 2, 1)  # factors of the LSTM's width: round widths are fast

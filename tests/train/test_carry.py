@@ -19,12 +19,13 @@ import pytest
 from tests.examples import QUICK
 from w2v_jax.config import Config, MeshConfig, OptimizerConfig, TrainConfig
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family, Train
 from w2v_jax.nn.arrays import constant
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import make_call, make_eval
 from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
 from w2v_jax.train.step import init_state, state_sharding
-from w2v_jax.types import Family, Leaf, Train
+from w2v_jax.types import Leaf
 
 ROWS, DIM, OUT, STACK, COUNT, RATE, LEAK = 32, 3, 2, 4, 3, 0.05, 0.8
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from w2v_jax.family import Family
 from w2v_jax.models import (
     doc2vec,
     glove,
@@ -18,7 +19,6 @@ from w2v_jax.models import (
     transformer_classifier,
     word2vec,
 )
-from w2v_jax.types import Family
 
 MODELS: dict[str, Family] = {
     "doc2vec": doc2vec.FAMILY,

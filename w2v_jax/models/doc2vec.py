@@ -28,6 +28,7 @@ import numpy as np
 
 from w2v_jax.config import check, check_choice, check_least
 from w2v_jax.errors import UserError
+from w2v_jax.family import Documents, Encode, Family, Train
 from w2v_jax.losses import scale_forward, window_sum, window_weights
 from w2v_jax.models import word2vec
 from w2v_jax.models.frequencies import keep_probability
@@ -35,22 +36,7 @@ from w2v_jax.models.running_text import int32, no_carry, read_text, resolve
 from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.nn.arrays import draw, uniform
 from w2v_jax.nn.layers import pad_to
-from w2v_jax.types import (
-    Array,
-    Batch,
-    Consts,
-    Documents,
-    Encode,
-    Family,
-    HostBatch,
-    Leaf,
-    Metrics,
-    Params,
-    Shapes,
-    Source,
-    Train,
-    Words,
-)
+from w2v_jax.types import Array, Batch, Consts, HostBatch, Leaf, Metrics, Params, Shapes, Source, Words
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from w2v_jax.family import Decode
 from w2v_jax.nn.sampling import Sampling, sample
-from w2v_jax.types import Array, Consts, Decode, Params
+from w2v_jax.types import Array, Consts, Params
 
 
 class Texts(NamedTuple):

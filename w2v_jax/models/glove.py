@@ -20,12 +20,13 @@ import jax
 import jax.numpy as jnp
 
 from w2v_jax.config import check, check_least
+from w2v_jax.family import Encode, Family, Train
 from w2v_jax.models.counted import check_counting, counts_of
 from w2v_jax.models.running_text import int32, no_carry, read_text, resolve
 from w2v_jax.nn.arrays import draw, uniform
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params, Shapes, Source, Train, Words
+from w2v_jax.types import Array, Batch, Consts, Leaf, Metrics, Params, Shapes, Source, Words
 
 PAD_VOCAB = 1024
 _TINY = 1e-30  # a count in place of 0, whose weight is 0

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from w2v_jax.config import DataConfig, check, check_choice, check_least
+from w2v_jax.family import Init, Loss, Train
 from w2v_jax.formats import ENCODING_ERRORS
 from w2v_jax.models.running_text import PAD_VOCAB, int32, metrics_of, no_carry, no_rows, resolve
 from w2v_jax.models.vectors import given_vectors, read_vectors
 from w2v_jax.nn.arrays import Start, constant, given, uniform
 from w2v_jax.nn.layers import pad_to
-from w2v_jax.types import Array, Batch, Consts, Init, Leaf, Loss, Metrics, Params, Say, Shapes, Source, Train
+from w2v_jax.types import Array, Batch, Consts, Leaf, Metrics, Params, Say, Shapes, Source
 
 BUCKETS = 16  # groups of similar length: less padding than 1, and batches still differ from pass to pass
 HIDE = -1e30  # value of a place beyond the text under pool=max

@@ -24,12 +24,13 @@ from w2v_jax.config import check, check_choice, check_least
 from w2v_jax.data import documents
 from w2v_jax.data.bags import bags, deal, streams
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family, Fit
 from w2v_jax.models import lda_gibbs, lda_vb
 from w2v_jax.models.lda_heldout import left_to_right
 from w2v_jax.models.running_text import read_text, resolve
 from w2v_jax.models.tiles import TILES, mesh_of, whole
 from w2v_jax.nn.arrays import constant
-from w2v_jax.types import Array, Consts, Family, Fit, Leaf, Params, Words
+from w2v_jax.types import Array, Consts, Leaf, Params, Words
 
 State = dict[str, Array]
 _ROWS = 512  # documents that are represented at a time

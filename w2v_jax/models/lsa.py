@@ -28,10 +28,11 @@ import scipy.sparse as sp
 from w2v_jax.config import check, check_choice, check_least
 from w2v_jax.data import weighting
 from w2v_jax.data.documents import blocks
+from w2v_jax.family import Family, Fit
 from w2v_jax.models import running_text
 from w2v_jax.nn import truncated_svd
 from w2v_jax.nn.arrays import constant
-from w2v_jax.types import Array, Consts, Family, Fit, Leaf, Params, Words
+from w2v_jax.types import Array, Consts, Leaf, Params, Words
 
 State = dict[str, Any]
 BLOCK = 1 << 22  # tokens of a block of documents

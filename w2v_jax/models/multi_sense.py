@@ -32,6 +32,7 @@ import numpy as np
 from jax.scipy.special import digamma
 
 from w2v_jax.config import check, check_choice, check_least, check_most
+from w2v_jax.family import Encode, Family, Train
 from w2v_jax.losses import softplus, window_scores, window_weights
 from w2v_jax.models import word2vec
 from w2v_jax.models.frequencies import alias_table, keep_probability, noise_probability
@@ -40,7 +41,7 @@ from w2v_jax.nn.apart import compute_apart
 from w2v_jax.nn.arrays import draw, uniform
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params, Shapes, Source, Train, Words
+from w2v_jax.types import Array, Batch, Consts, Leaf, Metrics, Params, Shapes, Source, Words
 
 
 @dataclasses.dataclass(frozen=True)

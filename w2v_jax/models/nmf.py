@@ -26,9 +26,10 @@ import scipy.sparse as sp
 
 from w2v_jax.config import check, check_choice, check_least
 from w2v_jax.data import documents, weighting
+from w2v_jax.family import Family, Fit
 from w2v_jax.models import running_text
 from w2v_jax.nn.arrays import constant
-from w2v_jax.types import Array, Consts, Family, Fit, Leaf, Params, Words
+from w2v_jax.types import Array, Consts, Leaf, Params, Words
 
 State = dict[str, Any]
 FOLDED = 100  # passes over the columns for new documents

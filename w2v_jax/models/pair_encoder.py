@@ -18,6 +18,7 @@ import numpy as np
 from w2v_jax.config import DataConfig, check, check_choice, check_least, check_most
 from w2v_jax.data.pairs import SAME_FROM
 from w2v_jax.errors import UserError
+from w2v_jax.family import Compare, Encode, Family, Train
 from w2v_jax.formats import ENCODING_ERRORS, read_vocab
 from w2v_jax.models.label_models import BUCKETS, VectorOptions, embed, embedding, word_vectors
 from w2v_jax.models.pair_losses import LOSSES, REGRESSIONS, Objective, compared, head_arrays, pair_losses
@@ -38,21 +39,7 @@ from w2v_jax.models.vectors import given_vectors, read_vectors
 from w2v_jax.nn.arrays import draw, training_flops
 from w2v_jax.nn.lengths import at_shortest, equal_lengths
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import (
-    Array,
-    Batch,
-    Compare,
-    Consts,
-    Encode,
-    Family,
-    Metrics,
-    Params,
-    Say,
-    Shapes,
-    Source,
-    Train,
-    Words,
-)
+from w2v_jax.types import Array, Batch, Consts, Metrics, Params, Say, Shapes, Source, Words
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,11 +23,12 @@ import scipy.sparse as sp
 from w2v_jax.config import check, check_least
 from w2v_jax.data.cooccurrence import Cooccurrences
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family, Fit
 from w2v_jax.models import running_text
 from w2v_jax.models.counted import check_counting, counts_of
 from w2v_jax.nn import truncated_svd
 from w2v_jax.nn.arrays import constant
-from w2v_jax.types import Array, Consts, Family, Fit, Leaf, Params, Words
+from w2v_jax.types import Array, Consts, Leaf, Params, Words
 
 State = dict[str, Any]
 

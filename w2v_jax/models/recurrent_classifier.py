@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from w2v_jax.config import check_choice
 from w2v_jax.errors import UserError
+from w2v_jax.family import Encode, Family
 from w2v_jax.models import label_models
 from w2v_jax.models.label_models import LabelOptions, embedding, head, label_loss, logits_of, pool, word_vectors
 from w2v_jax.nn.arrays import draw, training_flops, uniform
@@ -25,7 +26,7 @@ from w2v_jax.nn.layers import dropout
 from w2v_jax.nn.recurrence import Recurrence
 from w2v_jax.nn.recurrent import CELLS, Cell, cell_arrays, cell_keys, run_cell, zero_state
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Encode, Family, Metrics, Params
+from w2v_jax.types import Array, Batch, Consts, Metrics, Params
 
 AVERAGE = "average"
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from w2v_jax.config import check, check_choice, check_least, check_most
 from w2v_jax.errors import UserError
+from w2v_jax.family import Decode, Encode, Family
 from w2v_jax.formats import ENCODING_ERRORS
 from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, noise_of, read_text, resolve, score_targets, training
 from w2v_jax.models.vectors import given_vectors
@@ -27,7 +28,7 @@ from w2v_jax.nn.recurrence import Recurrence, trace
 from w2v_jax.nn.recurrent import CELLS, Cell, State, cell_arrays, cell_keys, run_cell, zero_state
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.nn.transfer import Scale, check_powers, scaled
-from w2v_jax.types import Array, Batch, Consts, Decode, Encode, Family, Leaf, Metrics, Params
+from w2v_jax.types import Array, Batch, Consts, Leaf, Metrics, Params
 
 RESETS = 1 << 20  # place of the resets' draw within the model, beyond those of dropout
 

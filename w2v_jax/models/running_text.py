@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.errors import UserError
+from w2v_jax.family import Carry, Init, Loss, Train
 from w2v_jax.models.frequencies import alias_table, noise_probability
 from w2v_jax.nn.draws import alias_words
 from w2v_jax.nn.head import cross_entropy
 from w2v_jax.nn.sampled import sampled_cross_entropy
-from w2v_jax.types import Array, Batch, Carry, Consts, Init, Loss, Metrics, Say, Shapes, Source, Train, Words
+from w2v_jax.types import Array, Batch, Consts, Metrics, Say, Shapes, Source, Words
 
 NOISE = 1 << 21  # place of the noise's draw within a model, beyond those of dropout, masks and resets
 PAD_VOCAB = 128  # tables have a multiple of this many rows; fixed, so that a checkpoint does not depend on the mesh

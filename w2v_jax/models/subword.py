@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.config import check, check_least
+from w2v_jax.family import Encode, Family, Train
 from w2v_jax.formats import Subwords
 from w2v_jax.formats.subwords import ngrams
 from w2v_jax.losses import scale_forward
@@ -33,7 +34,7 @@ from w2v_jax.models.word2vec import Word2VecConfig
 from w2v_jax.nn.arrays import draw, uniform
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params, Train, Words
+from w2v_jax.types import Array, Batch, Consts, Leaf, Metrics, Params, Words
 
 MOST_GRAMS = 128
 _WORDS = 1 << 14  # whose n-grams are made at a time

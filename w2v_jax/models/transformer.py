@@ -23,6 +23,7 @@ import jax.numpy as jnp
 
 from w2v_jax.data.bpe import word_bounds
 from w2v_jax.errors import UserError
+from w2v_jax.family import Decode, Encode, Family, Train
 from w2v_jax.models import running_text
 from w2v_jax.models.running_text import (
     int32,
@@ -54,22 +55,7 @@ from w2v_jax.nn.head import next_token_logits
 from w2v_jax.nn.layers import dropout
 from w2v_jax.nn.segments import take_rows
 from w2v_jax.nn.transfer import scaled
-from w2v_jax.types import (
-    Array,
-    Batch,
-    Consts,
-    Decode,
-    Encode,
-    Family,
-    Leaf,
-    Metrics,
-    Params,
-    Say,
-    Shapes,
-    Source,
-    Train,
-    Words,
-)
+from w2v_jax.types import Array, Batch, Consts, Leaf, Metrics, Params, Say, Shapes, Source, Words
 
 MASKS = 1 << 20  # place of the masks' draw within the model, beyond those of dropout
 

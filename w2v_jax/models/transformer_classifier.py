@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from w2v_jax.config import check_choice, check_least, check_most
+from w2v_jax.family import Encode, Family
 from w2v_jax.models import label_models
 from w2v_jax.models.label_models import LabelOptions, embedding, head, label_loss, logits_of, pool, word_vectors
 from w2v_jax.models.transformer_config import KEYS_VALUES, LOOPS, check_heads, place_loop
@@ -26,7 +27,7 @@ from w2v_jax.nn.blocks import Drop, Stack, project, rms_norm, run_layers, stack_
 from w2v_jax.nn.layers import dropout
 from w2v_jax.nn.lengths import at_shortest, equal_lengths
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import Array, Batch, Consts, Encode, Family, Leaf, Metrics, Params
+from w2v_jax.types import Array, Batch, Consts, Leaf, Metrics, Params
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ import numpy as np
 
 from w2v_jax.config import check, check_choice, check_least, check_most
 from w2v_jax.errors import UserError
+from w2v_jax.family import Direct, Encode, Family, Train
 from w2v_jax.losses import (
     log_partition,
     node_loss,
@@ -43,21 +44,7 @@ from w2v_jax.nn.arrays import constant, draw, uniform
 from w2v_jax.nn.draws import alias_words, row_bits
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.nn.segments import take_rows
-from w2v_jax.types import (
-    Array,
-    Batch,
-    Consts,
-    Direct,
-    Encode,
-    Family,
-    Leaf,
-    Metrics,
-    Params,
-    Shapes,
-    Source,
-    Train,
-    Words,
-)
+from w2v_jax.types import Array, Batch, Consts, Leaf, Metrics, Params, Shapes, Source, Words
 
 PAD_VOCAB = 1024
 MOST_WINDOW = 100  # the programs hold each offset of the window: larger ones take minutes to compile

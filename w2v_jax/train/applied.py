@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from w2v_jax.family import Family
 from w2v_jax.models import generation
 from w2v_jax.nn.sampling import Sampling
 from w2v_jax.train.step import laid_out
-from w2v_jax.types import Array, Consts, Family, Params
+from w2v_jax.types import Array, Consts, Params
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,9 @@ from jax.sharding import Mesh
 from w2v_jax import memory
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family
 from w2v_jax.train.gradients import with_row
-from w2v_jax.types import Family, Words
+from w2v_jax.types import Words
 
 LEAST_VOCABULARY = 2  # of a text that has not been read
 _LEAST_BYTES = 2  # of a number that a step computes: bfloat16

@@ -12,6 +12,7 @@ import jax
 from w2v_jax.config import Config
 from w2v_jax.data.meeting import together
 from w2v_jax.errors import Diverged, Interrupted
+from w2v_jax.family import Family, Fit
 from w2v_jax.recorded import to_dict
 from w2v_jax.train import folder, world
 from w2v_jax.train.device import all_finite, here
@@ -21,7 +22,7 @@ from w2v_jax.train.prepare import check_same_text
 from w2v_jax.train.programs import placed
 from w2v_jax.train.sharding import make_mesh
 from w2v_jax.train.stop import signals
-from w2v_jax.types import Family, Fit, Say, Words
+from w2v_jax.types import Say, Words
 
 SAVE_SECONDS = 5.0  # sweeps that take less share a save
 

@@ -23,6 +23,7 @@ from w2v_jax.exported import CONFIG as CONFIG
 from w2v_jax.exported import RESULT as RESULT
 from w2v_jax.exported import damaged, has_checkpoint, write_result
 from w2v_jax.exported import read_result as read_result
+from w2v_jax.family import Family
 from w2v_jax.files import read_json, remove_parts, write_json
 from w2v_jax.formats import Subwords
 from w2v_jax.lease import held
@@ -32,7 +33,7 @@ from w2v_jax.storage import check_writable, in_bucket
 from w2v_jax.train import console, world
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.logs import RunLog, tell
-from w2v_jax.types import Family, Say, Text
+from w2v_jax.types import Say, Text
 
 # What only the process that trains writes: a regular expression of names.
 WRITTEN = r"writable|config\.json|result\.json|launched-.*\.json|.*\.bin|projector|tokenizer\.json|vocab\.txt"

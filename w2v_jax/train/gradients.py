@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family
 from w2v_jax.nn.apart import compute_apart
-from w2v_jax.types import Array, Batch, Consts, Family, Metrics, Params
+from w2v_jax.types import Array, Batch, Consts, Metrics, Params
 
 
 class Gradients(NamedTuple):
@@ -30,7 +31,7 @@ def count_rows(batch: Mapping[str, Any]) -> int:
 def with_row(batch: Batch, first: Array | int = 0, devices: int = 1) -> Batch:
     """The batch, or one of `devices` equal parts of it from global row `first`, with the entries that the step adds.
 
-    See `w2v_jax.types.MakeShapes`.
+    See `w2v_jax.family.MakeShapes`.
     """
     size = count_rows(batch)
     row = first + jnp.arange(size, dtype=jnp.int32)

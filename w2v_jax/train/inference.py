@@ -21,11 +21,12 @@ import numpy as np
 
 from w2v_jax.config import OptimizerConfig
 from w2v_jax.errors import UserError
+from w2v_jax.family import Documents, Family
 from w2v_jax.nn.draws import row_bits
 from w2v_jax.train import rows
 from w2v_jax.train.gradients import gather_rows, with_row
 from w2v_jax.train.restore import Model
-from w2v_jax.types import Array, Batch, Consts, Documents, Family, HostBatch, Params, Words
+from w2v_jax.types import Array, Batch, Consts, HostBatch, Params, Words
 
 SIZES = (256, 16)  # documents of a batch, if their lengths are similar, else 1: one program each
 STEPS = 4  # of a call, so that documents of all lengths have the same program

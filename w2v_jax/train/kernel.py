@@ -9,8 +9,8 @@ from jax.sharding import Mesh
 
 from w2v_jax.config import KERNELS, Config, check_choice
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family
 from w2v_jax.nn import kernels
-from w2v_jax.types import Family
 
 VARIABLE = "W2V_JAX_KERNEL"  # in the place of train.kernel=auto
 

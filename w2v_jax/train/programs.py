@@ -20,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from w2v_jax import memory
 from w2v_jax.config import Config
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family
 from w2v_jax.models import MODELS
 from w2v_jax.train.applied import Applied
 from w2v_jax.train.device import place
@@ -28,7 +29,7 @@ from w2v_jax.train.kernel import native
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
 from w2v_jax.train.step import TrainState, init_state, laid_out, make_step, square_sum, state_sharding
-from w2v_jax.types import Array, Batch, Consts, Family, Metrics, Params, Words
+from w2v_jax.types import Array, Batch, Consts, Metrics, Params, Words
 
 
 class Program(NamedTuple):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from w2v_jax.config import Config
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
+from w2v_jax.family import Family
 from w2v_jax.models import MODELS
 from w2v_jax.recorded import differences, freeze, load, to_dict
 from w2v_jax.train.applied import Applied, applied
@@ -19,7 +20,7 @@ from w2v_jax.train.device import here
 from w2v_jax.train.fingerprint import fingerprint
 from w2v_jax.train.folder import CHECKPOINTS, CONFIG, best_of, tell_gone
 from w2v_jax.train.programs import placed
-from w2v_jax.types import Consts, Family, Params, Words
+from w2v_jax.types import Consts, Params, Words
 
 
 class Model(NamedTuple):

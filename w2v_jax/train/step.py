@@ -18,10 +18,11 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from w2v_jax.config import Config
+from w2v_jax.family import Family
 from w2v_jax.train import optimizers, rows
 from w2v_jax.train.gradients import accumulate, count_rows, gradients, with_row
 from w2v_jax.train.sharding import check_divides, replicated, shard_tree
-from w2v_jax.types import Array, Batch, Consts, Family, Metrics, Params
+from w2v_jax.types import Array, Batch, Consts, Metrics, Params
 
 # Metrics of every step: norms of the gradient before clipping and of the change of the parameters, both with the rows
 # of sparse tables, summed by word first.
