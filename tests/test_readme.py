@@ -85,6 +85,20 @@ def commands(page: Path) -> list[list[str]]:
 
 
 README = commands(ROOT / "README.md")
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_of_a_page_is_whole(page: Path) -> None:
+    inside, before = False, ""
+    for line in page.read_text(encoding="utf-8").splitlines():
+        fence = line.strip().startswith("```")
+        assert fence or "```" not in line, line
+        inside ^= fence
+        if inside and line.lstrip().startswith("--"):
+            assert before.endswith("\\"), line
+        before = line
+    assert not inside
 
 
 @pytest.fixture(scope="module")
