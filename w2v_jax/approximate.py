@@ -24,7 +24,7 @@ from w2v_jax.files import PathLike, atomic
 _ROWS = 1 << 16  # added at a time: their unit vectors are a copy
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Approximate:
     """A graph over the unit vectors of `emb`; its inner products are cosines."""
 

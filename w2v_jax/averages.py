@@ -24,7 +24,7 @@ from w2v_jax.errors import UserError
 WORDS = Rules("words", True)  # how a text that is no list of words is cut
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Averages:
     """How words make the vector of a text."""
 
@@ -33,13 +33,16 @@ class Averages:
     common: np.ndarray | None = None  # U, float32 [D, r]
 
     def vectors(self, texts: Iterable[str | Sequence[str]]) -> np.ndarray:
-        """float32 [N, D] of texts: strings, cut into words of letters in lower case, or lists of words."""
+        """float32 [N, D] of texts: strings, cut into words of letters in lower case, or lists of words. UserError: one
+        string in the place of several, a word that is no string."""
+        if isinstance(texts, (str, bytes)):
+            raise UserError(f"texts={texts[:40]!r}: is one text; give a list of texts")
         made = [self._one(words_of(text, WORDS) if isinstance(text, str) else text) for text in texts]
         out = np.stack(made) if made else np.zeros((0, self.emb.dim), np.float32)
         return out if self.common is None else out - (out @ self.common) @ self.common.T
 
     def _one(self, words: Sequence[str]) -> np.ndarray:
-        known = [word for word in words if word in self.emb or self.emb.makes(word)]
+        known = [word for word in map(_string, words) if word in self.emb or self.emb.makes(word)]
         if not known:
             return np.zeros(self.emb.dim, np.float32)
         found = self.emb[known]
@@ -47,6 +50,12 @@ class Averages:
             rows = np.array([self.emb.index.get(word, -1) for word in known])
             found = found * np.where(rows >= 0, self.weights[rows], np.float32(1))[:, None]
         return np.asarray(found.mean(axis=0), np.float32)
+
+
+def _string(word: object) -> str:
+    if not isinstance(word, str):
+        raise UserError(f"word {word!r}: must be a string; decode the text, or cut it into words")
+    return word
 
 
 def mean(emb: Embeddings) -> Averages:
@@ -64,7 +73,7 @@ def sif(emb: Embeddings, texts: Iterable[str | Sequence[str]], a: float = 1e-3, 
     UserError: vectors without counts, an impossible number, fewer texts than components.
     """
     if emb.counts is None or not np.sum(emb.counts):
-        raise UserError("SIF needs the counts of words: load a run folder, or pass counts=FILE to load")
+        raise UserError("SIF needs the counts of words: w2v_jax.load of a run folder has them, else pass counts=FILE")
     if not a > 0:
         raise UserError(f"a={a}: must be above 0")
     if not 0 <= components < emb.dim:

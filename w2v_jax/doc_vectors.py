@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from w2v_jax.export import DOCUMENTS
 from w2v_jax.files import PathLike, write_text
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
-from w2v_jax.quick import SENTENCES, dotted, place, source_of, written
+from w2v_jax.quick import SENTENCES, check_sentences, dotted, given, place, plain, source_of
 from w2v_jax.storage import local_copy, to_path
 from w2v_jax.train import loop
 from w2v_jax.train.inference import infer
@@ -37,7 +37,7 @@ DM = {"optimizer.learning_rate": 0.3}  # what PV-DM has instead
 Text = str | Sequence[str]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class DocumentVectors(Embeddings):
     """Trained documents and their vectors, with all queries of `Embeddings`: `docs["id"]`, `docs.most_similar("id")`.
 
@@ -45,6 +45,7 @@ class DocumentVectors(Embeddings):
     """
 
     model: Model | None = None
+    NAME: ClassVar[str] = "document"
 
     def infer(self, texts: Text | Iterable[Text], passes: int = 0, seed: int = 0) -> np.ndarray:
         """The vector of a new text, float32 [D], or of several, [N, D]; see `w2v_jax.train.inference.infer`.
@@ -67,7 +68,8 @@ class DocumentVectors(Embeddings):
 
     @functools.cached_property
     def word_vectors(self) -> Embeddings:
-        """The vectors of the words. UserError: the model has none."""
+        """The vectors of the words; of PV-DBOW without `words` those by which it predicts them. UserError: the model
+        has none, as PV-DBOW with hierarchical softmax."""
         model = self.model
         found = {} if model is None else model.spec.vectors(model.cfg, model.params, model.consts)
         if model is None or not found:
@@ -100,7 +102,7 @@ def train_documents(
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
     """
-    keys = {dotted(name, FAMILY): value for name, value in settings.items()} | dict(changes or {})
+    keys = {dotted(name, FAMILY): plain(value) for name, value in settings.items()} | dict(changes or {})
     recipe = RECIPE | (DM if keys.get("model.form") == "dm" else {})
     base = override(Config(FAMILY, MODELS[FAMILY].config()), recipe, MODELS)
     override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read
@@ -108,36 +110,30 @@ def train_documents(
         keys = own | keys
         ids: list[str] | None = None
         if isinstance(texts, (str, os.PathLike)):
-            keys = {"data.source": source_of(os.fspath(texts))} | keys
             if "model.documents" not in keys:
-                some = override(base, keys, MODELS)
+                some = override(base, {"data.source": source_of(os.fspath(texts))} | keys, MODELS)
                 text = MODELS[FAMILY].text(some.model, some.data, lambda line: None)
                 keys["model.documents"] = text.train.documents
         else:
             if keys.get("data.heldout_every") or keys.get("data.document", "line") != "line":
                 raise UserError("every given text is a document to train on: leave out heldout_every and document")
-            ids, source = _written(texts, folder)
-            keys = source | {"model.documents": len(ids)} | keys
-        loop.train(override(base, keys, MODELS), folder)
+            check_sentences(texts)
+            ids = []
+        with given(texts if ids is None else _told(texts, ids), folder) as source:
+            sized = {} if ids is None else {"model.documents": len(ids)}
+            loop.train(override(base, source | sized | keys, MODELS), folder)
         if ids is not None:
             _name(folder, ids)
         return load_documents(folder)
 
 
-def _written(texts: Any, folder: Path) -> tuple[list[str], dict[str, Any]]:
-    """(the ids, the keys of the config that read the texts from a file)."""
-    ids: list[str] = []
-
-    def told() -> Iterator[Text]:
-        given = texts.items() if isinstance(texts, Mapping) else ((str(i), text) for i, text in enumerate(texts))
-        for key, text in given:
-            if not isinstance(key, str) or not key or len(key.splitlines()) != 1:
-                raise UserError(f"id {key!r} of a document: must be a string of one line")
-            ids.append(key)
-            yield text
-
-    folder.mkdir(parents=True, exist_ok=True)
-    return ids, written(told(), folder / SENTENCES)
+def _told(texts: Any, ids: list[str]) -> Iterator[Text]:
+    """The texts; `ids` gets their ids."""
+    for key, text in texts.items() if isinstance(texts, Mapping) else ((str(i), text) for i, text in enumerate(texts)):
+        if not isinstance(key, str) or not key or len(key.splitlines()) != 1:
+            raise UserError(f"id {key!r} of a document: must be a string of one line")
+        ids.append(key)
+        yield text
 
 
 def _name(folder: Path, ids: Sequence[str]) -> None:

@@ -6,8 +6,9 @@ import dataclasses
 import difflib
 import functools
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -28,7 +29,7 @@ _CHUNK_FLOATS = 1 << 22
 _SUGGEST_FROM = 50_000
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Embeddings(keyed.Keyed):
     """V distinct words by falling frequency where it is known, vectors [V, D] and counts [V] in the training text.
 
@@ -41,6 +42,7 @@ class Embeddings(keyed.Keyed):
     vectors: np.ndarray
     counts: np.ndarray | None = None
     subwords: formats.Subwords | None = None
+    NAME: ClassVar[str] = "word"  # what the rows are, for messages
 
     def __post_init__(self) -> None:
         if not isinstance(self.vectors, np.ndarray) or self.vectors.dtype != np.float32:
@@ -57,6 +59,9 @@ class Embeddings(keyed.Keyed):
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self):,} {self.NAME}s, {self.dim} dimensions>"
 
     def __contains__(self, word: object) -> bool:
         return word in self.index
@@ -96,7 +101,7 @@ class Embeddings(keyed.Keyed):
     def head(self, n: int) -> Embeddings:
         """The first (most frequent) n words only; no vector is copied."""
         counts = None if self.counts is None else self.counts[:n]
-        return Embeddings(self.words[:n], self.vectors[:n], counts, self.subwords)
+        return dataclasses.replace(self, words=self.words[:n], vectors=self.vectors[:n], counts=counts)
 
     def find(self, word: str) -> int | None:
         """Row of the word as written, else in lower case, else in any case; None when it is missing."""
@@ -107,10 +112,15 @@ class Embeddings(keyed.Keyed):
 
     def row(self, word: str) -> int:
         """Row of a word. UserError, which is a KeyError too, with suggestions when it is missing."""
+        if not isinstance(word, str):
+            raise UserError(f"{self.NAME} {word!r}: must be a string")
         if word not in self.index:
             near = self.suggest(word)
             hint = f"; nearest in spelling: {', '.join(near)}" if near else ""
-            raise keyed.MissingWord(f"word {word!r} is not among the {len(self):,} words of these vectors{hint}")
+            if (other := unicodedata.normalize("NFC", word)) in self.index:
+                hint = f"; {other!r} is, with composed characters (Unicode NFC)"
+            what = f"is not among the {len(self):,} {self.NAME}s of these vectors{hint}"
+            raise keyed.MissingWord(f"{self.NAME} {word!r} {what}")
         return self.index[word]
 
     def suggest(self, word: str, n: int = 5) -> list[str]:
@@ -151,7 +161,9 @@ class Embeddings(keyed.Keyed):
 
     def distance(self, first: str, second: str) -> float:
         """Euclidean |x - y|, in the units of the vectors. UserError: a missing word."""
-        return float(np.linalg.norm(self.vector(first) - self.vector(second)))
+        found = float(np.linalg.norm(self.vector(first) - self.vector(second)))
+        _ = self.norms if np.isnan(found) else None  # which names the word
+        return found
 
     def nearest(
         self,
@@ -256,9 +268,20 @@ class Embeddings(keyed.Keyed):
                 row = self.index[query]
                 return self.unit(slice(row, row + 1))[0]
             query = self.vector(query)
-        if query.shape != (self.dim,):
-            raise UserError(f"query vector of shape {query.shape}: must have {self.dim} dimensions")
+        query = self._given(query)
         return query / max(float(np.linalg.norm(query)), 1e-30) if unit else query
+
+    def _given(self, query: Any) -> np.ndarray:
+        """A vector of a query, [D]. UserError: something else, a NaN or an infinity."""
+        try:
+            vector = np.asarray(query, np.result_type(query, np.float32))
+        except (TypeError, ValueError):
+            raise UserError(f"query {query!r}: must be a {self.NAME} or a vector") from None
+        if vector.shape != (self.dim,):
+            raise UserError(f"query vector of shape {vector.shape}: must have {self.dim} dimensions")
+        if not np.isfinite(vector).all():
+            raise UserError("query vector: holds a NaN or an infinity")
+        return vector
 
     def _cosines(self, units: np.ndarray, restrict: int) -> np.ndarray:
         """Cosines of n unit vectors [n, D] with the first words, [n, R]."""
@@ -270,8 +293,8 @@ class Embeddings(keyed.Keyed):
 
     def _best(self, scores: np.ndarray, topn: int, hidden: Iterable[int]) -> Scored:
         """The `topn` highest scores, equal ones in the order of the vocabulary, without the hidden rows."""
-        if topn < 1:
-            raise UserError(f"topn={topn}: must be at least 1")
+        if not isinstance(topn, (int, np.integer)) or topn < 1:
+            raise UserError(f"topn={topn!r}: must be a whole number of at least 1")
         skip = {row for row in hidden if row < len(scores)}
         want = min(topn + len(skip), len(scores))
         pool = np.sort(np.argpartition(-scores, want - 1)[:want]) if want < len(scores) else np.arange(len(scores))

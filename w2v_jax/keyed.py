@@ -92,14 +92,16 @@ def get_mean_vector(
         raise UserError("no word to take the mean of: give at least one")
     if weights is not None and len(weights) != len(keys):
         raise UserError(f"{len(weights)} weights for {len(keys)} words: give one for each")
+    if weights is not None and not np.isfinite(np.asarray(weights, np.float64)).all():
+        raise UserError("a weight of a word is a NaN or an infinity")
     total, size = np.zeros(emb.dim, np.float32), 0.0
     for key, weight in zip(keys, np.ones(len(keys)) if weights is None else weights, strict=True):
         if isinstance(key, str):
             if ignore_missing and key not in emb and not emb.makes(key):
                 continue
             key = get_vector(emb, key, pre_normalize)
-        elif key.shape != (emb.dim,):
-            raise UserError(f"query vector of shape {key.shape}: must have {emb.dim} dimensions")
+        else:
+            key = emb._given(key)
         total += np.float32(weight) * key
         size += abs(float(weight))
     mean = total / np.float32(size) if size else total
@@ -133,6 +135,8 @@ def most_similar(
     if not mean.any():
         raise UserError("the query adds up to a zero vector, which has no direction")
     if indexer is not None and topn is not None:
+        if restrict_vocab:
+            raise UserError(f"restrict_vocab={restrict_vocab}: an index is searched whole; leave one of both out")
         return indexer.most_similar(mean, topn)
     scores = emb._cosines(mean[None], restrict_vocab or 0)[0]
     if topn is None:
@@ -149,7 +153,7 @@ def similar_by_vector(
     emb: Embeddings, vector: np.ndarray, topn: int | None = 10, restrict_vocab: int | None = None
 ) -> Any:
     """`most_similar` of one vector [D]."""
-    return most_similar(emb, [np.asarray(vector, np.float32)], topn=topn, restrict_vocab=restrict_vocab)
+    return most_similar(emb, [vector], topn=topn, restrict_vocab=restrict_vocab)
 
 
 def most_similar_cosmul(
@@ -174,7 +178,9 @@ def most_similar_cosmul(
 def n_similarity(emb: Embeddings, ws1: Sequence[str], ws2: Sequence[str]) -> float:
     """The cosine between the means of two lists of words; missing words are left out. UserError: an empty list."""
     first, second = (_direction(get_mean_vector(emb, words, pre_normalize=False)) for words in (ws1, ws2))
-    return float(first @ second)
+    found = float(first @ second)
+    _ = emb.norms if np.isnan(found) else None  # which names the word
+    return found
 
 
 def rank_by_centrality(emb: Embeddings, words: Sequence[str]) -> list[tuple[float, str]]:
@@ -210,7 +216,8 @@ def wmdistance(emb: Embeddings, document1: Sequence[str], document2: Sequence[st
     weight count / length, onto those of the other, where a move costs |x - y|.
 
     With `norm` the vectors are scaled to length 1 first. Words without a vector are left out; infinity where none is
-    left. SciPy solves the linear programme exactly: for texts of up to some hundred different words.
+    left. What both have of a word stays where it is. SciPy solves the linear programme of the rest exactly, which takes
+    about a second for 150 different words on each side and ten for 300.
     """
     from scipy.stats import wasserstein_distance_nd
 
@@ -223,10 +230,22 @@ def wmdistance(emb: Embeddings, document1: Sequence[str], document2: Sequence[st
         bags.append(bag)
     if not all(bags):
         return float("inf")
-    if len(bags[0].keys() | bags[1].keys()) == 1:
+    sizes = [sum(bag.values()) for bag in bags]
+    shared = {
+        word: min(bag[word] * size for bag, size in zip(bags, sizes[::-1], strict=True))
+        for word in bags[0].keys() & bags[1].keys()
+    }
+    for bag, size in zip(bags, sizes[::-1], strict=True):  # in units of 1 / (n m), which are whole numbers
+        for word in list(bag):
+            bag[word] = bag[word] * size - shared.get(word, 0)
+            if not bag[word]:
+                del bag[word]
+    moved = sum(bags[0].values())
+    if not moved:
         return 0.0
     places = [np.stack([get_vector(emb, word, norm) for word in bag]).astype(np.float64) for bag in bags]
-    return float(wasserstein_distance_nd(*places, *(list(bag.values()) for bag in bags)))
+    cost = wasserstein_distance_nd(*places, *(list(bag.values()) for bag in bags))
+    return float(cost) * moved / (sizes[0] * sizes[1])
 
 
 def _direction(vector: np.ndarray) -> np.ndarray:
@@ -238,8 +257,12 @@ def _weighed(given: Key | Sequence[Key | Weighted] | None, weight: float) -> tup
     """The keys and their weights; those without one get `weight`."""
     if given is None:
         return [], []
+    if isinstance(given, np.ndarray) and given.dtype.kind in "UO":
+        given = given.tolist()
     if isinstance(given, str) or (isinstance(given, np.ndarray) and given.ndim == 1):
         return [given], [weight]
+    if not isinstance(given, Iterable):
+        raise UserError(f"query {given!r}: must be a word, a vector or a list of them")
     pairs = [item if isinstance(item, tuple) else (item, weight) for item in given]
     return [key for key, _ in pairs], [float(size) for _, size in pairs]
 

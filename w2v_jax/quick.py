@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
+import hashlib
 import io
 import itertools
 import os
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.embeddings import Embeddings, load_run
 from w2v_jax.errors import UserError, nearest
@@ -20,13 +23,26 @@ from w2v_jax.files import PathLike, atomic
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.recorded import load as load_config
-from w2v_jax.storage import to_path
+from w2v_jax.storage import open_read, to_path
 from w2v_jax.train import loop
 from w2v_jax.train.folder import CONFIG, read_result
 
 FAMILY, PARTS = "word2vec", "subword"
 _OF_PARTS = ("model.buckets", "model.shortest", "model.longest")  # keys of the family `subword` alone
 SENTENCES = "sentences.txt"  # in the run folder: an iterable as a file
+GENSIM = {  # its names of settings -> what says the same here
+    "vector_size": "dim",
+    "epochs": "passes",
+    "alpha": "learning_rate",
+    "negative": "negatives",
+    "sg": "architecture='skipgram' or 'cbow'",
+    "hs": "loss='hierarchical'",
+    "ns_exponent": "noise_power",
+    "max_final_vocab": "max_vocab",
+    "sentences": "the first argument",
+    "corpus_file": "the first argument",
+    "workers": "decided by the machine, which",
+}
 # What configs/skipgram.py and configs/cbow.py have beside the defaults; a test compares them.
 RECIPES: dict[str, dict[str, Any]] = {
     "skipgram": {
@@ -68,9 +84,9 @@ def train_vectors(
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
     """
-    keys = {dotted(name, PARTS): value for name, value in settings.items()} | dict(changes or {})
+    keys = {dotted(name, PARTS): plain(value) for name, value in settings.items()} | dict(changes or {})
     if start is not None:
-        keys["train.start"] = str(to_path(start))
+        keys["train.start"] = str(to_path(_path("start", start)))
     with place(workdir, progress) as (folder, own):
         return _trained(text, folder, own | keys)
 
@@ -83,7 +99,10 @@ def place(workdir: PathLike | None, progress: bool) -> Iterator[tuple[Path, dict
         if not progress:
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         if workdir is not None:
-            yield to_path(workdir), {}
+            folder = to_path(_path("workdir", workdir))
+            if folder.exists() and not folder.is_dir():
+                raise UserError(f"workdir={folder}: is a file; name a folder")
+            yield folder, {}
             return
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="w2v_jax-")))
         yield folder / "run", {"data.cache_dir": str(folder / "cache"), "log.tensorboard": False}
@@ -94,15 +113,11 @@ def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any])
     family = PARTS if set(_OF_PARTS) & set(keys) else FAMILY
     base = override(Config(family, MODELS[family].config()), {"data.heldout_every": 0} | recipe, MODELS)
     override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read
-    if isinstance(text, (str, os.PathLike)):
-        source = {"data.source": source_of(os.fspath(text))}
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        source = written(text, folder / SENTENCES)
-    config = override(base, source | keys, MODELS)
-    if config.train.start and "data.vocabulary_from" not in keys:
-        config = override(config, {"data.vocabulary_from": _earlier_words(config)}, MODELS)
-    loop.train(config, folder)
+    with given(text, folder) as source:
+        config = override(base, source | keys, MODELS)
+        if config.train.start and "data.vocabulary_from" not in keys:
+            config = override(config, {"data.vocabulary_from": _earlier_words(config)}, MODELS)
+        loop.train(config, folder)
     return load_run(folder, folder / "vectors.bin")
 
 
@@ -126,36 +141,106 @@ def source_of(path: str) -> str:
     return path if known else f"text:{path}"
 
 
+@contextlib.contextmanager
+def given(text: PathLike | Iterable[Any], folder: Path) -> Iterator[dict[str, Any]]:
+    """The keys of the config that read a text: a path as it is, sentences from a file of the run folder.
+
+    Where no run begins, the file goes again, and a folder that was made for it. UserError: see `written`.
+    """
+    if isinstance(text, (str, os.PathLike)):
+        yield {"data.source": source_of(os.fspath(text))}
+        return
+    file, made = folder / SENTENCES, not folder.exists()
+    new = not file.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield written(text, file)
+    finally:
+        if new and not (folder / CONFIG).is_file():
+            file.unlink(missing_ok=True)
+            if made:
+                with contextlib.suppress(OSError):  # it holds something else
+                    folder.rmdir()
+
+
 def written(sentences: Iterable[Any], path: Path) -> dict[str, Any]:
     """Writes sentences to a file, one a line, and returns the keys of the config that read it.
 
-    UserError: none, something else than strings or lists of strings, both kinds, a token with white space.
+    UserError: none, something else than strings or lists of strings, both kinds, a token with white space; the file
+    holds other sentences, or its folder a run of another text.
     """
+    check_sentences(sentences)
     parts = iter(sentences)
-    first = next(parts, None)
-    if first is None:
+    first = next(parts, parts)
+    if first is parts:
         raise UserError("no sentence to train on: the iterable is empty (a generator can be read only once)")
-    lines = _lines if isinstance(first, str) else _joined
+    lines, digest, words = _lines if isinstance(first, str) else _joined, hashlib.sha256(), False
     with atomic(path) as f:
-        for line in lines(itertools.chain([first], parts)):
-            f.write(line.encode("utf-8", "replace") + b"\n")
+        for number, line in enumerate(lines(itertools.chain([first], parts)), 1):
+            try:
+                data = line.encode() + b"\n"
+            except UnicodeEncodeError as e:
+                raise UserError(
+                    f"sentence {number}: {line[e.start]!r} is half a character; decode the text again"
+                ) from None
+            words = words or not line.isspace() and bool(line)
+            digest.update(data)
+            f.write(data)
+        if not words:
+            raise UserError("no sentence has a word: all are empty")
+        _same(path, digest.digest())
     keys = {"data.source": f"text:{glob.escape(str(path))}"}
     if lines is _lines:
         return keys
     return keys | {"data.tokens": "whitespace", "data.lowercase": False, "data.normalise": "none"}
 
 
+def check_sentences(given: Any) -> None:
+    """UserError: nothing that sentences or documents can be read from."""
+    if isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable):
+        raise UserError(f"the text is {_kind(given)}: give a path as a str, or an iterable of texts")
+
+
+def _same(path: Path, digest: bytes) -> None:
+    """UserError: what is there is not what would be written, which must not be lost."""
+    if path.is_file():
+        with open_read(path) as f:
+            if hashlib.file_digest(f, "sha256").digest() != digest:  # type: ignore[arg-type]
+                raise UserError(f"{path}: holds other sentences than the given ones, and stays; give another workdir")
+    elif (path.parent / CONFIG).is_file():
+        raise UserError(f"{path.parent}: holds a run of another text; give another workdir")
+
+
+def _kind(value: Any) -> str:
+    return (
+        "bytes" if isinstance(value, (bytes, bytearray)) else "None" if value is None else f"a {type(value).__name__}"
+    )
+
+
+def _path(name: str, value: Any) -> PathLike:
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise UserError(f"{name}={value!r}: must be the path of a folder")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """A setting as a config holds it: numpy's numbers and paths are taken, too."""
+    return (
+        value.item() if isinstance(value, np.generic) else os.fspath(value) if isinstance(value, os.PathLike) else value
+    )
+
+
 def _lines(sentences: Iterable[Any]) -> Iterator[str]:
     for number, sentence in enumerate(sentences, 1):
         if not isinstance(sentence, str):
-            raise UserError(f"sentence {number}: is a {type(sentence).__name__}, the first is a string: give one kind")
+            raise UserError(f"sentence {number}: is {_kind(sentence)}, the first is a string: give one kind")
         yield " ".join(sentence.replace("\0", " ").split())
 
 
 def _joined(sentences: Iterable[Any]) -> Iterator[str]:
     for number, sentence in enumerate(sentences, 1):
-        if isinstance(sentence, str) or not isinstance(sentence, Iterable):
-            raise UserError(f"sentence {number}: is a {type(sentence).__name__}: must be a string or a list of tokens")
+        if isinstance(sentence, (str, bytes, bytearray)) or not isinstance(sentence, Iterable):
+            raise UserError(f"sentence {number}: is {_kind(sentence)}: must be a string or a list of tokens")
         tokens = list(sentence)
         for token in tokens:
             if not isinstance(token, str) or not token or len(token.split()) != 1 or "\0" in token:
@@ -168,6 +253,8 @@ def dotted(name: str, family: str) -> str:
     """The key of a setting of a family that is named by its last part. UserError: none has this name."""
     parts = {"model": MODELS[family].config, "data": DataConfig, "train": TrainConfig, "optimizer": OptimizerConfig}
     known = {field.name: f"{part}.{field.name}" for part, one in parts.items() for field in dataclasses.fields(one)}
+    if name not in known and name in GENSIM:
+        raise UserError(f"{name}: is {GENSIM[name]} here; docs/python.md has gensim's names beside ours")
     if name not in known:
         raise UserError(f"{name}: no setting of this name{nearest(name, known)}; docs/keys.md lists them")
     return known[name]

@@ -233,8 +233,9 @@ def _build(cfg: DataConfig, texts: Texts, root: Path, note: Path, say: Say) -> C
     """Tokenises into a private folder and renames it into place; if another run was faster, its files are used."""
     with building(root) as work:
         counted = count(cfg, texts, work, say)
-        if cfg.phrases:
-            counted = phrases.join(cfg, counted, known.stop_words(cfg), work, say)
+        given = known.phrases_from(cfg)
+        if cfg.phrases or given:
+            counted = phrases.join(cfg, counted, known.stop_words(cfg), work, say, given)
         check(cfg, counted)
         return _sealed(cfg, texts, root, note, work, slices.Built(encode(cfg, counted, work), counted.digests), say)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data import own
+from w2v_jax.data.phrases import Pass
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
 from w2v_jax.data.words import Rules, prepared
@@ -26,6 +27,7 @@ def rules(cfg: DataConfig) -> dict[str, Any]:
     if cfg.vocabulary_from:
         earlier = vocabulary_from(cfg)
         lines = [f"{w} {n}" for w, n in zip(earlier.words, earlier.counts.tolist(), strict=True)]
+        lines += [f"{a} {b}" for pairs in phrases_from(cfg) for a, b in (*pairs, ("", ""))]
         found["vocabulary_from"] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return found
 
@@ -33,6 +35,17 @@ def rules(cfg: DataConfig) -> dict[str, Any]:
 def vocabulary_from(cfg: DataConfig) -> Vocabulary:
     """The words of `cfg.vocabulary_from` with their counts, without the end token and `<unk>`, which each text counts
     for itself. UserError: no such file, a damaged one, or a run whose text was cut by other rules."""
+    earlier = _earlier(cfg)
+    kept = [i for i, w in enumerate(earlier.words) if w not in (UNKNOWN, earlier.end_token)]
+    return Vocabulary(tuple(earlier.words[i] for i in kept), earlier.vocab.counts[kept])
+
+
+def phrases_from(cfg: DataConfig) -> tuple[Pass, ...]:
+    """The pairs that the run `cfg.vocabulary_from` joins, by pass; none without one. UserError: as above."""
+    return _earlier(cfg).phrases if cfg.vocabulary_from else ()
+
+
+def _earlier(cfg: DataConfig) -> Tokenizer:
     path = to_path(cfg.vocabulary_from)
     if path.name == "vocab.txt":
         path = path.parent
@@ -45,8 +58,7 @@ def vocabulary_from(cfg: DataConfig) -> Vocabulary:
         if getattr(cfg, name) != has:
             what = f"its text was cut by data.{name}={has}"
             raise UserError(f"data.vocabulary_from={cfg.vocabulary_from}: {what}, this by {getattr(cfg, name)}")
-    kept = [i for i, w in enumerate(earlier.words) if w not in (UNKNOWN, earlier.end_token)]
-    return Vocabulary(tuple(earlier.words[i] for i in kept), earlier.vocab.counts[kept])
+    return earlier
 
 
 def stop_words(cfg: DataConfig) -> frozenset[str]:

@@ -103,4 +103,6 @@ def _from_file(path: str) -> Callable[[str], Iterable[str]]:
     except Exception as e:  # the library raises plain Exception
         said = " ".join(str(e).split())[:100]
         raise UserError(f"data.tokens=json:{path}: no tokenizer.json of Hugging Face tokenizers ({said})") from None
+    model.no_truncation()  # a file may state both, for models that read texts of one length
+    model.no_padding()
     return lambda text: list(model.encode(text, add_special_tokens=False).tokens)

@@ -35,11 +35,16 @@ _SHOWN = 5
 _LOW = np.uint64(0xFFFFFFFF)
 
 
-def join(cfg: DataConfig, counted: Counted, stop: frozenset[str], work: Path, say: Say) -> Counted:
+def join(
+    cfg: DataConfig, counted: Counted, stop: frozenset[str], work: Path, say: Say, given: tuple[Pass, ...] = ()
+) -> Counted:
     """What reading would have counted had the phrases been words; the scratch file in `work` is written anew.
 
-    `cfg.phrases` passes are made, fewer where one finds nothing.
+    The passes `given` of an earlier run are made as they are. Without, `cfg.phrases` passes are, fewer where one finds
+    nothing.
     """
+    if given:
+        return _repeated(cfg, counted, work, say, given)
     for number in range(1, cfg.phrases + 1):
         barred = np.array([i == 0 or name in stop for i, name in enumerate(counted.names)], bool)
         keys, scores = scored(cfg, counted, barred, work / SCRATCH)
@@ -50,6 +55,18 @@ def join(cfg: DataConfig, counted: Counted, stop: frozenset[str], work: Path, sa
         best = [f"{a}{JOINT}{b}" for a, b in (_words(counted, int(keys[i])) for i in np.argsort(-scores)[:_SHOWN])]
         say(f"corpus: phrases, pass {number}: {len(keys):,} pairs are joined, such as {', '.join(best)}")
     return counted
+
+
+def _repeated(cfg: DataConfig, counted: Counted, work: Path, say: Say, given: tuple[Pass, ...]) -> Counted:
+    before = len(counted.phrases)
+    for pairs in given:
+        ids = {name: i for i, name in enumerate(counted.names) if i}
+        keys = [ids[a] << 32 | ids[b] for a, b in pairs if a in ids and b in ids]
+        if keys:
+            counted = _joined(cfg, counted, np.array(sorted(keys), np.uint64), work / SCRATCH)
+    occur = f"{sum(map(len, counted.phrases[before:])):,} of {sum(map(len, given)):,} occur"
+    say(f"corpus: phrases: those of data.vocabulary_from={cfg.vocabulary_from} are joined, {occur}")
+    return dataclasses.replace(counted, phrases=given)
 
 
 def threshold(cfg: DataConfig) -> float:

@@ -21,7 +21,7 @@ import numpy as np
 
 from w2v_jax import storage
 from w2v_jax.config import DataConfig
-from w2v_jax.data import bpe, counting
+from w2v_jax.data import bpe, counting, known
 from w2v_jax.data.counting import SCRATCH, SPLITS, Counted, Counter, heldout_every, is_heldout
 from w2v_jax.data.encode import Sizes, dtype_of, record, vocabulary, write
 from w2v_jax.data.meeting import Meeting
@@ -53,6 +53,8 @@ def why_whole(cfg: DataConfig, texts: Mapping[str, RawText]) -> str:
         return "data.tokens_limit is set, and only reading from the start tells where it ends"
     if cfg.phrases:
         return "data.phrases is set, and pairs are counted over the whole text"
+    if known.phrases_from(cfg):
+        return "data.vocabulary_from has phrases, which are joined in one file"
     if texts["train"].cut is None:
         return f"data.source={cfg.source!r} is neither several files nor a whole TFDS split"
     return ""
