@@ -61,6 +61,8 @@ def main(argv: Sequence[str]) -> None:
     after = load(f.out)
     print(f"{said} as {f.dtype}, {size(Path(f.out)) / 1e6:,.1f} MB")
     cosine, kept = loss(emb, after)
+    if emb.subwords is not None:
+        print("unseen words: the file has the words of the table alone; what makes others stays where it was read from")
     print(f"lowest cosine with the vectors read: {cosine:.6f}; {kept:.1%} of the {NEAR} nearest neighbours stay")
 
 

@@ -56,6 +56,9 @@ def test_mistakes_are_one_line() -> None:
         (lambda: averages.sif(EMB, TEXTS, a=0), "a=0: must be above 0"),
         (lambda: averages.sif(EMB, TEXTS, components=5), "below the 5 dimensions"),
         (lambda: averages.sif(EMB, ["nothing"]), "the 1 texts have fewer directions"),
+        (lambda: averages.mean(EMB).vectors("the king"), "texts='the king': is one text; give a list"),
+        (lambda: averages.mean(EMB).vectors([b"king"]), "word 107: must be a string"),
+        (lambda: averages.mean(EMB).vectors([["king", 3]]), "word 3: must be a string"),
     ):
         with pytest.raises(UserError, match=message):
             call()

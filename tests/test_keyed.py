@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
+from scipy.stats import wasserstein_distance_nd
 
 from tests.commands import ROOT
 from w2v_jax import embeddings
@@ -113,6 +114,33 @@ def test_word_movers_distance(both, norm):
     assert emb.wmdistance(*uneven, norm=norm) == pytest.approx(kv.wmdistance(*uneven, norm=norm), rel=1e-5)
 
 
+def test_words_in_an_array_and_other_forms_of_unicode():
+    emb = make()
+    assert emb.most_similar(np.array(["king", "queen"])) == emb.most_similar(["king", "queen"])
+    accented = Embeddings(["caf\u00e9", "tea"], emb.vectors[:2])
+    assert repr(accented) == "<Embeddings of 2 words, 12 dimensions>"
+    with pytest.raises(UserError, match="'caf\u00e9' is, with composed characters"):
+        accented["cafe\u0301"]
+
+
+def test_a_row_of_nan_is_named():
+    emb = Embeddings(["good", "bad"], np.array([[1, 2], [1, np.nan]], np.float32))
+    for ask in (emb.distance, lambda a, b: emb.n_similarity([a], [b])):
+        with pytest.raises(UserError, match="vector of 'bad': holds a NaN"):
+            ask("good", "bad")
+
+
+def test_shared_words_stay_where_they_are():
+    """The distance is that of the whole programme, which does not leave them out."""
+    emb = make()
+    one, two = ["king", "queen", "man", "doctor", "king", "w7"], ["king", "king", "car", "nurse", "w7", "woman", "w9"]
+    bags = [{word: words.count(word) / len(words) for word in words} for words in (one, two)]
+    places = [np.stack([emb.get_vector(w, norm=True) for w in bag]).astype(np.float64) for bag in bags]
+    whole = wasserstein_distance_nd(*places, *(list(bag.values()) for bag in bags))
+    assert emb.wmdistance(one, two) == pytest.approx(whole, rel=1e-6)
+    assert emb.wmdistance(["king", "car"], ["car", "king", "king", "car"]) == 0.0
+
+
 def test_unseen_words_have_vectors_where_ngrams_make_them():
     emb = make()
     able = Embeddings(emb.words, emb.vectors, emb.counts, Subwords(np.eye(20, 12, dtype=np.float32), 3, 4))
@@ -138,6 +166,18 @@ def test_unseen_words_have_vectors_where_ngrams_make_them():
         (lambda x: x.get_vecattr("king", "size"), "count only"),
         (lambda x: x.rank("king", "kingg"), "'kingg' is not among"),
         (lambda x: Approximate.build(x, links=0), "links=0"),
+        (lambda x: x[b"king"], "word 107: must be a string"),
+        (lambda x: x[["king", None]], "word None: must be a string"),
+        (lambda x: x.most_similar(5), "query 5: must be a word, a vector or a list of them"),
+        (lambda x: x.most_similar(["king", None]), "query None: must be a word or a vector"),
+        (lambda x: x.most_similar([["king"]]), "query .'king'.: must be a word or a vector"),
+        (lambda x: x.nearest(["king", 3]), "query 3: must be a word or a vector"),
+        (lambda x: x.most_similar(np.full(12, np.nan, np.float32)), "query vector: holds a NaN"),
+        (lambda x: x.similar_by_vector(np.full(12, np.inf)), "query vector: holds a NaN or an infinity"),
+        (lambda x: x.most_similar([("king", float("nan"))]), "a weight of a word is a NaN"),
+        (lambda x: x.most_similar("king", topn=2.5), "topn=2.5: must be a whole number"),
+        (lambda x: x.most_similar("king", topn="3"), "topn='3': must be a whole number"),
+        (lambda x: x.most_similar("king", restrict_vocab=5, indexer=x), "restrict_vocab=5: an index is searched whole"),
     ],
 )
 def test_mistakes_are_one_line(ask, message):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +86,17 @@ def test_strings_are_cut_and_tokens_are_taken_as_they_are(tmp_path: Path) -> Non
         ([["a", "New York"]], {}, "token 'New York' is empty or has white space"),
         ([["a", 3]], {}, "sentence 1: token 3 is no string"),
         ([7], {}, "sentence 1: is a int: must be"),
+        ([b"a b"], {}, "sentence 1: is bytes: must be"),
+        ([None, "a"], {}, "sentence 1: is None: must be"),
+        (["a b", b"c"], {}, "sentence 2: is bytes, the first"),
+        ([["a", "\ud800"]], {}, "sentence 1: '.ud800' is half a character"),
+        ([[]] * 3, {}, "no sentence has a word"),
+        (["", " "], {}, "no sentence has a word"),
+        (b"text.txt", {}, "the text is bytes: give a path as a str"),
+        (5, {}, "the text is a int: give a path"),
+        (["a b"], {"vector_size": 5}, "vector_size: is dim here"),
+        (["a b"], {"start": 5}, "start=5: must be the path of a folder"),
+        (["a b"], {"workdir": ""}, "workdir='': must be the path of a folder"),
         (["a b"], {"dmi": 5}, "dmi: no setting of this name .did you mean 'dim'"),
         (["a b"], {"dim": "many"}, "model.dim"),
         (["a b"], {"changes": {"model.dmi": 5}}, "'model.dmi'"),
@@ -96,6 +110,38 @@ def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(UserError, match=message) as caught:
         train_vectors(text, progress=False, **{"changes": {"mesh.data": 1}} | settings)
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_sentences_of_another_text_are_never_overwritten(tmp_path: Path) -> None:
+    one, other = ([["a", "b", word]] * 20 for word in ("c", "d"))
+    settings = SMALL | {"dim": np.int64(8)}
+    train_vectors(one, tmp_path / "run", **settings, progress=False)
+    kept = (tmp_path / "run" / "sentences.txt").read_bytes()
+    for text, more in ((other, {}), (one, {"dim": 4}), (other, {"start": tmp_path / "run"})):
+        with pytest.raises(UserError, match="workdir"):
+            train_vectors(text, tmp_path / "run", **settings | more, progress=False)
+        assert (tmp_path / "run" / "sentences.txt").read_bytes() == kept
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "sentences.txt").write_text("My novel.\n")
+    with pytest.raises(UserError, match="holds other sentences than the given ones, and stays"):
+        train_vectors(one, tmp_path / "mine", **settings, progress=False)
+    assert (tmp_path / "mine" / "sentences.txt").read_text() == "My novel.\n"
+    (tmp_path / "text.txt").write_text("a b c\n" * 20)
+    train_vectors(tmp_path / "text.txt", tmp_path / "file", **settings, progress=False)
+    with pytest.raises(UserError, match="holds a run of another text"):
+        train_vectors(one, tmp_path / "file", **settings, progress=False)
+    assert not (tmp_path / "file" / "sentences.txt").exists()
+    for folder in ("new", "run"):  # where no run begins, nothing is left
+        with pytest.raises(UserError, match="min_count=99|workdir"):
+            train_vectors(one, tmp_path / folder, **settings | {"min_count": 99}, progress=False)
+    assert not (tmp_path / "new").exists() and (tmp_path / "run" / "sentences.txt").read_bytes() == kept
+
+
+def test_nothing_is_written_to_standard_error_without_progress(tmp_path: Path) -> None:
+    code = "from w2v_jax import train_vectors as t; print(t([['a', 'b']] * 99, dim=8, passes=1, progress=False))"
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("<Embeddings of 2 words, 8 dimensions>\n", "")
 
 
 class Cell(io.StringIO):

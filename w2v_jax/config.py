@@ -112,8 +112,8 @@ class DataConfig:
     max_vocab: int = 0  # keep only the most frequent words; 0 keeps all; bpe: size of the vocabulary, with end_token
     skip_top: int = 0  # leaves out the most frequent words, so many: a stop list for any language; not for bpe
     stop_words: str = ""  # text file of words, one a line, that are outside the vocabulary; empty for none
-    # A run folder, or its vocab.txt: its words stay in the vocabulary however rare, and its counts are added. For
-    # going on with a model on new text, see train.start.
+    # A run folder, or its vocab.txt: its words stay in the vocabulary however rare, its counts are added, and its
+    # phrases are joined, in the place of data.phrases. For going on with a model on new text, see train.start.
     vocabulary_from: str = ""
     phrases: int = 0  # passes that join frequent pairs of words, as new_york; more passes make longer phrases
     phrase_score: str = "word2phrase"  # word2phrase | npmi; `w2v_jax.data.phrases` has the formulas

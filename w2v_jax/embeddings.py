@@ -276,7 +276,9 @@ class Embeddings(keyed.Keyed):
         try:
             vector = np.asarray(query, np.result_type(query, np.float32))
         except (TypeError, ValueError):
-            raise UserError(f"query {query!r}: must be a {self.NAME} or a vector") from None
+            vector = np.zeros(())
+        if not vector.ndim:
+            raise UserError(f"query {query!r}: must be a {self.NAME} or a vector")
         if vector.shape != (self.dim,):
             raise UserError(f"query vector of shape {vector.shape}: must have {self.dim} dimensions")
         if not np.isfinite(vector).all():

@@ -1,8 +1,9 @@
 """The queries of gensim's `KeyedVectors` under its names, as methods of `w2v_jax.embeddings.Embeddings`.
 
 A name that stands here means what it means in gensim 4: same arguments, same order, same numbers (tests compare them).
-What is missing: `distance` of `Embeddings` is Euclidean, where gensim's is 1 - cosine; nothing is added or trained in
-place. A mistake is a `UserError` of one line; a missing word is a `KeyError` too.
+But `distance` of `Embeddings` is Euclidean, where gensim's is 1 - cosine, words are named by strings, not by numbers,
+and nothing is added or trained in place. docs/vectors.md says which names are not there. A mistake is a `UserError` of
+one line; a missing word is a `KeyError` too.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import sys
 from collections import Counter
 from itertools import pairwise
@@ -170,6 +171,11 @@ def test_a_file_of_hugging_face_tokenizers_cuts_the_text(tmp_path) -> None:
     model.save(str(tmp_path / "pieces.json"))
     made, _ = corpus(tmp_path, [["We", "playing"], ["played"]] * 3, tokens=f"json:{tmp_path}/pieces.json")
     assert words_in(made) == [["we", "play", "##ing"], ["play", "##ed"]] * 3
+    model.enable_truncation(1)  # published files state both
+    model.enable_padding(length=4, pad_token="[UNK]")
+    model.save(str(tmp_path / "cutting.json"))
+    whole, _ = corpus(tmp_path, [["We", "playing"], ["played"]] * 3, tokens=f"json:{tmp_path}/cutting.json")
+    assert words_in(whole) == words_in(made)
 
 
 BAD = {
@@ -232,3 +238,23 @@ def test_words_of_an_earlier_run_stay_and_counts_are_added(tmp_path) -> None:
     assert same.digest == made.digest
     with pytest.raises(UserError, match="cut by data.tokens=words, this by letters"):
         corpus(tmp_path, text, vocabulary_from=f"{tmp_path}/run", tokens="letters")
+
+
+@pytest.mark.parametrize("passes", [0, 1])
+def test_phrases_of_an_earlier_run_are_those_of_the_next(tmp_path, passes) -> None:
+    old, _ = corpus(tmp_path, sentences(), phrases=2, phrase_threshold=1.2)
+    old.tokenizer.save(tmp_path / "run")
+    text = [*sentences(1, 30), ["once", "upon", "once", "upon"], ["new", "york", "zebra"]]
+    made, said = corpus(tmp_path, text, vocabulary_from=f"{tmp_path}/run", phrases=passes)
+    assert "new_york_city" in old.vocab.words and made.tokenizer.phrases == old.tokenizer.phrases
+    joined = [phrases.applied(line, [frozenset(pairs) for pairs in old.tokenizer.phrases]) for line in text]
+    assert words_in(made) == joined and "new_york" in joined[-1]
+    counts = Counter(word for line in joined for word in line)
+    before = dict(zip(old.vocab.words, old.vocab.counts.tolist(), strict=True))
+    assert dict(zip(made.vocab.words, made.vocab.counts.tolist(), strict=True)) == {
+        word: counts[word] + before.get(word, 0) for word in {*before, *counts}
+    }
+    assert any(re.search(r"phrases: those of data.vocabulary_from=\S+ are joined, \d+ of \d+ occur", s) for s in said)
+    plain, _ = corpus(tmp_path, sentences())
+    plain.tokenizer.save(tmp_path / "plain")
+    assert corpus(tmp_path, text, vocabulary_from=f"{tmp_path}/plain")[0].digest != made.digest

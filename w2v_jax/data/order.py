@@ -44,27 +44,29 @@ def shuffled_at(places: np.ndarray, n: int, key: tuple[int, int]) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _no_keras() -> Iterator[None]:
+def _while_importing() -> Iterator[None]:
     """TensorFlow does not look for Keras 3, whose import, with scikit-learn in it, takes over a third of its own.
-
     `tf.keras` is loaded when it is first used, by the variable as it stands then: as ever.
+
+    oneDNN, which no data needs, is off unless its variable is set: it would write four lines to standard error.
     """
-    name = "TF_USE_LEGACY_KERAS"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+    asked = {"TF_USE_LEGACY_KERAS": "1", "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "0")}
+    before = {name: os.environ.get(name) for name in asked}
+    os.environ.update(asked)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @lru_cache(maxsize=1)
 def tensorflow() -> Any:
     """TensorFlow, imported late (2 s), without Keras, and kept off accelerators, which belong to JAX."""
-    with _no_keras():
+    with _while_importing():
         import tensorflow as tf
 
     try:
