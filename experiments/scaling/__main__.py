@@ -34,8 +34,8 @@ another.
 --size=300K puts a run of that many parameters in the place of the study's sizes: its width, heads, layers, rate and
 tokens follow from the laws of --laws, within what those were fitted to.
 --coordinates prints how far a few steps move the states of every size of a study: equally far, where rates transfer.
-Exit status: 0 done, 1 the fitted floor misses the known best possible loss or a forecast is outside its interval, 2 bad
-input, 128 + n stopped by signal n; a training saves first.
+Exit status: 0 done, 1 the fitted floor misses the known best possible loss, no law has a floor to check, or a forecast
+is outside its interval, 2 bad input, 128 + n stopped by signal n; a training saves first.
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = cli.ROOT / "configs" / "scaling" / "synthetic.py"
 DEFAULT_WORKDIR = "runs/scaling"
-FOR_FIT = ("drop_fewest_tokens_per_parameter", "where", "repeats", "best", "misfit", "delta", "budget")
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -158,8 +157,12 @@ def fit_options() -> Options:
     f = flags.FLAGS
     if not 0 < f.delta < math.inf:
         raise UserError(f"--delta={f.delta}: must be a positive number")
-    if f.device and not f.budget:
-        raise UserError("--device: is for --plan and --budget")
+    if f.device:
+        from experiments.scaling.plan import chips_of_flag
+
+        if not f.budget:
+            raise UserError("--device: is for --plan and --budget")
+        chips_of_flag(f.device)  # a mistake shows before the fit
     if f.law in ("joint", "best") and f.budget:
         raise UserError(f"--law={f.law}: --budget reads the least of the sum of powers; leave one of the two out")
     return Options(
@@ -191,19 +194,14 @@ def write_forecast() -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
+    from experiments.scaling import modes
+
     f = flags.FLAGS
-    if f.arms and (f.fit or f.published or f.compare or f.grade or f.score):
-        raise UserError("--arms: is for the study of --config")
+    modes.check()
     if f.fit:
         from experiments.scaling import fit
 
         return fit.fit(to_path(f.fit), fit_options(), f.out)
-    for name in FOR_FIT:
-        if f[name].present:
-            raise UserError(f"--{name}: is for --fit")
-    for name, use in (("floor", "--forecast"), ("law", "--forecast and --fit")):
-        if f[name].present and not f.forecast:
-            raise UserError(f"--{name}: is for {use}")
     if f.published:
         from experiments.scaling import published
 
@@ -226,8 +224,6 @@ def main(argv: Sequence[str]) -> int:
         from experiments.scaling import coordinates
 
         return coordinates.make(study_of_flags(), f.out, cli.command("experiments.scaling"))
-    if f.laws and not f.size:
-        raise UserError("--laws: is for --forecast and --size")
     shard = parse_shard(f.shard)
     if f.plan:
         from experiments.scaling import plan

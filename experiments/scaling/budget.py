@@ -20,6 +20,7 @@ from w2v_jax.scaling.where import Condition
 from w2v_jax.tables import aligned, duration
 
 STATE = 16  # bytes a parameter: itself, its gradient and two moments of Adam in float32
+_OWN = ("learning_rate", "batch_tokens")  # what most tables lack
 _RATES = ("parameters", "tokens", "learning_rate", "batch_tokens", "loss")
 
 
@@ -62,7 +63,7 @@ def show(fit: Fit, budgets: Sequence[float], flops: np.ndarray, device: str | No
 def show_rates(path: Path, where: Sequence[Condition], found: Sequence[Allocation]) -> None:
     """Prints learning rate and batch for each optimum: by the table where it varies both, else as published."""
     try:
-        table = read_columns(path, _RATES, where)
+        table = read_columns(path, _OWN, where) | read_columns(path, _RATES, where)
         laws = fit_rates(*(table[name] for name in _RATES))
     except UserError as e:
         print(f"rate and batch are not by this table ({e}); by the Step law as published, for AdamW on web text:")

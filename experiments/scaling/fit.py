@@ -82,7 +82,13 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
         _say_what_moves(options.read(path, arm, 0), parametric)
     isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss)
     print(f"\n{describe(isoflop)}")
-    if options.budgets and isinstance(parametric, Fit):
+    if (
+        options.budgets
+        and isinstance(parametric, Fit)
+        and min(parametric.values[k].value for k in ("alpha", "beta")) <= 0
+    ):
+        print("\nno optimum of a budget: by this surface loss does not fall with N or with D")
+    elif options.budgets and isinstance(parametric, Fit):
         found = budget.show(parametric, options.budgets, runs.flops, options.device)
         budget.show_rates(path, options.where, found)
     elif options.budgets:

@@ -6,7 +6,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,9 +45,10 @@ def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None,
 
     `rate`, 0 if not stated, is in FLOPs per second; see `speed_of` for the others. UserError: an unknown device.
     """
-    speed, room = speed_of(workdir, device, rate), room_of_flag(device)
+    room = room_of_flag(device)
     words = vocabulary(study)
     every = runs(study, words, activations=True)
+    speed = speed_of(every, workdir, device, rate)
     mine = shard(every, *part)
     costs = [cost(run, words, room, speed.of(run)) for run in mine]
     rows = [HEADER]
@@ -95,7 +96,7 @@ def chips_of_flag(device: str) -> tuple[Chip, int]:
     known = chips()
     if name not in known or not 1 <= count <= MOST:
         names = f"{', '.join(known)}{nearest(name, known)}"
-        raise UserError(f"--device={device}: must be one of {names}, with a number as in v5e:64; or state --rate")
+        raise UserError(f"--device={device}: must be one of {names}, with a number as in v5e:64")
     return known[name], count
 
 
@@ -108,8 +109,9 @@ def vocabulary(study: Study) -> int:
     return len(build_corpus(study.data, lambda line: print(line, file=sys.stderr)).vocab)
 
 
-def speed_of(workdir: Path, device: str | None, rate: float) -> Speed:
-    """The stated rate, a share of the stated device's peak, or the rate of the runs in workdir or of this machine."""
+def speed_of(every: Sequence[Planned], workdir: Path, device: str | None, rate: float) -> Speed:
+    """The stated rate, a share of the stated device's peak, the rate of the study's runs in workdir, or of this
+    machine."""
     if rate:
         return Speed(rate, f"{rate:.3g} FLOP/s, as stated by --rate for every run")
     if device:
@@ -120,7 +122,9 @@ def speed_of(workdir: Path, device: str | None, rate: float) -> Speed:
         )
         return Speed(SHARE * chip.flops * count, why)
     here = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    own = {run.name: records.config_hash(run.config) for run in every}
     made = [r for r in records.read(sorted(workdir.glob("results*.jsonl"))) if r.seconds and r.device == here]
+    made = [r for r in made if own.get(r.run) == r.config_hash]
     if made:
         rates = {arm: [r.training_flops / (r.seconds or 1.0) for r in own] for arm, own in by_arm(made).items()}
         usual = statistics.median(x for own in rates.values() for x in own)

@@ -120,7 +120,10 @@ def _scored(record: Record, where: Path, known: dict[str, Task], data_dir: str |
             _senses(record.run, model, task) if isinstance(task, dict) else _classes(record.run, model, *task)
         )
     if data_dir is not None and (where / "vectors.bin").exists():
-        shares |= quality(where, data_dir)
+        found = quality(where, data_dir)
+        shares |= found
+        if not found:
+            _say(f"{record.run}: no test of word vectors has enough of its words; give --data_dir or another text")
     _say(f"{record.run}: " + ", ".join(f"{name} {share:.4f}" for name, share in shares.items()))
     return dataclasses.replace(record, tasks=shares)
 

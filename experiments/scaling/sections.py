@@ -115,7 +115,7 @@ def floor_check(found: Found) -> list[Section]:
         span = f"{f.low:.4f} to {f.high:.4f}"
         rows.append([f.arm, f"{f.fitted:.4f}", span, f"{f.optimum:.4f}", f"{f.fitted - f.optimum:+.4f}", verdict])
     if not found.floors:
-        text.append("No arm has a law with a floor, so nothing can be checked.")
+        text.append("No arm has a law with a floor, so nothing can be checked, and the command ends with status 1.")
     return [Section("The fitted floor and the truth", tuple(text), rows if found.floors else ())]
 
 

@@ -147,12 +147,15 @@ def _fitting(found: Found) -> list[list[str]]:
         for fit in fits
     ]
     return [
-        ["How many points in each fit?", ", ".join(str(fit.points) for fit in fits) or "none was fitted"],
+        ["How many points in each fit?", ", ".join(str(fit.points) for fit in fits) or "no law of N and D was fitted"],
         ["What was left out?", f"{flat} run(s) on the plateau of single words; failed runs; nothing else"],
         ["What is minimised?", str(fits[0].misfit if fits else LOGS)],
         ["By which algorithm?", "variable projection over a grid of exponents, then damped Newton steps"],
         ["How are intervals made?", "; ".join(dict.fromkeys(how)) or f"bootstrap from {ENOUGH} runs a parameter"],
-        ["Which fits were refused?", ", ".join(refused) or "none of N and D; see the table of laws for others"],
+        [
+            "Which fits were refused?",
+            ", ".join(f"of N and D, {arm}" for arm in refused) or "none of N and D; see the table of laws for others",
+        ],
         ["Validated how?", "the most expensive runs from the cheaper ones, above; errors by cross-validation"],
         ["Is the code there?", f"this project; {found.small}"],
     ]

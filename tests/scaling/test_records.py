@@ -47,6 +47,7 @@ def test_a_run_that_finished_outweighs_one_that_failed(tmp_path: Path) -> None:
         ("[]", "line 2: not a JSON object"),
         ('{"run": "a"}', "line 2: has no arm"),
         (json.dumps(dataclasses.asdict(record(tokens=-1.0))), "line 2: tokens=-1.0"),
+        (json.dumps(dataclasses.asdict(record(heldout_loss=math.nan))), "line 2: heldout_loss=nan; remove the line"),
     ],
 )
 def test_a_damaged_line_is_named(tmp_path: Path, line: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import importlib
 import json
@@ -13,11 +14,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 from experiments.scaling import report
 from tests.commands import ROOT, Done, at_call, checkpoints, refused, run, start
 from w2v_jax import storage
+from w2v_jax.scaling import records
+from w2v_jax.scaling.records import Record
 
 pytestmark = pytest.mark.xdist_group("scaling")  # one worker: runs share their compiled programs
 
@@ -316,11 +320,27 @@ def test_a_plan_makes_nothing_and_tells_the_costs(study: Path, tmp_path: Path) -
     for name in (*TAME, WILD):
         assert name in done.out
     assert "5 runs" in done.out and "--rate" in done.out and not (tmp_path / "runs").exists()
+    assert "measured" not in done.out
+    other = Record(TAME[0], "tame", "recurrent_lm", "finished", 0, "other", {}, "", 1, 1, 1.0, 1.0, 1.0, seconds=9.0)
+    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    (tmp_path / "other").mkdir()
+    records.write(tmp_path / "other/results.jsonl", [dataclasses.replace(other, device=device)])
+    assumed = scaling(study, tmp_path / "other", "--plan", "--config.seeds=(0,)")  # runs of another study say nothing
+    assert "assumed" in assumed.out and "measured" not in assumed.out, assumed.out
     large = "--config.arms.tame.run.train.batch_size=400"
     stated = scaling(study, tmp_path / "runs", "--plan", "--device=v5e:4", large)
     assert "35% of 4 x v5e" in stated.out
     kept = {row[0]: float(row[6]) for row in map(str.split, stated.out.splitlines()) if row and row[0] in TAME}
     assert set(kept) == set(TAME) and min(kept.values()) >= 0.1, "MiB that a step keeps for its gradient"
+
+
+def test_a_budget_of_a_rising_surface_is_refused(tmp_path: Path) -> None:
+    sizes, amounts = (10.0**k for k in (5, 5.5, 6, 6.5, 7)), tuple(10.0**k for k in (7, 8, 9))
+    table = [f"{n},{d},{1.8 + 0.001 * n**0.2 + 30 / d**0.3}" for n in sizes for d in amounts]
+    (tmp_path / "rising.csv").write_text("parameters,tokens,loss\n" + "\n".join(table) + "\n")
+    done = run("experiments.scaling", f"--fit={tmp_path / 'rising.csv'}", "--budget=1e18")
+    assert done.status == 0, done.err
+    assert "no optimum of a budget: by this surface loss does not fall with N" in done.out and "nan" not in done.out
 
 
 def test_bad_input_is_one_line(study: Path, tmp_path: Path) -> None:
@@ -336,9 +356,6 @@ def test_bad_input_is_one_line(study: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_study_is_refused(study: Path, tmp_path: Path) -> None:
-    from w2v_jax.scaling import records
-    from w2v_jax.scaling.records import Record
-
     at = tmp_path / "runs"
     at.mkdir()
     sizes: dict[str, Any] = dict(parameters=1, parameters_without_embeddings=1, tokens=1.0)

@@ -38,8 +38,9 @@ def draw_families(
     zero, laws = 0.0 if optimum is None else optimum, laws or {}
     with drawing(out, (10.6, 4.7), source) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
-        for i, (name, (x, y)) in enumerate(by_size.items()):
-            _joined(left, i, x, y - zero, _legend(name, laws.get(name), optimum))
+        labels = [_legend(name, laws.get(name), optimum) for name in by_size]
+        for i, (x, y) in enumerate(by_size.values()):
+            _joined(left, i, x, y - zero, labels[i])
         for i, (x, y) in enumerate(by_flops.values()):
             right.plot(x, y - zero, marker(i), color=colour(i), alpha=0.45, markersize=5)
             order = np.lexsort((y, x))
@@ -58,7 +59,7 @@ def draw_families(
         left.set_title("at the most tokens; lines: means of the seeds")
         right.set_title("every run; lines: the best so far")
         place: dict[str, Any] = {} if optimum is None else {"loc": "upper right", "bbox_to_anchor": (1.0, 0.93)}
-        left.legend(title="95 % intervals in brackets" if laws else None, **place)
+        left.legend(title="95 % intervals in brackets" if labels != list(by_size) else None, **place)
 
 
 def _legend(name: str, law: Laws | None, optimum: float | None) -> str:

@@ -134,4 +134,6 @@ def _parse(where: str, line: bytes) -> Record:
         value = getattr(record, name)
         if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
             raise UserError(f"{where}: {name}={value!r}: must be a number of 0 or more")
+    if isinstance(record.heldout_loss, float) and not math.isfinite(record.heldout_loss):
+        raise UserError(f"{where}: heldout_loss={record.heldout_loss}; remove the line, and its run is made again")
     return record

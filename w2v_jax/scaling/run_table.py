@@ -252,7 +252,9 @@ def _check_known(where: str, names: Sequence[str]) -> None:
         if not set(wanted) & set(names):
             close = next((hint for hint in (nearest(w, names) for w in wanted) if hint), "")
             close = close.replace("did you mean", "is it").replace("?", "? then rename it")
-            raise UserError(f"{where}: no column {' or '.join(repr(w) for w in wanted)}{close}; add one")
+            raise UserError(
+                f"{where}: no column {' or '.join(repr(w) for w in wanted)}{close}; add one, or fill its cell"
+            )
 
 
 def _numbers(where: str, row: dict[str, Any]) -> dict[str, float]:
