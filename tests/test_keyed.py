@@ -117,6 +117,9 @@ def test_word_movers_distance(both, norm):
 def test_words_in_an_array_and_other_forms_of_unicode():
     emb = make()
     assert emb.most_similar(np.array(["king", "queen"])) == emb.most_similar(["king", "queen"])
+    vector = emb["king"].astype(np.float64)
+    for same in (vector.tolist(), tuple(vector.tolist()), vector.astype(object), vector):
+        assert emb.similar_by_vector(same)[0][0] == emb.similar_by_vector(vector)[0][0] == "king"
     accented = Embeddings(["caf\u00e9", "tea"], emb.vectors[:2])
     assert repr(accented) == "<Embeddings of 2 words, 12 dimensions>"
     with pytest.raises(UserError, match="'caf\u00e9' is, with composed characters"):
@@ -173,8 +176,20 @@ def test_unseen_words_have_vectors_where_ngrams_make_them():
         (lambda x: x.most_similar([["king"]]), "query .'king'.: must be a word or a vector"),
         (lambda x: x.nearest(["king", 3]), "query 3: must be a word or a vector"),
         (lambda x: x.most_similar(np.full(12, np.nan, np.float32)), "query vector: holds a NaN"),
-        (lambda x: x.similar_by_vector(np.full(12, np.inf)), "query vector: holds a NaN or an infinity"),
+        (lambda x: x.similar_by_vector(np.full(12, np.inf)), "query vector: holds a NaN, an infinity or too large"),
         (lambda x: x.most_similar([("king", float("nan"))]), "a weight of a word is a NaN"),
+        (lambda x: x.most_similar(np.full(12, 1e300)), "too large a number"),
+        (lambda x: x.most_similar(np.ones(12) + 1j), "must be a word or a vector"),
+        (lambda x: x.similar_by_vector("no"), "query 'no': must be a word or a vector"),
+        (lambda x: x.similar_by_vector([0.0] * 300), "query vector of shape .300,.: must have 12 dimensions"),
+        (lambda x: x.most_similar([("king", None)]), "must be .word or vector, weight."),
+        (lambda x: x.most_similar([("king", 1, 2)]), "must be .word or vector, weight."),
+        (lambda x: x[5], "words=5: must be a list of words"),
+        (lambda x: x[[["king"]]], "word .'king'.: must be a string"),
+        (lambda x: x.n_similarity("king", ["queen"]), "words='king': must be a list of words"),
+        (lambda x: x.get_mean_vector(5), "words=5: must be a list of words"),
+        (lambda x: x.doesnt_match("king queen"), "words='king queen': must be a list"),
+        (lambda x: x.wmdistance(5, ["king"]), "words=5: must be a list of words"),
         (lambda x: x.most_similar("king", topn=2.5), "topn=2.5: must be a whole number"),
         (lambda x: x.most_similar("king", topn="3"), "topn='3': must be a whole number"),
         (lambda x: x.most_similar("king", restrict_vocab=5, indexer=x), "restrict_vocab=5: an index is searched whole"),

@@ -95,6 +95,8 @@ def test_strings_are_cut_and_tokens_are_taken_as_they_are(tmp_path: Path) -> Non
         (b"text.txt", {}, "the text is bytes: give a path as a str"),
         (5, {}, "the text is a int: give a path"),
         (["a b"], {"vector_size": 5}, "vector_size: is dim here"),
+        (["a b"], {"workers": 5}, "workers: is not needed: all cores work"),
+        ([["a", "b "]], {}, "token 'b ' is empty or has white space"),
         (["a b"], {"start": 5}, "start=5: must be the path of a folder"),
         (["a b"], {"workdir": ""}, "workdir='': must be the path of a folder"),
         (["a b"], {"dmi": 5}, "dmi: no setting of this name .did you mean 'dim'"),
@@ -134,6 +136,13 @@ def test_sentences_of_another_text_are_never_overwritten(tmp_path: Path) -> None
     for folder in ("new", "run"):  # where no run begins, nothing is left
         with pytest.raises(UserError, match="min_count=99|workdir"):
             train_vectors(one, tmp_path / folder, **settings | {"min_count": 99}, progress=False)
+    (tmp_path / "run" / "sentences.txt").unlink()
+    train_vectors(one, tmp_path / "run", **settings, progress=False)  # the same again
+    (tmp_path / "run" / "sentences.txt").unlink()
+    with pytest.raises(UserError, match="has changed since"):
+        train_vectors(other, tmp_path / "run", **settings, progress=False)
+    assert not (tmp_path / "run" / "sentences.txt").exists()
+    train_vectors(one, tmp_path / "run", **settings, progress=False)
     assert not (tmp_path / "new").exists() and (tmp_path / "run" / "sentences.txt").read_bytes() == kept
 
 

@@ -20,7 +20,7 @@ from w2v_jax.files import PathLike, write_text
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.quick import SENTENCES, check_sentences, dotted, given, place, plain, source_of
-from w2v_jax.storage import local_copy, to_path
+from w2v_jax.storage import local_copy, open_read, to_path
 from w2v_jax.train import loop
 from w2v_jax.train.inference import infer
 from w2v_jax.train.restore import Model, open_model
@@ -102,7 +102,8 @@ def train_documents(
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
     """
-    keys = {dotted(name, FAMILY): plain(value) for name, value in settings.items()} | dict(changes or {})
+    keys = {dotted(name, FAMILY): plain(value) for name, value in settings.items()}
+    keys |= {name: plain(value) for name, value in (changes or {}).items()}
     recipe = RECIPE | (DM if keys.get("model.form") == "dm" else {})
     base = override(Config(FAMILY, MODELS[FAMILY].config()), recipe, MODELS)
     override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read
@@ -139,8 +140,9 @@ def _told(texts: Any, ids: list[str]) -> Iterator[Text]:
 def _name(folder: Path, ids: Sequence[str]) -> None:
     """Writes the ids of the documents that hold a known word: the others have no row."""
     tokenizer = open_model(folder).tokenizer
-    with open(folder / SENTENCES, encoding="utf-8", newline="\n") as lines:
-        known = [key for key, line in zip(ids, lines, strict=True) if len(tokenizer.encode(line.rstrip("\n")))]
+    with open_read(folder / SENTENCES) as lines:
+        texts = (line.decode("utf-8").rstrip("\n") for line in lines)
+        known = [key for key, text in zip(ids, texts, strict=True) if len(tokenizer.encode(text))]
     write_text(folder / IDS, "".join(f"{key}\n" for key in known))
 
 

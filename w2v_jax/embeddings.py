@@ -132,7 +132,7 @@ class Embeddings(keyed.Keyed):
 
     def vector(self, word: str) -> np.ndarray:
         """The vector of a word, float32 [D]. UserError with suggestions when it is missing and has no n-grams."""
-        if word not in self.index and self.subwords is not None:
+        if self.subwords is not None and isinstance(word, str) and word not in self.index:
             made = self.subwords.vector(word)
             if made is not None:
                 return made
@@ -274,16 +274,19 @@ class Embeddings(keyed.Keyed):
     def _given(self, query: Any) -> np.ndarray:
         """A vector of a query, [D]. UserError: something else, a NaN or an infinity."""
         try:
-            vector = np.asarray(query, np.result_type(query, np.float32))
+            vector = np.asarray(query)
+            real = np.isrealobj(vector) and vector.dtype.kind not in "USM"
+            with np.errstate(over="ignore"):
+                narrow = vector.astype(np.float32) if real else np.zeros(())
         except (TypeError, ValueError):
-            vector = np.zeros(())
-        if not vector.ndim:
-            raise UserError(f"query {query!r}: must be a {self.NAME} or a vector")
-        if vector.shape != (self.dim,):
-            raise UserError(f"query vector of shape {vector.shape}: must have {self.dim} dimensions")
-        if not np.isfinite(vector).all():
-            raise UserError("query vector: holds a NaN or an infinity")
-        return vector
+            narrow = np.zeros(())
+        if not narrow.ndim:
+            raise UserError(f"query {repr(query)[:60]}: must be a {self.NAME} or a vector")
+        if narrow.shape != (self.dim,):
+            raise UserError(f"query vector of shape {narrow.shape}: must have {self.dim} dimensions")
+        if not np.isfinite(narrow).all():
+            raise UserError("query vector: holds a NaN, an infinity or too large a number")
+        return vector if vector.dtype == np.float64 else narrow
 
     def _cosines(self, units: np.ndarray, restrict: int) -> np.ndarray:
         """Cosines of n unit vectors [n, D] with the first words, [n, R]."""

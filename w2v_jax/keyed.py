@@ -41,8 +41,8 @@ def getitem(emb: Embeddings, key: str | Iterable[str]) -> np.ndarray:
     """`emb["king"]`: the vector, float32 [D]. `emb[["king", "queen"]]`: float32 [n, D]. KeyError: a missing word."""
     if isinstance(key, str):
         return emb.vector(key)
-    words = list(key)
-    rows = [emb.index.get(word, -1) for word in words]
+    words = _listed(key)
+    rows = [emb.index.get(word, -1) if isinstance(word, str) else -1 for word in words]
     if -1 not in rows:
         return np.asarray(emb.vectors[np.array(rows, np.int64)])
     return np.stack([emb.vector(word) for word in words])
@@ -89,7 +89,8 @@ def get_mean_vector(
 
     UserError: no key, or another number of weights.
     """
-    if not len(keys):
+    keys = _listed(keys)
+    if not keys:
         raise UserError("no word to take the mean of: give at least one")
     if weights is not None and len(weights) != len(keys):
         raise UserError(f"{len(weights)} weights for {len(keys)} words: give one for each")
@@ -154,7 +155,7 @@ def similar_by_vector(
     emb: Embeddings, vector: np.ndarray, topn: int | None = 10, restrict_vocab: int | None = None
 ) -> Any:
     """`most_similar` of one vector [D]."""
-    return most_similar(emb, [vector], topn=topn, restrict_vocab=restrict_vocab)
+    return most_similar(emb, [emb._given(vector)], topn=topn, restrict_vocab=restrict_vocab)
 
 
 def most_similar_cosmul(
@@ -187,7 +188,7 @@ def n_similarity(emb: Embeddings, ws1: Sequence[str], ws2: Sequence[str]) -> flo
 def rank_by_centrality(emb: Embeddings, words: Sequence[str]) -> list[tuple[float, str]]:
     """(cosine with the mean of the unit vectors, word), highest first; missing words are left out. UserError: no word
     is left."""
-    known = [word for word in words if word in emb or emb.makes(word)]
+    known = [word for word in _listed(words) if word in emb or emb.makes(word)]
     if not known:
         raise UserError("none of the words has a vector: nothing to compare")
     units = np.stack([get_vector(emb, word, norm=True) for word in known])
@@ -225,7 +226,7 @@ def wmdistance(emb: Embeddings, document1: Sequence[str], document2: Sequence[st
     bags: list[dict[str, int]] = []
     for document in (document1, document2):
         bag: dict[str, int] = {}
-        for word in document:
+        for word in _listed(document):
             if word in emb or emb.makes(word):
                 bag[word] = bag.get(word, 0) + 1
         bags.append(bag)
@@ -264,8 +265,18 @@ def _weighed(given: Key | Sequence[Key | Weighted] | None, weight: float) -> tup
         return [given], [weight]
     if not isinstance(given, Iterable):
         raise UserError(f"query {given!r}: must be a word, a vector or a list of them")
-    pairs = [item if isinstance(item, tuple) else (item, weight) for item in given]
-    return [key for key, _ in pairs], [float(size) for _, size in pairs]
+    try:
+        pairs = [(key, float(size)) for key, size in (i if isinstance(i, tuple) else (i, weight) for i in given)]
+    except (TypeError, ValueError):
+        raise UserError("a tuple of a query: must be (word or vector, weight), as in ('king', 0.5)") from None
+    return [key for key, _ in pairs], [size for _, size in pairs]
+
+
+def _listed(words: Any) -> list[Any]:
+    """UserError: no list, or one string, which would be read letter by letter."""
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        raise UserError(f"words={repr(words)[:60]}: must be a list of words")
+    return list(words)
 
 
 class Keyed:

@@ -31,17 +31,20 @@ FAMILY, PARTS = "word2vec", "subword"
 _OF_PARTS = ("model.buckets", "model.shortest", "model.longest")  # keys of the family `subword` alone
 SENTENCES = "sentences.txt"  # in the run folder: an iterable as a file
 GENSIM = {  # its names of settings -> what says the same here
-    "vector_size": "dim",
-    "epochs": "passes",
-    "alpha": "learning_rate",
-    "negative": "negatives",
-    "sg": "architecture='skipgram' or 'cbow'",
-    "hs": "loss='hierarchical'",
-    "ns_exponent": "noise_power",
-    "max_final_vocab": "max_vocab",
-    "sentences": "the first argument",
-    "corpus_file": "the first argument",
-    "workers": "decided by the machine, which",
+    "vector_size": "is dim here",
+    "epochs": "is passes here",
+    "alpha": "is learning_rate here",
+    "negative": "is negatives here",
+    "sg": "is architecture='skipgram' or 'cbow' of train_vectors here",
+    "dm": "is form='dm' or 'dbow' of train_documents here",
+    "dbow_words": "is words=True of train_documents here",
+    "hs": "is loss='hierarchical' here",
+    "ns_exponent": "is noise_power here",
+    "max_final_vocab": "is max_vocab here",
+    "sentences": "is the first argument here",
+    "documents": "is the first argument here",
+    "corpus_file": "is the first argument here",
+    "workers": "is not needed: all cores work",
 }
 # What configs/skipgram.py and configs/cbow.py have beside the defaults; a test compares them.
 RECIPES: dict[str, dict[str, Any]] = {
@@ -84,7 +87,8 @@ def train_vectors(
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
     """
-    keys = {dotted(name, PARTS): plain(value) for name, value in settings.items()} | dict(changes or {})
+    keys = {dotted(name, PARTS): plain(value) for name, value in settings.items()}
+    keys |= {name: plain(value) for name, value in (changes or {}).items()}
     if start is not None:
         keys["train.start"] = str(to_path(_path("start", start)))
     with place(workdir, progress) as (folder, own):
@@ -150,24 +154,37 @@ def given(text: PathLike | Iterable[Any], folder: Path) -> Iterator[dict[str, An
     if isinstance(text, (str, os.PathLike)):
         yield {"data.source": source_of(os.fspath(text))}
         return
-    file, made = folder / SENTENCES, not folder.exists()
-    new = not file.exists()
+    file, made, begun = folder / SENTENCES, not folder.exists(), (folder / CONFIG).is_file()
+    new, wrote = not file.exists(), False
+    if begun and new:
+        earlier = load_config(folder / CONFIG, MODELS)
+        if earlier is None or earlier.data.source != _source(file):
+            raise UserError(f"{folder}: holds a run of another text; give another workdir")
     folder.mkdir(parents=True, exist_ok=True)
+    done = False
     try:
-        yield written(text, file)
+        keys = written(text, file)
+        wrote = new
+        yield keys
+        done = True
     finally:
-        if new and not (folder / CONFIG).is_file():
+        begins = not begun and (folder / CONFIG).is_file()
+        if wrote and not done and not begins:
             file.unlink(missing_ok=True)
-            if made:
-                with contextlib.suppress(OSError):  # it holds something else
-                    folder.rmdir()
+        if made and not done and not begins:
+            with contextlib.suppress(OSError):  # it holds something else
+                folder.rmdir()
+
+
+def _source(file: Path) -> str:
+    return f"text:{glob.escape(str(file))}"
 
 
 def written(sentences: Iterable[Any], path: Path) -> dict[str, Any]:
     """Writes sentences to a file, one a line, and returns the keys of the config that read it.
 
     UserError: none, something else than strings or lists of strings, both kinds, a token with white space; the file
-    holds other sentences, or its folder a run of another text.
+    holds other sentences.
     """
     check_sentences(sentences)
     parts = iter(sentences)
@@ -189,7 +206,7 @@ def written(sentences: Iterable[Any], path: Path) -> dict[str, Any]:
         if not words:
             raise UserError("no sentence has a word: all are empty")
         _same(path, digest.digest())
-    keys = {"data.source": f"text:{glob.escape(str(path))}"}
+    keys = {"data.source": _source(path)}
     if lines is _lines:
         return keys
     return keys | {"data.tokens": "whitespace", "data.lowercase": False, "data.normalise": "none"}
@@ -206,9 +223,8 @@ def _same(path: Path, digest: bytes) -> None:
     if path.is_file():
         with open_read(path) as f:
             if hashlib.file_digest(f, "sha256").digest() != digest:  # type: ignore[arg-type]
-                raise UserError(f"{path}: holds other sentences than the given ones, and stays; give another workdir")
-    elif (path.parent / CONFIG).is_file():
-        raise UserError(f"{path.parent}: holds a run of another text; give another workdir")
+                what = "holds other sentences than the given ones, and stays"
+                raise UserError(f"{path}: {what}; give another workdir, or remove the file")
 
 
 def _kind(value: Any) -> str:
@@ -243,7 +259,7 @@ def _joined(sentences: Iterable[Any]) -> Iterator[str]:
             raise UserError(f"sentence {number}: is {_kind(sentence)}: must be a string or a list of tokens")
         tokens = list(sentence)
         for token in tokens:
-            if not isinstance(token, str) or not token or len(token.split()) != 1 or "\0" in token:
+            if not isinstance(token, str) or token.split() != [token] or "\0" in token:
                 bad = "is no string" if not isinstance(token, str) else "is empty or has white space: join it by _"
                 raise UserError(f"sentence {number}: token {token!r} {bad}")
         yield " ".join(tokens)
@@ -254,7 +270,7 @@ def dotted(name: str, family: str) -> str:
     parts = {"model": MODELS[family].config, "data": DataConfig, "train": TrainConfig, "optimizer": OptimizerConfig}
     known = {field.name: f"{part}.{field.name}" for part, one in parts.items() for field in dataclasses.fields(one)}
     if name not in known and name in GENSIM:
-        raise UserError(f"{name}: is {GENSIM[name]} here; docs/python.md has gensim's names beside ours")
+        raise UserError(f"{name}: {GENSIM[name]}; docs/python.md has gensim's names beside ours")
     if name not in known:
         raise UserError(f"{name}: no setting of this name{nearest(name, known)}; docs/keys.md lists them")
     return known[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import statistics
 import sys
@@ -16,6 +17,8 @@ import jax.numpy as jnp
 from experiments.scaling.step_cost import Room, cost, room_here, room_of
 from launch.chips import GIB, Chip, chips
 from w2v_jax.errors import UserError, nearest
+from w2v_jax.models import MODELS
+from w2v_jax.recorded import freeze
 from w2v_jax.scaling import records
 from w2v_jax.scaling.analysis import by_arm
 from w2v_jax.scaling.study import Planned, Study, cost_of, runs, shard
@@ -122,9 +125,9 @@ def speed_of(every: Sequence[Planned], workdir: Path, device: str | None, rate: 
         )
         return Speed(SHARE * chip.flops * count, why)
     here = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    own = {run.name: records.config_hash(run.config) for run in every}
+    own = {run.name: run for run in every}
     made = [r for r in records.read(sorted(workdir.glob("results*.jsonl"))) if r.seconds and r.device == here]
-    made = [r for r in made if own.get(r.run) == r.config_hash]
+    made = [r for r in made if r.run in own and _is(r, own[r.run])]
     if made:
         rates = {arm: [r.training_flops / (r.seconds or 1.0) for r in own] for arm, own in by_arm(made).items()}
         usual = statistics.median(x for own in rates.values() for x in own)
@@ -132,6 +135,16 @@ def speed_of(every: Sequence[Planned], workdir: Path, device: str | None, rate: 
         return Speed(usual, why, {arm: statistics.median(own) for arm, own in rates.items()})
     rate = product_rate()
     return Speed(HERE * rate, f"{HERE:.0%} of this device's {rate:.3g} FLOP/s in a float32 product, assumed")
+
+
+def _is(made: records.Record, run: Planned) -> bool:
+    """Whether this run was made: its passes follow from the text, which a plan does not read."""
+    try:
+        config = freeze(made.config, MODELS)
+    except UserError:
+        return False
+    train = dataclasses.replace(config.train, passes=run.config.train.passes)
+    return records.config_hash(dataclasses.replace(config, train=train)) == records.config_hash(run.config)
 
 
 def product_rate(size: int = 1024, seconds: float = 0.3) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data import phrases
+from w2v_jax.data import own, phrases
 from w2v_jax.data.corpus import Corpus, build_corpus
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
@@ -176,6 +177,10 @@ def test_a_file_of_hugging_face_tokenizers_cuts_the_text(tmp_path) -> None:
     model.save(str(tmp_path / "cutting.json"))
     whole, _ = corpus(tmp_path, [["We", "playing"], ["played"]] * 3, tokens=f"json:{tmp_path}/cutting.json")
     assert words_in(whole) == words_in(made)
+    stated = hashlib.sha256((tmp_path / "cutting.json").read_bytes()).hexdigest()
+    assert own.digest_of(f"json:{tmp_path}/cutting.json") != stated  # what an older version made is not used
+    plain = hashlib.sha256((tmp_path / "pieces.json").read_bytes()).hexdigest()
+    assert own.digest_of(f"json:{tmp_path}/pieces.json") == plain
 
 
 BAD = {

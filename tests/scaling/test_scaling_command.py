@@ -122,7 +122,7 @@ def test_arms_are_made_one_by_one(tmp_path: Path, study: Path, monkeypatch: pyte
     assert (workdir / "results.jsonl").read_text().startswith(made)
 
 
-def test_a_study_is_made_and_reported(whole: tuple[Done, Path]) -> None:
+def test_a_study_is_made_and_reported(study: Path, whole: tuple[Done, Path]) -> None:
     done, workdir = whole
     # The floor of so small a study is no truth: the command says so by its status.
     assert done.status == 1, done.err
@@ -142,6 +142,9 @@ def test_a_study_is_made_and_reported(whole: tuple[Done, Path]) -> None:
     assert "of 5" in done.err and "left" in done.err
     fitted = run("experiments.scaling", f"--fit={workdir / 'results.jsonl'}")
     assert fitted.status == 0 and "4 run(s) for 5 parameters" in fitted.out
+    assert "time: measured: the 4 runs in the study's folder" in scaling(study, workdir, "--plan").out
+    other = scaling(study, workdir, "--plan", "--config.arms.tame.run.optimizer.learning_rate=0.02")
+    assert "measured" not in other.out and "assumed" in other.out, other.out
 
 
 def test_stopped_and_continued_it_ends_as_in_one_go(

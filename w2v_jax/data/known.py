@@ -4,7 +4,6 @@ beside the keys of a config: the content of such files."""
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 from w2v_jax.config import DataConfig, own_tokens
@@ -53,7 +52,7 @@ def _earlier(cfg: DataConfig) -> Tokenizer:
         raise UserError(
             f"data.vocabulary_from={cfg.vocabulary_from}: no run folder with a vocab.txt; name a finished run"
         )
-    earlier = Tokenizer.load(Path(path))
+    earlier = Tokenizer.load(path)
     for name, has in (("tokens", earlier.kind), ("lowercase", earlier.lowercase)):
         if getattr(cfg, name) != has:
             what = f"its text was cut by data.{name}={has}"

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -52,7 +53,9 @@ def digest_of(tokens: str) -> str:
     """SHA-256 of what decides the tokens: the file of the tokeniser, or that of the function's module."""
     kind, _, rest = tokens.partition(":")
     if kind == "json":
-        return hashlib.sha256(_content(rest)).hexdigest()
+        content = _content(rest)
+        # Until 2026-11-29 truncation and padding were followed: tokens of such a file are others now.
+        return hashlib.sha256(content + (b"whole" if _cuts(content) else b"")).hexdigest()
     try:
         name = inspect.getsourcefile(inspect.unwrap(_function(rest)))
     except TypeError:  # of a builtin
@@ -61,6 +64,15 @@ def digest_of(tokens: str) -> str:
         raise UserError(f"data.tokens={tokens}: the function is in no file; put it into a module of its own")
     with open_read(name) as f:
         return hashlib.sha256(f.read()).hexdigest()
+
+
+def _cuts(content: bytes) -> bool:
+    """Whether the file of a tokeniser states truncation or padding."""
+    try:
+        entry = json.loads(content)
+        return bool(entry.get("truncation") or entry.get("padding"))
+    except (ValueError, AttributeError):
+        return False
 
 
 def _content(path: str) -> bytes:
