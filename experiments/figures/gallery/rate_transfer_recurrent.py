@@ -21,7 +21,7 @@ FIGURE = Figure(
         study(_STUDY, f"{_TEXT} --arms=lstm_unscaled --config.seeds=(0,1,2,3)"),
         study(_STUDY, f"{_TEXT} --arms={_ONCE} --config.seeds=(0,)"),
         study(_STUDY, f"{_TEXT} --arms=rnn,rnn_standard --config.seeds=(0,) --config.rates=(0.25,0.35)"),
-        study(_STUDY, f"{_TEXT} --arms=rnn_unscaled --config.seeds=(1,2,3) --config.rates=(0.35,0.5,0.7,1.0)"),
+        study(_STUDY, f"{_TEXT} --arms=rnn_unscaled --config.seeds=(1,2,3) --config.rates=(0.35,0.5,0.7,1.0,1.4)"),
         study(_STUDY, f"{_TEXT} --arms=rnn_unscaled --config.seeds=(0,) --config.rates=(0.35,)"),
         study(_STUDY, f"{_TEXT} --arms=rnn_standard --config.seeds=(0,) --config.rates=(0.125,0.175)"),
     ),
