@@ -29,6 +29,7 @@ _SIZES = (
     f"'--config.arms.width.sizes=({_64},{_256},{_512})' '--config.arms.depth.sizes=({_64},{_64_DEEP},{_256_DEEP})' "
     "--config.rates=(0.5,0.7,1.0,1.4,2.0,2.8)"
 )
+_BASE = f"'--config.arms.width.sizes=({_64},)'"
 _SEEDS = (
     f"--arms=width '--config.arms.width.sizes=({_64},)' --config.seeds=(2,3,4,5,6,7) "
     "--config.rates=(0.5,0.7,1.0,1.4,2.0)"
@@ -36,8 +37,12 @@ _SEEDS = (
 
 
 def collect(run: Path) -> dict[str, Any]:
-    """The runs of both studies."""
-    return {"runs": [row for folder, title in STUDIES.items() for row in rows(read(run, folder), title)]}
+    """The runs of all studies."""
+    found = [row for folder, title in STUDIES.items() for row in rows(read(run, folder), title)]
+    for row in found:
+        if row["arm"].startswith("width_standard"):
+            row["arm"] = "width, no scale rule, 16 times"
+    return {"runs": found}
 
 
 FIGURE = Figure(
@@ -47,7 +52,14 @@ FIGURE = Figure(
         study("configs/scaling/transfer_wiki.py", _TEXT, "transfer_wiki"),
         study(LARGE, f"{_TEXT} {_EIGHT} {_SIZES}", "transfer_eight"),
         study(LARGE, f"{_TEXT} {_EIGHT} {_SEEDS}", "transfer_eight"),
-        study(LARGE, _TEXT, "transfer_large"),
+        study(LARGE, f"{_TEXT} --arms=width,depth", "transfer_large"),
+        study(LARGE, f"{_TEXT} --arms=width,depth --config.seeds=(2,)", "transfer_large"),
+        study(LARGE, f"{_TEXT} --arms=width {_BASE} --config.seeds=(3,)", "transfer_large"),
+        study(
+            LARGE,
+            f"{_TEXT} --arms=width_standard --config.seeds=(0,) --config.rates=(0.125,0.25,0.5,1.4)",
+            "transfer_large",
+        ),
     ),
     data="English Wikipedia (spring 2015), 500,000 byte pairs of 2,048 a run; with 8 times one seed at 256 x 8",
     seed=tuple(range(8)),
