@@ -19,7 +19,7 @@ from w2v_jax.export import DOCUMENTS
 from w2v_jax.files import PathLike, write_text
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
-from w2v_jax.quick import SENTENCES, check_sentences, dotted, given, place, plain, source_of
+from w2v_jax.quick import SENTENCES, check_sentences, given, keys_of, place, source_of
 from w2v_jax.storage import local_copy, open_read, to_path
 from w2v_jax.train import loop
 from w2v_jax.train.inference import infer
@@ -102,8 +102,7 @@ def train_documents(
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
     """
-    keys = {dotted(name, FAMILY): plain(value) for name, value in settings.items()}
-    keys |= {name: plain(value) for name, value in (changes or {}).items()}
+    keys = keys_of(settings, changes, FAMILY)
     recipe = RECIPE | (DM if keys.get("model.form") == "dm" else {})
     base = override(Config(FAMILY, MODELS[FAMILY].config()), recipe, MODELS)
     override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read

@@ -218,8 +218,8 @@ def wmdistance(emb: Embeddings, document1: Sequence[str], document2: Sequence[st
     weight count / length, onto those of the other, where a move costs |x - y|.
 
     With `norm` the vectors are scaled to length 1 first. Words without a vector are left out; infinity where none is
-    left. What both have of a word stays where it is. SciPy solves the linear programme of the rest exactly, which takes
-    about a second for 150 different words on each side and ten for 300.
+    left. What both have of a word stays where it is. SciPy solves the linear programme of the rest exactly: for texts
+    of up to some hundred different words.
     """
     from scipy.stats import wasserstein_distance_nd
 

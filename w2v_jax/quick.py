@@ -87,8 +87,7 @@ def train_vectors(
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
     """
-    keys = {dotted(name, PARTS): plain(value) for name, value in settings.items()}
-    keys |= {name: plain(value) for name, value in (changes or {}).items()}
+    keys = keys_of(settings, changes, PARTS)
     if start is not None:
         keys["train.start"] = str(to_path(_path("start", start)))
     with place(workdir, progress) as (folder, own):
@@ -161,19 +160,18 @@ def given(text: PathLike | Iterable[Any], folder: Path) -> Iterator[dict[str, An
         if earlier is None or earlier.data.source != _source(file):
             raise UserError(f"{folder}: holds a run of another text; give another workdir")
     folder.mkdir(parents=True, exist_ok=True)
-    done = False
     try:
         keys = written(text, file)
         wrote = new
         yield keys
-        done = True
-    finally:
-        begins = not begun and (folder / CONFIG).is_file()
-        if wrote and not done and not begins:
-            file.unlink(missing_ok=True)
-        if made and not done and not begins:
-            with contextlib.suppress(OSError):  # it holds something else
-                folder.rmdir()
+    except BaseException:
+        if begun or not (folder / CONFIG).is_file():  # no run began
+            if wrote:
+                file.unlink(missing_ok=True)
+            if made:
+                with contextlib.suppress(OSError):  # it holds something else
+                    folder.rmdir()
+        raise
 
 
 def _source(file: Path) -> str:
@@ -239,7 +237,13 @@ def _path(name: str, value: Any) -> PathLike:
     return value
 
 
-def plain(value: Any) -> Any:
+def keys_of(settings: Mapping[str, Any], changes: Mapping[str, Any] | None, family: str) -> dict[str, Any]:
+    """Dotted keys of settings by their last names, and of changes."""
+    keys = {dotted(name, family): value for name, value in settings.items()} | dict(changes or {})
+    return {name: _plain(value) for name, value in keys.items()}
+
+
+def _plain(value: Any) -> Any:
     """A setting as a config holds it: numpy's numbers and paths are taken, too."""
     return (
         value.item() if isinstance(value, np.generic) else os.fspath(value) if isinstance(value, os.PathLike) else value

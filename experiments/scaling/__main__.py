@@ -160,8 +160,6 @@ def fit_options() -> Options:
     if f.device:
         from experiments.scaling.plan import chips_of_flag
 
-        if not f.budget:
-            raise UserError("--device: is for --plan and --budget")
         chips_of_flag(f.device)  # a mistake shows before the fit
     if f.law in ("joint", "best") and f.budget:
         raise UserError(f"--law={f.law}: --budget reads the least of the sum of powers; leave one of the two out")

@@ -20,8 +20,8 @@ from w2v_jax.scaling.where import Condition
 from w2v_jax.tables import aligned, duration
 
 STATE = 16  # bytes a parameter: itself, its gradient and two moments of Adam in float32
-_OWN = ("learning_rate", "batch_tokens")  # what most tables lack
-_RATES = ("parameters", "tokens", "learning_rate", "batch_tokens", "loss")
+# First those that most tables lack, as the first one that is missing is named.
+_RATES = ("learning_rate", "batch_tokens", "parameters", "tokens", "loss")
 
 
 def parse(text: str) -> list[float]:
@@ -63,8 +63,8 @@ def show(fit: Fit, budgets: Sequence[float], flops: np.ndarray, device: str | No
 def show_rates(path: Path, where: Sequence[Condition], found: Sequence[Allocation]) -> None:
     """Prints learning rate and batch for each optimum: by the table where it varies both, else as published."""
     try:
-        table = read_columns(path, _OWN, where) | read_columns(path, _RATES, where)
-        laws = fit_rates(*(table[name] for name in _RATES))
+        rate, batch, n, d, loss = read_columns(path, _RATES, where).values()
+        laws = fit_rates(n, d, rate, batch, loss)
     except UserError as e:
         print(f"rate and batch are not by this table ({e}); by the Step law as published, for AdamW on web text:")
         k, a, b, m, c = (

@@ -82,19 +82,20 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
         _say_what_moves(options.read(path, arm, 0), parametric)
     isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss)
     print(f"\n{describe(isoflop)}")
-    if (
-        options.budgets
-        and isinstance(parametric, Fit)
-        and min(parametric.values[k].value for k in ("alpha", "beta")) <= 0
-    ):
-        print("\nno optimum of a budget: by this surface loss does not fall with N or with D")
-    elif options.budgets and isinstance(parametric, Fit):
-        found = budget.show(parametric, options.budgets, runs.flops, options.device)
-        budget.show_rates(path, options.where, found)
-    elif options.budgets:
-        print("\nno optimum of a budget without a fitted surface")
+    if options.budgets:
+        _say_budgets(path, options, runs, parametric)
     if out is not None:
         _write(out, path, options.drop, runs, parametric, isoflop)
+
+
+def _say_budgets(path: Path, options: Options, runs: Runs, parametric: Fit | Refusal) -> None:
+    if not isinstance(parametric, Fit):
+        print("\nno optimum of a budget without a fitted surface")
+    elif min(parametric.values[k].value for k in ("alpha", "beta")) <= 0:
+        print("\nno optimum of a budget: by this surface loss does not fall with N or with D")
+    else:
+        found = budget.show(parametric, options.budgets, runs.flops, options.device)
+        budget.show_rates(path, options.where, found)
 
 
 def _say_what_moves(every: Runs, kept: Fit) -> None:

@@ -42,6 +42,8 @@ def check() -> None:
     for name, (uses, said) in USES.items():
         if f[name].present and mode not in uses:
             raise UserError(f"--{name.removesuffix('.KEY')}: is for {said}")
+    if f.device and mode == "fit" and not f.budget:
+        raise UserError(f"--device: is for {USES['device'][1]}")
     if f.laws and mode != "forecast" and not f.size:
         raise UserError(f"--laws: is for {USES['laws'][1]}")
     if f.out and to_path(f.out).is_file():

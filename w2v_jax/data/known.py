@@ -24,9 +24,10 @@ def rules(cfg: DataConfig) -> dict[str, Any]:
     if cfg.stop_words:
         found["stop_words"] = hashlib.sha256("\n".join(sorted(stop_words(cfg))).encode()).hexdigest()
     if cfg.vocabulary_from:
-        earlier = vocabulary_from(cfg)
-        lines = [f"{w} {n}" for w, n in zip(earlier.words, earlier.counts.tolist(), strict=True)]
-        lines += [f"{a} {b}" for pairs in phrases_from(cfg) for a, b in (*pairs, ("", ""))]
+        earlier = _earlier(cfg)
+        known = _words(earlier)
+        lines = [f"{w} {n}" for w, n in zip(known.words, known.counts.tolist(), strict=True)]
+        lines += [f"{a} {b}" for pairs in earlier.phrases for a, b in (*pairs, ("", ""))]
         found["vocabulary_from"] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return found
 
@@ -34,7 +35,10 @@ def rules(cfg: DataConfig) -> dict[str, Any]:
 def vocabulary_from(cfg: DataConfig) -> Vocabulary:
     """The words of `cfg.vocabulary_from` with their counts, without the end token and `<unk>`, which each text counts
     for itself. UserError: no such file, a damaged one, or a run whose text was cut by other rules."""
-    earlier = _earlier(cfg)
+    return _words(_earlier(cfg))
+
+
+def _words(earlier: Tokenizer) -> Vocabulary:
     kept = [i for i, w in enumerate(earlier.words) if w not in (UNKNOWN, earlier.end_token)]
     return Vocabulary(tuple(earlier.words[i] for i in kept), earlier.vocab.counts[kept])
 
