@@ -14,6 +14,9 @@ using Signs = ffi::Buffer<ffi::S8>;
 
 namespace {
 
+// Rows of a batch that name each node once are the work of one thread: at least GROUPS such groups, of few centres each,
+// so that their nodes stay in the cache of a core.
+constexpr int GROUPS = 4, CENTRES = 2048;
 constexpr int TOPS = 32;  // nodes of a tree that all vectors of skip-gram are scored against
 
 Text text_of(Floats& inputs, Floats& outputs, Ints& tokens, Ints& doc, Ints& reach, ffi::Result<Floats>& by_inputs,
@@ -49,9 +52,10 @@ ffi::Error path_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, I
             cbow ? 0 : std::min(all, TOPS), int(nodes.dimensions()[1]), int(outputs.dimensions()[0]),
             ids->typed_data()};
   tree.list_tops(exit_signs.dimensions()[0]);
-  parallel(pool, t.rows, [&](int r) {
-    static thread_local Scratch scratch;
-    path_row(t, tree, scratch, r);
+  const int each = std::max(1, std::min((t.rows + GROUPS - 1) / GROUPS, CENTRES / t.length));
+  parallel(pool, (t.rows + each - 1) / each, [&](int group) {
+    static thread_local Scratch shared, scratch;
+    path_rows(t, tree, shared, scratch, group * each, std::min((group + 1) * each, t.rows));
   });
   return ffi::Error::Success();
 }
@@ -96,7 +100,10 @@ ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, 
   int *after = next.data(), *first = firsts.data(), groups = 0;
   for (int m = 0; m < count; m++) {
     __builtin_prefetch(seen + id[std::min(m + 16, count - 1)], 1);
-    if (unsigned(id[m]) >= unsigned(size)) continue;
+    if (unsigned(id[m]) >= unsigned(size)) {
+      while (m + 64 < count && !std::memcmp(id + m, id + m + 1, 64 * sizeof(int))) m += 64;  // places left by a path
+      continue;
+    }
     Seen& row = seen[id[m]];
     if (row.first < 0)
       row.first = first[groups++] = m;

@@ -60,8 +60,8 @@ inline void skipgram_noise(const Text& t, const Noise& noise, Scratch& scratch, 
   std::memset(by_contexts, 0, long(t.wide) * t.padded * sizeof(float));
   for (int begin = 0, end, copied = 0; begin < t.length; begin = end) {
     end = std::min(begin + row.block, t.length);
-    row.copy(t.inputs, row.centres, begin, end, t.length, hidden);
-    row.copy(t.outputs, row.tokens, copied, end + row.near, t.wide, contexts);
+    t.copy(t.inputs, row.centres, begin, end, t.length, hidden);
+    t.copy(t.outputs, row.tokens, copied, end + row.near, t.wide, contexts);
     copied = end + row.near;
     for (int i = begin; i < end; i += TALL) {
       const int tall = std::min(TALL, end - i);
@@ -100,7 +100,7 @@ inline void cbow_noise(const Text& t, const Noise& noise, Scratch& scratch, int 
   for (int begin = 0, end; begin < t.length; begin = end) {
     end = std::min(begin + row.block, t.length);
     means.average(begin, end);
-    row.copy(t.outputs, row.centres, begin, end, t.length, words);
+    t.copy(t.outputs, row.centres, begin, end, t.length, words);
     for (int i = begin; i < end; i++) {
       if (i + row.block < t.length) {
         t.prefetch(t.outputs, row.centres[i + row.block]);

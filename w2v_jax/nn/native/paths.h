@@ -36,31 +36,61 @@ struct Tree {
     }
     return count;
   }
+};
 
-  // Where a later centre's path is found, and the rows of one that comes before it.
+// The nodes that a few rows of the batch share: where each has its row of C, and the gradients that it collects.
+struct Named {
+  const Tree& tree;
+  float *kept, *to;  // the rows of the nodes and their gradients, at their places
+  int *ids, *places, found;  // the place of a node among those named; -1 between calls
+
+  Named(const Text& t, const Tree& tree, Scratch& scratch, int* ids, float* to, long most)
+      : tree(tree), to(to), ids(ids), found(tree.all) {
+    static thread_local std::vector<int> kept_places;
+    if (int(kept_places.size()) < tree.absent) kept_places.assign(tree.absent, -1);
+    places = kept_places.data();
+    std::iota(ids, ids + found, 0);
+    kept = scratch.take(std::min<long>(most, tree.absent) * t.padded);
+    t.copy(t.outputs, ids, 0, tree.all, tree.all, kept);
+    std::memset(to, 0, long(tree.all) * t.padded * sizeof(float));
+  }
+
+  // Where a later centre's path is found, and the rows of one that comes before it, if no centre has named them.
   void prefetch(const Text& t, int later, int next) const {
-    __builtin_prefetch(exits + later);
-    __builtin_prefetch(signs + long(later) * depth);
-    __builtin_prefetch(nodes + long(later) * depth);
-    for (long q = long(next) * depth, end = q + depth; q < end && signs[q]; q++) t.prefetch(t.outputs, nodes[q]);
+    __builtin_prefetch(tree.exits + later);
+    __builtin_prefetch(tree.signs + long(later) * tree.depth);
+    __builtin_prefetch(tree.nodes + long(later) * tree.depth);
+    for (long q = long(next) * tree.depth, end = q + tree.depth; q < end && tree.signs[q]; q++)
+      if (const int place = places[tree.nodes[q]]; place < 0) {
+        t.prefetch(t.outputs, tree.nodes[q]);
+      } else {
+        for (int d = 0; d < t.padded; d += 16) {
+          __builtin_prefetch(kept + long(place) * t.padded + d);
+          __builtin_prefetch(to + long(place) * t.padded + d, 1);
+        }
+      }
+  }
+
+  void finish(long most) {
+    for (int i = tree.all; i < found; i++) places[ids[i]] = -1;
+    std::fill(ids + found, ids + most, tree.absent);
   }
 };
 
 // One row's loss, its vectors `hidden`, and the gradients that it collects.
 struct Paths {
   Row& row;
+  Named& named;
   const Tree& tree;
   const float* hidden;
-  float *by_hidden, *to, *turns, *pull;
-  int *ids, found;
+  float *by_hidden, *turns, *pull;
   std::vector<int> path, slots;
 
-  Paths(Row& row, const Tree& tree, const float* hidden, float* by_hidden, float* to, int* ids)
-      : row(row), tree(tree), hidden(hidden), by_hidden(by_hidden), to(to), ids(ids), found(tree.all),
-        path(tree.all + tree.depth), slots(path.size()) {
+  Paths(Row& row, Named& named, const float* hidden, float* by_hidden)
+      : row(row), named(named), tree(named.tree), hidden(hidden), by_hidden(by_hidden), path(tree.all + tree.depth),
+        slots(path.size()) {
     turns = row.scratch.take(path.size() + LANES);
     pull = row.scratch.zeros((path.size() + LANES) * round_up(row.near + 1));
-    std::iota(ids, ids + found, 0);
   }
 
   // The loss of scores x that count `weight`, plus of them with code 0; its derivative.
@@ -77,7 +107,7 @@ struct Paths {
     const int broad = round_up(tree.tops), padded = t.padded, both = 2 * broad;
     float *top = row.take(broad), *there = row.scratch.zeros(TALL * both), *band = row.scratch.take(TALL * row.span);
     float *weights = row.scratch.zeros(long(count) * both), *scores = row.scratch.take(long(count) * broad);
-    const float* columns = row.columns(t.outputs, ids, tree.tops, broad, top);
+    const float* columns = row.columns(t.outputs, named.ids, tree.tops, broad, top);
     for (int i = 0; i < t.length; i += TALL) {
       const int tall = std::min(TALL, t.length - i);
       for (int k = 0; k < tall; k++) {
@@ -97,29 +127,24 @@ struct Paths {
         store(x, turn(load(x), load(weight), load(weight + broad)));
       }
     product(count, padded, tree.tops, scores, broad, 1, top, padded, by_hidden, padded, false);
-    product(tree.tops, padded, count, scores, 1, broad, hidden, padded, to, padded, false);
+    product(tree.tops, padded, count, scores, 1, broad, hidden, padded, named.to, padded, true);
   }
 
   // The rest of every centre's path against the vectors that predict it, the first at its place: all neighbours, or one.
   void score_rest(const float* counted) {
-    static thread_local std::vector<int> kept_places;  // of a node among those of this row; -1 between rows
-    if (int(kept_places.size()) < tree.absent) kept_places.assign(tree.absent, -1);
-    int* const places = kept_places.data();
     const Text& t = row.text;
     const int width = counted ? 1 : row.near + 1, broad = counted ? 1 : round_up(width), padded = t.padded;
     float *nodes = row.take(path.size()), *by_nodes = row.take(path.size()), *weights = row.scratch.zeros(round_up(width));
-    float* kept = row.take(tree.all + t.length * tree.depth);  // the rows of the nodes, at their places
-    row.copy(t.outputs, ids, tree.tops, tree.all, tree.all, kept);
-    std::memset(to + long(tree.tops) * padded, 0, long(tree.all - tree.tops) * padded * sizeof(float));
+    float *const kept = named.kept, *const to = named.to;
     for (int i = 0, upper; i < t.length; i++) {
-      tree.prefetch(t, row.centres[std::min(i + 8, t.length - 1)], row.centres[std::min(i + 3, t.length - 1)]);
-      const int count = tree.path(row.centres[i], path.data(), turns, upper), first = found;
+      named.prefetch(t, row.centres[std::min(i + 8, t.length - 1)], row.centres[std::min(i + 3, t.length - 1)]);
+      const int count = tree.path(row.centres[i], path.data(), turns, upper), first = named.found;
       std::copy_n(path.data(), upper, slots.data());
       for (int q = upper; q < count; q++) {
-        int& place = places[path[q]];
+        int& place = named.places[path[q]];
         if (place < 0) {
-          ids[place = found++] = path[q];
-          row.copy(t.outputs, &path[q], 0, 1, 0, kept + long(place) * padded);
+          named.ids[place = named.found++] = path[q];
+          t.copy(t.outputs, &path[q], 0, 1, 0, kept + long(place) * padded);
         }
         slots[q] = place;
       }
@@ -149,28 +174,33 @@ struct Paths {
       for (int q = 0; q < count; q++)
         add_scaled(1, by_nodes + long(q) * padded, slots[q] < first, to + long(slots[q]) * padded, padded);
     }
-    for (int i = tree.all; i < found; i++) places[ids[i]] = -1;
-    std::fill(ids + found, ids + tree.all + long(t.length) * tree.depth, tree.absent);
   }
 };
 
-inline void path_row(const Text& t, const Tree& tree, Scratch& scratch, int r) {
-  Row row(t, scratch, r);
-  const long first = r * (tree.all + long(t.length) * tree.depth);
-  float *to = t.by_outputs + first * t.padded, *by_inputs = t.by_inputs + long(r) * t.wide * t.padded;
-  if (t.cbow) {
-    Means means(row, by_inputs);
-    means.average(0, t.length);
-    Paths(row, tree, means.hidden, means.by_hidden, to, tree.ids + first).score_rest(means.counted);
-    means.spread(t.length);
-    return row.finish(r, total(means.counted, t.length));
+// The rows begin to end - 1 of the batch, which name each node once.
+inline void path_rows(const Text& t, const Tree& tree, Scratch& shared, Scratch& scratch, int begin, int end) {
+  const long size = tree.all + long(t.length) * tree.depth, first = begin * size, most = (end - begin) * size;
+  shared.restart();
+  Named named(t, tree, shared, tree.ids + first, t.by_outputs + first * t.padded, most);
+  for (int r = begin; r < end; r++) {
+    Row row(t, scratch, r);
+    float* by_inputs = t.by_inputs + long(r) * t.wide * t.padded;
+    if (t.cbow) {
+      Means means(row, by_inputs);
+      means.average(0, t.length);
+      Paths(row, named, means.hidden, means.by_hidden).score_rest(means.counted);
+      means.spread(t.length);
+      row.finish(r, total(means.counted, t.length));
+      continue;
+    }
+    float* contexts = row.take(t.wide);
+    t.copy(t.inputs, row.tokens, 0, t.wide, t.wide, contexts);
+    Paths paths(row, named, contexts, by_inputs);
+    paths.score_top(t.wide);
+    paths.score_rest(nullptr);
+    row.finish(r, total(row.size, t.length));
   }
-  float* contexts = row.take(t.wide);
-  row.copy(t.inputs, row.tokens, 0, t.wide, t.wide, contexts);
-  Paths paths(row, tree, contexts, by_inputs, to, tree.ids + first);
-  paths.score_top(t.wide);
-  paths.score_rest(nullptr);
-  row.finish(r, total(row.size, t.length));
+  named.finish(most);
 }
 
 }  // namespace w2v

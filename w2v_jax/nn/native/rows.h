@@ -20,6 +20,15 @@ struct Text {
   void prefetch(const float* table, int id) const {
     for (int d = 0; d < dim; d += 16) __builtin_prefetch(table + long(id) * dim + d);
   }
+
+  // Rows begin to end - 1 of the `known` ones that `ids` name, to their places in `out`.
+  void copy(const float* table, const int* ids, int begin, int end, int known, float* out) const {
+    for (int i = begin; i < end; i++) {
+      if (i + 4 < known) prefetch(table, ids[i + 4]);
+      std::memcpy(out + long(i) * padded, table + long(ids[i]) * dim, dim * sizeof(float));
+      std::memset(out + long(i) * padded + dim, 0, (padded - dim) * sizeof(float));
+    }
+  }
 };
 
 struct Row {
@@ -57,18 +66,9 @@ struct Row {
   float* take(int count) { return scratch.take(long(count) * text.padded); }
   float* zeros(int count) { return scratch.zeros(long(count) * text.padded); }
 
-  // Rows begin to end - 1 of the `known` ones that `ids` name, to their places in `out`.
-  void copy(const float* table, const int* ids, int begin, int end, int known, float* out) {
-    for (int i = begin; i < end; i++) {
-      if (i + 4 < known) text.prefetch(table, ids[i + 4]);
-      std::memcpy(out + long(i) * text.padded, table + long(ids[i]) * text.dim, text.dim * sizeof(float));
-      std::memset(out + long(i) * text.padded + text.dim, 0, (text.padded - text.dim) * sizeof(float));
-    }
-  }
-
   // [D, most] for `count` rows that `ids` name, and zeros; `rows` gets them as they are.
   float* columns(const float* table, const int* ids, int count, int most, float* rows) {
-    copy(table, ids, 0, count, count, rows);
+    text.copy(table, ids, 0, count, count, rows);
     std::memset(rows + long(count) * text.padded, 0, long(most - count) * text.padded * sizeof(float));
     float* out = scratch.take(long(text.dim) * most);
     transpose(rows, text.padded, most, text.dim, out, most);
@@ -112,11 +112,11 @@ void sum_chunk(const float* from, const int* list, int count, long row, const fl
 }
 template <bool EACH = false>
 void sum_rows(const float* from, const int* list, int count, long row, const float* by, float* out) {
-  int d = 0;
-  for (; d + 8 * LANES <= row; d += 8 * LANES) sum_chunk<EACH, 8>(from + d, list, count, row, by, out + d);
-  for (; d + 4 * LANES <= row; d += 4 * LANES) sum_chunk<EACH, 4>(from + d, list, count, row, by, out + d);
-  for (; d + 2 * LANES <= row; d += 2 * LANES) sum_chunk<EACH, 2>(from + d, list, count, row, by, out + d);
-  for (; d < row; d += LANES) sum_chunk<EACH, 1>(from + d, list, count, row, by, out + d);
+  static constexpr decltype(&sum_chunk<EACH, 1>) chunks[] = {
+      sum_chunk<EACH, 1>, sum_chunk<EACH, 2>, sum_chunk<EACH, 3>, sum_chunk<EACH, 4>,
+      sum_chunk<EACH, 5>, sum_chunk<EACH, 6>, sum_chunk<EACH, 7>, sum_chunk<EACH, 8>};
+  for (int d = 0; d < row; d += 8 * LANES)
+    chunks[std::min<int>(8, (row - d) / LANES) - 1](from + d, list, count, row, by, out + d);
 }
 
 // What both losses of CBOW begin and end with: the means of the windows, or their sums, and what they pass on. All pairs
@@ -142,7 +142,7 @@ struct Means {
 
   void average(int begin, int end) {
     const Text& t = row.text;
-    row.copy(t.inputs, row.tokens, copied, end + row.near, t.wide, contexts);
+    t.copy(t.inputs, row.tokens, copied, end + row.near, t.wide, contexts);
     copied = end + row.near;
     for (int i = begin; i < end; i++) {
       int count = 0;
