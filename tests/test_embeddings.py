@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import distance
 
-from w2v_jax import embeddings as embeddings_module
+from w2v_jax import word_table
 from w2v_jax.embeddings import Embeddings, load, save
 from w2v_jax.errors import UserError
 
@@ -25,7 +25,7 @@ def in_gensim(emb: Embeddings):
 
 @pytest.fixture(params=[1 << 22, 50], ids=["one chunk", "many chunks"], autouse=True)
 def _chunks(request, monkeypatch):
-    monkeypatch.setattr(embeddings_module, "_CHUNK_FLOATS", request.param)
+    monkeypatch.setattr(word_table, "_CHUNK_FLOATS", request.param)
 
 
 @pytest.mark.parametrize("restrict", [0, 60, 1000])

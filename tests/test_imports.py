@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "formats": ("errors", "exported", "files", "storage"),
     "export": ("errors", "files", "formats", "storage"),
     "keyed": ("errors", "embeddings"),  # the latter for annotations only
-    "embeddings": ("errors", "export", "files", "formats", "keyed"),
+    "word_table": ("errors", "formats"),
+    "embeddings": ("errors", "export", "files", "formats", "keyed", "word_table"),
     "averages": ("errors", "data", "embeddings"),
     "approximate": ("errors", "embeddings", "files"),
     "data": (*BASE, "lease"),

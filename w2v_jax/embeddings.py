@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import functools
 import os
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from w2v_jax import export, formats, keyed
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike
+from w2v_jax.word_table import WordTable
 
 Metric = Literal["cosine", "euclidean"]
 Method = Literal["3cosadd", "3cosmul"]
@@ -23,137 +21,11 @@ Query = str | np.ndarray
 
 # Keeps the denominator of 3CosMul away from zero (Levy & Goldberg 2014, equation 4; gensim's value).
 EPSILON = 1e-6
-# Floats of the matrix read at a time (16 MiB), so that a query of a memory-mapped file needs little memory.
-_CHUNK_FLOATS = 1 << 22
-# Suggestions come from the most frequent words only: difflib over millions of words takes seconds.
-_SUGGEST_FROM = 50_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Embeddings(keyed.Keyed):
-    """V distinct words by falling frequency where it is known, vectors [V, D] and counts [V] in the training text.
-
-    Vectors are kept as float32, without a copy if they are (they may be a memory map). With `subwords` (of a fastText
-    model) queries may name any word: one that is not among the V gets the mean of its n-grams. UserError: shapes that
-    do not fit together, or a word that occurs twice.
-    """
-
-    words: Sequence[str]
-    vectors: np.ndarray
-    counts: np.ndarray | None = None
-    subwords: formats.Subwords | None = None
-    NAME: ClassVar[str] = "word"  # what the rows are, for messages
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.vectors, np.ndarray) or self.vectors.dtype != np.float32:
-            object.__setattr__(self, "vectors", np.asarray(self.vectors, np.float32))
-        if self.vectors.ndim != 2 or self.vectors.shape[1] == 0:
-            raise UserError(f"vectors of shape {self.vectors.shape}: must be [words, dimensions]")
-        if len(self.words) != len(self.vectors):
-            raise UserError(f"{len(self.words)} words but {len(self.vectors)} vectors: they must be of the same run")
-        if self.counts is not None and len(self.counts) != len(self.words):
-            raise UserError(f"{len(self.words)} words but {len(self.counts)} counts: they must be of the same run")
-        if len(self.index) != len(self.words):
-            twice = next(w for i, w in enumerate(self.words) if self.index[w] != i)
-            raise UserError(f"word {twice!r} occurs twice: words must be distinct")
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self):,} {self.NAME}s, {self.dim} dimensions>"
-
-    def __contains__(self, word: object) -> bool:
-        return word in self.index
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.words)
-
-    @property
-    def dim(self) -> int:
-        """D, the length of a vector."""
-        return int(self.vectors.shape[1])
-
-    @functools.cached_property
-    def index(self) -> dict[str, int]:
-        """Row of each word."""
-        return dict(zip(self.words, range(len(self.words)), strict=True))
-
-    @functools.cached_property
-    def folded(self) -> dict[str, int]:
-        """Row of the first (most frequent) word of each upper-cased form."""
-        out: dict[str, int] = {}
-        for i, word in enumerate(self.words):
-            out.setdefault(word.upper(), i)
-        return out
-
-    @functools.cached_property
-    def norms(self) -> np.ndarray:
-        """Euclidean lengths, float32 [V]. UserError on a NaN or an infinity (a map shows them only now)."""
-        out = np.empty(len(self), np.float32)
-        for start, stop in self._chunks(len(self)):
-            out[start:stop] = np.linalg.norm(self.vectors[start:stop], axis=1)
-        if not np.isfinite(out).all():
-            word = self.words[int(np.argmin(np.isfinite(out)))]
-            raise UserError(f"vector of {word!r}: holds a NaN or an infinity; write the file again")
-        return out
-
-    def head(self, n: int) -> Embeddings:
-        """The first (most frequent) n words only; no vector is copied."""
-        counts = None if self.counts is None else self.counts[:n]
-        return dataclasses.replace(self, words=self.words[:n], vectors=self.vectors[:n], counts=counts)
-
-    def find(self, word: str) -> int | None:
-        """Row of the word as written, else in lower case, else in any case; None when it is missing."""
-        for form in (word, word.lower()):
-            if form in self.index:
-                return self.index[form]
-        return self.folded.get(word.upper())
-
-    def row(self, word: str) -> int:
-        """Row of a word. UserError, which is a KeyError too, with suggestions when it is missing."""
-        if not isinstance(word, str):
-            raise UserError(f"{self.NAME} {word!r}: must be a string")
-        if word not in self.index:
-            near = self.suggest(word)
-            hint = f"; nearest in spelling: {', '.join(near)}" if near else ""
-            if (other := unicodedata.normalize("NFC", word)) in self.index:
-                hint = f"; {other!r} is, with composed characters (Unicode NFC)"
-            what = f"is not among the {len(self):,} {self.NAME}s of these vectors{hint}"
-            raise keyed.MissingWord(f"{self.NAME} {word!r} {what}")
-        return self.index[word]
-
-    def suggest(self, word: str, n: int = 5) -> list[str]:
-        """Up to n frequent words spelt like `word`: other letter cases, then close matches."""
-        same = [self.words[i]] if (i := self.folded.get(word.upper())) is not None else []
-        pool = [w for w in self.words[:_SUGGEST_FROM] if abs(len(w) - len(word)) <= 2]
-        close = difflib.get_close_matches(word.lower(), pool, n=n, cutoff=0.6)
-        return list(dict.fromkeys(same + close))[:n]
-
-    def vector(self, word: str) -> np.ndarray:
-        """The vector of a word, float32 [D]. UserError with suggestions when it is missing and has no n-grams."""
-        if self.subwords is not None and isinstance(word, str) and word not in self.index:
-            made = self.subwords.vector(word)
-            if made is not None:
-                return made
-        return np.asarray(self.vectors[self.row(word)])
-
-    def makes(self, word: str) -> bool:
-        """Whether n-grams make a vector of a word."""
-        return self.subwords is not None and self.subwords.vector(word) is not None
-
-    def unit(self, rows: np.ndarray | slice) -> np.ndarray:
-        """Rows scaled to length 1, float32 [n, D]; a zero vector stays zero."""
-        norms = self.norms[rows]
-        return np.asarray(self.vectors[rows]) / np.where(norms > 0, norms, 1)[:, None]
-
-    def paired_cosines(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Cosine of row first[i] with row second[i], float32 [n]."""
-        return np.einsum("nd,nd->n", self.unit(first), self.unit(second))
-
-    def cosines(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Cosines of some rows with others, float32 [n, m]."""
-        return self.unit(first) @ self.unit(second).T
+class Embeddings(WordTable, keyed.Keyed):
+    """`WordTable` and what is asked of it: similar words, analogies, the odd one out, and gensim's names for them."""
 
     def similarity(self, first: str, second: str) -> float:
         """cos(x, y) = x.y / (|x| |y|), from -1 to 1; 0 when either is a zero vector. UserError: a missing word."""
@@ -208,7 +80,7 @@ class Embeddings(keyed.Keyed):
             return self._best(scores, topn, hidden)
         query /= max(1, len(plus) - len(minus))
         scores = np.empty(self._limit(restrict), np.float32)
-        for start, stop in self._chunks(len(scores)):
+        for start, stop in self.chunks(len(scores)):
             scores[start:stop] = -np.linalg.norm(self.vectors[start:stop] - query, axis=1)
         return [(word, -score) for word, score in self._best(scores, topn, hidden)]
 
@@ -257,10 +129,6 @@ class Embeddings(keyed.Keyed):
     def _limit(self, restrict: int) -> int:
         return min(restrict, len(self)) if restrict > 0 else len(self)
 
-    def _chunks(self, total: int) -> Iterable[tuple[int, int]]:
-        size = max(1, _CHUNK_FLOATS // self.dim)
-        return ((start, min(start + size, total)) for start in range(0, total, size))
-
     def _term(self, query: Query, unit: bool) -> np.ndarray:
         """One term of a query: the vector of a word or the given one, scaled to length 1 if `unit`."""
         if isinstance(query, str):
@@ -291,7 +159,7 @@ class Embeddings(keyed.Keyed):
     def _cosines(self, units: np.ndarray, restrict: int) -> np.ndarray:
         """Cosines of n unit vectors [n, D] with the first words, [n, R]."""
         out = np.empty((len(units), self._limit(restrict)), np.float32)
-        for start, stop in self._chunks(out.shape[1]):
+        for start, stop in self.chunks(out.shape[1]):
             norms = self.norms[start:stop]
             out[:, start:stop] = units @ self.vectors[start:stop].T / np.where(norms > 0, norms, 1)
         return out

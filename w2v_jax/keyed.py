@@ -24,13 +24,6 @@ Weighted = tuple[Key, float]
 _EPSILON = 1e-6  # of 3CosMul, as in gensim
 
 
-class MissingWord(UserError, KeyError):
-    """A word that has no vector."""
-
-    def __str__(self) -> str:  # KeyError would quote it
-        return str(self.args[0])
-
-
 class Indexer(Protocol):
     """What answers `most_similar` from an index of its own; `w2v_jax.approximate.Approximate` is one."""
 
