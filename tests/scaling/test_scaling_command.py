@@ -1,15 +1,9 @@
-"""`experiments.scaling` on a study of a few seconds: stopped, sharded, diverging, out of space, planned."""
+"""`experiments.scaling` on a study of a few seconds: made, sharded, planned, refused."""
 
 from __future__ import annotations
 
 import dataclasses
-import errno
-import importlib
-import json
-import os
 import re
-import shutil
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -17,93 +11,13 @@ from typing import Any
 import jax
 import pytest
 
-from experiments.scaling import report
-from tests.commands import ROOT, Done, at_call, checkpoints, refused, run, start
+from tests.commands import ROOT, Done, refused, run, start
+from tests.scaling.small_study import TAME, WILD, losses, rows, scaling, undrawn
 from w2v_jax import storage
 from w2v_jax.scaling import records
 from w2v_jax.scaling.records import Record
 
 pytestmark = pytest.mark.xdist_group("scaling")  # one worker: runs share their compiled programs
-
-CONFIG = """
-import dataclasses
-from w2v_jax.config import Config, DataConfig, LogConfig, CheckpointConfig, MeshConfig, OptimizerConfig
-from w2v_jax.config import SyntheticConfig, TrainConfig
-from w2v_jax.models.recurrent_lm import RecurrentLMConfig
-from w2v_jax.scaling.study import Arm, Study
-
-
-def get_config():
-    run = Config(
-        family="recurrent_lm",
-        model=RecurrentLMConfig(cell="elementwise", layers=1, dim=4, hidden=4, tied=True, length=8),
-        train=TrainConfig(batch_size=4, steps_per_call=4),
-        optimizer=OptimizerConfig(dense="adamw", learning_rate=0.01),
-        checkpoint=CheckpointConfig(every_steps=1000),
-        log=LogConfig(eval_steps=0, tensorboard=False),
-        mesh=MeshConfig(data=1),
-    )
-    wild = dataclasses.replace(run, optimizer=OptimizerConfig(dense="sgd", learning_rate=1e30, schedule="constant"))
-    data = DataConfig(
-        source="synthetic", heldout_source="synthetic:heldout", tokens="whitespace", end_token=".", min_count=1,
-        unknown="error",
-        synthetic=SyntheticConfig(words=60, topics=2, senses=4, distances="1,2", tokens=4000, heldout_tokens=600),
-    )
-    return Study(
-        data=data, tokens=(320, 1280), window=8, optimum=True,
-        arms={
-            "tame": Arm(run, ("model.dim=4 model.hidden=4", "model.dim=6 model.hidden=6")),
-            "wild": Arm(wild, ("model.dim=4 model.hidden=4",), (320,)),
-        },
-    )
-"""
-TAME = [f"tame_dim{d}-hidden{d}_{t}_s0" for d in (4, 6) for t in (320, 1280)]
-WILD = "wild_dim4-hidden4_320_s0"
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    (tmp_path / "study.py").write_text(CONFIG)
-    return tmp_path / "study.py"
-
-
-def scaling(study: Path, workdir: Path, *more: str) -> Done:
-    return run("experiments.scaling", f"--config={study}", f"--workdir={workdir}", *more)
-
-
-def rows(path: Path) -> dict[str, dict[str, Any]]:
-    return {row["run"]: row for row in map(json.loads, path.read_text().splitlines())}
-
-
-def losses(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {name: row["heldout_loss"] for name, row in found.items()}
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
-    """The study made in one go, and its folder."""
-    home = tmp_path_factory.mktemp("whole")
-    (home / "study.py").write_text(CONFIG)
-    return scaling(home / "study.py", home / "runs"), home / "runs"
-
-
-def copy_without(made: Path, workdir: Path, *names: str) -> dict[str, dict[str, Any]]:
-    """A copy of a study in which these runs were not made yet; returns the records of the whole."""
-    shutil.copytree(made, workdir)
-    forget(workdir / "results.jsonl", *names)
-    for name in names:
-        shutil.rmtree(workdir / "runs" / name)
-    return rows(made / "results.jsonl")
-
-
-def forget(results: Path, *names: str) -> None:
-    lines = results.read_text().splitlines(keepends=True)
-    results.write_text("".join(line for line in lines if json.loads(line)["run"] not in names))
-
-
-def undrawn(patch: pytest.MonkeyPatch) -> None:
-    """No report, which has a test of its own."""
-    patch.setattr(report, "report", lambda *_: 1)
 
 
 def test_arms_are_made_one_by_one(tmp_path: Path, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,24 +61,6 @@ def test_a_study_is_made_and_reported(study: Path, whole: tuple[Done, Path]) -> 
     assert "measured" not in other.out and "assumed" in other.out, other.out
 
 
-def test_stopped_and_continued_it_ends_as_in_one_go(
-    study: Path, whole: tuple[Done, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A signal in the middle of the fourth run; the second go ends it and makes the fifth."""
-    undrawn(monkeypatch)
-    workdir = tmp_path / "parts"
-    found = copy_without(whole[1], workdir, TAME[1], TAME[3])  # the largest, which come last
-    with monkeypatch.context() as patch:
-        at_call(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        stopped = scaling(study, workdir)
-    assert stopped.status == 128 + signal.SIGTERM and "The same command continues" in stopped.err
-    assert set(rows(workdir / "results.jsonl")) == {TAME[0], TAME[2], WILD}
-    assert 0 < checkpoints(workdir / "runs" / TAME[1])[-1] < 40, "some of the steps of the fourth run are saved"
-    resumed = scaling(study, workdir)
-    assert resumed.status == 1 and resumed.err.count("--- run") == 2
-    assert losses(rows(workdir / "results.jsonl")) == losses(found)
-
-
 def test_two_shards_at_once_make_all_runs_once(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes in one folder and one cache; then one command that finds all runs and reports."""
     fewer, names = ["--config.tokens=(320,)", "--config.window=0"], {TAME[0], TAME[2], WILD}
@@ -204,117 +100,6 @@ def test_a_study_in_a_bucket_by_two_shards_is_that_on_a_disk(
     page = (workdir / "report.html").read_text()
     assert "data:image/png;base64," in page and (workdir / "laws.json").is_file()
     assert not (workdir / "runs" / TAME[0] / "checkpoints").exists() and (workdir / "runs" / TAME[0]).is_dir()
-
-
-def test_a_write_that_fails_loses_nothing(
-    study: Path, whole: tuple[Done, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from w2v_jax.scaling import records
-
-    write, calls = records.write, [0]
-
-    def full(path: Path, made: Any) -> None:
-        calls[0] += 1
-        if calls[0] == 2:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        write(path, made)
-
-    undrawn(monkeypatch)
-    workdir = tmp_path / "runs"
-    results = workdir / "results.jsonl"
-    found = copy_without(whole[1], workdir, TAME[2])
-    # A record that is lost after its run's checkpoints were cleaned away: the run is made again, and ends the same.
-    forget(results, TAME[0])
-    assert not (workdir / "runs" / TAME[0] / "checkpoints").exists()
-    with monkeypatch.context() as patch:
-        patch.setattr(records, "write", full)
-        failed = scaling(study, workdir)
-    refused(failed, "results.jsonl: no space is left", alone=False)
-    assert failed.err.count("--- run") == 2 and set(rows(results)) == {*TAME, WILD} - {TAME[2]}
-    again = scaling(study, workdir)  # the result of the second run was not written
-    assert again.err.count("--- run") == 1 and losses(rows(results)) == losses(found)
-
-
-def test_a_run_that_fails_of_memory_is_recorded_and_the_others_are_made(
-    study: Path, whole: tuple[Done, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from w2v_jax.train import loop
-
-    train = loop.train
-
-    def scarce(config: Any, workdir: Path, *rest: Any, **more: Any) -> Any:
-        if "dim6" in workdir.name:
-            raise MemoryError("no memory for it")
-        return train(config, workdir, *rest, **more)
-
-    monkeypatch.setattr(loop, "train", scarce)
-    dim6 = [name for name in TAME if "dim6" in name]
-    expected = losses(copy_without(whole[1], tmp_path / "runs", *dim6, WILD))
-    done = scaling(study, tmp_path / "runs")
-    assert done.status == 1
-    found = rows(tmp_path / "runs" / "results.jsonl")
-    assert {name for name, row in found.items() if row["status"] == "failed"} == set(dim6)
-    assert losses(found) == expected | dict.fromkeys(dim6) and found[WILD]["status"] == "diverged"
-    assert "no memory for it" in done.out
-
-
-def test_a_signal_while_a_run_diverges_stops_the_study(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from w2v_jax.train import loop
-
-    def diverging(*args: Any, **more: Any) -> Any:
-        error = loop.Diverged("not finite")
-        error.number = signal.SIGTERM
-        raise error
-
-    monkeypatch.setattr(loop, "train", diverging)
-    stopped = scaling(study, tmp_path / "runs")
-    assert stopped.status == 128 + signal.SIGTERM and "The same command continues" in stopped.err
-    assert not (tmp_path / "runs" / "results.jsonl").exists()
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "recorded"),
-    [
-        ("experiments.scaling.execute", "build_corpus", 0),  # reading the text
-        ("w2v_jax.scaling.records", "write", 1),  # between two runs
-        ("w2v_jax.scaling.analysis", "laws", 5),  # fitting
-    ],
-)
-def test_a_signal_outside_training_stops_the_study_in_one_line(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str, recorded: int
-) -> None:
-    from experiments.scaling import execute
-    from w2v_jax.scaling.records import Record
-
-    def unheard(*_: Any) -> None:
-        raise AssertionError("the command left the signal to the process")
-
-    def quick(planned: Any, *_: Any) -> Record:
-        return Record(**execute.known(planned) | {"status": "finished", "heldout_loss": 3.0, "optimum": 2.0})
-
-    (tmp_path / "runs").mkdir()  # as training does
-    act = getattr(importlib.import_module(module), name)
-
-    def stopping(*arguments: Any, **more: Any) -> Any:
-        found = act(*arguments, **more)
-        os.kill(os.getpid(), signal.SIGTERM)
-        return found
-
-    before = signal.signal(signal.SIGTERM, unheard)
-    try:
-        with monkeypatch.context() as patch:
-            patch.setattr(execute, "execute", quick)
-            patch.setattr(importlib.import_module(module), name, stopping)
-            stopped = scaling(study, tmp_path / "runs")
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert stopped.status == 128 + signal.SIGTERM
-    assert "SIGTERM. The same command continues" in stopped.err.splitlines()[-1] and "Traceback" not in stopped.err
-    results = tmp_path / "runs" / "results.jsonl"
-    assert (len(rows(results)) if results.exists() else 0) == recorded
-    assert not (tmp_path / "runs" / "report.html").exists()
 
 
 def test_a_plan_makes_nothing_and_tells_the_costs(study: Path, tmp_path: Path) -> None:
