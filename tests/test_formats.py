@@ -247,6 +247,7 @@ def test_words_that_are_not_utf8_can_be_replaced(tmp_path):
         (lambda p: (p / "vocab.txt").write_text("a\t1\nb\n"), "1 of 2 lines have a count"),
         (lambda p: (p / "vocab.txt").write_text("a\tmany\n"), "line 1: 'a.tmany' is not a word and its count"),
         (lambda p: (p / "vocab.txt").write_bytes(b"a\t1\n\xff\t2\n"), "line 2: not UTF-8"),
+        (lambda p: (p / "vocab.txt").write_text("a\n" * 40), "/v: word 'a' occurs twice"),
         (lambda p: np.save(p / "vectors.npy", np.ones((40, 2), int)), "must be float32"),
         (lambda p: np.save(p / "vectors.npy", np.ones(40)), "must be float32"),
         (lambda p: np.save(p / "vectors.npy", np.array([{}]), allow_pickle=True), "not a whole .npy array"),

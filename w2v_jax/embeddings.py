@@ -207,7 +207,11 @@ def load(
       UserError: missing, empty, truncated or malformed file, with its line or byte; a NaN; words that are not UTF-8; a
         file of a run folder that differs from its digest in result.json (see `w2v_jax.exported`).
     """
-    return Embeddings(*formats.read(path, limit, binary, encoding_errors, mmap, counts, skip_nan))
+    table = formats.read(path, limit, binary, encoding_errors, mmap, counts, skip_nan)
+    try:
+        return Embeddings(*table)
+    except UserError as e:
+        raise UserError(f"{os.fspath(path)}: {e}") from None
 
 
 def load_run(folder: PathLike, file: PathLike) -> Embeddings:

@@ -18,7 +18,11 @@ SCORES = {"total": "analogies, %", "men": "MEN, Spearman"}
 DIMS = (50, 100, 200, 300)
 PEER = ("skip-gram:100", "skip-gram:300", "CBOW:100", "CBOW:300", "hierarchical:100")  # gensim's, which are slow
 WINDOW, NEGATIVES = 5, 5
-_LARGE = "model.segment=128,optimizer.learning_rate=0.2,optimizer.initial_square=0.0"  # skip-gram's recipe at d = 300
+# The recipes at d = 300.
+_LARGE = {
+    "skipgram": "model.segment=64,optimizer.learning_rate=0.2,optimizer.initial_square=0.0",
+    "cbow": "train.batch_size=4096",
+}
 _TEXT = "--config.data.source=text:{run}/wiki.txt --config.data.tokens=letters --config.data.heldout_every=0"
 _SCORED = "--data_dir={word_eval}"
 
@@ -26,9 +30,11 @@ _SCORED = "--data_dir={word_eval}"
 def _sweeps(kind: str, seeds: str, flags: str) -> tuple[Step, ...]:
     """Both sides in {run}/KIND/...: skip-gram with both losses, CBOW, gensim."""
     sizes = [f"model.dim={dim}" for dim in DIMS]
-    both = [f"{size},{_LARGE}" if size.endswith("=300") else size for size in sizes]
-    both += [f"{size},model.loss=hierarchical" for size in sizes]
-    ours = [("skipgram", both), ("cbow", sizes)]
+    ours = {
+        config: [f"{size},{large}" if size.endswith("=300") else size for size in sizes]
+        for config, large in _LARGE.items()
+    }
+    ours["skipgram"] += [f"{size},model.loss=hierarchical" for size in sizes]
     common = f"--seeds={seeds} {flags} --config.train.passes=1 --config.log.tensorboard=False {_TEXT}"
     made = [
         Step(
@@ -36,7 +42,7 @@ def _sweeps(kind: str, seeds: str, flags: str) -> tuple[Step, ...]:
             f"--config=configs/{config}.py --workdir={{run}}/{kind}/{config} --vary={';'.join(vary)} {common}",
             "--config.",
         )
-        for config, vary in ours
+        for config, vary in ours.items()
     ]
     peer = f"--text={{run}}/wiki.txt --workdir={{run}}/{kind}/gensim --runs={','.join(PEER)} --seeds={seeds} {flags}"
     return (*made, Step("benchmarks.peer_sweep", peer))
