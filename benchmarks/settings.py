@@ -82,7 +82,7 @@ SETTINGS = (
         False,
         hierarchical=True,
         speed_aim=2.0,
-        extra=(SUMS, "--config.train.batch_size=4096"),
+        extra=(SUMS, "--config.train.batch_size=8192", "--config.optimizer.learning_rate=0.45"),
     ),
 )
 

@@ -30,6 +30,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "skip-gram": {"architecture": "skipgram"},
     "CBOW": {"architecture": "cbow"},
     "skip-gram, hierarchical": {"architecture": "skipgram", "loss": "hierarchical"},
+    "CBOW, hierarchical": {"architecture": "cbow", "loss": "hierarchical"},
 }
 # (NPROC, cores that the process may use; 0: all)
 WAYS = ((2, 0), (2, 0), (2, 1), (1, 0), (4, 0), (8, 0))

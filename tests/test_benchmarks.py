@@ -227,7 +227,7 @@ def test_the_budget_times_the_recipe_that_is_trained() -> None:
         "cbow-100": (100, "negative", 128, 2048),
         "cbow-300": (300, "negative", 128, 4096),
         "hs-100": (100, "hierarchical", 256, 2048),
-        "hs-cbow-100": (100, "hierarchical", 128, 4096),
+        "hs-cbow-100": (100, "hierarchical", 128, 8192),
     }
 
 
