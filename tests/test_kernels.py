@@ -47,6 +47,9 @@ CASES = (
     {"loss": "hierarchical", "architecture": "cbow", "segment": 64},
     {"loss": "hierarchical", "architecture": "cbow"},
     {"loss": "hierarchical", "architecture": "cbow", "context_gradient": "mean", "window": 2},
+    {"loss": "hierarchical", "architecture": "cbow", "segment": 700},  # a row is a group
+    {"loss": "hierarchical", "vocab_size": 2},  # all nodes are upper ones
+    {"loss": "hierarchical", "architecture": "cbow", "vocab_size": 2, "segment": 1},
 )
 
 
@@ -60,10 +63,10 @@ def case(changes: dict[str, Any], count: int = 3) -> tuple[Word2VecConfig, Any, 
     """(cfg, params, consts, batch): random words in documents of random lengths, padding before them."""
     rng = np.random.default_rng(0)
     cfg = Word2VecConfig(**(SIZES | changes))
-    consts = FAMILY.consts(cfg, Words(None, np.sort(rng.zipf(1.3, VOCAB).clip(5, 9999))[::-1]))
+    consts = FAMILY.consts(cfg, Words(None, np.sort(rng.zipf(1.3, cfg.vocab_size).clip(5, 9999))[::-1]))
     wide = (count, cfg.segment + 2 * cfg.window)
     batch = {
-        "tokens": rng.integers(0, VOCAB, wide),
+        "tokens": rng.integers(0, cfg.vocab_size, wide),
         "doc": np.sort(rng.integers(-1, 3, wide), axis=1),
         "reach": rng.integers(1, cfg.window + 1, (count, cfg.segment)),
         "words": np.full(count, 30),
@@ -85,9 +88,9 @@ def summed(cfg: Word2VecConfig, ids: Any, grads: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("changes", CASES, ids=str)
 def test_gradients_are_those_of_the_loss(changes: dict[str, Any]) -> None:
-    cfg, params, consts, batch = case(changes, count=10)  # by three rows that share their nodes, and one
+    cfg, params, consts, batch = case(changes, count=17)  # groups of two rows share their nodes; the last has one
     if cfg.loss == "hierarchical":
-        assert (consts["exit_signs"].shape[1] > 32) == (cfg.segment == 64)
+        assert (consts["exit_signs"].shape[1] > 32) == (cfg.segment >= 64)
     key = jax.random.key(1)
     want, got = (
         jax.jit(lambda p, b, by=by: gradients(FAMILY, cfg, p, consts, key, {}, b, native=by))(params, batch)
@@ -99,6 +102,11 @@ def test_gradients_are_those_of_the_loss(changes: dict[str, Any]) -> None:
         a, b = summed(cfg, *got.rows[table]), summed(cfg, *want.rows[table])
         assert np.abs(b).max() > 0.05
         np.testing.assert_allclose(a, b, atol=4e-6 * np.abs(b).max(), rtol=1e-5)
+    if cfg.loss == "hierarchical":  # a node has one place in its group; the rest have no node
+        each = 2 if cfg.segment < 700 else 1
+        for places in np.array_split(np.asarray(got.rows["C"][0]).reshape(17, -1), range(each, 17, each)):
+            ids, counts = np.unique(places, return_counts=True)
+            assert (counts[ids < cfg.vocab_size - 1] == 1).all() and set(ids[counts > 1]) <= {cfg.padded_vocab}
 
 
 def test_rows_are_updated_as_by_xla() -> None:
@@ -106,7 +114,7 @@ def test_rows_are_updated_as_by_xla() -> None:
     rng = np.random.default_rng(0)
     table, square = rng.normal(size=(60, 21)).astype(np.float32), np.full(60, 0.1, np.float32)
     ids = rng.integers(0, 70, 300).astype(np.int32)
-    ids[40:240] = 65  # as the places that a path leaves
+    ids[40:240] = 65  # as the places that no node took
     grads = rng.normal(size=(300, 21)).astype(np.float32)
     known = ids < 60
     start = (jnp.asarray(table), {"square": jnp.asarray(square)})

@@ -2,10 +2,10 @@
 
 They are those of `word2vec.loss` by the rows that `word2vec.rows` names, up to rounding: the window's pairs and the
 noise or the path of each row of the batch in one pass, while its rows are in the cache of one core. Nothing is gathered
-before. A few rows of the batch share the nodes of the tree: each has one place, where its gradients are summed. The T
-upper nodes have the first places, and a zero gradient where no path has them; of the rest only the nodes of the paths
-are read and written. They stand one after another, and the places that are left have an id beyond the table and no
-gradient.
+before. A group of rows shares the nodes of the tree: each node has one place, where its gradients are summed. The T
+upper nodes have the first places of the group, and a zero gradient where no path has them. The other nodes of its paths
+follow. The places that no node took have an id beyond the table, and their gradients are not written: they may be any
+numbers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 // What JAX calls (w2v_jax/nn/kernels.py): the gradients of word2vec for one batch, read from whole tables, and row-wise
-// Adagrad (w2v_jax/train/rows.py). A row of the batch is the work of one thread and writes only its own results, so that
-// they do not depend on the number of threads.
+// Adagrad (w2v_jax/train/rows.py). A row of the batch, or for paths a group of rows, is the work of one thread and
+// writes only its own results. Groups do not depend on the number of threads, and so neither do the results.
 #include <sys/mman.h>
 
 #include "noise.h"
@@ -14,9 +14,9 @@ using Signs = ffi::Buffer<ffi::S8>;
 
 namespace {
 
-// Rows of a batch that name each node once are the work of one thread: at least GROUPS such groups, of few centres each,
-// so that their nodes stay in the cache of a core.
-constexpr int GROUPS = 4, CENTRES = 2048;
+// Consecutive rows of a batch share the nodes of a tree: in at least GROUPS groups, for as many threads, where there are
+// as many rows; of at most CENTRES centres, whose nodes would not stay in the cache of a core if they were many more.
+constexpr int GROUPS = 8, CENTRES = 1024;
 constexpr int TOPS = 32;  // nodes of a tree that all vectors of skip-gram are scored against
 
 Text text_of(Floats& inputs, Floats& outputs, Ints& tokens, Ints& doc, Ints& reach, ffi::Result<Floats>& by_inputs,
@@ -52,7 +52,7 @@ ffi::Error path_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, I
             cbow ? 0 : std::min(all, TOPS), int(nodes.dimensions()[1]), int(outputs.dimensions()[0]),
             ids->typed_data()};
   tree.list_tops(exit_signs.dimensions()[0]);
-  const int each = std::max(1, std::min((t.rows + GROUPS - 1) / GROUPS, CENTRES / t.length));
+  const int each = std::max(1, std::min(t.rows / GROUPS, CENTRES / t.length));
   parallel(pool, (t.rows + each - 1) / each, [&](int group) {
     static thread_local Scratch shared, scratch;
     path_rows(t, tree, shared, scratch, group * each, std::min((group + 1) * each, t.rows));
@@ -101,7 +101,7 @@ ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, 
   for (int m = 0; m < count; m++) {
     __builtin_prefetch(seen + id[std::min(m + 16, count - 1)], 1);
     if (unsigned(id[m]) >= unsigned(size)) {
-      while (m + 64 < count && !std::memcmp(id + m, id + m + 1, 64 * sizeof(int))) m += 64;  // places left by a path
+      while (m + 64 < count && !std::memcmp(id + m, id + m + 1, 64 * sizeof(int))) m += 64;  // the places that no node took
       continue;
     }
     Seen& row = seen[id[m]];

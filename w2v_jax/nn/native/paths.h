@@ -1,4 +1,4 @@
-// Hierarchical softmax: the loss of a row and its gradients.
+// Hierarchical softmax: the loss of a group of rows and its gradients.
 #pragma once
 
 #include "rows.h"
@@ -11,7 +11,7 @@ struct Tree {
   const int *exits, *nodes;
   const int8_t *exit_signs, *signs;
   int all, tops, depth, absent;  // T; at most T; Q; an id beyond the table
-  int* ids;                      // [R, T + L Q] the nodes that a row names: 0 to T - 1, the others once each, `absent`
+  int* ids;  // [R (T + L Q)] a group of rows has its places one after another: nodes 0 to T - 1, others once each, `absent`
   std::vector<int> begin{0}, top;  // the nodes of exit e from `tops` to T - 1: top[begin[e]] to top[begin[e + 1] - 1]
   std::vector<float> top_turn;     // 1 where its path turns to code 0 there
 
@@ -38,24 +38,33 @@ struct Tree {
   }
 };
 
-// The nodes that a few rows of the batch share: where each has its row of C, and the gradients that it collects.
+// The nodes that a group of rows shares. Each has one place, for its row of C and for the gradients that it collects.
 struct Named {
   const Tree& tree;
-  float *kept, *to;  // the rows of the nodes and their gradients, at their places
-  int *ids, *places, found;  // the place of a node among those named; -1 between calls
+  float *kept, *to;  // rows of C and their gradients, by place
+  float* columns;    // [D, broad] the first `tops` rows of C, and zeros
+  int* ids;          // the node of each place
+  int* places;       // the place of each node; -1 where it has none, and between calls
+  int found;         // places that are taken
 
+  // `most`: places that the group has.
   Named(const Text& t, const Tree& tree, Scratch& scratch, int* ids, float* to, long most)
       : tree(tree), to(to), ids(ids), found(tree.all) {
+    const int broad = round_up(tree.tops);
     static thread_local std::vector<int> kept_places;
     if (int(kept_places.size()) < tree.absent) kept_places.assign(tree.absent, -1);
     places = kept_places.data();
     std::iota(ids, ids + found, 0);
-    kept = scratch.take(std::min<long>(most, tree.absent) * t.padded);
+    kept = scratch.take(std::max<long>(std::min<long>(most, tree.absent), broad) * t.padded);
     t.copy(t.outputs, ids, 0, tree.all, tree.all, kept);
+    if (broad > tree.all) std::memset(kept + long(tree.all) * t.padded, 0, long(broad - tree.all) * t.padded * sizeof(float));
+    columns = scratch.take(long(t.dim) * broad);
+    transpose(kept, t.padded, broad, t.dim, columns, broad);
     std::memset(to, 0, long(tree.all) * t.padded * sizeof(float));
   }
 
-  // Where a later centre's path is found, and the rows of one that comes before it, if no centre has named them.
+  // On their way to the caches: the path of the centre `later`, and for the nearer centre `next` the nodes of its path,
+  // from C, or from `kept` and `to` where they have a place.
   void prefetch(const Text& t, int later, int next) const {
     __builtin_prefetch(tree.exits + later);
     __builtin_prefetch(tree.signs + long(later) * tree.depth);
@@ -89,7 +98,7 @@ struct Paths {
   Paths(Row& row, Named& named, const float* hidden, float* by_hidden)
       : row(row), named(named), tree(named.tree), hidden(hidden), by_hidden(by_hidden), path(tree.all + tree.depth),
         slots(path.size()) {
-    turns = row.scratch.take(path.size() + LANES);
+    turns = row.scratch.zeros(path.size() + LANES);
     pull = row.scratch.zeros((path.size() + LANES) * round_up(row.near + 1));
   }
 
@@ -105,9 +114,8 @@ struct Paths {
   void score_top(int count) {
     const Text& t = row.text;
     const int broad = round_up(tree.tops), padded = t.padded, both = 2 * broad;
-    float *top = row.take(broad), *there = row.scratch.zeros(TALL * both), *band = row.scratch.take(TALL * row.span);
+    float *there = row.scratch.zeros(TALL * both), *band = row.scratch.take(TALL * row.span);
     float *weights = row.scratch.zeros(long(count) * both), *scores = row.scratch.take(long(count) * broad);
-    const float* columns = row.columns(t.outputs, named.ids, tree.tops, broad, top);
     for (int i = 0; i < t.length; i += TALL) {
       const int tall = std::min(TALL, t.length - i);
       for (int k = 0; k < tall; k++) {
@@ -120,13 +128,13 @@ struct Paths {
       row.band(i, tall, band);
       product(tall + row.near, both, tall, band, 1, row.span, there, both, weights + long(i) * both, both, true);
     }
-    product(count, broad, t.dim, hidden, padded, 1, columns, broad, scores, broad, false);
+    product(count, broad, t.dim, hidden, padded, 1, named.columns, broad, scores, broad, false);
     for (int i = 0; i < count; i++)
       for (int n = 0; n < broad; n += LANES) {
         float *x = scores + long(i) * broad + n, *weight = weights + long(i) * both + n;
         store(x, turn(load(x), load(weight), load(weight + broad)));
       }
-    product(count, padded, tree.tops, scores, broad, 1, top, padded, by_hidden, padded, false);
+    product(count, padded, tree.tops, scores, broad, 1, named.kept, padded, by_hidden, padded, false);
     product(tree.tops, padded, count, scores, 1, broad, hidden, padded, named.to, padded, true);
   }
 
@@ -177,7 +185,7 @@ struct Paths {
   }
 };
 
-// The rows begin to end - 1 of the batch, which name each node once.
+// The group of rows begin to end - 1 of the batch.
 inline void path_rows(const Text& t, const Tree& tree, Scratch& shared, Scratch& scratch, int begin, int end) {
   const long size = tree.all + long(t.length) * tree.depth, first = begin * size, most = (end - begin) * size;
   shared.restart();
