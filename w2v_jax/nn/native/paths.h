@@ -86,6 +86,51 @@ struct Named {
   }
 };
 
+// N vectors of the rows at the places `list`, which lie `row` numbers apart: their dot products with `from`, added if
+// asked; and `from` times the numbers `by`, added to the rows whose place is before `first`, or written.
+template <int N>
+void dot_chunk(const float* rows, const int* list, int count, long row, const float* from, float* out, bool add) {
+  Vector own[N];
+#pragma GCC unroll 8
+  for (int n = 0; n < N; n++) own[n] = load(from + n * LANES);
+  for (int q = 0; q < count; q++) {
+    const float* at = rows + list[q] * row;
+    Vector total{}, other{};
+#pragma GCC unroll 8
+    for (int n = 0; n < N; n++) (n % 2 ? other : total) += own[n] * load(at + n * LANES);
+    out[q] = sum(total + other) + (add ? out[q] : 0.f);
+  }
+}
+template <int N>
+void push_chunk(float* rows, const int* list, int count, long row, const float* from, const float* by, int first) {
+  Vector own[N];
+#pragma GCC unroll 8
+  for (int n = 0; n < N; n++) own[n] = load(from + n * LANES);
+  for (int q = 0; q < count; q++) {
+    float* at = rows + list[q] * row;
+    const Vector factor = Vector{} + by[q];
+    if (list[q] < first) {
+#pragma GCC unroll 8
+      for (int n = 0; n < N; n++) store(at + n * LANES, load(at + n * LANES) + factor * own[n]);
+    } else {
+#pragma GCC unroll 8
+      for (int n = 0; n < N; n++) store(at + n * LANES, factor * own[n]);
+    }
+  }
+}
+inline void dot_rows(const float* rows, const int* list, int count, long row, const float* from, float* out) {
+  static constexpr decltype(&dot_chunk<1>) chunks[] = {dot_chunk<1>, dot_chunk<2>, dot_chunk<3>, dot_chunk<4>,
+                                                       dot_chunk<5>, dot_chunk<6>, dot_chunk<7>, dot_chunk<8>};
+  for (int d = 0; d < row; d += 8 * LANES)
+    chunks[std::min<int>(8, (row - d) / LANES) - 1](rows + d, list, count, row, from + d, out, d);
+}
+inline void push_rows(float* rows, const int* list, int count, long row, const float* from, const float* by, int first) {
+  static constexpr decltype(&push_chunk<1>) chunks[] = {push_chunk<1>, push_chunk<2>, push_chunk<3>, push_chunk<4>,
+                                                        push_chunk<5>, push_chunk<6>, push_chunk<7>, push_chunk<8>};
+  for (int d = 0; d < row; d += 8 * LANES)
+    chunks[std::min<int>(8, (row - d) / LANES) - 1](rows + d, list, count, row, from + d, by, first);
+}
+
 // One row's loss, its vectors `hidden`, and the gradients that it collects.
 struct Paths {
   Row& row;
@@ -159,14 +204,14 @@ struct Paths {
       const float* from = hidden + long(i) * padded;
       float* by_from = by_hidden + long(i) * padded;
       if (counted) {
-        for (int q = 0; q < count; q++) pull[q] = dot(kept + long(slots[q]) * padded, from, padded);
+        dot_rows(kept, slots.data(), count, padded, from, pull);
         for (int q = 0; q < count; q += LANES) {
           Vector live{};
           for (int k = 0; k < std::min(LANES, count - q); k++) live[k] = counted[i];
           store(pull + q, turn(load(pull + q), live, live * load(turns + q)));
         }
         sum_rows<true>(kept, slots.data(), count, padded, pull, by_from);
-        for (int q = 0; q < count; q++) add_scaled(pull[q], from, slots[q] < first, to + long(slots[q]) * padded, padded);
+        push_rows(to, slots.data(), count, padded, from, pull, first);
         continue;
       }
       for (int q = 0; q < count; q++) add_scaled(1, kept + long(slots[q]) * padded, false, nodes + long(q) * padded, padded);
