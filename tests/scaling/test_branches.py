@@ -12,7 +12,7 @@ import pytest
 
 from experiments.scaling import report
 from tests.commands import Done, at_call, checkpoints, run
-from tests.scaling.test_scaling_command import CONFIG
+from tests.scaling.small_study import CONFIG
 
 pytestmark = pytest.mark.xdist_group("scaling")  # one worker: runs share their compiled programs
 

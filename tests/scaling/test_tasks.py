@@ -13,8 +13,8 @@ from experiments.classify import texts
 from experiments.scaling import forecast, report
 from tests.commands import refused, run
 from tests.scaling.planted import record
+from tests.scaling.small_study import CONFIG
 from tests.scaling.test_forecast import larger, loss_of, made, small
-from tests.scaling.test_scaling_command import CONFIG
 from w2v_jax.config import DataConfig
 from w2v_jax.scaling import records
 from w2v_jax.scaling.fitted import Refusal
