@@ -4,8 +4,8 @@
         --config.data.source='text:corpus/*.txt' --config.data.document=file --config.model.documents=20000
 
 Hardware: CPU cores. `configs/doc2vec_dm.py` is PV-DM, and `--config.model.words=True` trains words beside. 2.6 million
-words of 20 Newsgroups, 10 passes: half a minute on one core; docs/benchmarks.md has what it gives. `documents.npy` of
-the run has a row for each training document that holds a known word, in the order of the text.
+words of 20 Newsgroups, 10 passes: half a minute on one core; docs/benchmarks_vectors.md has what it gives.
+`documents.npy` of the run has a row for each training document that holds a known word, in the order of the text.
 """
 
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig

@@ -3,8 +3,8 @@
     python -m experiments.train --config=configs/doc2vec_dm.py --workdir=runs/doc2vec_dm \
         --config.data.source='text:corpus/*.txt' --config.data.document=file --config.model.documents=20000
 
-Hardware: CPU cores. 2.6 million words of 20 Newsgroups, 10 passes: about a minute on one core; docs/benchmarks.md has
-what it gives beside PV-DBOW.
+Hardware: CPU cores. 2.6 million words of 20 Newsgroups, 10 passes: about a minute on one core;
+docs/benchmarks_vectors.md has what it gives beside PV-DBOW.
 """
 
 from configs import doc2vec

@@ -4,8 +4,8 @@
         --config.data.source='text:corpus/*.txt' \
         [--config.model.x_max=10 --config.model.window=15]
 
-Hardware: 2 CPU cores. docs/benchmarks.md has times and scores on 12.1 million words of Wikipedia. A pass is one over
-the pairs of words with a count, of which there are 38 million there.
+Hardware: 2 CPU cores. docs/benchmarks_vectors.md has times and scores on 12.1 million words of Wikipedia. A pass is one
+over the pairs of words with a count, of which there are 38 million there.
 """
 
 from w2v_jax.config import CheckpointConfig, Config, LogConfig, OptimizerConfig, TrainConfig

@@ -14,7 +14,7 @@ paragraphs is held out. Sizes and rate are the same on every rung.
 
 Hardware: 2 CPU cores, 8 to 12 minutes a run (8,100 and 5,800 tokens/s on two days). Held-out loss 4.636 nats a token
 with keys and values of each layer's own; sharing values alone takes 0.061 off it, sharing keys alone adds 0.024,
-sharing both takes 0.014 off (docs/benchmarks.md).
+sharing both takes 0.014 off (docs/benchmarks_language.md).
 """
 
 import dataclasses

@@ -4,7 +4,7 @@
         --config.data.source='text:corpus/*.txt' \
         [--config.model.power=0 --config.model.shift=5 --config.model.add_contexts=True]
 
-Hardware: 2 CPU cores. docs/benchmarks.md has times and scores on 12.1 million words of Wikipedia.
+Hardware: 2 CPU cores. docs/benchmarks_vectors.md has times and scores on 12.1 million words of Wikipedia.
 """
 
 from w2v_jax.config import CheckpointConfig, Config

@@ -10,7 +10,7 @@ that follow, gradient norm clipped. The published rate 1 and norm 5 are for loss
 is a mean, so they are 20 and 0.25. Files are those of Mikolov's preparation, plain or .xz, one sentence a line.
 
 Hardware: 2 CPU cores, about 25 minutes. Test perplexity 107.4 from the checkpoint with the lowest validation loss,
-after 6 of the 13 passes (docs/benchmarks.md); the published figure is 114.5.
+after 6 of the 13 passes (docs/benchmarks_language.md); the published figure is 114.5.
 """
 
 from w2v_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, OptimizerConfig, TrainConfig

@@ -5,7 +5,7 @@
         --config.data.test_source=text:ptb.test.txt
 
 As `configs/ptb.py`, but for what is changed below. Hardware: 2 CPU cores, about 20 minutes with
-nothing beside it. Test perplexity 95.1 (docs/benchmarks.md).
+nothing beside it. Test perplexity 95.1 (docs/benchmarks_language.md).
 """
 
 from configs import ptb

@@ -10,7 +10,7 @@ in norms, where the LSTM has 4,651,600. A prediction sees only its window of 64 
 strong, as this text is small.
 
 Hardware: 2 CPU cores, 49 minutes (3,800 tokens/s). Perplexity on the test text 86.6 by windows that overlap by half and
-92.2 by blocks; on the validation text 91.9 and 97.6 (docs/benchmarks.md).
+92.2 by blocks; on the validation text 91.9 and 97.6 (docs/benchmarks_language.md).
 """
 
 import dataclasses

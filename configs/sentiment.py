@@ -4,7 +4,7 @@
         --config.data.source=tsv:imdb/train.tsv.xz --config.data.test_source=tsv:imdb/test.tsv.xz \
         --config.model.vectors=runs/skipgram/vectors.bin --config.model.dim=100
 
-Hardware: 2 CPU cores. With d = 300 on IMDB: 6 minutes, test accuracy 89.6 % (docs/benchmarks.md).
+Hardware: 2 CPU cores. With d = 300 on IMDB: 6 minutes, test accuracy 89.6 % (docs/benchmarks_language.md).
 """
 
 import dataclasses

@@ -8,7 +8,8 @@ In the ladder the data, the vectors and the words of a text that are read are th
 this file, or of --transformer=FILE and --transformer.KEY=VALUE. At 400 words attention is more than half of a step,
 so the blocks are narrower than the other rungs' states.
 
-Hardware: 2 CPU cores, 10 minutes on IMDB, 88.2 % of the test reviews over 300-dimensional vectors (docs/benchmarks.md).
+Hardware: 2 CPU cores, 10 minutes on IMDB, 88.2 % of the test reviews over 300-dimensional vectors
+(docs/benchmarks_language.md).
 """
 
 import dataclasses

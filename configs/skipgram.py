@@ -1,4 +1,4 @@
-"""Skip-gram with negative sampling on any text; the settings of the benchmark in docs/benchmarks.md.
+"""Skip-gram with negative sampling on any text; the settings of the benchmark in docs/benchmarks_word2vec.md.
 
     python -m experiments.train --config=configs/skipgram.py --workdir=runs/skipgram \
         --config.data.source='text:corpus/*.txt' \
@@ -6,9 +6,9 @@
          --config.optimizer.initial_square=0.0]
 
 Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5 passes, d = 100: about half a minute with negative sampling;
-what that gives on the similarity sets and the analogies is tabled in docs/benchmarks.md. `--config.model.loss` may be
-hierarchical or softmax, which scores the whole vocabulary for every word: hours on such text
-without an accelerator, so meant for small vocabularies or a GPU.
+what that gives on the similarity sets and the analogies is tabled in docs/benchmarks_word2vec.md. `--config.model.loss`
+may be hierarchical or softmax, which scores the whole vocabulary for every word: hours on such text without an
+accelerator, so meant for small vocabularies or a GPU.
 """
 
 from w2v_jax.config import Config, OptimizerConfig, TrainConfig

@@ -7,7 +7,7 @@
     python -m experiments.figures optimum --workdir=runs/lstm,runs/elementwise
 
 Hardware: 2 CPU cores, about 5 minutes a run beside other work. The LSTM ends 0.014 nats a word above the optimum, 0.02
-at verbs 32 words from their subject; the elementwise RNN 0.144, and 2.85 there (docs/benchmarks.md).
+at verbs 32 words from their subject; the elementwise RNN 0.144, and 2.85 there (docs/benchmarks_language.md).
 """
 
 from configs import synthetic

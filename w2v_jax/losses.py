@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 from w2v_jax.types import Array
 
-# Centres scored by one small matrix product. 16 to 32 are fastest on CPUs (docs/benchmarks.md): a larger block does
-# more work off the band, a smaller one leaves the vector units idle.
+# Centres scored by one small matrix product. 16 to 32 are fastest on CPUs (docs/benchmarks_word2vec.md): a larger
+# block does more work off the band, a smaller one leaves the vector units idle.
 BLOCK = 32
 PATH_BLOCK = 4  # the same where every centre has its own nodes
 

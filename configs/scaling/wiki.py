@@ -8,7 +8,7 @@ last paragraph of every 200 is held out. Contexts of 128 words, so that what an 
 
 Hardware: 2 CPU cores, about an hour and a half; `--shard=0/2` and `--shard=1/2` make the halves on two machines, or at
 once on one core each (`taskset`). Result: 20 % of the next words are found from a million parameters on, where the
-notes claim 70; docs/benchmarks.md has the laws.
+notes claim 70; docs/benchmarks_scaling.md has the laws.
 """
 
 import dataclasses

@@ -8,7 +8,7 @@ the report tables quality by test, words/s and memory. The vocabulary is that of
 paper, where it was restricted alike for all.
 
 Hardware: 2 CPU cores, half an hour. Result: 1,536 dimensions are no better than 384, four times slower and four times
-as large; docs/benchmarks.md.
+as large; docs/benchmarks_vectors.md.
 """
 
 import dataclasses

@@ -55,7 +55,7 @@ class LDAConfig:
     inner: int = 30  # most iterations over a document in a step
     tolerance: float = 0.01  # share of the tokens that change their topic, below which iterations end
     # Documents begin where the sweep before left them: faster, memory grows with the documents, and vb ends in worse
-    # topics (docs/benchmarks.md).
+    # topics (docs/benchmarks_vectors.md).
     warm: bool = False
     kappa: float = 0.55  # the weight of step t is (tau + t)^-kappa
     tau: float = 1.0  # see kappa

@@ -106,6 +106,7 @@ inline void cbow_noise(const Text& t, const Noise& noise, Scratch& scratch, int 
         t.prefetch(t.outputs, row.centres[i + row.block]);
         t.prefetch(t.inputs, row.tokens[i + row.block + row.near]);
       }
+      t.expect(by_words + long(i) * t.padded);
       pull[i] = -dot(means.hidden + long(i) * t.padded, words + long(i) * t.padded, t.padded);
     }
     for (int i = begin; i < end; i += LANES) {

@@ -21,6 +21,11 @@ struct Text {
     for (int d = 0; d < dim; d += 16) __builtin_prefetch(table + long(id) * dim + d);
   }
 
+  // Of a row of gradients that is written later: stores leave in their order, and each would wait for its line.
+  void expect(const float* row) const {
+    for (int d = 0; d < padded; d += 16) __builtin_prefetch(row + d, 1);
+  }
+
   // Rows begin to end - 1 of the `known` ones that `ids` name, to their places in `out`.
   void copy(const float* table, const int* ids, int begin, int end, int known, float* out) const {
     for (int i = begin; i < end; i++) {
@@ -164,6 +169,7 @@ struct Means {
       }
     const float one = 1.f;
     for (const int last = end < t.length ? end : t.wide; passed < last; passed++) {
+      if (passed + 8 < last) t.expect(to + long(passed + 8) * t.padded);
       int count = 0;
       for (int j = std::max(0, passed - t.length + 1); j <= std::min(row.near, passed); j++) {
         list[count] = passed - j;
