@@ -34,8 +34,8 @@ another.
 --size=300K puts a run of that many parameters in the place of the study's sizes: its width, heads, layers, rate and
 tokens follow from the laws of --laws, within what those were fitted to.
 --coordinates prints how far a few steps move the states of every size of a study: equally far, where rates transfer.
-Exit status: 0 done, 1 the fitted floor misses the known best possible loss, no law has a floor to check, or a forecast
-is outside its interval, 2 bad input, 128 + n stopped by signal n; a training saves first.
+Exit status: 0 done, 1 the fitted floor misses the known best possible loss, no law has a floor to check, --budget has
+no answer, or a forecast is outside its interval, 2 bad input, 128 + n stopped by signal n; a training saves first.
 """
 
 from __future__ import annotations
@@ -86,7 +86,21 @@ def study_of_flags() -> Study:
 
     if not f.laws:
         raise UserError("--size: needs --laws, the results.jsonl of a finished study")
-    return dial.turned(study, to_path(f.laws), recipe.parse(f.size))
+    return dial.turned(study, results_of(f.laws), recipe.parse(f.size))
+
+
+def results_of(laws: str) -> Path:
+    """The results that --laws names: a file, or a folder that has one. UserError: a folder that has none or several."""
+    path = to_path(laws)
+    if not path.is_dir():
+        return path
+    files = sorted(path.glob("results*.jsonl"))
+    if len(files) == 1:
+        return files[0]
+    if not files:
+        raise UserError(f"--laws={laws}: has no results.jsonl; name the results of a finished study")
+    names = ", ".join(file.name for file in files)
+    raise UserError(f"--laws={laws}: has the parts {names}; join them: cat {laws}/results-*.jsonl > {laws}.jsonl")
 
 
 def make(shard: tuple[int, int]) -> int:
@@ -187,7 +201,7 @@ def write_forecast() -> int:
     distributed.initialize()
     runs = planned(open_text(wanted))
     command = cli.command("experiments.scaling")
-    return forecast.write(to_path(f.forecast), to_path(f.laws), wanted, runs, f.floor, command, f.law or "best")
+    return forecast.write(to_path(f.forecast), results_of(f.laws), wanted, runs, f.floor, command, f.law or "best")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -248,7 +262,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("budget", None, "--fit: training FLOPs, several with commas; prints the best run of each.")
     flags.DEFINE_string("published", None, "Folder of tables of published studies, which are fitted again.")
     flags.DEFINE_string("forecast", None, "File for the expected losses of the study of --config; trains nothing.")
-    flags.DEFINE_string("laws", None, "--forecast, --size: results.jsonl of the study whose laws they rest on.")
+    flags.DEFINE_string("laws", None, "--forecast, --size: results.jsonl, or folder, of the study they rest on.")
     flags.DEFINE_string(
         "size", None, "Parameters such as 300K, or several: in the place of the study's sizes; see --laws."
     )

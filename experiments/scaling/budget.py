@@ -49,6 +49,10 @@ def show(fit: Fit, budgets: Sequence[float], flops: np.ndarray, device: str | No
     print(f"\nBudgets, by the least of {fit.law.formula} at 6 N D = C:\n{aligned(rows)}")
     if any(its.times > FAR for its in found):
         print(f"more than {FAR:g} times the largest run is extrapolation; the intervals assume that the law goes on")
+    least = float(np.min(flops))
+    if any(its.flops < least / FAR for its in found):
+        below = f"less than 1 / {FAR:g} of the smallest run ({number(least)} FLOPs) is extrapolation, too"
+        print(f"{below}; small models follow other laws")
     bias = design_bias(fit, flops, None, budgets)
     if bias is None:
         print("parabolas at equal FLOPs cannot be drawn through runs of these sizes")

@@ -15,12 +15,16 @@ RUNS = "runs.csv"
 _SUMMARY = (
     *("parameters", "parameters_without_embeddings", "tokens", "training_flops", "heldout_loss", "heldout_accuracy"),
     *("heldout_bits_per_byte", "train_loss", "optimum", "words_per_second", "seconds", "peak_bytes"),
-    *("made_flops", "made_seconds"),
+    *("made_flops", "made_seconds", "flops_per_token", "vocabulary", "config_hash"),
+    *("heldout_unigram_loss", "heldout_unigram_accuracy"),  # by which --fit knows runs on the plateau
 )
 
 
 def write(records: Sequence[Record], path: Path) -> None:
-    """One line a run: Name, State, Group (the arm), the summary, and every key of the config as `config.KEY`."""
+    """One line a run: Name, State, Group (the arm), the summary, and every key of the config as `config.KEY`.
+
+    `experiments.scaling --fit` takes the same runs from it as from the results.
+    """
     rows = [_row(r) for r in records]
     names = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.scaling import budget
 from w2v_jax.figures import scaling as figures
 from w2v_jax.files import write_json
+from w2v_jax.scaling.allocation import Allocation
 from w2v_jax.scaling.describe import compare, describe
 from w2v_jax.scaling.fit import closest, fit_parametric
-from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.fitted import Fit, Refusal, Value
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.published import PUBLISHED
@@ -50,19 +53,20 @@ class Options(NamedTuple):
 def fit(path: Path, options: Options, out: str | None) -> int:
     """Fits the parametric law and IsoFLOP parabolas to each arm of a table, and prints them beside published laws.
 
-    Errors as `read_table`; fit.json and pictures go to the folder `out`, if any.
+    Returns the exit status: 1 where --budget has no answer for an arm. Errors as `read_table`; fit.json and pictures go
+    to the folder `out`, if any.
     """
     arms = read_arms(path, options.where)
-    several = len(arms) > 1  # a law describes one family of models
+    several, answered = len(arms) > 1, True  # a law describes one family of models
     for i, arm in enumerate(arms if several else [None]):
         if several:
             print(f"{chr(10) if i else ''}arm {arm}")
-        fit_one(path, options, None if out is None else to_path(out) / (arm or ""), arm)
-    return 0
+        answered &= fit_one(path, options, None if out is None else to_path(out) / (arm or ""), arm)
+    return 0 if answered else 1
 
 
-def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> None:
-    """Fits the runs of one arm; None takes the whole table."""
+def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> bool:
+    """Fits the runs of one arm; None takes the whole table. False: --budget has no answer."""
     runs = options.read(path, arm)
     print(f"{path}: {len(runs.loss)} runs")
     for note in runs.notes:
@@ -82,20 +86,25 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
         _say_what_moves(options.read(path, arm, 0), parametric)
     isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss)
     print(f"\n{describe(isoflop)}")
-    if options.budgets:
-        _say_budgets(path, options, runs, parametric)
+    found = _say_budgets(path, options, runs, parametric) if options.budgets else []
     if out is not None:
-        _write(out, path, options.drop, runs, parametric, isoflop)
+        _write(out, path, options, runs, parametric, isoflop, found)
+    return not isinstance(found, str)
 
 
-def _say_budgets(path: Path, options: Options, runs: Runs, parametric: Fit | Refusal) -> None:
+def _say_budgets(path: Path, options: Options, runs: Runs, parametric: Fit | Refusal) -> list[Allocation] | str:
+    """Prints the optimum of each budget, or why there is none."""
+    reason = ""
     if not isinstance(parametric, Fit):
-        print("\nno optimum of a budget without a fitted surface")
+        reason = "no optimum of a budget without a fitted surface"
     elif min(parametric.values[k].value for k in ("alpha", "beta")) <= 0:
-        print("\nno optimum of a budget: by this surface loss does not fall with N or with D")
-    else:
-        found = budget.show(parametric, options.budgets, runs.flops, options.device)
-        budget.show_rates(path, options.where, found)
+        reason = "no optimum of a budget: by this surface loss does not fall with N or with D"
+    if reason or not isinstance(parametric, Fit):
+        print(f"\n{reason}")
+        return reason
+    found = budget.show(parametric, options.budgets, runs.flops, options.device)
+    budget.show_rates(path, options.where, found)
+    return found
 
 
 def _say_what_moves(every: Runs, kept: Fit) -> None:
@@ -107,15 +116,58 @@ def _say_what_moves(every: Runs, kept: Fit) -> None:
 
 
 def _write(
-    folder: Path, path: Path, drop: int, runs: Runs, parametric: Fit | Refusal, isoflop: Isoflop | Refusal
+    folder: Path,
+    path: Path,
+    options: Options,
+    runs: Runs,
+    parametric: Fit | Refusal,
+    isoflop: Isoflop | Refusal,
+    budgets: Sequence[Allocation] | str,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     small = f"{path.name}, {len(runs.loss)} runs; python -m experiments.scaling --fit={path.name}"
-    small += f" --drop_fewest_tokens_per_parameter={drop}" if drop else ""
+    small += f" --drop_fewest_tokens_per_parameter={options.drop}" if options.drop else ""
     figures.draw_fits(parametric, isoflop, folder, source=small)
-    found: dict[str, Any] = {"table": path.name, "dropped": drop, "runs": len(runs.loss)}
+    found: dict[str, Any] = {"table": path.name, "dropped": options.drop, "runs": len(runs.loss)}
     results: dict[str, Fit | Isoflop | Refusal] = {"parametric": parametric, "isoflop": isoflop}
     for name, r in results.items():
-        found[name] = r._asdict() if isinstance(r, Refusal) else {k: v._asdict() for k, v in r.values.items()}
+        found[name] = r._asdict() if isinstance(r, Refusal) else {k: _value(v) for k, v in r.values.items()}
+    found["how"] = _how(options, runs, parametric)
+    if isinstance(isoflop, Isoflop):
+        found["minima"] = [
+            {"flops": p.flops, "runs": len(p.sizes), "parameters": _value(p.best), "loss": p.lowest}
+            for p in isoflop.parabolas
+        ]
+        found["left out"] = [r.reason for r in isoflop.refused]
+        found["isoflop notes"] = [*([isoflop.reason] if isoflop.reason else []), *isoflop.notes]
+    if budgets:
+        found["budgets"] = budgets if isinstance(budgets, str) else [_budget(its) for its in budgets]
     write_json(folder / "fit.json", found)
     print(f"\nresults: {folder / 'fit.json'}")
+
+
+def _how(options: Options, runs: Runs, parametric: Fit | Refusal) -> dict[str, Any]:
+    """What was fitted to which runs."""
+    found: dict[str, Any] = {
+        "where": ",".join(f"{c.column}{c.compare}{c.value}" for c in options.where),
+        "repeats": options.repeats,
+        "best": options.best,
+        "misfit": str(options.misfit),
+        "notes": list(runs.notes),
+    }
+    if isinstance(parametric, Fit):
+        found["formula"] = parametric.law.formula
+        found["intervals"] = "region of the laws that the runs do not rule out" if parametric.whole else "bootstrap"
+        found["noise"], found["cross-validated error"] = parametric.noise, parametric.error_ratio
+        found["notes"] += parametric.notes
+    return found
+
+
+def _value(value: Value) -> dict[str, float | None]:
+    """None for a bound that is not known, or free."""
+    return {name: x if math.isfinite(x) else None for name, x in value._asdict().items()}
+
+
+def _budget(its: Allocation) -> dict[str, Any]:
+    values = {"parameters": _value(its.n), "tokens": _value(its.d), "loss": _value(its.loss)}
+    return {"flops": its.flops, "times the largest run": its.times, **values}

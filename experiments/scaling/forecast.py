@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
 from w2v_jax.tables import aligned
 
 FREE, KNOWN = "free", "known"  # floors of a law
+DIGEST = "digest"  # of a forecast's other values; the oldest have none
 TARGET = ("run", "arm", "config_hash", "parameters", "tokens", "training_flops", "times", "loss", "law")
 
 
@@ -41,6 +43,7 @@ class Law(NamedTuple):
     fit: Fit  # of the loss, or of its distance from the floor
     floor: float  # nats that are added to what the fit says; 0 where the fit has a floor of its own
     tasks: dict[str, SecondStep | Refusal]
+    optimum: float | None = None  # the best possible loss, where all runs record it
 
     def expect(self, run: Planned) -> Expected:
         """The loss of one further run."""
@@ -66,6 +69,7 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
         if floor == KNOWN and len(best) < len(runs):
             why = "records no best possible loss; a study with optimum=True does"
             raise UserError(f"--floor=known: {results}: arm {arm} {why}")
+        optimum = float(np.mean(best)) if len(best) == len(runs) else None
         zero = float(np.mean(best)) if floor == KNOWN else 0.0
         tried = [
             fit_excess(n, d, loss - zero, law=law) if floor == KNOWN else fit_parametric(n, d, loss, law=law)
@@ -75,7 +79,7 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
         fit = closest(tried)
         if isinstance(fit, Refusal):
             raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
-        found[arm] = Law(fit, zero, tasks.second_steps(runs, float(np.mean(best)) if len(best) == len(runs) else None))
+        found[arm] = Law(fit, zero, tasks.second_steps(runs, optimum), optimum)
     return found
 
 
@@ -105,8 +109,9 @@ def write(
         "targets": targets,
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, forecast)
+    write_json(file, forecast | {DIGEST: _digest(forecast)})
     print(aligned(_rows(targets)))
+    _warn_of_impossible(targets, laws)
     for arm, law in laws.items():
         what = "distance from the floor" if law.floor else "loss"
         print(f"{arm}: {law.fit.law.formula}, off by {law.fit.noise:.2%} of the {what} at the runs")
@@ -114,6 +119,23 @@ def write(
     print_tasks(targets, laws)
     print(f"intervals: 95 %, of one further run each\nforecast: {file}; make the runs, then give it to --grade")
     return 0
+
+
+def _digest(forecast: Mapping[str, Any]) -> str:
+    """sha256 of everything else in a forecast."""
+    rest = {name: value for name, value in forecast.items() if name != DIGEST}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _warn_of_impossible(targets: Sequence[Mapping[str, Any]], laws: Mapping[str, Law]) -> None:
+    """A warning where a loss is forecast that no model can have."""
+    for t in targets:
+        least = laws[t["arm"]].optimum
+        if least is not None and t["loss"][0] < least:
+            print(
+                f"warning: {t['run']}: {t['loss'][0]:.4f} is below {least:.4f}, the best possible loss that the runs "
+                "record; --floor=known fits the distance from it"
+            )
 
 
 def print_doubt(arm: str, found: LackOfFit | None) -> None:
@@ -202,6 +224,8 @@ def read(file: Path) -> dict[str, Any]:
     targets = found.get("targets")
     if not isinstance(targets, list) or not targets or not all(set(TARGET) <= set(t) for t in targets):
         raise UserError(f"--grade={file}: is no forecast; --forecast writes one")
+    if DIGEST in found and found[DIGEST] != _digest(found):
+        raise UserError(f"--grade={file}: was changed after it was written; take the file that --forecast wrote")
     return found
 
 
@@ -223,9 +247,9 @@ def grade(file: Path, workdir: Path) -> int:
         row, inside = _graded(t, record)
         rows.append(row)
         outside += not inside
-    print(f"forecast of {forecast['made']}, code {forecast['code'] or 'unknown'}\n{aligned(rows)}")
-    graded = len(rows) - 1
-    print(f"{graded - outside} of {graded} inside")
+    if graded := len(rows) - 1:
+        print(f"forecast of {forecast['made']}, code {forecast['code'] or 'unknown'}\n{aligned(rows)}")
+        print(f"{graded - outside} of {graded} inside")
     outside += _grade_tasks(forecast["targets"], came)
     if missing:
         why = f"{len(missing)} run(s) are not in {workdir} or did not finish, such as {missing[0]}"

@@ -15,7 +15,7 @@ from experiments.scaling.found import Found
 from w2v_jax.figures import scaling as law_figures
 from w2v_jax.figures import scaling_study as figures
 from w2v_jax.scaling import analysis
-from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Laws
+from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Laws, above_chance
 from w2v_jax.scaling.describe import describe, describe_largest, published_table, show
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.plateau import RULE
@@ -112,6 +112,7 @@ def floor_check(found: Found) -> list[Section]:
     ]
     for f in found.floors:
         verdict = "inside the interval" if f.holds else f"MISSED by {f.miss:.4f} nats"
+        verdict += ", which is free below" if f.holds and f.low <= 0 else ""
         span = f"{f.low:.4f} to {f.high:.4f}"
         rows.append([f.arm, f"{f.fitted:.4f}", span, f"{f.optimum:.4f}", f"{f.fitted - f.optimum:+.4f}", verdict])
     if not found.floors:
@@ -127,6 +128,12 @@ def laws(found: Found) -> Section:
         if law.plateau:
             names = ", ".join(r.run for r in law.plateau)
             text.append(f"{law.arm}: {len(law.plateau)} run(s) left out of the fits, {RULE}: {names}.")
+        if above := above_chance([r for r in found.usable if r.arm == law.arm]):
+            worst = max(above, key=lambda r: r.heldout_loss or 0.0)
+            text.append(
+                f"Warning: {law.arm}: {len(above)} run(s) predict worse than a uniform guess, such as {worst.run} with "
+                f"{worst.heldout_loss:.5g} nats. They have most likely diverged, and they are in the fits."
+            )
         for name, result in law.named().items():
             if isinstance(result, Refusal):
                 table.append([law.arm, name, f"not fitted: {result.reason}"])

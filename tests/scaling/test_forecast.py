@@ -15,6 +15,7 @@ from scipy.stats import linregress, t
 
 from configs.scaling import synthetic
 from experiments.scaling import forecast
+from experiments.scaling.__main__ import results_of
 from experiments.scaling.progress import Progress, expected_loss
 from tests.commands import ROOT
 from tests.scaling.planted import record
@@ -148,6 +149,19 @@ def test_a_forecast_is_written_once_and_graded(
     made(larger[:1], folder / "results.jsonl")
     with pytest.raises(UserError, match=r"1 run\(s\) are not in .* make them, then grade again"):
         forecast.grade(file, folder)
+    found["targets"][0]["loss"] = [3.2, 3.1, 3.3]
+    file.write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(UserError, match="was changed after it was written"):
+        forecast.grade(file, folder)
+
+
+def test_a_forecast_below_the_best_possible_loss_is_doubted(
+    small: Study, larger: list[Planned], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for optimum, warned in ((3.0, False), (3.5, True)):
+        results = made(runs(small, 200), tmp_path / "results.jsonl", optimum=optimum)
+        assert forecast.write(tmp_path / f"{optimum}.json", results, small, larger, "free", "the command") == 0
+        assert ("below 3.5000, the best possible loss" in capsys.readouterr().out) == warned
 
 
 def test_with_a_known_floor_its_distance_is_fitted(small: Study, larger: list[Planned], tmp_path: Path) -> None:
@@ -166,6 +180,16 @@ def test_with_a_known_floor_its_distance_is_fitted(small: Study, larger: list[Pl
     made(runs(small, 200), results)
     with pytest.raises(UserError, match="--floor=known: .* arm transformer records no best possible loss"):
         forecast.write(tmp_path / "b.json", results, small, larger, "known", "the command")
+
+
+def test_laws_may_be_the_folder_of_a_study(small: Study, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no results.jsonl"):
+        results_of(str(tmp_path))
+    own = made(runs(small, 200), tmp_path / "results-0-of-2.jsonl")
+    assert results_of(str(tmp_path)) == own and results_of(str(own)) == own
+    made(runs(small, 200), tmp_path / "results-1-of-2.jsonl")
+    with pytest.raises(UserError, match="has the parts results-0-of-2.jsonl, results-1-of-2.jsonl; join them: cat"):
+        results_of(str(tmp_path))
 
 
 def test_committed_forecasts_are_as_they_were_written_and_before_their_runs() -> None:

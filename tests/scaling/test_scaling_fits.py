@@ -265,6 +265,26 @@ def test_a_table_is_fitted_beside_the_published_laws(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "fit" / "fit.json").read_text())["runs"] == 16
 
 
+def test_what_a_budget_buys_is_in_the_file(tmp_path: Path) -> None:
+    lines = ["parameters,tokens,loss"]
+    for c in (1e16, 1e17, 1e18):
+        for n in np.geomspace(0.3, 3, 5) * 0.3 * c**0.45:
+            lines.append(f"{n},{c / 6 / n},{1.8 + 480 / n**0.35 + 2000 / (c / 6 / n) ** 0.37}")
+    table, out = tmp_path / "runs.csv", tmp_path / "fit"
+    table.write_text("\n".join(lines) + "\n")
+    done = run("experiments.scaling", f"--fit={table}", "--budget=1e3,1e20", "--where=loss<=9", f"--out={out}")
+    assert done.status == 0, done.err
+    assert "less than 1 / 2 of the smallest run" in done.out
+    found = json.loads((out / "fit.json").read_text())
+    n = (1e20 / 6) ** (0.37 / 0.72) * (0.35 * 480 / (0.37 * 2000)) ** (1 / 0.72)
+    assert found["budgets"][1]["parameters"]["value"] == pytest.approx(n, rel=0.01)
+    assert found["how"]["where"] == "loss<=9" and "E + A/N^alpha" in found["how"]["formula"]
+    assert len(found["minima"]) == 3 and found["minima"][0]["runs"] == 5
+    table.write_text("\n".join(lines[:3]) + "\n")
+    done = run("experiments.scaling", f"--fit={table}", "--budget=1e20", f"--out={out}")
+    assert done.status == 1 and "no optimum of a budget" in json.loads((out / "fit.json").read_text())["budgets"]
+
+
 def test_the_figures_of_chinchilla(shared_data: Path) -> None:
     """Besiroglu et al. 2024 within their standard errors, and how far five runs move B."""
     table = shared_data / "scaling" / "chinchilla_figure4.csv"

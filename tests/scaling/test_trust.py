@@ -23,6 +23,7 @@ from w2v_jax.scaling import analysis, records
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, predict
 from w2v_jax.scaling.records import Record
+from w2v_jax.scaling.run_table import read_table
 from w2v_jax.scaling.study import runs
 from w2v_jax.scaling.trust import cells, future, lack_of_fit, spread
 
@@ -141,6 +142,29 @@ def test_runs_are_exported_with_every_key(tmp_path: Path) -> None:
         and rows[-1]["config.model.new"] == "True"
     )
     assert rows[0]["config.optimizer.learning_rate"] == "0.012"
+
+
+def test_the_export_gives_the_same_runs_to_a_fit(tmp_path: Path) -> None:
+    """Also those that failed, or that a baseline shows to be on the plateau."""
+    made = planted(seeds=1)
+    level = {"heldout_accuracy": 0.05, "heldout_unigram_loss": 5.0, "heldout_unigram_accuracy": 0.05}
+    made[0] = dataclasses.replace(made[0], heldout_loss=5.01, **level)
+    made[1] = dataclasses.replace(made[1], status="failed", heldout_loss=None)
+    export.write(made, tmp_path / "runs.csv")
+    records.write(tmp_path / "results.jsonl", made)
+    csv_runs, own = (read_table(tmp_path / name, arm="transformer") for name in ("runs.csv", "results.jsonl"))
+    assert len(own.loss) == len(made) - 2 and csv_runs.notes == own.notes
+    for one, other in zip(csv_runs[:4], own[:4], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_that_is_worse_than_a_guess_is_named(tmp_path: Path) -> None:
+    made = [dataclasses.replace(r, vocabulary=200) for r in planted(seeds=1)]
+    assert not any("uniform guess" in line for line in sections.laws(found(tmp_path, made)).text)
+    made[2] = dataclasses.replace(made[2], heldout_loss=46_376.0)
+    its = found(tmp_path, made)
+    assert any(f"such as {made[2].run} with 46376 nats" in line for line in sections.laws(its).text)
+    assert "NOT left out" in dict(trust.checklist(its)[0].table)["What was left out?"]
 
 
 def study_at(folder: Path, made: list[Record]) -> Path:

@@ -197,8 +197,9 @@ def _frontier(axes: Axes, result: Isoflop, parametric: Fit | None) -> None:
     budgets = [p.flops for p in result.parabolas]
     x = np.geomspace(budgets[0] / 2, budgets[-1] * 8 * FAR, _POINTS)
     if result.values:
-        curves = np.exp(result.samples[:, :1] + result.samples[:, 1:] * np.log(x))
-        axes.fill_between(x, *np.quantile(curves, [0.025, 0.975], axis=0), color=colour(1), alpha=0.18, linewidth=0)
+        if len(result.samples):
+            curves = np.exp(result.samples[:, :1] + result.samples[:, 1:] * np.log(x))
+            axes.fill_between(x, *np.quantile(curves, [0.025, 0.975], axis=0), color=colour(1), alpha=0.18, linewidth=0)
         best = result.values["k_N"].value * x ** result.values["a"].value
         _law_line(axes, x, best, result.largest, f"minima: {show('a', result.values['a'])}", color=colour(1))
     if parametric is not None:

@@ -81,6 +81,12 @@ def usable(records: Sequence[Record]) -> list[Record]:
     return list(best.values())
 
 
+def above_chance(records: Sequence[Record]) -> list[Record]:
+    """Finished runs that predict worse than a uniform guess: a loss above log V, for V the vocabulary."""
+    done = (r for r in records if r.status == FINISHED and r.heldout_loss is not None and r.vocabulary)
+    return [r for r in done if (r.heldout_loss or 0.0) > np.log(r.vocabulary or 1)]
+
+
 def columns(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Parameters, tokens, training FLOPs and held-out loss, float64 [n] each."""
     rows = [(r.parameters, r.tokens, r.training_flops, r.heldout_loss) for r in records]

@@ -15,6 +15,7 @@ NAME = "IsoFLOP"
 FLOPS_A_TOKEN = 6.0  # of training, a parameter: C = 6 N D (Kaplan et al. 2020, section 2.1)
 _SAME = 1.25  # runs within this factor of the smallest of a budget belong to it
 _LOST = 0.05  # share of draws without a minimum above which a note says so
+_LEVEL = 1e-9  # losses that differ by less than this share of them have no curvature, but rounding errors
 
 
 class Parabola(NamedTuple):
@@ -34,11 +35,11 @@ class Isoflop(NamedTuple):
 
     parabolas: tuple[Parabola, ...]  # by rising budget
     refused: tuple[Refusal, ...]  # budgets without a parabola
-    values: dict[str, Value]  # a, b, k_N, k_D; empty where there is a `reason`
+    values: dict[str, Value]  # a, b, k_N, k_D; empty where there is a `reason`; bounds are nan without residuals
     reason: str  # for no power law of the minima
     points: int  # runs in the parabolas
     largest: float  # budget, FLOPs
-    samples: np.ndarray  # float [B, 2]: log k_N and a of each draw
+    samples: np.ndarray  # float [B, 2]: log k_N and a of each draw; B = 0 without residuals
     notes: tuple[str, ...]
 
 
@@ -79,6 +80,7 @@ def fit_isoflop(
 
     Minima give log N_opt = log k_N + a log C by least squares; D_opt = C / (6 N_opt), so b = 1 - a. A bootstrap draw
     gives every run a residual of the parabolas (over sqrt(1 - leverage), from all budgets) and repeats the whole fit.
+    Parabolas through three sizes have no residuals: where no budget has more, nothing has an interval.
 
     Args:
       n, flops, loss: float [runs]: parameters, training FLOPs (6 N D where only tokens are known), nats per token.
@@ -98,10 +100,13 @@ def fit_isoflop(
             return Refusal(NAME, "fewer than three sizes at every budget; a parabola needs three sizes of equal FLOPs")
         return Refusal(NAME, f"no budget has its minimum among the sizes seen; the first: {refused[0].reason}")
     minima, notes = _draw(kept, np.random.default_rng(seed), resamples)
+    values, samples, reason = _law_of_minima(kept, minima)
+    if all(len(p.sizes) == 3 for p in kept):  # nothing tells the noise
+        minima, samples = minima[:0], samples[:0]
+        values = {name: Value(v.value, np.nan, np.nan) for name, v in values.items()}
     for k, p in enumerate(kept):
         drawn = minima[np.isfinite(minima[:, k]), k]
         kept[k] = p._replace(best=interval(p.best.value, np.exp(drawn)) if len(drawn) else p.best)
-    values, samples, reason = _law_of_minima(kept, minima)
     points, largest = sum(len(p.sizes) for p in kept), kept[-1].flops
     return Isoflop(tuple(kept), tuple(refused), values, reason, points, largest, samples, notes)
 
@@ -132,6 +137,8 @@ def _parabola(sizes: np.ndarray, flops: np.ndarray, loss: np.ndarray) -> Parabol
     count = len(np.unique(sizes))
     if count < 3:
         return Refusal(name, f"{count} size(s) at {budget:.3g} FLOPs; a parabola needs three")
+    if np.ptp(loss) <= _LEVEL * np.abs(loss).max():
+        return Refusal(name, f"no minimum at {budget:.3g} FLOPs: all losses are {loss[0]:.6g}")
     design, centre = _design(sizes)
     c = np.linalg.lstsq(design, loss, rcond=None)[0]
     if c[2] <= 0:
@@ -171,7 +178,7 @@ def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[n
         minima[:, k] = np.where(inside, minima[:, k], np.nan)
     notes = []
     if not errors:
-        notes.append("three runs at every budget: parabolas go through all of them, so intervals cannot tell the noise")
+        notes.append("three runs at every budget: parabolas go through them, and nothing tells the noise: no intervals")
     for p, lost in zip(kept, 1.0 - np.isfinite(minima).mean(0), strict=True):
         if lost > _LOST:
             unsure = "of draws have no minimum among the sizes; its place is unsure"

@@ -34,6 +34,7 @@ SCORES = ("heldout_accuracy", "heldout_unigram_loss", "heldout_unigram_accuracy"
 PER_TOKEN = "flops_per_token"  # stated by studies: word vectors are far from 6 N
 FAR = 10.0  # FLOPs beyond this multiple of 6 N D, or its inverse, are taken for another unit
 LARGEST_VOCABULARY = 1e6  # where the table states none
+_EXPORTED = {"Name": RUN, "State": STATUS, "Group": ARM}  # columns of Weights & Biases, and of a study's runs.csv
 _READ = {STATUS, ARM, RUN, HASH, VOCABULARY, PER_TOKEN, *SCORES}.union(*COLUMNS.values())
 _ENDINGS = (".csv", ".jsonl")  # with or without that of a packed file, such as .csv.xz
 
@@ -70,7 +71,8 @@ def read_table(
     once: repeats would narrow every interval; a name with two configs (column "config_hash") is two runs. Runs on the
     plateau of single words are left out, see `plateau`. `notes` says all this, and what looks like another unit: FLOPs
     far from 6 N D (or from the column "flops_per_token"), a loss above the logarithm of the vocabulary (column
-    "vocabulary"; otherwise of a million tokens). Other columns are ignored.
+    "vocabulary"; otherwise of a million tokens). Of an export from Weights & Biases, which has the columns Name and
+    State, these and Group are read as run, status and arm. Other columns are ignored.
 
     Args:
       path: .csv with a header line, or .jsonl with one object per line; also packed, such as .csv.xz.
@@ -210,7 +212,7 @@ def _rows(
             names = [name for name, _ in pairs]
         else:
             fields = _fields(where, line)
-            names = header or fields
+            names = header or _known(fields)
             if len(fields) != len(names):
                 raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; mend the line")
             pairs = [(name, field or None) for name, field in zip(names, fields, strict=True)]
@@ -226,6 +228,13 @@ def _rows(
         row = {name: value for name, value in pairs if value is not None}
         if all(condition.holds(where, row) for condition in conditions):
             yield where, row
+
+
+def _known(names: list[str]) -> list[str]:
+    """The columns of a header; those of an export, which has Name and State, under the names of a study's results."""
+    if not {"Name", "State"} <= set(names):
+        return names
+    return [name if _EXPORTED.get(name, name) in names else _EXPORTED[name] for name in names]
 
 
 def _fields(where: str, line: str) -> list[str]:

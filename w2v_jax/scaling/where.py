@@ -42,6 +42,8 @@ def parse(text: str) -> list[Condition]:
         match = re.fullmatch(r"\s*([^<>=\s]+)\s*(<=|>=|=)\s*(.*?)\s*", part)
         if not match or not match[3]:
             raise UserError(f"--where={text}: {part!r} must be column=value, column<=number or column>=number")
+        if match[2] != "=" and _number(match[3]) is None:
+            raise UserError(f"--where={text}: {match[3]!r} must be a number, such as in loss<=2.5")
         found.append(Condition(*match.groups()))
     return found
 
