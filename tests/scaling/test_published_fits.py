@@ -62,6 +62,7 @@ def test_a_budget_buys_the_optimum_of_the_surface(table: Path, capsys: pytest.Ca
         ("schedule=", "must be column=value"),
         ("shedule=cosine", "no column 'shedule' .did you mean 'schedule'"),
         ("schedule<=3", "cannot be compared with 'schedule<=3'"),
+        ("tokens<=x", "'x' must be a number"),
         ("schedule=linear", "no run to fit"),
     ],
 )
