@@ -100,7 +100,7 @@ def train_documents(
 
     Raises:
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
-      Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
+      Interrupted: a signal came; with a workdir the state is saved, and the same call continues. Else nothing is kept.
     """
     keys = keys_of(settings, changes, FAMILY)
     recipe = RECIPE | (DM if keys.get("model.form") == "dm" else {})

@@ -14,11 +14,15 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """Signal `number` ended training. `step` is the step that was saved; None: the loss had diverged, and a state that
-    diverged is not saved."""
+    """Signal `number` ended training. `step` is the step that was reached, and saved unless `kept` is False, as in a
+    temporary folder; None: the loss had diverged, and a state that diverged is not saved."""
 
-    def __init__(self, step: int | None, number: int) -> None:
-        where = "while its loss was not finite" if step is None else f"at step {step:,}, which is saved"
+    def __init__(self, step: int | None, number: int, kept: bool = True) -> None:
+        where = "while its loss was not finite" if step is None else f"at step {step:,}"
+        if not kept:
+            where += ": nothing of it is kept; workdir=FOLDER keeps a run, and the same call continues it"
+        elif step is not None:
+            where += ", which is saved"
         super().__init__(f"stopped by {signal.Signals(number).name} {where}")
         self.step, self.number = step, number
 

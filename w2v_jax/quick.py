@@ -18,7 +18,7 @@ import numpy as np
 
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.embeddings import Embeddings, load_run
-from w2v_jax.errors import UserError, nearest
+from w2v_jax.errors import Interrupted, UserError, nearest
 from w2v_jax.files import PathLike, atomic
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
@@ -85,7 +85,7 @@ def train_vectors(
 
     Raises:
       UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
-      Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
+      Interrupted: a signal came; with a workdir the state is saved, and the same call continues. Else nothing is kept.
     """
     keys = keys_of(settings, changes, PARTS)
     if start is not None:
@@ -97,7 +97,8 @@ def train_vectors(
 @contextlib.contextmanager
 def place(workdir: PathLike | None, progress: bool) -> Iterator[tuple[Path, dict[str, Any]]]:
     """(run folder, keys of the config that go with it): `workdir`, or a temporary one that is removed at the end.
-    Without `progress` nothing is written to standard error."""
+    Without `progress` nothing is written to standard error. Interrupted of a temporary one says that nothing is kept.
+    """
     with contextlib.ExitStack() as stack:
         if not progress:
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
@@ -108,7 +109,10 @@ def place(workdir: PathLike | None, progress: bool) -> Iterator[tuple[Path, dict
             yield folder, {}
             return
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="w2v_jax-")))
-        yield folder / "run", {"data.cache_dir": str(folder / "cache"), "log.tensorboard": False}
+        try:
+            yield folder / "run", {"data.cache_dir": str(folder / "cache"), "log.tensorboard": False}
+        except Interrupted as e:
+            raise Interrupted(e.step, e.number, kept=False) from None
 
 
 def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any]) -> Embeddings:
