@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import re
 import runpy
@@ -54,6 +55,33 @@ def test_counts_of_a_worked_example() -> None:
     counts, words = w2v.count(["The dog saw a dog and a cat, each a pet."])
     found = dict(zip(words, counts.toarray()[0].tolist(), strict=True))
     assert [found.get(word, 0) for word in ("dog", "cat", "feline", "canine", "pet")] == [2, 1, 0, 0, 1]
+
+
+def test_errors_of_the_system_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of folders below a file and names that are too long, as a superuser may do all else; and of a file of mode 0."""
+    (tmp_path / "file").write_text("")
+    emb, below = Embeddings(["a"], np.ones((1, 2), np.float32)), tmp_path / "file" / "run"
+    save_to = tmp_path / f"{'x' * 300}.bin"
+    config = w2v.configure("lsa", {"data.source": f"text:{tmp_path}/text.txt"})
+    (tmp_path / "text.txt").write_text("a b a b\n" * 9)
+    for call, path in (
+        (lambda: w2v.train_vectors(["a b"] * 9, below, min_count=1, progress=False), below),
+        (lambda: w2v.train_documents(["a b"] * 9, below, min_count=1, progress=False), below),
+        (lambda: w2v.fit(config, below), below),
+        (lambda: w2v.save(emb, save_to), save_to),
+    ):
+        with pytest.raises(UserError, match=re.escape(f"{path}") + "[^:]*: ") as caught:
+            call()
+        assert isinstance(caught.value.__cause__, OSError) and "\n" not in str(caught.value)
+    w2v.save(emb, tmp_path / "a.bin")
+
+    def refused(path: str, *_: object) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("w2v_jax.formats.reading.open", refused, raising=False)
+    with pytest.raises(UserError, match="a.bin: permission denied: choose another path or change") as caught:
+        w2v.load(tmp_path / "a.bin")
+    assert isinstance(caught.value.__cause__, PermissionError)
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from w2v_jax import exported
 from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, user_errors
 from w2v_jax.export import DOCUMENTS
 from w2v_jax.files import PathLike, write_text
 from w2v_jax.models import MODELS
@@ -77,6 +77,7 @@ class DocumentVectors(Embeddings):
         return Embeddings(model.tokenizer.words, np.asarray(next(iter(found.values()))), model.tokenizer.vocab.counts)
 
 
+@user_errors()
 def train_documents(
     texts: PathLike | Mapping[str, Text] | Iterable[Text],
     workdir: PathLike | None = None,
@@ -99,7 +100,8 @@ def train_documents(
     The settings are those of configs/doc2vec.py, with form="dm" those of configs/doc2vec_dm.py.
 
     Raises:
-      UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
+      UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run or may
+        not be written to.
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues. Else nothing is kept.
     """
     keys = keys_of(settings, changes, FAMILY)
@@ -145,9 +147,10 @@ def _name(folder: Path, ids: Sequence[str]) -> None:
     write_text(folder / IDS, "".join(f"{key}\n" for key in known))
 
 
+@user_errors()
 def load_documents(workdir: PathLike) -> DocumentVectors:
     """The documents of a run of doc2vec, with its model. Their ids are those that `train_documents` was given, else
-    their numbers. UserError: no such run, or damaged files."""
+    their numbers. UserError: no such run, damaged files, or files that may not be read."""
     folder = to_path(workdir)
     model = open_model(folder)
     if model.spec.documents is None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from w2v_jax import export, formats, keyed
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, user_errors
 from w2v_jax.files import PathLike
 from w2v_jax.word_table import WordTable
 
@@ -181,6 +181,7 @@ def _listed(queries: Query | Sequence[Query]) -> list[Query]:
     return list(queries)
 
 
+@user_errors()
 def load(
     path: PathLike,
     limit: int = 0,
@@ -204,8 +205,8 @@ def load(
       skip_nan: leave out rows with a NaN or an infinity, with a warning, instead of refusing the file.
 
     Raises:
-      UserError: missing, empty, truncated or malformed file, with its line or byte; a NaN; words that are not UTF-8; a
-        file of a run folder that differs from its digest in result.json (see `w2v_jax.exported`).
+      UserError: missing, unreadable, empty, truncated or malformed file, with its line or byte; a NaN; words that are
+        not UTF-8; a file of a run folder that differs from its digest in result.json (see `w2v_jax.exported`).
     """
     table = formats.read(path, limit, binary, encoding_errors, mmap, counts, skip_nan)
     try:
@@ -221,6 +222,7 @@ def load_run(folder: PathLike, file: PathLike) -> Embeddings:
     return dataclasses.replace(emb, subwords=formats.read_ngrams(folder, emb.dim))
 
 
+@user_errors()
 def save(emb: Embeddings, path: PathLike, format: str = "auto", dtype: str = "float32") -> None:
     """Writes the vectors to a file, or to a folder for 'native' and 'projector', whole or not at all.
 
@@ -233,7 +235,7 @@ def save(emb: Embeddings, path: PathLike, format: str = "auto", dtype: str = "fl
 
     Raises:
       UserError: an unknown format, ending or dtype, a number too large for float16, or a word the format cannot hold
-        (empty, or with white space).
+        (empty, or with white space); a file or a folder that may not be written to.
 
     What fastText makes unseen words from is not written.
     """

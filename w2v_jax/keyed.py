@@ -31,8 +31,7 @@ class Indexer(Protocol):
 
 
 def getitem(emb: Embeddings, key: str | Iterable[str]) -> np.ndarray:
-    """`emb["king"]`: the vector, float32 [D], read-only as in gensim. `emb[["king", "queen"]]`: a copy, float32 [n, D].
-    KeyError: a missing word."""
+    """`emb["king"]`: the vector, float32 [D], read-only. `emb[["king", "man"]]`: [n, D]. KeyError: a missing word."""
     if isinstance(key, str):
         return emb.vector(key)
     words = _listed(key)

@@ -18,7 +18,7 @@ import numpy as np
 
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.embeddings import Embeddings, load_run
-from w2v_jax.errors import Interrupted, UserError, nearest
+from w2v_jax.errors import Interrupted, UserError, nearest, user_errors
 from w2v_jax.files import PathLike, atomic
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
@@ -59,6 +59,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+@user_errors()
 def train_vectors(
     text: PathLike | Iterable[Any],
     workdir: PathLike | None = None,
@@ -84,7 +85,8 @@ def train_vectors(
     The settings are those of configs/skipgram.py, or of configs/cbow.py with architecture="cbow"; no text is held out.
 
     Raises:
-      UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
+      UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run or may
+        not be written to.
       Interrupted: a signal came; with a workdir the state is saved, and the same call continues. Else nothing is kept.
     """
     keys = keys_of(settings, changes, PARTS)
