@@ -241,6 +241,7 @@ def test_bad_lists_and_keys_are_one_line(tmp_path) -> None:
         ({"phrase_score": "pmi"}, "did you mean 'npmi'"),
         ({"phrase_score": "npmi", "phrase_threshold": 10.0}, "for npmi"),
         ({"tokens": "python:cut"}, "python:MODULE:FUNCTION"),
+        ({"tokens": "tok.json"}, "tokens='tok.json': must be one of words, .*python:MODULE:FUNCTION, json:FILE"),
         ({"vocabulary_from": f"{tmp_path}"}, "no run folder with a vocab.txt"),
     ):
         with pytest.raises(UserError, match=message):
