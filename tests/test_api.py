@@ -90,6 +90,11 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         (lambda: w2v.configure("lsa", {"model.dmi": 3}), "no key 'model.dmi' .*'model.dim'"),
         (lambda: w2v.load(tmp_path / "none.bin"), "none.bin: no such file"),
         (lambda: w2v.open_run(tmp_path), "holds no run"),
+        (lambda: w2v.load(None), "path=None: must be the path of a run folder or a file"),
+        (lambda: w2v.open_run(None), "workdir=None: must be the path of a folder"),
+        (lambda: w2v.load_documents(None), "workdir=None: must be the path of a folder"),
+        (lambda: w2v.save(Embeddings(["a"], np.ones((1, 2))), None), "path=None: must be the path of a file"),
+        (lambda: w2v.save([1], tmp_path / "a.bin"), "emb is of type list: must be vectors of words"),
         (lambda: w2v.count([]), "no word of the 0 texts occurs data.min_count=1 times"),
     ):
         with pytest.raises(UserError, match=message):

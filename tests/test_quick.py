@@ -95,6 +95,14 @@ def test_strings_are_cut_and_tokens_are_taken_as_they_are(tmp_path: Path) -> Non
         (["", " "], {}, "no sentence has a word"),
         (b"text.txt", {}, "the text is bytes: give a path as a str"),
         (5, {}, "the text is a int: give a path"),
+        ({"a b": "c d"}, {}, "the text is a mapping, .*: give its .values.., or use train_documents"),
+        (
+            ["a b"],
+            {"tokens": str.split},
+            "data.tokens=<.*: must be of type str: a rule such as words, or.*python:MODULE",
+        ),
+        (["a b"], {"stop_words": ["the"]}, "data.stop_words=.'the'.: must be of type str: the name of a file"),
+        (["a b"], {"stop_words": {"the"}}, "one word a line"),
         (["a b"], {"vector_size": 5}, "vector_size: is dim here"),
         (["a b"], {"workers": 5}, "workers: is not needed: all cores work"),
         ([["a", "b "]], {}, "token 'b ' is empty or has white space"),
@@ -145,6 +153,15 @@ def test_sentences_of_another_text_are_never_overwritten(tmp_path: Path) -> None
     assert not (tmp_path / "run" / "sentences.txt").exists()
     train_vectors(one, tmp_path / "run", **settings, progress=False)
     assert not (tmp_path / "new").exists() and (tmp_path / "run" / "sentences.txt").read_bytes() == kept
+
+
+def test_what_has_changed_since_is_named(tmp_path: Path) -> None:
+    (tmp_path / "stop").write_text("a\n")
+    settings, text = SMALL | {"stop_words": str(tmp_path / "stop")}, ["a b c"] * 20
+    train_vectors(text, tmp_path / "run", **settings, progress=False)
+    (tmp_path / "stop").write_text("b\n")
+    with pytest.raises(UserError, match="the text of .* or the list data.stop_words=.*stop has changed since"):
+        train_vectors(text, tmp_path / "run", **settings, progress=False)
 
 
 @pytest.mark.parametrize("call", [train_vectors, train_documents])

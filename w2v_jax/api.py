@@ -22,7 +22,7 @@ from w2v_jax.embeddings import Embeddings, load_run, save
 from w2v_jax.embeddings import load as load_vectors
 from w2v_jax.errors import UserError, nearest, user_errors
 from w2v_jax.evaluation import evaluate_all
-from w2v_jax.files import PathLike
+from w2v_jax.files import PathLike, given_path
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.quick import train_vectors
@@ -57,14 +57,14 @@ def fit(config: Config, workdir: PathLike) -> dict[str, Any]:
       UserError: bad text, or a folder that holds another run or may not be written to.
       Interrupted, Diverged: see `w2v_jax.train.loop.train`.
     """
-    return loop.train(config, to_path(workdir))
+    return loop.train(config, to_path(given_path("workdir", workdir)))
 
 
 @user_errors()
 def open_run(workdir: PathLike) -> Model:
     """A trained model from its run folder. UserError: no finished run there, or files that are damaged or
     may not be read."""
-    return open_model(to_path(workdir))
+    return open_model(to_path(given_path("workdir", workdir)))
 
 
 @user_errors()
@@ -73,7 +73,7 @@ def load(path: PathLike) -> Embeddings:
 
     UserError: nothing there, a run without vectors, or a file that is damaged or may not be read.
     """
-    folder = to_path(path)
+    folder = to_path(given_path("path", path, "the path of a run folder or a file"))
     if not (folder / CONFIG).is_file():
         return load_vectors(path)
     file = folder / "vectors.bin"

@@ -19,7 +19,7 @@ import numpy as np
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.embeddings import Embeddings, load_run
 from w2v_jax.errors import Interrupted, UserError, nearest, user_errors
-from w2v_jax.files import PathLike, atomic
+from w2v_jax.files import PathLike, atomic, given_path
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.recorded import load as load_config
@@ -91,7 +91,7 @@ def train_vectors(
     """
     keys = keys_of(settings, changes, PARTS)
     if start is not None:
-        keys["train.start"] = str(to_path(_path("start", start)))
+        keys["train.start"] = str(to_path(given_path("start", start)))
     with place(workdir, progress) as (folder, own):
         return _trained(text, folder, own | keys)
 
@@ -105,7 +105,7 @@ def place(workdir: PathLike | None, progress: bool) -> Iterator[tuple[Path, dict
         if not progress:
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         if workdir is not None:
-            folder = to_path(_path("workdir", workdir))
+            folder = to_path(given_path("workdir", workdir))
             if folder.exists() and not folder.is_dir():
                 raise UserError(f"workdir={folder}: is a file; name a folder")
             yield folder, {}
@@ -187,10 +187,12 @@ def _source(file: Path) -> str:
 def written(sentences: Iterable[Any], path: Path) -> dict[str, Any]:
     """Writes sentences to a file, one a line, and returns the keys of the config that read it.
 
-    UserError: none, something else than strings or lists of strings, both kinds, a token with white space; the file
-    holds other sentences.
+    UserError: none, a mapping, something else than strings or lists of strings, both kinds, a token with white space;
+    the file holds other sentences.
     """
     check_sentences(sentences)
+    if isinstance(sentences, Mapping):
+        raise UserError("the text is a mapping, whose keys are no text: give its .values(), or use train_documents")
     parts = iter(sentences)
     first = next(parts, parts)
     if first is parts:
@@ -235,12 +237,6 @@ def _kind(value: Any) -> str:
     return (
         "bytes" if isinstance(value, (bytes, bytearray)) else "None" if value is None else f"a {type(value).__name__}"
     )
-
-
-def _path(name: str, value: Any) -> PathLike:
-    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
-        raise UserError(f"{name}={value!r}: must be the path of a folder")
-    return value
 
 
 def keys_of(settings: Mapping[str, Any], changes: Mapping[str, Any] | None, family: str) -> dict[str, Any]:
