@@ -44,7 +44,8 @@ def describe(e: OSError) -> str:
         errno.EACCES: "permission denied: choose another path or change its permissions",
         errno.EROFS: "the file system is read-only: choose another path",
     }
-    return f"{e.filename or 'a file'}: {advice.get(e.errno or 0, e.strerror or str(e))}"
+    said = e.strerror or " ".join(map(str, e.args)) or type(e).__name__  # numpy's errors have no number
+    return f"{e.filename or 'a file'}: {advice.get(e.errno or 0, said)}"
 
 
 def one_line(text: str) -> str:
