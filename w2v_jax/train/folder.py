@@ -194,7 +194,7 @@ def check_fixed(workdir: Path, meta: Mapping[str, Any], fixed: Mapping[str, Any]
         if meta.get(key) != value:
             raise UserError(
                 f"--workdir={workdir}: its checkpoint was trained on another {key}; "
-                "restore the text it was trained on, or use another workdir"
+                "restore the text it was trained on, with its stop words and tokeniser, or use another workdir"
             )
 
 
