@@ -40,10 +40,10 @@ _BLANKS = string.whitespace.encode() + b"\0"
 # depends on its place. Every character has one of the first five, so 0 is one that was not met yet.
 L, M, N, OTHER, Z, JOINER, SUSPECT, FOLDED = (1 << i for i in range(8))
 # Han, Hiragana, Katakana, Thai, Lao, Khmer and Myanmar, which write no blanks between words: first and last character.
-_BLANKLESS = (("\u0e01", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff"), ("\u2e80", "\u2fdf"))
-_BLANKLESS += (("\u3005", "\u3007"), ("\u3041", "\u30ff"), ("\u31f0", "\u31ff"), ("\u3400", "\u4dbf"))
-_BLANKLESS += (("\u4e00", "\u9fff"), ("\uaa60", "\uaa7f"), ("\uf900", "\ufaff"), ("\uff66", "\uff9d"))
-_BLANKLESS += (("\U00020000", "\U0003ffff"),)
+_BLANKLESS = [("\u0e01", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff"), ("\u2e80", "\u2fdf")]
+_BLANKLESS += [("\u3005", "\u3007"), ("\u3041", "\u30ff"), ("\u31f0", "\u31ff"), ("\u3400", "\u4dbf")]
+_BLANKLESS += [("\u4e00", "\u9fff"), ("\uaa60", "\uaa7f"), ("\uf900", "\ufaff"), ("\uff66", "\uff9d")]
+_BLANKLESS += [("\U00020000", "\U0003ffff")]
 # The first letter of Unicode's general category, and its name in reports.
 NAMES = {"L": "letters", "M": "marks", "N": "digits", "P": "punctuation", "S": "symbols", "C": "other characters"}
 _BITS = {"L": L, "M": M, "N": N}
