@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import re
 import runpy
@@ -56,12 +57,44 @@ def test_counts_of_a_worked_example() -> None:
     assert [found.get(word, 0) for word in ("dog", "cat", "feline", "canine", "pet")] == [2, 1, 0, 0, 1]
 
 
+def test_errors_of_the_system_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of folders below a file and names that are too long, as a superuser may do all else; and of a file of mode 0."""
+    (tmp_path / "file").write_text("")
+    emb, below = Embeddings(["a"], np.ones((1, 2), np.float32)), tmp_path / "file" / "run"
+    save_to = tmp_path / f"{'x' * 300}.bin"
+    config = w2v.configure("lsa", {"data.source": f"text:{tmp_path}/text.txt"})
+    (tmp_path / "text.txt").write_text("a b a b\n" * 9)
+    for call, path in (
+        (lambda: w2v.train_vectors(["a b"] * 9, below, min_count=1, progress=False), below),
+        (lambda: w2v.train_documents(["a b"] * 9, below, min_count=1, progress=False), below),
+        (lambda: w2v.fit(config, below), below),
+        (lambda: w2v.save(emb, save_to), save_to),
+    ):
+        with pytest.raises(UserError, match=re.escape(f"{path}") + "[^:]*: ") as caught:
+            call()
+        assert isinstance(caught.value.__cause__, OSError) and "\n" not in str(caught.value)
+    w2v.save(emb, tmp_path / "a.bin")
+
+    def refused(path: str, *_: object) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("w2v_jax.formats.reading.open", refused, raising=False)
+    with pytest.raises(UserError, match="a.bin: permission denied: choose another path or change") as caught:
+        w2v.load(tmp_path / "a.bin")
+    assert isinstance(caught.value.__cause__, PermissionError)
+
+
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     for call, message in (
         (lambda: w2v.configure("lsaa"), "family='lsaa': must be one of .*did you mean 'lsa'"),
         (lambda: w2v.configure("lsa", {"model.dmi": 3}), "no key 'model.dmi' .*'model.dim'"),
         (lambda: w2v.load(tmp_path / "none.bin"), "none.bin: no such file"),
         (lambda: w2v.open_run(tmp_path), "holds no run"),
+        (lambda: w2v.load(None), "path=None: must be the path of a run folder or a file"),
+        (lambda: w2v.open_run(None), "workdir=None: must be the path of a folder"),
+        (lambda: w2v.load_documents(None), "workdir=None: must be the path of a folder"),
+        (lambda: w2v.save(Embeddings(["a"], np.ones((1, 2))), None), "path=None: must be the path of a file"),
+        (lambda: w2v.save([1], tmp_path / "a.bin"), "emb is of type list: must be vectors of words"),
         (lambda: w2v.count([]), "no word of the 0 texts occurs data.min_count=1 times"),
     ):
         with pytest.raises(UserError, match=message):

@@ -59,6 +59,8 @@ def test_mistakes_are_one_line() -> None:
         (lambda: averages.mean(EMB).vectors("the king"), "texts='the king': is one text; give a list"),
         (lambda: averages.mean(EMB).vectors([b"king"]), "word 107: must be a string"),
         (lambda: averages.mean(EMB).vectors([["king", 3]]), "word 3: must be a string"),
+        (lambda: averages.mean(EMB).vectors(["king", None]), "texts.1.=None: must be a string or a list of words"),
+        (lambda: averages.mean(EMB).vectors(None), "texts=None: give a list of texts"),
     ):
         with pytest.raises(UserError, match=message):
             call()

@@ -197,6 +197,9 @@ def test_a_vector_depends_on_its_text_and_seed_alone(home: Path) -> None:
     np.testing.assert_allclose(documents(model, [" ".join(texts[0])])[0], every[0], atol=1e-6)
     with pytest.raises(UserError, match="passes=-1"):
         infer(model, [], passes=-1)
+    for bad, message in ((None, "texts=None: must be a text"), (["a", None], "texts.1.=None: must be a string")):
+        with pytest.raises(UserError, match=message):
+            docs.infer(bad)
     assert docs.word_vectors["cat"].shape == (8,)  # of C, the only ones of PV-DBOW
 
 

@@ -38,6 +38,17 @@ def test_cosine_neighbours_are_gensims(plus, minus, restrict):
     np.testing.assert_allclose([s for _, s in ours], [s for _, s in expected], atol=1e-5)
 
 
+def test_no_limit_is_none_as_in_gensim(tmp_path):
+    emb = make(5)
+    save(emb, tmp_path / "all.bin")
+    assert len(load(tmp_path / "all.bin", limit=None)) == 5 and len(load(tmp_path / "all.bin", limit=2)) == 2
+    for limit in ("2", 2.0, -1):
+        with pytest.raises(UserError, match="limit=.*: must be 0 .all. or more"):
+            load(tmp_path / "all.bin", limit=limit)
+    with pytest.raises(UserError, match="path=None: must be the path of a file or a folder"):
+        load(None)
+
+
 def test_euclidean_neighbours_by_brute_force():
     emb = make()
     x = emb.vectors.astype(np.float64)

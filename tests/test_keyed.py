@@ -114,6 +114,22 @@ def test_word_movers_distance(both, norm):
     assert emb.wmdistance(*uneven, norm=norm) == pytest.approx(kv.wmdistance(*uneven, norm=norm), rel=1e-5)
 
 
+def test_the_vector_of_a_word_is_read_only_and_the_table_is_not():
+    emb = make()
+    kept = emb.vectors.copy()
+    for vector in (emb["king"], emb.get_vector("king"), emb.vector("king")):
+        assert np.shares_memory(vector, emb.vectors)
+        with pytest.raises(ValueError, match="read-only"):
+            vector -= emb["man"]
+    able = Embeddings(emb.words, emb.vectors, emb.counts, Subwords(np.eye(20, 12, dtype=np.float32), 3, 4))
+    with pytest.raises(ValueError, match="read-only"):
+        able["king"][0] = 0
+    emb[["king"]][0, 0] = emb.get_vector("king", norm=True)[0] = 7  # copies
+    np.testing.assert_array_equal(emb.vectors, kept)
+    emb.vectors[0, 0] = 7
+    assert emb["king"][0] == 7
+
+
 def test_words_in_an_array_and_other_forms_of_unicode():
     emb = make()
     assert emb.most_similar(np.array(["king", "queen"])) == emb.most_similar(["king", "queen"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 
 from configs import cbow, skipgram
 from tests.commands import text_of
-from w2v_jax import configure, fit, load, train_vectors
-from w2v_jax.errors import UserError
+from w2v_jax import configure, fit, load, train_documents, train_vectors
+from w2v_jax.errors import Interrupted, UserError
 from w2v_jax.quick import RECIPES, written
 from w2v_jax.train.console import Console, in_notebook
 from w2v_jax.train.logs import Progress, Record
@@ -94,6 +95,14 @@ def test_strings_are_cut_and_tokens_are_taken_as_they_are(tmp_path: Path) -> Non
         (["", " "], {}, "no sentence has a word"),
         (b"text.txt", {}, "the text is bytes: give a path as a str"),
         (5, {}, "the text is a int: give a path"),
+        ({"a b": "c d"}, {}, "the text is a mapping, .*: give its .values.., or use train_documents"),
+        (
+            ["a b"],
+            {"tokens": str.split},
+            "data.tokens=<.*: must be of type str: a rule such as words, or.*python:MODULE",
+        ),
+        (["a b"], {"stop_words": ["the"]}, "data.stop_words=.'the'.: must be of type str: the name of a file"),
+        (["a b"], {"stop_words": {"the"}}, "one word a line"),
         (["a b"], {"vector_size": 5}, "vector_size: is dim here"),
         (["a b"], {"workers": 5}, "workers: is not needed: all cores work"),
         ([["a", "b "]], {}, "token 'b ' is empty or has white space"),
@@ -144,6 +153,31 @@ def test_sentences_of_another_text_are_never_overwritten(tmp_path: Path) -> None
     assert not (tmp_path / "run" / "sentences.txt").exists()
     train_vectors(one, tmp_path / "run", **settings, progress=False)
     assert not (tmp_path / "new").exists() and (tmp_path / "run" / "sentences.txt").read_bytes() == kept
+
+
+def test_what_has_changed_since_is_named(tmp_path: Path) -> None:
+    (tmp_path / "stop").write_text("a\n")
+    settings, text = SMALL | {"stop_words": str(tmp_path / "stop")}, ["a b c"] * 20
+    train_vectors(text, tmp_path / "run", **settings, progress=False)
+    (tmp_path / "stop").write_text("b\n")
+    with pytest.raises(UserError, match="the text of .* or the list data.stop_words=.*stop has changed since"):
+        train_vectors(text, tmp_path / "run", **settings, progress=False)
+
+
+@pytest.mark.parametrize("call", [train_vectors, train_documents])
+def test_an_interruption_says_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def stopped(config, folder):
+        raise Interrupted(640, signal.SIGINT)
+
+    monkeypatch.setattr("w2v_jax.train.loop.train", stopped)
+    with pytest.raises(Interrupted, match="SIGINT at step 640: nothing of it is kept; workdir=FOLDER keeps") as caught:
+        call(["a b"] * 9, progress=False, min_count=1)
+    assert (caught.value.step, caught.value.number) == (640, 2) and "saved" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(Interrupted, match="at step 640, which is saved$"):
+        call(["a b"] * 9, tmp_path / "run", progress=False, min_count=1)
 
 
 def test_nothing_is_written_to_standard_error_without_progress(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.doc_vectors import load_documents, train_documents
 from w2v_jax.embeddings import Embeddings, load_run, save
 from w2v_jax.embeddings import load as load_vectors
-from w2v_jax.errors import UserError, nearest
+from w2v_jax.errors import UserError, nearest, user_errors
 from w2v_jax.evaluation import evaluate_all
-from w2v_jax.files import PathLike
+from w2v_jax.files import PathLike, given_path
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.quick import train_vectors
@@ -49,27 +49,31 @@ def configure(family: str, changes: Mapping[str, Any] | None = None) -> Config:
     return override(Config(family, MODELS[family].config()), changes or {}, MODELS)
 
 
+@user_errors()
 def fit(config: Config, workdir: PathLike) -> dict[str, Any]:
     """Trains, or fits, a model into a run folder, and returns its results. What is there already is continued.
 
     Raises:
-      UserError: bad text, or a folder that holds another run.
+      UserError: bad text, or a folder that holds another run or may not be written to.
       Interrupted, Diverged: see `w2v_jax.train.loop.train`.
     """
-    return loop.train(config, to_path(workdir))
+    return loop.train(config, to_path(given_path("workdir", workdir)))
 
 
+@user_errors()
 def open_run(workdir: PathLike) -> Model:
-    """A trained model from its run folder. UserError: no finished run there, or damaged files."""
-    return open_model(to_path(workdir))
+    """A trained model from its run folder. UserError: no finished run there, or files that are damaged or
+    may not be read."""
+    return open_model(to_path(given_path("workdir", workdir)))
 
 
+@user_errors()
 def load(path: PathLike) -> Embeddings:
     """The word vectors of a run folder, or of a file in any format that `w2v_jax.embeddings.load` reads.
 
-    UserError: nothing there, a run without vectors, or a damaged file.
+    UserError: nothing there, a run without vectors, or a file that is damaged or may not be read.
     """
-    folder = to_path(path)
+    folder = to_path(given_path("path", path, "the path of a run folder or a file"))
     if not (folder / CONFIG).is_file():
         return load_vectors(path)
     file = folder / "vectors.bin"
@@ -78,6 +82,7 @@ def load(path: PathLike) -> Embeddings:
     return load_run(folder, file)
 
 
+@user_errors()
 def evaluate(words: Embeddings, data_dir: PathLike | None = None, restrict: int = 30_000) -> dict[str, Any]:
     """Similarity, analogies and categories: `w2v_jax.evaluation.evaluate_all`. UserError: no test files."""
     return evaluate_all(words, data_dir, restrict)

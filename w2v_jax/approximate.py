@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from w2v_jax.embeddings import Embeddings, Scored
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, user_errors
 from w2v_jax.files import PathLike, atomic
 
 _ROWS = 1 << 16  # added at a time: their unit vectors are a copy
@@ -65,8 +65,9 @@ class Approximate:
         found = zip(rows[0].tolist(), scores[0].tolist(), strict=True)
         return [(self.emb.words[row], score) for row, score in found if row >= 0]
 
+    @user_errors()
     def save(self, path: PathLike) -> None:
-        """Writes the graph with its vectors, without the words, whole or not at all. Raises OSError."""
+        """Writes the graph with its vectors, without the words, whole or not at all. UserError: a write failed."""
         with atomic(path) as f:
             f.write(_faiss().serialize_index(self.graph).data)
 

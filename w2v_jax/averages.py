@@ -34,10 +34,12 @@ class Averages:
 
     def vectors(self, texts: Iterable[str | Sequence[str]]) -> np.ndarray:
         """float32 [N, D] of texts: strings, cut into words of letters in lower case, or lists of words. UserError: one
-        string in the place of several, a word that is no string."""
+        string in the place of several, a text that is neither, a word that is no string."""
         if isinstance(texts, (str, bytes)):
             raise UserError(f"texts={texts[:40]!r}: is one text; give a list of texts")
-        made = [self._one(words_of(text, WORDS) if isinstance(text, str) else text) for text in texts]
+        if not isinstance(texts, Iterable):
+            raise UserError(f"texts={texts!r}: give a list of texts")
+        made = [self._one(_words(text, i)) for i, text in enumerate(texts)]
         out = np.stack(made) if made else np.zeros((0, self.emb.dim), np.float32)
         return out if self.common is None else out - (out @ self.common) @ self.common.T
 
@@ -50,6 +52,13 @@ class Averages:
             rows = np.array([self.emb.index.get(word, -1) for word in known])
             found = found * np.where(rows >= 0, self.weights[rows], np.float32(1))[:, None]
         return np.asarray(found.mean(axis=0), np.float32)
+
+
+def _words(text: object, number: int) -> Sequence[str]:
+    """The words of the text at a place of the list."""
+    if not isinstance(text, Iterable):
+        raise UserError(f"texts[{number}]={text!r}: must be a string or a list of words")
+    return words_of(text, WORDS) if isinstance(text, str) else list(text)
 
 
 def _string(word: object) -> str:

@@ -150,8 +150,7 @@ class DataConfig:
             check(not value or value.startswith(forms), f"data.{key}", value, need)
         if not own_tokens(self.tokens):
             cuts = ("words", "letters", "punctuation", "whitespace", "characters", "bpe")
-            outside = ("python:MODULE:FUNCTION", "json:FILE") if ":" in self.tokens else ()
-            check_choice("data.tokens", self.tokens, cuts + outside)
+            check_choice("data.tokens", self.tokens, (*cuts, "python:MODULE:FUNCTION", "json:FILE"))
         check_choice("data.encoding_errors", self.encoding_errors, ("strict", "replace"))
         check_choice("data.normalise", self.normalise, ("auto", "nfc", "nfkc", "none"))
         check_choice("data.digits", self.digits, ("drop", "keep"))

@@ -14,9 +14,9 @@ import numpy as np
 from w2v_jax import exported
 from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, user_errors
 from w2v_jax.export import DOCUMENTS
-from w2v_jax.files import PathLike, write_text
+from w2v_jax.files import PathLike, given_path, write_text
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.quick import SENTENCES, check_sentences, given, keys_of, place, source_of
@@ -51,18 +51,22 @@ class DocumentVectors(Embeddings):
         """The vector of a new text, float32 [D], or of several, [N, D]; see `w2v_jax.train.inference.infer`.
 
         A text is a string, which is cut as the training text was, or a list of tokens; a list of strings is several
-        texts. A text without a known word gets zeros. UserError: an impossible number, no model.
+        texts. A text without a known word gets zeros. UserError: an impossible number, no text, no model.
         """
         if self.model is None:
             raise UserError("these vectors have no model to infer others with: load the run folder by load_documents")
         if isinstance(texts, str):
             return np.asarray(self.infer([texts], passes, seed)[0])
-        return infer(self.model, [self._ids(text) for text in texts], passes, seed)
+        if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+            raise UserError(f"texts={texts!r}: must be a text or a list of texts")
+        return infer(self.model, [self._ids(text, i) for i, text in enumerate(texts)], passes, seed)
 
-    def _ids(self, text: Text) -> np.ndarray:
+    def _ids(self, text: Text, number: int) -> np.ndarray:
         assert self.model is not None
         if isinstance(text, str):
             return self.model.tokenizer.encode(text)
+        if isinstance(text, bytes) or not isinstance(text, Iterable):
+            raise UserError(f"texts[{number}]={text!r}: must be a string or a list of tokens")
         index = self.model.tokenizer.vocab.index
         return np.array([index[token] for token in text if token in index], np.int32)
 
@@ -77,6 +81,7 @@ class DocumentVectors(Embeddings):
         return Embeddings(model.tokenizer.words, np.asarray(next(iter(found.values()))), model.tokenizer.vocab.counts)
 
 
+@user_errors()
 def train_documents(
     texts: PathLike | Mapping[str, Text] | Iterable[Text],
     workdir: PathLike | None = None,
@@ -99,8 +104,9 @@ def train_documents(
     The settings are those of configs/doc2vec.py, with form="dm" those of configs/doc2vec_dm.py.
 
     Raises:
-      UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
-      Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
+      UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run or may
+        not be written to.
+      Interrupted: a signal came; with a workdir the state is saved, and the same call continues. Else nothing is kept.
     """
     keys = keys_of(settings, changes, FAMILY)
     recipe = RECIPE | (DM if keys.get("model.form") == "dm" else {})
@@ -145,10 +151,11 @@ def _name(folder: Path, ids: Sequence[str]) -> None:
     write_text(folder / IDS, "".join(f"{key}\n" for key in known))
 
 
+@user_errors()
 def load_documents(workdir: PathLike) -> DocumentVectors:
     """The documents of a run of doc2vec, with its model. Their ids are those that `train_documents` was given, else
-    their numbers. UserError: no such run, or damaged files."""
-    folder = to_path(workdir)
+    their numbers. UserError: no such run, damaged files, or files that may not be read."""
+    folder = to_path(given_path("workdir", workdir))
     model = open_model(folder)
     if model.spec.documents is None:
         raise UserError(f"{folder}: family={model.config.family} trains no vectors of documents; open a run of doc2vec")

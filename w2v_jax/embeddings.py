@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from w2v_jax import export, formats, keyed
-from w2v_jax.errors import UserError
-from w2v_jax.files import PathLike
+from w2v_jax.errors import UserError, user_errors
+from w2v_jax.files import PathLike, given_path
 from w2v_jax.word_table import WordTable
 
 Metric = Literal["cosine", "euclidean"]
@@ -181,9 +181,10 @@ def _listed(queries: Query | Sequence[Query]) -> list[Query]:
     return list(queries)
 
 
+@user_errors()
 def load(
     path: PathLike,
-    limit: int = 0,
+    limit: int | None = 0,
     binary: bool | None = None,
     encoding_errors: str = "strict",
     mmap: bool = False,
@@ -195,7 +196,7 @@ def load(
 
     Args:
       path: the file, or the folder that `save(..., 'native')` wrote.
-      limit: read the first n words only; 0 for all.
+      limit: read the first n words only; 0 or None for all.
       binary: whether a file with a header is binary; None detects it.
       encoding_errors: words that are not UTF-8: 'strict' refuses them, 'replace' puts U+FFFD for what is none, 'ignore'
         leaves it out. Words that become empty are dropped, and of equal ones all but the first, with a warning.
@@ -204,10 +205,11 @@ def load(
       skip_nan: leave out rows with a NaN or an infinity, with a warning, instead of refusing the file.
 
     Raises:
-      UserError: missing, empty, truncated or malformed file, with its line or byte; a NaN; words that are not UTF-8; a
-        file of a run folder that differs from its digest in result.json (see `w2v_jax.exported`).
+      UserError: missing, unreadable, empty, truncated or malformed file, with its line or byte; a NaN; words that are
+        not UTF-8; a file of a run folder that differs from its digest in result.json (see `w2v_jax.exported`).
     """
-    table = formats.read(path, limit, binary, encoding_errors, mmap, counts, skip_nan)
+    path = given_path("path", path, "the path of a file or a folder")
+    table = formats.read(path, 0 if limit is None else limit, binary, encoding_errors, mmap, counts, skip_nan)
     try:
         return Embeddings(*table)
     except UserError as e:
@@ -221,6 +223,7 @@ def load_run(folder: PathLike, file: PathLike) -> Embeddings:
     return dataclasses.replace(emb, subwords=formats.read_ngrams(folder, emb.dim))
 
 
+@user_errors()
 def save(emb: Embeddings, path: PathLike, format: str = "auto", dtype: str = "float32") -> None:
     """Writes the vectors to a file, or to a folder for 'native' and 'projector', whole or not at all.
 
@@ -232,9 +235,13 @@ def save(emb: Embeddings, path: PathLike, format: str = "auto", dtype: str = "fl
     only. docs/vectors.md says what they lose. `load` gives float32 in any case.
 
     Raises:
-      UserError: an unknown format, ending or dtype, a number too large for float16, or a word the format cannot hold
-        (empty, or with white space).
+      UserError: no vectors or no path, an unknown format, ending or dtype, a number too large for float16, a word the
+        format cannot hold (empty, or with white space); a file or a folder that may not be written to.
 
     What fastText makes unseen words from is not written.
     """
+    if not isinstance(emb, WordTable):
+        what = "must be vectors of words, as train_vectors and load return them"
+        raise UserError(f"emb is of type {type(emb).__name__}: {what}; save(emb, path) takes them first")
+    path = given_path("path", path, "the path of a file or a folder")
     export.write(formats.Table(emb.words, emb.vectors, emb.counts), path, format, dtype)

@@ -1,11 +1,13 @@
 """What ends a command: input that the user can mend, a signal, a loss that diverged. `experiments.common.cli` prints
-each as one line and chooses the exit status."""
+each as one line and chooses the exit status. From Python the borders of the package have `user_errors`."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -14,11 +16,15 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """Signal `number` ended training. `step` is the step that was saved; None: the loss had diverged, and a state that
-    diverged is not saved."""
+    """Signal `number` ended training. `step` is the step that was reached, and saved unless `kept` is False, as in a
+    temporary folder; None: the loss had diverged, and a state that diverged is not saved."""
 
-    def __init__(self, step: int | None, number: int) -> None:
-        where = "while its loss was not finite" if step is None else f"at step {step:,}, which is saved"
+    def __init__(self, step: int | None, number: int, kept: bool = True) -> None:
+        where = "while its loss was not finite" if step is None else f"at step {step:,}"
+        if not kept:
+            where += ": nothing of it is kept; workdir=FOLDER keeps a run, and the same call continues it"
+        elif step is not None:
+            where += ", which is saved"
         super().__init__(f"stopped by {signal.Signals(number).name} {where}")
         self.step, self.number = step, number
 
@@ -27,6 +33,36 @@ class Diverged(Exception):
     """The loss is not finite. The message names the step, the last good checkpoint and what to try."""
 
     number = 0  # of the signal that came meanwhile
+
+
+def describe(e: OSError) -> str:
+    """One line for an operating-system error: the file, the reason, and advice for the common ones."""
+    advice = {
+        errno.ENOSPC: "no space is left on the device: free some and run the same command again",
+        errno.EFBIG: "the file would pass the size limit: raise it and run the same command again",
+        errno.EDQUOT: "the disk quota is used up: free some and run the same command again",
+        errno.EACCES: "permission denied: choose another path or change its permissions",
+        errno.EROFS: "the file system is read-only: choose another path",
+    }
+    said = e.strerror or " ".join(map(str, e.args)) or type(e).__name__  # numpy's errors have no number
+    return f"{e.filename or 'a file'}: {advice.get(e.errno or 0, said)}"
+
+
+def one_line(text: str) -> str:
+    """`text` with what cannot be printed, such as a line end in the name of a file, as Python writes it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Turns an OSError of a block, or of a function that it decorates, into a UserError with the line that a command
+    prints; the OSError is its cause. A pipe without a reader stays one, as it is no mistake."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        raise UserError(one_line(describe(e))) from e
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

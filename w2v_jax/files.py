@@ -51,6 +51,13 @@ def atomic(path: PathLike) -> Iterator[IO[bytes]]:
             os.remove(part)
 
 
+def given_path(name: str, value: Any, need: str = "the path of a folder") -> PathLike:
+    """The value of the argument `name`. UserError: it is no path, or empty, and must be `need`."""
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise UserError(f"{name}={value!r}: must be {need}")
+    return value
+
+
 def part_of(path: str) -> str:
     """Where a file or a folder is written before it gets its name."""
     folder, name = os.path.split(path)

@@ -31,7 +31,7 @@ class Indexer(Protocol):
 
 
 def getitem(emb: Embeddings, key: str | Iterable[str]) -> np.ndarray:
-    """`emb["king"]`: the vector, float32 [D]. `emb[["king", "queen"]]`: float32 [n, D]. KeyError: a missing word."""
+    """`emb["king"]`: the vector, float32 [D], read-only. `emb[["king", "man"]]`: [n, D]. KeyError: a missing word."""
     if isinstance(key, str):
         return emb.vector(key)
     words = _listed(key)
@@ -42,7 +42,7 @@ def getitem(emb: Embeddings, key: str | Iterable[str]) -> np.ndarray:
 
 
 def get_vector(emb: Embeddings, key: str, norm: bool = False) -> np.ndarray:
-    """The vector of a word, float32 [D]; with `norm` of length 1. KeyError: a missing word."""
+    """The vector of a word, float32 [D], read-only; with `norm` of length 1. KeyError: a missing word."""
     return emb._term(key, True) if norm else emb.vector(key)
 
 

@@ -16,6 +16,10 @@ T = TypeVar("T")
 _LARGEST = 2**63  # beyond, numpy and the files of a run cannot hold a number
 _SHORT = reprlib.Repr()  # a value may be a whole file, or nested too deep to be written
 _SHORT.maxstring = _SHORT.maxother = 100
+_GIVE = {  # end of a key -> what to give, where a value of another type is a likely mistake
+    "data.tokens": 'a rule such as words, or for an own tokeniser "python:MODULE:FUNCTION" or "json:FILE"',
+    "data.stop_words": "the name of a file with one word a line",
+}
 BOOLS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
@@ -92,6 +96,7 @@ def _typed(kind: Any, value: Any, models: Mapping[str, Any], key: str) -> Any:
         return _plain(key, value)
     group = dataclasses.is_dataclass(kind) or origin is Mapping
     need = "a group of keys" if group else f"of type {(origin or kind).__name__}"
+    need += next((f": {what}" for name, what in _GIVE.items() if key.endswith(name)), "")
     raise UserError(f"{key}={_SHORT.repr(value)}: must be {need}")
 
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.embeddings import Embeddings, load_run
-from w2v_jax.errors import UserError, nearest
-from w2v_jax.files import PathLike, atomic
+from w2v_jax.errors import Interrupted, UserError, nearest, user_errors
+from w2v_jax.files import PathLike, atomic, given_path
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.recorded import load as load_config
@@ -59,6 +59,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+@user_errors()
 def train_vectors(
     text: PathLike | Iterable[Any],
     workdir: PathLike | None = None,
@@ -84,12 +85,13 @@ def train_vectors(
     The settings are those of configs/skipgram.py, or of configs/cbow.py with architecture="cbow"; no text is held out.
 
     Raises:
-      UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run.
-      Interrupted: a signal came; with a workdir the state is saved, and the same call continues.
+      UserError: no text, no word that is frequent enough, an unknown setting, a workdir that holds another run or may
+        not be written to.
+      Interrupted: a signal came; with a workdir the state is saved, and the same call continues. Else nothing is kept.
     """
     keys = keys_of(settings, changes, PARTS)
     if start is not None:
-        keys["train.start"] = str(to_path(_path("start", start)))
+        keys["train.start"] = str(to_path(given_path("start", start)))
     with place(workdir, progress) as (folder, own):
         return _trained(text, folder, own | keys)
 
@@ -97,18 +99,22 @@ def train_vectors(
 @contextlib.contextmanager
 def place(workdir: PathLike | None, progress: bool) -> Iterator[tuple[Path, dict[str, Any]]]:
     """(run folder, keys of the config that go with it): `workdir`, or a temporary one that is removed at the end.
-    Without `progress` nothing is written to standard error."""
+    Without `progress` nothing is written to standard error. Interrupted of a temporary one says that nothing is kept.
+    """
     with contextlib.ExitStack() as stack:
         if not progress:
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         if workdir is not None:
-            folder = to_path(_path("workdir", workdir))
+            folder = to_path(given_path("workdir", workdir))
             if folder.exists() and not folder.is_dir():
                 raise UserError(f"workdir={folder}: is a file; name a folder")
             yield folder, {}
             return
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="w2v_jax-")))
-        yield folder / "run", {"data.cache_dir": str(folder / "cache"), "log.tensorboard": False}
+        try:
+            yield folder / "run", {"data.cache_dir": str(folder / "cache"), "log.tensorboard": False}
+        except Interrupted as e:
+            raise Interrupted(e.step, e.number, kept=False) from None
 
 
 def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any]) -> Embeddings:
@@ -181,10 +187,12 @@ def _source(file: Path) -> str:
 def written(sentences: Iterable[Any], path: Path) -> dict[str, Any]:
     """Writes sentences to a file, one a line, and returns the keys of the config that read it.
 
-    UserError: none, something else than strings or lists of strings, both kinds, a token with white space; the file
-    holds other sentences.
+    UserError: none, a mapping, something else than strings or lists of strings, both kinds, a token with white space;
+    the file holds other sentences.
     """
     check_sentences(sentences)
+    if isinstance(sentences, Mapping):
+        raise UserError("the text is a mapping, whose keys are no text: give its .values(), or use train_documents")
     parts = iter(sentences)
     first = next(parts, parts)
     if first is parts:
@@ -229,12 +237,6 @@ def _kind(value: Any) -> str:
     return (
         "bytes" if isinstance(value, (bytes, bytearray)) else "None" if value is None else f"a {type(value).__name__}"
     )
-
-
-def _path(name: str, value: Any) -> PathLike:
-    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
-        raise UserError(f"{name}={value!r}: must be the path of a folder")
-    return value
 
 
 def keys_of(settings: Mapping[str, Any], changes: Mapping[str, Any] | None, family: str) -> dict[str, Any]:

@@ -129,12 +129,15 @@ class WordTable:
         return list(dict.fromkeys(same + close))[:n]
 
     def vector(self, word: str) -> np.ndarray:
-        """The vector of a word, float32 [D]. UserError with suggestions when it is missing and has no n-grams."""
+        """The vector of a word, float32 [D], which cannot be written to: it may be a row of the table. UserError with
+        suggestions when it is missing and has no n-grams."""
         if self.subwords is not None and isinstance(word, str) and word not in self.index:
             made = self.subwords.vector(word)
             if made is not None:
                 return made
-        return np.asarray(self.vectors[self.row(word)])
+        row = np.asarray(self.vectors[self.row(word)])
+        row.flags.writeable = False  # of this view, not of the table
+        return row
 
     def makes(self, word: str) -> bool:
         """Whether n-grams make a vector of a word."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
-import errno
 import faulthandler
 import logging
 import math
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from absl import app, flags
 
 from experiments.common import processes
-from w2v_jax.errors import Diverged, Interrupted, UserError, nearest
+from w2v_jax.errors import Diverged, Interrupted, UserError, describe, nearest, one_line
 from w2v_jax.files import write_json
 from w2v_jax.overrides import encodes
 from w2v_jax.storage import in_bucket, to_path
@@ -117,7 +116,7 @@ def _ending(e: BaseException, continues: bool) -> int:
         hint = f". The same command continues: {shlex.join(sys.orig_argv)}" if continues else ""
         print(f"{what}{hint}", file=sys.stderr)
         return 128 + number
-    print(f"error: {_one_line(describe(e) if isinstance(e, OSError) else str(e))}", file=sys.stderr, flush=True)
+    print(f"error: {one_line(describe(e) if isinstance(e, OSError) else str(e))}", file=sys.stderr, flush=True)
     return 1 if isinstance(e, Diverged) else 2
 
 
@@ -143,11 +142,6 @@ def _drop_output() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _one_line(text: str) -> str:
-    """`text` with what cannot be printed, such as a line end in the name of a file, as Python writes it."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _check_text(argv: Sequence[str]) -> None:
@@ -189,18 +183,6 @@ def _overrides(argv: Sequence[str]) -> list[str]:
             word = f"--{name}.KEY={key}={value}"
         found.append(word)
     return [*found, *words]
-
-
-def describe(e: OSError) -> str:
-    """One line for an operating-system error: the file, the reason, and advice for the common ones."""
-    advice = {
-        errno.ENOSPC: "no space is left on the device: free some and run the same command again",
-        errno.EFBIG: "the file would pass the size limit: raise it and run the same command again",
-        errno.EDQUOT: "the disk quota is used up: free some and run the same command again",
-        errno.EACCES: "permission denied: choose another path or change its permissions",
-        errno.EROFS: "the file system is read-only: choose another path",
-    }
-    return f"{e.filename or 'a file'}: {advice.get(e.errno or 0, e.strerror or str(e))}"
 
 
 def option(default: Any, text: str) -> Any:

@@ -5,6 +5,8 @@ import sys
 import numpy as np
 import pytest
 
+from tests.data.corpora import config
+from w2v_jax.data.corpus import build_corpus
 from w2v_jax.data.vocabulary import Vocabulary, escape, unescape, written
 from w2v_jax.errors import UserError
 
@@ -28,6 +30,27 @@ def test_words_stand_in_files_as_they_are_but_for_white_space(tmp_path):
     assert [line.partition("\t")[0] for line in lines[:-1]] == list(words)
     assert Vocabulary.load(tmp_path / "v.txt").words == words
     assert written("a \n\u2003\\") == "a\\x20\\n\\u2003\\"
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "warned"),
+    [
+        ("我喜欢学习自然语言处理\n他喜欢猫\n" * 3 + "the cat\n", "words", True),
+        ("แมวนั่งบนเสื่อ the cat sat\n" * 3, "words", True),
+        ("カタカナ 私は猫です\n" * 3, "words", True),
+        ("나는 고양이를 좋아한다\nкошка спит\n" * 3, "words", False),  # Korean has blanks
+        ("猫 the cat sat on the mat\n" * 3, "words", False),  # a seventh
+        ("我喜欢学习自然语言处理\n" * 3, "characters", False),
+        ("我喜欢 学习\n" * 3, "whitespace", False),
+    ],
+)
+def test_scripts_without_blanks_are_warned_of(tmp_path, text, tokens, warned):
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    said = []
+    made = build_corpus(config(tmp_path, tmp_path / "text.txt", tokens=tokens), said.append)
+    found = [line for line in said if "no blanks between words" in line]
+    assert len(found) == warned and all("data.tokens=characters, python:" in line for line in found)
+    assert made.digest == build_corpus(config(tmp_path, tmp_path / "text.txt", tokens=tokens)).digest
 
 
 def test_escapes_are_printable_and_taken_back():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 import random
@@ -163,6 +164,24 @@ def test_a_function_of_a_module_cuts_the_text(tmp_path, monkeypatch) -> None:
         Tokenizer.load(tmp_path / "saved")
 
 
+def test_what_a_module_or_a_file_holds_now_cuts_the_text(tmp_path, monkeypatch) -> None:
+    """After a reload of the module, or another content of the file, in the same process."""
+    (tmp_path / "my_reloaded.py").write_text("def cut(text):\n    return text.split('-')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert own.tokens_of("python:my_reloaded:cut")("a-b") == ["a", "b"]
+    assert own.tokens_of("python:my_reloaded:cut") is own.tokens_of("python:my_reloaded:cut")
+    (tmp_path / "my_reloaded.py").write_text("def cut(text):\n    return [text]\n")
+    importlib.reload(sys.modules["my_reloaded"])
+    assert own.tokens_of("python:my_reloaded:cut")("a-b") == ["a-b"]
+    tokenizers = pytest.importorskip("tokenizers")
+    for words, found in (({"[UNK]": 0, "a": 1}, ["a", "[UNK]"]), ({"[UNK]": 0, "a": 1, "bb": 2}, ["a", "bb"])):
+        model = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+        model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        model.save(str(tmp_path / "words.json"))
+        assert own.tokens_of(f"json:{tmp_path}/words.json")("a bb") == found
+
+
 def test_a_file_of_hugging_face_tokenizers_cuts_the_text(tmp_path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     model = tokenizers.Tokenizer(
@@ -222,6 +241,7 @@ def test_bad_lists_and_keys_are_one_line(tmp_path) -> None:
         ({"phrase_score": "pmi"}, "did you mean 'npmi'"),
         ({"phrase_score": "npmi", "phrase_threshold": 10.0}, "for npmi"),
         ({"tokens": "python:cut"}, "python:MODULE:FUNCTION"),
+        ({"tokens": "tok.json"}, "tokens='tok.json': must be one of words, .*python:MODULE:FUNCTION, json:FILE"),
         ({"vocabulary_from": f"{tmp_path}"}, "no run folder with a vocab.txt"),
     ):
         with pytest.raises(UserError, match=message):

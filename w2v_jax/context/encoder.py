@@ -16,7 +16,7 @@ from w2v_jax.context import static
 from w2v_jax.context.base import CONTEXT, Encoded, Encoder, Text
 from w2v_jax.context.cut import Cut, Cutter
 from w2v_jax.context.rows import Frame, Row, Seen, batches, rows_of
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, user_errors
 from w2v_jax.files import PathLike
 from w2v_jax.storage import to_path
 from w2v_jax.train.applied import Applied
@@ -64,6 +64,7 @@ class ContextEncoder(Encoder):
             raise UserError(f"context={self.context}: the model was trained on at most {most} tokens at a time")
 
     @classmethod
+    @user_errors()
     def open(cls, workdir: PathLike, **options: Any) -> ContextEncoder:
         """The encoder of a run folder. UserError: no finished run there, or options that do not fit it."""
         return cls(open_model(to_path(workdir)), **options)

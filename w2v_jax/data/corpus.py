@@ -27,7 +27,7 @@ from w2v_jax.data.raw import RawText
 from w2v_jax.data.remote import Remote
 from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
-from w2v_jax.data.vocabulary import Vocabulary
+from w2v_jax.data.vocabulary import Vocabulary, without_blanks
 from w2v_jax.errors import UserError
 from w2v_jax.files import parse_json, write_text
 from w2v_jax.recorded import later_rules
@@ -121,6 +121,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
             corpus = _cached(cfg, note, texts, root, say if waited else lambda line: None)
             corpus = corpus or _build(cfg, texts, root, note, say)
     _tell(say, corpus.report, cfg)
+    without_blanks(say, cfg.tokens, corpus.vocab)
     return corpus
 
 

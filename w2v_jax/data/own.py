@@ -18,13 +18,28 @@ from typing import Any
 
 from w2v_jax.data.raw import END
 from w2v_jax.errors import UserError
-from w2v_jax.storage import open_read, to_path
+from w2v_jax.storage import in_bucket, open_read, stat, to_path
+
+
+def tokens_of(tokens: str) -> Callable[[Any], list[str]]:
+    """Text in which NULs end documents to tokens; each NUL stays one. UserError: no such function or file; a token
+    that is no string, or is empty or has white space, when the function returns it.
+
+    What the module has now counts, also after `importlib.reload`, and what the file holds now. An object of a bucket
+    is read once in a process: to ask for its state is a request each time."""
+    kind, _, rest = tokens.partition(":")
+    if kind == "python":
+        return _checked(tokens, (id(_function(rest)),))
+    if in_bucket(rest) or not to_path(rest).is_file():
+        return _checked(tokens, ())
+    state = stat(rest)
+    return _checked(tokens, (state.st_size, state.st_mtime_ns))
 
 
 @functools.lru_cache(maxsize=8)
-def tokens_of(tokens: str) -> Callable[[Any], list[str]]:
-    """Text in which NULs end documents to tokens; each NUL stays one. UserError: no such function or file; a token
-    that is no string, or is empty or has white space, when the function returns it."""
+def _checked(tokens: str, state: tuple[int, ...]) -> Callable[[Any], list[str]]:
+    """The function of `tokens_of`. `state` is that of the file, or the id of the function. What is cached holds the
+    function, so no other one has its id."""
     kind, _, rest = tokens.partition(":")
     cut = _from_file(rest) if kind == "json" else _from_module(rest)
     known = {END}  # checked tokens

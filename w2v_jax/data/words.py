@@ -39,6 +39,11 @@ _BLANKS = string.whitespace.encode() + b"\0"
 # SUSPECT: text with such a character may not be in a normal form. FOLDED: its lower case is not one character, or
 # depends on its place. Every character has one of the first five, so 0 is one that was not met yet.
 L, M, N, OTHER, Z, JOINER, SUSPECT, FOLDED = (1 << i for i in range(8))
+# Han, Hiragana, Katakana, Thai, Lao, Khmer and Myanmar, which write no blanks between words: first and last character.
+_BLANKLESS = [("\u0e01", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff"), ("\u2e80", "\u2fdf")]
+_BLANKLESS += [("\u3005", "\u3007"), ("\u3041", "\u30ff"), ("\u31f0", "\u31ff"), ("\u3400", "\u4dbf")]
+_BLANKLESS += [("\u4e00", "\u9fff"), ("\uaa60", "\uaa7f"), ("\uf900", "\ufaff"), ("\uff66", "\uff9d")]
+_BLANKLESS += [("\U00020000", "\U0003ffff")]
 # The first letter of Unicode's general category, and its name in reports.
 NAMES = {"L": "letters", "M": "marks", "N": "digits", "P": "punctuation", "S": "symbols", "C": "other characters"}
 _BITS = {"L": L, "M": M, "N": N}
@@ -122,6 +127,11 @@ def cutter(rules: Rules) -> Callable[[Any], Sequence[str | bytes]]:
 def words_of(text: str, rules: Rules) -> list[str]:
     """Words of a text; a NUL is a blank."""
     return [as_str(w) for w in cutter(rules)(prepared(text.replace("\0", " "), rules))]
+
+
+def blankless(word: str) -> bool:
+    """Whether a word begins with a letter of a script that writes no blanks between words. Korean does."""
+    return word[:1] >= "\u0e01" and any(first <= word[0] <= last for first, last in _BLANKLESS)
 
 
 def as_str(word: str | bytes) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from w2v_jax.config import Config
+from w2v_jax.config import Config, own_tokens
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.export import projector_above, write_documents, write_ngrams
@@ -194,12 +194,13 @@ def check_fixed(workdir: Path, meta: Mapping[str, Any], fixed: Mapping[str, Any]
         if meta.get(key) != value:
             raise UserError(
                 f"--workdir={workdir}: its checkpoint was trained on another {key}; "
-                "restore the text it was trained on, or use another workdir"
+                "restore the text it was trained on, with its stop words and tokeniser, or use another workdir"
             )
 
 
 def check_text(workdir: Path, config: Config, family: Family, digest: str | None, say: Say) -> None:
-    """Raises UserError where the text of a finished run has changed since; says so where it cannot be read any more.
+    """Raises UserError where the text of a finished run, or what says how it is cut, has changed since; says so where
+    it cannot be read any more.
 
     `digest` is that of the text it was trained on; None for runs of older versions, which are not checked.
     """
@@ -211,9 +212,13 @@ def check_text(workdir: Path, config: Config, family: Family, digest: str | None
         say(f"warning: {workdir}: the text of this finished run cannot be read any more ({e})")
         return
     if now != digest:
+        data, what = config.data, [f"the text of data.source={config.data.source}"]
+        what += [f"the list data.stop_words={data.stop_words}"] if data.stop_words else []
+        what += [f"the tokeniser data.tokens={data.tokens}"] if own_tokens(data.tokens) else []
+        what += [f"the words of data.vocabulary_from={data.vocabulary_from}"] if data.vocabulary_from else []
         raise UserError(
-            f"--workdir={workdir}: holds a finished run, but the text of data.source={config.data.source} has changed "
-            "since; restore it, or use another workdir"
+            f"--workdir={workdir}: holds a finished run, but {' or '.join(what)} has changed since; restore it, or use "
+            "another workdir"
         )
 
 
