@@ -155,6 +155,16 @@ def test_sentences_of_another_text_are_never_overwritten(tmp_path: Path) -> None
     assert not (tmp_path / "new").exists() and (tmp_path / "run" / "sentences.txt").read_bytes() == kept
 
 
+def test_errors_of_the_given_text_are_the_callers(tmp_path: Path) -> None:
+    def lines():
+        yield "a line of text"
+        raise ConnectionResetError("the peer is gone")
+
+    for call in (train_vectors, train_documents):
+        with pytest.raises(ConnectionResetError, match="the peer is gone"):
+            call(lines(), tmp_path / call.__name__)
+
+
 def test_what_has_changed_since_is_named(tmp_path: Path) -> None:
     (tmp_path / "stop").write_text("a\n")
     settings, text = SMALL | {"stop_words": str(tmp_path / "stop")}, ["a b c"] * 20

@@ -8,7 +8,10 @@ import difflib
 import errno
 import signal
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_CALLERS = "w2v_jax_of_caller"  # attribute of an OSError that the text given by a caller raised
 
 
 class UserError(Exception):
@@ -62,7 +65,23 @@ def user_errors() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as e:
+        if from_caller(e):
+            raise
         raise UserError(one_line(describe(e))) from e
+
+
+def of_caller(parts: Iterable[T]) -> Iterator[T]:
+    """What the caller's own iterable yields; its OSErrors pass `user_errors` as they are."""
+    try:
+        yield from parts
+    except OSError as e:
+        setattr(e, _CALLERS, True)
+        raise
+
+
+def from_caller(e: OSError) -> bool:
+    """Whether the text that a caller gave raised it, see `of_caller`."""
+    return bool(getattr(e, _CALLERS, False))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

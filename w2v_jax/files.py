@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, from_caller
 from w2v_jax.storage import PathLike, in_bucket, open_read, spool
 from w2v_jax.storage import stat as stat_of
 
@@ -83,7 +83,8 @@ def _named(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        e.filename = path
+        if not from_caller(e):
+            e.filename = path
         raise
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
 from w2v_jax.embeddings import Embeddings, load_run
-from w2v_jax.errors import Interrupted, UserError, nearest, user_errors
+from w2v_jax.errors import Interrupted, UserError, nearest, of_caller, user_errors
 from w2v_jax.files import PathLike, atomic, given_path
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
@@ -193,7 +193,7 @@ def written(sentences: Iterable[Any], path: Path) -> dict[str, Any]:
     check_sentences(sentences)
     if isinstance(sentences, Mapping):
         raise UserError("the text is a mapping, whose keys are no text: give its .values(), or use train_documents")
-    parts = iter(sentences)
+    parts = of_caller(sentences)
     first = next(parts, parts)
     if first is parts:
         raise UserError("no sentence to train on: the iterable is empty (a generator can be read only once)")

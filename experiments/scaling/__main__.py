@@ -100,7 +100,7 @@ def results_of(laws: str) -> Path:
     if not files:
         raise UserError(f"--laws={laws}: has no results.jsonl; name the results of a finished study")
     names = ", ".join(file.name for file in files)
-    raise UserError(f"--laws={laws}: has the parts {names}; join them: cat {laws}/results-*.jsonl > {laws}.jsonl")
+    raise UserError(f"--laws={laws}: has the parts {names}; join all of them into one file, and name that")
 
 
 def make(shard: tuple[int, int]) -> int:

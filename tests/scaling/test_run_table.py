@@ -10,7 +10,8 @@ import pytest
 
 from tests.commands import ROOT
 from w2v_jax.errors import UserError
-from w2v_jax.scaling.run_table import read_table
+from w2v_jax.scaling.run_table import read_arms, read_table
+from w2v_jax.scaling.where import parse
 
 
 def test_csv_with_flops_gets_its_tokens(tmp_path: Path) -> None:
@@ -72,6 +73,19 @@ def test_runs_on_the_plateau_of_single_words_are_left_out_of_the_committed_study
     runs = read_table(path, arm="lstm")
     assert len(runs.loss) == 9 and "3 run(s) left out, on the plateau of single words" in runs.notes[0]
     assert [len(read_table(path, arm=arm).loss) for arm in ("transformer", "elementwise", "shared_kv")] == [12, 3, 3]
+
+
+def test_an_export_is_read_as_it_is_named(tmp_path: Path) -> None:
+    """Names of Weights & Biases are not unique, and its columns may stand in a condition."""
+    path = tmp_path / "wandb.csv"
+    rows = "a,finished,x,1e6,2e7,4.0\na,finished,,2e6,2e7,3.5\nb,crashed,x,3e6,2e7,3.0\n"
+    path.write_text("Name,State,Group,parameters,tokens,loss\n" + rows)
+    assert read_arms(path) == ["x", "no group"]
+    runs = read_table(path)
+    np.testing.assert_array_equal(runs.loss, [4.0, 3.5])
+    assert runs.notes[0] == "1 run(s) left out: status is not 'finished'"
+    for text in ("Group=x", "Name=a,Group=x", "State=finished,parameters<=1e6", "arm=x"):
+        assert len(read_table(path, where=parse(text)).loss) == 1, text
 
 
 def test_numbers_in_other_units_are_noticed(tmp_path: Path) -> None:

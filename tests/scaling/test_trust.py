@@ -165,6 +165,10 @@ def test_a_run_that_is_worse_than_a_guess_is_named(tmp_path: Path) -> None:
     its = found(tmp_path, made)
     assert any(f"such as {made[2].run} with 46376 nats" in line for line in sections.laws(its).text)
     assert "NOT left out" in dict(trust.checklist(its)[0].table)["What was left out?"]
+    made[2] = dataclasses.replace(made[2], heldout_unigram_loss=5.0)  # then it is on the plateau, and left out
+    its = found(tmp_path, made)
+    assert not any("uniform guess" in line for line in sections.laws(its).text)
+    assert "1 run(s) on the plateau" in dict(trust.checklist(its)[0].table)["What was left out?"]
 
 
 def study_at(folder: Path, made: list[Record]) -> Path:

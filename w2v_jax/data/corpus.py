@@ -21,13 +21,13 @@ from w2v_jax.config import DataConfig
 from w2v_jax.data import known, meeting, phrases, shared, slices
 from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
-from w2v_jax.data.counting import SOURCES, SPLITS, check, count, heldout_every
+from w2v_jax.data.counting import BLANKLESS, CUT_OTHERWISE, SOURCES, SPLITS, check, count, heldout_every
 from w2v_jax.data.encode import encode
 from w2v_jax.data.raw import RawText
 from w2v_jax.data.remote import Remote
 from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
-from w2v_jax.data.vocabulary import Vocabulary, without_blanks
+from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
 from w2v_jax.files import parse_json, write_text
 from w2v_jax.recorded import later_rules
@@ -77,6 +77,7 @@ class Corpus:
     report: dict[str, Any]
     digest: str  # of content and rules: the same digest means the same tokens
     block_tokens: int = DataConfig.block_tokens  # documents are shuffled in blocks of about this many tokens
+    blankless: float = 0.0  # see `counting.blankless_share`
 
     @property
     def vocab(self) -> Vocabulary:
@@ -121,7 +122,9 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
             corpus = _cached(cfg, note, texts, root, say if waited else lambda line: None)
             corpus = corpus or _build(cfg, texts, root, note, say)
     _tell(say, corpus.report, cfg)
-    without_blanks(say, cfg.tokens, corpus.vocab)
+    if corpus.blankless > BLANKLESS:
+        share = f"{corpus.blankless:.0%} of the words are in a script that writes no blanks between words"
+        say(f"warning: corpus: {share}, where data.tokens={cfg.tokens} finds none: unless it has some, {CUT_OTHERWISE}")
     return corpus
 
 
@@ -205,7 +208,10 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     if cfg.reversed:  # by reading the same files backward
         digest = key_of([digest, "reversed"])
         parts = {split: _backward(part, ended=bool(cfg.end_token)) for split, part in parts.items()}
-    return Corpus(home, tokenizer, **parts, report=report, digest=digest, block_tokens=cfg.block_tokens)
+    share = float(meta.get("blankless", 0.0))  # of older corpora it is not known
+    return Corpus(
+        home, tokenizer, **parts, report=report, digest=digest, block_tokens=cfg.block_tokens, blankless=share
+    )
 
 
 def _backward(part: Tokens, ended: bool) -> Tokens:

@@ -16,7 +16,7 @@ from w2v_jax.data import bpe
 from w2v_jax.data.provisional import Reader, lost, reader, sizes
 from w2v_jax.data.raw import END, Hash, RawText, pieces
 from w2v_jax.data.vocabulary import escape
-from w2v_jax.data.words import Rules, prepared
+from w2v_jax.data.words import Rules, blankless, prepared
 from w2v_jax.errors import UserError
 from w2v_jax.tables import duration
 from w2v_jax.types import Say
@@ -25,6 +25,8 @@ from w2v_jax.types import Say
 SOURCES = {"train": "source", "heldout": "heldout_source", "test": "test_source"}
 SPLITS = tuple(SOURCES)
 SCRATCH = "provisional"
+BLANKLESS = 0.2  # `blankless_share` from which it is a warning that words are cut at blanks
+CUT_OTHERWISE = "use data.tokens=characters, bpe, python:MODULE:FUNCTION or json:FILE"
 _TELL_SECONDS = 5.0
 
 
@@ -152,6 +154,16 @@ def check_words(cfg: DataConfig, split: str, words: int) -> None:
         raise UserError(f"data.{key}={getattr(cfg, key)!r}: no word found under data.tokens={cfg.tokens!r}")
 
 
+def blankless_share(cfg: DataConfig, counted: Counted) -> float:
+    """The share of the training text's words, rare ones included, in scripts that write no blanks between words; 0 but
+    for words that are cut at blanks."""
+    if cfg.tokens != "words":  # of `letters` no such word is left, and the corpus warns of that
+        return 0.0
+    own = counted.counts[0, 1:]
+    found = sum(n for name, n in zip(counted.names[1:], own.tolist(), strict=True) if n and blankless(name))
+    return float(found / max(int(own.sum()), 1))
+
+
 def check(cfg: DataConfig, counted: Counted) -> None:
     """UserError: nothing would be left to train on or to hold out."""
     if heldout_every(cfg) and int(counted.documents.sum() - counted.documents[SPLITS.index("test")]) == 1:
@@ -162,10 +174,10 @@ def check(cfg: DataConfig, counted: Counted) -> None:
         )
     top = int(counted.counts[0, 1:].max(initial=0))
     if cfg.tokens != "bpe" and top < cfg.min_count:
-        raise UserError(
-            f"data.min_count={cfg.min_count}: no word occurs that often (the most frequent occurs {top} times); "
-            "lower it or give more text"
-        )
+        uncut = blankless_share(cfg, counted) > BLANKLESS
+        advice = f"the text writes no blanks between words: {CUT_OTHERWISE}" if uncut else "lower it or give more text"
+        often = f"no word occurs that often (the most frequent occurs {top} times)"
+        raise UserError(f"data.min_count={cfg.min_count}: {often}; {advice}")
     types = int((counted.counts[0, 1:] >= cfg.min_count).sum())
     if cfg.skip_top and cfg.skip_top >= types:
         raise UserError(f"data.skip_top={cfg.skip_top}: leaves no word, the text has {types:,}; lower it")

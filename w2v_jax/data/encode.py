@@ -12,7 +12,7 @@ import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import known
-from w2v_jax.data.counting import SCRATCH, SOURCES, SPLITS, Counted
+from w2v_jax.data.counting import SCRATCH, SOURCES, SPLITS, Counted, blankless_share
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
 from w2v_jax.data.words import NAMES
@@ -75,7 +75,7 @@ def record(cfg: DataConfig, counted: Counted, outside: np.ndarray, sizes: Sequen
         "letters": counted.letters,
         "lost": {name: counted.lost.get(kind, 0) for kind, name in NAMES.items()},
     }
-    return {"splits": records, "report": report, "newer": counted.newer}
+    return {"splits": records, "report": report, "newer": counted.newer, "blankless": blankless_share(cfg, counted)}
 
 
 def _record(

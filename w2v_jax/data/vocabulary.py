@@ -11,15 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from w2v_jax.data.words import blankless
 from w2v_jax.errors import UserError
 from w2v_jax.files import write_text
 from w2v_jax.storage import open_read
-from w2v_jax.types import Say
 
 UNKNOWN = "<unk>"
-BLANKLESS = 0.2  # the share of a text in scripts without blanks from which it is a warning that words are cut there
-MOST_FREQUENT = 10_000  # the words of which this share is taken
 
 _ESCAPED = re.compile(r"\\(?:([nrt\\])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))|\\")
 _COUNT = re.compile("[0-9]{1,18}")  # no more than 64 bits hold
@@ -104,18 +100,3 @@ class Vocabulary:
         if not words:
             raise UserError(f"{path}: holds no word")
         return cls(tuple(words), np.fromiter(words.values(), np.int64, len(words)))
-
-
-def without_blanks(say: Say, tokens: str, vocab: Vocabulary) -> None:
-    """Warns where words are cut at blanks, and many of the text are in scripts that write none. It looks at the most
-    frequent words of the vocabulary."""
-    if tokens != "words":  # of `letters` no such word is left, and the corpus warns of that
-        return
-    words, counts = vocab.words[:MOST_FREQUENT], vocab.counts[:MOST_FREQUENT].tolist()
-    share = sum(n for word, n in zip(words, counts, strict=True) if blankless(word)) / max(sum(counts), 1)
-    if share > BLANKLESS:
-        say(
-            f"warning: corpus: {share:.0%} of the words are in a script that writes no blanks between words, where "
-            f"data.tokens={tokens} finds none: unless the text has blanks there, use data.tokens=characters, "
-            "python:MODULE:FUNCTION or json:FILE"
-        )

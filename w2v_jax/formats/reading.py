@@ -44,7 +44,7 @@ def read(
 ) -> Table:
     """Reads any of the formats; see `w2v_jax.embeddings.load` for the arguments and the errors."""
     path = os.fspath(path)
-    if not isinstance(limit, (int, np.integer)) or limit < 0:
+    if isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 0:
         raise UserError(f"limit={limit!r}: must be 0 (all) or more")
     if encoding_errors not in ENCODING_ERRORS:
         raise UserError(f"encoding_errors={encoding_errors!r}: must be strict, replace or ignore")

@@ -34,7 +34,6 @@ SCORES = ("heldout_accuracy", "heldout_unigram_loss", "heldout_unigram_accuracy"
 PER_TOKEN = "flops_per_token"  # stated by studies: word vectors are far from 6 N
 FAR = 10.0  # FLOPs beyond this multiple of 6 N D, or its inverse, are taken for another unit
 LARGEST_VOCABULARY = 1e6  # where the table states none
-_EXPORTED = {"Name": RUN, "State": STATUS, "Group": ARM}  # columns of Weights & Biases, and of a study's runs.csv
 _READ = {STATUS, ARM, RUN, HASH, VOCABULARY, PER_TOKEN, *SCORES}.union(*COLUMNS.values())
 _ENDINGS = (".csv", ".jsonl")  # with or without that of a packed file, such as .csv.xz
 
@@ -72,7 +71,8 @@ def read_table(
     plateau of single words are left out, see `plateau`. `notes` says all this, and what looks like another unit: FLOPs
     far from 6 N D (or from the column "flops_per_token"), a loss above the logarithm of the vocabulary (column
     "vocabulary"; otherwise of a million tokens). Of an export from Weights & Biases, which has the columns Name and
-    State, these and Group are read as run, status and arm. Other columns are ignored.
+    State, State and Group are read as status and arm, and Name as run where there is a config_hash, as in a study's
+    runs.csv. Other columns are ignored.
 
     Args:
       path: .csv with a header line, or .jsonl with one object per line; also packed, such as .csv.xz.
@@ -212,7 +212,7 @@ def _rows(
             names = [name for name, _ in pairs]
         else:
             fields = _fields(where, line)
-            names = header or _known(fields)
+            names = header or fields
             if len(fields) != len(names):
                 raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; mend the line")
             pairs = [(name, field or None) for name, field in zip(names, fields, strict=True)]
@@ -223,18 +223,24 @@ def _rows(
             header = names
             if not wanted:
                 _check_known(where, header)
-            check_columns(where, [*(condition.column for condition in conditions), *wanted], header)
+            there = _of_export(dict.fromkeys(header, ""), header)
+            check_columns(where, [*(condition.column for condition in conditions), *wanted], list(there))
             continue
-        row = {name: value for name, value in pairs if value is not None}
+        row = _of_export({name: value for name, value in pairs if value is not None}, names)
         if all(condition.holds(where, row) for condition in conditions):
             yield where, row
 
 
-def _known(names: list[str]) -> list[str]:
-    """The columns of a header; those of an export, which has Name and State, under the names of a study's results."""
+def _of_export(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A row with what an export, which has the columns Name and State, says of its run under the names of results.
+
+    Only with the hash of its config does a Name tell the run: elsewhere several runs may have one."""
     if not {"Name", "State"} <= set(names):
-        return names
-    return [name if _EXPORTED.get(name, name) in names else _EXPORTED[name] for name in names]
+        return row
+    known = {STATUS: row.get("State", "")}
+    known |= {ARM: row.get("Group", "no group")} if "Group" in names else {}
+    known |= {RUN: row["Name"]} if HASH in row and "Name" in row else {}
+    return known | row
 
 
 def _fields(where: str, line: str) -> list[str]:
