@@ -95,7 +95,7 @@ def gensim(text: Any, vocab: int, topics: int, seed: int, options: Options, take
     ]
     passes = options.pop("passes", 12)
 
-    class Watched(LdaMulticore):  # type: ignore[misc]
+    class Watched(LdaMulticore):  # type: ignore[misc]  # gensim has no types
         def do_mstep(self, *given: Any, **named: Any) -> None:
             super().do_mstep(*given, **named)
             take(lambda: self.get_topics())

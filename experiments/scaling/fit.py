@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from w2v_jax.files import write_json
 from w2v_jax.scaling.allocation import Allocation
 from w2v_jax.scaling.describe import compare, describe
 from w2v_jax.scaling.fit import closest, fit_parametric
-from w2v_jax.scaling.fitted import Fit, Refusal, Value
+from w2v_jax.scaling.fitted import Fit, Refusal, Value, finite
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.published import PUBLISHED
@@ -94,17 +93,16 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
 
 def _say_budgets(path: Path, options: Options, runs: Runs, parametric: Fit | Refusal) -> list[Allocation] | str:
     """Prints the optimum of each budget, or why there is none."""
-    reason = ""
     if not isinstance(parametric, Fit):
         reason = "no optimum of a budget without a fitted surface"
     elif min(parametric.values[k].value for k in ("alpha", "beta")) <= 0:
         reason = "no optimum of a budget: by this surface loss does not fall with N or with D"
-    if reason or not isinstance(parametric, Fit):
-        print(f"\n{reason}")
-        return reason
-    found = budget.show(parametric, options.budgets, runs.flops, options.device)
-    budget.show_rates(path, options.where, found)
-    return found
+    else:
+        found = budget.show(parametric, options.budgets, runs.flops, options.device)
+        budget.show_rates(path, options.where, found)
+        return found
+    print(f"\n{reason}")
+    return reason
 
 
 def _say_what_moves(every: Runs, kept: Fit) -> None:
@@ -164,8 +162,7 @@ def _how(options: Options, runs: Runs, parametric: Fit | Refusal) -> dict[str, A
 
 
 def _value(value: Value) -> dict[str, float | None]:
-    """None for a bound that is not known, or free."""
-    return {name: x if math.isfinite(x) else None for name, x in value._asdict().items()}
+    return {name: finite(x) for name, x in value._asdict().items()}
 
 
 def _budget(its: Allocation) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from w2v_jax.scaling import analysis, records, tasks
 from w2v_jax.scaling.describe import number
 from w2v_jax.scaling.expected import Expected, expect
 from w2v_jax.scaling.fit import closest, fit_excess, fit_parametric
-from w2v_jax.scaling.fitted import Fit, Refusal, Value
+from w2v_jax.scaling.fitted import Fit, Refusal, Value, finite
 from w2v_jax.scaling.ladder import SecondStep
 from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.records import Record
@@ -70,7 +70,7 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
             why = "records no best possible loss; a study with optimum=True does"
             raise UserError(f"--floor=known: {results}: arm {arm} {why}")
         optimum = float(np.mean(best)) if len(best) == len(runs) else None
-        zero = float(np.mean(best)) if floor == KNOWN else 0.0
+        zero = (optimum or 0.0) if floor == KNOWN else 0.0
         tried = [
             fit_excess(n, d, loss - zero, law=law) if floor == KNOWN else fit_parametric(n, d, loss, law=law)
             for name, law in FORMS.items()
@@ -198,14 +198,10 @@ def _target(run: Planned, law: Law) -> dict[str, Any]:
         "training_flops": run.flops,
         "times": 6.0 * run.ledger.parameters * run.tokens / largest,
         "learning_rate": run.config.optimizer.learning_rate,
-        "loss": [_finite(x) for x in expected.loss],
-        "law": [_finite(x) for x in expected.law],
+        "loss": [finite(x) for x in expected.loss],
+        "law": [finite(x) for x in expected.law],
         "tasks": {name: list(value) for name, value in tasks.expected(law.tasks, expected.loss).items()},
     }
-
-
-def _finite(x: float) -> float | None:
-    return x if math.isfinite(x) else None
 
 
 def _rows(targets: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from experiments.scaling import export, sections
 from experiments.scaling.found import Found
 from w2v_jax.files import write_json
 from w2v_jax.scaling import analysis
-from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.fitted import Fit, Refusal, finite
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.study import Study
 
@@ -63,6 +62,6 @@ def as_json(command: str, laws: Sequence[analysis.Laws], floors: Sequence[analys
 def _one(result: analysis.Result) -> dict[str, Any]:
     if isinstance(result, Refusal):
         return {"refused": result.reason}
-    values = {k: [x if math.isfinite(x) else None for x in v] for k, v in result.values.items()}
+    values = {k: [finite(x) for x in v] for k, v in result.values.items()}
     out = {"runs": result.points, "values": values, "notes": list(result.notes)}
     return {"formula": result.law.formula} | out if isinstance(result, Fit) else out

@@ -128,7 +128,7 @@ def laws(found: Found) -> Section:
         if law.plateau:
             names = ", ".join(r.run for r in law.plateau)
             text.append(f"{law.arm}: {len(law.plateau)} run(s) left out of the fits, {RULE}: {names}.")
-        if above := above_chance(_fitted(found, law)):
+        if above := [r for r in above_chance(found.usable) if r.arm == law.arm]:
             worst = max(above, key=lambda r: r.heldout_loss or 0.0)
             text.append(
                 f"Warning: {law.arm}: {len(above)} run(s) predict worse than a uniform guess, such as {worst.run} with "
@@ -144,11 +144,6 @@ def laws(found: Found) -> Section:
         if isinstance(law.parametric, Fit) and law.parametric.heldout is not None:
             text.append(f"{law.arm}: {describe_largest(law.parametric.heldout)}.")
     return Section("Laws", tuple(text), table, tuple(facts), tuple(pictures))
-
-
-def _fitted(found: Found, law: Laws) -> list[Record]:
-    out = {r.run for r in law.plateau}
-    return [r for r in found.usable if r.arm == law.arm and r.run not in out]
 
 
 def _law_pictures(found: Found, law: Laws) -> list[Path]:

@@ -141,8 +141,7 @@ def _fitting(found: Found) -> list[list[str]]:
     """How the laws were fitted."""
     fits = [law.parametric for law in found.laws if isinstance(law.parametric, Fit)]
     refused = [law.arm for law in found.laws if not isinstance(law.parametric, Fit)]
-    out = {r.run for law in found.laws for r in law.plateau}
-    flat, above = len(out), len(above_chance([r for r in found.usable if r.run not in out]))
+    flat, above = sum(len(law.plateau) for law in found.laws), len(above_chance(found.usable))
     diverged = f"; {above} run(s) that are worse than a uniform guess were NOT left out" if above else ""
     how = [
         f"{'a region by the likelihood ratio' if fit.whole else f'{RESAMPLES} bootstrap draws'} ({fit.points} runs)"

@@ -71,7 +71,7 @@ def main(words: list[str]) -> int:
     workdir = local(flags["workdir"])
     os.makedirs(workdir, exist_ok=True)
     # Two runs in one workdir would spoil it; a real run claims it by a generation precondition.
-    claim = open(os.path.join(workdir, f"claim-{rank}"), "w")  # noqa: SIM115
+    claim = open(os.path.join(workdir, f"claim-{rank}"), "w")  # noqa: SIM115  (held until the process ends)
     fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if get(os.path.join(workdir, "result.json")):
         say(f"step {steps:,}/{steps:,}: finished before")

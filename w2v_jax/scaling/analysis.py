@@ -82,9 +82,10 @@ def usable(records: Sequence[Record]) -> list[Record]:
 
 
 def above_chance(records: Sequence[Record]) -> list[Record]:
-    """Finished runs that predict worse than a uniform guess: a loss above log V, for V the vocabulary."""
-    done = (r for r in records if r.status == FINISHED and r.heldout_loss is not None and r.vocabulary)
-    return [r for r in done if (r.heldout_loss or 0.0) > np.log(r.vocabulary or 1)]
+    """Of `usable` runs those that laws are fitted to although a uniform guess is better: a loss above log V, for V the
+    vocabulary."""
+    kept = [r for own in by_arm(records).values() for r in fitted_runs(own)[0]]
+    return [r for r in kept if r.vocabulary and (r.heldout_loss or 0.0) > np.log(r.vocabulary)]
 
 
 def columns(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,11 @@ class Value(NamedTuple):
     def covers(self, true: float) -> bool:
         """Whether the interval, ends included, holds `true`."""
         return bool(self.low <= true <= self.high)
+
+
+def finite(x: float) -> float | None:
+    """A number for JSON; None for a bound that is not known, or free."""
+    return x if math.isfinite(x) else None
 
 
 class Refusal(NamedTuple):

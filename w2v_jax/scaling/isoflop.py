@@ -101,14 +101,15 @@ def fit_isoflop(
         return Refusal(NAME, f"no budget has its minimum among the sizes seen; the first: {refused[0].reason}")
     minima, notes = _draw(kept, np.random.default_rng(seed), resamples)
     values, samples, reason = _law_of_minima(kept, minima)
-    if all(len(p.sizes) == 3 for p in kept):  # nothing tells the noise
-        minima, samples = minima[:0], samples[:0]
-        values = {name: Value(v.value, np.nan, np.nan) for name, v in values.items()}
     for k, p in enumerate(kept):
-        drawn = minima[np.isfinite(minima[:, k]), k]
-        kept[k] = p._replace(best=interval(p.best.value, np.exp(drawn)) if len(drawn) else p.best)
+        kept[k] = p._replace(best=_interval(p.best.value, np.exp(minima[np.isfinite(minima[:, k]), k])))
     points, largest = sum(len(p.sizes) for p in kept), kept[-1].flops
     return Isoflop(tuple(kept), tuple(refused), values, reason, points, largest, samples, notes)
+
+
+def _interval(value: float, draws: np.ndarray) -> Value:
+    """The value with the bounds of its draws; nan where there are none."""
+    return interval(value, draws) if len(draws) else Value(value, np.nan, np.nan)
 
 
 def _groups(flops: np.ndarray, budgets: np.ndarray | None) -> list[np.ndarray]:
@@ -158,14 +159,18 @@ def _leverages(slopes: np.ndarray) -> np.ndarray:
 
 
 def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Minima log N_opt of the bootstrap draws, float [B, budgets], nan where a draw has none among the sizes."""
+    """Minima log N_opt of the bootstrap draws, float [B, budgets], nan where a draw has none among the sizes; B = 0
+    without residuals."""
     designs = [_design(p.sizes)[0] for p in kept]
     # A parabola through three sizes has no residuals to draw from.
     errors = []
     for p, x in zip(kept, designs, strict=True):
         if len(p.sizes) > 3:
             errors.append((p.loss - x @ p.coefficients) / np.sqrt(1.0 - np.minimum(_leverages(x), 0.95)))
-    pool = np.concatenate(errors) if errors else np.zeros(1)
+    if not errors:
+        why = "three runs at every budget: parabolas go through them, and nothing tells the noise: no intervals"
+        return np.empty((0, len(kept))), (why,)
+    pool = np.concatenate(errors)
     pool = pool - pool.mean()
     minima = np.empty((count, len(kept)))
     for k, (p, x) in enumerate(zip(kept, designs, strict=True)):
@@ -177,8 +182,6 @@ def _draw(kept: list[Parabola], rng: np.random.Generator, count: int) -> tuple[n
         inside = (minima[:, k] >= np.log(p.sizes.min())) & (minima[:, k] <= np.log(p.sizes.max()))
         minima[:, k] = np.where(inside, minima[:, k], np.nan)
     notes = []
-    if not errors:
-        notes.append("three runs at every budget: parabolas go through them, and nothing tells the noise: no intervals")
     for p, lost in zip(kept, 1.0 - np.isfinite(minima).mean(0), strict=True):
         if lost > _LOST:
             unsure = "of draws have no minimum among the sizes; its place is unsure"
@@ -195,11 +198,11 @@ def _law_of_minima(kept: list[Parabola], minima: np.ndarray) -> tuple[dict[str, 
     best = _line(np.log(flops), np.log([[p.best.value for p in kept]]))[0]
     draws = _line(np.log(flops), minima)
     draws = draws[np.isfinite(draws).all(-1)]
-    if not len(draws):
+    if len(minima) and not len(draws):
         return {}, np.empty((0, 2)), "no bootstrap draw has minima at two budgets; runs are too few or too noisy"
-    values = {"a": interval(best[1], draws[:, 1]), "b": interval(1 - best[1], 1 - draws[:, 1])}
-    values["k_N"] = interval(np.exp(best[0]), np.exp(draws[:, 0]))
-    values["k_D"] = interval(np.exp(-best[0]) / FLOPS_A_TOKEN, np.exp(-draws[:, 0]) / FLOPS_A_TOKEN)
+    values = {"a": _interval(best[1], draws[:, 1]), "b": _interval(1 - best[1], 1 - draws[:, 1])}
+    values["k_N"] = _interval(np.exp(best[0]), np.exp(draws[:, 0]))
+    values["k_D"] = _interval(np.exp(-best[0]) / FLOPS_A_TOKEN, np.exp(-draws[:, 0]) / FLOPS_A_TOKEN)
     return values, draws, ""
 
 
