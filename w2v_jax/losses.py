@@ -134,8 +134,35 @@ def window_weights(doc: Array, reach: Array, *, window: int, draw: str) -> Array
     return jnp.stack(out, axis=-1).astype(jnp.float32)
 
 
+@jax.custom_vjp
+def _low_scores(hidden: Array, noise: Array) -> Array:
+    """[R, L, N] products of bfloat16, [R, L, D] and [R, N, D], with sums in float32, also of the gradients."""
+    return _low_scores_fwd(hidden, noise)[0]
+
+
+def _low_scores_fwd(hidden: Array, noise: Array) -> tuple[Array, tuple[Array, Array]]:
+    low = hidden.astype(jnp.bfloat16), noise.astype(jnp.bfloat16)
+    return jnp.einsum("rld,rnd->rln", *low, preferred_element_type=jnp.float32), low
+
+
+def _low_scores_bwd(low: tuple[Array, Array], by_scores: Array) -> tuple[Array, Array]:
+    product = partial(jnp.einsum, preferred_element_type=jnp.float32)
+    slopes, (hidden, noise) = by_scores.astype(jnp.bfloat16), low
+    return product("rln,rnd->rld", slopes, noise), product("rln,rld->rnd", slopes, hidden)
+
+
+_low_scores.defvjp(_low_scores_fwd, _low_scores_bwd)
+
+
 def shared_noise(
-    hidden: Array, noise: Array, weights: Array, negatives: float, every: int = 1, turn: Array | int = 0
+    hidden: Array,
+    noise: Array,
+    weights: Array,
+    negatives: float,
+    every: int = 1,
+    turn: Array | int = 0,
+    *,
+    low: bool = False,
 ) -> Array:
     """Noise part of negative sampling with N noise words shared by a row: sum_i w_i (k / N) sum_n softplus(h_i . c_n).
 
@@ -150,6 +177,7 @@ def shared_noise(
       negatives: k.
       every: a divisor of L.
       turn: int32 scalar in [0, every).
+      low: whether vectors and slopes are rounded to bfloat16 before they are multiplied; sums are float32.
     """
     if every > 1:
 
@@ -158,7 +186,7 @@ def shared_noise(
             return jax.lax.dynamic_index_in_dim(split, turn, axis=2, keepdims=False)
 
         hidden, weights = pick(hidden), pick(weights)
-    scores = jnp.einsum("rld,rnd->rln", hidden, noise)
+    scores = _low_scores(hidden, noise) if low else jnp.einsum("rld,rnd->rln", hidden, noise)
     return jnp.sum(weights * softplus(scores).sum(-1)) * (negatives * every / noise.shape[1])
 
 

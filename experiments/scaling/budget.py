@@ -22,6 +22,7 @@ from w2v_jax.tables import aligned, duration
 STATE = 16  # bytes a parameter: itself, its gradient and two moments of Adam in float32
 # First those that most tables lack, as the first one that is missing is named.
 _RATES = ("learning_rate", "batch_tokens", "parameters", "tokens", "loss")
+_STEP_LAW = ((2.147e8, 1.0737e9), (4e9, 1e11))  # N and D of the dense runs of its authors: least and greatest
 
 
 def parse(text: str) -> list[float]:
@@ -76,13 +77,23 @@ def show_rates(path: Path, where: Sequence[Condition], found: Sequence[Allocatio
             for x in ("rate, coefficient", "rate by N", "rate by D", "batch, coefficient", "batch by D")
         )
         pairs = [(k * its.n.value**a * its.d.value**b, m * its.d.value**c) for its in found]
+        known = _STEP_LAW
     else:
         print(f"rate and batch by the optima of {len(laws.cells)} cells of parameters and tokens:")
         pairs = [
             (float(laws.rate.at(N=its.n.value, D=its.d.value)), float(laws.batch.at(D=its.d.value))) for its in found
         ]
+        n_of, d_of = ([getattr(cell, size) for cell in laws.cells] for size in "nd")
+        known = (min(n_of), max(n_of)), (min(d_of), max(d_of))
+    outside = False
     for its, (rate, batch) in zip(found, pairs, strict=True):
-        print(f"  {number(its.flops)} FLOPs: learning rate {rate:.3g}, batch {number(batch)} tokens")
+        near = all(low / FAR <= x.value <= FAR * high for x, (low, high) in zip((its.n, its.d), known, strict=True))
+        mark = "" if near else " (extrapolated)"
+        print(f"  {number(its.flops)} FLOPs: learning rate {rate:.3g}, batch {number(batch)} tokens{mark}")
+        outside = outside or not near
+    if outside:
+        ranges = " and ".join(f"{x} from {number(a)} to {number(b)}" for x, (a, b) in zip("ND", known, strict=True))
+        print(f"these laws come from runs of {ranges}; more than {FAR:g} times beyond is extrapolation")
 
 
 def _header(device: str | None) -> list[str]:

@@ -51,6 +51,11 @@ def test_a_budget_buys_the_optimum_of_the_surface(table: Path, capsys: pytest.Ca
     assert "rate and batch are not by this table" in said
     rate = 1.79 * n**-0.712 * (1e24 / 6 / n) ** 0.307
     assert f"learning rate {rate:.3g}" in said
+    assert (
+        "(extrapolated)\nthese laws come from runs of N from 2.147e+08 to 1.074e+09 and D from 4.000e+09 to 1" in said
+    )
+    assert fit(table, Options(where=tuple(parse("schedule=cosine")), best=True, budgets=(6e19,)), None) == 0
+    assert "extrapolated" not in capsys.readouterr().out
     assert NUMBERS["steplaw", "rate, coefficient"].checked == "unverified"
 
 

@@ -26,6 +26,7 @@ def test_arms_are_made_one_by_one(tmp_path: Path, study: Path, monkeypatch: pyte
     refused(
         scaling(study, workdir, "--arms=tamed"), r"--arms=tamed: must be one of tame, wild \(did you mean .tame.\?\)"
     )
+    refused(scaling(study, workdir, "--arms=wild,wild"), "--arms: wild comes 2 times; name each arm once")
     refused(run("experiments.scaling", "--fit=x.csv", "--arms=tame"), "--arms: is for the study of --config")
     assert not workdir.exists()
     assert scaling(study, workdir, "--arms=wild").status == 1

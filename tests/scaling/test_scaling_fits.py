@@ -114,6 +114,19 @@ def test_a_floor_of_nothing_and_a_free_exponent_have_intervals() -> None:
     assert all(np.isfinite(value).all() for one in (fit, step) for value in one.values.values())
 
 
+def test_an_exponent_that_the_runs_leave_free() -> None:
+    """Its interval has no end; where it holds zero, too, the runs say nothing of the law."""
+    x = np.array([1e6, 4e6, 1.6e7, 6.4e7])
+    y = 2 + 300 * x**-0.35
+    shift = np.random.default_rng(3).normal(size=4)
+    one_sided = fit_power(x, y * np.exp(0.01 * shift), floor=True, symbol="N")
+    assert isinstance(one_sided, Fit) and one_sided.values["alpha"].low > 0
+    assert re.search(r"alpha = \S+ \[\S+, no end\]\n", describe(one_sided))
+    assert "alpha is free above" in describe(one_sided)
+    lost = fit_power(x, y * np.exp(0.03 * shift), floor=True, symbol="N")
+    assert isinstance(lost, Refusal) and "up fits the 4 runs; more runs, or a wider range of N" in lost.reason
+
+
 def test_copying_a_smaller_run_stands_beside_the_prediction_of_the_largest() -> None:
     x = np.geomspace(1, 1e4, 10)
     fit = fit_power(x, 5 * x**-0.1, floor=False, resamples=20)

@@ -53,6 +53,7 @@ class Doc2VecConfig:
     segment: int = 32  # centres per row (L)
     noise_every: int = 1  # noise is scored for every nth centre, with weight n
     noise_power: float = 0.75  # noise words are drawn by count ** noise_power
+    noise_dtype: str = "float32"  # float32 | bfloat16, of what is multiplied for noise words; sums are float32
     # Of the mean of dm. tool: each part gets the whole gradient, as in gensim | mean: its share, the true derivative
     context_gradient: str = "tool"
     sample: float = 1e-3  # subsampling threshold, 0 for none

@@ -71,6 +71,7 @@ class Word2VecConfig:
     # fewer. Neighbouring centres of CBOW share most of their window and lose little.
     noise_every: int = 1
     noise_power: float = 0.75  # noise words are drawn by count ** noise_power
+    noise_dtype: str = "float32"  # float32 | bfloat16, of what is multiplied for noise words; sums are float32
     # CBOW averages its window. tool: each of its words gets the whole gradient of the average, as in the C tool | mean:
     # its share, the true derivative (Irsoy et al. 2021, arXiv 2012.15332)
     context_gradient: str = "tool"
@@ -81,6 +82,7 @@ class Word2VecConfig:
         check_choice("model.architecture", self.architecture, ("skipgram", "cbow"))
         check_choice("model.loss", self.loss, ("negative", "hierarchical", "softmax"))
         check_choice("model.context_gradient", self.context_gradient, ("tool", "mean"))
+        check_choice("model.noise_dtype", self.noise_dtype, ("float32", "bfloat16"))
         check_choice("model.window_draw", self.window_draw, ("auto", "expected", "sampled", "full"))
         check_least(1, "model", self, "dim", "window", "negatives", "shared_negatives", "segment", "noise_every")
         check_most(MOST_WINDOW, "model", self, "window")
@@ -213,7 +215,8 @@ def _tree(consts: Consts, outputs: Array, centres: Array) -> _Tree:
 
 
 def _noise(cfg: Word2VecConfig, batch: Batch, hidden: Array, noise: Array, weights: Array) -> Array:
-    return shared_noise(hidden, noise, weights, cfg.negatives, cfg.noise_every, batch.get("turn", 0))
+    turn, low = batch.get("turn", 0), cfg.noise_dtype == "bfloat16"
+    return shared_noise(hidden, noise, weights, cfg.negatives, cfg.noise_every, turn, low=low)
 
 
 def pair_loss(cfg: Word2VecConfig, params: Params, consts: Consts, batch: Batch, weights: Array) -> Array:

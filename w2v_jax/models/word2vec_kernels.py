@@ -45,6 +45,7 @@ def gradients(
     else:
         turn = jnp.asarray(batch.get("turn", 0), jnp.int32).reshape(1)
         fixed |= {"every": np.int64(cfg.noise_every), "negatives": np.float32(cfg.negatives)}
+        fixed |= {"half": cfg.noise_dtype == "bfloat16"}
         results = _shapes(cfg, rows, ids["E"].shape, ids["C"].shape)
         *found, sums = kernels.call("noise_gradients", results, *text, batch["noise"], turn, **fixed)
     total, words = sums.sum(0), batch["words"].astype(jnp.float32).sum()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from w2v_jax.scaling.fitted import FAR, Fit, Heldout, Refusal, Value
+from w2v_jax.scaling.fitted import FAR, FREE_EXPONENT, Fit, Heldout, Refusal, Value
 from w2v_jax.scaling.isoflop import Isoflop
 from w2v_jax.scaling.published import PUBLISHED, Published
 from w2v_jax.tables import aligned
@@ -19,15 +19,19 @@ def number(value: float) -> str:
     return f"{value:.3e}" if value and not 1e-3 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
-def cell(value: Value) -> str:
-    """`0.3473 [0.3152, 0.3731]`; without the brackets where there is no interval."""
-    brackets = f" [{number(value.low)}, {number(value.high)}]" if np.isfinite([value.low, value.high]).all() else ""
-    return number(value.value) + brackets
+def cell(value: Value, most: float = np.inf) -> str:
+    """`0.3473 [0.3152, 0.3731]`; without the brackets where there is no interval.
+
+    `most`: what no value may exceed in size. An end of the interval at it is `no end`."""
+    if not np.isfinite([value.low, value.high]).all():
+        return number(value.value)
+    low, high = (number(end) if abs(end) < most else "no end" for end in (value.low, value.high))
+    return f"{number(value.value)} [{low}, {high}]"
 
 
-def show(name: str, value: Value) -> str:
-    """`alpha = 0.3473 [0.3152, 0.3731]`."""
-    return f"{name} = {cell(value)}"
+def show(name: str, value: Value, most: float = np.inf) -> str:
+    """`alpha = 0.3473 [0.3152, 0.3731]`; see `cell`."""
+    return f"{name} = {cell(value, most)}"
 
 
 def describe(result: Fit | Isoflop | Refusal) -> str:
@@ -57,7 +61,9 @@ def published_table() -> list[list[str]]:
 
 def _fit(fit: Fit) -> str:
     lines = [f"{fit.law.name}: {fit.law.formula}, {fit.points} runs"]
-    lines += [show(name, value) for name, value in fit.values.items()]
+    lines += [
+        show(name, value, FREE_EXPONENT if name in fit.law.exponents else np.inf) for name, value in fit.values.items()
+    ]
     how = "all laws that the runs do not rule out" if fit.whole else f"{len(fit.samples)} bootstrap draws of the runs"
     lines.append(f"95 % intervals: of {how}")
     for name, low, high in zip(fit.law.sizes, fit.smallest, fit.largest, strict=True):

@@ -9,14 +9,13 @@ from threadpoolctl import threadpool_limits
 
 from w2v_jax.scaling import bootstrap
 from w2v_jax.scaling.checks import BEATS, check_columns, error_ratio, refuse
-from w2v_jax.scaling.fitted import Fit, Heldout, Refusal, Value, interval
+from w2v_jax.scaling.fitted import FREE_EXPONENT, Fit, Heldout, Refusal, Value, interval
 from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, excess, log_law, named
 from w2v_jax.scaling.projection import minimise
-from w2v_jax.scaling.robust import LARGEST_EXPONENT, LOGS, Misfit
+from w2v_jax.scaling.robust import LOGS, Misfit
 
 RESAMPLES = 1000
 LARGEST_SHARE = 0.2  # of the runs, held out once and predicted from the others
-_FREE = 0.99  # an interval that reaches this share of the largest exponent has no end
 _NO_FLOOR = 1e-6  # a floor below this share of the lowest loss is none
 
 
@@ -117,6 +116,9 @@ def _fit(
         heldout = _predict_largest(law, sizes, y)
     best, drawn = (_derived(law, named(law, parameters, centres), float(y.min())) for parameters in (theta, samples))
     values = {name: interval(float(best[name]), drawn[name], whole) for name in best}
+    if len(law.sizes) == 1 and values["alpha"].covers(0.0) and values["alpha"].high >= FREE_EXPONENT:
+        known = f"every exponent from {values['alpha'].low:.3g} up fits the {len(y)} runs"
+        return Refusal(law.name, f"{known}; more runs, or a wider range of {law.sizes[0]}, are needed")
     noise = float(np.sqrt(((log_y - log_law(law, theta, logs)) ** 2).sum() / (len(y) - law.parameters)))
     notes = _notes(law, values, heldout, float(y.min()))
     return Fit(law, values, sizes, y, theta, centres, samples, whole, noise, ratio, heldout, notes, misfit)
@@ -165,7 +167,7 @@ def _notes(law: Law, values: dict[str, Value], heldout: Heldout | None, lowest: 
     notes += [
         f"{name} is free above: the runs do not show where the fall with {size} ends"
         for name, size in zip(law.exponents, law.sizes, strict=True)
-        if values[name].high > _FREE * LARGEST_EXPONENT
+        if values[name].high >= FREE_EXPONENT
     ]
     if law.floor and values["E"].low < 1e-3 * lowest:
         free = f"the floor is free from 0 to {values['E'].high:.4g}"

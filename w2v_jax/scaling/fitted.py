@@ -9,9 +9,10 @@ import numpy as np
 
 from w2v_jax.scaling.laws import LEVEL as LEVEL
 from w2v_jax.scaling.laws import Law, log_law, named
-from w2v_jax.scaling.robust import LOGS, Misfit
+from w2v_jax.scaling.robust import LARGEST_EXPONENT, LOGS, Misfit
 
 FAR = 2.0  # times the largest run: beyond is extrapolation
+FREE_EXPONENT = 0.99 * LARGEST_EXPONENT  # an interval that reaches it has no end
 
 
 class Value(NamedTuple):

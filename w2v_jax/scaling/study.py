@@ -69,8 +69,10 @@ class Study:
 
 
 def of_arms(study: Study, names: Sequence[str]) -> Study:
-    """`study` with these arms alone, in its own order. UserError: an arm that it does not have."""
+    """`study` with these arms alone, in its own order. UserError: an arm that it does not have, or one twice."""
     for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"--arms: {name} comes {names.count(name)} times; name each arm once")
         if name not in study.arms:
             raise UserError(f"--arms={name}: must be one of {', '.join(study.arms)}{nearest(name, study.arms)}")
     return dataclasses.replace(study, arms={name: arm for name, arm in study.arms.items() if name in names})

@@ -31,10 +31,10 @@ Text text_of(Floats& inputs, Floats& outputs, Ints& tokens, Ints& doc, Ints& rea
 ffi::Error noise_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, Ints tokens, Ints doc, Ints reach,
                            Ints words, Ints turn, ffi::Result<Floats> by_inputs, ffi::Result<Floats> by_outputs,
                            ffi::Result<Floats> stats, bool cbow, bool whole, int64_t draw, int64_t every,
-                           float negatives) {
+                           float negatives, bool half) {
   const Text t = text_of(inputs, outputs, tokens, doc, reach, by_inputs, by_outputs, stats, cbow, whole, draw);
   const int count = words.dimensions()[1];
-  const Noise noise{words.typed_data(), count, int(every), turn.typed_data()[0], negatives * every / count};
+  const Noise noise{words.typed_data(), count, int(every), turn.typed_data()[0], negatives * every / count, half};
   parallel(pool, t.rows, [&](int r) {
     static thread_local Scratch scratch;
     (cbow ? cbow_noise : skipgram_noise)(t, noise, scratch, r);
@@ -156,7 +156,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(noise_gradients_handler, noise_gradients,
                               ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Ints>()
                                   .Arg<Ints>().Arg<Ints>().Arg<Ints>().Arg<Ints>().Ret<Floats>().Ret<Floats>()
                                   .Ret<Floats>().Attr<bool>("cbow").Attr<bool>("whole").Attr<int64_t>("draw")
-                                  .Attr<int64_t>("every").Attr<float>("negatives"));
+                                  .Attr<int64_t>("every").Attr<float>("negatives").Attr<bool>("half"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(adagrad_handler, adagrad,
                               ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Ints>()
                                   .Arg<Floats>().Arg<Floats>().Ret<Floats>().Ret<Floats>().Ret<Floats>()

@@ -9,31 +9,52 @@ struct Noise {
   const int* words;  // [R, N]
   int count, every, turn;
   float scale;  // k * every / N
+  bool half;    // products of bfloat16
 };
 
 // The noise words of a row, shared by every `every`th centre from `turn` on.
 struct Shared {
   Row& row;
   const Noise& noise;
-  int most;
+  int most, broad;  // N, padded; D, padded
   float *words, *columns, *scores, *to;  // to: N rows of gradients
+  int *half_words, *half_columns, *left, *right;
   bool begun = false;
 
-  Shared(Row& row, const Noise& noise, int r, float* to) : row(row), noise(noise), to(to) {
-    most = round_up(noise.count);
-    words = row.take(most);
-    columns = row.columns(row.text.outputs, noise.words + long(r) * noise.count, noise.count, most, words);
+  Shared(Row& row, const Noise& noise, int r, float* to)
+      : row(row), noise(noise), most(round_up(noise.count)), broad(row.text.padded), to(to) {
+    words = row.rows(row.text.outputs, noise.words + long(r) * noise.count, noise.count, most);
     scores = row.scratch.take(long(row.block) * most);
+    if (!noise.half) {
+      columns = row.scratch.take(long(row.text.dim) * most);
+      transpose(words, broad, most, row.text.dim, columns, most);
+      return;
+    }
+    half_words = ints(most * broad / 2);
+    half_columns = ints(most * broad / 2);
+    left = ints(std::max(row.block, most) * std::max(broad, most) / 2);
+    right = ints((row.block + 1) / 2 * broad);
+    pair_rows(words, broad, most, broad, half_words);
+    pair_columns(words, broad, most, broad, left);
+    transpose(left, broad / 2, most, broad / 2, half_columns, most);
   }
+
+  int* ints(long count) { return reinterpret_cast<int*>(row.scratch.take(count)); }
 
   // The vectors `hidden` of the centres begin to end - 1, with weight factor[i]; adds their gradients to `by_hidden`.
   void score(const float* hidden, const float* factor, float* by_hidden, int begin, int end) {
-    const int padded = row.text.padded, first = begin + ((noise.turn - begin) % noise.every + noise.every) % noise.every;
+    const int first = begin + ((noise.turn - begin) % noise.every + noise.every) % noise.every;
     const int count = (end - first + noise.every - 1) / noise.every;
-    const long step = long(noise.every) * padded;
+    const long step = long(noise.every) * broad;
     if (count <= 0) return;
-    hidden += long(first) * padded;
-    product(count, most, row.text.dim, hidden, step, 1, columns, most, scores, most, false);
+    hidden += long(first) * broad;
+    by_hidden += long(first) * broad;
+    if (noise.half) {
+      pair_columns(hidden, step, count, broad, left);
+      product(count, most, broad / 2, left, broad / 2, 1, half_columns, most, scores, most, false);
+    } else {
+      product(count, most, row.text.dim, hidden, step, 1, columns, most, scores, most, false);
+    }
     for (int i = 0; i < count; i++) {
       const float weight = noise.scale * factor[first + i * noise.every];
       for (int n = 0; n < most; n += LANES) {
@@ -44,8 +65,16 @@ struct Shared {
         store(scores + long(i) * most + n, live * slope);
       }
     }
-    product(count, padded, noise.count, scores, most, 1, words, padded, by_hidden + long(first) * padded, step, true);
-    product(noise.count, padded, count, scores, 1, most, hidden, step, to, padded, begun);
+    if (noise.half) {
+      pair_columns(scores, most, count, most, left);
+      product(count, broad, most / 2, left, most / 2, 1, half_words, broad, by_hidden, step, true);
+      pair_rows(scores, most, count, most, left);
+      pair_rows(hidden, step, count, broad, right);
+      product(noise.count, broad, (count + 1) / 2, left, 1, most, right, broad, to, broad, begun);
+    } else {
+      product(count, broad, noise.count, scores, most, 1, words, broad, by_hidden, step, true);
+      product(noise.count, broad, count, scores, 1, most, hidden, step, to, broad, begun);
+    }
     begun = true;
   }
 };
@@ -57,7 +86,7 @@ inline void skipgram_noise(const Text& t, const Noise& noise, Scratch& scratch, 
   float *hidden = row.take(t.length), *contexts = row.take(t.wide);
   float *band = scratch.take(TALL * row.span), *pull = scratch.take(TALL * row.span);
   Shared shared(row, noise, r, by_contexts + long(t.wide) * t.padded);
-  std::memset(by_contexts, 0, long(t.wide) * t.padded * sizeof(float));
+  std::memset(by_contexts, 0, long(row.near) * t.padded * sizeof(float));
   for (int begin = 0, end, copied = 0; begin < t.length; begin = end) {
     end = std::min(begin + row.block, t.length);
     t.copy(t.inputs, row.centres, begin, end, t.length, hidden);
@@ -69,6 +98,10 @@ inline void skipgram_noise(const Text& t, const Noise& noise, Scratch& scratch, 
       for (int k = i + row.block; k < std::min(i + row.block + TALL, t.length); k++) {
         t.prefetch(t.inputs, row.centres[k]);
         t.prefetch(t.outputs, row.tokens[k + row.near]);
+      }
+      for (int k = i + TALL; k < std::min(i + 2 * TALL, t.length); k++) {
+        t.expect(by_contexts + long(k + row.near) * t.padded);
+        t.expect(by_hidden + long(k) * t.padded);
       }
       row.band(i, tall, band);
       std::memset(pull, 0, TALL * row.span * sizeof(float));
@@ -83,8 +116,9 @@ inline void skipgram_noise(const Text& t, const Noise& noise, Scratch& scratch, 
       }
       product(tall, t.padded, tall + row.near, pull, row.span, 1, contexts + at, t.padded, by_hidden + at, t.padded,
               false);
-      product(tall + row.near, t.padded, tall, pull, 1, row.span, hidden + at, t.padded, by_contexts + at, t.padded,
-              true);
+      product(row.near, t.padded, tall, pull, 1, row.span, hidden + at, t.padded, by_contexts + at, t.padded, true);
+      const long seen = at + long(row.near) * t.padded;  // no centre before these saw the tokens from here on
+      product(tall, t.padded, tall, pull + row.near, 1, row.span, hidden + at, t.padded, by_contexts + seen, t.padded, false);
     }
     shared.score(hidden, row.size, by_hidden, begin, end);
   }

@@ -71,12 +71,11 @@ struct Row {
   float* take(int count) { return scratch.take(long(count) * text.padded); }
   float* zeros(int count) { return scratch.zeros(long(count) * text.padded); }
 
-  // [D, most] for `count` rows that `ids` name, and zeros; `rows` gets them as they are.
-  float* columns(const float* table, const int* ids, int count, int most, float* rows) {
-    text.copy(table, ids, 0, count, count, rows);
-    std::memset(rows + long(count) * text.padded, 0, long(most - count) * text.padded * sizeof(float));
-    float* out = scratch.take(long(text.dim) * most);
-    transpose(rows, text.padded, most, text.dim, out, most);
+  // [most, D] the `count` rows that `ids` name, and zeros.
+  float* rows(const float* table, const int* ids, int count, int most) {
+    float* out = take(most);
+    text.copy(table, ids, 0, count, count, out);
+    std::memset(out + long(count) * text.padded, 0, long(most - count) * text.padded * sizeof(float));
     return out;
   }
 

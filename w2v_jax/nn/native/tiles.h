@@ -12,6 +12,10 @@
 #include <thread>
 #include <vector>
 
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
 #include "xla/ffi/api/ffi.h"
 
 namespace w2v {
@@ -28,8 +32,12 @@ typedef float Vector __attribute__((vector_size(4 * LANES), may_alias));
 typedef int32_t Whole __attribute__((vector_size(4 * LANES), may_alias));
 typedef float Loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias));  // in memory, not aligned
 
+typedef int32_t LooseWhole __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
 inline Vector load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
 inline void store(float* p, Vector x) { *reinterpret_cast<Loose*>(p) = x; }
+inline Whole load(const int* p) { return *reinterpret_cast<const LooseWhole*>(p); }
+inline void store(int* p, Whole x) { *reinterpret_cast<LooseWhole*>(p) = x; }
 inline int round_up(int n, int unit = LANES) { return (n + unit - 1) / unit * unit; }
 inline float sum(Vector x) {  // of halves: one after another, sixteen additions would wait for each other
   typedef float Quarter __attribute__((vector_size(16)));
@@ -45,22 +53,56 @@ inline float dot(const float* a, const float* b, int count) {  // count is a mul
   return sum(total);
 }
 
-template <int M, int N>
-void tile(int depth, const float* a, long a_row, long a_col, const float* b, long b_row, float* c, long c_row, bool add) {
+// total += left * right: of float32, or of pairs of bfloat16 in 32 bits, whose two products are added in float32.
+inline void add_product(Vector& total, float left, Vector right) { total += left * right; }
+inline void add_product(Vector& total, int left, Whole right) {
+#ifdef __AVX512BF16__
+  total = (Vector)_mm512_dpbf16_ps((__m512)total, (__m512bh)(Whole{} + left), (__m512bh)right);
+#else
+  const Whole low = Whole{} + (left << 16), high = Whole{} + (left & 0xFFFF0000);
+  total += (Vector)low * (Vector)(right << 16) + (Vector)high * (Vector)(right & 0xFFFF0000);
+#endif
+}
+
+// The nearest bfloat16 is the upper half of each number; the lower half is 0. NaN stays NaN.
+inline Whole nearest_half(Vector x) {
+  const Whole bits = (Whole)x, up = bits + 0x7FFF + ((bits >> 16) & 1);
+  return (x == x ? up : bits | 0x400000) & 0xFFFF0000;
+}
+
+// [count, width / 2] pairs of neighbours in each row of `from` [count, width]: the left side of a product.
+inline void pair_columns(const float* from, long row, int count, int width, int* out) {
+  typedef int16_t Half __attribute__((vector_size(2 * LANES), aligned(4), may_alias));
+  for (int i = 0; i < count; i++, from += row, out += width / 2)
+    for (int d = 0; d < width; d += LANES)
+      *reinterpret_cast<Half*>(out + d / 2) = __builtin_convertvector(nearest_half(load(from + d)) >> 16, Half);
+}
+
+// [(count + 1) / 2, width] pairs of rows of `from` [count, width], the last with zeros if count is odd: the right side.
+inline void pair_rows(const float* from, long row, int count, int width, int* out) {
+  for (int i = 0; i < count; i += 2, from += 2 * row, out += width)
+    for (int d = 0; d < width; d += LANES) {
+      const Whole high = i + 1 < count ? nearest_half(load(from + row + d)) : Whole{};
+      store(out + d, high | ((nearest_half(load(from + d)) >> 16) & 0xFFFF));
+    }
+}
+
+template <int M, int N, typename T>
+void tile(int depth, const T* a, long a_row, long a_col, const T* b, long b_row, float* c, long c_row, bool add) {
   Vector total[M][N];
 #pragma GCC unroll 8
   for (int m = 0; m < M; m++)
 #pragma GCC unroll 8
     for (int n = 0; n < N; n++) total[m][n] = add ? load(c + m * c_row + n * LANES) : Vector{};
   for (int k = 0; k < depth; k++) {
-    Vector right[N];
+    decltype(load(b)) right[N];
 #pragma GCC unroll 8
     for (int n = 0; n < N; n++) right[n] = load(b + k * b_row + n * LANES);
 #pragma GCC unroll 8
     for (int m = 0; m < M; m++) {
-      const float left = a[m * a_row + k * a_col];
+      const T left = a[m * a_row + k * a_col];
 #pragma GCC unroll 8
-      for (int n = 0; n < N; n++) total[m][n] += left * right[n];
+      for (int n = 0; n < N; n++) add_product(total[m][n], left, right[n]);
     }
   }
 #pragma GCC unroll 8
@@ -71,10 +113,11 @@ void tile(int depth, const float* a, long a_row, long a_col, const float* b, lon
 
 // c[m, n] = sum_k a[m, k] b[k, n], added to c if asked. `width`, of b and c, is a multiple of LANES; the rows of b and
 // c lie b_row and c_row numbers apart, and a may be read in either order.
-inline void product(int height, int width, int depth, const float* a, long a_row, long a_col, const float* b,
-                    long b_row, float* c, long c_row, bool add) {
-#define ROW(M) {tile<M, 1>, tile<M, 2>, tile<M, 3>, tile<M, 4>}
-  static constexpr decltype(&tile<1, 1>) tiles[TALL][4] = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6)};
+template <typename T>
+void product(int height, int width, int depth, const T* a, long a_row, long a_col, const T* b, long b_row, float* c,
+             long c_row, bool add) {
+#define ROW(M) {tile<M, 1, T>, tile<M, 2, T>, tile<M, 3, T>, tile<M, 4, T>}
+  static constexpr decltype(&tile<1, 1, T>) tiles[TALL][4] = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6)};
 #undef ROW
   for (int n = 0; n < width; n += BROAD * LANES) {
     const int broad = std::min(BROAD, (width - n) / LANES);
@@ -118,7 +161,8 @@ inline void dots(int height, int width, int count, const float* a, long a_row, c
 }
 
 // out[d, i] = in[i, d]: `count` rows, a multiple of LANES, of `dim` numbers, `in_row` apart.
-inline void transpose(const float* in, long in_row, int count, int dim, float* out, long out_row) {
+template <typename T>
+void transpose(const T* in, long in_row, int count, int dim, T* out, long out_row) {
   for (int i = 0; i < count; i += LANES)
     for (int d = 0; d < dim; d++)
       for (int n = 0; n < LANES; n++) out[d * out_row + i + n] = in[(i + n) * in_row + d];
