@@ -271,6 +271,8 @@ def judged(made: Programs, where: Slice, found: dict[str, Compiled], happens: Mo
     reasons.extend(gathered_tables(made, happens))
     if not made.config.log.eval_steps:
         remarks.append("log.eval_steps=0: the run scores all held-out text in one call, which needs more memory")
+    if not where.compiles and made.mesh.shape["model"] > 1 and len(made.state.params) > len(made.state.row_state):
+        remarks.append("network: what mesh.model sends to split the layers is not counted for GPUs, so time is too low")
     if where.compiles and made.mesh.size < len(where.devices):
         remarks.append(f"{len(where.devices) - made.mesh.size} of {len(where.devices)} devices are idle")
     return reasons, remarks

@@ -119,10 +119,13 @@ def check_libtpu(name: str) -> None:
 
 def topology_devices(name: str) -> list[Any]:
     """Descriptions of the TPU devices of a topology such as `v5e:2x4`. UserError: no libtpu, or no such topology."""
-    check_libtpu(name)
+    given, name = name, topology(name)
+    if not re.fullmatch(r"\w+:\d+(x\d+)+", name) or name.partition(":")[0] not in {kind for kind, _ in TYPES.values()}:
+        gpu = f"; of GPUs write gpu:{given}" if re.fullmatch(r"\d+x\w+", given) else ""
+        raise UserError(f"--topology={given}: must be a slice such as v5e:4x4, v5e-16 or v5p-128{gpu}")
+    check_libtpu(given)
     from jax.experimental import topologies
 
-    name = topology(name)
     # Without it a chip of v4 counts as two devices with half of its memory each.
     options = {"chip_config_name": "megacore"} if name.startswith("v4:") else {}
     try:

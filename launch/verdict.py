@@ -52,6 +52,6 @@ def cost_line(found: Forecast, tokens: float, spot: bool) -> str:
     paid = (
         f"at least ${dollars:,.2f} at ${each:.2f} a chip and hour, {chip.region}, {chip.date}"
         if not math.isnan(dollars)
-        else "the price of a chip is not known: write it into launch/chips.tsv"
+        else f"the {'spot ' if spot else ''}price of a chip is not known: write it into launch/chips.tsv"
     )
     return f"{amount:,.4g} {found.unit}s: at least {took:,.3g} hours on {len(found.where.devices)} chips, {paid}"

@@ -1,10 +1,11 @@
 """A study for Cloud TPU: transformers of 1 million to 1 billion parameters on `tfds:c4`.
 
     python -m experiments.scaling --config=configs/scaling/pod.py --plan --device=v5e:8
-    python -m launch.tpu run study-0 --zone=us-west4-a --accelerator=v5litepod-8 --spot --keep-alive -- \
+    python -m launch.tpu run study-0 --zone=us-west4-a --accelerator=v5litepod-8 --spot --keep-alive --max-hours=72 -- \
         python -m experiments.scaling --config=configs/scaling/pod.py --workdir=gs://my-bucket/study --shard=0/8
 
-Hardware: eight v5litepod-8 of one host each, the command above on each with its own shard. The hosts of a larger slice
+Hardware: eight v5litepod-8 of one host each, the command above on each with its own shard. The longest shard, which is
+the largest run, takes two days by `--plan --shard=0/8`, more than the launcher's 24 hours. The hosts of a larger slice
 join one study by themselves. Data: `tfds:c4/en`, prepared once, on one machine, with `--config.data.offline=False`;
 `data.tokens_limit` is what the largest run uses, and one host tokenises that into the cache in the bucket. Parameters
 and the optimiser's state are fully sharded over the chips of a host. Time and quality have not been measured; `--plan`
@@ -41,6 +42,7 @@ def get_config() -> Study:
     )
     sizes = tuple(
         f"model.dim={dim} model.layers={layers} model.heads={heads} optimizer.learning_rate={rate}"
+        + (" train.accumulate=4" if dim > 1024 else "")  # else the largest does not fit on eight v5e
         for dim, (layers, heads, rate) in SIZES.items()
     )
     return Study(

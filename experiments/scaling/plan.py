@@ -14,8 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments.scaling.step_cost import Room, cost, room_here, room_of
-from launch.chips import GIB, Chip, chips
+from experiments.scaling.step_cost import SPARE, Room, cost, room_here, room_of
+from launch.chips import GIB, TYPES, Chip, chips
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.models import MODELS
 from w2v_jax.recorded import freeze
@@ -76,10 +76,11 @@ def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None,
         )
     print(f"time: {speed.why}; compiling and scoring are not in it")
     print(room.describe())
-    print("activations: what one microbatch keeps for its gradient before the compiler saves any; an upper bound")
+    print("activations: what one microbatch keeps for its gradient, on all devices; compilers drop some and add others")
     print(
-        f"fits: state and gradients on one of {len(room.devices)} devices of {room.memory / GIB:,.2f} GiB; perhaps: "
-        "not with all activations; no: also where the mesh or the batch does not divide. launch.preflight compiles it"
+        f"fits: state, gradients and activations on one of {len(room.devices)} devices of {room.memory / GIB:,.2f} "
+        f"GiB, with {SPARE - 1:.0%} to spare; perhaps: without; no: state and gradients alone do not, or the mesh or "
+        "the batch does not divide. launch.preflight compiles it"
     )
     return 0
 
@@ -97,6 +98,7 @@ def chips_of_flag(device: str) -> tuple[Chip, int]:
     match = re.fullmatch(r"(\w+?)(?::(\d+))?", device)
     name, count = (match[1], int(match[2] or 1)) if match else (device, 0)
     known = chips()
+    name = TYPES.get(name, (name, 1))[0]  # v5litepod is the type of Cloud TPU that has v5e
     if name not in known or not 1 <= count <= MOST:
         names = f"{', '.join(known)}{nearest(name, known)}"
         raise UserError(f"--device={device}: must be one of {names}, with a number as in v5e:64")

@@ -26,6 +26,7 @@ from w2v_jax.train.sharding import make_mesh
 LAUNCH = {"cpu": 3e-4}  # seconds to start a step, assumed
 LAUNCH_ELSEWHERE = 1e-4
 FITS, PERHAPS, NO = "yes", "perhaps", "no"
+SPARE = 1.5  # room for what compilers add: 1.31 times this count for the largest model of configs/scaling/pod.py
 
 
 class Room(NamedTuple):
@@ -51,7 +52,7 @@ class Cost(NamedTuple):
     steps: float  # that are made for it
     seconds: float  # of a step, at least
     limit: str  # rate, memory or launch
-    fits: str  # yes, perhaps: the activations may not, no
+    fits: str  # yes; perhaps: not with all activations and what a compiler adds; no
 
     @property
     def whole(self) -> float:
@@ -96,5 +97,7 @@ def cost(run: Planned, vocabulary: int, room: Room, rate: float) -> Cost:
     # The gradient of a dense array has its size; a table may be updated by its rows.
     least = (ledger.state_bytes + 4 * ledger.without_embeddings) / parts
     most = least + 4 * (ledger.parameters - ledger.without_embeddings) / parts + ledger.activation_bytes / max(1, used)
-    fits = NO if not used or least > room.memory else PERHAPS if most > room.memory else FITS
+    if config.mesh.fsdp and used > 1:  # the arrays of a step are gathered, and their gradients before they are split
+        most += 2 * 4 * ledger.without_embeddings / min(model, used)
+    fits = NO if not used or least > room.memory else PERHAPS if SPARE * most > room.memory else FITS
     return Cost((run.tokens - run.shared) / per_step, limits[limit], limit, fits)
