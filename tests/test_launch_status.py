@@ -27,6 +27,7 @@ pytestmark = pytest.mark.xdist_group("launch_tpu")  # one worker: its processes 
 
 GCLOUD: dict[str, dict[str, Any]] = {  # what the cloud is like -> the kind of trouble
     "no_login": {"logged_in": False},
+    "no_project": {"project": ""},
     "no_api": {"apis": []},
     "no_permission": {"may": False},
     "no_quota": {"quota": dict.fromkeys(w.CORES, 4)},

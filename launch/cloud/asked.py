@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from launch.cloud import names, plan, prices, ship
+from launch.cloud import command, names, plan, prices, ship
+from launch.cloud import machine as machines
 from launch.cloud.gcloud import Cloud
-from launch.cloud.machine import Patience
+from launch.cloud.machine import ABSENT, Patience
 from launch.cloud.plan import Line, Machine
 from launch.cloud.state import Folder, Record
+from launch.cloud.trouble import Stopped
 from launch.cloud.watch import LATER_S, Limits, startup_file
 from w2v_jax.errors import UserError
 
@@ -34,20 +36,23 @@ class Asked(NamedTuple):
     lines: int = 40
 
 
-def record_of(folder: Folder, name: str, asked: Asked) -> Record:
-    """The record of a machine with the flags that were given. UserError: they contradict a machine that is there."""
+def record_of(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Record:
+    """The record of a machine with the flags that were given. UserError: they contradict a machine that is there, or
+    may be."""
     names.check_name(name)
     record = folder.load(name)
     if record is None:
         given = {"zone": "", "accelerator": "", **asked.machine}
         record = Record(Machine(name=name, **given))
     changed = {k: v for k, v in asked.machine.items() if getattr(record.machine, k) != v}
-    if changed and record.asked and not record.withdrawn and not record.outcome:
-        key, value = next(iter(changed.items()))
-        raise UserError(
-            f"--{key}={value}: {name} was asked for with {key}={getattr(record.machine, key)}; "
-            f"{TPU} down {name} first, or take another name"
-        )
+    if changed and record.asked:
+        if not _may_change(cloud, record, asked):
+            key, value = next(iter(changed.items()))
+            raise UserError(
+                f"--{key}={value}: {name} was asked for with {key}={getattr(record.machine, key)}; "
+                f"{TPU} down {name} first, or take another name"
+            )
+        record.asked, record.until, record.run_id = 0.0, 0.0, ""  # of the machine that is gone
     record.machine = dataclasses.replace(record.machine, **changed)
     if asked.max_hours is not None:
         record.max_hours = asked.max_hours
@@ -56,26 +61,61 @@ def record_of(folder: Folder, name: str, asked: Asked) -> Record:
     return record
 
 
-def cost(record: Record, asked: Asked) -> str:
-    """What the paid hours cost at most, in one sentence."""
-    machine = record.machine
-    return prices.sentence(machine.accelerator, machine.slices, machine.spot, record.max_hours, asked.prices)
+def _may_change(cloud: Cloud, record: Record, asked: Asked) -> bool:
+    """Whether the machine of the record is known to be absent. Without --yes nothing is asked: where its run has ended,
+    or it was taken down, the line that would ask is printed."""
+    if not asked.yes:
+        if record.outcome or record.withdrawn:
+            show(cloud, [plan.describe(record.machine)], "refused, unless this says that the earlier one is not there")
+            return True
+        return False
+    try:
+        return machines.look(cloud, record.machine).state == ABSENT
+    except Stopped as e:
+        return no_zone(record, e)
+
+
+def no_zone(record: Record, stopped: Stopped) -> bool:
+    """Whether nothing can be there, as the zone does not exist. Where a run was started it does: then the account or
+    the project is another one."""
+    return stopped.trouble.key == "bad_zone" and not record.run_id
+
+
+def _end(cloud: Cloud, record: Record, asked: Asked) -> float:
+    """When the paid hours are over: those that are running end when the machine, as it was made, deletes itself."""
+    wanted = cloud.clock.now() + record.max_hours * 3600
+    if record.withdrawn or not record.asked or cloud.clock.now() > record.until:
+        return wanted
+    return record.until if asked.max_hours is None else min(record.until, wanted)
+
+
+def tell_cost(cloud: Cloud, record: Record, asked: Asked) -> None:
+    """Prints what the paid hours cost at most, and where they are fewer than were asked for."""
+    machine, hours = record.machine, record.max_hours
+    left = round((_end(cloud, record, asked) - cloud.clock.now()) / 3600, 2)
+    if asked.max_hours is not None and left < hours:
+        name, hours = machine.name, left
+        cloud.tell(f"{name} ends itself in {left:g} hours, as it was made; {TPU} down {name} and then up give more")
+    cloud.tell(prices.sentence(machine.accelerator, machine.slices, machine.spot, hours, asked.prices))
+
+
+def tell_warning(cloud: Cloud, record: Record, asked: Asked) -> None:
+    """Prints that the folder of the run will be lost, where it will."""
+    ends = asked.down or asked.limits.keep_alive
+    if said := command.warning(record.argv, record.machine, ends):
+        cloud.tell(said)
 
 
 def show(cloud: Cloud, lines: Sequence[Line], why: str) -> None:
     """Prints lines that are not run, and what they are for."""
     cloud.tell(f"# {why}")
     for line in lines:
-        cloud.show(line)
+        cloud.show(line, again=True)
 
 
 def open_hours(cloud: Cloud, folder: Folder, record: Record, asked: Asked) -> None:
     """The paid hours begin: now, unless they are running already."""
-    now = cloud.clock.now()
-    if record.withdrawn or not record.asked or now > record.until:
-        record.until = now + record.max_hours * 3600
-    elif asked.max_hours is not None:  # a machine that is there deletes itself at the time that it was made with
-        record.until = min(record.until, now + record.max_hours * 3600)
+    record.until = _end(cloud, record, asked)
     record.withdrawn, record.trouble = False, []
     folder.save(record)
 
@@ -83,7 +123,9 @@ def open_hours(cloud: Cloud, folder: Folder, record: Record, asked: Asked) -> No
 def preview(cloud: Cloud, folder: Folder, record: Record, asked: Asked, run: bool) -> None:
     """Prints every line that would be run."""
     machine = record.machine
-    cloud.tell(cost(record, asked))
+    tell_cost(cloud, record, asked)
+    if run:
+        tell_warning(cloud, record, asked)
     room = folder.room(machine.name)
     if run and (found := names.buckets(record.argv)):
         show(cloud, [plan.bucket(b) for b in found], "the buckets of the command are there")
@@ -105,8 +147,8 @@ def preview(cloud: Cloud, folder: Folder, record: Record, asked: Asked, run: boo
             (("dump", "lines=400"), "only when it hangs: the stacks of every rank"),
             (("stop",), "only when it hangs or a worker fails"),
         ):
-            command = plan.agent(*verb)
-            show(cloud, [plan.remote(machine, n, command, str(room / "ssh" / n)) for n in nodes], why)
+            line = plan.agent(*verb)
+            show(cloud, [plan.remote(machine, n, line, str(room / "ssh" / n)) for n in nodes], why)
     if run and asked.down:
         show(cloud, [plan.delete(machine)], "at the end; nothing is left")
     else:

@@ -83,9 +83,10 @@ class Cloud:
         self.folder, self._run, self.clock, self.tell = folder, run, clock or Clock(), tell
         self._shown: set[str] = set()
 
-    def show(self, line: Line) -> None:
+    def show(self, line: Line, again: bool = False) -> None:
+        """Prints a line, unless it was shown before; with `again` in any case."""
         text = shlex.join(line)
-        if text not in self._shown:
+        if again or text not in self._shown:
             self._shown.add(text)
             self.tell(f"+ {text}")
 

@@ -75,6 +75,12 @@ def install_lines(pair: Mapping[str, str]) -> list[list[str]]:
     ]  # fmt: skip
 
 
+def files(root: Path = ROOT) -> list[str]:
+    """The files that are shipped, as paths below `root`. UserError: there is no git checkout."""
+    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").decode(errors="replace")
+    return [name for name in dict.fromkeys(listed.split("\0")) if name and (root / name).exists()]
+
+
 def check(root: Path = ROOT) -> None:
     """UserError: there is no git checkout to ship, or its jax and libtpu are no pair."""
     pair_of((root / _CONSTRAINTS).read_text(encoding="utf-8"))

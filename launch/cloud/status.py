@@ -42,8 +42,14 @@ def of(cloud: Cloud, record: Record, patience: Patience) -> Trouble:
         if any(s in ("PREEMPTED", "TERMINATED", ABSENT) for s in states.values()):
             return trouble.preempted(machine)
         failed = [r for r in reports if r.failed]
-        return trouble.of_failed(failed, machine) if failed else trouble.missing(reports, machine)
-    return of_run(record, reports, patience)
+        return _costs(trouble.of_failed(failed, machine), name) if failed else trouble.missing(reports, machine)
+    told = of_run(record, reports, patience)
+    return _costs(told, name) if any(r.failed or r.state == "lost" for r in reports) else told
+
+
+def _costs(found: Trouble, name: str) -> Trouble:
+    """The same, and that the machine of the run that failed is still there."""
+    return found._replace(next=f"{found.next}; {name} still costs money, {_TPU} down {name} --yes deletes it")
 
 
 def _absent(record: Record) -> Trouble:

@@ -54,6 +54,10 @@ _RULES = (
         "gcloud is not logged in", "gcloud auth login",
     ),
     _Rule(
+        "no_project", "gcloud", r"attribute \[project\]|property \[project\]",
+        "gcloud knows no project", "gcloud config set project PROJECT, or --project=PROJECT",
+    ),
+    _Rule(
         "no_api", "gcloud", r"SERVICE_DISABLED|API has not been used|API .*is not enabled|it is disabled",
         "the Cloud TPU API is not enabled in the project", "gcloud services enable tpu.googleapis.com{project}",
     ),
@@ -210,7 +214,8 @@ def of_text(place: str, text: str, machine: Machine, who: str = "", rank: int = 
 
 def of_gcloud(text: str, machine: Machine, what: str) -> Trouble:
     """What an error of gcloud tells; `what` was tried."""
-    last = " ".join(text.split())[-300:] or "no message"
+    said = " ".join(text.split()) or "no message"
+    last = said if len(said) <= 300 else f"...{said[-300:]}"
     again = f"{_TPU} status {machine.name}"
     return of_text("gcloud", text, machine) or Trouble("gcloud", f"{what} failed: {last}", again, RUN)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
+from launch.cloud import command, names, plan, ship, status, trouble, workers
 from launch.cloud import machine as machines
-from launch.cloud import names, plan, ship, status, trouble, workers
-from launch.cloud.asked import TPU, Asked, cost, open_hours, preview, record_of, show
+from launch.cloud.asked import TPU, Asked, no_zone, open_hours, preview, record_of, show, tell_cost, tell_warning
 from launch.cloud.gcloud import Cloud
+from launch.cloud.machine import DEAD, WAITING
 from launch.cloud.plan import Machine
 from launch.cloud.state import Folder, Record
 from launch.cloud.trouble import Stopped, Trouble
@@ -20,11 +22,11 @@ def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
 
     Ctrl-C withdraws the request.
     """
-    record = record_of(folder, name, asked)
+    record = record_of(cloud, folder, name, asked)
     if not asked.yes:
         preview(cloud, folder, record, asked, run=False)
         return None
-    cloud.tell(cost(record, asked))
+    tell_cost(cloud, record, asked)
     with folder.alone(name, "watch"):
         open_hours(cloud, folder, record, asked)
         watch = Watch(cloud, folder, record, asked.patience, asked.limits)
@@ -40,7 +42,9 @@ def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
 
 def run(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
     """Brings the machine up and runs the command on every worker until it ends. None when it ended well."""
-    record = record_of(folder, name, asked)
+    if asked.argv:
+        command.check_config(asked.argv, asked.root)
+    record = record_of(cloud, folder, name, asked)
     argv = list(asked.argv) or record.argv
     if not argv:
         raise UserError(f"no command: {TPU} run {name} -- python -m experiments.train --config=... --workdir=gs://...")
@@ -57,7 +61,8 @@ def run(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None
     with folder.alone(name, "watch"):
         source = ship.source(folder.room(name) / "bundle", asked.root)
         machine = record.machine
-        cloud.tell(cost(record, asked))
+        tell_cost(cloud, record, asked)
+        tell_warning(cloud, record, asked)
         for bucket in buckets:
             if (found := _no_bucket(cloud, bucket, machine)) is not None:
                 return found
@@ -79,7 +84,25 @@ def run(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None
             except Stopped as e:
                 return e.trouble
             cloud.tell(f"{name} is deleted")
+        elif not record.withdrawn and record.asked:
+            _tell_bill(cloud, record, found)
     return found
+
+
+def _tell_bill(cloud: Cloud, record: Record, found: Trouble | None) -> None:
+    """Prints that the machine of a run that has ended costs money, unless it is gone."""
+    name, still = record.machine.name, "still costs"
+    if found is not None:
+        try:
+            state = machines.look(cloud, record.machine, attempts=1).state
+        except Stopped:
+            still = "may still cost"
+        else:
+            if state in (machines.ABSENT, "SUSPENDING", "DELETING", *DEAD, *WAITING):
+                return
+            if state == "ACTIVE" and found.key == "preempted":
+                still = "may still cost"
+    cloud.tell(f"{name} {still} money; {TPU} down {name} --yes deletes it")
 
 
 def _no_bucket(cloud: Cloud, bucket: str, machine: Machine) -> Trouble | None:
@@ -174,6 +197,9 @@ def down(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | Non
                 f"no machine {name!r} in {folder.path}; to delete one that another folder made, give --zone="
             )
         record = Record(Machine(name=name, **given))
+    places = {k: v for k, v in asked.machine.items() if k in ("zone", "project") and v != getattr(record.machine, k)}
+    if places:  # another machine than that of the record, which stays
+        return _down_elsewhere(cloud, dataclasses.replace(record.machine, **places), asked)
     if not asked.yes:
         show(cloud, [plan.describe(record.machine), plan.delete(record.machine)], "deletes it, and its disks")
         cloud.tell("# nothing was run; --yes runs these lines")
@@ -183,11 +209,29 @@ def down(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | Non
         folder.save(record)
     try:
         machines.remove(cloud, record.machine, asked.patience)
+        said = f"{name} is gone"
     except Stopped as e:
-        return e.trouble
+        if not no_zone(record, e):
+            return e.trouble
+        said = f"{name} is forgotten; nothing can be there: {e.trouble.sentence}"
     with folder.alone(name, "request", wait=True):
         folder.forget(name)
-    cloud.tell(f"{name} is gone")
+    cloud.tell(said)
+    return None
+
+
+def _down_elsewhere(cloud: Cloud, machine: Machine, asked: Asked) -> Trouble | None:
+    """Deletes a machine that no record is about."""
+    where = machine.zone + (f" of {machine.project}" if machine.project else "")
+    if not asked.yes:
+        show(cloud, [plan.describe(machine), plan.delete(machine)], f"deletes the one in {where}; the record stays")
+        cloud.tell("# nothing was run; --yes runs these lines")
+        return None
+    try:
+        machines.remove(cloud, machine, asked.patience)
+    except Stopped as e:
+        return e.trouble
+    cloud.tell(f"{machine.name} in {where} is gone; the record of the machine of that name elsewhere stays")
     return None
 
 

@@ -106,6 +106,9 @@ class Watch:
             self.record.withdrawn = True
             self.folder.save(self.record)
             raise
+        if not self.record.asked:  # it was there before: of another folder, or of a record that was lost
+            self.record.asked = self.cloud.clock.now()
+            self._save()
 
     # ---- ship and start ----
 
@@ -296,7 +299,7 @@ def over(record: Record) -> Trouble:
     """The paid hours are used up."""
     name = record.machine.name
     return Trouble(
-        "max_hours", f"the {record.max_hours:g} hours of --max_hours are over; the run was stopped with a checkpoint",
+        "max_hours", "the paid hours of --max_hours are over; the run was stopped with a checkpoint",
         f"python -m launch.tpu run {name} --max_hours=... goes on", NO,
     )  # fmt: skip
 

@@ -23,6 +23,12 @@ def check_access(world: Json, call: Call) -> None:
         raise Refused("You do not currently have an active account selected. Please run: $ gcloud auth login")
     if call.command.removeprefix("alpha ").startswith("compute tpus"):
         project = call.flags.get("--project", world["project"])
+        if not project:
+            raise Refused(
+                "Error parsing [queued_resource].\nThe [queued_resource] resource is not properly specified.\n"
+                "Failed to find attribute [project]. The attribute can be set in the following ways:\n"
+                "- provide the argument `--project` on the command line\n- set the property `core/project`"
+            )
         if "tpu.googleapis.com" not in world["apis"]:
             raise Refused(
                 f"PERMISSION_DENIED: Cloud TPU API has not been used in project {project} before or it is disabled. "
