@@ -16,7 +16,7 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.classify import SAME, compared, joined
-from experiments.classify import features
+from experiments.classify import digests, features
 from experiments.classify.texts import Texts, bags, read
 from experiments.sentiment import label_of
 from tests import commands
@@ -227,6 +227,49 @@ def test_the_command(data: DataConfig, tmp_path: Path, fresh_cache: Path) -> Non
     for change, name in (("--config.model.dim=3", "lsa"), ("--config.data.min_count=1", "data")):
         done = command(data, tmp_path / "out", "--methods=lsa,lda", "--lda.model.topics=4", change)
         assert done.status == 2 and f"out/results.json: holds results of other settings ({name})" in done.err
+
+
+def test_results_of_other_texts_vectors_or_versions_are_refused(data: DataConfig, tmp_path: Path) -> None:
+    """Texts, labels and vectors may change while numbers of texts, names of labels and paths stay."""
+    save(Embeddings(["ball"], np.ones((1, 2), np.float32)), tmp_path / "v.txt")
+    out, args = tmp_path / "out", ("--methods=counts", f"--vectors={tmp_path}/v.txt")
+    done = command(data, out, *args)
+    assert done.status == 0, done.err
+    advice = "; choose another --workdir"
+    results = json.loads((out / "results.json").read_text())
+    for name in ("train", "test"):
+        file = tmp_path / f"{name}.jsonl"
+        whole = file.read_text()
+        swapped = whole.replace('"sport"', '"x"', 1).replace('"food"', '"sport"', 1).replace('"x"', '"food"', 1)
+        for changed in (whole.replace("very", "quite", 1), swapped):
+            assert changed != whole
+            file.write_text(changed)
+            commands.refused(command(data, out, *args), f"results of other texts .*{advice}", alone=False)
+        file.write_text(whole)
+    assert "counts: in " in command(data, out, *args).err
+    save(Embeddings(["ball"], np.full((1, 2), 3.0, np.float32)), tmp_path / "v.txt")
+    commands.refused(command(data, out, *args), f"other settings .mean of v.txt.{advice}", alone=False)
+    del results["texts_sha256"]
+    (out / "results.json").write_text(json.dumps(results))
+    commands.refused(command(data, out, *args), f"other settings .an earlier version.{advice}", alone=False)
+
+
+def test_a_run_that_was_trained_again_has_another_digest(tmp_path: Path) -> None:
+    found = {digests.of_run(tmp_path)}
+    for name in ("config.json", "result.json", "metrics.jsonl", "checkpoints/7/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+        found.add(digests.of_run(tmp_path))
+    (tmp_path / "result.json").write_text('{"loss": 1}')
+    assert len(found | {digests.of_run(tmp_path)}) == 6
+
+
+def test_all_files_of_vectors_are_in_their_digest(tmp_path: Path) -> None:
+    found = {digests.of_vectors(tmp_path / "none")}
+    for name in ("v.npy", "v.vocab.txt"):
+        (tmp_path / name).write_text("a")
+        found |= {digests.of_vectors(tmp_path / "v.npy"), digests.of_vectors(tmp_path)}
+    assert len(found) == 4
 
 
 def test_results_of_one_set_of_texts_are_joined(tmp_path: Path) -> None:

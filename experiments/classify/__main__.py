@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from experiments.classify import features
+from experiments.classify import digests, features
 from experiments.classify.features import COUNTED, Features
 from experiments.classify.texts import Bags, Texts, bags, read
 from experiments.common import cli, config_flag
@@ -44,12 +44,13 @@ from w2v_jax.evaluation.classification import classification, macro_f1
 from w2v_jax.figures import methods
 from w2v_jax.files import read_json, write_json
 from w2v_jax.recorded import to_dict
-from w2v_jax.storage import to_path
+from w2v_jax.storage import PathLike, to_path
 from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.restore import open_model
 
 FITTED = ("lsa", "lda")
+TEXTS = "texts_sha256"  # key of the results
 CONFIGS = {"lsa": cli.ROOT / "configs" / "classify.py", "lda": cli.ROOT / "configs" / "classify_lda.py"}
 
 
@@ -96,22 +97,28 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
         yield made._replace(seconds=made.seconds + seconds, note=features.covered(found))
 
     def of_vectors(name: str, path: str) -> Iterator[Features]:
-        where = to_path(path)
-        file = where / "vectors.bin" if (where / SAVED).is_file() else where
         with warnings_in_lines():
-            emb = load(file, encoding_errors=wanted.encoding_errors)
+            emb = load(_file_of(path), encoding_errors=wanted.encoding_errors)
         yield features.means(name, emb, data, texts)
 
     def of_run(name: str, folder: str) -> Iterator[Features]:
         yield from features.of_run(name, open_model(to_path(folder)), texts, wanted.max_tokens)
 
     fitted = {name: {"config": to_dict(config)} for name, config in wanted.configs.items()}
-    most = wanted.max_tokens
-    return [
-        *(Task(name, fitted.get(name, {}), partial(of_method, name)) for name in wanted.methods),
-        *(Task(f"mean of {name}", {"vectors": path}, partial(of_vectors, name, path)) for name, path in wanted.vectors),
-        *(Task(name, {"run": path, "max_tokens": most}, partial(of_run, name, path)) for name, path in wanted.runs),
-    ]
+    tasks = [Task(name, fitted.get(name, {}), partial(of_method, name)) for name in wanted.methods]
+    for name, path in wanted.vectors:
+        settings = {"vectors": path, "sha256": digests.of_vectors(_file_of(path))}
+        tasks.append(Task(f"mean of {name}", settings, partial(of_vectors, name, path)))
+    for name, path in wanted.runs:
+        said = {"run": path, "max_tokens": wanted.max_tokens, "sha256": digests.of_run(path)}
+        tasks.append(Task(name, said, partial(of_run, name, path)))
+    return tasks
+
+
+def _file_of(path: str) -> PathLike:
+    """The file of word vectors that --vectors names: the folder of a run stands for its own."""
+    where = to_path(path)
+    return where / "vectors.bin" if (where / SAVED).is_file() else where
 
 
 def _tell(found: Bags, seconds: float) -> None:
@@ -165,11 +172,14 @@ def finished(file: Path, about: dict[str, Any], tasks: Sequence[Task]) -> list[d
         return []
     rows = before.get("methods", [])
     settings = {row.get("task"): row.get("settings") for row in rows}
-    changed = [key for key in about if before.get(key) != about[key]]
+    changed = ["an earlier version"] if None in settings or TEXTS not in before else []
+    changed += [key for key in about if key != TEXTS and before.get(key) != about[key]]
     changed += [task.name for task in tasks if settings.get(task.name, task.settings) != task.settings]
-    changed += ["an earlier version"] if None in settings else []
     if changed:
         raise UserError(f"{file}: holds results of other settings ({changed[0]}); choose another --workdir")
+    if before[TEXTS] != about[TEXTS]:
+        what = "the texts or labels have changed since"
+        raise UserError(f"{file}: holds results of other texts ({what}); choose another --workdir")
     return list(rows)
 
 
@@ -186,6 +196,7 @@ def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> 
         "test_texts": len(texts.test),
         "test_share": test_share,
         "majority": float(counts.max() / counts.sum()),
+        TEXTS: digests.of_texts(texts),
     }
     tasks = tasks_of(wanted, data, texts)
     rows = finished(file, about, tasks)
