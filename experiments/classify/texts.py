@@ -65,9 +65,9 @@ def read(cfg: DataConfig, test_share: float, say: Say, first: int = 0) -> Texts:
     UserError: a bad source, line or label; all texts of one label; too few texts.
     """
     check_rules(cfg, None)
-    train, names = read_labelled(cfg.source, cfg, None)
+    train, names = read_labelled(cfg.source, cfg, None, say=say)
     if cfg.test_source:
-        test = read_labelled(cfg.test_source, cfg, len(names), names).examples
+        test = read_labelled(cfg.test_source, cfg, len(names), names, say).examples
         if first and first < max(len(train), len(test)):
             say(f"texts: the first {first:,} of {len(train):,} to train on, and of {len(test):,} to score, are taken")
             train, test = train[:first], test[:first]
@@ -76,7 +76,7 @@ def read(cfg: DataConfig, test_share: float, say: Say, first: int = 0) -> Texts:
         test, train = [e for e, t in zip(train, apart, strict=True) if t], _without(train, apart)
         say(f"texts: {len(test):,} are the test split, as data.test_source is not set; equal texts are on one side")
     if cfg.heldout_source:
-        own = read_labelled(cfg.heldout_source, cfg, len(names), names).examples
+        own = read_labelled(cfg.heldout_source, cfg, len(names), names, say).examples
         held = np.arange(len(train) + len(own)) >= len(train)
         train = train + own
     else:

@@ -90,13 +90,13 @@ def build_labelled_corpus(
         that is frequent enough.
     """
     check_rules(cfg, classes)
-    train, names = read_labelled(cfg.source, cfg, classes)
+    train, names = read_labelled(cfg.source, cfg, classes, say=say)
     if classes not in (None, len(names)):
         raise UserError(
             f"model.classes={classes}: {cfg.source} has {len(names)} named labels; set model.classes={len(names)}"
         )
     others = (cfg.heldout_source, cfg.test_source)
-    held, test = (read_labelled(source, cfg, len(names), names).examples if source else [] for source in others)
+    held, test = (read_labelled(source, cfg, len(names), names, say).examples if source else [] for source in others)
     if not held:
         if len(train) < 2:
             raise UserError(f"data.source={cfg.source!r}: holds one text, and none can be held out")
