@@ -306,14 +306,28 @@ def test_bad_input(data: DataConfig, tmp_path: Path) -> None:
         (("--methods=tfid",), "--methods='tfid': .*did you mean 'tfidf'"),
         (("--methods=",), "--methods is empty"),
         (("--test_share=1",), "--test_share=1.0: must be above 0 and below 1"),
-        (("--config.model.dim=999", "--methods=lsa"), "model.dim=999: must be at most 16"),
-        (("--lda.model.topics=999", "--methods=lda"), "model.topics=999: the text has 149 documents with a known word"),
+        (
+            ("--config.model.dim=999", "--methods=lsa"),
+            "lsa: model.dim=999 is more than the 16 words of the .*; give --config.model.dim=16, or leave lsa out of",
+        ),
+        (
+            ("--lda.model.topics=999", "--methods=lda"),
+            "lda: model.topics=999 is more than the 149 training texts with .*; give --lda.model.topics=50,",
+        ),
         (("--config.data.label_field=grup",), "train.jsonl:1: no field 'grup' .*did you mean 'group'"),
         (("--config.data.min_count=9999",), "data.min_count=9999: no word"),
         (("--methods=", f"--vectors={tmp_path}/none.bin"), "none.bin: no such file"),
         (("--methods=", f"--run={tmp_path}"), "holds no run"),
     ):
         commands.refused(command(data, out, *more), message, alone=False)
+    done = command(data, out, "--methods=counts,lsa", "--config.model.dim=999")
+    assert done.status == 2 and "counts: " not in done.err, "sizes are checked before the first method"
+    for flag in ("--train", "--heldout", "--test", "--config.data.source"):
+        given = [f"--workdir={out}", *([] if "source" in flag or flag == "--train" else [f"--train={data.source}"])]
+        for source in ("text:x",) if "source" in flag else ("text:x", f"{tmp_path}/train.jsonl"):
+            done = commands.run("experiments.classify", *given, f"{flag}={source}")
+            commands.refused(done, f"{flag}={source}: has no labels that are read; labelled texts are tsv:GLOB, jsonl:")
+    commands.refused(commands.run("experiments.classify", f"--workdir={out}"), "--train is missing: give labelled")
     (tmp_path / "one.jsonl").write_text('{"group": "a", "body": "one"}\n' * 9)
     one = DataConfig(source=f"jsonl:{tmp_path}/one.jsonl")
     commands.refused(command(one, out), "is left to fit; give texts of two labels at least", alone=False)

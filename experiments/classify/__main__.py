@@ -33,10 +33,12 @@ from absl import flags
 
 from experiments.classify import digests, features
 from experiments.classify.features import COUNTED, Features
+from experiments.classify.report import table
 from experiments.classify.texts import Bags, Texts, bags, read
 from experiments.common import cli, config_flag
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
 from w2v_jax.config import Config, DataConfig, check, check_choice
+from w2v_jax.data.labelled import FORMS
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
@@ -45,11 +47,11 @@ from w2v_jax.figures import methods
 from w2v_jax.files import read_json, write_json
 from w2v_jax.recorded import to_dict
 from w2v_jax.storage import PathLike, to_path
-from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.restore import open_model
 
-FITTED = ("lsa", "lda")
+FLAGS = {"lsa": "config", "lda": "lda"}  # of the methods that are fitted, with their settings
+FITTED = tuple(FLAGS)
 TEXTS = "texts_sha256"  # key of the results
 CONFIGS = {"lsa": cli.ROOT / "configs" / "classify.py", "lda": cli.ROOT / "configs" / "classify_lda.py"}
 
@@ -77,6 +79,7 @@ class Task(NamedTuple):
     name: str
     settings: dict[str, Any]
     make: Callable[[], Iterable[Features]]
+    check: Callable[[], None] = lambda: None  # whether it can be made, before the first one is
 
 
 def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
@@ -89,6 +92,10 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
         seconds = time.perf_counter() - start
         _tell(found, seconds)
         return found, seconds
+
+    def check(method: str) -> None:
+        if method in wanted.configs:
+            features.check_sizes(FLAGS[method], wanted.configs[method], counting()[0])
 
     def of_method(method: str) -> Iterator[Features]:
         found, seconds = counting()
@@ -105,7 +112,9 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
         yield from features.of_run(name, open_model(to_path(folder)), texts, wanted.max_tokens)
 
     fitted = {name: {"config": to_dict(config)} for name, config in wanted.configs.items()}
-    tasks = [Task(name, fitted.get(name, {}), partial(of_method, name)) for name in wanted.methods]
+    tasks = [
+        Task(name, fitted.get(name, {}), partial(of_method, name), partial(check, name)) for name in wanted.methods
+    ]
     for name, path in wanted.vectors:
         settings = {"vectors": path, "sha256": digests.of_vectors(_file_of(path))}
         tasks.append(Task(f"mean of {name}", settings, partial(of_vectors, name, path)))
@@ -203,6 +212,9 @@ def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> 
     configs = (read_json(file) or {}).get("configs", {})
     made = {row["task"] for row in rows}
     for task in tasks:
+        if task.name not in made:
+            task.check()
+    for task in tasks:
         if task.name in made:
             say(f"{task.name}: in {file}")
             continue
@@ -213,25 +225,6 @@ def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> 
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, results, indent=1)
     return about | {"configs": configs, "methods": rows, "command": cli.command("experiments.classify")}
-
-
-def table(results: dict[str, Any]) -> str:
-    """The results as text."""
-    rows = [["method", "features", "accuracy", "macro F1", "C", "seconds for features", "and the fit"]]
-    for row in results["methods"]:
-        accuracy = f"{row['accuracy']:.2%} ± {row['error']:.2%}"
-        cells = [f"{row['dimensions']:,}", accuracy, f"{row['macro_f1']:.4f}", f"{row['strength']:g}"]
-        rows.append([row["method"], *cells, f"{row['seconds_features']:.1f}", f"{row['seconds_fit']:.1f}"])
-    short = [row["method"] for row in results["methods"] if not row["converged"]]
-    lines = [
-        aligned(rows),
-        "",
-        f"{results['test_texts']:,} test texts, {len(results['labels'])} labels; ± one standard error; always the most "
-        f"frequent label: {results['majority']:.2%}",
-    ]
-    if short:
-        lines.append(f"not converged after {linear.STEPS} steps: {', '.join(short)}")
-    return "\n".join(lines)
 
 
 def config_of(flag: str, family: str) -> Config:
@@ -250,7 +243,7 @@ def wanted_of(config: Config) -> Wanted:
         check_choice("--methods", name, (*COUNTED, *FITTED))
     configs = {"lsa": config} if "lsa" in names else {}
     if "lda" in names:
-        configs["lda"] = config_of("lda", "lda")
+        configs["lda"] = config_of(FLAGS["lda"], "lda")
     vectors, runs = (tuple(map(features.name_of, flag or ())) for flag in (f.vectors, f.run))
     if not (names or vectors or runs):
         raise UserError("--methods is empty: name one, such as --methods=tfidf, or give --vectors or --run")
@@ -266,9 +259,13 @@ def main(argv: Sequence[str]) -> int:
     named = {"source": "train", "heldout_source": "heldout", "test_source": "test"}
     config_flag.refuse("config", {f"data.{key}": f"--{named[key]} is given" for key, value in given.items() if value})
     config_flag.refuse("lda", {"data.": "the text is that of --train and --config"})
-    data = dataclasses.replace(config.data, **{key: value for key, value in given.items() if value})
-    if not data.source.startswith(("tsv:", "jsonl:", "tfds:")):
+    if not f.train and config.data.source == DataConfig.source:
         raise UserError("--train is missing: give labelled texts, e.g. --train=tsv:imdb/train.tsv.xz")
+    for key, value in given.items():
+        flag, source = (f"--{named[key]}", value) if value else (f"--config.data.{key}", getattr(config.data, key))
+        if source and not source.startswith(("tsv:", "jsonl:", "tfds:")):
+            raise UserError(f"{flag}={source}: has no labels that are read; labelled texts are {FORMS}")
+    data = dataclasses.replace(config.data, **{key: value for key, value in given.items() if value})
     check(0 < f.test_share < 1, "--test_share", f.test_share, "above 0 and below 1")
     results = compare(wanted_of(config), data, f.test_share, workdir / "results.json")
     print(table(results))

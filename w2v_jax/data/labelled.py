@@ -18,6 +18,7 @@ from w2v_jax.errors import UserError, nearest
 from w2v_jax.types import Say
 
 FORMS = "tsv:GLOB, jsonl:GLOB or tfds:NAME[@SPLIT]"
+NAMES_ADVICE = "for labels that are names set data.labels=named"
 _TEXT_FEATURES = ("text", "sentence")
 # Label in the source -> label of the task, None where the example is left out.
 _MAPPINGS: dict[str, dict[int, int | None]] = {
@@ -112,7 +113,7 @@ def _number(where: str, raw: Any, mapping: dict[int, int | None] | None, labels:
     """The label of the task under the other values of data.labels; None where the example is left out."""
     if not isinstance(raw, int) and not (isinstance(raw, str) and re.fullmatch("-?[0-9]{1,18}", raw)):
         shown = raw[:_SHOWN] if isinstance(raw, str) else raw if isinstance(raw, float) else type(raw).__name__
-        raise UserError(f"{where}: label {shown!r} is no integer; for labels that are names set data.labels=named")
+        raise UserError(f"{where}: label {shown!r} is no integer; {NAMES_ADVICE}")
     label = int(raw)
     if mapping is None and label >= 0:
         return label
