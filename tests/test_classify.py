@@ -16,7 +16,7 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.classify import SAME, compared, joined
-from experiments.classify import digests, features
+from experiments.classify import digests, features, report
 from experiments.classify.texts import Texts, bags, read
 from experiments.sentiment import label_of
 from tests import commands
@@ -26,7 +26,7 @@ from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
-from w2v_jax.evaluation.classification import classification, macro_f1
+from w2v_jax.evaluation.classification import classification, macro_f1, per_class
 from w2v_jax.figures import methods
 from w2v_jax.models import MODELS
 from w2v_jax.train.restore import Model
@@ -84,6 +84,38 @@ def test_equal_texts_are_on_one_side(tmp_path: Path) -> None:
     parts.append({t for t, h in zip(texts.train, texts.held, strict=True) if not h})
     assert [len(part) for part in parts] == [14, 6, 50] and len(set.union(*parts)) == 70
     assert len(texts.test) + len(texts.train) == 400 and "equal texts are on one side" in said[0]
+
+
+def test_test_texts_of_the_training_texts_are_counted(tmp_path: Path) -> None:
+    train = [f"{'ham' if i % 3 else 'spam'}\tword{i}" for i in range(40)]
+    (tmp_path / "train.tsv").write_text("\n".join([*train, "ham\t "]) + "\n")
+    (tmp_path / "test.tsv").write_text("ham\tword0\nspam\tnew\n\nspam\tword3\nham\t \n")
+    said: list[str] = []
+    data = DataConfig(source=f"tsv:{tmp_path}/train.tsv", test_source=f"tsv:{tmp_path}/test.tsv", labels="named")
+    texts = read(data, 0.2, said.append)
+    assert "texts: 2 test texts stand in the training texts too" in said
+    assert [Path(place).name for place in texts.test_places] == [f"test.tsv:{i}" for i in (1, 2, 4, 5)]
+    said.clear()
+    apart = read(DataConfig(source=f"tsv:{tmp_path}/train.tsv", labels="named"), 0.2, said.append)
+    assert not any("too" in line for line in said)
+    lines = (tmp_path / "train.tsv").read_text().split("\n")
+    at = [int(place.rpartition(":")[2]) for place in apart.test_places]
+    assert [lines[i - 1].partition("\t")[2] for i in at] == apart.test
+
+
+def test_labels_without_texts_and_many_labels_are_shown(tmp_path: Path) -> None:
+    confusion = np.diag(np.arange(45)[::-1]).tolist()
+    row = {"method": "tfidf", "accuracy": 0.5, "confusion": confusion}
+    worse = row | {"method": "lsa", "accuracy": 0.4}
+    lines = report.labels({"methods": [worse, row], "labels": [f"l{i}" for i in range(45)]}).splitlines()
+    assert "each label by tfidf" in lines[0] and len(lines) == 2 + report.CLASSES + 1
+    assert lines[2].split() == ["l0", "1.0000", "1.0000", "1.0000", "44"] and lines[-1].startswith("5 labels of fewer")
+    lines = report.labels({"methods": [row | {"confusion": [[2, 0], [0, 0]]}], "labels": ["a", "b"]}).splitlines()
+    assert lines[-1].split() == ["b", "-", "-", "-", "0"]
+    texts = Texts(("a", "b"), [], np.zeros(0), np.zeros(0, bool), True, ["t"], np.zeros(1, int), ["a\tb\udce9.tsv:7"])
+    report.write_predictions(tmp_path / "new", "LSTM, last state", texts, np.array([[0.25, 0.75]]))
+    text = (tmp_path / "new/predictions_LSTM_last_state.tsv").read_text()
+    assert text.splitlines()[1] == "a b?.tsv:7\ta\tb\t0.750000"
 
 
 @pytest.fixture
@@ -169,12 +201,17 @@ def test_dense_features_are_standardised_by_the_fitted_rows() -> None:
 
 
 def test_macro_f1_is_that_of_scikit_learn() -> None:
-    from sklearn.metrics import f1_score
+    from sklearn.metrics import f1_score, precision_recall_fscore_support
 
     rng = np.random.default_rng(7)
     chances, labels = rng.random((50, 4)), rng.integers(0, 3, 50)
     chances[:, 3] = 0.0
-    found = macro_f1(classification(chances, labels).confusion)
+    confusion = classification(chances, labels).confusion
+    ours = per_class(confusion)
+    assert np.isnan(ours[3]).all(), "neither a text nor a prediction"
+    theirs = precision_recall_fscore_support(labels, chances.argmax(1))[:3]
+    np.testing.assert_allclose(ours[:3], np.transpose(theirs), atol=1e-12)
+    found = macro_f1(confusion)
     assert found == pytest.approx(f1_score(labels, chances.argmax(1), average="macro"), abs=1e-12)
 
 
@@ -204,6 +241,15 @@ def test_the_command(data: DataConfig, tmp_path: Path, fresh_cache: Path) -> Non
         confusion = np.array(row["confusion"])
         assert confusion.sum() == 60 and row["accuracy"] == np.trace(confusion) / 60 > 0.85
         assert f"{row['accuracy']:.2%} ± {row['error']:.2%}" in done.out
+    assert "each label by " in done.out and done.out.count("sport") == 1
+    for row in rows:
+        file = tmp_path / f"out/predictions_{row['method'].replace(' ', '_')}.tsv"
+        head, *lines = [line.split("\t") for line in file.read_text().splitlines()]
+        assert head == ["line", "label", "predicted", "probability"]
+        assert [line[0] for line in lines] == [f"{tmp_path}/test.jsonl:{i}" for i in range(1, 61)]
+        assert [line[1] for line in lines] == [post["group"] for post in posts(60, 60)]
+        assert sum(line[1] == line[2] for line in lines) == np.trace(np.array(row["confusion"]))
+        assert all(1 / 3 <= float(line[3]) <= 1 for line in lines)
     assert (tmp_path / "out/methods.png").read_bytes().startswith(b"\x89PNG")
     beside = compared(results, print)
     assert [row["method"] for row in beside] == ["tfidf", "lsa", "lda"]
@@ -318,6 +364,8 @@ def test_bad_input(data: DataConfig, tmp_path: Path) -> None:
         (("--config.data.min_count=9999",), "data.min_count=9999: no word"),
         (("--methods=", f"--vectors={tmp_path}/none.bin"), "none.bin: no such file"),
         (("--methods=", f"--run={tmp_path}"), "holds no run"),
+        (("--methods=", "--vectors=x/v.txt", "--vectors=y/v.txt"), "writes predictions_mean_of_v.txt.tsv, too"),
+        (("--methods=tfidf", "--run=tfidf=x"), "tfidf: another of .*write NAME=PATH"),
     ):
         commands.refused(command(data, out, *more), message, alone=False)
     done = command(data, out, "--methods=counts,lsa", "--config.model.dim=999")

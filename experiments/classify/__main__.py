@@ -11,9 +11,9 @@ adds what a trained run says of a text: its topics (lsa, lda), its inferred vect
 of the states after its last layer.
 
 Features are made without labels, from the training texts. A tenth of these chooses the strength C of the regression,
-which is then fitted to all of them; the test texts are scored once. Prints a table; writes results.json and
-methods.png into DIR. The same command continues where it was stopped, and with more methods, vectors or runs adds
-theirs.
+which is then fitted to all of them; the test texts are scored once. Prints a table, and the scores of each label by the
+best method; writes results.json, methods.png and, for each method, predictions_METHOD.tsv into DIR. The same command
+continues where it was stopped, and with more methods, vectors or runs adds theirs.
 Exit status: 0 done, 2 bad input, 128 + n stopped by signal n.
 """
 
@@ -31,9 +31,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from experiments.classify import digests, features
+from experiments.classify import digests, features, report
 from experiments.classify.features import COUNTED, Features
-from experiments.classify.report import table
 from experiments.classify.texts import Bags, Texts, bags, read
 from experiments.common import cli, config_flag
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
@@ -135,8 +134,8 @@ def _tell(found: Bags, seconds: float) -> None:
     say(f"texts: {tokens:,} known words of a vocabulary of {size:,}, counted in {seconds:.1f} s")
 
 
-def scored(task: Task, made: Features, texts: Texts) -> dict[str, Any]:
-    """One row of the results: the classifier on these features."""
+def scored(task: Task, made: Features, texts: Texts, folder: Path) -> dict[str, Any]:
+    """One row of the results: the classifier on these features. Writes its predictions into the folder."""
     start = time.perf_counter()
     width = made.train.shape[1]
     say(f"{made.method}: {width:,} features in {made.seconds:.1f} s" + (f"; {made.note}" if made.note else ""))
@@ -152,6 +151,7 @@ def scored(task: Task, made: Features, texts: Texts) -> dict[str, Any]:
     )
     seconds = time.perf_counter() - start
     scores = classification(fitted.probabilities, texts.test_labels)
+    report.write_predictions(folder, made.method, texts, fitted.probabilities)
     held = {f"{strength:g}": accuracy for strength, accuracy in fitted.heldout.items()}
     return {
         "method": made.method,
@@ -192,6 +192,15 @@ def finished(file: Path, about: dict[str, Any], tasks: Sequence[Task]) -> list[d
     return list(rows)
 
 
+def check_names(names: Sequence[str], made: Iterable[str]) -> None:
+    """UserError: the predictions of two tasks, of this command or of an earlier one, would be one file."""
+    files = {report.predictions_file(name): name for name in made}
+    for i, name in enumerate(names):
+        file = report.predictions_file(name)
+        if name in names[:i] or files.setdefault(file, name) != name:
+            raise UserError(f"{name}: another of --methods, --vectors and --run writes {file}, too; write NAME=PATH")
+
+
 def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> dict[str, Any]:
     """All rows, those in `file` too; writes it after each task, and returns its content. UserError: bad texts, vectors
     or runs, or a file of other settings."""
@@ -211,6 +220,7 @@ def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> 
     rows = finished(file, about, tasks)
     configs = (read_json(file) or {}).get("configs", {})
     made = {row["task"] for row in rows}
+    check_names([task.name for task in tasks], made)
     for task in tasks:
         if task.name not in made:
             task.check()
@@ -218,11 +228,10 @@ def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> 
         if task.name in made:
             say(f"{task.name}: in {file}")
             continue
-        rows += [scored(task, found, texts) for found in task.make()]
+        rows += [scored(task, found, texts, file.parent) for found in task.make()]
         if task.name in wanted.configs:
             configs = configs | {task.name: task.settings["config"]}
         results = about | {"configs": configs, "methods": rows, "command": cli.command("experiments.classify")}
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, results, indent=1)
     return about | {"configs": configs, "methods": rows, "command": cli.command("experiments.classify")}
 
@@ -268,7 +277,7 @@ def main(argv: Sequence[str]) -> int:
     data = dataclasses.replace(config.data, **{key: value for key, value in given.items() if value})
     check(0 < f.test_share < 1, "--test_share", f.test_share, "above 0 and below 1")
     results = compare(wanted_of(config), data, f.test_share, workdir / "results.json")
-    print(table(results))
+    print(f"{report.table(results)}\n\n{report.labels(results)}")
     paint = partial(methods.draw, results["methods"], results["majority"], source=results["command"])
     cli.write_results(workdir / "results.json", results, workdir / "methods.png", paint)
     return 0

@@ -34,6 +34,7 @@ class Labelled(NamedTuple):
 
     examples: list[tuple[int, str]]  # (label, text); a text may be empty
     names: tuple[str, ...]  # of the labels 0 to K - 1
+    places: Sequence[str] = ()  # of the examples: file and line, or data set, split and number
 
 
 def read_labelled(
@@ -75,20 +76,22 @@ def read_labelled(
             kind, rest, kind, partial(_tsv, cfg=cfg, say=say) if kind == "tsv" else partial(_jsonl, cfg=cfg)
         )
     examples: list[tuple[Any, str]] = []
+    places: list[str] = []
     for where, raw, text in read:
         label = _name(where, raw, names) if cfg.labels == "named" else _number(where, raw, mapping, cfg.labels)
         if label is not None:
             examples.append((label, whole(where, text, cfg.encoding_errors)))
+            places.append(where)
     if not examples:
         raise UserError(f"{source}: no example is left under labels={cfg.labels}")
     if cfg.labels == "named":
         names = sorted({label for label, _ in examples}) if names is None else names
         index = {name: label for label, name in enumerate(names)}
-        return Labelled([(index[label], text) for label, text in examples], tuple(names))
+        return Labelled([(index[label], text) for label, text in examples], tuple(names), places)
     count = classes or 1 + max(label for label, _ in examples)
     if classes is None and count > max(2, len(examples)):
         raise UserError(f"{source}: the labels go up to {count - 1}, of {len(examples)} texts; set data.labels=named")
-    return Labelled(examples, tuple(map(str, range(count))))
+    return Labelled(examples, tuple(map(str, range(count))), places)
 
 
 # ---- labels ----

@@ -90,7 +90,7 @@ def build_labelled_corpus(
         that is frequent enough.
     """
     check_rules(cfg, classes)
-    train, names = read_labelled(cfg.source, cfg, classes, say=say)
+    train, names, _ = read_labelled(cfg.source, cfg, classes, say=say)
     if classes not in (None, len(names)):
         _check_labels(cfg, train, names)
         raise UserError(
