@@ -293,6 +293,8 @@ def test_results_of_other_texts_vectors_or_versions_are_refused(data: DataConfig
             commands.refused(command(data, out, *args), f"results of other texts .*{advice}", alone=False)
         file.write_text(whole)
     assert "counts: in " in command(data, out, *args).err
+    other = command(data, out, *args, "--encoding_errors=replace")
+    commands.refused(other, f"other settings .mean of v.txt.{advice}", alone=False)
     save(Embeddings(["ball"], np.full((1, 2), 3.0, np.float32)), tmp_path / "v.txt")
     commands.refused(command(data, out, *args), f"other settings .mean of v.txt.{advice}", alone=False)
     del results["texts_sha256"]

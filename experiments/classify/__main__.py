@@ -114,8 +114,9 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
     tasks = [
         Task(name, fitted.get(name, {}), partial(of_method, name), partial(check, name)) for name in wanted.methods
     ]
+    errors = {"encoding_errors": wanted.encoding_errors}
     for name, path in wanted.vectors:
-        settings = {"vectors": path, "sha256": digests.of_vectors(_file_of(path))}
+        settings = {"vectors": path, "sha256": digests.of_vectors(_file_of(path))} | errors
         tasks.append(Task(f"mean of {name}", settings, partial(of_vectors, name, path)))
     for name, path in wanted.runs:
         said = {"run": path, "max_tokens": wanted.max_tokens, "sha256": digests.of_run(path)}
