@@ -16,7 +16,7 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.classify import SAME, compared, joined
-from experiments.classify import features
+from experiments.classify import digests, features, report
 from experiments.classify.texts import Texts, bags, read
 from experiments.sentiment import label_of
 from tests import commands
@@ -26,7 +26,7 @@ from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.embeddings import Embeddings, save
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
-from w2v_jax.evaluation.classification import classification, macro_f1
+from w2v_jax.evaluation.classification import classification, macro_f1, per_class
 from w2v_jax.figures import methods
 from w2v_jax.models import MODELS
 from w2v_jax.train.restore import Model
@@ -84,6 +84,38 @@ def test_equal_texts_are_on_one_side(tmp_path: Path) -> None:
     parts.append({t for t, h in zip(texts.train, texts.held, strict=True) if not h})
     assert [len(part) for part in parts] == [14, 6, 50] and len(set.union(*parts)) == 70
     assert len(texts.test) + len(texts.train) == 400 and "equal texts are on one side" in said[0]
+
+
+def test_test_texts_of_the_training_texts_are_counted(tmp_path: Path) -> None:
+    train = [f"{'ham' if i % 3 else 'spam'}\tword{i}" for i in range(40)]
+    (tmp_path / "train.tsv").write_text("\n".join([*train, "ham\t "]) + "\n")
+    (tmp_path / "test.tsv").write_text("ham\tword0\nspam\tnew\n\nspam\tword3\nham\t \n")
+    said: list[str] = []
+    data = DataConfig(source=f"tsv:{tmp_path}/train.tsv", test_source=f"tsv:{tmp_path}/test.tsv", labels="named")
+    texts = read(data, 0.2, said.append)
+    assert "texts: 2 test texts stand in the training texts too" in said
+    assert [Path(place).name for place in texts.test_places] == [f"test.tsv:{i}" for i in (1, 2, 4, 5)]
+    said.clear()
+    apart = read(DataConfig(source=f"tsv:{tmp_path}/train.tsv", labels="named"), 0.2, said.append)
+    assert not any("too" in line for line in said)
+    lines = (tmp_path / "train.tsv").read_text().split("\n")
+    at = [int(place.rpartition(":")[2]) for place in apart.test_places]
+    assert [lines[i - 1].partition("\t")[2] for i in at] == apart.test
+
+
+def test_labels_without_texts_and_many_labels_are_shown(tmp_path: Path) -> None:
+    confusion = np.diag(np.arange(45)[::-1]).tolist()
+    row = {"method": "tfidf", "accuracy": 0.5, "confusion": confusion}
+    worse = row | {"method": "lsa", "accuracy": 0.4}
+    lines = report.labels({"methods": [worse, row], "labels": [f"l{i}" for i in range(45)]}).splitlines()
+    assert "each label by tfidf" in lines[0] and len(lines) == 2 + report.CLASSES + 1
+    assert lines[2].split() == ["l0", "1.0000", "1.0000", "1.0000", "44"] and lines[-1].startswith("5 labels of fewer")
+    lines = report.labels({"methods": [row | {"confusion": [[2, 0], [0, 0]]}], "labels": ["a", "b"]}).splitlines()
+    assert lines[-1].split() == ["b", "-", "-", "-", "0"]
+    texts = Texts(("a", "b"), [], np.zeros(0), np.zeros(0, bool), True, ["t"], np.zeros(1, int), ["a\tb\udce9.tsv:7"])
+    report.write_predictions(tmp_path / "new", "LSTM, last state", texts, np.array([[0.25, 0.75]]))
+    text = (tmp_path / "new/predictions_LSTM_last_state.tsv").read_text()
+    assert text.splitlines()[1] == "a b?.tsv:7\ta\tb\t0.750000"
 
 
 @pytest.fixture
@@ -169,12 +201,17 @@ def test_dense_features_are_standardised_by_the_fitted_rows() -> None:
 
 
 def test_macro_f1_is_that_of_scikit_learn() -> None:
-    from sklearn.metrics import f1_score
+    from sklearn.metrics import f1_score, precision_recall_fscore_support
 
     rng = np.random.default_rng(7)
     chances, labels = rng.random((50, 4)), rng.integers(0, 3, 50)
     chances[:, 3] = 0.0
-    found = macro_f1(classification(chances, labels).confusion)
+    confusion = classification(chances, labels).confusion
+    ours = per_class(confusion)
+    assert np.isnan(ours[3]).all(), "neither a text nor a prediction"
+    theirs = precision_recall_fscore_support(labels, chances.argmax(1))[:3]
+    np.testing.assert_allclose(ours[:3], np.transpose(theirs), atol=1e-12)
+    found = macro_f1(confusion)
     assert found == pytest.approx(f1_score(labels, chances.argmax(1), average="macro"), abs=1e-12)
 
 
@@ -204,6 +241,15 @@ def test_the_command(data: DataConfig, tmp_path: Path, fresh_cache: Path) -> Non
         confusion = np.array(row["confusion"])
         assert confusion.sum() == 60 and row["accuracy"] == np.trace(confusion) / 60 > 0.85
         assert f"{row['accuracy']:.2%} ± {row['error']:.2%}" in done.out
+    assert "each label by " in done.out and done.out.count("sport") == 1
+    for row in rows:
+        file = tmp_path / f"out/predictions_{row['method'].replace(' ', '_')}.tsv"
+        head, *lines = [line.split("\t") for line in file.read_text().splitlines()]
+        assert head == ["line", "label", "predicted", "probability"]
+        assert [line[0] for line in lines] == [f"{tmp_path}/test.jsonl:{i}" for i in range(1, 61)]
+        assert [line[1] for line in lines] == [post["group"] for post in posts(60, 60)]
+        assert sum(line[1] == line[2] for line in lines) == np.trace(np.array(row["confusion"]))
+        assert all(1 / 3 <= float(line[3]) <= 1 for line in lines)
     assert (tmp_path / "out/methods.png").read_bytes().startswith(b"\x89PNG")
     beside = compared(results, print)
     assert [row["method"] for row in beside] == ["tfidf", "lsa", "lda"]
@@ -227,6 +273,51 @@ def test_the_command(data: DataConfig, tmp_path: Path, fresh_cache: Path) -> Non
     for change, name in (("--config.model.dim=3", "lsa"), ("--config.data.min_count=1", "data")):
         done = command(data, tmp_path / "out", "--methods=lsa,lda", "--lda.model.topics=4", change)
         assert done.status == 2 and f"out/results.json: holds results of other settings ({name})" in done.err
+
+
+def test_results_of_other_texts_vectors_or_versions_are_refused(data: DataConfig, tmp_path: Path) -> None:
+    """Texts, labels and vectors may change while numbers of texts, names of labels and paths stay."""
+    save(Embeddings(["ball"], np.ones((1, 2), np.float32)), tmp_path / "v.txt")
+    out, args = tmp_path / "out", ("--methods=counts", f"--vectors={tmp_path}/v.txt")
+    done = command(data, out, *args)
+    assert done.status == 0, done.err
+    advice = "; choose another --workdir"
+    results = json.loads((out / "results.json").read_text())
+    for name in ("train", "test"):
+        file = tmp_path / f"{name}.jsonl"
+        whole = file.read_text()
+        swapped = whole.replace('"sport"', '"x"', 1).replace('"food"', '"sport"', 1).replace('"x"', '"food"', 1)
+        for changed in (whole.replace("very", "quite", 1), swapped):
+            assert changed != whole
+            file.write_text(changed)
+            commands.refused(command(data, out, *args), f"results of other texts .*{advice}", alone=False)
+        file.write_text(whole)
+    assert "counts: in " in command(data, out, *args).err
+    other = command(data, out, *args, "--encoding_errors=replace")
+    commands.refused(other, f"other settings .mean of v.txt.{advice}", alone=False)
+    save(Embeddings(["ball"], np.full((1, 2), 3.0, np.float32)), tmp_path / "v.txt")
+    commands.refused(command(data, out, *args), f"other settings .mean of v.txt.{advice}", alone=False)
+    del results["texts_sha256"]
+    (out / "results.json").write_text(json.dumps(results))
+    commands.refused(command(data, out, *args), f"other settings .an earlier version.{advice}", alone=False)
+
+
+def test_a_run_that_was_trained_again_has_another_digest(tmp_path: Path) -> None:
+    found = {digests.of_run(tmp_path)}
+    for name in ("config.json", "result.json", "metrics.jsonl", "checkpoints/7/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+        found.add(digests.of_run(tmp_path))
+    (tmp_path / "result.json").write_text('{"loss": 1}')
+    assert len(found | {digests.of_run(tmp_path)}) == 6
+
+
+def test_all_files_of_vectors_are_in_their_digest(tmp_path: Path) -> None:
+    found = {digests.of_vectors(tmp_path / "none")}
+    for name in ("v.npy", "v.vocab.txt"):
+        (tmp_path / name).write_text("a")
+        found |= {digests.of_vectors(tmp_path / "v.npy"), digests.of_vectors(tmp_path)}
+    assert len(found) == 4
 
 
 def test_results_of_one_set_of_texts_are_joined(tmp_path: Path) -> None:
@@ -263,14 +354,30 @@ def test_bad_input(data: DataConfig, tmp_path: Path) -> None:
         (("--methods=tfid",), "--methods='tfid': .*did you mean 'tfidf'"),
         (("--methods=",), "--methods is empty"),
         (("--test_share=1",), "--test_share=1.0: must be above 0 and below 1"),
-        (("--config.model.dim=999", "--methods=lsa"), "model.dim=999: must be at most 16"),
-        (("--lda.model.topics=999", "--methods=lda"), "model.topics=999: the text has 149 documents with a known word"),
+        (
+            ("--config.model.dim=999", "--methods=lsa"),
+            "lsa: model.dim=999 is more than the 16 words of the .*; give --config.model.dim=16, or leave lsa out of",
+        ),
+        (
+            ("--lda.model.topics=999", "--methods=lda"),
+            "lda: model.topics=999 is more than the 149 training texts with .*; give --lda.model.topics=50,",
+        ),
         (("--config.data.label_field=grup",), "train.jsonl:1: no field 'grup' .*did you mean 'group'"),
         (("--config.data.min_count=9999",), "data.min_count=9999: no word"),
         (("--methods=", f"--vectors={tmp_path}/none.bin"), "none.bin: no such file"),
         (("--methods=", f"--run={tmp_path}"), "holds no run"),
+        (("--methods=", "--vectors=x/v.txt", "--vectors=y/v.txt"), "writes predictions_mean_of_v.txt.tsv, too"),
+        (("--methods=tfidf", "--run=tfidf=x"), "tfidf: another of .*write NAME=PATH"),
     ):
         commands.refused(command(data, out, *more), message, alone=False)
+    done = command(data, out, "--methods=counts,lsa", "--config.model.dim=999")
+    assert done.status == 2 and "counts: " not in done.err, "sizes are checked before the first method"
+    for flag in ("--train", "--heldout", "--test", "--config.data.source"):
+        given = [f"--workdir={out}", *([] if "source" in flag or flag == "--train" else [f"--train={data.source}"])]
+        for source in ("text:x",) if "source" in flag else ("text:x", f"{tmp_path}/train.jsonl"):
+            done = commands.run("experiments.classify", *given, f"{flag}={source}")
+            commands.refused(done, f"{flag}={source}: has no labels that are read; labelled texts are tsv:GLOB, jsonl:")
+    commands.refused(commands.run("experiments.classify", f"--workdir={out}"), "--train is missing: give labelled")
     (tmp_path / "one.jsonl").write_text('{"group": "a", "body": "one"}\n' * 9)
     one = DataConfig(source=f"jsonl:{tmp_path}/one.jsonl")
     commands.refused(command(one, out), "is left to fit; give texts of two labels at least", alone=False)

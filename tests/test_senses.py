@@ -45,6 +45,10 @@ def test_files_are_read(tmp_path: Path) -> None:
     first, second = data.read_pairs(str(tmp_path / "wic.tsv"))
     assert (first.same, first.kind, first.places, first.texts[1]) == (True, "V", (1, 0), ("go", "home"))
     assert not second.same
+    path.write_bytes(b"\n" + FILE.replace(b"\n", b"\n \n", 1) + b"\n")
+    said: list[str] = []
+    assert data.read_occurrences(str(path), say=said.append) == found
+    assert said == [f"{path}: 3 blank lines are skipped"]
     assert data.plain(("``", "do", "n't", "-LRB-")) == ['"', "do", "not", "("]
 
 
@@ -273,4 +277,4 @@ def test_the_baselines_of_senseval_are_those_of_the_data(shared_data: Path) -> N
         bayes, most = (by_labels.scores(x, word.truth, len(word.senses)) for x in (found, often))
         measured = (most.right / most.texts, bayes.right / bayes.texts, bayes.recall)
         np.testing.assert_allclose(100 * np.array(measured), stated[word.name], atol=0.05)
-    assert [len(p) for p in wic.splits(shared_data / "wic", True).values()] == [5428, 638, 1400]
+    assert [len(p) for p in wic.splits(shared_data / "wic", True, print).values()] == [5428, 638, 1400]

@@ -11,9 +11,9 @@ adds what a trained run says of a text: its topics (lsa, lda), its inferred vect
 of the states after its last layer.
 
 Features are made without labels, from the training texts. A tenth of these chooses the strength C of the regression,
-which is then fitted to all of them; the test texts are scored once. Prints a table; writes results.json and
-methods.png into DIR. The same command continues where it was stopped, and with more methods, vectors or runs adds
-theirs.
+which is then fitted to all of them; the test texts are scored once. Prints a table, and the scores of each label by the
+best method; writes results.json, methods.png and, for each method, predictions_METHOD.tsv into DIR. The same command
+continues where it was stopped, and with more methods, vectors or runs adds theirs.
 Exit status: 0 done, 2 bad input, 128 + n stopped by signal n.
 """
 
@@ -31,12 +31,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from experiments.classify import features
+from experiments.classify import digests, features, report
 from experiments.classify.features import COUNTED, Features
 from experiments.classify.texts import Bags, Texts, bags, read
 from experiments.common import cli, config_flag
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
 from w2v_jax.config import Config, DataConfig, check, check_choice
+from w2v_jax.data.labelled import FORMS
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
@@ -44,12 +45,13 @@ from w2v_jax.evaluation.classification import classification, macro_f1
 from w2v_jax.figures import methods
 from w2v_jax.files import read_json, write_json
 from w2v_jax.recorded import to_dict
-from w2v_jax.storage import to_path
-from w2v_jax.tables import aligned
+from w2v_jax.storage import PathLike, to_path
 from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.restore import open_model
 
-FITTED = ("lsa", "lda")
+FLAGS = {"lsa": "config", "lda": "lda"}  # of the methods that are fitted, with their settings
+FITTED = tuple(FLAGS)
+TEXTS = "texts_sha256"  # key of the results
 CONFIGS = {"lsa": cli.ROOT / "configs" / "classify.py", "lda": cli.ROOT / "configs" / "classify_lda.py"}
 
 
@@ -76,6 +78,7 @@ class Task(NamedTuple):
     name: str
     settings: dict[str, Any]
     make: Callable[[], Iterable[Features]]
+    check: Callable[[], None] = lambda: None  # whether it can be made, before the first one is
 
 
 def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
@@ -89,6 +92,10 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
         _tell(found, seconds)
         return found, seconds
 
+    def check(method: str) -> None:
+        if method in wanted.configs:
+            features.check_sizes(FLAGS[method], wanted.configs[method], counting()[0])
+
     def of_method(method: str) -> Iterator[Features]:
         found, seconds = counting()
         config = wanted.configs.get(method)
@@ -96,22 +103,31 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
         yield made._replace(seconds=made.seconds + seconds, note=features.covered(found))
 
     def of_vectors(name: str, path: str) -> Iterator[Features]:
-        where = to_path(path)
-        file = where / "vectors.bin" if (where / SAVED).is_file() else where
         with warnings_in_lines():
-            emb = load(file, encoding_errors=wanted.encoding_errors)
+            emb = load(_file_of(path), encoding_errors=wanted.encoding_errors)
         yield features.means(name, emb, data, texts)
 
     def of_run(name: str, folder: str) -> Iterator[Features]:
         yield from features.of_run(name, open_model(to_path(folder)), texts, wanted.max_tokens)
 
     fitted = {name: {"config": to_dict(config)} for name, config in wanted.configs.items()}
-    most = wanted.max_tokens
-    return [
-        *(Task(name, fitted.get(name, {}), partial(of_method, name)) for name in wanted.methods),
-        *(Task(f"mean of {name}", {"vectors": path}, partial(of_vectors, name, path)) for name, path in wanted.vectors),
-        *(Task(name, {"run": path, "max_tokens": most}, partial(of_run, name, path)) for name, path in wanted.runs),
+    tasks = [
+        Task(name, fitted.get(name, {}), partial(of_method, name), partial(check, name)) for name in wanted.methods
     ]
+    errors = {"encoding_errors": wanted.encoding_errors}
+    for name, path in wanted.vectors:
+        settings = {"vectors": path, "sha256": digests.of_vectors(_file_of(path))} | errors
+        tasks.append(Task(f"mean of {name}", settings, partial(of_vectors, name, path)))
+    for name, path in wanted.runs:
+        said = {"run": path, "max_tokens": wanted.max_tokens, "sha256": digests.of_run(path)}
+        tasks.append(Task(name, said, partial(of_run, name, path)))
+    return tasks
+
+
+def _file_of(path: str) -> PathLike:
+    """The file of word vectors that --vectors names: the folder of a run stands for its own."""
+    where = to_path(path)
+    return where / "vectors.bin" if (where / SAVED).is_file() else where
 
 
 def _tell(found: Bags, seconds: float) -> None:
@@ -119,8 +135,8 @@ def _tell(found: Bags, seconds: float) -> None:
     say(f"texts: {tokens:,} known words of a vocabulary of {size:,}, counted in {seconds:.1f} s")
 
 
-def scored(task: Task, made: Features, texts: Texts) -> dict[str, Any]:
-    """One row of the results: the classifier on these features."""
+def scored(task: Task, made: Features, texts: Texts, folder: Path) -> dict[str, Any]:
+    """One row of the results: the classifier on these features. Writes its predictions into the folder."""
     start = time.perf_counter()
     width = made.train.shape[1]
     say(f"{made.method}: {width:,} features in {made.seconds:.1f} s" + (f"; {made.note}" if made.note else ""))
@@ -136,6 +152,7 @@ def scored(task: Task, made: Features, texts: Texts) -> dict[str, Any]:
     )
     seconds = time.perf_counter() - start
     scores = classification(fitted.probabilities, texts.test_labels)
+    report.write_predictions(folder, made.method, texts, fitted.probabilities)
     held = {f"{strength:g}": accuracy for strength, accuracy in fitted.heldout.items()}
     return {
         "method": made.method,
@@ -165,12 +182,24 @@ def finished(file: Path, about: dict[str, Any], tasks: Sequence[Task]) -> list[d
         return []
     rows = before.get("methods", [])
     settings = {row.get("task"): row.get("settings") for row in rows}
-    changed = [key for key in about if before.get(key) != about[key]]
+    changed = ["an earlier version"] if None in settings or TEXTS not in before else []
+    changed += [key for key in about if key != TEXTS and before.get(key) != about[key]]
     changed += [task.name for task in tasks if settings.get(task.name, task.settings) != task.settings]
-    changed += ["an earlier version"] if None in settings else []
     if changed:
         raise UserError(f"{file}: holds results of other settings ({changed[0]}); choose another --workdir")
+    if before[TEXTS] != about[TEXTS]:
+        what = "the texts or labels have changed since"
+        raise UserError(f"{file}: holds results of other texts ({what}); choose another --workdir")
     return list(rows)
+
+
+def check_names(names: Sequence[str], made: Iterable[str]) -> None:
+    """UserError: the predictions of two tasks, of this command or of an earlier one, would be one file."""
+    files = {report.predictions_file(name): name for name in made}
+    for i, name in enumerate(names):
+        file = report.predictions_file(name)
+        if name in names[:i] or files.setdefault(file, name) != name:
+            raise UserError(f"{name}: another of --methods, --vectors and --run writes {file}, too; write NAME=PATH")
 
 
 def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> dict[str, Any]:
@@ -186,41 +215,26 @@ def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> 
         "test_texts": len(texts.test),
         "test_share": test_share,
         "majority": float(counts.max() / counts.sum()),
+        TEXTS: digests.of_texts(texts),
     }
     tasks = tasks_of(wanted, data, texts)
     rows = finished(file, about, tasks)
     configs = (read_json(file) or {}).get("configs", {})
     made = {row["task"] for row in rows}
+    check_names([task.name for task in tasks], made)
+    for task in tasks:
+        if task.name not in made:
+            task.check()
     for task in tasks:
         if task.name in made:
             say(f"{task.name}: in {file}")
             continue
-        rows += [scored(task, found, texts) for found in task.make()]
+        rows += [scored(task, found, texts, file.parent) for found in task.make()]
         if task.name in wanted.configs:
             configs = configs | {task.name: task.settings["config"]}
         results = about | {"configs": configs, "methods": rows, "command": cli.command("experiments.classify")}
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, results, indent=1)
     return about | {"configs": configs, "methods": rows, "command": cli.command("experiments.classify")}
-
-
-def table(results: dict[str, Any]) -> str:
-    """The results as text."""
-    rows = [["method", "features", "accuracy", "macro F1", "C", "seconds for features", "and the fit"]]
-    for row in results["methods"]:
-        accuracy = f"{row['accuracy']:.2%} ± {row['error']:.2%}"
-        cells = [f"{row['dimensions']:,}", accuracy, f"{row['macro_f1']:.4f}", f"{row['strength']:g}"]
-        rows.append([row["method"], *cells, f"{row['seconds_features']:.1f}", f"{row['seconds_fit']:.1f}"])
-    short = [row["method"] for row in results["methods"] if not row["converged"]]
-    lines = [
-        aligned(rows),
-        "",
-        f"{results['test_texts']:,} test texts, {len(results['labels'])} labels; ± one standard error; always the most "
-        f"frequent label: {results['majority']:.2%}",
-    ]
-    if short:
-        lines.append(f"not converged after {linear.STEPS} steps: {', '.join(short)}")
-    return "\n".join(lines)
 
 
 def config_of(flag: str, family: str) -> Config:
@@ -239,7 +253,7 @@ def wanted_of(config: Config) -> Wanted:
         check_choice("--methods", name, (*COUNTED, *FITTED))
     configs = {"lsa": config} if "lsa" in names else {}
     if "lda" in names:
-        configs["lda"] = config_of("lda", "lda")
+        configs["lda"] = config_of(FLAGS["lda"], "lda")
     vectors, runs = (tuple(map(features.name_of, flag or ())) for flag in (f.vectors, f.run))
     if not (names or vectors or runs):
         raise UserError("--methods is empty: name one, such as --methods=tfidf, or give --vectors or --run")
@@ -255,12 +269,16 @@ def main(argv: Sequence[str]) -> int:
     named = {"source": "train", "heldout_source": "heldout", "test_source": "test"}
     config_flag.refuse("config", {f"data.{key}": f"--{named[key]} is given" for key, value in given.items() if value})
     config_flag.refuse("lda", {"data.": "the text is that of --train and --config"})
-    data = dataclasses.replace(config.data, **{key: value for key, value in given.items() if value})
-    if not data.source.startswith(("tsv:", "jsonl:", "tfds:")):
+    if not f.train and config.data.source == DataConfig.source:
         raise UserError("--train is missing: give labelled texts, e.g. --train=tsv:imdb/train.tsv.xz")
+    for key, value in given.items():
+        flag, source = (f"--{named[key]}", value) if value else (f"--config.data.{key}", getattr(config.data, key))
+        if source and not source.startswith(("tsv:", "jsonl:", "tfds:")):
+            raise UserError(f"{flag}={source}: has no labels that are read; labelled texts are {FORMS}")
+    data = dataclasses.replace(config.data, **{key: value for key, value in given.items() if value})
     check(0 < f.test_share < 1, "--test_share", f.test_share, "above 0 and below 1")
     results = compare(wanted_of(config), data, f.test_share, workdir / "results.json")
-    print(table(results))
+    print(f"{report.table(results)}\n\n{report.labels(results)}")
     paint = partial(methods.draw, results["methods"], results["majority"], source=results["command"])
     cli.write_results(workdir / "results.json", results, workdir / "methods.png", paint)
     return 0

@@ -58,6 +58,23 @@ def counted(method: str, found: Bags) -> Features:
     return Features(method, made(train), made(test), time.perf_counter() - start)
 
 
+def check_sizes(flag: str, config: Config, found: Bags) -> None:
+    """UserError: the texts hold fewer words or documents than LSA has dimensions, or LDA topics. `flag` has the config.
+    The fits refuse it too, but only after the methods before them."""
+    key = "topics" if config.family == "lda" else "dim"
+    size = getattr(config.model, key)
+    known = int((np.diff(found.train.offsets) > 0).sum())
+    limits = [(known, "training texts with a known word")]
+    if config.family == "lsa":
+        limits = [(len(found.vocab), "words of the vocabulary"), (found.train.documents, "training texts")]
+    most, what = min(limits)
+    if size > most:
+        raise UserError(
+            f"{config.family}: model.{key}={size:,} is more than the {most:,} {what}; "
+            f"give --{flag}.model.{key}={min(50, most)}, or leave {config.family} out of --methods"
+        )
+
+
 def fitted(config: Config, found: Bags, say: Say) -> Features:
     """Documents by a family that is fitted to the training texts, as `Family.represent` says, [N, D]."""
     spec, start = MODELS[config.family], time.perf_counter()

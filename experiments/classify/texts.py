@@ -33,6 +33,7 @@ class Texts:
     refit: bool  # whether the last fit takes them too: they are a part of the training texts
     test: list[str]
     test_labels: np.ndarray  # int64 [M]
+    test_places: Sequence[str] = ()  # where each stands: FILE:LINE, or data set, split and number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,18 +66,19 @@ def read(cfg: DataConfig, test_share: float, say: Say, first: int = 0) -> Texts:
     UserError: a bad source, line or label; all texts of one label; too few texts.
     """
     check_rules(cfg, None)
-    train, names = read_labelled(cfg.source, cfg, None)
+    train, names, places = read_labelled(cfg.source, cfg, None, say=say)
     if cfg.test_source:
-        test = read_labelled(cfg.test_source, cfg, len(names), names).examples
+        test, _, places = read_labelled(cfg.test_source, cfg, len(names), names, say)
         if first and first < max(len(train), len(test)):
             say(f"texts: the first {first:,} of {len(train):,} to train on, and of {len(test):,} to score, are taken")
-            train, test = train[:first], test[:first]
+            train, test, places = train[:first], test[:first], places[:first]
     else:
         apart = _share(train, test_share, b"test")
+        places = [place for place, t in zip(places, apart, strict=True) if t]
         test, train = [e for e, t in zip(train, apart, strict=True) if t], _without(train, apart)
         say(f"texts: {len(test):,} are the test split, as data.test_source is not set; equal texts are on one side")
     if cfg.heldout_source:
-        own = read_labelled(cfg.heldout_source, cfg, len(names), names).examples
+        own = read_labelled(cfg.heldout_source, cfg, len(names), names, say).examples
         held = np.arange(len(train) + len(own)) >= len(train)
         train = train + own
     else:
@@ -93,6 +95,7 @@ def read(cfg: DataConfig, test_share: float, say: Say, first: int = 0) -> Texts:
         not cfg.heldout_source,
         [text for _, text in test],
         np.array([label for label, _ in test], np.int64),
+        places,
     )
     _tell(found, fitted, say)
     return found
@@ -104,6 +107,10 @@ def _tell(found: Texts, fitted: set[int], say: Say) -> None:
     empty = [sum(not text.strip() for text in texts) for texts in (found.train, found.test)]
     if any(empty):
         say(f"texts: {empty[0]:,} to train on and {empty[1]:,} to score are empty; they are kept")
+    known = set(found.train)
+    twice = sum(text in known for text in found.test if text.strip())
+    if twice:
+        say(f"texts: {twice:,} test texts stand in the training texts too")
     lacking = [name for label, name in enumerate(found.names) if label not in fitted]
     if lacking:
         shown = f"{', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}"

@@ -106,7 +106,7 @@ def score(wanted: Sequence[str], workdir: Path, data_dir: str) -> int:
 def _read(task: Wanted | Path) -> Task:
     if isinstance(task, Wanted):
         return task, read(task.data, 0.2, _say, task.first)
-    return wic.splits(task, final=False)
+    return wic.splits(task, final=False, say=_say)
 
 
 def _scored(record: Record, where: Path, known: dict[str, Task], data_dir: str | None) -> Record:

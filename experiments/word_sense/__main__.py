@@ -90,8 +90,8 @@ def main(argv: Sequence[str]) -> int:
 def measured(runs: dict[str, str]) -> dict[str, Any]:
     """The rows of --workdirs on the texts that are given."""
     f, found = flags.FLAGS, {}
-    texts = files.read_files(f.train, f.test, f.any_form, f.seed) if f.train else None
-    pairs = wic.splits(to_path(f.wic), f.final) if f.wic else None
+    texts = files.read_files(f.train, f.test, f.any_form, f.seed, say) if f.train else None
+    pairs = wic.splits(to_path(f.wic), f.final, say) if f.wic else None
     all_runs = list(encoders(runs, f.window, f.pool, f.hide_target))
     joins = joins_of(f.join or (), [named.name for named in all_runs])
     if texts is not None:

@@ -26,9 +26,9 @@ class Read(NamedTuple):
     seed: int
 
 
-def read_files(train: str, test: str, any_form: bool, seed: int) -> Read:
+def read_files(train: str, test: str, any_form: bool, seed: int, say: Say) -> Read:
     """The occurrences of --train and --test; the seed is that of folds and draws. UserError: bad files."""
-    known, asked = (read_occurrences(path, any_form) for path in (train, test))
+    known, asked = (read_occurrences(path, any_form, say) for path in (train, test))
     return Read(train, test, known, asked, labelled.words_of(known, asked, seed), seed)
 
 

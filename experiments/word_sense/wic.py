@@ -25,10 +25,10 @@ PAPER = "Pilehvar and Camacho-Collados 2019 (arXiv 1808.09121)"
 Say = Callable[[str], None]
 
 
-def splits(folder: Path, final: bool) -> dict[str, list[Pair]]:
+def splits(folder: Path, final: bool, say: Say) -> dict[str, list[Pair]]:
     """The pairs of train.tsv, dev.tsv and, if `final`, test.tsv. UserError: as `read_pairs`; a split of one label."""
     names = ("train", "dev", "test") if final else ("train", "dev")
-    found = {name: read_pairs(str(folder / f"{name}.tsv")) for name in names}
+    found = {name: read_pairs(str(folder / f"{name}.tsv"), say) for name in names}
     for name, pairs in found.items():
         if len({pair.same for pair in pairs}) < 2:
             raise UserError(f"{folder / name}.tsv: holds {'T' if pairs[0].same else 'F'} only; both are needed")

@@ -182,7 +182,7 @@ def read(source, classes=2, **options):
 
 
 LINES = '1\tGood  film.\tpos/3_9.txt\n0\tBad – film\n1\tquoted "tab\n'
-EXAMPLES = [(1, "Good  film."), (0, "Bad – film"), (1, 'quoted "tab')]
+EXAMPLES = [(1, "Good  film. pos/3_9.txt"), (0, "Bad – film"), (1, 'quoted "tab')]
 
 
 def test_tsv_plain_and_packed_in_the_order_of_names(tmp_path):
@@ -191,6 +191,44 @@ def test_tsv_plain_and_packed_in_the_order_of_names(tmp_path):
     (tmp_path / "c.tsv.xz").write_bytes(lzma.compress(b"0\tlast\xe2\x80\xa8line\n"))
     assert read(f"tsv:{tmp_path}/*.tsv*") == [*EXAMPLES, *EXAMPLES, (0, "last\u2028line")]
     assert read(f"tsv:{tmp_path}/b.tsv") == EXAMPLES
+
+
+def told(tmp_path, content, **options):
+    """(examples, names, lines that were said) of a file."""
+    (tmp_path / "x.tsv").write_text(content, encoding="utf-8")
+    said = []
+    found = read_labelled(f"tsv:{tmp_path}/x.tsv", DataConfig(**options), None, say=said.append)
+    return found.examples, found.names, said
+
+
+@pytest.mark.parametrize(
+    ("thirds", "named"),
+    [
+        (("pos/3_9.txt", "neg/1_2.txt", "id7"), True),
+        (("pos/3_9.txt", "neg/1_2.txt", "neg/1_2.txt"), False),
+        (("pos/3_9.txt", "neg/1_2.txt", "in 7 words"), False),
+        (("one", "two", "three"), False),
+        (("1", "2", "3\t4"), False),
+        (("1", "2", ""), False),
+        (("1",), False),
+    ],
+)
+def test_further_columns_are_text_unless_they_name_it(tmp_path, thirds, named):
+    content = "".join(f"{i % 2}\tfilm {i}\t{third}\n" for i, third in enumerate(thirds))
+    examples, _, said = told(tmp_path, content)
+    rests = ["" if named else " " + third.replace("\t", " ") for third in thirds]
+    assert examples == [(i % 2, f"film {i}{rest}") for i, rest in enumerate(rests)]
+    assert said == [f"{tmp_path}/x.tsv: the third column names the text of each line, and is left out"] * named
+
+
+def test_blank_lines_are_counted_headers_are_told_and_labels_are_composed(tmp_path):
+    content = "Sentiment\tTEXT\n\ncafe\u0301\tone\n \t \ncaf\u00e9\ttwo\n\n"
+    examples, names, said = told(tmp_path, content, labels="named")
+    assert names == ("Sentiment", "caf\u00e9") and examples == [(0, "TEXT"), (1, "one"), (1, "two")]
+    header, blank = said
+    assert "warning:" in header and "x.tsv:1: a header is read as a text with label 'Sentiment'" in header
+    assert blank.endswith("x.tsv: 3 blank lines are skipped")
+    assert told(tmp_path, "a\ttext\nlabel\ttext\n", labels="named")[2] == []
 
 
 def test_label_mappings(tmp_path):
@@ -210,7 +248,8 @@ def test_label_mappings(tmp_path):
     [
         (b"", "x.tsv: the file is empty"),
         (b"1\tone\n0 two\n", "x.tsv:2: no tab"),
-        (b"1\tone\n\n", "x.tsv:2: no tab"),
+        (b"1\tone\n\ntwo\n", "x.tsv:3: no tab"),
+        (b"\n \n", "x.tsv: the file is empty"),
         (b"label\ttext\n", "x.tsv:1: label 'label' is no integer"),
         (b"1.0\tone\n", "x.tsv:1: label '1.0' is no integer"),
         (b"1\tone\n2\ttwo\n", "x.tsv:2: label 2 is outside 0..1"),

@@ -90,21 +90,20 @@ def build_labelled_corpus(
         that is frequent enough.
     """
     check_rules(cfg, classes)
-    train, names = read_labelled(cfg.source, cfg, classes)
+    train, names, _ = read_labelled(cfg.source, cfg, classes, say=say)
     if classes not in (None, len(names)):
+        _check_labels(cfg, train, names)
         raise UserError(
             f"model.classes={classes}: {cfg.source} has {len(names)} named labels; set model.classes={len(names)}"
         )
     others = (cfg.heldout_source, cfg.test_source)
-    held, test = (read_labelled(source, cfg, len(names), names).examples if source else [] for source in others)
+    held, test = (read_labelled(source, cfg, len(names), names, say).examples if source else [] for source in others)
     if not held:
         if len(train) < 2:
             raise UserError(f"data.source={cfg.source!r}: holds one text, and none can be held out")
         kept, tenth = split_tenth(len(train), seed=0)  # whatever the run's seed, so that runs compare
         train, held = [train[i] for i in kept], [train[i] for i in tenth]
-    if len({label for label, _ in train}) < 2:
-        name = names[train[0][0]]
-        raise UserError(f"data.source={cfg.source!r}: all training texts have label {name}: give two at least")
+    _check_labels(cfg, train, names)
     if cfg.labels == "named":
         say(f"corpus: labels: {', '.join(f'{i} {name}' for i, name in enumerate(names))}")
     tokenizer = Tokenizer.of(cfg, vocabulary_of(cfg, [text for _, text in train], words), None)
@@ -125,6 +124,12 @@ def build_labelled_corpus(
             say(f"corpus: {split}: {unknown:,} texts without a known word are kept; {part.empty:,} of them are empty")
     digest = _digest(cfg, tokenizer.vocab, parts, names)
     return LabelledCorpus(tokenizer, names, **parts, report=report, digest=digest)
+
+
+def _check_labels(cfg: DataConfig, train: Texts, names: Sequence[str]) -> None:
+    if len({label for label, _ in train}) < 2:
+        name = names[train[0][0]]
+        raise UserError(f"data.source={cfg.source!r}: all training texts have label {name}: give two at least")
 
 
 def check_rules(cfg: DataConfig, classes: int | None) -> None:

@@ -10,6 +10,7 @@ from typing import IO, Any, NamedTuple
 from w2v_jax.data.records import decoded, lines, of_files
 from w2v_jax.errors import UserError
 from w2v_jax.storage import to_path
+from w2v_jax.types import Say
 
 # Tokens of the Penn Treebank as running text has them.
 _PLAIN = {
@@ -49,9 +50,9 @@ def plain(tokens: tuple[str, ...]) -> list[str]:
     return [_PLAIN.get(token.lower(), token) for token in tokens]
 
 
-def read_occurrences(source: str, any_form: bool = False) -> list[Occurrence]:
+def read_occurrences(source: str, any_form: bool = False, say: Say = lambda line: None) -> list[Occurrence]:
     """The lines WORD<TAB>SENSE<TAB>INDEX<TAB>TEXT of a file, plain or packed; tokens of the text are separated by
-    blanks and counted from 0.
+    blanks and counted from 0. Blank lines are skipped, and `say` gets their number.
 
     The token at INDEX must begin as WORD does, with at least half of its letters (*serve*, *serving*), whatever their
     case; `any_form` drops this, for words such as *go*, *went*.
@@ -61,7 +62,7 @@ def read_occurrences(source: str, any_form: bool = False) -> list[Occurrence]:
     """
     found: list[Occurrence] = []
     spelt: dict[str, tuple[str, str]] = {}
-    for where, word, sense, index, text in _rows(source, 4):
+    for where, word, sense, index, text in _rows(source, 4, say):
         tokens = tuple(text.split(" "))
         place = _place(where, index, tokens)
         if not any_form and not _is_form(tokens[place], word):
@@ -73,13 +74,14 @@ def read_occurrences(source: str, any_form: bool = False) -> list[Occurrence]:
     return found
 
 
-def read_pairs(source: str) -> list[Pair]:
-    """The lines T or F<TAB>LEMMA<TAB>N or V<TAB>INDEX-INDEX<TAB>TEXT<TAB>TEXT of a file of Words in Context.
+def read_pairs(source: str, say: Say = lambda line: None) -> list[Pair]:
+    """The lines T or F<TAB>LEMMA<TAB>N or V<TAB>INDEX-INDEX<TAB>TEXT<TAB>TEXT of a file of Words in Context; blank
+    lines as in `read_occurrences`.
 
     UserError: as `read_occurrences`, but that any token may stand at an index.
     """
     found = []
-    for where, same, word, kind, index, *texts in _rows(source, 6):
+    for where, same, word, kind, index, *texts in _rows(source, 6, say):
         if same not in ("T", "F"):
             raise UserError(f"{where}: {same!r} must be T or F")
         both = tuple(texts[0].split(" ")), tuple(texts[1].split(" "))
@@ -91,20 +93,26 @@ def read_pairs(source: str) -> list[Pair]:
     return found
 
 
-def _rows(source: str, count: int) -> Iterator[tuple[Any, ...]]:
+def _rows(source: str, count: int, say: Say) -> Iterator[tuple[Any, ...]]:
     if not to_path(source).is_file():
         raise UserError(f"{source}: no such file; check the name")
-    yield from of_files("tsv", source, "tsv", partial(_fields, count=count))
+    yield from of_files("tsv", source, "tsv", partial(_fields, count=count, say=say))
 
 
-def _fields(path: Path, file: IO[bytes], count: int) -> Iterator[tuple[Any, ...]]:
+def _fields(path: Path, file: IO[bytes], count: int, say: Say) -> Iterator[tuple[Any, ...]]:
+    blank = 0
     for where, line in lines(path, file):
+        if not line.strip():
+            blank += 1
+            continue
         parts = decoded(where, line, "strict").rstrip("\r\n").split("\t")
         if len(parts) != count:
             raise UserError(f"{where}: {len(parts)} fields; a line must be {count} fields separated by tabs")
         if not all(part.strip() for part in parts):
             raise UserError(f"{where}: an empty field")
         yield where, *parts
+    if blank:
+        say(f"{path}: {blank:,} blank lines are skipped")
 
 
 def _place(where: str, index: str, tokens: tuple[str, ...]) -> int:

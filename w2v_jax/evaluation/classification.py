@@ -29,9 +29,15 @@ def macro_f1(confusion: np.ndarray) -> float:
 
     A class that has neither a text nor a prediction is left out of the mean.
     """
-    hits = np.diag(confusion).astype(np.float64)
-    both = confusion.sum(0) + confusion.sum(1)
-    return float((2.0 * hits[both > 0] / both[both > 0]).mean())
+    f1 = per_class(confusion)[:, 2]
+    return float(f1[~np.isnan(f1)].mean())
+
+
+def per_class(confusion: np.ndarray) -> np.ndarray:
+    """(precision, recall, F1) of each class, float64 [C, 3], from `Scores.confusion`; NaN where nothing was counted."""
+    hits, given, there = np.diag(confusion).astype(np.float64), confusion.sum(0), confusion.sum(1)
+    with np.errstate(invalid="ignore"):
+        return np.stack([hits / given, hits / there, 2.0 * hits / (given + there)], axis=1)
 
 
 def classification(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
