@@ -153,6 +153,27 @@ def test_another_text_can_be_scored_and_an_unknown_word_is_named(
     assert failed.status == 2 and "zebra" in failed.err and failed.err.count("\n") <= 3
 
 
+def test_a_text_is_scored_alike_when_the_training_text_has_gone(
+    trained: Path, evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undrawn(monkeypatch)
+    run_folder = shutil.copytree(trained / "run", tmp_path / "run")
+    shutil.copy(trained / "test.txt", tmp_path / "mine.txt")
+    words = (f"--workdir={run_folder}", f"--text=text:{tmp_path / 'mine.txt'}")
+    hidden = [(trained / f"{name}.txt", tmp_path / f"{name}.gone") for name in ("train", "valid", "test")]
+    for file, gone in hidden:
+        file.rename(gone)
+    try:
+        done = run("experiments.evaluate", *words)
+    finally:
+        for file, gone in hidden:
+            gone.rename(file)
+    assert done.status == 0, done.err
+    found = json.loads((run_folder / "evaluation.json").read_text())
+    assert "heldout" not in found
+    assert found["test"] == {k: v for k, v in evaluated.results["test"].items() if k != "optimum"}
+
+
 def test_the_share_of_unknown_words_stands_beside_every_figure(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from experiments.common import cli
+from w2v_jax.data import alone
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
 from w2v_jax.data.unigram import known_of, targets_of, unigram
@@ -29,11 +30,18 @@ LANES = 64
 WINDOWS = 32  # overlapping windows per call
 
 
+def say(line: str) -> None:
+    """Progress goes to standard error, results to standard output."""
+    print(line, file=sys.stderr)
+
+
 def corpus_of(model: Model, text: str = "", **changes: Any) -> Corpus:
-    """The run's corpus, with `text` (a data source) as its test split if given, and `changes` of its `DataConfig`.
-    UserError: another vocabulary."""
+    """The run's corpus, with `changes` of its `DataConfig`. With `text` (a data source) that text alone is read, by the
+    run's tokeniser, and is the test split. UserError: no such text, another vocabulary, a word that the run refuses."""
     data = dataclasses.replace(model.config.data, **({"test_source": text} if text else {}) | changes)
-    corpus = build_corpus(data, lambda line: print(line, file=sys.stderr))
+    if text:
+        return alone.corpus(data, model.tokenizer, say)
+    corpus = build_corpus(data, say)
     if tuple(corpus.vocab.words) != tuple(model.tokenizer.words):
         raise UserError(f"data.source={data.source}: gives another vocabulary than the run was trained with")
     return corpus
@@ -129,8 +137,8 @@ def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) 
     """Scores the best checkpoint of a run by held-out loss. Prints a table; writes the results into the JSON file
     `target` and the loss by position into a picture beside it.
 
-    `text` is the data source of the test text, '' for the run's own `data.test_source`. `stride` is the tokens from one
-    window to the next, for models without a carried state; half a window by default.
+    `text` is the data source of a text to score alone, '' for the run's held-out and test texts. `stride` is the
+    tokens from one window to the next, for models without a carried state; half a window by default.
 
     Raises:
       UserError: no finished checkpoint, another vocabulary, no text to score, an impossible stride.
@@ -161,6 +169,8 @@ def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) 
         result["unigram"] = rows[f"{split}, by counts alone"] = summarise(alone)
         if not (text and split == "test"):
             result["optimum"] = _optimum(model, split, tokens, nats)
+    if text and not results:
+        raise UserError(f"--text={text}: has no token to predict; give a longer text")
     if not results:
         missing = "has no held-out or test text with a token to predict; give one with --text=text:FILE"
         raise UserError(f"--workdir={workdir}: its data {missing}")

@@ -5,8 +5,9 @@
 
 Word vectors: similarity, analogies, categorisation. Language models: perplexity of the held-out and the test text with
 the state carried through all of it, the same per word and per byte, and the loss by position; --text=SOURCE scores
-another text. A transformer sees one window at a time: its text is scored by blocks, and by overlapping windows that
-start every --stride tokens, where every token has at least the rest of a window before it.
+another text in their place, and needs no text of the run. A transformer sees one window at a time: its text is scored
+by blocks, and by overlapping windows that start every --stride tokens, where every token has at least the rest of a
+window before it.
 
 Vectors are word2vec text or binary, GloVe text, a fastText model or a native folder; a workdir is a run folder of
 `experiments.train`.
