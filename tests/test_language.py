@@ -153,27 +153,6 @@ def test_another_text_can_be_scored_and_an_unknown_word_is_named(
     assert failed.status == 2 and "zebra" in failed.err and failed.err.count("\n") <= 3
 
 
-def test_a_text_is_scored_alike_when_the_training_text_has_gone(
-    trained: Path, evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    undrawn(monkeypatch)
-    run_folder = shutil.copytree(trained / "run", tmp_path / "run")
-    shutil.copy(trained / "test.txt", tmp_path / "mine.txt")
-    words = (f"--workdir={run_folder}", f"--text=text:{tmp_path / 'mine.txt'}")
-    hidden = [(trained / f"{name}.txt", tmp_path / f"{name}.gone") for name in ("train", "valid", "test")]
-    for file, gone in hidden:
-        file.rename(gone)
-    try:
-        done = run("experiments.evaluate", *words)
-    finally:
-        for file, gone in hidden:
-            gone.rename(file)
-    assert done.status == 0, done.err
-    found = json.loads((run_folder / "evaluation.json").read_text())
-    assert "heldout" not in found
-    assert found["test"] == {k: v for k, v in evaluated.results["test"].items() if k != "optimum"}
-
-
 def test_the_share_of_unknown_words_stands_beside_every_figure(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +169,14 @@ def test_the_share_of_unknown_words_stands_beside_every_figure(
     done = run("experiments.evaluate", f"--workdir={tmp_path / 'few'}")
     rows = {line.split("  ")[0]: line for line in done.out.splitlines()}
     assert f" {share:.1%} " in rows["heldout"] and rows["heldout"].count("*") == 2 and "* not comparable" in done.out
+    own, tokens = f"--text=text:{trained / 'valid.txt'}", tmp_path / "tokens.tsv"
+    alone = run(
+        "experiments.evaluate", f"--workdir={tmp_path / 'few'}", own, f"--tokens={tokens}", f"--json={tokens}.json"
+    )
+    assert alone.status == 0, alone.err
+    marks = [line.split("\t")[2::2] for line in tokens.read_text().splitlines()[1:]]
+    assert sum(known == "0" for _, known in marks) / len(marks) == pytest.approx(share)
+    assert all((token == "<unk>") == (known == "0") for token, known in marks)
     found = json.loads((tmp_path / "few" / "evaluation.json").read_text())["heldout"]
     assert found["unigram"]["nats_per_token"] == pytest.approx(result["heldout_unigram_loss"])
     assert f"{found['unigram']['nats_per_token']:.4f}" in rows["heldout, by counts alone"]

@@ -34,10 +34,10 @@ class _Read(NamedTuple):
     words: int  # white-space separated ones; of a word tokeniser, its own
 
 
-def corpus(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) -> Corpus:
-    """The text `cfg.test_source` as the test split of a corpus whose other splits are empty; see `encode`."""
+def corpus(found: Alone, tokenizer: Tokenizer) -> Corpus:
+    """The text as the test split of a corpus whose other splits are empty."""
     nothing = Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64))
-    return Corpus(Path(), tokenizer, nothing, nothing, encode(cfg, tokenizer, say).tokens, report={}, digest="")
+    return Corpus(Path(), tokenizer, nothing, nothing, found.tokens, report={}, digest="")
 
 
 def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) -> Alone:
