@@ -45,7 +45,7 @@ def test_a_text_alone_has_the_tokens_of_the_corpus(rules: dict[str, Any], tmp_pa
     cfg = config(tmp_path, rules)
     corpus = build_corpus(cfg)
     (tmp_path / "train.txt").unlink()
-    found, places = alone.encode(cfg, corpus.tokenizer)
+    found, places, *_ = alone.encode(cfg, corpus.tokenizer)
     np.testing.assert_array_equal(np.asarray(found.tokens), np.asarray(corpus.test.tokens))
     np.testing.assert_array_equal(found.offsets, corpus.test.offsets)
     assert (found.words, found.bytes) == (corpus.test.words, corpus.test.bytes)
@@ -57,7 +57,9 @@ def test_a_text_alone_has_the_tokens_of_the_corpus(rules: dict[str, Any], tmp_pa
 def test_documents_keep_the_numbers_of_their_lines(tmp_path: Path) -> None:
     cfg = config(tmp_path, {"tokens": "words", "unknown": "drop"})
     tokenizer = build_corpus(cfg).tokenizer
-    assert alone.encode(cfg, tokenizer).places.tolist() == [1, 5, 7, 8], "line 4 has no known word, others are empty"
+    found = alone.encode(cfg, tokenizer)
+    assert found.places.tolist() == [1, 5, 7, 8], "line 4 has no known word, others are empty"
+    assert found.numbers.tolist() == [0, 2, 3, 4] and found.total == 9
 
 
 def test_a_word_that_the_run_refuses_is_named(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ class Alone(NamedTuple):
     """A text in tokens, in memory."""
 
     tokens: Tokens
-    places: np.ndarray  # int64 [D], which document of the source each is, from 0; empty ones are left out
+    places: np.ndarray  # int64 [D], which document of the source each is, from 0; those without a token are left out
+    numbers: np.ndarray  # int64 [D], the same without counting empty ones: what decides which are held out
+    total: int  # documents of the source
 
 
 class _Read(NamedTuple):
@@ -51,16 +53,18 @@ def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) 
     final = table[read.ids]
     lengths = np.diff(ends, prepend=-1) - 1  # of the documents, before words are dropped
     kept = final >= 0
-    kept[ends] = bool(cfg.end_token) & ((lengths > 0) | keeps_empty(cfg))
+    real = (lengths > 0) | keeps_empty(cfg)
+    kept[ends] = bool(cfg.end_token) & real
     counts = np.diff(np.concatenate([[0], np.cumsum(kept)])[ends + 1], prepend=0)
     places = np.flatnonzero(counts)
     offsets = np.concatenate([[0], np.cumsum(counts[places])]).astype(np.int64)
     tokens = final[kept]
     texts = Tokens(tokens, offsets, *_measured(cfg, read, outside, counts[places]))
     say(f"corpus: the text: {texts.documents:,} documents with {len(tokens):,} tokens, {texts.words:,} words")
+    numbers: np.ndarray = (np.cumsum(real) - real)[places]
     if cfg.reversed:
-        return Alone(backward(texts, ended=bool(cfg.end_token)), places[::-1])
-    return Alone(texts, places)
+        return Alone(backward(texts, ended=bool(cfg.end_token)), places[::-1], numbers[::-1], len(ends))
+    return Alone(texts, places, numbers, len(ends))
 
 
 def _read(cfg: DataConfig, tokenizer: Tokenizer, say: Say) -> _Read:
