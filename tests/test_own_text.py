@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.common import surprisal
 from tests.commands import run
 from tests.examples import whole_logits
 from tests.test_language import arguments, undrawn
@@ -30,6 +32,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run("experiments.train", *arguments(home, home / "run"))
     assert done.status == 0, done.err
     return home
+
+
+@pytest.mark.parametrize("stride", [None, 2, 4])
+@pytest.mark.parametrize("first", [None, 7])
+def test_documents_are_scored_in_their_order_and_from_a_fresh_state(first: int | None, stride: int | None) -> None:
+    """By a model whose loss is 100 times the token plus the one before it; its state is how many it has read."""
+    texts = [np.arange(10 * n, 10 * n + size) for n, size in enumerate((1, 9, 4, 1, 6, 13), 1)]
+
+    def score(seen: np.ndarray, batch: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        count = seen + (batch["targets"] >= 0).sum(1)
+        fresh = np.broadcast_to((seen == 0)[:, None], batch["targets"].shape)
+        return 100.0 * batch["targets"] + batch["tokens"], fresh, count
+
+    found = surprisal.score_documents(score, np.zeros(3, np.int64), texts, first, 4, stride, 3)
+    whole = [text if first is None else np.concatenate([[first], text]) for text in texts]
+    np.testing.assert_array_equal(found.nats, np.concatenate([100.0 * d[1:] + d[:-1] for d in whole]))
+    if stride is None:
+        begun = [np.arange(len(d) - 1) < 4 for d in whole]
+        np.testing.assert_array_equal(found.correct, np.concatenate(begun))
+    assert not len(surprisal.score_documents(score, np.zeros(3), [texts[0][:0]], None, 4, stride, 3).nats)
 
 
 def test_a_text_is_scored_alike_when_the_training_text_has_gone(

@@ -21,16 +21,15 @@ Batch = dict[str, np.ndarray]
 def lanes(group: Sequence[np.ndarray], first: int | None, length: int, rows: int) -> Iterator[Batch]:
     """Windows of at most `rows` documents side by side, for a model that carries a state from one to the next."""
     whole = [d if first is None else np.concatenate([[first], d]) for d in group]
-    steps = -(-max(len(d) - 1 for d in whole) // length)
-    inputs = np.zeros((rows, steps * length), np.int32)
-    targets = np.full_like(inputs, -1)
-    for row, document in enumerate(whole):
-        inputs[row, : len(document) - 1], targets[row, : len(document) - 1] = document[:-1], document[1:]
-    for at in range(0, steps * length, length):
-        part = targets[:, at : at + length]
+    for at in range(0, max(len(d) - 1 for d in whole), length):
+        tokens = np.zeros((rows, length), np.int32)
+        targets = np.full_like(tokens, -1)
+        for row, document in enumerate(whole):
+            piece = document[at : at + length + 1]
+            size = max(len(piece) - 1, 0)
+            tokens[row, :size], targets[row, :size] = piece[:-1], piece[1:]
         start = np.full(rows, at == 0, np.int32)
-        words = (part >= 0).sum(1).astype(np.int32)
-        yield {"tokens": inputs[:, at : at + length], "targets": part, "start": start, "words": words}
+        yield {"tokens": tokens, "targets": targets, "start": start, "words": (targets >= 0).sum(1).astype(np.int32)}
 
 
 def windows(documents: Sequence[np.ndarray], first: int | None, length: int, stride: int, rows: int) -> Iterator[Batch]:
@@ -53,6 +52,8 @@ def score_documents(
     sizes = np.array([len(document) - (first is None) for document in texts], np.int64)
     begins = np.cumsum(sizes) - sizes
     nats, correct = np.zeros(int(sizes.sum())), np.zeros(int(sizes.sum()), bool)
+    if not texts:
+        return Scores(nats, correct)
     if stride is not None:
         found = [
             (*score(start, batch)[:2], batch["targets"] >= 0) for batch in windows(texts, first, length, stride, rows)
