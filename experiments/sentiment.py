@@ -10,7 +10,7 @@ Each model is trained in DIR/MODEL with the settings of --config (configs/sentim
 and max_length from there, the rest from --transformer (configs/sentiment_transformer.py). The same command continues an
 interrupted ladder; with a longer --models it trains only the new models. The checkpoint of each model with the lowest
 loss on a held-out tenth of the training texts scores the test texts, once, at the end. Prints a table; writes
-results.json and ladder.png into DIR. With --text every model in DIR classifies that text.
+results.json and ladder.png into DIR. With --text every model in DIR classifies that text; it may be repeated.
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n; a training saves first.
 """
 
@@ -27,6 +27,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
+from experiments.common.labels import label_of
 from experiments.common.measuring import parameters
 from experiments.common.processes import by_first
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
@@ -36,7 +37,6 @@ from w2v_jax.data.labelled import NAMES_ADVICE
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
 from w2v_jax.figures import ladder
-from w2v_jax.files import read_json
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.models.vectors import read_vectors
@@ -46,7 +46,6 @@ from w2v_jax.overrides import override
 from w2v_jax.tables import aligned
 from w2v_jax.train import loop, world
 from w2v_jax.train.folder import CONFIG as SAVED
-from w2v_jax.train.folder import RESULT
 from w2v_jax.train.logs import tell
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Source, Words
@@ -54,7 +53,6 @@ from w2v_jax.types import Source, Words
 FAMILY, LAST_FAMILY = "recurrent_classifier", "transformer_classifier"
 TRANSFORMER = "transformer"
 CONFIGS = cli.ROOT / "configs"
-LABELS = ("negative", "positive")  # of data.labels=binary and sst2
 SPLITS = ("train", "heldout", "test")
 RATES = {AVERAGE: 25.0, "elementwise": 10.0}  # times the config's learning rate
 WIDTH = 64  # scored texts are padded to a multiple of this number of words
@@ -189,37 +187,29 @@ def table(results: dict[str, Any]) -> str:
     )
 
 
-def classify(text: str, workdir: Path) -> str:
-    """A table of the labels that the trained models in `workdir`, or the run that it is, give a text. UserError: a text
-    without a known word, or no trained model."""
-    if not text.strip():
+def classify(texts: Sequence[str], workdir: Path) -> str:
+    """A table of the labels that the trained models in `workdir`, or the run that it is, give each text. UserError: a
+    text without a known word, or no trained model."""
+    if not all(text.strip() for text in texts):
         raise UserError("--text is empty: give a sentence, e.g. --text='The dog was cute'")
     folders = [workdir] if (workdir / SAVED).is_file() else sorted(p.parent for p in workdir.glob(f"*/{SAVED}"))
     if not folders:
         raise UserError(f"--workdir={workdir}: holds no trained classifier; train them first with --vectors, --train")
-    rows = [["model", "label", "confidence"]]
+    rows: list[list[str]] = []
     for folder in folders:
         model = open_model(folder)
         if model.spec.classify is None:
             raise UserError(f"{folder}: holds a {model.config.family}; name the folder of a classifier")
-        ids = model.tokenizer.encode(text)[: model.cfg.max_length]
-        if not len(ids):
-            raise UserError(f"--text={text!r}: none of its words is in the vocabulary of {folder}")
-        chances = read(model, ids[None], np.array([len(ids)], np.int32))[0]
-        best = int(chances.argmax())
-        name = label_of(model, folder, best)
         kind = TRANSFORMER if model.config.family == LAST_FAMILY else model.cfg.cell
-        rows.append([kind, name, f"{chances[best]:.1%}"])
-    return aligned(rows, left=(0, 1))
-
-
-def label_of(model: Model, folder: Path, label: int) -> str:
-    """The name of a label; under data.labels=named it stands in the results of the run."""
-    labels = model.config.data.labels
-    if labels == "named":
-        names = ((read_json(folder / RESULT) or {}).get("corpus") or {}).get("labels") or []
-        return str(names[label]) if label < len(names) else f"label {label}"
-    return f"label {label}" if labels == "as_is" else LABELS[label]
+        for text in texts:
+            ids = model.tokenizer.encode(text)[: model.cfg.max_length]
+            if not len(ids):
+                raise UserError(f"--text={text!r}: none of its words is in the vocabulary of {folder}")
+            chances = read(model, ids[None], np.array([len(ids)], np.int32))[0]
+            best = int(chances.argmax())
+            rows.append([kind, label_of(model, folder, best), f"{chances[best]:.1%}", text])
+    columns = 3 + (len(texts) > 1)  # one text need not be repeated
+    return aligned([row[:columns] for row in [["model", "label", "confidence", "text"], *rows]], left=(0, 1, 3))
 
 
 def config_of(flag: str, file: Path, family: str) -> Config:
@@ -294,5 +284,5 @@ if __name__ == "__main__":
     flags.DEFINE_list("models", rungs, "The rungs, from the first to the last.")
     flags.DEFINE_integer("max_length", None, "Words of a text that are read; the config's by default.", 1)
     flags.DEFINE_string("workdir", None, "Folder with one run folder per model; made, continued or read.")
-    flags.DEFINE_string("text", None, "A text for the trained models to classify.")
+    flags.DEFINE_multi_string("text", None, "A text for the trained models to classify; may be repeated.")
     cli.run(main, continues=True)

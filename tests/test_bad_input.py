@@ -23,7 +23,7 @@ OWN_FLAGS = {
     "experiments.train": ("config", "config.KEY", "workdir"),
     "experiments.word_sense": ("workdirs", "wic", "final", "train", "join", "hide_target"),
     "experiments.convert": ("vectors", "workdir", "out", "dtype"),
-    "experiments.evaluate": ("vectors", "workdir", "text"),
+    "experiments.evaluate": ("vectors", "workdir", "text", "tokens"),
     "experiments.topics": ("config", "config.KEY", "lda.KEY", "query", "workdir"),
     "experiments.classify": ("config", "config.KEY", "train", "methods", "vectors"),
     "experiments.pairs": ("config", "config.KEY", "seeds", "first", "second"),

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from benchmarks.classify import SAME, compared, joined
 from experiments.classify import digests, features, report
 from experiments.classify.texts import Texts, bags, read
-from experiments.sentiment import label_of
+from experiments.common.labels import label_of
 from tests import commands
 from w2v_jax.config import Config, DataConfig
 from w2v_jax.data.tokenizer import Tokenizer

@@ -169,6 +169,14 @@ def test_the_share_of_unknown_words_stands_beside_every_figure(
     done = run("experiments.evaluate", f"--workdir={tmp_path / 'few'}")
     rows = {line.split("  ")[0]: line for line in done.out.splitlines()}
     assert f" {share:.1%} " in rows["heldout"] and rows["heldout"].count("*") == 2 and "* not comparable" in done.out
+    own, tokens = f"--text=text:{trained / 'valid.txt'}", tmp_path / "tokens.tsv"
+    alone = run(
+        "experiments.evaluate", f"--workdir={tmp_path / 'few'}", own, f"--tokens={tokens}", f"--json={tokens}.json"
+    )
+    assert alone.status == 0, alone.err
+    marks = [line.split("\t")[2::2] for line in tokens.read_text().splitlines()[1:]]
+    assert sum(known == "0" for _, known in marks) / len(marks) == pytest.approx(share)
+    assert all((token == "<unk>") == (known == "0") for token, known in marks)
     found = json.loads((tmp_path / "few" / "evaluation.json").read_text())["heldout"]
     assert found["unigram"]["nats_per_token"] == pytest.approx(result["heldout_unigram_loss"])
     assert f"{found['unigram']['nats_per_token']:.4f}" in rows["heldout, by counts alone"]

@@ -87,6 +87,7 @@ def mapped(workdir: Path) -> tuple[Done, dict[str, Any], Path]:
         f"--words={double},{double}x",
         f"--text=text:{text}",
         f"--sentence={sentence}",
+        f"--sentence={own[0][0]} {double} {own[0][1]} {double}",
         "--most=50",
         "--out=" + str(workdir.parent / "maps"),
     )
@@ -109,8 +110,14 @@ def test_a_map_has_two_clusters_with_their_words(mapped: tuple[Done, dict[str, A
         of_topic.append(starts.pop())
         assert all(f"[{record['double']}]" in example and of_topic[-1] in example for example in cluster["examples"])
     assert set(of_topic) == set(record["topics"])
-    (sentence,) = word["sentences"]
-    assert of_topic[sentence["cluster"]] == record["topics"][1]
+    sentence, *twice = word["sentences"]
+    assert of_topic[sentence["cluster"] - 1] == record["topics"][1], "clusters are counted from 1, as on the screen"
+    assert [s["shown"].split().index(f"[{record['double']}]") for s in twice] == [1, 3], "a row for each occurrence"
+    assert twice[0]["text"] == twice[1]["text"]
+    for given in word["sentences"]:
+        assert any(
+            line.startswith(given["shown"]) and f" {given['cluster']} " in line for line in done.out.splitlines()
+        )
     page = (folder / "report.html").read_text()
     assert "data:image/png;base64," in page and record["double"] in page
     assert (folder / "pictures" / "senses_0.png").read_bytes()[:4] == b"\x89PNG"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -244,7 +245,20 @@ def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path, mo
         assert all(line.split()[1] == label and 50 < float(line.split()[2].rstrip("%")) <= 100 for line in lines[1:])
     one = commands.run("experiments.sentiment", f"--workdir={workdir / 'transformer'}", "--text=great")
     assert one.status == 0 and one.out.splitlines()[1].startswith("transformer")
+    both = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=so great", "--text=an awful film")
+    rows = [re.split(" {2,}", line.strip()) for line in both.out.strip().splitlines()]
+    assert rows[0] == ["model", "label", "confidence", "text"] and len(rows) == 5
+    expected = [
+        (name, *said) for name in by_model for said in (("positive", "so great"), ("negative", "an awful film"))
+    ]
+    assert [(name, label, text) for name, label, _, text in rows[1:]] == expected
     commands.refused(commands.run("experiments.sentiment", f"--workdir={workdir}", "--text= "), "--text is empty")
+    looked = commands.run(
+        "experiments.inspect", f"--workdir={workdir / 'rnn'}", "--text=the great film", "--from=great"
+    )
+    assert looked.status == 0 and re.search("token +negative +positive\n", looked.out), looked.out + looked.err
+    told = r"a classifier \(recurrent_classifier\) has no vectors of words; its scores are in .*result\.json"
+    commands.refused(commands.run("experiments.evaluate", f"--workdir={workdir / 'rnn'}"), told)
     strange = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=xyzzy")
     commands.refused(strange, "--text='xyzzy': none of its words")
 

@@ -13,7 +13,6 @@ from tests.commands import Done, run
 
 TOPICS = (["cat", "dog", "pet", "fur", "paw", "tail"], ["sun", "moon", "star", "sky", "orbit", "comet"])
 TOPICS += (["bread", "salt", "oven", "flour", "<b>&yeast", "butter"],)
-TRAINED = [i for i in range(93) if i % 31 != 30]  # lines that are not held out
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """90 documents, each of one of three topics with some common words, 3 more are held out."""
     drawn, path = np.random.default_rng(0), tmp_path_factory.mktemp("topics")
     lines = [" ".join([*drawn.choice(TOPICS[i % 3], 12), *drawn.choice(["and", "of"], 3)]) for i in range(93)]
+    lines[40:40] = [""] * 3  # empty lines count: line n of the file is document n
     (path / "text.txt").write_text("\n".join(lines) + "\n")
     return path
 
@@ -62,21 +62,28 @@ def test_the_page_is_one_file_without_scripts(done: Done, folder: Path) -> None:
 
 
 def test_nearest_documents_are_of_the_same_topic(done: Done, folder: Path) -> None:
-    for flag, given in (("--query=moon star zzz", True), ("--query_document=1", False)):  # the folder knows the rest
+    for flag, given in (("--query=moon star zzz", True), ("--query_document=92", False)):  # the folder knows the rest
         line = (flag, "--top=4")
         found = topics(folder, *line) if given else run("experiments.topics", f"--workdir={folder / 'run'}", *line)
         assert found.status == 0, found.err
         cells = [line.split() for line in found.out.splitlines()]
         rows = [int(number) for method, number, *_ in cells if method in ("LSA", "LDA", "TF-IDF", "BM25")]
-        assert len(rows) == 16 and {TRAINED[number] % 3 for number in rows} == {1}
-        assert flag != "--query_document=1" or 1 not in rows, "a document is not its own neighbour"
+        lines = (folder / "text.txt").read_text().splitlines()
+        assert len(rows) == 16 and all(set(lines[number - 1].split()) & set(TOPICS[1]) for number in rows)
+        for line, (_, number, _, *begins) in zip(found.out.splitlines()[1:], cells[1:], strict=True):
+            known = [word for word in lines[int(number) - 1].split() if word not in ("and", "of")]
+            assert line.lstrip().startswith("query") or begins[:5] == known[:5]
+        assert flag != "--query_document=92" or 92 not in rows, "a document is not its own neighbour"
 
 
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
         ("--query=zzz and", "error: --query='zzz and': none of its words is in the vocabulary"),
-        ("--query_document=90", "error: --query_document=90: the training documents are 0 to 89"),
+        ("--query_document=97", "error: --query_document=97: the documents of the text are 1 to 96"),
+        ("--query_document=31", "error: --query_document=31: is held out (data.heldout_every=31); fit with --config"),
+        ("--query_document=65", "error: --query_document=65: is held out"),
+        ("--query_document=41", "error: --query_document=41: none of its words is in the vocabulary"),
         (
             "--query=zzz --config.data.min_count=2",
             "error: --workdir={run}: was fitted with other values of data.min_count",

@@ -77,6 +77,26 @@ def test_stopped_and_continued_it_ends_bit_for_bit(
     assert final_arrays(tmp_path / "run") == final_arrays(trained / "run")
 
 
+def test_the_nats_of_each_token_of_documents_by_overlapping_windows(trained: Path, tmp_path: Path) -> None:
+    """Each document is read by itself, whatever stands beside it in a batch."""
+    lines, found = ["a b c d e f g h a b c d e f g h a", "b", "c d e"], []
+    for name, text in (("all", "\n".join(lines)), *((str(n), line) for n, line in enumerate(lines))):
+        (tmp_path / f"{name}.txt").write_text(text + "\n")
+        words = [f"--workdir={trained / 'run'}", f"--text=text:{tmp_path / name}.txt", "--stride=3"]
+        done = run("experiments.evaluate", *words, f"--tokens={tmp_path / name}.tsv", f"--json={tmp_path / 'e.json'}")
+        assert done.status == 0, done.err
+        rows = [line.split("\t") for line in (tmp_path / f"{name}.tsv").read_text().splitlines()[1:]]
+        test = json.loads((tmp_path / "e.json").read_text())["test"]
+        mean = sum(float(row[3]) for row in rows) / len(rows)
+        assert test["by_document"]["nats_per_token"] == pytest.approx(mean, abs=1e-6)
+        if name != "all":
+            assert test["strided"]["nats_per_token"] == pytest.approx(mean, abs=1e-5)
+        found.append(rows)
+    apart = [(str(n), *row[1:3], float(row[3])) for n, rows in enumerate(found[1:], 1) for row in rows]
+    assert [tuple(row[:3]) for row in found[0]] == [row[:3] for row in apart]
+    np.testing.assert_allclose([float(row[3]) for row in found[0]], [row[3] for row in apart], atol=1e-5)
+
+
 def test_perplexity_by_blocks_and_by_overlapping_windows(trained: Path) -> None:
     workdir = trained / "run"
     refused(run("experiments.evaluate", f"--workdir={workdir}", "--stride=9"), "--stride=9: must be from 1 to")

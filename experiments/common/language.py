@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common import cli
+from experiments.common import cli, surprisal
+from w2v_jax.data import alone
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
 from w2v_jax.data.unigram import known_of, targets_of, unigram
@@ -29,11 +30,23 @@ LANES = 64
 WINDOWS = 32  # overlapping windows per call
 
 
+def say(line: str) -> None:
+    """Progress goes to standard error, results to standard output."""
+    print(line, file=sys.stderr)
+
+
+def alone_of(model: Model, text: str, **changes: Any) -> alone.Alone:
+    """The data source `text` by the run's tokeniser. UserError: no such text, a word that the run refuses."""
+    return alone.encode(dataclasses.replace(model.config.data, test_source=text, **changes), model.tokenizer, say)
+
+
 def corpus_of(model: Model, text: str = "", **changes: Any) -> Corpus:
-    """The run's corpus, with `text` (a data source) as its test split if given, and `changes` of its `DataConfig`.
-    UserError: another vocabulary."""
-    data = dataclasses.replace(model.config.data, **({"test_source": text} if text else {}) | changes)
-    corpus = build_corpus(data, lambda line: print(line, file=sys.stderr))
+    """The run's corpus, with `changes` of its `DataConfig`. With `text` (a data source) that text alone is read, and is
+    the test split; see `alone_of`. UserError: another vocabulary."""
+    if text:
+        return alone.corpus(alone_of(model, text, **changes), model.tokenizer)
+    data = dataclasses.replace(model.config.data, **changes)
+    corpus = build_corpus(data, say)
     if tuple(corpus.vocab.words) != tuple(model.tokenizer.words):
         raise UserError(f"data.source={data.source}: gives another vocabulary than the run was trained with")
     return corpus
@@ -87,6 +100,20 @@ def score_strided(model: Model, tokens: Tokens, stride: int, answers: np.ndarray
     return Scores(nats.astype(np.float64), correct)
 
 
+def _by_document(model: Model, found: alone.Alone, corpus: Corpus, stride: int | None, file: Path) -> dict[str, Any]:
+    """The summary of a text whose documents are each read by themselves, from a fresh state; writes the losses of its
+    tokens into `file`."""
+    rows, first = min(LANES, found.tokens.documents) if stride is None else WINDOWS, model.tokenizer.end_id
+    score, start = _score(model, model.cfg, rows), model.spec.trained.carry(model.cfg, rows)
+    texts = surprisal.documents_of(found)
+    scores = surprisal.score_documents(score, start, texts, first, model.cfg.length, stride, rows)
+    if not len(scores.nats):
+        raise UserError(f"--tokens={file}: no document of the text has a token to predict; give longer ones")
+    surprisal.write(file, found, model.tokenizer, scores.nats)
+    targets = np.concatenate([document[int(first is None) :] for document in texts])
+    return language.summarise(scores, known_of(corpus, targets), found.tokens.words, found.tokens.bytes)
+
+
 def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carried: np.ndarray) -> dict[str, Any]:
     """Loss by position in the document, and by position since a fresh state or the start of a window."""
     curves: dict[str, Any] = {}
@@ -125,18 +152,30 @@ def _stride(model: Model, stride: int | None) -> int | None:
     return stride or max(1, length // 2)
 
 
-def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) -> None:
+def _show(rows: dict[str, Any], results: dict[str, Any]) -> None:
+    """Prints the table, and the distances to the best possible loss where they are known."""
+    print(language.table(rows))
+    for split, result in results.items():
+        if result.get("optimum"):
+            print(f"\n{TEXTS[split]} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")
+
+
+def evaluate(
+    workdir: Path, text: str, target: Path, stride: int | None = None, tokens_file: Path | None = None
+) -> None:
     """Scores the best checkpoint of a run by held-out loss. Prints a table; writes the results into the JSON file
     `target` and the loss by position into a picture beside it.
 
-    `text` is the data source of the test text, '' for the run's own `data.test_source`. `stride` is the tokens from one
-    window to the next, for models without a carried state; half a window by default.
+    `text` is the data source of a text to score alone, '' for the run's held-out and test texts. `stride` is the
+    tokens from one window to the next, for models without a carried state; half a window by default.
+    `tokens_file` gets the loss of each token of `text`, every document read by itself.
 
     Raises:
       UserError: no finished checkpoint, another vocabulary, no text to score, an impossible stride.
     """
     model = open_model(workdir)
-    step, corpus = _stride(model, stride), corpus_of(model, text)
+    step, found = _stride(model, stride), alone_of(model, text) if text else None
+    corpus = corpus_of(model) if found is None else alone.corpus(found, model.tokenizer)
     results: dict[str, Any] = {}
     rows: dict[str, Any] = {}
     curves: dict[str, Any] = {}
@@ -157,19 +196,22 @@ def evaluate(workdir: Path, text: str, target: Path, stride: int | None = None) 
         if step is not None:
             overlapping = summarise(score_strided(model, tokens, step))
             result["strided"] = rows[f"{split}, windows every {step}"] = {"stride": step} | overlapping
-        alone = Scores(*unigram(np.asarray(corpus.vocab.counts), targets))
-        result["unigram"] = rows[f"{split}, by counts alone"] = summarise(alone)
-        if not (text and split == "test"):
+        by_counts = Scores(*unigram(np.asarray(corpus.vocab.counts), targets))
+        result["unigram"] = rows[f"{split}, by counts alone"] = summarise(by_counts)
+        if found is None:
             result["optimum"] = _optimum(model, split, tokens, nats)
+        elif tokens_file is not None:
+            by_itself = _by_document(model, found, corpus, step, tokens_file)
+            result["by_document"] = rows["each document by itself"] = by_itself
+    if text and not results:
+        raise UserError(f"--text={text}: has no token to predict; give a longer text")
     if not results:
         missing = "has no held-out or test text with a token to predict; give one with --text=text:FILE"
         raise UserError(f"--workdir={workdir}: its data {missing}")
-    print(language.table(rows))
-    for split, result in results.items():
-        if result.get("optimum"):
-            print(f"\n{TEXTS[split]} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")
+    _show(rows, results)
     about = {"workdir": str(workdir), "step": model.step, "family": model.config.family}
     write_json(target, about | results)
     picture = target.with_suffix(".png")
     positions.draw(curves, picture, f"step {model.step}; {cli.command('experiments.evaluate')}")
-    print(f"\npicture: {picture}\nresults: {target}")
+    written = "" if tokens_file is None else f"\ntokens: {tokens_file}"
+    print(f"\npicture: {picture}\nresults: {target}{written}")

@@ -45,10 +45,26 @@ def source() -> str:
     if not to_path(workdir).is_dir():
         raise UserError(f"{workdir}: no such folder; --workdir is the folder of a training run")
     found = to_path(workdir) / "vectors.bin"
+    if not found.is_file():
+        _refuse_classifier(to_path(workdir))
     for file in (found, found.with_name("vocab.txt")):
         if not file.is_file():
             raise UserError(f"{file}: no such file; the run's own command continues it, or writes the file again")
     return str(found)
+
+
+def _refuse_classifier(workdir: Path) -> None:
+    """UserError: the run is a classifier, which never writes vectors."""
+    from w2v_jax.models import MODELS  # imported here because vectors need no JAX
+    from w2v_jax.recorded import load
+
+    config = load(workdir / "config.json", MODELS)
+    if config is not None and MODELS[config.family].classify is not None:
+        command = f"python -m experiments.sentiment --workdir={workdir} --text='...'"
+        raise UserError(
+            f"{workdir}: a classifier ({config.family}) has no vectors of words; its scores are in "
+            f"{workdir / 'result.json'}, and {command} labels a text"
+        )
 
 
 @contextlib.contextmanager

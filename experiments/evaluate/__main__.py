@@ -5,8 +5,10 @@
 
 Word vectors: similarity, analogies, categorisation. Language models: perplexity of the held-out and the test text with
 the state carried through all of it, the same per word and per byte, and the loss by position; --text=SOURCE scores
-another text. A transformer sees one window at a time: its text is scored by blocks, and by overlapping windows that
-start every --stride tokens, where every token has at least the rest of a window before it.
+another text in their place, and needs no text of the run. A transformer sees one window at a time: its text is scored
+by blocks, and by overlapping windows that start every --stride tokens, where every token has at least the rest of a
+window before it. --tokens=FILE also writes the nats of each token of that text, a line each; there every document is
+read by itself, from a fresh state, and so it is in the last line of the table.
 
 Vectors are word2vec text or binary, GloVe text, a fastText model or a native folder; a workdir is a run folder of
 `experiments.train`.
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 
@@ -40,6 +43,22 @@ def _is_language_model(workdir: str) -> bool:
     return config is not None and MODELS[config.family].score is not None
 
 
+def _tokens_file() -> Path | None:
+    """The file of --tokens. UserError: no --text, or no name."""
+    f = flags.FLAGS
+    if f.tokens is None:
+        return None
+    if f.text is None:
+        raise UserError("--tokens: is for the text of --text; name one, e.g. --text=text:FILE")
+    if not f.tokens:
+        raise UserError("--tokens is empty: name the file to write, e.g. --tokens=tokens.tsv")
+    file = to_path(f.tokens)
+    if file.is_dir():
+        raise UserError(f"--tokens={file}: a folder; name the file to write")
+    cli.writable("tokens", file.parent)
+    return file
+
+
 def main(argv: Sequence[str]) -> None:
     """Prints the table and writes the results."""
     by_first(scored)
@@ -54,11 +73,11 @@ def scored() -> None:
         if f.text == "":  # would score the run's own texts as if they had been asked for
             raise UserError("--text is empty: name a data source, e.g. text:FILE, or leave it out")
         target = f.json or os.path.join(f.workdir, "evaluation.json")
-        language.evaluate(to_path(f.workdir), f.text or "", to_path(target), f.stride)
+        language.evaluate(to_path(f.workdir), f.text or "", to_path(target), f.stride, _tokens_file())
         if f.card:
             print(f"card: {card.write(to_path(f.workdir), card.scores_of(to_path(target)))}")
         return
-    for name in ("text", "stride"):
+    for name in ("text", "stride", "tokens"):
         if f[name].value is not None:
             raise UserError(f"--{name}: is for the run folder of a language model (--workdir=DIR)")
     if f.card and not f.workdir:
@@ -79,6 +98,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("data_dir", None, "Folder of test files; a small built-in list by default.")
     flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.", 0)
     flags.DEFINE_string("text", None, "Language models: the data source to score, e.g. text:FILE.")
+    flags.DEFINE_string("tokens", None, "With --text: a TSV file to write, with the nats of each token of that text.")
     flags.DEFINE_integer("stride", None, "Transformers: tokens from window to window; half a window by default.")
     flags.DEFINE_bool("card", False, "Also write card.md into the run folder: its data, settings and scores.")
     flags.DEFINE_string("json", None, "Results file; evaluation.json beside the vectors by default.")

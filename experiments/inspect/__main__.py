@@ -19,6 +19,7 @@ have only the probes.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli
+from experiments.common.labels import label_of
 from experiments.common.words import TEXT, UNTIL, WORD, encode, find_span, words_of_flags
 from experiments.inspect import attention, layers
 from w2v_jax.errors import UserError
@@ -164,6 +166,7 @@ def record(seen: Inspection) -> dict[str, Any]:
         "from": {"word": seen.word, "token": seen.source},
         "to": {"word": seen.until, "token": seen.target},
         "layers": entries,
+        "labels": list(seen.labels),
         "probability": None if seen.probability is None else seen.probability.tolist(),
     }
 
@@ -200,6 +203,9 @@ def of_text(model: Model) -> tuple[dict[str, Any], Callable[..., Any]]:
     if f.layer or f.heads:
         raise UserError("--layer, --heads: are for transformers")
     seen = inspect(model, f.text, *words)
+    if seen.probability is not None:
+        classes = range(seen.probability.shape[1])
+        seen = dataclasses.replace(seen, labels=[label_of(model, to_path(f.workdir), i) for i in classes])
     show(seen)
     return about | record(seen), partial(memory.draw, seen)
 
@@ -224,7 +230,7 @@ def show(seen: Inspection) -> None:
         print(f"layer {number} ({seen.cell}, {layer.memory.shape[1]} units): means over units\n{table(seen, layer)}")
         print(f"{sentence(seen, layer)}\n")
     if seen.probability is not None:
-        rows = [["token", *(f"label {i}" for i in range(seen.probability.shape[1]))]]
+        rows = [["token", *seen.labels]]
         rows += [[token, *(f"{p:.3f}" for p in row)] for token, row in zip(seen.tokens, seen.probability, strict=True)]
         print(f"{aligned(rows)}\n")
 

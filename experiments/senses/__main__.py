@@ -8,7 +8,8 @@ Draws occurrences of each word from the run's own text, or from the data source 
 A trained model of any family reads them (`w2v_jax.context.ContextEncoder`); its vectors of the word are clustered
 without labels, into as many clusters as the silhouette says or --clusters. Each cluster comes with the words around
 that the others have less, the words that a masked or causal model predicts in the place, and example sentences. Given
-sentences are put on the map, each with its cluster. A word that occurs fewer than --least times is named and left out.
+sentences are put on the map, each with its cluster; one that has its word twice has two rows. A word that occurs fewer
+than --least times is named and left out.
 Writes senses.json, report.md, report.html (one file without scripts) and pictures/senses_WORD.png into --out.
 
 --planted measures a run on the synthetic language, whose words with two senses are known: planted.json has how well
@@ -117,7 +118,10 @@ def paint(found: Word, out: Path, about: str) -> dict[str, Any]:
         "silhouette": None if np.isnan(silhouette) else silhouette,
         "explained": plane.explained,
         "clusters": clusters,
-        "sentences": [{"text": " ".join(o.words), "cluster": k, "words": w} for o, k, w in given],
+        "sentences": [
+            {"text": " ".join(o.words), "shown": o.shown(len(o.words)), "cluster": k + 1, "words": w}
+            for o, k, w in given
+        ],
     }
 
 
@@ -133,7 +137,7 @@ def tables(result: dict[str, Any]) -> tuple[list[list[str]], list[list[str]], li
         )
         examples += [[str(k), text] for text in c["examples"]]
     given = [["given sentence", "cluster", said]]
-    given += [[s["text"], str(s["cluster"] + 1), ", ".join(s["words"])] for s in result["sentences"]]
+    given += [[s["shown"], str(s["cluster"]), ", ".join(s["words"])] for s in result["sentences"]]
     return clusters, examples, given
 
 

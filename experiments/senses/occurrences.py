@@ -117,7 +117,8 @@ def passage(words: Sequence[str], place: int) -> Occurrence:
 
 
 def of_sentences(sentences: Sequence[str], words: Sequence[str], encoder: Encoder) -> list[tuple[str, Occurrence]]:
-    """(word, where it is) for each given sentence: the first of the words that it has. UserError: it has none."""
+    """(word, where it is) for each given sentence: the first of the words that it has, each time that it has that word.
+    UserError: it has none."""
     found = []
     for sentence in sentences:
         cut = encoder.cut(sentence)
@@ -126,6 +127,6 @@ def of_sentences(sentences: Sequence[str], words: Sequence[str], encoder: Encode
             raise UserError(
                 f"--sentence={sentence!r}: has none of the words {', '.join(words)}; name its word by --words"
             )
-        place, word = min(known)
-        found.append((word, Occurrence(cut, place)))
+        word = min(known)[1]
+        found += [(word, Occurrence(cut, place)) for place, other in enumerate(cut) if other == word]
     return found

@@ -9,8 +9,9 @@ Fits both models into DIR/lsa and DIR/lda, or continues them there, and prints t
 matched by the documents that load on them; the agreement stands beside that of models without a link. Writes
 results.json, pictures/topics.png, report.md and report.html (one file without scripts) into DIR. --reference fits
 LDA with the next seed too, into DIR/lda_again: two runs of one model do not find the same topics either.
---query finds the documents nearest to words, --query_document those nearest to a training document (counted from 0),
-by both models, by TF-IDF and by BM25; it only reads a finished DIR. --explain prints the worked examples of counting.
+--query finds the documents nearest to words, --query_document those nearest to document N of the text, by both models,
+by TF-IDF and by BM25; it only reads a finished DIR. Documents are numbered as in the text, from 1 (where a line is a
+document, by lines); those held out have no place in the models. --explain prints the worked examples of counting.
 Exit status: 0 done, 1 a fit diverged, 2 bad input, 128 + n stopped by signal n; a fit saves first.
 """
 
@@ -117,7 +118,9 @@ def agreement_rows(results: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def sections(results: Mapping[str, Any], models: Sequence[Fitted], part: Any, drawn: Path | None) -> list[Section]:
+def sections(
+    results: Mapping[str, Any], models: Sequence[Fitted], part: Any, lines: np.ndarray, drawn: Path | None
+) -> list[Section]:
     """The page: tables, the picture, and for every topic its words and the documents that load most on it."""
     empty = f"{results['documents']:,} documents, {results['empty_documents']:,} without a known word."
     found = [Section("Models", (empty,), quality_rows(results["models"]))]
@@ -133,13 +136,15 @@ def sections(results: Mapping[str, Any], models: Sequence[Fitted], part: Any, dr
             ]
             best = np.argsort(-model.loadings[:, k], kind="stable")[:EXAMPLES]
             rows = [["document", "loading", "begins (known words)"]]
-            rows += [[str(i), f"{model.loadings[i, k]:.3f}", nearest.beginning(tokenizer, part, int(i))] for i in best]
+            rows += [
+                [str(lines[i]), f"{model.loadings[i, k]:.3f}", nearest.beginning(tokenizer, part, int(i))] for i in best
+            ]
             found.append(Section(f"{model.name} {k}", tuple(texts), rows))
     return found
 
 
-def write(results: dict[str, Any], models: Sequence[Fitted], part: Any, workdir: Path) -> None:
-    """Prints the tables; writes results, picture and page."""
+def write(results: dict[str, Any], models: Sequence[Fitted], part: Any, lines: np.ndarray, workdir: Path) -> None:
+    """Prints the tables; writes results, picture and page. `lines` [N] are the numbers of the documents."""
     print(aligned(topic_rows(results, 5), left=(2, 3) if "pairs" in results else (1,)))
     print(f"\n{aligned(quality_rows(results['models']))}")
     drawn = workdir / "pictures" / "topics.png"
@@ -150,7 +155,7 @@ def write(results: dict[str, Any], models: Sequence[Fitted], part: Any, workdir:
         cli.write_results(workdir / "results.json", results, drawn, paint)
     else:
         cli.write_results(workdir / "results.json", results, workdir / "results.json", lambda path: None)
-    both = sections(results, models, part, drawn if "pairs" in results else None)
+    both = sections(results, models, part, lines, drawn if "pairs" in results else None)
     page.write(workdir, "Topics", both, results["command"])
     print(f"page: {workdir / page.PAGE}")
 
@@ -213,15 +218,16 @@ def main(argv: Sequence[str]) -> int:
         wanted = kept(workdir, wanted)
     first = next(iter(wanted.values()))
     corpus = MODELS[first.family].text(first.model, first.data, say)
-    query = nearest.query_of(f.query, f.query_document, corpus)
+    lines = nearest.lines_of(first.data, corpus)
+    query = nearest.query_of(f.query, f.query_document, corpus, lines, first.data)
     config_flag.set_compile_cache(first.data.cache_dir)
     rows = counts(corpus.train, len(corpus.vocab))
     models = [fit(config, workdir / name, rows) for name, config in wanted.items()]
     if query is not None:
-        print(aligned(nearest.table(query, models, rows, corpus, f.top), left=(2, 5)))
+        print(aligned(nearest.table(query, models, rows, corpus, lines, f.top), left=(2, 5)))
         return 0
     again = fit(another_seed(wanted["lda"]), workdir / "lda_again", rows) if f.reference and len(models) == 2 else None
-    write(summary(models, rows, corpus, again), models, corpus.train, workdir)
+    write(summary(models, rows, corpus, again), models, corpus.train, lines.train, workdir)
     return 0
 
 
@@ -232,7 +238,7 @@ if __name__ == "__main__":
     flags.DEFINE_list("models", list(NAMES), "The models: lsa, lda.")
     flags.DEFINE_bool("reference", False, "Also fits LDA with the next seed: how far two runs of one model agree.")
     flags.DEFINE_string("query", None, "Words whose nearest documents are shown.")
-    flags.DEFINE_integer("query_document", None, "A training document whose nearest are shown, counted from 0.", 0)
+    flags.DEFINE_integer("query_document", None, "A document of the text whose nearest are shown, counted from 1.", 1)
     flags.DEFINE_integer("top", 5, "Nearest documents to show.", 1)
     flags.DEFINE_bool("explain", False, "Prints the worked examples of counts, shares and latent numbers.")
     cli.run(main, continues=True, by_first=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,11 +10,18 @@ import numpy as np
 import scipy.sparse as sp
 
 from experiments.topics.fits import Fitted
-from w2v_jax.data import search, weighting
+from w2v_jax.config import DataConfig
+from w2v_jax.data import alone, search, weighting
+from w2v_jax.data.corpus import Corpus
+from w2v_jax.data.counting import heldout_every, is_heldout
 from w2v_jax.data.documents import counts
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 
+_UNKNOWN = (
+    "none of its words is in the vocabulary; rare words (data.min_count) and the most frequent ones "
+    "(data.skip_top) are outside it"
+)
 _BEGINNING = 10  # words shown of a document
 
 
@@ -24,7 +32,40 @@ class Query(NamedTuple):
     document: int | None  # which it is, itself never found
 
 
-def query_of(words: str | None, document: int | None, corpus: Any) -> Query | None:
+class Lines(NamedTuple):
+    """Which documents of the source, counted from 1, a corpus has."""
+
+    train: np.ndarray  # int64 [N] of the training documents
+    held: np.ndarray  # int64 of those held out
+    total: int  # of the source
+
+
+def lines_of(data: DataConfig, corpus: Corpus) -> Lines:
+    """Reads the source once more, for the place of each document in it. UserError: it has changed."""
+    plain = dataclasses.replace(data, test_source=data.source, reversed=False)
+    found, every = alone.encode(plain, corpus.tokenizer), heldout_every(data)
+    held = is_heldout(found.numbers, every) if every else np.zeros(len(found.places), bool)
+    train = found.places[~held][: corpus.train.documents] + 1  # the first ones where data.tokens_limit cuts the text
+    if len(train) < corpus.train.documents:
+        raise UserError(f"data.source={data.source!r}: the text changed while it was read; run the same command again")
+    return Lines(train[::-1] if data.reversed else train, found.places[held] + 1, found.total)
+
+
+def _index(document: int, lines: Lines, data: DataConfig) -> int:
+    """The place among the training documents of document `document` of the source. UserError: it has none."""
+    at = np.flatnonzero(lines.train == document)
+    if len(at):
+        return int(at[0])
+    flag = f"--query_document={document}"
+    if document > lines.total:
+        raise UserError(f"{flag}: the documents of the text are 1 to {lines.total:,}")
+    if document in lines.held:
+        every = f"data.heldout_every={data.heldout_every}"
+        raise UserError(f"{flag}: is held out ({every}); fit with --config.data.heldout_every=0, or choose another")
+    raise UserError(f"{flag}: {_UNKNOWN}")
+
+
+def query_of(words: str | None, document: int | None, corpus: Corpus, lines: Lines, data: DataConfig) -> Query | None:
     """The query that the flags give, None for none. UserError: both, no such document, or no known word."""
     if words is None and document is None:
         return None
@@ -32,23 +73,18 @@ def query_of(words: str | None, document: int | None, corpus: Any) -> Query | No
         raise UserError("--query and --query_document: give one of them")
     size = len(corpus.vocab)
     if document is not None:
-        if document >= corpus.train.documents:
-            last = corpus.train.documents - 1
-            raise UserError(f"--query_document={document}: the training documents are 0 to {last:,}")
-        found = counts(corpus.train, size, document, document + 1)
-    else:
-        ids = corpus.tokenizer.encode(words)
-        found = sp.csr_matrix(np.bincount(ids, minlength=size)[None].astype(np.int32))
+        at = _index(document, lines, data)
+        return Query(counts(corpus.train, size, at, at + 1), at)
+    ids = corpus.tokenizer.encode(words or "")
+    found = sp.csr_matrix(np.bincount(ids, minlength=size)[None].astype(np.int32))
     if not found.nnz:
-        what = f"--query={words!r}" if document is None else f"--query_document={document}"
-        raise UserError(
-            f"{what}: none of its words is in the vocabulary; rare words (data.min_count) and the most frequent ones "
-            "(data.skip_top) are outside it"
-        )
-    return Query(found, document)
+        raise UserError(f"--query={words!r}: {_UNKNOWN}")
+    return Query(found, None)
 
 
-def table(query: Query, models: Sequence[Fitted], rows: sp.csr_matrix, corpus: Any, top: int) -> list[list[str]]:
+def table(
+    query: Query, models: Sequence[Fitted], rows: sp.csr_matrix, corpus: Corpus, lines: Lines, top: int
+) -> list[list[str]]:
     """One row per method and rank. Scores are cosines, but for BM25's."""
     seen = weighting.collection([rows], rows.shape[1])
     weights, more = weighting.inverse_frequency(seen), top + 1
@@ -56,15 +92,16 @@ def table(query: Query, models: Sequence[Fitted], rows: sp.csr_matrix, corpus: A
     index = search.inverted(weighting.tfidf(rows, weights))
     found["TF-IDF"] = search.best(index, weighting.tfidf(query.counts, weights), more)[0]
     found["BM25"] = search.best(search.inverted(weighting.bm25(rows, seen)), query.counts, more)[0]
-    lines = [["method", "document", "score", "begins (known words)"]]
+    shown = [["method", "document", "score", "begins (known words)"]]
     if query.document is not None:
-        lines.append(["query", str(query.document), "", beginning(corpus.tokenizer, corpus.train, query.document)])
+        begins = beginning(corpus.tokenizer, corpus.train, query.document)
+        shown.append(["query", str(lines.train[query.document]), "", begins])
     for name, hits in found.items():
         others = [(d, s) for d, s in zip(hits.documents.tolist(), hits.scores, strict=True) if d != query.document]
         for document, score in others[:top]:
             begins = beginning(corpus.tokenizer, corpus.train, document)
-            lines.append([name, str(document), f"{score:.3f}", begins])
-    return lines
+            shown.append([name, str(lines.train[document]), f"{score:.3f}", begins])
+    return shown
 
 
 def beginning(tokenizer: Tokenizer, part: Any, document: int) -> str:

@@ -207,14 +207,14 @@ def _open(home: Path, cfg: DataConfig, say: Say) -> Corpus | None:
     digest = key_of([home.name, "normalised"]) if meta["newer"] else home.name
     if cfg.reversed:  # by reading the same files backward
         digest = key_of([digest, "reversed"])
-        parts = {split: _backward(part, ended=bool(cfg.end_token)) for split, part in parts.items()}
+        parts = {split: backward(part, ended=bool(cfg.end_token)) for split, part in parts.items()}
     share = float(meta.get("blankless", 0.0))  # of older corpora it is not known
     return Corpus(
         home, tokenizer, **parts, report=report, digest=digest, block_tokens=cfg.block_tokens, blankless=share
     )
 
 
-def _backward(part: Tokens, ended: bool) -> Tokens:
+def backward(part: Tokens, ended: bool) -> Tokens:
     """A split from its last token to its first; every document keeps its end token at its end."""
     return dataclasses.replace(part, tokens=Backward(part.tokens, ended), offsets=turned(part.offsets))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Inspection:
     target: int
     layers: list[Layer]
     probability: np.ndarray | None = None  # [T, C] of each label after each token; classifiers only
+    labels: Sequence[str] = ()  # their C names
 
 
 def spread(values: np.ndarray) -> dict[str, list[float | None]]:
@@ -151,8 +152,9 @@ def _weights(axes: Axes, weights: Mapping[str, np.ndarray]) -> None:
 
 def _probability(axes: Axes, seen: Inspection) -> None:
     assert seen.probability is not None
-    for i, row in enumerate(seen.probability.T):
-        axes.plot(row, markersize=4, **look(i, f"label {i}"))
+    names = seen.labels or [f"label {i}" for i in range(seen.probability.shape[1])]
+    for i, (name, row) in enumerate(zip(names, seen.probability.T, strict=True)):
+        axes.plot(row, markersize=4, **look(i, plain(name)))
     axes.set(ylim=(0, 1), ylabel="probability")
     axes.set_title("Labels, after each token")
     axes.legend(loc="upper left", ncols=len(seen.probability.T))

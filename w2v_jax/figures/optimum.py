@@ -25,7 +25,7 @@ def read_runs(workdirs: Sequence[PathLike]) -> dict[str, Distances]:
             raise UserError(f"{os.path.join(workdir, EVALUATION)}: no such file; first run {hint}")
         distances = next((record[s]["optimum"] for s in ("test", "heldout") if record.get(s, {}).get("optimum")), None)
         if distances is None:
-            wanted = "the run's texts must be synthetic, synthetic:heldout and synthetic:test"
+            wanted = "evaluate without --text; the run's texts must be synthetic, synthetic:heldout and synthetic:test"
             raise UserError(f"{os.path.join(workdir, EVALUATION)}: has no distance to an optimum; {wanted}")
         model = config["model"] if isinstance(config.get("model"), dict) else {}
         label = f"{model.get('cell', config.get('family'))}, {model.get('layers')} x {model.get('hidden')}"

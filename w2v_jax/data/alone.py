@@ -1,0 +1,125 @@
+"""One text by the tokeniser of a trained run, without the text that the run was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from w2v_jax.config import DataConfig
+from w2v_jax.data.corpus import Corpus, Tokens, backward, left_out
+from w2v_jax.data.counting import check_words, keeps_empty
+from w2v_jax.data.phrases import applied
+from w2v_jax.data.provisional import lost, reader, sizes
+from w2v_jax.data.sources import raw_text
+from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.vocabulary import UNKNOWN
+from w2v_jax.data.words import NAMES
+from w2v_jax.errors import UserError
+from w2v_jax.types import Say
+
+
+class Alone(NamedTuple):
+    """A text in tokens, in memory."""
+
+    tokens: Tokens
+    places: np.ndarray  # int64 [D], which document of the source each is, from 0; those without a token are left out
+    numbers: np.ndarray  # int64 [D], the same without counting empty ones: what decides which are held out
+    total: int  # documents of the source
+
+
+class _Read(NamedTuple):
+    names: list[str]  # by provisional id; 0 ends a document
+    ids: np.ndarray  # uint32, a 0 after each document
+    words: int  # white-space separated ones; of a word tokeniser, its own
+
+
+def corpus(found: Alone, tokenizer: Tokenizer) -> Corpus:
+    """The text as the test split of a corpus whose other splits are empty."""
+    nothing = Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64))
+    return Corpus(Path(), tokenizer, nothing, nothing, found.tokens, report={}, digest="")
+
+
+def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) -> Alone:
+    """The text `cfg.test_source` in the tokens that `build_corpus` would give it, had the run's text been there.
+
+    UserError: no such text, no word in it, a word outside the vocabulary under `cfg.unknown='error'`.
+    """
+    read = _joined(_read(cfg, tokenizer, say), tokenizer)
+    table, outside = _table(cfg, read, tokenizer)
+    ends = np.flatnonzero(read.ids == 0)
+    final = table[read.ids]
+    lengths = np.diff(ends, prepend=-1) - 1  # of the documents, before words are dropped
+    kept = final >= 0
+    real = (lengths > 0) | keeps_empty(cfg)
+    kept[ends] = bool(cfg.end_token) & real
+    counts = np.diff(np.concatenate([[0], np.cumsum(kept)])[ends + 1], prepend=0)
+    places = np.flatnonzero(counts)
+    offsets = np.concatenate([[0], np.cumsum(counts[places])]).astype(np.int64)
+    tokens = final[kept]
+    texts = Tokens(tokens, offsets, *_measured(cfg, read, outside, counts[places]))
+    say(f"corpus: the text: {texts.documents:,} documents with {len(tokens):,} tokens, {texts.words:,} words")
+    numbers: np.ndarray = (np.cumsum(real) - real)[places]
+    if cfg.reversed:
+        return Alone(backward(texts, ended=bool(cfg.end_token)), places[::-1], numbers[::-1], len(ends))
+    return Alone(texts, places, numbers, len(ends))
+
+
+def _read(cfg: DataConfig, tokenizer: Tokenizer, say: Say) -> _Read:
+    """The source, whole. UserError: no word in it."""
+    read, parts, words = reader(cfg, tokenizer.model), [], 0
+    for chunk, _ in raw_text(cfg, "test_source").chunks(hashlib.blake2b()):
+        ids, inside = read(chunk)
+        words += int((ids > 0).sum() if inside is None else inside.sum())
+        parts.append(ids)
+    check_words(cfg, "test", words)
+    ids, names = np.concatenate(parts), read.names()
+    if ids[-1]:
+        ids = np.append(ids, np.uint32(0))
+    met = lost(read.met, names, np.bincount(ids, minlength=len(names)))
+    left_out(say, read.met.get("L", 0), {name: met.get(kind, 0) for kind, name in NAMES.items()}, cfg.tokens)
+    return _Read(names, ids, words)
+
+
+def _joined(read: _Read, tokenizer: Tokenizer) -> _Read:
+    """The words with the tokeniser's phrases joined, document by document."""
+    if not tokenizer.phrases:
+        return read
+    passes = [frozenset(pairs) for pairs in tokenizer.phrases]
+    index: dict[str, int] = {name: i for i, name in enumerate(read.names) if i}
+    out: list[int] = []
+    for document in np.split(read.ids, np.flatnonzero(read.ids == 0) + 1)[:-1]:
+        found = applied([read.names[i] for i in document[:-1].tolist()], passes)
+        out += [*(index.setdefault(word, len(index) + 1) for word in found), 0]
+    ids = np.array(out, np.uint32)
+    return _Read([read.names[0], *index], ids, int((ids > 0).sum()))
+
+
+def _table(cfg: DataConfig, read: _Read, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """(int32 [P], the final id of each provisional one or -1; bool [P], which are outside the vocabulary)."""
+    index = tokenizer.vocab.index
+    table = np.array([-1, *(index.get(name, -1) for name in read.names[1:])], np.int32)
+    outside = table < 0
+    outside[0] = False
+    if cfg.unknown == "error" and outside.any():
+        word = read.names[int(outside.argmax())]
+        raise UserError(
+            f"data.test_source={cfg.test_source!r}: {word!r} is not in the vocabulary of the run; leave such words "
+            "out of the text, or train with data.unknown=keep"
+        )
+    if cfg.unknown == "keep" and UNKNOWN in index and tokenizer.unknown_id is not None:
+        table[outside] = index[UNKNOWN]
+    if tokenizer.end_id is not None:
+        table[0] = tokenizer.end_id
+    return table, outside
+
+
+def _measured(cfg: DataConfig, read: _Read, outside: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
+    """(words, bytes) of the text, by the definitions of `Tokens`; `counts` are the tokens of its documents."""
+    often = np.bincount(read.ids, minlength=len(read.names)) * (~outside if cfg.unknown == "drop" else 1)
+    size, documents = int((often * sizes(cfg.tokens, read.names)).sum()), len(counts)
+    if cfg.tokens in ("characters", "bpe"):
+        return read.words + (documents if cfg.end_token else 0), size + documents
+    return int(counts.sum()), size + (int((counts == 1).sum()) if cfg.end_token else 0)
