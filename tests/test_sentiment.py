@@ -70,7 +70,11 @@ def test_the_vocabulary_is_counted_or_given(tmp_path: Path) -> None:
     counted = build_labelled_corpus(cfg, 2)
     assert (counted.train.documents, counted.heldout.documents, counted.test.documents) == (9, 1, 1)
     assert set(counted.vocab.words) <= {"a", "b", "unknown"} and counted.vocab.words[0] == "b"
-    given = build_labelled_corpus(cfg, 2, ["new", "b", "a"])
+    said: list[str] = []
+    given = build_labelled_corpus(cfg, 2, ["new", "b", "a"], said.append)
+    outside = given.report["train_oov_words"] + given.report["heldout_oov_words"]
+    assert outside == 1 + 9 and given.report["test_oov_words"] == 0  # c and unknown
+    assert any("2 known words, 0 more (0.0%) outside the vocabulary are dropped" in line for line in said)
     assert given.vocab.words == ("new", "b", "a") and given.vocab.counts[0] == 0
     assert given.test.ids[0].tolist() == [0, 2] and given.test.labels.tolist() == [0]
     texts = [[given.vocab.words[i] for i in ids] for ids in given.train.ids + given.heldout.ids]

@@ -107,21 +107,12 @@ def build_labelled_corpus(
     if cfg.labels == "named":
         say(f"corpus: labels: {', '.join(f'{i} {name}' for i, name in enumerate(names))}")
     tokenizer = Tokenizer.of(cfg, vocabulary_of(cfg, [text for _, text in train], words), None)
-    parts = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
+    found = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
+    parts = {name: part for name, (part, _) in found.items()}
     report: dict[str, Any] = {"types_kept": tokenizer.size, "labels": list(names)}
     report |= _left_out(cfg, [text for _, text in train], say)
-    for split, part in parts.items():
-        unknown = sum(not len(ids) for ids in part.ids)
-        report |= {f"{split}_documents": part.documents, f"{split}_tokens": part.tokens}
-        report |= {f"{split}_empty": part.empty, f"{split}_without_known_word": unknown}
-        if part.documents:
-            counts = np.bincount(part.labels, minlength=len(names)).tolist()
-            say(
-                f"corpus: {split}: {part.documents:,} texts ({', '.join(f'{n:,}' for n in counts)} by label), "
-                f"{part.tokens:,} known words"
-            )
-        if unknown:
-            say(f"corpus: {split}: {unknown:,} texts without a known word are kept; {part.empty:,} of them are empty")
+    for split, (part, outside) in found.items():
+        report |= _told(split, part, outside, len(names), cfg.unknown, say)
     digest = _digest(cfg, tokenizer.vocab, parts, names)
     return LabelledCorpus(tokenizer, names, **parts, report=report, digest=digest)
 
@@ -182,10 +173,34 @@ def _left_out(cfg: DataConfig, texts: Sequence[str], say: Say) -> dict[str, Any]
     return {"letters": met["L"], "lost": lost}
 
 
-def _encoded(tokenizer: Tokenizer, texts: Texts) -> Examples:
+def _told(split: str, part: Examples, outside: int, classes: int, unknown: str, say: Say) -> dict[str, Any]:
+    """What a split holds, for the report of the corpus; says it, too."""
+    wordless = sum(not len(ids) for ids in part.ids)
+    if part.documents:
+        counts = ", ".join(f"{n:,}" for n in np.bincount(part.labels, minlength=classes))
+        words = _known(part.tokens, outside, unknown)
+        say(f"corpus: {split}: {part.documents:,} texts ({counts} by label), {words}")
+    if wordless:
+        say(f"corpus: {split}: {wordless:,} texts without a known word are kept; {part.empty:,} of them are empty")
+    own = {"documents": part.documents, "tokens": part.tokens, "oov_words": outside}
+    own |= {"empty": part.empty, "without_known_word": wordless}
+    return {f"{split}_{name}": value for name, value in own.items()}
+
+
+def _known(tokens: int, outside: int, unknown: str) -> str:
+    """`90 known words, 10 more (10.0%) outside the vocabulary are dropped`."""
+    if unknown == "keep":
+        return f"{tokens:,} words, {outside:,} of them ({outside / max(1, tokens):.1%}) outside the vocabulary"
+    share = outside / max(1, tokens + outside)
+    return f"{tokens:,} known words, {outside:,} more ({share:.1%}) outside the vocabulary are dropped"
+
+
+def _encoded(tokenizer: Tokenizer, texts: Texts) -> tuple[Examples, int]:
+    """The texts as ids, and how many of their words are outside the vocabulary."""
     labels = np.array([label for label, _ in texts], np.int32)
     empty = sum(not text.strip() for _, text in texts)
-    return Examples([tokenizer.encode(text) for _, text in texts], labels, empty)
+    found = [tokenizer.encode_counted(text) for _, text in texts]
+    return Examples([ids for ids, _ in found], labels, empty), sum(outside for _, outside in found)
 
 
 def _digest(cfg: DataConfig, vocab: Vocabulary, parts: dict[str, Examples], names: Sequence[str]) -> str:

@@ -102,19 +102,23 @@ class Tokenizer:
         Words outside the vocabulary are dropped with `unknown='drop'`, otherwise they become `<unk>`. UserError: such a
         word, and the vocabulary has no `<unk>`.
         """
+        return self.encode_counted(text)[0]
+
+    def encode_counted(self, text: str) -> tuple[np.ndarray, int]:
+        """(`encode`, the number of words outside the vocabulary)."""
         if self.kind == "bpe":
-            return self._final[bpe.joined(bpe.encode(self.model, [prepared(text, self.rules)]))]
+            return self._final[bpe.joined(bpe.encode(self.model, [prepared(text, self.rules)]))], 0
         words = self._words(text)
         ids = np.fromiter((self.vocab.index.get(w, -1) for w in words), np.int32, len(words))
         outside = ids < 0
         if self.unknown == "drop":
-            return ids[~outside]
+            return ids[~outside], int(outside.sum())
         if outside.any():
             if self.unknown_id is None:
                 word = words[int(outside.argmax())]
                 raise UserError(f"{word!r} is not in the vocabulary; build the corpus with data.unknown=keep or drop")
             ids[outside] = self.unknown_id
-        return ids
+        return ids, int(outside.sum())
 
     def _words(self, text: str) -> list[str]:
         if self.kind == "characters":
