@@ -79,8 +79,8 @@ def show(study: Study, part: tuple[int, int], workdir: Path, device: str | None,
     print("activations: what one microbatch keeps for its gradient, on all devices; compilers drop some and add others")
     print(
         f"fits: state, gradients and activations on one of {len(room.devices)} devices of {room.memory / GIB:,.2f} "
-        f"GiB, with {SPARE - 1:.0%} to spare; perhaps: without; no: state and gradients alone do not, or the mesh or "
-        "the batch does not divide. launch.preflight compiles it"
+        f"GiB, with {SPARE - 1:.0%} to spare; perhaps: not with that much to spare; no: state and gradients alone do "
+        "not, or the mesh or the batch does not divide. launch.preflight compiles it"
     )
     return 0
 
