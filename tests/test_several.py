@@ -45,7 +45,7 @@ def get_config():
 """
 LARGE = "large_dim4-hidden4_6400_s0"
 
-# A signal comes to process 1 while both train a small run of their own.
+# A signal comes to process 1 while both train a small run of their own, and both have something to save.
 CODE = """
 import json, os, signal, sys, time
 import pytest
@@ -53,14 +53,23 @@ from launch.distributed import PROCESS_ID
 from tests import commands
 from w2v_jax.train import stop
 
+ready = os.path.join(sys.argv[2], "ready")
+
 def told():
+    open(ready, "w").close()
     while not stop.came():  # or it might have finished its run before
         time.sleep(0.05)
+
+def tell():
+    until = time.monotonic() + 120
+    while not os.path.exists(ready) and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 study, ladder, evaluate, generate, classify = json.loads(sys.argv[1])
 with pytest.MonkeyPatch.context() as patch:
     first = os.environ[PROCESS_ID] == "0"
-    commands.at_call(patch, 2, told if first else lambda: os.kill(os.getpid(), signal.SIGTERM))
+    commands.at_call(patch, 2, told if first else tell)
     done = [commands.run("experiments.scaling", *study)]
 done.append(commands.run("experiments.scaling", *study))
 done.append(commands.run("experiments.sentiment", *ladder))

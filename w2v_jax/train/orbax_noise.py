@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,7 +37,10 @@ class _DropEchoes:
 
 
 def _not_from_orbax(entry: logging.LogRecord) -> bool:
-    return _ORBAX not in entry.pathname and _ORBAX not in entry.getMessage()
+    places = [entry.pathname, entry.getMessage()]
+    if entry.name == "asyncio" and entry.exc_info:  # of several abandoned tasks together only the traceback tells whose
+        places += [frame.f_code.co_filename for frame, _ in traceback.walk_tb(entry.exc_info[2])]
+    return not any(_ORBAX in place for place in places)
 
 
 @contextmanager
