@@ -33,7 +33,6 @@ from experiments.common.processes import by_first
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
 from launch import distributed
 from w2v_jax.config import Config, check_choice
-from w2v_jax.data.labelled import NAMES_ADVICE
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import Scores, classification
 from w2v_jax.figures import ladder
@@ -65,7 +64,6 @@ DECIDED = {  # overrides of --config that mean nothing
     "data.test_source": "--test names it",
     "data.labels": "--labels names them",
 }
-NUMBERS_ADVICE = "--labels takes 0 and 1, or grades 0 to 4: write names so, or use experiments.classify"
 # What the transformer takes from the model of --config.
 SHARED = ("vectors", "dim", "frozen", "encoding_errors", "classes", "max_length")
 
@@ -143,10 +141,7 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
     """Trains and scores the models `rungs`, which all have the data and vectors of `base`; returns results.json.
     UserError, Interrupted, Diverged: see `loop.train`."""
     spec = MODELS[FAMILY]
-    try:
-        corpus = spec.text(base.model, base.data, say)
-    except UserError as e:
-        raise UserError(str(e).replace(NAMES_ADVICE, NUMBERS_ADVICE)) from None
+    corpus = spec.text(base.model, base.data, say)
     cfg = spec.resolve(base.model, len(corpus.vocab))
     before = digest(spec.consts(cfg, Words(corpus.vocab.words, corpus.vocab.counts)))
     sources = {split: spec.trained.source(cfg, corpus, split, base.train.batch_size, 0) for split in SPLITS}

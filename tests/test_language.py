@@ -24,8 +24,11 @@ pytestmark = pytest.mark.xdist_group("language")  # one worker: they share a tra
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of a tiny model, and the files it was trained and is tested on."""
-    home = tmp_path_factory.mktemp("language")
+    return tiny(tmp_path_factory.mktemp("language"))
+
+
+def tiny(home: Path) -> Path:
+    """`home` with the run folder of a tiny model, and the files it was trained and is tested on."""
     rng = np.random.default_rng(0)
     for name, lines in (("train", 80), ("valid", 20), ("test", 15)):
         words = [" ".join(rng.choice(list("abcdefgh"), rng.integers(3, 9))) for _ in range(lines)]

@@ -16,22 +16,14 @@ import pytest
 from experiments.common import surprisal
 from tests.commands import run
 from tests.examples import whole_logits
-from tests.test_language import arguments, undrawn
+from tests.test_language import tiny, undrawn
 
 pytestmark = pytest.mark.xdist_group("own_text")  # one worker: they share a trained model
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of a tiny model, and the files it was trained and is tested on."""
-    home = tmp_path_factory.mktemp("own_text")
-    rng = np.random.default_rng(0)
-    for name, lines in (("train", 80), ("valid", 20), ("test", 15)):
-        words = [" ".join(rng.choice(list("abcdefgh"), rng.integers(3, 9))) for _ in range(lines)]
-        (home / f"{name}.txt").write_text("\n".join(words) + "\n")
-    done = run("experiments.train", *arguments(home, home / "run"))
-    assert done.status == 0, done.err
-    return home
+    return tiny(tmp_path_factory.mktemp("own_text"))
 
 
 @pytest.mark.parametrize("stride", [None, 2, 4])

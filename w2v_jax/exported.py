@@ -12,11 +12,11 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike, read_json, write_json
-from w2v_jax.storage import in_bucket, open_read, real, to_path
+from w2v_jax.storage import in_bucket, real, sha256_of, to_path
 
 RESULT, CONFIG, CHECKPOINTS = "result.json", "config.json", "checkpoints"
 DIGEST, EXPORTS = "sha256", "exports"  # keys of result.json
@@ -24,7 +24,7 @@ DIGEST, EXPORTS = "sha256", "exports"  # keys of result.json
 
 def write_result(workdir: Path, result: Mapping[str, Any], files: Iterable[str]) -> None:
     """Writes result.json with the digests of `files`, names relative to the run folder. Raises OSError."""
-    whole = {**result, EXPORTS: {name: _digest_of(workdir / name) for name in files}}
+    whole = {**result, EXPORTS: {name: sha256_of(workdir / name) for name in files}}
     write_json(workdir / RESULT, whole | {DIGEST: _digest(json.loads(json.dumps(whole)))})
 
 
@@ -79,12 +79,7 @@ def _exports(workdir: Path) -> dict[str, str]:
 
 
 def _intact(path: Path, digest: str) -> bool:
-    return path.is_file() and _digest_of(path) == digest
-
-
-def _digest_of(path: Path) -> str:
-    with open_read(path) as f:
-        return hashlib.file_digest(cast(Any, f), "sha256").hexdigest()
+    return path.is_file() and sha256_of(path) == digest
 
 
 def _digest(result: Mapping[str, Any]) -> str:

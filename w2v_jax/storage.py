@@ -85,6 +85,12 @@ def open_read(path: PathLike) -> IO[bytes]:
     return cast(IO[bytes], _connected().open(os.fspath(path), "rb"))
 
 
+def sha256_of(path: PathLike) -> str:
+    """SHA-256 of the content of a file."""
+    with open_read(path) as f:
+        return hashlib.file_digest(cast(Any, f), "sha256").hexdigest()
+
+
 def read_bytes(path: PathLike) -> bytes:
     """The whole content. OSError."""
     return cast(bytes, _connected().cat_file(os.fspath(path))) if in_bucket(path) else Path(path).read_bytes()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, cast
 
 from experiments.classify.texts import Texts
-from w2v_jax.storage import PathLike, open_read, to_path
+from w2v_jax.data.cache import key_of
+from w2v_jax.storage import PathLike, sha256_of, to_path
 from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT
 from w2v_jax.train.logs import METRICS_FILE
 
@@ -28,8 +28,7 @@ def of_file(path: PathLike) -> str:
     """SHA-256 of a file; '' where there is none, which its reader tells."""
     if not to_path(path).is_file():
         return ""
-    with open_read(path) as f:
-        return hashlib.file_digest(cast("hashlib._BytesIOLike", f), "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def of_vectors(path: PathLike) -> str:
@@ -41,15 +40,11 @@ def of_vectors(path: PathLike) -> str:
         files = [where, where.with_suffix(".vocab.txt")]
     else:
         return of_file(where)
-    return _of([(x.name, of_file(x)) for x in files])
+    return key_of([(x.name, of_file(x)) for x in files])
 
 
 def of_run(folder: PathLike) -> str:
     """SHA-256 of what a run folder says of its model: settings, results, tokeniser, losses, steps of checkpoints."""
     where = to_path(folder)
     steps = sorted(x.name for x in (where / CHECKPOINTS).iterdir()) if (where / CHECKPOINTS).is_dir() else []
-    return _of([steps, *(of_file(where / name) for name in _OF_RUN)])
-
-
-def _of(parts: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return key_of([steps, *(of_file(where / name) for name in _OF_RUN)])

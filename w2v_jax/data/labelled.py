@@ -13,12 +13,11 @@ from typing import IO, Any, NamedTuple
 
 from w2v_jax.config import DataConfig, score_range
 from w2v_jax.data import tfds_source
-from w2v_jax.data.records import decoded, lines, of_files, records, text_of, value_of, whole
+from w2v_jax.data.records import decoded, filled, of_files, records, text_of, value_of, whole
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.types import Say
 
 FORMS = "tsv:GLOB, jsonl:GLOB or tfds:NAME[@SPLIT]"
-NAMES_ADVICE = "for labels that are names set data.labels=named"
 _TEXT_FEATURES = ("text", "sentence")
 # Label in the source -> label of the task, None where the example is left out.
 _MAPPINGS: dict[str, dict[int, int | None]] = {
@@ -116,7 +115,8 @@ def _number(where: str, raw: Any, mapping: dict[int, int | None] | None, labels:
     """The label of the task under the other values of data.labels; None where the example is left out."""
     if not isinstance(raw, int) and not (isinstance(raw, str) and re.fullmatch("-?[0-9]{1,18}", raw)):
         shown = raw[:_SHOWN] if isinstance(raw, str) else raw if isinstance(raw, float) else type(raw).__name__
-        raise UserError(f"{where}: label {shown!r} is no integer; {NAMES_ADVICE}")
+        advice = "for labels that are names set data.labels=named, in experiments.train or experiments.classify"
+        raise UserError(f"{where}: label {shown!r} is no integer; {advice}")
     label = int(raw)
     if mapping is None and label >= 0:
         return label
@@ -131,19 +131,13 @@ def _number(where: str, raw: Any, mapping: dict[int, int | None] | None, labels:
 
 def _tsv(path: Path, file: IO[bytes], cfg: DataConfig, say: Say) -> Iterator[tuple[str, str, str]]:
     found: list[tuple[str, str, str]] = []
-    blank = 0
-    for where, line in lines(path, file):
-        if not line.strip():
-            blank += 1
-            continue
+    for where, line in filled(path, file, say):
         label, tab, rest = decoded(where, line, cfg.encoding_errors).rstrip("\r\n").partition("\t")
         if not tab:
             raise UserError(f"{where}: no tab; a line must be LABEL<TAB>TEXT")
         if not found and rest.lower() == "text" and label.lower() in _HEADERS:
             say(f"warning: {where}: a header is read as a text with label {label!r}; delete the line if it is one")
         found.append((where, label, rest))
-    if blank:
-        say(f"{path}: {blank:,} blank lines are skipped")
     named = _name_texts([rest for _, _, rest in found])
     if named:
         say(f"{path}: the third column names the text of each line, and is left out")

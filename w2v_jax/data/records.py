@@ -12,6 +12,7 @@ from w2v_jax.data.raw import END, MARK, matches
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import MAC_ADVICE, parse_json
 from w2v_jax.storage import in_bucket, open_read, to_path
+from w2v_jax.types import Say
 from w2v_jax.unpack import unpacked
 
 _KINDS = {dict: "an object", list: "an array", bool: "true or false", int: "a number", float: "a number"}
@@ -56,6 +57,18 @@ def lines(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         if count == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip():
             raise UserError(f"{path}: {MAC_ADVICE}")
         yield f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line
+
+
+def filled(path: Path, file: IO[bytes], say: Say) -> Iterator[tuple[str, bytes]]:
+    """The `lines` that are not blank; `say` gets the number of the others."""
+    blank = 0
+    for where, line in lines(path, file):
+        if line.strip():
+            yield where, line
+        else:
+            blank += 1
+    if blank:
+        say(f"{path}: {blank:,} blank lines are skipped")
 
 
 def decoded(where: str, line: bytes, errors: str) -> str:

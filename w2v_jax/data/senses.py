@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from w2v_jax.data.records import decoded, lines, of_files
+from w2v_jax.data.records import decoded, filled, of_files
 from w2v_jax.errors import UserError
 from w2v_jax.storage import to_path
 from w2v_jax.types import Say
@@ -100,19 +100,13 @@ def _rows(source: str, count: int, say: Say) -> Iterator[tuple[Any, ...]]:
 
 
 def _fields(path: Path, file: IO[bytes], count: int, say: Say) -> Iterator[tuple[Any, ...]]:
-    blank = 0
-    for where, line in lines(path, file):
-        if not line.strip():
-            blank += 1
-            continue
+    for where, line in filled(path, file, say):
         parts = decoded(where, line, "strict").rstrip("\r\n").split("\t")
         if len(parts) != count:
             raise UserError(f"{where}: {len(parts)} fields; a line must be {count} fields separated by tabs")
         if not all(part.strip() for part in parts):
             raise UserError(f"{where}: an empty field")
         yield where, *parts
-    if blank:
-        say(f"{path}: {blank:,} blank lines are skipped")
 
 
 def _place(where: str, index: str, tokens: tuple[str, ...]) -> int:
