@@ -283,7 +283,10 @@ def test_bad_input(files: dict[str, str], tmp_path: Path, fresh_cache: Path) -> 
     for line, message in (
         ("2\tso so", "bad.tsv:3: label 2 is outside 0..1"),
         ("good film", "bad.tsv:3: no tab"),
-        ("pos\tgood", "bad.tsv:3: label 'pos' is no integer; --labels takes 0 and 1, or grades 0 to 4: write names so"),
+        (
+            "pos\tgood",
+            "bad.tsv:3: label 'pos' is no integer; for labels that are names set data.labels=named, in experiments.train",
+        ),
     ):
         bad.write_text("1\tgood\n0\tbad\n" + line + "\n")
         commands.refused(climb(files, workdir, train=f"tsv:{bad}"), message)
