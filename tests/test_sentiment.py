@@ -285,7 +285,7 @@ def test_bad_input(files: dict[str, str], tmp_path: Path, fresh_cache: Path) -> 
         ("good film", "bad.tsv:3: no tab"),
         (
             "pos\tgood",
-            "bad.tsv:3: label 'pos' is no integer; for labels that are names set data.labels=named, in experiments.train",
+            "bad.tsv:3: label 'pos' is no integer; for labels that are names set data.labels=named",
         ),
     ):
         bad.write_text("1\tgood\n0\tbad\n" + line + "\n")
