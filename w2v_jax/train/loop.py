@@ -23,7 +23,7 @@ from w2v_jax.errors import Diverged, Interrupted
 from w2v_jax.exported import has_checkpoint
 from w2v_jax.models import MODELS
 from w2v_jax.recorded import to_dict
-from w2v_jax.train import continued, fitting, folder, optimizers, trunk, world
+from w2v_jax.train import continued, fitting, folder, trunk, world
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag, threads
 from w2v_jax.train.fingerprint import fingerprint
@@ -50,14 +50,14 @@ class Trainer:
         self.begun: continued.Begun | None = None  # what `train.start` gave
         texts = {"corpus": run.corpus.digest, "tokenizer": run.corpus.tokenizer.digest}
         self.fixed = texts | {"consts": fingerprint(run.consts)}
-        self.rate = optimizers.schedule(run.config.optimizer, *run.horizon)
         self.rate_scale = 1.0  # as in the train state
         self.eval_every = run.config.log.eval_every_steps or run.source.steps_per_epoch
         self.plateau = Plateau(run.config.optimizer, run.config.log, self.eval_every, run.config.train.stop_at)
         self.stop_step = run.stop_step  # earlier where an evaluation reaches `train.stop_at`
-        # Step, metrics, flag and, where a log line may be due, the norm of the parameters.
-        self.pending: deque[tuple[int, Any, jax.Array, jax.Array | None]] = deque()
+        # Step, metrics, flag and, where a log line may be due, the norm of the parameters and the scheduled rate.
+        self.pending: deque[tuple[int, Any, jax.Array, tuple[jax.Array, jax.Array] | None]] = deque()
         self.norm: float | None = None  # of the parameters, as last measured
+        self.rate: float | None = None  # the scheduled one, likewise
         self.sums: dict[str, np.ndarray] = {}  # float64 (sum, count) by metric since the last log line
         self.total = {"seconds": 0.0, "words": 0.0, "waited": 0.0}  # of all training, resumed parts included
         self.logged = {"step": 0} | self.total  # at the last log line
@@ -124,7 +124,7 @@ class Trainer:
         if step < self.stop_step:
             stacks = itertools.chain([next(stacks)], stacks)  # the pipeline starts before the clock does
             began = time.perf_counter()
-            call, norm_of = run.programs.training(run.horizon, run.consts), run.programs.size().compile()
+            call, logged = run.programs.training(run.horizon, run.consts), run.programs.logged(run.horizon).compile()
             self.log.note(f"compiled in {time.perf_counter() - began:.1f} s")
         tracer = Tracer(profile, self.workdir / "profile")
         with signals() as seen, contextlib.closing(tracer):
@@ -139,16 +139,17 @@ class Trainer:
                 # A checkpoint is ranked by the held-out loss of its own parameters.
                 scoring = saving or judging
                 logging = scoring or step // config.log.every_steps > before // config.log.every_steps
-                with jax.transfer_guard("disallow"):  # an implicit transfer would slow down every call
+                with jax.transfer_guard("disallow"):  # whatever sends its own numbers would wait for the calls in flight
                     asked = time.perf_counter()
                     stack = send(run.mesh, next(stacks))
                     self.total["waited"] += time.perf_counter() - asked
                     count, flags = place(run.mesh, np.int32(step - before)), send_flag(run.mesh, seen[0] if seen else 0)
                     state, metrics, flag = call(state, stack, count, flags)
-                    self.pending.append((step, metrics, flag, norm_of(state.params) if logging else None))
-                self.settle(0 if scoring or saving or tracer.ends(step) else IN_FLIGHT, quiet=step if scoring else -1)
-                while self.stopping and self.pending:  # every process has read the same flag of the same call
-                    self.settle(len(self.pending) - 1)  # one by one, each with the line that is due
+                    self.pending.append((step, metrics, flag, logged(state.params, state.step) if logging else None))
+                    left = 0 if scoring or saving or tracer.ends(step) else IN_FLIGHT
+                    self.settle(left, quiet=step if scoring else -1)
+                    while self.stopping and self.pending:  # every process has read the same flag of the same call
+                        self.settle(len(self.pending) - 1)  # one by one, each with the line that is due
                 tracer.after(step, self.log.note)
                 if scoring:
                     self.held, self.held_step = score(state.params), step
@@ -182,7 +183,7 @@ class Trainer:
         step = int(self.logged["step"])
         while len(self.pending) > left:
             step, *found = self.pending.popleft()
-            metrics, flag, norm = jax.device_get(found)
+            metrics, flag, shown = jax.device_get(found)
             pairs = {k: np.array([float(x) for x in pair]) for k, pair in metrics.items()}
             self.total["seconds"] += self.lap()
             if not np.isfinite(pairs["loss"][0]):
@@ -190,7 +191,7 @@ class Trainer:
             self.total["words"] += pairs.pop("words", np.zeros(2))[0]
             self.sums = {k: self.sums.get(k, np.zeros(2)) + pair for k, pair in pairs.items()}
             self.stopping = max(self.stopping, int(flag))
-            self.norm = self.norm if norm is None else float(norm)
+            self.norm, self.rate = (self.norm, self.rate) if shown is None else map(float, shown)
         if step != quiet and step // every > self.logged["step"] // every:
             self.write_log(step)
 
@@ -216,7 +217,7 @@ class Trainer:
             heldout_loss=held.get("loss"),
             words_per_second=(self.total["words"] - self.logged["words"]) / took,
             data_wait=(self.total["waited"] - self.logged["waited"]) / took,
-            learning_rate=float(self.rate(step)) * self.rate_scale,
+            learning_rate=None if self.rate is None else self.rate * self.rate_scale,
             seconds=self.total["seconds"],
         )
         self.log.write(record, means)

@@ -26,7 +26,7 @@ from w2v_jax.train.applied import Applied
 from w2v_jax.train.device import place
 from w2v_jax.train.gradients import check_accumulate, count_rows, gather_rows, with_row
 from w2v_jax.train.kernel import native
-from w2v_jax.train.optimizers import Horizon
+from w2v_jax.train.optimizers import Horizon, schedule
 from w2v_jax.train.sharding import batch_sharding, make_mesh, replicated
 from w2v_jax.train.step import TrainState, init_state, laid_out, make_step, square_sum, state_sharding
 from w2v_jax.types import Array, Batch, Consts, Metrics, Params, Words
@@ -100,10 +100,17 @@ class Programs:
         """The functions that apply the model: states, labels, losses of tokens, generated text."""
         return Applied(self.spec, self.cfg, self.mesh, self.config.mesh.fsdp)
 
-    def size(self) -> Program:
-        """(params) -> their norm, padding included."""
-        function = jax.jit(lambda params: jnp.sqrt(square_sum(params)), out_shardings=replicated(self.mesh))
-        return Program(function, (self.state.params,))
+    def logged(self, horizon: Horizon) -> Program:
+        """(params, step) -> (the norm of the parameters, padding included; the scheduled rate): float32 scalars.
+
+        On the device, right after a call: what the loop computed there later would wait for the calls in flight.
+        """
+        rate = schedule(self.config.optimizer, *horizon)
+        function = jax.jit(
+            lambda params, step: (jnp.sqrt(square_sum(params)), jnp.float32(rate(step))),
+            out_shardings=replicated(self.mesh),
+        )
+        return Program(function, (self.state.params, self.state.step))
 
     def _whole(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=replicated(self.mesh))
