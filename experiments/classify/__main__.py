@@ -32,6 +32,7 @@ import numpy as np
 from absl import flags
 
 from experiments.classify import digests, features, report
+from experiments.classify.digests import TEXTS
 from experiments.classify.features import COUNTED, Features
 from experiments.classify.texts import Bags, Texts, bags, read
 from experiments.common import cli, config_flag, predictions
@@ -51,7 +52,6 @@ from w2v_jax.train.restore import open_model
 
 FLAGS = {"lsa": "config", "lda": "lda"}  # of the methods that are fitted, with their settings
 FITTED = tuple(FLAGS)
-TEXTS = "texts_sha256"  # key of the results
 CONFIGS = {"lsa": cli.ROOT / "configs" / "classify.py", "lda": cli.ROOT / "configs" / "classify_lda.py"}
 
 
