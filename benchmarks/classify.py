@@ -7,8 +7,8 @@ scikit-learn makes the features from the texts (CountVectorizer with our words, 
 TruncatedSVD) and fits LogisticRegression with its own settings; GridSearchCV chooses its C on the same held-out texts.
 For LDA the features are ours, fitted again, as scikit-learn's model is another one. Accuracies on the test texts must
 differ by at most `--tolerance` points. What --out holds of scikit-learn's side is kept as long as it would be the same:
-it needs our words and dimensions alone, but for LDA. --methods compares a part, and those anew. Takes 20 minutes for
-20 Newsgroups on 2 cores.
+it needs the texts, our words and dimensions alone, but for LDA. --methods compares a part, and those anew. Takes 20
+minutes for 20 Newsgroups on 2 cores.
 Exit status: 0 done, 1 a method is further below, 2 bad input.
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 from absl import flags
 
 from experiments.classify import features
+from experiments.classify.digests import TEXTS, of_texts
 from experiments.classify.texts import Texts, bags, read
 from experiments.common import cli
 from experiments.common.machine import machine
@@ -47,7 +48,7 @@ STRENGTHS = {
     "lsa": (0.001, 0.01, 0.1),
     "lda": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),  # of features of variance 1
 }
-SAME = ("data", "labels", "training_texts", "heldout_texts", "test_texts", "test_share", "majority")
+SAME = ("data", "labels", "training_texts", "heldout_texts", "test_texts", "test_share", "majority", TEXTS)
 MOST = 1000  # steps of L-BFGS
 # Its default solver, L-BFGS, is not done with the shares of 20 Newsgroups in 1,000 steps: features as small as these
 # want a large C, and the default tolerance is large beside their gradients.
@@ -111,8 +112,9 @@ def compared(ours: dict[str, Any], say: Say, only: Sequence[str] = (), before: R
     texts are others than those of `ours`."""
     data = build(DataConfig, ours["data"], {})
     texts = read(data, ours["test_share"], say)
-    if len(texts.test) != ours["test_texts"] or list(texts.names) != ours["labels"]:
-        raise UserError("the texts have changed since they were classified; run experiments.classify again")
+    if of_texts(texts) != ours[TEXTS]:
+        what = "the texts have changed since they were classified"
+        raise UserError(f"{data.source}: {what}; run experiments.classify again")
     rows = []
     for row in ours["methods"]:
         if row["method"] not in STRENGTHS:
@@ -141,6 +143,9 @@ def joined(paths: Sequence[str]) -> dict[str, Any]:
         found = read_json(path)
         if found is None or "methods" not in found:
             raise UserError(f"--ours={path}: holds no results of experiments.classify")
+        if TEXTS not in found:
+            what = f"has no {TEXTS}, it is of an earlier version"
+            raise UserError(f"--ours={path}: {what}; run experiments.classify again, in another --workdir")
         if whole and any(whole[key] != found[key] for key in SAME):
             raise UserError(f"--ours={path}: is of other texts than {paths[0]}; name results of the same command")
         methods = [*whole.get("methods", ()), *found["methods"]]
@@ -167,7 +172,7 @@ def main(argv: Sequence[str]) -> int:
     for name in f.methods:
         check_choice("--methods", name, ("none", *STRENGTHS))
     ours, before = joined(f.ours), read_json(f.out) or {}
-    labels = {key: ours[key] for key in ("labels", "training_texts", "heldout_texts", "test_texts", "majority")}
+    labels = {key: ours[key] for key in ("labels", "training_texts", "heldout_texts", "test_texts", "majority", TEXTS)}
     old = before.get("beside", ()) if before.get("texts") == labels else ()
     rows = compared(ours, lambda line: print(line, file=sys.stderr, flush=True), f.methods, old)
     print(table(rows))

@@ -1,7 +1,7 @@
 """A ladder of sentiment classifiers over the same frozen word vectors, from their mean to a transformer.
 
   python -m experiments.sentiment --vectors=FILE --train=tsv:GLOB --test=tsv:GLOB --workdir=DIR \
-      [--labels=binary|sst2] [--encoding_errors=strict|replace|ignore] \
+      [--labels=binary|sst2|as_is|named] [--encoding_errors=strict|replace|ignore] \
       [--models=average,elementwise,rnn,lstm,transformer] [--max_length=400] \
       [--config=FILE [...]] [--transformer=FILE [...]]
   python -m experiments.sentiment --workdir=DIR --text='The dog was cute'
@@ -10,7 +10,8 @@ Each model is trained in DIR/MODEL with the settings of --config (configs/sentim
 and max_length from there, the rest from --transformer (configs/sentiment_transformer.py). The same command continues an
 interrupted ladder; with a longer --models it trains only the new models. The checkpoint of each model with the lowest
 loss on a held-out tenth of the training texts scores the test texts, once, at the end. Prints a table; writes
-results.json and ladder.png into DIR. With --text every model in DIR classifies that text; it may be repeated.
+results.json and ladder.png into DIR. With --text every model in DIR classifies that text; it may be repeated. For other
+than two labels give --config.model.classes, their number.
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n; a training saves first.
 """
 
@@ -274,7 +275,8 @@ if __name__ == "__main__":
     define_encoding_errors()
     flags.DEFINE_string("train", None, "Labelled texts to train on: tsv:GLOB (label<TAB>text) or tfds:NAME[@SPLIT].")
     flags.DEFINE_string("test", None, "Labelled texts that are scored once, at the end.")
-    flags.DEFINE_enum("labels", "binary", ["binary", "sst2"], "sst2: grades 0-1 negative, 2 left out, 3-4 positive.")
+    kinds = "sst2: grades 0-1 negative, 2 left out, 3-4 positive; as_is: 0, 1, ...; named: any names."
+    flags.DEFINE_enum("labels", "binary", ["binary", "sst2", "as_is", "named"], kinds)
     rungs = ["average", "elementwise", "rnn", "lstm", TRANSFORMER]
     flags.DEFINE_list("models", rungs, "The rungs, from the first to the last.")
     flags.DEFINE_integer("max_length", None, "Words of a text that are read; the config's by default.", 1)

@@ -291,6 +291,8 @@ def test_results_of_other_texts_vectors_or_versions_are_refused(data: DataConfig
             assert changed != whole
             file.write_text(changed)
             commands.refused(command(data, out, *args), f"results of other texts .*{advice}", alone=False)
+            with pytest.raises(UserError, match="the texts have changed since they were classified"):
+                compared(results, print, ["none"])
         file.write_text(whole)
     assert "counts: in " in command(data, out, *args).err
     other = command(data, out, *args, "--encoding_errors=replace")
@@ -330,6 +332,33 @@ def test_results_of_one_set_of_texts_are_joined(tmp_path: Path) -> None:
     assert [row["method"] for row in whole["methods"]] == ["tfidf", "lda"] and whole["configs"] == {"lsa": 1, "lda": 2}
     with pytest.raises(UserError, match="c: is of other texts than .*a;"):
         joined([a, c])
+    for change, message in (({digests.TEXTS: 2}, "c: is of other texts"), ({}, "c: has no texts_sha256, .* again")):
+        (tmp_path / "c").write_text(json.dumps({k: v for k, v in one.items() if k != digests.TEXTS} | change))
+        with pytest.raises(UserError, match=message):
+            joined([a, c])
+
+
+def test_what_scikit_learn_found_is_kept_for_the_same_texts(data: DataConfig, tmp_path: Path) -> None:
+    assert command(data, tmp_path / "out", "--methods=counts").status == 0
+    out, ours = tmp_path / "beside.json", f"--ours={tmp_path}/out/results.json"
+
+    def kept() -> dict[str, Any]:
+        done = commands.run("benchmarks.classify", ours, f"--out={out}", "--methods=none", "--tolerance=100")
+        assert done.status == 0, done.err
+        return dict(json.loads(out.read_text()))
+
+    first = kept()
+    row = first["ours"][0]
+    beside = {key: row[key] for key in ("method", "dimensions", "accuracy")} | {
+        "scikit_learn": {"accuracy": 0.5, "seconds_features": 0.0, "seconds_fit": 0.0}
+    }
+    for texts, rows in (
+        (first["texts"], 1),
+        (first["texts"] | {digests.TEXTS: "0"}, 0),
+        ({key: value for key, value in first["texts"].items() if key != digests.TEXTS}, 0),
+    ):
+        out.write_text(json.dumps(first | {"texts": texts, "beside": [beside]}))
+        assert len(kept()["beside"]) == rows
 
 
 @pytest.mark.parametrize(("labels", "name"), [("named", "spam"), ("as_is", "label 1"), ("binary", "positive")])

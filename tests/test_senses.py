@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 
 from experiments.word_sense import __main__ as command
-from experiments.word_sense import few, files, labelled, vectors, wic
+from experiments.word_sense import answers, few, files, labelled, vectors, wic
 from tests.commands import run
 from tests.mutations import damaged, result_or_line, tries
 from w2v_jax.context import Seen
@@ -39,7 +39,7 @@ def test_files_are_read(tmp_path: Path) -> None:
     path = tmp_path / "senses.tsv"
     path.write_bytes(FILE)
     found = data.read_occurrences(str(path))
-    assert found[1] == data.Occurrence("bank", "river", 2, ("by", "the", "banks", "of", "it"))
+    assert found[1] == data.Occurrence("bank", "river", 2, ("by", "the", "banks", "of", "it"), f"{path}:2")
     assert [o.word for o in found] == ["bank", "bank", "mole"]
     (tmp_path / "wic.tsv").write_bytes(PAIRS)
     first, second = data.read_pairs(str(tmp_path / "wic.tsv"))
@@ -47,7 +47,8 @@ def test_files_are_read(tmp_path: Path) -> None:
     assert not second.same
     path.write_bytes(b"\n" + FILE.replace(b"\n", b"\n \n", 1) + b"\n")
     said: list[str] = []
-    assert data.read_occurrences(str(path), say=said.append) == found
+    again = data.read_occurrences(str(path), say=said.append)
+    assert [o[:4] for o in again] == [o[:4] for o in found] and again[1].where == f"{path}:4"
     assert said == [f"{path}: 3 blank lines are skipped"]
     assert data.plain(("``", "do", "n't", "-LRB-")) == ['"', "do", "not", "("]
 
@@ -150,6 +151,11 @@ def test_a_mixture_adds_layers_while_they_help() -> None:
     assert chosen.told(held.layers) == "2 x a + b, centred" and curves["as is"] == {"a": -3, "b": -3, "c": -4}
 
 
+def table(file: Path) -> list[dict[str, str]]:
+    head, *rows = (line.split("\t") for line in file.read_text().splitlines())
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
 def written(folder: Path, name: str, found: list[data.Occurrence]) -> str:
     path = folder / name
     path.write_text("".join(f"{o.word}\t{o.sense}\t{o.place}\t{' '.join(o.tokens)}\n" for o in found))
@@ -214,6 +220,23 @@ def test_the_command_scores_files_and_pairs(runs: Path, tmp_path: Path) -> None:
     assert pairs["words"]["dev"] > 0.9 and pairs["words"]["test"] > 0.85 and "regression on all cosines" in pairs
     assert pairs["words"]["chosen"] in done.out and "used once" in done.out
     assert (tmp_path / "out" / "layers.png").stat().st_size > 10_000
+    tables = {file.name.removeprefix("predictions_"): table(file) for file in (tmp_path / "out").glob("*.tsv")}
+    assert len(tables) == len(rows) + len(pairs)
+    for (model, classifier), row in rows.items():
+        name = f"{model} {classifier}".removesuffix(" -").replace(", ", "_").replace(" + ", "_").replace(" ", "_")
+        said = tables[f"labelled_{name}.tsv"]
+        assert [one["line"] for one in said] == [f"{test}:{i}" for i in range(1, 33)]
+        assert [f"{one['word']} {one['truth']}" for one in said] == [f"{o.word} {o.sense}" for o in planted("b", 8, 4)]
+        assert np.mean([one["right"] == "yes" for one in said]) == pytest.approx(row["micro"]), name
+        assert all((one["truth"] == one["predicted"]) == (one["right"] == "yes") for one in said)
+    said = tables["wic_words.tsv"]
+    assert [one["line"] for one in said] == [
+        f"{tmp_path}/pairs/{part}.tsv:{i + 1}" for part in ("dev", "test") for i in range(60)
+    ]
+    right = np.array([one["right"] == "yes" for one in said])
+    assert (right[:60].mean(), right[60:].mean()) == pytest.approx((pairs["words"]["dev"], pairs["words"]["test"]))
+    truth = [line.split("\t")[0] for line in (tmp_path / "pairs" / "dev.tsv").read_text().splitlines()]
+    assert [one["truth"] for one in said[:60]] == truth and {one["predicted"] for one in said} == {"T", "F"}
     drawn = picture.curves(results)
     assert all("words + masked" not in panel for panel in drawn.values())  # side by side is no layer
     assert drawn["Words in Context: right"]["masked"][0] == ["word vectors", "layer 1", "layer 2"]
@@ -255,6 +278,7 @@ def test_mistakes_of_the_command() -> None:
         (lambda: command.joins_of(["a+c"], ["a", "b"]), "--join=a.c: 'c' must be one of a, b"),
         (lambda: command.joins_of(["a+a"], ["a", "b"]), "name two or more different runs"),
         (lambda: command.joins_of(["a"], ["a", "b"]), "name two or more different runs"),
+        (lambda: answers.check_names(["a@0", "b", "a_0"]), "'a@0' and 'a_0' both write predictions_a_0.tsv; give one"),
     ):
         with pytest.raises(UserError, match=message):
             call()

@@ -277,6 +277,23 @@ def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path, mo
     commands.refused(refused, "holds a run whose config differs in model.max_length", alone=False)
 
 
+def test_labels_with_names(files: dict[str, str], tmp_path: Path, fresh_cache: Path) -> None:
+    kinds = {"pan": ("good", "great"), "rave": ("bad", "awful"), "so so": ("dog", "film")}  # not their meaning
+    lines = [f"{name}\t{' '.join(words)} {'the ' * i}" for i in range(20) for name, words in kinds.items()]
+    for part in ("train", "test"):
+        (tmp_path / f"{part}.tsv").write_text("\n".join(lines) + "\n")
+    workdir, names = tmp_path / "ladder", {"labels": "named", "models": "average"}
+    few = climb(files, workdir, **names)
+    commands.refused(few, "has 3 named labels; set model.classes=3", alone=False)
+    done = climb(files, workdir, **names, **{"config.model.classes": "3"})
+    assert done.status == 0 and "labels: 0 pan, 1 rave, 2 so so" in done.err, done.err
+    assert json.loads((workdir / "results.json").read_text())["corpus"]["labels"] == list(kinds)
+    texts = [f"--text={' '.join(words)}" for words in kinds.values()]
+    said = commands.run("experiments.sentiment", f"--workdir={workdir}", *texts)
+    rows = [re.split(" {2,}", line.strip()) for line in said.out.strip().splitlines()[1:]]
+    assert [row[1] for row in rows] == list(kinds), said.out + said.err
+
+
 def test_bad_input(files: dict[str, str], tmp_path: Path, fresh_cache: Path) -> None:
     workdir = tmp_path / "runs"
     bad = tmp_path / "bad.tsv"
@@ -285,7 +302,7 @@ def test_bad_input(files: dict[str, str], tmp_path: Path, fresh_cache: Path) -> 
         ("good film", "bad.tsv:3: no tab"),
         (
             "pos\tgood",
-            "bad.tsv:3: label 'pos' is no integer; for labels that are names set data.labels=named",
+            "bad.tsv:3: label 'pos' is no integer; for labels that are names set data.labels=named, or --labels=named",
         ),
     ):
         bad.write_text("1\tgood\n0\tbad\n" + line + "\n")

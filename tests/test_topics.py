@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.topics import documents
 from tests.commands import Done, run
 
 TOPICS = (["cat", "dog", "pet", "fur", "paw", "tail"], ["sun", "moon", "star", "sky", "orbit", "comet"])
@@ -74,6 +75,62 @@ def test_nearest_documents_are_of_the_same_topic(done: Done, folder: Path) -> No
             known = [word for word in lines[int(number) - 1].split() if word not in ("and", "of")]
             assert line.lstrip().startswith("query") or begins[:5] == known[:5]
         assert flag != "--query_document=92" or 92 not in rows, "a document is not its own neighbour"
+
+
+def table(file: Path) -> list[dict[str, str]]:
+    head, *rows = (line.split("\t") for line in file.read_text().splitlines())
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_each_document_has_its_topics(done: Done, folder: Path) -> None:
+    assert str(folder / "run" / "documents.tsv") in done.out
+    rows = table(folder / "run" / "documents.tsv")
+    lines = (folder / "text.txt").read_text().splitlines()
+    assert [int(row["document"]) for row in rows] == [i for i, line in enumerate(lines, 1) if line]
+    assert [row["document"] for row in rows if row["split"] == "heldout"] == ["31", "65", "96"]
+    assert {row["split"] for row in rows} == {"train", "heldout"}
+    words = json.loads((folder / "run" / "results.json").read_text())["topics"]["LDA"]
+    for row in rows:
+        own = lines[int(row["document"]) - 1].split()
+        assert set(own) & set(words[int(row["LDA_1"])][:6]), row
+        weights = {name: [float(row[f"{name}_{i}_weight"]) for i in (1, 2, 3)] for name in ("LSA", "LDA")}
+        assert sum(weights["LDA"]) == pytest.approx(1.0, abs=2e-3)
+        assert all(sorted(map(abs, some), reverse=True) == [*map(abs, some)] for some in weights.values())
+        assert all(sorted(row[f"{name}_{i}"] for i in (1, 2, 3)) == ["0", "1", "2"] for name in weights)
+
+
+def test_a_query_does_not_read_the_text_for_the_numbers(
+    done: Done, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def query() -> str:
+        return run("experiments.topics", f"--workdir={folder / 'run'}", "--query_document=92", "--top=2").out
+
+    kept, reads, encode = folder / "run" / documents.LINES, [], documents.alone.encode
+    monkeypatch.setattr(documents.alone, "encode", lambda *given: reads.append(given) or encode(*given))
+    first, whole = query(), kept.read_bytes()
+    assert reads == [] and "92" in first
+    for content in (b"", b"PK\x03\x04", whole[: len(whole) // 2]):
+        kept.write_bytes(content)
+        assert query() == first
+    assert len(reads) == 3
+    kept.write_bytes(whole)
+
+
+@pytest.mark.parametrize(("key", "left"), [("reversed=True", 41), ("tokens_limit=40050", 12), ("max_vocab=100", 41)])
+def test_the_numbers_of_documents_hold(folder: Path, tmp_path: Path, key: str, left: int) -> None:
+    """A long document, an empty one, and 40 of two kinds in turn; every fifth that is not empty is held out."""
+    lines = ["cat dog " * 20_000, "", *(" ".join(TOPICS[i % 2]) for i in range(40))]
+    (tmp_path / "text.txt").write_text("\n".join(lines))
+    more = [f"--config.data.source=text:{tmp_path / 'text.txt'}", f"--workdir={tmp_path}", f"--config.data.{key}"]
+    more += ["--models=lsa", "--config.model.dim=2", "--config.data.skip_top=0", "--config.data.heldout_every=5"]
+    found = topics(folder, *more)
+    assert found.status == 0, found.err
+    rows, there = table(tmp_path / "documents.tsv"), [1, *range(3, 43)][:left]
+    assert list(rows[0]) == ["document", "split", "LSA_1", "LSA_1_weight", "LSA_2", "LSA_2_weight"]
+    assert [int(row["document"]) for row in rows] == there
+    assert [i for i, row in enumerate(rows) if row["split"] == "heldout"] == list(range(4, left, 5))
+    kinds = {(int(row["document"]) % 2, row["LSA_1"]) for row in rows}
+    assert len(kinds) == 2 and {kind for kind, _ in kinds} == {0, 1} and len({topic for _, topic in kinds}) == 2
 
 
 @pytest.mark.parametrize(

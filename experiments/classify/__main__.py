@@ -32,9 +32,10 @@ import numpy as np
 from absl import flags
 
 from experiments.classify import digests, features, report
+from experiments.classify.digests import TEXTS
 from experiments.classify.features import COUNTED, Features
 from experiments.classify.texts import Bags, Texts, bags, read
-from experiments.common import cli, config_flag
+from experiments.common import cli, config_flag, predictions
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
 from w2v_jax.config import Config, DataConfig, check, check_choice
 from w2v_jax.data.labelled import FORMS
@@ -51,7 +52,6 @@ from w2v_jax.train.restore import open_model
 
 FLAGS = {"lsa": "config", "lda": "lda"}  # of the methods that are fitted, with their settings
 FITTED = tuple(FLAGS)
-TEXTS = "texts_sha256"  # key of the results
 CONFIGS = {"lsa": cli.ROOT / "configs" / "classify.py", "lda": cli.ROOT / "configs" / "classify_lda.py"}
 
 
@@ -195,9 +195,9 @@ def finished(file: Path, about: dict[str, Any], tasks: Sequence[Task]) -> list[d
 
 def check_names(names: Sequence[str], made: Iterable[str]) -> None:
     """UserError: the predictions of two tasks, of this command or of an earlier one, would be one file."""
-    files = {report.predictions_file(name): name for name in made}
+    files = {predictions.file_of(name): name for name in made}
     for i, name in enumerate(names):
-        file = report.predictions_file(name)
+        file = predictions.file_of(name)
         if name in names[:i] or files.setdefault(file, name) != name:
             raise UserError(f"{name}: another of --methods, --vectors and --run writes {file}, too; write NAME=PATH")
 

@@ -11,6 +11,7 @@ from w2v_jax.storage import PathLike, sha256_of, to_path
 from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT
 from w2v_jax.train.logs import METRICS_FILE
 
+TEXTS = "texts_sha256"  # key of the results
 _OF_RUN = (CONFIG, RESULT, "tokenizer.json", METRICS_FILE)  # the last has the losses of a run that is not finished
 
 

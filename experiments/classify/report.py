@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.classify.texts import Texts
+from experiments.common import predictions
 from w2v_jax.evaluation import linear
 from w2v_jax.evaluation.classification import per_class
-from w2v_jax.files import write_text
 from w2v_jax.tables import aligned
 
 CLASSES = 40  # rows of the table of labels, at most
@@ -52,18 +51,11 @@ def labels(results: dict[str, Any]) -> str:
     return text + (f"\n{left:,} labels of fewer test texts are left out; results.json has their confusion" * (left > 0))
 
 
-def predictions_file(method: str) -> str:
-    """The name of the file of what a method says of the test texts."""
-    return "predictions_" + re.sub(r"[^\w.-]+", "_", method) + ".tsv"
-
-
 def write_predictions(folder: Path, method: str, texts: Texts, probabilities: np.ndarray) -> None:
     """Writes where each test text stands, its label, the most probable one and the probability of that."""
     places = texts.test_places or [str(i + 1) for i in range(len(texts.test))]
-    lines = ["line\tlabel\tpredicted\tprobability"]
+    rows = []
     for place, label, row in zip(places, texts.test_labels, probabilities, strict=True):
         best = int(row.argmax())
-        where = re.sub(r"\s", " ", place.encode("utf-8", "replace").decode())  # names of files may have anything
-        lines.append(f"{where}\t{texts.names[label]}\t{texts.names[best]}\t{row[best]:.6f}")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / predictions_file(method), "\n".join(lines) + "\n")
+        rows.append((place, texts.names[label], texts.names[best], f"{row[best]:.6f}"))
+    predictions.write(folder, method, ("line", "label", "predicted", "probability"), rows)

@@ -12,7 +12,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -157,7 +157,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parser; every mistake is a one-line UserError."""
     _check_text(argv)
     try:
-        left = flags.FLAGS(_overrides(argv))
+        left = flags.FLAGS(overrides(argv, set(flags.FLAGS)))
     except flags.UnrecognizedFlagError as e:
         raise UserError(f"unknown flag --{e.flagname}{nearest(e.flagname, flags.FLAGS)}") from None
     except flags.Error as e:
@@ -168,15 +168,15 @@ def _parse(argv: Sequence[str]) -> list[str]:
     return left
 
 
-def _overrides(argv: Sequence[str]) -> list[str]:
+def overrides(argv: Sequence[str], known: Container[str]) -> list[str]:
     """Rewrites `--config.KEY=VALUE`, `--config.KEY VALUE` and the switches `--config.KEY`, `--noconfig.KEY` for the
-    flag that collects overrides: `--config.KEY=KEY=VALUE`."""
+    flag that collects overrides: `--config.KEY=KEY=VALUE`. `known` has the flags that do, such as config.KEY."""
     found: list[str] = []
     words = list(argv)
     while words and words[0] != "--":
         word = words.pop(0)
         match = re.fullmatch(r"--?(no)?(\w+)\.([^=]+)(?:=(.*))?", word, re.DOTALL)
-        if match and f"{match[2]}.KEY" in flags.FLAGS:
+        if match and f"{match[2]}.KEY" in known:
             off, name, key, value = match.groups()
             if value is None:
                 value = words.pop(0) if not off and words and not re.match(r"-\D", words[0]) else str(not off)

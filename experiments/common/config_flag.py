@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import runpy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,11 +37,16 @@ def parsed(name: str = "config", default: Path | None = None, example: str = "co
 def given(name: str = "config", default: Path | None = None, example: str = "") -> tuple[str, dict[str, str]]:
     """(config file, {key: value} of the overrides) on the command line. UserError: no file, neither in the flag nor as
     `default`; it suggests `example`."""
-    path = flags.FLAGS[name].value or default
+    path = str(flags.FLAGS[name].value or default or "")
+    return chosen(name, path, flags.FLAGS[f"{name}.KEY"].value or (), example)
+
+
+def chosen(name: str, path: str, words: Iterable[str], example: str) -> tuple[str, dict[str, str]]:
+    """As `given`, of the file and the overrides, KEY=VALUE each, of the flag `name`."""
     if not path:
         raise UserError(f"--{name} is missing: give a config file, e.g. --{name}={example}")
-    pairs = [word.partition("=") for word in flags.FLAGS[f"{name}.KEY"].value or ()]
-    return str(path), {key: value for key, _, value in pairs}
+    pairs = [word.partition("=") for word in words]
+    return path, {key: value for key, _, value in pairs}
 
 
 def refuse(name: str, decided: Mapping[str, str]) -> None:

@@ -7,8 +7,9 @@
 
 Fits both models into DIR/lsa and DIR/lda, or continues them there, and prints their topics side by side. Topics are
 matched by the documents that load on them; the agreement stands beside that of models without a link. Writes
-results.json, pictures/topics.png, report.md and report.html (one file without scripts) into DIR. --reference fits
-LDA with the next seed too, into DIR/lda_again: two runs of one model do not find the same topics either.
+results.json, pictures/topics.png, report.md and report.html (one file without scripts) into DIR, and documents.tsv: the
+best topics of each document. --reference fits LDA with the next seed too, into DIR/lda_again: two runs of one model do
+not find the same topics either.
 --query finds the documents nearest to words, --query_document those nearest to document N of the text, by both models,
 by TF-IDF and by BM25; it only reads a finished DIR. Documents are numbered as in the text, from 1 (where a line is a
 document, by lines); those held out have no place in the models. --explain prints the worked examples of counting.
@@ -30,7 +31,7 @@ from absl import flags
 
 from experiments.common import cli, config_flag, page
 from experiments.common.page import Section
-from experiments.topics import explain, nearest
+from experiments.topics import documents, explain, nearest
 from experiments.topics.fits import NAMES, Fitted, beside, fit, quality, quality_rows
 from w2v_jax.config import Config, check_choice
 from w2v_jax.data.documents import counts
@@ -218,7 +219,7 @@ def main(argv: Sequence[str]) -> int:
         wanted = kept(workdir, wanted)
     first = next(iter(wanted.values()))
     corpus = MODELS[first.family].text(first.model, first.data, say)
-    lines = nearest.lines_of(first.data, corpus)
+    lines = documents.lines_of(first.data, corpus, workdir)
     query = nearest.query_of(f.query, f.query_document, corpus, lines, first.data)
     config_flag.set_compile_cache(first.data.cache_dir)
     rows = counts(corpus.train, len(corpus.vocab))
@@ -227,7 +228,9 @@ def main(argv: Sequence[str]) -> int:
         print(aligned(nearest.table(query, models, rows, corpus, lines, f.top), left=(2, 5)))
         return 0
     again = fit(another_seed(wanted["lda"]), workdir / "lda_again", rows) if f.reference and len(models) == 2 else None
+    documents.keep(lines, corpus, workdir)
     write(summary(models, rows, corpus, again), models, corpus.train, lines.train, workdir)
+    print(f"documents: {documents.write(workdir, models, corpus, lines, first.data)}")
     return 0
 
 

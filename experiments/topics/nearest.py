@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
+from experiments.topics.documents import Lines
 from experiments.topics.fits import Fitted
 from w2v_jax.config import DataConfig
-from w2v_jax.data import alone, search, weighting
+from w2v_jax.data import search, weighting
 from w2v_jax.data.corpus import Corpus
-from w2v_jax.data.counting import heldout_every, is_heldout
 from w2v_jax.data.documents import counts
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
@@ -30,25 +29,6 @@ class Query(NamedTuple):
 
     counts: sp.csr_matrix  # int32 [1, V]
     document: int | None  # which it is, itself never found
-
-
-class Lines(NamedTuple):
-    """Which documents of the source, counted from 1, a corpus has."""
-
-    train: np.ndarray  # int64 [N] of the training documents
-    held: np.ndarray  # int64 of those held out
-    total: int  # of the source
-
-
-def lines_of(data: DataConfig, corpus: Corpus) -> Lines:
-    """Reads the source once more, for the place of each document in it. UserError: it has changed."""
-    plain = dataclasses.replace(data, test_source=data.source, reversed=False)
-    found, every = alone.encode(plain, corpus.tokenizer), heldout_every(data)
-    held = is_heldout(found.numbers, every) if every else np.zeros(len(found.places), bool)
-    train = found.places[~held][: corpus.train.documents] + 1  # the first ones where data.tokens_limit cuts the text
-    if len(train) < corpus.train.documents:
-        raise UserError(f"data.source={data.source!r}: the text changed while it was read; run the same command again")
-    return Lines(train[::-1] if data.reversed else train, found.places[held] + 1, found.total)
 
 
 def _index(document: int, lines: Lines, data: DataConfig) -> int:

@@ -16,7 +16,8 @@ Runs called NAME@SEED are one model with several seeds: beside their own rows st
 and --join takes NAME for all seeds. --results adds the rows of earlier results on the same texts, so that a long
 comparison can be made in parts; without --workdirs it only puts them together.
 
-Prints tables; writes results.json and layers.png, the curves over layers, into DIR.
+Prints tables; writes results.json, layers.png, the curves over layers, and predictions_*.tsv, what each row of
+--workdirs with all labels, and each baseline, says of each test item, into DIR.
 Exit status: 0 done, 2 bad input.
 """
 
@@ -30,7 +31,7 @@ from typing import Any
 from absl import flags
 
 from experiments.common import cli
-from experiments.word_sense import files, report, seeds, wic
+from experiments.word_sense import answers, files, report, seeds, wic
 from experiments.word_sense.vectors import encoders, names_of
 from w2v_jax.config import check_choice
 from w2v_jax.context.encoder import POOLS
@@ -77,28 +78,32 @@ def main(argv: Sequence[str]) -> int:
     if f.final and not f.wic:
         raise UserError("--final: is for --wic")
     results: dict[str, Any] = {"command": cli.command("experiments.word_sense"), "runs": runs}
-    if runs:
-        results |= measured(runs)
+    found, tables = measured(runs) if runs else ({}, {})
+    results |= found
     results = seeds.together(results, [file for file in f.results or () if file])
     show(results)
     pooled = {part: {"rows": seeds.pooled(results[part]["rows"], ())} for part in PARTS if part in results}
     paint = partial(picture.draw, picture.curves(pooled), source=results["command"])
     cli.write_results(workdir / "results.json", results, workdir / "layers.png", paint)
+    answers.write(workdir, tables)
     return 0
 
 
-def measured(runs: dict[str, str]) -> dict[str, Any]:
-    """The rows of --workdirs on the texts that are given."""
+def measured(runs: dict[str, str]) -> tuple[dict[str, Any], dict[str, answers.Table]]:
+    """The rows of --workdirs on the texts that are given, and what each says of each test item."""
     f, found = flags.FLAGS, {}
+    tables: dict[str, answers.Table] = {}
     texts = files.read_files(f.train, f.test, f.any_form, f.seed, say) if f.train else None
     pairs = wic.splits(to_path(f.wic), f.final, say) if f.wic else None
     all_runs = list(encoders(runs, f.window, f.pool, f.hide_target))
     joins = joins_of(f.join or (), [named.name for named in all_runs])
+    answers.check_names([*(named.name for named in all_runs), *map(" + ".join, joins)])
     if texts is not None:
-        found["labelled"] = files.compare(all_runs, joins, texts, f.draws, say)
+        found["labelled"], tables = files.compare(all_runs, joins, texts, f.draws, say)
     if pairs is not None:
-        found["wic"] = {"folder": f.wic} | wic.compare(all_runs, joins, pairs, say)
-    return found
+        rows, of_pairs = wic.compare(all_runs, joins, pairs, say)
+        found["wic"], tables = {"folder": f.wic} | rows, tables | of_pairs
+    return found, tables
 
 
 def show(results: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.word_sense import few, labelled
+from experiments.word_sense import answers, few, labelled
 from experiments.word_sense.vectors import Candidate, Named, Vectors, read
 from w2v_jax.data.senses import Occurrence, plain, read_occurrences
 from w2v_jax.evaluation.senses import beside
@@ -34,8 +34,8 @@ def read_files(train: str, test: str, any_form: bool, seed: int, say: Say) -> Re
 
 def compare(
     encoders: Sequence[Named], joins: Sequence[tuple[str, ...]], files: Read, draws: int, say: Say
-) -> dict[str, Any]:
-    """All rows."""
+) -> tuple[dict[str, Any], dict[str, answers.Table]]:
+    """All rows, and the table of each."""
     known, asked, words = files.known, files.asked, files.words
     rows, shots = few.baselines(words, known, asked, draws, files.seed)
     runs: dict[str, tuple[labelled.Run, list[Candidate]]] = {}
@@ -54,7 +54,8 @@ def compare(
         add(labelled.Run(read(named, texts, places, say), words))
     for parts in joins:
         add(labelled.Run(joined(" + ".join(parts), [runs[part] for part in parts]), words), layered=False)
-    return {
+    tables = {answers.name_of("labelled", r): answers.of_words(asked, words, r.pop(labelled.ANSWERS)) for r in rows}
+    found = {
         "train": files.train,
         "test": files.test,
         "words": {w.name: {"senses": list(w.senses), "train": len(w.known), "test": len(w.asked)} for w in words},
@@ -63,6 +64,7 @@ def compare(
         "few": shots,
         "seed": files.seed,
     }
+    return found, tables
 
 
 def notes(words: Sequence[labelled.Word], known: Sequence[Occurrence], asked: Sequence[Occurrence]) -> list[str]:

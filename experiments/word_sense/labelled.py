@@ -21,6 +21,7 @@ from w2v_jax.evaluation.senses import WAYS
 
 FOLDS = 5
 OUTSIDE = -1
+ANSWERS = "answers"  # key of a row, until `answers` makes its table
 CHOSEN_BY = 1500  # training occurrences of a word, drawn at random, whose folds choose layers
 STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # C of the regression with all labels; a fold chooses
 Predict = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -143,7 +144,7 @@ def _row(run: Run, name: str, chosen: Candidate, value: float, found: Sequence[n
 
 
 def scored(words: Sequence[Word], found: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Scores of the test parts, together and by word."""
+    """Scores of the test parts, together and by word; with the labels themselves."""
     each = [by_labels.scores(p, word.truth, len(word.senses)) for p, word in zip(found, words, strict=True)]
     by_word = {
         word.name: {
@@ -154,4 +155,4 @@ def scored(words: Sequence[Word], found: Sequence[np.ndarray]) -> dict[str, Any]
         }
         for word, s in zip(words, each, strict=True)
     }
-    return by_labels.mean(each)._asdict() | {"by_word": by_word}
+    return by_labels.mean(each)._asdict() | {"by_word": by_word, ANSWERS: found}

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.word_sense import answers
+from experiments.word_sense.labelled import ANSWERS
 from experiments.word_sense.seeds import ALL
 from experiments.word_sense.vectors import Candidate, Mixer, Named, Vectors, best, read
 from w2v_jax.data.senses import Pair, plain, read_pairs
@@ -64,7 +66,7 @@ def score(vectors: Vectors, pairs: dict[str, list[Pair]]) -> dict[str, Any]:
 
 def by_threshold(values: dict[str, np.ndarray], same: dict[str, np.ndarray]) -> dict[str, Any]:
     """Accuracies of values of the pairs of each split: on train by its own best threshold, on dev by its own, on dev
-    again by that of train, and on test by that of dev."""
+    again by that of train, and on test by that of dev; with the answers of the latter two."""
     of_train, on_train = best_threshold(values["train"], same["train"])
     threshold, on_dev = best_threshold(values["dev"], same["dev"])
     found = {
@@ -74,10 +76,11 @@ def by_threshold(values: dict[str, np.ndarray], same: dict[str, np.ndarray]) -> 
         "threshold": threshold,
         "dev_by_training_threshold": float(((values["dev"] >= of_train) == same["dev"]).mean()),
     }
+    alike = {name: values[name] >= threshold for name in ("dev", "test") if name in values}
     if "test" in values:
-        right = float(((values["test"] >= threshold) == same["test"]).mean())
+        right = float((alike["test"] == same["test"]).mean())
         found |= {"test": right, "test_error": accuracy_error(right, len(same["test"]))}
-    return found
+    return found | {ANSWERS: alike}
 
 
 def regression(runs: Sequence[Vectors], pairs: dict[str, list[Pair]]) -> dict[str, Any]:
@@ -118,8 +121,8 @@ def joined(name: str, parts: Sequence[tuple[Vectors, Candidate]]) -> Vectors:
 
 def compare(
     encoders: Sequence[Named], joins: Sequence[tuple[str, ...]], pairs: dict[str, list[Pair]], say: Say
-) -> dict[str, Any]:
-    """All rows."""
+) -> tuple[dict[str, Any], dict[str, answers.Table]]:
+    """All rows, and the table of each: of the development pairs, and of the test pairs where these are there."""
     known: dict[str, tuple[Vectors, Candidate]] = {}
     rows = []
     for named in encoders:
@@ -131,9 +134,11 @@ def compare(
     for names in joins:
         rows.append(score(joined(" + ".join(names), [known[n] for n in names]), pairs) | {"curves": {}})
     rows.append(regression([vectors for vectors, _ in known.values()], pairs))
+    tables = {answers.name_of("wic", row): answers.of_pairs(pairs, row.pop(ANSWERS)) for row in rows}
     shares = {name: float(np.mean([pair.same for pair in part])) for name, part in pairs.items()}
-    return {
+    found = {
         "pairs": {name: len(part) for name, part in pairs.items()},
         "majority": {name: max(share, 1.0 - share) for name, share in shares.items()},
         "rows": rows,
     }
+    return found, tables

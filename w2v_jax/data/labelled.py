@@ -115,7 +115,7 @@ def _number(where: str, raw: Any, mapping: dict[int, int | None] | None, labels:
     """The label of the task under the other values of data.labels; None where the example is left out."""
     if not isinstance(raw, int) and not (isinstance(raw, str) and re.fullmatch("-?[0-9]{1,18}", raw)):
         shown = raw[:_SHOWN] if isinstance(raw, str) else raw if isinstance(raw, float) else type(raw).__name__
-        advice = "for labels that are names set data.labels=named, in experiments.train or experiments.classify"
+        advice = "for labels that are names set data.labels=named, or --labels=named of experiments.sentiment"
         raise UserError(f"{where}: label {shown!r} is no integer; {advice}")
     label = int(raw)
     if mapping is None and label >= 0:

@@ -33,6 +33,7 @@ class Occurrence(NamedTuple):
     sense: str
     place: int  # index of the word among the tokens
     tokens: tuple[str, ...]
+    where: str = ""  # file and line
 
 
 class Pair(NamedTuple):
@@ -43,6 +44,7 @@ class Pair(NamedTuple):
     kind: str  # N or V
     places: tuple[int, int]
     texts: tuple[tuple[str, ...], tuple[str, ...]]
+    where: str = ""  # file and line
 
 
 def plain(tokens: tuple[str, ...]) -> list[str]:
@@ -70,7 +72,7 @@ def read_occurrences(source: str, any_form: bool = False, say: Say = lambda line
         first, form = spelt.setdefault(word.lower(), (where, word))
         if form != word:
             raise UserError(f"{where}: {word!r} is {form!r} in another form ({first}); write a word in one form")
-        found.append(Occurrence(word, sense, place, tokens))
+        found.append(Occurrence(word, sense, place, tokens, where))
     return found
 
 
@@ -89,7 +91,7 @@ def read_pairs(source: str, say: Say = lambda line: None) -> list[Pair]:
         if not dash:
             raise UserError(f"{where}: {index!r} must be two numbers with a hyphen between them")
         places = _place(where, first, both[0]), _place(where, second, both[1])
-        found.append(Pair(same == "T", word, kind, places, both))
+        found.append(Pair(same == "T", word, kind, places, both, where))
     return found
 
 

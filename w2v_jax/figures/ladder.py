@@ -22,7 +22,7 @@ def draw(rows: Sequence[Mapping[str, Any]], majority: float, out: PathLike, sour
     accuracy, spread, held = shown.T
     low = min(100.0 * majority, accuracy.min(), held.min())
     place = np.arange(len(rows))
-    with drawing(out, (2.4 + 1.3 * len(rows), 4.6), source) as figure:
+    with drawing(out, (2.4 + 1.3 * max(2, len(rows)), 4.6), source) as figure:
         axes = figure.subplots()
         axes.bar(place, accuracy, width=0.62, color=[colour(i) for i in range(len(rows))], alpha=0.85)
         axes.errorbar(place, accuracy, yerr=spread, fmt="none", ecolor="black", capsize=4, linewidth=1.2)
