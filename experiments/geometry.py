@@ -27,7 +27,7 @@ from absl import flags
 from threadpoolctl import threadpool_limits
 
 from experiments.common import cli
-from experiments.common.language import corpus_of
+from experiments.common.language import changes_of_flags, corpus_of
 from w2v_jax.context import ContextEncoder
 from w2v_jax.data.senses import Occurrence, plain, read_occurrences
 from w2v_jax.errors import UserError
@@ -72,13 +72,16 @@ def opened(workdirs: Sequence[str]) -> dict[str, ContextEncoder]:
     return {name: ContextEncoder.open(workdir) for name, workdir in zip(names, workdirs, strict=True)}
 
 
-def sentences_of(encoder: ContextEncoder, source: str, words: int, seed: int = 0) -> tuple[list[list[str]], str]:
-    """(about `words` words in sentences of 3 to LONGEST, what they are from): documents in a random order.
+def sentences_of(
+    encoder: ContextEncoder, source: str, words: int, seed: int = 0, **changes: Any
+) -> tuple[list[list[str]], str]:
+    """(about `words` words in sentences of 3 to LONGEST, what they are from): documents in a random order. `changes` are
+    those of the run's `DataConfig`.
 
     UserError: no such text, or one without a sentence.
     """
     model = encoder.model
-    corpus = corpus_of(model, source, reversed=False)
+    corpus = corpus_of(model, source, reversed=False, **changes)
     split = "test" if source else "heldout" if corpus.heldout.documents else "train"
     tokens = getattr(corpus, split)
     out: list[list[str]] = []
@@ -169,10 +172,11 @@ def main(argv: Sequence[str]) -> None:
     f = flags.FLAGS
     if f.words < 1000:
         raise UserError(f"--words={f.words}: must be at least 1000, or few words occur often enough")
+    changes = changes_of_flags()
     encoders = opened(f.workdirs or [])
     out = to_path(f.out or f.workdirs[0])
     first = next(iter(encoders.values()))
-    sentences, split = sentences_of(first, f.text, f.words)
+    sentences, split = sentences_of(first, f.text, f.words, **changes)
     types, of_sentence = labels_of(list(encoders.values()), sentences)
     often = int((np.unique(types[types >= 0], return_counts=True)[1] >= LEAST).sum())
     if not often:
@@ -212,6 +216,9 @@ if __name__ == "__main__":
     flags.DEFINE_list("workdirs", None, "Folders of trained runs, separated by commas.")
     flags.DEFINE_string(
         "text", "", "Data source of the text, such as text:FILE; the first run's held-out text if empty."
+    )
+    flags.DEFINE_enum(
+        "encoding_errors", "strict", ["strict", "replace"], "What of --text is not UTF-8: refused, or signs."
     )
     flags.DEFINE_integer("words", 20_000, "Words that are read.")
     flags.DEFINE_string("senses", "", "Labelled occurrences to probe, WORD<TAB>SENSE<TAB>INDEX<TAB>TEXT.")

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.commands import ROOT, at_call, checkpoints, final_arrays, refused, run
-from tests.examples import whole_logits
+from tests.examples import saved, whole_logits
 
 pytestmark = pytest.mark.xdist_group("language")  # one worker: they share a trained model
 
@@ -143,17 +144,38 @@ def test_the_picture_of_a_run_without_a_test_text(
 
 
 def test_another_text_can_be_scored_and_an_unknown_word_is_named(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undrawn(monkeypatch)
     (tmp_path / "new.txt").write_text("a b c\nd e f g\n")
-    at = f"--workdir={trained / 'run'}"
-    done = run("experiments.evaluate", at, f"--text=text:{tmp_path / 'new.txt'}", f"--json={tmp_path / 'e.json'}")
-    assert done.status == 0, done.err
-    assert json.loads((tmp_path / "e.json").read_text())["test"]["tokens"] == 9
+    at, source = f"--workdir={trained / 'run'}", f"text:{tmp_path / 'new.txt'}"
+    before, own = (trained / "run" / "evaluation.json").read_bytes(), trained / "run" / "evaluation_text.json"
+    done = run("experiments.evaluate", at, f"--text={source}")
+    assert done.status == 0 and re.search(r"^recurrent_lm, step [1-9]\d*, ", done.out), done.err
+    found = json.loads(own.read_text())
+    assert found["text"]["tokens"] == 9 and found["source"] == source and "test" not in found
+    assert "\ntext, by counts alone " in done.out and not re.search(r"^test", done.out, re.M)
+    assert (trained / "run" / "evaluation.json").read_bytes() == before, "the scores of the run stay"
+    own.unlink()
     (tmp_path / "odd.txt").write_text("a b zebra\n")
     failed = run("experiments.evaluate", at, f"--text=text:{tmp_path / 'odd.txt'}")
-    assert failed.status == 2 and "zebra" in failed.err and failed.err.count("\n") <= 3
+    refused(failed, r"--text='text:.*odd\.txt': 'zebra' is not in the vocabulary", alone=False)
+
+
+def test_a_text_that_is_not_utf_8(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    undrawn(monkeypatch)
+    known = saved(tmp_path / "run", "recurrent_lm", ("a", "b"), end="", cell="elementwise", hidden=4, dim=4)
+    (tmp_path / "odd.txt").write_bytes(b"a \xe9 b\n")
+    at = [f"--workdir={known}", f"--text=text:{tmp_path / 'odd.txt'}", f"--json={tmp_path / 'e.json'}"]
+    advice = r"odd\.txt: not UTF-8 at byte 2 .*, or set --encoding_errors=replace$"
+    refused(run("experiments.evaluate", *at), advice, alone=False)
+    done = run("experiments.evaluate", *at, "--encoding_errors=replace")
+    assert done.status == 0 and json.loads((tmp_path / "e.json").read_text())["text"]["tokens"] == 1, done.err
+    refused(run("experiments.evaluate", *at, "--encoding_errors=ignore"), "--encoding_errors='ignore': must be one of")
+    at[1] = f"--text=text:{tmp_path / 'none.txt'}"
+    refused(run("experiments.evaluate", *at), r"--text: .*none\.txt: no such file", alone=False)
+    refused(run("experiments.evaluate", at[0], "--encoding_errors=replace"), "--encoding_errors: is for the text of")
+    refused(run("experiments.evaluate", at[0], "--restrict=5"), "--restrict: is for word vectors, and --workdir=")
 
 
 def test_the_share_of_unknown_words_stands_beside_every_figure(

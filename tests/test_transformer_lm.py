@@ -86,7 +86,7 @@ def test_the_nats_of_each_token_of_documents_by_overlapping_windows(trained: Pat
         done = run("experiments.evaluate", *words, f"--tokens={tmp_path / name}.tsv", f"--json={tmp_path / 'e.json'}")
         assert done.status == 0, done.err
         rows = [line.split("\t") for line in (tmp_path / f"{name}.tsv").read_text().splitlines()[1:]]
-        test = json.loads((tmp_path / "e.json").read_text())["test"]
+        test = json.loads((tmp_path / "e.json").read_text())["text"]
         mean = sum(float(row[3]) for row in rows) / len(rows)
         assert test["by_document"]["nats_per_token"] == pytest.approx(mean, abs=1e-6)
         if name != "all":

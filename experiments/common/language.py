@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import flags
 
 from experiments.common import cli, surprisal
+from experiments.common.measuring import parameters
 from w2v_jax.data import alone
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
@@ -25,6 +28,9 @@ from w2v_jax.train.applied import applied
 from w2v_jax.train.restore import Model, open_model
 
 TEXTS = {"heldout": "held-out", "test": "test"}  # scored splits, and their names in reports
+GIVEN = "text"  # the name in tables and files of a text that --text names
+# What the messages about such a text call by the keys of a config.
+_FLAGS = {"data.test_source": "--text", "data.encoding_errors": "--encoding_errors"}
 CONTEXT = 256  # tokens from a fresh state, for the loss by position
 LANES = 64
 WINDOWS = 32  # overlapping windows per call
@@ -36,8 +42,23 @@ def say(line: str) -> None:
 
 
 def alone_of(model: Model, text: str, **changes: Any) -> alone.Alone:
-    """The data source `text` by the run's tokeniser. UserError: no such text, a word that the run refuses."""
-    return alone.encode(dataclasses.replace(model.config.data, test_source=text, **changes), model.tokenizer, say)
+    """The data source `text` of --text by the run's tokeniser, with `changes` of its `DataConfig`, such as those of
+    `changes_of_flags`. UserError: no such text, a word that the run refuses."""
+    try:
+        return alone.encode(dataclasses.replace(model.config.data, test_source=text, **changes), model.tokenizer, say)
+    except UserError as e:
+        raise UserError(re.sub("|".join(_FLAGS), lambda key: _FLAGS[key[0]], str(e))) from None
+
+
+def changes_of_flags() -> dict[str, Any]:
+    """What --encoding_errors changes in the reading of --text: nothing where it is not given. UserError: it is, without
+    --text."""
+    f = flags.FLAGS
+    if not f["encoding_errors"].present:
+        return {}
+    if not f.text:
+        raise UserError("--encoding_errors: is for the text of --text; the run's own is read as its config says")
+    return {"encoding_errors": f.encoding_errors}
 
 
 def corpus_of(model: Model, text: str = "", **changes: Any) -> Corpus:
@@ -160,6 +181,29 @@ def _show(rows: dict[str, Any], results: dict[str, Any]) -> None:
             print(f"\n{TEXTS[split]} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")
 
 
+def _of_split(
+    model: Model, corpus: Corpus, split: str, name: str, step: int | None
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """(the results of a split, the rows of the table, whose names begin with `name`); None: nothing to predict."""
+    tokens: Tokens = getattr(corpus, split)
+    targets = targets_of(corpus, split) if tokens.documents else np.zeros(0)
+    if not len(targets):
+        return None  # of one token, too
+    summarise = partial(language.summarise, known=known_of(corpus, targets), words=tokens.words, size=tokens.bytes)
+    scores = score_split(model, corpus, split, 1, None)
+    result = summarise(scores)
+    result["by_position"] = _by_position(model, corpus, split, tokens, scores.nats)
+    rows = {name if step is None else f"{name}, blocks of {model.cfg.length}": result}
+    if step is not None:
+        overlapping = summarise(score_strided(model, tokens, step))
+        result["strided"] = rows[f"{name}, windows every {step}"] = {"stride": step} | overlapping
+    by_counts = Scores(*unigram(np.asarray(corpus.vocab.counts), targets))
+    result["unigram"] = rows[f"{name}, by counts alone"] = summarise(by_counts)
+    if name != GIVEN:
+        result["optimum"] = _optimum(model, split, tokens, scores.nats)
+    return result, rows
+
+
 def evaluate(
     workdir: Path, text: str, target: Path, stride: int | None = None, tokens_file: Path | None = None
 ) -> None:
@@ -171,47 +215,41 @@ def evaluate(
     `tokens_file` gets the loss of each token of `text`, every document read by itself.
 
     Raises:
-      UserError: no finished checkpoint, another vocabulary, no text to score, an impossible stride.
+      UserError: no checkpoint, another vocabulary, no text to score, an impossible stride.
     """
-    model = open_model(workdir)
-    step, found = _stride(model, stride), alone_of(model, text) if text else None
+    changes, model = changes_of_flags(), open_model(workdir)
+    step, found = _stride(model, stride), alone_of(model, text, **changes) if text else None
     corpus = corpus_of(model) if found is None else alone.corpus(found, model.tokenizer)
     results: dict[str, Any] = {}
     rows: dict[str, Any] = {}
     curves: dict[str, Any] = {}
-    for split, name in TEXTS.items():
-        tokens: Tokens = getattr(corpus, split)
-        if not tokens.documents:
+    for split, words in TEXTS.items():
+        name = split if found is None else GIVEN
+        one = _of_split(model, corpus, split, name, step)
+        if one is None:
             continue
-        targets = targets_of(corpus, split)
-        if not len(targets):
-            continue  # one token, and nothing predicts it
-        summarise = partial(language.summarise, known=known_of(corpus, targets), words=tokens.words, size=tokens.bytes)
-        scores = score_split(model, corpus, split, 1, None)
-        nats, result = scores.nats, summarise(scores)
-        results[split] = result
-        result["by_position"] = _by_position(model, corpus, split, tokens, nats)
-        curves |= {f"{name} text, {way}": bins for way, bins in result["by_position"].items()}
-        rows[split if step is None else f"{split}, blocks of {model.cfg.length}"] = result
-        if step is not None:
-            overlapping = summarise(score_strided(model, tokens, step))
-            result["strided"] = rows[f"{split}, windows every {step}"] = {"stride": step} | overlapping
-        by_counts = Scores(*unigram(np.asarray(corpus.vocab.counts), targets))
-        result["unigram"] = rows[f"{split}, by counts alone"] = summarise(by_counts)
-        if found is None:
-            result["optimum"] = _optimum(model, split, tokens, nats)
-        elif tokens_file is not None:
+        results[name] = one[0]
+        rows |= one[1]
+        if found is not None and tokens_file is not None:
             by_itself = _by_document(model, found, corpus, step, tokens_file)
-            result["by_document"] = rows["each document by itself"] = by_itself
+            results[name]["by_document"] = rows["each document by itself"] = by_itself
+        called = f"{words} text" if found is None else "the text"
+        curves |= {f"{called}, {way}": bins for way, bins in results[name]["by_position"].items()}
     if text and not results:
         raise UserError(f"--text={text}: has no token to predict; give a longer text")
     if not results:
         missing = "has no held-out or test text with a token to predict; give one with --text=text:FILE"
         raise UserError(f"--workdir={workdir}: its data {missing}")
+    print(f"{described(model)}: {workdir}\n" + (f"text: {text}\n" if text else ""))
     _show(rows, results)
     about = {"workdir": str(workdir), "step": model.step, "family": model.config.family}
-    write_json(target, about | results)
+    write_json(target, about | ({"source": text} if text else {}) | results)
     picture = target.with_suffix(".png")
     positions.draw(curves, picture, f"step {model.step}; {cli.command('experiments.evaluate')}")
     written = "" if tokens_file is None else f"\ntokens: {tokens_file}"
     print(f"\npicture: {picture}\nresults: {target}{written}")
+
+
+def described(model: Model) -> str:
+    """The first line of a report: the family, the step of the checkpoint and the size."""
+    return f"{model.config.family}, step {model.step:,}, {parameters(model.params):,} parameters"

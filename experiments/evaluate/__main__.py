@@ -5,7 +5,8 @@
 
 Word vectors: similarity, analogies, categorisation. Language models: perplexity of the held-out and the test text with
 the state carried through all of it, the same per word and per byte, and the loss by position; --text=SOURCE scores
-another text in their place, and needs no text of the run. A transformer sees one window at a time: its text is scored
+another text in their place, and needs no text of the run; its scores are in evaluation_text.json. With
+--encoding_errors=replace it may hold what is not UTF-8. A transformer sees one window at a time: its text is scored
 by blocks, and by overlapping windows that start every --stride tokens, where every token has at least the rest of a
 window before it. --tokens=FILE also writes the nats of each token of that text, a line each; there every document is
 read by itself, from a fresh state, and so it is in the last line of the table.
@@ -72,7 +73,11 @@ def scored() -> None:
 
         if f.text == "":  # would score the run's own texts as if they had been asked for
             raise UserError("--text is empty: name a data source, e.g. text:FILE, or leave it out")
-        target = f.json or os.path.join(f.workdir, "evaluation.json")
+        for name in ("vectors", "limit", "skip_nan", "data_dir", "restrict"):
+            if f[name].present:
+                raise UserError(f"--{name}: is for word vectors, and --workdir={f.workdir} is a language model")
+        # Of another text: not into the file that figures and cards read as the scores of the run.
+        target = f.json or os.path.join(f.workdir, "evaluation_text.json" if f.text else "evaluation.json")
         language.evaluate(to_path(f.workdir), f.text or "", to_path(target), f.stride, _tokens_file())
         if f.card:
             print(f"card: {card.write(to_path(f.workdir), card.scores_of(to_path(target)))}")
@@ -101,5 +106,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("tokens", None, "With --text: a TSV file to write, with the nats of each token of that text.")
     flags.DEFINE_integer("stride", None, "Transformers: tokens from window to window; half a window by default.")
     flags.DEFINE_bool("card", False, "Also write card.md into the run folder: its data, settings and scores.")
-    flags.DEFINE_string("json", None, "Results file; evaluation.json beside the vectors by default.")
+    flags.DEFINE_string(
+        "json", None, "Results file; evaluation.json beside the vectors or in the run, _text.json of --text."
+    )
     cli.run(main)

@@ -54,7 +54,7 @@ def write(workdir: Path, scores: str) -> Path:
 def scores_of(file: Path) -> str:
     """The scores of a language model as text, from its evaluation file."""
     found = read_json(file) or {}
-    lines = []
+    lines = [f"text: {found['source']}"] if "source" in found else []
     for split, one in found.items():
         if isinstance(one, dict):
             numbers = {k: v for k, v in one.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
