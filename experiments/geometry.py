@@ -75,8 +75,8 @@ def opened(workdirs: Sequence[str]) -> dict[str, ContextEncoder]:
 def sentences_of(
     encoder: ContextEncoder, source: str, words: int, seed: int = 0, **changes: Any
 ) -> tuple[list[list[str]], str]:
-    """(about `words` words in sentences of 3 to LONGEST, what they are from): documents in a random order. `changes` are
-    those of the run's `DataConfig`.
+    """(about `words` words in sentences of 3 to LONGEST, what they are from): documents in a random order. `changes`
+    are those of the run's `DataConfig`.
 
     UserError: no such text, or one without a sentence.
     """

@@ -65,9 +65,9 @@ def test_a_text_is_scored_alike_when_the_training_text_has_gone(
         for file, gone in hidden:
             gone.rename(file)
     assert done.status == 0, done.err
-    found = json.loads((run_folder / "evaluation.json").read_text())
+    found = json.loads((run_folder / "evaluation_text.json").read_text())
     assert "heldout" not in found
-    assert found["test"] == {k: v for k, v in expected.items() if k != "optimum"}
+    assert found["text"] == {k: v for k, v in expected.items() if k != "optimum"}
 
 
 def test_the_nats_of_each_token_add_up_to_the_printed_perplexity(
@@ -97,7 +97,7 @@ def test_the_nats_of_each_token_add_up_to_the_printed_perplexity(
     assert [row[:3] for row in rows] == expected
     given = [float(row[3]) for row in rows]
     np.testing.assert_allclose(given, nats, atol=1e-4)
-    found = json.loads((tmp_path / "e.json").read_text())["test"]["by_document"]
+    found = json.loads((tmp_path / "e.json").read_text())["text"]["by_document"]
     assert found["nats_per_token"] == pytest.approx(sum(given) / len(given), abs=1e-6)
     last = next(line for line in done.out.splitlines() if line.startswith("each document by itself"))
     assert f" {math.exp(sum(given) / len(given)):,.2f} " in last and f"tokens: {file}" in done.out
