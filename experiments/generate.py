@@ -23,6 +23,7 @@ from absl import flags
 from experiments.common import cli
 from experiments.common.language import described
 from experiments.common.processes import by_first
+from experiments.common.words import tell_outside
 from w2v_jax import memory
 from w2v_jax.config import check
 from w2v_jax.data.tokenizer import Tokenizer
@@ -188,10 +189,7 @@ def write() -> None:
     written = generate(model, prompt, count, f.samples, sampling, f.seed)
     print(f"{described(model)}: {f.workdir}\n")
     print(report(model, decode, prompt, written, f.show))
-    strange = model.tokenizer.outside(f.prompt)
-    if strange:
-        become = "left out" if model.tokenizer.unknown == "drop" else "read as <unk>"
-        print(f"note: not in the vocabulary, {become}: {', '.join(strange)}", file=sys.stderr)
+    tell_outside(model.tokenizer, f.prompt)
     if count < f.tokens and any(len(text) == count for text in written.texts):
         print(f"note: the model's context ends after {count:,} of {f.tokens:,} new tokens", file=sys.stderr)
 

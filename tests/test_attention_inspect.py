@@ -125,7 +125,8 @@ def test_bands_are_those_of_the_notes() -> None:
     for count in range(1, 40):
         inside = [i for first, last in attention.bands(count) for i in range(first, last + 1)]
         assert inside == list(range(1, count + 1))
-    assert attention.rises([1.0, 2.0, 3.0]) and not attention.rises([1.0, 3.0, 3.0])
+    assert attention.changes([1.0, 2.0, 2.2, 1.5, 1.5], [0.4, 0.1, 0.2, 0.0]) == [1, 1, -1, 0]
+    assert attention.changes([1.0, 2.0, 1.0], [0.5, 0.5]) == [0, 0] and attention.changes([1.0], []) == []
 
 
 # ---- probes ----
@@ -231,6 +232,18 @@ def test_the_command_prints_and_draws_every_head(inspect: Callable[..., Done], t
     assert f"attention of 'won' to 'dog', 6 tokens back: mean of heads {at['mean']:.4f}" in done.out
 
 
+def test_a_word_that_the_model_does_not_know_is_told(
+    inspect: Callable[..., Done], data: DataConfig, tmp_path: Path
+) -> None:
+    few = model_of(dataclasses.replace(data, unknown="keep", max_vocab=4), "transformer", TINY)
+    known = [word for word in few.tokenizer.words if word.isalpha()]
+    done = inspect(f"--text={known[0]} zebra {known[1]} zebra", f"--out={tmp_path}", model=few)
+    assert done.status == 0 and done.err == "note: not in the vocabulary, read as <unk>: zebra\n", done.err
+    assert f"attention of 'zebra (<unk>)' to '{known[0]}', 3 tokens back" in done.out
+    seen = look(few, f"zebra {known[0]}", "zebra", known[0])
+    assert (seen.word, seen.until) == ("zebra (<unk>)", known[0])
+
+
 def test_masked_models_look_ahead(data: DataConfig) -> None:
     seen = look(model_of(data, "transformer", dataclasses.replace(TINY, objective="masked")), TEXT, "the", "cat")
     assert (seen.source, seen.target, seen.causal) == ((1, 1), 7, False)
@@ -278,8 +291,11 @@ def test_layers_are_measured_over_the_held_out_text(inspect: Callable[..., Done]
     assert found["probes"]["next word"][0]["scored"] == 8 * (LENGTH - 1)
     band = found["bands"]["probe, current word"]
     assert band["layers"] == ["1", "2"] and band["means"] == [p["accuracy"] for p in current[1:]]
-    told = "rises" if band["rises"] else "does not rise"
-    assert f"probe, current word: {', '.join(f'{m:.3f}' for m in band['means'])}: {told} at every band" in done.out
+    assert band["errors"] == [pytest.approx(np.hypot(current[1]["error"], current[2]["error"]))]
+    step, sure = np.diff(band["means"])[0], 2 * band["errors"][0]
+    told = "level within two standard errors" if abs(step) <= sure else f"{'rises' if step > 0 else 'falls'} at every"
+    assert f"probe, current word: {', '.join(f'{m:.3f}' for m in band['means'])}: {told}" in done.out
+    assert "means over bands of layers, which are layer 1, layer 2:" in done.out
     # Text by text and head by head.
     windows, _ = windows_of(model, 16)
     weights = np.stack([attention_of(model, ids) for ids in windows]).astype(np.float64)
@@ -288,6 +304,10 @@ def test_layers_are_measured_over_the_held_out_text(inspect: Callable[..., Done]
     shares = [(later * ((back >= a) & (back <= b))).sum((-2, -1)) for a, b in ((0, 0), (1, 1), (2, 3), (4, 7), (8, 15))]
     np.testing.assert_allclose(found["attention"]["distance"], np.mean(shares, axis=(1, 3)).T / (LENGTH - 1), rtol=1e-5)
     np.testing.assert_allclose(found["attention"]["heads"]["first"], later[..., 0].mean((0, 3)), rtol=1e-5)
+    apart = (later * back).sum(-1).mean((2, 3))  # [W, L]
+    band = found["bands"]["mean distance back"]
+    np.testing.assert_allclose(band["means"], apart.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(band["errors"], np.diff(apart).std(ddof=1) / 4, rtol=1e-4)
     seen = np.where(back >= 0, 1 / np.arange(2, LENGTH + 1)[:, None], 0.0)
     ended = (windows == model.tokenizer.end_id)[:, None]
     ratio = (later.mean(2) * ended[:, None]).sum((0, 2, 3)) / (seen * ended).sum()

@@ -146,6 +146,13 @@ def test_a_classifier_tells_its_label_after_each_token(tmp_path: Path) -> None:
         inspect.inspect(model_of(average, tokenizer_of()), TEXT, "dog", "won")
 
 
+def test_a_word_that_the_model_does_not_know_is_called_so() -> None:
+    tokenizer = tokenizer_of(words=["<unk>", "the", "won"], unknown="keep")
+    seen = inspect.inspect(model_of(lm("rnn"), tokenizer), "the dog won", "dog", "won")
+    assert (seen.word, seen.until) == ("dog (<unk>)", "won") and seen.tokens == ["the", "<unk>", "won"]
+    assert "left of 'dog (<unk>)' at 'won'" in inspect.sentence(seen, seen.layers[0])
+
+
 def test_spread_is_mean_and_quantiles_over_units() -> None:
     found = memory.spread(np.array([[0.0, 1.0, 2.0, 3.0], [np.nan] * 4]))
     assert found["mean"] == [1.5, None] and found["0.5"] == [1.5, None] and found["0.25"] == [0.75, None]

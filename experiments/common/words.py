@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import numpy as np
 
 from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.vocabulary import UNKNOWN
 from w2v_jax.errors import UserError
 
 TEXT = "The dog that I adopted from the pound five years ago won the pet competition"
@@ -33,11 +35,26 @@ def find_span(tokenizer: Tokenizer, text: str, flag: str, word: str, after: int 
     return first, stop - 1, end
 
 
+def called(tokenizer: Tokenizer, word: str, ids: np.ndarray) -> str:
+    """The word as reports name it, of which the model read the tokens `ids`: with a note where that was <unk>."""
+    return f"{word} ({UNKNOWN})" if tokenizer.unknown_id in ids and word != UNKNOWN else word
+
+
+def tell_outside(tokenizer: Tokenizer, text: str) -> None:
+    """Prints a note on the words of the text that the model does not know, where there are any."""
+    if strange := tokenizer.outside(text):
+        become = "left out" if tokenizer.unknown == "drop" else f"read as {UNKNOWN}"
+        print(f"note: not in the vocabulary, {become}: {', '.join(strange)}", file=sys.stderr)
+
+
 def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
-    """Token ids, int32 [T]. UserError: an empty text, or no known word."""
+    """Token ids, int32 [T]. UserError: an empty text, no known word, or one that the model refuses."""
     if not text.strip():
         raise UserError("--text is empty: give a sentence")
-    ids = tokenizer.encode(text)
+    try:
+        ids = tokenizer.encode(text)
+    except UserError as e:
+        raise UserError(f"--text: {e}") from None
     if not len(ids):
         raise UserError(f"--text={text!r}: no word of it is in the model's vocabulary")
     return ids

@@ -31,7 +31,7 @@ from absl import flags
 
 from experiments.common import cli
 from experiments.common.labels import label_of
-from experiments.common.words import TEXT, UNTIL, WORD, encode, find_span, words_of_flags
+from experiments.common.words import TEXT, UNTIL, WORD, called, encode, find_span, tell_outside, words_of_flags
 from experiments.inspect import attention, layers
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.recurrence import influence, kept
@@ -56,6 +56,7 @@ def inspect(model: Model, text: str, word: str, until: str) -> Inspection:
     ids = encode(tokenizer, text)
     first, last, end = find_span(tokenizer, text, "from", word)
     target = find_span(tokenizer, text, "to", until, end)[1]
+    word, until = called(tokenizer, word, ids[first : last + 1]), called(tokenizer, until, ids[target : target + 1])
     x, start = recurrence.table[jnp.asarray(ids)], before_text(model, recurrence)
     name = "memory" if "c" in recurrence.cell.memory else "h"
 
@@ -178,6 +179,8 @@ def main(argv: Sequence[str]) -> None:
     check_flags()
     model = open_model(workdir)
     numbers, paint = of_layers(model) if f.layers else of_text(model)
+    if not f.layers:
+        tell_outside(model.tokenizer, f.text)
     about = {"command": cli.command("experiments.inspect"), "step": model.step, "family": model.config.family}
     stem = to_path(f.out or workdir) / ("layers" if f.layers else "inspect")
     paint = partial(paint, source=f"step {model.step}; {about['command']}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common.words import encode, find_span
+from experiments.common.words import called, encode, find_span
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.attention import rollout, summary, uniform
 from w2v_jax.figures.attention import Looked
@@ -25,6 +25,7 @@ def look(model: Model, text: str, word: str, until: str) -> Looked:
     ids = encode(tokenizer, text)
     first, last, end = find_span(tokenizer, text, "from", word)
     target = find_span(tokenizer, text, "to", until, end)[1]
+    word, until = called(tokenizer, word, ids[first : last + 1]), called(tokenizer, until, ids[target : target + 1])
     before = [] if tokenizer.end_id is None else [tokenizer.end_id]
     ids = np.concatenate([np.array(before, np.int32), ids])
     if len(ids) > length:

@@ -3,6 +3,7 @@ on bands of layers, JSON and a picture. `experiments.inspect --layers` calls it.
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, NamedTuple
 
@@ -32,8 +33,16 @@ class Attention(NamedTuple):
     """Means over windows, of L layers with N heads."""
 
     heads: dict[str, np.ndarray]  # [L, N] of `attention.summary`
+    windows: dict[str, np.ndarray]  # [L, W] of the same, means over heads
     distance: np.ndarray  # [L, bins] share of attention, mean over heads
     kinds: np.ndarray  # [L, len(KINDS)] of `attention.by_kind`, mean over heads
+
+
+class Bands(NamedTuple):
+    """A measure by band of layers."""
+
+    means: list[float]  # over the layers of each band
+    errors: list[float]  # standard errors of the differences between one band and the next
 
 
 class Found(NamedTuple):
@@ -95,7 +104,8 @@ def _attention(chunks: list[Chunk], tokenizer: Tokenizer, windows: np.ndarray, c
     kinds = attention.kinds_of(names, tokenizer.vocab.counts, tokenizer.end_id, tokenizer.unknown_id)[windows]
     expected = attention.received(attention.uniform(windows.shape[1], causal))
     by_kind = np.stack([attention.by_kind(got, expected, kinds) for got in received])
-    return Attention({name: values.mean(axis=1) for name, values in heads.items()}, distance.mean(axis=1), by_kind)
+    of_heads, of_windows = ({name: x.mean(axis=axis) for name, x in heads.items()} for axis in (1, 2))
+    return Attention(of_heads, of_windows, distance.mean(axis=1), by_kind)
 
 
 def labels_of(tokenizer: Tokenizer, windows: np.ndarray) -> dict[str, np.ndarray]:
@@ -182,28 +192,53 @@ def probes_table(found: Found) -> str:
     return aligned(rows)
 
 
-def by_band(found: Found) -> tuple[list[str], dict[str, list[float]]]:
-    """(names of the bands of layers, means over the layers of each band by measure)."""
-    measured = {f"probe, {name}": [p.accuracy for p in ps[1:]] for name, ps in found.probes.items()}
-    if found.attention is not None:
-        heads = {m: values.mean(axis=1).tolist() for m, values in found.attention.heads.items()}
+def by_band(found: Found) -> tuple[list[str], dict[str, Bands]]:
+    """(names of the bands of layers, `Bands` by measure).
+
+    Attention of the bands is compared window by window. Probes are compared as if those of two bands were independent,
+    and those of one band the same, which gives rather too large an error.
+    """
+    count = len(next(iter(found.probes.values()))) - 1
+    cut = attention.bands(count)
+
+    def means(values: np.ndarray) -> np.ndarray:
+        """[L, ...] by layer -> [bands, ...]."""
+        return np.stack([values[a - 1 : b].mean(axis=0) for a, b in cut])
+
+    out = {}
+    if (seen := found.attention) is not None:
         distance = "mean distance back" if found.causal else "mean distance"
-        measured = {distance: heads["distance"], "entropy of attention": heads["entropy"]} | measured
-    cut = attention.bands(len(next(iter(measured.values()))))
-    names = [str(a) if a == b else f"{a}-{b}" for a, b in cut]
-    return names, {name: [float(np.mean(values[a - 1 : b])) for a, b in cut] for name, values in measured.items()}
+        for name, measure in ((distance, "distance"), ("entropy of attention", "entropy")):
+            values = means(seen.windows[measure])
+            errors = np.diff(values, axis=0).std(axis=1, ddof=1) / math.sqrt(values.shape[1])
+            out[name] = Bands(values.mean(axis=1).tolist(), errors.tolist())
+    for name, ps in found.probes.items():
+        errors = means(np.array([p.error for p in ps[1:]]))
+        accuracy = means(np.array([p.accuracy for p in ps[1:]]))
+        out[f"probe, {name}"] = Bands(accuracy.tolist(), np.hypot(errors[:-1], errors[1:]).tolist())
+    return [str(a) if a == b else f"{a}-{b}" for a, b in cut], out
+
+
+def change(bands: Bands) -> str:
+    """How the measure changes from band to band, in words."""
+    steps = attention.changes(*bands)
+    if not steps:
+        return "one band, nothing to compare"
+    if not any(steps):
+        return "level within two standard errors"
+    words = [{1: "rises", 0: "level", -1: "falls"}[step] for step in steps]
+    return f"{words[0]} at every band" if len(set(steps)) == 1 else f"from band to band {', '.join(words)}"
 
 
 def verdict(found: Found) -> str:
-    """One line per measure: its mean in each band, and whether it rises from band to band."""
-    names, means = by_band(found)
-    lines = [f"bands of layers, as 1, 2-5, 6-9, 10-12 are of twelve: {', '.join(names)}"]
-    for name, values in means.items():
-        told = "rises" if attention.rises(values) else "does not rise"
-        end = f": {told} at every band" if len(values) > 1 else ": one band, nothing to compare"
-        lines.append(f"{name}: {', '.join(f'{v:.3f}' for v in values)}{end}")
+    """One line per measure: its mean in each band, and how it changes from band to band."""
+    names, measured = by_band(found)
+    bands = ", ".join(f"layer{'s' * ('-' in name)} {name}" for name in names)
+    lines = [f"means over bands of layers, which are {bands}:"]
+    lines += [f"{name}: {', '.join(f'{v:.3f}' for v in one.means)}: {change(one)}" for name, one in measured.items()]
     error = max(p.error for ps in found.probes.values() for p in ps)
-    return "\n".join([*lines, f"(standard error of an accuracy: {error:.3f} at most)"])
+    counts = "rises, falls: by more than two standard errors of the difference"
+    return "\n".join([*lines, f"({counts}; standard error of an accuracy: {error:.3f} at most)"])
 
 
 def record(found: Found) -> dict[str, Any]:
@@ -221,11 +256,8 @@ def record(found: Found) -> dict[str, Any]:
             "kind": [[None if np.isnan(v) else float(v) for v in row] for row in seen.kinds],
         }
     out["probes"] = {name: [p._asdict() for p in ps] for name, ps in found.probes.items()}
-    names, means = by_band(found)
-    out["bands"] = {
-        name: {"layers": names, "means": values, "rises": attention.rises(values) if len(values) > 1 else None}
-        for name, values in means.items()
-    }
+    names, measured = by_band(found)
+    out["bands"] = {name: {"layers": names, **one._asdict(), "change": change(one)} for name, one in measured.items()}
     return out
 
 

@@ -134,6 +134,8 @@ def bands(layers: int) -> list[tuple[int, int]]:
     return [(before + 1, last) for before, last in zip(ends, ends[1:], strict=False) if last > before]
 
 
-def rises(values: Sequence[float]) -> bool:
-    """Whether each value is above the one before."""
-    return all(a < b for a, b in zip(values, values[1:], strict=False))
+def changes(values: Sequence[float], errors: Sequence[float]) -> list[int]:
+    """For each value but the first 1 where it is above the one before by more than two standard errors of their
+    difference, -1 where it is as much below, else 0. `errors` are those of the differences."""
+    steps = zip(values, values[1:], errors, strict=False)
+    return [0 if abs(b - a) <= 2 * error else 1 if b > a else -1 for a, b, error in steps]
