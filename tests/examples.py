@@ -145,6 +145,7 @@ def saved(workdir: Path, family: str, words: tuple[str, ...] = WORDS, end: str =
     cfg = spec.resolve(config.model, tokenizer.size)
     tokenizer.save(workdir)
     (workdir / "config.json").write_text(json.dumps(to_dict(config)))
+    (workdir / "result.json").write_text("{}")  # it has ended
     consts = jax.tree.map(jnp.asarray, spec.consts(cfg, Words(names, vocab.counts)))
     meta = {"config": to_dict(config), "tokenizer": tokenizer.digest, "consts": fingerprint(consts)}
     with Checkpointer(workdir / "checkpoints", asynchronous=False) as checkpoints:

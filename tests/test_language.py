@@ -214,7 +214,15 @@ def test_interrupted_with_dropout_and_a_carried_state_it_ends_bit_for_bit(traine
         at_call(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
         stopped = run("experiments.train", *words)
     assert stopped.status == 143 and "which is saved" in stopped.err, stopped.err
-    assert checkpoints(tmp_path / "broken")[-1] < checkpoints(trained / "run")[-1]
+    done, total = checkpoints(tmp_path / "broken")[-1], checkpoints(trained / "run")[-1]
+    assert done < total
+    for command in ("experiments.generate", "experiments.evaluate"):
+        early = run(command, f"--workdir={tmp_path / 'broken'}", *(["--prompt=a"] if "gen" in command else []))
+        assert early.status == 0 and f"recurrent_lm, step {done}, " in early.out, early.err
+        assert f"note: {tmp_path / 'broken'}: not finished: step {done} of {total}\n" in early.err
+    other = f"--config.train.start={tmp_path / 'broken'}"
+    refused(run("experiments.train", *arguments(trained, tmp_path / "new", other)), "holds no finished run")
+    refused(run("experiments.evaluate", f"--workdir={tmp_path / 'broken'}", "--card"), "holds no finished run")
     assert run("experiments.train", *words).status == 0
     whole = final_arrays(trained / "run")
     assert final_arrays(tmp_path / "broken") == whole

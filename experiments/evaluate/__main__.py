@@ -68,6 +68,8 @@ def main(argv: Sequence[str]) -> None:
 def scored() -> None:
     """The command's work, in one process."""
     f = flags.FLAGS
+    if f.card and f.workdir and to_path(f.workdir).is_dir():
+        card.check(to_path(f.workdir))  # before anything is scored
     if f.workdir and _is_language_model(f.workdir):
         from experiments.common import language
 

@@ -14,17 +14,26 @@ CARD = "card.md"
 _SIZES = ("documents", "words", "types_kept", "train_tokens", "heldout_tokens", "test_tokens")
 
 
+def check(workdir: Path) -> tuple[Any, dict[str, Any]]:
+    """The config and the result of a run. UserError: it has not ended."""
+    from w2v_jax.models import MODELS
+    from w2v_jax.recorded import load
+
+    config, result = load(workdir / CONFIG, MODELS), read_result(workdir)
+    if config is None or result is None:
+        raise UserError(f"{workdir}: holds no finished run, of which a card could be written; continue it first")
+    return config, result
+
+
 def write(workdir: Path, scores: str) -> Path:
     """Writes card.md into a run folder and returns its path; `scores` is the text of the evaluation.
 
     UserError: the run has not ended.
     """
     from w2v_jax.models import MODELS
-    from w2v_jax.recorded import load, to_dict
+    from w2v_jax.recorded import to_dict
 
-    config, result = load(workdir / CONFIG, MODELS), read_result(workdir)
-    if config is None or result is None:
-        raise UserError(f"{workdir}: holds no finished run, of which a card could be written; continue it first")
+    config, result = check(workdir)
     plain = to_dict(type(config)(config.family, MODELS[config.family].config()))
     changed = {k: v for k, v in _flat(to_dict(config)).items() if v != _flat(plain).get(k)}
     data = {k: v for k, v in changed.items() if k.startswith("data.")} | {"data.source": config.data.source}

@@ -28,7 +28,7 @@ from w2v_jax.recorded import differences, freeze, load, to_dict
 from w2v_jax.storage import to_path
 from w2v_jax.train.checkpoint import Checkpointer, Found
 from w2v_jax.train.device import fetch
-from w2v_jax.train.folder import CHECKPOINTS, CONFIG
+from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT
 from w2v_jax.train.prepare import Run
 from w2v_jax.train.programs import programs
 from w2v_jax.train.step import TrainState
@@ -64,7 +64,7 @@ def check(config: Config, workdir: Path) -> None:
     earlier = _config(path)
     if earlier.family != config.family:
         raise UserError(f"{KEY}={config.train.start}: is a run of family={earlier.family}, this is {config.family}")
-    if not (path / CHECKPOINTS).is_dir() or not (path / "tokenizer.json").is_file():
+    if not (path / CHECKPOINTS).is_dir() or not (path / RESULT).is_file():
         raise UserError(f"{KEY}={config.train.start}: holds no finished run; its own command continues it")
 
 

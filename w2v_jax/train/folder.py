@@ -38,6 +38,7 @@ from w2v_jax.types import Say, Text
 # What only the process that trains writes: a regular expression of names.
 WRITTEN = r"writable|config\.json|result\.json|launched-.*\.json|.*\.bin|projector|tokenizer\.json|vocab\.txt"
 WRITTEN += r"|projector_config\.pbtxt|ngrams\.(npy|json)|documents\.(npy|txt)"
+TOKENIZER = ("tokenizer.json", "vocab.txt")
 PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
 
 
@@ -156,8 +157,15 @@ def opened(
             # RuntimeError: of a device; what ends a run on purpose is none. UserError: `train.start` does not fit.
             except (MemoryError, RuntimeError, UserError):
                 if first and checkpoints.latest_step() is None:  # a run that never fitted claims nothing
-                    (workdir / CONFIG).unlink(missing_ok=True)
+                    for name in (CONFIG, *TOKENIZER):
+                        (workdir / name).unlink(missing_ok=True)
                 raise
+
+
+def keep_tokenizer(workdir: Path, text: Text) -> None:
+    """Writes the tokeniser of a run that trains, by the first process: its checkpoints can be opened before it ends."""
+    if world.index() == 0:
+        text.tokenizer.save(workdir)
 
 
 def tell_gone(checkpoints: Checkpointer, best: int | None) -> None:
@@ -263,14 +271,14 @@ def finish(
     """Writes vectors, tokeniser and result of a finished run, by the first process; returns the result. `parts` make
     vectors of unseen words; see `w2v_jax.embeddings.load_run`. `documents` [N, D] are those of the training text."""
     if world.index() == 0:
-        tokenizer = text.tokenizer
-        files = export_vectors(workdir, tuple(tokenizer.names()), text.vocab.counts, matrices) if matrices else []
-        tokenizer.save(workdir)
+        words = tuple(text.tokenizer.names()) if matrices else ()
+        files = export_vectors(workdir, words, text.vocab.counts, matrices) if matrices else []
+        keep_tokenizer(workdir, text)
         files += [] if parts is None else write_ngrams(workdir, parts)
         files += [] if documents is None else write_documents(workdir, documents)
         # Last: its presence means that the run is finished. A loss may have overflowed, which JSON cannot say.
         whole = {k: None if _endless(v) else v for k, v in result.items()}
-        write_result(workdir, whole, [*files, "tokenizer.json", "vocab.txt"])
+        write_result(workdir, whole, [*files, *TOKENIZER])
     return result
 
 

@@ -115,6 +115,7 @@ class Trainer:
         """Makes all remaining steps. Raises Interrupted after a signal, Diverged when the loss is not finite."""
         run, config = self.run, self.run.config
         state = self.start()
+        folder.keep_tokenizer(self.workdir, run.corpus)  # not before `start`, which refuses another text
         step = int(state.step)
         self.log.truncate_after(step, self.written)
         score = held_out(run, self.log.note)
@@ -247,6 +248,7 @@ class Trainer:
             "plateau": self.plateau.to_meta(),
             "reached": step == self.stop_step < self.run.stop_step,
             "config": to_dict(self.run.config),
+            "stop_step": self.run.stop_step,
             "log": self.log.digest,
             "logged": self.logged,
             "sums": {name: pair.tolist() for name, pair in self.sums.items()},

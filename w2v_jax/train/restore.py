@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ from w2v_jax.train.applied import Applied, applied
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import here
 from w2v_jax.train.fingerprint import fingerprint
-from w2v_jax.train.folder import CHECKPOINTS, CONFIG, best_of, tell_gone
+from w2v_jax.train.folder import CHECKPOINTS, CONFIG, RESULT, TOKENIZER, best_of, tell_gone
+from w2v_jax.train.logs import tell
 from w2v_jax.train.programs import placed
 from w2v_jax.types import Consts, Params, Words
 
@@ -46,9 +48,16 @@ def check_forward(model: Model, what: str) -> None:
         raise UserError(f"{what}: the run has data.reversed=True, its model reads from the right; choose another run")
 
 
+def _tell_unfinished(workdir: Path, step: int, meta: Mapping[str, Any]) -> None:
+    """Notes that a run whose checkpoint of `step`, with its `meta`, is used has not ended."""
+    if not (workdir / RESULT).is_file():
+        total = meta.get("stop_step")  # older checkpoints do not say it
+        tell(f"note: {workdir}: not finished: step {step:,}" + (f" of {total:,}" if total else ""))
+
+
 def open_model(workdir: Path) -> Model:
     """A run's best checkpoint by held-out loss, or the newest where none was scored, on this process's first device.
-    One that is damaged or gone gives a warning and way to the next best.
+    One that is damaged or gone gives a warning and way to the next best, and a run that has not ended a note.
 
     UserError: no run there, or none with a checkpoint and a tokeniser yet; a checkpoint of another config, model or
     vocabulary, or trained with other constants (such as word vectors); damaged files.
@@ -56,11 +65,10 @@ def open_model(workdir: Path) -> Model:
     config = load(workdir / CONFIG, MODELS)
     if config is None:
         raise UserError(f"--workdir={workdir}: holds no run (no {CONFIG}); name the folder of a training run")
-    if not (workdir / "tokenizer.json").is_file() or not (workdir / CHECKPOINTS).is_dir():
-        raise UserError(
-            f"--workdir={workdir}: holds no finished run (no tokenizer.json or no {CHECKPOINTS}/); "
-            "its own command continues it"
-        )
+    for name in (*TOKENIZER, CHECKPOINTS):
+        if not (workdir / name).exists():
+            again = "the run's own command continues it, or writes that again"
+            raise UserError(f"--workdir={workdir}: holds a run without {name}; {again}")
     tokenizer = Tokenizer.load(workdir)
     spec = MODELS[config.family]
     cfg = placed(spec, spec.resolve(config.model, tokenizer.size), jax.local_devices()[0].platform)
@@ -89,4 +97,5 @@ def open_model(workdir: Path) -> Model:
             f"{workdir / CHECKPOINTS / str(step)}: was trained with other constants than are found here ({what}); "
             "restore the files that the config names"
         )
+    _tell_unfinished(workdir, step, meta)
     return Model(spec, config, cfg, params, consts, tokenizer, step)
