@@ -5,10 +5,16 @@
 Prints the likeliest next tokens under the model itself (before temperature, top_k and top_p), the texts, the size of
 the cache or state, and the speed. The same seed gives the same texts, and the draws of a text do not depend on
 --samples. A text begins as a document does in training: after the end token of another, where the corpus has one.
+--prompts=FILE takes one prompt a line, each as if it were given alone. --known writes no <unk>.
+
+A transformer's text ends with its context (model.length). With --slide it goes on: where the context is full, the last
+half of its tokens are read again from nothing. A token beyond the context is thus written from the last half to the
+whole of it, never from more, and where a half begins the model has lost what was before.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,9 +36,10 @@ from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.family import Decode
 from w2v_jax.models import MODELS
-from w2v_jax.models.generation import text_keys
+from w2v_jax.models.generation import Slide, before, text_keys
 from w2v_jax.nn.sampling import Sampling
 from w2v_jax.recorded import load
+from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
 from w2v_jax.train.folder import CONFIG
 from w2v_jax.train.restore import Model, check_forward, open_model
@@ -59,23 +66,23 @@ def open_language_model(workdir: Path) -> tuple[Model, Decode]:
     return model, model.spec.decode
 
 
-def read_prompt(tokenizer: Tokenizer, text: str) -> np.ndarray:
+def read_prompt(tokenizer: Tokenizer, text: str, name: str = "--prompt") -> np.ndarray:
     """Token ids as in training, int32 [T]: the end token of another document, where there is one, then the text.
-    UserError: no known word, or an empty text and no end token to begin after."""
+    UserError, which begins with `name`: no known word, or an empty text and no end token to begin after."""
     try:
         ids = tokenizer.encode(text)
     except UserError as e:
-        raise UserError(f"--prompt: {e}") from None
+        raise UserError(f"{name}: {e}") from None
     if text.strip() and not len(ids):
-        raise UserError(f"--prompt={text!r}: no word of it is in the model's vocabulary")
+        raise UserError(f"{name}={text!r}: no word of it is in the model's vocabulary")
     if tokenizer.end_id is not None:
         return np.concatenate([[tokenizer.end_id], ids]).astype(np.int32)
     if not len(ids):
-        raise UserError("--prompt is empty: the model has no end token to begin after; give some words")
+        raise UserError(f"{name} is empty: the model has no end token to begin after; give some words")
     return ids
 
 
-def room(decode: Decode, cfg: Any, prompt: np.ndarray, count: int) -> int:
+def room(decode: Decode, cfg: Any, prompt: np.ndarray, count: int, name: str = "--prompt") -> int:
     """The number of new tokens: `count`, or fewer where the context ends. UserError: the prompt alone is too long."""
     context = decode.context(cfg)
     if context is None:
@@ -83,8 +90,16 @@ def room(decode: Decode, cfg: Any, prompt: np.ndarray, count: int) -> int:
     if len(prompt) > context:
         tokens = f"{len(prompt):,} tokens with the start of the document"
         limit = f"the context of the model is {context:,} (model.length)"
-        raise UserError(f"--prompt: {tokens}; {limit}: give a shorter one")
+        raise UserError(f"{name}: {tokens}; {limit}: give a shorter one, or --slide, which reads its end")
     return min(count, context - len(prompt) + 1)  # the last new token is not read
+
+
+def slide_of(decode: Decode, cfg: Any) -> Slide:
+    """How a text goes on beyond the context: from the last half of it. UserError: the model has no end of context."""
+    context = decode.context(cfg)
+    if context is None:
+        raise UserError("--slide: this model carries its state through any text; leave it out")
+    return Slide(context, max(1, context // 2))
 
 
 def _timed(fn: Callable[..., Any], *args: Any) -> tuple[Any, float]:
@@ -100,19 +115,33 @@ def check_room(model: Model, decode: Decode, tokens: int, count: int, samples: i
     memory.require(f"--samples={samples}" if samples > count else f"--tokens={count}", parts)
 
 
-def generate(model: Model, prompt: np.ndarray, count: int, samples: int, sampling: Sampling, seed: int) -> Written:
-    """Reads the prompt and writes `samples` texts of at most `count` new tokens, which must fit into the context."""
-    weights = model.applied.weights(model.params), model.consts
-    read = model.applied.prefill(samples, len(prompt) + count - 1)
-    ids = jnp.asarray(prompt)
-    jax.block_until_ready(read(*weights, ids))  # compiles
-    (logits, kept), read_seconds = _timed(read, *weights, ids)
-    keys = text_keys(seed, samples)
-    on = model.applied.write(sampling, count, model.tokenizer.end_id)
-    texts, write_seconds = _timed(on.lower(*weights, kept, logits, keys).compile(), *weights, kept, logits, keys)
-    tokens, lengths = np.asarray(texts.tokens), np.asarray(texts.lengths)
-    cut = [row[:length] for row, length in zip(tokens, lengths, strict=True)]
-    return Written(np.asarray(logits), cut, read_seconds, write_seconds)
+class Writer:
+    """Writes `samples` texts after each prompt; a program is compiled once for all prompts of its sizes."""
+
+    def __init__(self, model: Model, samples: int, sampling: Sampling, seed: int) -> None:
+        self.model, self.samples, self.sampling = model, samples, sampling
+        self.weights = model.applied.weights(model.params), model.consts
+        self.keys = text_keys(seed, samples)
+        self.programs: dict[Any, Any] = {}
+
+    def _compiled(self, name: tuple[Any, ...], fn: Callable[[], Any], *args: Any) -> Any:
+        if name not in self.programs:
+            self.programs[name] = fn().lower(*args).compile()
+        return self.programs[name]
+
+    def write(self, prompt: np.ndarray, count: int, capacity: int, slide: Slide | None = None) -> Written:
+        """At most `count` new tokens a text. `capacity` tokens are kept of one: all but the last new one, or with
+        `slide` its context."""
+        applied, end = self.model.applied, self.model.tokenizer.end_id
+        given = *self.weights, jnp.asarray(prompt)
+        read = self._compiled((len(prompt), capacity), lambda: applied.prefill(self.samples, capacity), *given)
+        (logits, kept), read_seconds = _timed(read, *given)
+        given = *self.weights, kept, logits, self.keys, *([] if slide is None else [before(slide, prompt)])
+        on = self._compiled((count, capacity, slide), lambda: applied.write(self.sampling, count, end, slide), *given)
+        texts, write_seconds = _timed(on, *given)
+        tokens, lengths = np.asarray(texts.tokens), np.asarray(texts.lengths)
+        cut = [row[:length] for row, length in zip(tokens, lengths, strict=True)]
+        return Written(np.asarray(logits), cut, read_seconds, write_seconds)
 
 
 # ---- what is printed ----
@@ -138,10 +167,9 @@ def _rate(tokens: int, seconds: float) -> str:
     return f"{tokens:,} tokens in {1e3 * seconds:,.1f} ms ({tokens / seconds:,.0f}/s)"
 
 
-def report(model: Model, decode: Decode, prompt: np.ndarray, written: Written, show: int) -> str:
-    """The prompt as the model read it, the next tokens, the texts, the cache and the speed."""
-    tokenizer = model.tokenizer
-    parts = [f"read: {' '.join(tokenizer.pieces(prompt))}"]
+def report(tokenizer: Tokenizer, prompt: np.ndarray, read: np.ndarray, written: Written, show: int) -> str:
+    """What the model read of the prompt, the next tokens, the texts and the speed."""
+    parts = [f"read: {' '.join(tokenizer.pieces(read))}"]
     if show:
         parts.append(next_tokens(tokenizer, written.logits, show))
     for number, new in enumerate(written.texts, 1):
@@ -150,8 +178,8 @@ def report(model: Model, decode: Decode, prompt: np.ndarray, written: Written, s
         how = ", the last one ends the document" if ended else ""
         parts.append(f"text {number} of {len(written.texts)}, {len(new):,} new {noun}{how}:\n{text}")
     count = sum(map(len, written.texts))
-    speed = f"prompt {_rate(len(prompt), written.read_seconds)}; new {_rate(count, written.write_seconds)}"
-    parts.append(f"{decode.describe(model.cfg)}\nspeed: {speed}, without compilation")
+    speed = f"prompt {_rate(len(read), written.read_seconds)}; new {_rate(count, written.write_seconds)}"
+    parts.append(f"speed: {speed}, without compilation")
     return "\n\n".join(parts)
 
 
@@ -172,6 +200,25 @@ def sampling_of_flags() -> Sampling:
     return sampling
 
 
+def prompts_of_flags() -> list[tuple[str, str]]:
+    """(what messages call it, the text) of every prompt. UserError: both flags, no line, or a file that is no UTF-8."""
+    f = flags.FLAGS
+    if f.prompts is None:
+        return [("--prompt", f.prompt)]
+    if f["prompt"].present:
+        raise UserError("--prompt, --prompts: give one of the two")
+    name = "--prompts=-" if f.prompts == "-" else f.prompts
+    try:
+        data = sys.stdin.buffer.read() if f.prompts == "-" else to_path(f.prompts).read_bytes()
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as e:
+        raise UserError(f"{name}: not UTF-8 at byte {e.start}; convert it to UTF-8 first") from None
+    found = [(f"{name}:{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not found:
+        raise UserError(f"{name}: holds no prompt; write one a line")
+    return found
+
+
 def main(argv: Sequence[str]) -> None:
     """Prints the model's line, and `report`; of several processes the first does."""
     by_first(write)
@@ -181,22 +228,43 @@ def write() -> None:
     """The command's work, in one process."""
     f = flags.FLAGS
     workdir = cli.workdir("give the folder of a language model's run", reads=True)
-    sampling = sampling_of_flags()
+    sampling, texts = sampling_of_flags(), prompts_of_flags()
     model, decode = open_language_model(workdir)
-    prompt = read_prompt(model.tokenizer, f.prompt)
-    count = room(decode, model.cfg, prompt, f.tokens)
-    check_room(model, decode, len(prompt) + count - 1, count, f.samples)
-    written = generate(model, prompt, count, f.samples, sampling, f.seed)
-    print(f"{described(model)}: {f.workdir}\n")
-    print(report(model, decode, prompt, written, f.show))
-    tell_outside(model.tokenizer, f.prompt)
-    if count < f.tokens and any(len(text) == count for text in written.texts):
-        print(f"note: the model's context ends after {count:,} of {f.tokens:,} new tokens", file=sys.stderr)
+    slide = slide_of(decode, model.cfg) if f.slide else None
+    prompts = [read_prompt(model.tokenizer, text, name) for name, text in texts]
+    counts = [f.tokens] * len(prompts)
+    if slide is None:
+        counts = [room(decode, model.cfg, p, f.tokens, name) for p, (name, _) in zip(prompts, texts, strict=True)]
+    longest = max(len(p) + count - 1 for p, count in zip(prompts, counts, strict=True))
+    if slide is not None and longest <= slide.context:
+        slide = None  # all fits
+    capacity = longest if slide is None else slide.context
+    check_room(model, decode, capacity, max(counts), f.samples)
+    if f.known:
+        sampling = dataclasses.replace(sampling, never=model.tokenizer.unknown_id)
+    writer = Writer(model, f.samples, sampling, f.seed)
+    heading = f"{described(model)}: {f.workdir}\n"
+    for number, (prompt, count, (_, text)) in enumerate(zip(prompts, counts, texts, strict=True), 1):
+        read = prompt if slide is None else prompt[-slide.context :]
+        written = writer.write(read, count, capacity, slide)
+        heading += f"\nprompt {number} of {len(prompts)}" if len(prompts) > 1 else ""
+        print(f"{heading}\n{report(model.tokenizer, prompt, read, written, f.show)}", flush=True)
+        heading = ""
+        tell_outside(model.tokenizer, text)
+        if count < f.tokens and any(len(new) == count for new in written.texts):
+            goes_on = "--slide goes on"
+            print(
+                f"note: the model's context ends after {count:,} of {f.tokens:,} new tokens; {goes_on}", file=sys.stderr
+            )
+    print(decode.describe(model.cfg))
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Run folder of a language model.")
     flags.DEFINE_string("prompt", "", "Start of the text; empty for a new document.")
+    flags.DEFINE_string("prompts", None, "File of prompts, one a line, instead of --prompt; - is standard input.")
+    flags.DEFINE_bool("slide", False, "Transformers: where the context is full, go on from the last half of it.")
+    flags.DEFINE_bool("known", False, "Write no <unk>; the table of next tokens stays the model's own.")
     flags.DEFINE_integer("tokens", 40, "New tokens at most; a document may end earlier.")
     flags.DEFINE_float("temperature", 1.0, "Below 1 likely tokens gain, above 1 unlikely ones; 0 is --greedy.")
     flags.DEFINE_bool("greedy", False, "Always take the likeliest token.")

@@ -1,9 +1,11 @@
-"""The parameters of a transformer by part, and the size of its cache, for all four ways of sharing keys and values.
+"""The parameters of a transformer by part, the size of its cache and its FLOPs, for all four ways of sharing keys and
+values.
 
   python -m experiments.ledger --config=configs/notes_transformer.py [--vocab=50000] [--config.model.KEY=VALUE ...]
 
-The total leaves out norms, rows of padding and the mask's row, which have lines of their own. The size of the
-vocabulary is model.vocab_size where the config states it, else --vocab, else data.max_vocab.
+The total leaves out norms, rows of padding and the mask's row, which have lines of their own. FLOPs are those of
+matrix products in training, forward and backward, with attention over model.length tokens. The size of the vocabulary
+is model.vocab_size where the config states it, else --vocab, else data.max_vocab.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from absl import flags
 
 from experiments.common import cli, config_flag
 from w2v_jax.errors import UserError
-from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig, resolve
+from w2v_jax.models.transformer import KEYS_VALUES, TransformerConfig, flops, resolve
 from w2v_jax.models.transformer_ledger import parameter_ledger
 from w2v_jax.nn.cache import cache_bytes
 from w2v_jax.tables import aligned
@@ -32,6 +34,7 @@ def table(cfg: TransformerConfig) -> str:
         [f"cache, bytes per token ({cfg.dtype})", *(f"{n:,}" for n in bytes_of)],
         [f"cache, MiB for {cfg.length:,} tokens", *(f"{n * cfg.length / 2**20:,.1f}" for n in bytes_of)],
         ["times smaller", *(f"{bytes_of[0] / n:.3g}" for n in bytes_of)],
+        ["training FLOPs per token", *(f"{flops(model)[0]:,.0f}" for model in models)],
     ]
     return aligned(rows)
 

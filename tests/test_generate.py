@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ from tests.commands import ROOT, Done, refused, run
 from tests.examples import WORDS, quick, saved, whole_logits
 from w2v_jax.family import Decode
 from w2v_jax.models.generation import prefill, text_keys, write
-from w2v_jax.nn.sampling import Sampling
+from w2v_jax.nn.sampling import Sampling, sample
 from w2v_jax.train.restore import Model, open_model
 
 pytestmark = pytest.mark.xdist_group("generate")  # one worker: they share trained models
@@ -47,7 +48,7 @@ def written(decode: Decode, cfg: Any, sampling: Sampling, count: int, end_id: in
     logits, kept = prefill(decode, cfg, rows, len(prompt) + count - 1, {}, {}, prompt)
     keys = text_keys(5, rows)
     tokens, lengths = quick(
-        lambda *given: write(decode, cfg, sampling, count, end_id, {}, {}, *given), kept, logits, keys
+        lambda *given: write(decode, cfg, sampling, count, end_id, None, {}, {}, *given), kept, logits, keys
     )
     return [row[:n].tolist() for row, n in zip(np.asarray(tokens), np.asarray(lengths), strict=True)]
 
@@ -139,6 +140,73 @@ def test_greedy_text_and_the_table_are_those_of_the_uncached_model(
     assert re.search(kept, done.out) and re.search(r"speed: prompt 4 tokens in .*/s\)", done.out)
 
 
+def test_beyond_the_context_a_text_goes_on_from_the_last_half_of_it(home: Path) -> None:
+    """Beside the uncached model, which reads anew whatever the rule leaves of the text."""
+    from w2v_jax.models.generation import Slide, before
+
+    model, slide, count = open_model(home / "transformer"), Slide(LENGTH, LENGTH // 2), 2 * LENGTH
+    decode = model.spec.decode
+    assert decode is not None
+    ids, keys, sampling = np.array([10, 1, 2, 0, 4], np.int32), text_keys(5, 2), Sampling(0.7)
+    weights = decode.weights(model.cfg, model.params)
+    logits, kept = quick(lambda *given: prefill(decode, model.cfg, 2, LENGTH, *given), weights, {}, jnp.asarray(ids))
+    found = quick(
+        lambda *given: write(decode, model.cfg, sampling, count, None, slide, weights, {}, *given),
+        *(kept, logits, keys, before(slide, ids)),
+    )
+
+    def drawn(inputs: Any, last: Any, place: Any) -> Any:
+        logits = whole_logits(model.spec, model.cfg, model.params, {}, inputs)[:, last]
+        return sample(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, place), sampling)
+
+    rows, first, draw = [ids.tolist(), ids.tolist()], 0, jax.jit(drawn)
+    for place in range(count):
+        if len(rows[0]) - first > LENGTH:  # the last token is read, too
+            first = len(rows[0]) - LENGTH // 2
+        size = len(rows[0]) - first
+        tokens = draw(jnp.asarray([row[first:] + [0] * (LENGTH - size) for row in rows]), size - 1, place)
+        rows = [[*row, token] for row, token in zip(rows, tokens.tolist(), strict=True)]
+    assert first > LENGTH and found.tokens.tolist() == [row[len(ids) :] for row in rows]
+    done = generated(home / "transformer", "--slide", f"--tokens={count}", "--seed=3", "--temperature=3", "--samples=4")
+    assert max(map(len, texts(done))) > LENGTH and done.err == ""
+    full = " ".join(["the"] * LENGTH)  # one too many with the start of the document, which is left out
+    longer = generated(home / "transformer", "--slide", "--tokens=1", "--show=0", prompt=full)
+    assert f"read: {full}\n" in longer.out and texts(longer)[0][:LENGTH] == full.split()
+    refused(generated(home / "recurrent_lm", "--slide"), "--slide: this model carries its state")
+
+
+def test_unknown_words_are_not_written_where_they_are_not_wanted(tmp_path: Path) -> None:
+    at = saved(tmp_path / "run", "recurrent_lm", ("<unk>", *WORDS), cell="elementwise", hidden=8, dim=8)
+    flags = ("--tokens=20", "--temperature=2", "--samples=4")
+    plain, known = generated(at, *flags), generated(at, "--known", *flags)
+    assert any("<unk>" in words for words in texts(plain)) and not any("<unk>" in words for words in texts(known))
+    rows = [re.findall(r"^(\S+) +(\d+\.\d\d)$", done.out, re.M) for done in (plain, known)]
+    assert rows[0] == rows[1] and "<unk>" in dict(rows[0]), "the table is the model's own"
+
+
+def test_prompts_of_a_file_are_as_each_alone(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, file, more = home / "recurrent_lm", tmp_path / "prompts.txt", ("--tokens=6", "--samples=2")
+    file.write_text("the big dog\n\nfox\nthe red cat\n")
+    done = run("experiments.generate", f"--workdir={at}", f"--prompts={file}", *more)
+    single = [generated(at, *more, prompt=prompt) for prompt in ("the big dog", "fox", "the red cat")]
+    assert texts(done) == [words for one in single for words in texts(one)] and "prompt 3 of 3\n" in done.out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"fox\n")))
+    piped = run("experiments.generate", f"--workdir={at}", "--prompts=-", *more)
+    assert texts(piped) == texts(single[1])
+    file.write_bytes(b"the\nd\xe9\n")
+    words = ["experiments.generate", f"--workdir={at}", f"--prompts={file}"]
+    refused(run(*words), r"prompts\.txt: not UTF-8 at byte 5")
+    refused(run(*words, "--prompt=the"), "--prompt, --prompts: give one of the two")
+    file.write_text("the\nthe zebra\n")
+    refused(
+        run(words[0], f"--workdir={home / 'transformer'}", words[2]),
+        r"prompts\.txt:2: 'zebra' is not in the vocabulary",
+    )
+    file.write_text("\n")
+    refused(run(*words), r"prompts\.txt: holds no prompt; write one a line")
+    refused(run(*words[:2], f"--prompts={tmp_path / 'none'}"), "none: No such file")
+
+
 def test_a_seed_gives_the_same_texts_however_many(home: Path) -> None:
     at, more = home / "recurrent_lm", ("--tokens=16", "--temperature=1.5", "--show=0")
     three = texts(generated(at, *more, "--seed=3", "--samples=3"))
@@ -153,7 +221,7 @@ def test_a_text_from_nothing_and_one_up_to_the_end_of_the_context(home: Path) ->
     assert begun.status == 0 and "read: <eos>\n" in begun.out and begun.err == ""
     full = " ".join(["the"] * (LENGTH - 1))  # with the start of the document all of the context
     done = generated(at, "--tokens=5", prompt=full)
-    assert done.status == 0 and done.err == "note: the model's context ends after 1 of 5 new tokens\n"
+    assert done.status == 0 and done.err == "note: the model's context ends after 1 of 5 new tokens; --slide goes on\n"
     assert "text 1 of 1, 1 new token" in done.out
     longer = f"--prompt: {LENGTH + 1} tokens .*; the context of the model is {LENGTH} .model.length"
     refused(generated(at, prompt=f"{full} the"), longer)

@@ -118,3 +118,5 @@ def test_the_ledger_prints_the_notes_model() -> None:
     assert lines["values"] == ["7,077,888", "7,077,888", "589,824", "589,824"]
     assert lines["total"] == ["123,334,656", "116,846,592", "116,846,592", "110,358,528"]
     assert lines["times smaller"][-1] == "12"
+    weights, length = 123_334_656, 512  # the tied table is used once, at the head
+    assert lines["training FLOPs per token"][0] == f"{6 * weights + 6 * length * 768 * 12:,}"

@@ -63,6 +63,19 @@ def test_greedy_is_the_likeliest_and_so_is_the_first_of_one() -> None:
         assert chosen.tolist() == [1, 0, 0], sampling
 
 
+def test_a_token_that_is_never_drawn_leaves_the_shares_of_the_others() -> None:
+    logits = np.random.default_rng(3).normal(0, 1, VOCAB).astype(np.float32)
+    logits[4] = 3.0
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    rows, rest = jnp.broadcast_to(logits, (len(keys), VOCAB)), np.delete(logits.astype(np.float64), 4)
+    samplings = [Sampling(never=4), Sampling(top_k=3, never=4), Sampling(top_p=0.6, never=4), Sampling(0.0, never=4)]
+    found = jax.jit(lambda z, keys: [sample(z, keys, sampling) for sampling in samplings])(rows, keys)
+    for sampling, chosen in zip(samplings, found, strict=True):
+        drawn = np.bincount(np.asarray(chosen), minlength=VOCAB) / len(keys)
+        right = np.insert(shares(rest, sampling.temperature or 1e-3, sampling.top_k, sampling.top_p), 4, 0.0)
+        assert (np.abs(drawn - right) <= 4.5 * np.sqrt(right * (1 - right) / len(keys))).all(), (sampling, drawn)
+
+
 def test_limits_that_cut_nothing_change_no_draw_and_rows_draw_for_themselves() -> None:
     logits = jnp.asarray(np.random.default_rng(2).normal(0, 1, (6, VOCAB)), jnp.float32)
     keys = jax.random.split(jax.random.key(3), 6)

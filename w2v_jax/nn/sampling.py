@@ -4,7 +4,7 @@
 
 `top_k` keeps the k likeliest tokens. Of these `top_p` keeps the smallest set, likeliest first, whose share of their
 probability reaches p (nucleus sampling, Holtzman et al. 2020, arXiv 1904.09751). Of tokens with equal logits the lower
-id counts as likelier, so exactly k are kept.
+id counts as likelier, so exactly k are kept. A token that is `never` drawn has no probability before all this.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Sampling:
     temperature: float = 1.0  # 0: greedy
     top_k: int = 0  # 0: all tokens
     top_p: float = 1.0
+    never: int | None = None  # a token that is not drawn
 
     def __post_init__(self) -> None:
         warm = math.isfinite(self.temperature) and (self.temperature == 0 or self.temperature >= COLDEST)
@@ -57,6 +58,8 @@ def kept(scores: Array, sampling: Sampling) -> Array:
 
 def sample(logits: Array, keys: Array, sampling: Sampling) -> Array:
     """The next token of every text, int32 [B], from logits float32 [B, V] and one random key per text [B]."""
+    if sampling.never is not None:
+        logits = logits.at[:, sampling.never].set(-jnp.inf)
     if sampling.greedy:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     scores = warmed(logits, sampling)
