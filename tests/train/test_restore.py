@@ -176,6 +176,16 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_next_best(
         open_model(workdir)
 
 
+def test_of_a_run_that_has_not_ended_the_newest_checkpoint_is_opened(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newest = max(int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit())
+    best = open_model(workdir).step
+    (workdir / "result.json").unlink()
+    assert open_model(workdir).step == newest > best
+    assert capsys.readouterr().err == f"note: {workdir}: not finished: step {newest} of {newest}\n"
+
+
 def test_constants_other_than_those_trained_with_are_refused(tmp_path: Path) -> None:
     """Frozen word vectors are no part of a checkpoint; the file that holds them may have changed since."""
     write_text(tmp_path / "text.txt", WORDS)

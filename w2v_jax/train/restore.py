@@ -50,14 +50,14 @@ def check_forward(model: Model, what: str) -> None:
 
 def _tell_unfinished(workdir: Path, step: int, meta: Mapping[str, Any]) -> None:
     """Notes that a run whose checkpoint of `step`, with its `meta`, is used has not ended."""
-    if not (workdir / RESULT).is_file():
-        total = meta.get("stop_step")  # older checkpoints do not say it
-        tell(f"note: {workdir}: not finished: step {step:,}" + (f" of {total:,}" if total else ""))
+    total = meta.get("stop_step")  # older checkpoints do not say it
+    tell(f"note: {workdir}: not finished: step {step:,}" + (f" of {total:,}" if total else ""))
 
 
 def open_model(workdir: Path) -> Model:
     """A run's best checkpoint by held-out loss, or the newest where none was scored, on this process's first device.
-    One that is damaged or gone gives a warning and way to the next best, and a run that has not ended a note.
+    One that is damaged or gone gives a warning and way to the next best. Of a run that has not ended it is the newest,
+    with a note.
 
     UserError: no run there, or none with a checkpoint and a tokeniser yet; a checkpoint of another config, model or
     vocabulary, or trained with other constants (such as word vectors); damaged files.
@@ -74,9 +74,12 @@ def open_model(workdir: Path) -> Model:
     cfg = placed(spec, spec.resolve(config.model, tokenizer.size), jax.local_devices()[0].platform)
     words = Words(tokenizer.vocab.words, tokenizer.vocab.counts)
     consts = jax.tree.map(jnp.asarray, spec.consts(cfg, words))
+    ended = (workdir / RESULT).is_file()
     with Checkpointer(workdir / CHECKPOINTS, read_only=True) as checkpoints:
-        tell_gone(checkpoints, best_of(workdir, checkpoints.latest_meta() or {}))
-        found = checkpoints.restore_best("params", here(spec.arrays(cfg)))
+        if ended:
+            tell_gone(checkpoints, best_of(workdir, checkpoints.latest_meta() or {}))
+        restore = checkpoints.restore_best if ended else checkpoints.restore_part
+        found = restore("params", here(spec.arrays(cfg)))
     if found is None:
         raise UserError(f"{workdir / CHECKPOINTS}: no checkpoint; the run's own command continues it")
     step, params, meta = found
@@ -97,5 +100,6 @@ def open_model(workdir: Path) -> Model:
             f"{workdir / CHECKPOINTS / str(step)}: was trained with other constants than are found here ({what}); "
             "restore the files that the config names"
         )
-    _tell_unfinished(workdir, step, meta)
+    if not ended:
+        _tell_unfinished(workdir, step, meta)
     return Model(spec, config, cfg, params, consts, tokenizer, step)
