@@ -184,7 +184,7 @@ def tables(found: dict[str, dict[str, Any]]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Trains, measures, prints, writes; returns the exit status."""
-    workdir = cli.workdir("give a folder for the runs and the figures")
+    workdir = cli.workdir("give a folder for the runs and the figures", several=True)
     options = cli.options(Options)
     config_flag.set_compile_cache("")
     command = cli.command("experiments.gradients")

@@ -162,7 +162,7 @@ def main(argv: Sequence[str]) -> int:
     f = flags.FLAGS
     config_flag.refuse("config", {"train.seed": "--seeds decides the seeds"})
     config = config_flag.parsed(example="configs/skipgram.py")
-    workdir = cli.workdir("give the folder of the sweep, e.g. --workdir=runs/sweep")
+    workdir = cli.workdir("give the folder of the sweep, e.g. --workdir=runs/sweep", several=True)
     if not f.seeds or not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds):
         raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
     runs = planned(config, f.vary, [int(seed) for seed in f.seeds])

@@ -22,6 +22,7 @@ from absl import app, flags
 from experiments import end_at_once, stopped
 from experiments.common import processes
 from w2v_jax.errors import Diverged, Interrupted, UserError, describe, nearest, one_line
+from w2v_jax.exported import family_of
 from w2v_jax.files import write_json
 from w2v_jax.overrides import encodes
 from w2v_jax.storage import in_bucket, to_path
@@ -224,13 +225,22 @@ def options(kind: type[T], **changes: Any) -> T:
     return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in (values | changes).items()})
 
 
-def workdir(need: str, reads: bool = False) -> Path:
+def workdir(need: str, reads: bool = False, several: bool = False) -> Path:
     """The folder of --workdir. UserError: the flag is missing, and `need` says what to give; or no result could be
-    written there in the end, unless the command only `reads`."""
+    written there in the end, unless the command only `reads`; or as `for_several`, where `several` runs or results go
+    there."""
     if not flags.FLAGS.workdir:
         raise UserError(f"--workdir is missing: {need}")
     folder = to_path(flags.FLAGS.workdir)
-    return folder if reads else writable("workdir", folder)
+    return folder if reads else for_several("workdir", folder) if several else writable("workdir", folder)
+
+
+def for_several(flag: str, folder: Path) -> Path:
+    """As `writable`, of a command that puts several runs or results into a folder. UserError: it is a run's own."""
+    family = family_of(writable(flag, folder))
+    if family is not None:
+        raise UserError(f"--{flag}={folder}: holds a run of family {family}; name a new folder")
+    return folder
 
 
 def writable(flag: str, folder: Path) -> Path:

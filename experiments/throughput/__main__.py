@@ -110,7 +110,8 @@ def facts(options: Options, found: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Measures, prints, writes; returns the exit status."""
-    options, out = cli.options(Options, lengths=of_lengths(flags.FLAGS.lengths)), to_path(flags.FLAGS.out)
+    options = cli.options(Options, lengths=of_lengths(flags.FLAGS.lengths))
+    out = cli.for_several("out", to_path(flags.FLAGS.out))
     out.mkdir(parents=True, exist_ok=True)
     found = measure(options)
     judged = verdicts(found, options.lengths)
