@@ -21,7 +21,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli
-from experiments.common.measuring import parameters
+from experiments.common.measuring import parameters_without_padding
 from experiments.common.processes import by_first
 from w2v_jax import memory
 from w2v_jax.config import check
@@ -186,7 +186,8 @@ def write() -> None:
     count = room(decode, model.cfg, prompt, f.tokens)
     check_room(model, decode, len(prompt) + count - 1, count, f.samples)
     written = generate(model, prompt, count, f.samples, sampling, f.seed)
-    print(f"{model.config.family}, step {model.step:,}, {parameters(model.params):,} parameters: {f.workdir}\n")
+    size = parameters_without_padding(model.spec, model.cfg)
+    print(f"{model.config.family}, step {model.step:,}, {size:,} parameters: {f.workdir}\n")
     print(report(model, decode, prompt, written, f.show))
     strange = model.tokenizer.outside(f.prompt)
     if strange:

@@ -32,5 +32,5 @@ def wrecked(result: Mapping[str, Any]) -> str | None:
         return None
     return (
         f"warning: the held-out loss {loss:.4f} is above {counts:.4f}, that of the counts of tokens alone: the model is "
-        "of no use; train it longer, or with a lower optimizer.learning_rate"
+        "of no use yet; train it longer, or with a lower optimizer.learning_rate"
     )
