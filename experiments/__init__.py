@@ -1,5 +1,5 @@
 """The commands. One that is started as `python -m experiments.NAME` ends at once by Ctrl-C until `common.cli.run` takes
-over: of the libraries that are imported meanwhile, some swallow a KeyboardInterrupt, others raise an error of their own.
+over: of the libraries that are imported meanwhile, some swallow a KeyboardInterrupt, others raise their own error.
 """
 
 from __future__ import annotations

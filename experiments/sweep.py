@@ -189,7 +189,7 @@ def main(argv: Sequence[str]) -> int:
     if not f.seeds or not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds):
         raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
     if is_language_model(config) and f.data_dir is not None:
-        raise UserError(f"--data_dir={f.data_dir}: is for word vectors; a language model is scored on its held-out text")
+        raise UserError(f"--data_dir={f.data_dir}: is for word vectors; language models are scored on held-out text")
     runs = planned(config, f.vary, [int(seed) for seed in f.seeds])
     config_flag.set_compile_cache(config.data.cache_dir)
     found = []

@@ -44,7 +44,7 @@ OTHERS = {
         "--config.train.steps_per_call=100000000000": "train.steps_per_call=100000000000: would need",
         "--config.model.hidden=99999999999 --config.model.dim=99999999999": "model.(dim|hidden)=9+: would need",
         "--config.model.cell=lstmm": "did you mean 'lstm'",
-        "--config.model.heads=4": "'model.heads': it is one of family pair_encoder, transformer, .*, not of recurrent_lm$",
+        "--config.model.heads=4": "'model.heads': it is one of family pair_encoder, .* not of recurrent_lm",
         "--workdir={h}/gpt": "holds a run of family transformer, not recurrent_lm; use another workdir$",
         "--config.model.base_dim=-1": "model.base_dim=-1",
         "--config.model.base_dim=8 --config.optimizer.dense=sgd": "model.base_dim and model.table_rate are for adamw",

@@ -63,7 +63,12 @@ def test_the_estimate_is_below_what_the_state_takes(family: str) -> None:
         ("transformer", "model", {"length": 10**11}, "model.length=100000000000"),
         ("transformer", "model", {"length": 10**6, "attention": "xla"}, "model.length=1000000"),
         ("transformer_classifier", "model", {"max_length": 10**6}, "model.max_length=1000000"),
-        ("pair_encoder", "model", {"max_length": 10**6, "tower": "transformer", "hidden": 8}, "model.max_length=1000000"),
+        (
+            "pair_encoder",
+            "model",
+            {"max_length": 10**6, "tower": "transformer", "hidden": 8},
+            "model.max_length=1000000",
+        ),
         ("recurrent_lm", "train", {"steps_per_call": 10**11}, "train.steps_per_call=100000000000"),
         ("recurrent_lm", "train", {"batch_size": 10**11}, "train.batch_size=100000000000"),
         ("transformer_classifier", "model", {"max_length": 10**11}, "model.max_length=100000000000"),

@@ -45,13 +45,15 @@ def override(config: T, changes: Mapping[str, Any], models: Mapping[str, Any]) -
 
 
 def _elsewhere(key: str, tree: Mapping[str, Any], models: Mapping[str, Any]) -> str:
-    """": it is one of family ..." where other families have an option of a model; else an empty string."""
+    """Which families have an option of a model that this one lacks, as the end of a message; else an empty string."""
     *path, group, last = ["", *key.split(".")]
     for name in path[1:]:
         tree = tree.get(name, {}) if isinstance(tree, Mapping) else {}
     if group != "model" or not isinstance(tree, Mapping) or "family" not in tree:
         return ""
-    having = [name for name, spec in models.items() if last in {field.name for field in dataclasses.fields(spec.config)}]
+    having = [
+        name for name, spec in models.items() if last in {field.name for field in dataclasses.fields(spec.config)}
+    ]
     return f": it is one of family {', '.join(having)}, not of {tree['family']}" if having else ""
 
 

@@ -31,6 +31,6 @@ def wrecked(result: Mapping[str, Any]) -> str | None:
     if loss is None or counts is None or loss <= counts:
         return None
     return (
-        f"warning: the held-out loss {loss:.4f} is above {counts:.4f}, that of the counts of tokens alone: the model is "
-        "of no use yet; train it longer, or with a lower optimizer.learning_rate"
+        f"warning: the held-out loss {loss:.4f} is above {counts:.4f}, that of the counts of tokens alone: the model "
+        "is of no use yet; train it longer, or with a lower optimizer.learning_rate"
     )

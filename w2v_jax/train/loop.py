@@ -139,7 +139,7 @@ class Trainer:
                 # A checkpoint is ranked by the held-out loss of its own parameters.
                 scoring = saving or judging
                 logging = scoring or step // config.log.every_steps > before // config.log.every_steps
-                with jax.transfer_guard("disallow"):  # whatever sends its own numbers would wait for the calls in flight
+                with jax.transfer_guard("disallow"):  # what sends its own numbers would wait for the calls in flight
                     asked = time.perf_counter()
                     stack = send(run.mesh, next(stacks))
                     self.total["waited"] += time.perf_counter() - asked
