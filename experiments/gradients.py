@@ -15,6 +15,7 @@ Prints tables; writes gradients.json and gradients.png. The synthetic language n
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -71,23 +72,32 @@ class Options:
         check(self.windows >= 1, "--windows", self.windows, "at least 1")
 
 
+KEYS = {  # of the config -> the option that decides it
+    "model.hidden": "hidden",
+    "model.dim": "hidden",
+    "model.length": "length",
+    "model.forget_bias": "forget_bias",
+    "data.source": "source",
+    "data.synthetic.tokens": "tokens",
+    "train.passes": "passes",
+    "train.batch_size": "batch_size",
+    "train.seed": "seed",
+    "optimizer.learning_rate": "learning_rate",
+}
+
+
 def config_of(options: Options, cell: str) -> Config:
     """The config of one cell, from `configs/synthetic.py` or `configs/language.py`. UserError: impossible values."""
     base = (synthetic if options.source == "synthetic" else language).get_config()
-    model = {"layers": 1, "hidden": options.hidden, "dim": options.hidden, "tied": False, "dropout": 0.0}
-    changes = {f"model.{key}": value for key, value in model.items()} | {
-        "model.cell": cell,
-        "model.length": options.length,
-        "model.forget_bias": options.forget_bias,
-        "data.source": options.source,
-        "data.synthetic.tokens": options.tokens,
-        "train.passes": options.passes,
-        "train.batch_size": options.batch_size,
-        "train.seed": options.seed,
-        "optimizer.learning_rate": options.learning_rate,
-        "log.tensorboard": False,
-    }
-    return override(base, changes, MODELS)
+    fixed = {"model.layers": 1, "model.tied": False, "model.dropout": 0.0, "model.cell": cell, "log.tensorboard": False}
+    return override(base, fixed | {key: getattr(options, name) for key, name in KEYS.items()}, MODELS)
+
+
+def in_flags(message: str) -> str:
+    """A message about keys of the config as one about the flags that decide them; no flag decides the words."""
+    for key, name in KEYS.items():
+        message = re.sub(rf"(?<![\w.]){re.escape(key)}(?![\w.])", f"--{name}", message)
+    return message.replace("more tokens or fewer words", "more tokens")
 
 
 def untrained(model: Model) -> Model:
@@ -184,11 +194,14 @@ def tables(found: dict[str, dict[str, Any]]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """Trains, measures, prints, writes; returns the exit status."""
-    workdir = cli.workdir("give a folder for the runs and the figures")
+    workdir = cli.workdir("give a folder for the runs and the figures", several=True)
     options = cli.options(Options)
     config_flag.set_compile_cache("")
     command = cli.command("experiments.gradients")
-    found = study(options, workdir)
+    try:
+        found = study(options, workdir)
+    except UserError as e:
+        raise UserError(in_flags(str(e))) from None
     print(tables(found))
     about: dict[str, Any] = {"command": command, "options": dataclasses.asdict(options), "fade": distance.FADE}
     about |= limits(options)

@@ -130,7 +130,7 @@ def paragraph(found: dict[str, dict[str, Any]]) -> str:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
-    workdir = cli.workdir("give the folder of the ladder, e.g. --workdir=runs/keys_values")
+    workdir = cli.workdir("give the folder of the ladder, e.g. --workdir=runs/keys_values", several=True)
     if not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds) or not f.seeds:
         raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
     rungs = tuple(dict.fromkeys((BASE, *f.rungs)))  # the others are compared with BASE

@@ -244,7 +244,7 @@ def base_config() -> Config:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
-    workdir = cli.workdir("give the folder of the ladder, e.g. --workdir=runs/sentiment")
+    workdir = cli.workdir("give the folder of the ladder, e.g. --workdir=runs/sentiment", several=f.text is None)
     if f.text is not None:
         by_first(lambda: print(classify(f.text, workdir)))
         return 0

@@ -1,4 +1,4 @@
-"""Trains variants of one config with several seeds, and scores the word vectors of each.
+"""Trains variants of one config with several seeds, and scores each: word vectors, or a language model.
 
   python -m experiments.sweep --config=configs/skipgram.py --workdir=DIR --vary='model.dim=50;model.dim=100' \
       [--vary='model.sample=0;model.sample=1e-3'] [--seeds=0,1,2] [--data_dir=word_eval] [--config.KEY=VALUE ...]
@@ -6,8 +6,9 @@
 --vary, which may be given again, has the variants of one thing, KEY=VALUE,KEY=VALUE each, with a semicolon between
 two; several --vary are combined, each variant with each. All runs are made in one process, the first seed of every
 variant first, in DIR/runs; the same command continues what was interrupted. Prints a line for each variant: per cent
-of the Google analogies that 3CosAdd answers, by kind, and Spearman's correlation on three sets, as means over the seeds
-with their 95 % intervals (Student's t), and the median of the seconds of training. Writes DIR/sweep.json.
+of the Google analogies that 3CosAdd answers, by kind, and Spearman's correlation on three sets; of a language model the
+lowest held-out loss, in nats a token, and the perplexity there. They are means over the seeds with their 95 % intervals
+(Student's t); beside them stands the median of the seconds of training. Writes DIR/sweep.json.
 
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n.
 """
@@ -46,6 +47,8 @@ from w2v_jax.train import folder, loop
 SETS = ("ws353", "men", "simlex999")
 KEPT = ("words_per_second", "seconds", "passes", "words", "vocabulary", "loss")  # of result.json
 SCORES = "scores.json"
+LARGEST = 700.0  # nats whose exponential is a number
+DIGITS = {"semantic": 1, "syntactic": 1, "total": 1, "held-out": 4, "perplexity": 2}
 
 
 class Run(NamedTuple):
@@ -84,7 +87,7 @@ def planned(config: Config, vary: Sequence[str], seeds: Sequence[int]) -> list[R
     for seed in seeds:
         for changes in variants(vary):
             varied = override(config, {**changes, "train.seed": seed}, MODELS)
-            if MODELS[varied.family].embed is None:
+            if MODELS[varied.family].embed is None and not is_language_model(varied):
                 raise UserError(f"family {varied.family} has no word vectors to score")
             label = "-".join(key.rpartition(".")[2] + os.path.basename(value) for key, value in changes.items())
             runs.append(Run(f"{label or 'base'}-s{seed}", changes, seed, varied))
@@ -117,18 +120,37 @@ def scores(emb: Embeddings, data_dir: str | None, restrict: int) -> dict[str, fl
     return out | {name: similarity(emb, own).spearman for name, own in pairs.items()}
 
 
+def is_language_model(config: Config) -> bool:
+    """Whether the model gives losses of tokens, by which it is then scored."""
+    return MODELS[config.family].score is not None
+
+
+def held_out(config: Config, result: Mapping[str, Any]) -> dict[str, float | int | None]:
+    """The lowest held-out loss of a language model's checkpoints, and its perplexity where each token is predicted from
+    those before it."""
+    best = result["best_heldout_loss"] if result["best_heldout_loss"] is not None else result["heldout_loss"]
+    encode = MODELS[config.family].encode
+    if encode is None or not encode.causal(config.model):
+        return {"held-out": best}
+    return {"held-out": best, "perplexity": None if best is None or best > LARGEST else math.exp(best)}
+
+
 def made(run: Run, workdir: Path, data_dir: str | None, restrict: int) -> dict[str, Any]:
     """Trains or continues a run and scores it, or reads what was made before. As `loop.train`."""
     where = workdir / "runs" / run.name
     begin = time.process_time()
     result = loop.train(run.config, where, say=lambda line: None)
     busy = time.process_time() - begin
-    kept = read_json(where / SCORES)
-    if kept is None or kept.get("restrict") != restrict:
+    kept, language = read_json(where / SCORES), is_language_model(run.config)
+    # An earlier version scored language models as word vectors.
+    if kept is None or kept.get("restrict") != restrict or ("held-out" in kept["scores"]) != language:
         measured = {key: result[key] for key in KEPT} | {"processor_seconds": busy, "restrict": restrict}
         if kept is not None:  # trained before
             measured["processor_seconds"] = kept["processor_seconds"]
-        found = scores(load(str(where / "vectors.bin")), data_dir, restrict)
+        if language:
+            found = held_out(run.config, result)
+        else:
+            found = scores(load(str(where / "vectors.bin")), data_dir, restrict)
         kept = {"changes": dict(run.changes), "seed": run.seed, **measured, "scores": found}
         write_json(where / SCORES, kept)
     with contextlib.suppress(FileNotFoundError):
@@ -142,18 +164,19 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
     for run in runs:
         groups.setdefault(" ".join(f"{key}={value}" for key, value in run["changes"].items()) or "base", []).append(run)
     tests = [name for name in runs[0]["scores"] if name != "asked"]
-    rows = [["variant", *tests, "asked", "seconds", "words/s", "seeds"]]
+    asks = ["asked"] if "asked" in runs[0]["scores"] else []  # of word vectors
+    rows = [["variant", *tests, *asks, "seconds", "words/s", "seeds"]]
     for name, own in groups.items():
         cells = []
         for test in tests:
             values = [run["scores"][test] for run in own if run["scores"][test] is not None]
             half = interval(values)
-            digits = 1 if test in ("semantic", "syntactic", "total") else 3
+            digits = DIGITS.get(test, 3)
             mean = f"{statistics.fmean(values):.{digits}f}" if values else "-"
             cells.append(mean + ("" if math.isnan(half) else f" +- {half:.{digits}f}"))
         middle = {key: statistics.median(run[key] for run in own) for key in ("seconds", "words_per_second")}
         speed = [f"{middle['seconds']:.1f}", f"{middle['words_per_second']:,.0f}"]
-        rows.append([name, *cells, f"{own[0]['scores']['asked']:,}", *speed, str(len(own))])
+        rows.append([name, *cells, *(f"{own[0]['scores'][name]:,}" for name in asks), *speed, str(len(own))])
     return aligned(rows)
 
 
@@ -162,9 +185,11 @@ def main(argv: Sequence[str]) -> int:
     f = flags.FLAGS
     config_flag.refuse("config", {"train.seed": "--seeds decides the seeds"})
     config = config_flag.parsed(example="configs/skipgram.py")
-    workdir = cli.workdir("give the folder of the sweep, e.g. --workdir=runs/sweep")
+    workdir = cli.workdir("give the folder of the sweep, e.g. --workdir=runs/sweep", several=True)
     if not f.seeds or not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds):
         raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
+    if is_language_model(config) and f.data_dir is not None:
+        raise UserError(f"--data_dir={f.data_dir}: is for word vectors; language models are scored on held-out text")
     runs = planned(config, f.vary, [int(seed) for seed in f.seeds])
     config_flag.set_compile_cache(config.data.cache_dir)
     found = []
@@ -183,6 +208,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Folder with one run per variant and seed; made or continued.")
     flags.DEFINE_multi_string("vary", [], "Variants, KEY=VALUE,KEY=VALUE;...; may be given again.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of every variant.")
-    flags.DEFINE_string("data_dir", None, "Folder with similarity/ and analogy/; the built-in list without.")
+    flags.DEFINE_string("data_dir", None, "Word vectors: folder with similarity/ and analogy/; else the built-in list.")
     flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.", 0)
     cli.run(main, continues=True, by_first=True)

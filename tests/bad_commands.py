@@ -23,6 +23,20 @@ THROUGHPUT = "experiments.throughput --out={h}/out "
 GRADIENTS = "experiments.gradients --workdir={h}/out "
 SENSES = "experiments.word_sense --workdir={h}/out --workdirs={h}/lm "
 TPU = "launch.tpu --state_dir={h}/out --zone=us-west4-a --accelerator=v5litepod-16 "
+# Commands that put several runs or results into a folder, in their own words.
+SEVERAL = (
+    "experiments.classify --workdir={h}/gpt",
+    "experiments.compare --workdir={h}/gpt",
+    "experiments.gradients --workdir={h}/gpt",
+    "experiments.keys_values --workdir={h}/gpt --config={c}/transformer.py",
+    "experiments.pairs --workdir={h}/gpt --config={c}/pairs_sick.py",
+    "experiments.scaling --workdir={h}/gpt --config={c}/scaling/synthetic.py",
+    "experiments.sentiment --workdir={h}/gpt",
+    "experiments.sweep --workdir={h}/gpt --config={c}/skipgram.py",
+    "experiments.throughput --out={h}/gpt",
+    "experiments.topics --workdir={h}/gpt --config={c}/topics.py",
+    "experiments.word_sense --workdir={h}/gpt",
+)
 OTHERS = {
     LANGUAGE: {
         "--config.model.layers=100000000000": "must be at most 1000",
@@ -30,6 +44,8 @@ OTHERS = {
         "--config.train.steps_per_call=100000000000": "train.steps_per_call=100000000000: would need",
         "--config.model.hidden=99999999999 --config.model.dim=99999999999": "model.(dim|hidden)=9+: would need",
         "--config.model.cell=lstmm": "did you mean 'lstm'",
+        "--config.model.heads=4": "'model.heads': it is one of family pair_encoder, .* not of recurrent_lm",
+        "--workdir={h}/gpt": "holds a run of family transformer, not recurrent_lm; use another workdir$",
         "--config.model.base_dim=-1": "model.base_dim=-1",
         "--config.model.base_dim=8 --config.optimizer.dense=sgd": "model.base_dim and model.table_rate are for adamw",
         "--config.model.table_rate=-7": "model.table_rate=-7.0: must be above 0",
@@ -50,6 +66,7 @@ OTHERS = {
         "--config.model.layers=1000 --config.model.dim=400000": "would need at least",
         "--config.train.batch_size=100000000000": "train.batch_size=100000000000: would need",
         "--config.model.heads=3": "does not divide model.dim",
+        "--config.model.length=1000000": "model.length=1000000: would need at least .* of memory .attention",
     },
     TRAIN: {
         "--workdri=x": "did you mean 'workdir'",
@@ -260,8 +277,10 @@ OTHERS = {
         "--dtype=int8": "must be one of float32, bfloat16",
     },
     GRADIENTS: {
-        "--tokens=9999999999999999": "data.synthetic.tokens=9999999999999999: must be at most",
+        "--tokens=9999999999999999": "--tokens=9999999999999999: must be at most",
         "--windows=99999999999999": "--windows=9+: would need at least",
+        "--tokens=20000": "--tokens=20000: .* of 1000 words never occur, such as .*; give more tokens$",
+        "--batch_size=80000000000": "--batch_size=80000000000: would need at least",
         "--cells=x": "must be one of elementwise",
         "--passes=-1": "must be above 0",
         "--seed=-1": "from 0 to",
@@ -312,4 +331,4 @@ OTHERS = {
     "benchmarks.faults": {"--count=0": "count"},
     "benchmarks.lstm": {"--steps=25": "must be a multiple of"},
     "benchmarks.transformer": {"--steps=25": "must be a multiple of"},
-}
+} | {line: {"": "gpt: holds a run of family transformer; name a new folder$"} for line in SEVERAL}

@@ -188,6 +188,16 @@ def test_what_cannot_be_started_from(home: Path, tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_a_folder_says_how_its_run_is_trained_longer(home: Path) -> None:
+    run = home / "run"
+    for keys, hint in (({"train__passes": 3.0}, True), ({"train__passes": 1.0}, False), ({"train__seed": 1}, False)):
+        with pytest.raises(UserError, match="config differs in train") as caught:
+            train(make(home, "old", **keys), run)
+        assert str(caught.value).endswith(f"give a new --workdir and add --config.train.start={run}") == hint
+    with pytest.raises(UserError, match="holds a run of family word2vec, not glove; use another workdir$"):
+        train(configure("glove", {}), run)
+
+
 def _tree(config: Config) -> dict[str, Any]:
     from w2v_jax.recorded import to_dict
 

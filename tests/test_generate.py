@@ -137,6 +137,9 @@ def test_greedy_text_and_the_table_are_those_of_the_uncached_model(
     assert [word for word, _ in rows] == [model.tokenizer.words[i] for i in np.argsort(-share)[:3]]
     np.testing.assert_allclose([float(p) for _, p in rows], 100 * np.sort(share)[:-4:-1], atol=0.0051)
     assert f"{family}, step {model.step}, " in done.out and "read: <eos> the big dog\n" in done.out
+    rows, padded = len(model.tokenizer.words), model.cfg.padded_vocab
+    real = sum(x.size * rows // padded if padded in x.shape else x.size for x in jax.tree.leaves(model.params))
+    assert rows < padded and f", {real:,} parameters: " in done.out
     assert re.search(kept, done.out) and re.search(r"speed: prompt 4 tokens in .*/s\)", done.out)
 
 

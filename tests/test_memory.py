@@ -48,7 +48,7 @@ def test_the_estimate_is_below_what_the_state_takes(family: str) -> None:
         words = words_of(40)
         made = programs(config, words, jax.devices()[:1])
         held = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(made.state.params))
-        parts = estimate._parts(spec, config, words)
+        parts = estimate._parts(spec, config, words, "cpu")
         assert 0 < parts["parameters"] <= 4 * held
         assert parts["the batches of a call"] > 0 and parts["the vectors of a step"] > 0
         estimate.check_memory(spec, config, MESH, words)
@@ -61,6 +61,14 @@ def test_the_estimate_is_below_what_the_state_takes(family: str) -> None:
         ("word2vec", "model", {"dim": 10**11}, "model.dim=100000000000"),
         ("word2vec", "model", {"shared_negatives": 10**10}, "model.shared_negatives=10000000000"),
         ("transformer", "model", {"length": 10**11}, "model.length=100000000000"),
+        ("transformer", "model", {"length": 10**6, "attention": "xla"}, "model.length=1000000"),
+        ("transformer_classifier", "model", {"max_length": 10**6}, "model.max_length=1000000"),
+        (
+            "pair_encoder",
+            "model",
+            {"max_length": 10**6, "tower": "transformer", "hidden": 8},
+            "model.max_length=1000000",
+        ),
         ("recurrent_lm", "train", {"steps_per_call": 10**11}, "train.steps_per_call=100000000000"),
         ("recurrent_lm", "train", {"batch_size": 10**11}, "train.batch_size=100000000000"),
         ("transformer_classifier", "model", {"max_length": 10**11}, "model.max_length=100000000000"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,3 +93,22 @@ def test_a_sweep_is_made_once_and_tabled(tmp_path: Path, monkeypatch: pytest.Mon
     assert json.loads((tmp_path / "s" / "sweep.json").read_text())["runs"] == kept
     refused(run(*words, "--config.train.seed=4"), "--config.train.seed: would have no effect")
     refused(run(*words[:-1], "--seeds=1,1"), "--seeds=1,1: must be different whole numbers")
+
+
+def test_a_sweep_of_language_models_is_scored_by_held_out_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(config: Config, where: Path, say: Callable[[str], None]) -> dict[str, float]:
+        where.mkdir(parents=True, exist_ok=True)
+        return dict.fromkeys(KEPT, 2.0) | {"best_heldout_loss": math.log(config.model.hidden), "heldout_loss": 9.0}
+
+    monkeypatch.setattr(loop, "train", train)
+    words = ["experiments.sweep", f"--workdir={tmp_path / 's'}", "--config=configs/language.py", "--seeds=0,1"]
+    done = run(*words, "--vary=model.hidden=8,model.dim=8;model.hidden=16,model.dim=16")
+    assert done.status == 0, done.err
+    rows = [line.split("  ") for line in done.out.splitlines()[:3]]
+    shown = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert shown[0] == ["variant", "held-out", "perplexity", "seconds", "words/s", "seeds"]
+    assert [row[1:3] for row in shown[1:]] == [
+        ["2.0794 +- 0.0000", "8.00 +- 0.00"],
+        ["2.7726 +- 0.0000", "16.00 +- 0.00"],
+    ]
+    refused(run(*words, "--data_dir=x"), "--data_dir=x: is for word vectors")

@@ -46,6 +46,13 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
     return found
 
 
+def family_of(workdir: Path) -> str | None:
+    """The family of the run whose own folder this is; None of any other folder. UserError: its config is damaged."""
+    config = read_json(workdir / CONFIG)
+    family = config.get("family") if isinstance(config, dict) and "model" in config else None
+    return None if family is None else str(family)
+
+
 def damaged(workdir: Path) -> list[str]:
     """Exported files of a finished run that are gone or differ from what was written. UserError: see `read_result`."""
     return [name for name, digest in _exports(workdir).items() if not _intact(workdir / name, digest)]

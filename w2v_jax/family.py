@@ -115,6 +115,9 @@ class Train(NamedTuple):
     microbatches and the per-device variant, which would compute another loss."""
     direct: Callable[[Cfg], Direct | None] = lambda cfg: None
     """(cfg) -> the same gradients by kernels for CPUs; None without."""
+    attention: Callable[[Cfg], int] = lambda cfg: 0
+    """(cfg after `Family.place`) -> numbers, float32, that a layer of attention surely holds at once for a row of the
+    batch; 0 where it holds no array of all pairs of tokens."""
 
 
 def _text_itself(cfg: Cfg, text: Any, seed: int, devices: Sequence[jax.Device]) -> Any:

@@ -36,12 +36,25 @@ def override(config: T, changes: Mapping[str, Any], models: Mapping[str, Any]) -
     known = [key for key in _keys(tree) if ".run.data." not in key]
     for key, value in changes.items():
         if key not in known:
-            raise UserError(f"config has no key {key!r}{nearest(key, known)}")
+            raise UserError(f"config has no key {key!r}{_elsewhere(key, tree, models) or nearest(key, known)}")
         part, (*path, last) = tree, key.split(".")
         for name in path:
             part = part[name]
         part[last] = _Text(value) if isinstance(value, str) else value
     return build(type(config), tree, models)
+
+
+def _elsewhere(key: str, tree: Mapping[str, Any], models: Mapping[str, Any]) -> str:
+    """Which families have an option of a model that this one lacks, as the end of a message; else an empty string."""
+    *path, group, last = ["", *key.split(".")]
+    for name in path[1:]:
+        tree = tree.get(name, {}) if isinstance(tree, Mapping) else {}
+    if group != "model" or not isinstance(tree, Mapping) or "family" not in tree:
+        return ""
+    having = [
+        name for name, spec in models.items() if last in {field.name for field in dataclasses.fields(spec.config)}
+    ]
+    return f": it is one of family {', '.join(having)}, not of {tree['family']}" if having else ""
 
 
 def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -263,7 +263,7 @@ def wanted_of(config: Config) -> Wanted:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
-    workdir = cli.workdir("give the folder of the results, e.g. --workdir=runs/classify")
+    workdir = cli.workdir("give the folder of the results, e.g. --workdir=runs/classify", several=True)
     config = config_of("config", "lsa")
     given = {"source": f.train, "heldout_source": f.heldout, "test_source": f.test}
     named = {"source": "train", "heldout_source": "heldout", "test_source": "test"}

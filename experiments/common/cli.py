@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import app, flags
 
+from experiments import end_at_once, stopped
 from experiments.common import processes
 from w2v_jax.errors import Diverged, Interrupted, UserError, describe, nearest, one_line
+from w2v_jax.exported import family_of
 from w2v_jax.files import write_json
 from w2v_jax.overrides import encodes
 from w2v_jax.storage import in_bucket, to_path
@@ -63,6 +65,8 @@ def run(
         try:
             status = processes.by_first(lambda: main(argv)) if by_first else main(argv)
             sys.stdout.flush()  # an error is told here, and not by Python at its end
+            if stop.early:  # a library has swallowed it
+                raise KeyboardInterrupt(stop.early[0])
             return status
         except (UserError, OSError, Diverged, Interrupted):
             raise
@@ -83,7 +87,8 @@ def run(
     wanted = [signal.SIGTERM] if continues else []
     if continues and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup does
         wanted.append(signal.SIGHUP)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+    # A shell's background job ignores it.
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, end_at_once):
         wanted.append(signal.SIGINT)
     before = {number: signal.signal(number, end) for number in wanted}
     unraised, sys.unraisablehook = sys.unraisablehook, _without_signals(sys.unraisablehook)
@@ -98,6 +103,9 @@ def run(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if signal.getsignal(signal.SIGALRM) is _again:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
         stop.early.clear()
         stop.noted.clear()
         sys.unraisablehook = unraised
@@ -115,19 +123,30 @@ def _ending(e: BaseException, continues: bool) -> int:
         what = str(e) if isinstance(e, Interrupted) else f"stopped by {signal.Signals(number).name}"
         hint = f". The same command continues: {shlex.join(sys.orig_argv)}" if continues else ""
         print(f"{what}{hint}", file=sys.stderr)
+        stopped.append(number)
         return 128 + number
     print(f"error: {one_line(describe(e) if isinstance(e, OSError) else str(e))}", file=sys.stderr, flush=True)
     return 1 if isinstance(e, Diverged) else 2
 
 
 def _without_signals(tell: Callable[[Any], object]) -> Callable[[Any], None]:
-    """A hook for exceptions that a callback of a library cannot pass on: a noted signal among them is no news."""
+    """A hook for exceptions that a callback of a library (JAX has one for garbage collection) cannot pass on: a noted
+    signal among them is raised again, once the callback has ended."""
 
     def hook(what: Any) -> None:
         if not (stop.early and issubclass(what.exc_type, KeyboardInterrupt)):
             tell(what)
+            return
+        signal.signal(signal.SIGALRM, _again)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
 
     return hook
+
+
+def _again(number: int, frame: FrameType | None) -> None:
+    """Raises the signal that was swallowed, unless training has begun, which ends by it after a save."""
+    if stop.early and signal.getsignal(stop.early[0]) is signal.SIG_DFL:
+        raise KeyboardInterrupt(stop.early[0])
 
 
 def _quietly() -> None:
@@ -206,13 +225,22 @@ def options(kind: type[T], **changes: Any) -> T:
     return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in (values | changes).items()})
 
 
-def workdir(need: str, reads: bool = False) -> Path:
+def workdir(need: str, reads: bool = False, several: bool = False) -> Path:
     """The folder of --workdir. UserError: the flag is missing, and `need` says what to give; or no result could be
-    written there in the end, unless the command only `reads`."""
+    written there in the end, unless the command only `reads`; or as `for_several`, where `several` runs or results go
+    there."""
     if not flags.FLAGS.workdir:
         raise UserError(f"--workdir is missing: {need}")
     folder = to_path(flags.FLAGS.workdir)
-    return folder if reads else writable("workdir", folder)
+    return folder if reads else for_several("workdir", folder) if several else writable("workdir", folder)
+
+
+def for_several(flag: str, folder: Path) -> Path:
+    """As `writable`, of a command that puts several runs or results into a folder. UserError: it is a run's own."""
+    family = family_of(writable(flag, folder))
+    if family is not None:
+        raise UserError(f"--{flag}={folder}: holds a run of family {family}; name a new folder")
+    return folder
 
 
 def writable(flag: str, folder: Path) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli, surprisal
-from experiments.common.measuring import parameters
+from experiments.common.measuring import parameters_without_padding
 from w2v_jax.data import alone
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
@@ -252,4 +252,4 @@ def evaluate(
 
 def described(model: Model) -> str:
     """The first line of a report: the family, the step of the checkpoint and the size."""
-    return f"{model.config.family}, step {model.step:,}, {parameters(model.params):,} parameters"
+    return f"{model.config.family}, step {model.step:,}, {parameters_without_padding(model.spec, model.cfg):,} parameters"

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.config import Config
+from w2v_jax.family import Family
 from w2v_jax.models import MODELS
-from w2v_jax.nn.arrays import shapes
+from w2v_jax.nn.arrays import real_size, shapes
 from w2v_jax.train.estimate import check_memory
 from w2v_jax.train.optimizers import Horizon
 from w2v_jax.train.programs import programs, stand_in
@@ -76,6 +77,11 @@ def repeated(config: Config, vocab_size: int) -> Call:
 def parameters(tree: Any) -> int:
     """The number of entries in a tree of arrays, or of their shapes."""
     return sum(x.size for x in jax.tree.leaves(tree))
+
+
+def parameters_without_padding(spec: Family, cfg: Any) -> int:
+    """The number of parameters of a resolved config as papers count them: without the rows that make tables round."""
+    return sum(real_size(leaf, cfg.vocab_size) for leaf in jax.tree.leaves(dict(spec.arrays(cfg))))
 
 
 def size_of(family: str, model: Any, vocab_size: int) -> int:

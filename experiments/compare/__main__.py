@@ -85,7 +85,7 @@ def run_all(workdir: Path, models: Sequence[str], seeds: Sequence[int], plan: Pl
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
-    workdir = cli.workdir("give the folder of the comparison, e.g. --workdir=runs/compare")
+    workdir = cli.workdir("give the folder of the comparison, e.g. --workdir=runs/compare", several=True)
     if not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds) or not f.seeds:
         raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
     models = list(dict.fromkeys(f.models))

@@ -197,7 +197,7 @@ def main(argv: Sequence[str]) -> int:
     if f.explain:
         print(explain.text())
         return 0
-    workdir = cli.workdir("give a folder, e.g. --workdir=runs/pairs")
+    workdir = cli.workdir("give a folder, e.g. --workdir=runs/pairs", several=f.first is None)
     if f.newsgroups:
         print("\n".join(newsgroups.make(f.newsgroups, workdir, f.pairs, f.seed)))
         return 0

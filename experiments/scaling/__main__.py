@@ -111,10 +111,10 @@ def make(shard: tuple[int, int]) -> int:
     from w2v_jax.train import world
 
     f = flags.FLAGS
+    workdir = cli.for_several("workdir", to_path(f.workdir))
     wanted = study_of_flags()
     config_flag.set_compile_cache(wanted.data.cache_dir, least_seconds=0.1)
     distributed.initialize()
-    workdir = to_path(f.workdir)
     text = open_text(wanted, f.data_dir or "")
     every = planned(text)
     mine = study.shard(every, *shard)

@@ -213,9 +213,10 @@ def main(argv: Sequence[str]) -> int:
     if f.explain:
         print(explain.text())
         return 0
-    workdir = cli.workdir("give the folder of the topics, e.g. --workdir=runs/topics")
+    asks = f.query is not None or f.query_document is not None
+    workdir = cli.workdir("give the folder of the topics, e.g. --workdir=runs/topics", several=not asks)
     wanted = configs()
-    if f.query is not None or f.query_document is not None:
+    if asks:
         wanted = kept(workdir, wanted)
     first = next(iter(wanted.values()))
     corpus = MODELS[first.family].text(first.model, first.data, say)

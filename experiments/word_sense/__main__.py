@@ -68,7 +68,7 @@ def joins_of(wanted: Sequence[str], names: Sequence[str]) -> list[tuple[str, ...
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
-    workdir = cli.workdir("give the folder of the results, e.g. --workdir=runs/word_sense")
+    workdir = cli.workdir("give the folder of the results, e.g. --workdir=runs/word_sense", several=True)
     runs = names_of([run for run in f.workdirs or () if run]) if f.workdirs or not f.results else {}
     check_choice("--pool", f.pool, POOLS)
     if bool(f.train) != bool(f.test):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -103,6 +104,43 @@ def test_signals_in_code_of_libraries_print_no_traceback() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=commands.ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (-signal.SIGINT, "")
     assert done.stderr.startswith("stopped by SIGTERM. ") and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_signal_that_a_library_swallowed_ends_a_command() -> None:
+    """In a callback, where it comes again; and in code that catches everything, after which the command goes on."""
+    for swallowing, seconds in (("Callback()", 60), ("try: signal.raise_signal(2)\n    except: pass", 0)):
+        program = (
+            "import signal, time\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "from experiments.common import cli\n"
+            "class Callback:\n"
+            "    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
+            "def command(argv):\n"
+            f"    {swallowing}\n"
+            f"    time.sleep({seconds})\n"
+            "cli.run(command)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program], cwd=commands.ROOT, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "stopped by SIGINT\n"), swallowing
+
+
+def test_a_signal_while_a_command_imports_ends_it(tmp_path: Path) -> None:
+    """Whatever the library that is imported would do with it."""
+    (tmp_path / "absl.py").write_text("import signal\ntry: signal.raise_signal(2)\nexcept BaseException: pass\n")
+    program = (
+        "import runpy, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.argv = ['-m']\n"  # as Python has it while it looks for the command
+        "runpy.run_module('experiments.evaluate', run_name='__main__')\n"
+    )
+    where: dict[str, Any] = {"cwd": commands.ROOT, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}}
+    done = subprocess.run([sys.executable, "-c", program], **where, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "stopped by SIGINT\n")
+
+
+def test_importing_the_commands_changes_no_signal() -> None:
+    program = "import signal; before = signal.getsignal(2); import experiments; assert signal.getsignal(2) is before"
+    subprocess.run([sys.executable, "-c", program], cwd=commands.ROOT, check=True)
 
 
 def test_no_thread_of_orbax_outlives_a_failed_save() -> None:

@@ -5,6 +5,7 @@ p(y | w_1..w_n) = softmax(s W + b),    s [F] from vectors[w_1]..vectors[w_n], in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -145,9 +146,9 @@ def label_loss(logits: Array, batch: Batch) -> tuple[Array, Metrics]:
     return metrics["loss"][0] / batch["global_rows"], metrics
 
 
-def training(init: Init, loss: Loss) -> Train:
-    """The trained part of a classifier with its own `init` and `loss`."""
-    return Train(shapes, source, init, no_carry, no_rows, loss)
+def training(init: Init, loss: Loss, attention: Callable[[Any], int] = lambda cfg: 0) -> Train:
+    """The trained part of a classifier with its own `init`, `loss` and `attention`."""
+    return Train(shapes, source, init, no_carry, no_rows, loss, attention=attention)
 
 
 SHARED: dict[str, Any] = {"resolve": resolve, "text": read_text, "consts": given_vectors, "embed": embed}

@@ -247,6 +247,12 @@ def states(cfg: PairEncoderConfig, params: Params, consts: Consts, tokens: Array
     return [x, *trace(cfg.shape, params.get("tower", {}), x, lengths)]
 
 
+def _attention(cfg: PairEncoderConfig) -> int:
+    """Two texts of the shortest length to which they are padded."""
+    shortest = equal_lengths(cfg.max_length, cfg.pad_lengths)[0]
+    return 2 * cfg.heads * shortest**2 if cfg.tower == "transformer" else 0
+
+
 def layers(cfg: PairEncoderConfig) -> int:
     """L: the blocks of a transformer, 1 for an LSTM."""
     return cfg.layers if cfg.tower == "transformer" else len(cfg.shape.directions[:1])
@@ -269,7 +275,11 @@ FAMILY = Family(
     arrays=arrays,
     flops=flops,
     examples=_examples(),
-    train=Train(shapes, source, init, no_carry, no_rows, loss, lambda cfg: cfg.loss != "info_nce"),
+    train=Train(
+        *(shapes, source, init, no_carry, no_rows, loss),
+        additive=lambda cfg: cfg.loss != "info_nce",
+        attention=_attention,
+    ),
     embed=embed,
     encode=Encode(
         layers,

@@ -273,7 +273,10 @@ FAMILY = Family(
     arrays=arrays,
     flops=flops,
     examples=_examples(),
-    train=Train(shapes, source, init, no_carry, no_rows, loss),
+    train=Train(
+        *(shapes, source, init, no_carry, no_rows, loss),
+        attention=lambda cfg: cfg.heads * cfg.length**2 if cfg.attention == "xla" else 0,
+    ),
     embed=embed,
     score=score,
     decode=Decode(weights, start, step, size, lambda cfg: cfg.length, describe),

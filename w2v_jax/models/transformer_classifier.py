@@ -164,7 +164,9 @@ FAMILY = Family(
     arrays=arrays,
     flops=flops,
     examples=_examples(),
-    train=label_models.training(init, loss),
+    train=label_models.training(
+        init, loss, lambda cfg: cfg.heads * equal_lengths(cfg.max_length, cfg.pad_lengths)[0] ** 2
+    ),
     encode=Encode(
         lambda cfg: cfg.layers, states, lambda cfg: False, attention=attention, context=lambda cfg: cfg.max_length
     ),

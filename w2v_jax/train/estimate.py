@@ -16,6 +16,7 @@ from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.family import Family
 from w2v_jax.train.gradients import with_row
+from w2v_jax.train.programs import placed, platform_of
 from w2v_jax.types import Words
 
 LEAST_VOCABULARY = 2  # of a text that has not been read
@@ -27,13 +28,14 @@ def check_memory(spec: Family, config: Config, mesh: Mesh, words: Words | None =
     """UserError, which names the option to lower, where the run needs more memory than its devices have together.
 
     The estimate is low, so that no run is refused that could have fitted: parameters, gradients and moments of dense
-    arrays; the batches of one call; the rows that one step gathers, or one vector for each of its tokens. `words` is
-    the vocabulary, None before the text is read.
+    arrays; the batches of one call; the rows that one step gathers, or one vector for each of its tokens; the pairs of
+    tokens in one layer of attention. `words` is the vocabulary, None before the text is read.
     """
-    parts, most = _parts(spec, config, words), _available(mesh)
+    platform, most = platform_of(mesh), _available(mesh)
+    parts = _parts(spec, config, words, platform)
     if sum(parts.values()) > most:
-        cpu = mesh.devices.flat[0].platform == "cpu"
-        memory.require(_key(spec, config, words), parts, most, "this machine" if cpu else "its devices together")
+        where = "this machine" if platform == "cpu" else "its devices together"
+        memory.require(_key(spec, config, words, platform), parts, most, where)
 
 
 def _available(mesh: Mesh) -> int:
@@ -43,7 +45,7 @@ def _available(mesh: Mesh) -> int:
     return memory.of_machine() * processes if limit is None else int(limit) * mesh.size
 
 
-def _parts(spec: Family, config: Config, words: Words | None) -> dict[str, int]:
+def _parts(spec: Family, config: Config, words: Words | None, platform: str) -> dict[str, int]:
     least = max(LEAST_VOCABULARY, config.model.vocab_size)
     leaves = jax.tree.leaves(dict(spec.arrays(spec.resolve(config.model, len(words.counts) if words else least))))
     times = 2 + _MOMENTS[config.optimizer.dense]  # the gradient too; tables may be updated by rows, without either
@@ -52,12 +54,18 @@ def _parts(spec: Family, config: Config, words: Words | None) -> dict[str, int]:
     cfg = spec.resolve(config.model, least)  # the batches do not depend on the vocabulary
     shapes = dict(spec.trained.shapes(cfg, config.train.batch_size))
     batch = sum(math.prod(s.shape) * s.dtype.itemsize for s in shapes.values())
+    seen = spec.trained.attention(placed(spec, cfg, platform)) * (config.train.batch_size // config.train.accumulate)
     widths = [leaf.shape[leaf.axes.index("embed")] for leaf in leaves if "embed" in leaf.axes]
     return {
         "parameters": parameters,
         "the batches of a call": config.train.steps_per_call * batch,
         "the vectors of a step": _LEAST_BYTES * _vectors(spec, cfg, config, shapes) * min(widths, default=1),
+        "attention": 4 * seen,
     }
+
+
+def _total(*arguments: Any) -> int:
+    return sum(_parts(*arguments).values())
 
 
 def _vectors(spec: Family, cfg: Any, config: Config, shapes: dict[str, Any]) -> int:
@@ -92,17 +100,17 @@ def _largest(config: Config) -> str:
     return f"{section}.{name}={value}"
 
 
-def _key(spec: Family, config: Config, words: Words | None) -> str:
+def _key(spec: Family, config: Config, words: Words | None, platform: str) -> str:
     """Of the options on which the estimate depends, the one that is furthest above its default, with its value."""
 
     def matters(section: str, name: str, value: int) -> bool:
         try:
             part = dataclasses.replace(getattr(config, section), **{name: value // 2})
-            return sum(_parts(spec, dataclasses.replace(config, **{section: part}), words).values()) < now
+            return _total(spec, dataclasses.replace(config, **{section: part}), words, platform) < now
         except UserError:  # it hangs together with another option, such as the width of a tied head
             return True
 
-    now = sum(_parts(spec, config, words).values())
+    now = _total(spec, config, words, platform)
     found = [
         (ratio, f"{section}.{name}={value}")
         for section, name, value, ratio in _options(config)

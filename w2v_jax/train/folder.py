@@ -86,11 +86,28 @@ def _holds(workdir: Path, config: Config) -> bool:
     # As a config: a run that is older than an option has its default.
     keys = differences(to_dict(saved), to_dict(config))
     if keys:
+        check_family(workdir, saved.family, config.family)
+        longer = _longer(workdir, saved, config) if set(keys) <= {"train.passes", "train.max_steps"} else ""
         raise UserError(
             f"--workdir={workdir}: holds a run whose config differs in {', '.join(keys)}; "
-            "use the same values or another workdir"
+            f"use the same values or another workdir{longer}"
         )
     return True
+
+
+def check_family(workdir: Path, held: str, wanted: str) -> None:
+    """UserError: the folder holds a run of another family, which differs in most keys."""
+    if held != wanted:
+        raise UserError(f"--workdir={workdir}: holds a run of family {held}, not {wanted}; use another workdir")
+
+
+def _longer(workdir: Path, saved: Config, config: Config) -> str:
+    """How to train a finished run longer, where that is what the config asks for."""
+    most, before = config.train.max_steps or math.inf, saved.train.max_steps or math.inf
+    more = config.train.passes >= saved.train.passes and most >= before
+    if not more or MODELS[config.family].train is None or not (workdir / RESULT).exists():
+        return ""
+    return f"; to train it longer, give a new --workdir and add --config.train.start={workdir}"
 
 
 @contextlib.contextmanager
@@ -188,8 +205,10 @@ def best_of(workdir: Path, meta: Mapping[str, Any]) -> int | None:
 
 def _check_config(workdir: Path, meta: Mapping[str, Any] | None, config: Config) -> None:
     """Raises UserError where a checkpoint was trained with another config, whatever config.json says."""
-    keys = differences(to_dict(freeze(meta["config"], MODELS)), to_dict(config)) if meta else []
+    saved = freeze(meta["config"], MODELS) if meta else config
+    keys = differences(to_dict(saved), to_dict(config))
     if keys:
+        check_family(workdir, saved.family, config.family)
         raise UserError(
             f"--workdir={workdir}: its checkpoints were trained with another config ({', '.join(keys)}); "
             "use the same values or another workdir"

@@ -23,7 +23,7 @@ from w2v_jax.errors import Diverged, Interrupted
 from w2v_jax.exported import has_checkpoint
 from w2v_jax.models import MODELS
 from w2v_jax.recorded import to_dict
-from w2v_jax.train import continued, fitting, folder, trunk, world
+from w2v_jax.train import advice, continued, fitting, folder, trunk, world
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag, threads
 from w2v_jax.train.fingerprint import fingerprint
@@ -228,11 +228,11 @@ class Trainer:
         """The message for a run that diverged."""
         newest = self.checkpoints.latest_step()
         good = "no checkpoint was saved before" if newest is None else f"the last good checkpoint is step {newest:,}"
-        rate = self.run.config.optimizer.learning_rate
-        return (
-            f"the {what} not finite by step {step:,}; {good}. In a new --workdir, try optimizer.learning_rate below "
-            f"{rate:g}, optimizer.rows=adagrad, or optimizer.clip_row or optimizer.clip_norm above 0"
+        state = self.run.programs.state
+        tries = advice.against_divergence(
+            self.run.config.optimizer, rows=bool(state.row_state), dense=set(state.params) > set(state.row_state)
         )
+        return f"the {what} not finite by step {step:,}; {good}. In a new --workdir, try {tries}"
 
     def save(self, step: int, state: TrainState, block: bool) -> None:
         """Starts a checkpoint; metrics up to it must be settled. Raises Diverged rather than save a diverged state."""
@@ -296,6 +296,8 @@ def train(
         trainer = Trainer(run, workdir, checkpoints, log, trunks)
         state = trainer.fit(profile)
         folder.tell_gone(checkpoints, run.stop_step if trainer.best is None else trainer.best[1])
+        if warning := advice.wrecked(summary(trainer)):
+            log.note(warning)
     matrices: dict[str, Any] = {}
     if family.embed is not None:
         # One by one: jit returns a dict sorted, and the main matrix must stay first.
