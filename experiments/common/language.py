@@ -252,4 +252,6 @@ def evaluate(
 
 def described(model: Model) -> str:
     """The first line of a report: the family, the step of the checkpoint and the size."""
-    return f"{model.config.family}, step {model.step:,}, {parameters_without_padding(model.spec, model.cfg):,} parameters"
+    return (
+        f"{model.config.family}, step {model.step:,}, {parameters_without_padding(model.spec, model.cfg):,} parameters"
+    )
