@@ -68,7 +68,8 @@ def test_a_held_run_is_continued_and_evaluated_as_ever(name: str, again: dict[st
     held, done = expected_of(name), again[name]
     saved = runs.commands.checkpoints(runs.HELD / name / runs.RUN)
     assert done["status"] == 0 and f"continuing at step {saved[-1]:,} of" in done["err"], done["err"]
-    assert "warning" not in done["err"]
+    # Those of few steps are worse than the counts of tokens, which is said since.
+    assert [x for x in done["err"].splitlines() if "warning" in x and "counts of tokens alone" not in x] == []
     found = done["found"]
     same = runs.machine() == held["machine"]
     assert list(differences(held["numbers"], found["numbers"], exact=same)) == []

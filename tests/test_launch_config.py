@@ -26,8 +26,8 @@ REFUSED = [
     f"{TRAIN} --noconfig.model.dim",
     "experiments.train --config=configs/scaling/wiki.py --workdir=gs://play-bucket/run",
     "experiments.train --workdir=gs://play-bucket/run",
-    "experiments.scaling --config=configs/demo.py --workdir=gs://play-bucket/study",
-    "experiments.scaling --config.tokens_per_step=0 --workdir=gs://play-bucket/study",
+    "experiments.scaling --config=configs/demo.py --workdir=runs/study",
+    "experiments.scaling --config.tokens_per_step=0 --workdir=runs/study",
     "experiments.topics --workdir=runs/topics --lda.model.alpha=-1",
     "launch.preflight --config=configs/scaling/wiki.py --config.no.such=1",
 ]
