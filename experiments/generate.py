@@ -252,10 +252,8 @@ def write() -> None:
         heading = ""
         tell_outside(model.tokenizer, text)
         if count < f.tokens and any(len(new) == count for new in written.texts):
-            goes_on = "--slide goes on"
-            print(
-                f"note: the model's context ends after {count:,} of {f.tokens:,} new tokens; {goes_on}", file=sys.stderr
-            )
+            ends = f"the model's context ends after {count:,} of {f.tokens:,} new tokens"
+            print(f"note: {ends}; --slide goes on", file=sys.stderr)
     print(decode.describe(model.cfg))
 
 
