@@ -15,7 +15,6 @@ Prints tables; writes gradients.json and gradients.png. The synthetic language n
 from __future__ import annotations
 
 import dataclasses
-import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -32,7 +31,7 @@ from experiments.common.measuring import parameters
 from w2v_jax import memory, papers
 from w2v_jax.config import Config, check, check_choice
 from w2v_jax.data.corpus import build_corpus
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, renamed
 from w2v_jax.figures import distance
 from w2v_jax.models import MODELS
 from w2v_jax.nn.recurrent import CELLS
@@ -95,9 +94,8 @@ def config_of(options: Options, cell: str) -> Config:
 
 def in_flags(message: str) -> str:
     """A message about keys of the config as one about the flags that decide them; no flag decides the words."""
-    for key, name in KEYS.items():
-        message = re.sub(rf"(?<![\w.]){re.escape(key)}(?![\w.])", f"--{name}", message)
-    return message.replace("more tokens or fewer words", "more tokens")
+    named = renamed(message, {key: f"--{name}" for key, name in KEYS.items()})
+    return named.replace("more tokens or fewer words", "more tokens")
 
 
 def untrained(model: Model) -> Model:

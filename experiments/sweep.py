@@ -36,6 +36,7 @@ from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
 from w2v_jax.evaluation.builtin import analogy_sections, similarity_pairs
+from w2v_jax.evaluation.language import perplexity
 from w2v_jax.evaluation.similarity import read_pairs, similarity
 from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
@@ -47,7 +48,6 @@ from w2v_jax.train import folder, loop
 SETS = ("ws353", "men", "simlex999")
 KEPT = ("words_per_second", "seconds", "passes", "words", "vocabulary", "loss")  # of result.json
 SCORES = "scores.json"
-LARGEST = 700.0  # nats whose exponential is a number
 DIGITS = {"semantic": 1, "syntactic": 1, "total": 1, "held-out": 4, "perplexity": 2}
 
 
@@ -132,7 +132,7 @@ def held_out(config: Config, result: Mapping[str, Any]) -> dict[str, float | int
     encode = MODELS[config.family].encode
     if encode is None or not encode.causal(config.model):
         return {"held-out": best}
-    return {"held-out": best, "perplexity": None if best is None or best > LARGEST else math.exp(best)}
+    return {"held-out": best, "perplexity": None if best is None else perplexity(best)}
 
 
 def made(run: Run, workdir: Path, data_dir: str | None, restrict: int) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import re
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -82,6 +83,12 @@ def of_caller(parts: Iterable[T]) -> Iterator[T]:
 def from_caller(e: OSError) -> bool:
     """Whether the text that a caller gave raised it, see `of_caller`."""
     return bool(getattr(e, _CALLERS, False))
+
+
+def renamed(message: str, names: Mapping[str, str]) -> str:
+    """A message with the keys of a config as the user gave them: {key: name}, such as a flag."""
+    keys = "|".join(map(re.escape, names))
+    return re.sub(rf"(?<![\w.])(?:{keys})(?![\w.])", lambda key: names[key[0]], message)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

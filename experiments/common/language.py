@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from w2v_jax.data import alone
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
 from w2v_jax.data.unigram import known_of, targets_of, unigram
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, renamed
 from w2v_jax.evaluation import language, optimum
 from w2v_jax.evaluation.language import Scores
 from w2v_jax.figures import positions
@@ -47,7 +46,7 @@ def alone_of(model: Model, text: str, **changes: Any) -> alone.Alone:
     try:
         return alone.encode(dataclasses.replace(model.config.data, test_source=text, **changes), model.tokenizer, say)
     except UserError as e:
-        raise UserError(re.sub("|".join(_FLAGS), lambda key: _FLAGS[key[0]], str(e))) from None
+        raise UserError(renamed(str(e), _FLAGS)) from None
 
 
 def changes_of_flags() -> dict[str, Any]:

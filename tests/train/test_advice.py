@@ -30,9 +30,9 @@ def test_only_what_has_an_effect_is_advised(options: dict[str, Any], rows: bool,
 
 
 def test_a_warning_where_both_losses_are_known_and_the_counts_are_better() -> None:
-    assert wrecked({"heldout_loss": 6.4, "heldout_unigram_loss": 6.33, "family": "transformer"}) is not None
-    for known in ({"heldout_loss": 6.4}, {"heldout_loss": 6.3, "heldout_unigram_loss": 6.33}, {"heldout_loss": None}):
-        assert wrecked(known) is None
+    assert wrecked(6.4, 6.33) is not None
+    for known in ((6.4, None), (6.3, 6.33), (None, 6.33)):
+        assert wrecked(*known) is None
 
 
 def test_a_run_that_is_wrecked_says_so_and_ends_with_0(tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ def strided_windows(
         yield padded | {"start": np.ones(rows, np.int32), "words": (padded["targets"] >= 0).sum(1).astype(np.int32)}
 
 
+def perplexity(nats: float) -> float:
+    """exp(nats a unit), held below the largest number."""
+    return math.exp(min(nats, 700.0))
+
+
 def summarise(scores: Scores, known: np.ndarray, words: int, size: int) -> dict[str, Any]:
     """The usual figures from the scores of all tokens of a text of `words` words and `size` bytes.
 
@@ -90,8 +95,8 @@ def summarise(scores: Scores, known: np.ndarray, words: int, size: int) -> dict[
         "words": words,
         "bytes": size,
         "nats_per_token": total / len(nats),
-        "perplexity": math.exp(min(total / len(nats), 700.0)),
-        "word_perplexity": math.exp(min(total / max(words, 1), 700.0)),
+        "perplexity": perplexity(total / len(nats)),
+        "word_perplexity": perplexity(total / max(words, 1)),
         "bits_per_byte": total / (math.log(2) * max(size, 1)),
         "accuracy": float(correct.mean()),
         "known_accuracy": float(correct[known].mean()) if known.any() else None,

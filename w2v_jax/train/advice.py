@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from w2v_jax.config import OptimizerConfig
 
 
@@ -25,9 +22,8 @@ def _lower(name: str, value: float) -> str:
     return f"optimizer.{name} {f'below {value:g}' if value else 'above 0'}"
 
 
-def wrecked(result: Mapping[str, Any]) -> str | None:
-    """A warning where a finished language model is worse on its held-out text than the counts of tokens; else None."""
-    loss, counts = result.get("heldout_loss"), result.get("heldout_unigram_loss")
+def wrecked(loss: float | None, counts: float | None) -> str | None:
+    """A warning where a finished language model has a higher held-out loss than the counts of tokens; else None."""
     if loss is None or counts is None or loss <= counts:
         return None
     return (

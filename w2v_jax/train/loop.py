@@ -296,7 +296,7 @@ def train(
         trainer = Trainer(run, workdir, checkpoints, log, trunks)
         state = trainer.fit(profile)
         folder.tell_gone(checkpoints, run.stop_step if trainer.best is None else trainer.best[1])
-        if warning := advice.wrecked(summary(trainer)):
+        if warning := advice.wrecked(trainer.held.get("loss"), run.baseline.get("unigram_loss")):
             log.note(warning)
     matrices: dict[str, Any] = {}
     if family.embed is not None:
