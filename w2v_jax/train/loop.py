@@ -27,7 +27,8 @@ from w2v_jax.train import advice, continued, fitting, folder, trunk, world
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import all_finite, fetch, place, send, send_flag, threads
 from w2v_jax.train.fingerprint import fingerprint
-from w2v_jax.train.logs import Record, RunLog, tell
+from w2v_jax.train.logs import RunLog, tell
+from w2v_jax.train.meter import Meter
 from w2v_jax.train.plateau import Plateau
 from w2v_jax.train.prepare import Run, held_out, prepare
 from w2v_jax.train.step import TrainState
@@ -56,18 +57,12 @@ class Trainer:
         self.stop_step = run.stop_step  # earlier where an evaluation reaches `train.stop_at`
         # Step, metrics, flag and, where a log line may be due, the norm of the parameters and the scheduled rate.
         self.pending: deque[tuple[int, Any, jax.Array, tuple[jax.Array, jax.Array] | None]] = deque()
-        self.norm: float | None = None  # of the parameters, as last measured
-        self.rate: float | None = None  # the scheduled one, likewise
-        self.sums: dict[str, np.ndarray] = {}  # float64 (sum, count) by metric since the last log line
-        self.total = {"seconds": 0.0, "words": 0.0, "waited": 0.0}  # of all training, resumed parts included
-        self.logged = {"step": 0} | self.total  # at the last log line
+        self.meter = Meter(run.source.steps_per_epoch)
         self.held: dict[str, float] = {}  # the last held-out loss and the other metrics there
         self.held_step = -1
         self.best: tuple[float, int] | None = None  # lowest held-out loss of a checkpoint, and its step
-        self.loss: float | None = None  # of the last log interval with any unit that counts
         self.written: str | None = None  # digest of the log up to the checkpoint, as it was saved
         self.stopping = 0
-        self.clock = 0.0
 
     def start(self) -> TrainState:
         """The newest intact checkpoint's state, or the one that this run has in common with one of `trunks`, or a fresh
@@ -89,11 +84,8 @@ class Trainer:
             return run.programs.start().compile()(run.consts)
         step, state, meta = found
         self.plateau.restore(meta["plateau"])
-        self.total, self.held, self.loss, self.best = meta["total"], meta["held"], meta["loss"], meta["best"]
-        self.rate_scale = float(state.rate_scale)
-        # A signal may have come between two lines of the log: the next one is of all calls since the last.
-        self.sums = {name: np.array(pair) for name, pair in meta.get("sums", {}).items()}
-        self.logged = meta.get("logged", {"step": step} | self.total)
+        self.meter.restore(step, meta)
+        self.held, self.best, self.rate_scale = meta["held"], meta["best"], float(state.rate_scale)
         if self.begun is not None:  # its best checkpoint, and its log, are in the other folder
             self.best = None
         elif began is None:
@@ -103,7 +95,7 @@ class Trainer:
             self.stop_step = step if meta.get("reached") else run.stop_step
             self.log.note(f"continuing at step {step:,} of {self.stop_step:,}")
         else:  # the lines of the other run's log stay there
-            self.shared = trunk.Shared(step, self.total["words"], self.total["seconds"])
+            self.shared = trunk.Shared(step, self.meter.total["words"], self.meter.total["seconds"])
         had, has = meta.get("threads"), threads(run.mesh)
         if had and has and had != has:
             self.log.note(
@@ -129,7 +121,7 @@ class Trainer:
             self.log.note(f"compiled in {time.perf_counter() - began:.1f} s")
         tracer = Tracer(profile, self.workdir / "profile")
         with signals() as seen, contextlib.closing(tracer):
-            self.clock = time.perf_counter()
+            self.meter.begin()
             self.log.progress.begin(step)
             while step < self.stop_step:
                 tracer.before(step)
@@ -143,7 +135,7 @@ class Trainer:
                 with jax.transfer_guard("disallow"):  # what sends its own numbers would wait for the calls in flight
                     asked = time.perf_counter()
                     stack = send(run.mesh, next(stacks))
-                    self.total["waited"] += time.perf_counter() - asked
+                    self.meter.total["waited"] += time.perf_counter() - asked
                     count, flags = place(run.mesh, np.int32(step - before)), send_flag(run.mesh, seen[0] if seen else 0)
                     state, metrics, flag = call(state, stack, count, flags)
                     self.pending.append((step, metrics, flag, logged(state.params, state.step) if logging else None))
@@ -154,7 +146,7 @@ class Trainer:
                 tracer.after(step, self.log.note)
                 if scoring:
                     self.held, self.held_step = score(state.params), step
-                    self.lap()  # scoring is no training time
+                    self.meter.lap()  # scoring is no training time
                     # Not where the loss is only for a checkpoint: how often one is saved changes no result.
                     if judging and self.plateau.falls(self.held.get("loss")):
                         state = self.lower_rate(state)
@@ -180,49 +172,21 @@ class Trainer:
 
         The caller writes the line of step `quiet`, with its held-out loss.
         """
-        every = self.run.config.log.every_steps
-        step = int(self.logged["step"])
+        step = int(self.meter.logged["step"])
         while len(self.pending) > left:
             step, *found = self.pending.popleft()
             metrics, flag, shown = jax.device_get(found)
             pairs = {k: np.array([float(x) for x in pair]) for k, pair in metrics.items()}
-            self.total["seconds"] += self.lap()
             if not np.isfinite(pairs["loss"][0]):
                 raise Diverged(self.advice(step))
-            self.total["words"] += pairs.pop("words", np.zeros(2))[0]
-            self.sums = {k: self.sums.get(k, np.zeros(2)) + pair for k, pair in pairs.items()}
+            self.meter.add(pairs, None if shown is None else (float(shown[0]), float(shown[1])))
             self.stopping = max(self.stopping, int(flag))
-            self.norm, self.rate = (self.norm, self.rate) if shown is None else map(float, shown)
-        if step != quiet and step // every > self.logged["step"] // every:
-            self.write_log(step)
+        if step != quiet and self.meter.due(step, self.run.config.log.every_steps):
+            self.write_log(step, {})
 
-    def lap(self) -> float:
-        """Seconds since the last call of `lap`."""
-        now = time.perf_counter()
-        passed, self.clock = now - self.clock, now
-        return passed
-
-    def write_log(self, step: int, held: Mapping[str, float] | None = None) -> None:
+    def write_log(self, step: int, held: Mapping[str, float]) -> None:
         """One log line for the time since the one before."""
-        held = held or {}
-        took = max(self.total["seconds"] - self.logged["seconds"], 1e-9)
-        means = {k: float(total / count) for k, (total, count) in self.sums.items() if count}
-        means |= {f"heldout_{k}": held[k] for k in means if k in held and k != "loss"}
-        loss = means.pop("loss", None)  # absent where no pair or token was counted
-        self.loss = self.loss if loss is None else loss
-        means |= {} if self.norm is None else {"param_norm": self.norm}
-        record = Record(
-            step=step,
-            passes=step / self.run.source.steps_per_epoch,
-            loss=loss,
-            heldout_loss=held.get("loss"),
-            words_per_second=(self.total["words"] - self.logged["words"]) / took,
-            data_wait=(self.total["waited"] - self.logged["waited"]) / took,
-            learning_rate=None if self.rate is None else self.rate * self.rate_scale,
-            seconds=self.total["seconds"],
-        )
-        self.log.write(record, means)
-        self.sums, self.logged = {}, {"step": step} | self.total
+        self.log.write(*self.meter.read(step, self.rate_scale, held))
 
     def advice(self, step: int, what: str = "loss is") -> str:
         """The message for a run that diverged."""
@@ -242,7 +206,7 @@ class Trainer:
         loss = self.held.get("loss") if self.held_step == step > self.trunk else None
         if loss is not None and math.isfinite(loss) and (self.best is None or loss < self.best[0]):
             self.best = loss, step
-        meta = self.fixed | {"total": self.total, "held": self.held, "loss": self.loss, "best": self.best}
+        meta = self.fixed | self.meter.to_meta() | {"held": self.held, "best": self.best}
         meta |= {
             "threads": threads(self.run.mesh),
             "plateau": self.plateau.to_meta(),
@@ -250,8 +214,6 @@ class Trainer:
             "config": to_dict(self.run.config),
             "stop_step": self.run.stop_step,
             "log": self.log.digest,
-            "logged": self.logged,
-            "sums": {name: pair.tolist() for name, pair in self.sums.items()},
             "shared": self.shared and self.shared._asdict(),
             "continued_from": self.begun and self.begun._asdict(),
         }
@@ -319,21 +281,18 @@ def train(
 
 def summary(trainer: Trainer) -> dict[str, Any]:
     """The result of a finished run."""
-    run, total = trainer.run, trainer.total
-    seconds = max(total["seconds"], 1e-9)
+    run, meter = trainer.run, trainer.meter
     own = {
         "steps": trainer.stop_step,
         "passes": trainer.stop_step / run.source.steps_per_epoch,
-        "words": total["words"],
-        "loss": trainer.loss,
+        "words": meter.total["words"],
+        "loss": meter.loss,
         "heldout_loss": trainer.held.get("loss"),
         "heldout_accuracy": trainer.held.get("correct"),
         "best_heldout_loss": trainer.best and trainer.best[0],
         "best_heldout_step": trainer.best and trainer.best[1],
         **{f"heldout_{name}": value for name, value in run.baseline.items()},
-        "seconds": total["seconds"],
-        "words_per_second": total["words"] / seconds,
-        "data_wait": total["waited"] / seconds,
+        **meter.summary(),
         **({"shared": trainer.shared._asdict()} if trainer.shared else {}),
         **({"continued_from": trainer.begun._asdict()} if trainer.begun else {}),
     }
