@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import json
@@ -18,6 +19,8 @@ from w2v_jax.storage import stat as stat_of
 # What a packed file may unpack to: so many times its size, or so many bytes if that is more. Text is a third to a
 # tenth of its size when packed; a file made to fill the memory is a thousandth.
 MOST_TIMES, FREE_BYTES = 100, 64 << 20
+WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what a text in UTF-16 begins with
+WIDE_ADVICE = "is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8 <OLD >NEW"
 MAC_ADVICE = "its lines end in carriage returns alone; convert them first: tr '\\r' '\\n' <OLD >NEW"
 
 

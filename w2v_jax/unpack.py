@@ -1,8 +1,9 @@
-"""Packed text files as they are unpacked, by the ending of their name: .gz, .bz2, .xz, .zst and .zip."""
+"""Packed text files as they are unpacked, by the ending of their name in any case: .gz, .bz2, .xz, .zst and .zip."""
 
 from __future__ import annotations
 
 import bz2
+import codecs
 import contextlib
 import gzip
 import io
@@ -27,17 +28,17 @@ def unpacked(path: Path, file: Any) -> Iterator[IO[bytes]]:
 
     The files of a .zip are read one after the other in the order of their names, as if they were one.
 
-    UserError: an archive of another kind; while it is read: the file is damaged, cut short, or unpacks without end.
+    UserError: an archive of another kind; while it is read: the file is damaged, cut short, packed by a method that is
+    not read, or unpacks without end.
     """
-    if path.suffix in _UNREAD:
-        raise UserError(f"{path}: {path.suffix} files are not read; unpack it first, or give one of {', '.join(READ)}")
+    ending = path.suffix.lower()
+    if ending in _UNREAD:
+        raise UserError(f"{path}: {ending} files are not read; unpack it first, or give one of {', '.join(READ)}")
     damage: list[type[Exception]] = [EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile]
-    if path.suffix == ".bz2":
+    if ending == ".bz2":
         damage.append(OSError)  # what its decompressor raises for bytes of another kind
-    opened: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": lambda _: _Members(path)}.get(
-        path.suffix
-    )
-    if path.suffix == ".zst":
+    opened: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": lambda _: _Members(path)}.get(ending)
+    if ending == ".zst":
         import zstandard
 
         damage.append(zstandard.ZstdError)
@@ -48,8 +49,8 @@ def unpacked(path: Path, file: Any) -> Iterator[IO[bytes]]:
         if isinstance(e, OSError) and e.errno:  # of the disk
             raise
         raise UserError(f"{path}: damaged or truncated compressed file ({e})") from None
-    except _Encrypted:
-        raise UserError(f"{path}: holds an encrypted file; unpack it first") from None
+    except _Unread as e:
+        raise UserError(f"{path}: {e}; unpack it first") from None
 
 
 class _Zst(io.RawIOBase):
@@ -91,19 +92,21 @@ class _Zst(io.RawIOBase):
         return data
 
 
-class _Encrypted(Exception):
-    """A member of an archive needs a password."""
+class _Unread(Exception):
+    """A member of an archive needs a password, or is packed by a method that is not read."""
 
 
 class _Members(io.RawIOBase):
-    """The files of a zip archive end to end. A line feed ends each that lacks one: two texts share no line.
+    """The files of a zip archive end to end, without byte-order marks at their starts. A line feed ends each that lacks
+    one: two texts share no line.
 
     Folders and what archivers add for themselves (names that begin with a dot, `__MACOSX`) are left out.
     """
 
     def __init__(self, path: Path) -> None:
         # An archive is read from its end, and hashed from its start: so it is opened once more.
-        self._archive = zipfile.ZipFile(open_read(path))
+        with _told():
+            self._archive = zipfile.ZipFile(open_read(path))
         names = sorted(self._archive.infolist(), key=lambda member: member.filename)
         self._left = [m for m in names if not m.is_dir() and not any(_hidden(p) for p in m.filename.split("/"))]
         self._open: IO[bytes] | None = None
@@ -128,8 +131,21 @@ class _Members(io.RawIOBase):
                 return b""
             member = self._left.pop(0)
             if member.flag_bits & 1:
-                raise _Encrypted
-            self._open = self._archive.open(member)
+                raise _Unread("holds an encrypted file")
+            with _told():
+                opened = cast(zipfile.ZipExtFile, self._archive.open(member))
+            self._open = opened
+            if opened.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+                opened.read(len(codecs.BOM_UTF8))
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """_Unread for what Python's zipfile does not unpack, such as Deflate64."""
+    try:
+        yield
+    except NotImplementedError as e:
+        raise _Unread(f"holds a file that is packed in a way that is not read ({e})") from None
 
 
 def _hidden(name: str) -> bool:

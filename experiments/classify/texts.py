@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from w2v_jax.config import DataConfig
 from w2v_jax.data import documents
 from w2v_jax.data.corpus import Tokens
+from w2v_jax.data.in_memory import characters_left_out
 from w2v_jax.data.labelled import read_labelled
 from w2v_jax.data.labelled_corpus import check_rules, vocabulary_of
 from w2v_jax.data.tokenizer import Tokenizer
@@ -66,9 +67,9 @@ def read(cfg: DataConfig, test_share: float, say: Say, first: int = 0) -> Texts:
     UserError: a bad source, line or label; all texts of one label; too few texts.
     """
     check_rules(cfg, None)
-    train, names, places = read_labelled(cfg.source, cfg, None, say=say)
+    train, names, places, named = read_labelled(cfg.source, cfg, None, say=say)
     if cfg.test_source:
-        test, _, places = read_labelled(cfg.test_source, cfg, len(names), names, say)
+        test, _, places, _ = read_labelled(cfg.test_source, cfg, len(names), names, say, named)
         if first and first < max(len(train), len(test)):
             say(f"texts: the first {first:,} of {len(train):,} to train on, and of {len(test):,} to score, are taken")
             train, test, places = train[:first], test[:first], places[:first]
@@ -78,7 +79,7 @@ def read(cfg: DataConfig, test_share: float, say: Say, first: int = 0) -> Texts:
         test, train = [e for e, t in zip(train, apart, strict=True) if t], _without(train, apart)
         say(f"texts: {len(test):,} are the test split, as data.test_source is not set; equal texts are on one side")
     if cfg.heldout_source:
-        own = read_labelled(cfg.heldout_source, cfg, len(names), names, say).examples
+        own = read_labelled(cfg.heldout_source, cfg, len(names), names, say, named).examples
         held = np.arange(len(train) + len(own)) >= len(train)
         train = train + own
     else:
@@ -98,6 +99,7 @@ def read(cfg: DataConfig, test_share: float, say: Say, first: int = 0) -> Texts:
         places,
     )
     _tell(found, fitted, say)
+    characters_left_out(cfg, (*found.train, *found.test), say)
     return found
 
 

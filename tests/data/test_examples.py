@@ -225,8 +225,8 @@ def test_blank_lines_are_counted_headers_are_told_and_labels_are_composed(tmp_pa
     content = "Sentiment\tTEXT\n\ncafe\u0301\tone\n \t \ncaf\u00e9\ttwo\n\n"
     examples, names, said = told(tmp_path, content, labels="named")
     assert names == ("Sentiment", "caf\u00e9") and examples == [(0, "TEXT"), (1, "one"), (1, "two")]
-    header, blank = said
-    assert "warning:" in header and "x.tsv:1: a header is read as a text with label 'Sentiment'" in header
+    blank, header = said
+    assert "warning:" in header and "x.tsv:1: read as a text with label 'Sentiment'; delete the line if" in header
     assert blank.endswith("x.tsv: 3 blank lines are skipped")
     assert told(tmp_path, "a\ttext\nlabel\ttext\n", labels="named")[2] == []
 

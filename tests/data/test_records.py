@@ -133,7 +133,7 @@ def test_names_of_labels_are_sorted_and_those_of_training_rule(tmp_path: Path) -
     with pytest.raises(UserError, match="model.classes=3: .* has 2 named labels; set model.classes=2"):
         build_labelled_corpus(cfg, 3)
     (tmp_path / "one.tsv").write_text("spam\tone\nspam\ttwo\n")
-    with pytest.raises(UserError, match="one.tsv': all training texts have label spam: give two at least"):
+    with pytest.raises(UserError, match="one.tsv': all training texts have label spam: give texts of two labels"):
         build_labelled_corpus(DataConfig(source=f"tsv:{tmp_path}/one.tsv", labels="named"), 2)
     with pytest.raises(UserError, match=r"test.tsv:2: label 'alt.c' is not among .*: alt.b, sci.space .*mean 'alt.b'"):
         read_labelled(f"tsv:{tmp_path}/test.tsv", cfg, None, found.names)

@@ -15,25 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.config import DataConfig, own_tokens
-from w2v_jax.data.corpus import left_out
+from w2v_jax.config import DataConfig
 from w2v_jax.data.counting import SOURCES
 from w2v_jax.data.examples import split_tenth
+from w2v_jax.data.in_memory import characters_left_out, one_alone, refuse_unused, words_told
 from w2v_jax.data.labelled import read_labelled
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
-from w2v_jax.data.words import NAMES, Rules, as_str, cutter, of_kinds, prepared, words_of
+from w2v_jax.data.words import Rules, words_of
 from w2v_jax.errors import UserError
 from w2v_jax.recorded import later_rules
 from w2v_jax.types import Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes
-# Keys for running text.
-_UNUSED = (
-    *("heldout_every", "document", "block_tokens", "tokens_limit", "reversed"),
-    *("stop_words", "vocabulary_from", "phrases"),
-)
 _OF_RECORDS = ("field", "label_field")  # keys for sources with named fields
+_OF_TFDS = ("tfds_split",)
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
 Texts = list[tuple[int, str]]  # (label, text)
 
@@ -90,37 +86,42 @@ def build_labelled_corpus(
         that is frequent enough.
     """
     check_rules(cfg, classes)
-    train, names, _ = read_labelled(cfg.source, cfg, classes, say=say)
+    train, names, _, named = read_labelled(cfg.source, cfg, classes, say=say)
     if classes not in (None, len(names)):
-        _check_labels(cfg, train, names)
+        _check_labels(cfg, train, names, 1)
         raise UserError(
             f"model.classes={classes}: {cfg.source} has {len(names)} named labels; set model.classes={len(names)}"
         )
     others = (cfg.heldout_source, cfg.test_source)
-    held, test = (read_labelled(source, cfg, len(names), names, say).examples if source else [] for source in others)
+    held, test = (
+        read_labelled(source, cfg, len(names), names, say, named).examples if source else [] for source in others
+    )
+    labels = {label for label, _ in train}
     if not held:
         if len(train) < 2:
             raise UserError(f"data.source={cfg.source!r}: holds one text, and none can be held out")
         kept, tenth = split_tenth(len(train), seed=0)  # whatever the run's seed, so that runs compare
         train, held = [train[i] for i in kept], [train[i] for i in tenth]
-    _check_labels(cfg, train, names)
+    _check_labels(cfg, train, names, len(labels))
     if cfg.labels == "named":
         say(f"corpus: labels: {', '.join(f'{i} {name}' for i, name in enumerate(names))}")
     tokenizer = Tokenizer.of(cfg, vocabulary_of(cfg, [text for _, text in train], words), None)
     found = {name: _encoded(tokenizer, texts) for name, texts in (("train", train), ("heldout", held), ("test", test))}
     parts = {name: part for name, (part, _) in found.items()}
     report: dict[str, Any] = {"types_kept": tokenizer.size, "labels": list(names)}
-    report |= _left_out(cfg, [text for _, text in train], say)
+    report |= characters_left_out(cfg, (text for texts in (train, held, test) for _, text in texts), say)
     for split, (part, outside) in found.items():
         report |= _told(split, part, outside, len(names), cfg.unknown, say)
     digest = _digest(cfg, tokenizer.vocab, parts, names)
     return LabelledCorpus(tokenizer, names, **parts, report=report, digest=digest)
 
 
-def _check_labels(cfg: DataConfig, train: Texts, names: Sequence[str]) -> None:
+def _check_labels(cfg: DataConfig, train: Texts, names: Sequence[str], before: int) -> None:
+    """UserError: all are of one label; `before` is how many labels there were before some texts were held out."""
     if len({label for label, _ in train}) < 2:
         name = names[train[0][0]]
-        raise UserError(f"data.source={cfg.source!r}: all training texts have label {name}: give two at least")
+        alone = one_alone(before, "texts of two labels")
+        raise UserError(f"data.source={cfg.source!r}: all training texts have label {name}{alone}")
 
 
 def check_rules(cfg: DataConfig, classes: int | None) -> None:
@@ -129,18 +130,13 @@ def check_rules(cfg: DataConfig, classes: int | None) -> None:
         raise UserError(f"data.tokens={cfg.tokens!r}: labelled texts are cut into words; set data.tokens=words")
     if cfg.end_token:
         raise UserError(f"data.end_token={cfg.end_token!r}: labelled texts have none; leave it empty")
-    for key in _UNUSED:
-        value, default = getattr(cfg, key), getattr(DataConfig, key)
-        if value != default:
-            raise UserError(
-                f"data.{key}={value!r}: has no effect on labelled texts (held out are data.heldout_source or a tenth); "
-                f"leave it at {default!r}"
-            )
-    if not any(getattr(cfg, key).startswith(("jsonl:", "tfds:")) for key in SOURCES.values()):
-        for key in _OF_RECORDS:
-            value, default = getattr(cfg, key), getattr(DataConfig, key)
-            if value != default:
-                raise UserError(f"data.{key}={value!r}: has no effect without fields (tsv:); leave it at {default!r}")
+    kinds = {getattr(cfg, key).partition(":")[0] for key in SOURCES.values()}
+    what = "on labelled texts (held out are data.heldout_source or a tenth)"
+    refuse_unused(cfg, (*_OF_RECORDS, *_OF_TFDS), what)
+    if not kinds & {"jsonl", "tfds"}:
+        refuse_unused(cfg, _OF_TFDS, "without fields (tsv:)")
+    if "tfds" not in kinds:
+        refuse_unused(cfg, _OF_RECORDS, "without a data set (tfds:)")
     if cfg.labels in ("binary", "sst2") and classes not in (None, 2):
         raise UserError(f"model.classes={classes}: data.labels={cfg.labels} makes 2; set data.labels=as_is for more")
 
@@ -161,38 +157,18 @@ def vocabulary_of(cfg: DataConfig, texts: Sequence[str], words: Sequence[str] = 
     return Vocabulary(tuple(words), np.array([counts[w] for w in words], np.int64))
 
 
-def _left_out(cfg: DataConfig, texts: Sequence[str], say: Say) -> dict[str, Any]:
-    """Counts the characters of the training texts that are in no word, and says so; {} where none can be."""
-    rules = Rules.of(cfg)
-    if rules.tokens == "whitespace" or own_tokens(rules.tokens):
-        return {}
-    whole = prepared("\n".join(texts), rules)
-    met, kept = of_kinds(whole), of_kinds("".join(map(as_str, cutter(rules)(whole))))
-    lost = {name: met[kind] - kept[kind] for kind, name in NAMES.items()}
-    left_out(say, met["L"], lost, cfg.tokens)
-    return {"letters": met["L"], "lost": lost}
-
-
 def _told(split: str, part: Examples, outside: int, classes: int, unknown: str, say: Say) -> dict[str, Any]:
     """What a split holds, for the report of the corpus; says it, too."""
     wordless = sum(not len(ids) for ids in part.ids)
     if part.documents:
         counts = ", ".join(f"{n:,}" for n in np.bincount(part.labels, minlength=classes))
-        words = _known(part.tokens, outside, unknown)
+        words = words_told(part.tokens, outside, unknown)
         say(f"corpus: {split}: {part.documents:,} texts ({counts} by label), {words}")
     if wordless:
         say(f"corpus: {split}: {wordless:,} texts without a known word are kept; {part.empty:,} of them are empty")
     own = {"documents": part.documents, "tokens": part.tokens, "oov_words": outside}
     own |= {"empty": part.empty, "without_known_word": wordless}
     return {f"{split}_{name}": value for name, value in own.items()}
-
-
-def _known(tokens: int, outside: int, unknown: str) -> str:
-    """`90 known words, 10 more (10.0%) outside the vocabulary are dropped`."""
-    if unknown == "keep":
-        return f"{tokens:,} words, {outside:,} of them ({outside / max(1, tokens):.1%}) outside the vocabulary"
-    share = outside / max(1, tokens + outside)
-    return f"{tokens:,} known words, {outside:,} more ({share:.1%}) outside the vocabulary are dropped"
 
 
 def _encoded(tokenizer: Tokenizer, texts: Texts) -> tuple[Examples, int]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data.examples import Order, split_tenth
+from w2v_jax.data.in_memory import characters_left_out, one_alone, refuse_unused, words_told
 from w2v_jax.data.pairs import SAME_FROM, Pair, read_pairs
 from w2v_jax.data.pipeline import Source
 from w2v_jax.data.tokenizer import Tokenizer
@@ -25,7 +26,6 @@ from w2v_jax.recorded import later_rules
 from w2v_jax.types import HostBatch, Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes
-_UNUSED = ("heldout_every", "document", "block_tokens", "field", "label_field", "reversed")  # keys for other texts
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
 
 
@@ -90,7 +90,8 @@ def build_pair_corpus(
     """
     _check(cfg)
     sources = (cfg.source, cfg.heldout_source, cfg.test_source)
-    train, held, test = (read_pairs(source, cfg) if source else [] for source in sources)
+    train, held, test = (read_pairs(source, cfg, say) if source else [] for source in sources)
+    both = {pair.score >= SAME_FROM for pair in train}
     if not held:
         if len(train) < 2:
             raise UserError(f"data.source={cfg.source!r}: holds one pair, and none can be held out")
@@ -98,21 +99,25 @@ def build_pair_corpus(
         train, held = [train[i] for i in kept], [train[i] for i in tenth]
     if len({pair.score >= SAME_FROM for pair in train}) < 2:
         one = "SAME" if train[0].score >= SAME_FROM else "DIFFERENT"
-        raise UserError(f"data.source={cfg.source!r}: all training pairs are {one}: give pairs of both kinds")
+        alone = one_alone(len(both), "pairs of both kinds")
+        raise UserError(f"data.source={cfg.source!r}: all training pairs are {one}{alone}")
     tokenizer = Tokenizer.of(cfg, _vocabulary(cfg, (train, held, test), words, only_met), None)
-    parts = {name: _encoded(tokenizer, pairs) for name, pairs in (("train", train), ("heldout", held), ("test", test))}
+    found = {name: _encoded(tokenizer, pairs) for name, pairs in (("train", train), ("heldout", held), ("test", test))}
+    parts = {name: part for name, (part, _) in found.items()}
     if not parts["train"].tokens:
         raise UserError(f"data.source={cfg.source!r}: none of its words is in the vocabulary")
     report: dict[str, Any] = {"types_kept": tokenizer.size}
-    for name, part in parts.items():
-        report |= {f"{name}_documents": part.documents, f"{name}_tokens": part.tokens}
+    texts = (text for pairs in (train, held, test) for pair in pairs for text in (pair.first, pair.second))
+    report |= characters_left_out(cfg, texts, say)
+    for name, (part, outside) in found.items():
+        report |= {f"{name}_documents": part.documents, f"{name}_tokens": part.tokens, f"{name}_oov_words": outside}
         if part.documents:
             report[f"{name}_wordless"] = part.wordless
             same = int(part.same.sum())
             wordless = f"; {part.wordless} texts without a known word" if part.wordless else ""
             say(
                 f"corpus: {name}: {part.documents:,} pairs ({same:,} SAME, {part.documents - same:,} DIFFERENT), "
-                f"{part.tokens:,} known words{wordless}"
+                f"{words_told(part.tokens, outside, cfg.unknown)}{wordless}"
             )
     return PairCorpus(tokenizer, **parts, report=report, digest=_digest(cfg, tokenizer.vocab, parts))
 
@@ -122,10 +127,7 @@ def _check(cfg: DataConfig) -> None:
         raise UserError(f"data.tokens={cfg.tokens!r}: pairs of texts are cut into words; set data.tokens=words")
     if cfg.end_token:
         raise UserError(f"data.end_token={cfg.end_token!r}: pairs of texts have none; leave it empty")
-    for key in _UNUSED:
-        value, default = getattr(cfg, key), getattr(DataConfig, key)
-        if value != default:
-            raise UserError(f"data.{key}={value!r}: has no effect on pairs of texts; leave it at {default!r}")
+    refuse_unused(cfg, (), "on pairs of texts")
 
 
 def _vocabulary(cfg: DataConfig, splits: Sequence[Sequence[Pair]], words: Sequence[str], only_met: bool) -> Vocabulary:
@@ -150,10 +152,14 @@ def _vocabulary(cfg: DataConfig, splits: Sequence[Sequence[Pair]], words: Sequen
     return Vocabulary(tuple(words), np.array([counts[w] for w in words], np.int64))
 
 
-def _encoded(tokenizer: Tokenizer, pairs: Sequence[Pair]) -> PairExamples:
-    first, second = [tokenizer.encode(p.first) for p in pairs], [tokenizer.encode(p.second) for p in pairs]
+def _encoded(tokenizer: Tokenizer, pairs: Sequence[Pair]) -> tuple[PairExamples, int]:
+    """The pairs as ids, and how many of their words are outside the vocabulary."""
+    first = [tokenizer.encode_counted(pair.first) for pair in pairs]
+    second = [tokenizer.encode_counted(pair.second) for pair in pairs]
     scores = np.array([pair.score for pair in pairs], np.float32)
-    return PairExamples(first, second, scores, tuple((pair.first, pair.second) for pair in pairs))
+    texts = tuple((pair.first, pair.second) for pair in pairs)
+    outside = sum(number for _, number in first + second)
+    return PairExamples([ids for ids, _ in first], [ids for ids, _ in second], scores, texts), outside
 
 
 def _digest(cfg: DataConfig, vocab: Vocabulary, parts: dict[str, PairExamples]) -> str:

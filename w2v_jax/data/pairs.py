@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from w2v_jax.config import DataConfig, score_range
-from w2v_jax.data.records import decoded, lines, of_files, whole
+from w2v_jax.data.records import decoded, filled, of_files, whole
 from w2v_jax.errors import UserError
 from w2v_jax.storage import to_path
+from w2v_jax.types import Say
 
 SAME_FROM = 0.5  # a graded pair counts as SAME from the middle of its range on
 FORM = "pairs:GLOB[@LABEL,FIRST,SECOND[,COLUMN=VALUE]]"
@@ -44,7 +45,7 @@ class Columns(NamedTuple):
         return max(self.label, self.first, self.second, self.where)
 
 
-def read_pairs(source: str, cfg: DataConfig) -> list[Pair]:
+def read_pairs(source: str, cfg: DataConfig, say: Say = lambda line: None) -> list[Pair]:
     """The pairs of a source, in the order of the files, which are sorted by name.
 
     Args:
@@ -53,6 +54,7 @@ def read_pairs(source: str, cfg: DataConfig) -> list[Pair]:
         `,COLUMN=VALUE` reads only the lines that have this value there: `pairs:sick*@3,5,6,1=TRAIN`.
       cfg: `labels` is binary (SAME or 1, DIFFERENT or 0, in any case of letters) or the range of a graded score, such
         as 1..5.
+      say: takes lines about what was skipped: blank lines.
 
     Raises:
       UserError: no such form, no file, an empty one; no line has the value; and with file and line: a missing side, an
@@ -66,7 +68,7 @@ def read_pairs(source: str, cfg: DataConfig) -> list[Pair]:
             "range such as data.labels=1..5"
         )
     out = []
-    for where, line in of_files("pairs", pattern, "tsv", partial(_lines, errors=cfg.encoding_errors)):
+    for where, line in of_files("pairs", pattern, "tsv", partial(_lines, errors=cfg.encoding_errors, say=say)):
         fields = line.split("\t")
         if len(fields) < columns.needed:
             raise UserError(
@@ -123,7 +125,7 @@ def _score(where: str, label: str, bounds: tuple[float, float] | None) -> float:
     return (value - low) / (high - low)
 
 
-def _lines(path: Path, file: IO[bytes], errors: str) -> Iterator[tuple[str, str]]:
-    """(file and line, the line without its end)."""
-    for where, line in lines(path, file):
+def _lines(path: Path, file: IO[bytes], errors: str, say: Say) -> Iterator[tuple[str, str]]:
+    """(file and line, the line without its end) of the lines that are not blank."""
+    for where, line in filled(path, file, say):
         yield where, whole(where, decoded(where, line, errors), errors).rstrip("\r\n")

@@ -10,7 +10,7 @@ from typing import IO, Any, TypeVar
 from w2v_jax.config import DataConfig
 from w2v_jax.data.raw import END, MARK, matches
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.files import MAC_ADVICE, parse_json
+from w2v_jax.files import MAC_ADVICE, WIDE, WIDE_ADVICE, parse_json
 from w2v_jax.storage import in_bucket, open_read, to_path
 from w2v_jax.types import Say
 from w2v_jax.unpack import unpacked
@@ -52,6 +52,8 @@ def lines(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     count = 0
     while line := file.readline(LONGEST_LINE + 1):
         count += 1
+        if count == 1 and line.startswith(WIDE):
+            raise UserError(f"{path}: {WIDE_ADVICE}")
         if len(line) > LONGEST_LINE:
             raise UserError(f"{path}:{count}: the line is longer than {LONGEST_LINE:,} bytes: is it a text?")
         if count == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip():
@@ -81,11 +83,12 @@ def decoded(where: str, line: bytes, errors: str) -> str:
         ) from None
 
 
-def records(path: Path, file: IO[bytes], errors: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file and line, JSON object) of every line that is not blank. UserError: a line that is no JSON object."""
-    for where, line in lines(path, file):
-        if not line.strip():
-            continue
+def records(
+    path: Path, file: IO[bytes], errors: str, say: Say = lambda line: None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file and line, JSON object) of every line that is not blank (see `filled`). UserError: a line that is no JSON
+    object."""
+    for where, line in filled(path, file, say):
         try:
             entry = parse_json(decoded(where, line, errors))
         except ValueError as e:

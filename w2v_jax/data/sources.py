@@ -25,7 +25,7 @@ from w2v_jax.config import DataConfig
 from w2v_jax.data import pydocs, records, synthetic, tfds_source
 from w2v_jax.data.raw import MARK, WHITE, Hash, RawText, matches, stamp_of
 from w2v_jax.errors import UserError
-from w2v_jax.files import MAC_ADVICE
+from w2v_jax.files import MAC_ADVICE, WIDE, WIDE_ADVICE
 from w2v_jax.storage import in_bucket, open_read, real, stat, to_path
 from w2v_jax.unpack import READ, unpacked
 
@@ -197,6 +197,8 @@ def _decoded(path: Path, file: IO[bytes], errors: str) -> Iterator[str]:
     offset = 0
     while True:
         data = file.read(CHUNK)
+        if offset == 0 and data.startswith(WIDE):
+            raise UserError(f"{path}: {WIDE_ADVICE}")
         nul = data.find(b"\0")
         if nul >= 0:
             raise UserError(f"{path}: binary file (NUL at byte {offset + nul}); give UTF-8 text: {', '.join(READ)}")

@@ -68,7 +68,7 @@ def read(
     if os.path.isdir(path):
         table = read_native(path, limit, options, mmap)
     else:
-        if path.endswith(_PACKED):
+        if path.lower().endswith(_PACKED):
             raise UserError(f"{path}: packed in a way that is not read here; unpack it first, or pack it with gzip")
         if path.endswith(_FOREIGN):
             use = "use word2vec, GloVe text, fastText, .npy, .safetensors or a native folder"
