@@ -147,3 +147,11 @@ def test_a_corpus_whose_tokens_the_rules_changed_is_another(tmp_path):
         found = build_corpus(config(tmp_path, tmp_path / f"{name}.txt", tokens="punctuation", heldout_every=0))
         digests.append(found.digest == found.directory.name)
     assert digests == [True, False]
+
+
+def test_the_limits_that_the_documentation_names():
+    for form in ("nfc", "nfkc"):
+        rules = Rules("words", True, form)
+        assert words_of("don\u2019t don't", rules) == ["don\u2019t", "don't"]
+        assert words_of("\u0130I", rules) == ["i\u0307i"]
+        assert words_of("col\u00b7legi a\u200eb", rules) == ["col", "legi", "a", "b"]

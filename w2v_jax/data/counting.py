@@ -169,6 +169,7 @@ def check(cfg: DataConfig, counted: Counted) -> None:
     if heldout_every(cfg) and int(counted.documents.sum() - counted.documents[SPLITS.index("test")]) == 1:
         raise UserError(
             f"data.source={cfg.source!r}: the text is one document, and none can be held out: "
+            + ("the files in a .zip are one; " if cfg.document == "file" and ".zip" in cfg.source.lower() else "")
             + ("give the text line breaks" if cfg.document == "line" else "set data.document=line")
             + ", set data.heldout_every=0, or name another text in data.heldout_source"
         )

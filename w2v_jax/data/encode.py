@@ -75,6 +75,8 @@ def record(cfg: DataConfig, counted: Counted, outside: np.ndarray, sizes: Sequen
         "letters": counted.letters,
         "lost": {name: counted.lost.get(kind, 0) for kind, name in NAMES.items()},
     }
+    if cfg.stop_words:
+        report |= known.stop_words_met(cfg, counted.names)
     return {"splits": records, "report": report, "newer": counted.newer, "blankless": blankless_share(cfg, counted)}
 
 

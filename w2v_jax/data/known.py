@@ -4,6 +4,7 @@ beside the keys of a config: the content of such files."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 from w2v_jax.config import DataConfig, own_tokens
@@ -62,6 +63,12 @@ def _earlier(cfg: DataConfig) -> Tokenizer:
             what = f"its text was cut by data.{name}={has}"
             raise UserError(f"data.vocabulary_from={cfg.vocabulary_from}: {what}, this by {getattr(cfg, name)}")
     return earlier
+
+
+def stop_words_met(cfg: DataConfig, words: Collection[str]) -> dict[str, int]:
+    """For the report of a corpus: how many stop words there are, and how many are among the `words` of the text."""
+    given = stop_words(cfg)
+    return {"stop_words": len(given), "stop_words_met": len(given.intersection(words))}
 
 
 def stop_words(cfg: DataConfig) -> frozenset[str]:
