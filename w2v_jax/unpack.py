@@ -109,7 +109,7 @@ class _Members(io.RawIOBase):
             self._archive = zipfile.ZipFile(open_read(path))
         names = sorted(self._archive.infolist(), key=lambda member: member.filename)
         self._left = [m for m in names if not m.is_dir() and not any(_hidden(p) for p in m.filename.split("/"))]
-        self._open: IO[bytes] | None = None
+        self._open: zipfile.ZipExtFile | None = None
         self._read, self._last = 0, b"\n"
 
     def readable(self) -> bool:
@@ -133,10 +133,9 @@ class _Members(io.RawIOBase):
             if member.flag_bits & 1:
                 raise _Unread("holds an encrypted file")
             with _told():
-                opened = cast(zipfile.ZipExtFile, self._archive.open(member))
-            self._open = opened
-            if opened.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
-                opened.read(len(codecs.BOM_UTF8))
+                self._open = cast(zipfile.ZipExtFile, self._archive.open(member))
+            if self._open.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+                self._open.read(len(codecs.BOM_UTF8))
 
 
 @contextlib.contextmanager
