@@ -18,10 +18,11 @@ import numpy as np
 
 from w2v_jax import storage
 from w2v_jax.config import DataConfig
-from w2v_jax.data import doubts, known, meeting, phrases, shared, slices
+from w2v_jax.data import known, meeting, phrases, shared, slices
 from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
 from w2v_jax.data.counting import SOURCES, SPLITS, check, count, heldout_every
+from w2v_jax.data.doubts import tell_doubts
 from w2v_jax.data.encode import encode
 from w2v_jax.data.raw import RawText
 from w2v_jax.data.remote import Remote
@@ -122,7 +123,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
             corpus = _cached(cfg, note, texts, root, say if waited else lambda line: None)
             corpus = corpus or _build(cfg, texts, root, note, say)
     _tell(say, corpus.report, cfg)
-    doubts.tell(say, corpus.report, cfg, corpus.blankless)
+    tell_doubts(say, corpus.report, cfg, corpus.blankless)
     return corpus
 
 

@@ -9,7 +9,7 @@ from w2v_jax.data.counting import BLANKLESS, CUT_OTHERWISE, heldout_every
 from w2v_jax.types import Say
 
 
-def tell(say: Say, report: dict[str, Any], cfg: DataConfig, blankless: float) -> None:
+def tell_doubts(say: Say, report: dict[str, Any], cfg: DataConfig, blankless: float) -> None:
     """Says how many stop words were met, and warns: of none of them, of nothing held out though a part should be, and
     of words in scripts that write no blanks between them (`blankless` is their share)."""
     if given := report.get("stop_words", 0):  # of older corpora it is not known

@@ -65,12 +65,6 @@ def _earlier(cfg: DataConfig) -> Tokenizer:
     return earlier
 
 
-def stop_words_met(cfg: DataConfig, words: Collection[str]) -> dict[str, int]:
-    """For the report of a corpus: how many stop words there are, and how many are among the `words` of the text."""
-    given = stop_words(cfg)
-    return {"stop_words": len(given), "stop_words_met": len(given.intersection(words))}
-
-
 def stop_words(cfg: DataConfig) -> frozenset[str]:
     """The words of `cfg.stop_words`, one a line, folded as the text is; none without a file. UserError: no such file,
     not UTF-8, or no word in it."""
@@ -88,3 +82,9 @@ def stop_words(cfg: DataConfig) -> frozenset[str]:
     if not found:
         raise UserError(f"data.stop_words={cfg.stop_words}: holds no word; leave it empty for none")
     return found
+
+
+def stop_words_met(cfg: DataConfig, words: Collection[str]) -> dict[str, int]:
+    """For the report of a corpus: how many stop words there are, and how many are among the `words` of the text."""
+    given = stop_words(cfg)
+    return {"stop_words": len(given), "stop_words_met": len(given.intersection(words))}
