@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from w2v_jax.config import DataConfig
+from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data import known
 from w2v_jax.data.counting import SCRATCH, SOURCES, SPLITS, Counted, blankless_share
 from w2v_jax.data.tokenizer import Tokenizer
@@ -85,7 +85,9 @@ def _record(
     ends = written.documents if cfg.end_token else 0
     kept = counted.counts[split] * (~outside if cfg.unknown == "drop" else 1)
     size = int((kept * counted.sizes).sum())
-    if cfg.tokens in ("characters", "bpe"):
+    if own_tokens(cfg.tokens):
+        words, size = int(counted.words[split]) + ends, int(counted.bytes[split]) + written.documents
+    elif cfg.tokens in ("characters", "bpe"):
         words, size = int(counted.words[split]) + ends, size + written.documents
     else:  # the blank after a document's last word stands for its line end; a document without words has one too
         words, size = written.tokens, size + (written.single if cfg.end_token else 0)

@@ -20,7 +20,7 @@ def rules(cfg: DataConfig) -> dict[str, Any]:
     """Digests in the place of the names of files, for the rules of a corpus; {} without any such file."""
     found: dict[str, Any] = {}
     if own_tokens(cfg.tokens):
-        found["own_tokens"] = own.digest_of(cfg.tokens)
+        found |= {"own_tokens": own.digest_of(cfg.tokens), "own_cut": own.CUT}
     if cfg.stop_words:
         found["stop_words"] = hashlib.sha256("\n".join(sorted(stop_words(cfg))).encode()).hexdigest()
     if cfg.vocabulary_from:
