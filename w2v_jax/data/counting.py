@@ -14,9 +14,9 @@ import numpy as np
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
 from w2v_jax.data.provisional import Read, Reader, lost, reader, sizes
-from w2v_jax.data.raw import END, Hash, RawText, pieces
+from w2v_jax.data.raw import END, MARK, Hash, RawText, pieces
 from w2v_jax.data.vocabulary import escape
-from w2v_jax.data.words import Rules, blankless, prepared
+from w2v_jax.data.words import Rules, blankless, of_kinds, prepared
 from w2v_jax.errors import UserError
 from w2v_jax.tables import duration
 from w2v_jax.types import Say
@@ -130,8 +130,10 @@ def read_all(
             part = hashlib.blake2b(digest_size=32)  # of what is read, where that is not all
             for chunk, done in text.chunks(hashes[split]):
                 part.update(chunk.encode("utf-8", "surrogatepass") if limited else b"")
-                replaced += chunk.count("\ufffd") if cfg.encoding_errors == "replace" else 0
                 counter.add(read(chunk), len(read), out)
+                rest = MARK.join(chunk.split(MARK)[counter.taken :]) if limited and counter.full else ""
+                _forget(cfg, read, rest)
+                replaced += chunk.count("\ufffd") - rest.count("\ufffd") if cfg.encoding_errors == "replace" else 0
                 now = time.monotonic()
                 if limited and counter.full:
                     say(f"corpus: data.tokens_limit={cfg.tokens_limit:,}: the rest of data.source is not read")
@@ -146,6 +148,13 @@ def read_all(
     words, seconds = int(counter.words.sum()), max(time.monotonic() - start, 1e-9)
     say(f"corpus: {words:,} words read in {seconds:.1f} s ({words / seconds:,.0f} words/s)")
     return Took(replaced, parts)
+
+
+def _forget(cfg: DataConfig, read: Reader, rest: str) -> None:
+    """Takes the text `rest`, which was read past the limit, out of what the reader has met."""
+    if rest and read.met:
+        for kind, number in of_kinds(prepared(rest, Rules.of(cfg))).items():
+            read.met[kind] -= number
 
 
 def check_words(cfg: DataConfig, split: str, words: int) -> None:
@@ -247,7 +256,7 @@ class Counter:
         self.empty = 0
         self.split = self.number = 0  # of the current text: its split, and the number of the next document
         self.limit, self.kept = cfg.tokens_limit, 0  # tokens of training documents of the first text
-        self.full = False  # the limit is reached
+        self.full, self.taken = False, 0  # the limit is reached; by which document of its chunk, counted from 1
         self.open = 0  # tokens so far of the document that the last chunk did not finish
 
     @property
@@ -269,7 +278,7 @@ class Counter:
         ids, ends = read.ids, np.flatnonzero(read.ids == 0)
         last = self._last(ids, ends) if self.limit and self.split == 0 else None
         if last is not None:
-            self.full, ids, ends = True, ids[: ends[last] + 1], ends[: last + 1]
+            self.full, self.taken, ids, ends = True, last + 1, ids[: ends[last] + 1], ends[: last + 1]
         # Segment j runs to end j, the last one to the end of the chunk; `inside` are its tokens in this chunk.
         inside = np.diff(ends, prepend=-1, append=len(ids)) - 1
         sizes = inside.copy()

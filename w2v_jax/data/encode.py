@@ -63,7 +63,7 @@ def record(cfg: DataConfig, counted: Counted, outside: np.ndarray, sizes: Sequen
         "documents": int(counted.documents.sum()),
         "words": int(counted.words.sum()),
         "types_kept": kept,
-        "types_dropped": int(outside.sum()),
+        "types_dropped": int((outside & counted.counts.any(0)).sum()),  # past data.tokens_limit some were met, too
         "oov_words": int(counted.counts[:, outside].sum()),
         "empty_documents": counted.empty,
         "lost_documents": int(counted.documents.sum()) - sum(s.documents for s in sizes),
