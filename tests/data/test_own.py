@@ -144,3 +144,13 @@ def test_a_file_whose_tokens_hold_blanks_is_not_supported(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="its token 'a b' has white space: no such tokeniser is supported") as e:
         own.tokens_of(f"json:{tmp_path}/w.json")("a b")
     assert not re.search("join|\n", str(e.value))
+
+
+def test_what_is_printed_of_tokens_from_outside(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("a,b c\na,b d\n" * 3)
+    said: list[str] = []
+    cfg = config(tmp_path, tmp_path / "t.txt", tokens=OWN, heldout_every=0, min_count=4)
+    build_corpus(cfg, said.append)  # the tokens a , b and c or d of each line
+    assert any("12 words" in line and "2 rarer ones dropped, 6 tokens (25.0%)" in line for line in said)
+    build_corpus(cfg, said.append)
+    assert any("cached in" in line and "only the function's own file is compared" in line for line in said)

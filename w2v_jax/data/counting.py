@@ -182,13 +182,16 @@ def check(cfg: DataConfig, counted: Counted) -> None:
             + ("give the text line breaks" if cfg.document == "line" else "set data.document=line")
             + ", set data.heldout_every=0, or name another text in data.heldout_source"
         )
+    if cfg.vocabulary_from:  # whose words stay however rare: see `encode.vocabulary`
+        return
     top = int(counted.counts[0, 1:].max(initial=0))
     if cfg.tokens != "bpe" and top < cfg.min_count:
         uncut = blankless_share(cfg, counted) > BLANKLESS
         advice = f"the text writes no blanks between words: {CUT_OTHERWISE}" if uncut else "lower it or give more text"
         often = f"no word occurs that often (the most frequent occurs {top} times)"
         raise UserError(f"data.min_count={cfg.min_count}: {often}; {advice}")
-    types = int((counted.counts[0, 1:] >= cfg.min_count).sum())
+    names = np.array([name != cfg.end_token for name in counted.names])
+    types = int((names & (counted.counts[0] >= cfg.min_count))[1:].sum())
     if cfg.skip_top and cfg.skip_top >= types:
         raise UserError(f"data.skip_top={cfg.skip_top}: leaves no word, the text has {types:,}; lower it")
 

@@ -83,6 +83,13 @@ def content_of(tokens: str) -> str:
     return _text(rest, _content(rest)) if kind == "json" else ""
 
 
+def unseen(tokens: str) -> str:
+    """What a reader of tokens that a cache holds may want to know, to be put after the name of its folder."""
+    if not tokens.startswith("python:"):
+        return ""
+    return f" (of data.tokens={tokens} only the function's own file is compared, not what it imports)"
+
+
 def place_of(tokens: str) -> str:
     """Where the file of json: is looked for."""
     path = tokens.partition(":")[2]
