@@ -74,3 +74,10 @@ def test_lanes_are_put_back_in_the_order_of_the_text() -> None:
     nats, correct = language.score_stream(score, 7, steps)
     assert nats.tolist() == list(range(9)) and correct.tolist() == [True, False] * 4 + [True]
     assert seen == [7, 8], "the carry goes from step to step"
+
+
+def test_the_table_marks_the_figures_of_a_tokeniser_from_outside() -> None:
+    scores, known = language.Scores(np.ones(4), np.ones(4, bool)), np.ones(4, bool)
+    result = language.summarise(scores, known, words=2, size=10, outside=True)
+    row, note = language.table({"test": result}).splitlines()[1:]
+    assert row.count("*") == 2 and note.startswith("* comparable with other vocabularies only where the own tokeniser")

@@ -98,7 +98,8 @@ class DataConfig:
     # words: letters and marks of any script | letters: runs of a-z, the rule of text8 (with lowercase=False A-Z too) |
     # punctuation: words and single marks | whitespace | characters: code points | bpe: byte-level BPE, trained on the
     # training documents until it has max_vocab tokens | python:MODULE:FUNCTION, which takes a text and returns its
-    # tokens | json:FILE of Hugging Face tokenizers. See `w2v_jax.data.words`.
+    # tokens | json:FILE of Hugging Face tokenizers. See `w2v_jax.data.words`. A change of FILE, or of the file
+    # of FUNCTION, makes the corpus anew; a change of what that file imports does not: take another cache_dir then.
     tokens: str = "words"
     encoding_errors: str = "strict"  # of text that is not UTF-8: strict (refused) | replace (by U+FFFD, counted)
     # Unicode's normal form: nfc | nfkc | none | auto (nfc for words, punctuation and whitespace, else none).
@@ -112,8 +113,9 @@ class DataConfig:
     max_vocab: int = 0  # keep only the most frequent words; 0 keeps all; bpe: size of the vocabulary, with end_token
     skip_top: int = 0  # leaves out the most frequent words, so many: a stop list for any language; not for bpe
     stop_words: str = ""  # text file of words, one a line, that are outside the vocabulary; empty for none
-    # A run folder, or its vocab.txt: its words stay in the vocabulary however rare, its counts are added, and its
-    # phrases are joined, in the place of data.phrases. For going on with a model on new text, see train.start.
+    # A run folder, or its vocab.txt: its words stay in the vocabulary however rare, without those that stop_words and
+    # skip_top leave out; its counts are added; and its phrases, where it has some, are joined in the place of
+    # data.phrases. For going on with a model on new text, see train.start.
     vocabulary_from: str = ""
     phrases: int = 0  # passes that join frequent pairs of words, as new_york; more passes make longer phrases
     phrase_score: str = "word2phrase"  # word2phrase | npmi; `w2v_jax.data.phrases` has the formulas

@@ -14,6 +14,7 @@ from absl import flags
 
 from experiments.common import cli, surprisal
 from experiments.common.measuring import parameters_without_padding
+from w2v_jax.config import own_tokens
 from w2v_jax.data import alone
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
@@ -131,7 +132,8 @@ def _by_document(model: Model, found: alone.Alone, corpus: Corpus, stride: int |
         raise UserError(f"--tokens={file}: no document of the text has a token to predict; give longer ones")
     surprisal.write(file, found, model.tokenizer, scores.nats)
     targets = np.concatenate([document[int(first is None) :] for document in texts])
-    return language.summarise(scores, known_of(corpus, targets), found.tokens.words, found.tokens.bytes)
+    known, outside = known_of(corpus, targets), own_tokens(model.tokenizer.kind)
+    return language.summarise(scores, known, found.tokens.words, found.tokens.bytes, outside)
 
 
 def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carried: np.ndarray) -> dict[str, Any]:
@@ -188,7 +190,8 @@ def _of_split(
     targets = targets_of(corpus, split) if tokens.documents else np.zeros(0)
     if not len(targets):
         return None  # of one token, too
-    summarise = partial(language.summarise, known=known_of(corpus, targets), words=tokens.words, size=tokens.bytes)
+    known, outside = known_of(corpus, targets), own_tokens(model.tokenizer.kind)
+    summarise = partial(language.summarise, known=known, words=tokens.words, size=tokens.bytes, outside=outside)
     scores = score_split(model, corpus, split, 1, None)
     result = summarise(scores)
     result["by_position"] = _by_position(model, corpus, split, tokens, scores.nats)

@@ -14,7 +14,7 @@ from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
 
 TRAIN = "the cat sat on the mat\n\nthe dog saw the cat\na new york cat is a new york cat\nthe end\n" * 4
-OTHER = "\nthe cat, the Zebra!\n\n\nzebra zebras\nin new york a dog's café\n \nthe the\nmat"
+OTHER = "\nthe cat, the Zebra!\n\n\nzebra zebras\nin new york a dog's café\n \nthe the\nmat\n- no token"
 RULES: list[dict[str, Any]] = [
     {"tokens": "whitespace", "unknown": "keep", "end_token": "<eos>"},
     {"tokens": "whitespace", "unknown": "drop", "end_token": "<eos>"},
@@ -29,6 +29,9 @@ RULES: list[dict[str, Any]] = [
     {"tokens": "characters", "unknown": "drop"},
     {"tokens": "bpe", "unknown": "keep", "max_vocab": 280, "end_token": "<eos>"},
     {"tokens": "bpe", "unknown": "keep", "max_vocab": 280, "document": "blank"},
+    {"tokens": "python:tests.data.corpora:own_tokens", "unknown": "keep", "end_token": "<eos>"},
+    {"tokens": "python:tests.data.corpora:own_tokens", "unknown": "drop", "document": "file"},
+    {"tokens": "python:tests.data.corpora:own_tokens", "unknown": "drop", "phrases": 1, "phrase_min_count": 2},
 ]
 
 
@@ -59,7 +62,7 @@ def test_documents_keep_the_numbers_of_their_lines(tmp_path: Path) -> None:
     tokenizer = build_corpus(cfg).tokenizer
     found = alone.encode(cfg, tokenizer)
     assert found.places.tolist() == [1, 5, 7, 8], "line 4 has no known word, others are empty"
-    assert found.numbers.tolist() == [0, 2, 3, 4] and found.total == 9
+    assert found.numbers.tolist() == [0, 2, 3, 4] and found.total == 10
 
 
 def test_a_word_that_the_run_refuses_is_named(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ CASES: dict[str, dict[str, Any]] = {
     "byte pairs": {"tokens": "bpe", "max_vocab": 280, "end_token": "<end>"},
     "byte pairs of a sample": {"tokens": "bpe", "max_vocab": 280, "bpe_words": 60},
     "texts of their own": {"heldout_source": "text:{}/[xa].*", "test_source": "text:{}/b.txt"},
+    "a tokeniser from outside": {"tokens": "python:tests.data.corpora:own_tokens", "unknown": "keep"},
     "records": {"source": "jsonl:{}/*.jsonl", "heldout_every": 4},
 }
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from w2v_jax.config import DataConfig
+from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data.corpus import Corpus, Tokens, backward, left_out
 from w2v_jax.data.counting import check_words, keeps_empty
 from w2v_jax.data.phrases import applied
@@ -34,6 +34,7 @@ class _Read(NamedTuple):
     names: list[str]  # by provisional id; 0 ends a document
     ids: np.ndarray  # uint32, a 0 after each document
     words: int  # white-space separated ones; of a word tokeniser, its own
+    amounts: np.ndarray  # int64 [D, 2] words and bytes of each document, of a tokeniser from outside
 
 
 def corpus(found: Alone, tokenizer: Tokenizer) -> Corpus:
@@ -59,7 +60,7 @@ def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) 
     places = np.flatnonzero(counts)
     offsets = np.concatenate([[0], np.cumsum(counts[places])]).astype(np.int64)
     tokens = final[kept]
-    texts = Tokens(tokens, offsets, *_measured(cfg, read, outside, counts[places]))
+    texts = Tokens(tokens, offsets, *_measured(cfg, read, outside, counts[places], real))
     say(f"corpus: the text: {texts.documents:,} documents with {len(tokens):,} tokens, {texts.words:,} words")
     numbers: np.ndarray = (np.cumsum(real) - real)[places]
     if cfg.reversed:
@@ -69,18 +70,23 @@ def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) 
 
 def _read(cfg: DataConfig, tokenizer: Tokenizer, say: Say) -> _Read:
     """The source, whole. UserError: no word in it."""
-    read, parts, words = reader(cfg, tokenizer.model), [], 0
+    read, parts, words = reader(cfg, tokenizer.model, tokenizer.kept), [], 0
+    amounts = [np.zeros((1, 2), np.int64)]
     for chunk, _ in raw_text(cfg, "test_source").chunks(hashlib.blake2b()):
-        ids, inside = read(chunk)
-        words += int((ids > 0).sum() if inside is None else inside.sum())
-        parts.append(ids)
-    check_words(cfg, "test", words)
+        found = read(chunk)
+        words += int((found.ids > 0).sum() if found.words is None else found.words.sum())
+        parts.append(found.ids)
+        if found.words is not None and found.bytes is not None:
+            new = np.stack([found.words, found.bytes], 1)
+            new[0] += amounts[-1][-1]  # of the document that the chunk before did not finish
+            amounts += [amounts.pop()[:-1], new]
     ids, names = np.concatenate(parts), read.names()
+    check_words(cfg, "test", words if ids.any() else 0)
     if ids[-1]:
         ids = np.append(ids, np.uint32(0))
     met = lost(read.met, names, np.bincount(ids, minlength=len(names)))
     left_out(say, read.met.get("L", 0), {name: met.get(kind, 0) for kind, name in NAMES.items()}, cfg.tokens)
-    return _Read(names, ids, words)
+    return _Read(names, ids, words, np.concatenate(amounts)[: int((ids == 0).sum())])
 
 
 def _joined(read: _Read, tokenizer: Tokenizer) -> _Read:
@@ -94,7 +100,8 @@ def _joined(read: _Read, tokenizer: Tokenizer) -> _Read:
         found = applied([read.names[i] for i in document[:-1].tolist()], passes)
         out += [*(index.setdefault(word, len(index) + 1) for word in found), 0]
     ids = np.array(out, np.uint32)
-    return _Read([read.names[0], *index], ids, int((ids > 0).sum()))
+    words = read.words if own_tokens(tokenizer.kind) else int((ids > 0).sum())
+    return _Read([read.names[0], *index], ids, words, read.amounts)
 
 
 def _table(cfg: DataConfig, read: _Read, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
@@ -116,10 +123,17 @@ def _table(cfg: DataConfig, read: _Read, tokenizer: Tokenizer) -> tuple[np.ndarr
     return table, outside
 
 
-def _measured(cfg: DataConfig, read: _Read, outside: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
-    """(words, bytes) of the text, by the definitions of `Tokens`; `counts` are the tokens of its documents."""
+def _measured(
+    cfg: DataConfig, read: _Read, outside: np.ndarray, counts: np.ndarray, real: np.ndarray
+) -> tuple[int, int]:
+    """(words, bytes) of the text, by the definitions of `Tokens`; `counts` are the tokens of its documents, `real` says
+    which of the source's documents had one, or are kept without."""
+    ends = len(counts) if cfg.end_token else 0
+    if own_tokens(cfg.tokens):
+        words, size = read.amounts[real].sum(0).tolist()
+        return words + ends, size + len(counts)
     often = np.bincount(read.ids, minlength=len(read.names)) * (~outside if cfg.unknown == "drop" else 1)
     size, documents = int((often * sizes(cfg.tokens, read.names)).sum()), len(counts)
     if cfg.tokens in ("characters", "bpe"):
-        return read.words + (documents if cfg.end_token else 0), size + documents
+        return read.words + ends, size + documents
     return int(counts.sum()), size + (int((counts == 1).sum()) if cfg.end_token else 0)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from w2v_jax import storage
-from w2v_jax.config import DataConfig
-from w2v_jax.data import known, meeting, phrases, shared, slices
+from w2v_jax.config import DataConfig, own_tokens
+from w2v_jax.data import known, meeting, own, phrases, shared, slices
 from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
 from w2v_jax.data.counting import SOURCES, SPLITS, check, count, heldout_every
@@ -50,7 +50,8 @@ class Tokens:
     For letters, punctuation and whitespace the text is each document's words joined by single blanks, case folded
     under `lowercase`. Dropped words (`unknown='drop'`) do not count; `<unk>` counts as the original word. For
     characters and bpe the text is the document itself, case folded likewise, without trailing white space; a dropped
-    character reduces `bytes` only.
+    character reduces `bytes` only. So it is for a tokeniser from outside, whose dropped tokens reduce neither, nor what
+    it leaves out of its tokens: its figures compare only where its tokens hold the whole text.
 
     words: white-space separated words of this text, plus one per document where `end_token` is set.
     bytes: its UTF-8 bytes, plus one per document for the line end.
@@ -151,7 +152,7 @@ def _cached(cfg: DataConfig, note: Path, texts: Texts, root: Path, say: Say) -> 
     shared.fetch(cfg.cache_dir, home, say)
     corpus = _open(home, cfg, say)
     if corpus is not None:
-        say(f"corpus: cached in {corpus.directory}")
+        say(f"corpus: cached in {corpus.directory}{own.unseen(cfg.tokens)}")
         _remember(cfg, note, texts, digests)
     return corpus
 
@@ -297,17 +298,26 @@ def left_out(say: Say, letters: int, lost: Mapping[str, int], tokens: str) -> No
         )
 
 
+def _rare(r: dict[str, Any], cfg: DataConfig) -> str:
+    """How many words, or tokens of a tokeniser from outside, are not in the vocabulary, and their share."""
+    if not own_tokens(cfg.tokens):
+        return f"{r['oov_words']:,} words ({r['oov_words'] / max(r['words'], 1):.1%})"
+    kept = sum(r[f"{split}_tokens"] - bool(cfg.end_token) * r[f"{split}_documents"] for split in SPLITS)
+    whole = kept + (r["oov_words"] if cfg.unknown == "drop" else 0)
+    return f"{r['oov_words']:,} tokens ({r['oov_words'] / max(whole, 1):.1%})"
+
+
 def _tell(say: Say, r: dict[str, Any], cfg: DataConfig) -> None:
     if r["replaced"]:
         say(f"warning: corpus: {r['replaced']:,} characters U+FFFD, as they stand for bytes that are not UTF-8")
     left_out(say, r["letters"], r["lost"], cfg.tokens)
     rarer = "rarer ones and stop words" if cfg.stop_words else "rarer ones"
     fate = "read as <unk>" if cfg.unknown == "keep" else "dropped"
-    first = f"the {cfg.skip_top:,} most frequent and " if cfg.skip_top else ""
-    rare = f"{r['oov_words']:,} words ({r['oov_words'] / max(r['words'], 1):.1%})"
+    top = min(cfg.skip_top, r["types_dropped"])
+    first = f"the {top:,} most frequent and " if cfg.skip_top else ""
     say(
         f"corpus: {r['documents']:,} documents ({r['empty_documents']:,} empty ones skipped), {r['words']:,} words, "
-        f"{r['types_kept']:,} types kept, {first}{r['types_dropped'] - cfg.skip_top:,} {rarer} {fate}, {rare}"
+        f"{r['types_kept']:,} types kept, {first}{r['types_dropped'] - top:,} {rarer} {fate}, {_rare(r, cfg)}"
     )
     for split, label in zip(SPLITS, ("training", "held out", "test"), strict=True):
         documents, *sizes = (f"{r[f'{split}_{key}']:,} {key}" for key in ("documents", "tokens", "words", "bytes"))

@@ -13,10 +13,10 @@ import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe
-from w2v_jax.data.provisional import Reader, lost, reader, sizes
-from w2v_jax.data.raw import END, Hash, RawText, pieces
+from w2v_jax.data.provisional import Read, Reader, lost, reader, sizes
+from w2v_jax.data.raw import END, MARK, Hash, RawText, pieces
 from w2v_jax.data.vocabulary import escape
-from w2v_jax.data.words import Rules, blankless, prepared
+from w2v_jax.data.words import Rules, blankless, of_kinds, prepared
 from w2v_jax.errors import UserError
 from w2v_jax.tables import duration
 from w2v_jax.types import Say
@@ -38,6 +38,7 @@ class Counted:
     counts: np.ndarray  # int64 [S, P]
     sizes: np.ndarray  # int64 [P] bytes of text that an id stands for, see `provisional.sizes`
     words: np.ndarray  # int64 [S] white-space separated words of the text; of a word tokeniser, its own words
+    bytes: np.ndarray  # int64 [S] UTF-8 bytes of the text, of a tokeniser from outside; 0: `sizes` tells them
     lengths: np.ndarray  # int64 [D] tokens of each document with its end token; empty documents left out
     splits: np.ndarray  # uint8 [D] index into SPLITS
     documents: np.ndarray  # int64 [S]
@@ -87,6 +88,7 @@ def count(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, say: Say) -
         counts=counts,
         sizes=sizes(cfg.tokens, names),
         words=counter.words,
+        bytes=counter.amounts[:, 1],
         lengths=np.concatenate(counter.lengths),
         splits=splits,
         documents=np.bincount(splits, minlength=len(SPLITS)),
@@ -128,9 +130,10 @@ def read_all(
             part = hashlib.blake2b(digest_size=32)  # of what is read, where that is not all
             for chunk, done in text.chunks(hashes[split]):
                 part.update(chunk.encode("utf-8", "surrogatepass") if limited else b"")
-                replaced += chunk.count("\ufffd") if cfg.encoding_errors == "replace" else 0
-                ids, inside = read(chunk)
-                counter.add(ids, inside, len(read), out)
+                counter.add(read(chunk), len(read), out)
+                rest = MARK.join(chunk.split(MARK)[counter.taken :]) if limited and counter.full else ""
+                _forget(cfg, read, rest)
+                replaced += chunk.count("\ufffd") - rest.count("\ufffd") if cfg.encoding_errors == "replace" else 0
                 now = time.monotonic()
                 if limited and counter.full:
                     say(f"corpus: data.tokens_limit={cfg.tokens_limit:,}: the rest of data.source is not read")
@@ -145,6 +148,13 @@ def read_all(
     words, seconds = int(counter.words.sum()), max(time.monotonic() - start, 1e-9)
     say(f"corpus: {words:,} words read in {seconds:.1f} s ({words / seconds:,.0f} words/s)")
     return Took(replaced, parts)
+
+
+def _forget(cfg: DataConfig, read: Reader, rest: str) -> None:
+    """Takes the text `rest`, which was read past the limit, out of what the reader has met."""
+    if rest and read.met:
+        for kind, number in of_kinds(prepared(rest, Rules.of(cfg))).items():
+            read.met[kind] -= number
 
 
 def check_words(cfg: DataConfig, split: str, words: int) -> None:
@@ -173,13 +183,16 @@ def check(cfg: DataConfig, counted: Counted) -> None:
             + ("give the text line breaks" if cfg.document == "line" else "set data.document=line")
             + ", set data.heldout_every=0, or name another text in data.heldout_source"
         )
+    if cfg.vocabulary_from:  # whose words stay however rare: see `encode.vocabulary`
+        return
     top = int(counted.counts[0, 1:].max(initial=0))
     if cfg.tokens != "bpe" and top < cfg.min_count:
         uncut = blankless_share(cfg, counted) > BLANKLESS
         advice = f"the text writes no blanks between words: {CUT_OTHERWISE}" if uncut else "lower it or give more text"
         often = f"no word occurs that often (the most frequent occurs {top} times)"
         raise UserError(f"data.min_count={cfg.min_count}: {often}; {advice}")
-    types = int((counted.counts[0, 1:] >= cfg.min_count).sum())
+    names = np.array([name != cfg.end_token for name in counted.names])
+    types = int((names & (counted.counts[0] >= cfg.min_count))[1:].sum())
     if cfg.skip_top and cfg.skip_top >= types:
         raise UserError(f"data.skip_top={cfg.skip_top}: leaves no word, the text has {types:,}; lower it")
 
@@ -238,17 +251,22 @@ class Counter:
         """`sliced`: of a part of the text, in which nobody knows yet which documents are held out."""
         self.every, self.end, self.keep_empty = heldout_every(cfg), bool(cfg.end_token), keeps_empty(cfg)
         self.sliced, self.every = sliced, 0 if sliced else self.every
-        self.document_words: list[np.ndarray] = []  # of a slice, as `lengths`
-        self.open_words = 0
+        self.document_amounts: list[np.ndarray] = []  # of a slice, as `lengths`: int64 [D, 2]
+        self.open_amounts = np.zeros(2, np.int64)  # of the document that the last chunk did not finish
         self.counts = [np.zeros(0, np.int64) for _ in SPLITS]
-        self.words = np.zeros(len(SPLITS), np.int64)
+        self.amounts = np.zeros((len(SPLITS), 2), np.int64)  # words and bytes, see `provisional.Read`
         self.lengths: list[np.ndarray] = []
         self.splits: list[np.ndarray] = []
         self.empty = 0
         self.split = self.number = 0  # of the current text: its split, and the number of the next document
         self.limit, self.kept = cfg.tokens_limit, 0  # tokens of training documents of the first text
-        self.full = False  # the limit is reached
+        self.full, self.taken = False, 0  # the limit is reached; by which document of its chunk, counted from 1
         self.open = 0  # tokens so far of the document that the last chunk did not finish
+
+    @property
+    def words(self) -> np.ndarray:
+        """int64 [S]: words of each split."""
+        return self.amounts[:, 0]
 
     def padded(self, known: int) -> np.ndarray:
         """int64 [S, P]: how often each of the `known` ids occurs in each split."""
@@ -259,35 +277,43 @@ class Counter:
         self.split, self.number = split, 0
         return int(self.words.sum())
 
-    def add(self, ids: np.ndarray, words: np.ndarray | None, known: int, out: BinaryIO) -> None:
+    def add(self, read: Read, known: int, out: BinaryIO) -> None:
         """A chunk as a `provisional.Reader` returns it; `known` ids exist so far. What is past the limit goes."""
-        ends = np.flatnonzero(ids == 0)
+        ids, ends = read.ids, np.flatnonzero(read.ids == 0)
         last = self._last(ids, ends) if self.limit and self.split == 0 else None
         if last is not None:
-            self.full, ids, ends = True, ids[: ends[last] + 1], ends[: last + 1]
-            words = None if words is None else np.append(words[: last + 1], 0)
+            self.full, self.taken, ids, ends = True, last + 1, ids[: ends[last] + 1], ends[: last + 1]
         # Segment j runs to end j, the last one to the end of the chunk; `inside` are its tokens in this chunk.
         inside = np.diff(ends, prepend=-1, append=len(ids)) - 1
         sizes = inside.copy()
         sizes[0] += self.open
         closed, self.open = sizes[:-1], int(sizes[-1])
         real = (closed > 0) | self.keep_empty
-        words = inside if words is None else words
-        if self.sliced:
-            whole = words.copy()
-            whole[0] += self.open_words
-            self.open_words = int(whole[-1])
-            self.document_words.append(whole[:-1][real])
+        amounts = self._amounts(read, inside, real, len(inside) - (last is not None))
         held = is_heldout(self.number + np.concatenate([[0], np.cumsum(real)]), self.every if self.split == 0 else 0)
         splits = np.where(held, 1, self.split).astype(np.uint8)
         gone = ends[~real] if self.end else ends
         ids = np.delete(ids, gone) if len(gone) else ids
         out.write(ids.data)
-        self._count(ids, inside + np.append(real & self.end, False), words, splits, known)
+        self._count(ids, inside + np.append(real & self.end, False), amounts, splits, known)
         self.lengths.append((closed + self.end)[real])
         self.splits.append(splits[:-1][real])
         self.number += int(real.sum())
         self.empty += len(real) - int(real.sum())
+
+    def _amounts(self, read: Read, inside: np.ndarray, real: np.ndarray, taken: int) -> np.ndarray:
+        """int64 [S, 2], words and bytes of each segment, of which the first `taken` are read. A document that is left
+        out has none, also of its parts in earlier chunks."""
+        found = np.zeros((len(inside), 2), np.int64)
+        found[:taken, 0] = (inside if read.words is None else read.words)[:taken]
+        found[:taken, 1] = 0 if read.bytes is None else read.bytes[:taken]
+        whole = found.copy()
+        whole[0] += self.open_amounts
+        self.open_amounts = whole[-1].copy()
+        found[:-1][~real] -= whole[:-1][~real]
+        if self.sliced:
+            self.document_amounts.append(whole[:-1][real])
+        return found
 
     def _last(self, ids: np.ndarray, ends: np.ndarray) -> int | None:
         """The document of a chunk in which the limit is reached, None where it is not."""
@@ -300,12 +326,12 @@ class Counter:
         found = np.flatnonzero(reached >= self.limit)
         return int(found[0]) if len(found) else None
 
-    def _count(self, ids: np.ndarray, inside: np.ndarray, words: np.ndarray, splits: np.ndarray, known: int) -> None:
-        """Adds the `inside` ids and the `words` of each segment to those of its split."""
+    def _count(self, ids: np.ndarray, inside: np.ndarray, amounts: np.ndarray, splits: np.ndarray, known: int) -> None:
+        """Adds the `inside` ids and the `amounts` of each segment to those of its split."""
         present = np.unique(splits).tolist()
         of = np.repeat(splits, inside) if len(present) > 1 else splits[:0]
         for split in present:
-            self.words[split] += words[splits == split].sum()
+            self.amounts[split] += amounts[splits == split].sum(0)
             part = ids[of == split] if len(present) > 1 else ids
             if len(part):
                 new = np.bincount(part, minlength=known).astype(np.int64, copy=False)

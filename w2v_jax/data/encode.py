@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from w2v_jax.config import DataConfig
+from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data import known
 from w2v_jax.data.counting import SCRATCH, SOURCES, SPLITS, Counted, blankless_share
 from w2v_jax.data.tokenizer import Tokenizer
@@ -63,7 +63,7 @@ def record(cfg: DataConfig, counted: Counted, outside: np.ndarray, sizes: Sequen
         "documents": int(counted.documents.sum()),
         "words": int(counted.words.sum()),
         "types_kept": kept,
-        "types_dropped": int(outside.sum()),
+        "types_dropped": int((outside & counted.counts.any(0)).sum()),  # past data.tokens_limit some were met, too
         "oov_words": int(counted.counts[:, outside].sum()),
         "empty_documents": counted.empty,
         "lost_documents": int(counted.documents.sum()) - sum(s.documents for s in sizes),
@@ -87,7 +87,9 @@ def _record(
     ends = written.documents if cfg.end_token else 0
     kept = counted.counts[split] * (~outside if cfg.unknown == "drop" else 1)
     size = int((kept * counted.sizes).sum())
-    if cfg.tokens in ("characters", "bpe"):
+    if own_tokens(cfg.tokens):
+        words, size = int(counted.words[split]) + ends, int(counted.bytes[split]) + written.documents
+    elif cfg.tokens in ("characters", "bpe"):
         words, size = int(counted.words[split]) + ends, size + written.documents
     else:  # the blank after a document's last word stands for its line end; a document without words has one too
         words, size = written.tokens, size + (written.single if cfg.end_token else 0)
@@ -127,18 +129,26 @@ def _map_documents(
 def vocabulary(cfg: DataConfig, counted: Counted) -> tuple[Vocabulary, np.ndarray, np.ndarray]:
     """(vocabulary, int32 [P] final id of each provisional one or -1, bool [P] which types are outside)."""
     names, train = counted.names, counted.counts[0]
+    stop = known.stop_words(cfg)
     if cfg.tokens == "bpe":
         order = list(range(1, len(names)))
     else:
-        stop = known.stop_words(cfg)
         often = [i for i in (np.flatnonzero(train[1:] >= cfg.min_count) + 1).tolist() if names[i] not in stop]
-        order = sorted(often, key=lambda i: (-int(train[i]), names[i]))[cfg.skip_top :][: cfg.max_vocab or None]
+        ranked = sorted(often, key=lambda i: (-int(train[i]), names[i]))
+        stop |= {names[i] for i in [i for i in ranked if names[i] != cfg.end_token][: cfg.skip_top]}
+        order = [i for i in ranked if names[i] not in stop][: cfg.max_vocab or None]
     earlier: dict[str, int] = {}
     if cfg.vocabulary_from:
         given = known.vocabulary_from(cfg)
-        earlier = dict(zip(given.words, given.counts.tolist(), strict=True))
+        earlier = {w: n for w, n in zip(given.words, given.counts.tolist(), strict=True) if w not in stop}
         order = _with(names, order, earlier)
-    if not order and not earlier:
+        if not train[order].any():
+            few = f"none of its words is in the text, and no other occurs data.min_count={cfg.min_count} times there"
+            few += ", but words of data.stop_words or data.skip_top" if stop else ""
+            raise UserError(
+                f"data.vocabulary_from={cfg.vocabulary_from}: {few}; lower data.min_count or give more text"
+            )
+    if not order:
         raise UserError(f"data.stop_words={cfg.stop_words}: leaves no word; take some off the list")
     outside = np.ones(len(names), bool)
     outside[[0, *order]] = False
@@ -153,8 +163,8 @@ def vocabulary(cfg: DataConfig, counted: Counted) -> tuple[Vocabulary, np.ndarra
         _refuse(cfg, counted, outside)
     if cfg.unknown == "keep" and cfg.tokens != "bpe":
         entries[UNKNOWN] = entries.get(UNKNOWN, 0) + int(train[outside].sum())
-    ranked = sorted(entries.items(), key=lambda e: (-e[1], e[0]))
-    vocab = Vocabulary(tuple(w for w, _ in ranked), np.array([n for _, n in ranked], np.int64))
+    rows = sorted(entries.items(), key=lambda e: (-e[1], e[0]))
+    vocab = Vocabulary(tuple(w for w, _ in rows), np.array([n for _, n in rows], np.int64))
     table = np.full(len(names), vocab.index[UNKNOWN] if UNKNOWN in entries and cfg.unknown == "keep" else -1, np.int32)
     table[order] = [vocab.index[names[i]] for i in order]
     if cfg.end_token:

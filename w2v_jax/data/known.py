@@ -21,7 +21,7 @@ def rules(cfg: DataConfig) -> dict[str, Any]:
     """Digests in the place of the names of files, for the rules of a corpus; {} without any such file."""
     found: dict[str, Any] = {}
     if own_tokens(cfg.tokens):
-        found["own_tokens"] = own.digest_of(cfg.tokens)
+        found |= {"own_tokens": own.digest_of(cfg.tokens), "own_cut": own.CUT}
     if cfg.stop_words:
         found["stop_words"] = hashlib.sha256("\n".join(sorted(stop_words(cfg))).encode()).hexdigest()
     if cfg.vocabulary_from:
@@ -29,6 +29,9 @@ def rules(cfg: DataConfig) -> dict[str, Any]:
         known = _words(earlier)
         lines = [f"{w} {n}" for w, n in zip(known.words, known.counts.tolist(), strict=True)]
         lines += [f"{a} {b}" for pairs in earlier.phrases for a, b in (*pairs, ("", ""))]
+        # Until 2026-11-30 such words stayed.
+        lines += [f"without {w}" for w in sorted(stop_words(cfg).intersection(known.words))]
+        lines += ["without the most frequent"] if cfg.skip_top else []
         found["vocabulary_from"] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return found
 
@@ -58,11 +61,24 @@ def _earlier(cfg: DataConfig) -> Tokenizer:
             f"data.vocabulary_from={cfg.vocabulary_from}: no run folder with a vocab.txt; name a finished run"
         )
     earlier = Tokenizer.load(path)
-    for name, has in (("tokens", earlier.kind), ("lowercase", earlier.lowercase)):
-        if getattr(cfg, name) != has:
-            what = f"its text was cut by data.{name}={has}"
-            raise UserError(f"data.vocabulary_from={cfg.vocabulary_from}: {what}, this by {getattr(cfg, name)}")
+    for name, has in (("tokens", earlier.kind), *((n, getattr(earlier, n)) for n in ("lowercase", "digits"))):
+        if getattr(cfg, name) != has and not (name == "tokens" and _same_file(cfg, earlier)):
+            raise _cut_otherwise(cfg, f"data.{name}={has}, this by {getattr(cfg, name)}")
+    if Rules.of(cfg).form != earlier.rules.form:
+        raise _cut_otherwise(cfg, f"data.normalise={earlier.normalise}, this by {cfg.normalise}")
+    if earlier.own and earlier.own != own.digest_of(cfg.tokens):
+        raise _cut_otherwise(cfg, f"another content of data.tokens={earlier.kind}; restore it")
     return earlier
+
+
+def _same_file(cfg: DataConfig, earlier: Tokenizer) -> bool:
+    """Whether both have the same tokeniser in files of two names."""
+    files = cfg.tokens.startswith("json:") and earlier.kind.startswith("json:")
+    return files and own.digest_of(cfg.tokens) == earlier.own
+
+
+def _cut_otherwise(cfg: DataConfig, how: str) -> UserError:
+    return UserError(f"data.vocabulary_from={cfg.vocabulary_from}: its text was cut by {how}")
 
 
 def stop_words(cfg: DataConfig) -> frozenset[str]:

@@ -3,7 +3,7 @@
 `data.tokens=python:MODULE:FUNCTION`: FUNCTION takes a text, a str, and returns its tokens, any iterable of str. The
 module must be found by `import`, also later, when the model is applied. `data.tokens=json:FILE`: the tokens as FILE
 writes them (such as `##ing`), without those that it adds around a text. The words are then counted and cut off by
-`data.min_count` as those of any other rule. A text longer than a megabyte comes in parts, cut at white space.
+`data.min_count` as those of any other rule. A document longer than a megabyte comes in parts, cut before white space.
 """
 
 from __future__ import annotations
@@ -16,18 +16,23 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from w2v_jax.data.raw import END
 from w2v_jax.errors import UserError
 from w2v_jax.storage import in_bucket, open_read, stat, to_path
 
+# Raise it when the same tokeniser gives a text other tokens: corpora of the versions before are then not used.
+CUT = 2
 
-def tokens_of(tokens: str) -> Callable[[Any], list[str]]:
-    """Text in which NULs end documents to tokens; each NUL stays one. UserError: no such function or file; a token
-    that is no string, or is empty or has white space, when the function returns it.
 
-    What the module has now counts, also after `importlib.reload`, and what the file holds now. An object of a bucket
-    is read once in a process: to ask for its state is a request each time."""
+def tokens_of(tokens: str, content: str = "") -> Callable[[str], list[str]]:
+    """One text to its tokens. UserError: no such function or file; a token that is no string, or is empty or has white
+    space, when the function returns it.
+
+    `content` is that of the file of json: where it was kept. Without, what the module has now counts, also after
+    `importlib.reload`, and what the file holds now. An object of a bucket is read once in a process: to ask for its
+    state is a request each time."""
     kind, _, rest = tokens.partition(":")
+    if content:
+        return _checked(tokens, (), content)
     if kind == "python":
         return _checked(tokens, (id(_function(rest)),))
     if in_bucket(rest) or not to_path(rest).is_file():
@@ -37,38 +42,66 @@ def tokens_of(tokens: str) -> Callable[[Any], list[str]]:
 
 
 @functools.lru_cache(maxsize=8)
-def _checked(tokens: str, state: tuple[int, ...]) -> Callable[[Any], list[str]]:
+def _checked(tokens: str, state: tuple[int, ...], content: str = "") -> Callable[[str], list[str]]:
     """The function of `tokens_of`. `state` is that of the file, or the id of the function. What is cached holds the
     function, so no other one has its id."""
     kind, _, rest = tokens.partition(":")
-    cut = _from_file(rest) if kind == "json" else _from_module(rest)
-    known = {END}  # checked tokens
+    cut = _from_file(rest, content) if kind == "json" else _from_module(rest)
+    known: set[str] = set()  # checked tokens
 
     def all_tokens(text: str) -> list[str]:
-        found: list[str] = []
-        for number, document in enumerate(text.split(END)):
-            found += [END] * bool(number)
-            if document and not document.isspace():
-                found += cut(document)
-        try:
-            new = set(found) - known
-        except TypeError:
-            new = {next(t for t in found if not isinstance(t, str))}
+        found = [] if not text or text.isspace() else cut(text)
+        odd = next((token for token in found if not isinstance(token, str)), None)
+        new = {odd} if odd is not None else set(found) - known
         for token in new:
-            if not isinstance(token, str) or len(token.split()) != 1 or token.split()[0] != token or END in token:
-                need = "must be a string without white space: join its parts by _"
-                raise UserError(f"data.tokens={tokens}: returned the token {str(token)[:40]!r}: {need}")
+            if why := _why_not(token, kind):
+                raise UserError(f"data.tokens={tokens}: {why}")
         known.update(new)
         return found
 
     return all_tokens
 
 
-def digest_of(tokens: str) -> str:
-    """SHA-256 of what decides the tokens: the file of the tokeniser, or that of the function's module."""
+def _why_not(token: Any, kind: str) -> str:
+    """Why a token cannot be one; empty where it can."""
+    if not isinstance(token, str):
+        return f"returned the token {str(token)[:40]!r} of type {type(token).__name__}: tokens must be str"
+    if not token:
+        return "returned an empty token: leave it out"
+    if token.split() == [token] and "\0" not in token:
+        return ""
+    if kind == "python":
+        return f"returned the token {token[:40]!r}: must be a string without white space: join its parts by _"
+    need = "byte-level or SentencePiece, which write a sign for a blank, or WordPiece"
+    return f"its token {token[:40]!r} has white space: no such tokeniser is supported; take one of another kind: {need}"
+
+
+def content_of(tokens: str) -> str:
+    """What is kept of a tokeniser, for `tokens_of`: the content of a file, '' for a function. UserError: no such file,
+    or not UTF-8."""
+    kind, _, rest = tokens.partition(":")
+    return _text(rest, _content(rest)) if kind == "json" else ""
+
+
+def unseen(tokens: str) -> str:
+    """What a reader of tokens that a cache holds may want to know, to be put after the name of its folder."""
+    if not tokens.startswith("python:"):
+        return ""
+    return f" (of data.tokens={tokens} only the function's own file is compared, not what it imports)"
+
+
+def place_of(tokens: str) -> str:
+    """Where the file of json: is looked for."""
+    path = tokens.partition(":")[2]
+    return path if in_bucket(path) else str(to_path(path).absolute())
+
+
+def digest_of(tokens: str, kept: str = "") -> str:
+    """SHA-256 of what decides the tokens: the file of the tokeniser (with `kept`, of this content), or that of the
+    function's module. Other modules that this one imports are not looked at."""
     kind, _, rest = tokens.partition(":")
     if kind == "json":
-        content = _content(rest)
+        content = kept.encode() or _content(rest)
         # Until 2026-11-29 truncation and padding were followed: tokens of such a file are others now.
         return hashlib.sha256(content + (b"whole" if _cuts(content) else b"")).hexdigest()
     try:
@@ -97,39 +130,59 @@ def _content(path: str) -> bytes:
         return f.read()
 
 
+def _text(path: str, content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise _no_tokenizer(path, e) from None
+
+
+def _no_tokenizer(path: str, error: Exception) -> UserError:
+    return UserError(f"data.tokens=json:{path}: no tokenizer.json of Hugging Face tokenizers ({_short(error)})")
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:100]
+
+
 def _function(rest: str) -> Callable[[str], Iterable[str]]:
     module, _, name = rest.rpartition(":")
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as e:
         raise UserError(f"data.tokens=python:{rest}: cannot import {module!r} ({e}); put it on PYTHONPATH") from None
+    except (Exception, SystemExit) as e:
+        said = f"{type(e).__name__}: {_short(e)}"
+        raise UserError(f"data.tokens=python:{rest}: cannot import {module!r} ({said}); mend the module") from None
     if not callable(found):
         raise UserError(f"data.tokens=python:{rest}: {module} has no function {name!r}")
     return found  # type: ignore[no-any-return]
 
 
-def _from_module(rest: str) -> Callable[[str], Iterable[str]]:
+def _from_module(rest: str) -> Callable[[str], list[Any]]:
     function = _function(rest)
 
-    def cut(text: str) -> Iterable[str]:
+    def cut(text: str) -> list[Any]:
         try:
-            return list(function(text))
+            found = function(text)
+            tokens = [] if isinstance(found, (str, bytes)) else list(found)
         except Exception as e:
-            said = " ".join(str(e).split())[:100]
-            raise UserError(f"data.tokens=python:{rest}: {type(e).__name__} for {text[:40]!r}: {said}") from e
+            raise UserError(f"data.tokens=python:{rest}: {type(e).__name__} for {text[:40]!r}: {_short(e)}") from e
+        if isinstance(found, (str, bytes)):
+            raise UserError(f"data.tokens=python:{rest}: returned {type(found).__name__}, not a list of str")
+        return tokens
 
     return cut
 
 
-def _from_file(path: str) -> Callable[[str], Iterable[str]]:
+def _from_file(path: str, content: str) -> Callable[[str], list[Any]]:
     from tokenizers import Tokenizer
 
-    data = _content(path)
+    text = content or _text(path, _content(path))
     try:
-        model = Tokenizer.from_str(data.decode("utf-8"))
+        model = Tokenizer.from_str(text)
     except Exception as e:  # the library raises plain Exception
-        said = " ".join(str(e).split())[:100]
-        raise UserError(f"data.tokens=json:{path}: no tokenizer.json of Hugging Face tokenizers ({said})") from None
+        raise _no_tokenizer(path, e) from None
     model.no_truncation()  # a file may state both, for models that read texts of one length
     model.no_padding()
     return lambda text: list(model.encode(text, add_special_tokens=False).tokens)

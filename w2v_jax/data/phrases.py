@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.config import DataConfig
+from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data.counting import SCRATCH, SPLITS, Counted
 from w2v_jax.data.provisional import sizes
 from w2v_jax.types import Say
@@ -202,7 +202,7 @@ def _settled(
         names=names,
         counts=counts,
         sizes=np.append(counted.sizes, sizes(cfg.tokens, ["", *names[len(counted.names) :]])[1:]),
-        words=counts[:, 1:].sum(axis=1),
+        words=counted.words if own_tokens(cfg.tokens) else counts[:, 1:].sum(axis=1),
         lengths=lengths,
         phrases=(*counted.phrases, pairs),
     )

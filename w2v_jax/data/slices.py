@@ -78,7 +78,7 @@ def build(cfg: DataConfig, texts: Mapping[str, RawText], work: Path, meeting: Me
     splits = settled(cfg, counter, lengths, splits, sum(documents[:me]), work / SCRATCH)
     told = {
         "by_text": by_text,
-        "words": counter.words.tolist(),
+        "amounts": counter.amounts.tolist(),
         "documents": np.bincount(splits, minlength=len(SPLITS)).tolist(),
         "empty": counter.empty,
         "met": read.met,
@@ -141,8 +141,8 @@ def settled(
     counter.counts[:2] = [np.pad(c, (0, len(moved) - len(c))) for c in counter.counts[:2]]
     counter.counts[0] -= moved
     counter.counts[1] += moved
-    words = int(np.concatenate(counter.document_words)[held].sum())
-    counter.words[:2] += (-words, words)
+    amounts = np.concatenate(counter.document_amounts)[held].sum(0)
+    counter.amounts[:2] += np.stack([-amounts, amounts])
     return np.where(held, 1, splits).astype(np.uint8)
 
 
@@ -165,13 +165,15 @@ def merged(cfg: DataConfig, slices: Sequence[Slice], me: int, model: Any) -> tup
     for one, place in zip(slices, places, strict=True):
         counts[:, place] += one.counts
     told = [s.told for s in slices]
+    amounts = np.sum([t["amounts"] for t in told], 0)
     met = {kind: sum(t["met"].get(kind, 0) for t in told) for kind in dict.fromkeys(k for t in told for k in t["met"])}
     fed = {split: b"".join(bytes.fromhex(t["fed"][split]) for t in told) for split in told[0]["fed"]}
     counted = Counted(
         names=[cfg.end_token or END, *names[1:]],
         counts=counts,
         sizes=sizes(cfg.tokens, names),
-        words=np.sum([t["words"] for t in told], 0),
+        words=amounts[:, 0],
+        bytes=amounts[:, 1],
         lengths=np.zeros(0, np.int64),
         splits=np.zeros(0, np.uint8),
         documents=np.sum([t["documents"] for t in told], 0),

@@ -42,18 +42,22 @@ class Tokenizer:
     digits: str = "drop"
     phrases: tuple[Pass, ...] = ()  # the pairs that each pass joins, see `w2v_jax.data.phrases`
     own: str = ""  # digest of a tokeniser from outside (`w2v_jax.data.own`)
+    kept: str = ""  # content of the file of json:; '' for other tokens, and in what versions before 2026-12 wrote
 
     @classmethod
     def of(cls, cfg: DataConfig, vocab: Vocabulary, model: Any, phrases: tuple[Pass, ...] = ()) -> Tokenizer:
         """The tokeniser by the rules of `cfg`."""
         rules = (cfg.tokens, cfg.lowercase, cfg.unknown, cfg.end_token)
-        digest = own.digest_of(cfg.tokens) if own_tokens(cfg.tokens) else ""
-        return cls(*rules, vocab, model, cfg.normalise, cfg.digits, phrases, digest)
+        if not own_tokens(cfg.tokens):
+            return cls(*rules, vocab, model, cfg.normalise, cfg.digits, phrases)
+        kept = own.content_of(cfg.tokens)
+        digest = own.digest_of(cfg.tokens, kept)
+        return cls(*rules, vocab, model, cfg.normalise, cfg.digits, phrases, digest, kept)
 
     @property
     def rules(self) -> Rules:
         """How text is cut."""
-        return Rules(self.kind, self.lowercase, self.normalise, self.digits)
+        return Rules(self.kind, self.lowercase, self.normalise, self.digits, self.kept)
 
     @property
     def _later(self) -> dict[str, Any]:
@@ -160,11 +164,13 @@ class Tokenizer:
         return bpe.shown(word) if self.kind == "bpe" and word != self.end_token else escape(word)
 
     def save(self, folder: Path) -> None:
-        """Writes `tokenizer.json` (rules, any bpe model) and `vocab.txt` (`names` and counts), both whole."""
+        """Writes `tokenizer.json` (rules, any bpe model or file of json:) and `vocab.txt` (`names` and counts), both
+        whole."""
         folder.mkdir(parents=True, exist_ok=True)
         self.vocab.save(folder / "vocab.txt", self._name)
         entry = {"format": SHOWN if self.kind == "bpe" else PLAIN} | {name: getattr(self, name) for name in _RULES}
-        entry |= self._later | {"vocab": _digest(folder / "vocab.txt"), "model": bpe.to_json(self.model)}
+        entry |= self._later | ({"kept": self.kept} if self.kept else {})
+        entry |= {"vocab": _digest(folder / "vocab.txt"), "model": bpe.to_json(self.model)}
         write_text(folder / "tokenizer.json", json.dumps(entry, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -188,10 +194,9 @@ class Tokenizer:
             # The same values and types as in a config.
             cut = {"tokens": rules["kind"], "unknown": rules["unknown"], "end_token": rules["end_token"], **later}
             DataConfig(**cut, max_vocab=257)
-            later |= {"phrases": phrases_from_json(entry.get("phrases", ())), "own": str(entry.get("own", ""))}
-            if later["own"] and own.digest_of(rules["kind"]) != later["own"]:
-                said = f"data.tokens={rules['kind']} has changed since the text was cut by it; restore it"
-                raise UserError(f"{path}: {said}")
+            later |= {"phrases": phrases_from_json(entry.get("phrases", ()))}
+            later |= {name: str(entry.get(name, "")) for name in ("own", "kept")}
+            _check_own(path, rules["kind"], later["own"], later["kept"])
             if not isinstance(rules["lowercase"], bool):
                 raise ValueError(f"lowercase {rules['lowercase']!r}")
             found = cls(**rules, vocab=vocab, model=model, **later)
@@ -211,6 +216,22 @@ def _reader(format: int, kind: str, end: str) -> Callable[[str], str]:
         return unescape
     # Only characters can be white space, and only then has a name more than one.
     return lambda name: unescape(name) if kind == "characters" and len(name) > 1 and name != end else name
+
+
+def _check_own(path: Path, kind: str, digest: str, kept: str) -> None:
+    """UserError: a tokeniser from outside is not there, or has changed since `digest` was made of it. ValueError: its
+    content that was kept has."""
+    if not digest:
+        return
+    try:
+        same = own.digest_of(kind, kept) == digest
+    except UserError as e:
+        where = f" (looked for as {own.place_of(kind)})" if kind.startswith("json:") else ""
+        raise UserError(f"{path}: the tokeniser of the run is missing{where}: {e}") from None
+    if kept and not same:
+        raise ValueError("kept is not what own was made of")
+    if not same:
+        raise UserError(f"{path}: data.tokens={kind} has changed since the text was cut by it; restore it")
 
 
 def _digest(path: Path) -> str:

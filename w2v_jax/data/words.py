@@ -8,8 +8,8 @@ letters: every run of `[a-z]` of the lower-cased text (`[a-zA-Z]` with lowercase
 punctuation: words as above, in which digits count as letters; every other character, the underscore too, is a token of
     its own.
 whitespace: `str.split`.
-python:MODULE:FUNCTION, json:FILE: a tokeniser from outside, see `w2v_jax.data.own`. It gets each text, folded to lower
-    case where that is on, without any normal form unless `normalise` names one.
+python:MODULE:FUNCTION, json:FILE: a tokeniser from outside, see `w2v_jax.data.own`. It gets each document, folded to
+    lower case where that is on, without any normal form unless `normalise` names one.
 
 Under `words` and `punctuation` the soft hyphen, which only says where a line may break, is taken out of words first.
 No rule finds words where a script writes no blanks between them (Chinese, Japanese, Thai): a run of letters is one
@@ -59,6 +59,7 @@ class Rules(NamedTuple):
     lowercase: bool
     normalise: str = "auto"
     digits: str = "drop"
+    kept: str = ""  # content of the file of json:, where a run has kept it; not in a config
 
     @classmethod
     def of(cls, cfg: Any) -> Rules:
@@ -109,8 +110,8 @@ def _folded(text: str, codes: np.ndarray, encoding: str, bits: np.ndarray) -> st
 
 
 def cutter(rules: Rules) -> Callable[[Any], Sequence[str | bytes]]:
-    """`prepared` text to words, as str or UTF-8 bytes, whichever is faster; a NUL is a word too. That of letters takes
-    the text in UTF-8, too."""
+    """`prepared` text to words, as str or UTF-8 bytes, whichever is faster; a NUL is a word too, but of a tokeniser
+    from outside, whose text has none. That of letters takes the text in UTF-8, too."""
     if rules.tokens == "letters":
         table = _letters_table(not rules.lowercase)
         return lambda text: (text if isinstance(text, bytes) else text.encode()).translate(table).split()
@@ -119,7 +120,7 @@ def cutter(rules: Rules) -> Callable[[Any], Sequence[str | bytes]]:
     if own_tokens(rules.tokens):
         from w2v_jax.data.own import tokens_of
 
-        return tokens_of(rules.tokens)
+        return tokens_of(rules.tokens, rules.kept)
     letters = L if rules.tokens == "words" and rules.digits == "drop" else L | N
     return lambda text: _blanked(text, letters, apart=rules.tokens == "punctuation").encode().split()
 

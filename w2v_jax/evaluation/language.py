@@ -82,10 +82,12 @@ def perplexity(nats: float) -> float:
     return math.exp(min(nats, 700.0))
 
 
-def summarise(scores: Scores, known: np.ndarray, words: int, size: int) -> dict[str, Any]:
+def summarise(scores: Scores, known: np.ndarray, words: int, size: int, outside: bool = False) -> dict[str, Any]:
     """The usual figures from the scores of all tokens of a text of `words` words and `size` bytes.
 
     `known` bool [N] says which tokens are not `<unk>`. 'known_accuracy' is the accuracy on these, None without any.
+    'outside_tokens' is there with `outside`, where the tokens are of a tokeniser from outside, which may leave out a
+    part of the text.
     """
     nats, correct = scores
     total = float(nats.sum())
@@ -100,7 +102,7 @@ def summarise(scores: Scores, known: np.ndarray, words: int, size: int) -> dict[
         "bits_per_byte": total / (math.log(2) * max(size, 1)),
         "accuracy": float(correct.mean()),
         "known_accuracy": float(correct[known].mean()) if known.any() else None,
-    }
+    } | ({"outside_tokens": True} if outside else {})
 
 
 def by_position(nats: np.ndarray, places: np.ndarray, most: int) -> list[dict[str, float]]:
@@ -145,11 +147,14 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     def cell(result: Mapping[str, Any], key: str) -> str:
         if result[key] is None:
             return "-"
-        star = "*" if key in _BY_TEXT and result["unknown"] else ""
+        star = "*" if key in _BY_TEXT and (result["unknown"] or result.get("outside_tokens")) else ""
         return _COLUMNS[key][1].format(result[key]) + star
 
     rows = [[name, *(cell(result, key) for key in _COLUMNS)] for name, result in results.items()]
     lines = [aligned([["split", *(head for head, _ in _COLUMNS.values())], *rows])]
     if any(result["unknown"] for result in results.values()):
         lines.append("* not comparable with other vocabularies: <unk> stands for any rare word, and is not spelt")
+    if any(result.get("outside_tokens") for result in results.values()):
+        whole = "holds the whole text in its tokens, and none of them is dropped (data.unknown, data.min_count)"
+        lines.append(f"* comparable with other vocabularies only where the own tokeniser {whole}")
     return "\n".join(lines)
