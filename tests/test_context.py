@@ -6,18 +6,21 @@ import dataclasses
 import functools
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tokenizers
 
 from w2v_jax.config import Config, DataConfig
 from w2v_jax.context import ContextEncoder, Encoder, join, select
 from w2v_jax.context.cut import Cut, Cutter
 from w2v_jax.context.rows import Frame, Row, Seen, batches, lengths_of, rows_of
 from w2v_jax.data import bpe
+from w2v_jax.data.corpus import build_corpus
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
 from w2v_jax.errors import UserError
@@ -265,6 +268,22 @@ def test_byte_pairs_are_those_of_a_word_after_a_blank() -> None:
         tokenizer.encode(" the").tolist(),
         tokenizer.encode(" moles").tolist(),
     ]
+
+
+def test_tokens_of_an_own_tokeniser_are_not_cut_again(tmp_path: Path) -> None:
+    """A name such as `Ġdog` cut as text would be other tokens; a given word is the one after a blank."""
+    own = tokenizers.Tokenizer(tokenizers.models.WordLevel({"the": 0, "Ġdog": 1, "Ġruns": 2, "[UNK]": 3}, "[UNK]"))
+    own.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    own.save(str(tmp_path / "own.json"))
+    (tmp_path / "t.txt").write_text("the dog runs\n" * 3)
+    kind = f"json:{tmp_path}/own.json"
+    data = DataConfig(f"text:{tmp_path}/t.txt", tokens=kind, min_count=1, heldout_every=0, cache_dir=str(tmp_path))
+    cutter = Cutter(build_corpus(data).tokenizer)
+    cut = cutter("the dog runs")
+    assert cut.words == ("the", "Ġdog", "Ġruns") and not cut.unknown.any()
+    assert np.concatenate(cut.ids).tolist() == cutter.tokenizer.encode("the dog runs").tolist()
+    assert cutter(["dog"]).ids[0].tolist() == [cutter.tokenizer.vocab.index["Ġdog"]]
+    assert cutter(["cat"]).unknown.tolist() == [True]
 
 
 def test_mistakes_are_one_line() -> None:

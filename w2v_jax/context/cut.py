@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from w2v_jax.config import own_tokens
 from w2v_jax.data import bpe
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.words import prepared, words_of
@@ -32,8 +33,9 @@ class Cutter:
         """A text that is cut already, or a string that the tokeniser cuts.
 
         A given word may be several tokens, or none: a tokeniser of letters reads no comma, and one with
-        `data.unknown=drop` no unknown word. Byte pairs and characters are those of the word after a blank, also at
-        the start of a text, so that a word has the same tokens everywhere; byte pairs of a string keep its own blanks.
+        `data.unknown=drop` no unknown word. Byte pairs, characters and tokens of `json:` are those of the word after
+        a blank, also at the start of a text, so that a word has the same tokens everywhere; byte pairs of a string
+        keep its own blanks. Tokens of `json:` and `python:` are the words of a string.
         """
         if not isinstance(text, str):
             found = [self._word(word) for word in text]
@@ -42,7 +44,12 @@ class Cutter:
             pieces = self._pieces(text)
             ids = [self.tokenizer.encode(piece) for piece in pieces]
             return Cut(tuple(piece.strip() for piece in pieces), ids, np.zeros(len(pieces), bool))
-        return self(self.words(text))
+        words = self.words(text)
+        if not own_tokens(self.tokenizer.kind):
+            return self(words)
+        # Such a token (`##ing`) is no text: cut again it would be other tokens.
+        own = [self.tokenizer.encode_words([word]) for word in words]
+        return Cut(tuple(words), [ids for ids, _ in own], np.array([bool(lost) for _, lost in own], bool))
 
     def words(self, text: str) -> list[str]:
         """The words of a string."""
@@ -60,6 +67,9 @@ class Cutter:
     def _word(self, word: str) -> tuple[np.ndarray, bool]:
         found = self._known.get(word)
         if found is None:
-            blank = " " if self.tokenizer.kind in ("bpe", "characters") else ""
-            found = self._known[word] = self.tokenizer.encode(blank + word), bool(self.tokenizer.outside(word))
+            kind = self.tokenizer.kind
+            own = kind.startswith("json:")
+            after = (" " if own or kind in ("bpe", "characters") else "") + word
+            found = self.tokenizer.encode(after), bool(self.tokenizer.outside(after if own else word))
+            self._known[word] = found
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,10 @@ class Tokenizer:
         """(`encode`, the number of words outside the vocabulary)."""
         if self.kind == "bpe":
             return self._final[bpe.joined(bpe.encode(self.model, [prepared(text, self.rules)]))], 0
-        words = self._words(text)
+        return self.encode_words(self._words(text))
+
+    def encode_words(self, words: Sequence[str]) -> tuple[np.ndarray, int]:
+        """`encode_counted` of a text that is cut into `words` (not for bpe) as this tokeniser cuts."""
         ids = np.fromiter((self.vocab.index.get(w, -1) for w in words), np.int32, len(words))
         outside = ids < 0
         if self.unknown == "drop":
