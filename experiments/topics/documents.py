@@ -14,7 +14,7 @@ from experiments.topics.fits import Fitted
 from w2v_jax.config import DataConfig
 from w2v_jax.data import alone
 from w2v_jax.data.corpus import Corpus
-from w2v_jax.data.counting import heldout_every, is_heldout
+from w2v_jax.data.counter import heldout_every, is_heldout
 from w2v_jax.data.documents import counts
 from w2v_jax.errors import UserError
 from w2v_jax.files import atomic

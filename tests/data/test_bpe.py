@@ -12,7 +12,7 @@ import pytest
 from tests import commands
 from tests.data.corpora import TEXT, build_text, rows
 from w2v_jax.data import bpe, sources
-from w2v_jax.data.counting import SPLITS
+from w2v_jax.data.counter import SPLITS
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import escape
 from w2v_jax.embeddings import Embeddings, save

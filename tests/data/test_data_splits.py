@@ -11,7 +11,7 @@ from w2v_jax.config import DataConfig
 from w2v_jax.data import corpus as corpus_module
 from w2v_jax.data import encode, raw, sources
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
-from w2v_jax.data.counting import SPLITS
+from w2v_jax.data.counter import SPLITS
 from w2v_jax.errors import UserError
 
 # As the Penn Treebank's files: blanks at both ends of a line, <unk> in the text.

@@ -10,7 +10,8 @@ import numpy as np
 
 from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data.corpus import Corpus, Tokens, backward, left_out
-from w2v_jax.data.counting import check_words, keeps_empty
+from w2v_jax.data.counter import keeps_empty
+from w2v_jax.data.counting import check_words
 from w2v_jax.data.phrases import applied
 from w2v_jax.data.provisional import lost, reader, sizes
 from w2v_jax.data.sources import raw_text

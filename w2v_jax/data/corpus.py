@@ -21,7 +21,8 @@ from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data import known, meeting, own, phrases, shared, slices
 from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
-from w2v_jax.data.counting import SOURCES, SPLITS, check, count, heldout_every
+from w2v_jax.data.counter import SOURCES, SPLITS, heldout_every
+from w2v_jax.data.counting import check, count
 from w2v_jax.data.doubts import tell_doubts
 from w2v_jax.data.encode import encode
 from w2v_jax.data.raw import RawText
@@ -89,7 +90,7 @@ class Corpus:
 def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     """Opens the cached corpus of `cfg`, after tokenising the text where the cache lacks it. Arrays are read-only maps.
 
-    Documents without any word are counted and left out, except empty lines with an end token (`counting.keeps_empty`).
+    Documents without any word are counted and left out, except empty lines with an end token (`counter.keeps_empty`).
     Of the others every `cfg.heldout_every`-th (index i with i % n == n - 1) is held out, or none where
     `cfg.heldout_source` names the held-out text. The rest of `cfg.source` alone gives the vocabulary and its counts.
     Words outside the vocabulary are dropped with `cfg.unknown='drop'`, become `<unk>` with 'keep', and are refused with

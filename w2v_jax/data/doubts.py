@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data.counting import BLANKLESS, CUT_OTHERWISE, heldout_every
+from w2v_jax.data.counter import heldout_every
+from w2v_jax.data.counting import BLANKLESS, CUT_OTHERWISE
 from w2v_jax.types import Say
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data import known
-from w2v_jax.data.counting import SCRATCH, SOURCES, SPLITS, Counted, blankless_share
+from w2v_jax.data.counter import SOURCES, SPLITS
+from w2v_jax.data.counting import SCRATCH, Counted, blankless_share
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
 from w2v_jax.data.words import NAMES

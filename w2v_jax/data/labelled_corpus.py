@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data.counting import SOURCES
+from w2v_jax.data.counter import SOURCES
 from w2v_jax.data.examples import split_tenth
 from w2v_jax.data.in_memory import characters_left_out, one_alone, refuse_unused, words_told
 from w2v_jax.data.labelled import read_labelled

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from w2v_jax.config import DataConfig, own_tokens
-from w2v_jax.data.counting import SCRATCH, SPLITS, Counted
+from w2v_jax.data.counter import SPLITS
+from w2v_jax.data.counting import SCRATCH, Counted
 from w2v_jax.data.provisional import sizes
 from w2v_jax.types import Say
 

@@ -22,7 +22,8 @@ import numpy as np
 from w2v_jax import storage
 from w2v_jax.config import DataConfig
 from w2v_jax.data import bpe, counting, known
-from w2v_jax.data.counting import SCRATCH, SPLITS, Counted, Counter, heldout_every, is_heldout
+from w2v_jax.data.counter import SPLITS, Counter, heldout_every, is_heldout
+from w2v_jax.data.counting import SCRATCH, Counted
 from w2v_jax.data.encode import Sizes, dtype_of, record, vocabulary, write
 from w2v_jax.data.meeting import Meeting
 from w2v_jax.data.provisional import lost, reader, sizes
