@@ -188,3 +188,5 @@ def test_bad_input_ends_in_one_line(workdir: Path) -> None:
         ([given, "--text=text:none.txt"], "none.txt"),
     ):
         refused(run("experiments.geometry", *flags), said)
+    said = "a masked model gives a text no probability; name the run of a causal one"
+    refused(run("experiments.evaluate", f"--workdir={workdir}"), f"--workdir={workdir}: {said}")

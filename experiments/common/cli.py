@@ -267,6 +267,18 @@ def writable(flag: str, folder: Path) -> Path:
     return folder
 
 
+def writable_file(flag: str, value: str, example: str) -> Path:
+    """The file that a flag names; folders that it needs are made when it is written. UserError: no name, a folder, or
+    nothing could be written there in the end."""
+    if not value:
+        raise UserError(f"--{flag} is empty: name the file to write, e.g. --{flag}={example}")
+    file = to_path(value)
+    if file.is_dir():
+        raise UserError(f"--{flag}={file}: a folder; name the file to write")
+    writable(flag, file.parent)
+    return file
+
+
 def command(module: str) -> str:
     """The command line of `python -m MODULE`, for reports."""
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
