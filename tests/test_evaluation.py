@@ -192,10 +192,10 @@ def test_similarity_by_frequency_counts_a_pair_once_and_weighs_the_sets():
     sets = {"large": rare + middle + often, "small": other + [("w1", "w2", 1.0)], "again": again}
     found = similarity_by_frequency(emb, sets)
     assert list(found) == list(BINS)
-    assert found["below 20"] == {"spearman": similarity(emb, rare).spearman, "pairs": 20, "sets": 1}
+    assert found["below 20"] == {"spearman": similarity(emb, rare).spearman, "pairs": 20, "sets": 1, "left_out": 0}
     two = (25 * similarity(emb, middle[:25]).spearman + 20 * similarity(emb, again).spearman) / 45
-    assert found["20 to 99"] == {"spearman": pytest.approx(two), "pairs": 45, "sets": 2}
-    assert found["500 and more"] == {"spearman": None, "pairs": 0, "sets": 0}
+    assert found["20 to 99"] == {"spearman": pytest.approx(two), "pairs": 45, "sets": 2, "left_out": 0}
+    assert found["500 and more"] == {"spearman": None, "pairs": 0, "sets": 0, "left_out": 11}, "10 and 1 of two sets"
     assert similarity_by_frequency(Embeddings(words, x), sets) == {}
 
 

@@ -60,6 +60,8 @@ def test_analogy_and_odd_one_out(run_folder):
     assert lines[0] == "king - man + woman" and lines[2].split()[0] == "queen" and "query kept" in lines[1]
     mul = command("neighbours", f"--workdir={run_folder}", "--analogy", "--method=3cosmul", "king", "man", "woman")
     assert mul.out.split("\n")[2].split()[0] == "queen"
+    lines = command("neighbours", f"--workdir={run_folder}", "--analogy", "--restrict=5", "king", "man", "woman").out
+    assert len(lines.splitlines()) == 2 + 5, "as many as there are with the query kept"
     odd = command("neighbours", f"--workdir={run_folder}", "--odd", "king", "man", "doctor")
     assert odd.out.startswith("odd one out: doctor\n")
 
@@ -79,6 +81,8 @@ def test_a_missing_word_gets_suggestions(run_folder):
         (["--vectors=RUN/vectors.bin", "--odd", "king", "man"], ["three different words"]),
         (["--vectors=RUN/none.bin", "king"], ["none.bin", "no such file"]),
         (["--vectors=RUN/vectors.bin", "king", "--topn=0"], ["--topn=0"]),
+        (["--vectors=RUN/vectors.bin", "king", "man", "pear", "--odd", "--topn=3"], ["--topn: has no effect on --odd"]),
+        (["--vectors=RUN/vectors.bin", "king", "--method=3cosmul"], ["--method: is for --analogy"]),
         (["--vectors=RUN/vectors.bin", "king", "--metrik=x"], ["--metrik", "metric"]),
         (["--workdir=RUN/native", "king"], ["vectors.bin", "no such file"]),
     ],
@@ -119,7 +123,11 @@ def test_evaluate_refuses(run_folder, tmp_path):
     vectors = f"--vectors={run_folder / 'vectors.bin'}"
     refused(command("evaluate", vectors, f"--data_dir={tmp_path}"), str(tmp_path), "no test file")
     refused(command("evaluate", f"--workdir={tmp_path}"), "vectors.bin", "no such file")
-    for json_file, said in (("/dev/null/x.json", "/dev/null: is a file"), (tmp_path, "a folder; name the file"), ("", "")):
+    for json_file, said in (
+        ("/dev/null/x.json", "/dev/null: is a file"),
+        (tmp_path, "a folder; name the file"),
+        ("", ""),
+    ):
         refused(command("evaluate", "--vectors=none.bin", f"--json={json_file}"), "--json", said)
     (tmp_path / "cut.bin").write_bytes((run_folder / "vectors.bin").read_bytes()[:-30])
     refused(command("evaluate", f"--vectors={tmp_path / 'cut.bin'}"), "cut.bin", "byte", "truncated")

@@ -220,8 +220,9 @@ def evaluate(
     encode = model.spec.encode
     if encode is not None and not encode.causal(model.cfg):
         raise UserError(
-            f"--workdir={workdir}: a masked model gives a text no probability; name the run of a causal one. What this one "
-            "has learnt is measured by experiments.geometry and experiments.word_sense; its held-out loss is in result.json"
+            f"--workdir={workdir}: a masked model gives a text no probability; name the run of a causal one. What this "
+            "one has learnt is measured by experiments.geometry and experiments.word_sense; its held-out loss is in "
+            "result.json"
         )
     step, found = _stride(model, stride), alone_of(model, text, **changes) if text else None
     corpus = corpus_of(model) if found is None else alone.corpus(found, model.tokenizer)

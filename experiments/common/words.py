@@ -54,7 +54,9 @@ def notes_on(tokenizer: Tokenizer, text: str, most: int | None = None, flag: str
         become = "left out" if tokenizer.unknown == "drop" else f"read as {UNKNOWN}"
         found.append(f"note: {of_text}not in the vocabulary, {become}: {', '.join(strange)}")
     if most is not None and (count := len(tokenizer.encode(text))) > most:
-        found.append(f"note: {of_text}the model reads {most:,} words at most; {count - most:,} of {count:,} are cut off")
+        found.append(
+            f"note: {of_text}the model reads {most:,} words at most; {count - most:,} of {count:,} are cut off"
+        )
     return found
 
 

@@ -143,8 +143,9 @@ if __name__ == "__main__":
     flags.DEFINE_integer("window", 5, "Words on each side, of all models but LSA.", lower_bound=1, upper_bound=100)
     flags.DEFINE_integer("min_count", 5, "Rarer words are left out.", lower_bound=1)
     flags.DEFINE_string("tokens", "words", "As data.tokens.")
-    flags.DEFINE_string(
-        "data_dir", None, f"Folder with similarity/NAME.tsv of {', '.join(TESTS)} and analogy/questions-words.txt; built-in list without."
+    text = (
+        f"Folder with similarity/NAME.tsv for {', '.join(TESTS)}, and analogy/questions-words.txt; or a built-in list."
     )
+    flags.DEFINE_string("data_dir", None, text)
     flags.DEFINE_string("one", "", "MODEL/SEED: makes this run alone, as the command does for each.")
     cli.run(main, continues=True, by_first=True)

@@ -57,8 +57,8 @@ def _tokens_file() -> Path | None:
 
 
 def _of_vectors(path: str) -> str:
-    """Where the scores of vectors are written: evaluation.json beside the vectors of a run and in a native folder. Other
-    files give their names, so that the scores of one do not replace those of another, or of a language model."""
+    """Where the scores of vectors are written: evaluation.json beside the vectors of a run and in a native folder.
+    Other files give their names, so that the scores of one do not replace those of another, or of a language model."""
     if to_path(path).is_dir():
         return os.path.join(path, "evaluation.json")
     folder, name = os.path.split(path)

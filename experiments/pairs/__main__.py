@@ -178,8 +178,8 @@ def table(results: dict[str, Any]) -> str:
     ]
     return (
         f"{aligned(rows)}\n\n{results['models'][0]['pairs']:,} pairs; ± one standard error; area under the ROC curve, "
-        f"- with one class only\n{results['corpus'][f'{split}_wordless']:,} of their texts have no known word and are a "
-        f"vector of zeros; {results['also_in_training'][split]:,} of the pairs stand in training too\n"
+        f"- with one class only\n{results['corpus'][f'{split}_wordless']:,} of their texts have no known word and "
+        f"are a vector of zeros; {results['also_in_training'][split]:,} of the pairs stand in training too\n"
         f"texts are cut after {results['max_length']} known words: {', '.join(shares)}"
     )
 

@@ -63,7 +63,9 @@ def make(folder: str, out: Path, count: int, seed: int) -> list[str]:
     known = {names[k] for k in rng.permutation(len(names))[: len(names) // 2]}
     said = [f"groups of the unseen setting to train on: {', '.join(sorted(known))}"]
     if of_train or of_test:
-        said.append(f"left out, as they have no word: {of_train:,} posts of the training file, {of_test:,} of the test file")
+        said.append(
+            f"left out, as they have no word: {of_train:,} posts of the training file, {of_test:,} of the test file"
+        )
     for setting in SETTINGS:
         first = train if setting == "seen" else [post for post in train if post[0] in known]
         last = test if setting == "seen" else [post for post in test if post[0] not in known]

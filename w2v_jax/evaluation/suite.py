@@ -78,8 +78,8 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
 
 
 def _files(folder: str) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """({part: {name: path}} of the test files, what else the folder and its parts hold, but hidden files). Analogies are
-    named by their file, the others without .tsv. UserError: two files of one name."""
+    """({part: {name: path}} of the test files, what else the folder and its parts hold, but hidden files). Analogies
+    are named by their file, the others without .tsv. UserError: two files of one name."""
     files: dict[str, dict[str, str]] = {part: {} for part in _PARTS}
     left = [_shown(folder, name) for name in _listed(folder) if name not in _PARTS]
     wanted = {file for file, _ in _ANALOGIES.values()}
@@ -142,9 +142,9 @@ def table(results: Mapping[str, Any]) -> str:
     similar = [["similarity", "Spearman", "Pearson", "pairs found"]]
     for name, r in results["similarity"].items():
         similar.append([name, _number(r["spearman"]), _number(r["pearson"]), _part(r["found"], r["total"])])
-    seen = [["rarer word seen (times)", "Spearman, mean of sets", "pairs", "sets"]]
+    seen = [["rarer word seen (times)", "Spearman, mean of sets", "pairs", "sets", "left out"]]
     for name, r in results["frequency"].items():
-        seen.append([name, _number(r["spearman"]), f"{r['pairs']:,}", str(r["sets"])])
+        seen.append([name, _number(r["spearman"]), f"{r['pairs']:,}", str(r["sets"]), f"{r['left_out']:,}"])
     first = f"first {results['restrict']:,} words" if results["restrict"] else "all words"
     asked = [[f"analogies ({first})", "3CosAdd", "3CosMul", "Add, query in", "Mul, query in", "asked"]]
     for name, r in results["analogy"].items():
