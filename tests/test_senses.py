@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 
 from experiments.word_sense import __main__ as command
-from experiments.word_sense import answers, few, files, labelled, vectors, wic
+from experiments.word_sense import answers, few, files, labelled, report, vectors, wic
 from tests.commands import run
 from tests.mutations import damaged, result_or_line, tries
 from w2v_jax.context import Seen
@@ -287,6 +287,15 @@ def test_what_a_reader_should_know_is_said() -> None:
         labelled.words_of([o for o in known if o.sense != "river"], asked, 0)
     with pytest.raises(UserError, match="word 'mole': is in the test file only"):
         labelled.words_of([o for o in known if o.word != "mole"], asked, 0)
+
+
+def test_same_of_all_pairs_has_no_threshold_and_can_be_written() -> None:
+    parts = {"train": np.array([0.3, 0.1]), "dev": np.array([0.2, 0.1])}
+    row = wic.by_threshold(parts, {"train": np.array([True, False]), "dev": np.array([True, True])})
+    assert row["threshold"] is None and row["dev"] == 1.0 and row.pop(labelled.ANSWERS)["dev"].all()
+    json.dumps(row, allow_nan=False)
+    found = {"pairs": {"train": 2, "dev": 2}, "majority": {"train": 0.5, "dev": 1.0}}
+    assert "none: SAME" in report.wic(found | {"rows": [row | {"model": "x", "chosen": "layer 1"}]})
 
 
 def test_mistakes_of_the_command() -> None:

@@ -209,7 +209,8 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--planted: takes the words and the text of the run; leave --words, --sentence and --text out")
     if f.beside and not f.planted:
         raise UserError("--beside: is for --planted")
-    encoder = ContextEncoder(open_model(folder), hide_target=f.hide_target, window=f.window)
+    with cli.as_flag("hide_target", "hide_target"):
+        encoder = ContextEncoder(open_model(folder), hide_target=f.hide_target, window=f.window)
     with cli.as_flag("beside"):
         beside = ContextEncoder.open(f.beside, window=f.window) if f.beside else None
     out = cli.writable("out", to_path(f.out) if f.out else folder / "senses")

@@ -29,7 +29,7 @@ def wic(results: Mapping[str, Any]) -> str:
             f"{row['dev']:.2%} ± {row['error']:.2%}",
             f"{row['dev_by_training_threshold']:.2%}",
         ]
-        cells.append(f"{row['threshold']:.3f}")
+        cells.append("none: SAME" if row["threshold"] is None else f"{row['threshold']:.3f}")
         cells += [f"{row['test']:.2%} ± {row['test_error']:.2%}"] if final else []
         rows.append([row["model"], row["chosen"], *cells])
     sizes = ", ".join(f"{count:,} {name}" for name, count in results["pairs"].items())
