@@ -6,7 +6,8 @@ All runs read the same sentences, each alone: those of the first run's held-out 
 none), or of `--text`, a data source such as text:FILE, of which about N words are read. For every layer it prints the
 similarity of any two words, of the occurrences of one word, and of a word and its sentence; how much of a word's
 vectors a single vector explains; and how far a vector moves from layer to layer, beside the published findings. Runs of
-word vectors give the vector of the word and the mean of those around it. With --senses, a file of labelled occurrences
+word vectors give the vector of the word and the mean of those around it. A word without a vector in some layer of a
+run is left out of the measures of this run, and counted. With --senses, a file of labelled occurrences
 (WORD<TAB>SENSE<TAB>INDEX<TAB>TEXT), a linear probe tells how well each layer knows the sense of its word. Writes
 geometry.json and geometry.png into the folder `--out`, by default the first run's.
 
@@ -20,7 +21,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -59,6 +60,14 @@ COLUMNS = {
 }
 
 
+class Text(NamedTuple):
+    """The sentences that are read."""
+
+    sentences: list[list[str]]
+    split: str  # what they are from
+    short: int  # words of pieces of fewer than 3 words, which are left out
+
+
 def opened(workdirs: Sequence[str]) -> dict[str, ContextEncoder]:
     """The encoders of the runs by the names of their folders. UserError: no run, or two folders of one name."""
     if not workdirs:
@@ -69,14 +78,13 @@ def opened(workdirs: Sequence[str]) -> dict[str, ContextEncoder]:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"--workdirs: two folders are called {name!r}; rename one, as results are named by folder")
-    return {name: ContextEncoder.open(workdir) for name, workdir in zip(names, workdirs, strict=True)}
+    with cli.as_flag("workdirs"):
+        return {name: ContextEncoder.open(workdir) for name, workdir in zip(names, workdirs, strict=True)}
 
 
-def sentences_of(
-    encoder: ContextEncoder, source: str, words: int, seed: int = 0, **changes: Any
-) -> tuple[list[list[str]], str]:
-    """(about `words` words in sentences of 3 to LONGEST, what they are from): documents in a random order. `changes`
-    are those of the run's `DataConfig`.
+def sentences_of(encoder: ContextEncoder, source: str, words: int, seed: int = 0, **changes: Any) -> Text:
+    """About `words` words in sentences of 3 to LONGEST, of documents in a random order. `changes` are those of the
+    run's `DataConfig`.
 
     UserError: no such text, or one without a sentence.
     """
@@ -85,17 +93,33 @@ def sentences_of(
     split = "test" if source else "heldout" if corpus.heldout.documents else "train"
     tokens = getattr(corpus, split)
     out: list[list[str]] = []
-    count = 0
+    count = short = 0
     for d in np.random.default_rng(seed).permutation(tokens.documents):
         ids = np.asarray(tokens.tokens[tokens.offsets[d] : tokens.offsets[d + 1]])
-        for sentence in cut(_words(encoder, ids[ids != model.tokenizer.end_id])):
+        of_document = _words(encoder, ids[ids != model.tokenizer.end_id])
+        sentences = cut(of_document)
+        short += len(of_document) - sum(map(len, sentences))
+        for sentence in sentences:
             out.append(sentence)
             count += len(sentence)
             if count >= words:
-                return out, split
+                return Text(out, split, short)
     if not out:
         raise UserError(f"{source or model.config.data.source}: has no sentence of 3 words; give another --text")
-    return out, split
+    return Text(out, split, short)
+
+
+def notes(text: Text) -> list[str]:
+    """What a reader of the table should know of the sentences."""
+    out = []
+    if not any(word in ENDS for sentence in text.sentences for word in sentence):
+        out.append(
+            f"note: the text has none of the words {' '.join(sorted(ENDS))}, which end sentences: pieces of up to "
+            f"{LONGEST} words stand for them in the columns of sentences"
+        )
+    if text.short:
+        out.append(f"left out: {text.short:,} words in pieces of fewer than 3 words")
+    return out
 
 
 def _words(encoder: ContextEncoder, ids: np.ndarray) -> list[str]:
@@ -125,6 +149,29 @@ def labels_of(encoders: Sequence[ContextEncoder], sentences: Sequence[Sequence[s
                 index[word] = len(index) if known else -1
     types = np.array([index[word] for sentence in sentences for word in sentence])
     return types, np.repeat(np.arange(len(sentences)), [len(sentence) for sentence in sentences])
+
+
+def with_vectors(layers: Sequence[np.ndarray]) -> np.ndarray:
+    """The occurrences, bool [N], that have a vector after every layer: one of zeros was not read."""
+    return np.logical_and.reduce([np.asarray(layer).any(1) for layer in layers])
+
+
+def measured(
+    name: str, encoder: ContextEncoder, sentences: Sequence[Sequence[str]], types: np.ndarray, of_sentence: np.ndarray
+) -> tuple[list[Geometry], int]:
+    """(the geometry of every layer, the words that are left out because they have no vector). UserError: too few words
+    have one."""
+    read = encoder.encode(sentences, [range(len(sentence)) for sentence in sentences])
+    there = with_vectors(read.layers)
+    known = types[there]
+    known = known[known >= 0]
+    if not len(known) or np.unique(known, return_counts=True)[1].max() < LEAST:
+        raise UserError(
+            f"--workdirs: {name} has vectors of {int(there.sum()):,} of {len(there):,} words of the text, of no word "
+            f"{LEAST}; read more text (--words), or text that this run knows (--text)"
+        )
+    found = measure([layer[there] for layer in read.layers], types[there], of_sentence[there])
+    return found, int((~there).sum())
 
 
 def senses_of(path: str, seed: int = 0) -> list[tuple[list[Occurrence], np.ndarray]]:
@@ -176,7 +223,8 @@ def main(argv: Sequence[str]) -> None:
     encoders = opened(f.workdirs or [])
     out = to_path(f.out or f.workdirs[0])
     first = next(iter(encoders.values()))
-    sentences, split = sentences_of(first, f.text, f.words, **changes)
+    given = sentences_of(first, f.text, f.words, **changes)
+    sentences, split = given.sentences, given.split
     types, of_sentence = labels_of(list(encoders.values()), sentences)
     often = int((np.unique(types[types >= 0], return_counts=True)[1] >= LEAST).sum())
     if not often:
@@ -185,19 +233,23 @@ def main(argv: Sequence[str]) -> None:
     print(
         f"{len(types):,} words in {len(sentences):,} sentences ({text}), {often:,} words of {LEAST} occurrences or more"
     )
+    for note in notes(given):
+        print(note)
     words = senses_of(f.senses) if f.senses else None
     runs: dict[str, Any] = {}
     for name, encoder in encoders.items():
         print(f"reading with {name}", file=sys.stderr)
-        read = encoder.encode(sentences, [range(len(sentence)) for sentence in sentences])
-        found = measure(read.layers, types, of_sentence)
+        found, left = measured(name, encoder, sentences, types, of_sentence)
         known = None if words is None else probed(encoder, words)
         family = encoder.model.config.family
         print(f"\n{name}: {family}, step {encoder.model.step:,}\n{table(encoder.names, found, known)}")
+        if left:
+            print(f"left out: {left:,} of {len(types):,} words, which have no vector in some layer of this run")
         layers = [json.loads(json.dumps(g._asdict()).replace("NaN", "null")) for g in found]
         for layer, value in zip(layers, known or (), strict=known is not None):
             layer["sense"] = value
-        runs[name] = {"family": family, "step": encoder.model.step, "names": encoder.names, "layers": layers}
+        about_run = {"family": family, "step": encoder.model.step, "left_out": left}
+        runs[name] = about_run | {"names": encoder.names, "layers": layers}
     print(f"\n{published()}")
     if words is not None:
         chance = float(np.mean([1 / (labels.max() + 1) for _, labels in words]))

@@ -11,6 +11,7 @@ folder; --workdir=DIR takes those of a training run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from absl import flags
 
@@ -44,8 +45,9 @@ def _analogy(emb: Embeddings, words: Sequence[str]) -> str:
 
     score = "distance" if f.metric == "euclidean" else f.method
     rows = [["query left out", score, "  query kept", score]]
-    for (word, value), (kept, kept_value) in zip(ask(True), ask(False), strict=False):
-        rows.append([word, f"{value:.4f}", f"  {kept}", f"{kept_value:.4f}"])
+    left, kept = ([(word, f"{value:.4f}") for word, value in ask(exclude)] for exclude in (True, False))
+    for one, other in zip_longest(left, kept, fillvalue=("", "")):  # of few words fewer are left without the query
+        rows.append([*one, f"  {other[0]}", other[1]])
     return f"{b} - {a} + {c}\n{aligned(rows, left=(0, 2))}"
 
 
@@ -61,6 +63,13 @@ def main(argv: Sequence[str]) -> None:
     words, f = list(argv[1:]), flags.FLAGS
     if f.analogy and f.odd:
         raise UserError("give --analogy or --odd, not both")
+    for name in ("metric", "topn", "restrict") if f.odd else ():
+        if f[name].present:
+            raise UserError(
+                f"--{name}: has no effect on --odd, which ranks the given words by their cosines; leave it out"
+            )
+    if f["method"].present and not f.analogy:
+        raise UserError("--method: is for --analogy")
     if f.metric == "euclidean" and f.method != "3cosadd":
         raise UserError(f"--method={f.method} has no Euclidean form: leave out one of the two flags")
     if f.topn < 1:

@@ -32,6 +32,7 @@ from experiments.common.labels import label_of
 from experiments.common.measuring import parameters
 from experiments.common.processes import by_first
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
+from experiments.common.words import notes_on
 from launch import distributed
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
@@ -192,6 +193,7 @@ def classify(texts: Sequence[str], workdir: Path) -> str:
     if not folders:
         raise UserError(f"--workdir={workdir}: holds no trained classifier; train them first with --vectors, --train")
     rows: list[list[str]] = []
+    notes = dict[str, None]()  # each once, as most models have one vocabulary
     for folder in folders:
         model = open_model(folder)
         if model.spec.classify is None:
@@ -201,9 +203,12 @@ def classify(texts: Sequence[str], workdir: Path) -> str:
             ids = model.tokenizer.encode(text)[: model.cfg.max_length]
             if not len(ids):
                 raise UserError(f"--text={text!r}: none of its words is in the vocabulary of {folder}")
+            notes |= dict.fromkeys(notes_on(model.tokenizer, text, model.cfg.max_length, "text"))
             chances = read(model, ids[None], np.array([len(ids)], np.int32))[0]
             best = int(chances.argmax())
             rows.append([kind, label_of(model, folder, best), f"{chances[best]:.1%}", text])
+    for note in notes:
+        say(note)
     columns = 3 + (len(texts) > 1)  # one text need not be repeated
     return aligned([row[:columns] for row in [["model", "label", "confidence", "text"], *rows]], left=(0, 1, 3))
 

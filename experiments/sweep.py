@@ -208,6 +208,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Folder with one run per variant and seed; made or continued.")
     flags.DEFINE_multi_string("vary", [], "Variants, KEY=VALUE,KEY=VALUE;...; may be given again.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of every variant.")
-    flags.DEFINE_string("data_dir", None, "Word vectors: folder with similarity/ and analogy/; else the built-in list.")
+    text = f"Word vectors: folder with similarity/NAME.tsv for {', '.join(SETS)}, and analogy/questions-words.txt."
+    flags.DEFINE_string("data_dir", None, text)
     flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.", 0)
     cli.run(main, continues=True, by_first=True)

@@ -22,6 +22,7 @@ from w2v_jax.embeddings import Embeddings
 from w2v_jax.evaluation.analogies import analogies
 from w2v_jax.evaluation.similarity import similarity
 from w2v_jax.evaluation.sparse_rows import SparseRows
+from w2v_jax.figures import compare as figure
 from w2v_jax.train import loop
 
 
@@ -51,6 +52,17 @@ def test_the_interval_is_students() -> None:
     assert interval([1.0, 2.0, 3.0]) == pytest.approx(4.303 * 1.0 / 3**0.5, rel=1e-3) and np.isnan(interval([1.0]))
     runs = [{"scores": {"men": s}, "seconds": 2.0, "peak_mb": 10.0} for s in (0.1, 0.3)]
     assert table({"svd": {"runs": runs}}).splitlines()[-1].split()[:4] == ["svd", "0.200", "+-", "1.271"]
+
+
+def test_what_cannot_be_scored_is_no_zero(tmp_path: Path) -> None:
+    emb = Embeddings(["value", "values", "x"], np.eye(3, dtype=np.float32))
+    found = arms.scores(emb, arms.Plan(DataConfig(), 2, 2, None))
+    assert found["scores"] == {"builtin": None, "analogies": None}
+    assert found["asked"]["builtin"][0] == found["asked"]["analogies"][0] == 0 < found["asked"]["analogies"][1]
+    models = {"svd": {"runs": [found | {"seconds": 2.0, "peak_mb": 10.0}]}}
+    lines = [line.split() for line in table(models).splitlines()]
+    assert lines[1][:3] == ["svd", "-", "-"] and lines[2][3] == f"0/{found['asked']['builtin'][1]}"
+    figure.draw(models, None, tmp_path / "x.png")
 
 
 def test_the_command_makes_continues_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

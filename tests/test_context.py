@@ -234,6 +234,10 @@ def test_word_vectors_give_the_word_and_means_of_its_window() -> None:
     np.testing.assert_allclose(found.layers[2][0], (weights[near, None] * table[near]).mean(0), rtol=1e-4, atol=1e-8)
     np.testing.assert_allclose(found.layers[1][1], table[ids_of("b c - d")].mean(0), atol=1e-6)
     assert not found.layers[1][2].any() and encoder.static and not ContextEncoder(model_of("transformer", TINY)).static
+    assert found.seen == Seen(words=3, alone=1)
+    assert encoder.encode([["h"]], [[0]], [0]).seen == Seen(words=1), "the vector of the word has no window"
+    with pytest.warns(UserWarning, match="of 1 words 1 without a known word around, given zeros for the window"):
+        encoder.at([["h"]], [0], layer=1)
     letters = ContextEncoder(model_of("word2vec", Word2VecConfig(dim=4), tokens="letters"))
     with pytest.warns(UserWarning, match="of 1 words 1 without a token, given zeros"):
         assert not letters.at([["!"]], [0], layer=0).any()

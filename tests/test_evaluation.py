@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 
@@ -191,10 +192,10 @@ def test_similarity_by_frequency_counts_a_pair_once_and_weighs_the_sets():
     sets = {"large": rare + middle + often, "small": other + [("w1", "w2", 1.0)], "again": again}
     found = similarity_by_frequency(emb, sets)
     assert list(found) == list(BINS)
-    assert found["below 20"] == {"spearman": similarity(emb, rare).spearman, "pairs": 20, "sets": 1}
+    assert found["below 20"] == {"spearman": similarity(emb, rare).spearman, "pairs": 20, "sets": 1, "left_out": 0}
     two = (25 * similarity(emb, middle[:25]).spearman + 20 * similarity(emb, again).spearman) / 45
-    assert found["20 to 99"] == {"spearman": pytest.approx(two), "pairs": 45, "sets": 2}
-    assert found["500 and more"] == {"spearman": None, "pairs": 0, "sets": 0}
+    assert found["20 to 99"] == {"spearman": pytest.approx(two), "pairs": 45, "sets": 2, "left_out": 0}
+    assert found["500 and more"] == {"spearman": None, "pairs": 0, "sets": 0, "left_out": 11}, "10 and 1 of two sets"
     assert similarity_by_frequency(Embeddings(words, x), sets) == {}
 
 
@@ -231,6 +232,26 @@ def test_all_of_a_folder(tmp_path):
     for word in ("tiny", "family", "semantic", "syntactic", "first 200 words", f"{google['all']['accuracy_add']:.3f}"):
         assert word in text
     assert max(map(len, text.split("\n"))) <= 120
+
+
+def test_what_is_no_test_of_a_folder_is_named_and_packed_files_are_read(tmp_path):
+    folder, emb = data_folder(tmp_path), vectors(300, 12, True)
+    plain = evaluate_all(emb, folder)
+    assert plain["left_out"] == [] and "left out" not in table(plain)
+    for part, name in (("similarity", "tiny.tsv"), ("analogy", "questions-words.txt")):
+        (folder / part / f"{name}.gz").write_bytes(gzip.compress((folder / part / name).read_bytes()))
+    with pytest.raises(UserError, match=r"tiny.tsv.gz: tiny.tsv is beside it"):
+        evaluate_all(emb, folder)
+    (folder / "similarity" / "tiny.tsv").unlink()
+    (folder / "analogy" / "questions-words.txt").unlink()
+    for name in ("similarity/b.txt", "analogy/other.txt", "notes.md", ".hidden"):
+        (folder / name).write_text("a\tb\t1\n")
+    (folder / "categorisation").mkdir()
+    packed = evaluate_all(emb, folder)
+    left = ["categorisation/", "notes.md", "similarity/b.txt", "analogy/other.txt"]
+    assert packed == plain | {"left_out": left}
+    assert f"left out, no test files by their names: {', '.join(left)}\n" in table(packed)
+    assert "and 2 more\n" in table(packed | {"left_out": [f"f{i}" for i in range(10)]})
 
 
 def test_all_without_a_folder_and_with_a_wrong_one(tmp_path):

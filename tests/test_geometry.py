@@ -12,6 +12,9 @@ import pytest
 from experiments import geometry as command
 from tests.commands import ROOT, refused, run
 from w2v_jax.context import ContextEncoder
+from w2v_jax.context.base import Encoded
+from w2v_jax.context.rows import Seen
+from w2v_jax.errors import UserError
 from w2v_jax.evaluation import geometry
 
 RNG = np.random.default_rng(0)
@@ -125,7 +128,8 @@ def test_the_command_measures_the_states_of_every_layer(workdir: Path, tmp_path:
     assert done.status == 0, done.err
     found = json.loads((tmp_path / "geometry.json").read_text())
     encoder = ContextEncoder.open(workdir)
-    sentences, split = command.sentences_of(encoder, "", 20_000)
+    sentences, split, short = command.sentences_of(encoder, "", 20_000)
+    assert not short and "left out" not in done.out and "note" not in done.out
     assert split == "heldout" and all(3 <= len(s) <= 8 and not set(s[:-1]) & command.ENDS for s in sentences)
     assert found["sentences"] == len(sentences) and found["words"] == sum(map(len, sentences))
     layers = found["runs"]["run"]["layers"]
@@ -150,6 +154,28 @@ def test_sentences_end_at_marks_and_are_cut_where_long() -> None:
     words = ["a", "b", ".", "c", "!", *"defg"]
     assert command.cut(words) == [["a", "b", "."], list("defg")], "two words are no sentence"
     assert [len(s) for s in command.cut(["x"] * 104)] == [50, 50, 4]
+    assert command.notes(command.Text([["a", "b", "."]], "test", 0)) == []
+    note, left = command.notes(command.Text([["a", "b", "c"]], "test", 2))
+    assert "none of the words ! . ?" in note and left == "left out: 2 words in pieces of fewer than 3 words"
+
+
+def test_words_without_a_vector_are_left_out_and_counted() -> None:
+    read = X.astype(np.float32)
+    read[:7] = 0.0
+    window = X.astype(np.float32)
+    window[10] = 0.0
+
+    class Half:
+        def encode(self, texts: object, places: object) -> Encoded:
+            return Encoded([read, window], Seen())
+
+    there = [i for i in range(7, 60) if i != 10]
+    want = geometry.measure([X[there].astype(np.float32)], WORDS[there], SENTENCES[there])[0]
+    found, left = command.measured("half", Half(), [], WORDS, SENTENCES)  # type: ignore[arg-type]
+    assert left == 8 and found[0] == pytest.approx(want, nan_ok=True)
+    read[:] = 0.0
+    with pytest.raises(UserError, match="half has vectors of 0 of 60 words"):
+        command.measured("half", Half(), [], WORDS, SENTENCES)  # type: ignore[arg-type]
 
 
 def test_bad_input_ends_in_one_line(workdir: Path) -> None:
@@ -157,8 +183,10 @@ def test_bad_input_ends_in_one_line(workdir: Path) -> None:
     for flags, said in (
         ([], "--workdirs is missing"),
         ([f"--workdirs={workdir},{workdir}"], "two folders are called 'run'"),
-        ([f"--workdirs={workdir.parent}"], "holds no run"),
+        ([f"--workdirs={workdir.parent}"], f"--workdirs={workdir.parent}: holds no run"),
         ([given, "--words=10"], "--words=10: must be at least 1000"),
         ([given, "--text=text:none.txt"], "none.txt"),
     ):
         refused(run("experiments.geometry", *flags), said)
+    said = "a masked model gives a text no probability; name the run of a causal one"
+    refused(run("experiments.evaluate", f"--workdir={workdir}"), f"--workdir={workdir}: {said}")

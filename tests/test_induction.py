@@ -11,7 +11,7 @@ import pytest
 from w2v_jax.config import SyntheticConfig
 from w2v_jax.data.bayes import Language
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.induction import Match, induce, match, mean_match
+from w2v_jax.evaluation.induction import CHOICES, Match, induce, match, mean_match
 
 
 def clouds(sizes: tuple[int, ...], noise: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +40,14 @@ def test_one_cloud_is_one_cluster_and_equal_vectors_cannot_be_split() -> None:
     assert alone.labels.max() == 0 and np.isnan(alone.silhouette)
     assert induce(np.ones((9, 4)), 2).labels.max() == 0
     assert induce(np.ones((1, 4))).labels.tolist() == [0]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_of_few_vectors_not_each_is_a_cluster(count: int) -> None:
+    vectors = np.random.default_rng(count).standard_normal((count, 8))
+    for choose in CHOICES:
+        assert induce(vectors, choose=choose).labels.max() + 1 < count
+    assert induce(vectors, count).labels.max() + 1 == count, "where it is asked for"
 
 
 def test_what_cannot_be_clustered_is_refused() -> None:

@@ -126,6 +126,12 @@ def test_the_command_ends_at_an_accuracy_and_compares_texts(
     results = json.loads((run / "results.json").read_text())
     names = [row["model"] for row in results["models"]]
     assert names == ["TF-IDF, cosine", "mean of vectors, cosine", "SIF of vectors, cosine", "mean, seed 0"]
+    assert results["cut"].keys() == {"train", "heldout", "test"} and results["cut"]["test"]["cut_examples"] == 0
+    training, test = ((tmp_path / f"{name}.tsv").read_text().splitlines() for name in ("train", "test"))
+    known = {tuple(sorted(line.split("\t")[1:])) for line in training}
+    twice = sum(tuple(sorted(line.split("\t")[1:])) in known for line in test)
+    assert 0 < results["also_in_training"]["test"] == twice < 24
+    assert f"{twice} of the pairs stand in training too\ntexts are cut after 4 known words: train 0.0%" in done.out
     trained = results["models"][-1]
     assert trained["pearson"] > 0.7 and trained["area"] > 0.9 and trained["passes"] < 40
     assert "train.stop_at is reached" in done.err and (run / "pairs.png").is_file()
@@ -140,3 +146,8 @@ def test_the_command_ends_at_an_accuracy_and_compares_texts(
         grade, first, second = line.split("\t")
         said = commands.run("experiments.pairs", f"--workdir={run}", f"--first={first}", f"--second={second}").out
         assert (": SAME; score" if grade == "4" else ": DIFFERENT; score") in said, said
+    partly = commands.run("experiments.pairs", f"--workdir={run}", "--first=dog xyz", "--second=cat cat bus bus van")
+    assert partly.status == 0 and partly.err.splitlines() == [
+        "note: --first: not in the vocabulary, left out: xyz",
+        "note: --second: the model reads 4 words at most; 1 of 5 are cut off",
+    ]

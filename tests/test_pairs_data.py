@@ -86,12 +86,14 @@ def test_pairs_of_newsgroups_are_the_same_for_a_seed_and_keep_groups_apart(tmp_p
             {"group": f"g{g}", "subject": f"{name} g{g}", "body": f"post\n{i}" if i else ""}
             for i, g in enumerate(np.random.default_rng(0).integers(0, 4, 120).tolist())
         ]
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(post) + "\n" for post in posts))
+        empty = json.dumps({"group": "g0", "subject": "", "body": "  "})
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(post) + "\n" for post in posts) + empty)
     made = []
     for out in ("one", "two"):
         said = newsgroups.make(str(tmp_path), tmp_path / out, 40, seed=1)
         made.append({f.relative_to(tmp_path / out): f.read_text() for f in sorted((tmp_path / out).rglob("*.tsv"))})
     assert made[0] == made[1] and len(made[0]) == 6
+    assert said[1] == "left out, as they have no word: 1 posts of the training file, 1 of the test file"
     known = set(said[0].split(": ")[1].split(", "))
     groups: dict[str, set[str]] = {}
     for path, text in made[0].items():

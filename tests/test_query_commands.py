@@ -60,6 +60,8 @@ def test_analogy_and_odd_one_out(run_folder):
     assert lines[0] == "king - man + woman" and lines[2].split()[0] == "queen" and "query kept" in lines[1]
     mul = command("neighbours", f"--workdir={run_folder}", "--analogy", "--method=3cosmul", "king", "man", "woman")
     assert mul.out.split("\n")[2].split()[0] == "queen"
+    lines = command("neighbours", f"--workdir={run_folder}", "--analogy", "--restrict=5", "king", "man", "woman").out
+    assert len(lines.splitlines()) == 2 + 5, "as many as there are with the query kept"
     odd = command("neighbours", f"--workdir={run_folder}", "--odd", "king", "man", "doctor")
     assert odd.out.startswith("odd one out: doctor\n")
 
@@ -79,6 +81,8 @@ def test_a_missing_word_gets_suggestions(run_folder):
         (["--vectors=RUN/vectors.bin", "--odd", "king", "man"], ["three different words"]),
         (["--vectors=RUN/none.bin", "king"], ["none.bin", "no such file"]),
         (["--vectors=RUN/vectors.bin", "king", "--topn=0"], ["--topn=0"]),
+        (["--vectors=RUN/vectors.bin", "king", "man", "pear", "--odd", "--topn=3"], ["--topn: has no effect on --odd"]),
+        (["--vectors=RUN/vectors.bin", "king", "--method=3cosmul"], ["--method: is for --analogy"]),
         (["--vectors=RUN/vectors.bin", "king", "--metrik=x"], ["--metrik", "metric"]),
         (["--workdir=RUN/native", "king"], ["vectors.bin", "no such file"]),
     ],
@@ -103,11 +107,28 @@ def test_evaluate_prints_a_table_and_writes_json(run_folder, tmp_path):
     assert results["similarity"]["own"]["spearman"] == pytest.approx(1) and results["vectors"]["words"] == 7
 
 
+def test_scores_of_two_files_of_a_run_stand_side_by_side(run_folder, tmp_path):
+    for name in ("C.bin", "vectors.bin"):
+        (tmp_path / name).write_bytes((run_folder / "vectors.bin").read_bytes())
+    (tmp_path / "C.txt").write_text("king 1 0\nqueen 0 1\n")
+    for name in ("C.bin", "C.txt", "vectors.bin"):
+        assert command("evaluate", f"--vectors={tmp_path / name}").status == 0
+    found = {path.name: json.loads(path.read_text())["vectors"]["words"] for path in tmp_path.glob("*.json")}
+    assert found == {"evaluation_C.bin.json": 10, "evaluation_C.txt.json": 2, "evaluation.json": 10}
+    scores = tmp_path / "new" / "s.json"
+    assert command("evaluate", f"--vectors={tmp_path / 'C.txt'}", f"--json={scores}").status == 0 and scores.is_file()
+
+
 def test_evaluate_refuses(run_folder, tmp_path):
     vectors = f"--vectors={run_folder / 'vectors.bin'}"
     refused(command("evaluate", vectors, f"--data_dir={tmp_path}"), str(tmp_path), "no test file")
     refused(command("evaluate", f"--workdir={tmp_path}"), "vectors.bin", "no such file")
-    refused(command("evaluate", vectors, "--json=/dev/null/x.json"), "/dev/null/x.json")
+    for json_file, said in (
+        ("/dev/null/x.json", "/dev/null: is a file"),
+        (tmp_path, "a folder; name the file"),
+        ("", ""),
+    ):
+        refused(command("evaluate", "--vectors=none.bin", f"--json={json_file}"), "--json", said)
     (tmp_path / "cut.bin").write_bytes((run_folder / "vectors.bin").read_bytes()[:-30])
     refused(command("evaluate", f"--vectors={tmp_path / 'cut.bin'}"), "cut.bin", "byte", "truncated")
 

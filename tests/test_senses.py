@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 
 from experiments.word_sense import __main__ as command
-from experiments.word_sense import answers, few, files, labelled, vectors, wic
+from experiments.word_sense import answers, few, files, labelled, report, vectors, wic
 from tests.commands import run
 from tests.mutations import damaged, result_or_line, tries
 from w2v_jax.context import Seen
@@ -51,6 +51,13 @@ def test_files_are_read(tmp_path: Path) -> None:
     assert [o[:4] for o in again] == [o[:4] for o in found] and again[1].where == f"{path}:4"
     assert said == [f"{path}: 3 blank lines are skipped"]
     assert data.plain(("``", "do", "n't", "-LRB-")) == ['"', "do", "not", "("]
+
+
+def test_a_line_that_is_not_utf8_has_to_be_converted(tmp_path: Path) -> None:
+    path = tmp_path / "senses.tsv"
+    path.write_bytes(b"bank\tmoney\t1\tthe bank\nbank\tmoney\t1\tth\xe9 bank\n")
+    with pytest.raises(UserError, match=r"senses.tsv:2: not UTF-8 \(.*\); convert the file to UTF-8$"):
+        data.read_occurrences(str(path))
 
 
 @pytest.mark.parametrize(
@@ -254,7 +261,7 @@ def test_the_command_scores_files_and_pairs(runs: Path, tmp_path: Path) -> None:
 
 
 def test_what_a_reader_should_know_is_said() -> None:
-    known = [o for o in planted("a", 3, 0) if o.sense != "skin"] + [data.Occurrence("mole", "spy", 0, ("mole",))]
+    known = [o for o in planted("a", 3, 0) if o.sense != "skin"] + [data.Occurrence("mole", "spy", 0, ("mole",))] * 2
     known.append(data.Occurrence("seal", "animal", 0, ("seal",)))
     asked = planted("a", 3, 0)
     words = labelled.words_of(known, asked, 0)
@@ -265,10 +272,30 @@ def test_what_a_reader_should_know_is_said() -> None:
         "9 test texts stand in the training file too",
     ]
     assert words[1].senses == ("animal", "spy", "skin") and words[1].truth.max() == 2
+    assert few.notes(words) == [
+        "bank: has 3 of money, 3 of river in training: with more shots all of these are taken",
+        "mole: has 3 of animal, 2 of spy in training: with more shots all of these are taken",
+    ]
+    alone = [next(o for o in known if o.sense == sense) for sense in ("money", "river")]
+    with pytest.raises(
+        UserError,
+        match=r"--train=f.tsv: word 'bank': has too few training occurrences .1 of 'money', 1 of 'river'. for 5 fol",
+    ):
+        for seed in range(20):  # until the fold that chooses is empty, or has a sense alone
+            labelled.words_of(alone, [o for o in asked if o.word == "bank"], seed, "f.tsv")
     with pytest.raises(UserError, match="word 'bank': has one sense only in the training file, 'money'; it needs two"):
         labelled.words_of([o for o in known if o.sense != "river"], asked, 0)
     with pytest.raises(UserError, match="word 'mole': is in the test file only"):
         labelled.words_of([o for o in known if o.word != "mole"], asked, 0)
+
+
+def test_same_of_all_pairs_has_no_threshold_and_can_be_written() -> None:
+    parts = {"train": np.array([0.3, 0.1]), "dev": np.array([0.2, 0.1])}
+    row = wic.by_threshold(parts, {"train": np.array([True, False]), "dev": np.array([True, True])})
+    assert row["threshold"] is None and row["dev"] == 1.0 and row.pop(labelled.ANSWERS)["dev"].all()
+    json.dumps(row, allow_nan=False)
+    found = {"pairs": {"train": 2, "dev": 2}, "majority": {"train": 0.5, "dev": 1.0}}
+    assert "none: SAME" in report.wic(found | {"rows": [row | {"model": "x", "chosen": "layer 1"}]})
 
 
 def test_mistakes_of_the_command() -> None:

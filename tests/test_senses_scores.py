@@ -83,6 +83,16 @@ def test_the_best_threshold_is_that_of_trying_all() -> None:
     assert senses.best_threshold(np.array([0.1, 0.3]), np.array([False, True])) == (0.2, 1.0)
 
 
+@pytest.mark.parametrize("way", senses.WAYS)
+def test_vectors_of_words_that_were_not_read_stay_zero_and_do_not_count(way: str) -> None:
+    rows = RNG.normal(size=(40, 4)) + 3.0
+    with_unread = np.concatenate([rows, np.zeros((5, 4))])
+    found = senses.change(with_unread, way)(with_unread)
+    assert not found[40:].any() and senses.cosines(found[40:41], found[41:42]) == [0.0]
+    np.testing.assert_array_equal(found[:40], senses.change(rows, way)(rows))
+    assert not senses.change(np.zeros((3, 4)), way)(np.zeros((3, 4))).any()
+
+
 def test_changes_take_off_what_all_share() -> None:
     rows = RNG.normal(size=(400, 4)) * [5.0, 1.0, 1.0, 0.1] + 3.0
     np.testing.assert_allclose(senses.change(rows, "as is")(rows), senses.unit(rows), rtol=1e-5)

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 from w2v_jax.errors import UserError
 from w2v_jax.files import MAC_ADVICE, WIDE, WIDE_ADVICE
 from w2v_jax.storage import open_read, to_path
-from w2v_jax.unpack import unpacked
+from w2v_jax.unpack import READ, unpacked
 
 Rows = Sequence[Sequence[str]]
+PACKED = READ[1:]  # endings of files that `read_lines` unpacks
 
 
 def read_lines(path: str | os.PathLike[str], comments: bool = False) -> Iterator[tuple[int, str]]:

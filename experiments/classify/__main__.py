@@ -108,7 +108,9 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
         yield features.means(name, emb, data, texts)
 
     def of_run(name: str, folder: str) -> Iterator[Features]:
-        yield from features.of_run(name, open_model(to_path(folder)), texts, wanted.max_tokens)
+        with cli.as_flag("run"):
+            model = open_model(to_path(folder))
+        yield from features.of_run(name, model, texts, wanted.max_tokens)
 
     fitted = {name: {"config": to_dict(config)} for name, config in wanted.configs.items()}
     tasks = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import dataclasses
 import faulthandler
 import logging
@@ -12,7 +13,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +22,7 @@ from absl import app, flags
 
 from experiments import end_at_once, stopped
 from experiments.common import processes
-from w2v_jax.errors import Diverged, Interrupted, UserError, describe, nearest, one_line
+from w2v_jax.errors import Diverged, Interrupted, UserError, describe, nearest, one_line, renamed
 from w2v_jax.exported import family_of
 from w2v_jax.files import write_json
 from w2v_jax.overrides import encodes
@@ -243,6 +244,15 @@ def for_several(flag: str, folder: Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def as_flag(flag: str, told: str = "--workdir") -> Iterator[None]:
+    """Messages of the block that speak of `told` speak of the flag that this command has for it."""
+    try:
+        yield
+    except UserError as e:
+        raise UserError(renamed(str(e), {told: f"--{flag}"})) from None
+
+
 def writable(flag: str, folder: Path) -> Path:
     """The folder that a flag names. UserError: nothing could be written there in the end."""
     if in_bucket(folder):
@@ -255,6 +265,18 @@ def writable(flag: str, folder: Path) -> Path:
     if not os.access(above, os.W_OK | os.X_OK):
         raise UserError(f"--{flag}={folder}: nothing may be written into {above}; choose another folder")
     return folder
+
+
+def writable_file(flag: str, value: str, example: str) -> Path:
+    """The file that a flag names; folders that it needs are made when it is written. UserError: no name, a folder, or
+    nothing could be written there in the end."""
+    if not value:
+        raise UserError(f"--{flag} is empty: name the file to write, e.g. --{flag}={example}")
+    file = to_path(value)
+    if file.is_dir():
+        raise UserError(f"--{flag}={file}: a folder; name the file to write")
+    writable(flag, file.parent)
+    return file
 
 
 def command(module: str) -> str:

@@ -217,9 +217,16 @@ def evaluate(
     `tokens_file` gets the loss of each token of `text`, every document read by itself.
 
     Raises:
-      UserError: no checkpoint, another vocabulary, no text to score, an impossible stride.
+      UserError: no checkpoint, a masked model, another vocabulary, no text to score, an impossible stride.
     """
     changes, model = changes_of_flags(), open_model(workdir)
+    encode = model.spec.encode
+    if encode is not None and not encode.causal(model.cfg):
+        raise UserError(
+            f"--workdir={workdir}: a masked model gives a text no probability; name the run of a causal one. What this "
+            "one has learnt is measured by experiments.geometry and experiments.word_sense; its held-out loss is in "
+            "result.json"
+        )
     step, found = _stride(model, stride), alone_of(model, text, **changes) if text else None
     corpus = corpus_of(model) if found is None else alone.corpus(found, model.tokenizer)
     results: dict[str, Any] = {}
@@ -245,6 +252,7 @@ def evaluate(
     print(f"{described(model)}: {workdir}\n" + (f"text: {text}\n" if text else ""))
     _show(rows, results)
     about = {"workdir": str(workdir), "step": model.step, "family": model.config.family}
+    target.parent.mkdir(parents=True, exist_ok=True)
     write_json(target, about | ({"source": text} if text else {}) | results)
     picture = target.with_suffix(".png")
     positions.draw(curves, picture, f"step {model.step}; {cli.command('experiments.evaluate')}")

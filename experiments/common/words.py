@@ -42,9 +42,22 @@ def called(tokenizer: Tokenizer, word: str, ids: np.ndarray) -> str:
 
 def tell_outside(tokenizer: Tokenizer, text: str) -> None:
     """Prints a note on the words of the text that the model does not know, where there are any."""
+    for note in notes_on(tokenizer, text):
+        print(note, file=sys.stderr)
+
+
+def notes_on(tokenizer: Tokenizer, text: str, most: int | None = None, flag: str = "") -> list[str]:
+    """Lines on what of the text of a flag is not read as it stands: words that the model does not know, and those after
+    the first `most`."""
+    of_text, found = f"--{flag}: " if flag else "", []
     if strange := tokenizer.outside(text):
         become = "left out" if tokenizer.unknown == "drop" else f"read as {UNKNOWN}"
-        print(f"note: not in the vocabulary, {become}: {', '.join(strange)}", file=sys.stderr)
+        found.append(f"note: {of_text}not in the vocabulary, {become}: {', '.join(strange)}")
+    if most is not None and (count := len(tokenizer.encode(text))) > most:
+        found.append(
+            f"note: {of_text}the model reads {most:,} words at most; {count - most:,} of {count:,} are cut off"
+        )
+    return found
 
 
 def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:

@@ -5,8 +5,10 @@
 
 Every model and seed is trained in a process of its own, in DIR/MODEL-SEED, so that peak memory is its own; the same
 command continues what was interrupted. Raw PPMI has no seed and is made once. Prints the table of scores with the
-means over seeds and their 95 % intervals (Student's t), seconds and peak memory; then how far skip-gram's E C^T is
-PMI - log k. Writes results.json and compare.png into DIR.
+means over seeds and their 95 % intervals (Student's t), seconds and peak memory, and how many pairs of words were found
+and questions asked; then how far skip-gram's E C^T is PMI - log k. Writes results.json and compare.png into DIR.
+--data_dir must have similarity/ws353.tsv, similarity/simlex999.tsv, similarity/men.tsv and
+analogy/questions-words.txt.
 Exit status: 0 done, 1 a run failed, 2 bad input, 128 + n stopped by signal n.
 """
 
@@ -26,7 +28,7 @@ from experiments.common import cli
 from experiments.common.config_flag import set_compile_cache
 from experiments.common.machine import machine
 from experiments.common.seeds import interval
-from experiments.compare.arms import MODELS, RAW, Plan, asked, one, told
+from experiments.compare.arms import MODELS, RAW, TESTS, Plan, asked, one, told
 from w2v_jax.config import DataConfig, check_choice
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
@@ -38,19 +40,27 @@ PLAN = "plan.json"
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
-    """One line per model."""
-    tests = list(next(iter(found.values()))["runs"][0]["scores"])
+    """One line per model, and below how many pairs were found and questions asked, of how many."""
+    first = next(iter(found.values()))["runs"][0]
+    tests = list(first["scores"])
     rows = [["model", *tests, "seconds", "peak MB", "seeds"]]
     for name, entry in found.items():
         runs = entry["runs"]
-        cells = []
-        for test in tests:
-            values = [run["scores"][test] for run in runs]
-            half = interval(values)
-            cells.append(f"{statistics.fmean(values):.3f}" + ("" if math.isnan(half) else f" +- {half:.3f}"))
         sizes = [f"{statistics.fmean(run[key] for run in runs):,.1f}" for key in ("seconds", "peak_mb")]
-        rows.append([name, *cells, *sizes, str(len(runs))])
+        rows.append([name, *(_cell([run["scores"][test] for run in runs]) for test in tests), *sizes, str(len(runs))])
+    if "asked" in first:  # runs of earlier versions lack it; the vocabulary of all models is one
+        counts = [f"{count:,}/{total:,}" for count, total in first["asked"].values()]
+        rows.append(["found or asked", *counts, "", "", ""])
     return aligned(rows)
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    """Mean and interval; - where a run could score nothing."""
+    there = [value for value in values if value is not None]
+    if len(there) < len(values):
+        return "-"
+    half = interval(there)
+    return f"{statistics.fmean(there):.3f}" + ("" if math.isnan(half) else f" +- {half:.3f}")
 
 
 def say(line: str) -> None:
@@ -133,6 +143,9 @@ if __name__ == "__main__":
     flags.DEFINE_integer("window", 5, "Words on each side, of all models but LSA.", lower_bound=1, upper_bound=100)
     flags.DEFINE_integer("min_count", 5, "Rarer words are left out.", lower_bound=1)
     flags.DEFINE_string("tokens", "words", "As data.tokens.")
-    flags.DEFINE_string("data_dir", None, "Folder with similarity/ and analogy/; the built-in word list without.")
+    text = (
+        f"Folder with similarity/NAME.tsv for {', '.join(TESTS)}, and analogy/questions-words.txt; or a built-in list."
+    )
+    flags.DEFINE_string("data_dir", None, text)
     flags.DEFINE_string("one", "", "MODEL/SEED: makes this run alone, as the command does for each.")
     cli.run(main, continues=True, by_first=True)

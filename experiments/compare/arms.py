@@ -75,7 +75,7 @@ def one(plan: Plan, name: str, seed: int, workdir: Path) -> dict[str, Any]:
         seconds = loop.train(config(plan, name, seed), folder)["seconds"]
         emb = load(folder / "vectors.bin")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
-    found |= {"model": name, "seed": seed, "seconds": seconds, "peak_mb": peak, "scores": scores(emb, plan)}
+    found |= {"model": name, "seed": seed, "seconds": seconds, "peak_mb": peak} | scores(emb, plan)
     if name == "skipgram" and isinstance(emb, Embeddings):
         found["association"] = association(plan, config(plan, name, seed), emb, load(folder / "C.bin"))
     return found
@@ -104,12 +104,18 @@ def asked(plan: Plan) -> tuple[dict[str, Any], Any]:
     return pairs, read_questions(folder / "analogy" / "questions-words.txt")
 
 
-def scores(emb: Embeddings, plan: Plan) -> dict[str, float]:
-    """Spearman by test of similarity, and the share of analogies that 3CosAdd answers."""
+def scores(emb: Embeddings, plan: Plan) -> dict[str, Any]:
+    """'scores': Spearman by test of similarity, and the share of analogies that 3CosAdd answers, None where nothing
+    could be scored; 'asked': by test [pairs found or questions asked, all]."""
     pairs, sections = asked(plan)
-    found = {test: similarity(emb, known).spearman or 0.0 for test, known in pairs.items()}
+    found = {test: similarity(emb, known) for test, known in pairs.items()}
     score = add_up(list(analogies(emb, sections, plan.restrict).values()))
-    return found | {"analogies": score.add / max(score.asked, 1)}
+    shares: dict[str, float | None] = {test: one.spearman for test, one in found.items()}
+    counts = {test: [one.found, one.total] for test, one in found.items()}
+    return {
+        "scores": shares | {"analogies": score.add / score.asked if score.asked else None},
+        "asked": counts | {"analogies": [score.asked, score.total]},
+    }
 
 
 def association(plan: Plan, run: Config, words: Embeddings, contexts: Embeddings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ by blocks, and by overlapping windows that start every --stride tokens, where ev
 window before it. --tokens=FILE also writes the nats of each token of that text, a line each; there every document is
 read by itself, from a fresh state, and so it is in the last line of the table.
 
+Scores of the vectors of a run are in its evaluation.json, those of another file in evaluation_FILE.json beside it.
 Vectors are word2vec text or binary, GloVe text, a fastText model or a native folder; a workdir is a run folder of
 `experiments.train`.
 Of several processes the first does all of this, on its own devices.
@@ -31,6 +32,7 @@ from experiments.common.vectors import define_source_flags, open_vectors, source
 from experiments.evaluate import card
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import evaluate_all, table
+from w2v_jax.exported import family_of
 from w2v_jax.files import write_json
 from w2v_jax.storage import to_path
 
@@ -51,13 +53,17 @@ def _tokens_file() -> Path | None:
         return None
     if f.text is None:
         raise UserError("--tokens: is for the text of --text; name one, e.g. --text=text:FILE")
-    if not f.tokens:
-        raise UserError("--tokens is empty: name the file to write, e.g. --tokens=tokens.tsv")
-    file = to_path(f.tokens)
-    if file.is_dir():
-        raise UserError(f"--tokens={file}: a folder; name the file to write")
-    cli.writable("tokens", file.parent)
-    return file
+    return cli.writable_file("tokens", f.tokens, "tokens.tsv")
+
+
+def _of_vectors(path: str) -> str:
+    """Where the scores of vectors are written: evaluation.json beside the vectors of a run and in a native folder.
+    Other files give their names, so that the scores of one do not replace those of another, or of a language model."""
+    if to_path(path).is_dir():
+        return os.path.join(path, "evaluation.json")
+    folder, name = os.path.split(path)
+    own = name == "vectors.bin" and not (family_of(to_path(folder)) and _is_language_model(folder))
+    return os.path.join(folder, "evaluation.json" if own else f"evaluation_{name}.json")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -68,6 +74,7 @@ def main(argv: Sequence[str]) -> None:
 def scored() -> None:
     """The command's work, in one process."""
     f = flags.FLAGS
+    given = None if f.json is None else cli.writable_file("json", f.json, "scores.json")
     if f.card and f.workdir and to_path(f.workdir).is_dir():
         card.check(to_path(f.workdir))  # before anything is scored
     if f.workdir and _is_language_model(f.workdir):
@@ -79,10 +86,10 @@ def scored() -> None:
             if f[name].present:
                 raise UserError(f"--{name}: is for word vectors, and --workdir={f.workdir} is a language model")
         # Of another text: not into the file that figures and cards read as the scores of the run.
-        target = f.json or os.path.join(f.workdir, "evaluation_text.json" if f.text else "evaluation.json")
-        language.evaluate(to_path(f.workdir), f.text or "", to_path(target), f.stride, _tokens_file())
+        target = given or to_path(f.workdir) / ("evaluation_text.json" if f.text else "evaluation.json")
+        language.evaluate(to_path(f.workdir), f.text or "", target, f.stride, _tokens_file())
         if f.card:
-            print(f"card: {card.write(to_path(f.workdir), card.scores_of(to_path(target)))}")
+            print(f"card: {card.write(to_path(f.workdir), card.scores_of(target))}")
         return
     for name in ("text", "stride", "tokens"):
         if f[name].value is not None:
@@ -92,8 +99,8 @@ def scored() -> None:
     path = source()
     results = evaluate_all(open_vectors(), f.data_dir, f.restrict)
     print(table(results))
-    folder = path if to_path(path).is_dir() else os.path.dirname(path)
-    target = f.json or os.path.join(folder, "evaluation.json")
+    target = given or to_path(_of_vectors(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
     write_json(target, {"file": path, **results})
     print(f"\nresults: {target}")
     if f.card:
@@ -109,6 +116,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("stride", None, "Transformers: tokens from window to window; half a window by default.")
     flags.DEFINE_bool("card", False, "Also write card.md into the run folder: its data, settings and scores.")
     flags.DEFINE_string(
-        "json", None, "Results file; evaluation.json beside the vectors or in the run, _text.json of --text."
+        "json", None, "Results file; evaluation.json in the run, _text.json of --text, _FILE.json beside other vectors."
     )
     cli.run(main)

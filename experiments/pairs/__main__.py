@@ -32,6 +32,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli, config_flag
+from experiments.common.words import notes_on
 from experiments.pairs import explain, newsgroups
 from experiments.pairs.scoring import FAMILY, SPLITS, Judged, corpus_of, judge, row, tfidf, untrained
 from w2v_jax.config import CheckpointConfig, Config, score_range
@@ -112,7 +113,9 @@ def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, A
     if config.model.vectors:
         rows.append(row("mean of vectors, cosine", untrained(config.model, "mean", counts, corpus), bounds))
         rows.append(row("SIF of vectors, cosine", untrained(config.model, "sif", counts, corpus), bounds))
-    source = MODELS[FAMILY].trained.source(config.model, corpus, "train", config.train.batch_size, 0)
+    spec, size = MODELS[FAMILY], config.train.batch_size
+    source = spec.trained.source(config.model, corpus, "train", size, 0)
+    reports = {s: dict(spec.trained.source(config.model, corpus, s, size, 0).report) for s in splits}
     for seed in range(config.train.seed, config.train.seed + seeds):
         folder = workdir / f"seed_{seed}"
         result = loop.train(of_seed(config, seed, source.steps_per_epoch), folder)
@@ -129,8 +132,16 @@ def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, A
     shown = panels(workdir / f"seed_{config.train.seed}", model, corpus, source.steps_per_epoch)
     drawn = picture.histograms(shown, first["threshold"]) | {"lines": lines}
     about = {"labels": config.data.labels, "corpus": corpus.report, "tower": config.model.tower}
-    about |= {"loss": config.model.loss, "cut": dict(source.report), "command": cli.command("experiments.pairs")}
+    about |= {"loss": config.model.loss, "command": cli.command("experiments.pairs")}
+    about |= {"max_length": config.model.max_length, "cut": {"train": dict(source.report)} | reports}
+    about |= {"also_in_training": {s: repeated(corpus, s) for s in splits}}
     return about | {"models": rows, "picture": drawn}
+
+
+def repeated(corpus: Any, split: str) -> int:
+    """The pairs of a split that training has too, in either order, whatever their labels."""
+    known = {frozenset(texts) for texts in corpus.train.texts}
+    return sum(frozenset(texts) in known for texts in getattr(corpus, split).texts)
 
 
 def _line(name: str, judged: Judged) -> dict[str, Any]:
@@ -160,10 +171,16 @@ def table(results: dict[str, Any]) -> str:
             shown(float(np.mean([r[k] for r in seeds]))) if None not in [r[k] for r in seeds] else "-" for k in keys
         ]
         rows.append([*cells, *means])
-    wordless = results["corpus"].get("test_wordless", results["corpus"]["heldout_wordless"])
+    split = "test" if "test" in results["cut"] else "heldout"
+    shares = [
+        f"{name} {part['cut_examples'] / part['examples']:.1%} of the pairs and {part['cut_share']:.1%} of the words"
+        for name, part in results["cut"].items()
+    ]
     return (
         f"{aligned(rows)}\n\n{results['models'][0]['pairs']:,} pairs; ± one standard error; area under the ROC curve, "
-        f"- with one class only\n{wordless} of their texts have no known word and are a vector of zeros"
+        f"- with one class only\n{results['corpus'][f'{split}_wordless']:,} of their texts have no known word and "
+        f"are a vector of zeros; {results['also_in_training'][split]:,} of the pairs stand in training too\n"
+        f"texts are cut after {results['max_length']} known words: {', '.join(shares)}"
     )
 
 
@@ -181,6 +198,8 @@ def ask(first: str, second: str, workdir: Path) -> str:
         ids = model.tokenizer.encode(text)[: model.cfg.max_length]
         if not len(ids):
             raise UserError(f"--{name}={text!r}: none of its words is in the vocabulary of {workdir}")
+        for note in notes_on(model.tokenizer, text, model.cfg.max_length, name):
+            say(note)
         vectors.append(model.applied.vectors(model.params, model.consts, ids[None], np.array([len(ids)], np.int32)))
     distance, score = (float(x[0]) for x in model.applied.pairs(model.params, *vectors))
     answer = "SAME" if distance <= threshold else "DIFFERENT"

@@ -20,13 +20,14 @@ SETTINGS = ("seen", "unseen")
 HELD = 10  # one in so many posts of the training file is for the held-out pairs
 
 
-def read(source: str) -> list[tuple[str, str]]:
-    """(group, text) of every post of a file of JSON Lines with the fields group, subject and body, its white space
-    joined; posts without a word are left out."""
+def read(source: str) -> tuple[list[tuple[str, str]], int]:
+    """((group, text) of every post of a file of JSON Lines with the fields group, subject and body, its white space
+    joined; how many posts without a word are left out)."""
     cfg = DataConfig(source=source, labels="named", field="subject+body", label_field="group")
     found = read_labelled(source, cfg, None)
     posts = [(found.names[label], " ".join(text.split())) for label, text in found.examples]
-    return [(group, text) for group, text in posts if text]
+    kept = [(group, text) for group, text in posts if text]
+    return kept, len(posts) - len(kept)
 
 
 def draw(posts: list[tuple[str, str]], count: int, rng: np.random.Generator) -> list[str]:
@@ -56,11 +57,15 @@ def draw(posts: list[tuple[str, str]], count: int, rng: np.random.Generator) -> 
 def make(folder: str, out: Path, count: int, seed: int) -> list[str]:
     """Writes SETTING/{train,dev,test}.tsv into `out`, the same files for the same seed: `count` training pairs, and a
     fifth as many held-out and test pairs. Returns lines about them. UserError: see `read` and `draw`."""
-    train, test = (read(f"jsonl:{folder}/{name}.jsonl*") for name in ("train", "test"))
+    (train, of_train), (test, of_test) = (read(f"jsonl:{folder}/{name}.jsonl*") for name in ("train", "test"))
     names = sorted({group for group, _ in train})
     rng = np.random.default_rng(seed)
     known = {names[k] for k in rng.permutation(len(names))[: len(names) // 2]}
     said = [f"groups of the unseen setting to train on: {', '.join(sorted(known))}"]
+    if of_train or of_test:
+        said.append(
+            f"left out, as they have no word: {of_train:,} posts of the training file, {of_test:,} of the test file"
+        )
     for setting in SETTINGS:
         first = train if setting == "seen" else [post for post in train if post[0] in known]
         last = test if setting == "seen" else [post for post in test if post[0] not in known]

@@ -115,6 +115,7 @@ def paint(found: Word, out: Path, about: str) -> dict[str, Any]:
         "word": found.found.word,
         "total": found.found.total,
         "read": len(drawn),
+        "told": found.told,
         "silhouette": None if np.isnan(silhouette) else silhouette,
         "explained": plane.explained,
         "clusters": clusters,
@@ -147,7 +148,9 @@ def report(results: Sequence[dict[str, Any]], pictures: Sequence[Path], about: s
     for result, picture in zip(results, pictures, strict=True):
         clusters, examples, given = tables(result)
         silhouette = result["silhouette"]
-        how = "one cluster" if silhouette is None else f"{len(clusters) - 1} clusters, mean silhouette {silhouette:.2f}"
+        how = "one cluster" if len(clusters) == 2 else f"{len(clusters) - 1} clusters"
+        how += "" if silhouette is None else f", mean silhouette {silhouette:.2f}"
+        how += f". {result['told'].capitalize()}" if result["told"] else ""
         line = f"{result['word']}: {result['read']:,} of {result['total']:,} occurrences were read; {how}."
         print(f"\n{line}\n{aligned(clusters, left=(0, 3, 4))}")
         sections.append(Section(result["word"], (line,), clusters, pictures=(picture,)))
@@ -166,10 +169,18 @@ def maps(encoder: ContextEncoder, out: Path) -> None:
     f = flags.FLAGS
     words = known(encoder, wanted())
     sentences = of_sentences(f.sentence or [], words, encoder)
-    layer = encoder.layer(f.layer)
+    with cli.as_flag(f"layer={f.layer}", f"layer {f.layer}"):
+        layer = encoder.layer(f.layer)
     found = read(encoder.model.config.data, f.text or "", words, encoder, f.most, f.seed)
     enough, said = few(found, f.least)
-    print("\n".join(said), file=sys.stderr)
+    for one in enough:
+        if f.clusters > len(one.drawn):
+            raise UserError(
+                f"--clusters={f.clusters}: {one.word!r} has {len(one.drawn)} occurrences; give at most as many, or 0, "
+                "which chooses"
+            )
+    if said:
+        print("\n".join(said), file=sys.stderr)
     about = f"{encoder.model.config.family}, {encoder.names[layer]}"
     results: list[dict[str, Any]] = []
     pictures: list[Path] = []
@@ -198,15 +209,20 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--planted: takes the words and the text of the run; leave --words, --sentence and --text out")
     if f.beside and not f.planted:
         raise UserError("--beside: is for --planted")
-    encoder = ContextEncoder(open_model(folder), hide_target=f.hide_target, window=f.window)
+    with cli.as_flag("hide_target", "hide_target"):
+        encoder = ContextEncoder(open_model(folder), hide_target=f.hide_target, window=f.window)
+    with cli.as_flag("beside"):
+        beside = ContextEncoder.open(f.beside, window=f.window) if f.beside else None
     out = cli.writable("out", to_path(f.out) if f.out else folder / "senses")
     if not f.planted:
         return maps(encoder, out)
     found = planted.planted(encoder.model, f.most, f.seed)
-    both = join(encoder, ContextEncoder.open(f.beside, window=f.window)) if f.beside else encoder
+    both = encoder if beside is None else join(encoder, beside)
     result = planted.measure(both, found, f.method, f.seed)
     print(f"{result['occurrences']:,} occurrences of {result['words']} words with two senses")
     print(aligned(planted.rows(result)))
+    if result["told"]:
+        print(result["told"])
     out.mkdir(parents=True, exist_ok=True)
     about = {"command": cli.command("experiments.senses"), "family": encoder.model.config.family}
     write_json(out / "planted.json", about | result, indent=1)

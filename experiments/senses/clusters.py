@@ -46,6 +46,7 @@ class Word:
     given: np.ndarray  # float32 [S, D] their vectors,
     nearest: list[int]  # the cluster of each,
     words: list[list[str]]  # and the words that are predicted in the place, or else nearest
+    told: str = ""  # one line about what was not read in full
 
 
 def look(
@@ -80,7 +81,8 @@ def look(
         own = [words_of(encoder, p, found.word) for p in predicted[cut:]]
     near = (unit(given) @ unit(induced.centres).T).argmax(1).tolist() if len(given) else []
     static = np.asarray(read.layers[0][0]) if same else None
-    return Word(found, vectors[:cut], static, induced, clusters, list(sentences), given, near, own)
+    told = encoder.told(read.seen)
+    return Word(found, vectors[:cut], static, induced, clusters, list(sentences), given, near, own, told)
 
 
 def central(vectors: np.ndarray, induced: Induced, cluster: int) -> list[int]:

@@ -90,9 +90,8 @@ def measure(encoder: Encoder, found: Planted, method: str = "kmeans", seed: int 
     """For every layer the scores of two clusters a word, and of a number chosen by the data; beside them the best
     possible, and a single cluster (`majority`)."""
     layers: list[dict[str, Any]] = []
-    for name, vectors in zip(
-        encoder.names, encoder.encode(found.texts, [[p] for p in found.places]).layers, strict=True
-    ):
+    read = encoder.encode(found.texts, [[p] for p in found.places])
+    for name, vectors in zip(encoder.names, read.layers, strict=True):
         two, _ = cluster(found, vectors, 2, method, seed)
         free, number = cluster(found, vectors, 0, method, seed)
         layers.append(
@@ -105,6 +104,7 @@ def measure(encoder: Encoder, found: Planted, method: str = "kmeans", seed: int 
         "best": float((found.best == found.topics).mean()),
         "best_causal": float((found.best_causal == found.topics).mean()),
         "layers": layers,
+        "told": encoder.told(read.seen),
     }
 
 

@@ -110,7 +110,8 @@ def show(results: dict[str, Any]) -> None:
     """Prints the tables, with the means over seeds where there are several."""
     if "labelled" in results:
         found = results["labelled"]
-        print(f"{report.labelled(found)}\n\n{report.few(found['few'], found['seed'])}\n")
+        shots = report.few(found["few"], found["seed"], found.get("few_notes", ()))
+        print(f"{report.labelled(found)}\n\n{shots}\n")
         if said := report.over_seeds(found):
             print(f"{said}\n")
     if "wic" in results:

@@ -1,7 +1,9 @@
 """Senses from a few labels, and the baselines of all settings.
 
 With k shots of each sense the layer is the one that does best with k shots of the other words of the training file, so
-that no further label of a word is used; where the file has one word only, its own training part chooses. What is
+that no further label of a word is used; where the file has one word only, its own training part chooses. The layer of
+the regression is the one that the nearest centroid chooses so, which takes far less time. Of a sense with fewer than k
+training occurrences all are taken. What is
 'centred' or 'whitened' uses all training occurrences of the word, without their labels.
 """
 
@@ -34,6 +36,17 @@ def draws(words: Sequence[Word], count: int, number: int, seed: int, share: floa
     """For each of `number` draws the places of `count` shots of each sense, in the training part of each word."""
     rngs = [np.random.default_rng((seed, count, draw)) for draw in range(number)]
     return [[by_labels.shots(word.labels, count, rng, share) for word in words] for rng in rngs]
+
+
+def notes(words: Sequence[Word]) -> list[str]:
+    """A line for each word with a sense of fewer occurrences than the most shots."""
+    out = []
+    for word in words:
+        counts = np.bincount(word.labels, minlength=len(word.senses))
+        short = [f"{n} of {sense}" for sense, n in zip(word.senses, counts.tolist(), strict=True) if 0 < n < max(SHOTS)]
+        if short:
+            out.append(f"{word.name}: has {', '.join(short)} in training: with more shots all of these are taken")
+    return out
 
 
 def few_shots(run: Run, number: int, seed: int) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ class Read(NamedTuple):
 def read_files(train: str, test: str, any_form: bool, seed: int, say: Say) -> Read:
     """The occurrences of --train and --test; the seed is that of folds and draws. UserError: bad files."""
     known, asked = (read_occurrences(path, any_form, say) for path in (train, test))
-    return Read(train, test, known, asked, labelled.words_of(known, asked, seed), seed)
+    return Read(train, test, known, asked, labelled.words_of(known, asked, seed, train), seed)
 
 
 def compare(
@@ -62,6 +62,7 @@ def compare(
         "notes": notes(words, known, asked),
         "rows": rows,
         "few": shots,
+        "few_notes": few.notes(words),
         "seed": files.seed,
     }
     return found, tables

@@ -40,17 +40,20 @@ class Word(NamedTuple):
     folds: np.ndarray  # int [N]; OUTSIDE where an occurrence chooses no layer
 
 
-def words_of(train: Sequence[Occurrence], test: Sequence[Occurrence], seed: int) -> list[Word]:
-    """Every word, in the order of the test list. UserError: a word of the test that training lacks, a word of one
-    sense."""
+def words_of(train: Sequence[Occurrence], test: Sequence[Occurrence], seed: int, source: str = "") -> list[Word]:
+    """Every word, in the order of the test list; `source` is the file of training. UserError: a word of the test that
+    training lacks, a word of one sense, or of so few occurrences that a fold cannot choose for it."""
+    of_file = f"--train={source}: " if source else ""
     out = []
     for name in dict.fromkeys(o.word for o in test):
         known, asked = ([i for i, o in enumerate(part) if o.word == name] for part in (train, test))
         of_train = sorted({train[i].sense for i in known})
         if not of_train:
-            raise UserError(f"word {name!r}: is in the test file only; give training occurrences too")
+            raise UserError(f"{of_file}word {name!r}: is in the test file only; give training occurrences too")
         if len(of_train) < 2:
-            raise UserError(f"word {name!r}: has one sense only in the training file, {of_train[0]!r}; it needs two")
+            raise UserError(
+                f"{of_file}word {name!r}: has one sense only in the training file, {of_train[0]!r}; it needs two"
+            )
         alone = sorted({test[i].sense for i in asked} - set(of_train))
         index = {sense: i for i, sense in enumerate([*of_train, *alone])}
         labels, truth = (
@@ -59,6 +62,12 @@ def words_of(train: Sequence[Occurrence], test: Sequence[Occurrence], seed: int)
         places = np.array(known), np.array(asked)
         parts = by_labels.folds(labels, FOLDS, seed)
         parts[np.random.default_rng(seed).permutation(len(parts))[CHOSEN_BY:]] = OUTSIDE
+        if not (parts == 0).any() or len(np.unique(labels[parts != 0])) < 2:
+            counts = ", ".join(f"{(labels == i).sum()} of {sense!r}" for i, sense in enumerate(of_train))
+            raise UserError(
+                f"{of_file}word {name!r}: has too few training occurrences ({counts}) for {FOLDS} folds; give {FOLDS} "
+                "of each of two senses at least, or leave the word out"
+            )
         out.append(Word(name, tuple(index), *places, labels, truth, parts))
     return out
 

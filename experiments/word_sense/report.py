@@ -29,7 +29,7 @@ def wic(results: Mapping[str, Any]) -> str:
             f"{row['dev']:.2%} ± {row['error']:.2%}",
             f"{row['dev_by_training_threshold']:.2%}",
         ]
-        cells.append(f"{row['threshold']:.3f}")
+        cells.append("none: SAME" if row["threshold"] is None else f"{row['threshold']:.3f}")
         cells += [f"{row['test']:.2%} ± {row['test_error']:.2%}"] if final else []
         rows.append([row["model"], row["chosen"], *cells])
     sizes = ", ".join(f"{count:,} {name}" for name, count in results["pairs"].items())
@@ -68,8 +68,8 @@ def labelled(results: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *results["notes"]])
 
 
-def few(rows: Sequence[Mapping[str, Any]], seed: int) -> str:
-    """A few labels of each sense."""
+def few(rows: Sequence[Mapping[str, Any]], seed: int, notes: Sequence[str] = ()) -> str:
+    """A few labels of each sense, with notes on words that have fewer."""
     counts = sorted({row["shots"] for row in rows})
     table = [["model", "classifier", *(f"{count} shots" if count > 1 else "1 shot" for count in counts)]]
     methods = list(dict.fromkeys((row["model"], row["classifier"]) for row in rows))
@@ -86,7 +86,8 @@ def few(rows: Sequence[Mapping[str, Any]], seed: int) -> str:
             "recall (mean over words of the mean recall of their senses) with a few labels of each sense, in per cent",
             aligned(table, left=(0, 1)),
             f"means of {draws} draws from seed {seed} ± one standard error over draws; all rows have the same draws; "
-            "layers by the other words",
+            "layers by the other words (of the regression, as the nearest centroid chooses them)",
+            *notes,
         ]
     )
 

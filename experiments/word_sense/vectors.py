@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.common import cli
 from w2v_jax.context import ContextEncoder, Encoder, Seen
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.senses import WAYS, Change, change, unit
@@ -76,7 +77,8 @@ def encoders(runs: dict[str, str], window: int, pool: str, hidden: bool) -> Iter
     """
     static = first = None
     for name, folder in runs.items():
-        model = open_model(to_path(folder))
+        with cli.as_flag("workdirs"):
+            model = open_model(to_path(folder))
         one = ContextEncoder(model, pool=pool, window=window)
         static = static or (name if one.static else None)
         if first is None and model.spec.embed is not None:

@@ -66,14 +66,15 @@ def score(vectors: Vectors, pairs: dict[str, list[Pair]]) -> dict[str, Any]:
 
 def by_threshold(values: dict[str, np.ndarray], same: dict[str, np.ndarray]) -> dict[str, Any]:
     """Accuracies of values of the pairs of each split: on train by its own best threshold, on dev by its own, on dev
-    again by that of train, and on test by that of dev; with the answers of the latter two."""
+    again by that of train, and on test by that of dev; with the answers of the latter two. 'threshold' is None where
+    saying SAME of all of dev is best."""
     of_train, on_train = best_threshold(values["train"], same["train"])
     threshold, on_dev = best_threshold(values["dev"], same["dev"])
     found = {
         "train": on_train,
         "dev": on_dev,
         "error": accuracy_error(on_dev, len(same["dev"])),
-        "threshold": threshold,
+        "threshold": threshold if np.isfinite(threshold) else None,  # of JSON, which has no infinity
         "dev_by_training_threshold": float(((values["dev"] >= of_train) == same["dev"]).mean()),
     }
     alike = {name: values[name] >= threshold for name in ("dev", "test") if name in values}

@@ -137,7 +137,8 @@ class ContextEncoder(Encoder):
         unknown = sum(bool(cut.unknown[place]) for cut, place in targets)
         unread = sum(not len(cut.ids[place]) for cut, place in targets)
         found = static.layers(self._vectors, self.model.tokenizer.vocab.counts, targets, self.window)
-        return Encoded([found[layer] for layer in wanted], Seen(len(targets), unknown, unread))
+        alone = int((~found[1].any(1)).sum()) if max(wanted, default=0) else 0  # layer 0 has no window
+        return Encoded([found[layer] for layer in wanted], Seen(len(targets), unknown, unread, alone=alone))
 
     @cached_property
     def _vectors(self) -> np.ndarray:

@@ -38,6 +38,7 @@ class Seen(NamedTuple):
     unread: int = 0  # of no token at all; their vectors are zero
     windowed: int = 0  # in a text longer than the context, read from a window around the word
     shortened: int = 0  # longer than the context themselves, of which only the beginning was read
+    alone: int = 0  # without a known word around, where windows are read: the means of these are zero
 
     def __add__(self, other: object) -> Seen:
         """Sums of all entries."""
@@ -52,6 +53,7 @@ class Seen(NamedTuple):
             "without a token, given zeros": self.unread,
             f"in texts of more than {context} tokens, read from windows of so many": self.windowed,
             "longer than that themselves and cut off": self.shortened,
+            "without a known word around, given zeros for the window": self.alone,
         }
         said = [f"{count:,} {what}" for what, count in parts.items() if count]
         return f"of {self.words:,} words {'; '.join(said)}" if said else ""

@@ -45,8 +45,10 @@ Digests = dict[str, str]  # of their content
 class Tokens:
     """Documents end to end. Document d is `tokens[offsets[d] : offsets[d + 1]]`.
 
-    `words` and `bytes` measure the text of the tokens, whatever the tokeniser: a loss summed over all tokens and
-    divided by either of them can be compared across tokenisers.
+    `words` and `bytes` measure the text of the tokens. A loss summed over all tokens and divided by either of them can
+    be compared between two tokenisers only where both have the same text, and so the same number of it: characters and
+    bpe with any text, all of them with one whose words stand between single blanks and that is cut at white space, and
+    none with another where words or characters are dropped or read as `<unk>`.
 
     For letters, punctuation and whitespace the text is each document's words joined by single blanks, case folded
     under `lowercase`. Dropped words (`unknown='drop'`) do not count; `<unk>` counts as the original word. For

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from w2v_jax.data.records import decoded, filled, of_files
+from w2v_jax.data.records import filled, of_files
 from w2v_jax.errors import UserError
 from w2v_jax.storage import to_path
 from w2v_jax.types import Say
@@ -103,7 +103,10 @@ def _rows(source: str, count: int, say: Say) -> Iterator[tuple[Any, ...]]:
 
 def _fields(path: Path, file: IO[bytes], count: int, say: Say) -> Iterator[tuple[Any, ...]]:
     for where, line in filled(path, file, say):
-        parts = decoded(where, line, "strict").rstrip("\r\n").split("\t")
+        try:
+            parts = line.decode().rstrip("\r\n").split("\t")
+        except UnicodeDecodeError as e:  # no key or flag of these files lets such a line pass
+            raise UserError(f"{where}: not UTF-8 ({e.reason}); convert the file to UTF-8") from None
         if len(parts) != count:
             raise UserError(f"{where}: {len(parts)} fields; a line must be {count} fields separated by tabs")
         if not all(part.strip() for part in parts):

@@ -1,8 +1,9 @@
 """Word similarity by how often the rarer word of a pair stands in the text the vectors were trained on.
 
-Every pair counts once: sets are taken by falling size, and a pair that a larger one has (WordSim-353 and its parts,
-RG-65 and MC-30) is left out of the smaller. A bin has the mean of Spearman's correlation over the sets with at least
-`LEAST` pairs in it, weighed by pairs: scores of different sets are not on one scale.
+A pair counts in one set only: sets are taken by falling size, and a pair that a larger one has (WordSim-353 and its
+parts, RG-65 and MC-30) is left out of the smaller. What a set itself has twice (WordSim-353 repeats two pairs) counts
+twice. A bin has the mean of Spearman's correlation over the sets with at least `LEAST` pairs in it, weighed by pairs:
+scores of different sets are not on one scale. The pairs of the other sets are left out of the bin, and counted.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ def distinct(sets: Mapping[str, Sequence[Pair]]) -> dict[str, list[Pair]]:
 def similarity_by_frequency(
     emb: Embeddings, sets: Mapping[str, Sequence[Pair]]
 ) -> dict[str, dict[str, float | int | None]]:
-    """{bin: {'spearman', None without any set; 'pairs'; 'sets'}} over pairs whose words are both known; {} without
-    counts."""
+    """{bin: {'spearman', None without any set; 'pairs'; 'sets'; 'left_out', pairs of sets with too few of them}} over
+    pairs whose words are both known; {} without counts."""
     if emb.counts is None:
         return {}
     starts = np.array(list(BINS.values()))
-    total = {name: {"spearman": 0.0, "pairs": 0, "sets": 0} for name in BINS}
+    total = {name: {"spearman": 0.0, "pairs": 0, "sets": 0, "left_out": 0} for name in BINS}
     for pairs in distinct(sets).values():
         rows = [(emb.find(a), emb.find(b), pair) for pair in pairs for a, b in [pair[:2]]]
         known = [(i, j, pair) for i, j, pair in rows if i is not None and j is not None]
@@ -47,7 +48,9 @@ def similarity_by_frequency(
         for place, one in enumerate(total.values()):
             some = [known[i][2] for i in np.flatnonzero(places == place)]
             found = similarity(emb, some).spearman if len(some) >= LEAST else None
-            if found is not None:
+            if found is None:
+                one["left_out"] += len(some)
+            else:
                 one["spearman"] += found * len(some)
                 one["pairs"] += len(some)
                 one["sets"] += 1

@@ -38,7 +38,8 @@ def induce(
     """Clusters of vectors float [N, D], which are scaled to length 1.
 
     Args:
-      count: number of clusters; 0 chooses 1 to `most`. Equal vectors are in one cluster, however many are asked for.
+      count: number of clusters; 0 chooses 1 to `most`, and fewer than vectors. Equal vectors are in one cluster,
+        however many are asked for.
       method: 'kmeans' with 10 starts, or 'gmm', a mixture of Gaussians with diagonal covariances in the first
         `COMPONENTS` principal components.
       choose: 'silhouette' takes the number with the highest mean silhouette (Rousseeuw 1987), and one cluster where as
@@ -56,9 +57,13 @@ def induce(
     if not len(rows) or not np.isfinite(rows).all():
         raise UserError("clusters need at least one vector, of finite numbers")
     if not 0 <= count <= len(rows) or most < 1:
-        raise UserError(f"{count} clusters of {len(rows)} vectors, {most} at most: must be 0 (chosen) to their number")
+        raise UserError(
+            f"{count} clusters of {len(rows)} vectors, chosen up to {most}: must be 0 (chosen) to the number of "
+            "vectors, and up to 1 or more"
+        )
     distinct = len(np.unique(np.round(rows, 6), axis=0))
-    wanted = [min(count, distinct)] if count else list(range(1, min(most, distinct) + 1))
+    # As many clusters as vectors say nothing, and have no silhouette.
+    wanted = [min(count, distinct)] if count else list(range(1, max(1, min(most, distinct, len(rows) - 1)) + 1))
     tried = [_fit(rows, k, method, seed, bic=not count and choose == "bic") for k in wanted]
     if len(tried) == 1:
         best = 0

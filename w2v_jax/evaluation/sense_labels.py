@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from w2v_jax.evaluation import linear
 from w2v_jax.evaluation.classification import macro_f1
-from w2v_jax.evaluation.senses import unit
+from w2v_jax.evaluation.senses import change, unit
 
 SMOOTHING = 0.1  # of naive Bayes
 
@@ -110,8 +110,8 @@ def folds(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 def probe(vectors: np.ndarray, labels: np.ndarray, count: int = 5, strength: float = 10.0, seed: int = 0) -> float:
     """How well a linear probe reads the senses of one word from its vectors float [N, D]: the mean recall of the senses
     by logistic regression (C = `strength`), of each of `count` folds by the others. The mean vector is taken off, and
-    all are put to one length."""
-    rows = unit(vectors - np.asarray(vectors).mean(0, keepdims=True))
+    all are put to one length; those of zeros stay zero."""
+    rows = change(vectors, "centred")(vectors)
     parts, out = folds(labels, count, seed), np.zeros_like(labels)
     for fold in range(count):
         here = parts == fold

@@ -1,6 +1,6 @@
 """Vectors of words in context: mixtures of layers, what all of them share removed, thresholds of their cosines.
 
-Vectors are rows of float [N, D]. A row of zeros, of a word that was not read, stays zero in mixtures.
+Vectors are rows of float [N, D]. A row of zeros, of a word that was not read, stays zero in mixtures and changes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SHRINK = 0.1  # of the mean variance, added to each before whitening
 
 
 class Change(NamedTuple):
-    """x -> (x - mean) W, then to unit length."""
+    """x -> (x - mean) W, then to unit length; a row of zeros, of a word that was not read, stays zero."""
 
     mean: np.ndarray  # float64 [D]
     matrix: np.ndarray | None  # W, float64 [D, D]; None: the identity
@@ -60,11 +60,13 @@ class Change(NamedTuple):
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """float32 [N, D]."""
         moved = np.asarray(rows, np.float64) - self.mean[None]
-        return unit(moved if self.matrix is None else moved @ self.matrix)
+        out = unit(moved if self.matrix is None else moved @ self.matrix)
+        out[~np.asarray(rows).any(1)] = 0.0
+        return out
 
 
 def change(reference: np.ndarray, way: str) -> Change:
-    """What is done to vectors, from a reference of unlabelled ones, float [N, D].
+    """What is done to vectors, from a reference of unlabelled ones, float [N, D], whose rows of zeros do not count.
 
     'as is' leaves them, 'centred' takes off the mean of the reference (Mu and Viswanath 2018, ICLR), 'whitened' then
     makes its variance the same in every direction: W = U (S + e)^(-1/2), with U S U^T the covariance and e a tenth of
@@ -73,6 +75,8 @@ def change(reference: np.ndarray, way: str) -> Change:
     rows = np.asarray(reference, np.float64)
     if way == "as is":
         return Change(np.zeros(rows.shape[1]), None)
+    there = rows.any(1)
+    rows = rows[there] if there.any() else rows
     mean = rows.mean(0)
     if way == "centred":
         return Change(mean, None)

@@ -14,7 +14,7 @@ from w2v_jax.evaluation.categorisation import purity, read_classes
 from w2v_jax.evaluation.frequency import similarity_by_frequency
 from w2v_jax.evaluation.similarity import read_pairs, similarity
 from w2v_jax.files import PathLike
-from w2v_jax.tables import aligned
+from w2v_jax.tables import PACKED, aligned
 
 Results = dict[str, Any]
 
@@ -23,6 +23,8 @@ _ANALOGIES: dict[str, tuple[str, Callable[[str], Sections]]] = {
     "msr": ("msr.tsv", read_msr),
     "bats": ("bats_pairs.tsv", read_bats),
 }
+_PARTS = ("similarity", "analogy", "categorization")
+SHOWN = 8  # names of files that are left out
 BUILTIN_NOTE = "built-in word list of this project: an indication, not a benchmark"
 
 
@@ -32,15 +34,16 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
     Args:
       emb: the vectors, by falling frequency.
       data_dir: has any of similarity/*.tsv, analogy/questions-words.txt, analogy/msr.tsv, analogy/bats_pairs.tsv and
-        categorization/*.tsv; None takes the built-in list.
+        categorization/*.tsv, plain or packed (.tsv.gz); None takes the built-in list.
       restrict: analogies use this many of the most frequent words; 0 for all.
 
     Returns:
-      Plain nested dicts, ready for JSON: 'vectors', 'restrict', by test 'similarity', 'analogy', 'categorization', and
-      'frequency', the similarity sets by the count of the rarer word (empty without counts).
+      Plain nested dicts, ready for JSON: 'vectors', 'restrict', by test 'similarity', 'analogy', 'categorization',
+      'frequency', the similarity sets by the count of the rarer word (empty without counts), and 'left_out', what else
+      is in the folder.
 
     Raises:
-      UserError: no such folder, none of the files in it, or a malformed file by its line.
+      UserError: no such folder, none of the files in it, two of one name, or a malformed file by its line.
     """
     if restrict < 0:
         raise UserError(f"restrict={restrict}: must be 0 (all) or more")
@@ -56,15 +59,15 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; give one with similarity/, analogy/ or categorization/ in it")
     out["data"] = os.path.basename(os.path.abspath(folder))
-    pairs, classes = _tsv(folder, "similarity"), _tsv(folder, "categorization")
-    sets = {name: read_pairs(path) for name, path in pairs.items()}
+    files, out["left_out"] = _files(folder)
+    sets = {name: read_pairs(path) for name, path in files["similarity"].items()}
     out["similarity"] = {name: similarity(emb, graded)._asdict() for name, graded in sets.items()}
     out["frequency"] = similarity_by_frequency(emb, sets)
     out["analogy"] = {}
     for name, (file, reader) in _ANALOGIES.items():
-        path = os.path.join(folder, "analogy", file)
-        if os.path.isfile(path):
-            out["analogy"][name] = _analogy(emb, reader(path), restrict)
+        if file in files["analogy"]:
+            out["analogy"][name] = _analogy(emb, reader(files["analogy"][file]), restrict)
+    classes = files["categorization"]
     out["categorization"] = {name: purity(emb, read_classes(path))._asdict() for name, path in classes.items()}
     if not (out["similarity"] or out["analogy"] or out["categorization"]):
         raise UserError(
@@ -74,11 +77,34 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
     return out
 
 
-def _tsv(folder: str, part: str) -> dict[str, str]:
-    """Path of each .tsv file of a sub-folder by its name without the ending; empty without the sub-folder."""
-    sub = os.path.join(folder, part)
-    names = sorted(os.listdir(sub)) if os.path.isdir(sub) else []
-    return {name[:-4]: os.path.join(sub, name) for name in names if name.endswith(".tsv")}
+def _files(folder: str) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """({part: {name: path}} of the test files, what else the folder and its parts hold, but hidden files). Analogies
+    are named by their file, the others without .tsv. UserError: two files of one name."""
+    files: dict[str, dict[str, str]] = {part: {} for part in _PARTS}
+    left = [_shown(folder, name) for name in _listed(folder) if name not in _PARTS]
+    wanted = {file for file, _ in _ANALOGIES.values()}
+    for part, found in files.items():
+        sub = os.path.join(folder, part)
+        for name in _listed(sub) if os.path.isdir(sub) else []:
+            packing = next((end for end in PACKED if name.endswith(end)), "")
+            plain = name.removesuffix(packing)
+            known = plain in wanted if part == "analogy" else plain.endswith(".tsv")
+            path, key = os.path.join(sub, name), plain if part == "analogy" else plain.removesuffix(".tsv")
+            if not known or not os.path.isfile(path):
+                left.append(f"{part}/{_shown(sub, name)}")
+            elif key in found:
+                raise UserError(f"{path}: {os.path.basename(found[key])} is beside it, a test of one name; remove one")
+            else:
+                found[key] = path
+    return files, left
+
+
+def _listed(folder: str) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+
+
+def _shown(folder: str, name: str) -> str:
+    return f"{name}/" if os.path.isdir(os.path.join(folder, name)) else name
 
 
 def _analogy(emb: Embeddings, sections: Sections, restrict: int) -> Results:
@@ -110,12 +136,15 @@ def table(results: Mapping[str, Any]) -> str:
     about = f"{vectors['words']:,} words, {vectors['dim']} dimensions; tests: {results['data']}"
     if "note" in results:
         about += f" ({results['note']})"
+    if left := results.get("left_out"):
+        more = f" and {len(left) - SHOWN:,} more" if len(left) > SHOWN else ""
+        about += f"\nleft out, no test files by their names: {', '.join(left[:SHOWN])}{more}"
     similar = [["similarity", "Spearman", "Pearson", "pairs found"]]
     for name, r in results["similarity"].items():
         similar.append([name, _number(r["spearman"]), _number(r["pearson"]), _part(r["found"], r["total"])])
-    seen = [["rarer word seen (times)", "Spearman, mean of sets", "pairs", "sets"]]
+    seen = [["rarer word seen (times)", "Spearman, mean of sets", "pairs", "sets", "left out"]]
     for name, r in results["frequency"].items():
-        seen.append([name, _number(r["spearman"]), f"{r['pairs']:,}", str(r["sets"])])
+        seen.append([name, _number(r["spearman"]), f"{r['pairs']:,}", str(r["sets"]), f"{r['left_out']:,}"])
     first = f"first {results['restrict']:,} words" if results["restrict"] else "all words"
     asked = [[f"analogies ({first})", "3CosAdd", "3CosMul", "Add, query in", "Mul, query in", "asked"]]
     for name, r in results["analogy"].items():
