@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from w2v_jax.config import DataConfig, own_tokens
-from w2v_jax.data.corpus import Corpus, Tokens, backward, left_out
+from w2v_jax.data.corpus import Corpus, Tokens, backward
 from w2v_jax.data.counter import keeps_empty
 from w2v_jax.data.counting import check_words
 from w2v_jax.data.phrases import applied
 from w2v_jax.data.provisional import lost, reader, sizes
 from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.told import left_out
 from w2v_jax.data.vocabulary import UNKNOWN
 from w2v_jax.data.words import NAMES
 from w2v_jax.errors import UserError

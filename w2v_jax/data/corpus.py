@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 
 from w2v_jax import storage
-from w2v_jax.config import DataConfig, own_tokens
+from w2v_jax.config import DataConfig
 from w2v_jax.data import known, meeting, own, phrases, shared, slices
 from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
 from w2v_jax.data.counter import SOURCES, SPLITS, heldout_every
 from w2v_jax.data.counting import check, count
-from w2v_jax.data.doubts import tell_doubts
 from w2v_jax.data.encode import encode
 from w2v_jax.data.raw import RawText
 from w2v_jax.data.remote import Remote
 from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.told import tell, tell_doubts
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
 from w2v_jax.files import parse_json, write_text
@@ -36,7 +36,6 @@ from w2v_jax.recorded import later_rules
 from w2v_jax.types import Say
 
 FORMAT = 2  # raise it when the files or the meaning of a rule change
-LOST_LETTERS = 0.01  # the share of a text's letters from which leaving them out is a warning
 Texts = Mapping[str, RawText]  # by split
 Digests = dict[str, str]  # of their content
 
@@ -126,7 +125,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
             # Also without waiting: another may have built it, and gone, since this one looked.
             corpus = _cached(cfg, note, texts, root, say if waited else lambda line: None)
             corpus = corpus or _build(cfg, texts, root, note, say)
-    _tell(say, corpus.report, cfg)
+    tell(say, corpus.report, cfg)
     tell_doubts(say, corpus.report, cfg, corpus.blankless)
     return corpus
 
@@ -286,47 +285,3 @@ def _build_together(
         corpus = _cached(cfg, note, texts, root, say)
     place.end()
     return corpus
-
-
-def left_out(say: Say, letters: int, lost: Mapping[str, int], tokens: str) -> None:
-    """Says how many characters the rule `tokens` leaves out of a text, by kind; warns where many are letters."""
-    if not any(lost.values()):
-        return
-    share = lost["letters"] / max(letters, 1)
-    say("corpus: in no word: " + ", ".join(f"{n:,} {name}" for name, n in lost.items() if n))
-    if share > LOST_LETTERS:
-        say(
-            f"warning: corpus: data.tokens={tokens} leaves out {share:.1%} of the letters of this text; "
-            "data.tokens=words keeps the letters of every script"
-        )
-
-
-def _rare(r: dict[str, Any], cfg: DataConfig) -> str:
-    """How many words, or tokens of a tokeniser from outside, are not in the vocabulary, and their share."""
-    if not own_tokens(cfg.tokens):
-        return f"{r['oov_words']:,} words ({r['oov_words'] / max(r['words'], 1):.1%})"
-    kept = sum(r[f"{split}_tokens"] - bool(cfg.end_token) * r[f"{split}_documents"] for split in SPLITS)
-    whole = kept + (r["oov_words"] if cfg.unknown == "drop" else 0)
-    return f"{r['oov_words']:,} tokens ({r['oov_words'] / max(whole, 1):.1%})"
-
-
-def _tell(say: Say, r: dict[str, Any], cfg: DataConfig) -> None:
-    if r["replaced"]:
-        say(f"warning: corpus: {r['replaced']:,} characters U+FFFD, as they stand for bytes that are not UTF-8")
-    left_out(say, r["letters"], r["lost"], cfg.tokens)
-    rarer = "rarer ones and stop words" if cfg.stop_words else "rarer ones"
-    fate = "read as <unk>" if cfg.unknown == "keep" else "dropped"
-    top = min(cfg.skip_top, r["types_dropped"])
-    first = f"the {top:,} most frequent and " if cfg.skip_top else ""
-    say(
-        f"corpus: {r['documents']:,} documents ({r['empty_documents']:,} empty ones skipped), {r['words']:,} words, "
-        f"{r['types_kept']:,} types kept, {first}{r['types_dropped'] - top:,} {rarer} {fate}, {_rare(r, cfg)}"
-    )
-    for split, label in zip(SPLITS, ("training", "held out", "test"), strict=True):
-        documents, *sizes = (f"{r[f'{split}_{key}']:,} {key}" for key in ("documents", "tokens", "words", "bytes"))
-        if r[f"{split}_documents"]:
-            say(f"corpus: {label}: {documents} with {', '.join(sizes)}")
-    say(
-        f"corpus: {r['lost_documents']:,} documents held no known word; "
-        f"long documents are split {r['document_splits']:,} times, each losing the windows across the cut"
-    )

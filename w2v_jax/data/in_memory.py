@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from w2v_jax.config import DataConfig, own_tokens
-from w2v_jax.data.corpus import left_out
+from w2v_jax.data.told import left_out
 from w2v_jax.data.words import NAMES, Rules, as_str, cutter, of_kinds, prepared
 from w2v_jax.errors import UserError
 from w2v_jax.types import Say

@@ -1,0 +1,78 @@
+"""What is said of a corpus: what it holds, what was left out, and warnings where it may not be what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from w2v_jax.config import DataConfig, own_tokens
+from w2v_jax.data.counter import SPLITS, heldout_every
+from w2v_jax.data.counting import BLANKLESS, CUT_OTHERWISE
+from w2v_jax.types import Say
+
+LOST_LETTERS = 0.01  # the share of a text's letters from which leaving them out is a warning
+
+
+def tell(say: Say, r: dict[str, Any], cfg: DataConfig) -> None:
+    """Says what a corpus holds and what was left out of it; `r` is its report."""
+    if r["replaced"]:
+        say(f"warning: corpus: {r['replaced']:,} characters U+FFFD, as they stand for bytes that are not UTF-8")
+    left_out(say, r["letters"], r["lost"], cfg.tokens)
+    rarer = "rarer ones and stop words" if cfg.stop_words else "rarer ones"
+    fate = "read as <unk>" if cfg.unknown == "keep" else "dropped"
+    top = min(cfg.skip_top, r["types_dropped"])
+    first = f"the {top:,} most frequent and " if cfg.skip_top else ""
+    say(
+        f"corpus: {r['documents']:,} documents ({r['empty_documents']:,} empty ones skipped), {r['words']:,} words, "
+        f"{r['types_kept']:,} types kept, {first}{r['types_dropped'] - top:,} {rarer} {fate}, {_rare(r, cfg)}"
+    )
+    for split, label in zip(SPLITS, ("training", "held out", "test"), strict=True):
+        documents, *sizes = (f"{r[f'{split}_{key}']:,} {key}" for key in ("documents", "tokens", "words", "bytes"))
+        if r[f"{split}_documents"]:
+            say(f"corpus: {label}: {documents} with {', '.join(sizes)}")
+    say(
+        f"corpus: {r['lost_documents']:,} documents held no known word; "
+        f"long documents are split {r['document_splits']:,} times, each losing the windows across the cut"
+    )
+
+
+def tell_doubts(say: Say, report: dict[str, Any], cfg: DataConfig, blankless: float) -> None:
+    """Says how many stop words were met, and warns: of none of them, of nothing held out though a part should be, and
+    of words in scripts that write no blanks between them (`blankless` is their share)."""
+    if given := report.get("stop_words", 0):  # of older corpora it is not known
+        met = report["stop_words_met"]
+        say(f"corpus: {met:,} of {given:,} stop words occur in the text")
+        if not met:
+            how = f"write one word a line, as data.tokens={cfg.tokens} cuts it"
+            say(f"warning: corpus: data.stop_words={cfg.stop_words}: none of its words occurs in the text; {how}")
+    every, documents = heldout_every(cfg), report["train_documents"]
+    if every and not report["heldout_documents"]:
+        say(
+            f"warning: corpus: nothing is held out: data.heldout_every={every} holds out every {every}th document, and "
+            f"{documents:,} have known words; lower it, or name another text in data.heldout_source"
+        )
+    if blankless > BLANKLESS:
+        share = f"{blankless:.0%} of the words are in a script that writes no blanks between words"
+        say(f"warning: corpus: {share}, where data.tokens={cfg.tokens} finds none: unless it has some, {CUT_OTHERWISE}")
+
+
+def left_out(say: Say, letters: int, lost: Mapping[str, int], tokens: str) -> None:
+    """Says how many characters the rule `tokens` leaves out of a text, by kind; warns where many are letters."""
+    if not any(lost.values()):
+        return
+    share = lost["letters"] / max(letters, 1)
+    say("corpus: in no word: " + ", ".join(f"{n:,} {name}" for name, n in lost.items() if n))
+    if share > LOST_LETTERS:
+        say(
+            f"warning: corpus: data.tokens={tokens} leaves out {share:.1%} of the letters of this text; "
+            "data.tokens=words keeps the letters of every script"
+        )
+
+
+def _rare(r: dict[str, Any], cfg: DataConfig) -> str:
+    """How many words, or tokens of a tokeniser from outside, are not in the vocabulary, and their share."""
+    if not own_tokens(cfg.tokens):
+        return f"{r['oov_words']:,} words ({r['oov_words'] / max(r['words'], 1):.1%})"
+    kept = sum(r[f"{split}_tokens"] - bool(cfg.end_token) * r[f"{split}_documents"] for split in SPLITS)
+    whole = kept + (r["oov_words"] if cfg.unknown == "drop" else 0)
+    return f"{r['oov_words']:,} tokens ({r['oov_words'] / max(whole, 1):.1%})"
