@@ -175,6 +175,8 @@ def fit_options() -> Options:
         from experiments.scaling.plan import chips_of_flag
 
         chips_of_flag(f.device)  # a mistake shows before the fit
+    if f.law == "frontier":
+        raise UserError("--law=frontier: is for --forecast; --fit prints the frontier of a table without it")
     if f.law in ("joint", "best") and f.budget:
         raise UserError(f"--law={f.law}: --budget reads the least of the sum of powers; leave one of the two out")
     return Options(
@@ -272,9 +274,9 @@ if __name__ == "__main__":
     flags.DEFINE_enum(
         "law",
         None,
-        ["best", "sum", "joint"],
+        ["best", "sum", "joint", "frontier"],
         "--forecast, --fit: a sum of powers of N and D, their joint law, or the one that is closer to the runs; best "
-        "without for --forecast, sum for --fit.",
+        "without for --forecast, sum for --fit. frontier, --forecast: a power of the FLOPs of the best runs.",
     )
     flags.DEFINE_string("grade", None, "A file of --forecast, to be compared with the results in --workdir.")
     flags.DEFINE_multi_string(

@@ -25,6 +25,7 @@ from w2v_jax.scaling.describe import number
 from w2v_jax.scaling.expected import Expected, expect
 from w2v_jax.scaling.fit import closest, fit_excess, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value, finite
+from w2v_jax.scaling.frontier import Frontier, fit_frontier, frontier, off
 from w2v_jax.scaling.ladder import SecondStep
 from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.records import Record
@@ -33,6 +34,7 @@ from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
 from w2v_jax.tables import aligned
 
 FREE, KNOWN = "free", "known"  # floors of a law
+FRONTIER = "frontier"  # the form of law of `w2v_jax.scaling.frontier`
 DIGEST = "digest"  # of a forecast's other values; the oldest have none
 TARGET = ("run", "arm", "config_hash", "parameters", "tokens", "training_flops", "times", "loss", "law")
 
@@ -44,15 +46,17 @@ class Law(NamedTuple):
     floor: float  # nats that are added to what the fit says; 0 where the fit has a floor of its own
     tasks: dict[str, SecondStep | Refusal]
     optimum: float | None = None  # the best possible loss, where all runs record it
+    frontier: Frontier | None = None  # what the law rests on, where it is one of compute
 
     def expect(self, run: Planned) -> Expected:
         """The loss of one further run."""
-        found = expect(self.fit, float(run.ledger.parameters), run.tokens)
+        sizes = [run.flops] if self.frontier else [float(run.ledger.parameters), run.tokens]
+        found = expect(self.fit, *sizes)
         return Expected(*(Value(*(self.floor + x for x in value)) for value in found))
 
 
 def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> dict[str, Law]:
-    """L(N, D) of each arm by the results of a finished study, of one of the `FORMS` or the `BEST` of them.
+    """L(N, D) of each arm by the results of a finished study, of one of the `FORMS` or the `BEST` of them; or L(C).
 
     With `floor` "known" the best possible loss is that of the records, and the distance from it is fitted.
 
@@ -64,23 +68,30 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
         if arm not in by_arm:
             raise UserError(f"--laws={results}: has no finished run of the arm {arm}; it has {', '.join(by_arm)}")
         runs, _ = analysis.fitted_runs(by_arm[arm])
-        n, d, _, loss = analysis.columns(runs)
+        n, d, c, loss = analysis.columns(runs)
         best = [r.optimum for r in runs if r.optimum is not None]
         if floor == KNOWN and len(best) < len(runs):
             why = "records no best possible loss; a study with optimum=True does"
             raise UserError(f"--floor=known: {results}: arm {arm} {why}")
         optimum = float(np.mean(best)) if len(best) == len(runs) else None
         zero = (optimum or 0.0) if floor == KNOWN else 0.0
-        tried = [
+        least = frontier(n, d, c, loss) if form == FRONTIER else None
+        fit = _of_sizes(n, d, loss, zero, floor, form) if least is None else fit_frontier(least, zero)
+        if isinstance(fit, Refusal):
+            raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
+        found[arm] = Law(fit, zero, tasks.second_steps(runs, optimum), optimum, least)
+    return found
+
+
+def _of_sizes(n: np.ndarray, d: np.ndarray, loss: np.ndarray, zero: float, floor: str, form: str) -> Fit | Refusal:
+    """The law of N and D of `form`."""
+    return closest(
+        [
             fit_excess(n, d, loss - zero, law=law) if floor == KNOWN else fit_parametric(n, d, loss, law=law)
             for name, law in FORMS.items()
             if form in (name, BEST)
         ]
-        fit = closest(tried)
-        if isinstance(fit, Refusal):
-            raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
-        found[arm] = Law(fit, zero, tasks.second_steps(runs, optimum), optimum)
-    return found
+    )
 
 
 def write(
@@ -115,7 +126,10 @@ def write(
     for arm, law in laws.items():
         what = "distance from the floor" if law.floor else "loss"
         print(f"{arm}: {law.fit.law.formula}, off by {law.fit.noise:.2%} of the {what} at the runs")
-        print_doubt(arm, lack_of_fit(law.fit))
+        if law.frontier is None:
+            print_doubt(arm, lack_of_fit(law.fit))
+        else:
+            _print_frontier(arm, law.frontier, [run for run in planned if run.arm == arm])
     print_tasks(targets, laws)
     print(f"intervals: 95 %, of one further run each\nforecast: {file}; make the runs, then give it to --grade")
     return 0
@@ -149,6 +163,16 @@ def print_doubt(arm: str, found: LackOfFit | None) -> None:
         )
 
 
+def _print_frontier(arm: str, found: Frontier, planned: Sequence[Planned]) -> None:
+    """What the law rests on, and a warning where a run is not one that it speaks of."""
+    low, high = found.per_parameter.min(), found.per_parameter.max()
+    print(f"{arm}: by {len(found.flops)} runs that no cheaper one beats, of {low:.3g} to {high:.3g} tokens a parameter")
+    for run in planned:
+        if off(found, run.ledger.parameters, run.tokens):
+            per = run.tokens / run.ledger.parameters
+            print(f"warning: {run.name}: has {per:.3g} tokens a parameter: the law is of the best split of its cost")
+
+
 def print_tasks(targets: Sequence[Mapping[str, Any]], laws: Mapping[str, Law]) -> None:
     """The expected accuracy of every target on each task, and the tasks of which nothing is forecast."""
     rows = [["run", "task", "accuracy", "from", "to"]]
@@ -173,21 +197,26 @@ def _law(law: Law, results: Path, arm: str) -> dict[str, Any]:
     curves = {
         name: step.reason if isinstance(step, Refusal) else step.link._asdict() for name, step in law.tasks.items()
     }
-    return fits | {
-        "tasks": curves,
-        "runs of tasks": {name: step.runs for name, step in law.tasks.items() if isinstance(step, SecondStep)},
-        "formula": fit.law.formula,
-        "values": values,
-        "noise": fit.noise,
-        "misfit": str(fit.misfit),
-        "runs": names,
-    }
+    return (
+        fits
+        | {
+            "tasks": curves,
+            "runs of tasks": {name: step.runs for name, step in law.tasks.items() if isinstance(step, SecondStep)},
+            "formula": fit.law.formula,
+            "values": values,
+            "noise": fit.noise,
+            "misfit": str(fit.misfit),
+            "runs": names,
+        }
+        | ({} if law.frontier is None else {"frontier": {k: v.tolist() for k, v in law.frontier._asdict().items()}})
+    )
 
 
 def _target(run: Planned, law: Law) -> dict[str, Any]:
     """One run as it is planned, with what is expected of it."""
     expected = law.expect(run)
-    largest = 6.0 * float(law.fit.sizes.prod(1).max())
+    cost = run.flops if law.frontier else 6.0 * run.ledger.parameters * run.tokens
+    largest = float(law.fit.sizes.prod(1).max()) * (1.0 if law.frontier else 6.0)
     return {
         "run": run.name,
         "arm": run.arm,
@@ -196,7 +225,7 @@ def _target(run: Planned, law: Law) -> dict[str, Any]:
         "parameters": run.ledger.parameters,
         "tokens": run.tokens,
         "training_flops": run.flops,
-        "times": 6.0 * run.ledger.parameters * run.tokens / largest,
+        "times": cost / largest,
         "learning_rate": run.config.optimizer.learning_rate,
         "loss": [finite(x) for x in expected.loss],
         "law": [finite(x) for x in expected.law],
