@@ -36,6 +36,8 @@ KEPT = {  # SHA-256 of every committed forecast: one that was graded is never ed
     "wiki_further_joint.json": "a8088db062cff478ef7b73cfd851073c8dd85b7cf51e4869c628da07b0598554",
     "wiki_further_second_joint.json": "0b5588c93053b8061f84bcb9cd3a11145ddcb2c35a9c286c6a9de069132db5a6",
     "wiki_further_second_sum.json": "7854e4a67c31d2e2741aceb1bbbceecf94dff56ee594afae61c1d0451d8367e8",
+    "wiki_further_frontier_small.json": "dda9035ad139bc376ba7938f4b13af3feb667ff327f656ee0c8b114cf0e4d817",
+    "wiki_further_frontier_second.json": "23f439f1410a7c448bd89a3b73854b205b37326a6ad972a5487b8af516fc92ba",
     "wiki_sixth.json": "0a5d09ee83a9b30103a37bfc1f0040bcba15c4ccfbf002eb038279a2a10ab133",
     "tasks.json": "2301de9559af3923bf53c24f617f0e105d0ffab3f8993513c1fc15dca46bf38d",
     "tasks_second.json": "21135c6866d40be518b7dd3047ce26d08672260541ca594ee36d831155cd48c4",
