@@ -182,6 +182,7 @@ OTHERS = {
         "--fit={h}/none.csv --delta=0": "--delta=0.0: must be a positive number",
         "--fit={h}/none.csv --law=joint --budget=1e21": "--law=joint: --budget reads the least of the sum",
         "--fit={h}/none.csv --law=best --budget=1e21": "--law=best: --budget reads the least of the sum",
+        "--fit={h}/none.csv --law=frontier": "--law=frontier: is for --forecast",
         "--fit={h}/none.csv --device=v5e:8": "--device: is for --plan and --budget",
         "--published={h}/none": "chinchilla_figure4.csv: no such file",
         "--forecast={h}/out/f.json": "--forecast: needs --laws",
