@@ -263,6 +263,7 @@ CHECKS = {
     "wiki_again": check_wiki_again,
     "coordinates": check_coordinates,
     "forecasts": check_forecasts,
+    "forecasts_further": check_forecasts,
     "forecasts_language": check_forecasts,
     "rate_transfer": check_rate_transfer,
     "rate_transfer_wiki": check_rate_transfer,

@@ -1,4 +1,4 @@
-"""What results/forecasts/wiki_further.json forecasts: 10, 30 and 100 times the runs of `forecast_wiki_further.py`.
+"""What results/forecasts/wiki_further*.json forecast: 10, 30 and 100 times the runs of `forecast_wiki_further.py`.
 
     python -m experiments.scaling --config=configs/scaling/forecast_wiki_further_large.py --workdir=runs/further_large \
         --config.data.source='text:wiki_en/*.txt.xz'

@@ -11,14 +11,15 @@ from w2v_jax.figures.forecasts import draw
 FORECASTS = {
     "sum, from the small runs": ("wiki_further.json",),
     "joint, from the small runs": ("wiki_further_joint.json",),
-    "sum, the run at 10 times known": ("wiki_further_second_sum.json",),
     "joint, the run at 10 times known": ("wiki_further_second_joint.json",),
+    "frontier, from the small runs": ("wiki_further_frontier_small.json",),
+    "frontier, the run at 10 times known": ("wiki_further_frontier_second.json",),
 }
 _TEXT = "--config.data.source=text:{wiki_en.*.txt}"
 
 FIGURE = Figure(
     shows="losses forecast on Wikipedia from runs up to 5.8e12 FLOPs for 10, 30 and 100 times as many, and what came",
-    paper="none: the forecast was committed before its runs ended",
+    paper="none: the forecasts were committed before their runs ended",
     recipe=tuple(
         study(f"configs/scaling/{config}.py", _TEXT, part)
         for config, part in (("forecast_wiki_further", "small"), ("forecast_wiki_further_large", "large"))
