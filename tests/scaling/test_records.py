@@ -82,12 +82,6 @@ def test_the_best_rate_counts_and_unfinished_runs_do_not() -> None:
     assert [r.run for r in analysis.usable(made)] == ["b"]
 
 
-def test_the_frontier_is_what_no_cheaper_run_equals() -> None:
-    pairs = [(1.0, 5.0), (2.0, 4.0), (3.0, 4.5), (4.0, 4.0), (5.0, 3.0), (5.0, 2.0)]
-    made = [record(run=str(i), training_flops=c, heldout_loss=loss) for i, (c, loss) in enumerate(pairs)]
-    assert [r.run for r in analysis.frontier(made)] == ["0", "1", "5"]
-
-
 def test_runs_on_the_plateau_of_single_words_are_left_out_of_every_fit() -> None:
     """By the recorded baseline, or by accuracies that agree in every digit where the losses are the highest."""
     plan = [(n, d) for n in (1e3, 1e4, 1e5) for d in (1e5, 1e6, 1e7)]

@@ -13,6 +13,7 @@ import numpy as np
 from w2v_jax.papers import CLAIMED_ACCURACY
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.frontier import fit_frontier, frontier
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.plateau import Score, on_plateau
 from w2v_jax.scaling.records import FINISHED, Record
@@ -110,15 +111,6 @@ def loss_curves(arms: Mapping[str, Sequence[Record]]) -> tuple[dict[str, Curve],
     return by_size, by_flops
 
 
-def frontier(records: Sequence[Record]) -> list[Record]:
-    """The runs that no cheaper run equals, the cheapest first."""
-    kept: list[Record] = []
-    for r in sorted(records, key=lambda r: (r.training_flops, r.heldout_loss)):
-        if not kept or (r.heldout_loss or np.inf) < (kept[-1].heldout_loss or np.inf):
-            kept.append(r)
-    return kept
-
-
 def fitted_runs(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     """The runs of one arm that a law is fitted to, and those on the plateau of single words."""
     scores = [
@@ -146,7 +138,6 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
     if bare.all():
         by_size_bare = fit_power(bare, loss_most, floor=False, symbol="N")
     _, d_largest, _, loss_largest = columns([r for r in records if r.parameters == n.max()])
-    _, _, c_best, loss_best = columns(frontier(records))
     equal: Isoflop | Refusal = Refusal("IsoFLOP", "no two sizes were trained with equal FLOPs; see budgets of a study")
     if budgets:
         equal = fit_isoflop(n, c, loss, budgets=np.array(budgets))
@@ -157,7 +148,7 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
         fit_power(n_most, loss_most, floor=True, symbol="N"),
         fit_power(d_largest, loss_largest, floor=False, symbol="D"),
         fit_power(d_largest, loss_largest, floor=True, symbol="D"),
-        fit_power(c_best, loss_best, floor=False, symbol="C"),
+        fit_frontier(frontier(n, d, c, loss)),
         equal,
         by_size_bare,
         tuple(flat),

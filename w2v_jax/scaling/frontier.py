@@ -4,8 +4,7 @@
 
 C are training FLOPs at the best split between parameters and tokens (Kaplan et al. 2020, arXiv 2001.08361, equation
 1.3: .050 for alpha). No floor is fitted: a frontier of some ten runs says nothing of it. A law of N and D has to hold
-where runs are far from the frontier too, and pays for it with a wrong form; this one says nothing of such runs. The
-frontier of a report (`analysis.frontier`) takes single runs, of several seeds the luckiest.
+where runs are far from the frontier too, and pays for it with a wrong form; this one says nothing of such runs.
 """
 
 from __future__ import annotations
