@@ -15,7 +15,7 @@ from w2v_jax.config import TrainConfig
 from w2v_jax.scaling.study import Study
 
 HEADS = 4
-RATE = 0.014
+RATE = 0.014  # the best of .007, .014 and .028 at widths of 24 and 64, 4.2 and 1.7 million words
 
 
 def size(width: int) -> str:
