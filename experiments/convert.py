@@ -4,8 +4,9 @@
   python -m experiments.convert --vectors=FILE --out=vectors.txt.gz
 
 The ending of --out says the format: .bin, .txt and .vec (each also with .gz), .npy (with NAME.vocab.txt), .safetensors,
-or none for a folder that can be memory-mapped. --format names another: glove, projector. The last line says how near
-the written vectors are to those read. Exit status 2: bad input.
+or none for a folder that can be memory-mapped. --format names another: glove, projector, or fasttext, fastText's .bin
+with the n-grams of a sub-word model. The last line says how near the written vectors are to those read. Exit status 2:
+bad input.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def main(argv: Sequence[str]) -> None:
     after = load(f.out)
     print(f"{said} as {f.dtype}, {size(Path(f.out)) / 1e6:,.1f} MB")
     cosine, kept = loss(emb, after)
-    if emb.subwords is not None:
-        print("unseen words: the file has the words of the table alone; what makes others stays where it was read from")
+    if emb.subwords is not None and after.subwords is None:
+        print("unseen words: the file has the words of the table alone; --format=fasttext has what makes others")
     print(f"lowest cosine with the vectors read: {cosine:.6f}; {kept:.1%} of the {NEAR} nearest neighbours stay")
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from w2v_jax.embeddings import Embeddings, load, save
 from w2v_jax.errors import UserError
-from w2v_jax.formats.subwords import ngrams
+from w2v_jax.formats.subwords import Subwords, ngrams
 from w2v_jax.models.vectors import start_vectors
 
 WORDS = ["</s>", "the", "naïve", "смотреть", "смотрела", "हिन्दी", "日本語", "a", "кот", "👩\u200d👧", "x" * 300]
@@ -111,6 +111,64 @@ def test_gensim_reads_the_same(tmp_path: Path) -> None:
         np.testing.assert_allclose(ours.vector(word), again[word], rtol=1e-5, atol=1e-7)
         near = [word for word, _ in ours.nearest(word, topn=3)]
         assert near == [other for other, _ in again.most_similar(again[word], topn=3)]
+
+
+@pytest.mark.parametrize("name", ["again.bin", "again.bin.gz"])
+def test_what_is_written_is_read_back(tmp_path: Path, whole: bytes, matrix: np.ndarray, name: str) -> None:
+    (tmp_path / "m.bin").write_bytes(whole)
+    found = load(tmp_path / "m.bin")
+    save(found, tmp_path / name, "fasttext")
+    again = load(tmp_path / name)
+    assert list(again.words) == WORDS and again.counts is not None and found.counts is not None
+    assert again.counts.tolist() == found.counts.tolist()
+    np.testing.assert_allclose(again.vectors, found.vectors, rtol=1e-6, atol=1e-6)
+    assert again.subwords is not None and again.subwords[1:] == (3, 6)
+    assert np.array_equal(again.subwords.buckets, matrix[len(WORDS) :])
+    assert all(np.array_equal(again[word], found[word]) for word in UNSEEN)
+    written = (tmp_path / name).read_bytes()
+    written = gzip.decompress(written) if name.endswith(".gz") else written
+    start, own = whole.index(matrix[0].tobytes()), 4 * DIM * len(WORDS)
+    assert struct.unpack_from("<12i", written, 8)[7:11] == (2, BUCKETS, 3, 6)
+    assert written[92:start] == whole[92:start]  # the dictionary
+    rows = np.frombuffer(written[start : start + own], "<f4").reshape(-1, DIM)
+    np.testing.assert_allclose(rows, matrix[: len(WORDS)], atol=1e-4)
+    assert len(written) == len(whole) + 4 * DIM * (len(WORDS) - 1)  # the output layer has a row for each word
+
+
+def test_gensim_reads_what_is_written(tmp_path: Path) -> None:
+    fasttext = pytest.importorskip("gensim.models.fasttext")
+    rng = np.random.default_rng(1)
+    words = WORDS[1:]  # fastText makes no n-grams of </s>, gensim does
+    rows, buckets = (rng.normal(size=(n, DIM)).astype(np.float32) for n in (len(words), BUCKETS))
+    counts = np.arange(len(words) - 1, -1, -1)
+    emb = Embeddings(words, rows, counts, Subwords(buckets, 2, 5))
+    save(emb, tmp_path / "m.bin", "fasttext")
+    for theirs in (
+        fasttext.load_facebook_vectors(str(tmp_path / "m.bin")),
+        fasttext.load_facebook_model(str(tmp_path / "m.bin")).wv,
+    ):
+        assert theirs.index_to_key == words
+        assert [theirs.get_vecattr(word, "count") for word in words] == [*counts[:-1].tolist(), 1]
+        for word in [*words, *UNSEEN]:
+            np.testing.assert_allclose(theirs[word], emb[word], rtol=1e-4, atol=1e-5, err_msg=word)
+    save(Embeddings(words, rows, None, emb.subwords), tmp_path / "plain.bin", "fasttext")
+    assert set(load(tmp_path / "plain.bin").get_vecattr(word, "count") for word in words) == {1}
+
+
+@pytest.mark.parametrize(
+    ("words", "parts", "message"),
+    [
+        (["a", "b"], False, "fasttext needs vectors with n-grams, of a run of configs/subword.py"),
+        (["a", "b\0c"], True, r"word 'b\\x00c' is empty or has white space or a zero byte"),
+        (["a", "b c"], True, "word 'b c' is empty or has white space"),
+    ],
+)
+def test_what_fasttext_cannot_hold(tmp_path: Path, words: list[str], parts: bool, message: str) -> None:
+    rows = np.ones((2, DIM), np.float32)
+    emb = Embeddings(words, rows, None, Subwords(rows, 3, 6) if parts else None)
+    with pytest.raises(UserError, match=message):
+        save(emb, tmp_path / "m.bin", "fasttext")
+    assert not list(tmp_path.iterdir())
 
 
 def test_queries_may_name_any_word(tmp_path: Path, whole: bytes) -> None:

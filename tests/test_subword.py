@@ -112,6 +112,21 @@ def test_a_run_gives_unseen_words_a_vector(home: Path) -> None:
     assert done.status == 0 and "nearest to kingly" in done.out
 
 
+def test_a_run_is_written_for_fasttext(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.bin"
+    done = run("experiments.convert", f"--workdir={home}/run", f"--out={out}", "--format=fasttext")
+    assert done.status == 0 and "lowest cosine with the vectors read: 1.000000" in done.out, done.err
+    assert "unseen words" not in done.out
+    emb, theirs = load(home / "run"), pytest.importorskip("gensim.models.fasttext").load_facebook_vectors(str(out))
+    assert theirs.index_to_key == list(emb.words)
+    for word in [*emb.words, "kingly", "talker"]:
+        np.testing.assert_allclose(theirs[word], emb[word], rtol=1e-4, atol=1e-6, err_msg=word)
+    done = run("experiments.convert", f"--workdir={home}/run", f"--out={tmp_path}/plain.bin")
+    assert "the words of the table alone; --format=fasttext" in done.out
+    done = run("experiments.convert", f"--vectors={home}/run/vectors.bin", f"--out={out}", "--format=fasttext")
+    assert done.status == 2 and "m.bin: fasttext needs vectors with n-grams" in done.err
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [

@@ -227,21 +227,23 @@ def load_run(folder: PathLike, file: PathLike) -> Embeddings:
 def save(emb: Embeddings, path: PathLike, format: str = "auto", dtype: str = "float32") -> None:
     """Writes the vectors to a file, or to a folder for 'native' and 'projector', whole or not at all.
 
-    Formats: 'binary' and 'text' (word2vec), 'glove', 'native' (vectors.npy for memory maps and vocab.txt), 'npy'
-    (NAME.npy and NAME.vocab.txt), 'safetensors', 'projector' (for TensorBoard), or 'auto': .bin is binary, .txt and
-    .vec are text, each also with .gz, .npy and .safetensors say it, no ending is native.
+    Formats: 'binary' and 'text' (word2vec), 'glove', 'fasttext' (.bin), 'native' (vectors.npy for memory maps and
+    vocab.txt), 'npy' (NAME.npy and NAME.vocab.txt), 'safetensors', 'projector' (for TensorBoard), or 'auto': .bin is
+    binary, .txt and .vec are text, each also with .gz, .npy and .safetensors say it, no ending is native.
 
     `dtype`: 'float32', 'float16' or 'int8' (with a scale for each row); the last two in native, npy and safetensors
     only. docs/vectors.md says what they lose. `load` gives float32 in any case.
 
     Raises:
       UserError: no vectors or no path, an unknown format, ending or dtype, a number too large for float16, a word the
-        format cannot hold (empty, or with white space); a file or a folder that may not be written to.
+        format cannot hold (empty, or with white space); 'fasttext' for vectors without n-grams; a file or a folder
+        that may not be written to.
 
-    What fastText makes unseen words from is not written.
+    'fasttext' alone has what vectors of unseen words are made from. It has no output layer (zeros), no settings of the
+    training (fastText's defaults), and counts of at least 1; vectors of known words are the same but for rounding.
     """
     if not isinstance(emb, WordTable):
         what = "must be vectors of words, as train_vectors and load return them"
         raise UserError(f"emb is of type {type(emb).__name__}: {what}; save(emb, path) takes them first")
     path = given_path("path", path, "the path of a file or a folder")
-    export.write(formats.Table(emb.words, emb.vectors, emb.counts), path, format, dtype)
+    export.write(formats.Table(emb.words, emb.vectors, emb.counts, emb.subwords), path, format, dtype)

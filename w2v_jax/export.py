@@ -15,14 +15,14 @@ import numpy as np
 
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import PathLike, atomic, part_of, write_json, write_text
-from w2v_jax.formats import MAX_WORD, NGRAMS, NGRAMS_JSON, Subwords, Table, to_safetensors
+from w2v_jax.formats import MAX_WORD, NGRAMS, NGRAMS_JSON, Subwords, Table, to_safetensors, write_fasttext
 from w2v_jax.storage import in_bucket, open_read, put
 
-FORMATS = ("binary", "text", "glove", "native", "npy", "safetensors", "projector")
+FORMATS = ("binary", "text", "glove", "fasttext", "native", "npy", "safetensors", "projector")
 DTYPES = ("float32", "float16", "int8")
 _BY_ENDING = {".bin": "binary", ".txt": "text", ".vec": "text", "": "native"}
 _BY_ENDING |= {".npy": "npy", ".safetensors": "safetensors"}
-_PACKED = ("binary", "text", "glove")  # may be written as .gz
+_PACKED = ("binary", "text", "glove", "fasttext")  # may be written as .gz
 _SMALL = ("native", "npy", "safetensors")  # hold other types than float32
 _CONFIG = "projector_config.pbtxt"  # the name that TensorBoard looks for
 DOCUMENTS = "documents.npy"  # of a run folder
@@ -74,7 +74,7 @@ def write(table: Table, path: PathLike, format: str, dtype: str = "float32") -> 
         return {"native": _native, "npy": _npy, "safetensors": _safetensors}[format](table, vectors, scales, path)
     if format == "glove":
         return _text(table, path, heading=False)
-    {"binary": _binary, "text": _text, "projector": _projector}[format](table, path)
+    {"binary": _binary, "text": _text, "fasttext": _fasttext, "projector": _projector}[format](table, path)
 
 
 def _format(path: str, format: str) -> str:
@@ -121,10 +121,12 @@ def smaller(vectors: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | N
 
 def _check_words(table: Table, path: str, format: str) -> None:
     """UserError: a word that the format cannot hold."""
-    bad = re.compile(r"[\t\n\r]" if format in (*_SMALL, "projector") else r"[ \t\n\r\v\f]")
+    blanks = r"[\t\n\r]" if format in (*_SMALL, "projector") else r"[ \t\n\r\v\f]"
+    bad = re.compile(r"[ \t\n\r\v\f\0]" if format == "fasttext" else blanks)
+    what = "white space or a zero byte" if format == "fasttext" else "white space"
     for word in table.words:
         if not word or bad.search(word):
-            raise UserError(f"{path}: word {word!r} is empty or has white space, which {format} cannot hold")
+            raise UserError(f"{path}: word {word!r} is empty or has {what}, which {format} cannot hold")
         if len(word) > MAX_WORD // 4 and len(word.encode()) > MAX_WORD:
             many = f"{len(word.encode()):,} bytes, of which at most {MAX_WORD:,} are read back"
             raise UserError(f"{path}: word {word[:40]!r}...: {many}; shorten it")
@@ -167,6 +169,14 @@ def _lines(f: IO[bytes], table: Table, separator: str, words: bool) -> None:
         if words:
             lines = [f"{w} {line}" for w, line in zip(table.words[start : start + _ROWS], lines, strict=True)]
         f.write("".join(lines).encode())
+
+
+def _fasttext(table: Table, path: str) -> None:
+    if table.subwords is None:
+        whose = "a run of configs/subword.py (its folder, not its vectors.bin) or a fastText model"
+        raise UserError(f"{path}: fasttext needs vectors with n-grams, of {whose}; these have none: use binary or text")
+    with _opened(path) as f:
+        write_fasttext(f, table, table.subwords)
 
 
 def _native(table: Table, vectors: np.ndarray, scales: np.ndarray | None, path: str) -> None:

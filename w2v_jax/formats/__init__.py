@@ -2,9 +2,10 @@
 safetensors, and folders that can be mapped.
 
 Content decides which it is, headers are checked against the size of the file, and every error names a line or a byte.
-Nothing is unpickled. `w2v_jax.embeddings` is the interface; `w2v_jax.export` writes the same formats but fastText's.
+Nothing is unpickled. `w2v_jax.embeddings` is the interface; `w2v_jax.export` writes the same formats.
 """
 
+from w2v_jax.formats.fasttext import write_fasttext as write_fasttext
 from w2v_jax.formats.native import read_vocab as read_vocab
 from w2v_jax.formats.ngrams import NGRAMS as NGRAMS
 from w2v_jax.formats.ngrams import NGRAMS_JSON as NGRAMS_JSON

@@ -2,13 +2,15 @@
 
 A file has a magic number, a version, the settings, the dictionary (each word ends in a zero byte, a count and a kind
 follow), one byte that says whether the matrix is quantised, and float32 [words + buckets, D]. The vector of a word is
-the mean of its own row and the rows of its n-grams. The output layer, which comes last, is not read.
+the mean of its own row and the rows of its n-grams. The output layer, which comes last, is not read, and is written as
+zeros.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO, NamedTuple, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import IO, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -18,10 +20,12 @@ from w2v_jax.formats.subwords import END, Subwords
 
 MAGIC = struct.pack("<i", 793712314)
 _VERSION = 12
-_SUPERVISED = 3
+_SKIP_GRAM, _SUPERVISED = 2, 3
+_NEGATIVE_SAMPLING = 2
 _MOST_CHARACTERS = 64  # of an n-gram
 _READ = 1 << 16
 _AT_ONCE = 1 << 13  # bytes of words whose vectors are made together
+_ROWS = 4096  # written at a time
 
 
 class _Head(NamedTuple):
@@ -91,17 +95,58 @@ def read_fasttext(f: BinaryIO, path: str, options: Options, limit: int, size: in
     subwords = Subwords(matrix[head.words :], head.shortest, head.longest) if head.buckets else None
     wanted = min(limit or head.words, head.words)
     rows = Rows(path, "byte", options, head.dim, wanted)
-    start = 0
-    while start < wanted:
-        stop, room = start + 1, _AT_ONCE - len(entries.words[start])
-        while stop < wanted and room > 0:
-            room -= len(entries.words[stop])
-            stop += 1
+    for start, stop in _blocks(entries.words[:wanted]):
         block = _means(entries.words[start:stop], matrix[start:stop], subwords)
         for i, vector in enumerate(block, start):
             rows.add(entries.words[i], vector, entries.places[i])
-        start = stop
     return rows.table(dict(zip(entries.places, entries.counts, strict=True)), subwords)
+
+
+def write_fasttext(f: IO[bytes], table: Table, subwords: Subwords) -> None:
+    """Writes a model of `table`'s words that has their vectors, and those that `subwords` gives unseen words.
+
+    A table has neither the settings of its training, for which fastText's defaults are written, nor its output layer,
+    for which zeros are. A count is at least 1, and 1 without counts: gensim leaves out words of count 0.
+    """
+    names = [word.encode() for word in table.words]
+    n, dim = table.vectors.shape
+    counts = [1] * n if table.counts is None else [max(1, int(count)) for count in table.counts]
+    f.write(MAGIC + struct.pack("<i", _VERSION))
+    lengths = (len(subwords.buckets), subwords.shortest, subwords.longest)
+    f.write(struct.pack("<12id", dim, 5, 5, 1, 5, 1, _NEGATIVE_SAMPLING, _SKIP_GRAM, *lengths, 100, 1e-4))
+    f.write(struct.pack("<3i2q", n, n, 0, sum(counts), -1))
+    for start in range(0, n, _ROWS):
+        entries = zip(names[start : start + _ROWS], counts[start : start + _ROWS], strict=True)
+        f.write(b"".join(b"%b\0%b" % (name, struct.pack("<qb", count, 0)) for name, count in entries))
+    f.write(struct.pack("<?2q", False, n + lengths[0], dim))
+    for start, stop in _blocks(names):
+        f.write(_own(names[start:stop], table.vectors[start:stop], subwords).tobytes())
+    for start in range(0, lengths[0], _ROWS):
+        f.write(np.asarray(subwords.buckets[start : start + _ROWS], "<f4").tobytes())
+    f.write(struct.pack("<?2q", False, n, dim))
+    for start in range(0, n, _ROWS):
+        f.write(bytes(4 * dim * (min(start + _ROWS, n) - start)))
+
+
+def _blocks(words: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """(first, last + 1) of the words whose n-grams are looked up together."""
+    start = 0
+    while start < len(words):
+        stop, room = start + 1, _AT_ONCE - len(words[start])
+        while stop < len(words) and room > 0:
+            room -= len(words[stop])
+            stop += 1
+        yield start, stop
+        start = stop
+
+
+def _own(words: list[bytes], means: np.ndarray, subwords: Subwords) -> np.ndarray:
+    """The words' own rows, float32 [n, D], of which `_means` makes `means` but for rounding."""
+    block = np.array(means, np.float64)
+    some = [i for i, word in enumerate(words) if word != END.encode()]
+    sums, count = subwords.sums([words[i] for i in some])
+    block[some] = block[some] * (count + 1)[:, None] - sums
+    return block.astype("<f4")
 
 
 def _means(words: list[bytes], own: np.ndarray, subwords: Subwords | None) -> np.ndarray:
