@@ -195,8 +195,9 @@ def test_a_vector_depends_on_its_text_and_seed_alone(home: Path) -> None:
     model = docs.model
     assert model is not None
     np.testing.assert_allclose(documents(model, [" ".join(texts[0])])[0], every[0], atol=1e-6)
-    with pytest.raises(UserError, match="passes=-1"):
-        infer(model, [], passes=-1)
+    for passes in (-1, 1.5, "3"):
+        with pytest.raises(UserError, match=f"passes={passes!r}: must be a whole number"):
+            infer(model, [], passes=passes)
     for bad, message in ((None, "texts=None: must be a text"), (["a", None], "texts.1.=None: must be a string")):
         with pytest.raises(UserError, match=message):
             docs.infer(bad)
