@@ -30,10 +30,10 @@ def known(emb: Embeddings, words: Any) -> list[str]:
     for word in words:
         if not isinstance(word, str):
             raise UserError(f"{emb.NAME} {repr(word)[:60]}: must be a string")
-    kept = [word for word in words if word in emb or emb.makes(word)]
-    if missing := [word for word in words if word not in set(kept)]:
+    there = [word in emb or emb.makes(word) for word in words]
+    if missing := [word for word, has in zip(words, there, strict=True) if not has]:
         left_out(emb, missing, len(words), 4)
-    return kept
+    return [word for word, has in zip(words, there, strict=True) if has]
 
 
 def left_out(emb: Embeddings, missing: Sequence[str], total: int, level: int = 3) -> None:
