@@ -12,16 +12,16 @@ bad input.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from absl import flags
 
 from experiments.common import cli
-from experiments.common.vectors import define_source_flags, open_vectors
+from experiments.common.vectors import define_source_flags, open_vectors, warnings_in_lines
 from w2v_jax import export
 from w2v_jax.embeddings import Embeddings, load, save
 from w2v_jax.errors import UserError
+from w2v_jax.storage import stat, to_path
 
 NEAR, ASKED = 10, 500  # neighbours compared, of so many of the most frequent words
 
@@ -39,13 +39,9 @@ def loss(before: Embeddings, after: Embeddings) -> tuple[float, float]:
     return cosine, float(np.mean(kept)) / min(NEAR, max(len(before) - 1, 1)) if kept else 1.0
 
 
-def size(path: Path) -> int:
-    """Bytes of a file or a folder, and of the files that stand beside NAME.npy."""
-    beside = (
-        [path.with_name(f"{path.stem}{end}") for end in (".vocab.txt", ".scale.npy")] if path.suffix == ".npy" else []
-    )
-    files = list(path.iterdir()) if path.is_dir() else [path, *(p for p in beside if p.exists())]
-    return sum(file.stat().st_size for file in files)
+def size(out: str, format: str) -> int:
+    """Bytes of the files that were written."""
+    return sum(stat(file).st_size for file in export.files_of(out, format) if to_path(file).is_file())
 
 
 def main(argv: Sequence[str]) -> None:
@@ -54,13 +50,14 @@ def main(argv: Sequence[str]) -> None:
     if not f.out:
         raise UserError("--out is missing: name the file to write, such as vectors.safetensors")
     emb = open_vectors()
-    save(emb, f.out, f.format, f.dtype)
+    with warnings_in_lines():
+        save(emb, f.out, f.format, f.dtype)
     said = f"{f.out}: {len(emb):,} words of {emb.dim} dimensions"
     if f.format == "projector":
         print(said)
         return
     after = load(f.out)
-    print(f"{said} as {f.dtype}, {size(Path(f.out)) / 1e6:,.1f} MB")
+    print(f"{said} as {f.dtype}, {size(f.out, f.format) / 1e6:,.1f} MB")
     cosine, kept = loss(emb, after)
     if emb.subwords is not None and after.subwords is None:
         print("unseen words: the file has the words of the table alone; --format=fasttext has what makes others")

@@ -95,6 +95,9 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         (lambda: w2v.load_documents(None), "workdir=None: must be the path of a folder"),
         (lambda: w2v.save(Embeddings(["a"], np.ones((1, 2))), None), "path=None: must be the path of a file"),
         (lambda: w2v.save([1], tmp_path / "a.bin"), "emb is of type list: must be vectors of words"),
+        (lambda: w2v.evaluate([1]), "words is of type list: must be vectors"),
+        (lambda: w2v.evaluate(Embeddings(["a"], np.ones((1, 2))), 3), "data_dir=3: must be the path of a folder"),
+        (lambda: w2v.evaluate(Embeddings(["a"], np.ones((1, 2))), restrict=None), "restrict=None: must be a whole"),
         (lambda: w2v.count([]), "no word of the 0 texts occurs data.min_count=1 times"),
     ):
         with pytest.raises(UserError, match=message):

@@ -25,7 +25,8 @@ TEXTS = ["The king, the cat!", ["sat", "nowhere"], "nothing known", ["king", "ki
 
 def test_means_by_hand() -> None:
     x = EMB.vectors
-    found = averages.mean(EMB).vectors(TEXTS)
+    with pytest.warns(UserWarning, match=r"\d of \d texts have no word with a vector, and get zeros"):
+        found = averages.mean(EMB).vectors(TEXTS)
     want = [(2 * x[0] + x[1] + x[2]) / 4, x[3], np.zeros(5), (2 * x[1] + x[2]) / 3, x[0]]
     np.testing.assert_allclose(found, want, atol=1e-6)
     assert found.dtype == np.float32 and averages.mean(EMB).vectors([]).shape == (0, 5)
@@ -53,7 +54,9 @@ def test_unseen_words_that_ngrams_make_count() -> None:
 def test_mistakes_are_one_line() -> None:
     for call, message in (
         (lambda: averages.sif(Embeddings(EMB.words, EMB.vectors), TEXTS), "needs the counts"),
-        (lambda: averages.sif(EMB, TEXTS, a=0), "a=0: must be above 0"),
+        (lambda: averages.sif(EMB, TEXTS, a=0), "a=0: must be a number above 0"),
+        (lambda: averages.sif(EMB, TEXTS, a="x"), "a='x': must be a number above 0"),
+        (lambda: averages.sif(EMB, TEXTS, components=1.5), "components=1.5: must be a whole number"),
         (lambda: averages.sif(EMB, TEXTS, components=5), "below the 5 dimensions"),
         (lambda: averages.sif(EMB, ["nothing"]), "the 1 texts have fewer directions"),
         (lambda: averages.mean(EMB).vectors("the king"), "texts='the king': is one text; give a list"),

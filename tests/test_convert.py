@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import w2v_jax
 from tests.commands import refused, run
+from w2v_jax import export
 from w2v_jax.embeddings import Embeddings, load, save
 from w2v_jax.errors import UserError
+from w2v_jax.exported import write_result
 
 
 def make(v: int = 60, d: int = 5) -> Embeddings:
@@ -97,6 +101,86 @@ def test_numbers_that_a_type_cannot_hold(tmp_path: Path) -> None:
     save(large, tmp_path / "v.npy", dtype="int8")
     with pytest.raises(UserError, match="NaN"):
         save(Embeddings(["a"], np.array([[np.nan, 1]], np.float32)), tmp_path / "n.npy", dtype="int8")
+
+
+def test_rows_that_are_lost_are_said(tmp_path: Path) -> None:
+    tiny = Embeddings(["a", "b", "c"], np.array([[1e-9, 0], [1, 1e-9], [0, 0]], np.float32))
+    with pytest.warns(UserWarning, match="1 rows have no number above 6e-05"):
+        save(tiny, tmp_path / "v.npy", dtype="float16")
+    with pytest.warns(UserWarning, match="1 rows hold a NaN or an infinity .'b' is the first.*skip_nan"):
+        save(Embeddings(["a", "b"], np.array([[1, 1], [np.nan, 1]], np.float32)), tmp_path / "n.bin")
+
+
+@pytest.mark.parametrize("name", ["v.npy", "folder"])
+def test_files_are_replaced_together(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = make(), Embeddings(make().words[::-1], make().vectors[::-1] + 1, make().counts)
+    save(old, tmp_path / name, dtype="int8")
+    whole = sorted(tmp_path.rglob("*"))
+    before = load(tmp_path / name).vectors
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as m, pytest.raises(UserError, match="no space is left"):
+        m.setattr(export, "write_vocab", full)
+        save(new, tmp_path / name)
+    assert sorted(tmp_path.rglob("*")) == whole
+    np.testing.assert_array_equal(load(tmp_path / name).vectors, before)
+    replace, calls = os.replace, []
+
+    def killed(*files: str) -> None:
+        calls.append(files)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        replace(*files)
+
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr(os, "replace", killed)
+        save(new, tmp_path / name, dtype="int8")
+    with pytest.raises(UserError, match=r"vocab.txt: no such file"):  # and not new vectors under old words
+        load(tmp_path / name)
+    save(new, tmp_path / name)
+    np.testing.assert_array_equal(load(tmp_path / name).vectors, new.vectors)
+    assert not list(tmp_path.rglob("*scale*")) and not list(tmp_path.rglob(".*"))
+
+
+def test_names_that_mean_something_else(tmp_path: Path) -> None:
+    emb, other = make(), Embeddings(make().words[::-1], make().vectors)
+    (tmp_path / "run").mkdir()
+    save(emb, tmp_path / "native")
+    with pytest.raises(UserError, match="beside vocab.txt this name is that of a native folder"):
+        save(other, tmp_path / "native" / "vectors.npy")
+    save(other, tmp_path / "run" / "vectors.npy")
+    with pytest.raises(UserError, match="belongs to vectors.vocab.txt"):
+        save(emb, tmp_path / "run", "native")
+    (tmp_path / "run" / "vocab.txt").write_text("".join(f"{word}\t1\n" for word in emb.words))
+    assert list(load(tmp_path / "run" / "vectors.npy").words) == list(other.words)
+    save(emb, tmp_path / "v.scale.npy")
+    with pytest.raises(UserError, match="has words of its own"):
+        save(emb, tmp_path / "v.npy", dtype="int8")
+
+
+def test_files_of_a_run_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    save(make().head(59), "run/vectors.bin")
+    Path("run/vocab.txt").write_text("".join(f"w{i}\t1\n" for i in range(59)))
+    Path("run/config.json").write_text('{"family": "word2vec", "model": {}}')
+    write_result(Path("run"), {}, ["vectors.bin", "vocab.txt"])
+    Path("link.bin").symlink_to("run/vectors.bin")
+    before = Path("run/vectors.bin").read_bytes()
+    for name, format in (("run/vectors.bin", "auto"), ("link.bin", "auto"), ("run", "native")):
+        with pytest.raises(UserError, match="a file of the run in this folder, which stays"):
+            save(make().head(9), name, format)
+    refused(run("experiments.convert", "--vectors=run/vectors.bin", "--limit=2", "--out=run/vectors.bin"), "stays")
+    assert Path("run/vectors.bin").read_bytes() == before and sorted(os.listdir("run")) == [
+        *("config.json", "result.json", "vectors.bin", "vocab.txt")
+    ]
+    with pytest.raises(UserError, match="run: is a run folder; use w2v_jax.load, or --workdir=run"):
+        load("run")
+    assert len(w2v_jax.load("run", limit=7)) == 7
+    with pytest.raises(UserError, match="counts=x: run is a run folder"):
+        w2v_jax.load("run", counts="x")
 
 
 def spoil(**changes: np.ndarray | None):

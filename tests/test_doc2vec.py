@@ -186,7 +186,8 @@ def test_documents_of_a_topic_are_near_and_new_ones_too(home: Path) -> None:
 def test_a_vector_depends_on_its_text_and_seed_alone(home: Path) -> None:
     docs = load_documents(home / "run")
     texts = [*texts_of(4, seed=7), [], ["nowhere"], list(TOPICS[0]) * 40]
-    every = docs.infer(texts)
+    with pytest.warns(UserWarning, match=r"2 of 7 texts have no word that the model knows.*: the first is texts\[4\]"):
+        every = docs.infer(texts)
     assert every.shape == (7, 8) and not every[4:6].any() and every[:4].any(axis=1).all()
     np.testing.assert_allclose(docs.infer(" ".join(texts[2])), every[2], atol=1e-6)
     np.testing.assert_allclose(docs.infer(texts[::-1])[::-1], every, atol=1e-6)
@@ -195,9 +196,14 @@ def test_a_vector_depends_on_its_text_and_seed_alone(home: Path) -> None:
     model = docs.model
     assert model is not None
     np.testing.assert_allclose(documents(model, [" ".join(texts[0])])[0], every[0], atol=1e-6)
-    with pytest.raises(UserError, match="passes=-1"):
-        infer(model, [], passes=-1)
-    for bad, message in ((None, "texts=None: must be a text"), (["a", None], "texts.1.=None: must be a string")):
+    for passes in (-1, 1.5, "3"):
+        with pytest.raises(UserError, match=f"passes={passes!r}: must be a whole number"):
+            infer(model, [], passes=passes)
+    for bad, message in (
+        (None, "texts=None: must be a text"),
+        (["a", None], "texts.1.=None: must be a string"),
+        ([["cat", 3]], "texts.0.: token 3: must be a string"),
+    ):
         with pytest.raises(UserError, match=message):
             docs.infer(bad)
     assert docs.word_vectors["cat"].shape == (8,)  # of C, the only ones of PV-DBOW

@@ -36,10 +36,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "family": ("types",),
     "memory": ("errors",),
     "formats": ("errors", "exported", "files", "storage"),
-    "export": ("errors", "files", "formats", "storage"),
-    "keyed": ("errors", "embeddings"),  # the latter for annotations only
+    "together": ("files", "storage"),
+    "export": ("errors", "files", "formats", "storage", "together"),
+    "asked": ("errors", "embeddings"),  # the latter for annotations only
+    "keyed": ("asked", "errors", "embeddings"),  # the latter for annotations only
     "word_table": ("errors", "formats"),
-    "embeddings": ("errors", "export", "files", "formats", "keyed", "word_table"),
+    "embeddings": ("asked", "errors", "export", "exported", "files", "formats", "keyed", "word_table"),
     "averages": ("errors", "data", "embeddings"),
     "approximate": ("errors", "embeddings", "files"),
     "data": (*BASE, "lease"),

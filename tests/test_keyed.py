@@ -53,8 +53,10 @@ QUERIES = [
     lambda x: x.similar_by_vector(VECTOR, 4, 50),
     lambda x: x.most_similar_cosmul(["king", "woman"], ["man"], topn=5),
     lambda x: [(x.doesnt_match(["king", "queen", "man", "car"]), 0)],
-    lambda x: [(x.doesnt_match(["king", "nosuchword", "man"]), 0)],
+    lambda x: [(x.doesnt_match(["king", "nosuchword", "man", "car"]), 0)],
     lambda x: [(word, score) for score, word in x.rank_by_centrality(["king", "queen", "car"])],
+    lambda x: [(word, score) for score, word in x.rank_by_centrality(["king", "queen", "car"], use_norm=False)],
+    lambda x: x.similar_by_vector("king", 4),
     lambda x: [(word, 0) for word in x.closer_than("king", "queen")],
 ]
 
@@ -130,6 +132,20 @@ def test_the_vector_of_a_word_is_read_only_and_the_table_is_not():
     assert emb["king"][0] == 7
 
 
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda x: x.doesnt_match(["king", "zz", "man", "car", "yy"]), "2 of 5 words without a vector left out: 'zz'"),
+        (lambda x: x.rank_by_centrality(["king", "zz"]), "1 of 2 words without a vector left out: 'zz'"),
+        (lambda x: x.n_similarity(["king", "zz"], ["man"]), "1 of 2 words"),
+        (lambda x: x.wmdistance(["king"], ["zz", "man"]), "1 of 2 words"),
+    ],
+)
+def test_words_left_out_are_counted(ask, said):
+    with pytest.warns(UserWarning, match=said):
+        ask(make())
+
+
 def test_words_in_an_array_and_other_forms_of_unicode():
     emb = make()
     assert emb.most_similar(np.array(["king", "queen"])) == emb.most_similar(["king", "queen"])
@@ -184,7 +200,30 @@ def test_unseen_words_have_vectors_where_ngrams_make_them():
         (lambda x: x.doesnt_match(["no", "none"]), "none of the words"),
         (lambda x: x.get_vecattr("king", "size"), "count only"),
         (lambda x: x.rank("king", "kingg"), "'kingg' is not among"),
-        (lambda x: Approximate.build(x, links=0), "links=0"),
+        (lambda x: x.doesnt_match(["king", "man"]), "2 of the words have a vector; give at least three"),
+        (lambda x: x.doesnt_match([3, "king", "man", "car"]), "word 3: must be a string"),
+        (lambda x: x.wmdistance(["king"], [None]), "word None: must be a string"),
+        (lambda x: x.odd_one_out("abc"), "words='abc': must be a list of words"),
+        (lambda x: x.odd_one_out([["king"], "man", "car"]), "word .'king'.: must be a string"),
+        (lambda x: x.find(3), "word 3: must be a string"),
+        (lambda x: x.head(-3), "head=-3: must be a whole number of at least 0"),
+        (lambda x: x.most_similar_cosmul([("king", 0.5)]), "3CosMul has a weight"),
+        (lambda x: x.most_similar_cosmul("king", [("man", -2.0)]), "3CosMul has a weight"),
+        (lambda x: x.most_similar("king", restrict_vocab="5"), "restrict_vocab='5': must be a whole number"),
+        (lambda x: x.most_similar("king", restrict_vocab=-5), "restrict_vocab=-5: must be a whole number"),
+        (lambda x: x.most_similar_cosmul("king", restrict_vocab=2.5), "restrict_vocab=2.5: must be a whole number"),
+        (lambda x: x.nearest("king", restrict=-5), "restrict=-5: must be a whole number"),
+        (lambda x: x.nearest("king", topn=True), "topn=True: must be a whole number"),
+        (lambda x: x.nearest(3), "query 3: must be a word, a vector or a list of them"),
+        (lambda x: x.nearest(None), "no word to look up"),
+        (lambda x: x.most_similar("king", indexer=5), "indexer=5: must be an index"),
+        (lambda x: x.get_mean_vector(["king", "man"], weights=2), "weights=2: must be a list of numbers"),
+        (lambda x: x.get_mean_vector(["king"], weights="a"), "weights='a': must be a list of numbers"),
+        (lambda x: x.get_mean_vector(["king"], weights=["a"]), "weights=.'a'.: must be a list of numbers"),
+        (lambda x: Approximate(x, None).most_similar(x["king"], "3"), "topn='3': must be a whole number"),
+        (lambda x: Approximate.build(x, links=1), "links=1: must be a whole number of at least 2"),
+        (lambda x: Approximate.build(x, links="a"), "links='a': must be a whole number"),
+        (lambda x: Approximate.open("none", x, search=0), "search=0: must be a whole number of at least 1"),
         (lambda x: x[b"king"], "word 107: must be a string"),
         (lambda x: x[["king", None]], "word None: must be a string"),
         (lambda x: x.most_similar(5), "query 5: must be a word, a vector or a list of them"),
@@ -196,7 +235,7 @@ def test_unseen_words_have_vectors_where_ngrams_make_them():
         (lambda x: x.most_similar([("king", float("nan"))]), "a weight of a word is a NaN"),
         (lambda x: x.most_similar(np.full(12, 1e300)), "too large a number"),
         (lambda x: x.most_similar(np.ones(12) + 1j), "must be a word or a vector"),
-        (lambda x: x.similar_by_vector("no"), "query 'no': must be a word or a vector"),
+        (lambda x: x.similar_by_vector("no"), "'no' is not among"),
         (lambda x: x.similar_by_vector([0.0] * 300), "query vector of shape .300,.: must have 12 dimensions"),
         (lambda x: x.most_similar([("king", None)]), "must be .word or vector, weight."),
         (lambda x: x.most_similar([("king", 1, 2)]), "must be .word or vector, weight."),
@@ -240,6 +279,9 @@ def test_a_graph_finds_the_neighbours(tmp_path):
         Approximate.open(tmp_path / "graph.faiss", make())
     with pytest.raises(UserError, match="no such file"):
         Approximate.open(tmp_path / "none", emb)
+    other = Embeddings(emb.words, np.concatenate([emb.vectors[:-1], emb.vectors[:1]]))
+    with pytest.raises(UserError, match=f"another vector of '{emb.words[-1]}'"):
+        Approximate.open(tmp_path / "graph.faiss", other)
 
 
 def test_a_missing_package_is_one_line(monkeypatch):

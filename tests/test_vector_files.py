@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,22 @@ def test_a_row_too_many_names_the_limit_that_reads_the_file(tmp_path: Path, bina
     with pytest.raises(UserError, match="more .* the header's 2 words; limit=2 reads these only"):
         read(tmp_path / "v", b"2 2\n" + data)
     assert list(load(tmp_path / "v", limit=2).words) == ["a", "b"]
+
+
+def test_files_of_gensim_say_how_to_write_them_again(tmp_path: Path) -> None:
+    for name in ("model", "m.kv", "m.model"):
+        with pytest.raises(UserError, match=r"save_word2vec_format.*Embeddings\(kv.index_to_key, kv.vectors\)"):
+            read(tmp_path / name, pickle.dumps({"vectors": [1]}, protocol=4))
+
+
+@pytest.mark.parametrize("line", ["area 51", "new york"])
+def test_a_blank_does_not_end_a_word_in_the_file_beside_an_array(tmp_path: Path, line: str) -> None:
+    np.save(tmp_path / "v.npy", ROWS)
+    (tmp_path / "v.vocab.txt").write_text(f"{line}\nroute 66\n")
+    with pytest.raises(UserError, match=f"v.vocab.txt: line 1: '{line}' .*put a tab"):
+        load(tmp_path / "v.npy")
+    (tmp_path / "v.vocab.txt").write_text(f"{line}\t\nroute 66\t\n")
+    assert list(load(tmp_path / "v.npy").words) == [line, "route 66"]
 
 
 def test_packed_files_of_other_kinds_say_to_unpack(tmp_path: Path) -> None:

@@ -68,23 +68,41 @@ def open_run(workdir: PathLike) -> Model:
 
 
 @user_errors()
-def load(path: PathLike) -> Embeddings:
-    """The word vectors of a run folder, or of a file in any format that `w2v_jax.embeddings.load` reads.
+def load(
+    path: PathLike,
+    limit: int | None = 0,
+    binary: bool | None = None,
+    encoding_errors: str = "strict",
+    mmap: bool = False,
+    counts: PathLike | None = None,
+    skip_nan: bool = False,
+) -> Embeddings:
+    """The word vectors of a run folder, or of a file in any format that `w2v_jax.embeddings.load` reads. The other
+    arguments are those of that function; a run has its counts and its format, and takes neither `binary` nor `counts`.
 
     UserError: nothing there, a run without vectors, or a file that is damaged or may not be read.
     """
     folder = to_path(given_path("path", path, "the path of a run folder or a file"))
     if not (folder / CONFIG).is_file():
-        return load_vectors(path)
+        return load_vectors(path, limit, binary, encoding_errors, mmap, counts, skip_nan)
+    for name, value in (("binary", binary), ("counts", counts)):
+        if value is not None:
+            raise UserError(f"{name}={value}: {folder} is a run folder, which says it; leave it out")
     file = folder / "vectors.bin"
     if not file.is_file():
         raise UserError(f"{file}: no such file: the run has not ended, or its family has no word vectors")
-    return load_run(folder, file)
+    return load_run(folder, file, limit=limit, encoding_errors=encoding_errors, mmap=mmap, skip_nan=skip_nan)
 
 
 @user_errors()
 def evaluate(words: Embeddings, data_dir: PathLike | None = None, restrict: int = 30_000) -> dict[str, Any]:
-    """Similarity, analogies and categories: `w2v_jax.evaluation.evaluate_all`. UserError: no test files."""
+    """Similarity, analogies and categories: `w2v_jax.evaluation.evaluate_all`. UserError: no word vectors, no test
+    files, an impossible number."""
+    if not isinstance(words, Embeddings):
+        how = "Embeddings(kv.index_to_key, kv.vectors) of w2v_jax.embeddings makes them of gensim's"
+        raise UserError(f"words is of type {type(words).__name__}: must be vectors as load returns them; {how}")
+    if data_dir is not None:
+        given_path("data_dir", data_dir)
     return evaluate_all(words, data_dir, restrict)
 
 

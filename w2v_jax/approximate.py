@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from w2v_jax.embeddings import Embeddings, Scored
-from w2v_jax.errors import UserError, user_errors
-from w2v_jax.files import PathLike, atomic
+from w2v_jax.errors import UserError, check_whole, user_errors
+from w2v_jax.files import PathLike, atomic, given_path
 
 _ROWS = 1 << 16  # added at a time: their unit vectors are a copy
 
@@ -36,15 +36,14 @@ class Approximate:
         """Makes the graph; its memory is 4 D + 8 links bytes a word.
 
         Args:
-          links: neighbours that the graph keeps of a word.
+          links: neighbours that the graph keeps of a word, at least 2.
           effort: candidates looked at for each word while building.
           search: candidates looked at for a query. More of any is slower, and finds more of the true neighbours.
 
-        UserError: faiss is not installed, a number below 1, or a NaN among the vectors.
+        UserError: faiss is not installed, an impossible number, or a NaN among the vectors.
         """
-        for name, value in (("links", links), ("effort", effort), ("search", search)):
-            if value < 1:
-                raise UserError(f"{name}={value}: must be at least 1")
+        for name, value, least in (("links", links, 2), ("effort", effort, 1), ("search", search, 1)):
+            check_whole(name, value, least)
         faiss = _faiss()
         graph = faiss.IndexHNSWFlat(emb.dim, links, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction, graph.hnsw.efSearch = effort, search
@@ -54,12 +53,9 @@ class Approximate:
 
     def most_similar(self, vector: np.ndarray, topn: int = 10) -> Scored:
         """(word, cosine) of about the `topn` nearest words, best first; words of a query are not left out, as in
-        gensim. UserError: a vector of another length, topn below 1."""
-        query = np.asarray(vector, np.float32)
-        if query.shape != (self.emb.dim,):
-            raise UserError(f"query vector of shape {query.shape}: must have {self.emb.dim} dimensions")
-        if topn < 1:
-            raise UserError(f"topn={topn}: must be at least 1")
+        gensim. UserError: a vector of another length, an impossible topn."""
+        query = np.asarray(self.emb._given(vector), np.float32)
+        check_whole("topn", topn, 1)
         query = query / np.float32(max(float(np.linalg.norm(query)), 1e-30))
         scores, rows = self.graph.search(query[None], min(topn, len(self.emb)))
         found = zip(rows[0].tolist(), scores[0].tolist(), strict=True)
@@ -73,8 +69,10 @@ class Approximate:
 
     @classmethod
     def open(cls, path: PathLike, emb: Embeddings, search: int = 128) -> Approximate:
-        """The graph that `save` wrote, over the words of `emb`. UserError: not there, damaged, of other vectors."""
-        path = os.fspath(path)
+        """The graph that `save` wrote, over the words of `emb`; `search` is that of `build`. UserError: not there,
+        damaged, of other vectors, an impossible number."""
+        check_whole("search", search, 1)
+        path = os.fspath(given_path("path", path, "the path of a file"))
         if not os.path.isfile(path):
             raise UserError(f"{path}: no such file; check the name")
         try:
@@ -86,6 +84,12 @@ class Approximate:
         if shape != (len(emb), emb.dim):
             said = f"{shape[0]:,} words of {shape[1]:,} dimensions, the vectors {len(emb):,} of {emb.dim:,}"
             raise UserError(f"{path}: the graph has {said}: not of the same vectors")
+        for start in range(0, len(emb), _ROWS):
+            units = emb.unit(slice(start, start + _ROWS))
+            same = np.abs(graph.reconstruct_n(start, len(units)) - units).max(axis=1) < 1e-5
+            if not same.all():
+                word = emb.words[start + int(np.argmin(same))]
+                raise UserError(f"{path}: the graph has another vector of {word!r}: not of the same vectors; build it")
         return cls(emb, graph)
 
 

@@ -7,19 +7,21 @@ text of the vectors, so that frequent words weigh little; then the directions th
 out, v - U U^T v, with U [D, r] the first r right singular vectors of the texts that `sif` was given. New texts have the
 same directions taken out.
 
-|s| counts the words that have a vector. A text without any gets zeros.
+|s| counts the words that have a vector. A text without any gets zeros, and a warning counts these texts.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import numbers
+import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from w2v_jax.data.words import Rules, words_of
 from w2v_jax.embeddings import Embeddings
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, check, check_whole
 
 WORDS = Rules("words", True)  # how a text that is no list of words is cut
 
@@ -39,12 +41,18 @@ class Averages:
             raise UserError(f"texts={texts[:40]!r}: is one text; give a list of texts")
         if not isinstance(texts, Iterable):
             raise UserError(f"texts={texts!r}: give a list of texts")
-        made = [self._one(_words(text, i)) for i, text in enumerate(texts)]
+        known = [self._known(_words(text, i)) for i, text in enumerate(texts)]
+        if bare := [i for i, words in enumerate(known) if not words]:
+            what = f"{len(bare)} of {len(known)} texts have no word with a vector, and get zeros"
+            warnings.warn(f"{what}: the first is texts[{bare[0]}]", stacklevel=2)
+        made = [self._one(words) for words in known]
         out = np.stack(made) if made else np.zeros((0, self.emb.dim), np.float32)
         return out if self.common is None else out - (out @ self.common) @ self.common.T
 
-    def _one(self, words: Sequence[str]) -> np.ndarray:
-        known = [word for word in map(_string, words) if word in self.emb or self.emb.makes(word)]
+    def _known(self, words: Sequence[str]) -> list[str]:
+        return [word for word in map(_string, words) if word in self.emb or self.emb.makes(word)]
+
+    def _one(self, known: list[str]) -> np.ndarray:
         if not known:
             return np.zeros(self.emb.dim, np.float32)
         found = self.emb[known]
@@ -83,10 +91,10 @@ def sif(emb: Embeddings, texts: Iterable[str | Sequence[str]], a: float = 1e-3, 
     """
     if emb.counts is None or not np.sum(emb.counts):
         raise UserError("SIF needs the counts of words: w2v_jax.load of a run folder has them, else pass counts=FILE")
-    if not a > 0:
-        raise UserError(f"a={a}: must be above 0")
-    if not 0 <= components < emb.dim:
-        raise UserError(f"components={components}: must be 0 or more and below the {emb.dim} dimensions")
+    check(isinstance(a, numbers.Real) and 0 < a < float("inf"), "a", a, "a number above 0")
+    need = f"a whole number, 0 or more and below the {emb.dim} dimensions"
+    check_whole("components", components, 0, need)
+    check(components < emb.dim, "components", components, need)
     share = np.asarray(emb.counts, np.float64) / np.sum(emb.counts)
     weighed = Averages(emb, (a / (a + share)).astype(np.float32))
     if not components:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -51,7 +52,8 @@ class DocumentVectors(Embeddings):
         """The vector of a new text, float32 [D], or of several, [N, D]; see `w2v_jax.train.inference.infer`.
 
         A text is a string, which is cut as the training text was, or a list of tokens; a list of strings is several
-        texts. A text without a known word gets zeros. UserError: an impossible number, no text, no model.
+        texts. A text without a known word gets zeros, and a warning. UserError: an impossible number, no text, no
+        model.
         """
         if self.model is None:
             raise UserError("these vectors have no model to infer others with: load the run folder by load_documents")
@@ -59,7 +61,11 @@ class DocumentVectors(Embeddings):
             return np.asarray(self.infer([texts], passes, seed)[0])
         if isinstance(texts, bytes) or not isinstance(texts, Iterable):
             raise UserError(f"texts={texts!r}: must be a text or a list of texts")
-        return infer(self.model, [self._ids(text, i) for i, text in enumerate(texts)], passes, seed)
+        ids = [self._ids(text, i) for i, text in enumerate(texts)]
+        if bare := [i for i, text in enumerate(ids) if not len(text)]:
+            what = f"{len(bare)} of {len(ids)} texts have no word that the model knows, and get zeros"
+            warnings.warn(f"{what}: the first is texts[{bare[0]}]", stacklevel=2)
+        return infer(self.model, ids, passes, seed)
 
     def _ids(self, text: Text, number: int) -> np.ndarray:
         assert self.model is not None
@@ -67,7 +73,10 @@ class DocumentVectors(Embeddings):
             return self.model.tokenizer.encode(text)
         if isinstance(text, bytes) or not isinstance(text, Iterable):
             raise UserError(f"texts[{number}]={text!r}: must be a string or a list of tokens")
-        index = self.model.tokenizer.vocab.index
+        index, text = self.model.tokenizer.vocab.index, list(text)
+        for token in text:
+            if not isinstance(token, str):
+                raise UserError(f"texts[{number}]: token {repr(token)[:60]}: must be a string")
         return np.array([index[token] for token in text if token in index], np.int32)
 
     @functools.cached_property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from w2v_jax import export, formats, keyed
-from w2v_jax.errors import UserError, user_errors
+from w2v_jax import asked, export, exported, formats, keyed
+from w2v_jax.errors import UserError, check_whole, user_errors
 from w2v_jax.files import PathLike, given_path
 from w2v_jax.word_table import WordTable
 
@@ -62,7 +63,7 @@ class Embeddings(WordTable, keyed.Keyed):
         Raises:
           UserError: a missing word (with suggestions), no word, an unknown metric, a sum of length 0 under cosine.
         """
-        plus, minus = _listed(positive), _listed(negative)
+        plus, minus = asked.queries(positive), asked.queries(negative)
         if not plus and not minus:
             raise UserError("no word to look up: give at least one")
         if metric not in ("cosine", "euclidean"):
@@ -114,6 +115,8 @@ class Embeddings(WordTable, keyed.Keyed):
     def odd_one_out(self, words: Sequence[str]) -> Scored:
         """The words by their cosine with the mean of their unit vectors, lowest first. UserError: a missing word, or
         fewer than three different words."""
+        for word in (words := asked.listed(words)):
+            self._check_string(word)
         distinct = list(dict.fromkeys(words))
         if len(distinct) < 3:
             raise UserError("odd one out: give at least three different words")
@@ -127,7 +130,8 @@ class Embeddings(WordTable, keyed.Keyed):
         return [self.index[word] for word in words if word in self.index]
 
     def _limit(self, restrict: int) -> int:
-        return min(restrict, len(self)) if restrict > 0 else len(self)
+        check_whole("restrict", restrict, 0, "a whole number, 0 for all words")
+        return min(restrict, len(self)) or len(self)
 
     def _term(self, query: Query, unit: bool) -> np.ndarray:
         """One term of a query: the vector of a word or the given one, scaled to length 1 if `unit`."""
@@ -166,19 +170,12 @@ class Embeddings(WordTable, keyed.Keyed):
 
     def _best(self, scores: np.ndarray, topn: int, hidden: Iterable[int]) -> Scored:
         """The `topn` highest scores, equal ones in the order of the vocabulary, without the hidden rows."""
-        if not isinstance(topn, (int, np.integer)) or topn < 1:
-            raise UserError(f"topn={topn!r}: must be a whole number of at least 1")
+        check_whole("topn", topn, 1)
         skip = {row for row in hidden if row < len(scores)}
         want = min(topn + len(skip), len(scores))
         pool = np.sort(np.argpartition(-scores, want - 1)[:want]) if want < len(scores) else np.arange(len(scores))
         ranked = [int(i) for i in pool[np.argsort(-scores[pool], kind="stable")] if int(i) not in skip]
         return [(self.words[i], float(scores[i])) for i in ranked[:topn]]
-
-
-def _listed(queries: Query | Sequence[Query]) -> list[Query]:
-    if isinstance(queries, str) or (isinstance(queries, np.ndarray) and queries.ndim == 1):
-        return [queries]
-    return list(queries)
 
 
 @user_errors()
@@ -216,10 +213,10 @@ def load(
         raise UserError(f"{os.fspath(path)}: {e}") from None
 
 
-def load_run(folder: PathLike, file: PathLike) -> Embeddings:
+def load_run(folder: PathLike, file: PathLike, **options: Any) -> Embeddings:
     """The vectors of a run from their file, with its counts and, where it has them, the n-grams of unseen words.
-    UserError: see `load`."""
-    emb = load(file, counts=os.path.join(os.fspath(folder), "vocab.txt"))
+    `options` are those of `load`. UserError: see `load`."""
+    emb = load(file, counts=os.path.join(os.fspath(folder), "vocab.txt"), **options)
     return dataclasses.replace(emb, subwords=formats.read_ngrams(folder, emb.dim))
 
 
@@ -237,13 +234,24 @@ def save(emb: Embeddings, path: PathLike, format: str = "auto", dtype: str = "fl
     Raises:
       UserError: no vectors or no path, an unknown format, ending or dtype, a number too large for float16, a word the
         format cannot hold (empty, or with white space); 'fasttext' for vectors without n-grams; a file or a folder
-        that may not be written to.
+        that may not be written to, or is one that a run has exported.
 
     'fasttext' alone has what vectors of unseen words are made from. It has no output layer (zeros), no settings of the
-    training (fastText's defaults), and counts of at least 1; vectors of known words are the same but for rounding.
+    training (fastText's defaults), and counts of at least 1; vectors of known words are the same but for rounding. A
+    warning counts rows with a NaN, which `load` refuses.
     """
     if not isinstance(emb, WordTable):
         what = "must be vectors of words, as train_vectors and load return them"
         raise UserError(f"emb is of type {type(emb).__name__}: {what}; save(emb, path) takes them first")
     path = given_path("path", path, "the path of a file or a folder")
+    exported.check_free(export.files_of(path, format))
+    if not (good := formats.finite(emb.vectors)).all():
+        what = f"{np.sum(~good):,} rows hold a NaN or an infinity ({emb.words[int(np.argmin(good))]!r} is the first)"
+        warnings.warn(f"{os.fspath(path)}: {what}: load refuses the file without skip_nan", stacklevel=3)
+    write(emb, path, format, dtype)
+
+
+@user_errors()
+def write(emb: WordTable, path: PathLike, format: str = "auto", dtype: str = "float32") -> None:
+    """`save` without its checks: a run writes its own files again."""
     export.write(formats.Table(emb.words, emb.vectors, emb.counts, emb.subwords), path, format, dtype)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import numbers
 import re
 import signal
 from collections.abc import Iterable, Iterator, Mapping
@@ -104,6 +105,12 @@ def check(ok: bool, key: str, value: Any, need: str) -> None:
     """Raises `UserError` unless `ok`: the value of `key` must be `need`."""
     if not ok:
         raise UserError(f"{key}={value!r}: must be {need}")
+
+
+def check_whole(key: str, value: Any, least: int, need: str = "") -> None:
+    """Raises `UserError` unless `value` is a whole number of at least `least`; the message says `need`, if given."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    check(whole and value >= least, key, value, need or f"a whole number of at least {least}")
 
 
 def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:

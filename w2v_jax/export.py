@@ -6,17 +6,17 @@ import contextlib
 import gzip
 import os
 import re
-import shutil
-import tempfile
+import warnings
 from collections.abc import Iterator
 from typing import IO, cast
 
 import numpy as np
 
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.files import PathLike, atomic, part_of, write_json, write_text
+from w2v_jax.files import PathLike, atomic, write_json, write_text
 from w2v_jax.formats import MAX_WORD, NGRAMS, NGRAMS_JSON, Subwords, Table, to_safetensors, write_fasttext
-from w2v_jax.storage import in_bucket, open_read, put
+from w2v_jax.storage import in_bucket, open_read, to_path
+from w2v_jax.together import together
 
 FORMATS = ("binary", "text", "glove", "fasttext", "native", "npy", "safetensors", "projector")
 DTYPES = ("float32", "float16", "int8")
@@ -25,36 +25,9 @@ _BY_ENDING |= {".npy": "npy", ".safetensors": "safetensors"}
 _PACKED = ("binary", "text", "glove", "fasttext")  # may be written as .gz
 _SMALL = ("native", "npy", "safetensors")  # hold other types than float32
 _CONFIG = "projector_config.pbtxt"  # the name that TensorBoard looks for
+_PROJECTOR = ("metadata.tsv", _CONFIG)
 DOCUMENTS = "documents.npy"  # of a run folder
 _ROWS = 4096  # rows formatted at a time
-
-
-@contextlib.contextmanager
-def _atomic_folder(path: str) -> Iterator[str]:
-    """A folder to fill. A new folder appears complete; in an existing one, and in a bucket, which has no folders, whole
-    files replace the old ones."""
-    if in_bucket(path):
-        with tempfile.TemporaryDirectory(prefix="w2v_jax-") as part:
-            yield part
-            for file in sorted(os.listdir(part)):
-                put(os.path.join(part, file), f"{path.rstrip('/')}/{file}")
-        return
-    part = part_of(path.rstrip("/"))
-    if os.path.exists(path) and not os.path.isdir(path):
-        raise UserError(f"{path}: is a file; this format is a folder, so give another name")
-    try:
-        os.mkdir(part)
-        yield part
-        if not os.path.isdir(path):
-            os.replace(part, path)
-        else:
-            for file in sorted(os.listdir(part)):
-                os.replace(os.path.join(part, file), os.path.join(path, file))
-    except OSError as e:
-        e.filename = path
-        raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write(table: Table, path: PathLike, format: str, dtype: str = "float32") -> None:
@@ -69,12 +42,38 @@ def write(table: Table, path: PathLike, format: str, dtype: str = "float32") -> 
     parent = os.path.dirname(path.rstrip("/"))
     if parent and not in_bucket(path) and not os.path.isdir(parent):
         raise UserError(f"{parent}: no such folder; make it first")
+    _check_place(path, format)
     if format in _SMALL:
         vectors, scales = smaller(table.vectors, dtype)
         return {"native": _native, "npy": _npy, "safetensors": _safetensors}[format](table, vectors, scales, path)
     if format == "glove":
         return _text(table, path, heading=False)
     {"binary": _binary, "text": _text, "fasttext": _fasttext, "projector": _projector}[format](table, path)
+
+
+def files_of(path: PathLike, format: str = "auto") -> list[str]:
+    """The files that `write` makes, or removes where it needs them not; the last is read first. UserError: as there."""
+    path = os.fspath(path)
+    format = _format(path, format)
+    if format in ("native", "projector"):
+        names = ("vectors.npy", "scale.npy", "vocab.txt") if format == "native" else ("vectors.tsv", *_PROJECTOR)
+        return [f"{path.rstrip('/')}/{name}" for name in names]
+    stem = path.removesuffix(".npy")
+    return [path, f"{stem}.scale.npy", f"{stem}.vocab.txt"] if format == "npy" else [path]
+
+
+def _check_place(path: str, format: str) -> None:
+    """UserError: files of the same names are there that are something else."""
+    folder, name = os.path.split(path)
+    stem = path.removesuffix(".npy")
+    if format in ("native", "projector") and to_path(path).is_file():
+        raise UserError(f"{path}: is a file; this format is a folder, so give another name")
+    if format == "native" and (to_path(path) / "vectors.vocab.txt").is_file():
+        raise UserError(f"{path}: its vectors.npy belongs to vectors.vocab.txt; give another name")
+    if format == "npy" and name == "vectors.npy" and (to_path(folder or ".") / "vocab.txt").is_file():
+        raise UserError(f"{path}: beside vocab.txt this name is that of a native folder or a run; give another name")
+    if format == "npy" and to_path(f"{stem}.scale.vocab.txt").is_file():
+        raise UserError(f"{path}: {stem}.scale.npy would be its scale, but has words of its own; give another name")
 
 
 def _format(path: str, format: str) -> str:
@@ -97,17 +96,19 @@ def smaller(vectors: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | N
     """(vectors as `dtype`, and for int8 the scale of each row, float32 [V]).
 
     int8: q = round(x / s) with s = max |x| / 127 of the row, so that each number is off by at most s / 2. UserError: a
-    number too large for float16, or a NaN.
+    number too large for float16, or a NaN. Warns of rows too small for float16.
     """
     if dtype == "float32":
         return np.asarray(vectors, np.float32), None
     out, scales = np.empty(vectors.shape, dtype), np.empty(len(vectors), np.float32)
+    tiny: list[bool] = []  # rows of which float16 keeps little or nothing
     for start in range(0, len(vectors), _ROWS):
         part = slice(start, start + _ROWS)
         if dtype == "float16":
             with np.errstate(over="ignore"):
                 out[part] = vectors[part]
             good = np.isfinite(out[part])
+            tiny.extend(np.abs(vectors[part]).max(axis=1) < np.finfo(np.float16).smallest_normal)
         else:
             scales[part] = np.abs(vectors[part]).max(axis=1) / np.float32(127)
             good = np.isfinite(scales[part])
@@ -116,6 +117,9 @@ def smaller(vectors: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | N
         if not good.all():
             most = " or a number above 65504, the largest of this type" if dtype == "float16" else " or an infinity"
             raise UserError(f"dtype={dtype}: the vectors hold a NaN{most}; use float32")
+    if lost := sum(some and bool(row.any()) for some, row in zip(tiny, vectors, strict=False)):
+        what = f"{lost:,} rows have no number above 6e-05, of which float16 keeps few digits or none"
+        warnings.warn(f"dtype=float16: {what}; use float32 or int8", stacklevel=3)
     return out, scales if dtype == "int8" else None
 
 
@@ -180,21 +184,21 @@ def _fasttext(table: Table, path: str) -> None:
 
 
 def _native(table: Table, vectors: np.ndarray, scales: np.ndarray | None, path: str) -> None:
-    with _atomic_folder(path) as folder:
-        for name, array in (("vectors", vectors), ("scale", scales)):
-            if array is not None:
-                with open(os.path.join(folder, f"{name}.npy"), "wb") as f:
-                    np.save(f, array, allow_pickle=False)
-        write_vocab(os.path.join(folder, "vocab.txt"), table)
+    _arrays(table, vectors, scales, path.rstrip("/"), files_of(path, "native"))
 
 
 def _npy(table: Table, vectors: np.ndarray, scales: np.ndarray | None, path: str) -> None:
-    stem = path.removesuffix(".npy")
-    write_vocab(f"{stem}.vocab.txt", table)
-    for name, array in ((f"{stem}.scale.npy", scales), (f"{stem}.npy", vectors)):
-        if array is not None:
-            with atomic(name) as f:
-                np.save(f, array, allow_pickle=False)
+    _arrays(table, vectors, scales, path, files_of(path, "npy"))
+
+
+def _arrays(table: Table, vectors: np.ndarray, scales: np.ndarray | None, path: str, files: list[str]) -> None:
+    """Vectors, scale and words as the three `files`."""
+    with together(path, files) as parts:
+        for file, array in zip(files, (vectors, scales), strict=False):
+            if array is not None:
+                with open(parts[file], "wb") as f:
+                    np.save(f, array, allow_pickle=False)
+        write_vocab(parts[files[-1]], table)
 
 
 def _safetensors(table: Table, vectors: np.ndarray, scales: np.ndarray | None, path: str) -> None:
@@ -250,11 +254,10 @@ def _projector(table: Table, path: str) -> None:
     v, d = table.vectors.shape
     config = f'tensor_name: "word vectors"\n  tensor_shape: {v}\n  tensor_shape: {d}\n  tensor_path: "vectors.tsv"'
     heading = [] if table.counts is None else ["word\tcount"]  # TensorBoard wants none above a single column
-    with _atomic_folder(path) as folder:
-        with open(os.path.join(folder, "vectors.tsv"), "wb") as f:
+    path, files = path.rstrip("/"), files_of(path, "projector")
+    with together(path, files) as parts:
+        vectors, words, last = (parts[file] for file in files)
+        with open(vectors, "wb") as f:
             _lines(f, table, "\t", words=False)
-        write_text(os.path.join(folder, "metadata.tsv"), "".join(f"{x}\n" for x in [*heading, *_columns(table)]))
-        write_text(
-            os.path.join(folder, _CONFIG),
-            f'embeddings {{\n  {config}\n  metadata_path: "metadata.tsv"\n}}\n',
-        )
+        write_text(words, "".join(f"{x}\n" for x in [*heading, *_columns(table)]))
+        write_text(last, f'embeddings {{\n  {config}\n  metadata_path: "metadata.tsv"\n}}\n')

@@ -74,6 +74,15 @@ def check(path: PathLike) -> None:
             raise UserError(f"{os.fspath(path)}: does not match its digest in {RESULT}: damaged or edited; {cure}")
 
 
+def check_free(files: Iterable[str]) -> None:
+    """UserError: one of the files to be written is one that a run has exported into its folder."""
+    for file in files:
+        given = to_path(file if in_bucket(file) else os.path.abspath(file))
+        for place in {given, to_path(real(given))}:
+            if (place.parent / CONFIG).is_file() and place.name in _exports(place.parent):
+                raise UserError(f"{file}: a file of the run in this folder, which stays as it is; give another name")
+
+
 def has_checkpoint(workdir: Path) -> bool:
     """Whether a complete checkpoint stands in the run folder."""
     folder = workdir / CHECKPOINTS

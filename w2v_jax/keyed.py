@@ -1,9 +1,11 @@
 """The queries of gensim's `KeyedVectors` under its names, as methods of `w2v_jax.embeddings.Embeddings`.
 
-A name that stands here means what it means in gensim 4: same arguments, same order, same numbers (tests compare them).
-But `distance` of `Embeddings` is Euclidean, where gensim's is 1 - cosine, words are named by strings, not by numbers,
-and nothing is added or trained in place. docs/vectors.md says which names are not there. A mistake is a `UserError` of
-one line; a missing word is a `KeyError` too.
+A name that stands here means what it means in gensim 4, with the same numbers (tests compare them) and the same
+arguments in the same order. But `most_similar` has no `clip_start` and `clip_end`, so that what follows `topn` is given
+by name; `distance` of `Embeddings` is Euclidean, where gensim's is 1 - cosine; words are named by strings, not by
+numbers; `doesnt_match` needs three words; and nothing is added or trained in place. docs/vectors.md says which names
+are not there. A mistake is a `UserError` of one line; a missing word is a `KeyError` too. Words that are left out are
+counted in a warning.
 """
 
 from __future__ import annotations
@@ -13,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from w2v_jax.asked import Key, Weighted, first_words, known, left_out, listed, numbers, weighed
 from w2v_jax.errors import UserError
 
 if TYPE_CHECKING:
     from w2v_jax.embeddings import Embeddings
 
 Scored = list[tuple[str, float]]
-Key = str | np.ndarray  # a word, or a vector [D]
-Weighted = tuple[Key, float]
 _EPSILON = 1e-6  # of 3CosMul, as in gensim
 
 
@@ -34,7 +35,7 @@ def getitem(emb: Embeddings, key: str | Iterable[str]) -> np.ndarray:
     """`emb["king"]`: the vector, float32 [D], read-only. `emb[["king", "man"]]`: [n, D]. KeyError: a missing word."""
     if isinstance(key, str):
         return emb.vector(key)
-    words = _listed(key)
+    words = listed(key)
     rows = [emb.index.get(word, -1) if isinstance(word, str) else -1 for word in words]
     if -1 not in rows:
         return np.asarray(emb.vectors[np.array(rows, np.int64)])
@@ -78,27 +79,28 @@ def get_mean_vector(
       weights: w, one per key; None: all 1.
       pre_normalize: scale the vectors of words to length 1 first.
       post_normalize: scale the mean to length 1.
-      ignore_missing: leave missing words out, instead of a KeyError.
+      ignore_missing: leave missing words out, with a warning, instead of a KeyError.
 
     UserError: no key, or another number of weights.
     """
-    keys = _listed(keys)
+    keys = listed(keys)
     if not keys:
         raise UserError("no word to take the mean of: give at least one")
-    if weights is not None and len(weights) != len(keys):
-        raise UserError(f"{len(weights)} weights for {len(keys)} words: give one for each")
-    if weights is not None and not np.isfinite(np.asarray(weights, np.float64)).all():
-        raise UserError("a weight of a word is a NaN or an infinity")
+    sizes = np.ones(len(keys)) if weights is None else numbers(weights, len(keys))
     total, size = np.zeros(emb.dim, np.float32), 0.0
-    for key, weight in zip(keys, np.ones(len(keys)) if weights is None else weights, strict=True):
+    missing: list[str] = []
+    for key, weight in zip(keys, sizes, strict=True):
         if isinstance(key, str):
             if ignore_missing and key not in emb and not emb.makes(key):
+                missing.append(key)
                 continue
             key = get_vector(emb, key, pre_normalize)
         else:
             key = emb._given(key)
         total += np.float32(weight) * key
         size += abs(float(weight))
+    if missing:
+        left_out(emb, missing, len(keys))
     mean = total / np.float32(size) if size else total
     return _direction(mean) if post_normalize else mean
 
@@ -108,6 +110,7 @@ def most_similar(
     positive: Key | Sequence[Key | Weighted] | None = None,
     negative: Key | Sequence[Key | Weighted] | None = None,
     topn: int | None = 10,
+    *,
     restrict_vocab: int | None = None,
     indexer: Indexer | None = None,
 ) -> Any:
@@ -116,13 +119,13 @@ def most_similar(
     Args:
       positive, negative: a word, a vector [D], or several; `(word, weight)` weighs one (default 1, or -1 for negative).
       topn: how many; None: the cosines with all words, float32 [V].
-      restrict_vocab: search the first (most frequent) n words only.
+      restrict_vocab: search the first (most frequent) n words only; None or 0 for all.
       indexer: answers from an index, see `w2v_jax.approximate`; it may return words of the query, as in gensim.
 
     UserError: a missing word (KeyError too), no word, a mean of length 0.
     """
-    keys, weights = _weighed(positive, 1.0)
-    minus, negatives = _weighed(negative, -1.0)
+    keys, weights = weighed(positive, 1.0)
+    minus, negatives = weighed(negative, -1.0)
     keys, weights = keys + minus, weights + negatives
     if not keys:
         raise UserError("no word to look up: give at least one")
@@ -132,8 +135,10 @@ def most_similar(
     if indexer is not None and topn is not None:
         if restrict_vocab:
             raise UserError(f"restrict_vocab={restrict_vocab}: an index is searched whole; leave one of both out")
+        if not hasattr(indexer, "most_similar"):
+            raise UserError(f"indexer={indexer!r}: must be an index, such as Approximate.build(emb)")
         return indexer.most_similar(mean, topn)
-    scores = emb._cosines(mean[None], restrict_vocab or 0)[0]
+    scores = emb._cosines(mean[None], first_words(restrict_vocab))[0]
     if topn is None:
         return scores
     return emb._best(scores, topn, emb._rows([key for key in keys if isinstance(key, str)]))
@@ -144,11 +149,10 @@ def similar_by_word(emb: Embeddings, word: str, topn: int | None = 10, restrict_
     return most_similar(emb, [word], topn=topn, restrict_vocab=restrict_vocab)
 
 
-def similar_by_vector(
-    emb: Embeddings, vector: np.ndarray, topn: int | None = 10, restrict_vocab: int | None = None
-) -> Any:
-    """`most_similar` of one vector [D]."""
-    return most_similar(emb, [emb._given(vector)], topn=topn, restrict_vocab=restrict_vocab)
+def similar_by_vector(emb: Embeddings, vector: Key, topn: int | None = 10, restrict_vocab: int | None = None) -> Any:
+    """`most_similar` of one vector [D]; a word is taken too, as in gensim."""
+    key = vector if isinstance(vector, str) else emb._given(vector)
+    return most_similar(emb, [key], topn=topn, restrict_vocab=restrict_vocab)
 
 
 def most_similar_cosmul(
@@ -160,10 +164,13 @@ def most_similar_cosmul(
 ) -> Any:
     """By 3CosMul (Levy & Goldberg 2014, equation 4): prod s(x, positive) / (prod s(x, negative) + 1e-6), where
     s = (1 + cosine) / 2. Arguments and errors as in `most_similar`, without weights and index."""
-    plus, minus = _weighed(positive, 1.0)[0], _weighed(negative, -1.0)[0]
+    (plus, weights), (minus, negatives) = weighed(positive, 1.0), weighed(negative, -1.0)
+    if {*weights, *(-x for x in negatives)} - {1.0}:
+        raise UserError("a query of 3CosMul has a weight, which it cannot use: give words alone, or use most_similar")
     if not plus:
         raise UserError("no word to look up: give at least one")
-    shifted = (1 + emb._cosines(np.stack([emb._term(key, True) for key in plus + minus]), restrict_vocab or 0)) / 2
+    units = np.stack([emb._term(key, True) for key in plus + minus])
+    shifted = (1 + emb._cosines(units, first_words(restrict_vocab))) / 2
     scores = np.prod(shifted[: len(plus)], axis=0) / (np.prod(shifted[len(plus) :], axis=0) + _EPSILON)
     if topn is None:
         return scores
@@ -171,27 +178,33 @@ def most_similar_cosmul(
 
 
 def n_similarity(emb: Embeddings, ws1: Sequence[str], ws2: Sequence[str]) -> float:
-    """The cosine between the means of two lists of words; missing words are left out. UserError: an empty list."""
+    """The cosine between the means of two lists of words; missing words are left out, with a warning. UserError: an
+    empty list."""
     first, second = (_direction(get_mean_vector(emb, words, pre_normalize=False)) for words in (ws1, ws2))
     found = float(first @ second)
     _ = emb.norms if np.isnan(found) else None  # which names the word
     return found
 
 
-def rank_by_centrality(emb: Embeddings, words: Sequence[str]) -> list[tuple[float, str]]:
-    """(cosine with the mean of the unit vectors, word), highest first; missing words are left out. UserError: no word
-    is left."""
-    known = [word for word in _listed(words) if word in emb or emb.makes(word)]
-    if not known:
+def rank_by_centrality(emb: Embeddings, words: Sequence[str], use_norm: bool = True) -> list[tuple[float, str]]:
+    """(cosine with the mean of the unit vectors, word), highest first; without `use_norm` (product with the direction
+    of the mean, word) of the vectors as they are. Missing words are left out, with a warning. UserError: no word is
+    left."""
+    kept = known(emb, words)
+    if not kept:
         raise UserError("none of the words has a vector: nothing to compare")
-    units = np.stack([get_vector(emb, word, norm=True) for word in known])
+    units = np.stack([get_vector(emb, word, norm=use_norm) for word in kept])
     fit = units @ _direction(units.mean(axis=0))
-    return sorted(zip(fit.tolist(), known, strict=True), reverse=True)
+    return sorted(zip(fit.tolist(), kept, strict=True), reverse=True)
 
 
 def doesnt_match(emb: Embeddings, words: Sequence[str]) -> str:
-    """The word with the lowest cosine with the mean of all; see `rank_by_centrality`."""
-    return rank_by_centrality(emb, words)[-1][1]
+    """The word with the lowest cosine with the mean of all; see `rank_by_centrality`. UserError: fewer than three words
+    have a vector, of which two are always equally near to their mean."""
+    ranked = rank_by_centrality(emb, words)
+    if len(ranked) < 3:
+        raise UserError(f"doesnt_match: {len(ranked)} of the words have a vector; give at least three that have one")
+    return ranked[-1][1]
 
 
 def closer_than(emb: Embeddings, key1: str, key2: str) -> list[str]:
@@ -210,18 +223,17 @@ def wmdistance(emb: Embeddings, document1: Sequence[str], document2: Sequence[st
     """Word Mover's Distance (Kusner et al. 2015): the least cost of moving the words of one document, each with the
     weight count / length, onto those of the other, where a move costs |x - y|.
 
-    With `norm` the vectors are scaled to length 1 first. Words without a vector are left out; infinity where none is
-    left. What both have of a word stays where it is. SciPy solves the linear programme of the rest exactly: for texts
-    of up to some hundred different words.
+    With `norm` the vectors are scaled to length 1 first. Words without a vector are left out, with a warning; infinity
+    where none is left. What both have of a word stays where it is. SciPy solves the linear programme of the rest
+    exactly: for texts of up to some hundred different words.
     """
     from scipy.stats import wasserstein_distance_nd
 
     bags: list[dict[str, int]] = []
     for document in (document1, document2):
         bag: dict[str, int] = {}
-        for word in _listed(document):
-            if word in emb or emb.makes(word):
-                bag[word] = bag.get(word, 0) + 1
+        for word in known(emb, document):
+            bag[word] = bag.get(word, 0) + 1
         bags.append(bag)
     if not all(bags):
         return float("inf")
@@ -246,30 +258,6 @@ def wmdistance(emb: Embeddings, document1: Sequence[str], document2: Sequence[st
 def _direction(vector: np.ndarray) -> np.ndarray:
     """The vector at length 1; a zero vector stays zero."""
     return vector / np.float32(max(float(np.linalg.norm(vector)), 1e-30))
-
-
-def _weighed(given: Key | Sequence[Key | Weighted] | None, weight: float) -> tuple[list[Key], list[float]]:
-    """The keys and their weights; those without one get `weight`."""
-    if given is None:
-        return [], []
-    if isinstance(given, np.ndarray) and given.dtype.kind in "UO":
-        given = given.tolist()
-    if isinstance(given, str) or (isinstance(given, np.ndarray) and given.ndim == 1):
-        return [given], [weight]
-    if not isinstance(given, Iterable):
-        raise UserError(f"query {given!r}: must be a word, a vector or a list of them")
-    try:
-        pairs = [(key, float(size)) for key, size in (i if isinstance(i, tuple) else (i, weight) for i in given)]
-    except (TypeError, ValueError):
-        raise UserError("a tuple of a query: must be (word or vector, weight), as in ('king', 0.5)") from None
-    return [key for key, _ in pairs], [size for _, size in pairs]
-
-
-def _listed(words: Any) -> list[Any]:
-    """UserError: no list, or one string, which would be read letter by letter."""
-    if isinstance(words, str) or not isinstance(words, Iterable):
-        raise UserError(f"words={repr(words)[:60]}: must be a list of words")
-    return list(words)
 
 
 class Keyed:

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, check_whole
 from w2v_jax.formats import Subwords
 
 # Floats of the matrix read at a time (16 MiB), so that a query of a memory-mapped file needs little memory.
@@ -98,11 +98,14 @@ class WordTable:
 
     def head(self, n: int) -> Self:
         """The first (most frequent) n words only; no vector is copied."""
+        check_whole("head", n, 0)
         counts = None if self.counts is None else self.counts[:n]
         return dataclasses.replace(self, words=self.words[:n], vectors=self.vectors[:n], counts=counts)
 
     def find(self, word: str) -> int | None:
-        """Row of the word as written, else in lower case, else in any case; None when it is missing."""
+        """Row of the word as written, else in lower case, else in any case; None when it is missing. UserError: no
+        string."""
+        self._check_string(word)
         for form in (word, word.lower()):
             if form in self.index:
                 return self.index[form]
@@ -110,8 +113,7 @@ class WordTable:
 
     def row(self, word: str) -> int:
         """Row of a word. UserError, which is a KeyError too, with suggestions when it is missing."""
-        if not isinstance(word, str):
-            raise UserError(f"{self.NAME} {word!r}: must be a string")
+        self._check_string(word)
         if word not in self.index:
             near = self.suggest(word)
             hint = f"; nearest in spelling: {', '.join(near)}" if near else ""
@@ -120,6 +122,10 @@ class WordTable:
             what = f"is not among the {len(self):,} {self.NAME}s of these vectors{hint}"
             raise MissingWord(f"{self.NAME} {word!r} {what}")
         return self.index[word]
+
+    def _check_string(self, word: object) -> None:
+        if not isinstance(word, str):
+            raise UserError(f"{self.NAME} {' '.join(repr(word).split())[:60]}: must be a string")
 
     def suggest(self, word: str, n: int = 5) -> list[str]:
         """Up to n frequent words spelt like `word`: other letter cases, then close matches."""

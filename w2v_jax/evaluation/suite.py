@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from w2v_jax.embeddings import Embeddings
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, check_whole
 from w2v_jax.evaluation import builtin
 from w2v_jax.evaluation.analogies import RULES, Score, Sections, add_up, analogies, read_bats, read_msr, read_questions
 from w2v_jax.evaluation.categorisation import purity, read_classes
@@ -45,8 +45,7 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
     Raises:
       UserError: no such folder, none of the files in it, two of one name, or a malformed file by its line.
     """
-    if restrict < 0:
-        raise UserError(f"restrict={restrict}: must be 0 (all) or more")
+    check_whole("restrict", restrict, 0, "a whole number, 0 (all) or more")
     out: Results = {"vectors": {"words": len(emb), "dim": emb.dim}, "restrict": restrict, "data": "builtin"}
     if data_dir is None:
         out["note"] = BUILTIN_NOTE

@@ -14,5 +14,6 @@ from w2v_jax.formats.reading import ENCODING_ERRORS as ENCODING_ERRORS
 from w2v_jax.formats.reading import read as read
 from w2v_jax.formats.rows import MAX_WORD as MAX_WORD
 from w2v_jax.formats.rows import Table as Table
+from w2v_jax.formats.rows import finite as finite
 from w2v_jax.formats.subwords import Subwords as Subwords
 from w2v_jax.formats.tensors import to_safetensors as to_safetensors

@@ -16,6 +16,8 @@ from w2v_jax.files import PathLike
 from w2v_jax.formats.rows import MARK, Options, Table, finite, say_skipped
 from w2v_jax.storage import open_read, to_path
 
+_TABS = "put a tab between a word and its count, and behind a word with a blank and no count"
+
 
 def read_native(path: str, limit: int, options: Options, mmap: bool) -> Table:
     """The table of a folder: vectors.npy, vocab.txt and, where the vectors are int8, scale.npy."""
@@ -39,7 +41,7 @@ def _read_arrays(file: str, vocab: str, scale: str, hint: str, limit: int, optio
     whole = vectors.dtype == np.int8
     if vectors.ndim != 2 or not (vectors.dtype.kind == "f" or whole) or 0 in vectors.shape:
         raise UserError(f"{file}: {vectors.dtype} {vectors.shape}: must be float32 [words, dimensions]")
-    words, counts = read_vocab(vocab, options.errors)
+    words, counts = read_vocab(vocab, options.errors, tabs=True)
     if len(words) != len(vectors):
         said = f"{len(words):,} words, but {os.path.basename(file)} has {len(vectors):,}"
         raise UserError(f"{vocab}: {said}: they must be of one run")
@@ -106,10 +108,11 @@ def _distinct(path: str, words: Sequence[str]) -> np.ndarray:
     return kept
 
 
-def read_vocab(path: PathLike, errors: str = "strict") -> tuple[list[str], np.ndarray | None]:
+def read_vocab(path: PathLike, errors: str = "strict", tabs: bool = False) -> tuple[list[str], np.ndarray | None]:
     """Words and counts (int64, or None without any) of `word<TAB>count`, `word count` or `word` lines.
 
-    Under errors='ignore' a word may become empty.
+    With `tabs` a blank divides nothing, as `area 51` may be a word: it needs a tab in its line. Under errors='ignore' a
+    word may become empty.
 
     Raises:
       UserError: missing or empty file, a line that is not UTF-8, a count that is no whole number or is missing; a
@@ -132,7 +135,10 @@ def read_vocab(path: PathLike, errors: str = "strict") -> tuple[list[str], np.nd
                 raise UserError(f"{path}: line {number:,}: not UTF-8; pass encoding_errors=replace") from None
             if not raw or (count and not re.fullmatch(rb"[0-9]{1,18}", count)):
                 said = line.decode("utf-8", "replace")[:60]
-                raise UserError(f"{path}: line {number:,}: {said!r} is not a word and its count")
+                raise UserError(f"{path}: line {number:,}: {said!r} is not a word and its count; {_TABS}")
+            if tabs and b" " in line and b"\t" not in line:
+                said = line.decode("utf-8", "replace")[:60]
+                raise UserError(f"{path}: line {number:,}: {said!r} may be a word, or a word and its count; {_TABS}")
             words.append(word)
             if count:
                 counts.append(int(count))

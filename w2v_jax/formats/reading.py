@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from w2v_jax.errors import UserError
-from w2v_jax.exported import check
+from w2v_jax.exported import check, family_of
 from w2v_jax.files import FREE_BYTES, MOST_TIMES, PathLike, bounded
 from w2v_jax.formats.binary import looks_binary, read_binary
 from w2v_jax.formats.fasttext import MAGIC, read_fasttext
@@ -27,6 +27,12 @@ from w2v_jax.storage import in_bucket, local_copy, local_folder, to_path
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 HEADER_BYTES = 256  # at most, of a line of two numbers
 _FOREIGN = (".npz", ".pkl", ".pickle", ".model", ".kv", ".h5", ".pt")
+_PICKLES = (".pkl", ".pickle", ".model", ".kv")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]")  # what a pickle begins with
+_GENSIM = (
+    "; from gensim: kv.save_word2vec_format('kv.bin', binary=True), of FastText save_facebook_model(model, 'ft.bin'); "
+    "in memory Embeddings(kv.index_to_key, kv.vectors)"
+)
 _PACKED = (".zip", ".xz", ".bz2", ".zst", ".7z", ".tar")
 # Less than so many times too few bytes, a file is read until its end, which says how many words there are.
 _FAR_MORE = 4
@@ -49,7 +55,8 @@ def read(
     if encoding_errors not in ENCODING_ERRORS:
         raise UserError(f"encoding_errors={encoding_errors!r}: must be strict, replace or ignore")
     folder, name = os.path.split(path)
-    if name == "vectors.npy" and (to_path(folder or ".") / "vocab.txt").is_file():
+    beside = to_path(folder or ".")
+    if name == "vectors.npy" and (beside / "vocab.txt").is_file() and not (beside / "vectors.vocab.txt").is_file():
         path = folder or "."
     if in_bucket(path):
         if path.endswith(".npy"):
@@ -66,13 +73,15 @@ def read(
         raise UserError(f"{path}: no such file or folder; check the name")
     options = Options(encoding_errors, skip_nan)
     if os.path.isdir(path):
+        if not os.path.isfile(os.path.join(path, "vectors.npy")) and family_of(to_path(path)) is not None:
+            raise UserError(f"{path}: is a run folder; use w2v_jax.load, or --workdir={path} of a command")
         table = read_native(path, limit, options, mmap)
     else:
         if path.lower().endswith(_PACKED):
             raise UserError(f"{path}: packed in a way that is not read here; unpack it first, or pack it with gzip")
         if path.endswith(_FOREIGN):
             use = "use word2vec, GloVe text, fastText, .npy, .safetensors or a native folder"
-            raise UserError(f"{path}: not a format read here; {use}")
+            raise UserError(f"{path}: not a format read here; {use}{_GENSIM if path.endswith(_PICKLES) else ''}")
         if mmap and not path.endswith(".npy"):
             raise UserError(f"{path}: only a native folder and .npy can be memory-mapped; save it as one of them first")
         check(path)
@@ -122,6 +131,8 @@ def _read_file(path: str, limit: int, binary: bool | None, options: Options) -> 
         if head.startswith(MAGIC):
             f.seek(0)
             return read_fasttext(f, path, options, limit, size, packed)
+        if _PICKLE.match(head):
+            raise UserError(f"{path}: a pickle, such as save of gensim writes, which is not read here{_GENSIM}")
         mark = len(MARK) if head.startswith(MARK) else 0
         line = head[mark : mark + HEADER_BYTES].partition(b"\n")[0]
         match = re.fullmatch(rb"[ \t]*([0-9]+)[ \t]+([0-9]+)[ \t\r]*", line)

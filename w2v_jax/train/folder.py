@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from w2v_jax.config import Config, own_tokens
-from w2v_jax.embeddings import Embeddings, save
+from w2v_jax.embeddings import Embeddings, write
 from w2v_jax.errors import UserError
 from w2v_jax.export import projector_above, write_documents, write_ngrams
 from w2v_jax.exported import CHECKPOINTS as CHECKPOINTS
@@ -256,9 +256,9 @@ def export_vectors(workdir: Path, words: tuple[str, ...], counts: np.ndarray, ma
     for index, (name, matrix) in enumerate(matrices.items()):
         emb = Embeddings(words, np.asarray(matrix, np.float32), counts=counts)
         files.append(f"{name}.bin" if index else "vectors.bin")
-        save(emb, workdir / files[-1], "binary")
+        write(emb, workdir / files[-1], "binary")
         if index == 0:
-            save(emb.head(PROJECTED), workdir / "projector", "projector")
+            write(emb.head(PROJECTED), workdir / "projector", "projector")
             _show_projector(workdir)
     return files
 

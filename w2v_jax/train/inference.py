@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.config import OptimizerConfig
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, check, check_whole
 from w2v_jax.family import Documents, Family
 from w2v_jax.nn.draws import row_bits
 from w2v_jax.train import rows
@@ -44,8 +44,9 @@ def infer(model: Model, texts: Sequence[np.ndarray], passes: int = 0, seed: int 
     part, config = model.spec.documents, model.config
     if part is None:
         raise UserError(f"family={config.family!r}: trains no vectors of documents; open a run of doc2vec")
-    if passes < 0 or not 0 <= seed < 2**31:
-        raise UserError(f"passes={passes}, seed={seed}: passes must be 0 or more, and seed from 0 to 2**31 - 1")
+    check_whole("passes", passes, 0, "a whole number, 0 or more")
+    check_whole("seed", seed, 0, (need := "a whole number from 0 to 2**31 - 1"))
+    check(seed < 2**31, "seed", seed, need)
     passes = passes or math.ceil(config.train.passes)
     out = np.zeros((len(texts), model.params[part.table].shape[1]), np.float32)
     words = Words(model.tokenizer.words, model.tokenizer.vocab.counts)
