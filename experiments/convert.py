@@ -21,6 +21,7 @@ from experiments.common.vectors import define_source_flags, open_vectors
 from w2v_jax import export
 from w2v_jax.embeddings import Embeddings, load, save
 from w2v_jax.errors import UserError
+from w2v_jax.storage import to_path
 
 NEAR, ASKED = 10, 500  # neighbours compared, of so many of the most frequent words
 
@@ -60,6 +61,8 @@ def main(argv: Sequence[str]) -> None:
         return
     after = load(f.out)
     print(f"{said} as {f.dtype}, {size(Path(f.out)) / 1e6:,.1f} MB")
+    if f.workdir and (to_path(f.workdir) / export.DOCUMENTS).is_file():
+        print("documents: the file has words alone; w2v_jax.load_documents opens them, and w2v_jax.save writes them")
     cosine, kept = loss(emb, after)
     if emb.subwords is not None:
         print("unseen words: the file has the words of the table alone; what makes others stays where it was read from")
