@@ -58,6 +58,8 @@ def main(argv: Sequence[str]) -> None:
         return
     after = load(f.out)
     print(f"{said} as {f.dtype}, {size(f.out, f.format) / 1e6:,.1f} MB")
+    if f.workdir and (to_path(f.workdir) / export.DOCUMENTS).is_file():
+        print("documents: the file has words alone; w2v_jax.load_documents opens them, and w2v_jax.save writes them")
     cosine, kept = loss(emb, after)
     if emb.subwords is not None and after.subwords is None:
         print("unseen words: the file has the words of the table alone; --format=fasttext has what makes others")

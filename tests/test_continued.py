@@ -166,6 +166,51 @@ def test_a_start_from_vectors_on_file(home: Path, tmp_path: Path) -> None:
         begin(make(home, "old", train__start=str(tmp_path / "strange.bin")))
 
 
+def test_vectors_of_parts_begin_as_they_are_given(home: Path, tmp_path: Path) -> None:
+    """A subword model from the file of another: its words have the given vectors, and unseen ones where n-grams are
+    hashed alike."""
+    keys = {"optimizer__learning_rate": 0.3, "model__longest": 4, "train__passes": 1.0}
+    data = {f"data.{name}": getattr(make(home, "old").data, name) for name in ("source", "cache_dir", "min_count")}
+
+    def of_parts(**more: Any) -> Config:
+        return configure("subword", SMALL | data | {name.replace("__", "."): v for name, v in (keys | more).items()})
+
+    fit(of_parts(model__buckets=60), tmp_path / "run")
+    old, said = load(tmp_path / "run"), list[str]()
+    for buckets in (60, 50):
+        config = of_parts(model__buckets=buckets, train__start=str(tmp_path / "run" / "vectors.bin"))
+        run = prepare(config, said.append)
+        fresh = run.programs.start().compile()(run.consts)
+        state, _ = continued.grown(run, fresh, said.append)
+        spec, cfg = MODELS["subword"], run.programs.cfg
+        made = np.asarray(spec.vectors(cfg, state.params, run.consts)["E"])
+        np.testing.assert_allclose(made, old[list(run.corpus.vocab.words)], atol=1e-6)
+        parts = spec.subwords(cfg, state.params)  # type: ignore[misc]
+        assert np.array_equal(parts.vector("zebra"), old["zebra"]) == (buckets == 60)
+        assert ("warning: its n-grams begin anew: the file has 60 of 3 to 4" in said[-1]) == (buckets == 50)
+
+
+def test_another_objective_is_told(home: Path) -> None:
+    keys = {"train__start": str(home / "run"), "data__vocabulary_from": str(home / "run")}
+    for more, anew in (({}, False), ({"optimizer__initial_square": 3.0}, True)):
+        said: list[str] = []
+        run = prepare(make(home, "new", **keys, model__architecture="cbow", **more), said.append)
+        state, _ = continued.grown(run, run.programs.start().compile()(run.consts), said.append)
+        assert "model.architecture=skipgram there and cbow here" in said[-1]
+        assert said[-1].endswith("the sums of squares begin anew") == anew
+        square = np.asarray(state.row_state["E"]["square"])
+        assert np.array_equal(square, np.full_like(square, 3.0)) == anew
+
+
+def test_a_table_of_several_rows_a_word_takes_no_file(home: Path, tmp_path: Path) -> None:
+    save(Embeddings(["king"], np.ones((1, 8), np.float32)), tmp_path / "one.bin")
+    own = {key: value for key, value in SMALL.items() if key != "model.window"}
+    data = {"data.source": f"text:{home}/old.txt", "data.cache_dir": str(home / "cache")}
+    config = configure("multi_sense", own | data | {"train.start": str(tmp_path / "one.bin"), "model.senses": 2})
+    with pytest.raises(UserError, match="family=multi_sense has no table of word vectors"):
+        begin(config)
+
+
 def test_what_cannot_be_started_from(home: Path, tmp_path: Path) -> None:
     run = str(home / "run")
     (tmp_path / "empty").mkdir()
@@ -196,6 +241,13 @@ def test_a_folder_says_how_its_run_is_trained_longer(home: Path) -> None:
         assert str(caught.value).endswith(f"give a new --workdir and add --config.train.start={run}") == hint
     with pytest.raises(UserError, match="holds a run of family word2vec, not glove; use another workdir$"):
         train(configure("glove", {}), run)
+
+
+def test_messages_from_python_name_arguments(home: Path) -> None:
+    run = home / "run"
+    with pytest.raises(UserError, match="^workdir=.* add train.start=") as caught:
+        fit(make(home, "old", train__passes=3.0), run)
+    assert "--" not in str(caught.value)
 
 
 def _tree(config: Config) -> dict[str, Any]:

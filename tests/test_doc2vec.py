@@ -15,7 +15,7 @@ from configs import doc2vec as config
 from configs import doc2vec_dm
 from tests.commands import run
 from tests.examples import batch_size_for, device_consts, random_batch, random_params, with_rows
-from w2v_jax import configure, documents, load_documents, train_documents
+from w2v_jax import configure, documents, load, load_documents, train_documents
 from w2v_jax.data.blocks import window_source
 from w2v_jax.data.chunks import chunks_of
 from w2v_jax.data.corpus import Tokens
@@ -213,6 +213,26 @@ def test_rows_are_numbered_without_a_name(home: Path, fresh_cache: Path) -> None
     (home / "text.txt").write_text("\n".join(" ".join(text) for text in texts_of(20, seed=1)))
     docs = train_documents(home / "text.txt", **SMALL | {"passes": 1.0}, form="dm")
     assert docs.words == [str(i) for i in range(20)] and docs.word_vectors["cat"].shape == (8,)
+
+
+def test_what_the_numbers_leave_out_is_told(
+    tmp_path: Path, fresh_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.txt").write_text("a b a\n\n???\nb a b\n")
+    docs = train_documents(tmp_path / "text.txt", **SMALL | {"passes": 1.0})
+    assert docs.words == ["0", "1"] and "warning: 2 of 4 documents hold no known word" in capsys.readouterr().err
+
+
+def test_other_ids_of_the_same_texts_are_refused(home: Path, tmp_path: Path, fresh_cache: Path) -> None:
+    settings = SMALL | {"passes": 1.0}
+    train_documents({"x": "a b", "y": "b a"}, tmp_path / "run", **settings)
+    with pytest.raises(UserError, match="documents.txt: holds other ids than the given ones for the same texts"):
+        train_documents({"x": "a b", "z": "b a"}, tmp_path / "run", **settings)
+    assert load_documents(tmp_path / "run").words == ["x", "y"]
+    with pytest.warns(UserWarning, match="2 texts of one word each, .*; the tokens of one text"):
+        load_documents(tmp_path / "run").infer(["a", "b"])
+    with pytest.raises(UserError, match=r"documents.vocab.txt: no such file; .*load_documents"):
+        load(tmp_path / "run" / "documents.npy")
 
 
 def test_the_recipe_is_that_of_the_config() -> None:

@@ -66,7 +66,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "states": (*BASE, "family", "data", "nn", "models", "train", "evaluation"),
     "context": (*BASE, "data", "evaluation", "train"),
     "senses": (*BASE, "embeddings", "train"),
-    "quick": (*BASE, "embeddings", "models", "overrides", "train"),
+    "elsewhere": (),
+    "quick": (*BASE, "elsewhere", "embeddings", "models", "overrides", "train"),
     "doc_vectors": (*BASE, "embeddings", "export", "exported", "models", "overrides", "quick", "train"),
     "api": (
         *BASE,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,9 +20,10 @@ import pytest
 from configs import cbow, skipgram
 from tests.commands import text_of
 from w2v_jax import configure, fit, load, train_documents, train_vectors
+from w2v_jax.elsewhere import NAMES
 from w2v_jax.errors import Interrupted, UserError
 from w2v_jax.quick import RECIPES, written
-from w2v_jax.train.console import Console, in_notebook
+from w2v_jax.train.console import Console, WarningsOnly, in_notebook
 from w2v_jax.train.logs import Progress, Record
 
 SMALL = {
@@ -105,6 +111,20 @@ def test_strings_are_cut_and_tokens_are_taken_as_they_are(tmp_path: Path) -> Non
         (["a b"], {"stop_words": {"the"}}, "one word a line"),
         (["a b"], {"vector_size": 5}, "vector_size: is dim here"),
         (["a b"], {"workers": 5}, "workers: is not needed: all cores work"),
+        (["a b"], {"min_n": 3}, "min_n: is shortest here"),
+        (["a b"], {"source": "text:o.txt"}, "data.source='text:o.txt': names a text, and so does the first argument"),
+        ("pydocs", {"changes": {"data.source": "text:o.txt"}}, "data.source='text:o.txt': names a text, and so does"),
+        (["a b"], {"dim": 5, "changes": {"model.dim": 9}}, "dim=5 and model.dim=9 of changes are one setting"),
+        (["a b"], {"start": "r", "changes": {"train.start": "s"}}, "start='r' and train.start='s' of changes"),
+        (["a.txt", "b.txt"] * 9, {}, "'a.txt': a list holds texts, and names of files are none: give one path"),
+        ([Path("a.txt")], {}, "sentence 1: is a PosixPath: .* a path is given alone, not in a list"),
+        ("the king rules", {}, "'the king rules': no such file or folder; one string is a path, and texts are given"),
+        (
+            [["a"], ["b"]] * 9,
+            {"min_count": 1},
+            "no word has a neighbour to learn from; give longer sentences, or raise",
+        ),
+        ([NamedTuple("Tagged", [("words", list), ("tags", list)])(["a"], ["b"])], {}, "is a Tagged: give .tag: words."),
         ([["a", "b "]], {}, "token 'b ' is empty or has white space"),
         (["a b"], {"start": 5}, "start=5: must be the path of a folder"),
         (["a b"], {"workdir": ""}, "workdir='': must be the path of a folder"),
@@ -205,6 +225,30 @@ class Cell(io.StringIO):
 
 
 Cell.__module__ = "ipykernel.iostream"
+
+
+def test_warnings_are_written_without_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "stop").write_text("zebra\n")
+    train_vectors(["a b"] * 20, **SMALL, stop_words=str(tmp_path / "stop"), progress=False)
+    assert capsys.readouterr().err.startswith("warning: corpus: data.stop_words")
+    stream = io.StringIO()
+    with contextlib.redirect_stderr(WarningsOnly(stream)):
+        print("step 1", file=sys.stderr)
+        sys.stderr.write(warnings.formatwarning("mind this", UserWarning, "a.py", 3, "x = 1"))
+    assert stream.getvalue() == "a.py:3: UserWarning: mind this\n  x = 1\n"
+
+
+def test_hints_name_settings_that_there_are() -> None:
+    known = {f.name for family in ("subword", "doc2vec") for f in dataclasses.fields(configure(family).model)}
+    known |= {
+        f.name
+        for part in ("data", "train", "optimizer")
+        for f in dataclasses.fields(getattr(configure("subword"), part))
+    }
+    for name, hint in NAMES.items():
+        found = re.match(r"is ([a-z_]+)(?:=| here)", hint)
+        assert found is None or found[1] in known | {"start"}, name
+        assert name not in known or name == "documents", name
 
 
 def test_a_bar_in_a_cell_of_a_notebook() -> None:

@@ -20,7 +20,7 @@ from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.doc_vectors import load_documents, train_documents
 from w2v_jax.embeddings import Embeddings, load_run, save
 from w2v_jax.embeddings import load as load_vectors
-from w2v_jax.errors import UserError, nearest, user_errors
+from w2v_jax.errors import UserError, nearest, python_errors, user_errors
 from w2v_jax.evaluation import evaluate_all
 from w2v_jax.files import PathLike, given_path
 from w2v_jax.models import MODELS
@@ -49,7 +49,7 @@ def configure(family: str, changes: Mapping[str, Any] | None = None) -> Config:
     return override(Config(family, MODELS[family].config()), changes or {}, MODELS)
 
 
-@user_errors()
+@python_errors(whole_keys=True)
 def fit(config: Config, workdir: PathLike) -> dict[str, Any]:
     """Trains, or fits, a model into a run folder, and returns its results. What is there already is continued.
 
@@ -60,7 +60,7 @@ def fit(config: Config, workdir: PathLike) -> dict[str, Any]:
     return loop.train(config, to_path(given_path("workdir", workdir)))
 
 
-@user_errors()
+@python_errors()
 def open_run(workdir: PathLike) -> Model:
     """A trained model from its run folder. UserError: no finished run there, or files that are damaged or
     may not be read."""

@@ -15,15 +15,16 @@ import numpy as np
 from w2v_jax import exported
 from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings
-from w2v_jax.errors import UserError, user_errors
+from w2v_jax.errors import UserError, python_errors
 from w2v_jax.export import DOCUMENTS
 from w2v_jax.files import PathLike, given_path, write_text
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
-from w2v_jax.quick import SENTENCES, check_sentences, given, keys_of, place, source_of
+from w2v_jax.quick import SENTENCES, TAGGED, check_sentences, given, is_tagged, keys_of, place, source_of
 from w2v_jax.storage import local_copy, open_read, to_path
 from w2v_jax.train import loop
 from w2v_jax.train.inference import infer
+from w2v_jax.train.logs import tell
 from w2v_jax.train.restore import Model, open_model
 
 FAMILY = "doc2vec"
@@ -61,6 +62,10 @@ class DocumentVectors(Embeddings):
             return np.asarray(self.infer([texts], passes, seed)[0])
         if isinstance(texts, bytes) or not isinstance(texts, Iterable):
             raise UserError(f"texts={texts!r}: must be a text or a list of texts")
+        texts = list(texts)
+        if len(texts) > 1 and all(isinstance(text, str) and len(text.split()) == 1 for text in texts):
+            what = f"{len(texts)} texts of one word each, as a list of strings is several texts"
+            warnings.warn(f"{what}; the tokens of one text are given as infer([tokens])", stacklevel=2)
         ids = [self._ids(text, i) for i, text in enumerate(texts)]
         if bare := [i for i, text in enumerate(ids) if not len(text)]:
             what = f"{len(bare)} of {len(ids)} texts have no word that the model knows, and get zeros"
@@ -90,7 +95,7 @@ class DocumentVectors(Embeddings):
         return Embeddings(model.tokenizer.words, np.asarray(next(iter(found.values()))), model.tokenizer.vocab.counts)
 
 
-@user_errors()
+@python_errors()
 def train_documents(
     texts: PathLike | Mapping[str, Text] | Iterable[Text],
     workdir: PathLike | None = None,
@@ -106,7 +111,7 @@ def train_documents(
         cut by `data.tokens`, or a list of tokens; all are of one kind. Or a file, folder or glob (also a source such as
         `jsonl:FILE`): its documents, by `data.document`, are numbered without those that hold no known word.
       workdir: run folder to keep; what is there is continued. None: a temporary one, which is removed.
-      progress: show a bar and lines about the text on standard error.
+      progress: show a bar and lines about the text on standard error; without, warnings alone.
       changes: dotted keys of the config, as in `w2v_jax.configure`.
       settings: the same by their last name: `form` (dbow or dm), `words`, `dim`, `min_count`, `passes`, and so on.
 
@@ -136,8 +141,10 @@ def train_documents(
             ids = []
         with given(texts if ids is None else _told(texts, ids), folder) as source:
             sized = {} if ids is None else {"model.documents": len(ids)}
-            loop.train(override(base, source | sized | keys, MODELS), folder)
-        if ids is not None:
+            result = loop.train(override(base, source | sized | keys, MODELS), folder)
+        if ids is None:
+            _tell_left_out(result["corpus"])
+        else:
             _name(folder, ids)
         return load_documents(folder)
 
@@ -147,20 +154,34 @@ def _told(texts: Any, ids: list[str]) -> Iterator[Text]:
     for key, text in texts.items() if isinstance(texts, Mapping) else ((str(i), text) for i, text in enumerate(texts)):
         if not isinstance(key, str) or not key or len(key.splitlines()) != 1:
             raise UserError(f"id {key!r} of a document: must be a string of one line")
+        if is_tagged(text):
+            raise UserError(f"document {key!r}: is a {type(text).__name__}: {TAGGED}")
         ids.append(key)
         yield text
 
 
+def _tell_left_out(report: Mapping[str, Any]) -> None:
+    """Warns where the numbers of documents are not those of their places in the text."""
+    gone = report["empty_documents"] + report["lost_documents"]
+    if gone:
+        what = f"{gone:,} of {report['documents'] + report['empty_documents']:,} documents hold no known word"
+        tell(f"warning: {what} and have no vector; the others are numbered without them: give {{id: text}} to name all")
+
+
 def _name(folder: Path, ids: Sequence[str]) -> None:
-    """Writes the ids of the documents that hold a known word: the others have no row."""
+    """Writes the ids of the documents that hold a known word: the others have no row. UserError: others are there."""
     tokenizer = open_model(folder).tokenizer
     with open_read(folder / SENTENCES) as lines:
         texts = (line.decode("utf-8").rstrip("\n") for line in lines)
         known = [key for key, text in zip(ids, texts, strict=True) if len(tokenizer.encode(text))]
-    write_text(folder / IDS, "".join(f"{key}\n" for key in known))
+    text = "".join(f"{key}\n" for key in known)
+    if (folder / IDS).is_file() and (folder / IDS).read_text(encoding="utf-8") != text:
+        what = "holds other ids than the given ones for the same texts, and stays"
+        raise UserError(f"{folder / IDS}: {what}; give another workdir, or remove the file")
+    write_text(folder / IDS, text)
 
 
-@user_errors()
+@python_errors()
 def load_documents(workdir: PathLike) -> DocumentVectors:
     """The documents of a run of doc2vec, with its model. Their ids are those that `train_documents` was given, else
     their numbers. UserError: no such run, damaged files, or files that may not be read."""

@@ -76,7 +76,7 @@ class Embeddings(WordTable, keyed.Keyed):
         if cosine:
             length = float(np.linalg.norm(query))
             if length == 0:
-                raise UserError("the query adds up to a zero vector, which has no direction: use --metric=euclidean")
+                raise UserError("the query adds up to a zero vector, which has no direction: use metric=euclidean")
             scores = self._cosines(query[None] / length, restrict)[0]
             return self._best(scores, topn, hidden)
         query /= max(1, len(plus) - len(minus))

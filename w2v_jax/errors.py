@@ -72,6 +72,19 @@ def user_errors() -> Iterator[None]:
         raise UserError(one_line(describe(e))) from e
 
 
+@contextlib.contextmanager
+def python_errors(whole_keys: bool = False) -> Iterator[None]:
+    """`user_errors` whose messages name arguments and not flags: `--workdir=F` becomes `workdir=F`, and
+    `--config.train.start=F` becomes `start=F`, with `whole_keys` `train.start=F`. For what no command calls."""
+    try:
+        with user_errors():
+            yield
+    except (UserError, Diverged) as e:
+        key = r"" if whole_keys else r"(?:[a-z_]+\.)*"
+        e.args = (re.sub(rf"(?<!\S)--(?:config\.{key})?(?=[a-z])", "", str(e)),)
+        raise
+
+
 def of_caller(parts: Iterable[T]) -> Iterator[T]:
     """What the caller's own iterable yields; its OSErrors pass `user_errors` as they are."""
     try:

@@ -261,6 +261,10 @@ class Family(NamedTuple):
     compose: Callable[[Cfg, Params, Consts], Params] | None = None
     """(cfg, params, consts) -> the params that `embed` reads, where its tables are made of parts; None: they are not.
     `vectors` applies both."""
+    given: Callable[[Cfg, Params, Consts, np.ndarray, Any], Params] | None = None
+    """(cfg, params, consts, which rows of the main table hold a given vector, bool; `formats.Subwords` of the same file
+    that hash as `subwords` does, or None), all of numpy -> the tables that change, so that `vectors` has the given
+    ones: for `train.start`. None: the main table itself is what `vectors` has."""
     subwords: Callable[[Cfg, Params], Any] | None = None
     """(cfg, params) -> `w2v_jax.formats.Subwords`, which give unseen words a vector; None: they have none."""
     score: Score | None = None

@@ -6,9 +6,9 @@ import contextlib
 import dataclasses
 import glob
 import hashlib
-import io
 import itertools
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,35 +17,25 @@ from typing import Any
 import numpy as np
 
 from w2v_jax.config import Config, DataConfig, OptimizerConfig, TrainConfig
+from w2v_jax.elsewhere import NAMES
 from w2v_jax.embeddings import Embeddings, load_run
-from w2v_jax.errors import Interrupted, UserError, nearest, of_caller, user_errors
+from w2v_jax.errors import Interrupted, UserError, nearest, of_caller, python_errors
 from w2v_jax.files import PathLike, atomic, given_path
 from w2v_jax.models import MODELS
+from w2v_jax.models.word2vec import LONGER
 from w2v_jax.overrides import override
 from w2v_jax.recorded import load as load_config
-from w2v_jax.storage import open_read, to_path
+from w2v_jax.storage import in_bucket, open_read, to_path
 from w2v_jax.train import loop
+from w2v_jax.train.console import WarningsOnly
 from w2v_jax.train.folder import CONFIG, read_result
 
 FAMILY, PARTS = "word2vec", "subword"
 _OF_PARTS = ("model.buckets", "model.shortest", "model.longest")  # keys of the family `subword` alone
 SENTENCES = "sentences.txt"  # in the run folder: an iterable as a file
-GENSIM = {  # its names of settings -> what says the same here
-    "vector_size": "is dim here",
-    "epochs": "is passes here",
-    "alpha": "is learning_rate here",
-    "negative": "is negatives here",
-    "sg": "is architecture='skipgram' or 'cbow' of train_vectors here",
-    "dm": "is form='dm' or 'dbow' of train_documents here",
-    "dbow_words": "is words=True of train_documents here",
-    "hs": "is loss='hierarchical' here",
-    "ns_exponent": "is noise_power here",
-    "max_final_vocab": "is max_vocab here",
-    "sentences": "is the first argument here",
-    "documents": "is the first argument here",
-    "corpus_file": "is the first argument here",
-    "workers": "is not needed: all cores work",
-}
+_ENDINGS = (".txt", ".jsonl", ".gz", ".bz2", ".xz", ".zst", ".zip")  # of files of text
+_SHOWN = 60  # characters of a string that is no path
+TAGGED = "give {tag: words} to train_documents, as {d.tags[0]: d.words for d in documents}"
 # What configs/skipgram.py and configs/cbow.py have beside the defaults; a test compares them.
 RECIPES: dict[str, dict[str, Any]] = {
     "skipgram": {
@@ -59,7 +49,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-@user_errors()
+@python_errors()
 def train_vectors(
     text: PathLike | Iterable[Any],
     workdir: PathLike | None = None,
@@ -77,7 +67,7 @@ def train_vectors(
       workdir: run folder to keep; what is there is continued. None: a temporary one, which is removed.
       start: run folder or file of vectors to start from (`train.start`); of a run folder the words stay in the
         vocabulary and their counts are added, unless `vocabulary_from` is given.
-      progress: show a bar and lines about the text on standard error.
+      progress: show a bar and lines about the text on standard error; without, warnings alone.
       changes: dotted keys of the config, as in `w2v_jax.configure`.
       settings: the same by their last name: `dim`, `window`, `architecture`, `min_count`, `passes`, `seed`, and so on.
 
@@ -91,6 +81,7 @@ def train_vectors(
     """
     keys = keys_of(settings, changes, PARTS)
     if start is not None:
+        _once("train.start", keys, "start", start)
         keys["train.start"] = str(to_path(given_path("start", start)))
     with place(workdir, progress) as (folder, own):
         return _trained(text, folder, own | keys)
@@ -99,11 +90,12 @@ def train_vectors(
 @contextlib.contextmanager
 def place(workdir: PathLike | None, progress: bool) -> Iterator[tuple[Path, dict[str, Any]]]:
     """(run folder, keys of the config that go with it): `workdir`, or a temporary one that is removed at the end.
-    Without `progress` nothing is written to standard error. Interrupted of a temporary one says that nothing is kept.
+    Without `progress` warnings alone are written to standard error. Interrupted of a temporary one says that nothing
+    is kept.
     """
     with contextlib.ExitStack() as stack:
         if not progress:
-            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            stack.enter_context(contextlib.redirect_stderr(WarningsOnly(sys.stderr)))
         if workdir is not None:
             folder = to_path(given_path("workdir", workdir))
             if folder.exists() and not folder.is_dir():
@@ -144,10 +136,22 @@ def _earlier_words(config: Config) -> str:
 
 
 def source_of(path: str) -> str:
-    """`data.source` of a path, unless it is one."""
+    """`data.source` of a path, unless it is one. UserError: nothing is there."""
     kind, colon, _ = path.partition(":")
-    known = path in ("pydocs", "synthetic") or (colon and kind in ("text", "jsonl", "tfds", "synthetic"))
-    return path if known else f"text:{path}"
+    if path in ("pydocs", "synthetic") or (colon and kind in ("text", "jsonl", "tfds", "synthetic")):
+        return path
+    root = os.path.expanduser(path)
+    if path and not in_bucket(path) and not glob.has_magic(path) and not _there(root):
+        shown = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
+        raise UserError(f"{shown!r}: no such file or folder; one string is a path, and texts are given in a list")
+    return f"text:{path}"
+
+
+def _there(path: str) -> bool:
+    try:
+        return os.path.exists(path)
+    except ValueError:  # a NUL in it
+        return False
 
 
 @contextlib.contextmanager
@@ -167,10 +171,12 @@ def given(text: PathLike | Iterable[Any], folder: Path) -> Iterator[dict[str, An
             raise UserError(f"{folder}: holds a run of another text; give another workdir")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        keys = written(text, file)
+        own = written(text, file)
         wrote = new
-        yield keys
-    except BaseException:
+        yield own
+    except BaseException as e:
+        if isinstance(e, UserError):  # data.document is of files
+            e.args = (str(e).replace(LONGER, "give longer sentences"),)
         if begun or not (folder / CONFIG).is_file():  # no run began
             if wrote:
                 file.unlink(missing_ok=True)
@@ -187,8 +193,8 @@ def _source(file: Path) -> str:
 def written(sentences: Iterable[Any], path: Path) -> dict[str, Any]:
     """Writes sentences to a file, one a line, and returns the keys of the config that read it.
 
-    UserError: none, a mapping, something else than strings or lists of strings, both kinds, a token with white space;
-    the file holds other sentences.
+    UserError: none, a mapping, something else than strings or lists of strings, both kinds, a token with white space,
+    names of files alone; the file holds other sentences.
     """
     check_sentences(sentences)
     if isinstance(sentences, Mapping):
@@ -198,6 +204,7 @@ def written(sentences: Iterable[Any], path: Path) -> dict[str, Any]:
     if first is parts:
         raise UserError("no sentence to train on: the iterable is empty (a generator can be read only once)")
     lines, digest, words = _lines if isinstance(first, str) else _joined, hashlib.sha256(), False
+    names = lines is _lines
     with atomic(path) as f:
         for number, line in enumerate(lines(itertools.chain([first], parts)), 1):
             try:
@@ -207,10 +214,14 @@ def written(sentences: Iterable[Any], path: Path) -> dict[str, Any]:
                     f"sentence {number}: {line[e.start]!r} is half a character; decode the text again"
                 ) from None
             words = words or not line.isspace() and bool(line)
+            names = names and _names_file(line)
             digest.update(data)
             f.write(data)
         if not words:
             raise UserError("no sentence has a word: all are empty")
+        if names:
+            what = "a list holds texts, and names of files are none"
+            raise UserError(f"{first!r}: {what}: give one path or glob as a string, or the lines of the files")
         _same(path, digest.digest())
     keys = {"data.source": _source(path)}
     if lines is _lines:
@@ -222,6 +233,11 @@ def check_sentences(given: Any) -> None:
     """UserError: nothing that sentences or documents can be read from."""
     if isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable):
         raise UserError(f"the text is {_kind(given)}: give a path as a str, or an iterable of texts")
+
+
+def _names_file(line: str) -> bool:
+    """Whether what should be a text is the name of a file."""
+    return len(line.split()) == 1 and (line.lower().endswith(_ENDINGS) or os.path.isfile(line))
 
 
 def _same(path: Path, digest: bytes) -> None:
@@ -240,9 +256,21 @@ def _kind(value: Any) -> str:
 
 
 def keys_of(settings: Mapping[str, Any], changes: Mapping[str, Any] | None, family: str) -> dict[str, Any]:
-    """Dotted keys of settings by their last names, and of changes."""
+    """Dotted keys of settings by their last names, and of changes. UserError: one is given as both, or it names a text
+    beside the given one."""
+    for name, value in settings.items():
+        _once(dotted(name, family), changes or {}, name, value)
     keys = {dotted(name, family): value for name, value in settings.items()} | dict(changes or {})
+    if "data.source" in keys:
+        what = "names a text, and so does the first argument, as 'text:FILE' would there"
+        raise UserError(f"data.source={keys['data.source']!r}: {what}: leave one out")
     return {name: _plain(value) for name, value in keys.items()}
+
+
+def _once(key: str, keys: Mapping[str, Any], name: str, value: Any) -> None:
+    """UserError: a key that an argument says is said by others too."""
+    if key in keys:
+        raise UserError(f"{name}={value!r} and {key}={keys[key]!r} of changes are one setting: leave one out")
 
 
 def _plain(value: Any) -> Any:
@@ -261,8 +289,11 @@ def _lines(sentences: Iterable[Any]) -> Iterator[str]:
 
 def _joined(sentences: Iterable[Any]) -> Iterator[str]:
     for number, sentence in enumerate(sentences, 1):
+        if is_tagged(sentence):
+            raise UserError(f"sentence {number}: is {_kind(sentence)}: {TAGGED}")
         if isinstance(sentence, (str, bytes, bytearray)) or not isinstance(sentence, Iterable):
-            raise UserError(f"sentence {number}: is {_kind(sentence)}: must be a string or a list of tokens")
+            more = ", and a path is given alone, not in a list" if isinstance(sentence, os.PathLike) else ""
+            raise UserError(f"sentence {number}: is {_kind(sentence)}: must be a string or a list of tokens{more}")
         tokens = list(sentence)
         for token in tokens:
             if not isinstance(token, str) or token.split() != [token] or "\0" in token:
@@ -271,12 +302,17 @@ def _joined(sentences: Iterable[Any]) -> Iterator[str]:
         yield " ".join(tokens)
 
 
+def is_tagged(text: Any) -> bool:
+    """Whether a text is one of gensim's TaggedDocument, a tuple of words and tags."""
+    return hasattr(text, "words") and hasattr(text, "tags")
+
+
 def dotted(name: str, family: str) -> str:
     """The key of a setting of a family that is named by its last part. UserError: none has this name."""
     parts = {"model": MODELS[family].config, "data": DataConfig, "train": TrainConfig, "optimizer": OptimizerConfig}
     known = {field.name: f"{part}.{field.name}" for part, one in parts.items() for field in dataclasses.fields(one)}
-    if name not in known and name in GENSIM:
-        raise UserError(f"{name}: {GENSIM[name]}; docs/python.md has gensim's names beside ours")
+    if name not in known and name in NAMES:
+        raise UserError(f"{name}: {NAMES[name]}; docs/python.md has gensim's names beside ours")
     if name not in known:
         raise UserError(f"{name}: no setting of this name{nearest(name, known)}; docs/keys.md lists them")
     return known[name]

@@ -56,6 +56,9 @@ def write(workdir: Path, scores: str) -> Path:
         parts.insert(5, f"Continued from `{begun['path']}`: {begun['words']:,} words kept, {begun['new_words']:,} new.")
     if (workdir / "vectors.bin").is_file():
         parts += ["## Use", f'```python\nimport w2v_jax\n\nemb = w2v_jax.load("{workdir.name}")\n```']
+    if (workdir / "documents.npy").is_file():
+        opened = f'docs = w2v_jax.load_documents("{workdir.name}")'
+        parts += ["The documents have their own vectors:", f"```python\nimport w2v_jax\n\n{opened}\n```"]
     write_text(workdir / CARD, "\n\n".join(part for part in parts if part) + "\n")
     return workdir / CARD
 

@@ -50,11 +50,12 @@ def join(
         barred = np.array([i == 0 or name in stop for i, name in enumerate(counted.names)], bool)
         keys, scores = scored(cfg, counted, barred, work / SCRATCH)
         if not len(keys):
-            say(f"corpus: phrases, pass {number}: no pair scores above the threshold")
+            say(f"corpus: phrases, pass {number}: no pair scores above {threshold(cfg):g}")
             break
         counted = _joined(cfg, counted, keys, work / SCRATCH)
         best = [f"{a}{JOINT}{b}" for a, b in (_words(counted, int(keys[i])) for i in np.argsort(-scores)[:_SHOWN])]
-        say(f"corpus: phrases, pass {number}: {len(keys):,} pairs are joined, such as {', '.join(best)}")
+        above = f"{len(keys):,} pairs score above {threshold(cfg):g} and are joined"
+        say(f"corpus: phrases, pass {number}: {above}, such as {', '.join(best)}")
     return counted
 
 

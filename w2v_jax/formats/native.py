@@ -30,6 +30,8 @@ def read_npy(path: str, limit: int, options: Options, mmap: bool) -> Table:
     """The table of NAME.npy, with NAME.vocab.txt and, where the vectors are int8, NAME.scale.npy beside it."""
     stem = path.removesuffix(".npy")
     hint = "NAME.npy needs NAME.vocab.txt beside it, which has a word a line"
+    if os.path.basename(path) == "documents.npy":
+        hint = "the documents of a run are opened by w2v_jax.load_documents, and w2v_jax.save writes them in any format"
     return _read_arrays(path, f"{stem}.vocab.txt", f"{stem}.scale.npy", hint, limit, options, mmap)
 
 

@@ -129,6 +129,22 @@ def compose(cfg: SubwordConfig, params: Params, consts: Consts) -> Params:
     return params | {"E": table.at[: cfg.vocab_size].set(made)}
 
 
+def given(cfg: SubwordConfig, params: Params, consts: Consts, known: np.ndarray, parts: Subwords | None) -> Params:
+    """E with e_w = (1 + |G(w)|) v - sum z_g in the rows `known`, which hold v, so that h(w) is v; and Z of the file
+    if that is given."""
+    rows, table = np.array(params["Z"]), np.array(params["E"])
+    if parts is not None:
+        rows[: cfg.buckets] = parts.buckets
+    ids = np.flatnonzero(known)
+    found = consts["grams"][ids]
+    total = (1.0 + (found < cfg.buckets).sum(axis=1, dtype=np.float32)).reshape(-1, 1) * table[ids]
+    for place in range(found.shape[1]):  # as in `compose`
+        one = found[:, place]
+        total -= np.where((one < cfg.buckets)[:, None], rows[one], 0.0)
+    table[ids] = total
+    return {"E": table, "Z": rows}
+
+
 def subwords(cfg: SubwordConfig, params: Params) -> Subwords:
     """What makes vectors of unseen words."""
     return Subwords(np.asarray(params["Z"][: cfg.buckets]), cfg.shortest, cfg.longest)
@@ -166,6 +182,7 @@ FAMILY = Family(
     embed=word2vec.embed,
     encode=Encode(layers=lambda cfg: 1, states=states, causal=lambda cfg: False),
     compose=compose,
+    given=given,
     subwords=subwords,
     grow=grow,
 )

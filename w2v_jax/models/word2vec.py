@@ -51,6 +51,7 @@ from w2v_jax.types import Array, Batch, Consts, Leaf, Metrics, Params, Shapes, S
 # to 128 of them take the same time on CPUs. Every row names them all, so they are at most as many as a row's centres,
 # and at most a quarter of the vocabulary.
 TOP_NODES = 64
+LONGER = "set data.document=blank or file"  # where documents are too short
 
 
 def shapes(cfg: Word2VecConfig, batch_size: int) -> Shapes:
@@ -86,7 +87,7 @@ def source(cfg: Word2VecConfig, text: Any, split: str, batch_size: int, seed: in
     if split == "train" and min(int(np.diff(tokens.offsets).max(initial=0)), text.block_tokens) < 2:
         raise UserError(
             f"data.source: no document has two known words in one block of data.block_tokens={text.block_tokens}, so "
-            "no word has a neighbour to learn from; set data.document=blank or file, or raise data.block_tokens"
+            f"no word has a neighbour to learn from; {LONGER}, or raise data.block_tokens"
         )
     return window_source(
         tokens,

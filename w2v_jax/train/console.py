@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any, TextIO, cast
 from w2v_jax.train.appended import appended
 
 LOG = "console.log"
+_WARNS = re.compile(r"\w*Warning: ")  # how `warnings` writes one
 _REMEMBERED = 1000  # pieces of text that found no place yet
 
 
@@ -67,6 +69,22 @@ class Console:
                 file.close()
             self._told = True
             self._lost.clear()
+
+
+class WarningsOnly(io.TextIOBase):
+    """What lets the lines of warnings through to a stream, and nothing else: progress, say."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream, self._line = stream, ""
+
+    def write(self, text: str) -> int:
+        self._line += text
+        if self._line.endswith("\n"):  # `print` writes the end of a line by itself; `warnings` several lines at once
+            if self._stream and (self._line.startswith("warning:") or _WARNS.search(self._line)):
+                self._stream.write(self._line)
+                self._stream.flush()
+            self._line = ""
+        return len(text)
 
 
 class Output:
