@@ -17,7 +17,7 @@ from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.robust import LOGS, Misfit
-from w2v_jax.scaling.run_table import Runs, read_arms, read_table
+from w2v_jax.scaling.run_table import Rated, Runs, read_arms, read_rates, read_table
 from w2v_jax.scaling.where import Condition
 from w2v_jax.storage import to_path
 
@@ -48,6 +48,10 @@ class Options(NamedTuple):
             best=self.best,
         )
 
+    def read_rates(self, path: Path, arm: str | None) -> Rated:
+        """The runs of one arm that state their rate and batch, those that are not the best among them."""
+        return read_rates(path, arm, self.where, self.repeats)
+
 
 def fit(path: Path, options: Options, out: str | None) -> int:
     """Fits the parametric law and IsoFLOP parabolas to each arm of a table, and prints them beside published laws.
@@ -56,8 +60,13 @@ def fit(path: Path, options: Options, out: str | None) -> int:
     to the folder `out`, if any.
     """
     arms = read_arms(path, options.where)
-    several, answered = len(arms) > 1, True  # a law describes one family of models
-    for i, arm in enumerate(arms if several else [None]):
+    several, answered = len(arms.names) > 1, True  # a law describes one family of models
+    if arms.unnamed:
+        alone = f"fitted with those of {arms.names[0]}"
+        print(f"{path}: {arms.unnamed} run(s) have no arm, and are {'in no fit' if several else alone}")
+    if arms.names and arms.unfinished:
+        print(f"{path}: no finished run, so no law, of the arm(s) {', '.join(arms.unfinished)}")
+    for i, arm in enumerate(arms.names if several else [None]):
         if several:
             print(f"{chr(10) if i else ''}arm {arm}")
         answered &= fit_one(path, options, None if out is None else to_path(out) / (arm or ""), arm)
@@ -85,21 +94,23 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
         _say_what_moves(options.read(path, arm, 0), parametric)
     isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss)
     print(f"\n{describe(isoflop)}")
-    found = _say_budgets(path, options, runs, parametric) if options.budgets else []
+    found = _say_budgets(path, options, runs, parametric, arm) if options.budgets else []
     if out is not None:
         _write(out, path, options, runs, parametric, isoflop, found)
     return not isinstance(found, str)
 
 
-def _say_budgets(path: Path, options: Options, runs: Runs, parametric: Fit | Refusal) -> list[Allocation] | str:
+def _say_budgets(
+    path: Path, options: Options, runs: Runs, parametric: Fit | Refusal, arm: str | None
+) -> list[Allocation] | str:
     """Prints the optimum of each budget, or why there is none."""
     if not isinstance(parametric, Fit):
         reason = "no optimum of a budget without a fitted surface"
     elif min(parametric.values[k].value for k in ("alpha", "beta")) <= 0:
         reason = "no optimum of a budget: by this surface loss does not fall with N or with D"
     else:
-        found = budget.show(parametric, options.budgets, runs.flops, options.device)
-        budget.show_rates(path, options.where, found)
+        found = budget.show(parametric, options.budgets, runs, options.device)
+        budget.show_rates(lambda: options.read_rates(path, arm), runs, found)
         return found
     print(f"\n{reason}")
     return reason
