@@ -92,7 +92,7 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
         print(f"\n{compare(ours, [law for law in PUBLISHED if 'E' in law.values])}")
     if options.drop and isinstance(parametric, Fit):
         _say_what_moves(options.read(path, arm, 0), parametric)
-    isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss)
+    isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss, tokens=runs.tokens)
     print(f"\n{describe(isoflop)}")
     found = _say_budgets(path, options, runs, parametric, arm) if options.budgets else []
     if out is not None:
@@ -144,7 +144,7 @@ def _write(
     found["how"] = _how(options, runs, parametric)
     if isinstance(isoflop, Isoflop):
         found["minima"] = [
-            {"flops": p.flops, "runs": len(p.sizes), "parameters": _value(p.best), "loss": p.lowest}
+            {"flops": p.flops, "runs": len(p.sizes), "parameters": _value(p.best), "tokens": p.tokens, "loss": p.lowest}
             for p in isoflop.parabolas
         ]
         found["left out"] = [r.reason for r in isoflop.refused]

@@ -140,7 +140,7 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
     _, d_largest, _, loss_largest = columns([r for r in records if r.parameters == n.max()])
     equal: Isoflop | Refusal = Refusal("IsoFLOP", "no two sizes were trained with equal FLOPs; see budgets of a study")
     if budgets:
-        equal = fit_isoflop(n, c, loss, budgets=np.array(budgets))
+        equal = fit_isoflop(n, c, loss, tokens=d, budgets=np.array(budgets))
     return Laws(
         arm,
         fit_parametric(n, d, loss),
