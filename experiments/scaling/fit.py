@@ -10,7 +10,7 @@ from experiments.scaling import budget
 from w2v_jax.figures import scaling as figures
 from w2v_jax.files import write_json
 from w2v_jax.scaling.allocation import Allocation
-from w2v_jax.scaling.describe import compare, describe
+from w2v_jax.scaling.describe import compare, describe, show
 from w2v_jax.scaling.fit import closest, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value, finite
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
@@ -18,8 +18,10 @@ from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.robust import LOGS, Misfit
 from w2v_jax.scaling.run_table import Rated, Runs, read_arms, read_rates, read_table
+from w2v_jax.scaling.single import Single, fit_single
 from w2v_jax.scaling.where import Condition
 from w2v_jax.storage import to_path
+from w2v_jax.tables import aligned
 
 SHOWN = ("E", "A", "B", "alpha", "beta", "a")
 
@@ -54,7 +56,8 @@ class Options(NamedTuple):
 
 
 def fit(path: Path, options: Options, out: str | None) -> int:
-    """Fits the parametric law and IsoFLOP parabolas to each arm of a table, and prints them beside published laws.
+    """Fits the laws of N and D, of each size alone and IsoFLOP parabolas to each arm of a table, and prints them beside
+    published laws.
 
     Returns the exit status: 1 where --budget has no answer for an arm. Errors as `read_table`; fit.json and pictures go
     to the folder `out`, if any.
@@ -92,12 +95,23 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
         print(f"\n{compare(ours, [law for law in PUBLISHED if 'E' in law.values])}")
     if options.drop and isinstance(parametric, Fit):
         _say_what_moves(options.read(path, arm, 0), parametric)
+    single = fit_single(runs.parameters, runs.tokens, runs.flops, runs.loss)
+    print(f"\nLaws of one size alone, with 95 % intervals:\n{_of_one_size(single)}")
     isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss, tokens=runs.tokens)
     print(f"\n{describe(isoflop)}")
     found = _say_budgets(path, options, runs, parametric, arm) if options.budgets else []
     if out is not None:
-        _write(out, path, options, runs, parametric, isoflop, found)
+        _write(out, path, options, runs, parametric, single, isoflop, found)
     return not isinstance(found, str)
+
+
+def _of_one_size(single: Single) -> str:
+    """A line for each law with its values, or the reason for none."""
+    rows = [["loss by", "runs", "values"]]
+    for name, r in single.named().items():
+        values = [f"not fitted: {r.reason}"] if isinstance(r, Refusal) else [show(k, v) for k, v in r.values.items()]
+        rows.append([name, "" if isinstance(r, Refusal) else str(r.points), ", ".join(values)])
+    return aligned(rows, left=(0, 2))
 
 
 def _say_budgets(
@@ -130,6 +144,7 @@ def _write(
     options: Options,
     runs: Runs,
     parametric: Fit | Refusal,
+    single: Single,
     isoflop: Isoflop | Refusal,
     budgets: Sequence[Allocation] | str,
 ) -> None:
@@ -141,6 +156,12 @@ def _write(
     results: dict[str, Fit | Isoflop | Refusal] = {"parametric": parametric, "isoflop": isoflop}
     for name, r in results.items():
         found[name] = r._asdict() if isinstance(r, Refusal) else {k: _value(v) for k, v in r.values.items()}
+    found["of one size"] = {
+        name: r._asdict()
+        if isinstance(r, Refusal)
+        else {"runs": r.points} | {k: _value(v) for k, v in r.values.items()}
+        for name, r in single.named().items()
+    }
     found["how"] = _how(options, runs, parametric)
     if isinstance(isoflop, Isoflop):
         found["minima"] = [
