@@ -14,6 +14,7 @@ from experiments.scaling import budget, published
 from experiments.scaling.fit import Options, fit
 from w2v_jax.errors import UserError
 from w2v_jax.papers import NUMBERS
+from w2v_jax.scaling import allocation
 from w2v_jax.scaling.run_table import read_columns, read_table
 from w2v_jax.scaling.where import parse
 
@@ -107,12 +108,15 @@ def sweep(path: Path) -> Path:
 
 
 def test_rates_are_those_of_the_finished_runs_of_the_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fit(sweep(tmp_path / "rates.csv"), Options(best=True, budgets=(1e20,)), None) == 0
-    said = capsys.readouterr().out
-    rates = [float(x) for x in re.findall(r"learning rate (\S+), batch", said)]
-    sizes = [float(x) for x in re.findall(r"^1\.000e\+20 .*? times +(\S+) \[", said, re.MULTILINE)]
-    assert rates == pytest.approx([sizes[0] ** -0.4, 8 * sizes[1] ** -0.4], rel=0.02)
-    assert said.count("rate and batch by the optima of 9 cells") == 2
+    path, options = sweep(tmp_path / "rates.csv"), Options(best=True, drop=2)
+    runs = options.read(path, "b")
+    assert len(runs.loss) == 7
+    laws = budget.rates_of(options.read_rates(path, "b"), runs)
+    assert len(laws.cells) == 7, "those of the runs that are not dropped"
+    assert float(laws.rate.at(N=1e8, D=1e9)) == pytest.approx(8 * 1e8**-0.4, rel=0.01)
+    its = allocation.Allocation(1e20, *(published.Value(x, x, x) for x in (1e8, 1e9, 3.0)), 1.0)
+    budget.show_rates(lambda: options.read_rates(path, "a"), runs, [its])
+    assert f"learning rate {1e8**-0.4:.2g}" in capsys.readouterr().out
 
 
 def test_a_budget_says_what_it_counts_and_what_is_far(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,7 +131,8 @@ def read_rates(
     if not found:
         raise UserError(f"{path}: no run has {' and '.join(_RATES)}")
     runs = _columns(path, found, [], 0)
-    return Rated(runs.parameters, runs.tokens, *(np.array([row[name] for row in found]) for name in _RATES), runs.loss)
+    rate, batch = (np.array([row[name] for row in found]) for name in _RATES)
+    return Rated(runs.parameters, runs.tokens, rate, batch, runs.loss)
 
 
 def read_columns(
