@@ -176,7 +176,9 @@ def fit_options() -> Options:
 
         chips_of_flag(f.device)  # a mistake shows before the fit
     if f.law == "frontier":
-        raise UserError("--law=frontier: is for --forecast; --fit prints the frontier of a table without it")
+        raise UserError(
+            "--law=frontier: is for --forecast; --fit prints the law of the frontier beside any other --law"
+        )
     if f.law in ("joint", "best") and f.budget:
         raise UserError(f"--law={f.law}: --budget reads the least of the sum of powers; leave one of the two out")
     return Options(

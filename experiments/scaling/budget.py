@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,14 +13,13 @@ from w2v_jax.papers import NUMBERS
 from w2v_jax.scaling.allocation import Allocation, allocate, design_bias
 from w2v_jax.scaling.describe import cell, number
 from w2v_jax.scaling.fitted import FAR, Fit
-from w2v_jax.scaling.rates import fit_rates
-from w2v_jax.scaling.run_table import read_columns
-from w2v_jax.scaling.where import Condition
+from w2v_jax.scaling.isoflop import FLOPS_A_TOKEN
+from w2v_jax.scaling.rates import Rates, fit_rates
+from w2v_jax.scaling.run_table import Rated, Runs
 from w2v_jax.tables import aligned, duration
 
 STATE = 16  # bytes a parameter: itself, its gradient and two moments of Adam in float32
-# First those that most tables lack, as the first one that is missing is named.
-_RATES = ("learning_rate", "batch_tokens", "parameters", "tokens", "loss")
+_SAME = 0.02  # FLOPs within this share of 6 N D are the same
 _STEP_LAW = ((2.147e8, 1.0737e9), (4e9, 1e11))  # N and D of the dense runs of its authors: least and greatest
 
 
@@ -36,10 +34,10 @@ def parse(text: str) -> list[float]:
     return budgets
 
 
-def show(fit: Fit, budgets: Sequence[float], flops: np.ndarray, device: str | None) -> list[Allocation]:
+def show(fit: Fit, budgets: Sequence[float], runs: Runs, device: str | None) -> list[Allocation]:
     """Prints the optimum of each budget, and by how much parabolas through the same runs would miss it.
 
-    `flops` [n] are those of the fitted runs. UserError: an unknown device.
+    `runs` are those that were fitted. UserError: an unknown device.
     """
     rows = [["FLOPs", "of the largest run", "parameters N", "tokens D", "D / N", "loss", *_header(device)]]
     found = [allocate(fit, c) for c in budgets]
@@ -48,13 +46,9 @@ def show(fit: Fit, budgets: Sequence[float], flops: np.ndarray, device: str | No
         row += [f"{its.d.value / its.n.value:.3g}", cell(its.loss)]
         rows.append(row + _costs(its, device))
     print(f"\nBudgets, by the least of {fit.law.formula} at 6 N D = C:\n{aligned(rows)}")
-    if any(its.times > FAR for its in found):
-        print(f"more than {FAR:g} times the largest run is extrapolation; the intervals assume that the law goes on")
-    least = float(np.min(flops))
-    if any(its.flops < least / FAR for its in found):
-        below = f"less than 1 / {FAR:g} of the smallest run ({number(least)} FLOPs) is extrapolation, too"
-        print(f"{below}; small models follow other laws")
-    bias = design_bias(fit, flops, None, budgets)
+    for line in [*_other_count(runs), *_extrapolated(fit, found)]:
+        print(line)
+    bias = design_bias(fit, runs.flops, None, budgets)
     if bias is None:
         print("parabolas at equal FLOPs cannot be drawn through runs of these sizes")
     else:
@@ -65,11 +59,50 @@ def show(fit: Fit, budgets: Sequence[float], flops: np.ndarray, device: str | No
     return found
 
 
-def show_rates(path: Path, where: Sequence[Condition], found: Sequence[Allocation]) -> None:
-    """Prints learning rate and batch for each optimum: by the table where it varies both, else as published."""
+def _other_count(runs: Runs) -> list[str]:
+    """What a budget is by the FLOPs of the table, where these are not 6 N D."""
+    ratio = runs.flops / (FLOPS_A_TOKEN * runs.parameters * runs.tokens)
+    middle = float(np.exp(np.log(ratio).mean()))
+    if max(middle, 1 / middle) <= 1 + _SAME:
+        return []
+    said = f"the table's own FLOPs are {middle:.3g} times 6 N D ({ratio.min():.3g} to {ratio.max():.3g})"
+    return [f"{said}; budgets here are 6 N D: divide FLOPs of that count by {middle:.3g} first"]
+
+
+def _extrapolated(fit: Fit, found: Sequence[Allocation]) -> list[str]:
+    """What of the optima is far from the runs."""
+    lines = []
+    if any(its.times > FAR for its in found):
+        far = f"more than {FAR:g} times the largest run is extrapolation"
+        lines.append(f"{far}; the intervals assume that the law goes on")
+    least = FLOPS_A_TOKEN * float(fit.sizes.prod(1).min())
+    if any(its.flops < least / FAR for its in found):
+        below = f"less than 1 / {FAR:g} of the smallest run ({number(least)} FLOPs) is extrapolation, too"
+        lines.append(f"{below}; small models follow other laws")
+    for its in found:
+        for symbol, value, low, high in zip("ND", (its.n.value, its.d.value), fit.smallest, fit.largest, strict=True):
+            if not low / FAR <= value <= high * FAR:
+                beyond = f"{value / high:.3g} times the largest" if value > high else f"{value / low:.3g} of the least"
+                lines.append(
+                    f"{number(its.flops)} FLOPs: {symbol} = {number(value)} is {beyond} of the runs: extrapolation"
+                )
+    return lines
+
+
+def rates_of(rated: Rated, runs: Runs) -> Rates:
+    """The laws of rate and batch by the cells of parameters and tokens that the `runs` are of. UserError: no law."""
+    cells = set(zip(runs.parameters.tolist(), runs.tokens.tolist(), strict=True))
+    kept = [cell in cells for cell in zip(rated.parameters.tolist(), rated.tokens.tolist(), strict=True)]
+    return fit_rates(*(column[kept] for column in rated))
+
+
+def show_rates(read: Callable[[], Rated], runs: Runs, found: Sequence[Allocation]) -> None:
+    """Prints learning rate and batch for each optimum: by the table where it varies both, else as published.
+
+    `read` gives the runs of the table, of which `runs` were fitted, with their rates.
+    """
     try:
-        rate, batch, n, d, loss = read_columns(path, _RATES, where).values()
-        laws = fit_rates(n, d, rate, batch, loss)
+        laws = rates_of(read(), runs)
     except UserError as e:
         print(f"rate and batch are not by this table ({e}); by the Step law as published, for AdamW on web text:")
         k, a, b, m, c = (

@@ -10,6 +10,7 @@ from pathlib import Path
 from experiments.scaling import forecast
 from w2v_jax.errors import UserError
 from w2v_jax.scaling import records
+from w2v_jax.scaling.analysis import other_rates
 from w2v_jax.scaling.fitted import Fit
 from w2v_jax.scaling.recipe import Recipe, study_of
 from w2v_jax.scaling.study import Study
@@ -34,6 +35,8 @@ def turned(study: Study, results: Path, asked: Sequence[float]) -> Study:
     print(aligned(_rows(changed, found), left=(0, 8)))
     for name, fit in laws.items():
         print(_source(name, fit, results))
+        if others := other_rates([r for r in made if r.arm == name]):
+            print(f"{name}: {others} run(s) left out, of which another learning rate had a lower loss")
     return changed
 
 

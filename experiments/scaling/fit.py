@@ -10,16 +10,18 @@ from experiments.scaling import budget
 from w2v_jax.figures import scaling as figures
 from w2v_jax.files import write_json
 from w2v_jax.scaling.allocation import Allocation
-from w2v_jax.scaling.describe import compare, describe
+from w2v_jax.scaling.describe import compare, describe, show
 from w2v_jax.scaling.fit import closest, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value, finite
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.robust import LOGS, Misfit
-from w2v_jax.scaling.run_table import Runs, read_arms, read_table
+from w2v_jax.scaling.run_table import Rated, Runs, read_arms, read_rates, read_table
+from w2v_jax.scaling.single import Single, fit_single
 from w2v_jax.scaling.where import Condition
 from w2v_jax.storage import to_path
+from w2v_jax.tables import aligned
 
 SHOWN = ("E", "A", "B", "alpha", "beta", "a")
 
@@ -48,16 +50,26 @@ class Options(NamedTuple):
             best=self.best,
         )
 
+    def read_rates(self, path: Path, arm: str | None) -> Rated:
+        """The runs of one arm that state their rate and batch, those that are not the best among them."""
+        return read_rates(path, arm, self.where, self.repeats)
+
 
 def fit(path: Path, options: Options, out: str | None) -> int:
-    """Fits the parametric law and IsoFLOP parabolas to each arm of a table, and prints them beside published laws.
+    """Fits the laws of N and D, of each size alone and IsoFLOP parabolas to each arm of a table, and prints them beside
+    published laws.
 
     Returns the exit status: 1 where --budget has no answer for an arm. Errors as `read_table`; fit.json and pictures go
     to the folder `out`, if any.
     """
     arms = read_arms(path, options.where)
-    several, answered = len(arms) > 1, True  # a law describes one family of models
-    for i, arm in enumerate(arms if several else [None]):
+    several, answered = len(arms.names) > 1, True  # a law describes one family of models
+    if arms.unnamed:
+        alone = f"fitted with those of {arms.names[0]}"
+        print(f"{path}: {arms.unnamed} run(s) have no arm, and are {'in no fit' if several else alone}")
+    if arms.names and arms.unfinished:
+        print(f"{path}: no finished run, so no law, of the arm(s) {', '.join(arms.unfinished)}")
+    for i, arm in enumerate(arms.names if several else [None]):
         if several:
             print(f"{chr(10) if i else ''}arm {arm}")
         answered &= fit_one(path, options, None if out is None else to_path(out) / (arm or ""), arm)
@@ -83,23 +95,36 @@ def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> 
         print(f"\n{compare(ours, [law for law in PUBLISHED if 'E' in law.values])}")
     if options.drop and isinstance(parametric, Fit):
         _say_what_moves(options.read(path, arm, 0), parametric)
-    isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss)
+    single = fit_single(runs.parameters, runs.tokens, runs.flops, runs.loss)
+    print(f"\nLaws of one size alone, with 95 % intervals:\n{_of_one_size(single)}")
+    isoflop = fit_isoflop(runs.parameters, runs.flops, runs.loss, tokens=runs.tokens)
     print(f"\n{describe(isoflop)}")
-    found = _say_budgets(path, options, runs, parametric) if options.budgets else []
+    found = _say_budgets(path, options, runs, parametric, arm) if options.budgets else []
     if out is not None:
-        _write(out, path, options, runs, parametric, isoflop, found)
+        _write(out, path, options, runs, parametric, single, isoflop, found)
     return not isinstance(found, str)
 
 
-def _say_budgets(path: Path, options: Options, runs: Runs, parametric: Fit | Refusal) -> list[Allocation] | str:
+def _of_one_size(single: Single) -> str:
+    """A line for each law with its values, or the reason for none."""
+    rows = [["loss by", "runs", "values"]]
+    for name, r in single.named().items():
+        values = [f"not fitted: {r.reason}"] if isinstance(r, Refusal) else [show(k, v) for k, v in r.values.items()]
+        rows.append([name, "" if isinstance(r, Refusal) else str(r.points), ", ".join(values)])
+    return aligned(rows, left=(0, 2))
+
+
+def _say_budgets(
+    path: Path, options: Options, runs: Runs, parametric: Fit | Refusal, arm: str | None
+) -> list[Allocation] | str:
     """Prints the optimum of each budget, or why there is none."""
     if not isinstance(parametric, Fit):
         reason = "no optimum of a budget without a fitted surface"
     elif min(parametric.values[k].value for k in ("alpha", "beta")) <= 0:
         reason = "no optimum of a budget: by this surface loss does not fall with N or with D"
     else:
-        found = budget.show(parametric, options.budgets, runs.flops, options.device)
-        budget.show_rates(path, options.where, found)
+        found = budget.show(parametric, options.budgets, runs, options.device)
+        budget.show_rates(lambda: options.read_rates(path, arm), runs, found)
         return found
     print(f"\n{reason}")
     return reason
@@ -119,6 +144,7 @@ def _write(
     options: Options,
     runs: Runs,
     parametric: Fit | Refusal,
+    single: Single,
     isoflop: Isoflop | Refusal,
     budgets: Sequence[Allocation] | str,
 ) -> None:
@@ -130,10 +156,16 @@ def _write(
     results: dict[str, Fit | Isoflop | Refusal] = {"parametric": parametric, "isoflop": isoflop}
     for name, r in results.items():
         found[name] = r._asdict() if isinstance(r, Refusal) else {k: _value(v) for k, v in r.values.items()}
+    found["of one size"] = {
+        name: r._asdict()
+        if isinstance(r, Refusal)
+        else {"runs": r.points} | {k: _value(v) for k, v in r.values.items()}
+        for name, r in single.named().items()
+    }
     found["how"] = _how(options, runs, parametric)
     if isinstance(isoflop, Isoflop):
         found["minima"] = [
-            {"flops": p.flops, "runs": len(p.sizes), "parameters": _value(p.best), "loss": p.lowest}
+            {"flops": p.flops, "runs": len(p.sizes), "parameters": _value(p.best), "tokens": p.tokens, "loss": p.lowest}
             for p in isoflop.parabolas
         ]
         found["left out"] = [r.reason for r in isoflop.refused]

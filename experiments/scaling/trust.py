@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from experiments.common.page import Section
 from experiments.scaling.found import Found
-from w2v_jax.scaling.analysis import Laws, above_chance, columns, fitted_runs
+from w2v_jax.scaling.analysis import Laws, above_chance, columns, fitted_runs, other_rates
 from w2v_jax.scaling.bootstrap import ENOUGH
 from w2v_jax.scaling.describe import cell, number
 from w2v_jax.scaling.fit import RESAMPLES, fit_parametric
@@ -143,13 +143,15 @@ def _fitting(found: Found) -> list[list[str]]:
     refused = [law.arm for law in found.laws if not isinstance(law.parametric, Fit)]
     flat, above = sum(len(law.plateau) for law in found.laws), len(above_chance(found.usable))
     diverged = f"; {above} run(s) that are worse than a uniform guess were NOT left out" if above else ""
+    others = other_rates(found.made)
+    rates = f"{others} run(s) of which another learning rate had a lower loss" if others else "nothing else"
     how = [
         f"{'a region by the likelihood ratio' if fit.whole else f'{RESAMPLES} bootstrap draws'} ({fit.points} runs)"
         for fit in fits
     ]
     return [
         ["How many points in each fit?", ", ".join(str(fit.points) for fit in fits) or "no law of N and D was fitted"],
-        ["What was left out?", f"{flat} run(s) on the plateau of single words; failed runs; nothing else{diverged}"],
+        ["What was left out?", f"{flat} run(s) on the plateau of single words; failed runs; {rates}{diverged}"],
         ["What is minimised?", str(fits[0].misfit if fits else LOGS)],
         ["By which algorithm?", "variable projection over a grid of exponents, then damped Newton steps"],
         ["How are intervals made?", "; ".join(dict.fromkeys(how)) or f"bootstrap from {ENOUGH} runs a parameter"],

@@ -55,6 +55,22 @@ def test_the_bias_of_a_design_is_that_of_its_parabolas(name: str, spread: float,
     assert 100 * bias[0].share == pytest.approx(per_cent, abs=0.1)
 
 
+@pytest.mark.parametrize("power", [0.0, 0.1])
+def test_the_bias_is_of_one_count_of_flops(power: float) -> None:
+    """Narrow parabolas about the optimum of a grid have next to none, whether C is 9 N D or grows with the size."""
+    values = known("Besiroglu")
+
+    def surface(n: np.ndarray, flops: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        d = flops / (9 * (n / 1e8) ** power * n)
+        return d, values["E"] + values["A"] / n ** values["alpha"] + values["B"] / d ** values["beta"]
+
+    fine, flops = np.geomspace(1e6, 1e12, 40_001), np.geomspace(1e17, 1e21, 5)
+    best = [fine[surface(fine, c)[1].argmin()] for c in flops]
+    n, c = np.outer(best, np.geomspace(0.7, 1.4, 7)).ravel(), np.repeat(flops, 7)
+    bias = design_bias(fitted(n, *surface(n, c)), c, None, [1e20])
+    assert bias is not None and abs(bias[0].share) < 0.005
+
+
 def test_few_runs_have_an_interval_that_holds_the_optimum() -> None:
     """Twelve runs; the benchmark has 200 trials of each design."""
     n, d, _, loss = design("asymmetric", 8, sizes=4, budgets=3)

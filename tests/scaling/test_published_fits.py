@@ -14,6 +14,7 @@ from experiments.scaling import budget, published
 from experiments.scaling.fit import Options, fit
 from w2v_jax.errors import UserError
 from w2v_jax.papers import NUMBERS
+from w2v_jax.scaling import allocation
 from w2v_jax.scaling.run_table import read_columns, read_table
 from w2v_jax.scaling.where import parse
 
@@ -88,6 +89,66 @@ def test_conditions_compare_numbers_as_numbers(table: Path) -> None:
 def test_rows_that_repeat_count_where_asked(table: Path) -> None:
     table.write_text(table.read_text() + table.read_text().splitlines()[1] + "\n")
     assert [len(read_table(table, repeats=r).loss) for r in (False, True)] == [71, 72]
+
+
+def sweep(path: Path) -> Path:
+    """Two arms of rates and batches about planted optima, those of b eight times as high, each with diverged runs."""
+    lines = ["arm,status,parameters,tokens,learning_rate,batch_tokens,heldout_loss,loss"]
+    for arm, times in (("a", 1.0), ("b", 8.0)):
+        for n in np.geomspace(1e7, 1e9, 3):
+            for d in np.geomspace(2e8, 2e10, 3):
+                loss, rate, batch = 1.8 + 400 / n**0.34 + 2000 / d**0.37, times * n**-0.4, 10 * d**0.5
+                for i in range(-2, 3):
+                    for j in range(-2, 3):
+                        own = f"{rate * 2**i},{batch * 2**j},{loss * (1 + 0.002 * (i * i + j * j) + 1e-5 * i)}"
+                        lines.append(f"{arm},finished,{n},{d},{own},0.1")
+                lines.append(f"{arm},diverged,{n},{d},{64 * rate},{batch},{0.99 * loss},")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_rates_are_those_of_the_finished_runs_of_the_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, options = sweep(tmp_path / "rates.csv"), Options(best=True, drop=2)
+    runs = options.read(path, "b")
+    assert len(runs.loss) == 7
+    laws = budget.rates_of(options.read_rates(path, "b"), runs)
+    assert len(laws.cells) == 7, "those of the runs that are not dropped"
+    assert float(laws.rate.at(N=1e8, D=1e9)) == pytest.approx(8 * 1e8**-0.4, rel=0.01)
+    its = allocation.Allocation(1e20, *(published.Value(x, x, x) for x in (1e8, 1e9, 3.0)), 1.0)
+    budget.show_rates(lambda: options.read_rates(path, "a"), runs, [its])
+    assert f"learning rate {1e8**-0.4:.2g}" in capsys.readouterr().out
+
+
+def test_a_budget_says_what_it_counts_and_what_is_far(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = tuple(parse("schedule=cosine"))
+    assert fit(table, Options(where=where, best=True, budgets=(1e23,)), None) == 0
+    said = capsys.readouterr().out
+    assert "the table's own FLOPs" not in said and re.search(
+        r"1.000e\+23 FLOPs: D = \S+ is \S+ times the largest", said
+    )
+    more = [line.split(",") for line in table.read_text().splitlines()]
+    rows = [row if i == 0 else [*row[:2], str(1.5 * float(row[2])), *row[3:]] for i, row in enumerate(more)]
+    table.write_text("\n".join(map(",".join, rows)) + "\n")
+    assert fit(table, Options(where=where, best=True, budgets=(1e23,)), None) == 0
+    again = capsys.readouterr().out
+    assert "own FLOPs are 1.5 times 6 N D (1.5 to 1.5); budgets here are 6 N D: divide FLOPs of that" in again
+    bias = [re.findall(r"would miss this N by (\S+)%", text) for text in (said, again)]
+    assert float(bias[0][0]) == pytest.approx(float(bias[1][0]), abs=0.5)
+
+
+@pytest.mark.parametrize(("ratio", "law"), [(20, "C, no cheaper"), (None, "D, at the largest size")])
+def test_a_table_of_one_ratio_or_one_size_has_a_law(
+    tmp_path: Path, ratio: int | None, law: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    d = np.geomspace(1e8, 1e10, 8)
+    n = np.full(8, 1e7) if ratio is None else d / ratio
+    rows = [f"{a},{b},{1.8 + 400 / a**0.34 + 2000 / b**0.37}" for a, b in zip(n, d, strict=True)]
+    (tmp_path / "runs.csv").write_text("parameters,tokens,loss\n" + "\n".join(rows) + "\n")
+    assert fit(tmp_path / "runs.csv", Options(), str(tmp_path / "out")) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(law))
+    assert re.search(r" 8  A = .*, alpha = 0\.\d+ \[", line)
+    found = json.loads((tmp_path / "out" / "fit.json").read_text())["of one size"]
+    assert next(found[name] for name in found if name.startswith(law))["runs"] == 8
 
 
 @pytest.mark.parametrize("text", ["", "-1", "0", "1e21,", "many", "inf", "nan"])

@@ -82,6 +82,18 @@ def test_the_best_rate_counts_and_unfinished_runs_do_not() -> None:
     assert [r.run for r in analysis.usable(made)] == ["b"]
 
 
+def test_runs_that_differ_in_more_than_their_rate_all_count() -> None:
+    """Equal parameters, tokens and seed are not one run: heads change neither. A folder of a cache changes no run."""
+    config: dict[str, Any] = {"model": {"heads": 2}, "optimizer": {"learning_rate": 0.1}, "data": {"cache_dir": "x"}}
+    other = {"optimizer": {"learning_rate": 0.2}, "data": {"cache_dir": "y"}}
+    made = [
+        record(run="a", heldout_loss=3.0, config=config),
+        record(run="b", heldout_loss=2.9, config=config | other),
+        record(run="c", heldout_loss=2.5, config=config | {"model": {"heads": 1}}),
+    ]
+    assert [r.run for r in analysis.usable(made)] == ["b", "c"] and analysis.other_rates(made) == 1
+
+
 def test_runs_on_the_plateau_of_single_words_are_left_out_of_every_fit() -> None:
     """By the recorded baseline, or by accuracies that agree in every digit where the losses are the highest."""
     plan = [(n, d) for n in (1e3, 1e4, 1e5) for d in (1e5, 1e6, 1e7)]

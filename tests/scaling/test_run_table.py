@@ -29,7 +29,7 @@ def test_jsonl_leaves_out_what_is_not_finished(tmp_path: Path) -> None:
     rows = [
         {"parameters": 1000, "tokens": 5000, "heldout_loss": 4.0, "loss": 9.0, "status": "finished"},
         {"parameters": 2000, "status": "diverged", "heldout_loss": None},
-        {"parameters": 2000, "training_flops": 12e6, "loss": 3.0},
+        {"parameters": 2000, "training_flops": 12e6, "heldout_loss": 3.0},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     runs = read_table(path)
@@ -56,6 +56,42 @@ def test_repeated_runs_count_once(tmp_path: Path) -> None:
     assert "1 row(s) repeat a run, and count once" in runs.notes
 
 
+def test_runs_of_equal_numbers_or_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """Losses of two digits agree by chance; a column `run` may hold the model, and amounts of text tell its runs."""
+    path = tmp_path / "runs.csv"
+    path.write_text("run,parameters,tokens,loss\na,10,100,3.5\nb,10,100,3.5\na,10,200,3.4\na,20,200,3.4\n")
+    runs = read_table(path)
+    np.testing.assert_array_equal(runs.tokens, [100, 100, 200, 200])
+    assert not any("repeat" in note for note in runs.notes)
+    path.write_text("run,parameters,tokens,loss\na,10,100,3.5\na,10,100,3.25\na,20,100,3.1\n")
+    runs = read_table(path)
+    np.testing.assert_array_equal(runs.loss, [3.25, 3.1])
+    assert runs.notes[0] == "1 row(s) repeat a run, and count once"
+    assert "1 of them, such as a, have another loss than the last row" in runs.notes[1]
+
+
+def test_one_loss_counts_for_all_rows(tmp_path: Path) -> None:
+    """The loss of the training text would stand for an empty cell."""
+    path = tmp_path / "runs.csv"
+    head = "parameters,tokens,heldout_loss,loss,status\n10,100,3.5,2.5,finished\n"
+    path.write_text(head + "20,100,,2.4,finished\n")
+    with pytest.raises(UserError, match="line 3: no 'heldout_loss', which other rows have, and 'loss' may be another"):
+        read_table(path)
+    path.write_text(head + "20,100,,2.4,diverged\n")
+    np.testing.assert_array_equal(read_table(path).loss, [3.5])
+    path.write_text(head.replace("3.5", "") + "20,100,,2.4,finished\n")
+    np.testing.assert_array_equal(read_table(path).loss, [2.5, 2.4])
+
+
+def test_what_conditions_leave_out_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("arm,parameters,tokens,loss\na,10,100,3.5\na,10,200,3.4\nb,10,300,3.4\n,10,300,3.3\n")
+    assert "1 row(s) left out: they do not hold --where" in read_table(path, arm="a", where=parse("tokens>=200")).notes
+    assert read_arms(path) == (("a", "b"), 1, ())
+    path.write_text("arm,status,parameters,tokens,loss\na,finished,10,100,3.5\nb,failed,10,200,3.4\n")
+    assert read_arms(path) == (("a",), 0, ("b",))
+
+
 def test_one_name_with_two_configs_is_two_runs_and_said(tmp_path: Path) -> None:
     first = {"run": "a_s0", "config_hash": "1", "parameters": 1000, "tokens": 5000, "loss": 4.0}
     path = tmp_path / "runs.jsonl"
@@ -80,7 +116,7 @@ def test_an_export_is_read_as_it_is_named(tmp_path: Path) -> None:
     path = tmp_path / "wandb.csv"
     rows = "a,finished,x,1e6,2e7,4.0\na,finished,,2e6,2e7,3.5\nb,crashed,x,3e6,2e7,3.0\n"
     path.write_text("Name,State,Group,parameters,tokens,loss\n" + rows)
-    assert read_arms(path) == ["x", "no group"]
+    assert read_arms(path).names == ("x", "no group")
     runs = read_table(path)
     np.testing.assert_array_equal(runs.loss, [4.0, 3.5])
     assert runs.notes[0] == "1 run(s) left out: status is not 'finished'"
@@ -128,6 +164,15 @@ def test_the_fewest_tokens_a_parameter_are_dropped(tmp_path: Path) -> None:
             "no column 'tokens' or 'training_flops' or 'training_flop' (is it 'token'",
         ),
         ("a.csv", b"parameters,tokens,x\n1,2,3\n", "no column 'heldout_loss' or 'loss'; add one"),
+        ("a.csv", b"parameters;tokens;loss\n1;2;3\n", "line 1: fields are separated by ';'; save the file with commas"),
+        ("a.csv", b"parameters\ttokens\tloss\n1\t2\t3\n", "line 1: fields are separated by tabs"),
+        (
+            "a.csv",
+            b"N,D,L\n1,2,3\n",
+            "no column 'parameters' (is it 'N'? then rename it), no column 'tokens' or 'training_flops' or "
+            "'training_flop' (is it 'D'? then rename it), no column 'heldout_loss' or 'loss' (is it 'L'? then rename "
+            "it); add them",
+        ),
         ("a.csv", b"parameters,tokens,loss,loss\n1,2,3,4\n", "line 1: column 'loss' appears twice"),
         ("a.csv", b"parameters,tokens,loss\n1,2\n", "line 2: 2 fields, the header has 3"),
         ("a.csv", b"parameters,tokens,loss\n1,2,3\n1,two,3\n", "line 3: column 'tokens': 'two' is not a number"),

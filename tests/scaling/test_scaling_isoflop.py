@@ -54,6 +54,19 @@ def test_exact_parabolas_give_the_planted_law() -> None:
         )
 
 
+def test_tokens_are_those_that_the_runs_own_flops_buy() -> None:
+    """FLOPs of 9 N D, and of a count that grows with the size: the tokens of the minimum are those of a run there."""
+    n, flops, loss = grid()
+    for per in (np.full(28, 9.0), 6 * (n / 1e9) ** 0.05):
+        result = fit_isoflop(n, flops, loss, tokens=flops / (per * n), resamples=50)
+        assert isinstance(result, Isoflop)
+        for i, p in enumerate(result.parabolas):
+            middle = 7 * i + 3  # the run at the minimum
+            assert p.tokens == pytest.approx(flops[middle] / (per[middle] * n[middle]), rel=1e-6)
+        at = result.values["k_D"].value * BUDGETS ** result.values["b"].value
+        np.testing.assert_allclose(at, [p.tokens for p in result.parabolas], rtol=1e-6)
+
+
 def test_parabolas_through_three_sizes_have_no_intervals() -> None:
     """They have no residuals: an interval of the width zero would be a lie."""
     n, flops, loss = (x.reshape(4, 7)[:, 1:6:2].ravel() for x in grid(0.003))

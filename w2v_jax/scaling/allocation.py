@@ -76,11 +76,26 @@ def _optimum(fit: Fit, theta: np.ndarray, flops: float) -> Optimum:
 def design_bias(fit: Fit, flops: np.ndarray, budgets: np.ndarray | None, at: Sequence[float]) -> list[Bias] | None:
     """The bias of parabolas through runs like these: the surface at their N and D without noise, fitted again.
 
-    `flops` [n] and `budgets` are those of `fit_isoflop`, `at` the budgets in question. None: they give no law.
+    `flops` [n] and `budgets` are those of `fit_isoflop`, `at` the budgets in question, FLOPs of the same count. The
+    parabolas' N is compared with the optimum of the surface by that count. None: they give no law.
     """
     exact = predict(fit, *fit.sizes.T)
     found = fit_isoflop(fit.sizes[:, 0], flops, exact, budgets=budgets, resamples=1)
     if not isinstance(found, Isoflop) or not found.values:
         return None
     k, a = found.values["k_N"].value, found.values["a"].value
-    return [Bias(c, float(k * c**a / _optimum(fit, fit.theta, c).n) - 1.0) for c in at]
+    return [Bias(c, float(k * c**a / _counted(fit, flops, c)) - 1.0) for c in at]
+
+
+def _counted(fit: Fit, flops: np.ndarray, budget: float) -> float:
+    """The best N of the surface where training costs C = r N^(1 + q) D, r and q by the runs' own FLOPs; q = 0 and r = 6
+    where these are 6 N D. Of A/N^alpha + B/D^beta with D = C / (r N^(1 + q)) the least is at
+
+        N^(alpha + (1 + q) beta) = alpha A / ((1 + q) beta B) (C/r)^beta
+    """
+    n, d = fit.sizes.T
+    q, log_r = np.polyfit(np.log(n), np.log(flops / (n * d)), 1)
+    values = named(fit.law, fit.theta, fit.centres)
+    a, b, alpha, beta = (float(values[key]) for key in ("A", "B", "alpha", "beta"))
+    power = alpha + (1 + q) * beta
+    return float(np.exp((np.log(alpha * a / ((1 + q) * beta * b)) + beta * (np.log(budget) - log_r)) / power))

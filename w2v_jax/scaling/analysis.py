@@ -5,6 +5,7 @@ An arm is one line of a study: a family of models at several sizes. A law is alw
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,10 +14,10 @@ import numpy as np
 from w2v_jax.papers import CLAIMED_ACCURACY
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal
-from w2v_jax.scaling.frontier import fit_frontier, frontier
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.plateau import Score, on_plateau
-from w2v_jax.scaling.records import FINISHED, Record
+from w2v_jax.scaling.records import FINISHED, Record, decisive
+from w2v_jax.scaling.single import MOST, fit_single
 
 Result = Fit | Isoflop | Refusal
 Curve = tuple[np.ndarray, np.ndarray]
@@ -72,14 +73,28 @@ class Floor(NamedTuple):
 
 def usable(records: Sequence[Record]) -> list[Record]:
     """Finished runs with a held-out loss; of runs that differ in learning rate alone, the one with the lowest loss."""
-    best: dict[tuple[str, int, float, int], Record] = {}
-    for r in records:
-        if r.status != FINISHED or r.heldout_loss is None:
-            continue
-        key = (r.arm, r.parameters, round(r.tokens), r.seed)
-        if key not in best or r.heldout_loss < (best[key].heldout_loss or np.inf):
+    best: dict[tuple[str, int, float, int, str], Record] = {}
+    for r in _scored(records):
+        key = (r.arm, r.parameters, round(r.tokens), r.seed, _but_rate(r))
+        if key not in best or (r.heldout_loss or 0.0) < (best[key].heldout_loss or np.inf):
             best[key] = r
     return list(best.values())
+
+
+def other_rates(records: Sequence[Record]) -> int:
+    """Finished runs that are not `usable`, as another learning rate was better."""
+    return len(_scored(records)) - len(usable(records))
+
+
+def _scored(records: Sequence[Record]) -> list[Record]:
+    return [r for r in records if r.status == FINISHED and r.heldout_loss is not None]
+
+
+def _but_rate(r: Record) -> str:
+    """What decides the run's result but its learning rate, as text."""
+    tree = decisive(r.config, r.family)
+    tree.get("optimizer", {}).pop("learning_rate", None)
+    return json.dumps(tree, sort_keys=True)
 
 
 def above_chance(records: Sequence[Record]) -> list[Record]:
@@ -99,7 +114,7 @@ def columns(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def at_most_tokens(records: Sequence[Record]) -> list[Record]:
     """The runs on the arm's largest amount of text, up to rounding to whole steps."""
     most = max(r.tokens for r in records)
-    return [r for r in records if r.tokens > 0.97 * most]
+    return [r for r in records if r.tokens > MOST * most]
 
 
 def loss_curves(arms: Mapping[str, Sequence[Record]]) -> tuple[dict[str, Curve], dict[str, Curve]]:
@@ -132,23 +147,18 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
         none = Refusal("every law", f"all {len(flat)} run(s) are on the plateau of single words")
         return Laws(arm, none, none, none, none, none, none, none, none, tuple(flat))
     n, d, c, loss = columns(records)
-    n_most, _, _, loss_most = columns(at_most_tokens(records))
+    single = fit_single(n, d, c, loss)
     bare = np.array([r.parameters_without_embeddings for r in at_most_tokens(records)], np.float64)
     by_size_bare: Fit | Refusal = Refusal("power law", "some runs have no parameters but embeddings")
     if bare.all():
-        by_size_bare = fit_power(bare, loss_most, floor=False, symbol="N")
-    _, d_largest, _, loss_largest = columns([r for r in records if r.parameters == n.max()])
+        by_size_bare = fit_power(bare, columns(at_most_tokens(records))[3], floor=False, symbol="N")
     equal: Isoflop | Refusal = Refusal("IsoFLOP", "no two sizes were trained with equal FLOPs; see budgets of a study")
     if budgets:
-        equal = fit_isoflop(n, c, loss, budgets=np.array(budgets))
+        equal = fit_isoflop(n, c, loss, tokens=d, budgets=np.array(budgets))
     return Laws(
         arm,
         fit_parametric(n, d, loss),
-        fit_power(n_most, loss_most, floor=False, symbol="N"),
-        fit_power(n_most, loss_most, floor=True, symbol="N"),
-        fit_power(d_largest, loss_largest, floor=False, symbol="D"),
-        fit_power(d_largest, loss_largest, floor=True, symbol="D"),
-        fit_frontier(frontier(n, d, c, loss)),
+        *single,
         equal,
         by_size_bare,
         tuple(flat),

@@ -93,8 +93,7 @@ def _isoflop(result: Isoflop) -> str:
         lines.append(f"no power law of the minima: {result.reason}")
     rows = [["FLOPs", "runs", "best parameters", "tokens", "loss"]]
     for p in result.parabolas:
-        tokens = number(p.flops / (6.0 * p.best.value))
-        rows.append([number(p.flops), str(len(p.sizes)), cell(p.best), tokens, f"{p.lowest:.4f}"])
+        rows.append([number(p.flops), str(len(p.sizes)), cell(p.best), number(p.tokens), f"{p.lowest:.4f}"])
     lines += aligned(rows).splitlines() + [f"{r.law}: left out: {r.reason}" for r in result.refused[:SHOWN]]
     if len(result.refused) > SHOWN:
         lines.append(f"and {len(result.refused) - SHOWN} more budgets left out")

@@ -27,11 +27,13 @@ class Parabola(NamedTuple):
     coefficients: np.ndarray  # float [3]: c0, c1, c2
     centre: float
     best: Value  # parameters at the minimum
+    tokens: float  # there
     lowest: float  # loss at the minimum
+    per_token: np.ndarray  # float [n], log FLOPs a parameter and token: log 6 where C = 6 N D
 
 
 class Isoflop(NamedTuple):
-    """The law of the parabolas' minima: N_opt = k_N C^a, D_opt = k_D C^b."""
+    """The law of the parabolas' minima: N_opt = k_N C^a, D_opt = k_D C^b, for C as the runs count it."""
 
     parabolas: tuple[Parabola, ...]  # by rising budget
     refused: tuple[Refusal, ...]  # budgets without a parabola
@@ -72,18 +74,21 @@ def fit_isoflop(
     flops: np.ndarray,
     loss: np.ndarray,
     *,
+    tokens: np.ndarray | None = None,
     budgets: np.ndarray | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Isoflop | Refusal:
     """Approach 2 of Hoffmann et al. 2022: a parabola of loss in log N at each budget, and a line through its minima.
 
-    Minima give log N_opt = log k_N + a log C by least squares; D_opt = C / (6 N_opt), so b = 1 - a. A bootstrap draw
-    gives every run a residual of the parabolas (over sqrt(1 - leverage), from all budgets) and repeats the whole fit.
+    Minima give log N_opt = log k_N + a log C by least squares. D_opt is C / (r N_opt), for r the runs' own C / (N D)
+    between their sizes; where r is the same everywhere, b = 1 - a. A bootstrap draw gives every run a residual of the
+    parabolas (over sqrt(1 - leverage), from all budgets) and repeats the whole fit.
     Parabolas through three sizes have no residuals: where no budget has more, nothing has an interval.
 
     Args:
       n, flops, loss: float [runs]: parameters, training FLOPs (6 N D where only tokens are known), nats per token.
+      tokens: float [runs]. None: FLOPs / (6 parameters).
       budgets: nominal FLOPs; a run belongs to the nearest. None: runs within a factor of 1.25 share a budget.
 
     Returns:
@@ -92,7 +97,10 @@ def fit_isoflop(
     """
     n, flops, loss = (np.asarray(v, np.float64) for v in (n, flops, loss))
     check_columns(NAME, {"parameters": n, "FLOPs": flops, "loss": loss})
-    found = [_parabola(n[members], flops[members], loss[members]) for members in _groups(flops, budgets)]
+    d = flops / (FLOPS_A_TOKEN * n) if tokens is None else np.asarray(tokens, np.float64)
+    check_columns(NAME, {"parameters": n, "tokens": d})
+    per = np.log(flops / (n * d))
+    found = [_parabola(n[own], flops[own], loss[own], per[own]) for own in _groups(flops, budgets)]
     kept = [p for p in found if isinstance(p, Parabola)]
     refused = [p for p in found if isinstance(p, Refusal)]
     if not kept:
@@ -132,7 +140,7 @@ def _design(sizes: np.ndarray) -> tuple[np.ndarray, float]:
     return np.stack([np.ones_like(u), u, u**2], -1), centre
 
 
-def _parabola(sizes: np.ndarray, flops: np.ndarray, loss: np.ndarray) -> Parabola | Refusal:
+def _parabola(sizes: np.ndarray, flops: np.ndarray, loss: np.ndarray, per_token: np.ndarray) -> Parabola | Refusal:
     budget = float(np.exp(np.log(flops).mean()))
     name = f"{NAME} {budget:.3g} FLOPs"
     count = len(np.unique(sizes))
@@ -148,7 +156,16 @@ def _parabola(sizes: np.ndarray, flops: np.ndarray, loss: np.ndarray) -> Parabol
     if not sizes.min() <= at <= sizes.max():
         seen = f"{sizes.min():.3g} to {sizes.max():.3g}"
         return Refusal(name, f"minimum at {at:.3g} parameters, outside the sizes seen at {budget:.3g} FLOPs ({seen})")
-    return Parabola(budget, sizes, loss, c, centre, Value(at, np.nan, np.nan), float(c[0] - c[1] ** 2 / (4 * c[2])))
+    lowest = float(c[0] - c[1] ** 2 / (4 * c[2]))
+    found = Parabola(budget, sizes, loss, c, centre, Value(at, np.nan, np.nan), np.nan, lowest, per_token)
+    return found._replace(tokens=float(np.exp(_log_tokens(found, np.log(at)))))
+
+
+def _log_tokens(parabola: Parabola, log_n: np.ndarray | float) -> np.ndarray:
+    """log of the tokens that the budget buys at some sizes, of their shape: by the FLOPs a token of the runs near."""
+    order = np.argsort(parabola.sizes, kind="stable")
+    per = np.interp(log_n, np.log(parabola.sizes[order]), parabola.per_token[order])
+    return np.asarray(np.log(parabola.flops) - per - log_n)
 
 
 def _leverages(slopes: np.ndarray) -> np.ndarray:
@@ -195,14 +212,18 @@ def _law_of_minima(kept: list[Parabola], minima: np.ndarray) -> tuple[dict[str, 
     if len(kept) < 2 or flops.max() / flops.min() < DECADE * (1 - 1e-9):
         reason = f"minima at {len(kept)} budget(s) spanning a factor of {flops.max() / flops.min():.3g}; a power law "
         return {}, np.empty((0, 2)), reason + "needs two or more over at least one decade (10)"
-    best = _line(np.log(flops), np.log([[p.best.value for p in kept]]))[0]
-    draws = _line(np.log(flops), minima)
-    draws = draws[np.isfinite(draws).all(-1)]
+    tokens = np.stack([_log_tokens(p, minima[:, k]) for k, p in enumerate(kept)], -1)
+    best, other = (
+        _line(np.log(flops), np.log([y]))[0] for y in zip(*((p.best.value, p.tokens) for p in kept), strict=True)
+    )
+    draws, others = _line(np.log(flops), minima), _line(np.log(flops), tokens)
+    known = np.isfinite(draws).all(-1)
+    draws, others = draws[known], others[known]
     if len(minima) and not len(draws):
         return {}, np.empty((0, 2)), "no bootstrap draw has minima at two budgets; runs are too few or too noisy"
-    values = {"a": _interval(best[1], draws[:, 1]), "b": _interval(1 - best[1], 1 - draws[:, 1])}
+    values = {"a": _interval(best[1], draws[:, 1]), "b": _interval(other[1], others[:, 1])}
     values["k_N"] = _interval(np.exp(best[0]), np.exp(draws[:, 0]))
-    values["k_D"] = _interval(np.exp(-best[0]) / FLOPS_A_TOKEN, np.exp(-draws[:, 0]) / FLOPS_A_TOKEN)
+    values["k_D"] = _interval(np.exp(other[0]), np.exp(others[:, 0]))
     return values, draws, ""
 
 

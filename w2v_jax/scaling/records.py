@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -86,18 +87,24 @@ class Record:
 
 def config_hash(config: Config) -> str:
     """Twelve hexadecimal digits of the keys that decide a run's result: those that cannot change on resuming."""
-    tree = to_dict(config)
+    tree = decisive(to_dict(config), config.family)
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def decisive(config: dict[str, Any], family: str) -> dict[str, Any]:
+    """A config without the keys that may change on resuming, and without later ones at the values of before."""
+    tree = copy.deepcopy(config)
     for key in (*RESUMABLE, *LATER):
         *path, last = key.split(".")
         inner = tree
         for name in path:
-            inner = inner[name]
+            inner = inner.get(name, {})
         if key not in LATER or inner.get(last) == LATER[key]:
             inner.pop(last, None)
-    for name, value in LATER_OF.get(config.family, {}).items():
-        if tree["model"].get(name) == value:
+    for name, value in LATER_OF.get(family, {}).items():
+        if tree.get("model", {}).get(name) == value:
             del tree["model"][name]
-    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
+    return tree
 
 
 def write(path: Path, records: Iterable[Record]) -> None:

@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from w2v_jax.errors import UserError, nearest
-from w2v_jax.files import parse_json
+from w2v_jax.errors import UserError
 from w2v_jax.scaling.isoflop import FLOPS_A_TOKEN
 from w2v_jax.scaling.plateau import RULE, Score, on_plateau
-from w2v_jax.scaling.where import Condition, check_columns
-from w2v_jax.tables import read_lines
-from w2v_jax.unpack import READ
+from w2v_jax.scaling.table_rows import (
+    ARM,
+    COLUMNS,
+    FINISHED,
+    HASH,
+    PER_TOKEN,
+    RUN,
+    SCORES,
+    STATUS,
+    VOCABULARY,
+    check_known,
+    number,
+    positive,
+    rows,
+)
+from w2v_jax.scaling.where import Condition
 
-# Names that the column of each quantity may have; the first that a file has counts.
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "parameters": ("parameters",),
-    "tokens": ("tokens",),
-    "flops": ("training_flops", "training_flop"),
-    "loss": ("heldout_loss", "loss"),
-}
-STATUS, FINISHED = "status", "finished"
-ARM = "arm"  # of a study; a law is fitted to the runs of one
-RUN = "run"  # name of a run within its study
-VOCABULARY = "vocabulary"
-HASH = "config_hash"  # two configs are two runs, even of one name
-SCORES = ("heldout_accuracy", "heldout_unigram_loss", "heldout_unigram_accuracy")  # for `plateau`
-PER_TOKEN = "flops_per_token"  # stated by studies: word vectors are far from 6 N
 FAR = 10.0  # FLOPs beyond this multiple of 6 N D, or its inverse, are taken for another unit
 LARGEST_VOCABULARY = 1e6  # where the table states none
-_READ = {STATUS, ARM, RUN, HASH, VOCABULARY, PER_TOKEN, *SCORES}.union(*COLUMNS.values())
-_ENDINGS = (".csv", ".jsonl")  # with or without that of a packed file, such as .csv.xz
+_RATES = ("learning_rate", "batch_tokens")
+
+Keyed = tuple[tuple[Any, Any], dict[str, float]]  # ((name, config's hash), numbers) of a row
 
 
 class Runs(NamedTuple):
@@ -48,10 +46,36 @@ class Runs(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_arms(path: str | os.PathLike[str], where: Sequence[Condition] = ()) -> list[str]:
-    """The arms of a table's finished runs in order; [] without that column. UserError: as `read_table`."""
-    done = (row for _, row in _rows(os.fspath(path), where) if row.get(STATUS, FINISHED) == FINISHED)
-    return list(dict.fromkeys(str(row[ARM]) for row in done if ARM in row))
+class Arms(NamedTuple):
+    """The arms of a table in order, and what no law of an arm can have."""
+
+    names: tuple[str, ...]  # of finished runs; empty without that column
+    unnamed: int  # finished runs without an arm, where others have one
+    unfinished: tuple[str, ...]  # arms without a finished run
+
+
+class Rated(NamedTuple):
+    """Runs that state their rate and batch, float64 [n] each."""
+
+    parameters: np.ndarray
+    tokens: np.ndarray
+    rate: np.ndarray
+    batch: np.ndarray  # tokens a step
+    loss: np.ndarray
+
+
+def read_arms(path: str | os.PathLike[str], where: Sequence[Condition] = ()) -> Arms:
+    """The arms of a table's rows that hold the conditions. UserError: as `read_table`."""
+    named, done, unnamed = dict[str, None](), dict[str, None](), 0
+    for place, row in rows(os.fspath(path), where):
+        if not _holds(place, row, where):
+            continue
+        finished = row.get(STATUS, FINISHED) == FINISHED
+        unnamed += finished and ARM not in row
+        if ARM in row:
+            named[str(row[ARM])] = None
+            done |= {str(row[ARM]): None} if finished else {}
+    return Arms(tuple(done), unnamed if done else 0, tuple(name for name in named if name not in done))
 
 
 def read_table(
@@ -66,8 +90,9 @@ def read_table(
     """The runs of a table with columns parameters, tokens or training_flops (or training_flop), heldout_loss or loss.
 
     Missing tokens are FLOPs / (6 parameters), missing FLOPs 6 parameters tokens. Runs with a status other than
-    "finished" are left out. A run that is there twice, by its name in the column "run" or by all of its numbers, counts
-    once: repeats would narrow every interval; a name with two configs (column "config_hash") is two runs. Runs on the
+    "finished" are left out. A run that is there twice counts once: repeats would narrow every interval. It is known by
+    its name in the column "run" and its config (column "config_hash", or without that its parameters, tokens and
+    FLOPs), or by all of its numbers where it has no name. A name with two configs is two runs. Runs on the
     plateau of single words are left out, see `plateau`. `notes` says all this, and what looks like another unit: FLOPs
     far from 6 N D (or from the column "flops_per_token"), a loss above the logarithm of the vocabulary (column
     "vocabulary"; otherwise of a million tokens). Of an export from Weights & Biases, which has the columns Name and
@@ -87,31 +112,27 @@ def read_table(
         value that is not a positive number, no run left.
     """
     path = os.fspath(path)
-    rows, unfinished = list[tuple[tuple[Any, Any], dict[str, float]]](), 0
-    for place, row in _rows(path, where):
-        if arm is not None and str(row.get(ARM)) != arm:
-            continue
-        if row.get(STATUS, FINISHED) != FINISHED:
-            unfinished += 1
-            continue
-        rows.append(((row.get(RUN), row.get(HASH)), _numbers(place, row)))
-    if not rows:
-        left = f"; {unfinished} run(s) have another status than {FINISHED!r}" if unfinished else ""
-        left += "; no other row holds the conditions of --where" if where else ""
-        raise UserError(f"{path}: no run to fit{left}")
-    notes = [f"{unfinished} run(s) left out: status is not {FINISHED!r}"] if unfinished else []
-    once = [row for _, row in rows] if repeats else _once(rows, notes)
-    flat = on_plateau([Score(row["loss"], *(row.get(name) for name in SCORES)) for row in once])
-    if any(flat):
-        notes.append(f"{sum(flat)} run(s) left out, {RULE}")
-        once = [row for row, out in zip(once, flat, strict=True) if not out]
-    if not once:
-        raise UserError(f"{path}: no run to fit; all of them are on the plateau of single words")
+    once, notes = _read(path, arm, where, repeats)
     if best:
         tried, once = len(once), _lowest(once)
         notes.append(f"{tried - len(once)} run(s) left out: another of equal parameters and tokens has a lower loss")
     notes += _odd_units(once)
     return _columns(path, once, notes, drop_fewest_tokens_per_parameter)
+
+
+def read_rates(
+    path: str | os.PathLike[str], arm: str | None = None, where: Sequence[Condition] = (), repeats: bool = False
+) -> Rated:
+    """The runs of `read_table`, without `best`, that have learning_rate and batch_tokens. UserError: as there, or none
+    has both."""
+    path = os.fspath(path)
+    found, _ = _read(path, arm, where, repeats, _RATES)
+    found = [row for row in found if all(name in row for name in _RATES)]
+    if not found:
+        raise UserError(f"{path}: no run has {' and '.join(_RATES)}")
+    runs = _columns(path, found, [], 0)
+    rate, batch = (np.array([row[name] for row in found]) for name in _RATES)
+    return Rated(runs.parameters, runs.tokens, rate, batch, runs.loss)
 
 
 def read_columns(
@@ -121,29 +142,84 @@ def read_columns(
 
     UserError: as `read_table`, for any table; no row left; no column of that name.
     """
-    path, rows = os.fspath(path), list[list[float]]()
-    for place, row in _rows(path, where, names):
-        if all(name in row for name in names):
-            rows.append([_positive(f"{place}: column {name!r}", row[name]) for name in names])
-    if not rows:
+    path, found = os.fspath(path), list[list[float]]()
+    for place, row in rows(path, where, names, of_runs=False):
+        if _holds(place, row, where) and all(name in row for name in names):
+            found.append([positive(f"{place}: column {name!r}", row[name]) for name in names])
+    if not found:
         raise UserError(f"{path}: no row has {' and '.join(names)}{' and holds --where' if where else ''}")
-    return dict(zip(names, np.array(rows).T, strict=True))
+    return dict(zip(names, np.array(found).T, strict=True))
 
 
-def _once(rows: Sequence[tuple[tuple[Any, Any], dict[str, float]]], notes: list[str]) -> list[dict[str, float]]:
-    """The rows less repeats: of a name and config the last, as in a study; then of rows equal in every number one.
+def _holds(place: str, row: dict[str, Any], where: Sequence[Condition]) -> bool:
+    return all(condition.holds(place, row) for condition in where)
 
-    `rows` are ((name, config's hash), numbers); adds to the notes.
-    """
-    last = {str(key) if key[0] is not None else i: (key, row) for i, (key, row) in enumerate(rows)}
-    once = list({tuple(sorted(row.items())): row for _, row in last.values()}.values())
-    if len(once) < len(rows):
-        notes.append(f"{len(rows) - len(once)} row(s) repeat a run, and count once")
-    names = [name for (name, _), _ in last.values() if name is not None]
-    if several := sorted({str(name) for name in names if names.count(name) > 1}):
+
+def _read(
+    path: str, arm: str | None, where: Sequence[Condition], repeats: bool, extra: Sequence[str] = ()
+) -> tuple[list[dict[str, float]], list[str]]:
+    """(numbers of each run, notes on what was left out), the columns `extra` with them where a row has these."""
+    found, unfinished, others = list[tuple[str, Keyed, str]](), 0, 0
+    for place, row in rows(path, where, extra):
+        if arm is not None and str(row.get(ARM)) != arm:
+            continue
+        if not _holds(place, row, where):
+            others += 1
+        elif row.get(STATUS, FINISHED) != FINISHED:
+            unfinished += 1
+        else:
+            numbers, loss = _numbers(place, row, extra)
+            found.append((place, ((row.get(RUN), row.get(HASH)), numbers), loss))
+    if not found:
+        left = f"; {unfinished} run(s) have another status than {FINISHED!r}" if unfinished else ""
+        left += "; no other row holds the conditions of --where" if where else ""
+        raise UserError(f"{path}: no run to fit{left}")
+    _check_one_loss([(place, loss) for place, _, loss in found])
+    notes = [f"{unfinished} run(s) left out: status is not {FINISHED!r}"] if unfinished else []
+    notes += [f"{others} row(s) left out: they do not hold --where"] if others else []
+    every = [keyed for _, keyed, _ in found]
+    once = [row for _, row in every] if repeats else _once(every, notes)
+    flat = on_plateau([Score(row["loss"], *(row.get(name) for name in SCORES)) for row in once])
+    if any(flat):
+        notes.append(f"{sum(flat)} run(s) left out, {RULE}")
+        once = [row for row, out in zip(once, flat, strict=True) if not out]
+    if not once:
+        raise UserError(f"{path}: no run to fit; all of them are on the plateau of single words")
+    return once, notes
+
+
+def _check_one_loss(found: Sequence[tuple[str, str]]) -> None:
+    """UserError: rows (place, column of the loss) have it in columns of two names, which may be two quantities."""
+    first = min((name for _, name in found), key=COLUMNS["loss"].index)
+    place, other = next(((place, name) for place, name in found if name != first), ("", ""))
+    if place:
+        mend = "fill the cell, remove the line, or keep one of the two columns"
+        raise UserError(f"{place}: no {first!r}, which other rows have, and {other!r} may be another loss; {mend}")
+
+
+def _once(every: Sequence[Keyed], notes: list[str]) -> list[dict[str, float]]:
+    """The rows less repeats: of a run the last, as in a study; see `_identity`. Adds to the notes."""
+    last = {_identity(key, row): (key, row) for key, row in every}
+    if len(last) < len(every):
+        notes.append(f"{len(every) - len(last)} row(s) repeat a run, and count once")
+    bare = ((key, row) for key, row in every if key[0] is not None and key[1] is None)
+    if moved := [key[0] for key, row in bare if row["loss"] != last[_identity(key, row)][1]["loss"]]:
+        why = f"such as {moved[0]}, have another loss than the last row of their name and sizes, which counts"
+        notes.append(f"warning: {len(moved)} of them, {why}: are they other seeds? then give each a name of its own")
+    names = [str(name) for (name, config), _ in last.values() if name is not None and config is not None]
+    if several := sorted({name for name in names if names.count(name) > 1}):
         why = f"such as {several[0]}, have several configs, and each counts: are two studies in one file?"
         notes.append(f"warning: {len(several)} name(s), {why}")
-    return once
+    return [row for _, row in last.values()]
+
+
+def _identity(key: tuple[Any, Any], row: dict[str, float]) -> tuple[Any, ...]:
+    """What tells a run: its name and config; without a config its name and sizes; without a name all of its numbers."""
+    name, config = key
+    if name is None:
+        return tuple(sorted(row.items()))
+    sizes = (row.get(size) for size in COLUMNS if size != "loss")
+    return (str(name), str(config)) if config is not None else (str(name), *sizes)
 
 
 def _lowest(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
@@ -194,109 +270,18 @@ def _columns(path: str, rows: Sequence[dict[str, float]], notes: list[str], drop
     return Runs(n[keep], d[keep], c[keep], loss[keep], tuple(notes))
 
 
-def _rows(
-    path: str, conditions: Sequence[Condition] = (), wanted: Sequence[str] = ()
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file and line, values by column) of each row that holds the conditions. A missing value is left out.
-
-    The table must have the columns `wanted`, or those of runs.
-    """
-    stem, ending = os.path.splitext(path.lower())
-    ending, header = os.path.splitext(stem)[1] if ending in READ else ending, list[str]()
-    if ending not in _ENDINGS:
-        raise UserError(f"{path}: a table of runs must end in {' or '.join(_ENDINGS)}")
-    for number, line in read_lines(path):
-        where, line = f"{path}: line {number:,}", line.removeprefix("\ufeff")
-        if ending == ".jsonl":
-            pairs = _json_pairs(where, line)
-            names = [name for name, _ in pairs]
-        else:
-            fields = _fields(where, line)
-            names = header or fields
-            if len(fields) != len(names):
-                raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; mend the line")
-            pairs = [(name, field or None) for name, field in zip(names, fields, strict=True)]
-        doubled = sorted(name for name in _READ if names.count(name) > 1)
-        if doubled:
-            raise UserError(f"{where}: column {doubled[0]!r} appears twice; remove one")
-        if ending == ".csv" and not header:
-            header = names
-            if not wanted:
-                _check_known(where, header)
-            there = _of_export(dict.fromkeys(header, ""), header)
-            check_columns(where, [*(condition.column for condition in conditions), *wanted], list(there))
-            continue
-        row = _of_export({name: value for name, value in pairs if value is not None}, names)
-        if all(condition.holds(where, row) for condition in conditions):
-            yield where, row
-
-
-def _of_export(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """A row with what an export, which has the columns Name and State, says of its run under the names of results.
-
-    Only with the hash of its config does a Name tell the run: elsewhere several runs may have one."""
-    if not {"Name", "State"} <= set(names):
-        return row
-    known = {STATUS: row.get("State", "")}
-    known |= {ARM: row.get("Group", "no group")} if "Group" in names else {}
-    known |= {RUN: row["Name"]} if HASH in row and "Name" in row else {}
-    return known | row
-
-
-def _fields(where: str, line: str) -> list[str]:
-    try:
-        return [field.strip() for field in next(csv.reader([line]))]
-    except (csv.Error, StopIteration) as e:
-        raise UserError(f"{where}: not a line of a .csv file ({e}); mend the line") from None
-
-
-def _json_pairs(where: str, line: str) -> Sequence[tuple[str, Any]]:
-    """Keys and values of an object, doubled keys included."""
-    try:
-        pairs = parse_json(line, object_pairs_hook=tuple)
-    except ValueError:
-        raise UserError(f'{where}: not JSON; every line must be an object like {{"parameters": 1000, ...}}') from None
-    if not isinstance(pairs, tuple):
-        raise UserError(f'{where}: not an object; every line must be like {{"parameters": 1000, ...}}')
-    return pairs
-
-
-def _check_known(where: str, names: Sequence[str]) -> None:
-    """UserError unless every quantity has a column."""
-    for wanted in (COLUMNS["parameters"], COLUMNS["tokens"] + COLUMNS["flops"], COLUMNS["loss"]):
-        if not set(wanted) & set(names):
-            close = next((hint for hint in (nearest(w, names) for w in wanted) if hint), "")
-            close = close.replace("did you mean", "is it").replace("?", "? then rename it")
-            raise UserError(
-                f"{where}: no column {' or '.join(repr(w) for w in wanted)}{close}; add one, or fill its cell"
-            )
-
-
-def _numbers(where: str, row: dict[str, Any]) -> dict[str, float]:
-    _check_known(where, list(row))
-    found = {}
+def _numbers(where: str, row: dict[str, Any], extra: Sequence[str] = ()) -> tuple[dict[str, float], str]:
+    """(the numbers of a row, the name of the column that its loss is from)."""
+    check_known(where, list(row))
+    found, column = {}, dict[str, str]()
     for key, names in COLUMNS.items():
         name = next((n for n in names if n in row), None)
         if name is not None:
-            found[key] = _positive(f"{where}: column {name!r}", row[name])
+            found[key], column[key] = positive(f"{where}: column {name!r}", row[name]), name
     for name in SCORES:
         if isinstance(row.get(name), int | float | str):
-            found[name] = _number(f"{where}: column {name!r}", row[name])
-    for name in (VOCABULARY, PER_TOKEN):
+            found[name] = number(f"{where}: column {name!r}", row[name])
+    for name in (VOCABULARY, PER_TOKEN, *extra):
         if name in row:
-            found[name] = _positive(f"{where}: column {name!r}", row[name])
-    return found
-
-
-def _number(where: str, value: Any) -> float:
-    try:
-        return float("x" if isinstance(value, bool | list | tuple) else value)
-    except (ValueError, OverflowError):
-        raise UserError(f"{where}: {str(value)[:40]!r} is not a number; mend or remove the line") from None
-
-
-def _positive(where: str, value: Any) -> float:
-    number = _number(where, value)
-    if not (math.isfinite(number) and number > 0):
-        raise UserError(f"{where}: {value} is not a positive number; mend or remove the line")
-    return number
+            found[name] = positive(f"{where}: column {name!r}", row[name])
+    return found, column["loss"]
