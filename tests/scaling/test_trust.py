@@ -20,12 +20,13 @@ from tests.scaling.planted import record
 from w2v_jax.errors import UserError
 from w2v_jax.recorded import to_dict
 from w2v_jax.scaling import analysis, records
+from w2v_jax.scaling.cells import cells
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, predict
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.run_table import read_table
 from w2v_jax.scaling.study import runs
-from w2v_jax.scaling.trust import cells, future, lack_of_fit, spread
+from w2v_jax.scaling.trust import future, lack_of_fit, spread
 
 NOISE = 0.004
 

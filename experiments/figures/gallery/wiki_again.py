@@ -14,7 +14,7 @@ from experiments.figures.studies import KEYS, WIKI_DATA, read
 from w2v_jax.figures.context_gain import draw
 from w2v_jax.scaling import analysis, records
 from w2v_jax.scaling.records import Record
-from w2v_jax.scaling.trust import cells
+from w2v_jax.scaling.cells import cells
 
 FIRST = Path(__file__).resolve().parents[3] / "results" / "scaling_wiki.jsonl"
 NAMES = {
