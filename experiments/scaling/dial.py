@@ -26,7 +26,8 @@ def turned(study: Study, results: Path, asked: Sequence[float]) -> Study:
     arms = [name for name in study.arms if any(r.arm == name for r in made)]
     if not arms:
         raise UserError(f"--laws={results}: has no run of the arms {', '.join(study.arms)}")
-    laws = {name: law.fit for name, law in forecast.fits(results, arms, forecast.FREE).items()}
+    known = forecast.fits(results, arms, forecast.FREE)
+    laws = {name: law.fit for name, law in known.items()}
     words = {r.vocabulary for r in made if r.vocabulary}
     if len(words) != 1:
         raise UserError(f"--laws={results}: its runs have {len(words)} sizes of vocabulary; one is needed")
@@ -34,6 +35,7 @@ def turned(study: Study, results: Path, asked: Sequence[float]) -> Study:
     print(aligned(_rows(changed, found), left=(0, 8)))
     for name, fit in laws.items():
         print(_source(name, fit, results))
+        forecast.print_rests_on(name, known[name], results)
     return changed
 
 

@@ -189,6 +189,22 @@ def test_two_studies_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "alpha" in said and "overlap" in said and f"only in {two}: lstm" in said
 
 
+def test_a_comparison_is_in_order_and_counts_what_it_does_not_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = planted()[::-1]
+    drawn = [dataclasses.replace(r, tokens=r.tokens * 1.001) for r in made[4:]]
+    drawn.append(dataclasses.replace(made[0], run="failed", status="failed", heldout_loss=None))
+    one, two = study_at(tmp_path / "one", made), study_at(tmp_path / "two", drawn)
+    assert compare.compare(f"{one},{two}") == 0
+    said = capsys.readouterr().out
+    table = [re.split("  +", line.strip())[:2] for line in said.splitlines() if re.match(r"\s*[\d,]+  +[\d,]+  ", line)]
+    sizes = [tuple(int(x.replace(",", "")) for x in row) for row in table]
+    assert len(sizes) == 10 and sizes == sorted(sizes)
+    assert "in one alone: 2 of the first, 0 of the second" in said
+    assert f"transformer of {two}: left out: 1 run(s) that failed or diverged" in said
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [

@@ -71,15 +71,23 @@ class Floor(NamedTuple):
 
 
 def usable(records: Sequence[Record]) -> list[Record]:
-    """Finished runs with a held-out loss; of runs that differ in learning rate alone, the one with the lowest loss."""
-    best: dict[tuple[str, int, float, int], Record] = {}
+    """Finished runs with a held-out loss; of those of equal arm, parameters, tokens and seed the one with the lowest.
+
+    They differ in their learning rate, as a rule; `left_out` says in what else.
+    """
+    best: dict[tuple[str, int, int, int], Record] = {}
     for r in records:
         if r.status != FINISHED or r.heldout_loss is None:
             continue
-        key = (r.arm, r.parameters, round(r.tokens), r.seed)
+        key = twin_of(r)
         if key not in best or r.heldout_loss < (best[key].heldout_loss or np.inf):
             best[key] = r
     return list(best.values())
+
+
+def twin_of(r: Record) -> tuple[str, int, int, int]:
+    """What runs have in common of which one counts."""
+    return r.arm, r.parameters, round(r.tokens), r.seed
 
 
 def above_chance(records: Sequence[Record]) -> list[Record]:
@@ -87,6 +95,12 @@ def above_chance(records: Sequence[Record]) -> list[Record]:
     vocabulary."""
     kept = [r for own in by_arm(records).values() for r in fitted_runs(own)[0]]
     return [r for r in kept if r.vocabulary and (r.heldout_loss or 0.0) > np.log(r.vocabulary)]
+
+
+def below_counts(records: Sequence[Record]) -> list[Record]:
+    """Of `usable` runs those that laws are fitted to although the counts of tokens alone predict better."""
+    kept = [r for own in by_arm(records).values() for r in fitted_runs(own)[0]]
+    return [r for r in kept if r.heldout_unigram_loss is not None and (r.heldout_loss or 0.0) > r.heldout_unigram_loss]
 
 
 def columns(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
