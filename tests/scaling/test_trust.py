@@ -172,6 +172,38 @@ def test_a_run_that_is_worse_than_a_guess_is_named(tmp_path: Path) -> None:
     assert "1 run(s) on the plateau" in dict(trust.checklist(its)[0].table)["What was left out?"]
 
 
+def test_what_was_left_out_is_said_by_reason(tmp_path: Path) -> None:
+    made = planted(seeds=1)
+    assert dict(trust.checklist(found(tmp_path, made))[0].table)["What was left out?"] == "nothing"
+    config = made[5].config | {"optimizer": made[5].config["optimizer"] | {"learning_rate": 0.5}}
+    other = made[5].config | {"model": made[5].config["model"] | {"heads": 77}}
+    worse = (made[5].heldout_loss or 0.0) + 0.1
+    made.append(dataclasses.replace(made[5], run="rate", config=config, heldout_loss=worse))
+    made.append(dataclasses.replace(made[5], run="heads", config=other, heldout_loss=worse))
+    made.append(dataclasses.replace(made[5], run="failed", status="failed", heldout_loss=None))
+    made[2] = dataclasses.replace(made[2], heldout_unigram_loss=2.0, heldout_unigram_accuracy=0.5, heldout_accuracy=0.1)
+    its = found(tmp_path, analysis.usable(made))._replace(made=made)
+    assert dict(trust.checklist(its)[0].table)["What was left out?"] == (
+        "1 run(s) that failed or diverged; 1 run(s) at other rates, of which the best counts; 1 run(s) that differ "
+        "from a better one of equal parameters, tokens and seed in model.heads; 1 run(s) that are worse than the "
+        "counts of tokens alone were NOT left out"
+    )
+    said = " ".join(sections.laws(its).text)
+    assert "such as heads, and differ from it in model.heads" in said
+    assert f"worse than the counts of tokens alone, such as {made[2].run} with" in said
+
+
+def test_the_schedules_of_several_arms_are_told_apart(tmp_path: Path) -> None:
+    made = planted(seeds=1)
+    optimizer = made[0].config["optimizer"]
+    for r in planted(seeds=1):
+        config = r.config | {"optimizer": optimizer | {"schedule": "wsd"}}
+        made.append(dataclasses.replace(r, arm="trunk", config=config, made_flops=0.1 * r.training_flops))
+    answers = dict(trust.checklist(found(tmp_path, made))[0].table)
+    assert answers["Which optimiser and schedule?"] == "transformer: adamw, cosine; trunk: adamw, wsd"
+    assert answers["Final or intermediate losses?"].endswith("are shared by the runs of trunk of one size and seed")
+
+
 def study_at(folder: Path, made: list[Record]) -> Path:
     folder.mkdir()
     records.write(folder / "results.jsonl", made)
