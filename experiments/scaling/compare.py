@@ -59,9 +59,9 @@ def _read(path: Path) -> tuple[dict[str, list[Record]], dict[str, list[Record]]]
 
 
 def _print_left_out(arm: str, path: Path, left: LeftOut) -> None:
-    """Runs of the arm that neither the means nor the laws have; those on the plateau are in the means."""
+    """Runs of the arm that the laws do not have; of those, the means have the ones on the plateau."""
     if said := counts(left):
-        print(f"{arm} of {path}: left out: {'; '.join(said)}")
+        print(f"{arm} of {path}: left out of the laws: {'; '.join(said)}")
     if (doubt := warning(left)) is not None:
         print(f"warning: {arm} of {path}: {doubt}")
 

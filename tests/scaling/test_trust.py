@@ -234,7 +234,7 @@ def test_a_comparison_is_in_order_and_counts_what_it_does_not_show(
     sizes = [tuple(int(x.replace(",", "")) for x in row) for row in table]
     assert len(sizes) == 10 and sizes == sorted(sizes)
     assert "in one alone: 2 of the first, 0 of the second" in said
-    assert f"transformer of {two}: left out: 1 run(s) that failed or diverged" in said
+    assert f"transformer of {two}: left out of the laws: 1 run(s) that failed or diverged" in said
 
 
 @pytest.mark.parametrize(
