@@ -142,10 +142,10 @@ def parse_json(text: str | bytes, **options: Any) -> Any:
         raise ValueError("nested too deep") from None
 
 
-def read_json(path: PathLike) -> dict[str, Any] | None:
-    """The JSON object in a file; None where there is no file. UserError: the file has no JSON object."""
+def read_json(path: PathLike, advice: str = "restore it, or choose another workdir") -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is no file. UserError: the file has no JSON object, with `advice`."""
     if not in_bucket(path) and os.path.exists(path) and not os.path.isfile(path):  # to read a pipe would wait for ever
-        raise UserError(f"{path}: not a regular file; restore it, or choose another workdir")
+        raise UserError(f"{path}: not a regular file; {advice}")
     try:
         with open_read(path) as f:
             value = parse_json(f.read())
@@ -155,4 +155,4 @@ def read_json(path: PathLike) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as e:
-        raise UserError(f"{path}: not a JSON object ({e}); restore it, or choose another workdir") from None
+        raise UserError(f"{path}: not a JSON object ({e}); {advice}") from None

@@ -92,8 +92,10 @@ def study_of_flags() -> Study:
 def results_of(laws: str) -> Path:
     """The results that --laws names: a file, or a folder that has one. UserError: a folder that has none or several."""
     path = to_path(laws)
-    if not path.is_dir():
+    if path.is_file():
         return path
+    if not path.is_dir():
+        raise UserError(f"--laws={laws}: no such file or folder; name the results.jsonl of a finished study")
     files = sorted(path.glob("results*.jsonl"))
     if len(files) == 1:
         return files[0]
@@ -201,11 +203,13 @@ def write_forecast() -> int:
     f = flags.FLAGS
     if not f.laws:
         raise UserError("--forecast: needs --laws, the results.jsonl of a finished study")
+    file, results = to_path(f.forecast), results_of(f.laws)
+    forecast.check(file, results)  # mistakes show before the text is read
     wanted = study_of_flags()
     distributed.initialize()
     runs = planned(open_text(wanted))
     command = cli.command("experiments.scaling")
-    return forecast.write(to_path(f.forecast), results_of(f.laws), wanted, runs, f.floor, command, f.law or "best")
+    return forecast.write(file, results, wanted, runs, f.floor, command, f.law or "best")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -227,9 +231,9 @@ def main(argv: Sequence[str]) -> int:
 
         return compare.compare(f.compare)
     if f.grade:
-        from experiments.scaling import forecast
+        from experiments.scaling import grade
 
-        return forecast.grade(to_path(f.grade), to_path(f.workdir))
+        return grade.grade(to_path(f.grade), to_path(f.workdir))
     if f.score:
         from experiments.scaling import score
 

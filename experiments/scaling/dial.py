@@ -10,7 +10,6 @@ from pathlib import Path
 from experiments.scaling import forecast
 from w2v_jax.errors import UserError
 from w2v_jax.scaling import records
-from w2v_jax.scaling.analysis import other_rates
 from w2v_jax.scaling.fitted import Fit
 from w2v_jax.scaling.recipe import Recipe, study_of
 from w2v_jax.scaling.study import Study
@@ -27,7 +26,8 @@ def turned(study: Study, results: Path, asked: Sequence[float]) -> Study:
     arms = [name for name in study.arms if any(r.arm == name for r in made)]
     if not arms:
         raise UserError(f"--laws={results}: has no run of the arms {', '.join(study.arms)}")
-    laws = {name: law.fit for name, law in forecast.fits(results, arms, forecast.FREE).items()}
+    known = forecast.fits(results, arms, forecast.FREE)
+    laws = {name: law.fit for name, law in known.items()}
     words = {r.vocabulary for r in made if r.vocabulary}
     if len(words) != 1:
         raise UserError(f"--laws={results}: its runs have {len(words)} sizes of vocabulary; one is needed")
@@ -35,8 +35,7 @@ def turned(study: Study, results: Path, asked: Sequence[float]) -> Study:
     print(aligned(_rows(changed, found), left=(0, 8)))
     for name, fit in laws.items():
         print(_source(name, fit, results))
-        if others := other_rates([r for r in made if r.arm == name]):
-            print(f"{name}: {others} run(s) left out, of which another learning rate had a lower loss")
+        forecast.print_rests_on(name, known[name], results)
     return changed
 
 

@@ -10,7 +10,7 @@ from experiments.scaling import budget
 from w2v_jax.figures import scaling as figures
 from w2v_jax.files import write_json
 from w2v_jax.scaling.allocation import Allocation
-from w2v_jax.scaling.describe import compare, describe, show
+from w2v_jax.scaling.describe import compare, describe, how_of_intervals, show
 from w2v_jax.scaling.fit import closest, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value, finite
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
@@ -187,7 +187,7 @@ def _how(options: Options, runs: Runs, parametric: Fit | Refusal) -> dict[str, A
     }
     if isinstance(parametric, Fit):
         found["formula"] = parametric.law.formula
-        found["intervals"] = "region of the laws that the runs do not rule out" if parametric.whole else "bootstrap"
+        found["intervals"] = how_of_intervals(parametric)
         found["noise"], found["cross-validated error"] = parametric.noise, parametric.error_ratio
         found["notes"] += parametric.notes
     return found

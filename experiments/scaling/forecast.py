@@ -1,15 +1,13 @@
-"""`experiments.scaling --forecast` and `--grade`: losses written down before the runs are made, and what came.
+"""`experiments.scaling --forecast`: losses written down before the runs are made; `grade` compares what came.
 
 A forecast is a file that is written once. It holds the law, the runs that the law rests on and the expected loss of
-each run of another study. Grading reads the results of that study and compares.
+each run of another study.
 """
 
 from __future__ import annotations
 
 import datetime
 import hashlib
-import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,17 +15,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.common.machine import machine, revision
+from experiments.scaling.grade import DIGEST, digest
 from w2v_jax.errors import UserError
-from w2v_jax.files import read_json, write_json
+from w2v_jax.files import write_json
 from w2v_jax.recorded import to_dict
 from w2v_jax.scaling import analysis, records, tasks
 from w2v_jax.scaling.describe import number
 from w2v_jax.scaling.expected import Expected, expect
 from w2v_jax.scaling.fit import closest, fit_excess, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value, finite
-from w2v_jax.scaling.frontier import Frontier, fit_frontier, frontier, off
+from w2v_jax.scaling.frontier import Frontier, fit_frontier, frontier, off, on_frontier
 from w2v_jax.scaling.ladder import SecondStep
 from w2v_jax.scaling.laws import BEST, FORMS
+from w2v_jax.scaling.left_out import LeftOut, counts, left_out, warning
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import Planned, Study
 from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
@@ -35,8 +35,6 @@ from w2v_jax.tables import aligned
 
 FREE, KNOWN = "free", "known"  # floors of a law
 FRONTIER = "frontier"  # the form of law of `w2v_jax.scaling.frontier`
-DIGEST = "digest"  # of a forecast's other values; the oldest have none
-TARGET = ("run", "arm", "config_hash", "parameters", "tokens", "training_flops", "times", "loss", "law")
 
 
 class Law(NamedTuple):
@@ -47,6 +45,8 @@ class Law(NamedTuple):
     tasks: dict[str, SecondStep | Refusal]
     optimum: float | None = None  # the best possible loss, where all runs record it
     frontier: Frontier | None = None  # what the law rests on, where it is one of compute
+    runs: tuple[Record, ...] = ()  # that the law is fitted to
+    left: LeftOut = LeftOut()
 
     def expect(self, run: Planned) -> Expected:
         """The loss of one further run."""
@@ -62,7 +62,8 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
 
     UserError: an arm without runs, or without a fit; a known floor that the records do not have.
     """
-    by_arm = analysis.by_arm(analysis.usable(records.read([results])))
+    every = analysis.by_arm(records.read([results]))
+    by_arm = {arm: own for arm, runs in every.items() if (own := analysis.usable(runs))}
     found = {}
     for arm in arms:
         if arm not in by_arm:
@@ -75,11 +76,18 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
             raise UserError(f"--floor=known: {results}: arm {arm} {why}")
         optimum = float(np.mean(best)) if len(best) == len(runs) else None
         zero = (optimum or 0.0) if floor == KNOWN else 0.0
+        below = next((r for r in runs if (r.heldout_loss or 0.0) <= zero), None)
+        if floor == KNOWN and below is not None:
+            why = f"its loss, {below.heldout_loss}, is not above {zero}, the best possible one"
+            raise UserError(f"--floor=known: {results}: the run {below.run}: {why}; leave --floor out")
         least = frontier(n, d, c, loss) if form == FRONTIER else None
         fit = _of_sizes(n, d, loss, zero, floor, form) if least is None else fit_frontier(least, zero)
         if isinstance(fit, Refusal):
             raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
-        found[arm] = Law(fit, zero, tasks.second_steps(runs, optimum), optimum, least)
+        steps = tasks.second_steps(runs, optimum)
+        if least is not None:
+            runs = [r for r, on in zip(runs, on_frontier(n, d, c, loss), strict=True) if on]
+        found[arm] = Law(fit, zero, steps, optimum, least, tuple(runs), left_out(every[arm]))
     return found
 
 
@@ -94,6 +102,13 @@ def _of_sizes(n: np.ndarray, d: np.ndarray, loss: np.ndarray, zero: float, floor
     )
 
 
+def check(file: Path, results: Path) -> list[Record]:
+    """The runs of the results that a forecast would rest on. UserError: the file is there already; a bad line."""
+    if file.exists():
+        raise UserError(f"--forecast={file}: is there already, and a forecast is never changed; name another file")
+    return records.read([results])
+
+
 def write(
     file: Path, results: Path, study: Study, planned: Sequence[Planned], floor: str, command: str, form: str = BEST
 ) -> int:
@@ -101,10 +116,8 @@ def write(
 
     UserError: the file is there already; no law of an arm; a run of the forecast is among those that were fitted.
     """
-    if file.exists():
-        raise UserError(f"--forecast={file}: is there already, and a forecast is never changed; name another file")
+    made = {r.config_hash for r in check(file, results)}
     laws = fits(results, list(dict.fromkeys(run.arm for run in planned)), floor, form)
-    made = {r.config_hash for r in records.read([results])}
     known = next((run.name for run in planned if records.config_hash(run.config) in made), None)
     if known is not None:
         raise UserError(f"--forecast={file}: the run {known} is in {results} already; forecast runs that are not made")
@@ -116,16 +129,17 @@ def write(
         "machine": machine(),
         "data": to_dict(study.data),
         "rests on": {"file": results.name, "sha256": hashlib.sha256(results.read_bytes()).hexdigest()},
-        "laws": {arm: _law(fit, results, arm) for arm, fit in laws.items()},
+        "laws": {arm: _law(law) for arm, law in laws.items()},
         "targets": targets,
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, forecast | {DIGEST: _digest(forecast)})
+    write_json(file, forecast | {DIGEST: digest(forecast)})
     print(aligned(_rows(targets)))
     _warn_of_impossible(targets, laws)
     for arm, law in laws.items():
         what = "distance from the floor" if law.floor else "loss"
         print(f"{arm}: {law.fit.law.formula}, off by {law.fit.noise:.2%} of the {what} at the runs")
+        print_rests_on(arm, law, results)
         if law.frontier is None:
             print_doubt(arm, lack_of_fit(law.fit))
         else:
@@ -133,12 +147,6 @@ def write(
     print_tasks(targets, laws)
     print(f"intervals: 95 %, of one further run each\nforecast: {file}; make the runs, then give it to --grade")
     return 0
-
-
-def _digest(forecast: Mapping[str, Any]) -> str:
-    """sha256 of everything else in a forecast."""
-    rest = {name: value for name, value in forecast.items() if name != DIGEST}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _warn_of_impossible(targets: Sequence[Mapping[str, Any]], laws: Mapping[str, Law]) -> None:
@@ -150,6 +158,14 @@ def _warn_of_impossible(targets: Sequence[Mapping[str, Any]], laws: Mapping[str,
                 f"warning: {t['run']}: {t['loss'][0]:.4f} is below {least:.4f}, the best possible loss that the runs "
                 "record; --floor=known fits the distance from it"
             )
+
+
+def print_rests_on(arm: str, law: Law, results: Path) -> None:
+    """How many runs a law is fitted to, and what of the results was left out."""
+    left = "; ".join(counts(law.left)) or "none"
+    print(f"{arm}: rests on {len(law.runs)} run(s) of {results.name}; left out: {left}")
+    if (doubt := warning(law.left)) is not None:
+        print(f"warning: {arm}: {doubt}")
 
 
 def print_doubt(arm: str, found: LackOfFit | None) -> None:
@@ -166,7 +182,8 @@ def print_doubt(arm: str, found: LackOfFit | None) -> None:
 def _print_frontier(arm: str, found: Frontier, planned: Sequence[Planned]) -> None:
     """What the law rests on, and a warning where a run is not one that it speaks of."""
     low, high = found.per_parameter.min(), found.per_parameter.max()
-    print(f"{arm}: by {len(found.flops)} runs that no cheaper one beats, of {low:.3g} to {high:.3g} tokens a parameter")
+    points = f"{len(found.flops)} points that no cheaper one beats, seeds together"
+    print(f"{arm}: by {points}, of {low:.3g} to {high:.3g} tokens a parameter")
     for run in planned:
         if off(found, run.ledger.parameters, run.tokens):
             per = run.tokens / run.ledger.parameters
@@ -187,29 +204,28 @@ def print_tasks(targets: Sequence[Mapping[str, Any]], laws: Mapping[str, Law]) -
                 print(f"{arm}: {name} rests on {step.runs} of the {law.fit.points} runs: the others have no such score")
 
 
-def _law(law: Law, results: Path, arm: str) -> dict[str, Any]:
+def _law(law: Law) -> dict[str, Any]:
     fit = law.fit
-    names = [r.run for r in analysis.by_arm(analysis.usable(records.read([results])))[arm]]
     values = {name: list(value) for name, value in fit.values.items()}
     values |= {"E": [law.floor] * 3} if law.floor else {}
     doubt = lack_of_fit(fit)
-    fits = {"lack of fit": None if doubt is None else list(doubt)}
     curves = {
         name: step.reason if isinstance(step, Refusal) else step.link._asdict() for name, step in law.tasks.items()
     }
-    return (
-        fits
-        | {
-            "tasks": curves,
-            "runs of tasks": {name: step.runs for name, step in law.tasks.items() if isinstance(step, SecondStep)},
-            "formula": fit.law.formula,
-            "values": values,
-            "noise": fit.noise,
-            "misfit": str(fit.misfit),
-            "runs": names,
-        }
-        | ({} if law.frontier is None else {"frontier": {k: v.tolist() for k, v in law.frontier._asdict().items()}})
-    )
+    found = {
+        "lack of fit": None if doubt is None else list(doubt),
+        "tasks": curves,
+        "runs of tasks": {name: step.runs for name, step in law.tasks.items() if isinstance(step, SecondStep)},
+        "formula": fit.law.formula,
+        "values": values,
+        "noise": fit.noise,
+        "misfit": str(fit.misfit),
+        "runs": [r.run for r in law.runs],
+        "left out": counts(law.left),
+    }
+    if law.frontier is not None:
+        found["frontier"] = {name: column.tolist() for name, column in law.frontier._asdict().items()}
+    return found
 
 
 def _target(run: Planned, law: Law) -> dict[str, Any]:
@@ -239,71 +255,3 @@ def _rows(targets: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         sizes = [f"{t['parameters']:,}", f"{t['tokens']:,.0f}", number(t["training_flops"]), f"{t['times']:.3g} times"]
         rows.append([t["run"], *sizes, *("free" if x is None else f"{x:.4f}" for x in t["loss"])])
     return rows
-
-
-def read(file: Path) -> dict[str, Any]:
-    """A forecast. UserError: no such file, or another kind of file."""
-    found = read_json(file)
-    if found is None:
-        raise UserError(f"--grade={file}: no such file; --forecast writes one")
-    targets = found.get("targets")
-    if not isinstance(targets, list) or not targets or not all(set(TARGET) <= set(t) for t in targets):
-        raise UserError(f"--grade={file}: is no forecast; --forecast writes one")
-    if DIGEST in found and found[DIGEST] != _digest(found):
-        raise UserError(f"--grade={file}: was changed after it was written; take the file that --forecast wrote")
-    return found
-
-
-def grade(file: Path, workdir: Path) -> int:
-    """Prints every forecast loss beside the one that came; 0 where all are inside their intervals, 1 where one is not.
-
-    UserError: no forecast; a run that is not there, or did not finish, after the table of those that are.
-    """
-    forecast = read(file)
-    every = records.read(sorted(workdir.glob("results*.jsonl")))
-    came = {r.config_hash: r for r in every if r.heldout_loss is not None}
-    rows = [["run", "of the largest fitted", "forecast", "from", "to", "came", "error", "inside"]]
-    outside, missing = 0, []
-    for t in forecast["targets"]:
-        record = came.get(t["config_hash"])
-        if record is None:
-            missing.append(t["run"])
-            continue
-        row, inside = _graded(t, record)
-        rows.append(row)
-        outside += not inside
-    if graded := len(rows) - 1:
-        print(f"forecast of {forecast['made']}, code {forecast['code'] or 'unknown'}\n{aligned(rows)}")
-        print(f"{graded - outside} of {graded} inside")
-    outside += _grade_tasks(forecast["targets"], came)
-    if missing:
-        why = f"{len(missing)} run(s) are not in {workdir} or did not finish, such as {missing[0]}"
-        raise UserError(f"--grade={file}: {why}; make them, then grade again")
-    return int(outside > 0)
-
-
-def _grade_tasks(targets: Sequence[Mapping[str, Any]], came: Mapping[str, Record]) -> int:
-    """Prints the forecasts of tasks beside what came, in points; returns how many are outside their intervals."""
-    rows, near, outside = [["run", "task", "forecast", "from", "to", "came", "points off", "inside"]], 0, 0
-    for t in targets:
-        record = came.get(t["config_hash"])
-        shares = {} if record is None else record.scores
-        for name in (name for name in t.get("tasks", {}) if name in shares):
-            value, low, high = t["tasks"][name]
-            off, inside = 100 * (value - shares[name]), low <= shares[name] <= high
-            near, outside = near + (abs(off) <= 1.0), outside + (not inside)
-            numbers = (f"{x:.4f}" for x in (value, low, high, shares[name]))
-            rows.append([t["run"], name, *numbers, f"{off:+.1f}", "yes" if inside else "NO"])
-    if len(rows) > 1:
-        graded = len(rows) - 1
-        print(f"{aligned(rows)}\n{graded - outside} of {graded} inside, {near} of {graded} within a point")
-    return outside
-
-
-def _graded(target: Mapping[str, Any], record: Record) -> tuple[list[str], bool]:
-    expected, low, high = target["loss"]
-    loss = record.heldout_loss or math.nan
-    inside = (low is None or low <= loss) and (high is None or loss <= high)
-    ends = ["free" if x is None else f"{x:.4f}" for x in (low, high)]
-    row = [target["run"], f"{target['times']:.3g} times", f"{expected:.4f}", *ends, f"{loss:.4f}"]
-    return [*row, f"{expected / loss - 1:+.2%}", "yes" if inside else "NO"], inside

@@ -15,7 +15,7 @@ from experiments.scaling.found import Found
 from w2v_jax.figures import scaling as law_figures
 from w2v_jax.figures import scaling_study as figures
 from w2v_jax.scaling import analysis
-from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Laws, above_chance
+from w2v_jax.scaling.analysis import CLAIMED_ACCURACY, Laws
 from w2v_jax.scaling.describe import describe, describe_largest, published_table, show
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.plateau import RULE
@@ -128,12 +128,7 @@ def laws(found: Found) -> Section:
         if law.plateau:
             names = ", ".join(r.run for r in law.plateau)
             text.append(f"{law.arm}: {len(law.plateau)} run(s) left out of the fits, {RULE}: {names}.")
-        if above := [r for r in above_chance(found.usable) if r.arm == law.arm]:
-            worst = max(above, key=lambda r: r.heldout_loss or 0.0)
-            text.append(
-                f"Warning: {law.arm}: {len(above)} run(s) predict worse than a uniform guess, such as {worst.run} with "
-                f"{worst.heldout_loss:.5g} nats. They have most likely diverged, and they are in the fits."
-            )
+        text += trust.doubts(found, law.arm)
         for name, result in law.named().items():
             if isinstance(result, Refusal):
                 table.append([law.arm, name, f"not fitted: {result.reason}"])

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from experiments.common.page import Section
 from experiments.scaling.found import Found
-from w2v_jax.scaling.analysis import Laws, above_chance, columns, fitted_runs, other_rates
+from w2v_jax.scaling.analysis import Laws, above_chance, below_counts, columns, fitted_runs
 from w2v_jax.scaling.bootstrap import ENOUGH
 from w2v_jax.scaling.describe import cell, number
 from w2v_jax.scaling.fit import RESAMPLES, fit_parametric
 from w2v_jax.scaling.fitted import Fit
 from w2v_jax.scaling.laws import JOINT
+from w2v_jax.scaling.left_out import counts, warning
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.robust import LOGS
 from w2v_jax.scaling.trust import future, lack_of_fit, spread
@@ -67,6 +68,28 @@ def _joint(found: Found, law: Laws) -> str:
     return "" if doubt is None else f"; joint law: F = {doubt.ratio:.3g}, chance {doubt.chance:.1g}"
 
 
+def doubts(found: Found, arm: str) -> list[str]:
+    """Runs of an arm that are in the fits although they have learned nothing, and runs that count as one by mistake."""
+    above = [r for r in above_chance(found.usable) if r.arm == arm]
+    worse = [r for r in below_counts(found.usable) if r.arm == arm and r not in above]
+    text = []
+    if above:
+        worst = max(above, key=lambda r: r.heldout_loss or 0.0)
+        text.append(
+            f"Warning: {arm}: {len(above)} run(s) predict worse than a uniform guess, such as {worst.run} with "
+            f"{worst.heldout_loss:.5g} nats. They have most likely diverged, and they are in the fits."
+        )
+    if worse:
+        worst = max(worse, key=lambda r: r.heldout_loss or 0.0)
+        text.append(
+            f"Warning: {arm}: {len(worse)} run(s) predict worse than the counts of tokens alone, such as {worst.run} "
+            f"with {worst.heldout_loss:.4f} nats (by counts {worst.heldout_unigram_loss:.4f}). They are in the fits."
+        )
+    if (doubt := warning(found.left_out(arm))) is not None:
+        text.append(f"Warning: {arm}: {doubt}.")
+    return text
+
+
 def foretold(found: Found) -> list[Section]:
     """What the cheaper runs of each arm would have said of its most expensive ones."""
     rows = [["arm", "runs fitted", "up to FLOPs", "target", "forecast", "came", "error", "inside"]]
@@ -108,6 +131,7 @@ def _setup(found: Found, done: Sequence[Record]) -> list[list[str]]:
     n, d = [r.parameters for r in done], [r.tokens for r in done]
     ratio = [r.tokens / r.parameters for r in done]
     optimizers = [r.config.get("optimizer", {}) for r in done]
+    schedules = [f"{o.get('dense')}, {o.get('schedule')}" for o in optimizers]
     rates = sorted({float(o["learning_rate"]) for o in optimizers if "learning_rate" in o})
     tried = (
         f"{len(found.study.rates)} at each size, the best counts"
@@ -123,7 +147,7 @@ def _setup(found: Found, done: Sequence[Record]) -> list[list[str]]:
         ["How much text?", f"{min(d):,.0f} to {max(d):,.0f} tokens; {min(ratio):.3g} to {max(ratio):.3g} a parameter"],
         ["Which text?", f"{found.study.data.source}, cut by {found.study.data.tokens}; vocabulary {_vocabulary(done)}"],
         ["How are FLOPs counted?", "every product of the step by the ledger, forward and backward; not 6 N D"],
-        ["Which optimiser and schedule?", _several(f"{o.get('dense')}, {o.get('schedule')}" for o in optimizers)],
+        ["Which optimiser and schedule?", _by_arm(done, schedules)],
         ["How were rates chosen?", f"{tried}; {', '.join(f'{r:g}' for r in rates)}"],
         ["Batch and context?", f"{batches} texts of {lengths} tokens"],
         ["Seeds?", ", ".join(map(str, sorted({r.seed for r in done})))],
@@ -133,25 +157,45 @@ def _setup(found: Found, done: Sequence[Record]) -> list[list[str]]:
 
 
 def _trunks(done: Sequence[Record]) -> str:
-    own = any(r.made_flops is not None and r.made_flops < 0.999 * r.training_flops for r in done)
-    return "; the steps before it are shared by the runs of one size and seed" if own else ""
+    arms = dict.fromkeys(r.arm for r in done)
+    own = dict.fromkeys(r.arm for r in done if r.made_flops is not None and r.made_flops < 0.999 * r.training_flops)
+    which = f" of {', '.join(own)}" if len(own) < len(arms) else ""
+    return f"; the steps before it are shared by the runs{which} of one size and seed" if own else ""
+
+
+def _by_arm(done: Sequence[Record], values: Sequence[str]) -> str:
+    """What all runs have alike, or what each arm has."""
+    arms: dict[str, list[str]] = {}
+    for r, value in zip(done, values, strict=True):
+        arms.setdefault(r.arm, []).append(value)
+    said = {arm: "; ".join(dict.fromkeys(own)) for arm, own in arms.items()}
+    return values[0] if len(set(values)) == 1 else "; ".join(f"{arm}: {own}" for arm, own in said.items())
+
+
+def _left_out(found: Found) -> str:
+    """Runs that no law is fitted to, by reason, and those that might have been left out."""
+    several = len(found.study.arms) > 1
+    arms = {f"{arm}: " if several else "": counts(found.left_out(arm)) for arm in found.study.arms}
+    parts = [before + "; ".join(said) for before, said in arms.items() if said] or ["nothing"]
+    above = above_chance(found.usable)
+    worse = [r for r in below_counts(found.usable) if r not in above]
+    for runs, than in ((above, "a uniform guess"), (worse, "the counts of tokens alone")):
+        if runs:
+            parts.append(f"{len(runs)} run(s) that are worse than {than} were NOT left out")
+    return "; ".join(parts)
 
 
 def _fitting(found: Found) -> list[list[str]]:
     """How the laws were fitted."""
     fits = [law.parametric for law in found.laws if isinstance(law.parametric, Fit)]
     refused = [law.arm for law in found.laws if not isinstance(law.parametric, Fit)]
-    flat, above = sum(len(law.plateau) for law in found.laws), len(above_chance(found.usable))
-    diverged = f"; {above} run(s) that are worse than a uniform guess were NOT left out" if above else ""
-    others = other_rates(found.made)
-    rates = f"{others} run(s) of which another learning rate had a lower loss" if others else "nothing else"
     how = [
         f"{'a region by the likelihood ratio' if fit.whole else f'{RESAMPLES} bootstrap draws'} ({fit.points} runs)"
         for fit in fits
     ]
     return [
         ["How many points in each fit?", ", ".join(str(fit.points) for fit in fits) or "no law of N and D was fitted"],
-        ["What was left out?", f"{flat} run(s) on the plateau of single words; failed runs; {rates}{diverged}"],
+        ["What was left out?", _left_out(found)],
         ["What is minimised?", str(fits[0].misfit if fits else LOGS)],
         ["By which algorithm?", "variable projection over a grid of exponents, then damped Newton steps"],
         ["How are intervals made?", "; ".join(dict.fromkeys(how)) or f"bootstrap from {ENOUGH} runs a parameter"],

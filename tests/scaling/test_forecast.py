@@ -8,13 +8,14 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import linregress, t
 
 from configs.scaling import synthetic
-from experiments.scaling import forecast
+from experiments.scaling import forecast, grade
 from experiments.scaling.__main__ import results_of
 from experiments.scaling.progress import Progress, expected_loss
 from tests.commands import ROOT
@@ -147,21 +148,21 @@ def test_a_forecast_is_written_once_and_graded(
     folder = tmp_path / "larger"
     folder.mkdir()
     with pytest.raises(UserError, match=r"2 run\(s\) are not in .* such as transformer_dim96"):
-        forecast.grade(file, folder)
+        grade.grade(file, folder)
     made(larger, folder / "results.jsonl")
-    assert forecast.grade(file, folder) == 0
+    assert grade.grade(file, folder) == 0
     assert "2 of 2 inside" in capsys.readouterr().out
     made(larger, folder / "results.jsonl", share=1.05)
-    assert forecast.grade(file, folder) == 1
+    assert grade.grade(file, folder) == 1
     said = capsys.readouterr().out
     assert "0 of 2 inside" in said and said.count("NO") == 2 and "-4.76%" in said
     made(larger[:1], folder / "results.jsonl")
     with pytest.raises(UserError, match=r"1 run\(s\) are not in .* make them, then grade again"):
-        forecast.grade(file, folder)
+        grade.grade(file, folder)
     found["targets"][0]["loss"] = [3.2, 3.1, 3.3]
     file.write_text(json.dumps(found), encoding="utf-8")
     with pytest.raises(UserError, match="was changed after it was written"):
-        forecast.grade(file, folder)
+        grade.grade(file, folder)
 
 
 def test_a_forecast_below_the_best_possible_loss_is_doubted(
@@ -194,6 +195,8 @@ def test_with_a_known_floor_its_distance_is_fitted(small: Study, larger: list[Pl
 def test_laws_may_be_the_folder_of_a_study(small: Study, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no results.jsonl"):
         results_of(str(tmp_path))
+    with pytest.raises(UserError, match="--laws=nope.jsonl: no such file or folder; name"):
+        results_of("nope.jsonl")
     own = made(runs(small, 200), tmp_path / "results-0-of-2.jsonl")
     assert results_of(str(tmp_path)) == own and results_of(str(own)) == own
     made(runs(small, 200), tmp_path / "results-1-of-2.jsonl")
@@ -205,8 +208,64 @@ def test_committed_forecasts_are_as_they_were_written_and_before_their_runs() ->
     folder = ROOT / "results" / "forecasts"
     assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.json")} == KEPT
     for name in KEPT:
+        assert grade.read(folder / name)["targets"]
         rests_on = json.loads((folder / name).read_text(encoding="utf-8"))["rests on"]
         assert hashlib.sha256((folder / rests_on["file"]).read_bytes()).hexdigest() == rests_on["sha256"]
+
+
+def test_a_forecast_names_the_runs_that_it_rests_on_and_counts_the_others(
+    small: Study, larger: list[Planned], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One on the plateau, one that failed, one at another rate, and one that differs in more than its rate."""
+    results = made(runs(small, 200), tmp_path / "results.jsonl")
+    rows = records.read([results])
+    rows[0] = dataclasses.replace(rows[0], heldout_unigram_loss=rows[0].heldout_loss)
+    heads = {"model": {"heads": 2}, "optimizer": {"learning_rate": 0.1}}
+    rows[1] = dataclasses.replace(rows[1], config=heads)
+    worse = {"heldout_loss": (rows[1].heldout_loss or 0.0) + 1.0, "config_hash": "other"}
+    rows.append(dataclasses.replace(rows[1], run="rate", config=heads | {"optimizer": {"learning_rate": 0.2}}, **worse))
+    rows.append(dataclasses.replace(rows[1], run="heads", config=heads | {"model": {"heads": 1}}, **worse))
+    rows.append(dataclasses.replace(rows[2], run="failed", status="failed", heldout_loss=None))
+    records.write(results, rows)
+    assert forecast.write(tmp_path / "a.json", results, small, larger, "free", "the command", "sum") == 0
+    law = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["laws"]["transformer"]
+    assert law["runs"] == [r.run for r in rows[1:12]]
+    said = capsys.readouterr().out
+    assert "rests on 11 run(s) of results.jsonl; left out: 1 run(s) on the plateau of single words; 1" in said
+    assert "1 run(s) at other rates" in said and "such as heads, and differ from it in model.heads: only" in said
+    assert law["left out"] and all(words in said for words in law["left out"])
+
+
+def test_a_loss_at_a_known_floor_is_named(small: Study, larger: list[Planned], tmp_path: Path) -> None:
+    results = made(runs(small, 200), tmp_path / "results.jsonl", optimum=4.0)
+    with pytest.raises(UserError, match=r"--floor=known: .*results.jsonl: the run transformer_.* leave --floor out"):
+        forecast.write(tmp_path / "a.json", results, small, larger, "known", "the command")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": "abc"},
+        {"loss": [1.0, 2.0]},
+        {"loss": [None, 1.0, 2.0]},
+        {"times": None},
+        {"tasks": {"a": [1, None, 2]}},
+    ],
+    ids=str,
+)
+def test_a_damaged_forecast_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    target = {"run": "a", "arm": "b", "config_hash": "c", "parameters": 1, "tokens": 2.0, "training_flops": 3.0}
+    target |= {"times": 10.0, "loss": [3.0, 2.0, None], "law": [3.0, None, 4.0]}
+    file = tmp_path / "a.json"
+    for content in ({"targets": [target | change], "made": "today"}, {"targets": [target]}, {"targets": [1]}):
+        file.write_text(json.dumps(content))
+        with pytest.raises(UserError, match=r"--grade=.*a.json: (is no forecast|does not say when)"):
+            grade.read(file)
+    file.write_text(json.dumps({"targets": [target], "made": "today"}))
+    assert grade.read(file)
+    file.write_text("a,b")
+    with pytest.raises(UserError, match=r"a.json: not a JSON object .*; name a file of --forecast"):
+        grade.read(file)
 
 
 def test_what_cannot_be_forecast(small: Study, larger: list[Planned], tmp_path: Path) -> None:
@@ -228,7 +287,7 @@ def test_other_files_are_no_forecasts(content: str | None, tmp_path: Path) -> No
     if content is not None:
         file.write_text(content)
     with pytest.raises(UserError, match="no such file" if content is None else "is no forecast"):
-        forecast.grade(file, tmp_path)
+        grade.grade(file, tmp_path)
 
 
 def test_a_study_says_what_it_expects_of_a_run_once_its_runs_have_a_law(small: Study, tmp_path: Path) -> None:

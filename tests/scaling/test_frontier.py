@@ -17,7 +17,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.scaling import analysis, records
 from w2v_jax.scaling.expected import expect
 from w2v_jax.scaling.fitted import Fit
-from w2v_jax.scaling.frontier import fit_frontier, frontier, off
+from w2v_jax.scaling.frontier import fit_frontier, frontier, off, on_frontier
 from w2v_jax.scaling.study import Planned, Study, runs
 
 
@@ -33,6 +33,18 @@ def test_the_frontier_is_below_all_that_costs_no_more_by_the_mean_of_seeds() -> 
     assert off(found, 10.0, 49.0) and off(found, 10.0, 401.0)
 
 
+def test_seeds_that_draw_a_few_words_more_or_less_are_one_point_of_the_frontier() -> None:
+    """The luckier of them does not stand for both."""
+    n, d = np.array([10.0, 10.0, 20.0, 20.0]), np.array([1000.0, 1003.0, 1000.0, 1030.0])
+    c, loss = 6.0 * n * d, np.array([4.0, 9.0, 3.0, 2.9])
+    found = frontier(n, d, c, loss)
+    np.testing.assert_allclose(found.loss, [6.0, 3.0, 2.9])  # the last two are 3 % apart: two amounts of text
+    np.testing.assert_allclose(found.flops, [60_090.0, 120_000.0, 123_600.0])
+    assert on_frontier(n, d, c, loss).all()
+    loss[3] = 3.1
+    assert on_frontier(n, d, c, loss).tolist() == [True, True, True, False]
+
+
 @pytest.mark.parametrize("floor", [0.0, 1.5])
 def test_a_planted_law_of_the_frontier_is_found(floor: float) -> None:
     """Runs beside the frontier, of other splits between N and D, do not move it."""
@@ -44,6 +56,7 @@ def test_a_planted_law_of_the_frontier_is_found(floor: float) -> None:
     assert isinstance(fit, Fit) and fit.points == 7
     assert fit.values["alpha"].value == pytest.approx(0.06, rel=1e-4)
     assert fit.values["A"].value == pytest.approx(30.0, rel=1e-3)
+    assert fit.law.formula == ("L(C) - E = A C^-alpha" if floor else "y = A C^-alpha")
 
 
 @pytest.fixture

@@ -47,13 +47,48 @@ def test_a_run_that_finished_outweighs_one_that_failed(tmp_path: Path) -> None:
         ("[]", "line 2: not a JSON object"),
         ('{"run": "a"}', "line 2: has no arm"),
         (json.dumps(dataclasses.asdict(record(tokens=-1.0))), "line 2: tokens=-1.0"),
-        (json.dumps(dataclasses.asdict(record(heldout_loss=math.nan))), "line 2: heldout_loss=nan; remove the line"),
+        (json.dumps(dataclasses.asdict(record(heldout_loss=math.nan))), "line 2: heldout_loss=nan: must be a finite"),
     ],
 )
 def test_a_damaged_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "r.jsonl").write_text(json.dumps(dataclasses.asdict(record())) + f"\n{line}\n")
     with pytest.raises(UserError, match=message):
         records.read([tmp_path / "r.jsonl"])
+
+
+@pytest.mark.parametrize(
+    ("change", "needed"),
+    [
+        ({"heldout_loss": "3.1"}, "a finite number"),
+        ({"heldout_loss": -1.0}, "above 0"),
+        ({"heldout_loss": 0.0}, "above 0"),
+        ({"parameters": 0}, "above 0"),
+        ({"parameters": True}, "a number of 0 or more"),
+        ({"seed": "a"}, "a finite number"),
+        ({"optimum": "x"}, "a finite number"),
+        ({"vocabulary": [2]}, "a finite number"),
+        ({"status": "done"}, "one of finished, diverged, failed"),
+        ({"run": None}, "a text"),
+        ({"tasks": [1]}, "numbers by name"),
+        ({"tasks": {"next word": None}}, "numbers by name"),
+        ({"by_position": [1.0, "b"]}, "a list of numbers"),
+        ({"config": "x"}, "what a study writes"),
+        ({"config": {"optimizer": {"learning_rate": "fast"}}}, "what a study writes"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(tmp_path: Path, change: dict[str, Any], needed: str) -> None:
+    """No law, comparison or grade meets it."""
+    (name,) = change
+    line = json.dumps(dataclasses.asdict(record()) | change)
+    (tmp_path / "r.jsonl").write_text(f"{json.dumps(dataclasses.asdict(record()))}\n{line}\n")
+    with pytest.raises(UserError, match=rf"r.jsonl, line 2: {name}=.*: must be {needed}; remove the line"):
+        records.read([tmp_path / "r.jsonl"])
+
+
+def test_a_table_is_no_results_file(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("parameters,tokens,loss\n1,2,3\n")
+    with pytest.raises(UserError, match=r"runs.csv, line 1: not JSON; name the results.jsonl of a study"):
+        records.read([tmp_path / "runs.csv"])
 
 
 def test_the_hash_is_of_what_decides_the_result() -> None:
@@ -80,18 +115,6 @@ def test_runs_of_the_published_study_keep_their_hashes() -> None:
 def test_the_best_rate_counts_and_unfinished_runs_do_not() -> None:
     made = [record(run="a", heldout_loss=3.0), record(run="b", heldout_loss=2.5), record(run="c", status="diverged")]
     assert [r.run for r in analysis.usable(made)] == ["b"]
-
-
-def test_runs_that_differ_in_more_than_their_rate_all_count() -> None:
-    """Equal parameters, tokens and seed are not one run: heads change neither. A folder of a cache changes no run."""
-    config: dict[str, Any] = {"model": {"heads": 2}, "optimizer": {"learning_rate": 0.1}, "data": {"cache_dir": "x"}}
-    other = {"optimizer": {"learning_rate": 0.2}, "data": {"cache_dir": "y"}}
-    made = [
-        record(run="a", heldout_loss=3.0, config=config),
-        record(run="b", heldout_loss=2.9, config=config | other),
-        record(run="c", heldout_loss=2.5, config=config | {"model": {"heads": 1}}),
-    ]
-    assert [r.run for r in analysis.usable(made)] == ["b", "c"] and analysis.other_rates(made) == 1
 
 
 def test_runs_on_the_plateau_of_single_words_are_left_out_of_every_fit() -> None:

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.scaling_coverage import TRUE, plant
 from w2v_jax.errors import UserError
+from w2v_jax.scaling.describe import how_of_intervals
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, predict
 from w2v_jax.scaling.laws import FLOOR, PARAMETRIC, POWER, Law, log_law, named, with_slopes
@@ -137,3 +138,22 @@ def test_bad_numbers_are_user_errors() -> None:
         fit_parametric(np.ones(3), [1, 0, 1], np.ones(3))
     with pytest.raises(ValueError, match="one length"):
         fit_power([1, 10], [1.0], floor=False)
+
+
+def test_the_largest_runs_are_predicted_by_the_misfit_of_the_fit() -> None:
+    """And the text says that the intervals of few runs are of another one."""
+    n, d, loss = plant("parametric", 2)
+    other = Misfit(0.5, of_logs=False)
+    fit = fit_parametric(n, d, loss, misfit=other, method="runs", resamples=2)
+    assert isinstance(fit, Fit) and fit.heldout is not None
+    rest = n * d < fit.heldout.sizes.prod(1).min()
+    theirs = fit_parametric(n[rest], d[rest], loss[rest], misfit=other, method="runs", resamples=2)
+    assert isinstance(theirs, Fit)
+    np.testing.assert_allclose(fit.heldout.predicted, predict(theirs, *fit.heldout.sizes.T), rtol=1e-6)
+    usual = fit_parametric(n[rest], d[rest], loss[rest], method="runs", resamples=2)
+    assert isinstance(usual, Fit)
+    assert np.abs(fit.heldout.predicted / predict(usual, *fit.heldout.sizes.T) - 1).max() > 1e-5
+    assert how_of_intervals(fit) == "2 bootstrap draws of the runs"
+    assert f"least squares of log loss; the values are of the least {other}" in how_of_intervals(
+        fit._replace(whole=True)
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.classify import texts
-from experiments.scaling import forecast, report
+from experiments.scaling import forecast, grade, report
 from tests.commands import refused, run
 from tests.scaling.planted import record
 from tests.scaling.small_study import CONFIG
@@ -57,10 +57,10 @@ def test_planted_curves_are_forecast_and_graded(
     folder.mkdir()
     made(larger, folder / "results.jsonl", optimum=FLOOR)
     scored(folder / "results.jsonl")
-    assert forecast.grade(file, folder) == 0
+    assert grade.grade(file, folder) == 0
     assert "4 of 4 inside, 4 of 4 within a point" in capsys.readouterr().out
     scored(folder / "results.jsonl", away=0.2)
-    assert forecast.grade(file, folder) == 1
+    assert grade.grade(file, folder) == 1
     said = capsys.readouterr().out
     assert "2 of 2 inside\n" in said and "2 of 4 inside, 2 of 4 within a point" in said
     assert len(re.findall(r"\+(?:19\.[789]|20\.[0123]) +NO\b", said)) == 2

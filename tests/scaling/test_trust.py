@@ -20,12 +20,13 @@ from tests.scaling.planted import record
 from w2v_jax.errors import UserError
 from w2v_jax.recorded import to_dict
 from w2v_jax.scaling import analysis, records
+from w2v_jax.scaling.cells import cells
 from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, predict
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.run_table import read_table
 from w2v_jax.scaling.study import runs
-from w2v_jax.scaling.trust import cells, future, lack_of_fit, spread
+from w2v_jax.scaling.trust import future, lack_of_fit, spread
 
 NOISE = 0.004
 
@@ -171,6 +172,38 @@ def test_a_run_that_is_worse_than_a_guess_is_named(tmp_path: Path) -> None:
     assert "1 run(s) on the plateau" in dict(trust.checklist(its)[0].table)["What was left out?"]
 
 
+def test_what_was_left_out_is_said_by_reason(tmp_path: Path) -> None:
+    made = planted(seeds=1)
+    assert dict(trust.checklist(found(tmp_path, made))[0].table)["What was left out?"] == "nothing"
+    config = made[5].config | {"optimizer": made[5].config["optimizer"] | {"learning_rate": 0.5}}
+    other = made[5].config | {"model": made[5].config["model"] | {"heads": 77}}
+    worse = (made[5].heldout_loss or 0.0) + 0.1
+    made.append(dataclasses.replace(made[5], run="rate", config=config, heldout_loss=worse))
+    made.append(dataclasses.replace(made[5], run="heads", config=other, heldout_loss=worse))
+    made.append(dataclasses.replace(made[5], run="failed", status="failed", heldout_loss=None))
+    made[2] = dataclasses.replace(made[2], heldout_unigram_loss=2.0, heldout_unigram_accuracy=0.5, heldout_accuracy=0.1)
+    its = found(tmp_path, analysis.usable(made))._replace(made=made)
+    assert dict(trust.checklist(its)[0].table)["What was left out?"] == (
+        "1 run(s) that failed or diverged; 1 run(s) at other rates, of which the best counts; 1 run(s) that differ "
+        "from a better one of equal parameters, tokens and seed in model.heads; 1 run(s) that are worse than the "
+        "counts of tokens alone were NOT left out"
+    )
+    said = " ".join(sections.laws(its).text)
+    assert "such as heads, and differ from it in model.heads" in said
+    assert f"worse than the counts of tokens alone, such as {made[2].run} with" in said
+
+
+def test_the_schedules_of_several_arms_are_told_apart(tmp_path: Path) -> None:
+    made = planted(seeds=1)
+    optimizer = made[0].config["optimizer"]
+    for r in planted(seeds=1):
+        config = r.config | {"optimizer": optimizer | {"schedule": "wsd"}}
+        made.append(dataclasses.replace(r, arm="trunk", config=config, made_flops=0.1 * r.training_flops))
+    answers = dict(trust.checklist(found(tmp_path, made))[0].table)
+    assert answers["Which optimiser and schedule?"] == "transformer: adamw, cosine; trunk: adamw, wsd"
+    assert answers["Final or intermediate losses?"].endswith("are shared by the runs of trunk of one size and seed")
+
+
 def study_at(folder: Path, made: list[Record]) -> Path:
     folder.mkdir()
     records.write(folder / "results.jsonl", made)
@@ -186,6 +219,22 @@ def test_two_studies_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert len(table) == 12 and sum(line.endswith("yes") for line in table) == 1
     assert "+10.00%" in next(line for line in table if line.endswith("yes"))
     assert "alpha" in said and "overlap" in said and f"only in {two}: lstm" in said
+
+
+def test_a_comparison_is_in_order_and_counts_what_it_does_not_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = planted()[::-1]
+    drawn = [dataclasses.replace(r, tokens=r.tokens * 1.001) for r in made[4:]]
+    drawn.append(dataclasses.replace(made[0], run="failed", status="failed", heldout_loss=None))
+    one, two = study_at(tmp_path / "one", made), study_at(tmp_path / "two", drawn)
+    assert compare.compare(f"{one},{two}") == 0
+    said = capsys.readouterr().out
+    table = [re.split("  +", line.strip())[:2] for line in said.splitlines() if re.match(r"\s*[\d,]+  +[\d,]+  ", line)]
+    sizes = [tuple(int(x.replace(",", "")) for x in row) for row in table]
+    assert len(sizes) == 10 and sizes == sorted(sizes)
+    assert "in one alone: 2 of the first, 0 of the second" in said
+    assert f"transformer of {two}: left out of the laws: 1 run(s) that failed or diverged" in said
 
 
 @pytest.mark.parametrize(

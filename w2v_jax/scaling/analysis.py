@@ -5,7 +5,6 @@ An arm is one line of a study: a family of models at several sizes. A law is alw
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from w2v_jax.scaling.fit import fit_parametric, fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.plateau import Score, on_plateau
-from w2v_jax.scaling.records import FINISHED, Record, decisive
+from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.single import MOST, fit_single
 
 Result = Fit | Isoflop | Refusal
@@ -72,29 +71,23 @@ class Floor(NamedTuple):
 
 
 def usable(records: Sequence[Record]) -> list[Record]:
-    """Finished runs with a held-out loss; of runs that differ in learning rate alone, the one with the lowest loss."""
-    best: dict[tuple[str, int, float, int, str], Record] = {}
-    for r in _scored(records):
-        key = (r.arm, r.parameters, round(r.tokens), r.seed, _but_rate(r))
-        if key not in best or (r.heldout_loss or 0.0) < (best[key].heldout_loss or np.inf):
+    """Finished runs with a held-out loss; of those of equal arm, parameters, tokens and seed the one with the lowest.
+
+    They differ in their learning rate, as a rule; `left_out` says in what else.
+    """
+    best: dict[tuple[str, int, int, int], Record] = {}
+    for r in records:
+        if r.status != FINISHED or r.heldout_loss is None:
+            continue
+        key = twin_of(r)
+        if key not in best or r.heldout_loss < (best[key].heldout_loss or np.inf):
             best[key] = r
     return list(best.values())
 
 
-def other_rates(records: Sequence[Record]) -> int:
-    """Finished runs that are not `usable`, as another learning rate was better."""
-    return len(_scored(records)) - len(usable(records))
-
-
-def _scored(records: Sequence[Record]) -> list[Record]:
-    return [r for r in records if r.status == FINISHED and r.heldout_loss is not None]
-
-
-def _but_rate(r: Record) -> str:
-    """What decides the run's result but its learning rate, as text."""
-    tree = decisive(r.config, r.family)
-    tree.get("optimizer", {}).pop("learning_rate", None)
-    return json.dumps(tree, sort_keys=True)
+def twin_of(r: Record) -> tuple[str, int, int, int]:
+    """What runs have in common of which one counts."""
+    return r.arm, r.parameters, round(r.tokens), r.seed
 
 
 def above_chance(records: Sequence[Record]) -> list[Record]:
@@ -102,6 +95,12 @@ def above_chance(records: Sequence[Record]) -> list[Record]:
     vocabulary."""
     kept = [r for own in by_arm(records).values() for r in fitted_runs(own)[0]]
     return [r for r in kept if r.vocabulary and (r.heldout_loss or 0.0) > np.log(r.vocabulary)]
+
+
+def below_counts(records: Sequence[Record]) -> list[Record]:
+    """Of `usable` runs those that laws are fitted to although the counts of tokens alone predict better."""
+    kept = [r for own in by_arm(records).values() for r in fitted_runs(own)[0]]
+    return [r for r in kept if r.heldout_unigram_loss is not None and (r.heldout_loss or 0.0) > r.heldout_unigram_loss]
 
 
 def columns(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

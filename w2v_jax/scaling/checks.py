@@ -8,7 +8,7 @@ import numpy as np
 
 from w2v_jax.errors import UserError
 from w2v_jax.scaling.laws import Law, log_law
-from w2v_jax.scaling.robust import refit
+from w2v_jax.scaling.robust import LOGS, Misfit, refit
 
 DECADE = 10.0
 _ROUNDED = 0.01  # of a decade: sizes in whole steps seldom span it exactly
@@ -50,11 +50,14 @@ def refuse(law: Law, sizes: np.ndarray) -> str | None:
     return None
 
 
-def error_ratio(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, seed: int) -> float:
+def error_ratio(
+    law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray, seed: int, misfit: Misfit = LOGS
+) -> float:
     """Cross-validated mean |error| of log y under the law, over that under a constant (the median of the other runs).
 
     Up to 20 runs are left out one at a time, more in ten random folds drawn from `seed`. Refits start from the fit of
-    all runs. A law beats a constant at a ratio of 0.8 or less; a law fitted to pure noise has about 1.
+    all runs, and minimise the same `misfit`. A law beats a constant at a ratio of 0.8 or less; a law fitted to pure
+    noise has about 1.
     """
     n = len(log_y)
     fold = np.arange(n)
@@ -62,7 +65,7 @@ def error_ratio(law: Law, theta: np.ndarray, logs: np.ndarray, log_y: np.ndarray
         fold = np.random.default_rng(seed).permutation(n) % _FOLDS
     count = int(fold.max()) + 1
     kept = (fold != np.arange(count)[:, None]).astype(np.float64)
-    thetas, _ = refit(law, np.tile(theta, (count, 1)), logs, np.tile(log_y, (count, 1)), kept)
+    thetas, _ = refit(law, np.tile(theta, (count, 1)), logs, np.tile(log_y, (count, 1)), kept, misfit=misfit)
     law_error = np.abs(log_y - log_law(law, thetas, logs)[fold, np.arange(n)])
     constants = np.array([np.median(log_y[fold != k]) for k in range(count)])
     constant_error = np.abs(log_y - constants[fold])

@@ -64,14 +64,21 @@ def _fit(fit: Fit) -> str:
     lines += [
         show(name, value, FREE_EXPONENT if name in fit.law.exponents else np.inf) for name, value in fit.values.items()
     ]
-    how = "all laws that the runs do not rule out" if fit.whole else f"{len(fit.samples)} bootstrap draws of the runs"
-    lines.append(f"95 % intervals: of {how}")
+    lines.append(f"95 % intervals: of {how_of_intervals(fit)}")
     for name, low, high in zip(fit.law.sizes, fit.smallest, fit.largest, strict=True):
         lines.append(f"{name} from {number(low)} to {number(high)}; beyond {number(FAR * high)} is extrapolation")
     lines.append(f"noise {fit.noise:.2%} of the loss; cross-validated error {fit.error_ratio:.2f} of a constant's")
     if fit.heldout is not None:
         lines.append(describe_largest(fit.heldout))
     return "\n".join([*lines, *fit.notes])
+
+
+def how_of_intervals(fit: Fit) -> str:
+    """How the intervals were made, and where that is by another misfit than the values."""
+    if not fit.whole:
+        return f"{len(fit.samples)} bootstrap draws of the runs"
+    joined = f"the values are of the least {fit.misfit}, to which the intervals are stretched where they lie beside"
+    return f"all laws that the runs do not rule out by least squares of log loss; {joined}"
 
 
 def describe_largest(heldout: Heldout) -> str:

@@ -106,14 +106,14 @@ def _fit(
     # Matrices here are tiny: threads of linear algebra wait for one another (twenty times slower on two busy cores).
     with threadpool_limits(1, "blas"):
         theta = minimise(law, logs, log_y, misfit)
-        ratio = error_ratio(law, theta, logs, log_y, seed)
+        ratio = error_ratio(law, theta, logs, log_y, seed, misfit)
         if not ratio <= BEATS:
             errors = f"its cross-validated error is {ratio:.2f} of a constant's; at most {BEATS} is needed"
             return Refusal(law.name, f"does not beat a constant: {errors}")
         samples, whole = bootstrap.resample(
             law, theta, logs, log_y, seed=seed, resamples=resamples, method=method, misfit=misfit
         )
-        heldout = _predict_largest(law, sizes, y)
+        heldout = _predict_largest(law, sizes, y, misfit)
     best, drawn = (_derived(law, named(law, parameters, centres), float(y.min())) for parameters in (theta, samples))
     values = {name: interval(float(best[name]), drawn[name], whole) for name in best}
     if len(law.sizes) == 1 and values["alpha"].covers(0.0) and values["alpha"].high >= FREE_EXPONENT:
@@ -139,7 +139,7 @@ def _derived(law: Law, values: dict[str, np.ndarray], lowest: float) -> dict[str
     return values | {"a": a, "b": 1.0 - a}
 
 
-def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray) -> Heldout | None:
+def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray, misfit: Misfit) -> Heldout | None:
     """Predicts the largest fifth of the runs, at least one, by a fit of the others; None where those are too few.
 
     A run's size is the product of its sizes. Repeats of the smallest run held out are held out too. The rule beside it
@@ -151,7 +151,7 @@ def _predict_largest(law: Law, sizes: np.ndarray, y: np.ndarray) -> Heldout | No
     if refuse(law, sizes[~out]):
         return None
     centres = np.log(sizes[~out]).mean(0)
-    theta = minimise(law, np.log(sizes[~out]) - centres, np.log(y[~out]))
+    theta = minimise(law, np.log(sizes[~out]) - centres, np.log(y[~out]), misfit)
     order = np.flatnonzero(out)[np.argsort(product[out], kind="stable")]
     predicted = np.exp(log_law(law, theta, np.log(sizes[order]) - centres))
     copied = [y[product < product[i] - 1e-9].min() for i in order]

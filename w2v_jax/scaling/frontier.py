@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from w2v_jax.scaling.cells import cells
 from w2v_jax.scaling.fit import fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal
 
@@ -29,17 +30,37 @@ class Frontier(NamedTuple):
 
 def frontier(n: np.ndarray, d: np.ndarray, c: np.ndarray, loss: np.ndarray) -> Frontier:
     """Of runs of N parameters, D tokens and C FLOPs, each float [n]: those below all that cost no more."""
-    sizes, cell = np.unique(np.stack([c, n, d], -1), axis=0, return_inverse=True)
-    means = np.exp(np.bincount(cell.ravel(), np.log(loss)) / np.bincount(cell.ravel()))
-    order = np.lexsort((means, sizes[:, 0]))
-    sizes, means = sizes[order], means[order]
-    best = means < np.minimum.accumulate(np.concatenate([[np.inf], means[:-1]]))
-    return Frontier(sizes[best, 0], means[best], sizes[best, 2] / sizes[best, 1])
+    means, _, best = _frontier(n, d, c, loss)
+    return Frontier(means[best, 2], np.exp(means[best, 3]), means[best, 1] / means[best, 0])
+
+
+def on_frontier(n: np.ndarray, d: np.ndarray, c: np.ndarray, loss: np.ndarray) -> np.ndarray:
+    """Which of the runs `frontier` has, those that differ by their seeds all together; bool [n]."""
+    _, cell, best = _frontier(n, d, c, loss)
+    return np.isin(cell, best)
+
+
+def _frontier(
+    n: np.ndarray, d: np.ndarray, c: np.ndarray, loss: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means [K, 4] of N, D, C and log loss in each cell, the cell of each run [n], and those on the frontier in order.
+
+    Runs of a cell differ by their seeds: those may also draw a few words more or less, and cost so much (`cells`).
+    """
+    cell = cells(np.stack([cells(np.stack([n, d], -1)), c], -1))
+    runs = np.bincount(cell)
+    means = np.stack([np.bincount(cell, x) / runs for x in (n, d, c, np.log(loss))], -1)
+    order = np.lexsort((means[:, 3], means[:, 2]))
+    lowest = np.minimum.accumulate(np.concatenate([[np.inf], means[order[:-1], 3]]))
+    return means, cell, order[means[order, 3] < lowest]
 
 
 def fit_frontier(found: Frontier, floor: float = 0.0) -> Fit | Refusal:
     """L(C) - floor = A/C^alpha, with the intervals and refusals of `fit.fit_power`."""
-    return fit_power(found.flops, found.loss - floor, floor=False, symbol="C")
+    fit = fit_power(found.flops, found.loss - floor, floor=False, symbol="C")
+    if not floor or isinstance(fit, Refusal):
+        return fit
+    return fit._replace(law=fit.law._replace(formula="L(C) - E = A C^-alpha"))
 
 
 def off(found: Frontier, parameters: float, tokens: float) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import hashlib
 import json
@@ -16,7 +15,9 @@ from w2v_jax.errors import UserError
 from w2v_jax.files import parse_json, write_text
 from w2v_jax.recorded import LATER_RULES, RESUMABLE, to_dict
 
-FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
+STATUS = FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
+_COUNTS = ("parameters", "tokens", "training_flops", "flops_per_token")
+_ADVICE = "remove the line, and its run is made again"
 # Keys that came after the first published studies; at these values they change no hash.
 LATER = {f"data.{name}": getattr(DataConfig, name) for name in LATER_RULES} | {"model.encoding_errors": "strict"}
 LATER |= {"train.start": "", "train.stop_at": 0.0, "data.reversed": False, "optimizer.decay_fraction": 0.2}
@@ -87,24 +88,18 @@ class Record:
 
 def config_hash(config: Config) -> str:
     """Twelve hexadecimal digits of the keys that decide a run's result: those that cannot change on resuming."""
-    tree = decisive(to_dict(config), config.family)
-    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def decisive(config: dict[str, Any], family: str) -> dict[str, Any]:
-    """A config without the keys that may change on resuming, and without later ones at the values of before."""
-    tree = copy.deepcopy(config)
+    tree = to_dict(config)
     for key in (*RESUMABLE, *LATER):
         *path, last = key.split(".")
         inner = tree
         for name in path:
-            inner = inner.get(name, {})
+            inner = inner[name]
         if key not in LATER or inner.get(last) == LATER[key]:
             inner.pop(last, None)
-    for name, value in LATER_OF.get(family, {}).items():
-        if tree.get("model", {}).get(name) == value:
+    for name, value in LATER_OF.get(config.family, {}).items():
+        if tree["model"].get(name) == value:
             del tree["model"][name]
-    return tree
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
@@ -132,17 +127,53 @@ def _parse(where: str, line: bytes) -> Record:
     try:
         entry = parse_json(line)
     except ValueError:
-        raise UserError(f"{where}: not JSON; remove the line, and its run is made again") from None
+        if not line.lstrip().startswith(b"{"):
+            raise UserError(f"{where}: not JSON; name the results.jsonl of a study, or remove the line") from None
+        raise UserError(f"{where}: not JSON; {_ADVICE}") from None
     if not isinstance(entry, dict):
-        raise UserError(f"{where}: not a JSON object; remove the line, and its run is made again")
+        raise UserError(f"{where}: not a JSON object; {_ADVICE}")
     missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in entry]
     if missing:
         raise UserError(f"{where}: has no {', '.join(missing)}; is this the results file of a study?")
     record = Record(**{k: v for k, v in entry.items() if k in fields})
-    for name in ("parameters", "tokens", "training_flops", "flops_per_token"):
+    for name, field in fields.items():
         value = getattr(record, name)
-        if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-            raise UserError(f"{where}: {name}={value!r}: must be a number of 0 or more")
-    if isinstance(record.heldout_loss, float) and not math.isfinite(record.heldout_loss):
-        raise UserError(f"{where}: heldout_loss={record.heldout_loss}; remove the line, and its run is made again")
+        if (value is not None or field.default is dataclasses.MISSING) and not _fits(name, str(field.type), value):
+            shown = f"{value!r}"[:60]
+            raise UserError(f"{where}: {name}={shown}: must be {_need(name, str(field.type))}; {_ADVICE}")
+    if record.heldout_loss is not None:
+        for name in ("heldout_loss", "parameters", "tokens", "training_flops"):
+            if getattr(record, name) <= 0:
+                raise UserError(f"{where}: {name}={getattr(record, name)}: must be above 0; {_ADVICE}")
     return record
+
+
+def _fits(name: str, kind: str, value: Any) -> bool:
+    """Whether a value of a line is what the field of `Record` with the annotation `kind` takes."""
+    kind = kind.removesuffix(" | None")
+    if kind == "str":
+        return isinstance(value, str) and (name != "status" or value in STATUS)
+    if kind in ("int", "float"):
+        return _number(value) and (name not in _COUNTS or value >= 0)
+    if kind == "list[float]":
+        return isinstance(value, list) and all(map(_number, value))
+    if not isinstance(value, dict):
+        return False
+    if name == "config":
+        parts = [value.get(part, {}) for part in ("model", "optimizer", "train", "data")]
+        return all(isinstance(part, dict) for part in parts) and _number(parts[1].get("learning_rate", 0.0))
+    return kind != "dict[str, float]" or all(map(_number, value.values()))
+
+
+def _need(name: str, kind: str) -> str:
+    if name in _COUNTS:
+        return "a number of 0 or more"
+    if name == "status":
+        return f"one of {', '.join(STATUS)}"
+    kinds = {"str": "a text", "int": "a finite number", "float": "a finite number", "list[float]": "a list of numbers"}
+    kinds |= {"dict[str, float]": "numbers by name", "dict[str, Any]": "what a study writes"}
+    return kinds[kind.removesuffix(" | None")]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -7,7 +7,8 @@ floor near nothing, or an exponent that is free above, has no quantiles that mea
 
 does not depend on how a law is parametrised, and the range of any number over it is that number's profile-likelihood
 interval (Bates & Watts 1988, "Nonlinear Regression Analysis and Its Applications", section 6.1). It assumes noise of
-log y that is normal and the same at all sizes.
+log y that is normal and the same at all sizes. The ends of exponents and floor are sought; those of other numbers, such
+as a = beta / (alpha + beta), are the range over a grid of laws between, which may be too narrow by a few thousandths.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import chi2, f, t
 
 from w2v_jax.scaling.analysis import columns, fitted_runs
+from w2v_jax.scaling.cells import SAME, cells
 from w2v_jax.scaling.expected import expect
 from w2v_jax.scaling.fit import fit_parametric
 from w2v_jax.scaling.fitted import LEVEL, Fit, Refusal, Value
@@ -17,7 +18,6 @@ from w2v_jax.scaling.records import Record
 
 SHARES = (0.01, 0.03, 0.1, 0.3)  # of the most expensive run's FLOPs, up to which runs are fitted
 WRONG = 0.01  # chance below which a law is called wrong
-_SAME = 1.02  # times the least tokens or FLOPs of one amount of text
 
 
 class Spread(NamedTuple):
@@ -43,21 +43,6 @@ class Future(NamedTuple):
     def error(self) -> float:
         """expected / came - 1; nan without a forecast."""
         return np.nan if self.expected is None else self.expected.value / self.came - 1.0
-
-
-def cells(sizes: np.ndarray) -> np.ndarray:
-    """The number of each run's cell, int [n]: runs whose sizes are one but for whole steps and the words a seed draws.
-
-    `sizes` is float [n, K]. In a cell all columns but the last are equal, and the last is at most `_SAME` times the
-    least in the cell: amounts of text, where K is 2.
-    """
-    found, first, number = np.empty(len(sizes), np.int64), None, -1
-    whole = np.round(sizes[:, :-1])
-    for i in np.lexsort([sizes[:, -1], *whole.T]):
-        if first is None or (whole[i] != whole[first]).any() or sizes[i, -1] > _SAME * sizes[first, -1]:
-            first, number = i, number + 1
-        found[i] = number
-    return found
 
 
 def spread(records: Sequence[Record]) -> Spread | None:
@@ -120,7 +105,7 @@ def future(records: Sequence[Record], shares: Sequence[float] = SHARES) -> list[
     if not runs:
         return []
     n, d, c, loss = columns(runs)
-    target = c * _SAME >= c.max()
+    target = c * SAME >= c.max()
     came = float(np.exp(np.log(loss[target]).mean()))
     found, seen = [], set[int]()
     for share in sorted(shares):

@@ -13,8 +13,8 @@ from experiments.figures.figure import Figure, Result, study
 from experiments.figures.studies import KEYS, WIKI_DATA, read
 from w2v_jax.figures.context_gain import draw
 from w2v_jax.scaling import analysis, records
+from w2v_jax.scaling.cells import cells
 from w2v_jax.scaling.records import Record
-from w2v_jax.scaling.trust import cells
 
 FIRST = Path(__file__).resolve().parents[3] / "results" / "scaling_wiki.jsonl"
 NAMES = {
