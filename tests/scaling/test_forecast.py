@@ -42,6 +42,7 @@ KEPT = {  # SHA-256 of every committed forecast: one that was graded is never ed
     "language_further_frontier.json": "a6297f7548ec437fd4c0ee5f85998b3bc08384a47b487856b7c42210a8af2189",
     "language_further_known.json": "2332e46dae3d5f0b3cf9992853cabe35b5b5c9d00100e584cbba36447ed49066",
     "language_further_free.json": "38960d69f1b6e7a29ffbc6a94cd9a7106be0edad4811bbf9f917a828f642096a",
+    "language_further_second_frontier.json": "36d556a52bfa10358041455a4927004e1a3cedde0272394e6ad79afb6b2a94d9",
     "wiki_sixth.json": "0a5d09ee83a9b30103a37bfc1f0040bcba15c4ccfbf002eb038279a2a10ab133",
     "tasks.json": "2301de9559af3923bf53c24f617f0e105d0ffab3f8993513c1fc15dca46bf38d",
     "tasks_second.json": "21135c6866d40be518b7dd3047ce26d08672260541ca594ee36d831155cd48c4",
