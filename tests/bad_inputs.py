@@ -123,7 +123,7 @@ VECTORS = {
     "more.bin": "more data after the header's 16 words",
     "words.model": "not a format read here",
     "text.zst": "packed in a way that is not read here",
-    "lm": "a native folder holds vectors.npy and vocab.txt",
+    "lm": "is a run folder; use w2v_jax.load, or --workdir=",
     "loop_a": "no such file or folder",
 }
 FOLDERS = {  # of runs
