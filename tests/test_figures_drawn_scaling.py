@@ -265,6 +265,7 @@ CHECKS = {
     "forecasts": check_forecasts,
     "forecasts_further": check_forecasts,
     "forecasts_language": check_forecasts,
+    "forecasts_language_further": check_forecasts,
     "rate_transfer": check_rate_transfer,
     "rate_transfer_wiki": check_rate_transfer,
     "rate_transfer_recurrent": check_rate_transfer,
