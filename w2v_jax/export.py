@@ -101,24 +101,25 @@ def smaller(vectors: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | N
     if dtype == "float32":
         return np.asarray(vectors, np.float32), None
     out, scales = np.empty(vectors.shape, dtype), np.empty(len(vectors), np.float32)
-    tiny: list[bool] = []  # rows of which float16 keeps little or nothing
+    tiny = 0  # rows of which float16 keeps little or nothing
     for start in range(0, len(vectors), _ROWS):
         part = slice(start, start + _ROWS)
         if dtype == "float16":
             with np.errstate(over="ignore"):
                 out[part] = vectors[part]
             good = np.isfinite(out[part])
-            tiny.extend(np.abs(vectors[part]).max(axis=1) < np.finfo(np.float16).smallest_normal)
+            most = np.abs(vectors[part]).max(axis=1)
+            tiny += int(np.sum((most > 0) & (most < np.finfo(np.float16).smallest_normal)))
         else:
             scales[part] = np.abs(vectors[part]).max(axis=1) / np.float32(127)
             good = np.isfinite(scales[part])
             with np.errstate(invalid="ignore"):
                 out[part] = np.rint(vectors[part] / np.where(scales[part] > 0, scales[part], 1)[:, None])
         if not good.all():
-            most = " or a number above 65504, the largest of this type" if dtype == "float16" else " or an infinity"
-            raise UserError(f"dtype={dtype}: the vectors hold a NaN{most}; use float32")
-    if lost := sum(some and bool(row.any()) for some, row in zip(tiny, vectors, strict=False)):
-        what = f"{lost:,} rows have no number above 6e-05, of which float16 keeps few digits or none"
+            more = " or a number above 65504, the largest of this type" if dtype == "float16" else " or an infinity"
+            raise UserError(f"dtype={dtype}: the vectors hold a NaN{more}; use float32")
+    if tiny:
+        what = f"{tiny:,} rows have no number above 6e-05, of which float16 keeps few digits or none"
         warnings.warn(f"dtype=float16: {what}; use float32 or int8", stacklevel=3)
     return out, scales if dtype == "int8" else None
 

@@ -16,7 +16,7 @@ from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.plateau import Score, on_plateau
 from w2v_jax.scaling.records import FINISHED, Record
-from w2v_jax.scaling.single import MOST, fit_single
+from w2v_jax.scaling.single import MOST, Single, fit_single
 
 Result = Fit | Isoflop | Refusal
 Curve = tuple[np.ndarray, np.ndarray]
@@ -38,14 +38,11 @@ class Laws(NamedTuple):
 
     def named(self) -> dict[str, Result]:
         """Results by the quantity that loss is fitted against."""
+        single = Single(self.by_size, self.by_size_floor, self.by_tokens, self.by_tokens_floor, self.frontier)
         return {
             "N and D": self.parametric,
-            "N, at the most tokens": self.by_size,
-            "N, at the most tokens, with floor": self.by_size_floor,
+            **single.named(),
             "N without embeddings, at the most tokens": self.by_size_bare,
-            "D, at the largest size": self.by_tokens,
-            "D, at the largest size, with floor": self.by_tokens_floor,
-            "C, no cheaper run is better": self.frontier,
             "sizes at equal C": self.isoflop,
         }
 

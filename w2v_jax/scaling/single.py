@@ -24,17 +24,13 @@ class Single(NamedTuple):
 
     def named(self) -> dict[str, Fit | Refusal]:
         """Results by the quantity that loss is fitted against."""
-        return dict(
-            zip(
-                (
-                    *("N, at the most tokens", "N, at the most tokens, with floor"),
-                    *("D, at the largest size", "D, at the largest size, with floor"),
-                    "C, no cheaper run is better",
-                ),
-                self,
-                strict=True,
-            )
-        )
+        return {
+            "N, at the most tokens": self.by_size,
+            "N, at the most tokens, with floor": self.by_size_floor,
+            "D, at the largest size": self.by_tokens,
+            "D, at the largest size, with floor": self.by_tokens_floor,
+            "C, no cheaper run is better": self.frontier,
+        }
 
 
 def fit_single(n: np.ndarray, d: np.ndarray, c: np.ndarray, loss: np.ndarray) -> Single:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.figures.figure import Figure, Result, read_object, study
+from experiments.figures.figure import Figure, Result, Step, read_object, study
 from experiments.figures.studies import KEYS, read
 from w2v_jax.figures.forecasts import draw as draw_forecasts
 
@@ -19,7 +19,12 @@ FORECASTS = {
     "joint, the run at 10 times known": ("wiki_fifth.json",),
     "joint, the run at 30 times known": ("wiki_sixth.json",),
 }
-_TEXT = "--config.data.source=text:{wiki_en.*.txt}"
+
+
+def on_wikipedia(small: str, large: str) -> tuple[Step, ...]:
+    """The recipe of two configs: the runs that the laws rest on, and those that are forecast."""
+    text = "--config.data.source=text:{wiki_en.*.txt}"
+    return tuple(study(f"configs/scaling/{name}.py", text, part) for name, part in ((small, "small"), (large, "large")))
 
 
 def collect(run: Path, committed: Mapping[str, Sequence[str]], extra: Sequence[str] = ()) -> dict[str, Any]:
@@ -60,10 +65,7 @@ def measure(result: Result) -> dict[str, float]:
 FIGURE = Figure(
     shows="losses forecast for runs 10, 30 and 100 times as large by two laws, and what came",
     paper="none: the forecasts were committed before their runs",
-    recipe=tuple(
-        study(f"configs/scaling/{config}.py", _TEXT, part)
-        for config, part in (("forecast_wiki", "small"), ("forecast_wiki_large", "large"))
-    ),
+    recipe=on_wikipedia("forecast_wiki", "forecast_wiki_large"),
     data="English Wikipedia (spring 2015), 2,048 byte pairs, at most 24.4 million tokens read once; 254,936 held out",
     seed=(0, 1),
     collect=functools.partial(collect, committed=FORECASTS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from experiments.figures.figure import Figure, study
+from experiments.figures.figure import Figure
 from experiments.figures.gallery import forecasts
 from w2v_jax.figures.forecasts import draw
 
@@ -15,15 +15,11 @@ FORECASTS = {
     "frontier, from the small runs": ("wiki_further_frontier_small.json",),
     "frontier, the run at 10 times known": ("wiki_further_frontier_second.json",),
 }
-_TEXT = "--config.data.source=text:{wiki_en.*.txt}"
 
 FIGURE = Figure(
     shows="losses forecast on Wikipedia from runs up to 5.8e12 FLOPs for 10, 30 and 100 times as many, and what came",
     paper="none: the forecasts were committed before their runs ended",
-    recipe=tuple(
-        study(f"configs/scaling/{config}.py", _TEXT, part)
-        for config, part in (("forecast_wiki_further", "small"), ("forecast_wiki_further_large", "large"))
-    ),
+    recipe=forecasts.on_wikipedia("forecast_wiki_further", "forecast_wiki_further_large"),
     data="English Wikipedia (spring 2015), 2,048 byte pairs, at most 41 million tokens read once; 254,936 held out",
     seed=(0, 1),
     collect=functools.partial(forecasts.collect, committed=FORECASTS),

@@ -22,7 +22,7 @@ SIZES = "'--config.arms.transformer.sizes=({})' --config.most_flops=0 --config.s
 
 FIGURE = Figure(
     shows="losses forecast on a generated language, floor known, for 10 to 100 times 5.9e12 FLOPs, and what came",
-    paper="none: the forecasts were committed before the runs at 30 and 100 times ended",
+    paper="none: the forecasts were committed before their runs ended",
     recipe=(
         study("configs/scaling/forecast_further.py", "", "small"),
         study("configs/scaling/forecast_further.py", SIZES, "large"),
