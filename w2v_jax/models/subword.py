@@ -138,7 +138,7 @@ def given(cfg: SubwordConfig, params: Params, consts: Consts, known: np.ndarray,
     ids = np.flatnonzero(known)
     found = consts["grams"][ids]
     total = (1.0 + (found < cfg.buckets).sum(axis=1, dtype=np.float32)).reshape(-1, 1) * table[ids]
-    for place in range(found.shape[1]):  # as in `compose`: of a long word the first n-grams, where a fastText file has all
+    for place in range(found.shape[1]):  # as in `compose`: not all of a long word, unlike fastText's file
         one = found[:, place]
         total -= np.where((one < cfg.buckets)[:, None], rows[one], 0.0)
     table[ids] = total
