@@ -93,7 +93,8 @@ def test_gradients_of_the_loop_are_those_of_automatic_differentiation(name: str)
         out = []
         for t in range(STEPS):
             h = state["h"]
-            hz = (h[:, None] * params["U"][None]).reshape(BATCH, -1) if cell.elementwise else h @ params["U"]
+            u = 1 / (1 + jnp.exp(-params["U"])) if cell.bounded else params["U"]
+            hz = (h[:, None] * u[None]).reshape(BATCH, -1) if cell.elementwise else h @ u
             hz = hz.at[:, -HIDDEN:].add(params["c"][None]) if "c" in params else hz
             new = cell.gate(xz[t], hz, state)
             state = {k: jnp.where((t < lengths)[:, None], new[k], state[k]) for k in state}
@@ -154,6 +155,16 @@ def test_elementwise_recurrence_of_the_notes() -> None:
     memory, slope = quick(lambda x: (last(x), jax.jacobian(last)(x)), words)
     np.testing.assert_allclose(memory, [1.1632, 1.764, 0.9776], rtol=1e-5)
     np.testing.assert_allclose(slope[:, 0, 0], np.diag([0.512, 0.512, 0.343]), rtol=1e-5, atol=1e-7)
+
+
+def test_leaky_states_stay_bounded_where_elementwise_ones_grow() -> None:
+    """The limit of w h + 1 is 1 / (1 - w); at w = sigmoid(2) it is 8.39, and 2^T - 1 with a weight of 2."""
+    ones, weight = jnp.ones((100, 1, 1)), {"U": jnp.full((1, 1), 2.0)}
+    leaky, grown = (
+        run_cell(CELLS[name], weight, ones, zero_state(CELLS[name], 1, 1))[1]["h"].item()
+        for name in ("leaky", "elementwise")
+    )
+    assert leaky == pytest.approx(1 + np.exp(2), rel=1e-5) and grown == pytest.approx(2.0**100, rel=1e-5)
 
 
 def test_elementwise_lstm_of_the_notes() -> None:

@@ -39,7 +39,7 @@ from w2v_jax.figures import memory
 from w2v_jax.figures.attention import draw_heads, draw_layers
 from w2v_jax.figures.memory import Inspection, Layer, spread
 from w2v_jax.nn.recurrence import trace
-from w2v_jax.nn.recurrent import Cell
+from w2v_jax.nn.recurrent import Cell, recurrent_weight
 from w2v_jax.states import before_text, recurrence_of
 from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
@@ -91,7 +91,7 @@ def _own_factors(cell: Cell, params: Params, parts: dict[str, np.ndarray]) -> np
     for gate in ("forget", "update"):
         if gate in parts:
             return parts[gate]
-    return np.broadcast_to(np.asarray(params["U"]), parts["h"].shape) if cell.elementwise else None
+    return np.broadcast_to(np.asarray(recurrent_weight(cell, params)), parts["h"].shape) if cell.elementwise else None
 
 
 def _weights(cell: Cell, params: Params, parts: list[str]) -> dict[str, np.ndarray]:
@@ -99,7 +99,7 @@ def _weights(cell: Cell, params: Params, parts: list[str]) -> dict[str, np.ndarr
     if not cell.elementwise:
         return {}
     if not cell.weighs_input:
-        return {"memory": np.asarray(params["U"][0])}
+        return {"memory": np.asarray(recurrent_weight(cell, params)[0])}
     names = ("input", "forget", "candidate", "output")
     pairs = zip(names, np.asarray(params["U"]), np.asarray(params["W"]), strict=True)
     return {f"{name}, by {what}": row for name, u, w in pairs for what, row in (("h", u), ("x", w))}

@@ -45,6 +45,8 @@ class Cell(NamedTuple):
     """False: xz = x, without W and b."""
     recurrent_bias: bool = False
     """Whether the last gate has a bias c [H] inside hz, as hz is not simply added to xz."""
+    bounded: bool = False
+    """The weight per dimension is sigmoid(U), between 0 and 1, and not U."""
 
 
 # ---- the cells ----
@@ -88,6 +90,8 @@ def _gru(xz: Array, hz: Array, state: State) -> State:
 CELLS: dict[str, Cell] = {
     # c <- w * c + x, one weight per dimension, shared by all words: the recurrence of the notes.
     "elementwise": Cell(1, ("h",), _leak, _leak, elementwise=True, weighs_input=False),
+    # The same with w = sigmoid(U), a leaky integrator: above 1, w would make the state grow without limit.
+    "leaky": Cell(1, ("h",), _leak, _leak, elementwise=True, weighs_input=False, bounded=True),
     # h <- tanh(W x + U h + b) (Elman 1990).
     "rnn": Cell(1, ("h",), _tanh, _tanh),
     # The notes' LSTM: every gate has one weight per dimension for x and h; the candidate is w * x + u * h + b.
@@ -109,7 +113,7 @@ def cell_arrays(
     U is [H, G * H] and W [I, G * H], uniform on [-scale, scale) over the square root of the width by the scale `rule`,
     or both [G, H], uniform on [-scale, scale), for elementwise cells. Biases are 0, `forget_bias` for the forget gate.
     The weight of `elementwise` starts in [0.5, 1): it is a rate of forgetting, and around 0 no word but the last would
-    reach the loss.
+    reach the loss. That of `leaky` starts between sigmoid(0) = 0.5 and sigmoid(3) = 0.953.
     """
     columns = cell.gates * hidden
 
@@ -123,7 +127,7 @@ def cell_arrays(
         return zero.at[hidden : 2 * hidden].set(forget_bias) if "c" in cell.memory else zero
 
     if not cell.weighs_input:
-        return {"U": weight(hidden, uniform(0.5, 1.0))}
+        return {"U": weight(hidden, uniform(0.0, 3.0) if cell.bounded else uniform(0.5, 1.0))}
     edge = scale if cell.elementwise else scale / rule.shrink
     start = uniform(-edge, edge)
     arrays: dict[str, Any] = {"U": weight(hidden, start), "W": weight(inputs, start)}
@@ -139,6 +143,11 @@ def cell_keys(rng: Array) -> dict[str, Array]:
 def zero_state(cell: Cell, batch: int, hidden: int) -> State:
     """The state before the first step."""
     return {name: jnp.zeros((batch, hidden), jnp.float32) for name in cell.memory}
+
+
+def recurrent_weight(cell: Cell, params: Params) -> Array:
+    """What multiplies h: U, or sigmoid(U) of a bounded cell; of the shape of U."""
+    return jax.nn.sigmoid(params["U"]) if cell.bounded else params["U"]
 
 
 def input_product(cell: Cell, params: Params, x: Array) -> Array:
@@ -266,14 +275,17 @@ def run_cell(
     From step `lengths[b]` (int32 [B]) the state of row b stays as it is; None for all T steps. `count` (int32 scalar)
     is the number of steps made, at least the largest length; later outputs are 0.
     """
-    return _recur(cell, params["U"], params.get("c"), input_product(cell, params, x), state, lengths, count)
+    u, xz = recurrent_weight(cell, params), input_product(cell, params, x)
+    return _recur(cell, u, params.get("c"), xz, state, lengths, count)
 
 
 def trace_cell(cell: Cell, params: Params, x: Array, state: State) -> tuple[dict[str, Array], State]:
     """`run_cell` with all inner values of every step, {name: [T, B, H]}, instead of h; slower."""
 
+    u = recurrent_weight(cell, params)
+
     def one(state: State, xz: Array) -> tuple[State, dict[str, Array]]:
-        hz = _product(cell, params["U"], params.get("c"), state["h"])
+        hz = _product(cell, u, params.get("c"), state["h"])
         return cell.gate(xz, hz, state), cell.parts(xz, hz, state)
 
     state, parts = jax.lax.scan(one, state, input_product(cell, params, x))
