@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=configs/language.py --workdir=runs/language \
         [--config.data.source=text:FILE|tfds:NAME|pydocs --config.data.tokens=punctuation|bpe|characters \
-         --config.data.max_vocab=8192 --config.model.cell=lstm|gru|rnn|elementwise|leaky|lstm_elementwise]
+         --config.data.max_vocab=8192 --config.model.cell=lstm|gru|rnn|elementwise|elementwise_bounded|lstm_elementwise]
     python -m experiments.evaluate --workdir=runs/language
 
 Without options: the documentation of the installed packages (pydocs, no download), 8,192 words, an LSTM of 2 x 256.

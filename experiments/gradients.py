@@ -51,7 +51,7 @@ class Options:
     """The options of a study, each with the help text of its flag."""
 
     source: str = cli.option("synthetic", "Text: synthetic, pydocs or text:GLOB.")
-    cells: tuple[str, ...] = cli.option(tuple(c for c in CELLS if c != "leaky"), "Cells to train.")
+    cells: tuple[str, ...] = cli.option(tuple(c for c in CELLS if c != "elementwise_bounded"), "Cells to train.")
     tokens: int = cli.option(1_000_000, "Length of the synthetic training text.")
     hidden: int = cli.option(64, "Units of the only layer, and width of the embedding.")
     length: int = cli.option(40, "Tokens backpropagated through in training.")

@@ -93,7 +93,8 @@ def test_gradients_of_the_loop_are_those_of_automatic_differentiation(name: str)
         out = []
         for t in range(STEPS):
             h = state["h"]
-            u = 1 / (1 + jnp.exp(-params["U"])) if cell.bounded else params["U"]
+            u = params["U"]
+            u = u + jax.lax.stop_gradient(jnp.clip(u, -1, 1) - u) if cell.bounded else u
             hz = (h[:, None] * u[None]).reshape(BATCH, -1) if cell.elementwise else h @ u
             hz = hz.at[:, -HIDDEN:].add(params["c"][None]) if "c" in params else hz
             new = cell.gate(xz[t], hz, state)
@@ -157,14 +158,17 @@ def test_elementwise_recurrence_of_the_notes() -> None:
     np.testing.assert_allclose(slope[:, 0, 0], np.diag([0.512, 0.512, 0.343]), rtol=1e-5, atol=1e-7)
 
 
-def test_leaky_states_stay_bounded_where_elementwise_ones_grow() -> None:
-    """The limit of w h + 1 is 1 / (1 - w); at w = sigmoid(2) it is 8.39, and 2^T - 1 with a weight of 2."""
-    ones, weight = jnp.ones((100, 1, 1)), {"U": jnp.full((1, 1), 2.0)}
-    leaky, grown = (
-        run_cell(CELLS[name], weight, ones, zero_state(CELLS[name], 1, 1))[1]["h"].item()
-        for name in ("leaky", "elementwise")
-    )
-    assert leaky == pytest.approx(1 + np.exp(2), rel=1e-5) and grown == pytest.approx(2.0**100, rel=1e-5)
+def test_bounded_states_stay_small_where_others_grow_and_large_weights_come_back() -> None:
+    """With a weight of 2 the state after T ones is 2^T - 1; bounded it is T, and a lower T has a lower weight."""
+    ones, weights = jnp.ones((100, 1, 1)), {"U": jnp.full((1, 1), 2.0)}
+
+    def last(name: str, params: Params) -> jax.Array:
+        return run_cell(CELLS[name], params, ones, zero_state(CELLS[name], 1, 1))[1]["h"].sum()
+
+    assert last("elementwise", weights) == pytest.approx(2.0**100, rel=1e-5)
+    assert last("elementwise_bounded", weights) == 100.0
+    slope = jax.grad(lambda u: last("elementwise_bounded", {"U": u}))(weights["U"])
+    assert slope.item() == pytest.approx(sum(k for k in range(100)), rel=1e-5)  # of the sum of w^k at w = 1
 
 
 def test_elementwise_lstm_of_the_notes() -> None:

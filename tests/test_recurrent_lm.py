@@ -42,7 +42,7 @@ def batch_of(tokens: np.ndarray, targets: np.ndarray, start: bool) -> dict[str, 
     }
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "elementwise", "leaky", "lstm_elementwise"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "elementwise", "elementwise_bounded", "lstm_elementwise"])
 def test_windows_of_truncated_backpropagation_give_the_loss_of_one_long_pass(cell: str) -> None:
     windows = 3
     cfg = dataclasses.replace(TINY, cell=cell, dim=8)

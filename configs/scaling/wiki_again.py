@@ -12,9 +12,9 @@ then the memory at a width of 16 (results/wiki_again_trials.jsonl).
 The LSTMs are those of `wiki.py`, too, but for the smallest width. Their start is .3 at a width of 16, as in
 `transfer.py`; their rate was tried at widths of 16 and 64 on 480,000 words. Those of the arm lstm_unscaled have logits
 that the rule leaves as they are (`model.logits_power=0`), because the rule's factor costs LSTMs (docs/forecasts.md).
-Transformers that share keys and values have the other transformers' rate and start. The cells that weight their state
-number by number have .015, the highest of the rates that did not diverge at a width of 64 nor below a higher one that
-did (results/wiki_again_cell_trials.jsonl).
+Transformers that share keys and values have the other transformers' rate and start. The elementwise cells have weights
+between -1 and 1 (`model.cell=elementwise_bounded`): without that, the loss of some diverged. Their rate was tried at
+widths of 16 and 64 on 480,000 words (results/wiki_again_cell_trials.jsonl).
 
 Hardware: one CPU core, an hour a seed for each arm; `--arms=lstm_unscaled` makes one alone.
 """
@@ -30,10 +30,10 @@ TOKENS = (480_000, 900_000, 1_600_000, 2_800_000, 5_000_000)
 WIDTHS = (16, 32, 64, 128)
 RATE, START, BETA2 = 0.007, 0.1, 0.999  # the first two at a width of 16
 LSTM_RATE, LSTM_START = 0.03, 0.3  # likewise
-CELL_RATE = 0.015  # of the elementwise cells, likewise; they start as the transformers do
+CELL_RATE = 0.03  # of the elementwise cells, likewise; they start as the transformers do
 
 
-def _with(run: Config, **model: float) -> Config:
+def _with(run: Config, **model: float | str) -> Config:
     return dataclasses.replace(run, model=dataclasses.replace(run.model, **model))
 
 
@@ -59,6 +59,6 @@ def get_config() -> Study:
     lstm = _with(study.arms["lstm"].run, base_dim=BASE, init_scale=LSTM_START)
     arms["lstm"] = Arm(_carried(lstm, LSTM_RATE), units)
     arms["lstm_unscaled"] = Arm(_carried(_with(lstm, logits_power=0.0), LSTM_RATE), units)
-    cell = _with(study.arms["elementwise"].run, base_dim=BASE, init_scale=START)
+    cell = _with(study.arms["elementwise"].run, cell="elementwise_bounded", base_dim=BASE, init_scale=START)
     arms["elementwise"] = Arm(_carried(cell, CELL_RATE), units)
     return dataclasses.replace(study, arms=arms, tokens=TOKENS)

@@ -33,7 +33,7 @@ AVERAGE = "average"
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentClassifierConfig(LabelOptions):
-    cell: str = "lstm"  # average | elementwise | leaky | rnn | lstm_elementwise | lstm | gru
+    cell: str = "lstm"  # average | elementwise | elementwise_bounded | rnn | lstm_elementwise | lstm | gru
     classes: int = 2  # labels
     hidden: int = 128  # units of a layer, in each direction
     dim: int = 100  # of the word vectors

@@ -35,7 +35,7 @@ RESETS = 1 << 20  # place of the resets' draw within the model, beyond those of 
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentLMConfig:
-    cell: str = "lstm"  # elementwise | leaky | rnn | lstm_elementwise | lstm | gru
+    cell: str = "lstm"  # elementwise | elementwise_bounded | rnn | lstm_elementwise | lstm | gru
     layers: int = 2  # recurrent ones, on top of each other
     hidden: int = 200  # units of a layer
     dim: int = 200  # of the embedding

@@ -46,7 +46,7 @@ class Cell(NamedTuple):
     recurrent_bias: bool = False
     """Whether the last gate has a bias c [H] inside hz, as hz is not simply added to xz."""
     bounded: bool = False
-    """The weight per dimension is sigmoid(U), between 0 and 1, and not U."""
+    """The weight per dimension is U cut to [-1, 1]; its gradient is that by U without the cut."""
 
 
 # ---- the cells ----
@@ -90,8 +90,8 @@ def _gru(xz: Array, hz: Array, state: State) -> State:
 CELLS: dict[str, Cell] = {
     # c <- w * c + x, one weight per dimension, shared by all words: the recurrence of the notes.
     "elementwise": Cell(1, ("h",), _leak, _leak, elementwise=True, weighs_input=False),
-    # The same with w = sigmoid(U), a leaky integrator: above 1, w would make the state grow without limit.
-    "leaky": Cell(1, ("h",), _leak, _leak, elementwise=True, weighs_input=False, bounded=True),
+    # The same with w between -1 and 1: beyond, a state grows without limit, and with many units some state does.
+    "elementwise_bounded": Cell(1, ("h",), _leak, _leak, elementwise=True, weighs_input=False, bounded=True),
     # h <- tanh(W x + U h + b) (Elman 1990).
     "rnn": Cell(1, ("h",), _tanh, _tanh),
     # The notes' LSTM: every gate has one weight per dimension for x and h; the candidate is w * x + u * h + b.
@@ -113,7 +113,7 @@ def cell_arrays(
     U is [H, G * H] and W [I, G * H], uniform on [-scale, scale) over the square root of the width by the scale `rule`,
     or both [G, H], uniform on [-scale, scale), for elementwise cells. Biases are 0, `forget_bias` for the forget gate.
     The weight of `elementwise` starts in [0.5, 1): it is a rate of forgetting, and around 0 no word but the last would
-    reach the loss. That of `leaky` starts between sigmoid(0) = 0.5 and sigmoid(3) = 0.953.
+    reach the loss.
     """
     columns = cell.gates * hidden
 
@@ -127,7 +127,7 @@ def cell_arrays(
         return zero.at[hidden : 2 * hidden].set(forget_bias) if "c" in cell.memory else zero
 
     if not cell.weighs_input:
-        return {"U": weight(hidden, uniform(0.0, 3.0) if cell.bounded else uniform(0.5, 1.0))}
+        return {"U": weight(hidden, uniform(0.5, 1.0))}
     edge = scale if cell.elementwise else scale / rule.shrink
     start = uniform(-edge, edge)
     arrays: dict[str, Any] = {"U": weight(hidden, start), "W": weight(inputs, start)}
@@ -146,8 +146,9 @@ def zero_state(cell: Cell, batch: int, hidden: int) -> State:
 
 
 def recurrent_weight(cell: Cell, params: Params) -> Array:
-    """What multiplies h: U, or sigmoid(U) of a bounded cell; of the shape of U."""
-    return jax.nn.sigmoid(params["U"]) if cell.bounded else params["U"]
+    """What multiplies h: U, or U cut to [-1, 1] for a bounded cell. A weight that left it can come back."""
+    u = params["U"]
+    return u + jax.lax.stop_gradient(jnp.clip(u, -1.0, 1.0) - u) if cell.bounded else u
 
 
 def input_product(cell: Cell, params: Params, x: Array) -> Array:
