@@ -68,7 +68,9 @@ def test_the_sign_of_a_component_decides_nothing() -> None:
     np.testing.assert_array_equal(turned[0], found[0])
     np.testing.assert_array_equal(turned[2], found[2] * signs)
     np.testing.assert_array_equal(found[1], -found[0])
-    one = np.array([[0.6, -0.5, -0.5, 0.0]])  # two words of the other side weigh more than the one of the largest weight
+    one = np.array(
+        [[0.6, -0.5, -0.5, 0.0]]
+    )  # two words of the other side weigh more than the one of the largest weight
     assert fits.sides(one)[2].tolist() == [-1] and fits.sides(-one)[2].tolist() == [1]
 
 

@@ -73,6 +73,11 @@ def filled(path: Path, file: IO[bytes], say: Say) -> Iterator[tuple[str, bytes]]
         say(f"{path}: {blank:,} blank lines are skipped")
 
 
+def header_advice(where: str) -> str:
+    """The end of a message on a value of the wrong kind: the first line of a file may be a header."""
+    return "; delete the line if it is a header" if where.endswith(":1") else ""
+
+
 def decoded(where: str, line: bytes, errors: str) -> str:
     """A line as text, with U+FFFD for what is not UTF-8 if `errors` is replace. UserError: it is not UTF-8."""
     try:
@@ -96,6 +101,11 @@ def records(
         if not isinstance(entry, dict):
             raise UserError(f'{where}: not a JSON object; a line must be one, such as {{"text": "..."}}')
         yield where, entry
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in words."""
+    return _KINDS.get(type(value), "a string")
 
 
 def value_of(where: str, record: dict[str, Any], name: str, key: str) -> Any:
@@ -127,7 +137,7 @@ def text_of(where: str, record: dict[str, Any], fields: Sequence[str], errors: s
     parts = [value_of(where, record, name, "data.field") for name in fields]
     for name, part in zip(fields, parts, strict=True):
         if not isinstance(part, str):
-            raise UserError(f"{where}: field {name!r} (data.field) is {_KINDS[type(part)]}, not a string")
+            raise UserError(f"{where}: field {name!r} (data.field) is {kind_of(part)}, not a string")
     return whole(where, "\n".join(parts), errors)
 
 
