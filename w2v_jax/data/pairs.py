@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -15,7 +16,6 @@ from w2v_jax.data.records import (
     decoded,
     filled,
     header_advice,
-    kind_of,
     of_files,
     records,
     text_of,
@@ -185,6 +185,7 @@ def _of_records(path: Path, file: IO[bytes], cfg: DataConfig, say: Say) -> Itera
         label = value_of(where, record, cfg.label_field, "data.label_field")
         if isinstance(label, bool) or not isinstance(label, str | int | float):
             need = "it must be a string or a number; give it a label, or remove the pair"
-            raise UserError(f"{where}: field {cfg.label_field!r} (data.label_field) is {kind_of(label)}; {need}")
+            shown = json.dumps(label)[:40]
+            raise UserError(f"{where}: field {cfg.label_field!r} (data.label_field) is {shown}; {need}")
         first, second = (text_of(where, record, (name,), cfg.encoding_errors) for name in names)
         yield _Row(where, str(label), (first, second), (f"field {names[0]!r}", f"field {names[1]!r}"))

@@ -103,11 +103,6 @@ def records(
         yield where, entry
 
 
-def kind_of(value: Any) -> str:
-    """What a JSON value is, in words."""
-    return _KINDS.get(type(value), "a string")
-
-
 def value_of(where: str, record: dict[str, Any], name: str, key: str) -> Any:
     """Field `name` of a record. UserError, which names the option `key`: it has none."""
     if name not in record:
@@ -137,7 +132,7 @@ def text_of(where: str, record: dict[str, Any], fields: Sequence[str], errors: s
     parts = [value_of(where, record, name, "data.field") for name in fields]
     for name, part in zip(fields, parts, strict=True):
         if not isinstance(part, str):
-            raise UserError(f"{where}: field {name!r} (data.field) is {kind_of(part)}, not a string")
+            raise UserError(f"{where}: field {name!r} (data.field) is {_KINDS[type(part)]}, not a string")
     return whole(where, "\n".join(parts), errors)
 
 
