@@ -56,9 +56,9 @@ def judge(cfg: Cfg, params: Params, consts: Consts, corpus: Any, split: str) -> 
     part = getattr(corpus, split)
     longer = np.array([max(len(a), len(b)) for a, b in zip(part.first, part.second, strict=True)])
     rows = np.argsort(np.minimum(longer, cfg.max_length), kind="stable")  # the order of `pair_source` without shuffling
-    judged = Judged(*(np.concatenate(parts) for parts in zip(*found, strict=True)), rows)
-    assert (judged.given == part.scores[rows]).all()
-    return judged
+    distances, scores, given = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    assert (given == part.scores[rows]).all()
+    return Judged(distances, scores, given, rows)
 
 
 def tfidf(corpus: Any, data: DataConfig) -> dict[str, Judged]:

@@ -53,10 +53,12 @@ def fit(config: Config, folder: Path, rows: sp.csr_matrix) -> Fitted:
     model = open_model(folder)
     if config.family == "lda":
         words = np.asarray(model.params["topics"])
-        readings, signs = (words,), np.ones(len(words), np.float32)
+        readings: tuple[np.ndarray, ...] = (words,)
+        signs = np.ones(len(words), np.float32)
     else:
-        *readings, signs = sides(np.asarray(model.params["W"]).T)
-    found = Fitted(NAMES[config.family], model, tuple(readings), signs, np.zeros((0, 0)), result)
+        first, other, signs = sides(np.asarray(model.params["W"]).T)
+        readings = (first, other)
+    found = Fitted(NAMES[config.family], model, readings, signs, np.zeros((0, 0)), result)
     return found._replace(loadings=found.vectors(rows))
 
 
