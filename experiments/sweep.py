@@ -34,10 +34,11 @@ from experiments.common.seeds import interval
 from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
+from w2v_jax.evaluation.analogies import add_up, analogies
 from w2v_jax.evaluation.builtin import analogy_sections, similarity_pairs
 from w2v_jax.evaluation.language import perplexity
-from w2v_jax.evaluation.similarity import read_pairs, similarity
+from w2v_jax.evaluation.similarity import similarity
+from w2v_jax.evaluation.suite import chosen_tests
 from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
@@ -100,23 +101,24 @@ def planned(config: Config, vary: Sequence[str], seeds: Sequence[int]) -> list[R
 
 def scores(emb: Embeddings, data_dir: str | None, restrict: int) -> dict[str, float | int | None]:
     """Per cent of the questions asked that 3CosAdd answers ('semantic', 'syntactic', 'total'), how many those are
-    ('asked'), and Spearman by similarity set, None where undefined. UserError: a missing or malformed file."""
+    ('asked'), where there are any; and Spearman by similarity set, None where undefined. UserError: as
+    `chosen_tests`."""
     if data_dir is None:
         sections, pairs = analogy_sections(), {"built-in": similarity_pairs()}
     else:
-        sections = read_questions(os.path.join(data_dir, "analogy", "questions-words.txt"))
-        pairs = {name: read_pairs(os.path.join(data_dir, "similarity", f"{name}.tsv")) for name in SETS}
-    found = analogies(emb, sections, restrict)
-    kinds = {
-        "semantic": [score for name, score in found.items() if not name.startswith("gram")],
-        "syntactic": [score for name, score in found.items() if name.startswith("gram")],
-        "total": list(found.values()),
-    }
+        pairs, sections = chosen_tests(data_dir, SETS)
     out: dict[str, float | int | None] = {}
-    for kind, own in kinds.items():
-        share = add_up(own).shares()["accuracy_add"] if own else None
-        out[kind] = None if share is None else 100.0 * share
-    out["asked"] = add_up(kinds["total"]).asked
+    if sections:
+        found = analogies(emb, sections, restrict)
+        kinds = {
+            "semantic": [score for name, score in found.items() if not name.startswith("gram")],
+            "syntactic": [score for name, score in found.items() if name.startswith("gram")],
+            "total": list(found.values()),
+        }
+        for kind, own in kinds.items():
+            share = add_up(own).shares()["accuracy_add"] if own else None
+            out[kind] = None if share is None else 100.0 * share
+        out["asked"] = add_up(kinds["total"]).asked
     return out | {name: similarity(emb, own).spearman for name, own in pairs.items()}
 
 
@@ -169,7 +171,7 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
     for name, own in groups.items():
         cells = []
         for test in tests:
-            values = [run["scores"][test] for run in own if run["scores"][test] is not None]
+            values = [run["scores"][test] for run in own if run["scores"].get(test) is not None]
             half = interval(values)
             digits = DIGITS.get(test, 3)
             mean = f"{statistics.fmean(values):.{digits}f}" if values else "-"
@@ -190,6 +192,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
     if is_language_model(config) and f.data_dir is not None:
         raise UserError(f"--data_dir={f.data_dir}: is for word vectors; language models are scored on held-out text")
+    if f.data_dir is not None:
+        chosen_tests(f.data_dir, SETS)  # what is wrong with a file is said before anything is trained
     runs = planned(config, f.vary, [int(seed) for seed in f.seeds])
     config_flag.set_compile_cache(config.data.cache_dir)
     found = []
@@ -208,7 +212,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Folder with one run per variant and seed; made or continued.")
     flags.DEFINE_multi_string("vary", [], "Variants, KEY=VALUE,KEY=VALUE;...; may be given again.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of every variant.")
-    text = f"Word vectors: folder with similarity/NAME.tsv for {', '.join(SETS)}, and analogy/questions-words.txt."
-    flags.DEFINE_string("data_dir", None, text)
+    text = f"folder with similarity/*.tsv, of which {', '.join(SETS)} if any is there, and analogy/questions-words.txt."
+    flags.DEFINE_string("data_dir", None, f"Word vectors: {text}")
     flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.", 0)
     cli.run(main, continues=True, by_first=True)

@@ -12,8 +12,10 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.association import measure
+from experiments import sweep
 from experiments.compare import arms
 from experiments.compare.__main__ import interval, table
+from experiments.figures.quality import quality
 from tests.commands import refused, run
 from tests.data.corpora import sample_lines
 from tests.test_fitted import stop_after
@@ -65,6 +67,21 @@ def test_what_cannot_be_scored_is_no_zero(tmp_path: Path) -> None:
     figure.draw(models, None, tmp_path / "x.png")
 
 
+def test_tests_of_your_own_are_scored(tmp_path: Path) -> None:
+    emb = Embeddings(["a", "b", "c", "d"], np.array([[1, 0], [0.9, 0.1], [0.5, 0.5], [0, 1]], np.float32))
+    (tmp_path / "similarity").mkdir()
+    (tmp_path / "similarity" / "own.tsv").write_text("a\tb\t9\na\tc\t5\na\td\t1\n")
+    plan = arms.Plan(DataConfig(), 2, 2, str(tmp_path))
+    assert arms.scores(emb, plan) == {"scores": {"own": pytest.approx(1.0)}, "asked": {"own": [3, 3]}}
+    assert quality(emb, str(tmp_path)) == {"own": pytest.approx(1.0), "data": tmp_path.name}
+    assert sweep.scores(emb, str(tmp_path), 0) == {"own": pytest.approx(1.0)}
+    (tmp_path / "similarity" / "men.tsv").write_text("a\tb\t1\na\td\t9\n")
+    (tmp_path / "analogy").mkdir()
+    (tmp_path / "analogy" / "questions-words.txt").write_text(": s\na b c d\n")
+    assert list(arms.scores(emb, plan)["scores"]) == ["men", "analogies"], "those that are compared elsewhere, if any"
+    assert set(sweep.scores(emb, str(tmp_path), 0)) == {"semantic", "syntactic", "total", "asked", "men"}
+
+
 def test_the_command_makes_continues_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs are made in this process, where starting Python would take most of the time."""
     made = list[str]()
@@ -90,7 +107,7 @@ def test_the_command_makes_continues_and_refuses(tmp_path: Path, monkeypatch: py
     del words[1]
     for more, message in (
         (f"--source=text:{tmp_path}/none.txt", "none.txt: no such file"),
-        (f"--source=text:{tmp_path}/t.txt --data_dir={tmp_path}", "ws353.tsv: no such file"),
+        (f"--source=text:{tmp_path}/t.txt --data_dir={tmp_path}", "no test file in it; expected similarity"),
         (f"--source=text:{tmp_path}/t.txt --one=svd", "--one=svd: must be a model and a seed"),
     ):
         refused(run("experiments.compare", *words, f"--workdir={tmp_path / 'none'}", *more.split()), message)

@@ -266,6 +266,15 @@ def test_map_command(tmp_path: Path) -> None:
     before = sorted(os.listdir(tmp_path))
     done = run(*start, "--words=doctor,nurze,car")
     assert done.status == 2 and done.err.count("\n") == 1 and "nurse" in done.err
+    assert done.err.startswith("error: --words: ")
+    done = run(*start, "--groups=music,zzz;car")
+    assert (
+        done.status == 2 and done.err.count("\n") == 1 and done.err.startswith("error: --groups: word 'music' is not")
+    ), done.err
+    for name in ("map", "ptb_curves"):
+        done = run(*(start if name == "map" else (FIGURES, name)), "--out=g")
+        assert done.status == 2 and done.err.endswith(".svg; give one, such as --out=g.png\n"), done.err
+        assert done.err.startswith("error: --out=g: a picture's name must end in .png")
     done = run(*start, "--loss=negative")
     assert done.status == 2 and "--loss means nothing to the figure map" in done.err
     assert sorted(os.listdir(tmp_path)) == before

@@ -73,6 +73,8 @@ def test_the_picture_shows_shares_of_each_kind(tmp_path: Path) -> None:
 
 # ---- the command ----
 
+FILES = ("TF-IDF_cosine", "mean_of_vectors_cosine", "SIF_of_vectors_cosine", "mean_seed_0")
+
 
 def test_pairs_of_one_kind_choose_no_threshold() -> None:
     from experiments.pairs.__main__ import one_kind
@@ -131,7 +133,17 @@ def test_the_command_ends_at_an_accuracy_and_compares_texts(
     known = {tuple(sorted(line.split("\t")[1:])) for line in training}
     twice = sum(tuple(sorted(line.split("\t")[1:])) in known for line in test)
     assert 0 < results["also_in_training"]["test"] == twice < 24
-    assert f"{twice} of the pairs stand in training too\ntexts are cut after 4 known words: train 0.0%" in done.out
+    assert f"\n{twice} of the pairs stand in training too; {results['also_in_heldout']} among the held-out" in done.out
+    answers = [line.split("\t") for line in test]
+    assert results["majority"]["kind"] == "SAME" and "always SAME" in done.out, "48 of 96 are"
+    assert results["majority"]["accuracy"] == sum(grade == "4" for grade, *_ in answers) / 24
+    for row, file in zip(results["models"], FILES, strict=True):
+        head, *rows = ((line.split("\t")) for line in (run / f"predictions_{file}.tsv").read_text().splitlines())
+        assert head == ["line", "label", "predicted", "distance", "given", *(["score"] if "seed" in row else [])]
+        assert [one[0] for one in rows] == [f"{tmp_path / 'test.tsv'}:{i}" for i in range(1, 25)]
+        assert [one[4] for one in rows] == [grade for grade, *_ in answers]
+        assert sum(one[1] == one[2] for one in rows) / 24 == pytest.approx(row["accuracy"])
+        assert all((float(one[3]) <= row["threshold"]) == (one[2] == "SAME") for one in rows)
     trained = results["models"][-1]
     assert trained["pearson"] > 0.7 and trained["area"] > 0.9 and trained["passes"] < 40
     assert "train.stop_at is reached" in done.err and (run / "pairs.png").is_file()

@@ -21,11 +21,39 @@ def test_columns_ranges_and_labels(tmp_path: Path) -> None:
     path = tmp_path / "a@b.tsv"
     path.write_text("TRAIN\t1\t4.5\tx\tone dog\ta cat\nTEST\t2\t1\tx\tno\tyes\n")
     graded = DataConfig(labels="1..5")
-    assert read_pairs(f"pairs:{path}@3,5,6,1=TRAIN", graded) == [Pair(0.875, "one dog", "a cat")]
+    assert read_pairs(f"pairs:{path}@3,5,6,1=TRAIN", graded) == [Pair(0.875, "one dog", "a cat", f"{path}:1")]
     assert [pair.score for pair in read_pairs(f"pairs:{path}@3,5,6", graded)] == [0.875, 0.0]
     path.write_text("same\ta\tb\tmore\nDIFFERENT\tc\td\n1\te\tf\n0\tg\th\n")
     assert [pair.score for pair in read_pairs(f"pairs:{path}", DataConfig())] == [1, 0, 1, 0]
-    assert read_pairs(f"pairs:{path}", DataConfig())[1] == Pair(0.0, "c", "d")
+    said: list[str] = []
+    assert read_pairs(f"pairs:{path}", DataConfig(), said.append)[1] == Pair(0.0, "c", "d", f"{path}:2")
+    (warning,) = said
+    assert warning.startswith(f"warning: {path}:1 has 4 columns, {path}:2 has 3: a tab inside a text")
+
+
+def test_pairs_in_json_lines(tmp_path: Path) -> None:
+    path, said = tmp_path / "p.jsonl", list[str]()
+    rows = [{"label": "SAME", "first": "a\tb", "second": "c\nd"}, {"label": 0, "first": "e", "second": "f"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_pairs(f"pairs:{path}", DataConfig(), said.append)
+    assert found == [Pair(1.0, "a\tb", "c\nd", f"{path}:1"), Pair(0.0, "e", "f", f"{path}:2")] and said == []
+    path.write_text(json.dumps({"score": 4.5, "a": "x", "b": "y"}))
+    cfg = DataConfig(source=f"pairs:{path}", labels="1..5", field="a+b", label_field="score")
+    assert read_pairs(cfg.source, cfg) == [Pair(0.875, "x", "y", f"{path}:1")]
+    for text, changes, message in (
+        ('{"label": 1, "first": "x"}', {}, r"p.jsonl:1: no field 'second' \(data.field\), only 'label', 'first'"),
+        ('{"label": null, "first": "x", "second": "y"}', {}, r"p.jsonl:1: field 'label' .* is null; it must be"),
+        ('{"label": 1, "first": "x", "second": " "}', {}, r"p.jsonl:1: the text in field 'second' is empty"),
+        ('{"label": 1, "first": "x", "second": 2}', {}, r"field 'second' \(data.field\) is a number, not a string"),
+        ("{}", {"field": "a"}, "data.field='a': a pair has two texts; name two fields"),
+        ("{}", {"source": f"pairs:{path}@1,2,3"}, "p.jsonl: JSON Lines have no columns; leave the @ out"),
+    ):
+        path.write_text(text + "\n")
+        cfg = DataConfig(**{"source": f"pairs:{path}"} | changes)
+        with pytest.raises(UserError, match=message):
+            read_pairs(cfg.source, cfg)
+    with pytest.raises(UserError, match=r"data.field='a\+b': has no effect on pairs of texts without fields"):
+        build_pair_corpus(DataConfig(source=f"pairs:{tmp_path}/p.tsv", field="a+b"))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +63,10 @@ def test_columns_ranges_and_labels(tmp_path: Path) -> None:
         ("SAME\ta\tb\n1\t \tb\n", "", "binary", r"p.tsv:2: the text in column 2 is empty"),
         ("SAEM\ta\tb\n", "", "binary", r"p.tsv:1: label 'SAEM' is none of SAME, DIFFERENT, 1, 0"),
         ("3.5\ta\tb\n", "", "binary", r"p.tsv:1: label '3.5'.* data.labels to their range"),
-        ("5.5\ta\tb\n", "", "1..5", r"p.tsv:1: score '5.5' is no number from 1 to 5"),
+        ("label\ta\tb\n", "", "binary", r"p.tsv:1: label 'label'.*; delete the line if it is a header$"),
+        ("score\ta\tb\n", "", "1..5", r"p.tsv:1: score 'score' .*; delete the line if it is a header$"),
+        ("1\ta\tb\nscore\ta\tb\n", "", "1..5", r"p.tsv:2: score 'score' .* \(data.labels\)$"),
+        ("5.5\ta\tb\n", "", "1..5", r"p.tsv:1: score '5.5' is no number from 1 to 5 \(data.labels\)$"),
         ("nan\ta\tb\n", "", "1..5", r"p.tsv:1: score 'nan' is no number"),
         ("1\ta\tb\n", "", "sst2", r"data.labels='sst2': pairs are labelled"),
         ("1\ta\tb\n", "@1,2", "binary", r"'1,2' names no columns"),

@@ -65,7 +65,7 @@ def test_a_line_that_is_not_utf8_has_to_be_converted(tmp_path: Path) -> None:
     [
         ("bank\tmoney\t1", "3 fields; a line must be 4 fields"),
         ("bank\t\t1\tthe bank", "an empty field"),
-        ("bank\tmoney\tone\tthe bank", "index 'one' must be a whole number"),
+        ("bank\tmoney\tone\tthe bank", "index 'one' must be a whole number from 0$"),
         ("bank\tmoney\t-1\tthe bank", "index '-1' must be a whole number"),
         ("bank\tmoney\t2\tthe bank", "index 2 is outside the text, which has 2 tokens"),
         ("bank\tmoney\t0\tthe bank", "index 0 is 'the', not the word 'bank': it is at 1"),

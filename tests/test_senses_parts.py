@@ -1,4 +1,4 @@
-"""Several seeds of one model, and results of several calls, in `experiments.word_sense`."""
+"""Several seeds of one model, results of several calls, headers and repeated pairs, in `experiments.word_sense`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from experiments.word_sense import report, seeds
+from experiments.word_sense import report, seeds, wic
+from w2v_jax.data import senses as data
 from w2v_jax.errors import UserError
 
 
@@ -66,3 +67,25 @@ def test_results_of_parts_are_put_together_or_refused(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text("{}")
     with pytest.raises(UserError, match=r"b.json: no results of experiments.word_sense"):
         seeds.together(result("b"), [tmp_path / "b.json"])
+
+
+def test_a_header_is_named_as_the_likely_cause(tmp_path: Path) -> None:
+    (tmp_path / "f.tsv").write_text("word\tsense\tindex\ttext\nbank\tmoney\t1\tthe bank\n")
+    with pytest.raises(UserError, match=r"f.tsv:1: index 'index' must be .*; delete the line if it is a header$"):
+        data.read_occurrences(str(tmp_path / "f.tsv"))
+    (tmp_path / "f.tsv").write_text("label\tword\tpos\tindex\tfirst\tsecond\nT\tgo\tV\t0-0\tgo\tgo\n")
+    with pytest.raises(UserError, match=r"f.tsv:1: 'label' must be T or F; delete the line if it is a header$"):
+        data.read_pairs(str(tmp_path / "f.tsv"))
+
+
+def test_pairs_that_training_has_too_are_counted() -> None:
+    texts = (("a", "bank"), ("the", "bank", "here"))
+    one = data.Pair(True, "bank", "N", (1, 1), texts)
+    other = one._replace(places=(0, 1))  # another word of the text
+    turned = one._replace(same=False, texts=texts[::-1])
+    parts = {"train": [one], "dev": [other, turned], "test": [other]}
+    assert wic.also_in_training(parts) == {"dev": 1, "test": 0}
+    row = {"model": "x", "chosen": "layer 1", "train": 1, "dev": 1, "error": 0, "dev_by_training_threshold": 1}
+    found = {"pairs": {"train": 1, "dev": 2}, "majority": {"train": 1.0}, "rows": [row | {"threshold": 0.5}]}
+    assert "\nalso among the training pairs: 1 of dev\n" in report.wic(found | {"also_in_training": {"dev": 1}})
+    assert "also among" not in report.wic(found | {"also_in_training": {"dev": 0}})

@@ -57,6 +57,7 @@ def test_planted_topics_are_found_and_matched(done: Done, folder: Path) -> None:
 
 def test_the_page_is_one_file_without_scripts(done: Done, folder: Path) -> None:
     html = (folder / "run" / "report.html").read_text()
+    assert "of all 3 held-out documents with a known word, 36 known words" in html and "of all 3 held-out" in done.out
     assert "&lt;b&gt;&amp;yeast" in html and "<b>" not in html
     assert "<script" not in html and 'name="viewport"' in html and "data:image/png;base64," in html
     assert len(re.findall("<h2", html)) == 3 + 3 + 3 and not re.findall(r'(?:src|href)="(?!data:|#)', html)
@@ -67,6 +68,7 @@ def test_nearest_documents_are_of_the_same_topic(done: Done, folder: Path) -> No
         line = (flag, "--top=4")
         found = topics(folder, *line) if given else run("experiments.topics", f"--workdir={folder / 'run'}", *line)
         assert found.status == 0, found.err
+        assert ("note: --query: not in the vocabulary, left out: zzz\n" in found.err) == given
         cells = [line.split() for line in found.out.splitlines()]
         rows = [int(number) for method, number, *_ in cells if method in ("LSA", "LDA", "TF-IDF", "BM25")]
         lines = (folder / "text.txt").read_text().splitlines()
@@ -140,7 +142,7 @@ def test_the_numbers_of_documents_hold(folder: Path, tmp_path: Path, key: str, l
         ("--query_document=97", "error: --query_document=97: the documents of the text are 1 to 96"),
         ("--query_document=31", "error: --query_document=31: is held out (data.heldout_every=31); fit with --config"),
         ("--query_document=65", "error: --query_document=65: is held out"),
-        ("--query_document=41", "error: --query_document=41: none of its words is in the vocabulary"),
+        ("--query_document=41", "error: --query_document=41: is empty; choose another"),
         (
             "--query=zzz --config.data.min_count=2",
             "error: --workdir={run}: was fitted with other values of data.min_count",
@@ -164,5 +166,6 @@ def test_bad_input_is_one_line(done: Done, folder: Path, flag: str, message: str
 def test_one_model_and_the_worked_examples(folder: Path) -> None:
     found = topics(folder, "--models=lsa", f"--workdir={folder / 'one'}")
     assert found.status == 0 and "words of LSA" in found.out, found.err
+    assert f"results: {folder / 'one' / 'results.json'}" in found.out and "picture" not in found.out
     assert not (folder / "one" / "lda").exists() and (folder / "one" / "report.html").is_file()
     assert "0.99552" in run("experiments.topics", "--explain").out

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.topics import explain
+from experiments.topics import documents, explain, fits
+from experiments.topics.__main__ import most_loaded
 from w2v_jax.config import DataConfig
 from w2v_jax.data.corpus import build_corpus
+from w2v_jax.data.raw import MARK
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import matching
 from w2v_jax.figures import topics as picture
@@ -56,6 +58,39 @@ def test_the_best_matching_is_that_of_all_permutations() -> None:
     assert found.mean == pytest.approx(scores[range(4), best].mean()) and found.random == pytest.approx(scores.mean())
     assert found.share == pytest.approx((found.mean - found.chance) / (1 - found.chance))
     assert (np.diff(found.scores) <= 0).all()
+
+
+def test_the_sign_of_a_component_decides_nothing() -> None:
+    drawn = np.random.default_rng(0)
+    components, signs = drawn.normal(size=(6, 30)), np.array([1, -1, -1, 1, -1, 1])
+    found = fits.sides(components)
+    turned = fits.sides(components * signs[:, None])
+    np.testing.assert_array_equal(turned[0], found[0])
+    np.testing.assert_array_equal(turned[2], found[2] * signs)
+    np.testing.assert_array_equal(found[1], -found[0])
+    one = np.array(
+        [[0.6, -0.5, -0.5, 0.0]]
+    )  # two words of the other side weigh more than the one of the largest weight
+    assert fits.sides(one)[2].tolist() == [-1] and fits.sides(-one)[2].tolist() == [1]
+
+
+def test_documents_of_both_sides_are_shown() -> None:
+    loadings = np.array([0.1, -0.5, 0.9, 0.0, 0.3, -0.2])
+    assert most_loaded(loadings, 1) == [2, 4, 0]
+    assert most_loaded(loadings, 2) == [2, 4, 0, 5, 1]
+    assert most_loaded(np.abs(loadings), 2) == [2, 1, 4], "a component with one sign has no documents of the other"
+
+
+def test_a_blank_document_is_known_wherever_a_chunk_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = [f"one{MARK} {MARK}thr", f"ee{MARK}\n\n", f" {MARK}five"]
+
+    class Text:
+        @staticmethod
+        def chunks(content: object) -> list[tuple[str, int]]:
+            return [(chunk, 0) for chunk in chunks]
+
+    monkeypatch.setattr(documents, "raw_text", lambda data: Text)
+    assert [documents.is_blank(DataConfig(), i) for i in range(1, 6)] == [False, True, False, True, False]
 
 
 def test_overlap_takes_the_better_reading_and_chance_deals_the_words_anew() -> None:

@@ -89,7 +89,7 @@ class DataConfig:
     heldout_source: str = ""  # if set, this is the held-out split, and training uses all of `source`
     test_source: str = ""  # the test split; empty for none
     field: str = "text"  # the text feature of a TFDS data set; text fields of jsonl:, joined by +, as subject+body
-    label_field: str = "label"  # of labelled texts of jsonl: and tfds:
+    label_field: str = "label"  # of labelled texts of jsonl: and tfds:, and of pairs in JSON Lines
     tfds_split: str = "train"  # of tfds: where source names none
     data_dir: str = ""  # folder of the TFDS record files; empty for the default of TFDS
     offline: bool = True  # never use the network; TFDS data must then be prepared on disk

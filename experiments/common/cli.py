@@ -284,9 +284,12 @@ def command(module: str) -> str:
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
-def write_results(results: Path, numbers: dict[str, Any], picture: Path, paint: Callable[[Path], object]) -> None:
-    """Writes the numbers as JSON, draws the picture and prints both paths."""
+def write_results(
+    results: Path, numbers: dict[str, Any], picture: Path | None = None, paint: Callable[[Path], object] | None = None
+) -> None:
+    """Writes the numbers as JSON, draws the picture, where there is one, and prints the paths."""
     results.parent.mkdir(parents=True, exist_ok=True)
     write_json(results, numbers, indent=1)
-    paint(picture)
-    print(f"\nresults: {results}\npicture: {picture}")
+    if picture is not None and paint is not None:
+        paint(picture)
+    print(f"\nresults: {results}" + ("" if picture is None else f"\npicture: {picture}"))

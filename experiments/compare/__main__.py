@@ -7,8 +7,8 @@ Every model and seed is trained in a process of its own, in DIR/MODEL-SEED, so t
 command continues what was interrupted. Raw PPMI has no seed and is made once. Prints the table of scores with the
 means over seeds and their 95 % intervals (Student's t), seconds and peak memory, and how many pairs of words were found
 and questions asked; then how far skip-gram's E C^T is PMI - log k. Writes results.json and compare.png into DIR.
---data_dir must have similarity/ws353.tsv, similarity/simlex999.tsv, similarity/men.tsv and
-analogy/questions-words.txt.
+Of --data_dir similarity/ws353.tsv, simlex999.tsv and men.tsv and analogy/questions-words.txt are scored, those that are
+there; where none of the three is, every similarity/*.tsv: tests of your own go into a folder of their own.
 Exit status: 0 done, 1 a run failed, 2 bad input, 128 + n stopped by signal n.
 """
 
@@ -47,7 +47,9 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     for name, entry in found.items():
         runs = entry["runs"]
         sizes = [f"{statistics.fmean(run[key] for run in runs):,.1f}" for key in ("seconds", "peak_mb")]
-        rows.append([name, *(_cell([run["scores"][test] for run in runs]) for test in tests), *sizes, str(len(runs))])
+        rows.append(
+            [name, *(_cell([run["scores"].get(test) for run in runs]) for test in tests), *sizes, str(len(runs))]
+        )
     if "asked" in first:  # runs of earlier versions lack it; the vocabulary of all models is one
         counts = [f"{count:,}/{total:,}" for count, total in first["asked"].values()]
         rows.append(["found or asked", *counts, "", "", ""])
@@ -143,9 +145,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("window", 5, "Words on each side, of all models but LSA.", lower_bound=1, upper_bound=100)
     flags.DEFINE_integer("min_count", 5, "Rarer words are left out.", lower_bound=1)
     flags.DEFINE_string("tokens", "words", "As data.tokens.")
-    text = (
-        f"Folder with similarity/NAME.tsv for {', '.join(TESTS)}, and analogy/questions-words.txt; or a built-in list."
-    )
-    flags.DEFINE_string("data_dir", None, text)
+    text = f"Folder with similarity/*.tsv, of which {', '.join(TESTS)} if any is there, and analogy/questions-words.txt"
+    flags.DEFINE_string("data_dir", None, f"{text}; or a built-in list.")
     flags.DEFINE_string("one", "", "MODEL/SEED: makes this run alone, as the command does for each.")
     cli.run(main, continues=True, by_first=True)

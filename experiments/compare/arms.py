@@ -20,9 +20,10 @@ from w2v_jax.data.cooccurrence import Rules, cooccurrences
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.evaluation import builtin
-from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
-from w2v_jax.evaluation.similarity import read_pairs, similarity
+from w2v_jax.evaluation.analogies import add_up, analogies
+from w2v_jax.evaluation.similarity import similarity
 from w2v_jax.evaluation.sparse_rows import SparseRows
+from w2v_jax.evaluation.suite import chosen_tests
 from w2v_jax.models.frequencies import keep_probability
 from w2v_jax.models.lsa import LSAConfig
 from w2v_jax.models.ppmi_svd import PPMIConfig, matrix, pmi
@@ -96,26 +97,24 @@ def told(command: Sequence[str]) -> tuple[int, str]:
 
 
 def asked(plan: Plan) -> tuple[dict[str, Any], Any]:
-    """(word pairs by test of similarity, analogies by section) that all models answer. UserError: a file is missing."""
+    """(word pairs by test of similarity, analogies by section) that all models answer. UserError: as `chosen_tests`."""
     if plan.data_dir is None:
         return {"builtin": builtin.similarity_pairs()}, builtin.analogy_sections()
-    folder = Path(plan.data_dir)
-    pairs = {test: read_pairs(folder / "similarity" / f"{test}.tsv") for test in TESTS}
-    return pairs, read_questions(folder / "analogy" / "questions-words.txt")
+    return chosen_tests(plan.data_dir, TESTS)
 
 
 def scores(emb: Embeddings, plan: Plan) -> dict[str, Any]:
-    """'scores': Spearman by test of similarity, and the share of analogies that 3CosAdd answers, None where nothing
-    could be scored; 'asked': by test [pairs found or questions asked, all]."""
+    """'scores': Spearman by test of similarity, and the share of analogies, if any, that 3CosAdd answers, None where
+    nothing could be scored; 'asked': by test [pairs found or questions asked, all]."""
     pairs, sections = asked(plan)
     found = {test: similarity(emb, known) for test, known in pairs.items()}
-    score = add_up(list(analogies(emb, sections, plan.restrict).values()))
     shares: dict[str, float | None] = {test: one.spearman for test, one in found.items()}
     counts = {test: [one.found, one.total] for test, one in found.items()}
-    return {
-        "scores": shares | {"analogies": score.add / score.asked if score.asked else None},
-        "asked": counts | {"analogies": [score.asked, score.total]},
-    }
+    if sections:
+        score = add_up(list(analogies(emb, sections, plan.restrict).values()))
+        shares["analogies"] = score.add / score.asked if score.asked else None
+        counts["analogies"] = [score.asked, score.total]
+    return {"scores": shares, "asked": counts}
 
 
 def association(plan: Plan, run: Config, words: Embeddings, contexts: Embeddings) -> dict[str, Any]:

@@ -107,7 +107,10 @@ def draw_map(out: str | None) -> None:
     emb = open_vectors()
     words = list(dict.fromkeys(asked)) or [w for group in (groups or {}).values() for w in group]
     words = words or list(emb.words[: f.top])
-    vectors = np.stack([emb.vector(word) for word in words])
+    try:
+        vectors = np.stack([emb.vector(word) for word in words])
+    except UserError as e:  # a word that the vectors lack
+        raise UserError(f"--{'groups' if groups else 'words'}: {e}") from None
     facts = small_print(f"vectors: {name_of(path)}", f"seed {f.seed}")
     known: dict[str, Any] = {"clusters": f.clusters, "seed": f.seed, "vocabulary": len(emb), "source": facts}
     plane = maps.draw_map(words, vectors, target, groups, f.projection, **known)
@@ -218,6 +221,8 @@ def main(argv: Sequence[str]) -> int:
     name = argv[1]
     if name not in known:
         raise UserError(f"figure {name!r}: must be one of {', '.join(known)}{nearest(name, known)}")
+    if f.out and name != "nudges":  # which takes a folder
+        _check_picture(f.out)
     for flag in sorted(_flags_of(*known) - _flags_of(name)):
         if f[flag].present:
             raise UserError(f"--{flag} means nothing to the figure {name}: leave it out")
@@ -232,6 +237,14 @@ def main(argv: Sequence[str]) -> int:
         return show.redraw(name, figures()[name], f.out or f"{name}.png", results)
     options: dict[str, Any] = {"data": f.data, "settings": f.set, "out": f.out, "keep": f.keep, "note": f.note}
     return show.remake(name, figures()[name], to_path(f.run), results=results, **options)
+
+
+def _check_picture(out: str) -> None:
+    """UserError: the name of --out is not that of a picture."""
+    try:
+        style.check_ending(out)
+    except UserError as e:
+        raise UserError(f"--out={e}; give one, such as --out={out}.png") from None
 
 
 def _flags_of(*names: str) -> set[str]:

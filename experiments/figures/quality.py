@@ -13,9 +13,10 @@ import numpy as np
 
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.analogies import add_up, analogies, read_questions
+from w2v_jax.evaluation.analogies import add_up, analogies
 from w2v_jax.evaluation.builtin import analogy_sections, similarity_pairs
-from w2v_jax.evaluation.similarity import read_pairs, similarity
+from w2v_jax.evaluation.similarity import similarity
+from w2v_jax.evaluation.suite import chosen_tests
 from w2v_jax.figures.convergence import QUALITY
 from w2v_jax.files import read_json, write_text
 from w2v_jax.formats import read_vocab
@@ -66,21 +67,17 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
 
 
 def quality(emb: Embeddings, data_dir: str | None, restrict: int = 30_000) -> dict[str, Any]:
-    """Spearman on MEN, WS-353 and SimLex-999, and 3CosAdd on the Google analogies; None where undefined.
+    """Spearman on MEN, WS-353 and SimLex-999, or on a folder's own sets where it has none of these, and 3CosAdd on the
+    Google analogies; None where undefined.
 
-    Scores the test files in `data_dir`, or the built-in list without a folder. UserError: no file, or a malformed one.
+    Scores the test files in `data_dir`, or the built-in list without a folder. UserError: as `chosen_tests`.
     """
     out: dict[str, Any]
     if data_dir is None:
         out, sections = {"similarity": similarity(emb, similarity_pairs()).spearman}, analogy_sections()
     else:
-        files = {name: os.path.join(data_dir, "similarity", f"{name}.tsv") for name in ("men", "ws353", "simlex999")}
-        out = {name: similarity(emb, read_pairs(path)).spearman for name, path in files.items() if os.path.isfile(path)}
-        path = os.path.join(data_dir, "analogy", "questions-words.txt")
-        if not out and not os.path.isfile(path):
-            wanted = "similarity/men.tsv, ws353.tsv, simlex999.tsv or analogy/questions-words.txt"
-            raise UserError(f"{data_dir}: no {wanted}")
-        sections = read_questions(path) if os.path.isfile(path) else {}
+        sets, sections = chosen_tests(data_dir, ("men", "ws353", "simlex999"))
+        out = {name: similarity(emb, pairs).spearman for name, pairs in sets.items()}
     if sections:
         scores = analogies(emb, sections, restrict)
         out["analogies"] = add_up(list(scores.values())).shares()["accuracy_add"]

@@ -8,9 +8,10 @@
 
 The first command trains one run per seed in DIR/seed_N; the same command continues them. The checkpoint with the lowest
 held-out loss scores the test pairs. The threshold is model.threshold, or the best on the held-out pairs. Prints a
-table, always with the cosine of TF-IDF vectors, and with those of the mean and of SIF of the given vectors, untrained;
---counts has the words' counts for SIF. Writes results.json and pairs.png: the distances of the held-out pairs pass by
-pass, and the accuracy by threshold. The second command compares two texts by the first seed's model. The third makes
+table, always with the answer that more of the training pairs have, with the cosine of TF-IDF vectors, and with those of
+the mean and of SIF of the given vectors, untrained; --counts has the words' counts for SIF. Writes results.json,
+predictions_MODEL.tsv, what each row says of each scored pair, and pairs.png: the distances of the held-out pairs pass
+by pass, and the accuracy by threshold. The second command compares two texts by the first seed's model. The third makes
 pairs of the posts of 20 Newsgroups (files train.jsonl and test.jsonl, also packed). The last prints a worked example.
 
 Training ends after train.passes, at an evaluation with a share train.stop_at of right answers, or by Ctrl-C, which
@@ -34,6 +35,7 @@ from absl import flags
 from experiments.common import cli, config_flag
 from experiments.common.words import notes_on
 from experiments.pairs import explain, newsgroups
+from experiments.pairs.report import majority, repeated, scored_of, table, write_predictions
 from experiments.pairs.scoring import FAMILY, SPLITS, Judged, corpus_of, judge, row, tfidf, untrained
 from w2v_jax.config import CheckpointConfig, Config, score_range
 from w2v_jax.data.pairs import SAME_FROM
@@ -42,7 +44,6 @@ from w2v_jax.evaluation import pairs
 from w2v_jax.figures import pairs as picture
 from w2v_jax.files import read_json
 from w2v_jax.models import MODELS
-from w2v_jax.tables import aligned
 from w2v_jax.train import loop
 from w2v_jax.train.checkpoint import Checkpointer
 from w2v_jax.train.device import here
@@ -109,10 +110,17 @@ def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, A
     bounds, compare = score_range(config.data.labels), MODELS[FAMILY].compare
     assert compare is not None
     fits, model, lines = compare.regresses(config.model), None, []
-    rows = [row("TF-IDF, cosine", tfidf(corpus, config.data), bounds)]
+    last = scored_of(splits)
+    rows: list[dict[str, Any]] = []
+
+    def add(name: str, found: dict[str, Judged], threshold: float = 0.0, fits: bool = False) -> None:
+        rows.append(row(name, found, bounds, threshold, fits))
+        write_predictions(workdir, rows[-1], found[last], getattr(corpus, last), bounds, fits)
+
+    add("TF-IDF, cosine", tfidf(corpus, config.data))
     if config.model.vectors:
-        rows.append(row("mean of vectors, cosine", untrained(config.model, "mean", counts, corpus), bounds))
-        rows.append(row("SIF of vectors, cosine", untrained(config.model, "sif", counts, corpus), bounds))
+        add("mean of vectors, cosine", untrained(config.model, "mean", counts, corpus))
+        add("SIF of vectors, cosine", untrained(config.model, "sif", counts, corpus))
     spec, size = MODELS[FAMILY], config.train.batch_size
     source = spec.trained.source(config.model, corpus, "train", size, 0)
     reports = {s: dict(spec.trained.source(config.model, corpus, s, size, 0).report) for s in splits}
@@ -121,7 +129,7 @@ def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, A
         result = loop.train(of_seed(config, seed, source.steps_per_epoch), folder)
         opened = open_model(folder)
         found = {split: judge(opened.cfg, opened.params, opened.consts, corpus, split) for split in splits}
-        rows.append(row(f"{config.model.tower}, seed {seed}", found, bounds, config.model.threshold, fits))
+        add(f"{config.model.tower}, seed {seed}", found, config.model.threshold, fits)
         passes = {"passes": result["passes"], "best_pass": opened.step / source.steps_per_epoch}
         rows[-1] |= {"seed": seed, "seconds": result["seconds"], **passes}
         if model is None:
@@ -134,54 +142,14 @@ def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, A
     about = {"labels": config.data.labels, "corpus": corpus.report, "tower": config.model.tower}
     about |= {"loss": config.model.loss, "command": cli.command("experiments.pairs")}
     about |= {"max_length": config.model.max_length, "cut": {"train": dict(source.report)} | reports}
-    about |= {"also_in_training": {s: repeated(corpus, s) for s in splits}}
+    about |= {"also_in_training": {s: repeated(getattr(corpus, s), corpus.train) for s in splits}}
+    about |= {"also_in_heldout": repeated(corpus.test, corpus.heldout)}
+    about |= {"majority": majority(corpus.train, getattr(corpus, last))}
     return about | {"models": rows, "picture": drawn}
-
-
-def repeated(corpus: Any, split: str) -> int:
-    """The pairs of a split that training has too, in either order, whatever their labels."""
-    known = {frozenset(texts) for texts in corpus.train.texts}
-    return sum(frozenset(texts) in known for texts in getattr(corpus, split).texts)
 
 
 def _line(name: str, judged: Judged) -> dict[str, Any]:
     return picture.line(name, *pairs.curve(judged.distances, judged.same))
-
-
-def table(results: dict[str, Any]) -> str:
-    """The results as text."""
-    graded = "pearson" in results["models"][0]
-    heading = ["model", "threshold", "accuracy", "area"]
-    rows = [heading + (["Pearson", "Spearman", "squared error"] if graded else []) + ["seconds"]]
-
-    def shown(value: float | None, digits: int = 4) -> str:
-        return "-" if value is None else f"{value:.{digits}f}"
-
-    for found in results["models"]:
-        accuracy = f"{found['accuracy']:.2%} ± {found['accuracy_error']:.2%}"
-        cells = [found["model"], f"{found['threshold']:.4f}", accuracy, shown(found["area"])]
-        if graded:
-            cells += [shown(found["pearson"]), shown(found["spearman"]), shown(found.get("error"))]
-        rows.append([*cells, shown(found.get("seconds"), 0)])
-    seeds = [r for r in results["models"] if "seed" in r]
-    if len(seeds) > 1:
-        cells = [f"mean of {len(seeds)} seeds", "", f"{np.mean([r['accuracy'] for r in seeds]):.2%}"]
-        keys = ["area"] + (["pearson", "spearman"] if graded else []) + (["error"] if "error" in seeds[0] else [])
-        means = [
-            shown(float(np.mean([r[k] for r in seeds]))) if None not in [r[k] for r in seeds] else "-" for k in keys
-        ]
-        rows.append([*cells, *means])
-    split = "test" if "test" in results["cut"] else "heldout"
-    shares = [
-        f"{name} {part['cut_examples'] / part['examples']:.1%} of the pairs and {part['cut_share']:.1%} of the words"
-        for name, part in results["cut"].items()
-    ]
-    return (
-        f"{aligned(rows)}\n\n{results['models'][0]['pairs']:,} pairs; ± one standard error; area under the ROC curve, "
-        f"- with one class only\n{results['corpus'][f'{split}_wordless']:,} of their texts have no known word and "
-        f"are a vector of zeros; {results['also_in_training'][split]:,} of the pairs stand in training too\n"
-        f"texts are cut after {results['max_length']} known words: {', '.join(shares)}"
-    )
 
 
 def ask(first: str, second: str, workdir: Path) -> str:

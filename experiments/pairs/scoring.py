@@ -33,6 +33,7 @@ class Judged(NamedTuple):
     distances: np.ndarray
     scores: np.ndarray
     given: np.ndarray
+    rows: np.ndarray  # int64 [N], which pair of the split each one is
 
     @property
     def same(self) -> np.ndarray:
@@ -52,7 +53,12 @@ def judge(cfg: Cfg, params: Params, consts: Consts, corpus: Any, split: str) -> 
         texts = np.asarray(model.vectors(params, consts, tokens, lengths)).reshape(BATCH, 2, -1)
         distances, scores = model.pairs(params, texts[:, 0], texts[:, 1])
         found.append([np.asarray(x)[there] for x in (distances, scores, step["score"][0])])
-    return Judged(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    part = getattr(corpus, split)
+    longer = np.array([max(len(a), len(b)) for a, b in zip(part.first, part.second, strict=True)])
+    rows = np.argsort(np.minimum(longer, cfg.max_length), kind="stable")  # the order of `pair_source` without shuffling
+    distances, scores, given = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    assert (given == part.scores[rows]).all()
+    return Judged(distances, scores, given, rows)
 
 
 def tfidf(corpus: Any, data: DataConfig) -> dict[str, Judged]:
@@ -68,7 +74,7 @@ def tfidf(corpus: Any, data: DataConfig) -> dict[str, Judged]:
         if part.documents:
             first, second = (vectorizer.transform([pair[side] for pair in part.texts]) for side in (0, 1))
             cosines = np.asarray(first.multiply(second).sum(axis=1)).reshape(-1)
-            found[split] = Judged(1.0 - cosines, cosines, part.scores)
+            found[split] = Judged(1.0 - cosines, cosines, part.scores, np.arange(part.documents))
     return found
 
 

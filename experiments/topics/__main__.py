@@ -31,9 +31,11 @@ from absl import flags
 
 from experiments.common import cli, config_flag, page
 from experiments.common.page import Section
+from experiments.common.words import notes_on
 from experiments.topics import documents, explain, nearest
-from experiments.topics.fits import NAMES, Fitted, beside, fit, quality, quality_rows
+from experiments.topics.fits import NAMES, Fitted, beside, fit, heldout, heldout_told, quality, quality_rows
 from w2v_jax.config import Config, check_choice
+from w2v_jax.data.corpus import Corpus
 from w2v_jax.data.documents import counts
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.matching import Agreement, by_documents, by_words
@@ -45,7 +47,8 @@ from w2v_jax.train.folder import CONFIG
 
 CONFIGS = cli.ROOT / "configs"
 COMMON = 20  # first words of two topics that are compared
-EXAMPLES = 3  # documents shown with a topic
+EXAMPLES = 3  # documents shown with a topic, or with each of its sides
+SIDES = ("words", "opposite words")  # of the readings of a topic
 
 
 def say(line: str) -> None:
@@ -80,11 +83,14 @@ def pairs_of(models: Sequence[Fitted], by: Mapping[str, Agreement]) -> list[dict
     return found
 
 
-def summary(models: Sequence[Fitted], rows: sp.csr_matrix, corpus: Any, again: Fitted | None = None) -> dict[str, Any]:
+def summary(
+    models: Sequence[Fitted], rows: sp.csr_matrix, corpus: Corpus, again: Fitted | None = None
+) -> dict[str, Any]:
     """results.json; `again` is LDA with another seed."""
     about = {"command": cli.command("experiments.topics"), "documents": rows.shape[0], "vocabulary": rows.shape[1]}
     about |= {"empty_documents": int((np.diff(rows.indptr) == 0).sum()), "corpus": corpus.report}
     about["models"] = [quality(m, rows) for m in models]
+    about["heldout"] = heldout(models, corpus)
     words = models[0].model.tokenizer.words
     about["topics"] = {m.name: [[words[w] for w in topic] for topic in m.tops()[0]] for m in models}
     if len(models) == 2:
@@ -124,30 +130,41 @@ def sections(
 ) -> list[Section]:
     """The page: tables, the picture, and for every topic its words and the documents that load most on it."""
     empty = f"{results['documents']:,} documents, {results['empty_documents']:,} without a known word."
-    found = [Section("Models", (empty,), quality_rows(results["models"]))]
+    told = [line for line in (empty, heldout_told(results["heldout"])) if line]
+    found = [Section("Models", tuple(told), quality_rows(results["models"]))]
     if drawn is not None:
         found.append(Section("How far both agree", table=agreement_rows(results), pictures=(drawn,)))
     found.append(Section("Topics", table=topic_rows(results, 6)))
     for model in models:
         tokenizer, tops = model.model.tokenizer, model.tops(15)
         for k in range(model.loadings.shape[1]):
-            sides = ["words", "opposite words"][: len(tops)]
             texts = [
-                f"{side}: {' '.join(tokenizer.words[w] for w in t[k])}" for side, t in zip(sides, tops, strict=True)
+                f"{side}: {' '.join(tokenizer.words[w] for w in t[k])}" for side, t in zip(SIDES, tops, strict=False)
             ]
-            best = np.argsort(-model.loadings[:, k], kind="stable")[:EXAMPLES]
             rows = [["document", "loading", "begins (known words)"]]
-            rows += [
-                [str(lines[i]), f"{model.loadings[i, k]:.3f}", nearest.beginning(tokenizer, part, int(i))] for i in best
-            ]
+            for i in most_loaded(model.loadings[:, k], len(tops)):
+                cells = [str(lines[i]), f"{model.loadings[i, k]:.3f}"]
+                rows.append([*cells, nearest.beginning(tokenizer, part, int(i))])
             found.append(Section(f"{model.name} {k}", tuple(texts), rows))
     return found
+
+
+def most_loaded(loadings: np.ndarray, sides: int) -> list[int]:
+    """The documents with the largest of the loadings [N] of a topic; with two sides also those with the lowest, below
+    0, the lowest last."""
+    order = np.argsort(-loadings, kind="stable")
+    if sides == 1:
+        return [int(i) for i in order[:EXAMPLES]]
+    first = [int(i) for i in order[:EXAMPLES] if loadings[i] > 0]
+    return first + [int(i) for i in order[-EXAMPLES:] if loadings[i] < 0 and int(i) not in first]
 
 
 def write(results: dict[str, Any], models: Sequence[Fitted], part: Any, lines: np.ndarray, workdir: Path) -> None:
     """Prints the tables; writes results, picture and page. `lines` [N] are the numbers of the documents."""
     print(aligned(topic_rows(results, 5), left=(2, 3) if "pairs" in results else (1,)))
     print(f"\n{aligned(quality_rows(results['models']))}")
+    if told := heldout_told(results["heldout"]):
+        print(told)
     drawn = workdir / "pictures" / "topics.png"
     if "pairs" in results:
         print(f"\n{aligned(agreement_rows(results), left=(0, 1))}")
@@ -155,7 +172,7 @@ def write(results: dict[str, Any], models: Sequence[Fitted], part: Any, lines: n
         paint = partial(picture.draw, results["pairs"], [m.name for m in models], chance, source=results["command"])
         cli.write_results(workdir / "results.json", results, drawn, paint)
     else:
-        cli.write_results(workdir / "results.json", results, workdir / "results.json", lambda path: None)
+        cli.write_results(workdir / "results.json", results)
     both = sections(results, models, part, lines, drawn if "pairs" in results else None)
     page.write(workdir, "Topics", both, results["command"])
     print(f"page: {workdir / page.PAGE}")
@@ -222,6 +239,9 @@ def main(argv: Sequence[str]) -> int:
     corpus = MODELS[first.family].text(first.model, first.data, say)
     lines = documents.lines_of(first.data, corpus, workdir)
     query = nearest.query_of(f.query, f.query_document, corpus, lines, first.data)
+    if f.query is not None:
+        for note in notes_on(corpus.tokenizer, f.query, flag="query"):
+            say(note)
     config_flag.set_compile_cache(first.data.cache_dir)
     rows = counts(corpus.train, len(corpus.vocab))
     models = [fit(config, workdir / name, rows) for name, config in wanted.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from w2v_jax.data import alone
 from w2v_jax.data.corpus import Corpus
 from w2v_jax.data.counter import heldout_every, is_heldout
 from w2v_jax.data.documents import counts
+from w2v_jax.data.raw import pieces
+from w2v_jax.data.sources import raw_text
 from w2v_jax.errors import UserError
 from w2v_jax.files import atomic
 from w2v_jax.storage import local_copy
@@ -46,6 +49,17 @@ def lines_of(data: DataConfig, corpus: Corpus, folder: Path) -> Lines:
     if len(train) < corpus.train.documents:
         raise UserError(f"data.source={data.source!r}: the text changed while it was read; run the same command again")
     return Lines(train[::-1] if data.reversed else train, read.places[held] + 1, read.total)
+
+
+def is_blank(data: DataConfig, document: int) -> bool:
+    """Whether a document of the source, counted from 1, holds nothing but white space."""
+    first = 1  # the document that the first piece of a chunk is of
+    for chunk, _ in raw_text(data).chunks(hashlib.blake2b()):
+        found, at = pieces(chunk), document - first
+        if 0 <= at < len(found) and found[at].strip():
+            return False
+        first += len(found) - 1
+    return True
 
 
 def keep(lines: Lines, corpus: Corpus, folder: Path) -> None:

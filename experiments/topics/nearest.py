@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from experiments.topics.documents import Lines
+from experiments.topics.documents import Lines, is_blank
 from experiments.topics.fits import Fitted
 from w2v_jax.config import DataConfig
 from w2v_jax.data import search, weighting
@@ -42,6 +42,8 @@ def _index(document: int, lines: Lines, data: DataConfig) -> int:
     if document in lines.held:
         every = f"data.heldout_every={data.heldout_every}"
         raise UserError(f"{flag}: is held out ({every}); fit with --config.data.heldout_every=0, or choose another")
+    if is_blank(data, document):
+        raise UserError(f"{flag}: is empty; choose another")
     raise UserError(f"{flag}: {_UNKNOWN}")
 
 

@@ -34,10 +34,13 @@ def wic(results: Mapping[str, Any]) -> str:
         rows.append([row["model"], row["chosen"], *cells])
     sizes = ", ".join(f"{count:,} {name}" for name, count in results["pairs"].items())
     common = ", ".join(f"{name} {share:.1%}" for name, share in results["majority"].items())
+    # Results of earlier versions lack the counts.
+    twice = ", ".join(f"{count:,} of {name}" for name, count in results.get("also_in_training", {}).items() if count)
     used = "the threshold of dev; it is used once, for this" if final else "(--final)"
     return "\n".join(
         [
             f"Words in Context: {sizes} pairs; always the same answer: {common}",
+            *([f"also among the training pairs: {twice}"] if twice else []),
             aligned(rows, left=(0, 1)),
             f"train chose layers and mixtures, dev the threshold of column dev (± one standard error), test: {used}",
             published(),

@@ -37,6 +37,18 @@ def splits(folder: Path, final: bool, say: Say) -> dict[str, list[Pair]]:
     return found
 
 
+def also_in_training(pairs: dict[str, list[Pair]]) -> dict[str, int]:
+    """How many pairs of each other split stand among the training pairs: the same word in the same two texts, in either
+    order, whatever the answers."""
+    known = {_without_answer(pair) for pair in pairs["train"]}
+    others = {name: part for name, part in pairs.items() if name != "train"}
+    return {name: sum(_without_answer(pair) in known for pair in part) for name, part in others.items()}
+
+
+def _without_answer(pair: Pair) -> tuple[str, frozenset[tuple[int, tuple[str, ...]]]]:
+    return pair.word, frozenset(zip(pair.places, pair.texts, strict=True))
+
+
 def vectors_of(named: Named, pairs: dict[str, list[Pair]], say: Say) -> Vectors:
     """Of both texts of every pair: two parts for each split."""
     texts = [[plain(pair.texts[side]) for pair in part] for part in pairs.values() for side in (0, 1)]
@@ -140,6 +152,7 @@ def compare(
     found = {
         "pairs": {name: len(part) for name, part in pairs.items()},
         "majority": {name: max(share, 1.0 - share) for name, share in shares.items()},
+        "also_in_training": also_in_training(pairs),
         "rows": rows,
     }
     return found, tables

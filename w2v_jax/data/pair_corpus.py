@@ -26,6 +26,7 @@ from w2v_jax.recorded import later_rules
 from w2v_jax.types import HostBatch, Say
 
 FORMAT = 1  # raise it when the meaning of a rule changes
+_OF_RECORDS = ("field", "label_field")  # keys for files of JSON Lines
 _RULES = ("tokens", "lowercase", "unknown", "min_count", "max_vocab", "labels")
 
 
@@ -37,6 +38,7 @@ class PairExamples:
     second: list[np.ndarray]
     scores: np.ndarray  # float32 [N], 0 to 1
     texts: tuple[tuple[str, str], ...]  # the texts themselves
+    places: tuple[str, ...] = ()  # file and line of each
 
     @property
     def documents(self) -> int:
@@ -127,7 +129,10 @@ def _check(cfg: DataConfig) -> None:
         raise UserError(f"data.tokens={cfg.tokens!r}: pairs of texts are cut into words; set data.tokens=words")
     if cfg.end_token:
         raise UserError(f"data.end_token={cfg.end_token!r}: pairs of texts have none; leave it empty")
-    refuse_unused(cfg, (), "on pairs of texts")
+    if any(".jsonl" in source for source in (cfg.source, cfg.heldout_source, cfg.test_source)):
+        refuse_unused(cfg, _OF_RECORDS, "on pairs of texts")
+    else:
+        refuse_unused(cfg, (), "on pairs of texts without fields (files called *.jsonl have them)")
 
 
 def _vocabulary(cfg: DataConfig, splits: Sequence[Sequence[Pair]], words: Sequence[str], only_met: bool) -> Vocabulary:
@@ -159,7 +164,8 @@ def _encoded(tokenizer: Tokenizer, pairs: Sequence[Pair]) -> tuple[PairExamples,
     scores = np.array([pair.score for pair in pairs], np.float32)
     texts = tuple((pair.first, pair.second) for pair in pairs)
     outside = sum(number for _, number in first + second)
-    return PairExamples([ids for ids, _ in first], [ids for ids, _ in second], scores, texts), outside
+    places = tuple(pair.where for pair in pairs)
+    return PairExamples([ids for ids, _ in first], [ids for ids, _ in second], scores, texts, places), outside
 
 
 def _digest(cfg: DataConfig, vocab: Vocabulary, parts: dict[str, PairExamples]) -> str:

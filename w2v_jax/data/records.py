@@ -73,6 +73,11 @@ def filled(path: Path, file: IO[bytes], say: Say) -> Iterator[tuple[str, bytes]]
         say(f"{path}: {blank:,} blank lines are skipped")
 
 
+def header_advice(where: str) -> str:
+    """The end of a message on a value of the wrong kind: the first line of a file may be a header."""
+    return "; delete the line if it is a header" if where.endswith(":1") else ""
+
+
 def decoded(where: str, line: bytes, errors: str) -> str:
     """A line as text, with U+FFFD for what is not UTF-8 if `errors` is replace. UserError: it is not UTF-8."""
     try:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from w2v_jax.data.records import filled, of_files
+from w2v_jax.data.records import filled, header_advice, of_files
 from w2v_jax.errors import UserError
 from w2v_jax.storage import to_path
 from w2v_jax.types import Say
@@ -85,11 +85,11 @@ def read_pairs(source: str, say: Say = lambda line: None) -> list[Pair]:
     found = []
     for where, same, word, kind, index, *texts in _rows(source, 6, say):
         if same not in ("T", "F"):
-            raise UserError(f"{where}: {same!r} must be T or F")
+            raise UserError(f"{where}: {same[:60]!r} must be T or F{header_advice(where)}")
         both = tuple(texts[0].split(" ")), tuple(texts[1].split(" "))
         first, dash, second = index.partition("-")
         if not dash:
-            raise UserError(f"{where}: {index!r} must be two numbers with a hyphen between them")
+            raise UserError(f"{where}: {index[:60]!r} must be two numbers with a hyphen between them")
         places = _place(where, first, both[0]), _place(where, second, both[1])
         found.append(Pair(same == "T", word, kind, places, both, where))
     return found
@@ -116,7 +116,7 @@ def _fields(path: Path, file: IO[bytes], count: int, say: Say) -> Iterator[tuple
 
 def _place(where: str, index: str, tokens: tuple[str, ...]) -> int:
     if not (index.isascii() and index.isdecimal()):
-        raise UserError(f"{where}: index {index[:60]!r} must be a whole number from 0")
+        raise UserError(f"{where}: index {index[:60]!r} must be a whole number from 0{header_advice(where)}")
     if len(index) > 9 or int(index) >= len(tokens):
         raise UserError(f"{where}: index {index[:60]} is outside the text, which has {len(tokens)} tokens from 0")
     return int(index)

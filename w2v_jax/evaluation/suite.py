@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from w2v_jax.embeddings import Embeddings
@@ -12,7 +12,7 @@ from w2v_jax.evaluation import builtin
 from w2v_jax.evaluation.analogies import RULES, Score, Sections, add_up, analogies, read_bats, read_msr, read_questions
 from w2v_jax.evaluation.categorisation import purity, read_classes
 from w2v_jax.evaluation.frequency import similarity_by_frequency
-from w2v_jax.evaluation.similarity import read_pairs, similarity
+from w2v_jax.evaluation.similarity import Pair, read_pairs, similarity
 from w2v_jax.files import PathLike
 from w2v_jax.tables import PACKED, aligned
 
@@ -74,6 +74,25 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
             "analogy/bats_pairs.tsv or categorization/*.tsv"
         )
     return out
+
+
+def chosen_tests(data_dir: PathLike, names: Sequence[str]) -> tuple[dict[str, list[Pair]], Sections]:
+    """(pairs by set of similarity, the sections of the Google analogies) of a folder as that of `evaluate_all`: of the
+    sets `names` those that are there; where none of these is, all in similarity/. Either part may be empty.
+
+    UserError: no such folder, none of these files in it, two of one name, or a malformed file by its line.
+    """
+    folder = os.fspath(data_dir)
+    if not os.path.isdir(folder):
+        raise UserError(f"{folder}: no such folder; give one with similarity/ or analogy/ in it")
+    files, _ = _files(folder)
+    there = files["similarity"]
+    chosen = {name: there[name] for name in names if name in there} or there
+    file, reader = _ANALOGIES["questions-words"]
+    path = files["analogy"].get(file)
+    if not chosen and path is None:
+        raise UserError(f"{folder}: no test file in it; expected similarity/*.tsv or analogy/{file}")
+    return {name: read_pairs(path) for name, path in chosen.items()}, {} if path is None else reader(path)
 
 
 def _files(folder: str) -> tuple[dict[str, dict[str, str]], list[str]]:

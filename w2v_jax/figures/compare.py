@@ -22,7 +22,7 @@ def draw(
     with drawing(out, (12.0 if association else 7.5, 4.8), source) as figure:
         left, *right = figure.subplots(1, 2 if association else 1, squeeze=False)[0]
         for i, (name, entry) in enumerate(models.items()):
-            scores = [[run["scores"][test] for test in tests] for run in entry["runs"]]
+            scores = [[run["scores"].get(test) for test in tests] for run in entry["runs"]]
             found = np.array(scores, np.float64)  # nan where nothing could be scored
             place = np.arange(len(tests)) + 0.12 * (i - (len(models) - 1) / 2)
             left.plot(place, found.mean(0), marker(i), color=colour(i), markersize=8, label=plain(name))

@@ -119,9 +119,14 @@ def prepare(cfg: LDAConfig, text: Any, seed: int, devices: Sequence[Any]) -> Pro
         def start(seed: int) -> State:
             return whole(mesh, lda_vb.begin(cfg, rows, seed) | _shared(cfg))
 
-    some = text.heldout.offsets[: cfg.heldout_documents + 1] if cfg.heldout_documents else text.heldout.offsets
-    heldout = [text.heldout.tokens[a:b] for a, b in zip(some[:-1], some[1:], strict=True) if b > a]
+    heldout = heldout_texts(cfg, text)
     return Problem(len(dealt), int(lengths.sum()), known, len(lengths) - known, heldout, start, step, priors)
+
+
+def heldout_texts(cfg: LDAConfig, text: Any) -> list[np.ndarray]:
+    """Word ids of the held-out documents that the held-out loss is of."""
+    some = text.heldout.offsets[: cfg.heldout_documents + 1] if cfg.heldout_documents else text.heldout.offsets
+    return [text.heldout.tokens[a:b] for a, b in zip(some[:-1], some[1:], strict=True) if b > a]
 
 
 def _shared(cfg: LDAConfig) -> State:
