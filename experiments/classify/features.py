@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
 import numpy as np
 import scipy.sparse as sp
 
+from experiments.classify.kept import of_tokenizer
 from experiments.classify.texts import Bags, Texts, bags, bags_of, tokens_of
 from w2v_jax.config import Config, DataConfig
 from w2v_jax.data import documents, weighting
@@ -21,8 +23,9 @@ from w2v_jax.evaluation.linear import Rows
 from w2v_jax.models import MODELS
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.states import encode_of
-from w2v_jax.storage import to_path
+from w2v_jax.storage import PathLike, to_path
 from w2v_jax.train import fitting
+from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.inference import infer
 from w2v_jax.train.restore import Model, check_forward
 from w2v_jax.types import Say, Words
@@ -40,22 +43,27 @@ class Features(NamedTuple):
     test: Rows  # [M, F]
     seconds: float
     note: str = ""  # one line, for the reader of the results
+    kept: Mapping[str, np.ndarray] = MappingProxyType({})  # arrays that make the features of further texts
 
 
 def counted(method: str, found: Bags) -> Features:
     """Weights of words by `w2v_jax.data.weighting`, sparse [N, V]. Statistics are those of the training texts."""
     start = time.perf_counter()
-    train, test = found.counts, found.test_counts
-    seen = weighting.collection([train], train.shape[1])
-    weights = weighting.inverse_frequency(seen)
-    make: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {
-        "counts": lambda rows: rows.astype(np.float32),
-        "shares": weighting.shares,
-        "tfidf": lambda rows: weighting.tfidf(rows, weights),
-        "bm25": lambda rows: weighting.bm25(rows, seen),
+    seen = weighting.collection([found.counts], found.counts.shape[1])
+    train, test = (weighed(method, rows, seen) for rows in (found.counts, found.test_counts))
+    kept = {name: np.array(value) for name, value in seen._asdict().items()}
+    return Features(method, train, test, time.perf_counter() - start, kept=kept)
+
+
+def weighed(method: str, rows: sp.csr_matrix, seen: weighting.Collection) -> sp.csr_matrix:
+    """Counts of texts as the features of one of `COUNTED`, by the statistics of the training texts."""
+    make: dict[str, Callable[[], sp.csr_matrix]] = {
+        "counts": lambda: rows.astype(np.float32),
+        "shares": lambda: weighting.shares(rows),
+        "tfidf": lambda: weighting.tfidf(rows, weighting.inverse_frequency(seen)),
+        "bm25": lambda: weighting.bm25(rows, seen),
     }
-    made = make[method]
-    return Features(method, made(train), made(test), time.perf_counter() - start)
+    return make[method]()
 
 
 def check_sizes(flag: str, config: Config, found: Bags) -> None:
@@ -91,7 +99,8 @@ def fitted(config: Config, found: Bags, say: Say) -> Features:
             say(f"{config.family}: {done}, {shown}, {time.perf_counter() - start:.0f} s")
     params = task.part.params(task.cfg, state)
     train, test = (spec.represent(task.cfg, params, consts, x) for x in (found.counts, found.test_counts))
-    return Features(config.family, train, test, time.perf_counter() - start)
+    kept = {name: np.asarray(array) for name, array in params.items()}
+    return Features(config.family, train, test, time.perf_counter() - start, kept=kept)
 
 
 def means(name: str, emb: Embeddings, cfg: DataConfig, texts: Texts) -> Features:
@@ -101,7 +110,8 @@ def means(name: str, emb: Embeddings, cfg: DataConfig, texts: Texts) -> Features
     if not found.counts.nnz:
         raise UserError(f"{name}: has a vector for none of the words of the training texts; name other vectors")
     train, test = (documents.means(rows, emb.vectors) for rows in (found.counts, found.test_counts))
-    return Features(f"mean of {name}", train, test, time.perf_counter() - start, covered(found))
+    kept = of_tokenizer(found.tokenizer, words=False)
+    return Features(f"mean of {name}", train, test, time.perf_counter() - start, covered(found), kept)
 
 
 def covered(found: Bags) -> str:
@@ -181,3 +191,9 @@ def name_of(path: str) -> tuple[str, str]:
         return name, rest
     file = to_path(path)
     return (file.parent.name if file.name == "vectors.bin" else file.name) or path, path
+
+
+def file_of(path: str) -> PathLike:
+    """The file of word vectors that --vectors names: the folder of a run stands for its own."""
+    where = to_path(path)
+    return where / "vectors.bin" if (where / SAVED).is_file() else where

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.softmax import Solution, predicted, probabilities, solve
+from w2v_jax.evaluation.linear_model import Classifier, scale_of
+from w2v_jax.evaluation.softmax import Solution, predicted, solve
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)  # C, for rows of length 1
 PATIENCE = 3  # values of C in a row that are no better than the best before them; further ones are left out
@@ -36,6 +36,7 @@ class Fitted(NamedTuple):
     steps: int  # of Newton's method in the last fit
     converged: bool  # whether these were enough
     probabilities: np.ndarray  # float64 [N, K] of the texts to classify; 0 for a label without a fitted text
+    model: Classifier  # for further texts
 
 
 def fit(
@@ -66,7 +67,8 @@ def fit(
         raise ValueError(f"features {train.shape} and {test.shape} do not fit {labels.shape} labels, {held.shape}")
     if len(np.unique(labels[~held])) < 2 or not held.any():
         raise UserError(f"{len(labels)} training texts leave fewer than two labels to fit, or none to hold out")
-    train, test, scale = scaled(train, test, np.ones_like(held) if refit else ~held)
+    scale = scale_of(train, np.ones_like(held) if refit else ~held)
+    train = scale.applied(train)
     found: dict[float, float] = {}
     models: dict[float, Solution] = {}
     known, model = train[~held], None
@@ -82,9 +84,9 @@ def fit(
     if refit:
         whole = len(last.classes) == len(np.unique(labels))
         last = _solved(train, labels, best, last if whole else None)
-    chances = np.zeros((test.shape[0], classes))
-    chances[:, last.classes] = probabilities(last, test)
-    return Fitted(best, found, scale, last.steps, last.converged, chances)
+    made = Classifier(scale, last)
+    chances = made.probabilities(test, classes)
+    return Fitted(best, found, scale.divisor, last.steps, last.converged, chances, made)
 
 
 def at_strength(train: Rows, labels: np.ndarray, test: Rows, strength: float) -> np.ndarray:
@@ -102,16 +104,8 @@ def scaled(train: Rows, test: Rows, fitted: np.ndarray) -> tuple[Rows, Rows, flo
 
     `fitted` bool [N] are the rows of `train` whose means and lengths count.
     """
-    if not sp.issparse(train):
-        known = np.asarray(train, np.float64)[fitted]
-        mean, spread = known.mean(0), known.std(0)
-        spread = np.where(spread > 1e-12 * np.abs(known).max(initial=1e-300), spread, np.inf)
-        root = float(np.sqrt(known.shape[1]))
-        part, other = ((x - mean) / spread / root for x in (train, test))
-        return part, other, root
-    known = train[fitted].astype(np.float64)
-    scale = float(np.sqrt(known.multiply(known).sum() / known.shape[0])) or 1.0
-    return train.astype(np.float64) / scale, test.astype(np.float64) / scale, scale
+    scale = scale_of(train, fitted)
+    return scale.applied(train), scale.applied(test), scale.divisor
 
 
 def _solved(features: Rows, labels: np.ndarray, strength: float, start: Solution | None = None) -> Solution:
