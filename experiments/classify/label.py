@@ -39,6 +39,8 @@ from w2v_jax.train.programs import placed
 from w2v_jax.train.restore import open_model
 from w2v_jax.types import Say, Words
 
+flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
+
 OTHERS = (  # of a comparison
     *("train", "heldout", "test", "test_share", "methods", "vectors", "encoding_errors", "run", "max_tokens"),
     *("config", "config.KEY", "lda", "lda.KEY"),
@@ -173,7 +175,8 @@ def _of_run(row: dict[str, Any], texts: Sequence[str]) -> Made:
         model = open_model(to_path(settings["run"]))
     found = features.of_run(row["task"], model, alone(texts), settings["max_tokens"])
     made = next(part for part in found if part.method == method)
-    return Made(made.train, model.tokenizer, made.note if "cut" in made.note else "")
+    note = next((part for part in made.note.split("; ") if " are cut " in part), "")  # words are told by `labelled`
+    return Made(made.train, model.tokenizer, note)
 
 
 def _check_digest(method: str, path: str, now: str, then: str) -> None:
