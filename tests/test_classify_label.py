@@ -71,6 +71,10 @@ def test_a_kept_classifier_says_what_the_comparison_said(method: str, files: Fil
     assert all(abs(sum(map(float, row[1:4])) - 1) < 2e-6 for row in found)
     assert [row[-1] for row in found] == [post["body"] for post in posts(60, 60)]
     assert "outside the vocabulary are dropped" in done.err and "1 texts without a known word" in done.err
+    lines = "".join(post["body"] + "\n" for post in posts(60, 60))  # one of them is blank
+    (tmp_path / "new.txt").write_text(lines)
+    done = of_command(out, f"--texts=text:{tmp_path}/new.txt", f"--method={method}")
+    assert done.out == file.read_text()
 
 
 def test_texts_of_the_command_line_and_the_best_method(files: Files) -> None:

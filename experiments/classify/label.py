@@ -22,7 +22,7 @@ from experiments.common.words import notes_on
 from w2v_jax.config import DataConfig
 from w2v_jax.data import documents
 from w2v_jax.data.in_memory import words_told
-from w2v_jax.data.raw import pieces
+from w2v_jax.data.raw import whole_documents
 from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
@@ -131,8 +131,7 @@ def _texts_of_flags(
         raise UserError(f"--texts={source}: names no texts without labels; they are {need}")
     cfg = DataConfig(source=source, field=field or data.field, encoding_errors=data.encoding_errors)
     try:
-        for chunk, _ in raw_text(cfg).chunks(hashlib.blake2b()):
-            yield from pieces(chunk)[:-1]
+        yield from whole_documents(raw_text(cfg).chunks(hashlib.blake2b()))
     except UserError as e:
         raise UserError(renamed(str(e), {"data.source": "--texts", "data.field": "--field"})) from None
 
