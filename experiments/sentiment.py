@@ -40,7 +40,7 @@ from w2v_jax.config import Config, check_choice
 from w2v_jax.data.examples import by_length
 from w2v_jax.data.labelled import read_labelled
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.classification import classification, macro_f1
+from w2v_jax.evaluation.classification import classification, macro_f1, majority
 from w2v_jax.figures import ladder
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
@@ -134,9 +134,8 @@ def held_row(folder: Path, name: str, corpus: Any, seconds: float) -> dict[str, 
     return row | {"heldout_loss": held.loss, "step": model.step, "seconds": seconds}
 
 
-def test_row(folder: Path, corpus: Any) -> tuple[dict[str, Any], float, str]:
-    """(what the test texts add to the row, the share of their most frequent label, `digest` of the frozen vectors).
-    Writes the predictions beside the folder."""
+def test_row(folder: Path, corpus: Any) -> tuple[dict[str, Any], str]:
+    """(what the test texts add to the row, `digest` of the frozen vectors). Writes predictions beside the folder."""
     model = open_model(folder)
     chances, nothing = judged(model, corpus, "test"), np.zeros(0)
     test = classification(chances, corpus.test.labels)
@@ -145,7 +144,7 @@ def test_row(folder: Path, corpus: Any) -> tuple[dict[str, Any], float, str]:
     report.write_predictions(folder.parent, folder.name, texts, chances)
     row = {"test_accuracy": test.accuracy, "test_error": test.error, "test_loss": test.loss}
     row["test_macro_f1"] = macro_f1(test.confusion)
-    return row | {"confusion": test.confusion.tolist()}, test.majority, digest(model.consts)
+    return row | {"confusion": test.confusion.tolist()}, digest(model.consts)
 
 
 def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str, Any]:
@@ -163,15 +162,15 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
         say(f"--- {name}")
         result = loop.train(config, workdir / name)
         rows.append(world.from_first(partial(held_row, workdir / name, name, corpus, result["seconds"])))
-    majority, after = 0.0, before
     for row in rows:
-        found, majority, after = world.from_first(partial(test_row, workdir / row["model"], corpus))
+        found, after = world.from_first(partial(test_row, workdir / row["model"], corpus))
         if after != before:
             raise UserError(f"{base.model.vectors}: the vectors changed during training; start again")
         row |= found
     vectors = {"file": base.model.vectors, "sha256_before": before, "sha256_after": after}
     about = {"vectors": vectors, "corpus": corpus.report, "max_length": base.model.max_length, "cut": cut}
-    return about | {"majority": majority, "models": rows, "command": cli.command("experiments.sentiment")}
+    about |= {"majority": majority(corpus.train.labels, corpus.test.labels)}
+    return about | {"models": rows, "command": cli.command("experiments.sentiment")}
 
 
 def table(results: dict[str, Any]) -> str:

@@ -136,7 +136,7 @@ def test_files_that_changed_are_refused(files: Files, tmp_path: Path) -> None:
     for method, of, message in (
         ("tfidf", texts, "damaged, or no classifier"),
         ("bm25", "other", "was fitted to other texts than those of results.json"),
-        ("lsa", texts, "no such file; results of an earlier version have no classifiers"),
+        ("lsa", texts, "no such file; the command of the comparison makes it again"),
     ):
         with pytest.raises(UserError, match=f"classifier_{method}.npz: {message}"):
             kept.read(tmp_path, method, of)

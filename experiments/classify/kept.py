@@ -57,7 +57,7 @@ def write(folder: Path, method: str, model: Classifier, of_features: Mapping[str
 def read(folder: Path, method: str, texts: str) -> Kept:
     """The classifier of one method. UserError: there is none, or it is damaged or of other texts."""
     file = folder / file_of(method)
-    again = "name another --method, or make the comparison again in another --workdir"
+    again = "name another --method, or delete the file and give the command of the comparison again"
     try:
         with np.load(local_copy(file), allow_pickle=False) as found:
             held = {name: found[name] for name in found.files}
@@ -65,7 +65,7 @@ def read(folder: Path, method: str, texts: str) -> Kept:
         scale = Scale(float(held["divisor"]), held.get("mean"), held.get("spread"))
         solution = Solution(held["classes"], held["weights"], 0, True)
     except FileNotFoundError:
-        raise UserError(f"{file}: no such file; results of an earlier version have no classifiers: {again}") from None
+        raise UserError(f"{file}: no such file; the command of the comparison makes it again") from None
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as e:
         raise UserError(f"{file}: damaged, or no classifier ({type(e).__name__}); {again}") from None
     if form != FORMAT:
