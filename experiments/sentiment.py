@@ -9,9 +9,10 @@
 Each model is trained in DIR/MODEL with the settings of --config (configs/sentiment.py). The transformer takes only data
 and max_length from there, the rest from --transformer (configs/sentiment_transformer.py). The same command continues an
 interrupted ladder; with a longer --models it trains only the new models. The checkpoint of each model with the lowest
-loss on a held-out tenth of the training texts scores the test texts, once, at the end. Prints a table; writes
-results.json and ladder.png into DIR. With --text every model in DIR classifies that text; it may be repeated. For other
-than two labels give --config.model.classes, their number.
+loss on a held-out tenth of the training texts scores the test texts, once, at the end. Prints a table, and the scores
+of each label by the best model; writes results.json, ladder.png and predictions_MODEL.tsv of each model into DIR. With
+--text every model in DIR classifies that text; it may be repeated. The labels of --labels=named are counted; for more
+than two of --labels=as_is give --config.model.classes, their number.
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n; a training saves first.
 """
 
@@ -27,16 +28,19 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments.common import cli, config_flag
-from experiments.common.labels import label_of
+from experiments.classify import report
+from experiments.classify.texts import Texts
+from experiments.common import cli, config_flag, label_texts
+from experiments.common.label_texts import LAST_FAMILY, TRANSFORMER, chances_of
 from experiments.common.measuring import parameters
 from experiments.common.processes import by_first
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
-from experiments.common.words import notes_on
 from launch import distributed
 from w2v_jax.config import Config, check_choice
+from w2v_jax.data.examples import by_length
+from w2v_jax.data.labelled import read_labelled
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.classification import Scores, classification
+from w2v_jax.evaluation.classification import classification, macro_f1, majority
 from w2v_jax.figures import ladder
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
@@ -46,13 +50,11 @@ from w2v_jax.nn.recurrent import CELLS
 from w2v_jax.overrides import override
 from w2v_jax.tables import aligned
 from w2v_jax.train import loop, world
-from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.logs import tell
 from w2v_jax.train.restore import Model, open_model
 from w2v_jax.types import Source, Words
 
-FAMILY, LAST_FAMILY = "recurrent_classifier", "transformer_classifier"
-TRANSFORMER = "transformer"
+FAMILY = "recurrent_classifier"
 CONFIGS = cli.ROOT / "configs"
 SPLITS = ("train", "heldout", "test")
 RATES = {AVERAGE: 25.0, "elementwise": 10.0}  # times the config's learning rate
@@ -101,49 +103,56 @@ def digest(consts: dict[str, Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(consts["vectors"]).tobytes()).hexdigest()
 
 
-def read(model: Model, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Probabilities of the labels, float32 [B, classes], of texts int32 [B, T] with int32 [B] words."""
-    return np.asarray(model.applied.labels(model.params, model.consts, tokens, lengths))
-
-
 def probabilities(model: Model, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """(float32 [N, classes], labels int32 [N]) of all texts of a split."""
     found, labels = [], []
     for step in source.iterate(0, source.steps_per_epoch):
         there = step["label"][0] >= 0
         seen = pad_to(max(1, int(step["steps"].max())), WIDTH)
-        found.append(read(model, step["tokens"][0][:, :seen], step["length"][0])[there])
+        found.append(chances_of(model, step["tokens"][0][:, :seen], step["length"][0])[there])
         labels.append(step["label"][0][there])
     return np.concatenate(found), np.concatenate(labels)
 
 
-def score(model: Model, corpus: Any, split: str) -> Scores:
-    """Scores of a trained model on one split."""
+def judged(model: Model, corpus: Any, split: str) -> np.ndarray:
+    """Probabilities of the labels, float32 [N, classes], of the texts of one split in their order."""
     source = model.spec.trained.source(model.cfg, corpus, split, model.config.train.batch_size, 0)
-    return classification(*probabilities(model, source))
+    found, labels = probabilities(model, source)
+    part = getattr(corpus, split)
+    order = by_length([min(len(ids), model.cfg.max_length) for ids in part.ids])
+    assert (part.labels[order] == labels).all()
+    whole = np.empty_like(found)
+    whole[order] = found
+    return whole
 
 
 def held_row(folder: Path, name: str, corpus: Any, seconds: float) -> dict[str, Any]:
     """A model's row of the results before the test texts are read."""
     model = open_model(folder)
-    held = score(model, corpus, "heldout")
+    held = classification(judged(model, corpus, "heldout"), corpus.heldout.labels)
     row = {"model": name, "parameters": parameters(model.params), "heldout_accuracy": held.accuracy}
     return row | {"heldout_loss": held.loss, "step": model.step, "seconds": seconds}
 
 
-def test_row(folder: Path, corpus: Any) -> tuple[dict[str, Any], float, str]:
-    """(what the test texts add to the row, the share of their most frequent label, `digest` of the frozen vectors)."""
+def test_row(folder: Path, corpus: Any) -> tuple[dict[str, Any], str]:
+    """(what the test texts add to the row, `digest` of the frozen vectors). Writes predictions beside the folder."""
     model = open_model(folder)
-    test = score(model, corpus, "test")
+    chances, nothing = judged(model, corpus, "test"), np.zeros(0)
+    test = classification(chances, corpus.test.labels)
+    places = corpus.test.places
+    texts = Texts(corpus.names, [], nothing, nothing, True, places, corpus.test.labels, places)
+    report.write_predictions(folder.parent, folder.name, texts, chances)
     row = {"test_accuracy": test.accuracy, "test_error": test.error, "test_loss": test.loss}
-    return row | {"confusion": test.confusion.tolist()}, test.majority, digest(model.consts)
+    row["test_macro_f1"] = macro_f1(test.confusion)
+    return row | {"confusion": test.confusion.tolist()}, digest(model.consts)
 
 
 def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str, Any]:
     """Trains and scores the models `rungs`, which all have the data and vectors of `base`; returns results.json.
     UserError, Interrupted, Diverged: see `loop.train`."""
     spec = MODELS[FAMILY]
-    corpus = spec.text(base.model, base.data, say)
+    with cli.as_flag("config.model.classes", "model.classes"):
+        corpus = spec.text(base.model, base.data, say)
     cfg = spec.resolve(base.model, len(corpus.vocab))
     before = digest(spec.consts(cfg, Words(corpus.vocab.words, corpus.vocab.counts)))
     sources = {split: spec.trained.source(cfg, corpus, split, base.train.batch_size, 0) for split in SPLITS}
@@ -153,64 +162,40 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
         say(f"--- {name}")
         result = loop.train(config, workdir / name)
         rows.append(world.from_first(partial(held_row, workdir / name, name, corpus, result["seconds"])))
-    majority, after = 0.0, before
     for row in rows:
-        found, majority, after = world.from_first(partial(test_row, workdir / row["model"], corpus))
+        found, after = world.from_first(partial(test_row, workdir / row["model"], corpus))
         if after != before:
             raise UserError(f"{base.model.vectors}: the vectors changed during training; start again")
         row |= found
     vectors = {"file": base.model.vectors, "sha256_before": before, "sha256_after": after}
     about = {"vectors": vectors, "corpus": corpus.report, "max_length": base.model.max_length, "cut": cut}
-    return about | {"majority": majority, "models": rows, "command": cli.command("experiments.sentiment")}
+    about |= {"majority": majority(corpus.train.labels, corpus.test.labels)}
+    return about | {"models": rows, "command": cli.command("experiments.sentiment")}
 
 
 def table(results: dict[str, Any]) -> str:
     """The results as text."""
-    rows = [["model", "trained parameters", "held-out accuracy", "test accuracy", "seconds"]]
+    rows = [["model", "trained parameters", "held-out accuracy", "test accuracy", "macro F1", "seconds"]]
     for row in results["models"]:
         test = f"{row['test_accuracy']:.2%} ± {row['test_error']:.2%}"
-        scores = [f"{row['heldout_accuracy']:.2%}", test, f"{row['seconds']:.0f}"]
+        scores = [f"{row['heldout_accuracy']:.2%}", test, f"{row['test_macro_f1']:.4f}", f"{row['seconds']:.0f}"]
         rows.append([row["model"], f"{row['parameters']:,}", *scores])
     shares = [
         f"{split} {part['cut_examples'] / part['examples']:.1%} of the texts and {part['cut_share']:.1%} of the words"
         for split, part in results["cut"].items()
     ]
     vectors = results["vectors"]
+    rungs = [
+        {"method": row["model"], "accuracy": row["test_accuracy"], "confusion": row["confusion"]}
+        for row in results["models"]
+    ]
     return (
         f"{aligned(rows)}\n\n"
         f"± one standard error; always the most frequent class: {results['majority']:.2%}\n"
         f"texts are cut after {results['max_length']} words: {', '.join(shares)}\n"
-        f"frozen vectors, SHA-256 before {vectors['sha256_before'][:16]}, after {vectors['sha256_after'][:16]}"
+        f"frozen vectors, SHA-256 before {vectors['sha256_before'][:16]}, after {vectors['sha256_after'][:16]}\n\n"
+        f"{report.labels({'methods': rungs, 'labels': results['corpus']['labels']})}"
     )
-
-
-def classify(texts: Sequence[str], workdir: Path) -> str:
-    """A table of the labels that the trained models in `workdir`, or the run that it is, give each text. UserError: a
-    text without a known word, or no trained model."""
-    if not all(text.strip() for text in texts):
-        raise UserError("--text is empty: give a sentence, e.g. --text='The dog was cute'")
-    folders = [workdir] if (workdir / SAVED).is_file() else sorted(p.parent for p in workdir.glob(f"*/{SAVED}"))
-    if not folders:
-        raise UserError(f"--workdir={workdir}: holds no trained classifier; train them first with --vectors, --train")
-    rows: list[list[str]] = []
-    notes = dict[str, None]()  # each once, as most models have one vocabulary
-    for folder in folders:
-        model = open_model(folder)
-        if model.spec.classify is None:
-            raise UserError(f"{folder}: holds a {model.config.family}; name the folder of a classifier")
-        kind = TRANSFORMER if model.config.family == LAST_FAMILY else model.cfg.cell
-        for text in texts:
-            ids = model.tokenizer.encode(text)[: model.cfg.max_length]
-            if not len(ids):
-                raise UserError(f"--text={text!r}: none of its words is in the vocabulary of {folder}")
-            notes |= dict.fromkeys(notes_on(model.tokenizer, text, model.cfg.max_length, "text"))
-            chances = read(model, ids[None], np.array([len(ids)], np.int32))[0]
-            best = int(chances.argmax())
-            rows.append([kind, label_of(model, folder, best), f"{chances[best]:.1%}", text])
-    for note in notes:
-        say(note)
-    columns = 3 + (len(texts) > 1)  # one text need not be repeated
-    return aligned([row[:columns] for row in [["model", "label", "confidence", "text"], *rows]], left=(0, 1, 3))
 
 
 def config_of(flag: str, file: Path, family: str) -> Config:
@@ -243,6 +228,9 @@ def base_config() -> Config:
     if f.max_length is not None:
         model = dataclasses.replace(model, max_length=f.max_length)
     data = dataclasses.replace(config.data, source=f.train, test_source=f.test, labels=f.labels)
+    given = {word.partition("=")[0] for word in flags.FLAGS["config.KEY"].value or ()}
+    if f.labels == "named" and "model.classes" not in given and model.classes == type(model)().classes:
+        model = dataclasses.replace(model, classes=len(read_labelled(f.train, data, None).names))
     return dataclasses.replace(config, model=model, data=data)
 
 
@@ -251,7 +239,7 @@ def main(argv: Sequence[str]) -> int:
     f = flags.FLAGS
     workdir = cli.workdir("give the folder of the ladder, e.g. --workdir=runs/sentiment", several=f.text is None)
     if f.text is not None:
-        by_first(lambda: print(classify(f.text, workdir)))
+        by_first(lambda: print(label_texts.table(f.text, workdir, say)))
         return 0
     models = list(dict.fromkeys(f.models))
     for name in models or [""]:

@@ -25,7 +25,7 @@ OWN_FLAGS = {
     "experiments.convert": ("vectors", "workdir", "out", "dtype"),
     "experiments.evaluate": ("vectors", "workdir", "text", "tokens", "encoding_errors"),
     "experiments.topics": ("config", "config.KEY", "lda.KEY", "query", "workdir"),
-    "experiments.classify": ("config", "config.KEY", "train", "methods", "vectors"),
+    "experiments.classify": ("config", "config.KEY", "train", "methods", "vectors", "text", "texts", "method"),
     "experiments.pairs": ("config", "config.KEY", "seeds", "first", "second"),
     "experiments.compare": ("workdir", "source", "models", "seeds"),
     "experiments.scaling": ("config", "config.KEY", "workdir", "plan", "arms"),

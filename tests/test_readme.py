@@ -51,6 +51,7 @@ SMALL = {
     "experiments.throughput": "--layers=1 --dim=16 --heads=2 --vocab=50 --tokens=16 --seconds=0.01 --lengths=8",
     "experiments.topics --config": "--config.model.dim=2 --config.model.sweeps=1 "
     "--lda.model.sweeps=2 --config.data.skip_top=0",
+    "experiments.classify --workdir": "",  # it labels a text
     "experiments.classify": "--methods=counts,lsa --config.model.dim=2 --config.model.sweeps=1",
     "configs/pairs_sick.py": "--config.model.tower=mean --noconfig.model.bidirectional --config.model.dim=4 "
     f"{FEW} {ONE_DEVICE}",
@@ -150,9 +151,8 @@ def needed(words: list[str]) -> list[list[str]]:
         return next((word.partition("=")[2] for word in other if word.startswith("--workdir=runs/")), "")
 
     earlier = README[: README.index(words)] if words in README else []
-    trained = [
-        other for other in earlier if other[2] in ("experiments.train", "experiments.sentiment", "experiments.pairs")
-    ]
+    kinds = [f"experiments.{name}" for name in ("train", "sentiment", "pairs", "classify")]
+    trained = [other for other in earlier if other[2] in kinds]
     found = [other for other in trained if folder(other) in shlex.join(words)]
     return [*(first for other in found for first in needed(other)), *found]
 

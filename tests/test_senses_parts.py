@@ -89,3 +89,14 @@ def test_pairs_that_training_has_too_are_counted() -> None:
     found = {"pairs": {"train": 1, "dev": 2}, "majority": {"train": 1.0}, "rows": [row | {"threshold": 0.5}]}
     assert "\nalso among the training pairs: 1 of dev\n" in report.wic(found | {"also_in_training": {"dev": 1}})
     assert "also among" not in report.wic(found | {"also_in_training": {"dev": 0}})
+
+
+def test_rows_of_one_run_have_an_error_over_test_occurrences() -> None:
+    words = {"bank": {"senses": ["river", "money"], "train": 9, "test": 25}}
+    rows = [
+        {"model": "m", "classifier": "1-NN", "micro": share, "words": share, "recall": 0.5, "f1": 0.5}
+        | {"by_word": {"bank": {"accuracy": share, "recall": 0.5}}}
+        for share in (0.8, 1.0)
+    ]
+    text = report.labelled({"words": words, "rows": rows, "notes": []})
+    assert "80.0 ± 8.0" in text and "100.0 (86.7 to 100.0)" in text

@@ -23,7 +23,7 @@ from w2v_jax.config import DataConfig
 from w2v_jax.data.labelled_corpus import build_labelled_corpus
 from w2v_jax.embeddings import Embeddings, load, save
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.classification import classification
+from w2v_jax.evaluation.classification import classification, macro_f1
 from w2v_jax.figures import ladder
 from w2v_jax.models import vectors
 
@@ -119,13 +119,26 @@ def test_what_a_labelled_corpus_refuses(
         build_labelled_corpus(cfg, classes)
 
 
+def test_texts_that_stand_on_both_sides_are_counted(tmp_path: Path) -> None:
+    """Empty ones do not count; the tenth is drawn by line, whatever the texts."""
+    (tmp_path / "train.tsv").write_text("".join(f"{i % 2}\tsame words\n" for i in range(19)) + "0\t \n")
+    (tmp_path / "test.tsv").write_text("1\tsame words\n0\tsame word\n0\t \n1\tsame words\n")
+    said: list[str] = []
+    cfg = DataConfig(source=f"tsv:{tmp_path}/train.tsv", test_source=f"tsv:{tmp_path}/test.tsv", min_count=1)
+    report = build_labelled_corpus(cfg, 2, (), said.append).report
+    held = report["heldout_repeated"]
+    assert (held, report["test_repeated"]) == (2 - report["heldout_empty"], 2) and held > 0
+    assert f"corpus: heldout: {held} of its 2 texts stand in the training texts too" in said
+    assert "corpus: test: 2 of its 4 texts stand in the training or held-out texts too" in said
+
+
 # ---- scores ----
 
 
 def test_scores_by_hand() -> None:
     chances = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2], [0.5, 0.5]], np.float32)
     scores = classification(chances, np.array([0, 1, 1, 0]))
-    assert scores.confusion.tolist() == [[2, 0], [1, 1]] and scores.accuracy == 0.75 and scores.majority == 0.5
+    assert scores.confusion.tolist() == [[2, 0], [1, 1]] and scores.accuracy == 0.75
     assert scores.error == pytest.approx(np.sqrt(0.75 * 0.25 / 4))
     assert scores.loss == pytest.approx(-np.log([0.9, 0.6, 0.2, 0.5]).mean())
     with pytest.raises(ValueError, match="do not fit"):
@@ -234,6 +247,16 @@ def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path, mo
         assert row["test_accuracy"] > 0.7, row
         assert row["test_error"] == pytest.approx(np.sqrt(row["test_accuracy"] * (1 - row["test_accuracy"]) / 60))
         assert np.sum(row["confusion"]) == 60
+        # The predictions are in the order of the file, though texts are scored from short to long.
+        lines = (workdir / f"predictions_{row['model']}.tsv").read_text().splitlines()
+        cells = [line.split("\t") for line in lines[1:]]
+        assert [cell[0] for cell in cells] == [f"{files['test'].removeprefix('tsv:')}:{i}" for i in range(1, 61)]
+        assert [cell[1] for cell in cells] == [line[0] for line in reviews(60, 2)]
+        assert [sum(cell[1:3] == [a, b] for cell in cells) for a in "01" for b in "01"] == np.ravel(
+            row["confusion"]
+        ).tolist()
+        assert all(0.5 <= float(cell[3]) <= 1 for cell in cells)
+        assert row["test_macro_f1"] == macro_f1(np.array(row["confusion"])) and "each label by" in done.out
     lengths = [len(line.split("\t")[1].split()) for line in reviews(60, 2)]
     assert results["cut"]["test"]["cut_examples"] == sum(n > 10 for n in lengths) > 0
     assert results["cut"]["test"]["cut_share"] == pytest.approx(sum(max(n - 10, 0) for n in lengths) / sum(lengths))
@@ -265,6 +288,10 @@ def test_the_ladder(files: dict[str, str], tmp_path: Path, fresh_cache: Path, mo
     commands.refused(commands.run("experiments.evaluate", f"--workdir={workdir / 'rnn'}"), told)
     strange = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=xyzzy")
     commands.refused(strange, "--text='xyzzy': none of its words")
+    mixed = commands.run("experiments.sentiment", f"--workdir={workdir}", "--text=xyzzy", "--text=so great")
+    assert mixed.status == 0 and "note: - stands for a text without a known word" in mixed.err
+    rows = [re.split(" {2,}", line.strip()) for line in mixed.out.strip().splitlines()[1:]]
+    assert [row[1] for row in rows] == ["-", "positive"] * 2 and [row[3] for row in rows] == ["xyzzy", "so great"] * 2
 
     assert reads == [files["vectors"]], "read once, by all models of all these commands"
 
@@ -283,10 +310,12 @@ def test_labels_with_names(files: dict[str, str], tmp_path: Path, fresh_cache: P
     for part in ("train", "test"):
         (tmp_path / f"{part}.tsv").write_text("\n".join(lines) + "\n")
     workdir, names = tmp_path / "ladder", {"labels": "named", "models": "average"}
-    few = climb(files, workdir, **names)
-    commands.refused(few, "has 3 named labels; set model.classes=3", alone=False)
-    done = climb(files, workdir, **names, **{"config.model.classes": "3"})
+    few = climb(files, workdir, **names, **{"config.model.classes": "2"})
+    told = "--config.model.classes=2: .* has 3 named labels; set --config.model.classes=3"
+    commands.refused(few, told, alone=False)
+    done = climb(files, workdir, **names)
     assert done.status == 0 and "labels: 0 pan, 1 rave, 2 so so" in done.err, done.err
+    assert "corpus: test: 60 of its 60 texts stand in the training or held-out texts too" in done.err
     assert json.loads((workdir / "results.json").read_text())["corpus"]["labels"] == list(kinds)
     texts = [f"--text={' '.join(words)}" for words in kinds.values()]
     said = commands.run("experiments.sentiment", f"--workdir={workdir}", *texts)

@@ -10,10 +10,14 @@ scored. The config (configs/classify.py) has the rules of the text in `data` and
 adds what a trained run says of a text: its topics (lsa, lda), its inferred vector (doc2vec), or the mean and the last
 of the states after its last layer.
 
+  python -m experiments.classify --workdir=DIR --text='TEXT' [--text=...] | --texts=SOURCE [--method=NAME] [--out=FILE]
+
+labels new texts by a finished comparison: see `experiments.classify.label`.
+
 Features are made without labels, from the training texts. A tenth of these chooses the strength C of the regression,
 which is then fitted to all of them; the test texts are scored once. Prints a table, and the scores of each label by the
-best method; writes results.json, methods.png and, for each method, predictions_METHOD.tsv into DIR. The same command
-continues where it was stopped, and with more methods, vectors or runs adds theirs.
+best method; writes results.json, methods.png and, for each method, predictions_METHOD.tsv and classifier_METHOD.npz
+into DIR. The same command continues where it was stopped, and with more methods, vectors or runs adds theirs.
 Exit status: 0 done, 2 bad input, 128 + n stopped by signal n.
 """
 
@@ -28,26 +32,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from absl import flags
 
-from experiments.classify import digests, features, report
+from experiments.classify import digests, features, kept, label, report
 from experiments.classify.digests import TEXTS
 from experiments.classify.features import COUNTED, Features
+from experiments.classify.kept import of_tokenizer
+from experiments.classify.rows import check_names, finished, replaced, without_files
 from experiments.classify.texts import Bags, Texts, bags, read
-from experiments.common import cli, config_flag, predictions
+from experiments.common import cli, config_flag
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
 from w2v_jax.config import Config, DataConfig, check, check_choice
 from w2v_jax.data.labelled import FORMS
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
-from w2v_jax.evaluation.classification import classification, macro_f1
+from w2v_jax.evaluation.classification import classification, interval, macro_f1, majority
 from w2v_jax.figures import methods
 from w2v_jax.files import read_json, write_json
 from w2v_jax.recorded import to_dict
-from w2v_jax.storage import PathLike, to_path
-from w2v_jax.train.folder import CONFIG as SAVED
+from w2v_jax.storage import to_path
 from w2v_jax.train.restore import open_model
 
 FLAGS = {"lsa": "config", "lda": "lda"}  # of the methods that are fitted, with their settings
@@ -89,7 +93,7 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
         start = time.perf_counter()
         found = bags(data, texts)
         seconds = time.perf_counter() - start
-        _tell(found, seconds)
+        _tell(found, data, seconds)
         return found, seconds
 
     def check(method: str) -> None:
@@ -100,11 +104,12 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
         found, seconds = counting()
         config = wanted.configs.get(method)
         made = features.counted(method, found) if config is None else features.fitted(config, found, say)
-        yield made._replace(seconds=made.seconds + seconds, note=features.covered(found))
+        again = {**made.kept, **of_tokenizer(found.tokenizer, words=True)}
+        yield made._replace(seconds=made.seconds + seconds, note=features.wordless(found), kept=again)
 
     def of_vectors(name: str, path: str) -> Iterator[Features]:
         with warnings_in_lines():
-            emb = load(_file_of(path), encoding_errors=wanted.encoding_errors)
+            emb = load(features.file_of(path), encoding_errors=wanted.encoding_errors)
         yield features.means(name, emb, data, texts)
 
     def of_run(name: str, folder: str) -> Iterator[Features]:
@@ -118,7 +123,7 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
     ]
     errors = {"encoding_errors": wanted.encoding_errors}
     for name, path in wanted.vectors:
-        settings = {"vectors": path, "sha256": digests.of_vectors(_file_of(path))} | errors
+        settings = {"vectors": path, "sha256": digests.of_vectors(features.file_of(path))} | errors
         tasks.append(Task(f"mean of {name}", settings, partial(of_vectors, name, path)))
     for name, path in wanted.runs:
         said = {"run": path, "max_tokens": wanted.max_tokens, "sha256": digests.of_run(path)}
@@ -126,19 +131,13 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
     return tasks
 
 
-def _file_of(path: str) -> PathLike:
-    """The file of word vectors that --vectors names: the folder of a run stands for its own."""
-    where = to_path(path)
-    return where / "vectors.bin" if (where / SAVED).is_file() else where
+def _tell(found: Bags, data: DataConfig, seconds: float) -> None:
+    rules = f"data.min_count={data.min_count}" + (f", data.max_vocab={data.max_vocab}" if data.max_vocab else "")
+    say(f"texts: {features.covered(found)}; a vocabulary of {len(found.vocab):,} ({rules}), counted in {seconds:.1f} s")
 
 
-def _tell(found: Bags, seconds: float) -> None:
-    tokens, size = len(found.train.tokens) + len(found.test.tokens), len(found.vocab)
-    say(f"texts: {tokens:,} known words of a vocabulary of {size:,}, counted in {seconds:.1f} s")
-
-
-def scored(task: Task, made: Features, texts: Texts, folder: Path) -> dict[str, Any]:
-    """One row of the results: the classifier on these features. Writes its predictions into the folder."""
+def scored(task: Task, made: Features, texts: Texts, folder: Path, digest: str) -> dict[str, Any]:
+    """One row of the results: the classifier on these features. Writes it and its predictions into the folder."""
     start = time.perf_counter()
     width = made.train.shape[1]
     say(f"{made.method}: {width:,} features in {made.seconds:.1f} s" + (f"; {made.note}" if made.note else ""))
@@ -154,6 +153,7 @@ def scored(task: Task, made: Features, texts: Texts, folder: Path) -> dict[str, 
     )
     seconds = time.perf_counter() - start
     scores = classification(fitted.probabilities, texts.test_labels)
+    kept.write(folder, made.method, fitted.model, made.kept, digest)
     report.write_predictions(folder, made.method, texts, fitted.probabilities)
     held = {f"{strength:g}": accuracy for strength, accuracy in fitted.heldout.items()}
     return {
@@ -161,6 +161,7 @@ def scored(task: Task, made: Features, texts: Texts, folder: Path) -> dict[str, 
         "dimensions": width,
         "accuracy": scores.accuracy,
         "error": scores.error,
+        "interval": interval(scores.accuracy, scores.texts),
         "macro_f1": macro_f1(scores.confusion),
         "loss": scores.loss,
         "seconds_features": made.seconds,
@@ -177,61 +178,38 @@ def scored(task: Task, made: Features, texts: Texts, folder: Path) -> dict[str, 
     }
 
 
-def finished(file: Path, about: dict[str, Any], tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """The rows that an earlier command wrote. UserError: they are of other texts or settings."""
-    before = read_json(file)
-    if before is None:
-        return []
-    rows = before.get("methods", [])
-    settings = {row.get("task"): row.get("settings") for row in rows}
-    changed = ["an earlier version"] if None in settings or TEXTS not in before else []
-    changed += [key for key in about if key != TEXTS and before.get(key) != about[key]]
-    changed += [task.name for task in tasks if settings.get(task.name, task.settings) != task.settings]
-    if changed:
-        raise UserError(f"{file}: holds results of other settings ({changed[0]}); choose another --workdir")
-    if before[TEXTS] != about[TEXTS]:
-        what = "the texts or labels have changed since"
-        raise UserError(f"{file}: holds results of other texts ({what}); choose another --workdir")
-    return list(rows)
-
-
-def check_names(names: Sequence[str], made: Iterable[str]) -> None:
-    """UserError: the predictions of two tasks, of this command or of an earlier one, would be one file."""
-    files = {predictions.file_of(name): name for name in made}
-    for i, name in enumerate(names):
-        file = predictions.file_of(name)
-        if name in names[:i] or files.setdefault(file, name) != name:
-            raise UserError(f"{name}: another of --methods, --vectors and --run writes {file}, too; write NAME=PATH")
-
-
 def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> dict[str, Any]:
     """All rows, those in `file` too; writes it after each task, and returns its content. UserError: bad texts, vectors
     or runs, or a file of other settings."""
     texts = read(data, test_share, say)
-    counts = np.bincount(texts.test_labels, minlength=len(texts.names))
-    about = {
+    known = texts.labels if texts.refit else texts.labels[~texts.held]
+    about: dict[str, Any] = {
         "data": to_dict(data),
         "labels": list(texts.names),
         "training_texts": len(texts.train),
         "heldout_texts": int(texts.held.sum()),
         "test_texts": len(texts.test),
         "test_share": test_share,
-        "majority": float(counts.max() / counts.sum()),
+        "majority": majority(known, texts.test_labels),
         TEXTS: digests.of_texts(texts),
     }
     tasks = tasks_of(wanted, data, texts)
-    rows = finished(file, about, tasks)
+    rows = finished(file, about, {task.name: task.settings for task in tasks})
     configs = (read_json(file) or {}).get("configs", {})
     made = {row["task"] for row in rows}
     check_names([task.name for task in tasks], made)
+    lost = without_files(file.parent, rows)
     for task in tasks:
-        if task.name not in made:
+        if task.name not in made - lost:
             task.check()
     for task in tasks:
-        if task.name in made:
+        if task.name in made - lost:
             say(f"{task.name}: in {file}")
             continue
-        rows += [scored(task, found, texts, file.parent) for found in task.make()]
+        if task.name in lost:
+            say(f"{task.name}: in {file}, but its predictions or its classifier are gone; it is made again")
+        new = [scored(task, found, texts, file.parent, about[TEXTS]) for found in task.make()]
+        rows = replaced(rows, task.name, new)
         if task.name in wanted.configs:
             configs = configs | {task.name: task.settings["config"]}
         results = about | {"configs": configs, "methods": rows, "command": cli.command("experiments.classify")}
@@ -265,6 +243,9 @@ def wanted_of(config: Config) -> Wanted:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
     f = flags.FLAGS
+    if label.wanted():
+        label.run(say)
+        return 0
     workdir = cli.workdir("give the folder of the results, e.g. --workdir=runs/classify", several=True)
     config = config_of("config", "lsa")
     given = {"source": f.train, "heldout_source": f.heldout, "test_source": f.test}
@@ -280,6 +261,7 @@ def main(argv: Sequence[str]) -> int:
     data = dataclasses.replace(config.data, **{key: value for key, value in given.items() if value})
     check(0 < f.test_share < 1, "--test_share", f.test_share, "above 0 and below 1")
     results = compare(wanted_of(config), data, f.test_share, workdir / "results.json")
+    results["paired"] = report.against_best(workdir, results)
     print(f"{report.table(results)}\n\n{report.labels(results)}")
     paint = partial(methods.draw, results["methods"], results["majority"], source=results["command"])
     cli.write_results(workdir / "results.json", results, workdir / "methods.png", paint)
@@ -299,4 +281,5 @@ if __name__ == "__main__":
     flags.DEFINE_multi_string("run", None, "[NAME=]DIR of a trained run; may be repeated.")
     flags.DEFINE_integer("max_tokens", 400, "Tokens of a text that a run with states reads.", 1)
     flags.DEFINE_string("workdir", None, "Folder of the results; made if missing.")
+    label.define()
     cli.run(main, continues=True, by_first=True)

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
 import numpy as np
 import scipy.sparse as sp
 
+from experiments.classify.kept import of_tokenizer
 from experiments.classify.texts import Bags, Texts, bags, bags_of, tokens_of
 from w2v_jax.config import Config, DataConfig
 from w2v_jax.data import documents, weighting
 from w2v_jax.data.corpus import Tokens
+from w2v_jax.data.in_memory import words_told
+from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.linear import Rows
 from w2v_jax.models import MODELS
 from w2v_jax.nn.layers import pad_to
 from w2v_jax.states import encode_of
-from w2v_jax.storage import to_path
+from w2v_jax.storage import PathLike, to_path
 from w2v_jax.train import fitting
+from w2v_jax.train.folder import CONFIG as SAVED
 from w2v_jax.train.inference import infer
 from w2v_jax.train.restore import Model, check_forward
 from w2v_jax.types import Say, Words
@@ -40,22 +45,27 @@ class Features(NamedTuple):
     test: Rows  # [M, F]
     seconds: float
     note: str = ""  # one line, for the reader of the results
+    kept: Mapping[str, np.ndarray] = MappingProxyType({})  # arrays that make the features of further texts
 
 
 def counted(method: str, found: Bags) -> Features:
     """Weights of words by `w2v_jax.data.weighting`, sparse [N, V]. Statistics are those of the training texts."""
     start = time.perf_counter()
-    train, test = found.counts, found.test_counts
-    seen = weighting.collection([train], train.shape[1])
-    weights = weighting.inverse_frequency(seen)
-    make: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {
-        "counts": lambda rows: rows.astype(np.float32),
-        "shares": weighting.shares,
-        "tfidf": lambda rows: weighting.tfidf(rows, weights),
-        "bm25": lambda rows: weighting.bm25(rows, seen),
+    seen = weighting.collection([found.counts], found.counts.shape[1])
+    train, test = (weighed(method, rows, seen) for rows in (found.counts, found.test_counts))
+    kept = {name: np.array(value) for name, value in seen._asdict().items()}
+    return Features(method, train, test, time.perf_counter() - start, kept=kept)
+
+
+def weighed(method: str, rows: sp.csr_matrix, seen: weighting.Collection) -> sp.csr_matrix:
+    """Counts of texts as the features of one of `COUNTED`, by the statistics of the training texts."""
+    make: dict[str, Callable[[], sp.csr_matrix]] = {
+        "counts": lambda: rows.astype(np.float32),
+        "shares": lambda: weighting.shares(rows),
+        "tfidf": lambda: weighting.tfidf(rows, weighting.inverse_frequency(seen)),
+        "bm25": lambda: weighting.bm25(rows, seen),
     }
-    made = make[method]
-    return Features(method, made(train), made(test), time.perf_counter() - start)
+    return make[method]()
 
 
 def check_sizes(flag: str, config: Config, found: Bags) -> None:
@@ -91,7 +101,8 @@ def fitted(config: Config, found: Bags, say: Say) -> Features:
             say(f"{config.family}: {done}, {shown}, {time.perf_counter() - start:.0f} s")
     params = task.part.params(task.cfg, state)
     train, test = (spec.represent(task.cfg, params, consts, x) for x in (found.counts, found.test_counts))
-    return Features(config.family, train, test, time.perf_counter() - start)
+    kept = {name: np.asarray(array) for name, array in params.items()}
+    return Features(config.family, train, test, time.perf_counter() - start, kept=kept)
 
 
 def means(name: str, emb: Embeddings, cfg: DataConfig, texts: Texts) -> Features:
@@ -101,13 +112,24 @@ def means(name: str, emb: Embeddings, cfg: DataConfig, texts: Texts) -> Features
     if not found.counts.nnz:
         raise UserError(f"{name}: has a vector for none of the words of the training texts; name other vectors")
     train, test = (documents.means(rows, emb.vectors) for rows in (found.counts, found.test_counts))
-    return Features(f"mean of {name}", train, test, time.perf_counter() - start, covered(found))
+    kept = of_tokenizer(found.tokenizer, words=False)
+    return Features(f"mean of {name}", train, test, time.perf_counter() - start, covered(found), kept)
 
 
 def covered(found: Bags) -> str:
+    """How many words are known and how many are not, and how many texts hold no known word."""
+    said = _words((found.train, found.test), found.outside, found.tokenizer)
+    return "; ".join(x for x in (said, wordless(found)) if x)
+
+
+def wordless(found: Bags) -> str:
     """How many texts hold no known word."""
     none = [int((np.diff(rows.indptr) == 0).sum()) for rows in (found.counts, found.test_counts)]
     return f"{none[0]:,} training and {none[1]:,} test texts without a known word" if any(none) else ""
+
+
+def _words(known: Sequence[Tokens], outside: int, tokenizer: Tokenizer) -> str:
+    return words_told(sum(len(part.tokens) for part in known), outside, tokenizer.unknown)
 
 
 def of_run(name: str, model: Model, texts: Texts, most: int) -> Iterator[Features]:
@@ -121,20 +143,20 @@ def of_run(name: str, model: Model, texts: Texts, most: int) -> Iterator[Feature
         yield Features(name, rows[0], rows[1], time.perf_counter() - start, covered(found))
         return
     if model.spec.documents is not None:
-        known = [tokens_of(model.tokenizer, part) for part in (texts.train, texts.test)]
+        known, outside = tokens_of(model.tokenizer, texts)
         rows = [infer(model, [part.tokens[a:b] for a, b in itertools.pairwise(part.offsets)]) for part in known]
-        yield Features(name, rows[0], rows[1], time.perf_counter() - start)
+        yield Features(name, rows[0], rows[1], time.perf_counter() - start, _words(known, outside, model.tokenizer))
         return
     check_forward(model, name)
     # A language model begins a text after an end token: in training each text followed that of another.
     first = None if encode_of(model).logits is None else model.tokenizer.end_id
-    known = [tokens_of(model.tokenizer, part) for part in (texts.train, texts.test)]
+    known, outside = tokens_of(model.tokenizer, texts)
     if not len(known[0].tokens):
         raise UserError(f"{name}: knows none of the words of the training texts; choose another run")
     if model.spec.decode is not None:
         most = min(most, (model.spec.decode.context(model.cfg) or most + 1) - (first is not None))
     cut = sum(int((np.diff(part.offsets) > most).sum()) for part in known)
-    note = f"{cut:,} texts are cut after {most:,} tokens" if cut else ""
+    note = _words(known, outside, model.tokenizer) + (f"; {cut:,} texts are cut after {most:,} tokens" if cut else "")
     (mean, last), (test_mean, test_last) = (states(model, part, most, first) for part in known)
     seconds = time.perf_counter() - start
     yield Features(f"{name}, mean state", mean, test_mean, seconds, note)
@@ -181,3 +203,9 @@ def name_of(path: str) -> tuple[str, str]:
         return name, rest
     file = to_path(path)
     return (file.parent.name if file.name == "vectors.bin" else file.name) or path, path
+
+
+def file_of(path: str) -> PathLike:
+    """The file of word vectors that --vectors names: the folder of a run stands for its own."""
+    where = to_path(path)
+    return where / "vectors.bin" if (where / SAVED).is_file() else where

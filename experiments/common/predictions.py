@@ -9,9 +9,14 @@ from pathlib import Path
 from w2v_jax.files import write_text
 
 
+def plain(name: str) -> str:
+    """The name of a model as a part of the name of a file."""
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
 def file_of(name: str) -> str:
     """The name of the file of one model."""
-    return "predictions_" + re.sub(r"[^\w.-]+", "_", name) + ".tsv"
+    return f"predictions_{plain(name)}.tsv"
 
 
 def write(folder: Path, name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from w2v_jax.config import DataConfig
 from w2v_jax.context import Encoder
-from w2v_jax.data.raw import pieces
+from w2v_jax.data.raw import whole_documents
 from w2v_jax.data.sources import raw_text
 from w2v_jax.errors import UserError
 
@@ -51,7 +51,7 @@ def read(data: DataConfig, text: str, words: Sequence[str], encoder: Encoder, mo
     rngs = {w: np.random.default_rng([seed, *hashlib.blake2b(w.encode(), digest_size=8).digest()]) for w in words}
     patterns = {word: re.compile(rf"(?<!\w){re.escape(word.lower())}(?!\w)") for word in words}
     total, kept = dict.fromkeys(words, 0), {word: dict[int, Occurrence]() for word in words}
-    for document in _documents(source.chunks(hashlib.blake2b())):
+    for document in whole_documents(source.chunks(hashlib.blake2b())):
         lowered = document.lower()
         if len(lowered) != len(document):  # a few capitals of other scripts become two letters
             document = lowered
@@ -90,19 +90,6 @@ def _around(document: str, start: int, stop: int, middle: list[str], word: str, 
         right = right.rpartition(" ")[0]
     before = encoder.cut(left)
     return passage([*before, *middle, *encoder.cut(right)], len(before) + middle.index(word))
-
-
-def _documents(chunks: Iterator[tuple[str, int]]) -> Iterator[str]:
-    """Whole documents: the parts of one that spans chunks are put together."""
-    rest: list[str] = []
-    for chunk, _ in chunks:
-        *whole, last = pieces(chunk)
-        for document in whole:
-            yield "".join([*rest, document])
-            rest = []
-        rest.append(last)
-    if any(part.strip() for part in rest):
-        yield "".join(rest)
 
 
 def passage(words: Sequence[str], place: int) -> Occurrence:

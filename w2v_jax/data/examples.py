@@ -48,7 +48,7 @@ class Order:
 
     @cached_property
     def _sorted(self) -> np.ndarray:
-        return np.argsort(self.size, kind="stable")
+        return by_length(self.size)
 
     def _make(self, epoch: int) -> np.ndarray:
         order = np.full(self.steps * self.batch_size, -1, np.int64)
@@ -61,6 +61,11 @@ class Order:
                 order[a:b] = order[a:b][shuffled(int(b - a), key_of(self.seed, epoch, _BUCKETS + k))]
         batches = order.reshape(self.steps, -1)
         return batches[shuffled(self.steps, key_of(self.seed, epoch, _BATCHES))] if self.steps > 1 else batches
+
+
+def by_length(size: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Which example each row of `example_source` without shuffling is, int64 [N], from their lengths, at most T."""
+    return np.argsort(np.asarray(size), kind="stable")
 
 
 def example_source(

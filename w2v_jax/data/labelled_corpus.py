@@ -19,7 +19,7 @@ from w2v_jax.config import DataConfig
 from w2v_jax.data.counter import SOURCES
 from w2v_jax.data.examples import split_tenth
 from w2v_jax.data.in_memory import characters_left_out, one_alone, refuse_unused, words_told
-from w2v_jax.data.labelled import read_labelled
+from w2v_jax.data.labelled import Labelled, read_labelled
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
 from w2v_jax.data.words import Rules, words_of
@@ -41,6 +41,7 @@ class Examples:
     ids: list[np.ndarray]  # int32 [T_n]; a text without any known word has none
     labels: np.ndarray  # int32 [N]
     empty: int = 0  # texts without any character but white space
+    places: Sequence[str] = ()  # where each stands, of a source of its own: FILE:LINE, or data set, split and number
 
     @property
     def documents(self) -> int:
@@ -93,8 +94,9 @@ def build_labelled_corpus(
             f"model.classes={classes}: {cfg.source} has {len(names)} named labels; set model.classes={len(names)}"
         )
     others = (cfg.heldout_source, cfg.test_source)
-    held, test = (
-        read_labelled(source, cfg, len(names), names, say, named).examples if source else [] for source in others
+    (held, *_), (test, _, places, _) = (
+        read_labelled(source, cfg, len(names), names, say, named) if source else Labelled([], names)
+        for source in others
     )
     labels = {label for label, _ in train}
     if not held:
@@ -112,7 +114,9 @@ def build_labelled_corpus(
     report |= characters_left_out(cfg, (text for texts in (train, held, test) for _, text in texts), say)
     for split, (part, outside) in found.items():
         report |= _told(split, part, outside, len(names), cfg.unknown, say)
+    report |= _repeated(train, held, test, say)
     digest = _digest(cfg, tokenizer.vocab, parts, names)
+    parts["test"] = dataclasses.replace(parts["test"], places=places)
     return LabelledCorpus(tokenizer, names, **parts, report=report, digest=digest)
 
 
@@ -169,6 +173,20 @@ def _told(split: str, part: Examples, outside: int, classes: int, unknown: str, 
     own = {"documents": part.documents, "tokens": part.tokens, "oov_words": outside}
     own |= {"empty": part.empty, "without_known_word": wordless}
     return {f"{split}_{name}": value for name, value in own.items()}
+
+
+def _repeated(train: Texts, held: Texts, test: Texts, say: Say) -> dict[str, int]:
+    """Counts the texts of a split that stand, letter for letter, among those that decide its model; says so, too. Empty
+    texts do not count."""
+    known = {text for _, text in train}
+    found = {"heldout_repeated": sum(text in known for _, text in held if text.strip())}
+    known |= {text for _, text in held}
+    found["test_repeated"] = sum(text in known for _, text in test if text.strip())
+    if count := found["heldout_repeated"]:
+        say(f"corpus: heldout: {count:,} of its {len(held):,} texts stand in the training texts too")
+    if count := found["test_repeated"]:
+        say(f"corpus: test: {count:,} of its {len(test):,} texts stand in the training or held-out texts too")
+    return found
 
 
 def _encoded(tokenizer: Tokenizer, texts: Texts) -> tuple[Examples, int]:

@@ -13,7 +13,7 @@ import glob
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from w2v_jax.errors import UserError
@@ -82,6 +82,19 @@ def pieces(chunk: str) -> list[str]:
     """
     documents = chunk.split(MARK)
     return [d.rstrip(WHITE) for d in documents[:-1]] + documents[-1:]
+
+
+def whole_documents(chunks: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """The documents of `RawText.chunks`: the parts of one that spans chunks are put together."""
+    rest: list[str] = []
+    for chunk, _ in chunks:
+        *whole, last = pieces(chunk)
+        for document in whole:
+            yield "".join([*rest, document])
+            rest = []
+        rest.append(last)
+    if any(part.strip() for part in rest):
+        yield "".join(rest)
 
 
 def matches(pattern: str) -> list[str]:

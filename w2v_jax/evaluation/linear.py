@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.softmax import Solution, predicted, probabilities, solve
+from w2v_jax.evaluation.classification import majority
+from w2v_jax.evaluation.linear_model import Classifier, scale_of
+from w2v_jax.evaluation.softmax import Solution, loss, predicted, solve
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)  # C, for rows of length 1
 PATIENCE = 3  # values of C in a row that are no better than the best before them; further ones are left out
@@ -36,6 +37,7 @@ class Fitted(NamedTuple):
     steps: int  # of Newton's method in the last fit
     converged: bool  # whether these were enough
     probabilities: np.ndarray  # float64 [N, K] of the texts to classify; 0 for a label without a fitted text
+    model: Classifier  # for further texts
 
 
 def fit(
@@ -53,7 +55,8 @@ def fit(
     Args:
       train: [N, F]; labels: int [N], 0 to K - 1 = `classes` - 1.
       test: [M, F].
-      held: bool [N], the texts that choose C; of equal values the smallest is taken.
+      held: bool [N], the texts that choose C; of equal values the smallest is taken. Where no C is better on them than
+        always the most frequent label, their mean log p(label) chooses among equal values.
       refit: whether the last fit takes the texts `held` too.
       strengths: values of C, rising. The solution for one is the start for the next.
       say: takes a line for each C.
@@ -66,15 +69,20 @@ def fit(
         raise ValueError(f"features {train.shape} and {test.shape} do not fit {labels.shape} labels, {held.shape}")
     if len(np.unique(labels[~held])) < 2 or not held.any():
         raise UserError(f"{len(labels)} training texts leave fewer than two labels to fit, or none to hold out")
-    train, test, scale = scaled(train, test, np.ones_like(held) if refit else ~held)
+    scale = scale_of(train, np.ones_like(held) if refit else ~held)
+    train = scale.applied(train)
     found: dict[float, float] = {}
+    losses: dict[float, float] = {}
     models: dict[float, Solution] = {}
     known, model = train[~held], None
+    plain = majority(labels[~held], labels[held])
     for strength in strengths:
         models[strength] = model = _solved(known, labels[~held], strength, model)
         found[strength] = float((predicted(model, train[held]) == labels[held]).mean())
         say(f"C={strength:g}: {found[strength]:.2%} of the held-out texts, {model.steps} steps")
-        best = min(found, key=lambda c: (-found[c], c))
+        # Above `plain` the accuracies say enough; below it a C that gives all texts one label is as good as others.
+        losses[strength] = loss(model, train[held], labels[held]) if found[strength] <= plain else 0.0
+        best = min(found, key=lambda c: (-found[c], losses[c], c))
         if len(found) - 1 - list(found).index(best) >= PATIENCE:
             break
     last = models[best]
@@ -82,9 +90,9 @@ def fit(
     if refit:
         whole = len(last.classes) == len(np.unique(labels))
         last = _solved(train, labels, best, last if whole else None)
-    chances = np.zeros((test.shape[0], classes))
-    chances[:, last.classes] = probabilities(last, test)
-    return Fitted(best, found, scale, last.steps, last.converged, chances)
+    made = Classifier(scale, last)
+    chances = made.probabilities(test, classes)
+    return Fitted(best, found, scale.divisor, last.steps, last.converged, chances, made)
 
 
 def at_strength(train: Rows, labels: np.ndarray, test: Rows, strength: float) -> np.ndarray:
@@ -102,16 +110,8 @@ def scaled(train: Rows, test: Rows, fitted: np.ndarray) -> tuple[Rows, Rows, flo
 
     `fitted` bool [N] are the rows of `train` whose means and lengths count.
     """
-    if not sp.issparse(train):
-        known = np.asarray(train, np.float64)[fitted]
-        mean, spread = known.mean(0), known.std(0)
-        spread = np.where(spread > 1e-12 * np.abs(known).max(initial=1e-300), spread, np.inf)
-        root = float(np.sqrt(known.shape[1]))
-        part, other = ((x - mean) / spread / root for x in (train, test))
-        return part, other, root
-    known = train[fitted].astype(np.float64)
-    scale = float(np.sqrt(known.multiply(known).sum() / known.shape[0])) or 1.0
-    return train.astype(np.float64) / scale, test.astype(np.float64) / scale, scale
+    scale = scale_of(train, fitted)
+    return scale.applied(train), scale.applied(test), scale.divisor
 
 
 def _solved(features: Rows, labels: np.ndarray, strength: float, start: Solution | None = None) -> Solution:
