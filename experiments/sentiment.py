@@ -36,7 +36,7 @@ from experiments.common.words import notes_on
 from launch import distributed
 from w2v_jax.config import Config, check_choice
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.classification import Scores, classification
+from w2v_jax.evaluation.classification import Scores, classification, majority
 from w2v_jax.figures import ladder
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
@@ -131,12 +131,12 @@ def held_row(folder: Path, name: str, corpus: Any, seconds: float) -> dict[str, 
     return row | {"heldout_loss": held.loss, "step": model.step, "seconds": seconds}
 
 
-def test_row(folder: Path, corpus: Any) -> tuple[dict[str, Any], float, str]:
-    """(what the test texts add to the row, the share of their most frequent label, `digest` of the frozen vectors)."""
+def test_row(folder: Path, corpus: Any) -> tuple[dict[str, Any], str]:
+    """(what the test texts add to the row, `digest` of the frozen vectors)."""
     model = open_model(folder)
     test = score(model, corpus, "test")
     row = {"test_accuracy": test.accuracy, "test_error": test.error, "test_loss": test.loss}
-    return row | {"confusion": test.confusion.tolist()}, test.majority, digest(model.consts)
+    return row | {"confusion": test.confusion.tolist()}, digest(model.consts)
 
 
 def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str, Any]:
@@ -153,15 +153,15 @@ def climb(base: Config, rungs: Mapping[str, Config], workdir: Path) -> dict[str,
         say(f"--- {name}")
         result = loop.train(config, workdir / name)
         rows.append(world.from_first(partial(held_row, workdir / name, name, corpus, result["seconds"])))
-    majority, after = 0.0, before
     for row in rows:
-        found, majority, after = world.from_first(partial(test_row, workdir / row["model"], corpus))
+        found, after = world.from_first(partial(test_row, workdir / row["model"], corpus))
         if after != before:
             raise UserError(f"{base.model.vectors}: the vectors changed during training; start again")
         row |= found
     vectors = {"file": base.model.vectors, "sha256_before": before, "sha256_after": after}
     about = {"vectors": vectors, "corpus": corpus.report, "max_length": base.model.max_length, "cut": cut}
-    return about | {"majority": majority, "models": rows, "command": cli.command("experiments.sentiment")}
+    about |= {"majority": majority(corpus.train.labels, corpus.test.labels)}
+    return about | {"models": rows, "command": cli.command("experiments.sentiment")}
 
 
 def table(results: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ def wic(results: Mapping[str, Any]) -> str:
     used = "the threshold of dev; it is used once, for this" if final else "(--final)"
     return "\n".join(
         [
-            f"Words in Context: {sizes} pairs; always the same answer: {common}",
+            f"Words in Context: {sizes} pairs; always the more frequent answer of train: {common}",
             aligned(rows, left=(0, 1)),
             f"train chose layers and mixtures, dev the threshold of column dev (± one standard error), test: {used}",
             published(),

@@ -20,7 +20,7 @@ from experiments.word_sense.vectors import Candidate, Mixer, Named, Vectors, bes
 from w2v_jax.data.senses import Pair, plain, read_pairs
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
-from w2v_jax.evaluation.classification import accuracy_error
+from w2v_jax.evaluation.classification import accuracy_error, majority
 from w2v_jax.evaluation.senses import WAYS, beside, best_threshold, cosines
 
 PAPER = "Pilehvar and Camacho-Collados 2019 (arXiv 1808.09121)"
@@ -136,10 +136,10 @@ def compare(
         rows.append(score(joined(" + ".join(names), [known[n] for n in names]), pairs) | {"curves": {}})
     rows.append(regression([vectors for vectors, _ in known.values()], pairs))
     tables = {answers.name_of("wic", row): answers.of_pairs(pairs, row.pop(ANSWERS)) for row in rows}
-    shares = {name: float(np.mean([pair.same for pair in part])) for name, part in pairs.items()}
+    same = {name: np.array([pair.same for pair in part], int) for name, part in pairs.items()}
     found = {
         "pairs": {name: len(part) for name, part in pairs.items()},
-        "majority": {name: max(share, 1.0 - share) for name, share in shares.items()},
+        "majority": {name: majority(same["train"], part) for name, part in same.items()},
         "rows": rows,
     }
     return found, tables

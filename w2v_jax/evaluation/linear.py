@@ -16,7 +16,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.softmax import Solution, predicted, probabilities, solve
+from w2v_jax.evaluation.classification import majority
+from w2v_jax.evaluation.softmax import Solution, loss, predicted, probabilities, solve
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)  # C, for rows of length 1
 PATIENCE = 3  # values of C in a row that are no better than the best before them; further ones are left out
@@ -53,7 +54,8 @@ def fit(
     Args:
       train: [N, F]; labels: int [N], 0 to K - 1 = `classes` - 1.
       test: [M, F].
-      held: bool [N], the texts that choose C; of equal values the smallest is taken.
+      held: bool [N], the texts that choose C; of equal values the smallest is taken. Where no C is better on them than
+        always the most frequent label, their mean log p(label) chooses among equal values.
       refit: whether the last fit takes the texts `held` too.
       strengths: values of C, rising. The solution for one is the start for the next.
       say: takes a line for each C.
@@ -68,13 +70,17 @@ def fit(
         raise UserError(f"{len(labels)} training texts leave fewer than two labels to fit, or none to hold out")
     train, test, scale = scaled(train, test, np.ones_like(held) if refit else ~held)
     found: dict[float, float] = {}
+    losses: dict[float, float] = {}
     models: dict[float, Solution] = {}
     known, model = train[~held], None
+    plain = majority(labels[~held], labels[held])
     for strength in strengths:
         models[strength] = model = _solved(known, labels[~held], strength, model)
         found[strength] = float((predicted(model, train[held]) == labels[held]).mean())
         say(f"C={strength:g}: {found[strength]:.2%} of the held-out texts, {model.steps} steps")
-        best = min(found, key=lambda c: (-found[c], c))
+        # Above `plain` the accuracies say enough; below it a C that gives all texts one label is as good as others.
+        losses[strength] = loss(model, train[held], labels[held]) if found[strength] <= plain else 0.0
+        best = min(found, key=lambda c: (-found[c], losses[c], c))
         if len(found) - 1 - list(found).index(best) >= PATIENCE:
             break
     last = models[best]

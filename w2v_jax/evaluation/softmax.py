@@ -82,6 +82,14 @@ def probabilities(solution: Solution, features: Any) -> np.ndarray:
     return _softmax(_scores(features, solution.weights))
 
 
+def loss(solution: Solution, features: Any, labels: np.ndarray) -> float:
+    """-mean log p(label) of texts, whose labels need not all be among those of the solution."""
+    places = np.searchsorted(solution.classes, labels).clip(max=len(solution.classes) - 1)
+    own = probabilities(solution, features)[np.arange(len(labels)), places]
+    own = np.where(solution.classes[places] == labels, own, 0.0)
+    return float(-np.log(np.maximum(own, np.finfo(np.float64).tiny)).mean())
+
+
 def predicted(solution: Solution, features: Any) -> np.ndarray:
     """The most probable label of each text, int [N]."""
     return np.asarray(solution.classes[_scores(features, solution.weights).argmax(1)])
