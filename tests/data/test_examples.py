@@ -231,6 +231,12 @@ def test_blank_lines_are_counted_headers_are_told_and_labels_are_composed(tmp_pa
     assert told(tmp_path, "a\ttext\nlabel\ttext\n", labels="named")[2] == []
 
 
+def test_labels_that_may_be_one_are_told(tmp_path):
+    content = "".join(f"{label}\tone\n" * 3 for label in ("ham", "HAM", "1", "1.0", "nan", "NaN", "2", "spam"))
+    said = told(tmp_path, content, labels="named")[2]
+    assert len(said) == 1 and "'1' and '1.0'; 'HAM' and 'ham'; 'NaN' and 'nan': they are read as diff" in said[0]
+
+
 def test_label_mappings(tmp_path):
     (tmp_path / "x.tsv").write_text("".join(f"{i}\ttext {i}\n" for i in (3, 0, 2, 4, 1)))
     source = f"tsv:{tmp_path}/x.tsv"
@@ -249,6 +255,8 @@ def test_label_mappings(tmp_path):
         (b"", "x.tsv: the file is empty"),
         (b"1\tone\n0 two\n", "x.tsv:2: no tab"),
         (b"1\tone\n\ntwo\n", "x.tsv:3: no tab"),
+        (b'1\t"one\nand ""two"""\n', "x.tsv:1 opens with a quotation mark that is not closed there: quotes are not"),
+        (b'1\t"one"\ntwo\n', "x.tsv:2: no tab; a line must be LABEL<TAB>TEXT"),
         (b"\n \n", "x.tsv: the file is empty"),
         (b"label\ttext\n", "x.tsv:1: label 'label' is no integer"),
         (b"1.0\tone\n", "x.tsv:1: label '1.0' is no integer"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -14,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from w2v_jax.config import DataConfig, score_range
 from w2v_jax.data import tfds_source
-from w2v_jax.data.records import decoded, filled, of_files, records, text_of, value_of, whole
+from w2v_jax.data.records import KINDS, decoded, filled, of_files, records, text_of, value_of, whole
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.types import Say
 
@@ -65,8 +67,8 @@ def read_labelled(
 
     Raises:
       UserError: nothing there, an empty or damaged file, and with file and line (or the number of the example): no tab,
-        no JSON object, no such field, a text that is no string, a label that is no integer, out of range or not among
-        `names`, not UTF-8. And under labels=named hardly any name twice, where `names` are not given.
+        no JSON object, no such field, a text that is no string, a label that is missing, no integer, out of range or
+        not among `names`, not UTF-8. And under labels=named hardly any name twice, where `names` are not given.
     """
     kind, _, rest = source.partition(":")
     if kind not in ("tsv", "jsonl", "tfds") or not rest:
@@ -87,6 +89,7 @@ def read_labelled(
     examples: list[tuple[Any, str]] = []
     places: list[str] = []
     for where, raw, text in read:
+        _check_there(where, raw)
         if cfg.labels == "named":
             label = _name(where, raw, names)
         else:
@@ -103,6 +106,7 @@ def read_labelled(
         if names is None:
             names = sorted({label for label, _ in examples})
             _check_names(source, names, [text for _, text in examples])
+            _tell_alike(source, names, say)
         index = {name: label for label, name in enumerate(names)}
         return Labelled([(index[label], text) for label, text in examples], tuple(names), places, named_rows)
     count = classes or 1 + max(label for label, _ in examples)
@@ -114,15 +118,35 @@ def read_labelled(
 # ---- labels ----
 
 
+def _check_there(where: str, raw: Any) -> None:
+    """UserError: a missing label: null, NaN (which pandas writes for one), or nothing but white space."""
+    blank = isinstance(raw, str) and not raw.strip()
+    if raw is None or blank or (isinstance(raw, float) and math.isnan(raw)):
+        shown = "" if blank else " (null)" if raw is None else " (NaN)"
+        raise UserError(f"{where}: the label is missing{shown}; give the text a label, or delete the line")
+
+
+def _tell_alike(source: str, names: Sequence[str], say: Say) -> None:
+    """Warns of names that may be one: they differ by case alone, or are the same number."""
+    alike: dict[Any, list[str]] = {}
+    for name in names:
+        number = math.nan
+        with contextlib.suppress(ValueError):
+            number = float(name)
+        alike.setdefault(name.casefold() if math.isnan(number) else number, []).append(name)
+    groups = [" and ".join(map(repr, group)) for group in alike.values() if len(group) > 1]
+    if groups:
+        shown = "; ".join(groups[:5]) + ("; ..." if len(groups) > 5 else "")
+        say(f"warning: {source}: are these labels one? {shown}: they are read as different; write each in one way")
+
+
 def _name(where: str, raw: Any, names: Sequence[str] | None) -> str:
     """A label under labels=named: a string in NFC, white space joined, or what JSON writes for a number or a truth
     value."""
     if not isinstance(raw, str | int | float):
-        raise UserError(f"{where}: the label is a {type(raw).__name__}; it must be a name")
+        raise UserError(f"{where}: the label is {KINDS[type(raw)]}; write a name or a number, or delete the line")
     name = whole(where, raw if isinstance(raw, str) else json.dumps(raw), "strict")
     name = unicodedata.normalize("NFC", " ".join(name.split()))
-    if not name:
-        raise UserError(f"{where}: the label is empty; it must be a name")
     if names is not None and name not in names:
         known = f"{', '.join(names)[:200]}{nearest(name, names)}"
         raise UserError(f"{where}: label {name[:_SHOWN]!r} is not among those of the training texts: {known}")
@@ -169,13 +193,23 @@ def _tsv(path: Path, file: IO[bytes], cfg: DataConfig, known: bool, say: Say) ->
     for where, line in filled(path, file, say):
         label, tab, rest = decoded(where, line, cfg.encoding_errors).rstrip("\r\n").partition("\t")
         if not tab:
-            raise UserError(f"{where}: no tab; a line must be LABEL<TAB>TEXT")
+            raise UserError(f"{where}: no tab; a line must be LABEL<TAB>TEXT{_opened(found)}")
         found.append((where, label, rest))
     if found and cfg.labels == "named" and _header(found, known):
         where, label, _ = found[0]
         say(f"warning: {where}: read as a text with label {label[:_SHOWN]!r}; delete the line if it is a header")
     if found:
         yield str(path), found
+
+
+def _opened(rows: Rows) -> str:
+    """The likely cause of a line without a tab, where the text before it opens a quotation that goes on."""
+    if not rows or not rows[-1][2].startswith('"') or rows[-1][2].count('"') % 2 == 0:
+        return ""
+    return (
+        f". The text of {rows[-1][0]} opens with a quotation mark that is not closed there: quotes are not read, so "
+        "that no text may go on in a further line; put such texts into JSON Lines (jsonl:)"
+    )
 
 
 def _header(rows: Rows, known: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,8 +16,8 @@ from w2v_jax.storage import in_bucket, open_read, to_path
 from w2v_jax.types import Say
 from w2v_jax.unpack import unpacked
 
-_KINDS = {dict: "an object", list: "an array", bool: "true or false", int: "a number", float: "a number"}
-_KINDS[type(None)] = "null"
+KINDS = {dict: "an object", list: "an array", bool: "true or false", int: "a number", float: "a number"}
+KINDS[type(None)] = "null"
 T = TypeVar("T")
 LONGEST_LINE = 1 << 24  # bytes of a record
 _CHUNK = 1 << 20  # characters of the documents that are handed on together
@@ -127,7 +128,12 @@ def text_of(where: str, record: dict[str, Any], fields: Sequence[str], errors: s
     parts = [value_of(where, record, name, "data.field") for name in fields]
     for name, part in zip(fields, parts, strict=True):
         if not isinstance(part, str):
-            raise UserError(f"{where}: field {name!r} (data.field) is {_KINDS[type(part)]}, not a string")
+            missing = part is None or (isinstance(part, float) and math.isnan(part))
+            kind = f"missing ({'null' if part is None else 'NaN'})" if missing else KINDS[type(part)]
+            raise UserError(
+                f"{where}: field {name!r} (data.field) is {kind}, not a string; write a text in quotes ("
+                '"" for an empty one), or delete the line'
+            )
     return whole(where, "\n".join(parts), errors)
 
 
