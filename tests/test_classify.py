@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -100,6 +103,61 @@ def test_test_texts_of_the_training_texts_are_counted(tmp_path: Path) -> None:
     assert [lines[i - 1].partition("\t")[2] for i in at] == apart.test
 
 
+def test_texts_that_stand_twice_and_rare_labels_are_told(tmp_path: Path) -> None:
+    train = [f"{'ham' if i % 3 else 'spam'}\tword{i}" for i in range(20)]
+    (tmp_path / "train.tsv").write_text("\n".join([*train, "ham\tword1", "spam\tword1", "eggs\tnew"]) + "\n")
+    (tmp_path / "held.tsv").write_text("ham\tword1\nham\tother\n")
+    (tmp_path / "test.tsv").write_text("spam\tword2\nham\tword4\n")
+    sources = {key: f"tsv:{tmp_path}/{name}.tsv" for key, name in (("source", "train"), ("heldout_source", "held"))}
+    said: list[str] = []
+    read(DataConfig(labels="named", test_source=f"tsv:{tmp_path}/test.tsv", **sources), 0.2, said.append)
+    for line in (
+        "texts: to train on by label: eggs (1), ham (16), spam (8)",
+        "texts: 3 to train on repeat another one of them, character for character; they are kept",
+        "texts: 1 of those that choose C are fitted, too: copies of them stand in data.source",
+        "texts: 2 test texts stand in the training texts too",
+        "texts: 2 texts have different labels in different places, character for character the same",
+        "warning: 1 of 3 labels have one text alone to train on: eggs",
+    ):
+        assert line in said
+    said.clear()
+    read(DataConfig(labels="named", source=sources["source"]), 0.2, said.append)
+    assert not any("copies" in line for line in said), "held out are whole groups of equal texts"
+
+
+def test_rows_that_say_little_are_told(tmp_path: Path) -> None:
+    row = {"dimensions": 2, "macro_f1": 0.5, "seconds_features": 0.0, "seconds_fit": 0.0, "converged": True}
+    first = row | {"method": "a", "accuracy": 1.0, "error": 0.0, "strength": 1e5, "confusion": [[2, 0], [0, 2]]}
+    other = row | {"method": "b", "accuracy": 0.5, "error": 0.25, "strength": 3.0, "confusion": [[2, 0], [2, 0]]}
+    results = {"methods": [first, other], "labels": ["ham", "spam"], "test_texts": 4, "majority": 0.5}
+    texts = Texts(("ham", "spam"), [], np.zeros(0), np.zeros(0, bool), True, list("abcd"), np.array([0, 0, 1, 1]))
+    for name, given in (("a", [0, 0, 1, 1]), ("b", [0, 0, 0, 0])):
+        report.write_predictions(tmp_path, name, texts, np.eye(2)[given])
+    results["paired"] = report.against_best(tmp_path, results)
+    assert results["paired"] == {"best": "a", "methods": {"b": {"better": 2, "worse": 0, "p": 0.5}}}
+    lines = report.table(results).splitlines()
+    assert "100.00% (51.01% to 100.00%)" in lines[1] and "50.00% ± 25.00%  0.5" in lines[2]
+    assert lines[-2:] == [
+        "C is the largest that is tried, and further ones may be better: a",
+        "warning: b gives every test text one label, ham",
+    ]
+    (tmp_path / "predictions_b.tsv").unlink()
+    assert not report.against_best(tmp_path, results)["methods"]
+
+
+def test_the_line_that_makes_json_lines_of_a_table(tmp_path: Path) -> None:
+    lines = (commands.ROOT / "docs" / "classify.md").read_text(encoding="utf-8").splitlines()
+    recipe = next(line for line in lines if line.startswith("python -c 'import csv"))
+    (tmp_path / "texts.csv").write_text(f'label,text\nham,"one ""two""\nthree"\nspam,{"x" * 200_000}\nham,\nham\n')
+    subprocess.run(recipe.replace("python", sys.executable, 1), shell=True, check=True, cwd=tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "texts.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows] == ['one "two"\nthree', "x" * 200_000, "", None]
+    with pytest.raises(
+        UserError, match=r"texts.jsonl:4: field 'text' \(data.field\) is missing \(null\), not a string"
+    ):
+        read(DataConfig(source=f"jsonl:{tmp_path}/texts.jsonl", labels="named"), 0.2, print)
+
+
 def test_labels_without_texts_and_many_labels_are_shown(tmp_path: Path) -> None:
     confusion = np.diag(np.arange(45)[::-1]).tolist()
     row = {"method": "tfidf", "accuracy": 0.5, "confusion": confusion}
@@ -165,12 +223,21 @@ def test_the_command(data: DataConfig, tmp_path: Path, fresh_cache: Path) -> Non
     results = json.loads((tmp_path / "out/results.json").read_text())
     assert results["labels"] == ["food", "space", "sport"] and results["test_texts"] == 60
     rows: list[dict[str, Any]] = results["methods"]
+    often = Counter(post["group"] for post in posts(150, 150)).most_common(1)[0][0]
     assert [row["method"] for row in rows] == ["tfidf", "lsa", "lda", "mean of eye.txt"]
     assert [row["dimensions"] for row in rows] == [16, 4, 4, 9]
     for row in rows:
         confusion = np.array(row["confusion"])
         assert confusion.sum() == 60 and row["accuracy"] == np.trace(confusion) / 60 > 0.85
-        assert f"{row['accuracy']:.2%} ± {row['error']:.2%}" in done.out
+        assert (f"{row['accuracy']:.2%} ± {row['error']:.2%}" if row["error"] else "100.00% (93.98% to 100") in done.out
+    assert results["majority"] == np.mean([post["group"] == often for post in posts(60, 60)])
+    beside = results["paired"]["methods"]
+    assert results["paired"]["best"] not in beside and len(beside) == 3
+    best = next(row for row in rows if row["method"] == results["paired"]["best"])
+    for row in rows:
+        if (one := beside.get(row["method"])) is not None:
+            assert one["better"] - one["worse"] == round(60 * (best["accuracy"] - row["accuracy"]))
+    assert " more (" in done.err and "outside the vocabulary are dropped; 1 training and 1 test texts with" in done.err
     assert "each label by " in done.out and done.out.count("sport") == 1
     for row in rows:
         file = tmp_path / f"out/predictions_{row['method'].replace(' ', '_')}.tsv"
@@ -224,7 +291,14 @@ def test_results_of_other_texts_vectors_or_versions_are_refused(data: DataConfig
             with pytest.raises(UserError, match="the texts have changed since they were classified"):
                 compared(results, print, ["none"])
         file.write_text(whole)
-    assert "counts: in " in command(data, out, *args).err
+    table = out / "predictions_counts.tsv"
+    before = table.read_text()
+    table.unlink()
+    again = command(data, out, *args).err
+    assert "counts: in " in again and "its predictions are gone; it is made again" in again
+    assert "mean of v.txt: in " in again and again.count("made again") == 1 and table.read_text() == before
+    made = json.loads((out / "results.json").read_text())["methods"]
+    assert [row["method"] for row in made] == ["counts", "mean of v.txt"]
     other = command(data, out, *args, "--encoding_errors=replace")
     commands.refused(other, f"other settings .mean of v.txt.{advice}", alone=False)
     save(Embeddings(["ball"], np.full((1, 2), 3.0, np.float32)), tmp_path / "v.txt")

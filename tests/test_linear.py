@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 
 from w2v_jax.evaluation import linear
-from w2v_jax.evaluation.classification import classification, macro_f1, per_class
+from w2v_jax.evaluation.classification import classification, interval, macro_f1, majority, paired, per_class
+from w2v_jax.evaluation.softmax import loss, probabilities, solve
 
 
 def test_the_classifier_is_that_of_scikit_learn() -> None:
@@ -48,6 +49,36 @@ def test_held_out_texts_choose_the_strength_and_end_the_search(refit: bool) -> N
     peer = LogisticRegression(C=found.strength, tol=1e-8, max_iter=5000).fit(train[known], labels[known])
     np.testing.assert_allclose(found.probabilities, peer.predict_proba(test), atol=1e-4)
     assert scale == found.scale
+
+
+def test_where_no_strength_beats_the_most_frequent_label_the_held_out_loss_chooses() -> None:
+    """One text of twelve has the rare label: with any small C all texts get the other one, and accuracies are equal."""
+    rng = np.random.default_rng(11)
+    labels, held = (np.arange(240) % 12 == 0).astype(int), np.arange(240) % 5 == 1
+    rows = rng.normal(0.0, 1.0, (240, 30))
+    rows[:, 0] += 0.7 * labels
+    found = linear.fit(rows, labels, 2, rows, held)
+    plain = majority(labels[~held], labels[held])
+    assert max(found.heldout.values()) == plain, "no C is better"
+    losses = {}
+    for strength in (c for c, accuracy in found.heldout.items() if accuracy == plain):
+        train, _, _ = linear.scaled(rows, rows, np.ones(240, bool))
+        model = solve(train[~held], labels[~held], strength, None, 1e-6, 100)
+        chances = probabilities(model, train[held])
+        losses[strength] = classification(chances, labels[held]).loss
+        assert loss(model, train[held], labels[held]) == pytest.approx(losses[strength])
+    assert found.strength == min(losses, key=lambda c: losses[c]) > linear.STRENGTHS[0]
+
+
+def test_intervals_and_paired_tests_are_those_of_scipy() -> None:
+    from scipy.stats import binomtest
+
+    for right, texts in ((0, 2), (7, 9), (40, 40)):
+        wanted = binomtest(right, texts).proportion_ci(method="wilson")
+        assert interval(right / texts, texts) == pytest.approx(tuple(wanted), abs=1e-6)
+    first, second = np.arange(20) < 15, np.arange(20) >= 12
+    assert paired(first, second) == (12, 5, pytest.approx(binomtest(5, 17).pvalue))
+    assert paired(first, first) == (0, 0, 1.0)
 
 
 def test_dense_features_are_standardised_by_the_fitted_rows() -> None:

@@ -28,21 +28,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from absl import flags
 
 from experiments.classify import digests, features, report
 from experiments.classify.digests import TEXTS
 from experiments.classify.features import COUNTED, Features
+from experiments.classify.rows import check_names, finished, replaced, without_predictions
 from experiments.classify.texts import Bags, Texts, bags, read
-from experiments.common import cli, config_flag, predictions
+from experiments.common import cli, config_flag
 from experiments.common.vectors import define_encoding_errors, warnings_in_lines
 from w2v_jax.config import Config, DataConfig, check, check_choice
 from w2v_jax.data.labelled import FORMS
 from w2v_jax.embeddings import load
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import linear
-from w2v_jax.evaluation.classification import classification, macro_f1
+from w2v_jax.evaluation.classification import classification, interval, macro_f1, majority
 from w2v_jax.figures import methods
 from w2v_jax.files import read_json, write_json
 from w2v_jax.recorded import to_dict
@@ -89,7 +89,7 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
         start = time.perf_counter()
         found = bags(data, texts)
         seconds = time.perf_counter() - start
-        _tell(found, seconds)
+        _tell(found, data, seconds)
         return found, seconds
 
     def check(method: str) -> None:
@@ -100,7 +100,7 @@ def tasks_of(wanted: Wanted, data: DataConfig, texts: Texts) -> list[Task]:
         found, seconds = counting()
         config = wanted.configs.get(method)
         made = features.counted(method, found) if config is None else features.fitted(config, found, say)
-        yield made._replace(seconds=made.seconds + seconds, note=features.covered(found))
+        yield made._replace(seconds=made.seconds + seconds, note=features.wordless(found))
 
     def of_vectors(name: str, path: str) -> Iterator[Features]:
         with warnings_in_lines():
@@ -132,9 +132,9 @@ def _file_of(path: str) -> PathLike:
     return where / "vectors.bin" if (where / SAVED).is_file() else where
 
 
-def _tell(found: Bags, seconds: float) -> None:
-    tokens, size = len(found.train.tokens) + len(found.test.tokens), len(found.vocab)
-    say(f"texts: {tokens:,} known words of a vocabulary of {size:,}, counted in {seconds:.1f} s")
+def _tell(found: Bags, data: DataConfig, seconds: float) -> None:
+    rules = f"data.min_count={data.min_count}" + (f", data.max_vocab={data.max_vocab}" if data.max_vocab else "")
+    say(f"texts: {features.covered(found)}; a vocabulary of {len(found.vocab):,} ({rules}), counted in {seconds:.1f} s")
 
 
 def scored(task: Task, made: Features, texts: Texts, folder: Path) -> dict[str, Any]:
@@ -161,6 +161,7 @@ def scored(task: Task, made: Features, texts: Texts, folder: Path) -> dict[str, 
         "dimensions": width,
         "accuracy": scores.accuracy,
         "error": scores.error,
+        "interval": interval(scores.accuracy, scores.texts),
         "macro_f1": macro_f1(scores.confusion),
         "loss": scores.loss,
         "seconds_features": made.seconds,
@@ -177,38 +178,11 @@ def scored(task: Task, made: Features, texts: Texts, folder: Path) -> dict[str, 
     }
 
 
-def finished(file: Path, about: dict[str, Any], tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """The rows that an earlier command wrote. UserError: they are of other texts or settings."""
-    before = read_json(file)
-    if before is None:
-        return []
-    rows = before.get("methods", [])
-    settings = {row.get("task"): row.get("settings") for row in rows}
-    changed = ["an earlier version"] if None in settings or TEXTS not in before else []
-    changed += [key for key in about if key != TEXTS and before.get(key) != about[key]]
-    changed += [task.name for task in tasks if settings.get(task.name, task.settings) != task.settings]
-    if changed:
-        raise UserError(f"{file}: holds results of other settings ({changed[0]}); choose another --workdir")
-    if before[TEXTS] != about[TEXTS]:
-        what = "the texts or labels have changed since"
-        raise UserError(f"{file}: holds results of other texts ({what}); choose another --workdir")
-    return list(rows)
-
-
-def check_names(names: Sequence[str], made: Iterable[str]) -> None:
-    """UserError: the predictions of two tasks, of this command or of an earlier one, would be one file."""
-    files = {predictions.file_of(name): name for name in made}
-    for i, name in enumerate(names):
-        file = predictions.file_of(name)
-        if name in names[:i] or files.setdefault(file, name) != name:
-            raise UserError(f"{name}: another of --methods, --vectors and --run writes {file}, too; write NAME=PATH")
-
-
 def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> dict[str, Any]:
     """All rows, those in `file` too; writes it after each task, and returns its content. UserError: bad texts, vectors
     or runs, or a file of other settings."""
     texts = read(data, test_share, say)
-    counts = np.bincount(texts.test_labels, minlength=len(texts.names))
+    known = texts.labels if texts.refit else texts.labels[~texts.held]
     about = {
         "data": to_dict(data),
         "labels": list(texts.names),
@@ -216,22 +190,25 @@ def compare(wanted: Wanted, data: DataConfig, test_share: float, file: Path) -> 
         "heldout_texts": int(texts.held.sum()),
         "test_texts": len(texts.test),
         "test_share": test_share,
-        "majority": float(counts.max() / counts.sum()),
+        "majority": majority(known, texts.test_labels),
         TEXTS: digests.of_texts(texts),
     }
     tasks = tasks_of(wanted, data, texts)
-    rows = finished(file, about, tasks)
+    rows = finished(file, about, {task.name: task.settings for task in tasks})
     configs = (read_json(file) or {}).get("configs", {})
     made = {row["task"] for row in rows}
     check_names([task.name for task in tasks], made)
+    lost = without_predictions(file.parent, rows)
     for task in tasks:
-        if task.name not in made:
+        if task.name not in made - lost:
             task.check()
     for task in tasks:
-        if task.name in made:
+        if task.name in made - lost:
             say(f"{task.name}: in {file}")
             continue
-        rows += [scored(task, found, texts, file.parent) for found in task.make()]
+        if task.name in lost:
+            say(f"{task.name}: in {file}, but its predictions are gone; it is made again")
+        rows = replaced(rows, task.name, [scored(task, found, texts, file.parent) for found in task.make()])
         if task.name in wanted.configs:
             configs = configs | {task.name: task.settings["config"]}
         results = about | {"configs": configs, "methods": rows, "command": cli.command("experiments.classify")}
@@ -280,6 +257,7 @@ def main(argv: Sequence[str]) -> int:
     data = dataclasses.replace(config.data, **{key: value for key, value in given.items() if value})
     check(0 < f.test_share < 1, "--test_share", f.test_share, "above 0 and below 1")
     results = compare(wanted_of(config), data, f.test_share, workdir / "results.json")
+    results["paired"] = report.against_best(workdir, results)
     print(f"{report.table(results)}\n\n{report.labels(results)}")
     paint = partial(methods.draw, results["methods"], results["majority"], source=results["command"])
     cli.write_results(workdir / "results.json", results, workdir / "methods.png", paint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,6 +15,8 @@ from experiments.classify.texts import Bags, Texts, bags, bags_of, tokens_of
 from w2v_jax.config import Config, DataConfig
 from w2v_jax.data import documents, weighting
 from w2v_jax.data.corpus import Tokens
+from w2v_jax.data.in_memory import words_told
+from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.linear import Rows
@@ -105,9 +107,19 @@ def means(name: str, emb: Embeddings, cfg: DataConfig, texts: Texts) -> Features
 
 
 def covered(found: Bags) -> str:
+    """How many words are known and how many are not, and how many texts hold no known word."""
+    said = _words((found.train, found.test), found.outside, found.tokenizer)
+    return "; ".join(x for x in (said, wordless(found)) if x)
+
+
+def wordless(found: Bags) -> str:
     """How many texts hold no known word."""
     none = [int((np.diff(rows.indptr) == 0).sum()) for rows in (found.counts, found.test_counts)]
     return f"{none[0]:,} training and {none[1]:,} test texts without a known word" if any(none) else ""
+
+
+def _words(known: Sequence[Tokens], outside: int, tokenizer: Tokenizer) -> str:
+    return words_told(sum(len(part.tokens) for part in known), outside, tokenizer.unknown)
 
 
 def of_run(name: str, model: Model, texts: Texts, most: int) -> Iterator[Features]:
@@ -121,20 +133,20 @@ def of_run(name: str, model: Model, texts: Texts, most: int) -> Iterator[Feature
         yield Features(name, rows[0], rows[1], time.perf_counter() - start, covered(found))
         return
     if model.spec.documents is not None:
-        known = [tokens_of(model.tokenizer, part) for part in (texts.train, texts.test)]
+        known, outside = tokens_of(model.tokenizer, texts)
         rows = [infer(model, [part.tokens[a:b] for a, b in itertools.pairwise(part.offsets)]) for part in known]
-        yield Features(name, rows[0], rows[1], time.perf_counter() - start)
+        yield Features(name, rows[0], rows[1], time.perf_counter() - start, _words(known, outside, model.tokenizer))
         return
     check_forward(model, name)
     # A language model begins a text after an end token: in training each text followed that of another.
     first = None if encode_of(model).logits is None else model.tokenizer.end_id
-    known = [tokens_of(model.tokenizer, part) for part in (texts.train, texts.test)]
+    known, outside = tokens_of(model.tokenizer, texts)
     if not len(known[0].tokens):
         raise UserError(f"{name}: knows none of the words of the training texts; choose another run")
     if model.spec.decode is not None:
         most = min(most, (model.spec.decode.context(model.cfg) or most + 1) - (first is not None))
     cut = sum(int((np.diff(part.offsets) > most).sum()) for part in known)
-    note = f"{cut:,} texts are cut after {most:,} tokens" if cut else ""
+    note = _words(known, outside, model.tokenizer) + (f"; {cut:,} texts are cut after {most:,} tokens" if cut else "")
     (mean, last), (test_mean, test_last) = (states(model, part, most, first) for part in known)
     seconds = time.perf_counter() - start
     yield Features(f"{name}, mean state", mean, test_mean, seconds, note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +12,80 @@ import numpy as np
 from experiments.classify.texts import Texts
 from experiments.common import predictions
 from w2v_jax.evaluation import linear
-from w2v_jax.evaluation.classification import per_class
+from w2v_jax.evaluation.classification import interval, paired, per_class
 from w2v_jax.tables import aligned
 
+HEADER = ("line", "label", "predicted", "probability")
 CLASSES = 40  # rows of the table of labels, at most
 
 
 def table(results: dict[str, Any]) -> str:
     """The results as text."""
-    rows = [["method", "features", "accuracy", "macro F1", "C", "seconds for features", "and the fit"]]
+    rows = [["method", "features", "accuracy", "p", "macro F1", "C", "seconds for features", "and the fit"]]
+    beside = results["paired"]
     for row in results["methods"]:
-        accuracy = f"{row['accuracy']:.2%} ± {row['error']:.2%}"
-        cells = [f"{row['dimensions']:,}", accuracy, f"{row['macro_f1']:.4f}", f"{row['strength']:g}"]
+        one = beside["methods"].get(row["method"])
+        cells = [f"{row['dimensions']:,}", _accuracy(row, results["test_texts"]), f"{one['p']:.2g}" if one else "-"]
+        cells += [f"{row['macro_f1']:.4f}", f"{row['strength']:g}"]
         rows.append([row["method"], *cells, f"{row['seconds_features']:.1f}", f"{row['seconds_fit']:.1f}"])
-    short = [row["method"] for row in results["methods"] if not row["converged"]]
+    error = "± one standard error"
+    if not all(row["error"] for row in results["methods"]):
+        error += " (in brackets: the 95 % interval)"
     lines = [
         aligned(rows),
         "",
-        f"{results['test_texts']:,} test texts, {len(results['labels'])} labels; ± one standard error; always the most "
-        f"frequent label: {results['majority']:.2%}",
+        f"{results['test_texts']:,} test texts, {len(results['labels'])} labels; {error}; always the most frequent "
+        f"label of training: {results['majority']:.2%}",
     ]
+    if beside["methods"]:
+        lines.append(f"p: McNemar's exact test against {beside['best']}, on the same texts; of each method alone")
+    return "\n".join([*lines, *_notes(results)])
+
+
+def _accuracy(row: Mapping[str, Any], texts: int) -> str:
+    """With its standard error, or where that is 0, as all are right or none, with the interval of Wilson."""
+    if row["error"]:
+        return f"{row['accuracy']:.2%} ± {row['error']:.2%}"
+    low, high = interval(row["accuracy"], texts)
+    return f"{row['accuracy']:.2%} ({low:.2%} to {high:.2%})"
+
+
+def _notes(results: Mapping[str, Any]) -> list[str]:
+    """What makes rows doubtful."""
+    out = []
+    short = [row["method"] for row in results["methods"] if not row["converged"]]
     if short:
-        lines.append(f"not converged after {linear.STEPS} steps: {', '.join(short)}")
-    return "\n".join(lines)
+        out.append(f"not converged after {linear.STEPS} steps: {', '.join(short)}")
+    for end, what in ((linear.STRENGTHS[0], "smallest"), (linear.STRENGTHS[-1], "largest")):
+        if at_end := [row["method"] for row in results["methods"] if row["strength"] == end]:
+            out.append(f"C is the {what} that is tried, and further ones may be better: {', '.join(at_end)}")
+    for row in results["methods"]:
+        given = np.flatnonzero(np.array(row["confusion"]).sum(0))
+        if len(given) == 1:
+            out.append(f"warning: {row['method']} gives every test text one label, {results['labels'][given[0]]}")
+    return out
+
+
+def against_best(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
+    """The method of the highest accuracy beside each other one, on the same texts, from the tables of predictions; a
+    method whose table is not there is left out."""
+    texts, rows = results["test_texts"], results["methods"]
+    best = max(rows, key=lambda row: row["accuracy"])
+    right = {row["method"]: _right(folder, row, texts) for row in rows}
+    first = right.pop(best["method"])
+    others = {} if first is None else {name: paired(first, other) for name, other in right.items() if other is not None}
+    return {"best": best["method"], "methods": {name: found._asdict() for name, found in others.items()}}
+
+
+def _right(folder: Path, row: Mapping[str, Any], texts: int) -> np.ndarray | None:
+    """Which test texts a method gets right, bool [M]; None where its table of predictions is not there, or of other
+    texts than the row."""
+    file = folder / predictions.file_of(row["method"])
+    if not file.is_file():
+        return None
+    cells = [line.split("\t") for line in file.read_text(encoding="utf-8").split("\n")[1:] if line]
+    found = np.array([len(cell) == len(HEADER) and cell[1] == cell[2] for cell in cells], bool)
+    return found if len(found) == texts and found.mean() == row["accuracy"] else None
 
 
 def labels(results: dict[str, Any]) -> str:
@@ -58,4 +110,4 @@ def write_predictions(folder: Path, method: str, texts: Texts, probabilities: np
     for place, label, row in zip(places, texts.test_labels, probabilities, strict=True):
         best = int(row.argmax())
         rows.append((place, texts.names[label], texts.names[best], f"{row[best]:.6f}"))
-    predictions.write(folder, method, ("line", "label", "predicted", "probability"), rows)
+    predictions.write(folder, method, HEADER, rows)

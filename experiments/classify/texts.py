@@ -46,6 +46,7 @@ class Bags:
     test: Tokens
     counts: sp.csr_matrix  # int32 [N, V]
     test_counts: sp.csr_matrix  # int32 [M, V]
+    outside: int  # words of all texts that are not in the vocabulary
 
     @property
     def vocab(self) -> Vocabulary:
@@ -106,17 +107,45 @@ def read(cfg: DataConfig, test_share: float, say: Say, first: int = 0) -> Texts:
 def _tell(found: Texts, fitted: set[int], say: Say) -> None:
     part = f"{int(found.held.sum()):,} of them choose C{'' if found.refit else ' and are not fitted'}"
     say(f"texts: {len(found.train):,} to train on, {part}; {len(found.test):,} to score; {len(found.names)} labels")
+    counts = np.bincount(found.labels, minlength=len(found.names)).tolist()
+    each = [f"{name} ({count:,})" for name, count in zip(found.names, counts, strict=True)]
+    say(f"texts: to train on by label: {_listed(each, 20)}")
+    _tell_equal(found, say)
+    none = [name for label, name in enumerate(found.names) if label not in fitted]
+    one = [name for name, count in zip(found.names, counts, strict=True) if count == 1]
+    for names, what in ((none, "no text to fit"), (one, "one text alone to train on")):
+        if names:
+            say(f"warning: {len(names):,} of {len(found.names):,} labels have {what}: {_listed(names, 5)}")
+
+
+def _tell_equal(found: Texts, say: Say) -> None:
+    """Says which texts are empty or stand twice. Equal are texts of the same characters."""
     empty = [sum(not text.strip() for text in texts) for texts in (found.train, found.test)]
     if any(empty):
         say(f"texts: {empty[0]:,} to train on and {empty[1]:,} to score are empty; they are kept")
-    known = set(found.train)
-    twice = sum(text in known for text in found.test if text.strip())
+    known = {text for text in found.train if text.strip()}
+    repeats = len(found.train) - empty[0] - len(known)
+    if repeats:
+        say(f"texts: {repeats:,} to train on repeat another one of them, character for character; they are kept")
+    if not found.refit:
+        sides = [{t for t, h in zip(found.train, found.held, strict=True) if h == side} for side in (False, True)]
+        if both := len(known.intersection(*sides)):
+            say(f"texts: {both:,} of those that choose C are fitted, too: copies of them stand in data.source")
+    twice = sum(text in known for text in found.test)
     if twice:
         say(f"texts: {twice:,} test texts stand in the training texts too")
-    lacking = [name for label, name in enumerate(found.names) if label not in fitted]
-    if lacking:
-        shown = f"{', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}"
-        say(f"warning: {len(lacking):,} of {len(found.names):,} labels have no text to fit: {shown}")
+    of_text: dict[str, set[int]] = {}
+    for texts, labels in ((found.train, found.labels), (found.test, found.test_labels)):
+        for text, label in zip(texts, labels.tolist(), strict=True):
+            of_text.setdefault(text, set()).add(label)
+    several = sum(len(of_one) > 1 for text, of_one in of_text.items() if text.strip())
+    if several:
+        say(f"texts: {several:,} texts have different labels in different places, character for character the same")
+
+
+def _listed(items: Sequence[str], most: int) -> str:
+    left = len(items) - most
+    return ", ".join(items[:most]) + (f" and {left:,} more" if left > 0 else "")
 
 
 def _share(examples: Sequence[tuple[int, str]], share: float, salt: bytes) -> np.ndarray:
@@ -140,13 +169,18 @@ def bags(cfg: DataConfig, texts: Texts, words: Sequence[str] = ()) -> Bags:
 
 def bags_of(tokenizer: Tokenizer, texts: Texts) -> Bags:
     """The texts as counts of the words of a tokeniser."""
-    train, test = tokens_of(tokenizer, texts.train), tokens_of(tokenizer, texts.test)
+    (train, test), outside = tokens_of(tokenizer, texts)
     size = tokenizer.size
-    return Bags(tokenizer, train, test, documents.counts(train, size), documents.counts(test, size))
+    return Bags(tokenizer, train, test, documents.counts(train, size), documents.counts(test, size), outside)
 
 
-def tokens_of(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokens:
-    """Token ids of the texts end to end. A text without a known word has none."""
-    ids = [tokenizer.encode(text) for text in texts]
-    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-    return Tokens(np.concatenate(ids) if ids else np.zeros(0, np.int32), offsets)
+def tokens_of(tokenizer: Tokenizer, texts: Texts) -> tuple[list[Tokens], int]:
+    """(Token ids of the texts to train on and of those to score, each end to end; how many words of both are outside
+    the vocabulary). A text without a known word has none."""
+    parts, missed = [], 0
+    for part in (texts.train, texts.test):
+        found = [tokenizer.encode_counted(text) for text in part]
+        offsets = np.cumsum([0, *(len(ids) for ids, _ in found)], dtype=np.int64)
+        parts.append(Tokens(np.concatenate([ids for ids, _ in found]) if found else np.zeros(0, np.int32), offsets))
+        missed += sum(outside for _, outside in found)
+    return parts, missed
