@@ -66,3 +66,14 @@ def test_results_of_parts_are_put_together_or_refused(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text("{}")
     with pytest.raises(UserError, match=r"b.json: no results of experiments.word_sense"):
         seeds.together(result("b"), [tmp_path / "b.json"])
+
+
+def test_rows_of_one_run_have_an_error_over_test_occurrences() -> None:
+    words = {"bank": {"senses": ["river", "money"], "train": 9, "test": 25}}
+    rows = [
+        {"model": "m", "classifier": "1-NN", "micro": share, "words": share, "recall": 0.5, "f1": 0.5}
+        | {"by_word": {"bank": {"accuracy": share, "recall": 0.5}}}
+        for share in (0.8, 1.0)
+    ]
+    text = report.labelled({"words": words, "rows": rows, "notes": []})
+    assert "80.0 ± 8.0" in text and "100.0 (86.7 to 100.0)" in text

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.word_sense.seeds import pooled
+from w2v_jax.evaluation.classification import accuracy_error, interval
 from w2v_jax.papers import cited, value
 from w2v_jax.tables import aligned
 
@@ -49,9 +50,9 @@ def labelled(results: Mapping[str, Any]) -> str:
     """All labels: scores together and by word."""
     names = list(results["words"])
     head = ["model", "classifier", "micro", "by word", "recall", "macro F1", *names, "folds", "layers, chosen on train"]
-    rows = [head]
+    rows, texts = [head], sum(word["test"] for word in results["words"].values())
     for row in results["rows"]:
-        cells = [f"{100 * row[key]:.1f}" for key in ("micro", "words", "recall", "f1")]
+        cells = [_micro(row["micro"], texts), *(f"{100 * row[key]:.1f}" for key in ("words", "recall", "f1"))]
         cells += [f"{100 * w['accuracy']:.1f}/{100 * w['recall']:.1f}" for w in (row["by_word"][n] for n in names)]
         chosen = [f"{100 * row['folds']:.1f}", row["chosen"]] if "chosen" in row else ["-", "-"]
         rows.append([row["model"], row["classifier"], *cells, *chosen])
@@ -61,11 +62,19 @@ def labelled(results: Mapping[str, Any]) -> str:
     lines = [
         f"training/test occurrences: {counts}",
         aligned(rows, left=(0, 1, len(head) - 1)),
-        "in per cent. micro: right of all; by word: mean over words of the right; recall: mean over words of the mean "
+        "in per cent. micro: right of all ± one standard error over test occurrences (where it is 0, in brackets the "
+        "95 % interval); by word: mean over words of the right; recall: mean over words of the mean "
         "recall of their senses; by word: right/recall. folds: recall of training folds (regression: right of one), "
         "which chose the layers",
     ]
     return "\n".join([*lines, *results["notes"]])
+
+
+def _micro(share: float, texts: int) -> str:
+    if error := accuracy_error(share, texts):
+        return f"{100 * share:.1f} ± {100 * error:.1f}"
+    low, high = interval(share, texts)
+    return f"{100 * share:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def few(rows: Sequence[Mapping[str, Any]], seed: int, notes: Sequence[str] = ()) -> str:
