@@ -106,18 +106,19 @@ def test_test_texts_of_the_training_texts_are_counted(tmp_path: Path) -> None:
 def test_texts_that_stand_twice_and_rare_labels_are_told(tmp_path: Path) -> None:
     train = [f"{'ham' if i % 3 else 'spam'}\tword{i}" for i in range(20)]
     (tmp_path / "train.tsv").write_text("\n".join([*train, "ham\tword1", "spam\tword1", "eggs\tnew"]) + "\n")
-    (tmp_path / "held.tsv").write_text("ham\tword1\nham\tother\n")
+    (tmp_path / "held.tsv").write_text("ham\tword1\n" * 2 + "ham\tother\n")
     (tmp_path / "test.tsv").write_text("spam\tword2\nham\tword4\n")
     sources = {key: f"tsv:{tmp_path}/{name}.tsv" for key, name in (("source", "train"), ("heldout_source", "held"))}
     said: list[str] = []
     read(DataConfig(labels="named", test_source=f"tsv:{tmp_path}/test.tsv", **sources), 0.2, said.append)
     for line in (
-        "texts: to train on by label: eggs (1), ham (16), spam (8)",
-        "texts: 3 to train on repeat another one of them, character for character; they are kept",
-        "texts: 1 of those that choose C are fitted, too: copies of them stand in data.source",
+        "texts: to train on by label: eggs (1), ham (17), spam (8)",
+        "texts: 4 to train on repeat another one of them, character for character; they are kept",
+        "texts: 2 of those that choose C are fitted, too: copies of them stand in data.source",
         "texts: 2 test texts stand in the training texts too",
         "texts: 2 texts have different labels in different places, character for character the same",
         "warning: 1 of 3 labels have one text alone to train on: eggs",
+        "warning: the texts that choose C all have label ham; give more texts, or --heldout",
     ):
         assert line in said
     said.clear()

@@ -116,6 +116,9 @@ def _tell(found: Texts, fitted: set[int], say: Say) -> None:
     for names, what in ((none, "no text to fit"), (one, "one text alone to train on")):
         if names:
             say(f"warning: {len(names):,} of {len(found.names):,} labels have {what}: {_listed(names, 5)}")
+    chosen = np.unique(found.labels[found.held])
+    if len(chosen) == 1:
+        say(f"warning: the texts that choose C all have label {found.names[chosen[0]]}; give more texts, or --heldout")
 
 
 def _tell_equal(found: Texts, say: Say) -> None:
@@ -128,8 +131,8 @@ def _tell_equal(found: Texts, say: Say) -> None:
     if repeats:
         say(f"texts: {repeats:,} to train on repeat another one of them, character for character; they are kept")
     if not found.refit:
-        sides = [{t for t, h in zip(found.train, found.held, strict=True) if h == side} for side in (False, True)]
-        if both := len(known.intersection(*sides)):
+        fitted = {text for text, out in zip(found.train, found.held, strict=True) if not out and text.strip()}
+        if both := sum(out and text in fitted for text, out in zip(found.train, found.held, strict=True)):
             say(f"texts: {both:,} of those that choose C are fitted, too: copies of them stand in data.source")
     twice = sum(text in known for text in found.test)
     if twice:
