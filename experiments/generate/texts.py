@@ -19,7 +19,7 @@ class Text(NamedTuple):
     """One text as it is shown."""
 
     text: str  # the prompt as it was read and what follows, without end tokens at either end
-    count: int  # its new tokens; where it ends at a stop string, up to that which holds the last of its characters
+    size: int  # its new tokens; where it ends at a stop string, up to that which holds the last of its characters
     ended: str  # document: by its end token; stop: before `stop`; context: the context is full; tokens: --tokens
     stop: str = ""
 
@@ -52,9 +52,10 @@ def text_of(tokenizer: Tokenizer, prompt: np.ndarray, new: np.ndarray, stops: Se
     cut = text[:place]
     if tokenizer.kind not in ("characters", "bpe"):
         cut = cut.removesuffix(" ")  # which joins the words
-    sizes = range(len(own) + 1)
-    count = bisect.bisect_left(sizes, True, key=lambda n: tokenizer.decode([*given, *own[:n]]).startswith(cut))
-    return Text(cut, count, "stop", stop)
+    size = bisect.bisect_left(
+        range(len(own) + 1), True, key=lambda n: tokenizer.decode([*given, *own[:n]]).startswith(cut)
+    )
+    return Text(cut, size, "stop", stop)
 
 
 def why(text: Text) -> str:
@@ -74,8 +75,8 @@ def row(
     found: dict[str, Any] = {
         "prompt": prompt,
         "text": text.text,
-        "tokens": tokenizer.pieces(new[: text.count]),
-        "log_probabilities": [0.0 - float(n) for n in nats[: text.count]],
+        "tokens": tokenizer.pieces(new[: text.size]),
+        "log_probabilities": [0.0 - float(n) for n in nats[: text.size]],
         "seed": seed,
         "sample": sample,
         "ended": text.ended,
@@ -102,8 +103,8 @@ def report(tokenizer: Tokenizer, read: np.ndarray, written: Written, texts: Sequ
     if show:
         parts.append(next_tokens(tokenizer, written.logits, show))
     for number, one in enumerate(texts, 1):
-        noun = "token" if one.count == 1 else "tokens"
-        parts.append(f"text {number} of {len(texts)}, {one.count:,} new {noun}, {why(one)}:\n{one.text}")
+        noun = "token" if one.size == 1 else "tokens"
+        parts.append(f"text {number} of {len(texts)}, {one.size:,} new {noun}, {why(one)}:\n{one.text}")
     count = sum(map(len, written.texts))
     speed = f"prompt {_rate(len(read), written.read_seconds)}; new {_rate(count, written.write_seconds)}"
     parts.append(f"speed: {speed}, without compilation")
