@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=configs/notes_transformer.py --workdir=runs/notes \
         --config.data.source=text:'wiki_en.*.txt.xz'
-    python -m experiments.ledger --config=configs/notes_transformer.py
+    python -m experiments.ledger --config=configs/notes_transformer.py --vocab=50000
 
 110,358,528 weights: 38,400,000 in the embedding, which is the head too, 7,077,888 in the queries, 589,824 each in the
 key and the value matrix, the rest in output projections and feed-forward layers; `experiments.ledger` prints them for

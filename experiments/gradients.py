@@ -15,6 +15,7 @@ Prints tables; writes gradients.json and gradients.png. The synthetic language n
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -41,6 +42,8 @@ from w2v_jax.tables import aligned
 from w2v_jax.train import loop
 from w2v_jax.train.restore import Model, open_model
 
+# Advice of `w2v_jax.data.counting.check` that no flag follows.
+_NOT_HERE = ", set data.heldout_every=0, or name another text in data.heldout_source"
 GATE = papers.value("notes", "forget gate, half left after 13 steps")
 BINS = 50
 SHOWN = (1, 5, 10, 13, 20, 30)  # distances in the printed table
@@ -95,7 +98,10 @@ def config_of(options: Options, cell: str) -> Config:
 def in_flags(message: str) -> str:
     """A message about keys of the config as one about the flags that decide them; no flag decides the words."""
     named = renamed(message, {key: f"--{name}" for key, name in KEYS.items()})
-    return named.replace("more tokens or fewer words", "more tokens")
+    named = named.replace("more tokens or fewer words", "more tokens").replace(_NOT_HERE, "")
+    if left := re.search(r"(?<![\w./-])(?:data|model|train|optimizer|log|checkpoint|mesh)\.[a-z_]\w*", named):
+        named += f" ({left[0]} is a key of a config, for which this command has no flag)"
+    return named
 
 
 def untrained(model: Model) -> Model:

@@ -16,7 +16,7 @@ import dataclasses
 import math
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from absl import flags
 from experiments.common import cli, config_flag
 from experiments.common.machine import accelerators, machine
 from experiments.common.measuring import clock, repeated, size_of
-from w2v_jax.config import Config, check_choice
+from w2v_jax.config import Config, DataConfig, check, check_choice
 from w2v_jax.data.corpus import build_corpus
 from w2v_jax.errors import UserError
 from w2v_jax.figures import keys_values as figure
@@ -55,6 +55,13 @@ def rung(base: Config, name: str, vocab: int, seed: int) -> Config:
     return dataclasses.replace(base, model=model, train=dataclasses.replace(base.train, seed=seed))
 
 
+def bits_per_byte(loss: float, text: Mapping[str, Any], data: DataConfig) -> float:
+    """Of the held-out text whose tokens have a mean `loss`, as `experiments.evaluate` gives it. Without an end token
+    nothing predicts the first one."""
+    predicted = text["heldout_tokens"] - (not data.end_token)
+    return float(loss * predicted / (math.log(2) * text["heldout_bytes"]))
+
+
 def trained(
     base: Config, rungs: Sequence[str], seeds: Sequence[int], workdir: Path
 ) -> tuple[dict[str, dict[str, Any]], int]:
@@ -72,8 +79,7 @@ def trained(
             result = loop.train(rung(base, name, vocab, seed), workdir / f"{name}-{seed}")
             if result.get("heldout_loss") is None:
                 raise UserError("data.heldout_every=0: holds nothing out, so there is no loss to compare; raise it")
-            text = result["corpus"]
-            bits = result["heldout_loss"] * text["heldout_tokens"] / (math.log(2) * text["heldout_bytes"])
+            bits = bits_per_byte(result["heldout_loss"], result["corpus"], base.data)
             kept = {key: result[key] for key in ("steps", "words", "heldout_loss", "seconds", "device")}
             kept["unknown"] = result.get("heldout_unknown")  # None: a run of an older version
             found[name]["runs"].append({"seed": seed, "bits_per_byte": bits} | kept)
@@ -139,6 +145,7 @@ def main(argv: Sequence[str]) -> int:
     base = config_flag.parsed(example="configs/keys_values.py")
     if base.family != "transformer" or base.model.masked:
         raise UserError(f"--config: family {base.family} is no causal transformer; give the config of one")
+    check(not base.log.eval_steps, "log.eval_steps", base.log.eval_steps, "0 here, as losses are of all held-out text")
     config_flag.refuse("config", {"train.seed": "--seeds names them", "model.keys_values": "--rungs names them"})
     config_flag.set_compile_cache(base.data.cache_dir)
     command = cli.command("experiments.keys_values")

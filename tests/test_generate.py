@@ -47,7 +47,7 @@ def written(decode: Decode, cfg: Any, sampling: Sampling, count: int, end_id: in
     prompt = jnp.asarray([7, 3], jnp.int32)
     logits, kept = prefill(decode, cfg, rows, len(prompt) + count - 1, {}, {}, prompt)
     keys = text_keys(5, rows)
-    tokens, lengths = quick(
+    tokens, lengths, _ = quick(
         lambda *given: write(decode, cfg, sampling, count, end_id, None, {}, {}, *given), kept, logits, keys
     )
     return [row[:n].tolist() for row, n in zip(np.asarray(tokens), np.asarray(lengths), strict=True)]
@@ -243,8 +243,9 @@ def test_flags_that_cannot_be(home: Path) -> None:
     at = home / "transformer"
     refused(run("experiments.generate"), "--workdir is missing")
     refused(run("experiments.generate", f"--workdir={home}"), "holds no run")
-    refused(generated(at, "--temperature=-1"), r"temperature=-1\.0: must be 0 \(greedy\)")
-    refused(generated(at, "--top_p=0"), "top_p=0.0: must be above 0")
+    refused(generated(at, "--temperature=-1"), r"--temperature=-1\.0: must be 0 \(greedy\)")
+    refused(generated(at, "--top_p=0"), "--top_p=0.0: must be above 0")
+    refused(generated(at, "--top_k=-1"), "--top_k=-1: must be 0")
     refused(generated(at, "--tokens=0"), "--tokens=0: must be at least 1")
     refused(generated(at, "--samples=0"), "--samples=0: must be at least 1")
     refused(generated(at, "--seed=-1"), "--seed=-1: must be 0 or more")

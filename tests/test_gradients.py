@@ -231,6 +231,16 @@ def test_agreement_is_counted_verb_by_verb() -> None:
 # ---- the study ----
 
 
+def test_messages_advise_what_the_flags_can_do() -> None:
+    said = "data.source='text:a.txt': the text is one document: give the text line breaks"
+    said += ", set data.heldout_every=0, or name another text in data.heldout_source"
+    assert gradients.in_flags(said) == "--source='text:a.txt': the text is one document: give the text line breaks"
+    other = gradients.in_flags("data.source='text:model.dim/data.txt': not UTF-8; set data.encoding_errors=replace")
+    assert other.endswith("(data.encoding_errors is a key of a config, for which this command has no flag)")
+    plain = "--source='text:x/data.txt': no such file"
+    assert gradients.in_flags(plain.replace("--source", "data.source")) == plain
+
+
 def test_one_config_for_all_cells() -> None:
     options = gradients.Options(cells=("lstm", "rnn"), hidden=8)
     lstm, rnn = (gradients.config_of(options, cell) for cell in options.cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,15 @@ from experiments import keys_values
 from experiments.common.config_flag import load_config
 from experiments.common.measuring import size_of
 from experiments.keys_values import RUNGS, WIDE
+from experiments.ledger import full_vocabulary
 from tests.commands import ROOT, refused, run
-from w2v_jax.config import Config
+from tests.examples import WORDS, saved
+from w2v_jax.config import Config, DataConfig
+from w2v_jax.data.corpus import build_corpus
 from w2v_jax.figures import keys_values as figure
 from w2v_jax.models.transformer import TransformerConfig
+from w2v_jax.nn.recurrent import CELLS
+from w2v_jax.scaling.ledger import ledger
 
 CONFIG = f"--config={ROOT / 'configs/keys_values.py'}"
 
@@ -70,6 +76,13 @@ def test_the_paragraph_and_the_picture_say_what_the_figures_say(tmp_path: Path) 
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
+def test_bits_per_byte_are_those_of_the_predicted_tokens() -> None:
+    """Eight tokens of one bit each on four bytes; the first one is predicted from the end token alone."""
+    text = {"heldout_tokens": 8, "heldout_bytes": 4}
+    assert keys_values.bits_per_byte(np.log(2), text, DataConfig(end_token="<eos>")) == pytest.approx(2.0)
+    assert keys_values.bits_per_byte(np.log(2), text, DataConfig()) == pytest.approx(7 / 4)
+
+
 def test_the_command_trains_every_rung_and_takes_finished_ones_over(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     lines = [" ".join(rng.choice(list("abcdefgh"), 6)) for _ in range(100)]
@@ -105,12 +118,14 @@ def test_bad_flags_are_one_line(tmp_path: Path) -> None:
     refused(run("experiments.keys_values", at, f"--config={ROOT / 'configs/ptb.py'}"), "no causal transformer")
     refused(run("experiments.keys_values", at, CONFIG, "--rungs=shared"), "--rungs='shared': must be one of")
     refused(run("experiments.ledger"), "--config is missing")
-    refused(run("experiments.ledger", f"--config={ROOT / 'configs/ptb.py'}"), "recurrent_lm is no transformer")
+    refused(run("experiments.ledger", f"--config={ROOT / 'configs/demo.py'}"), "family word2vec is no language model")
+    refused(run("experiments.ledger", f"--workdir={tmp_path}"), "holds no run")
+    refused(run("experiments.ledger", CONFIG, f"--workdir={tmp_path}"), "--workdir, --config: the run has its own")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_ledger_prints_the_notes_model() -> None:
-    done = run("experiments.ledger", f"--config={ROOT / 'configs/notes_transformer.py'}")
+    done = run("experiments.ledger", f"--config={ROOT / 'configs/notes_transformer.py'}", "--vocab=50000")
     assert done.status == 0, done.err
     lines = {line.split("  ")[0].strip(): line.split()[-4:] for line in done.out.splitlines() if line}
     assert lines["embeddings"] == ["38,400,000"] * 4 and lines["queries"] == ["7,077,888"] * 4
@@ -120,3 +135,43 @@ def test_the_ledger_prints_the_notes_model() -> None:
     assert lines["times smaller"][-1] == "12"
     weights, length = 123_334_656, 512  # the tied table is used once, at the head
     assert lines["training FLOPs per token"][0] == f"{6 * weights + 6 * length * 768 * 12:,}"
+
+
+def lines_of(*words: str) -> dict[str, list[str]]:
+    """{first cell: the others} of a ledger."""
+    done = run("experiments.ledger", *words)
+    assert done.status == 0, done.err
+    rows = [re.split(r" {2,}", line.strip()) for line in done.out.splitlines()[2:]]
+    return {first: others for first, *others in rows} | {"sizes": [done.out.splitlines()[0]]}
+
+
+def test_the_ledger_of_recurrent_models() -> None:
+    """A cell a column; those of a cell stand beside the arrays that training makes."""
+    config = load_config(str(ROOT / "configs/ptb.py"))
+    found = lines_of(f"--config={ROOT / 'configs/ptb.py'}", "--vocab=10000")
+    assert found["parameters"] == list(CELLS)
+    for cell, total, padding, cost in zip(
+        CELLS, found["total"], found["padding"], found["training FLOPs per token"], strict=True
+    ):
+        ours = ledger(dataclasses.replace(config, model=dataclasses.replace(config.model, cell=cell)), 10_000, False)
+        expected = (ours.parameters, ours.padding, round(ours.flops_per_token))
+        assert tuple(int(n.replace(",", "")) for n in (total, padding, cost)) == expected
+
+
+@pytest.mark.parametrize("changes", [{}, {"unknown": "drop"}, {"end_token": ""}, {"tokens": "bpe", "max_vocab": 260}])
+def test_a_full_vocabulary_is_counted_from_its_config(changes: dict[str, Any], tmp_path: Path) -> None:
+    """<eos> and <unk> come on top of data.max_vocab words; byte pairs have both within."""
+    (tmp_path / "text.txt").write_text("".join(f"word{i} word\n" for i in range(40)))
+    kept = {"tokens": "punctuation", "max_vocab": 10, "unknown": "keep", "end_token": "<eos>", "min_count": 1}
+    data = DataConfig(source=f"text:{tmp_path / 'text.txt'}", cache_dir=str(tmp_path / "cache"), **kept | changes)
+    assert len(build_corpus(data).vocab) == full_vocabulary(data)
+
+
+def test_the_ledger_of_a_run(tmp_path: Path) -> None:
+    at = saved(tmp_path / "run", "transformer", layers=2, dim=8, heads=2, length=6)
+    assert lines_of(f"--workdir={at}")["sizes"] == [f"2 layers of 8, 2 heads, {len(WORDS) + 1} tokens, causal"]
+    at = saved(tmp_path / "lm", "recurrent_lm", layers=1, hidden=8, dim=6)
+    found = lines_of(f"--workdir={at}")
+    assert found["sizes"] == [f"1 layers of 8, embeddings of 6, {len(WORDS) + 1} tokens"]
+    assert found["parameters"] == ["rnn", "lstm", "gru"], "elementwise cells need as many dimensions as units"
+    refused(run("experiments.ledger", f"--workdir={at}", "--vocab=9"), "--workdir, --vocab: the run has its own")

@@ -117,13 +117,17 @@ def test_the_verdict_is_of_the_largest_ratio() -> None:
     judged = verdicts(found, (32, 2048))
     assert judged["training_by_lstm"]["ratios"] == {"32": 2.0, "2048": 1.5}
     assert judged["training_by_lstm"]["length"] == 32
-    assert sentence("training_by_lstm", judged["training_by_lstm"]) == (
+    same = {LSTM: 1000, AT_ONCE: 1010}
+    assert sentence("training_by_lstm", judged["training_by_lstm"], same) == (
         "On this device the transformer trains on texts of 32 tokens 2.00 times as fast as the LSTM of equal "
         "parameters; the notes say about 100: not here."
     )
     by_lstm, by_itself = judged["prompt_by_lstm"], judged["prompt_by_itself"]
     assert by_lstm["largest"] == 73.0 and by_lstm["verdict"] == "holds"
-    assert "reads a prompt of 2,048 tokens 73 times as fast as the LSTM" in sentence("prompt_by_lstm", by_lstm)
+    assert "reads a prompt of 2,048 tokens 73 times as fast as the LSTM" in sentence("prompt_by_lstm", by_lstm, same)
+    other = sentence("prompt_by_lstm", by_lstm, {LSTM: 1015, AT_ONCE: 1000})
+    assert "as the LSTM with 1.5% more parameters; the notes" in other
+    assert "1.5% fewer" in sentence("prompt_by_lstm", by_lstm, {LSTM: 985, AT_ONCE: 1000})
     assert by_itself["largest"] == 365.0 and by_itself["verdict"] == "more"
     assert [judge(x) for x in (49.9, 50.0, 200.0, 200.1)] == ["less", "holds", "holds", "more"]
 
@@ -145,7 +149,7 @@ def test_the_command_measures_prints_and_draws(tmp_path: Path) -> None:
             assert cell["tokens_per_second"] == pytest.approx(rate)
             assert f"{cell['tokens_per_second']:,.0f}" in done.out
     for name, verdict in found["verdicts"].items():
-        assert sentence(name, verdict) in done.out
+        assert sentence(name, verdict, found["parameters"]) in done.out
     picture = imread(out / "throughput.png")
     assert picture.shape[0] > 400 and picture.std() > 0.01
 

@@ -35,7 +35,7 @@ CONFIGS: dict[str, dict[str, _File]] = {
     "benchmarks.doc2vec": {"config": _File()},
     "experiments.classify": {"config": _File("configs/classify.py"), "lda": _File("configs/classify_lda.py")},
     "experiments.keys_values": {"config": _File(example="configs/keys_values.py")},
-    "experiments.ledger": {"config": _File(example="configs/notes_transformer.py")},
+    "experiments.ledger": {"config": _File()},
     "experiments.pairs": {"config": _File()},
     "experiments.scaling": {"config": _File("configs/scaling/synthetic.py")},
     "experiments.sentiment": {

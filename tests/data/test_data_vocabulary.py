@@ -42,6 +42,9 @@ def test_words_stand_in_files_as_they_are_but_for_white_space(tmp_path):
         ("猫 the cat sat on the mat\n" * 3, "words", False),  # a seventh
         ("我喜欢学习自然语言处理\n" * 3, "characters", False),
         ("我喜欢 学习\n" * 3, "whitespace", False),
+        ("我喜欢学习。他喜欢猫，也喜欢狗！\n" * 3, "punctuation", True),
+        ("猫 , , , , , , , ,\n" * 3, "punctuation", True),  # marks are no words
+        ("나는 고양이를 좋아한다. кошка спит.\n" * 3, "punctuation", False),
     ],
 )
 def test_scripts_without_blanks_are_warned_of(tmp_path, text, tokens, warned):

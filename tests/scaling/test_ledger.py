@@ -66,10 +66,10 @@ def xla_flops(family: str, model: Any, rows: int, vocab: int) -> float:
     consts = device_consts(spec, cfg, vocab)
     params = jax.eval_shape(lambda: spec.trained.init(jax.random.key(0), cfg, consts))
     batch = with_rows(random_batch(spec, cfg, rows, np.random.default_rng(0)))
-    carry = spec.trained.carry(cfg, rows)
+    carry, rng = spec.trained.carry(cfg, rows), jax.random.key(0) if cfg.noise_words else None
 
     def loss(params: Any, carry: Any, batch: Any) -> jax.Array:
-        return spec.trained.loss(cfg, params, consts, carry, batch, None)[0]
+        return spec.trained.loss(cfg, params, consts, carry, batch, rng)[0]
 
     lowered = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, carry, batch)
     cost: Any = lowered.compile().cost_analysis()
@@ -91,6 +91,19 @@ def test_flops_of_a_recurrent_model_are_those_that_xla_counts(cell: str) -> None
     model = RecurrentLMConfig(cell=cell, layers=2, hidden=256, dim=256, length=1, head_chunk=4096)
     ours = ledger(Config("recurrent_lm", model), 1024).flops_per_token
     assert xla_flops("recurrent_lm", model, 256, 1024) == pytest.approx(ours, rel=0.05)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_noise_words_cost_their_own_rows_of_the_table(tied: bool) -> None:
+    """Beside hand counts of the head (K drawn rows and the target's), and XLA's count of a step that draws them."""
+    recurrent = RecurrentLMConfig(layers=1, hidden=256, dim=256, length=1, head_chunk=4096, tied=tied)
+    models = {"recurrent_lm": recurrent, "transformer": TransformerConfig(layers=1, dim=256, heads=2, tied=tied)}
+    drawn = {family: dataclasses.replace(model, noise_words=1024) for family, model in models.items()}
+    for family, model in models.items():
+        whole, few = (ledger(Config(family, m), 5000).flops_per_token for m in (model, drawn[family]))
+        assert whole - few == pytest.approx(6 * 256 * (5000 - 1025))
+    ours = ledger(Config("recurrent_lm", drawn["recurrent_lm"]), 5000).flops_per_token
+    assert xla_flops("recurrent_lm", drawn["recurrent_lm"], 256, 5000) == pytest.approx(ours, rel=0.05)
 
 
 def test_activations_grow_with_the_batch_and_shrink_when_computed_again() -> None:

@@ -149,12 +149,12 @@ def check_words(cfg: DataConfig, split: str, words: int) -> None:
 
 def blankless_share(cfg: DataConfig, counted: Counted) -> float:
     """The share of the training text's words, rare ones included, in scripts that write no blanks between words; 0 but
-    for words that are cut at blanks."""
-    if cfg.tokens != "words":  # of `letters` no such word is left, and the corpus warns of that
+    for words that are cut at blanks and marks. Marks that stand alone are no words."""
+    if cfg.tokens not in ("words", "punctuation"):  # of `letters` none is left, and the corpus warns of that
         return 0.0
-    own = counted.counts[0, 1:]
-    found = sum(n for name, n in zip(counted.names[1:], own.tolist(), strict=True) if n and blankless(name))
-    return float(found / max(int(own.sum()), 1))
+    own = zip(counted.names[1:], counted.counts[0, 1:].tolist(), strict=True)
+    words = [(name, n) for name, n in own if n and (cfg.tokens == "words" or name[0].isalnum())]
+    return sum(n for name, n in words if blankless(name)) / max(sum(n for _, n in words), 1)
 
 
 def check(cfg: DataConfig, counted: Counted) -> None:

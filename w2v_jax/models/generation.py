@@ -18,6 +18,8 @@ class Texts(NamedTuple):
     """int32 [B, N]; those beyond `lengths` mean nothing."""
     lengths: Array
     """int32 [B], new tokens of each text, including its end token."""
+    nats: Array
+    """float32 [B, N], -ln of each new token's probability under the model itself, whatever `Sampling` made of it."""
 
 
 class Slide(NamedTuple):
@@ -99,8 +101,10 @@ def write(
     old = jnp.zeros(0, jnp.int32) if past is None else past.tokens
     size = len(old)  # the first new token stands at this place of the buffer
 
-    def draw(logits: Array, place: Array | int) -> Array:
-        return sample(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, place), sampling)
+    def draw(logits: Array, place: Array | int) -> tuple[Array, Array]:
+        token = sample(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, place), sampling)
+        at_token = jnp.take_along_axis(logits, token[:, None], axis=1)[:, 0]
+        return token, (jax.nn.logsumexp(logits, axis=1) - at_token).astype(jnp.float32)
 
     def unfinished(held: Any) -> Array:
         place, *_, alive = held
@@ -123,13 +127,15 @@ def write(
             logits, kept, read = read_last(*given)
         else:
             logits, kept, read = jax.lax.cond(read == slide.context, read_again, read_last, *given)
-        token = draw(logits, place)
+        token, own = draw(logits, place)
         tokens = jax.lax.dynamic_update_slice(texts.tokens, token[:, None], (0, size + place))
-        return place + 1, read, kept, Texts(tokens, texts.lengths + alive), alive & (token != end)
+        nats = jax.lax.dynamic_update_slice(texts.nats, own[:, None], (0, place))
+        return place + 1, read, kept, Texts(tokens, texts.lengths + alive, nats), alive & (token != end)
 
-    first = draw(jnp.broadcast_to(logits[None], (rows, *logits.shape)), 0)
+    first, own = draw(jnp.broadcast_to(logits[None], (rows, *logits.shape)), 0)
     tokens = jnp.zeros((rows, size + count), jnp.int32).at[:, :size].set(old).at[:, size].set(first)
     read = jnp.int32(0) if past is None else past.read
-    start = (jnp.int32(1), read, kept, Texts(tokens, jnp.ones(rows, jnp.int32)), first != end)
+    nats = jnp.zeros((rows, count), jnp.float32).at[:, 0].set(own)
+    start = (jnp.int32(1), read, kept, Texts(tokens, jnp.ones(rows, jnp.int32), nats), first != end)
     texts = jax.lax.while_loop(unfinished, one, start)[3]
-    return Texts(texts.tokens[:, size:], texts.lengths)
+    return texts._replace(tokens=texts.tokens[:, size:])

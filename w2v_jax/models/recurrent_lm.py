@@ -19,7 +19,16 @@ from w2v_jax.config import check, check_choice, check_least, check_most
 from w2v_jax.errors import UserError
 from w2v_jax.family import Decode, Encode, Family
 from w2v_jax.formats import ENCODING_ERRORS
-from w2v_jax.models.running_text import PAD_VOCAB, metrics_of, noise_of, read_text, resolve, score_targets, training
+from w2v_jax.models.running_text import (
+    PAD_VOCAB,
+    metrics_of,
+    noise_of,
+    read_text,
+    resolve,
+    score_targets,
+    share_scored,
+    training,
+)
 from w2v_jax.models.vectors import given_vectors
 from w2v_jax.nn.arrays import constant, draw, given, training_flops, uniform
 from w2v_jax.nn.head import CHUNK, next_token_logits
@@ -109,10 +118,11 @@ def arrays(cfg: RecurrentLMConfig) -> dict[str, Any]:
             (cfg.padded_vocab, width), ("vocab", "embed"), start, width, uses, rate=cfg.table_rate * cfg.scale.table
         )
 
+    read = share_scored(cfg)
     if not cfg.tied:
-        head["table"] = table(cfg.hidden, 1.0)
+        head["table"] = table(cfg.hidden, read)
     if not cfg.frozen:
-        tree["embed"] = table(cfg.dim, 1.0 if cfg.tied else 0.0)
+        tree["embed"] = table(cfg.dim, read if cfg.tied else 0.0)
     return tree
 
 
@@ -229,7 +239,8 @@ def embed(cfg: RecurrentLMConfig, params: Params) -> dict[str, Array]:
 
 
 def flops(cfg: RecurrentLMConfig) -> tuple[float, str]:
-    """Matrix products of cells and head, forward and backward: 6 per weight and token."""
+    """Matrix products of cells and head, forward and backward: 6 per weight and token. With noise words the head scores
+    those and the target alone."""
     return training_flops(arrays(cfg), cfg.vocab_size), "token"
 
 

@@ -92,6 +92,12 @@ def noise_of(cfg: Any, words: Words) -> Consts:
     return {"accept": accept, "alias": alias, "log_share": np.log(share).astype(np.float32)}
 
 
+def share_scored(cfg: Any) -> float:
+    """The rows of the head's table that a target is scored against in training, as a share of the vocabulary: with
+    `cfg.noise_words` these and its own."""
+    return (cfg.noise_words + 1) / cfg.vocab_size if cfg.noise_words else 1.0
+
+
 def score_targets(
     cfg: Any,
     consts: Consts,

@@ -76,7 +76,7 @@ def arrays(cfg: TransformerConfig) -> dict[str, Any]:
     rate = cfg.table_rate * cfg.scale.table
     table = Leaf((cfg.padded_vocab, cfg.dim), ("vocab", "embed"), normal(cfg.init_scale), cfg.dim, rate=rate)
     seen = masking.chosen_count(cfg.length, cfg.mask_share) / cfg.length if cfg.masked else 1.0  # tokens at the head
-    read = seen * min(1.0, cfg.noise_words / cfg.padded_vocab) if cfg.noise_words else seen
+    read = seen * running_text.share_scored(cfg)
     tree = stack_arrays(cfg.stack, cfg.init_scale) | {
         "embed": dataclasses.replace(table, uses=read if cfg.tied else 0.0),
         "norm": Leaf((cfg.dim,), ("embed",), constant(1.0)),
@@ -235,7 +235,8 @@ def embed(cfg: TransformerConfig, params: Params) -> dict[str, Array]:
 
 def flops(cfg: TransformerConfig) -> tuple[float, str]:
     """Matrix products, forward and backward: 6 per weight and token, and 12 T D per layer for attention over T = length
-    tokens, half as many where it is causal. Under the masked objective the head sees K of T tokens."""
+    tokens, half as many where it is causal. Under the masked objective the head sees K of T tokens. With noise words it
+    scores those and the target alone; held-out losses, which score all words, are not counted."""
     seen = 12.0 if cfg.masked else 6.0
     return training_flops(arrays(cfg), cfg.vocab_size) + seen * cfg.length * cfg.dim * cfg.layers, "token"
 

@@ -220,7 +220,8 @@ class Progress:
 
     def _line(self, record: Record) -> str:
         self._heldout = record.heldout_loss if record.heldout_loss is not None else self._heldout
-        passes = f"{record.passes:.2f}" + ("" if self.total_passes is None else f"/{self.total_passes:g}")
+        whole = "" if self.total_passes is None else f"/{max(0.01, round(self.total_passes, 2)):g}"
+        passes = f"{record.passes:.2f}{whole}"
         done = f"{record.step:,}/{self.total_steps:,} ({record.step / max(self.total_steps, 1):.1%})"
         parts = [f"pass {passes}", f"step {done}"]
         if record.loss is not None:

@@ -253,7 +253,7 @@ def train(
     if family.fit is not None:
         return fitting.fit(family, config, workdir, say)
     run = prepare(config, say)
-    passes = math.ceil(100 * run.stop_step / run.source.steps_per_epoch) / 100
+    passes = run.stop_step / run.source.steps_per_epoch
     with folder.opened(workdir, config, run.stop_step, passes, trunk.end(run) or None) as (checkpoints, log):
         trainer = Trainer(run, workdir, checkpoints, log, trunks)
         state = trainer.fit(profile)
