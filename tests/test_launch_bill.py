@@ -77,7 +77,7 @@ def test_hours_that_a_machine_does_not_have_are_not_promised(play: Play) -> None
     found = run(play, training(9000), max_hours=30.0, down=False, **ONE)
     assert found is not None and found.key == "max_hours" and "30" not in found.sentence
     told = "\n".join(play.said)
-    assert "as it was made; python -m launch.tpu down w2v and then up give more" in told
+    assert "as it was made; python -m launch.tpu down w2v --yes and then up --yes give more" in told
     assert "in 30 hours" not in told
 
 

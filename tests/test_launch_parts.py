@@ -62,12 +62,26 @@ def test_jax_and_libtpu_are_a_pair_before_anything_is_asked_for() -> None:
 
 def test_prices(tmp_path: Path) -> None:
     """Of all chips of all slices, from the table that the user may edit."""
-    assert prices.per_hour("v5p-128", 2, spot=False) == pytest.approx(64 * 2 * chips()["v5p"].usd)
-    assert "128 chips" in prices.sentence("v5p-128", 2, False, 3.0)
+    assert f"128 chips: ${64 * 2 * chips()['v5p'].usd:,.2f} an hour" in prices.sentence(
+        "v5p-128", 2, False, 3.0, "us-x-a"
+    )
     own = tmp_path / "own.tsv"
     own.write_text(TABLE.read_text().replace("\t1.20\t0.2977\t", "\t2.00\t-\t"))
-    assert "$32.00 an hour, at most $96.00 in 3 hours" in prices.sentence("v5litepod-16", 1, False, 3.0, str(own))
-    assert "has no price of v5e spot" in prices.sentence("v5litepod-16", 1, True, 3.0, str(own))
+    here = "us-central1-a"
+    assert "$32.00 an hour, at most $96.00 in 3 hours" in prices.sentence("v5litepod-16", 1, False, 3.0, here, str(own))
+    assert "has no price of v5e spot" in prices.sentence("v5litepod-16", 1, True, 3.0, here, str(own))
+    tiny = prices.sentence("v5litepod-1", 1, True, 0.004, here)
+    assert "an hour, less than $0.01 in 0.004 hours" in tiny
+
+
+def test_prices_are_those_of_the_zone() -> None:
+    """Of the rows of launch/regional_prices.tsv; elsewhere nothing is promised."""
+    spot = prices.sentence("v5litepod-16", 1, True, 12.0, "us-west4-a", later_s=600.0)
+    assert "$8.41 an hour, at most $102.27 in 12 hours and 10 minutes (list prices of us-west4-a" in spot
+    assert prices.per_chip("v6e", True, "europe-west4-b").usd == 1.782
+    for spot_, zone in ((False, "us-west4-a"), (True, "us-south1-a")):
+        said = prices.sentence("v5litepod-16", 1, spot_, 12.0, zone)
+        assert "at most" not in said and f"those of {zone} are not known here" in said
 
 
 def test_new_lines() -> None:

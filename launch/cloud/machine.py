@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import signal
 import threading
@@ -93,6 +94,15 @@ def nodes(cloud: Cloud, machine: Machine, seconds: float = 60) -> dict[str, str]
         except (ValueError, KeyError, TypeError):
             found[node] = "unknown"
     return found
+
+
+def made(cloud: Cloud, machine: Machine) -> float:
+    """When its first slice was made, in seconds since 1970; 0 where gcloud does not say."""
+    done = cloud(plan.describe_node(machine, machine.nodes[0]), 60, attempts=2)
+    try:
+        return datetime.datetime.fromisoformat(json.loads(done.out)["createTime"]).timestamp()
+    except (ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def gone(cloud: Cloud, machine: Machine) -> Trouble | None:

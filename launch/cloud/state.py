@@ -24,6 +24,7 @@ class Record:
 
     machine: Machine
     until: float = 0.0  # when the paid hours are over; 0: no machine has been asked for
+    queued: float = 0.0  # paid seconds of a request that was not seen ACTIVE yet; they do not run in the queue
     max_hours: float = 24.0
     asked: float = 0.0  # when it was asked for last
     argv: list[str] = dataclasses.field(default_factory=list)  # of the run

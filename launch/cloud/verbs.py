@@ -141,6 +141,7 @@ def attach(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | N
         found = watch.follow()
     except Stopped as e:
         found = e.trouble
+    found = watch.truly(found)
     if not watch.withdrawn():
         _note(folder, record, found)
     return found

@@ -19,7 +19,6 @@ from launch.cloud.trouble import MACHINE, NO, RUN, Stopped, Trouble
 from launch.cloud.workers import Report
 from w2v_jax.files import write_text
 
-LATER_S = 600.0  # the machine deletes itself so long after the end of the paid hours, when nobody else has
 _SETTLE_S = 60.0  # between a first failure and the verdict: the machine may be going away
 
 
@@ -39,6 +38,7 @@ class Watch:
         self.patience, self.limits = patience, limits
         self._printed: dict[str, list[str]] = {}
         self._progress_at_failure = -1
+        self._asked = False  # the request was made here
 
     # ---- the whole run ----
 
@@ -56,6 +56,7 @@ class Watch:
                 found = self.follow()
             except Stopped as e:
                 found = e.trouble
+            found = self.truly(found)
             if found is None or found.retry == NO or self.record.withdrawn:
                 return found
             if found.retry == MACHINE and not self.limits.keep_alive:
@@ -77,7 +78,13 @@ class Watch:
             pause = min(2 * pause, 600.0)
 
     def seconds_left(self) -> float:
-        return self.record.until - self.cloud.clock.now()
+        """Of the paid hours, which do not run while a request waits."""
+        return self.record.queued or self.record.until - self.cloud.clock.now()
+
+    def truly(self, found: Trouble | None) -> Trouble | None:
+        """A machine that ended its run or itself, since its paid hours are over, did not fail and was not taken away."""
+        ended = found is not None and (found.key == "preempted" or "(ended by signal 15)" in found.sentence)
+        return over(self.record) if ended and self.seconds_left() <= 0 else found
 
     def _may_create(self) -> tuple[str, float]:
         """Notes that a machine is asked for, and writes the script of its workers; returns its file, and after how many
@@ -92,9 +99,10 @@ class Watch:
                 )
             if self.seconds_left() <= 0:
                 raise Stopped(over(self.record))
-            self.record.asked = self.cloud.clock.now()
+            self.record.asked, self.record.queued = self.cloud.clock.now(), self.seconds_left()
             self.folder.save(self.record)
-            script, seconds = startup_file(self.folder, name), self.seconds_left() + LATER_S
+            self._asked = True
+            script, seconds = startup_file(self.folder, name), self.record.queued + plan.LATER_S
             write_text(script, plan.startup(self.record.machine, seconds))
             return str(script), seconds
 
@@ -106,8 +114,17 @@ class Watch:
             self.record.withdrawn = True
             self.folder.save(self.record)
             raise
+        self._begin_hours()
         if not self.record.asked:  # it was there before: of another folder, or of a record that was lost
             self.record.asked = self.cloud.clock.now()
+            self._save()
+
+    def _begin_hours(self) -> None:
+        """The machine is ACTIVE: the hours of a request run from now, or from when another command's machine began."""
+        if self.record.queued:
+            now = self.cloud.clock.now()
+            began = now if self._asked else machines.made(self.cloud, self.record.machine) or now
+            self.record.until, self.record.queued = began + self.record.queued, 0.0
             self._save()
 
     # ---- ship and start ----
@@ -211,6 +228,8 @@ class Watch:
     def withdrawn(self) -> bool:
         latest = self.folder.load(self.record.machine.name)
         self.record.withdrawn = latest is None or latest.withdrawn
+        if latest is not None:  # another command may have made the machine again
+            self.record.until, self.record.queued = latest.until, latest.queued
         return self.record.withdrawn
 
     def _moved(self, reports: Sequence[Report], size: int, step: int, moved: float) -> tuple[int, int, float]:

@@ -176,7 +176,9 @@ def step(folder: str, world: Json, request: Json) -> None:
             return
         enter(world, request, "ACTIVE", request.get("lives") or None)
         for node in request["nodes"]:
-            world["nodes"][node] = {"state": "READY", "request": request["name"], "deaf": {}, "dead": []}
+            world["nodes"][node] = {
+                "state": "READY", "request": request["name"], "deaf": {}, "dead": [], "made": world["now"],
+            }  # fmt: skip
             for worker in range(request["hosts"]):
                 os.makedirs(home(folder, node, worker), exist_ok=True)
                 begin(folder, request, node, worker)
