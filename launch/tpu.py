@@ -100,12 +100,15 @@ def report(found: Trouble | None) -> int:
 
 
 def dashes(argv: Sequence[str]) -> list[str]:
-    """Flags may be written with hyphens, --keep-alive, as those of gcloud."""
+    """Flags may be written with hyphens, --keep-alive and --no-spot, as those of gcloud."""
+
+    def ours(match: re.Match[str]) -> str:
+        name = match[0].lstrip("-").replace("-", "_")
+        off = name.startswith("no_") and name[3:] in flags.FLAGS
+        return f"--no{name[3:]}" if off else f"--{name}"
+
     end = list(argv).index("--") if "--" in argv else len(argv)
-    return [
-        re.sub(r"^--?[a-z-]+", lambda m: "--" + m[0].lstrip("-").replace("-", "_"), w) if w.startswith("-") else w
-        for w in argv[:end]
-    ] + list(argv[end:])
+    return [re.sub(r"^--?[a-z-]+", ours, w) if w.startswith("-") else w for w in argv[:end]] + list(argv[end:])
 
 
 if __name__ == "__main__":
@@ -117,7 +120,7 @@ if __name__ == "__main__":
     flags.DEFINE_bool("internal_ips", False, "No external addresses; SSH goes through Identity-Aware Proxy.")
     flags.DEFINE_bool("keep_alive", False, "run: makes the machine again when it was taken away, and goes on.")
     flags.DEFINE_bool("down", None, "run: deletes the machine when the run has ended. Default: with --keep_alive.")
-    flags.DEFINE_integer("max_tries", 0, "run: starts of the run, all together. 0: 20 with --keep_alive, else 3.")
+    flags.DEFINE_integer("max_tries", 0, "run: starts of the run. 0: 20 with --keep_alive, else 3.", lower_bound=0)
     flags.DEFINE_float("max_hours", None, "Paid hours: then the run is stopped and the machine deletes itself. [24]")
     flags.DEFINE_string("prices", "", "Your own table of chips and prices, in the form of launch/chips.tsv.")
     flags.DEFINE_string("state_dir", "~/.w2v_jax/tpu", "Folder of the launcher's own files.")

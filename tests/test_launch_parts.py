@@ -32,7 +32,7 @@ pytestmark = pytest.mark.xdist_group("launch_tpu")  # one worker: its processes 
 
 SIZES = {  # (chips, hosts), by the pages of Cloud TPU
     "v5litepod-1": (1, 1), "v5litepod-8": (8, 1), "v5litepod-16": (16, 4), "v5litepod-256": (256, 64),
-    "v4-8": (4, 1), "v4-32": (16, 4), "v5p-8": (4, 1), "v5p-128": (64, 16), "v6e-8": (8, 1), "v6e-64": (64, 16),
+    "v4-8": (4, 1), "v4-32": (16, 4), "v5p-8": (4, 1), "v5p-384": (192, 48), "v6e-8": (8, 1), "v6e-64": (64, 16),
 }  # fmt: skip
 
 
@@ -40,7 +40,8 @@ def test_sizes_of_slices() -> None:
     for name, (count, hosts) in SIZES.items():
         machine = Machine("a", "us-west4-a", name, slices=3)
         assert (machine.piece.chips, machine.workers) == (count, 3 * hosts), name
-    for bad in ("v5litepod-3", "v5p-7", "v5e-16", "v9-8", "v4", "v4-0", "v4-8;x"):
+    none = ("v5litepod-12", "v5litepod-512", "v6e-24", "v5p-24", "v4-80")  # of a pod's chips in no such shape
+    for bad in ("v5litepod-3", "v5p-7", "v5e-16", "v9-8", "v4", "v4-0", "v4-8;x", *none):
         with pytest.raises(UserError, match="--accelerator"):
             Machine("a", "us-west4-a", bad)
 
@@ -125,6 +126,10 @@ def test_the_fake_knows_the_flags_of_gcloud() -> None:
             "up a --zone=us-west4-a --accelerator=v4-8 --flex-start --max-hours=168",
             "--max_hours=168: with --flex_start",
         ),
+        ("up a --max-tries=-3", "max_tries"),
+        ("up a --no-spot --zone=us-west4-a --accelerator=v5litepod-12", "'v5litepod-12': v5litepod has no slice"),
+        ("status a --state-dir=a,b", "--state_dir='a,b': gcloud cannot take"),
+        ("status a --state-dir=a:b", "--state_dir='a:b': gcloud cannot take"),
         ("status never", "no machine 'never'"),
         ("list a", "list takes no name"),
         ("up a --zone=us-west4-a --accelerator=v4-8 --slices=0", "--slices=0"),

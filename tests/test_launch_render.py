@@ -109,6 +109,8 @@ def test_sigterm_of_slurm_reaches_the_run_and_queues_the_job_again(tmp_path: Pat
         (f"gke w2v --accelerator=v5litepod-16 --image='{IMAGE};x' -- true", "--image="),
         ("slurm w2v --nodes=0 -- true", "--nodes=0"),
         ("slurm w2v --time=soon -- true", "--time='soon'"),
+        ("slurm w2v --time=0:00:00 -- true", "must be more than 5 minutes"),
+        ("slurm w2v --time=0-0:05:00 -- true", "must be more than 5 minutes"),
         ("slurm w2v --partition='a b' -- true", "--partition='a b'"),
         ("slurm w2v -- train --workdir=gs://B", "is no name of a bucket"),
     ],

@@ -98,14 +98,15 @@ def tell_cost(cloud: Cloud, record: Record, asked: Asked) -> None:
     if asked.max_hours is not None and left < hours - 0.005:
         name, hours = machine.name, round(left, 2)
         cloud.tell(
-            f"{name} ends itself in {hours:g} hours, as it was made; {TPU} down {name} --yes and then up --yes give more"
+            f"{name} ends itself in {hours:g} hours, as it was made; "
+            f"{TPU} down {name} --yes and then up --yes give more"
         )
     what = (machine.accelerator, machine.slices, machine.spot, hours, machine.zone)
     cloud.tell(prices.sentence(*what, asked.prices, plan.LATER_S))
     if not machine.service_account:
         cloud.tell(
             "warning: without --service-account the machine is the default account of Compute Engine, which may lack "
-            "the right to delete it at the end of the paid hours, or to use your bucket; see docs/tpu.md, Service account"
+            "the right to delete it at the end of the paid hours, or to use your bucket: docs/tpu.md, Service account"
         )
 
 

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ class Folder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).expanduser()
+        if not re.fullmatch(r"[^-,:\n][^,:\n]*", str(self.path)):
+            raise UserError(
+                f"--state_dir={str(path)!r}: gcloud cannot take files from there; name a folder without comma and colon, "
+                "that does not begin with a hyphen"
+            )
 
     def file(self, name: str) -> Path:
         return self.path / f"{names.check_name(name)}.json"

@@ -82,7 +82,7 @@ class Watch:
         return self.record.queued or self.record.until - self.cloud.clock.now()
 
     def truly(self, found: Trouble | None) -> Trouble | None:
-        """A machine that ended its run or itself, since its paid hours are over, did not fail and was not taken away."""
+        """Where a machine ended its run or itself as its paid hours were over, that is the reason."""
         ended = found is not None and (found.key == "preempted" or "(ended by signal 15)" in found.sentence)
         return over(self.record) if ended and self.seconds_left() <= 0 else found
 

@@ -67,7 +67,8 @@ def chips_of(accelerator: str) -> tuple[str, int, int]:
     kind, _, size = accelerator.partition("-")
     chips = int(size) // CORES[kind]
     single = (1, 4, 8) if CORES[kind] == 1 else (4,)
-    if chips not in single and (chips % 4 or chips < 4):
+    cubes = CORES[kind] == 2 and (chips == 8 or chips % 64 == 0)
+    if chips not in (*single, 16, 32) and not cubes and not (CORES[kind] == 1 and chips in (64, 128, 256)):
         raise ValueError(accelerator)
     return kind, chips, 1 if chips in single else chips // 4
 
