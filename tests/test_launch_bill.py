@@ -32,7 +32,7 @@ def down(play: Play, **asked: Any) -> trouble.Trouble | None:
 def test_a_machine_whose_run_has_ended_is_not_forgotten(play: Play) -> None:
     assert run(play, down=False, **ONE) is None
     assert play.said[-1] == BILL
-    with pytest.raises(UserError, match=r"w2v was asked for with zone=us-west4-a; .* down w2v first"):
+    with pytest.raises(UserError, match=r"w2v was asked for with zone=us-west4-a; .* down w2v --yes first"):
         run(play, **OTHER)
     calls = play.world()["calls"]
     run(play, yes=False, **OTHER)

@@ -14,7 +14,7 @@ from launch.cloud import plan, prices, ship
 from launch.cloud.agent import lock
 from launch.cloud.machine import Patience
 from launch.cloud.plan import Machine
-from launch.cloud.watch import new_lines
+from launch.cloud.workers import LINES, new_lines
 from launch.fake import gcloud as fake
 from launch.fake import world as w
 from launch.fake.play import BUCKET
@@ -90,6 +90,9 @@ def test_new_lines() -> None:
     assert new_lines(["a", "b"], ["a", "b"]) == []
     assert new_lines(["a", "b"], ["x", "y"]) == ["x", "y"]
     assert new_lines([], ["a"]) == ["a"]
+    many = [str(i) for i in range(LINES)]
+    assert new_lines(["x"], many, "gap") == new_lines([], many, "gap") == ["gap", *many]
+    assert new_lines(many, [*many[1:], "next"], "gap") == ["next"]
 
 
 def test_the_fake_knows_the_flags_of_gcloud() -> None:

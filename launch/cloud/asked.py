@@ -34,6 +34,7 @@ class Asked(NamedTuple):
     root: Any = ship.ROOT  # the checkout that is shipped
     worker: int = 0
     lines: int = 40
+    untracked_mib: float = 20.0  # of files that git does not know: more is not shipped
 
 
 def record_of(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Record:
@@ -50,7 +51,7 @@ def record_of(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Record:
             key, value = next(iter(changed.items()))
             raise UserError(
                 f"--{key}={value}: {name} was asked for with {key}={getattr(record.machine, key)}; "
-                f"{TPU} down {name} first, or take another name"
+                f"{TPU} down {name} --yes first, or take another name"
             )
         record.asked, record.until, record.queued, record.run_id = 0.0, 0.0, 0.0, ""  # of the machine that is gone
     record.machine = dataclasses.replace(record.machine, **changed)

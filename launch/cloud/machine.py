@@ -116,7 +116,7 @@ def gone(cloud: Cloud, machine: Machine) -> Trouble | None:
         if any(s in ("PREEMPTED", "TERMINATED", ABSENT) for s in bad.values()):
             return trouble.preempted(machine)
         node, state = next(iter(bad.items()))
-        again = f"python -m launch.tpu run {machine.name} --keep_alive makes it again"
+        again = f"python -m launch.tpu run {machine.name} --keep_alive --yes makes it again"
         return Trouble("unhealthy", f"{node} is {state}", again, MACHINE)
     return None
 
@@ -128,7 +128,7 @@ def late(machine: Machine, state: str, seconds: float) -> Trouble:
     if state in WAITING:
         return Trouble(
             "no_capacity", f"no capacity: {name} waited {hours} in the queue of {machine.zone}; the request is deleted",
-            f"another --zone, a smaller --accelerator, or: python -m launch.tpu up {name} --waiting_s=...", trouble.NO,
+            f"another --zone, a smaller --accelerator, or: python -m launch.tpu up {name} --yes --waiting_s=...", trouble.NO,
         )  # fmt: skip
     if state == "PROVISIONING":
         return Trouble("slow", f"{name} was not provisioned within {hours}", status, MACHINE)

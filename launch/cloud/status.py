@@ -56,7 +56,7 @@ def _absent(record: Record, now: float) -> Trouble:
     name = record.machine.name
     if record.done:
         return Trouble(
-            "ok", f"{name}: the run ended well, and the machine is deleted", f"{_TPU} down {name} forgets it"
+            "ok", f"{name}: the run ended well, and the machine is deleted", f"{_TPU} down {name} --yes forgets it"
         )
     if record.trouble:
         return Trouble(*record.trouble)

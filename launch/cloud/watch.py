@@ -210,7 +210,7 @@ class Watch:
                 return Trouble(
                     "withdrawn", f"{machine.name} was taken down by another command", "nothing is left to do"
                 )
-            reports = self._reports("poll", "lines=40", reach_s=self.patience.reach_s)
+            reports = self._reports("poll", f"lines={workers.LINES}", reach_s=self.patience.reach_s)
             self._show(reports)
             states = {r.state for r in reports}
             if states == {"ended"} and not any(r.failed for r in reports):
@@ -259,7 +259,7 @@ class Watch:
         if not any(r.failed for r in reports):
             lost = next(r for r in reports if _gone(r))
             who = lost.name(machine.slices)
-            again = f"python -m launch.tpu run {machine.name} goes on from the checkpoint"
+            again = f"python -m launch.tpu run {machine.name} --yes goes on from the checkpoint"
             return Trouble("lost", f"{who} was restarted, or its supervisor killed: the run is gone there", again, RUN)
         found = trouble.of_failed(reports, machine)
         if found.key == "failed" and before <= self._progress_at_failure:
@@ -284,10 +284,12 @@ class Watch:
         """Prints what worker 0 has printed since; of the others only their end."""
         for report in reports:
             name = report.name(self.record.machine.slices)
-            first = trouble.rank_of(report, self.record.machine) == 0 and report.state != "installing"
+            rank = trouble.rank_of(report, self.record.machine)
+            first = rank == 0 and report.state != "installing"
             lines = report.tail if first else []
             before = self._printed.get(name, [])
-            for line in new_lines(before, lines):
+            logs = f"python -m launch.tpu logs {self.record.machine.name} --worker={rank} --lines=400"
+            for line in workers.new_lines(before, lines, f"... some lines are left out here; {logs}"):
                 self.cloud.tell(f"[{name}] {line}")
             if lines:
                 self._printed[name] = lines
@@ -301,15 +303,6 @@ def _gone(report: Report) -> bool:
     return report.failed or report.state in ("lost", "none")
 
 
-def new_lines(before: Sequence[str], after: Sequence[str]) -> list[str]:
-    """The lines of `after`, the end of a log, that follow `before`, an earlier end of it."""
-    for start in range(len(before)):
-        overlap = before[start:]
-        if list(after[: len(overlap)]) == list(overlap):
-            return list(after[len(overlap) :])
-    return list(after)
-
-
 def given_up(found: Trouble, sentence: str) -> Trouble:
     return found._replace(sentence=sentence, retry=NO)
 
@@ -319,7 +312,7 @@ def over(record: Record) -> Trouble:
     name = record.machine.name
     return Trouble(
         "max_hours", "the paid hours of --max_hours are over; the run was stopped with a checkpoint",
-        f"python -m launch.tpu run {name} --max_hours=... goes on", NO,
+        f"python -m launch.tpu run {name} --yes --max_hours=... goes on", NO,
     )  # fmt: skip
 
 
