@@ -109,7 +109,7 @@ def placed(text: str) -> str:
     flag = flags.FLAGS["state_dir"]
     if flag.value == flag.default:
         return text
-    given = f" --state_dir={shlex.quote(flag.value)}"
+    given = f" --state_dir={shlex.quote(str(flag.value))}"
     pattern = rf"python -m launch\.tpu (?:list|(?:{'|'.join(_OF_NAME)}) [a-z][a-z0-9-]*)"
     return re.sub(pattern, lambda match: match[0] + given, text)
 

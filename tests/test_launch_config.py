@@ -92,7 +92,7 @@ def test_every_command_with_a_config_is_known() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("python -m experiments.trian --config=configs/demo.py", r"experiments.trian: .* \(did you mean 'experiments.train'"),
+        ("python -m experiments.trian --config=configs/demo.py", r"trian: .* \(did you mean 'experiments.train'"),
         (f"python -m {TRAIN} --config.mesh.model=3", r"mesh.model=3: does not divide the 16 devices"),
         (f"python -m {TRAIN} --worrkdir=gs://play-bucket/run", r"unknown flag --worrkdir \(did you mean 'workdir'\?\)"),
     ],

@@ -28,7 +28,7 @@ def test_run_brings_up_ships_runs_on_every_worker_and_deletes(play: Play) -> Non
     assert run(play) is None
     assert right(play, 4) and play.left() == []
     text = "\n".join(play.said)
-    assert "cost: v5litepod-16 spot, 16 chips: $4.76 an hour, at most $114.32 in 24 hours" in text
+    assert "cost: v5litepod-16 spot, 16 chips: $8.41 an hour, at most $203.14 in 24 hours and 10 minutes" in text
     states = ["absent", "CREATING", "WAITING_FOR_RESOURCES", "PROVISIONING", "ACTIVE"]
     assert [line.split(": ")[1] for line in play.said if line.startswith("w2v: ")][:5] == states
     for worker in range(4):

@@ -97,10 +97,10 @@ def nodes(cloud: Cloud, machine: Machine, seconds: float = 60) -> dict[str, str]
 
 
 def made(cloud: Cloud, machine: Machine) -> float:
-    """When its first slice was made, in seconds since 1970; 0 where gcloud does not say."""
-    done = cloud(plan.describe_node(machine, machine.nodes[0]), 60, attempts=2)
+    """When the first of its slices was made, in seconds since 1970; 0 where gcloud does not say."""
     try:
-        return datetime.datetime.fromisoformat(json.loads(done.out)["createTime"]).timestamp()
+        told = [json.loads(cloud(plan.describe_node(machine, node), 60, attempts=2).out) for node in machine.nodes]
+        return min(datetime.datetime.fromisoformat(found["createTime"]).timestamp() for found in told)
     except (ValueError, KeyError, TypeError):
         return 0.0
 
@@ -128,7 +128,8 @@ def late(machine: Machine, state: str, seconds: float) -> Trouble:
     if state in WAITING:
         return Trouble(
             "no_capacity", f"no capacity: {name} waited {hours} in the queue of {machine.zone}; the request is deleted",
-            f"another --zone, a smaller --accelerator, or: python -m launch.tpu up {name} --yes --waiting_s=...", trouble.NO,
+            f"another --zone, a smaller --accelerator, or: python -m launch.tpu up {name} --yes --waiting_s=...",
+            trouble.NO,
         )  # fmt: skip
     if state == "PROVISIONING":
         return Trouble("slow", f"{name} was not provisioned within {hours}", status, MACHINE)

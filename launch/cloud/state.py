@@ -47,8 +47,8 @@ class Folder:
         self.path = Path(path).expanduser()
         if not re.fullmatch(r"[^-,:\n][^,:\n]*", str(self.path)):
             raise UserError(
-                f"--state_dir={str(path)!r}: gcloud cannot take files from there; name a folder without comma and colon, "
-                "that does not begin with a hyphen"
+                f"--state_dir={str(path)!r}: gcloud cannot take files from there; name a folder without comma and "
+                "colon, that does not begin with a hyphen"
             )
 
     def file(self, name: str) -> Path:

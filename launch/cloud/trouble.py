@@ -71,7 +71,8 @@ _RULES = (
         "no_capacity", "gcloud",
         r"no more capacity|[Ii]nsufficient (reserved )?capacity|RESOURCE_POOL_EXHAUSTED|stockout",
         "no capacity: {zone} has no free {accelerator} now",
-        f"{_TPU} run {{name}} --keep_alive --yes tries again; or another zone: {_TPU} down {{name}} --yes first", MACHINE,
+        f"{_TPU} run {{name}} --keep_alive --yes tries again; or another zone: {_TPU} down {{name}} --yes first",
+        MACHINE,
     ),
     _Rule(
         "queue_over", "gcloud", r"valid.until|expired before|time out waiting for resources",

@@ -38,7 +38,6 @@ class Watch:
         self.patience, self.limits = patience, limits
         self._printed: dict[str, list[str]] = {}
         self._progress_at_failure = -1
-        self._asked = False  # the request was made here
 
     # ---- the whole run ----
 
@@ -101,7 +100,6 @@ class Watch:
                 raise Stopped(over(self.record))
             self.record.asked, self.record.queued = self.cloud.clock.now(), self.seconds_left()
             self.folder.save(self.record)
-            self._asked = True
             script, seconds = startup_file(self.folder, name), self.record.queued + plan.LATER_S
             write_text(script, plan.startup(self.record.machine, seconds))
             return str(script), seconds
@@ -120,10 +118,11 @@ class Watch:
             self._save()
 
     def _begin_hours(self) -> None:
-        """The machine is ACTIVE: the hours of a request run from now, or from when another command's machine began."""
+        """The machine is ACTIVE: the hours of its request run from now, unless it was made long before. They are over
+        before it deletes itself, which it counts from its first start."""
         if self.record.queued:
-            now = self.cloud.clock.now()
-            began = now if self._asked else machines.made(self.cloud, self.record.machine) or now
+            now, made = self.cloud.clock.now(), machines.made(self.cloud, self.record.machine)
+            began = min(now, made + plan.LATER_S / 2) if made else now
             self.record.until, self.record.queued = began + self.record.queued, 0.0
             self._save()
 

@@ -12,7 +12,6 @@ from launch.cloud import plan
 from launch.cloud.gcloud import Cloud, Done
 from launch.cloud.plan import Machine
 
-
 LINES = 40  # of a worker's log that a look asks for
 
 
