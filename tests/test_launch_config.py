@@ -103,6 +103,14 @@ def test_a_module_a_mesh_and_a_flag_are_checked_before_anything_is_paid(play: Pl
     assert play.world()["calls"] == 0 and play.said == []
 
 
+def test_the_flags_of_a_package_are_checked_and_others_are_not_started(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown flag --shart"):
+        command.check_flags(shlex.split("python -m experiments.scaling --shart=0/4 --workdir=runs/a"), ROOT)
+    (tmp_path / "other.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    command.check_flags(["python", "-m", "other"], tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_text_of_this_machine_is_told() -> None:
     def told(source: str) -> list[str]:
         words = f"python -m {TRAIN} --config.data.source={source}"

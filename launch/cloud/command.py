@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -103,9 +104,10 @@ def check_flags(argv: Sequence[str], root: Path) -> None:
     """UserError: a command of ours does not take one of its flags, or not with that value. The module is started for
     it, and ends once it has read its flags."""
     module, words = _module(argv)
-    file = root.joinpath(*module.split(".")).with_suffix(".py")
-    if not module or not file.is_file() or "cli.run(main" not in file.read_text(encoding="utf-8"):
-        return
+    at = root.joinpath(*module.split("."))
+    files = [file for file in (at.with_suffix(".py"), at / "__main__.py") if module and file.is_file()]
+    if not files or not re.search(r"(?m)^    cli\.run\(", files[0].read_text(encoding="utf-8")):
+        return  # a program that may not know the flag that ends it
     if _value(words, "flagfile"):
         return
     line = [sys.executable, "-m", module, "--only_check_args", *words]
