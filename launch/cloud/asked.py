@@ -13,7 +13,7 @@ from launch.cloud.machine import ABSENT, Patience
 from launch.cloud.plan import Line, Machine
 from launch.cloud.state import Folder, Record
 from launch.cloud.trouble import Stopped
-from launch.cloud.watch import LATER_S, Limits, startup_file
+from launch.cloud.watch import Limits, startup_file
 from w2v_jax.errors import UserError
 
 TPU = "python -m launch.tpu"
@@ -34,6 +34,7 @@ class Asked(NamedTuple):
     root: Any = ship.ROOT  # the checkout that is shipped
     worker: int = 0
     lines: int = 40
+    untracked_mib: float = 20.0  # of files that git does not know: more is not shipped
 
 
 def record_of(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Record:
@@ -50,9 +51,9 @@ def record_of(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Record:
             key, value = next(iter(changed.items()))
             raise UserError(
                 f"--{key}={value}: {name} was asked for with {key}={getattr(record.machine, key)}; "
-                f"{TPU} down {name} first, or take another name"
+                f"{TPU} down {name} --yes first, or take another name"
             )
-        record.asked, record.until, record.run_id = 0.0, 0.0, ""  # of the machine that is gone
+        record.asked, record.until, record.queued, record.run_id = 0.0, 0.0, 0.0, ""  # of the machine that is gone
     record.machine = dataclasses.replace(record.machine, **changed)
     if asked.max_hours is not None:
         record.max_hours = asked.max_hours
@@ -82,21 +83,32 @@ def no_zone(record: Record, stopped: Stopped) -> bool:
 
 
 def _end(cloud: Cloud, record: Record, asked: Asked) -> float:
-    """When the paid hours are over: those that are running end when the machine, as it was made, deletes itself."""
-    wanted = cloud.clock.now() + record.max_hours * 3600
-    if record.withdrawn or not record.asked or cloud.clock.now() > record.until:
+    """When the paid hours are over: those that are running end when the machine, as it was made, deletes itself. Those
+    of a request that waits begin when it is served: the earliest end."""
+    now = cloud.clock.now()
+    wanted, made = now + record.max_hours * 3600, now + record.queued if record.queued else record.until
+    if record.withdrawn or not record.asked or now > made:
         return wanted
-    return record.until if asked.max_hours is None else min(record.until, wanted)
+    return made if asked.max_hours is None else min(made, wanted)
 
 
 def tell_cost(cloud: Cloud, record: Record, asked: Asked) -> None:
     """Prints what the paid hours cost at most, and where they are fewer than were asked for."""
     machine, hours = record.machine, record.max_hours
-    left = round((_end(cloud, record, asked) - cloud.clock.now()) / 3600, 2)
-    if asked.max_hours is not None and left < hours:
-        name, hours = machine.name, left
-        cloud.tell(f"{name} ends itself in {left:g} hours, as it was made; {TPU} down {name} and then up give more")
-    cloud.tell(prices.sentence(machine.accelerator, machine.slices, machine.spot, hours, asked.prices))
+    left = (_end(cloud, record, asked) - cloud.clock.now()) / 3600
+    if asked.max_hours is not None and left < hours - 0.005:
+        name, hours = machine.name, round(left, 2)
+        cloud.tell(
+            f"{name} ends itself in {hours:g} hours, as it was made; "
+            f"{TPU} down {name} --yes and then up --yes give more"
+        )
+    what = (machine.accelerator, machine.slices, machine.spot, hours, machine.zone)
+    cloud.tell(prices.sentence(*what, asked.prices, plan.LATER_S))
+    if not machine.service_account:
+        cloud.tell(
+            "warning: without --service-account the machine is the default account of Compute Engine, which may lack "
+            "the right to delete it at the end of the paid hours, or to use your bucket: docs/tpu.md, Service account"
+        )
 
 
 def tell_warning(cloud: Cloud, record: Record, asked: Asked) -> None:
@@ -114,8 +126,9 @@ def show(cloud: Cloud, lines: Sequence[Line], why: str) -> None:
 
 
 def open_hours(cloud: Cloud, folder: Folder, record: Record, asked: Asked) -> None:
-    """The paid hours begin: now, unless they are running already."""
+    """The paid hours: those that are running, or new ones; a request that is made for them has them begin later."""
     record.until = _end(cloud, record, asked)
+    record.queued = record.until - cloud.clock.now() if record.queued and not record.withdrawn else 0.0
     record.withdrawn, record.trouble = False, []
     folder.save(record)
 
@@ -133,7 +146,7 @@ def preview(cloud: Cloud, folder: Folder, record: Record, asked: Asked, run: boo
     show(cloud, [plan.delete(machine)], "only then")
     show(
         cloud,
-        [plan.create(machine, str(startup_file(folder, machine.name)), record.max_hours * 3600 + LATER_S)],
+        [plan.create(machine, str(startup_file(folder, machine.name)), record.max_hours * 3600 + plan.LATER_S)],
         f"asks for it; then its state is read every {asked.patience.poll_s:g} s",
     )
     nodes = machine.nodes

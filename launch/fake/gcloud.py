@@ -7,6 +7,7 @@ is used, so that it starts at once.
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -152,7 +153,8 @@ def create(folder: str, world: Json, call: Call) -> str:
     world["requests"][name] = {
         "name": name, "zone": zone, "accelerator": flags["--accelerator-type"], "kind": kind, "chips": chips * count,
         "hosts": hosts, "nodes": nodes, "spot": "--spot" in flags, "error": "", "doomed": world.pop("doom", ""),
-        "startup": startup, "valid_until": world["now"] + seconds if seconds else 0, "lives": lives, "state": "",
+        "startup": startup, "account": account or "",
+        "valid_until": world["now"] + seconds if seconds else 0, "lives": lives, "state": "",
         "since": 0, "due": None,
     }  # fmt: skip
     w.enter(world, world["requests"][name], "CREATING", 5.0)
@@ -218,14 +220,16 @@ def describe_node(folder: str, world: Json, call: Call) -> str:
         {
             "name": call.names[0],
             "state": node["state"],
+            "createTime": datetime.datetime.fromtimestamp(node["made"], datetime.UTC).isoformat(),
             "acceleratorType": request["accelerator"],
             "networkEndpoints": ends,
         }
     )
 
 
-def main(words: Sequence[str], folder: str, limit_s: float = 300.0, machine: bool = False) -> tuple[int, str, str]:
-    """(exit status, standard output, standard error) of one call, by the user or by a machine's account."""
+def main(words: Sequence[str], folder: str, limit_s: float = 300.0, machine: str = "") -> tuple[int, str, str]:
+    """(exit status, standard output, standard error) of one call, by the user or by the account of a `machine`, whose
+    worker's home is given."""
     try:
         call = parse(words)
     except Refused as e:
@@ -237,7 +241,7 @@ def main(words: Sequence[str], folder: str, limit_s: float = 300.0, machine: boo
         return e.status, "", f"ERROR: (gcloud.{path}) {e}\n"
 
 
-def _run(call: Call, folder: str, limit_s: float, machine: bool) -> tuple[int, str, str]:
+def _run(call: Call, folder: str, limit_s: float, machine: str) -> tuple[int, str, str]:
     table: dict[str, Callable[[str, Json, Call], str]] = {
         f"{_QR} create": create, f"alpha {_QR} create": create, f"{_QR} describe": describe, f"{_QR} delete": delete,
         f"{_QR} list": list_requests,
@@ -248,7 +252,9 @@ def _run(call: Call, folder: str, limit_s: float, machine: bool) -> tuple[int, s
         w.advance(folder, world, world["call_s"])
         faults.due(folder, world)
         late = _failing(world, call)
-        if not machine:
+        if machine:
+            project.check_machine(world, call, machine)
+        else:
             project.check_access(world, call)
         if call.command in table:
             out = table[call.command](folder, world, call)
@@ -279,7 +285,7 @@ def _failing(world: Json, call: Call) -> str:
 
 def command(folder: str) -> int:
     """The executable: prints, and returns the exit status."""
-    status, out, err = main(sys.argv[1:], folder, machine="W2V_FAKE_WORKER" in os.environ)
+    status, out, err = main(sys.argv[1:], folder, machine=os.environ.get("W2V_FAKE_WORKER", ""))
     sys.stdout.write(out)
     sys.stderr.write(err)
     return status

@@ -38,6 +38,15 @@ def check_access(world: Json, call: Call) -> None:
             raise Refused(f"PERMISSION_DENIED: Permission 'tpu.nodes.create' denied on 'projects/{project}'")
 
 
+def check_machine(world: Json, call: Call, home: str) -> None:
+    """Refused: the account of a machine may not use the API. `home`: that of the worker."""
+    node = world["nodes"].get(os.path.basename(os.path.dirname(home)))
+    account = world["requests"][node["request"]]["account"] if node else ""
+    bound = any(b.startswith(f"serviceAccount:{account} roles/tpu.admin ") for b in world["bindings"])
+    if node and not (bound if account else world["default_may"]):
+        raise Refused("PERMISSION_DENIED: Permission 'tpu.nodes.delete' denied for the account of the machine")
+
+
 def enable(folder: str, world: Json, call: Call) -> str:
     world["apis"] = sorted({*world["apis"], *call.names})
     return "Operation finished successfully."
