@@ -57,6 +57,7 @@ _FLAGS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "compute tpus accelerator-types list": (("--zone",), 0, 0),
     "compute tpus locations list": ((), 0, 0),
     "config set": ((), 2, 2),
+    "config get-value": ((), 1, 1),
     "auth login": ((), 0, 0),
     "services enable": ((), 1, 9),
     "iam service-accounts create": (("--display-name", "--description"), 1, 1),
@@ -110,8 +111,8 @@ def parse(words: Sequence[str]) -> Call:
 def _request(world: Json, call: Call) -> Json:
     zone, name = call.zone(world), call.names[0]
     request: Json | None = world["requests"].get(name)
-    if request is None or request["zone"] != zone:
-        project = call.flags.get("--project", world["project"])
+    project = call.flags.get("--project", world["project"])
+    if request is None or (request["zone"], request["project"]) != (zone, project):
         raise Refused(f"NOT_FOUND: Resource 'projects/{project}/locations/{zone}/queuedResources/{name}' was not found")
     return request
 
@@ -152,11 +153,21 @@ def create(folder: str, world: Json, call: Call) -> str:
     world["requests"][name] = {
         "name": name, "zone": zone, "accelerator": flags["--accelerator-type"], "kind": kind, "chips": chips * count,
         "hosts": hosts, "nodes": nodes, "spot": "--spot" in flags, "error": "", "doomed": world.pop("doom", ""),
-        "startup": startup, "valid_until": world["now"] + seconds if seconds else 0, "lives": lives, "state": "",
-        "since": 0, "due": None,
+        "project": flags.get("--project", world["project"]), "labels": _labels(flags.get("--labels", "")),
+        "account": account or "", "startup": startup, "valid_until": world["now"] + seconds if seconds else 0,
+        "lives": lives, "state": "", "since": 0, "due": None,
     }  # fmt: skip
     w.enter(world, world["requests"][name], "CREATING", 5.0)
     return ""
+
+
+def _labels(text: str) -> dict[str, str]:
+    """Labels of KEY=VALUE,...; Refused: Cloud TPU takes no such key or value."""
+    pairs = [part.partition("=")[::2] for part in text.split(",") if part]
+    for key, value in pairs:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key) or not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
+            raise Refused(f"INVALID_ARGUMENT: Invalid label {key}={value}")
+    return dict(pairs)
 
 
 def _seconds(duration: str) -> int:
@@ -170,9 +181,12 @@ def _described(world: Json, request: Json) -> Json:
         state["failedData"] = {"error": {"code": 8, "message": request["error"]}}
     if request["state"] in ("SUSPENDING", "SUSPENDED"):
         state["stateInitiator"] = "SERVICE"
-    specs = [{"nodeId": n, "node": {"acceleratorType": request["accelerator"]}} for n in request["nodes"]]
-    place = f"projects/{world['project']}/locations/{request['zone']}"
-    return {"name": f"{place}/queuedResources/{request['name']}", "state": state, "tpu": {"nodeSpec": specs}}
+    nodes = request["nodes"]
+    spec: Json = {"node": {"acceleratorType": request["accelerator"], "labels": request["labels"]}}
+    spec |= {"nodeId": nodes[0]} if len(nodes) == 1 else {"multisliceParams": {"nodeCount": len(nodes)}}
+    place = f"projects/{request['project']}/locations/{request['zone']}"
+    found = {"name": f"{place}/queuedResources/{request['name']}", "state": state, "tpu": {"nodeSpec": [spec]}}
+    return found | ({"spot": {}} if request["spot"] else {})
 
 
 def describe(folder: str, world: Json, call: Call) -> str:
@@ -180,8 +194,8 @@ def describe(folder: str, world: Json, call: Call) -> str:
 
 
 def list_requests(folder: str, world: Json, call: Call) -> str:
-    zone = call.zone(world)
-    return json.dumps([_described(world, r) for r in world["requests"].values() if r["zone"] == zone])
+    place = (call.zone(world), call.flags.get("--project", world["project"]))
+    return json.dumps([_described(world, r) for r in world["requests"].values() if (r["zone"], r["project"]) == place])
 
 
 def delete(folder: str, world: Json, call: Call) -> str:
@@ -205,7 +219,7 @@ def delete(folder: str, world: Json, call: Call) -> str:
 def _node(world: Json, call: Call, name: str) -> Json:
     zone = call.zone(world)
     node: Json | None = world["nodes"].get(name)
-    if node is None:
+    if node is None or call.flags.get("--project", world["project"]) != world["requests"][node["request"]]["project"]:
         raise Refused(f"NOT_FOUND: Resource 'projects/{world['project']}/locations/{zone}/nodes/{name}' was not found")
     return node
 
@@ -224,8 +238,8 @@ def describe_node(folder: str, world: Json, call: Call) -> str:
     )
 
 
-def main(words: Sequence[str], folder: str, limit_s: float = 300.0, machine: bool = False) -> tuple[int, str, str]:
-    """(exit status, standard output, standard error) of one call, by the user or by a machine's account."""
+def main(words: Sequence[str], folder: str, limit_s: float = 300.0, machine: str = "") -> tuple[int, str, str]:
+    """(exit status, standard output, standard error) of one call, by the user or by a machine: its worker's home."""
     try:
         call = parse(words)
     except Refused as e:
@@ -237,7 +251,7 @@ def main(words: Sequence[str], folder: str, limit_s: float = 300.0, machine: boo
         return e.status, "", f"ERROR: (gcloud.{path}) {e}\n"
 
 
-def _run(call: Call, folder: str, limit_s: float, machine: bool) -> tuple[int, str, str]:
+def _run(call: Call, folder: str, limit_s: float, machine: str) -> tuple[int, str, str]:
     table: dict[str, Callable[[str, Json, Call], str]] = {
         f"{_QR} create": create, f"alpha {_QR} create": create, f"{_QR} describe": describe, f"{_QR} delete": delete,
         f"{_QR} list": list_requests,
@@ -248,7 +262,9 @@ def _run(call: Call, folder: str, limit_s: float, machine: bool) -> tuple[int, s
         w.advance(folder, world, world["call_s"])
         faults.due(folder, world)
         late = _failing(world, call)
-        if not machine:
+        if machine:
+            project.check_machine(world, call, os.path.basename(os.path.dirname(machine)))
+        else:
             project.check_access(world, call)
         if call.command in table:
             out = table[call.command](folder, world, call)
@@ -279,7 +295,7 @@ def _failing(world: Json, call: Call) -> str:
 
 def command(folder: str) -> int:
     """The executable: prints, and returns the exit status."""
-    status, out, err = main(sys.argv[1:], folder, machine="W2V_FAKE_WORKER" in os.environ)
+    status, out, err = main(sys.argv[1:], folder, machine=os.environ.get("W2V_FAKE_WORKER", ""))
     sys.stdout.write(out)
     sys.stderr.write(err)
     return status

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def check_access(world: Json, call: Call) -> None:
     """Refused: nobody is logged in, the API is not enabled, or the user may not use it."""
-    if call.command in ("auth login", "config set"):
+    if call.command in ("auth login", "config set", "config get-value"):
         return
     if not world["logged_in"]:
         raise Refused("You do not currently have an active account selected. Please run: $ gcloud auth login")
@@ -38,6 +38,15 @@ def check_access(world: Json, call: Call) -> None:
             raise Refused(f"PERMISSION_DENIED: Permission 'tpu.nodes.create' denied on 'projects/{project}'")
 
 
+def check_machine(world: Json, call: Call, node: str) -> None:
+    """Refused: the account of the machine may not use Cloud TPU. Compute Engine's default account may, or not, by
+    `default_may`: it depends on the age and the policies of the organisation."""
+    account = world["requests"][world["nodes"][node]["request"]]["account"] if node in world["nodes"] else ""
+    needed = f"serviceAccount:{account} roles/tpu.admin projects/{call.flags.get('--project', world['project'])}"
+    if not (needed in world["bindings"] if account else world["default_may"]):
+        raise Refused("PERMISSION_DENIED: Permission 'tpu.queuedResources.delete' denied: the account of the machine")
+
+
 def enable(folder: str, world: Json, call: Call) -> str:
     world["apis"] = sorted({*world["apis"], *call.names})
     return "Operation finished successfully."
@@ -47,6 +56,10 @@ def config_set(folder: str, world: Json, call: Call) -> str:
     if call.names[0] == "project":
         world["project"] = call.names[1]
     return f"Updated property [core/{call.names[0]}]."
+
+
+def config_get(folder: str, world: Json, call: Call) -> str:
+    return str(world["project"]) if call.names[0] == "project" else ""
 
 
 def login(folder: str, world: Json, call: Call) -> str:
@@ -130,6 +143,7 @@ def types(folder: str, world: Json, call: Call) -> str:
 COMMANDS: dict[str, Callable[[str, Json, Call], str]] = {
     "auth login": login,
     "config set": config_set,
+    "config get-value": config_get,
     "services enable": enable,
     "iam service-accounts create": create_account,
     "iam service-accounts list": accounts,
