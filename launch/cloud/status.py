@@ -46,7 +46,7 @@ def of(cloud: Cloud, record: Record, patience: Patience) -> Trouble:
     told = of_run(record, reports, patience)
     if {r.state for r in reports} == {"none"}:
         left = (record.until - cloud.clock.now()) / 3600
-        end = f", for {left:.1f} more hours" if left > 0 else ""
+        end = f" ({left:.1f} hours left)" if left > 0 else ""
         return told._replace(next=f"{told.next}; {name} costs money{end}, {_TPU} down {name} --yes deletes it")
     return _costs(told, name) if any(r.failed or r.state == "lost" for r in reports) else told
 
