@@ -118,7 +118,7 @@ if __name__ == "__main__":
     flags.DEFINE_bool("internal_ips", False, "No external addresses; SSH goes through Identity-Aware Proxy.")
     flags.DEFINE_bool("keep_alive", False, "run: makes the machine again when it was taken away, and goes on.")
     flags.DEFINE_bool("down", None, "run: deletes the machine when the run has ended. Default: with --keep_alive.")
-    flags.DEFINE_bool("adopt", False, "Take a machine of that name that this --state_dir did not ask for.")
+    flags.DEFINE_bool("adopt", False, "up, run: take a machine that another --state_dir asked for.")
     flags.DEFINE_integer("max_tries", 0, "run: starts of the run, all together. 0: 20 with --keep_alive, else 3.")
     flags.DEFINE_float("max_hours", None, "Paid hours: then the run is stopped and the machine deletes itself. [24]")
     flags.DEFINE_string("prices", "", "Your own table of chips and prices, in the form of launch/chips.tsv.")

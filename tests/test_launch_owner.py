@@ -31,9 +31,8 @@ def up(play: Play, **asked: Any) -> Trouble | None:
     return verbs.up(play.cloud("w2v"), play.state, "w2v", play.asked(**{**ONE, **asked}))
 
 
-def down(play: Play, adopt: bool = False, **asked: Any) -> Trouble | None:
-    asked_ = play.asked(**{**ONE, **asked})._replace(adopt=adopt)
-    return verbs.down(play.cloud("w2v"), play.state, "w2v", asked_)
+def down(play: Play, **asked: Any) -> Trouble | None:
+    return verbs.down(play.cloud("w2v"), play.state, "w2v", play.asked(**{**ONE, **asked}))
 
 
 def stopped(play: Play, **asked: Any) -> Trouble | None:
@@ -60,12 +59,12 @@ def test_a_machine_of_another_folder_is_left_alone(play: Play, tmp_path: Path) -
     record = play.state.known("w2v")
     record.machine = dataclasses.replace(record.machine, owner="0" * 8)  # its own was deleted since
     play.state.save(record)
-    found = down(play)
-    assert (
-        found is not None and found.key == "foreign" and found.next.startswith("python -m launch.tpu down w2v --adopt")
-    )
-    assert play.world()["requests"] == request and play.state.names() == ["w2v"]
-    assert down(play, adopt=True) is None and play.left() == [] and play.state.names() == []
+    for command in (stopped, down):
+        found = command(play)
+        assert found is not None and found.key == "foreign" and play.world()["requests"] == request
+        assert play.state.names() == ([] if command is down else ["w2v"])
+    assert found is not None and "down w2v --zone=us-west4-a --project=my-project-1 --yes" in found.next
+    assert down(play) is None and play.left() == [], "a zone was given"
 
 
 def test_a_machine_is_adopted_when_that_is_said(play: Play, tmp_path: Path) -> None:
@@ -192,9 +191,9 @@ def test_the_account_of_a_machine(play: Play) -> None:
     account = "trainer@my-project-1.iam.gserviceaccount.com"
     play.change(accounts=[account], default_may=False)
     up(play, yes=False, service_account=account)
-    assert not any("no --service-account" in line for line in play.said)
+    assert not any("without --service-account" in line for line in play.said)
     up(play, yes=False)
-    assert sum(line.startswith("warning: no --service-account: ") for line in play.said) == 1
+    assert sum(line.startswith("warning: without --service-account ") for line in play.said) == 1
     words = [
         "compute",
         "tpus",

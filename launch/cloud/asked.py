@@ -99,6 +99,11 @@ def tell_cost(cloud: Cloud, record: Record, asked: Asked) -> None:
         name, hours = machine.name, left
         cloud.tell(f"{name} ends itself in {left:g} hours, as it was made; {TPU} down {name} and then up give more")
     cloud.tell(prices.sentence(machine.accelerator, machine.slices, machine.spot, hours, asked.prices))
+    if not machine.service_account:
+        cloud.tell(
+            "warning: without --service-account the machine is the default account of Compute Engine, which may lack "
+            "the right to delete it at the end of the paid hours, or to use your bucket: docs/tpu.md, Service account"
+        )
 
 
 def tell_warning(cloud: Cloud, record: Record, asked: Asked) -> None:
@@ -106,15 +111,6 @@ def tell_warning(cloud: Cloud, record: Record, asked: Asked) -> None:
     ends = asked.down or asked.limits.keep_alive
     if said := command.warning(record.argv, record.machine, ends):
         cloud.tell(said)
-
-
-def tell_account(cloud: Cloud, record: Record) -> None:
-    """Prints what a machine without a service account of its own may not be able to do."""
-    if not record.machine.service_account:
-        cloud.tell(
-            "warning: no --service-account: the machine acts as the default account of Compute Engine, which may lack "
-            "the right to delete it after the paid hours, or to use the bucket; see docs/tpu.md, Service account"
-        )
 
 
 def show(cloud: Cloud, lines: Sequence[Line], why: str) -> None:
@@ -135,7 +131,6 @@ def preview(cloud: Cloud, folder: Folder, record: Record, asked: Asked, run: boo
     """Prints every line that would be run."""
     machine = record.machine
     tell_cost(cloud, record, asked)
-    tell_account(cloud, record)
     if run:
         tell_warning(cloud, record, asked)
     room = folder.room(machine.name)

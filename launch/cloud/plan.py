@@ -16,9 +16,9 @@ from w2v_jax.errors import UserError
 
 Line = list[str]
 AGENT = "w2v_jax_agent.pyz"  # on every worker, in the home folder, beside SOURCE and SPEC
+LATER_S = 600.0  # the machine deletes itself so long after the end of the paid hours, when nobody else has
 SOURCE, SPEC = "w2v_jax_source.tar.gz", "w2v_jax_run.json"
 OWNER = "w2v-jax-owner"  # label of a machine: the state folder that asked for it
-LATER_S = 600.0  # Cloud TPU and the machine itself end what nobody watches so long after the launcher would have
 
 
 @dataclasses.dataclass(frozen=True)

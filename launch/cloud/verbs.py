@@ -6,18 +6,7 @@ import dataclasses
 
 from launch.cloud import command, names, plan, ship, status, trouble, workers
 from launch.cloud import machine as machines
-from launch.cloud.asked import (
-    TPU,
-    Asked,
-    no_zone,
-    open_hours,
-    preview,
-    record_of,
-    show,
-    tell_account,
-    tell_cost,
-    tell_warning,
-)
+from launch.cloud.asked import TPU, Asked, no_zone, open_hours, preview, record_of, show, tell_cost, tell_warning
 from launch.cloud.gcloud import Cloud
 from launch.cloud.machine import DEAD, WAITING
 from launch.cloud.plan import Machine
@@ -37,7 +26,6 @@ def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
         preview(cloud, folder, record, asked, run=False)
         return None
     tell_cost(cloud, record, asked)
-    tell_account(cloud, record)
     with folder.alone(name, "watch"):
         open_hours(cloud, folder, record, asked)
         watch = Watch(cloud, folder, record, asked.patience, asked.limits, asked.adopt)
@@ -77,7 +65,6 @@ def run(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None
         source = ship.source(folder.room(name) / "bundle", asked.root)
         machine = record.machine
         tell_cost(cloud, record, asked)
-        tell_account(cloud, record)
         tell_warning(cloud, record, asked)
         for bucket in buckets:
             if (found := _no_bucket(cloud, bucket, machine)) is not None:
@@ -209,9 +196,12 @@ def stop(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | Non
     machine = record.machine
     if not asked.yes:
         lines = [plan.remote(machine, n, plan.agent("stop"), str(folder.room(name) / "ssh" / n)) for n in machine.nodes]
+        show(cloud, [plan.describe(machine)], "is it the one that was asked for?")
         show(cloud, lines, "SIGTERM to the run on every worker: it saves and ends")
         cloud.tell("# nothing was run; --yes runs these lines")
         return None
+    if (why := _of_others(cloud, record)) is not None:
+        return why
     reports, _ = workers.ask(cloud, machine, "stop", seconds=300)
     for report in reports:
         cloud.tell(f"[{report.name(machine.slices)}] {report.state}")
@@ -244,10 +234,13 @@ def down(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | Non
         cloud.tell("# nothing was run; --yes runs these lines")
         return None
     machine = record.machine
-    if asked.adopt:
-        machine = dataclasses.replace(machine, owner="")  # of whatever label
-    elif known and (why := _of_others(cloud, record)) is not None:
-        return why._replace(next=f"{TPU} down {name} --adopt --yes deletes it all the same")
+    if known and (why := _of_others(cloud, record)) is not None:
+        folder.forget(name)  # its own is gone
+        where = f"--zone={machine.zone}" + (f" --project={machine.project}" if machine.project else "")
+        return why._replace(
+            sentence=f"{why.sentence}: it stays, and {name} is forgotten here",
+            next=f"{TPU} down {name} {where} --yes deletes it all the same",
+        )
     with folder.alone(name, "request", wait=True):
         record.withdrawn = True
         folder.save(record)
