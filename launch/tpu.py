@@ -3,6 +3,7 @@
     python -m launch.tpu up|run|status|logs|attach|stop|down|list NAME [--FLAG=VALUE ...] [-- COMMAND]
 
     python -m launch.tpu run w2v --zone=us-west4-a --accelerator=v5litepod-16 --spot --keep_alive --down \\
+        --service_account=NAME@PROJECT.iam.gserviceaccount.com \\
         -- python -m experiments.train --config=configs/lm1b_pod.py --workdir=gs://BUCKET/lm1b
 
 up asks for a machine; run also ships this checkout, installs it and runs the command on every worker; status says in
