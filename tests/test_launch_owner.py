@@ -131,7 +131,7 @@ def test_ctrl_c_at_the_first_look_leaves_what_is_there(play: Play) -> None:
         with pytest.raises(KeyboardInterrupt) as caught:
             command(play, **ONE)
         assert not isinstance(caught.value, Withdrawn)
-        assert "the machine costs money until its --max_hours are over" in play.said[-1]
+        assert "a machine that is there costs money until its --max_hours are over" in play.said[-1]
         assert "the run goes on" not in play.said[-1], "none was started"
     assert [r["state"] for r in play.world()["requests"].values()] == ["ACTIVE"]
     assert not play.state.known("w2v").withdrawn and not any("resources delete" in line for line in play.said)
@@ -148,7 +148,7 @@ def test_up_tells_of_a_machine_that_it_cannot_use(play: Play, monkeypatch: pytes
     monkeypatch.setattr(Watch, "reach", interrupted)
     with pytest.raises(KeyboardInterrupt):
         up(play)
-    assert play.said[-1].startswith("w2v: the machine costs money until") and play.left()
+    assert play.said[-1].startswith("w2v: a machine that is there costs money") and play.left()
 
 
 def test_status_of_a_machine_that_runs_nothing_names_its_bill(play: Play) -> None:

@@ -98,9 +98,10 @@ def _tell_left(cloud: Cloud, record: Record, follow: str) -> None:
     name = record.machine.name
     if record.withdrawn or not record.asked:
         return
-    run = "the run goes on without this command, and " if follow and record.run_id else ""
+    going = bool(follow and record.run_id)
+    what = "the run goes on without this command, and the machine" if going else "a machine that is there"
     cloud.tell(
-        f"{name}: {run}the machine costs money until its --max_hours are over; {follow if run else ''}"
+        f"{name}: {what} costs money until its --max_hours are over; {follow if going else ''}"
         f"{TPU} down {name} --yes ends it"
     )
 
