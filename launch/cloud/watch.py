@@ -99,6 +99,16 @@ class Watch:
             write_text(script, plan.startup(self.record.machine, seconds))
             return str(script), seconds
 
+    def _known(self, found: Look) -> Trouble | None:
+        return machines.foreign(self.record.machine, found, bool(self.record.asked), self.adopt)
+
+    def _keep_project(self) -> None:
+        """Writes gcloud's default project into the record: it may be another one tomorrow. Stopped: there is none."""
+        if not self.record.machine.project:
+            self.record.machine = machines.placed(self.cloud, self.record.machine)
+            if self.folder.load(self.record.machine.name) is not None:  # not taken down meanwhile
+                self._save()
+
     def bring_up(self) -> None:
         """Waits until the machine is ACTIVE. Stopped: it cannot be had, or is not that of the record. Withdrawn: the
         request is deleted."""
@@ -113,16 +123,6 @@ class Watch:
             self.record.asked = self.cloud.clock.now()
             self.record.machine = dataclasses.replace(self.record.machine, owner=found.owner)
             self._save()
-
-    def _known(self, found: Look) -> Trouble | None:
-        return machines.foreign(self.record.machine, found, bool(self.record.asked), self.adopt)
-
-    def _keep_project(self) -> None:
-        """Writes gcloud's default project into the record: it may be another one tomorrow. Stopped: there is none."""
-        if not self.record.machine.project:
-            self.record.machine = machines.placed(self.cloud, self.record.machine)
-            if self.folder.load(self.record.machine.name) is not None:  # not taken down meanwhile
-                self._save()
 
     # ---- ship and start ----
 

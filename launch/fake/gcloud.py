@@ -239,7 +239,8 @@ def describe_node(folder: str, world: Json, call: Call) -> str:
 
 
 def main(words: Sequence[str], folder: str, limit_s: float = 300.0, machine: str = "") -> tuple[int, str, str]:
-    """(exit status, standard output, standard error) of one call, by the user or by a machine: its worker's home."""
+    """(exit status, standard output, standard error) of one call, by the user or by the account of a `machine`, whose
+    worker's home is given."""
     try:
         call = parse(words)
     except Refused as e:
@@ -263,7 +264,7 @@ def _run(call: Call, folder: str, limit_s: float, machine: str) -> tuple[int, st
         faults.due(folder, world)
         late = _failing(world, call)
         if machine:
-            project.check_machine(world, call, os.path.basename(os.path.dirname(machine)))
+            project.check_machine(world, call, machine)
         else:
             project.check_access(world, call)
         if call.command in table:

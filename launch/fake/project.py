@@ -38,13 +38,13 @@ def check_access(world: Json, call: Call) -> None:
             raise Refused(f"PERMISSION_DENIED: Permission 'tpu.nodes.create' denied on 'projects/{project}'")
 
 
-def check_machine(world: Json, call: Call, node: str) -> None:
-    """Refused: the account of the machine may not use Cloud TPU. Compute Engine's default account may, or not, by
-    `default_may`: it depends on the age and the policies of the organisation."""
-    account = world["requests"][world["nodes"][node]["request"]]["account"] if node in world["nodes"] else ""
-    needed = f"serviceAccount:{account} roles/tpu.admin projects/{call.flags.get('--project', world['project'])}"
-    if not (needed in world["bindings"] if account else world["default_may"]):
-        raise Refused("PERMISSION_DENIED: Permission 'tpu.queuedResources.delete' denied: the account of the machine")
+def check_machine(world: Json, call: Call, home: str) -> None:
+    """Refused: the account of a machine may not use the API. `home`: that of the worker."""
+    node = world["nodes"].get(os.path.basename(os.path.dirname(home)))
+    account = world["requests"][node["request"]]["account"] if node else ""
+    bound = any(b.startswith(f"serviceAccount:{account} roles/tpu.admin ") for b in world["bindings"])
+    if node and not (bound if account else world["default_may"]):
+        raise Refused("PERMISSION_DENIED: Permission 'tpu.nodes.delete' denied for the account of the machine")
 
 
 def enable(folder: str, world: Json, call: Call) -> str:

@@ -42,7 +42,7 @@ def new(**changes: Any) -> Json:
         "project": "my-project-1",
         "logged_in": True,
         "may": True,  # the user has roles/tpu.admin
-        "default_may": True,  # so has the account of a machine that is given none
+        "default_may": True,  # a machine without a service account of its own, too
         "apis": ["tpu.googleapis.com", "storage.googleapis.com"],
         "zones": ["us-west4-a", "us-east5-a", "us-central2-b", "europe-west4-b"],
         "images": ["tpu-ubuntu2204-base", "v2-alpha-tpuv5-lite", "v2-alpha-tpuv5", "v2-alpha-tpuv6e"],
