@@ -248,22 +248,22 @@ def request(name: str, **more: Any) -> dict[str, Any]:
 
 def test_list_has_every_machine_of_a_name_with_its_price(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
-    remember(folder, "a", "us-west4-a", "project-1")
-    remember(folder, "b", "us-east5-a", "project-1")
+    remember(folder, "a", "us-central1-b", "project-1")
+    remember(folder, "b", "us-central1-a", "project-1")
     ours, theirs = [request("a")], [request("a"), request("b", state={"state": "FAILED"})]
-    said, found = listed(folder, {"us-west4-a project-1": ours, "us-east5-a project-1": theirs})
+    said, found = listed(folder, {"us-central1-b project-1": ours, "us-central1-a project-1": theirs})
     assert found is None
     price = r"$9.60 an hour"
     assert said == [
-        f"a  ACTIVE  us-east5-a  {price}  asked for by another folder or person",
-        f"a  ACTIVE  us-west4-a  {price}, 1.0 hours left  true",
-        "b  FAILED  us-east5-a  true",
-        "# asked: us-east5-a of project-1, us-west4-a of project-1; --zone=ZONE asks in another zone",
+        f"a  ACTIVE  us-central1-a  {price}  asked for by another folder or person",
+        f"a  ACTIVE  us-central1-b  {price}, 1.0 hours left  true",
+        "b  FAILED  us-central1-a  true",
+        "# asked: us-central1-a of project-1, us-central1-b of project-1; --zone=ZONE asks in another zone",
     ]
-    said, _ = listed(folder, {"us-west4-a project-1": ours}, zone="us-west4-a")
+    said, _ = listed(folder, {"us-central1-b project-1": ours}, zone="us-central1-b")
     assert said[1:3] == [
-        "b  absent  us-east5-a of project-1  true",
-        "# asked: us-east5-a of project-1, us-west4-a of p-default, us-west4-a of project-1; "
+        "b  absent  us-central1-a of project-1  true",
+        "# asked: us-central1-a of project-1, us-central1-b of p-default, us-central1-b of project-1; "
         "--zone=ZONE asks in another zone",
     ]
 
