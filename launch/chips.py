@@ -19,7 +19,7 @@ class Chip(NamedTuple):
     """One row of the table; rates are in bytes a second. A price that is not known is nan."""
 
     name: str
-    kind: str  # as JAX names the device, or the beginning of that
+    kind: str  # as JAX names the device
     flops: float  # peak of dense bfloat16 products, FLOP/s
     hbm_gib: float  # memory that one program may use
     hbm_rate: float
@@ -96,9 +96,9 @@ def chip(name: str) -> Chip:
 
 
 def chip_of(kind: str) -> Chip | None:
-    """The chip that JAX names `kind`, such as 'TPU v5 lite' or 'NVIDIA H100 80GB HBM3'; None: not in the table."""
-    found = [c for c in chips().values() if kind == c.kind or (not c.tpu and kind.startswith(c.kind))]
-    return found[0] if found else None
+    """The chip that JAX names `kind`, such as 'TPU v5 lite' or 'NVIDIA H100 80GB HBM3'; None: not in the table. Other
+    boards of a GPU, such as 'NVIDIA H100 PCIe', have other figures: only the whole name counts."""
+    return next((c for c in chips().values() if kind == c.kind), None)
 
 
 # gcloud's names of accelerator types -> chips of a type of size n. v4 and v5p are counted in cores, of which a chip

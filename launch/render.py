@@ -9,11 +9,14 @@ Nothing is run. Exit status: 0 done, 2 bad input.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 
 from experiments.common import cli
-from launch.cloud import render
+from launch.cloud import command as commands
+from launch.cloud import render, ship
+from launch.cloud.accelerators import slice_of
 from w2v_jax.errors import UserError, nearest
 
 
@@ -24,14 +27,20 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("no name: python -m launch.render gke|slurm NAME -- COMMAND")
     kind, name, *command = words
     f = flags.FLAGS
+    here = Path(f.folder) if f.folder else ship.ROOT
+    configs = commands.check_config(command, here, shipped=False)
     if kind == "gke":
         text = render.jobset(
             name, f.accelerator, f.image, command, f.slices, f.restarts, f.service_account, f.spot, f.max_hours
         )
+        piece = slice_of(f.accelerator)
+        devices = (f.slices * piece.chips, f.slices * piece.hosts)
     elif kind == "slurm":
         text = render.slurm(name, command, f.nodes, f.gpus, f.time, f.partition, f.account, f.folder)
+        devices = (f.nodes * f.gpus, f.nodes * f.gpus)
     else:
         raise UserError(f"{kind!r}: must be gke or slurm{nearest(kind, ('gke', 'slurm'))}")
+    commands.check_mesh(command, configs, *devices)
     print(text, end="")
     return 0
 

@@ -15,8 +15,10 @@ Exit status: 0 done, 1 the sentence that is printed says what is wrong, 2 bad in
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -65,7 +67,7 @@ def asked(argv: Sequence[str]) -> Asked:
     tries = f.max_tries or (20 if f.keep_alive else 3)
     return Asked(
         machine_flags(), argv, f.yes, f.max_hours, Limits(f.keep_alive, tries), Patience(**seconds), down, f.prices,
-        worker=f.worker, lines=f.lines, adopt=f.adopt,
+        worker=f.worker, lines=f.lines, untracked_mib=f.untracked_mib, adopt=f.adopt,
     )  # fmt: skip
 
 
@@ -83,31 +85,55 @@ def main(argv: Sequence[str]) -> int:
         if words:
             raise UserError(f"unexpected argument {words[0]!r}: list takes no name")
         f = flags.FLAGS
-        return report(listing.of(Cloud(folder.path), folder, f.zone, f.project, f.prices))
+        return report(listing.of(cloud_in(folder.path), folder, f.zone, f.project, f.prices))
     if not words:
         raise UserError(f"no name: python -m launch.tpu {verb} NAME")
     name, *rest = words
     if rest and verb not in _TAKES_COMMAND:
         raise UserError(f"unexpected argument {rest[0]!r}: only run takes a command, after --")
-    found = _OF_NAME[verb](Cloud(folder.room(name)), folder, name, asked(rest))
+    try:
+        found = _OF_NAME[verb](cloud_in(folder.room(name)), folder, name, asked(rest))
+    except UserError as e:
+        raise UserError(placed(str(e))) from None
     return report(found)
+
+
+def cloud_in(folder: Path) -> Cloud:
+    """The cloud; commands in what it tells name the state folder."""
+    cloud = Cloud(folder)
+    tell = cloud.tell
+    cloud.tell = lambda text: tell(placed(text))
+    return cloud
+
+
+def placed(text: str) -> str:
+    """The same, and commands of the launcher in it have --state_dir where this one has: they can be typed as told."""
+    flag = flags.FLAGS["state_dir"]
+    if flag.value == flag.default:
+        return text
+    given = f" --state_dir={shlex.quote(str(flag.value))}"
+    pattern = rf"python -m launch\.tpu (?:list|(?:{'|'.join(_OF_NAME)}) [a-z][a-z0-9-]*)"
+    return re.sub(pattern, lambda match: match[0] + given, text)
 
 
 def report(found: Trouble | None) -> int:
     """Prints what is wrong, if anything; returns the exit status."""
     if found is None:
         return 0
-    print(found)
+    print(placed(str(found)))
     return 0 if found.key == "ok" else 1
 
 
 def dashes(argv: Sequence[str]) -> list[str]:
-    """Flags may be written with hyphens, --keep-alive, as those of gcloud."""
+    """Flags may be written with hyphens, --keep-alive and --no-spot, as those of gcloud."""
+
+    def ours(match: re.Match[str]) -> str:
+        name = match[0].lstrip("-").replace("-", "_")
+        off = name.startswith("no_") and name[3:] in flags.FLAGS
+        return f"--no{name[3:]}" if off else f"--{name}"
+
     end = list(argv).index("--") if "--" in argv else len(argv)
-    return [
-        re.sub(r"^--?[a-z-]+", lambda m: "--" + m[0].lstrip("-").replace("-", "_"), w) if w.startswith("-") else w
-        for w in argv[:end]
-    ] + list(argv[end:])
+    return [re.sub(r"^--?[a-z-]+", ours, w) if w.startswith("-") else w for w in argv[:end]] + list(argv[end:])
 
 
 if __name__ == "__main__":
@@ -120,8 +146,9 @@ if __name__ == "__main__":
     flags.DEFINE_bool("keep_alive", False, "run: makes the machine again when it was taken away, and goes on.")
     flags.DEFINE_bool("down", None, "run: deletes the machine when the run has ended. Default: with --keep_alive.")
     flags.DEFINE_bool("adopt", False, "up, run: take a machine that another --state_dir asked for.")
-    flags.DEFINE_integer("max_tries", 0, "run: starts of the run, all together. 0: 20 with --keep_alive, else 3.")
+    flags.DEFINE_integer("max_tries", 0, "run: starts of the run. 0: 20 with --keep_alive, else 3.", lower_bound=0)
     flags.DEFINE_float("max_hours", None, "Paid hours: then the run is stopped and the machine deletes itself. [24]")
+    flags.DEFINE_float("untracked_mib", 20.0, "run: MiB of files that git does not know, at most.", lower_bound=0)
     flags.DEFINE_string("prices", "", "Your own table of chips and prices, in the form of launch/chips.tsv.")
     flags.DEFINE_string("state_dir", "~/.w2v_jax/tpu", "Folder of the launcher's own files.")
     flags.DEFINE_integer("worker", 0, "logs: the worker, counted over all slices; -1 for all.")

@@ -33,7 +33,8 @@ def test_types_of_cloud_tpu_are_counted_in_chips_or_cores():
 
 def test_chips_are_found_by_the_name_that_jax_gives_them():
     assert [chip_of(kind).name for kind in ("TPU v5", "TPU v5 lite", "NVIDIA H100 80GB HBM3")] == ["v5p", "v5e", "h100"]
-    assert chip_of("cpu") is None
+    for other in ("cpu", "NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB", "NVIDIA H100 PCIe", "NVIDIA H100 NVL"):
+        assert chip_of(other) is None, "another board has other figures"
     with pytest.raises(UserError, match=r"v5x: must be one of .*v5e"):
         chip("v5x")
 

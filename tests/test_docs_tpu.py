@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.cloud import gcloud, trouble
+from launch.cloud import command as commands
+from launch.cloud import gcloud, ship, trouble
 from launch.fake import world as w
 from launch.fake.play import Play, checkout
 from tests.commands import run
@@ -39,6 +40,9 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
     uv.write_text(re.sub(r"exec \S+ \"", f'exec {found.folder}/trains "', uv.read_text()))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", f"{found.folder}/bin:{os.environ['PATH']}")
+    # It starts each command once, which takes a while.
+    monkeypatch.setattr(commands, "check_flags", lambda argv, root: None)
+    monkeypatch.setattr(ship, "untracked", lambda root, most: [])  # of whoever runs the tests
     monkeypatch.setattr(gcloud, "Cloud", lambda folder: cloud(folder, found.run, found.clock))
     yield found
     found.end()

@@ -32,7 +32,7 @@ def down(play: Play, **asked: Any) -> trouble.Trouble | None:
 def test_a_machine_whose_run_has_ended_is_not_forgotten(play: Play) -> None:
     assert run(play, down=False, **ONE) is None
     assert play.said[-1] == BILL
-    with pytest.raises(UserError, match=r"w2v was asked for with zone=us-west4-a; .* down w2v first"):
+    with pytest.raises(UserError, match=r"w2v was asked for with zone=us-west4-a; .* down w2v --yes first"):
         run(play, **OTHER)
     calls = play.world()["calls"]
     run(play, yes=False, **OTHER)
@@ -77,7 +77,7 @@ def test_hours_that_a_machine_does_not_have_are_not_promised(play: Play) -> None
     found = run(play, training(9000), max_hours=30.0, down=False, **ONE)
     assert found is not None and found.key == "max_hours" and "30" not in found.sentence
     told = "\n".join(play.said)
-    assert "as it was made; python -m launch.tpu down w2v and then up give more" in told
+    assert "as it was made; python -m launch.tpu down w2v --yes and then up --yes give more" in told
     assert "in 30 hours" not in told
 
 

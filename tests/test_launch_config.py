@@ -87,3 +87,35 @@ def test_every_command_with_a_config_is_known() -> None:
                 for own in command.CONFIGS[module].values():
                     assert Path(own.default).name in text, module
     assert {module: set(flags) for module, flags in command.CONFIGS.items()} == found
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("python -m experiments.trian --config=configs/demo.py", r"trian: .* \(did you mean 'experiments.train'"),
+        (f"python -m {TRAIN} --config.mesh.model=3", r"mesh.model=3: does not divide the 16 devices"),
+        (f"python -m {TRAIN} --worrkdir=gs://play-bucket/run", r"unknown flag --worrkdir \(did you mean 'workdir'\?\)"),
+    ],
+)  # fmt: skip
+def test_a_module_a_mesh_and_a_flag_are_checked_before_anything_is_paid(play: Play, words: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        launch(play, shlex.split(words), yes=True)
+    assert play.world()["calls"] == 0 and play.said == []
+
+
+def test_the_flags_of_a_package_are_checked_and_others_are_not_started(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown flag --shart"):
+        command.check_flags(shlex.split("python -m experiments.scaling --shart=0/4 --workdir=runs/a"), ROOT)
+    (tmp_path / "other.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    command.check_flags(["python", "-m", "other"], tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_text_of_this_machine_is_told() -> None:
+    def told(source: str) -> list[str]:
+        words = f"python -m {TRAIN} --config.data.source={source}"
+        return command.sources(command.check_config(shlex.split(words), ROOT), ROOT)
+
+    [said] = told("text:/home/me/t.txt")
+    assert said.startswith("warning: --config.data.source=text:/home/me/t.txt is not in the checkout")
+    assert told("text:gs://there/t.txt") == told("text:docs/*.md") == told("text:docs") == []

@@ -14,7 +14,7 @@ from launch.cloud import plan, prices, ship
 from launch.cloud.agent import lock
 from launch.cloud.machine import Patience
 from launch.cloud.plan import Machine
-from launch.cloud.watch import new_lines
+from launch.cloud.workers import LINES, new_lines
 from launch.fake import gcloud as fake
 from launch.fake import world as w
 from launch.fake.play import BUCKET
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.xdist_group("launch_tpu")  # one worker: its processes 
 
 SIZES = {  # (chips, hosts), by the pages of Cloud TPU
     "v5litepod-1": (1, 1), "v5litepod-8": (8, 1), "v5litepod-16": (16, 4), "v5litepod-256": (256, 64),
-    "v4-8": (4, 1), "v4-32": (16, 4), "v5p-8": (4, 1), "v5p-128": (64, 16), "v6e-8": (8, 1), "v6e-64": (64, 16),
+    "v4-8": (4, 1), "v4-32": (16, 4), "v5p-8": (4, 1), "v5p-384": (192, 48), "v6e-8": (8, 1), "v6e-64": (64, 16),
 }  # fmt: skip
 
 
@@ -40,7 +40,8 @@ def test_sizes_of_slices() -> None:
     for name, (count, hosts) in SIZES.items():
         machine = Machine("a", "us-west4-a", name, slices=3)
         assert (machine.piece.chips, machine.workers) == (count, 3 * hosts), name
-    for bad in ("v5litepod-3", "v5p-7", "v5e-16", "v9-8", "v4", "v4-0", "v4-8;x"):
+    none = ("v5litepod-12", "v5litepod-512", "v6e-24", "v5p-24", "v4-80")  # of a pod's chips in no such shape
+    for bad in ("v5litepod-3", "v5p-7", "v5e-16", "v9-8", "v4", "v4-0", "v4-8;x", *none):
         with pytest.raises(UserError, match="--accelerator"):
             Machine("a", "us-west4-a", bad)
 
@@ -62,12 +63,26 @@ def test_jax_and_libtpu_are_a_pair_before_anything_is_asked_for() -> None:
 
 def test_prices(tmp_path: Path) -> None:
     """Of all chips of all slices, from the table that the user may edit."""
-    assert prices.per_hour("v5p-128", 2, spot=False) == pytest.approx(64 * 2 * chips()["v5p"].usd)
-    assert "128 chips" in prices.sentence("v5p-128", 2, False, 3.0)
+    assert f"128 chips: ${64 * 2 * chips()['v5p'].usd:,.2f} an hour" in prices.sentence(
+        "v5p-128", 2, False, 3.0, "us-x-a"
+    )
     own = tmp_path / "own.tsv"
     own.write_text(TABLE.read_text().replace("\t1.20\t0.2977\t", "\t2.00\t-\t"))
-    assert "$32.00 an hour, at most $96.00 in 3 hours" in prices.sentence("v5litepod-16", 1, False, 3.0, str(own))
-    assert "has no price of v5e spot" in prices.sentence("v5litepod-16", 1, True, 3.0, str(own))
+    here = "us-central1-a"
+    assert "$32.00 an hour, at most $96.00 in 3 hours" in prices.sentence("v5litepod-16", 1, False, 3.0, here, str(own))
+    assert "has no price of v5e spot" in prices.sentence("v5litepod-16", 1, True, 3.0, here, str(own))
+    tiny = prices.sentence("v5litepod-1", 1, True, 0.004, here)
+    assert "an hour, less than $0.01 in 0.004 hours" in tiny
+
+
+def test_prices_are_those_of_the_zone() -> None:
+    """Of the rows of launch/regional_prices.tsv; elsewhere nothing is promised."""
+    spot = prices.sentence("v5litepod-16", 1, True, 12.0, "us-west4-a", later_s=600.0)
+    assert "$8.41 an hour, at most $102.27 in 12 hours and 10 minutes (list prices of us-west4-a" in spot
+    assert prices.per_chip("v6e", True, "europe-west4-b").usd == 1.782
+    for spot_, zone in ((False, "us-west4-a"), (True, "us-south1-a")):
+        said = prices.sentence("v5litepod-16", 1, spot_, 12.0, zone)
+        assert "at most" not in said and f"those of {zone} are not known here" in said
 
 
 def test_new_lines() -> None:
@@ -75,6 +90,9 @@ def test_new_lines() -> None:
     assert new_lines(["a", "b"], ["a", "b"]) == []
     assert new_lines(["a", "b"], ["x", "y"]) == ["x", "y"]
     assert new_lines([], ["a"]) == ["a"]
+    many = [str(i) for i in range(LINES)]
+    assert new_lines(["x"], many, "gap") == new_lines([], many, "gap") == ["gap", *many]
+    assert new_lines(many, [*many[1:], "next"], "gap") == ["next"]
 
 
 def test_the_fake_knows_the_flags_of_gcloud() -> None:
@@ -111,6 +129,10 @@ def test_the_fake_knows_the_flags_of_gcloud() -> None:
             "up a --zone=us-west4-a --accelerator=v4-8 --flex-start --max-hours=168",
             "--max_hours=168: with --flex_start",
         ),
+        ("up a --max-tries=-3", "max_tries"),
+        ("up a --no-spot --zone=us-west4-a --accelerator=v5litepod-12", "'v5litepod-12': v5litepod has no slice"),
+        ("status a --state-dir=a,b", "--state_dir='a,b': gcloud cannot take"),
+        ("status a --state-dir=a:b", "--state_dir='a:b': gcloud cannot take"),
         ("status never", "no machine 'never'"),
         ("list a", "list takes no name"),
         ("up a --zone=us-west4-a --accelerator=v4-8 --slices=0", "--slices=0"),

@@ -16,12 +16,13 @@ from w2v_jax.errors import UserError
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = "us-docker.pkg.dev/my-project-1/w2v/w2v:1"
 TRAIN = "python -m experiments.train --config=configs/lm1b_pod.py --workdir=gs://my-bucket/lm1b"
+GPT2 = TRAIN.replace("lm1b_pod", "gpt2_pod")
 GKE = f"launch.render gke w2v --accelerator=v5litepod-16 --image={IMAGE}"
 FILES = {
     "gke_one_slice.yaml": f"{GKE} -- {TRAIN}",
     "gke_two_slices_spot.yaml": f"{GKE} --slices=2 --spot --service_account=trainer --max_hours=12 -- {TRAIN}",
     "gke_v5p.yaml": f"launch.render gke gpt2 --accelerator=v5p-128 --image={IMAGE} -- {TRAIN}",
-    "slurm_one_node.sh": f"launch.render slurm w2v -- {TRAIN}",
+    "slurm_one_node.sh": f"launch.render slurm w2v -- {GPT2}",
     "slurm_two_nodes.sh": "launch.render slurm w2v --nodes=2 --gpus=4 --time=2-00:00:00 --partition=gpu --account=lab "
     f"--folder='/home/me/w2v jax' -- {TRAIN}",
 }
@@ -109,6 +110,11 @@ def test_sigterm_of_slurm_reaches_the_run_and_queues_the_job_again(tmp_path: Pat
         (f"gke w2v --accelerator=v5litepod-16 --image='{IMAGE};x' -- true", "--image="),
         ("slurm w2v --nodes=0 -- true", "--nodes=0"),
         ("slurm w2v --time=soon -- true", "--time='soon'"),
+        ("slurm w2v --time=0:00:00 -- true", "must be more than 5 minutes"),
+        ("slurm w2v --time=0-0:05:00 -- true", "must be more than 5 minutes"),
+        (f"slurm w2v -- {TRAIN}", "mesh.model must divide the 1 of each process"),
+        (f"{GKE.partition(' ')[2]} -- {TRAIN} --config.mesh.model=3", "mesh.model=3: does not divide the 16 devices"),
+        (f"slurm w2v -- {TRAIN} --config.train.pases=3", "'train.pases' (did you mean 'train.passes'?)"),
         ("slurm w2v --partition='a b' -- true", "--partition='a b'"),
         ("slurm w2v -- train --workdir=gs://B", "is no name of a bucket"),
     ],

@@ -236,3 +236,32 @@ def test_a_start_that_is_repeated_starts_nothing(play: Play) -> None:
     assert reports[0].state == "ended"
     time.sleep(0.5)
     assert file.read_text() == "x"
+
+
+def test_files_that_git_does_not_know_are_told_or_refused(play: Play, tmp_path: Path) -> None:
+    root = checkout(tmp_path / "new")
+    (root / ".env").write_text("KEY=1")
+    (root / "big.bin").write_bytes(b"x" * (3 * 2**20))
+    asked = play.asked(training(STEPS), yes=False, **ONE)._replace(root=root)
+    verbs.run(play.cloud("w2v"), play.state, "w2v", asked)
+    assert "2 files that git does not know, 3.0 MiB together: .env (5 bytes), big.bin (3.0 MiB)" in play.said[0]
+    with pytest.raises(UserError, match=r"--untracked_mib=2 is the most that is shipped: name them in .gitignore"):
+        verbs.run(play.cloud("w2v"), play.state, "w2v", asked._replace(yes=True, untracked_mib=2.0))
+    (root / ".gitignore").write_text("big.bin\n.env\n")
+    verbs.run(play.cloud("w2v"), play.state, "w2v", asked._replace(untracked_mib=2.0))
+    assert play.world()["calls"] == 0
+
+
+def test_lines_between_two_looks_are_not_dropped_silently(play: Play) -> None:
+    argv = ["python", "-c", "for i in range(300): print('line', i)"]
+    assert run(play, argv, down=False, **ONE) is None
+    gap = next(i for i, line in enumerate(play.said) if "some lines are left out here" in line)
+    assert play.said[gap + 1] == "[worker 0] line 260"
+
+
+def test_commands_that_are_told_name_the_state_folder(tmp_path: Path) -> None:
+    words = ["up", "w2v", "--zone=us-west4-a", "--accelerator=v5litepod-8"]
+    done = tpu(*words, path=os.environ["PATH"], state=tmp_path / "s")
+    assert f"python -m launch.tpu down w2v --state_dir={tmp_path / 's'} --yes" in done.stdout
+    done = tpu("status", "w2v", path=os.environ["PATH"], state=tmp_path / "s")
+    assert done.returncode == 2 and "no machine 'w2v'" in done.stderr

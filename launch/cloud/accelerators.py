@@ -12,6 +12,7 @@ from typing import NamedTuple
 from w2v_jax.errors import UserError, nearest
 
 _HOST_CHIPS = 4  # of a host of a slice with several hosts
+_CUBE = 64  # chips of a cube of 4x4x4
 
 
 class Slice(NamedTuple):
@@ -60,9 +61,11 @@ def slice_of(accelerator: str) -> Slice:
     kind = _KINDS[match[1]]
     chips = int(match[2]) // kind.cores_per_chip
     whole = int(match[2]) == chips * kind.cores_per_chip
-    if not whole or not (chips in kind.single_host or (chips > max(kind.single_host) and chips % _HOST_CHIPS == 0)):
-        known_sizes = ", ".join(str(n * kind.cores_per_chip) for n in sorted(kind.topologies) if n > 0)
-        raise UserError(f"--accelerator={accelerator!r}: {match[1]} has no slice of that size; sizes: {known_sizes}")
+    cubes = kind.topologies is _CUBES  # larger slices are whole cubes side by side, of which a type names no shape
+    if not whole or not (chips in kind.topologies or (cubes and chips % _CUBE == 0)):
+        sizes = ", ".join(str(n * kind.cores_per_chip) for n in sorted(kind.topologies))
+        more = f", and multiples of {_CUBE * kind.cores_per_chip}" if cubes else ""
+        raise UserError(f"--accelerator={accelerator!r}: {match[1]} has no slice of that size; sizes: {sizes}{more}")
     hosts = 1 if chips in kind.single_host else chips // _HOST_CHIPS
     return Slice(accelerator, kind.generation, chips, hosts, kind.image, kind.gke, kind.topologies.get(chips, ""))
 

@@ -36,6 +36,7 @@ class Asked(NamedTuple):
     worker: int = 0
     lines: int = 40
     adopt: bool = False  # uses a machine that another folder asked for
+    untracked_mib: float = 20.0  # of files that git does not know: more is not shipped
 
 
 def record_of(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Record:
@@ -52,9 +53,9 @@ def record_of(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Record:
             key, value = next(iter(changed.items()))
             raise UserError(
                 f"--{key}={value}: {name} was asked for with {key}={getattr(record.machine, key)}; "
-                f"{TPU} down {name} first, or take another name"
+                f"{TPU} down {name} --yes first, or take another name"
             )
-        record.asked, record.until, record.run_id = 0.0, 0.0, ""  # of the machine that is gone
+        record.asked, record.until, record.queued, record.run_id = 0.0, 0.0, 0.0, ""  # of the machine that is gone
     record.machine = dataclasses.replace(record.machine, **changed)
     if asked.max_hours is not None:
         record.max_hours = asked.max_hours
@@ -84,21 +85,27 @@ def no_zone(record: Record, stopped: Stopped) -> bool:
 
 
 def _end(cloud: Cloud, record: Record, asked: Asked) -> float:
-    """When the paid hours are over: those that are running end when the machine, as it was made, deletes itself."""
-    wanted = cloud.clock.now() + record.max_hours * 3600
-    if record.withdrawn or not record.asked or cloud.clock.now() > record.until:
+    """When the paid hours are over: those that are running end when the machine, as it was made, deletes itself. Those
+    of a request that waits begin when it is served: the earliest end."""
+    now = cloud.clock.now()
+    wanted, made = now + record.max_hours * 3600, now + record.queued if record.queued else record.until
+    if record.withdrawn or not record.asked or now > made:
         return wanted
-    return record.until if asked.max_hours is None else min(record.until, wanted)
+    return made if asked.max_hours is None else min(made, wanted)
 
 
 def tell_cost(cloud: Cloud, record: Record, asked: Asked) -> None:
     """Prints what the paid hours cost at most, and where they are fewer than were asked for."""
     machine, hours = record.machine, record.max_hours
-    left = round((_end(cloud, record, asked) - cloud.clock.now()) / 3600, 2)
-    if asked.max_hours is not None and left < hours:
-        name, hours = machine.name, left
-        cloud.tell(f"{name} ends itself in {left:g} hours, as it was made; {TPU} down {name} and then up give more")
-    cloud.tell(prices.sentence(machine.accelerator, machine.slices, machine.spot, hours, asked.prices))
+    left = (_end(cloud, record, asked) - cloud.clock.now()) / 3600
+    if asked.max_hours is not None and left < hours - 0.005:
+        name, hours = machine.name, round(left, 2)
+        cloud.tell(
+            f"{name} ends itself in {hours:g} hours, as it was made; "
+            f"{TPU} down {name} --yes and then up --yes give more"
+        )
+    what = (machine.accelerator, machine.slices, machine.spot, hours, machine.zone)
+    cloud.tell(prices.sentence(*what, asked.prices, plan.LATER_S))
     if not machine.service_account:
         cloud.tell(
             "warning: without --service-account the machine is the default account of Compute Engine, which may lack "
@@ -121,8 +128,9 @@ def show(cloud: Cloud, lines: Sequence[Line], why: str) -> None:
 
 
 def open_hours(cloud: Cloud, folder: Folder, record: Record, asked: Asked) -> None:
-    """The paid hours begin: now, unless they are running already."""
+    """The paid hours: those that are running, or new ones; a request that is made for them has them begin later."""
     record.until = _end(cloud, record, asked)
+    record.queued = record.until - cloud.clock.now() if record.queued and not record.withdrawn else 0.0
     record.withdrawn, record.trouble = False, []
     folder.save(record)
 

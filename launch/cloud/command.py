@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments.common import cli
 from launch.cloud import ship
@@ -62,19 +67,82 @@ def _module(argv: Sequence[str]) -> tuple[str, list[str]]:
     return module, words
 
 
-def check_config(argv: Sequence[str], root: Path) -> None:
-    """UserError: a command of ours names a config file that is not among those that are shipped, or one that does not
-    load with the overrides; the line is then that of the command. No text is read, and no device is asked for."""
+def check_config(argv: Sequence[str], root: Path, shipped: bool = True) -> list[Any]:
+    """The configs of a command of ours. UserError: a module or a config file that is not among the files that are
+    shipped, or a config that does not load with the overrides; the line is then that of the command. No text is read,
+    and no device is asked for. Where nothing is `shipped`, what is not below `root` is not looked at."""
     module, words = _module(argv)
+    found = []
+    if shipped:
+        _check_module(module, root)
     flags = {} if _value(words, "flagfile") else CONFIGS.get(module, {})  # such a file may have any flag
     words = cli.overrides(words, [f"{flag}.KEY" for flag in flags])
     for flag, own in flags.items():
         file, key = _value(words, flag), f"--{flag}.KEY="
         changes = [word.removeprefix(key) for word in words if word.startswith(key)]
-        if file:
+        if file and shipped:
             _check_shipped(flag, file, root)
+        elif file and not (root / file).is_file():
+            continue
         if file or own.example or (changes and own.default):
-            _check_values(module, flag, file or own.default, changes, own.example, root)
+            found.append(_load(module, flag, file or own.default, changes, own.example, root))
+    return found
+
+
+def _check_module(module: str, root: Path) -> None:
+    """UserError: the checkout has the package of a module, and not the module."""
+    top = module.partition(".")[0]
+    if not top or not (root / top).is_dir():
+        return
+    paths = [Path(name).with_suffix("") for name in ship.files(root) if name.endswith(".py")]
+    known = [".".join(path.parts).removesuffix(".__main__") for path in paths if path.name != "__init__"]
+    if module not in known:
+        raise UserError(f"python -m {module}: is not in the checkout that is shipped, {root}{nearest(module, known)}")
+
+
+def check_flags(argv: Sequence[str], root: Path) -> None:
+    """UserError: a command of ours does not take one of its flags, or not with that value. The module is started for
+    it, and ends once it has read its flags."""
+    module, words = _module(argv)
+    at = root.joinpath(*module.split("."))
+    files = [file for file in (at.with_suffix(".py"), at / "__main__.py") if module and file.is_file()]
+    if not files or not re.search(r"(?m)^    cli\.run\(", files[0].read_text(encoding="utf-8")):
+        return  # a program that may not know the flag that ends it
+    if _value(words, "flagfile"):
+        return
+    line = [sys.executable, "-m", module, "--only_check_args", *words]
+    env = {**os.environ, "PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(line, cwd=root, env=env, capture_output=True, text=True, timeout=120, errors="replace")
+        told = [said for said in done.stderr.splitlines() if said.startswith("error: ")]
+        if done.returncode == 2 and told:
+            raise UserError(told[-1].removeprefix("error: "))
+
+
+def check_mesh(argv: Sequence[str], configs: Sequence[Any], chips: int, processes: int) -> None:
+    """UserError: the mesh of a run does not divide the chips."""
+    if _module(argv)[0] != "experiments.train":
+        return
+    from launch.slices import AbsentGpu  # imports JAX, which no other verb needs
+    from w2v_jax.train.sharding import make_mesh
+
+    for config in configs:
+        make_mesh(config.mesh, [AbsentGpu(i, i * processes // chips, "chip") for i in range(chips)])  # type: ignore[misc]
+
+
+def sources(configs: Sequence[Any], root: Path) -> list[str]:
+    """A line for each text of a run that is on this machine alone."""
+    found = []
+    for config in configs:
+        kind, _, path = str(getattr(getattr(config, "data", None), "source", "")).partition(":")
+        if kind not in ("text", "jsonl") or not path or path.startswith("gs://"):
+            continue
+        if not any(fnmatch.fnmatch(name, path) or name.startswith(f"{path}/") for name in ship.files(root)):
+            found.append(
+                f"warning: --config.data.source={kind}:{path} is not in the checkout that is shipped, and the machine "
+                "has no other file of yours; take gs://BUCKET/FILE"
+            )
+    return found
 
 
 def _check_shipped(flag: str, file: str, root: Path) -> None:
@@ -84,7 +152,7 @@ def _check_shipped(flag: str, file: str, root: Path) -> None:
         raise UserError(f"--{flag}={file}: is not in the checkout that is shipped, {root}{nearest(file, known)}")
 
 
-def _check_values(module: str, flag: str, file: str, changes: Sequence[str], example: str, root: Path) -> None:
+def _load(module: str, flag: str, file: str, changes: Sequence[str], example: str, root: Path) -> Any:
     from experiments.common import config_flag  # imports JAX, which no other verb needs
     from w2v_jax.config import Config
     from w2v_jax.scaling.study import Study
@@ -92,7 +160,7 @@ def _check_values(module: str, flag: str, file: str, changes: Sequence[str], exa
     kinds: dict[str, type] = {"experiments.scaling": Study, "launch.preflight": object}
     path, values = config_flag.chosen(flag, file, changes, example)
     with contextlib.chdir(root):  # the worker runs the command in the folder of the source
-        config_flag.load(path, kinds.get(module, Config), values)
+        return config_flag.load(path, kinds.get(module, Config), values)
 
 
 def warning(argv: Sequence[str], machine: Machine, ends: bool) -> str:

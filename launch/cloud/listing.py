@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from launch.cloud import machine as machines
 from launch.cloud import plan, prices, trouble
+from launch.cloud.accelerators import slice_of
 from launch.cloud.gcloud import Cloud
 from launch.cloud.machine import ABSENT, DEAD, WAITING, Look
 from launch.cloud.plan import Machine
@@ -98,7 +99,7 @@ def _line(cloud: Cloud, record: Record | None, answer: _Answer, name: str, where
     run = "" if record is None else " ".join(record.argv) or "no run"
     if found is None:
         return f"unknown  {where}  {run}"
-    bill = _bill(found, table)
+    bill = _bill(found, where.partition(" ")[0], table)
     if record is None or machines.foreign(record.machine, found, bool(record.asked)) is not None:
         return f"{found.state}  {where}{bill}  asked for by another folder or person"
     left = (record.until - cloud.clock.now()) / 3600
@@ -106,12 +107,16 @@ def _line(cloud: Cloud, record: Record | None, answer: _Answer, name: str, where
     return f"{found.state}  {where}{bill}{end}  {run}"
 
 
-def _bill(found: Look, table: str) -> str:
+def _bill(found: Look, zone: str, table: str) -> str:
     """What it costs an hour; empty where it costs nothing, or its price is not known."""
     if found.state in (ABSENT, *WAITING, *DEAD) or not found.accelerator:
         return ""
     try:
-        rate = prices.per_hour(found.accelerator, found.slices, found.spot, table)
+        piece = slice_of(found.accelerator)
+        price = prices.per_chip(piece.generation, found.spot, zone, table)
     except UserError:  # of a kind that the launcher does not know
         return ""
-    return "" if math.isnan(rate) else f"  ${rate:,.2f} an hour"
+    if math.isnan(price.usd):
+        return ""
+    of = "" if price.certain else f" (in {price.place})"
+    return f"  ${price.usd * piece.chips * found.slices:,.2f} an hour{of}"

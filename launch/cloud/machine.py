@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import signal
 import threading
@@ -142,6 +143,15 @@ def nodes(cloud: Cloud, machine: Machine, seconds: float = 60) -> dict[str, str]
     return found
 
 
+def made(cloud: Cloud, machine: Machine) -> float:
+    """When the first of its slices was made, in seconds since 1970; 0 where gcloud does not say."""
+    try:
+        told = [json.loads(cloud(plan.describe_node(machine, node), 60, attempts=2).out) for node in machine.nodes]
+        return min(datetime.datetime.fromisoformat(found["createTime"]).timestamp() for found in told)
+    except (ValueError, KeyError, TypeError):
+        return 0.0
+
+
 def gone(cloud: Cloud, machine: Machine) -> Trouble | None:
     """Why the machine can no longer be used; None when it is there, as far as Cloud TPU says."""
     found = look(cloud, machine)
@@ -153,7 +163,7 @@ def gone(cloud: Cloud, machine: Machine) -> Trouble | None:
         if any(s in ("PREEMPTED", "TERMINATED", ABSENT) for s in bad.values()):
             return trouble.preempted(machine)
         node, state = next(iter(bad.items()))
-        again = f"python -m launch.tpu run {machine.name} --keep_alive makes it again"
+        again = f"python -m launch.tpu run {machine.name} --keep_alive --yes makes it again"
         return Trouble("unhealthy", f"{node} is {state}", again, MACHINE)
     return None
 
@@ -165,7 +175,8 @@ def late(machine: Machine, state: str, seconds: float) -> Trouble:
     if state in WAITING:
         return Trouble(
             "no_capacity", f"no capacity: {name} waited {hours} in the queue of {machine.zone}; the request is deleted",
-            f"another --zone, a smaller --accelerator, or: python -m launch.tpu up {name} --waiting_s=...", trouble.NO,
+            f"another --zone, a smaller --accelerator, or: python -m launch.tpu up {name} --yes --waiting_s=...",
+            trouble.NO,
         )  # fmt: skip
     if state == "PROVISIONING":
         return Trouble("slow", f"{name} was not provisioned within {hours}", status, MACHINE)

@@ -77,13 +77,20 @@ def _line(machine: Machine, *words: str) -> Line:
 
 
 def startup(machine: Machine, seconds: float) -> str:
-    """The script that every worker runs when it starts: after `seconds` it deletes the machine, whatever became of the
-    launcher and of the run."""
+    """The script that every worker runs when it starts: `seconds` after its first start it deletes the machine,
+    whatever became of the launcher and of the run. The end is kept on its disk: after a reboot it is the same."""
     return (
         "#!/bin/bash\n"
         "# Written by launch.tpu: the end of the paid hours. The service account needs roles/tpu.admin for it.\n"
-        f"sleep {max(1, int(seconds))}\n"
         "export PATH=$PATH:/snap/bin\n"
+        "file=${HOME:-/root}/w2v_jax_end\n"
+        "now=$(date +%s)\n"
+        'end=$(grep -xE "[0-9]{1,12}" "$file" 2>/dev/null)\n'
+        'if [ -z "$end" ]; then\n'
+        f"  end=$((now + {max(1, int(seconds))}))\n"
+        '  echo "$end" > "$file.part" && sync "$file.part" && mv "$file.part" "$file"\n'
+        "fi\n"
+        "sleep $((end > now ? end - now : 1))\n"
         f"for i in $(seq 60); do {shlex.join(delete(machine))} && break; sleep 60; done\n"
     )
 

@@ -8,12 +8,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launch.cloud import names
+from launch.cloud import names, prices
 from launch.cloud.accelerators import Slice, slice_of
 from w2v_jax.errors import UserError
 
 _IMAGE = r"[a-z0-9][a-zA-Z0-9._/:@-]{2,250}"
 _TIME = r"([0-9]+-)?[0-9]{1,3}:[0-5][0-9]:[0-5][0-9]"
+_ENDING_S = 300  # before the end of its time a batch job gets SIGTERM; 0:00:00 means no limit
 _WORD = r"[A-Za-z0-9_.:,@%+=/-]{1,120}"
 
 
@@ -122,7 +123,9 @@ def jobset(
     head = (
         f"# {piece.chips * slices} chips, {piece.hosts * slices} hosts: {slices} x {accelerator}. kubectl apply -f FILE"
     )
-    return "\n".join([head, *_yaml(document)]) + "\n"
+    cost = prices.sentence(accelerator, slices, spot, max_hours, "")
+    times = f"for one start; --restarts={restarts} allows {restarts + 1} of them"
+    return "\n".join([head, f"# {cost}", f"# {times}", *_yaml(document)]) + "\n"
 
 
 def slurm(
@@ -146,6 +149,12 @@ def slurm(
             raise UserError(f"--{key}={number}: must be 1 to {most}")
     if not re.fullmatch(_TIME, time):
         raise UserError(f"--time={time!r}: must be [DAYS-]HOURS:MINUTES:SECONDS, e.g. 24:00:00")
+    days, _, clock = time.rpartition("-")
+    hours, minutes, seconds = map(int, clock.split(":"))
+    if ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds <= _ENDING_S:
+        raise UserError(
+            f"--time={time!r}: must be more than {_ENDING_S // 60} minutes: so long before the end Slurm ends the run"
+        )
     for key, value in (("partition", partition), ("account", account)):
         if value and not re.fullmatch(_WORD, value):
             raise UserError(f"--{key}={value!r}: must be one word of letters, digits and _ . : - /")
@@ -160,7 +169,7 @@ def slurm(
         "time": time,
         **({"partition": partition} if partition else {}),
         **({"account": account} if account else {}),
-        "signal": "B:TERM@300",
+        "signal": f"B:TERM@{_ENDING_S}",
         "open-mode": "append",
         "output": f"{name}-%j.log",
     }

@@ -23,6 +23,7 @@ from w2v_jax.files import write_json
 ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = "3.12"  # the images bring 3.10, for which JAX makes no wheels any more; uv fetches this one
 _CONSTRAINTS = "constraints-py312.txt"
+_SECRET = re.compile(r"(^|/)\.env|\.(pem|key|p12|pfx)$|id_(rsa|dsa|ecdsa|ed25519)|credential|secret|token|passw", re.I)
 _MAIN = "import sys\nfrom launch.cloud.agent.main import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
@@ -79,6 +80,30 @@ def files(root: Path = ROOT) -> list[str]:
     """The files that are shipped, as paths below `root`. UserError: there is no git checkout."""
     listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").decode(errors="replace")
     return [name for name in dict.fromkeys(listed.split("\0")) if name and (root / name).exists()]
+
+
+def untracked(root: Path = ROOT, most_mib: float = 20.0) -> list[str]:
+    """A line about the files that are shipped though git does not know them; none where there are none. Those that
+    look like secrets are named first, then the largest. UserError: they are too large together."""
+    listed = _git(root, "ls-files", "-z", "--others", "--exclude-standard").decode(errors="replace")
+    sizes = {name: (root / name).lstat().st_size for name in listed.split("\0") if name and (root / name).exists()}
+    if not sizes:
+        return []
+    order = sorted(sizes, key=lambda name: (not _SECRET.search(name), -sizes[name], name))
+    some = ", ".join(f"{name} ({_size(sizes[name])})" for name in order[:5])
+    more = f" and {len(order) - 5} more" if len(order) > 5 else ""
+    total = sum(sizes.values())
+    what = f"{plan.count(len(order), 'file')} that git does not know, {_size(total)} together: {some}{more}"
+    if total > most_mib * 2**20:
+        raise UserError(
+            f"{root}: {what}; --untracked_mib={most_mib:g} is the most that is shipped: name them in .gitignore, or "
+            "give a larger one"
+        )
+    return [f"warning: shipped with the commit, and kept with the run: {what}; .gitignore leaves files out"]
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size:,} bytes"
 
 
 def check(root: Path = ROOT) -> None:

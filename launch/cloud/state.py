@@ -8,6 +8,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ class Record:
 
     machine: Machine
     until: float = 0.0  # when the paid hours are over; 0: no machine has been asked for
+    queued: float = 0.0  # paid seconds of a request that was not seen ACTIVE yet; they do not run in the queue
     max_hours: float = 24.0
     asked: float = 0.0  # when it was asked for last
     argv: list[str] = dataclasses.field(default_factory=list)  # of the run
@@ -43,6 +45,11 @@ class Folder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).expanduser()
+        if not re.fullmatch(r"[^-,:\n][^,:\n]*", str(self.path)):
+            raise UserError(
+                f"--state_dir={str(path)!r}: gcloud cannot take files from there; name a folder without comma and "
+                "colon, that does not begin with a hyphen"
+            )
 
     def file(self, name: str) -> Path:
         return self.path / f"{names.check_name(name)}.json"

@@ -25,7 +25,7 @@ def of(cloud: Cloud, record: Record, patience: Patience) -> Trouble:
     except Stopped as e:
         return e.trouble
     if found.state == ABSENT:
-        return _absent(record)
+        return _absent(record, cloud.clock.now())
     if found.state in WAITING or found.state == "PROVISIONING":
         waited = duration(max(0.0, cloud.clock.now() - record.asked)) if record.asked else "some time"
         what = "waits in the queue" if found.state in WAITING else "is being provisioned"
@@ -56,15 +56,19 @@ def _costs(found: Trouble, name: str) -> Trouble:
     return found._replace(next=f"{found.next}; {name} still costs money, {_TPU} down {name} --yes deletes it")
 
 
-def _absent(record: Record) -> Trouble:
+def _absent(record: Record, now: float) -> Trouble:
     name = record.machine.name
     if record.done:
         return Trouble(
-            "ok", f"{name}: the run ended well, and the machine is deleted", f"{_TPU} down {name} forgets it"
+            "ok", f"{name}: the run ended well, and the machine is deleted", f"{_TPU} down {name} --yes forgets it"
         )
     if record.trouble:
         return Trouble(*record.trouble)
     if record.asked and not record.withdrawn:
+        if not record.queued and now > record.until:
+            return Trouble(
+                "max_hours", f"{name} is gone: its paid hours are over", f"{_TPU} run {name} --yes has new ones"
+            )
         return Trouble(
             "preempted", f"{name} is gone, and no command of the launcher deleted it", f"{_TPU} run {name} --yes"
         )

@@ -71,12 +71,13 @@ _RULES = (
         "no_capacity", "gcloud",
         r"no more capacity|[Ii]nsufficient (reserved )?capacity|RESOURCE_POOL_EXHAUSTED|stockout",
         "no capacity: {zone} has no free {accelerator} now",
-        f"{_TPU} run {{name}} --keep_alive tries again; or another zone: {_TPU} down {{name}} first", MACHINE,
+        f"{_TPU} run {{name}} --keep_alive --yes tries again; or another zone: {_TPU} down {{name}} --yes first",
+        MACHINE,
     ),
     _Rule(
         "queue_over", "gcloud", r"valid.until|expired before|time out waiting for resources",
         "the request waited in the queue as long as it may, and got no {accelerator}",
-        f"{_TPU} up {{name}} asks again; another --zone or --spot may be quicker", MACHINE,
+        f"{_TPU} up {{name}} --yes asks again; another --zone or --spot may be quicker", MACHINE,
     ),
     _Rule(
         "bad_zone", "gcloud",
@@ -108,7 +109,7 @@ _RULES = (
         r"libtpu mismatch|libtpu.*(too old|too new|incompatib|not compatible)|PJRT.*API.*version|TPU driver.*version"
         r"|Expected libtpu|libtpu version .* (does not|required)",
         "{who}: jax, libtpu and the machine image do not belong together",
-        f"{_TPU} down {{name}}, then up without --image; pairs are in launch/cloud/pairs.toml",
+        f"{_TPU} down {{name}} --yes, then up without --image; pairs are in launch/cloud/pairs.toml",
     ),
     _Rule(
         "disk_full", "install run", r"No space left|no space is left|Disk quota exceeded",
@@ -120,7 +121,7 @@ _RULES = (
     ),
     _Rule(
         "lock_held", "lock run", r"is held by|TPU is already in use by|libtpu.so (is )?already in use",
-        "{who}: another process uses the TPU", f"end that process, or {_TPU} down {{name}}",
+        "{who}: another process uses the TPU", f"end that process, or {_TPU} down {{name}} --yes",
     ),
     _Rule(
         "no_bucket_permission", "run",
@@ -153,7 +154,7 @@ _RULES = (
     _Rule(
         "peers", "run",
         r"[Hh]eartbeat|[Cc]oordination service|Barrier|missing after|peers? (is|are) gone|cannot join the run",
-        "{who}: it lost the other processes of the run", f"{_TPU} run {{name}} goes on from the checkpoint", RUN,
+        "{who}: it lost the other processes of the run", f"{_TPU} run {{name}} --yes goes on from the checkpoint", RUN,
     ),
     _Rule(
         "diverged", "run", r"the loss is not finite|diverged",
@@ -161,7 +162,7 @@ _RULES = (
     ),
     _Rule(
         "no_server", "run", r"(?m)^error: gs://.*: the server gives an error .*",
-        "{who}: the bucket does not answer", f"{_TPU} run {{name}} goes on from the checkpoint", RUN,
+        "{who}: the bucket does not answer", f"{_TPU} run {{name}} --yes goes on from the checkpoint", RUN,
     ),
     _Rule(
         "bad_input", "run", r"(?m)^error: ", "{who}: the command refused its input", "correct the command and run it",
@@ -252,7 +253,7 @@ def no_project() -> Trouble:
 def preempted(machine: Machine) -> Trouble:
     return Trouble(
         "preempted", f"{machine.name} was taken away by Cloud TPU (preempted, or maintenance)",
-        f"{_TPU} run {machine.name} --keep_alive makes it again and goes on from the checkpoint", MACHINE,
+        f"{_TPU} run {machine.name} --keep_alive --yes makes it again and goes on from the checkpoint", MACHINE,
     )  # fmt: skip
 
 
@@ -265,12 +266,14 @@ def missing(reports: Iterable[Report], machine: Machine) -> Trouble:
         sentence = f"none of the {len(reports)} workers of {machine.name} can be reached by SSH"
     else:
         sentence = f"{some} of {len(reports)} cannot be reached"
-    return Trouble("missing", sentence, f"{_TPU} run {machine.name} --keep_alive makes the machine again", MACHINE)
+    return Trouble(
+        "missing", sentence, f"{_TPU} run {machine.name} --keep_alive --yes makes the machine again", MACHINE
+    )
 
 
 def hung(machine: Machine, seconds: float, stacks: str = "") -> Trouble:
     where = f"; the stacks of every rank are in {stacks}" if stacks else ""
     return Trouble(
         "hung", f"hung: no step for {seconds / 60:.0f} minutes{where}",
-        f"{_TPU} stop {machine.name}, then run goes on from the checkpoint", RUN,
+        f"{_TPU} stop {machine.name} --yes, then run goes on from the checkpoint", RUN,
     )  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from launch.cloud import command, names, plan, ship, status, trouble, workers
 from launch.cloud import machine as machines
@@ -45,29 +47,29 @@ def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
 
 def run(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
     """Brings the machine up and runs the command on every worker until it ends. None when it ended well."""
-    if asked.argv:
-        command.check_config(asked.argv, asked.root)
+    configs = command.check_config(asked.argv, asked.root) if asked.argv else []
     record = record_of(cloud, folder, name, asked)
     argv = list(asked.argv) or record.argv
     if not argv:
-        raise UserError(f"no command: {TPU} run {name} -- python -m experiments.train --config=... --workdir=gs://...")
+        raise UserError(
+            f"no command: {TPU} run {name} --yes -- python -m experiments.train --config=... --workdir=gs://..."
+        )
     buckets = names.buckets(argv)
     if record.argv and argv != record.argv and record.run_id and not record.outcome and not record.withdrawn:
         raise UserError(f"{name} has a run with another command that has not ended; {TPU} stop {name} --yes first")
     if argv != record.argv or record.outcome:
         record.tries, record.progress, record.run_id = 0, -1, ""
     record.argv, record.outcome, record.done = argv, "", False
+    _check(cloud, record.machine, configs, asked)
     if not asked.yes:
-        ship.check(asked.root)
         preview(cloud, folder, record, asked, run=True)
         return None
     with folder.alone(name, "watch"):
         source = ship.source(folder.room(name) / "bundle", asked.root)
-        machine = record.machine
         tell_cost(cloud, record, asked)
         tell_warning(cloud, record, asked)
         for bucket in buckets:
-            if (found := _no_bucket(cloud, bucket, machine)) is not None:
+            if (found := _no_bucket(cloud, bucket, record.machine)) is not None:
                 return found
         open_hours(cloud, folder, record, asked)
         watch = Watch(cloud, folder, record, asked.patience, asked.limits, asked.adopt)
@@ -104,6 +106,16 @@ def _tell_left(cloud: Cloud, record: Record, follow: str) -> None:
         f"{name}: {what} costs money until its --max_hours are over; {follow if going else ''}"
         f"{TPU} down {name} --yes ends it"
     )
+
+
+def _check(cloud: Cloud, machine: Machine, configs: Sequence[Any], asked: Asked) -> None:
+    """Prints what is shipped and nobody committed, and what the machine will not have. UserError: the command would
+    fail, or too much is shipped."""
+    command.check_mesh(asked.argv, configs, machine.slices * machine.piece.chips, machine.workers)
+    command.check_flags(asked.argv, asked.root)
+    ship.check(asked.root)
+    for said in (*ship.untracked(asked.root, asked.untracked_mib), *command.sources(configs, asked.root)):
+        cloud.tell(said)
 
 
 def _tell_bill(cloud: Cloud, record: Record, found: Trouble | None) -> None:
@@ -163,6 +175,7 @@ def attach(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | N
         found = watch.follow()
     except Stopped as e:
         found = e.trouble
+    found = watch.truly(found)
     if not watch.withdrawn():
         _note(folder, record, found)
     return found

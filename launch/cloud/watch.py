@@ -57,6 +57,7 @@ class Watch:
                 found = self.follow()
             except Stopped as e:
                 found = e.trouble
+            found = self.truly(found)
             if found is None or found.retry == NO or self.record.withdrawn:
                 return found
             if found.retry == MACHINE and not self.limits.keep_alive:
@@ -78,7 +79,13 @@ class Watch:
             pause = min(2 * pause, 600.0)
 
     def seconds_left(self) -> float:
-        return self.record.until - self.cloud.clock.now()
+        """Of the paid hours, which do not run while a request waits."""
+        return self.record.queued or self.record.until - self.cloud.clock.now()
+
+    def truly(self, found: Trouble | None) -> Trouble | None:
+        """Where a machine ended its run or itself as its paid hours were over, that is the reason."""
+        ended = found is not None and (found.key == "preempted" or "(ended by signal 15)" in found.sentence)
+        return over(self.record) if ended and self.seconds_left() <= 0 else found
 
     def _may_create(self) -> tuple[str, float]:
         """Notes that a machine is asked for, and writes the script of its workers; returns its file, and after how many
@@ -93,9 +100,9 @@ class Watch:
                 )
             if self.seconds_left() <= 0:
                 raise Stopped(over(self.record))
-            self.record.asked = self.cloud.clock.now()
+            self.record.asked, self.record.queued = self.cloud.clock.now(), self.seconds_left()
             self.folder.save(self.record)
-            script, seconds = startup_file(self.folder, name), self.seconds_left() + plan.LATER_S
+            script, seconds = startup_file(self.folder, name), self.record.queued + plan.LATER_S
             write_text(script, plan.startup(self.record.machine, seconds))
             return str(script), seconds
 
@@ -119,9 +126,19 @@ class Watch:
             self.record.withdrawn = True
             self.folder.save(self.record)
             raise
+        self._begin_hours()
         if not self.record.asked or (found.owner and found.owner != self.record.machine.owner):  # adopted
             self.record.asked = self.cloud.clock.now()
             self.record.machine = dataclasses.replace(self.record.machine, owner=found.owner)
+            self._save()
+
+    def _begin_hours(self) -> None:
+        """The machine is ACTIVE: the hours of its request run from now, unless it was made long before. They are over
+        before it deletes itself, which it counts from its first start."""
+        if self.record.queued:
+            now, made = self.cloud.clock.now(), machines.made(self.cloud, self.record.machine)
+            began = min(now, made + plan.LATER_S / 2) if made else now
+            self.record.until, self.record.queued = began + self.record.queued, 0.0
             self._save()
 
     # ---- ship and start ----
@@ -207,7 +224,7 @@ class Watch:
                 return Trouble(
                     "withdrawn", f"{machine.name} was taken down by another command", "nothing is left to do"
                 )
-            reports = self._reports("poll", "lines=40", reach_s=self.patience.reach_s)
+            reports = self._reports("poll", f"lines={workers.LINES}", reach_s=self.patience.reach_s)
             self._show(reports)
             states = {r.state for r in reports}
             if states == {"ended"} and not any(r.failed for r in reports):
@@ -225,6 +242,8 @@ class Watch:
     def withdrawn(self) -> bool:
         latest = self.folder.load(self.record.machine.name)
         self.record.withdrawn = latest is None or latest.withdrawn
+        if latest is not None:  # another command may have made the machine again
+            self.record.until, self.record.queued = latest.until, latest.queued
         return self.record.withdrawn
 
     def _moved(self, reports: Sequence[Report], size: int, step: int, moved: float) -> tuple[int, int, float]:
@@ -254,7 +273,7 @@ class Watch:
         if not any(r.failed for r in reports):
             lost = next(r for r in reports if _gone(r))
             who = lost.name(machine.slices)
-            again = f"python -m launch.tpu run {machine.name} goes on from the checkpoint"
+            again = f"python -m launch.tpu run {machine.name} --yes goes on from the checkpoint"
             return Trouble("lost", f"{who} was restarted, or its supervisor killed: the run is gone there", again, RUN)
         found = trouble.of_failed(reports, machine)
         if found.key == "failed" and before <= self._progress_at_failure:
@@ -279,10 +298,12 @@ class Watch:
         """Prints what worker 0 has printed since; of the others only their end."""
         for report in reports:
             name = report.name(self.record.machine.slices)
-            first = trouble.rank_of(report, self.record.machine) == 0 and report.state != "installing"
+            rank = trouble.rank_of(report, self.record.machine)
+            first = rank == 0 and report.state != "installing"
             lines = report.tail if first else []
             before = self._printed.get(name, [])
-            for line in new_lines(before, lines):
+            logs = f"python -m launch.tpu logs {self.record.machine.name} --worker={rank} --lines=400"
+            for line in workers.new_lines(before, lines, f"... some lines are left out here; {logs}"):
                 self.cloud.tell(f"[{name}] {line}")
             if lines:
                 self._printed[name] = lines
@@ -296,15 +317,6 @@ def _gone(report: Report) -> bool:
     return report.failed or report.state in ("lost", "none")
 
 
-def new_lines(before: Sequence[str], after: Sequence[str]) -> list[str]:
-    """The lines of `after`, the end of a log, that follow `before`, an earlier end of it."""
-    for start in range(len(before)):
-        overlap = before[start:]
-        if list(after[: len(overlap)]) == list(overlap):
-            return list(after[len(overlap) :])
-    return list(after)
-
-
 def given_up(found: Trouble, sentence: str) -> Trouble:
     return found._replace(sentence=sentence, retry=NO)
 
@@ -314,7 +326,7 @@ def over(record: Record) -> Trouble:
     name = record.machine.name
     return Trouble(
         "max_hours", "the paid hours of --max_hours are over; the run was stopped with a checkpoint",
-        f"python -m launch.tpu run {name} --max_hours=... goes on", NO,
+        f"python -m launch.tpu run {name} --yes --max_hours=... goes on", NO,
     )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from launch.cloud import plan
 from launch.cloud.gcloud import Cloud, Done
 from launch.cloud.plan import Machine
 
+LINES = 40  # of a worker's log that a look asks for
+
 
 class Report(NamedTuple):
     """What one worker answered, or that it did not."""
@@ -85,6 +87,16 @@ def ask(
 
     found = _each(machine, of_slice)
     return [report for reports, _ in found for report in reports], [done for _, done in found]
+
+
+def new_lines(before: Sequence[str], after: Sequence[str], gap: str = "...") -> list[str]:
+    """The lines of `after`, the end of a log, that follow `before`, an earlier end of it. They begin with `gap` where
+    lines between the two, or before the first look, are not there."""
+    for start in range(len(before)):
+        overlap = before[start:]
+        if list(after[: len(overlap)]) == list(overlap):
+            return list(after[len(overlap) :])
+    return [*([gap] if len(after) >= LINES else []), *after]
 
 
 def copy(cloud: Cloud, machine: Machine, files: Sequence[str], seconds: float = 300) -> list[Done]:

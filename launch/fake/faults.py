@@ -72,8 +72,10 @@ def dead(folder: str, world: Json, fault: Json) -> None:
 
 
 def reboot(folder: str, world: Json, fault: Json) -> None:
-    for *_, home in _homes(folder, world, fault):
+    """All processes end; the disk stays, and the startup script runs again."""
+    for node, name, worker, home in _homes(folder, world, fault):
         w.kill(home)
+        w.begin(folder, world["requests"][node["request"]], name, worker)
 
 
 def kill_run(folder: str, world: Json, fault: Json) -> None:

@@ -7,6 +7,7 @@ is used, so that it starts at once.
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -232,6 +233,7 @@ def describe_node(folder: str, world: Json, call: Call) -> str:
         {
             "name": call.names[0],
             "state": node["state"],
+            "createTime": datetime.datetime.fromtimestamp(node["made"], datetime.UTC).isoformat(),
             "acceleratorType": request["accelerator"],
             "networkEndpoints": ends,
         }

@@ -48,6 +48,9 @@ now() {{ cut -d. -f1 {folder}/clock; }}
 until=$(( $(now) + ${{1%.*}} ))
 while [ "$(now)" -lt "$until" ]; do /bin/sleep 0.4; done
 """
+_DATE = """#!/bin/bash
+if [ "$*" = +%s ]; then cut -d. -f1 {folder}/clock; else exec /bin/date "$@"; fi
+"""
 
 
 def make(folder: str | os.PathLike[str], world: w.Json | None = None, keep: bool = False) -> Path:
@@ -61,6 +64,7 @@ def make(folder: str | os.PathLike[str], world: w.Json | None = None, keep: bool
         "gcloud": _GCLOUD.format(python=python, root=str(ROOT), folder=str(path)),
         "python3": _PYTHON3.format(python=python),
         "sleep": _SLEEP.format(folder=path),
+        "date": _DATE.format(folder=path),
         "uv": _UV.format(runs=sys.executable),
     }
     for name, text in texts.items():

@@ -68,7 +68,8 @@ def chips_of(accelerator: str) -> tuple[str, int, int]:
     kind, _, size = accelerator.partition("-")
     chips = int(size) // CORES[kind]
     single = (1, 4, 8) if CORES[kind] == 1 else (4,)
-    if chips not in single and (chips % 4 or chips < 4):
+    cubes = CORES[kind] == 2 and (chips == 8 or chips % 64 == 0)
+    if chips not in (*single, 16, 32) and not cubes and not (CORES[kind] == 1 and chips in (64, 128, 256)):
         raise ValueError(accelerator)
     return kind, chips, 1 if chips in single else chips // 4
 
@@ -177,7 +178,9 @@ def step(folder: str, world: Json, request: Json) -> None:
             return
         enter(world, request, "ACTIVE", request.get("lives") or None)
         for node in request["nodes"]:
-            world["nodes"][node] = {"state": "READY", "request": request["name"], "deaf": {}, "dead": []}
+            world["nodes"][node] = {
+                "state": "READY", "request": request["name"], "deaf": {}, "dead": [], "made": world["now"],
+            }  # fmt: skip
             for worker in range(request["hosts"]):
                 os.makedirs(home(folder, node, worker), exist_ok=True)
                 begin(folder, request, node, worker)

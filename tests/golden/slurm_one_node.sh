@@ -16,5 +16,5 @@ requeue() {
 }
 trap requeue TERM
 cd "$SLURM_SUBMIT_DIR" || exit 2
-srun --kill-on-bad-exit=1 python -m experiments.train --config=configs/lm1b_pod.py --workdir=gs://my-bucket/lm1b &
+srun --kill-on-bad-exit=1 python -m experiments.train --config=configs/gpt2_pod.py --workdir=gs://my-bucket/lm1b &
 wait "$!"
