@@ -3,6 +3,7 @@
     python -m launch.tpu up|run|status|logs|attach|stop|down|list NAME [--FLAG=VALUE ...] [-- COMMAND]
 
     python -m launch.tpu run w2v --zone=us-west4-a --accelerator=v5litepod-16 --spot --keep_alive --down \\
+        --service_account=NAME@PROJECT.iam.gserviceaccount.com \\
         -- python -m experiments.train --config=configs/lm1b_pod.py --workdir=gs://BUCKET/lm1b
 
 up asks for a machine; run also ships this checkout, installs it and runs the command on every worker; status says in
@@ -23,7 +24,7 @@ from typing import Any
 from absl import flags
 
 from experiments.common import cli
-from launch.cloud import verbs
+from launch.cloud import listing, verbs
 from launch.cloud.asked import Asked
 from launch.cloud.gcloud import Cloud
 from launch.cloud.machine import Patience
@@ -39,7 +40,7 @@ _MACHINE = (
     ("image", "Machine image; that of the accelerator when empty."),
     ("service_account", "Service account of the machine, which reads and writes the bucket."),
     ("network", "VPC network; the default one when empty."),
-    ("valid_for", "How long the request may wait in the queue, e.g. 6h; then Cloud TPU ends it."),
+    ("valid_for", "How long the request may wait in the queue, e.g. 6h; then Cloud TPU ends it. [--waiting_s + 600 s]"),
 )
 _Verb = Callable[[Cloud, Folder, str, Asked], Trouble | None]
 _OF_NAME: dict[str, _Verb] = {
@@ -66,7 +67,7 @@ def asked(argv: Sequence[str]) -> Asked:
     tries = f.max_tries or (20 if f.keep_alive else 3)
     return Asked(
         machine_flags(), argv, f.yes, f.max_hours, Limits(f.keep_alive, tries), Patience(**seconds), down, f.prices,
-        worker=f.worker, lines=f.lines, untracked_mib=f.untracked_mib,
+        worker=f.worker, lines=f.lines, untracked_mib=f.untracked_mib, adopt=f.adopt,
     )  # fmt: skip
 
 
@@ -83,7 +84,8 @@ def main(argv: Sequence[str]) -> int:
     if verb == "list":
         if words:
             raise UserError(f"unexpected argument {words[0]!r}: list takes no name")
-        return report(verbs.listing(cloud_in(folder.path), folder, flags.FLAGS.zone, flags.FLAGS.project))
+        f = flags.FLAGS
+        return report(listing.of(cloud_in(folder.path), folder, f.zone, f.project, f.prices))
     if not words:
         raise UserError(f"no name: python -m launch.tpu {verb} NAME")
     name, *rest = words
@@ -143,6 +145,7 @@ if __name__ == "__main__":
     flags.DEFINE_bool("internal_ips", False, "No external addresses; SSH goes through Identity-Aware Proxy.")
     flags.DEFINE_bool("keep_alive", False, "run: makes the machine again when it was taken away, and goes on.")
     flags.DEFINE_bool("down", None, "run: deletes the machine when the run has ended. Default: with --keep_alive.")
+    flags.DEFINE_bool("adopt", False, "up, run: take a machine that another --state_dir asked for.")
     flags.DEFINE_integer("max_tries", 0, "run: starts of the run. 0: 20 with --keep_alive, else 3.", lower_bound=0)
     flags.DEFINE_float("max_hours", None, "Paid hours: then the run is stopped and the machine deletes itself. [24]")
     flags.DEFINE_float("untracked_mib", 20.0, "run: MiB of files that git does not know, at most.", lower_bound=0)

@@ -49,7 +49,7 @@ def test_a_machine_whose_run_has_ended_is_not_forgotten(play: Play) -> None:
     assert found is not None and found.key == "bad_zone", "its zone did exist: a run was started there"
     play.change(zones=["us-west4-a", "us-east5-a"])
     assert down(play, zone="us-east5-a") is None
-    assert play.said[-1].startswith("w2v in us-east5-a is gone; the record") and play.left()
+    assert play.said[-1].startswith("w2v in us-east5-a of my-project-1 is gone; the record") and play.left()
     assert play.state.known("w2v").machine.zone == "us-west4-a"
     assert down(play) is None and play.left() == [] and play.state.names() == []
 

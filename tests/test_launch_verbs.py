@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from launch.cloud import plan, verbs, workers
+from launch.cloud import listing, plan, verbs, workers
 from launch.cloud.gcloud import execute
 from launch.cloud.names import bucket_of
 from launch.cloud.plan import Machine
@@ -143,6 +144,7 @@ def test_the_executable_runs_only_with_yes(play: Play, tmp_path: Path) -> None:
     path = f"{play.folder}/bin:{os.environ['PATH']}"
     play.change(call_s=30.0)
     words = ["run", "w2v", "--zone=us-west4-a", "--accelerator=v5litepod-8", "--poll-s=0.05", "--down"]
+    words.append("--project=my-project-1")
     shown = tpu(*words, "--", "echo", "two words", path=path, state=tmp_path / "s")
     assert shown.returncode == 0 and "nothing was run" in shown.stdout
     assert play.world()["calls"] == 0 and not (tmp_path / "s").exists()
@@ -153,10 +155,15 @@ def test_the_executable_runs_only_with_yes(play: Play, tmp_path: Path) -> None:
     done = tpu(*words, "--yes", "--", "echo", "two  words;", path=path, state=tmp_path / "s")
     assert done.returncode == 0, done.stderr
     assert "[worker 0] two  words;" in done.stdout and play.left() == []
-    ran = [line for line in done.stdout.splitlines() if line.startswith("+ ")]
-    assert set(map(len, (ran,))) != {0} and {line.split(" --output")[0] for line in ran} <= {
-        line.split(" --output")[0] for line in shown.stdout.replace("gcloud storage", "").splitlines()
-    }
+    of_both = [
+        {
+            re.sub("owner=[0-9a-f]{8}", "", line).split(" --output")[0]
+            for line in one.stdout.splitlines()
+            if line[0] == "+"
+        }
+        for one in (shown, done)
+    ]
+    assert of_both[1] and of_both[1] <= of_both[0], "the label alone is drawn anew"
 
 
 NASTY = ["a;rm -rf x", "$(touch x)", "`touch x`", "a\nb", "a'b", 'a"b', "--zone=x", "-x", "A", "a/../b", "", "a b", "é"]
@@ -216,9 +223,9 @@ def test_a_machine_that_is_there_is_not_silently_another(play: Play) -> None:
 def test_list_shows_what_nobody_remembers(play: Play) -> None:
     assert verbs.up(play.cloud("w2v"), play.state, "w2v", play.asked(**ONE)) is None
     play.run(plan.create(Machine("other", "us-west4-a", "v5litepod-8"), "/dev/null", 60.0), 5)
-    assert verbs.listing(play.cloud("w2v"), play.state, "", "") is None
-    assert play.said[-2].startswith("other  CREATING  asked for by another folder")
-    assert play.said[-1] == "w2v  ACTIVE  no run"
+    assert listing.of(play.cloud("w2v"), play.state, "", "") is None
+    assert play.said[-3] == "other  CREATING  us-west4-a  asked for by another folder or person"
+    assert re.fullmatch(r"w2v  ACTIVE  us-west4-a  \$[\d.]+ an hour, 2[34]\.\d hours left  no run", play.said[-2])
 
 
 def test_a_start_that_is_repeated_starts_nothing(play: Play) -> None:

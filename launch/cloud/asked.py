@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ class Asked(NamedTuple):
     root: Any = ship.ROOT  # the checkout that is shipped
     worker: int = 0
     lines: int = 40
+    adopt: bool = False  # uses a machine that another folder asked for
     untracked_mib: float = 20.0  # of files that git does not know: more is not shipped
 
 
@@ -44,7 +46,7 @@ def record_of(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Record:
     record = folder.load(name)
     if record is None:
         given = {"zone": "", "accelerator": "", **asked.machine}
-        record = Record(Machine(name=name, **given))
+        record = Record(Machine(name=name, **given, owner=secrets.token_hex(4)))
     changed = {k: v for k, v in asked.machine.items() if getattr(record.machine, k) != v}
     if changed and record.asked:
         if not _may_change(cloud, record, asked):
@@ -72,14 +74,14 @@ def _may_change(cloud: Cloud, record: Record, asked: Asked) -> bool:
         return False
     try:
         return machines.look(cloud, record.machine).state == ABSENT
-    except Stopped as e:
-        return no_zone(record, e)
+    except Stopped:
+        return False
 
 
 def no_zone(record: Record, stopped: Stopped) -> bool:
-    """Whether nothing can be there, as the zone does not exist. Where a run was started it does: then the account or
-    the project is another one."""
-    return stopped.trouble.key == "bad_zone" and not record.run_id
+    """Whether nothing can be there, as the zone does not exist. Where a machine was asked for it does: then the account
+    or the project is another one."""
+    return stopped.trouble.key == "bad_zone" and not record.asked
 
 
 def _end(cloud: Cloud, record: Record, asked: Asked) -> float:
@@ -142,12 +144,15 @@ def preview(cloud: Cloud, folder: Folder, record: Record, asked: Asked, run: boo
     room = folder.room(machine.name)
     if run and (found := names.buckets(record.argv)):
         show(cloud, [plan.bucket(b) for b in found], "the buckets of the command are there")
+    if not machine.project:
+        show(cloud, [plan.default_project()], "the project of all lines below: each gets it as --project")
     show(cloud, [plan.describe(machine)], "is it there? FAILED and SUSPENDED hold quota, and are deleted first")
     show(cloud, [plan.delete(machine)], "only then")
+    script, seconds = str(startup_file(folder, machine.name)), record.max_hours * 3600 + plan.LATER_S
     show(
         cloud,
-        [plan.create(machine, str(startup_file(folder, machine.name)), record.max_hours * 3600 + plan.LATER_S)],
-        f"asks for it; then its state is read every {asked.patience.poll_s:g} s",
+        [plan.create(machine, script, seconds, asked.patience.waiting_s)],
+        f"asks for it, with a label drawn for this name; then its state is read every {asked.patience.poll_s:g} s",
     )
     nodes = machine.nodes
     show(cloud, [plan.describe_node(machine, n) for n in nodes], "its slices")

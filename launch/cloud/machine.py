@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NamedTuple
 
-from launch.cloud import plan, trouble
+from launch.cloud import names, plan, trouble
 from launch.cloud.gcloud import Cloud
 from launch.cloud.plan import Machine
 from launch.cloud.trouble import MACHINE, Stopped, Trouble
@@ -58,6 +58,28 @@ class Look(NamedTuple):
     state: str
     error: str = ""  # of a FAILED one
     by_user: bool = False  # a SUSPENDED one was suspended by a person
+    accelerator: str = ""  # of one slice; empty where it is not told
+    slices: int = 1
+    spot: bool = False
+    owner: str = ""  # the label of the launcher
+
+
+class Withdrawn(KeyboardInterrupt):
+    """Ctrl-C, and the request was deleted."""
+
+
+def told(request: dict[str, Any]) -> Look:
+    """A request as gcloud describes or lists it. KeyError, TypeError, AttributeError: an unknown form."""
+    state = request["state"]
+    error = state.get("failedData", {}).get("error", {}).get("message", "")
+    specs = request.get("tpu", {}).get("nodeSpec", [])
+    several = [spec.get("multisliceParams") or spec.get("multiNodeParams") or {} for spec in specs]
+    node = specs[0].get("node", {}) if specs else {}
+    return Look(
+        str(state["state"]), str(error), state.get("stateInitiator") == "USER", str(node.get("acceleratorType", "")),
+        sum(int(some.get("nodeCount", 1)) for some in several) or 1, request.get("spot") is not None,
+        str((node.get("labels") or {}).get(plan.OWNER, "")),
+    )  # fmt: skip
 
 
 def look(cloud: Cloud, machine: Machine, seconds: float = 60, attempts: int = 4) -> Look:
@@ -71,14 +93,39 @@ def look(cloud: Cloud, machine: Machine, seconds: float = 60, attempts: int = 4)
             return Look(ABSENT)
         raise Stopped(trouble.of_gcloud(done.err, machine, f"asking for {machine.name}"))
     try:
-        state: dict[str, Any] = json.loads(done.out)["state"]
-        error = state.get("failedData", {}).get("error", {}).get("message", "")
-        return Look(str(state["state"]), str(error), state.get("stateInitiator") == "USER")
+        return told(json.loads(done.out))
     except (ValueError, KeyError, TypeError, AttributeError):
         said = " ".join(done.out.split())[:200]
         raise Stopped(
             Trouble("gcloud", f"gcloud describes {machine.name} in an unknown form: {said}", "gcloud components update")
         ) from None
+
+
+def placed(cloud: Cloud, machine: Machine) -> Machine:
+    """The machine with gcloud's default project. Stopped: there is none. UserError: it is no id of a project."""
+    done = cloud(plan.default_project(), 60)
+    if done.status:
+        raise Stopped(trouble.of_gcloud(done.err, machine, "asking for the project"))
+    if not (project := done.out.strip()):
+        raise Stopped(trouble.no_project())
+    return dataclasses.replace(machine, project=names.check("project", project))
+
+
+def foreign(machine: Machine, found: Look, asked: bool, adopt: bool = False) -> Trouble | None:
+    """Why a request that is there is not that of the record: another folder or person made it, unless it is to be
+    adopted, or it is of another size. `asked`: one was asked for by this record."""
+    if found.state in (ABSENT, "DELETING"):
+        return None
+    name = machine.name
+    if not adopt and (found.owner != machine.owner if found.owner else not asked):
+        return Trouble(
+            "foreign", f"{name} in {machine.zone} was asked for by another folder or person ({found.state})",
+            "take another name; --adopt uses that machine, and ends the run that is on it",
+        )  # fmt: skip
+    if found.accelerator and (found.accelerator, found.slices) != (machine.accelerator, machine.slices):
+        is_, wanted = (f"{n} x {kind}" for kind, n in (found[3:5], (machine.accelerator, machine.slices)))
+        return Trouble("foreign", f"{name} in {machine.zone} is {is_}, not {wanted}", "take another name, or its size")
+    return None
 
 
 def nodes(cloud: Cloud, machine: Machine, seconds: float = 60) -> dict[str, str]:
@@ -137,14 +184,16 @@ def late(machine: Machine, state: str, seconds: float) -> Trouble:
 
 
 def remove(cloud: Cloud, machine: Machine, patience: Patience) -> None:
-    """Deletes the request and its slices, and waits until they are gone. Stopped: they are not."""
+    """Deletes the request and its slices, and waits until they are gone; one with the label of another folder is not
+    it. Stopped: they are not."""
     began = cloud.clock.now()
     asked = -1e9
     while True:
         state = ABSENT
         try:
-            state = look(cloud, machine).state
-            if state == ABSENT:
+            found = look(cloud, machine)
+            state = found.state
+            if state == ABSENT or (machine.owner and found.owner not in ("", machine.owner)):
                 return
         except Stopped as e:
             if e.trouble.key not in ("gcloud",) or cloud.clock.now() - began > patience.deleting_s:
@@ -163,14 +212,15 @@ def ensure(
     machine: Machine,
     patience: Patience,
     may_create: Callable[[], tuple[str, float]],
-) -> None:
+    known: Callable[[Look], Trouble | None] = lambda found: None,
+) -> Look:
     """Waits until the machine is ACTIVE; asks for it when there is none, and after deleting a dead one.
 
     `may_create` is called right before each request; it gives the script of the workers and the seconds after which it
-    ends the machine, or raises.
+    ends the machine, or raises. `known` says why a request that is there may not be used.
     Stopped: it cannot be had.
-    A request that failed, or was withdrawn on the way (KeyboardInterrupt), is deleted before this returns: it would
-    hold quota.
+    A request that failed is deleted before this returns: it would hold quota. So is one that was seen waiting, or made
+    here, at Ctrl-C (Withdrawn). What is ACTIVE, or was not seen yet, stays (KeyboardInterrupt).
     """
     mine = False  # the request was made here: if it fails, that is the answer
     state, since, asked = "", cloud.clock.now(), 0
@@ -181,10 +231,13 @@ def ensure(
             if found.state != state:
                 state, since = found.state, now
                 cloud.tell(f"{machine.name}: {state}" + (f" ({found.error})" if found.error else ""))
+            if (why := known(found)) is not None:
+                raise Stopped(why)
             if state == "ACTIVE":
                 if gone(cloud, machine) is None:
-                    return
+                    return found
                 cloud.tell(f"{machine.name}: its slices are gone; it is deleted and made again")
+                state = "gone"
                 remove(cloud, machine, patience)
             elif state in DEAD:
                 remove(cloud, machine, patience)
@@ -198,17 +251,20 @@ def ensure(
                     continue
                 script, seconds = may_create()
                 mine, asked, since = True, asked + 1, cloud.clock.now()
-                _ask(cloud, plan.create(machine, script, seconds), machine, last=asked == _ASKS)
+                line = plan.create(machine, script, seconds, patience.waiting_s)
+                _ask(cloud, line, machine, last=asked == _ASKS)
             elif now - since > patience.of(state):
                 if state == "PROVISIONING" or state in WAITING:
                     remove(cloud, machine, patience)
                 raise Stopped(late(machine, state, patience.of(state)))
             else:
                 cloud.clock.sleep(patience.poll_s)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as e:
+        if state in ("", "ACTIVE"):  # it may have a run
+            raise
         cloud.tell(f"{machine.name}: interrupted; the request is withdrawn")
         withdraw(cloud, machine, patience)
-        raise
+        raise Withdrawn(*e.args) from None
 
 
 def _ask(cloud: Cloud, line: plan.Line, machine: Machine, last: bool) -> None:

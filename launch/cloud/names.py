@@ -21,6 +21,7 @@ _FORMS = {
     "service_account": (r"[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com", "NAME@PROJECT.iam.gserviceaccount.com"),
     "network": (_LABEL % 61, "the name of a network: small letters, digits and hyphens"),
     "valid_for": (r"[1-9][0-9]{0,5}[smhd]", "a duration, e.g. 6h"),
+    "owner": (r"[0-9a-f]{8}", "eight digits of the launcher's own"),
 }
 
 

@@ -18,6 +18,7 @@ Line = list[str]
 AGENT = "w2v_jax_agent.pyz"  # on every worker, in the home folder, beside SOURCE and SPEC
 LATER_S = 600.0  # the machine deletes itself so long after the end of the paid hours, when nobody else has
 SOURCE, SPEC = "w2v_jax_source.tar.gz", "w2v_jax_run.json"
+OWNER = "w2v-jax-owner"  # label of a machine: the state folder that asked for it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +30,14 @@ class Machine:
     accelerator: str
     slices: int = 1
     spot: bool = False
-    project: str = ""  # gcloud's default when empty
+    project: str = ""  # gcloud's default when empty; `up` and `run` write it here
     image: str = ""  # that of the accelerator when empty
     service_account: str = ""  # the default one of Compute Engine when empty
     network: str = ""
     internal_ips: bool = False
-    valid_for: str = ""  # how long the request may wait in the queue; for ever when empty
+    valid_for: str = ""  # how long the request may wait in the queue; a little longer than the launcher when empty
     flex_start: bool = False  # Cloud TPU itself deletes the slices when the paid hours are over
+    owner: str = ""  # drawn for each record, so that the machine of another folder is known by its label
 
     def __post_init__(self) -> None:
         names.check_name(self.name)
@@ -43,7 +45,7 @@ class Machine:
         if not self.accelerator:
             raise UserError("--accelerator is missing: the type and size of a slice, e.g. v5litepod-16")
         slice_of(self.accelerator)
-        for key in ("project", "image", "service_account", "network", "valid_for"):
+        for key in ("project", "image", "service_account", "network", "valid_for", "owner"):
             if value := getattr(self, key):
                 names.check(key, value)
         if not 1 <= self.slices <= 256:
@@ -93,10 +95,13 @@ def startup(machine: Machine, seconds: float) -> str:
     )
 
 
-def create(machine: Machine, script: str, seconds: float) -> Line:
+def create(machine: Machine, script: str, seconds: float, waiting_s: float = 0.0) -> Line:
     """Asks for the machine, and returns before it is there. `script`: the file with `startup`, which ends it after
     `seconds`. With `flex_start` Cloud TPU ends it then, even where no worker lives: only that kind has the flag
     --max-run-duration (https://cloud.google.com/tpu/docs/request-using-flex-start).
+
+    Cloud TPU ends the request itself where it waits longer than `valid_for`, or a little longer than `waiting_s`, the
+    time after which a launcher that lives withdraws it.
     """
     count = [f"--node-id={machine.name}"]
     if machine.slices > 1:
@@ -104,7 +109,8 @@ def create(machine: Machine, script: str, seconds: float) -> Line:
     options = {
         "--service-account": machine.service_account,
         "--network": machine.network,
-        "--valid-until-duration": machine.valid_for,
+        "--valid-until-duration": machine.valid_for or (f"{int(waiting_s + LATER_S)}s" if waiting_s else ""),
+        "--labels": f"{OWNER}={machine.owner}" if machine.owner else "",
     }
     line = _line(
         machine,
@@ -137,6 +143,10 @@ def describe_node(machine: Machine, node: str) -> Line:
 def delete(machine: Machine) -> Line:
     """Deletes the request and its slices, in whatever state they are."""
     return _line(machine, "queued-resources", "delete", machine.name, "--force", "--quiet", "--async")
+
+
+def default_project() -> Line:
+    return ["gcloud", "config", "get-value", "project"]
 
 
 def list_requests(zone: str, project: str) -> Line:

@@ -71,7 +71,9 @@ class Folder:
             return None
         except (ValueError, TypeError, KeyError, AttributeError, UserError) as e:
             why = " ".join(str(e).split())[:200]
-            raise UserError(f"{file}: is damaged ({why}); delete it and run up {name} again, with its flags") from None
+            raise UserError(
+                f"{file}: is damaged ({why}); delete it and run up {name} again, with its flags and --adopt"
+            ) from None
 
     def known(self, name: str) -> Record:
         """The record. UserError: there is none."""

@@ -245,6 +245,11 @@ def of_failed(reports: Iterable[Report], machine: Machine) -> Trouble:
     return Trouble("failed", f"{who} failed first ({how}){last}", f"{_TPU} logs {machine.name} --worker={rank}", RUN)
 
 
+def no_project() -> Trouble:
+    rule = next(rule for rule in _RULES if rule.key == "no_project")
+    return Trouble(rule.key, rule.sentence, rule.next)
+
+
 def preempted(machine: Machine) -> Trouble:
     return Trouble(
         "preempted", f"{machine.name} was taken away by Cloud TPU (preempted, or maintenance)",

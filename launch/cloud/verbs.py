@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from w2v_jax.errors import UserError
 def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
     """Asks for a machine and waits until it is ACTIVE. None when it is; otherwise why not.
 
-    Ctrl-C withdraws the request.
+    Ctrl-C withdraws the request while it waits.
     """
     record = record_of(cloud, folder, name, asked)
     if not asked.yes:
@@ -31,12 +30,16 @@ def up(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
     tell_cost(cloud, record, asked)
     with folder.alone(name, "watch"):
         open_hours(cloud, folder, record, asked)
-        watch = Watch(cloud, folder, record, asked.patience, asked.limits)
+        watch = Watch(cloud, folder, record, asked.patience, asked.limits, asked.adopt)
         try:
             watch.bring_up()
             watch.reach()
+        except KeyboardInterrupt:
+            _tell_left(cloud, record, "")
+            raise
         except Stopped as e:
             _tell_later(folder, record, e.trouble)
+            _tell_bill(cloud, record, e.trouble)
             return e.trouble
     cloud.tell(f"{name} is ACTIVE; next: {TPU} run {name} --yes -- COMMAND")
     return None
@@ -69,26 +72,40 @@ def run(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None
             if (found := _no_bucket(cloud, bucket, record.machine)) is not None:
                 return found
         open_hours(cloud, folder, record, asked)
-        watch = Watch(cloud, folder, record, asked.patience, asked.limits)
+        watch = Watch(cloud, folder, record, asked.patience, asked.limits, asked.adopt)
         try:
             found = watch.run(source)
         except KeyboardInterrupt:
-            if not record.withdrawn:
-                cloud.tell(
-                    f"{name}: the run goes on without this command, and the machine costs money until its --max_hours "
-                    f"are over; {TPU} attach {name} follows it, {TPU} down {name} --yes ends it"
-                )
+            _tell_left(cloud, record, f"{TPU} attach {name} follows it, ")
             raise
         _note(folder, record, found)
-        if asked.down and not record.withdrawn:
+        if asked.down and not record.withdrawn and not _foreign(found):
             try:
                 machines.remove(cloud, record.machine, asked.patience)
             except Stopped as e:
                 return e.trouble
             cloud.tell(f"{name} is deleted")
-        elif not record.withdrawn and record.asked:
+        else:
             _tell_bill(cloud, record, found)
     return found
+
+
+def _foreign(found: Trouble | None) -> bool:
+    return found is not None and found.key == "foreign"
+
+
+def _tell_left(cloud: Cloud, record: Record, follow: str) -> None:
+    """Prints what Ctrl-C leaves, unless the request was withdrawn or never made. `follow`: how the run is followed,
+    where it may be running."""
+    name = record.machine.name
+    if record.withdrawn or not record.asked:
+        return
+    going = bool(follow and record.run_id)
+    what = "the run goes on without this command, and the machine" if going else "a machine that is there"
+    cloud.tell(
+        f"{name}: {what} costs money until its --max_hours are over; {follow if going else ''}"
+        f"{TPU} down {name} --yes ends it"
+    )
 
 
 def _check(cloud: Cloud, machine: Machine, configs: Sequence[Any], asked: Asked) -> None:
@@ -102,8 +119,10 @@ def _check(cloud: Cloud, machine: Machine, configs: Sequence[Any], asked: Asked)
 
 
 def _tell_bill(cloud: Cloud, record: Record, found: Trouble | None) -> None:
-    """Prints that the machine of a run that has ended costs money, unless it is gone."""
+    """Prints that the machine of a command that has ended costs money, unless it is gone, or another's."""
     name, still = record.machine.name, "still costs"
+    if record.withdrawn or not record.asked or _foreign(found):
+        return
     if found is not None:
         try:
             state = machines.look(cloud, record.machine, attempts=1).state
@@ -131,6 +150,9 @@ def _no_bucket(cloud: Cloud, bucket: str, machine: Machine) -> Trouble | None:
 def _tell_later(folder: Folder, record: Record, found: Trouble | None) -> None:
     """Keeps what is wrong for `status`, which finds no trace of a request that was refused."""
     record.trouble = [] if found is None else [found.key, found.sentence, found.next]
+    if _foreign(found) and not record.asked:
+        folder.forget(record.machine.name)  # nothing is known but that it is another's
+        return
     latest = folder.load(record.machine.name)
     if latest is not None:
         record.withdrawn = record.withdrawn or latest.withdrawn
@@ -188,14 +210,21 @@ def stop(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | Non
     machine = record.machine
     if not asked.yes:
         lines = [plan.remote(machine, n, plan.agent("stop"), str(folder.room(name) / "ssh" / n)) for n in machine.nodes]
+        show(cloud, [plan.describe(machine)], "is it the one that was asked for?")
         show(cloud, lines, "SIGTERM to the run on every worker: it saves and ends")
         cloud.tell("# nothing was run; --yes runs these lines")
         return None
+    if (why := _of_others(cloud, record)) is not None:
+        return why
     reports, _ = workers.ask(cloud, machine, "stop", seconds=300)
     for report in reports:
         cloud.tell(f"[{report.name(machine.slices)}] {report.state}")
     if any(r.state == "missing" for r in reports):
         return machines.gone(cloud, machine) or trouble.missing(reports, machine)
+    if record.run_id and not record.outcome and all(r.state in ("ended", "none", "lost") for r in reports):
+        record.done = all(r.state == "ended" and not r.failed for r in reports)
+        record.outcome = "it ended well" if record.done else "it was stopped"
+        _tell_later(folder, record, None)
     cloud.tell(f"{name} still costs money; {TPU} down {name} --yes deletes it")
     return None
 
@@ -203,6 +232,7 @@ def stop(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | Non
 def down(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None:
     """Deletes the machine and waits until it is gone. A `run` of another terminal then ends."""
     record = folder.load(name)
+    known = record is not None
     if record is None:
         given = {"zone": "", "accelerator": "v5litepod-1", **asked.machine}
         if not given["zone"]:
@@ -212,25 +242,50 @@ def down(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | Non
         record = Record(Machine(name=name, **given))
     places = {k: v for k, v in asked.machine.items() if k in ("zone", "project") and v != getattr(record.machine, k)}
     if places:  # another machine than that of the record, which stays
-        return _down_elsewhere(cloud, dataclasses.replace(record.machine, **places), asked)
+        return _down_elsewhere(cloud, dataclasses.replace(record.machine, **places, owner=""), asked)
     if not asked.yes:
         show(cloud, [plan.describe(record.machine), plan.delete(record.machine)], "deletes it, and its disks")
         cloud.tell("# nothing was run; --yes runs these lines")
         return None
+    machine = record.machine
+    if known and (why := _of_others(cloud, record)) is not None:
+        folder.forget(name)  # its own is gone
+        where = f"--zone={machine.zone}" + (f" --project={machine.project}" if machine.project else "")
+        return why._replace(
+            sentence=f"{why.sentence}: it stays, and {name} is forgotten here",
+            next=f"{TPU} down {name} {where} --yes deletes it all the same",
+        )
     with folder.alone(name, "request", wait=True):
         record.withdrawn = True
         folder.save(record)
     try:
-        machines.remove(cloud, record.machine, asked.patience)
-        said = f"{name} is gone"
+        machines.remove(cloud, machine, asked.patience)
+        said = f"{name} is gone" + ("" if machine.project else ", from the project that is gcloud's default now")
     except Stopped as e:
         if not no_zone(record, e):
-            return e.trouble
+            return _lost(record, e.trouble) if e.trouble.key == "bad_zone" else e.trouble
         said = f"{name} is forgotten; nothing can be there: {e.trouble.sentence}"
     with folder.alone(name, "request", wait=True):
         folder.forget(name)
     cloud.tell(said)
     return None
+
+
+def _of_others(cloud: Cloud, record: Record) -> Trouble | None:
+    """Whether the machine that is there is not that of the record, as far as gcloud tells."""
+    try:
+        return machines.foreign(record.machine, machines.look(cloud, record.machine), bool(record.asked))
+    except Stopped:
+        return None
+
+
+def _lost(record: Record, found: Trouble) -> Trouble:
+    """A machine that was asked for, in a zone that is not seen any more."""
+    name = record.machine.name
+    return found._replace(
+        sentence=f"{found.sentence}; {name} was asked for there and may cost money, so that its record stays",
+        next=f"gcloud auth list says who you are; with the account that made it: {TPU} down {name} --yes",
+    )
 
 
 def _down_elsewhere(cloud: Cloud, machine: Machine, asked: Asked) -> Trouble | None:
@@ -246,27 +301,3 @@ def _down_elsewhere(cloud: Cloud, machine: Machine, asked: Asked) -> Trouble | N
         return e.trouble
     cloud.tell(f"{machine.name} in {where} is gone; the record of the machine of that name elsewhere stays")
     return None
-
-
-def listing(cloud: Cloud, folder: Folder, zone: str, project: str) -> Trouble | None:
-    """The known machines, and what Cloud TPU has in their zones: also what nobody remembers."""
-    records = {name: folder.known(name) for name in folder.names()}
-    places = {(r.machine.zone, r.machine.project) for r in records.values()} | ({(zone, project)} if zone else set())
-    if not places:
-        cloud.tell(f"no machines in {folder.path}; --zone=ZONE lists what Cloud TPU has there")
-        return None
-    found: dict[str, str] = {}
-    trouble_ = None
-    for place in sorted(places):
-        done = cloud(plan.list_requests(*place), 60)
-        if done.status:
-            stand_in = Machine(name="list", zone=place[0], accelerator="v5litepod-1", project=place[1])
-            trouble_ = trouble.of_gcloud(done.err, stand_in, f"listing {place[0]}")
-            continue
-        for request in json.loads(done.out or "[]"):
-            found[str(request["name"]).rpartition("/")[2]] = str(request.get("state", {}).get("state"))
-    for name in sorted({*found, *records}):
-        record = records.get(name)
-        what = "asked for by another folder or person" if record is None else " ".join(record.argv) or "no run"
-        cloud.tell(f"{name}  {found.get(name, 'absent')}  {what}")
-    return trouble_

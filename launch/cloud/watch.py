@@ -13,7 +13,7 @@ from pathlib import Path
 from launch.cloud import machine as machines
 from launch.cloud import plan, ship, trouble, workers
 from launch.cloud.gcloud import Cloud
-from launch.cloud.machine import Patience
+from launch.cloud.machine import Look, Patience, Withdrawn
 from launch.cloud.state import Folder, Record
 from launch.cloud.trouble import MACHINE, NO, RUN, Stopped, Trouble
 from launch.cloud.workers import Report
@@ -33,9 +33,11 @@ class Limits:
 class Watch:
     """One run of one machine, as the command `run` or `attach` sees it."""
 
-    def __init__(self, cloud: Cloud, folder: Folder, record: Record, patience: Patience, limits: Limits) -> None:
+    def __init__(
+        self, cloud: Cloud, folder: Folder, record: Record, patience: Patience, limits: Limits, adopt: bool = False
+    ) -> None:
         self.cloud, self.folder, self.record = cloud, folder, record
-        self.patience, self.limits = patience, limits
+        self.patience, self.limits, self.adopt = patience, limits, adopt
         self._printed: dict[str, list[str]] = {}
         self._progress_at_failure = -1
 
@@ -44,7 +46,7 @@ class Watch:
     def run(self, source: ship.Source) -> Trouble | None:
         """Until the run has ended: None when it ended well, otherwise why not.
 
-        KeyboardInterrupt: while the machine is waited for, its request has been withdrawn; later the run goes on.
+        KeyboardInterrupt: while the machine was waited for, its request has been withdrawn; later the run goes on.
         """
         pause, rounds = 15.0, 0
         while True:
@@ -104,17 +106,30 @@ class Watch:
             write_text(script, plan.startup(self.record.machine, seconds))
             return str(script), seconds
 
+    def _known(self, found: Look) -> Trouble | None:
+        return machines.foreign(self.record.machine, found, bool(self.record.asked), self.adopt)
+
+    def _keep_project(self) -> None:
+        """Writes gcloud's default project into the record: it may be another one tomorrow. Stopped: there is none."""
+        if not self.record.machine.project:
+            self.record.machine = machines.placed(self.cloud, self.record.machine)
+            if self.folder.load(self.record.machine.name) is not None:  # not taken down meanwhile
+                self._save()
+
     def bring_up(self) -> None:
-        """Waits until the machine is ACTIVE. Stopped: it cannot be had. KeyboardInterrupt: the request is withdrawn."""
+        """Waits until the machine is ACTIVE. Stopped: it cannot be had, or is not that of the record. Withdrawn: the
+        request is deleted."""
+        self._keep_project()
         try:
-            machines.ensure(self.cloud, self.record.machine, self.patience, self._may_create)
-        except KeyboardInterrupt:
+            found = machines.ensure(self.cloud, self.record.machine, self.patience, self._may_create, self._known)
+        except Withdrawn:
             self.record.withdrawn = True
             self.folder.save(self.record)
             raise
         self._begin_hours()
-        if not self.record.asked:  # it was there before: of another folder, or of a record that was lost
+        if not self.record.asked or (found.owner and found.owner != self.record.machine.owner):  # adopted
             self.record.asked = self.cloud.clock.now()
+            self.record.machine = dataclasses.replace(self.record.machine, owner=found.owner)
             self._save()
 
     def _begin_hours(self) -> None:

@@ -58,6 +58,7 @@ _FLAGS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "compute tpus accelerator-types list": (("--zone",), 0, 0),
     "compute tpus locations list": ((), 0, 0),
     "config set": ((), 2, 2),
+    "config get-value": ((), 1, 1),
     "auth login": ((), 0, 0),
     "services enable": ((), 1, 9),
     "iam service-accounts create": (("--display-name", "--description"), 1, 1),
@@ -111,8 +112,8 @@ def parse(words: Sequence[str]) -> Call:
 def _request(world: Json, call: Call) -> Json:
     zone, name = call.zone(world), call.names[0]
     request: Json | None = world["requests"].get(name)
-    if request is None or request["zone"] != zone:
-        project = call.flags.get("--project", world["project"])
+    project = call.flags.get("--project", world["project"])
+    if request is None or (request["zone"], request["project"]) != (zone, project):
         raise Refused(f"NOT_FOUND: Resource 'projects/{project}/locations/{zone}/queuedResources/{name}' was not found")
     return request
 
@@ -153,12 +154,21 @@ def create(folder: str, world: Json, call: Call) -> str:
     world["requests"][name] = {
         "name": name, "zone": zone, "accelerator": flags["--accelerator-type"], "kind": kind, "chips": chips * count,
         "hosts": hosts, "nodes": nodes, "spot": "--spot" in flags, "error": "", "doomed": world.pop("doom", ""),
-        "startup": startup, "account": account or "",
-        "valid_until": world["now"] + seconds if seconds else 0, "lives": lives, "state": "",
-        "since": 0, "due": None,
+        "project": flags.get("--project", world["project"]), "labels": _labels(flags.get("--labels", "")),
+        "account": account or "", "startup": startup, "valid_until": world["now"] + seconds if seconds else 0,
+        "lives": lives, "state": "", "since": 0, "due": None,
     }  # fmt: skip
     w.enter(world, world["requests"][name], "CREATING", 5.0)
     return ""
+
+
+def _labels(text: str) -> dict[str, str]:
+    """Labels of KEY=VALUE,...; Refused: Cloud TPU takes no such key or value."""
+    pairs = [part.partition("=")[::2] for part in text.split(",") if part]
+    for key, value in pairs:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key) or not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
+            raise Refused(f"INVALID_ARGUMENT: Invalid label {key}={value}")
+    return dict(pairs)
 
 
 def _seconds(duration: str) -> int:
@@ -172,9 +182,12 @@ def _described(world: Json, request: Json) -> Json:
         state["failedData"] = {"error": {"code": 8, "message": request["error"]}}
     if request["state"] in ("SUSPENDING", "SUSPENDED"):
         state["stateInitiator"] = "SERVICE"
-    specs = [{"nodeId": n, "node": {"acceleratorType": request["accelerator"]}} for n in request["nodes"]]
-    place = f"projects/{world['project']}/locations/{request['zone']}"
-    return {"name": f"{place}/queuedResources/{request['name']}", "state": state, "tpu": {"nodeSpec": specs}}
+    nodes = request["nodes"]
+    spec: Json = {"node": {"acceleratorType": request["accelerator"], "labels": request["labels"]}}
+    spec |= {"nodeId": nodes[0]} if len(nodes) == 1 else {"multisliceParams": {"nodeCount": len(nodes)}}
+    place = f"projects/{request['project']}/locations/{request['zone']}"
+    found = {"name": f"{place}/queuedResources/{request['name']}", "state": state, "tpu": {"nodeSpec": [spec]}}
+    return found | ({"spot": {}} if request["spot"] else {})
 
 
 def describe(folder: str, world: Json, call: Call) -> str:
@@ -182,8 +195,8 @@ def describe(folder: str, world: Json, call: Call) -> str:
 
 
 def list_requests(folder: str, world: Json, call: Call) -> str:
-    zone = call.zone(world)
-    return json.dumps([_described(world, r) for r in world["requests"].values() if r["zone"] == zone])
+    place = (call.zone(world), call.flags.get("--project", world["project"]))
+    return json.dumps([_described(world, r) for r in world["requests"].values() if (r["zone"], r["project"]) == place])
 
 
 def delete(folder: str, world: Json, call: Call) -> str:
@@ -207,7 +220,7 @@ def delete(folder: str, world: Json, call: Call) -> str:
 def _node(world: Json, call: Call, name: str) -> Json:
     zone = call.zone(world)
     node: Json | None = world["nodes"].get(name)
-    if node is None:
+    if node is None or call.flags.get("--project", world["project"]) != world["requests"][node["request"]]["project"]:
         raise Refused(f"NOT_FOUND: Resource 'projects/{world['project']}/locations/{zone}/nodes/{name}' was not found")
     return node
 

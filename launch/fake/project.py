@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def check_access(world: Json, call: Call) -> None:
     """Refused: nobody is logged in, the API is not enabled, or the user may not use it."""
-    if call.command in ("auth login", "config set"):
+    if call.command in ("auth login", "config set", "config get-value"):
         return
     if not world["logged_in"]:
         raise Refused("You do not currently have an active account selected. Please run: $ gcloud auth login")
@@ -56,6 +56,10 @@ def config_set(folder: str, world: Json, call: Call) -> str:
     if call.names[0] == "project":
         world["project"] = call.names[1]
     return f"Updated property [core/{call.names[0]}]."
+
+
+def config_get(folder: str, world: Json, call: Call) -> str:
+    return str(world["project"]) if call.names[0] == "project" else ""
 
 
 def login(folder: str, world: Json, call: Call) -> str:
@@ -139,6 +143,7 @@ def types(folder: str, world: Json, call: Call) -> str:
 COMMANDS: dict[str, Callable[[str, Json, Call], str]] = {
     "auth login": login,
     "config set": config_set,
+    "config get-value": config_get,
     "services enable": enable,
     "iam service-accounts create": create_account,
     "iam service-accounts list": accounts,
