@@ -112,7 +112,8 @@ def score_strided(model: Model, tokens: Tokens, stride: int, answers: np.ndarray
     """
     score, start = _score(model, model.cfg, WINDOWS), model.spec.trained.carry(model.cfg, WINDOWS)
     text = np.asarray(tokens.tokens)
-    windows = language.strided_windows(text, model.tokenizer.end_id, model.cfg.length, stride, WINDOWS)
+    sizes = model.cfg.length, stride, WINDOWS
+    windows = language.strided_windows(text, model.tokenizer.end_id, *sizes, np.asarray(tokens.offsets))
     if answers is not None:
         table = answers.astype(np.int32)
         windows = (b | {"targets": np.where(b["targets"] < 0, b["targets"], table[b["targets"]])} for b in windows)

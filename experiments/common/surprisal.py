@@ -36,7 +36,7 @@ def windows(documents: Sequence[np.ndarray], first: int | None, length: int, str
     """The overlapping windows of each document, `rows` of them in a batch, for a model that carries nothing."""
     single = itertools.chain.from_iterable(strided_windows(d, first, length, stride, 1) for d in documents)
     while some := list(itertools.islice(single, rows)):
-        empty = {"tokens": 0, "targets": -1, "start": 1, "words": 0}
+        empty = {"tokens": 0, "targets": -1, "doc": -1, "start": 1, "words": 0}
         pads = {k: np.full((rows - len(some), *v.shape[1:]), empty[k], v.dtype) for k, v in some[0].items()}
         yield {k: np.concatenate([*(window[k] for window in some), pads[k]]) for k in pads}
 

@@ -46,7 +46,12 @@ def score_stream(score: Score, carry: Any, steps: Iterable[Mapping[str, np.ndarr
 
 
 def strided_windows(
-    stream: np.ndarray, first: int | None, length: int, stride: int, rows: int
+    stream: np.ndarray,
+    first: int | None,
+    length: int,
+    stride: int,
+    rows: int,
+    offsets: np.ndarray | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Overlapping windows of a text; each scores only the tokens that the window before did not reach.
 
@@ -59,19 +64,24 @@ def strided_windows(
       length: T.
       stride: S, 1 to T.
       rows: windows per batch.
+      offsets: of the documents of the text, int64 [D + 1]; None: it is one.
 
     Yields:
-      {'tokens', 'targets' int32 [rows, T], 'start', 'words' int32 [rows]}; targets are -1 where nothing is scored.
+      {'tokens', 'targets', 'doc' int32 [rows, T], 'start', 'words' int32 [rows]}; targets are -1 where nothing is
+      scored, 'doc' is the number of the document of the token that follows, scored or not; -1 beyond the text.
     """
     whole = np.asarray(stream) if first is None else np.concatenate([[first], stream])
     inputs, targets = whole[:-1].astype(np.int32), whole[1:].astype(np.int32)
+    ends = [len(stream)] if offsets is None else offsets[1:]
+    doc = np.searchsorted(ends, np.arange(int(first is None), len(stream)), side="right").astype(np.int32)
     starts = np.arange(0, max(len(targets) - length, 0) + stride, stride)
     for at in range(0, len(starts), rows):
         some = starts[at : at + rows]
         place = some[:, None] + np.arange(length)[None]
-        new = (place >= np.where(some, some + length - stride, 0)[:, None]) & (place < len(targets))
-        safe = np.minimum(place, len(targets) - 1)
+        there, safe = place < len(targets), np.minimum(place, len(targets) - 1)
+        new = (place >= np.where(some, some + length - stride, 0)[:, None]) & there
         batch = {"tokens": inputs[safe], "targets": np.where(new, targets[safe], -1)}
+        batch["doc"] = np.where(there, doc[safe], -1)
         padded = {k: np.pad(v, ((0, rows - len(some)), (0, 0)), constant_values=-1) for k, v in batch.items()}
         padded["tokens"] = np.maximum(padded["tokens"], 0)
         yield padded | {"start": np.ones(rows, np.int32), "words": (padded["targets"] >= 0).sum(1).astype(np.int32)}

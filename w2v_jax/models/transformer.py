@@ -155,7 +155,7 @@ def _scored(
     cfg: TransformerConfig, params: Params, consts: Consts, batch: Batch, rng: Array | None
 ) -> tuple[tuple[Array, Array, Array], Array]:
     """(`score_targets`, targets [M]), row by row: M is B x T, or B x K under the masked objective."""
-    drop, document = Drop(rng, batch["row"]), batch.get("doc")
+    drop, document = Drop(rng, batch["row"]), batch["doc"] if cfg.within_documents else None
     if cfg.masked:
         text = batch["targets"]  # every token of the text is a target once a pass
         fold = None if rng is None else jax.random.fold_in(rng, MASKS)
