@@ -320,7 +320,7 @@ def test_characters_are_trained_exported_and_scored(
     undrawn(monkeypatch)
     from w2v_jax.embeddings import load
 
-    rules = ["--config.data.tokens=characters", "--config.data.document=blank"]
+    rules = [f"--config.data.{rule}" for rule in ("tokens=characters", "document=blank", "unknown=drop")]
     words = arguments(trained, tmp_path / "run", *rules, *SMALLEST)
     for split in SPLITS:
         text = (trained / f"{SPLITS[split]}.txt").read_text()
@@ -332,3 +332,14 @@ def test_characters_are_trained_exported_and_scored(
     assert done.status == 0, done.err
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["test"]
     assert found["tokens"] > 1.5 * found["words"], "blanks are tokens too"
+    assert found["word_perplexity"] > 1 and "dropped_tokens" not in found and "*" not in done.out
+    # Of another text, of which a part is left out.
+    (tmp_path / "other.txt").write_text("a b мир c\n\nd e\n", encoding="utf-8")
+    at = [f"--workdir={tmp_path / 'run'}", f"--text=text:{tmp_path / 'other.txt'}"]
+    done = run("experiments.evaluate", *at)
+    assert done.status == 0 and "3 outside the vocabulary (25.0%) are left out" in done.err, done.err
+    found = json.loads((tmp_path / "run" / "evaluation_text.json").read_text())["text"]
+    assert found["dropped_tokens"] and found["word_perplexity"] is None
+    assert f"{found['bits_per_byte']:.4f}*" in done.out and "is left out (data.unknown=drop)" in done.out
+    (tmp_path / "other.txt").write_text("мир\n\nщит\n", encoding="utf-8")
+    refused(run("experiments.evaluate", *at), r"--text=text:.*: none of its 6 tokens is in the vocab", alone=False)

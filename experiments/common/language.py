@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,15 @@ def say(line: str) -> None:
 
 def alone_of(model: Model, text: str, **changes: Any) -> alone.Alone:
     """The data source `text` of --text by the run's tokeniser, with `changes` of its `DataConfig`, such as those of
-    `changes_of_flags`. UserError: no such text, a word that the run refuses."""
+    `changes_of_flags`. UserError: no such text, a word that the run refuses, only words that it leaves out."""
     try:
-        return alone.encode(dataclasses.replace(model.config.data, test_source=text, **changes), model.tokenizer, say)
+        found = alone.encode(dataclasses.replace(model.config.data, test_source=text, **changes), model.tokenizer, say)
     except UserError as e:
         raise UserError(renamed(str(e), _FLAGS)) from None
+    if found.outside and not (np.asarray(found.tokens.tokens) != model.tokenizer.end_id).any():
+        none = f"none of its {found.outside:,} tokens is in the vocabulary of the run"
+        raise UserError(f"--text={text}: {none}, which leaves such out (data.unknown=drop); give another text")
+    return found
 
 
 def changes_of_flags() -> dict[str, Any]:
@@ -133,8 +138,7 @@ def _by_document(model: Model, found: alone.Alone, corpus: Corpus, stride: int |
         raise UserError(f"--tokens={file}: no document of the text has a token to predict; give longer ones")
     surprisal.write(file, found, model.tokenizer, scores.nats)
     targets = np.concatenate([document[int(first is None) :] for document in texts])
-    known, outside = known_of(corpus, targets), own_tokens(model.tokenizer.kind)
-    return language.summarise(scores, known, found.tokens.words, found.tokens.bytes, outside)
+    return _summarise(model, corpus, "test", targets)(scores)
 
 
 def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carried: np.ndarray) -> dict[str, Any]:
@@ -183,6 +187,22 @@ def _show(rows: dict[str, Any], results: dict[str, Any]) -> None:
             print(f"\n{TEXTS[split]} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")
 
 
+def _summarise(model: Model, corpus: Corpus, split: str, targets: np.ndarray) -> Callable[[Scores], dict[str, Any]]:
+    """`language.summarise` of the scores of `targets`, which are those of a split."""
+    tokens, tokenizer = getattr(corpus, split), model.tokenizer
+    # Of the run's own texts it is not known which of them lacks what the report counts.
+    dropped = tokenizer.unknown == "drop" and bool(corpus.report.get("oov_words"))
+    return partial(
+        language.summarise,
+        known=known_of(corpus, targets),
+        words=None if dropped and tokenizer.kind == "characters" else tokens.words,  # they are those of the whole text
+        size=tokens.bytes,
+        ends=tokens.documents if tokenizer.end_token else 0,
+        outside=own_tokens(tokenizer.kind),
+        dropped=dropped,
+    )
+
+
 def _of_split(
     model: Model, corpus: Corpus, split: str, name: str, step: int | None
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -191,8 +211,7 @@ def _of_split(
     targets = targets_of(corpus, split) if tokens.documents else np.zeros(0)
     if not len(targets):
         return None  # of one token, too
-    known, outside = known_of(corpus, targets), own_tokens(model.tokenizer.kind)
-    summarise = partial(language.summarise, known=known, words=tokens.words, size=tokens.bytes, outside=outside)
+    summarise = _summarise(model, corpus, split, targets)
     scores = score_split(model, corpus, split, 1, None)
     result = summarise(scores)
     result["by_position"] = _by_position(model, corpus, split, tokens, scores.nats)

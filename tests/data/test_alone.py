@@ -72,3 +72,22 @@ def test_a_word_that_the_run_refuses_is_named(tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("the zebra\n")
     with pytest.raises(UserError, match=r"other\.txt': 'zebra' is not in the vocabulary"):
         alone.encode(cfg, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (
+            {"tokens": "whitespace", "unknown": "drop", "end_token": "<eos>"},
+            "3 outside the vocabulary (60.0%) are left out",
+        ),
+        ({"tokens": "whitespace", "unknown": "keep"}, "3 outside the vocabulary (60.0%) are read as <unk>"),
+        ({"tokens": "characters", "unknown": "drop"}, "9 outside the vocabulary (50.0%) are left out"),
+    ],
+)
+def test_what_is_outside_the_vocabulary_is_counted(rules: dict[str, Any], told: str, tmp_path: Path) -> None:
+    cfg, said = config(tmp_path, rules), []
+    tokenizer = build_corpus(cfg).tokenizer
+    (tmp_path / "other.txt").write_text("the cat мир\nщит щук\n", encoding="utf-8")
+    found = alone.encode(cfg, tokenizer, said.append)
+    assert said[-1].endswith(f" words; {told}") and alone.corpus(found, tokenizer).report["oov_words"] == found.outside

@@ -30,6 +30,7 @@ class Alone(NamedTuple):
     places: np.ndarray  # int64 [D], which document of the source each is, from 0; those without a token are left out
     numbers: np.ndarray  # int64 [D], the same without counting empty ones: what decides which are held out
     total: int  # documents of the source
+    outside: int  # tokens of the source outside the vocabulary: left out, or read as `<unk>`
 
 
 class _Read(NamedTuple):
@@ -42,7 +43,8 @@ class _Read(NamedTuple):
 def corpus(found: Alone, tokenizer: Tokenizer) -> Corpus:
     """The text as the test split of a corpus whose other splits are empty."""
     nothing = Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64))
-    return Corpus(Path(), tokenizer, nothing, nothing, found.tokens, report={}, digest="")
+    report = {"oov_words": found.outside}
+    return Corpus(Path(), tokenizer, nothing, nothing, found.tokens, report=report, digest="")
 
 
 def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) -> Alone:
@@ -52,6 +54,7 @@ def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) 
     """
     read = _joined(_read(cfg, tokenizer, say), tokenizer)
     table, outside = _table(cfg, read, tokenizer)
+    strange = int(outside[read.ids].sum())
     ends = np.flatnonzero(read.ids == 0)
     final = table[read.ids]
     lengths = np.diff(ends, prepend=-1) - 1  # of the documents, before words are dropped
@@ -63,11 +66,13 @@ def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) 
     offsets = np.concatenate([[0], np.cumsum(counts[places])]).astype(np.int64)
     tokens = final[kept]
     texts = Tokens(tokens, offsets, *_measured(cfg, read, outside, counts[places], real))
-    say(f"corpus: the text: {texts.documents:,} documents with {len(tokens):,} tokens, {texts.words:,} words")
+    fate = "read as <unk>" if cfg.unknown == "keep" else "left out"
+    more = f"; {strange:,} outside the vocabulary ({strange / (read.ids > 0).sum():.1%}) are {fate}" if strange else ""
+    say(f"corpus: the text: {texts.documents:,} documents with {len(tokens):,} tokens, {texts.words:,} words{more}")
     numbers: np.ndarray = (np.cumsum(real) - real)[places]
     if cfg.reversed:
-        return Alone(backward(texts, ended=bool(cfg.end_token)), places[::-1], numbers[::-1], len(ends))
-    return Alone(texts, places, numbers, len(ends))
+        return Alone(backward(texts, ended=bool(cfg.end_token)), places[::-1], numbers[::-1], len(ends), strange)
+    return Alone(texts, places, numbers, len(ends), strange)
 
 
 def _read(cfg: DataConfig, tokenizer: Tokenizer, say: Say) -> _Read:
