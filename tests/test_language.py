@@ -151,7 +151,10 @@ def test_another_text_can_be_scored_and_an_unknown_word_is_named(
     at, source = f"--workdir={trained / 'run'}", f"text:{tmp_path / 'new.txt'}"
     before, own = (trained / "run" / "evaluation.json").read_bytes(), trained / "run" / "evaluation_text.json"
     done = run("experiments.evaluate", at, f"--text={source}")
-    assert done.status == 0 and re.search(r"^recurrent_lm, step [1-9]\d*, ", done.out), done.err
+    result = json.loads((trained / "run" / "result.json").read_text())
+    best, steps = result["best_heldout_step"], result["steps"]
+    told = "the last" if best == steps else f"the best of {steps} by held-out loss"
+    assert done.status == 0 and done.out.startswith(f"recurrent_lm, step {best}, {told}, "), done.err
     found = json.loads(own.read_text())
     assert found["text"]["tokens"] == 9 and found["source"] == source and "test" not in found
     assert "\ntext, by counts alone " in done.out and not re.search(r"^test", done.out, re.M)
@@ -246,6 +249,15 @@ def test_what_is_no_text_of_the_model_is_refused(trained: Path, tmp_path: Path) 
         done = run("experiments.evaluate", f"--workdir={trained / 'run'}", f"--text=text:{tmp_path / name}.txt")
         refused(done, message, alone=False)
 
+    before, whole = (trained / "run" / "evaluation.json"), (trained / "valid.txt").read_text()
+    kept = before.read_bytes() if before.exists() else None
+    (trained / "valid.txt").write_text("".join(whole.splitlines(True)[:5]))  # of known words, but fewer
+    try:
+        done = run("experiments.evaluate", f"--workdir={trained / 'run'}")
+    finally:
+        (trained / "valid.txt").write_text(whole)
+    refused(done, r"data\.heldout_source=text:.*valid\.txt.*: not the text that the run was trained with", alone=False)
+    assert (before.read_bytes() if before.exists() else None) == kept
     empty = run("experiments.evaluate", f"--workdir={trained / 'run'}", "--text=")
     refused(empty, "--text is empty: name a data source")
 

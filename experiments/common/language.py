@@ -19,6 +19,7 @@ from w2v_jax.config import own_tokens
 from w2v_jax.data import alone
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
+from w2v_jax.data.counter import SOURCES
 from w2v_jax.data.unigram import known_of, targets_of, unigram
 from w2v_jax.errors import UserError, renamed
 from w2v_jax.evaluation import language, optimum
@@ -68,13 +69,19 @@ def changes_of_flags() -> dict[str, Any]:
 
 def corpus_of(model: Model, text: str = "", **changes: Any) -> Corpus:
     """The run's corpus, with `changes` of its `DataConfig`. With `text` (a data source) that text alone is read, and is
-    the test split; see `alone_of`. UserError: another vocabulary."""
+    the test split; see `alone_of`. UserError: another text or vocabulary than the run was trained with."""
     if text:
         return alone.corpus(alone_of(model, text, **changes), model.tokenizer)
     data = dataclasses.replace(model.config.data, **changes)
     corpus = build_corpus(data, say)
     if tuple(corpus.vocab.words) != tuple(model.tokenizer.words):
         raise UserError(f"data.source={data.source}: gives another vocabulary than the run was trained with")
+    if data == model.config.data and model.corpus not in (None, corpus.digest):
+        sources = ", ".join(f"data.{key}={getattr(data, key)}" for key in SOURCES.values() if getattr(data, key))
+        raise UserError(
+            f"{sources}: not the text that the run was trained with, or cut by other rules; restore it, or "
+            "give another text with --text"
+        )
     return corpus
 
 
@@ -281,7 +288,9 @@ def evaluate(
 
 
 def described(model: Model) -> str:
-    """The first line of a report: the family, the step of the checkpoint and the size."""
-    return (
-        f"{model.config.family}, step {model.step:,}, {parameters_without_padding(model.spec, model.cfg):,} parameters"
-    )
+    """The first line of a report: the family, the step of the checkpoint, whether it is the best or the last of a
+    finished run, and the size."""
+    step, of = f"step {model.step:,}", model.best_of
+    if of is not None:
+        step += f", the {'last' if of == model.step else f'best of {of:,} by held-out loss'}"
+    return f"{model.config.family}, {step}, {parameters_without_padding(model.spec, model.cfg):,} parameters"
