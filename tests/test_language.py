@@ -202,7 +202,9 @@ def test_the_share_of_unknown_words_stands_beside_every_figure(
         "experiments.evaluate", f"--workdir={tmp_path / 'few'}", own, f"--tokens={tokens}", f"--json={tokens}.json"
     )
     assert alone.status == 0, alone.err
-    marks = [line.split("\t")[2::2] for line in tokens.read_text().splitlines()[1:]]
+    table = [line.split("\t") for line in tokens.read_text().splitlines()[1:]]
+    assert [row[5] for row in table] == words, "the words of the text, also where they are read as <unk>"
+    marks = [row[2:5:2] for row in table]
     assert sum(known == "0" for _, known in marks) / len(marks) == pytest.approx(share)
     assert all((token == "<unk>") == (known == "0") for token, known in marks)
     found = json.loads((tmp_path / "few" / "evaluation.json").read_text())["heldout"]

@@ -11,10 +11,11 @@ import numpy as np
 
 from w2v_jax.data.alone import Alone
 from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.vocabulary import escape
 from w2v_jax.evaluation.language import Score, Scores, score_stream, strided_windows
 from w2v_jax.files import write_text
 
-HEAD = ("line", "position", "token", "nats", "known")
+HEAD = ("line", "position", "token", "nats", "known", "written")
 Batch = dict[str, np.ndarray]
 
 
@@ -75,14 +76,18 @@ def documents_of(found: Alone) -> list[np.ndarray]:
 
 
 def write(path: Path, found: Alone, tokenizer: Tokenizer, nats: np.ndarray) -> None:
-    """Writes a line for every scored token, whole or not at all: see `HEAD`; lines and positions are counted from 1."""
+    """Writes a line for every scored token, whole or not at all: see `HEAD`. Lines and positions are counted from 1,
+    and what is left out of a text counts."""
+    offsets = found.tokens.offsets
     left = int(tokenizer.end_id is None)  # the first token of a document, which nothing predicts
+    positions, ids, names = found.written
     rows, at = ["\t".join(HEAD)], 0
-    for place, document in zip(found.places.tolist(), documents_of(found), strict=True):
-        for position, (i, token) in enumerate(zip(document.tolist(), tokenizer.pieces(document), strict=True), 1):
-            if position > left:
-                known = int(i != tokenizer.unknown_id)
-                rows.append(f"{place + 1}\t{position}\t{token}\t{nats[at]:.6f}\t{known}")
-                at += 1
+    for line, begin, document in zip(found.places.tolist(), offsets.tolist(), documents_of(found), strict=False):
+        pieces = tokenizer.pieces(document)
+        for j in range(left, len(document)):
+            known, piece, place = int(document[j] != tokenizer.unknown_id), pieces[j], begin + j
+            written = piece if known else escape(names[ids[place]])
+            rows.append(f"{line + 1}\t{positions[place]}\t{piece}\t{nats[at]:.6f}\t{known}\t{written}")
+            at += 1
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "\n".join(rows) + "\n")
