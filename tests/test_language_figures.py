@@ -90,7 +90,7 @@ def test_the_table_marks_what_is_left_out_and_says_what_its_words_are() -> None:
     _, row, _, star, words = text.splitlines()
     assert [cell[-1] for cell in row.split("  ") if cell.strip()][-4:] == ["*", "*", "%", "%"]
     assert star.endswith("is left out (data.unknown=drop)")
-    assert words == "words, with the end of every document counted as one: heldout 1 of 3"
+    assert words == "words, with the end of every document counted as one: 1 of 3 are ends"
     of_characters = language.summarise(scores, known, words=None, size=10, ends=1, dropped=True)
     assert of_characters["word_perplexity"] is None
     assert "- not known: nobody has counted the words" in language.table({"test": of_characters})

@@ -193,8 +193,7 @@ def _notes(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         whole = "holds the whole text in its tokens, and none of them is dropped (data.unknown, data.min_count)"
         notes.append(f"* comparable with other vocabularies only where the own tokeniser {whole}")
     # Every row of a text has the same.
-    counts = {name.partition(",")[0]: r for name, r in reversed(results.items()) if r.get("ends") and r["words"]}
+    counts = dict.fromkeys(f"{r['ends']:,} of {r['words']:,}" for r in every if r.get("ends") and r["words"])
     if counts:
-        each = ", ".join(f"{name} {r['ends']:,} of {r['words']:,}" for name, r in reversed(counts.items()))
-        notes.append(f"words, with the end of every document counted as one: {each}")
+        notes.append(f"words, with the end of every document counted as one: {', '.join(counts)} are ends")
     return notes
