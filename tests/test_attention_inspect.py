@@ -13,7 +13,7 @@ import pytest
 from matplotlib.image import imread
 
 from experiments.inspect.attention import chosen, look, paid, table
-from experiments.inspect.layers import windows_of
+from experiments.inspect.layers import flat_of, windows_of
 from tests.commands import Done, refused, run
 from tests.examples import random_params
 from w2v_jax.config import Config, DataConfig
@@ -297,7 +297,7 @@ def test_layers_are_measured_over_the_held_out_text(inspect: Callable[..., Done]
     assert f"probe, current word: {', '.join(f'{m:.3f}' for m in band['means'])}: {told}" in done.out
     assert "means over bands of layers, which are layer 1, layer 2:" in done.out
     # Text by text and head by head.
-    windows, _ = windows_of(model, 16)
+    windows, *_ = windows_of(model, 16)
     weights = np.stack([attention_of(model, ids) for ids in windows]).astype(np.float64)
     later = weights[..., 1:, :]
     back = np.arange(1, LENGTH)[:, None] - np.arange(LENGTH)
@@ -315,7 +315,7 @@ def test_layers_are_measured_over_the_held_out_text(inspect: Callable[..., Done]
 
 
 def test_chunks_of_windows_change_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    windows, _ = windows_of(model, 5)
+    windows, *_ = windows_of(model, 5)
     ((hidden, seen),) = states_of(model, windows)
     monkeypatch.setattr("w2v_jax.states.ENTRIES", 2 * 2 * 2 * LENGTH**2)
     chunks = list(states_of(model, windows))
@@ -323,6 +323,33 @@ def test_chunks_of_windows_change_nothing(model: Model, monkeypatch: pytest.Monk
     assert seen is not None and len(hidden) == 3
     np.testing.assert_allclose(np.concatenate([c[0][2] for c in chunks]), hidden[2], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(np.concatenate([c[1][1] for c in chunks]), seen[1], rtol=1e-4, atol=1e-6)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked"])
+def test_layers_of_a_model_within_documents_are_those_of_its_training(data: DataConfig, objective: str) -> None:
+    """The state of a token does not depend on other documents, and no attention leaves a document."""
+    model = model_of(data, "transformer", dataclasses.replace(TINY, objective=objective, within_documents=True))
+    windows, documents, _ = windows_of(model, 5)
+    end, chunk = model.tokenizer.end_id, 3
+    assert documents is not None
+    after = np.cumsum(windows == end, axis=1)  # an end token predicts the first token of the next document
+    inside = after if objective == "causal" else after - (windows == end)
+    np.testing.assert_array_equal(documents - documents[:, :1], inside - inside[:, :1])
+    ((hidden, seen),) = states_of(model, windows[:chunk], documents[:chunk])
+    assert seen is not None
+    for row, numbers in zip(range(chunk), documents, strict=False):
+        for number in np.unique(numbers):
+            own = numbers == number
+            assert np.abs(seen[1][row][:, own][:, :, ~own]).max(initial=0.0) == 0.0
+            others = np.where(own, windows[row], (windows[row] + 1) % model.tokenizer.size)[None].astype(np.int32)
+            ((alone, _),) = states_of(model, np.repeat(others, chunk, 0), np.repeat(numbers[None], chunk, 0))
+            np.testing.assert_allclose(alone[2][0][own], hidden[2][row][own], rtol=1e-4, atol=1e-5)
+    flat = flat_of(LENGTH, objective == "causal", documents)
+    weights = np.stack([attention.uniform(LENGTH, objective == "causal", row) for row in documents])
+    assert (weights[documents[:, :, None] != documents[:, None]] == 0).all()
+    np.testing.assert_allclose(weights.sum(-1), 1.0)
+    np.testing.assert_allclose(flat.received, weights[:, 1:].sum(1))
+    assert flat.heads["self"] == pytest.approx(np.mean([attention.summary(x)["self"] for x in weights]))
 
 
 def test_recurrent_models_have_probes_only(inspect: Callable[..., Done], data: DataConfig, tmp_path: Path) -> None:

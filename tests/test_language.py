@@ -151,7 +151,10 @@ def test_another_text_can_be_scored_and_an_unknown_word_is_named(
     at, source = f"--workdir={trained / 'run'}", f"text:{tmp_path / 'new.txt'}"
     before, own = (trained / "run" / "evaluation.json").read_bytes(), trained / "run" / "evaluation_text.json"
     done = run("experiments.evaluate", at, f"--text={source}")
-    assert done.status == 0 and re.search(r"^recurrent_lm, step [1-9]\d*, ", done.out), done.err
+    result = json.loads((trained / "run" / "result.json").read_text())
+    best, steps = result["best_heldout_step"], result["steps"]
+    told = "the last" if best == steps else f"the best of {steps} by held-out loss"
+    assert done.status == 0 and done.out.startswith(f"recurrent_lm, step {best}, {told}, "), done.err
     found = json.loads(own.read_text())
     assert found["text"]["tokens"] == 9 and found["source"] == source and "test" not in found
     assert "\ntext, by counts alone " in done.out and not re.search(r"^test", done.out, re.M)
@@ -199,7 +202,9 @@ def test_the_share_of_unknown_words_stands_beside_every_figure(
         "experiments.evaluate", f"--workdir={tmp_path / 'few'}", own, f"--tokens={tokens}", f"--json={tokens}.json"
     )
     assert alone.status == 0, alone.err
-    marks = [line.split("\t")[2::2] for line in tokens.read_text().splitlines()[1:]]
+    table = [line.split("\t") for line in tokens.read_text().splitlines()[1:]]
+    assert [row[5] for row in table] == words, "the words of the text, also where they are read as <unk>"
+    marks = [row[2:5:2] for row in table]
     assert sum(known == "0" for _, known in marks) / len(marks) == pytest.approx(share)
     assert all((token == "<unk>") == (known == "0") for token, known in marks)
     found = json.loads((tmp_path / "few" / "evaluation.json").read_text())["heldout"]
@@ -246,6 +251,15 @@ def test_what_is_no_text_of_the_model_is_refused(trained: Path, tmp_path: Path) 
         done = run("experiments.evaluate", f"--workdir={trained / 'run'}", f"--text=text:{tmp_path / name}.txt")
         refused(done, message, alone=False)
 
+    before, whole = (trained / "run" / "evaluation.json"), (trained / "valid.txt").read_text()
+    kept = before.read_bytes() if before.exists() else None
+    (trained / "valid.txt").write_text("".join(whole.splitlines(True)[:5]))  # of known words, but fewer
+    try:
+        done = run("experiments.evaluate", f"--workdir={trained / 'run'}")
+    finally:
+        (trained / "valid.txt").write_text(whole)
+    refused(done, r"data\.heldout_source=text:.*valid\.txt.*: not the text that the run was trained with", alone=False)
+    assert (before.read_bytes() if before.exists() else None) == kept
     empty = run("experiments.evaluate", f"--workdir={trained / 'run'}", "--text=")
     refused(empty, "--text is empty: name a data source")
 
@@ -320,7 +334,7 @@ def test_characters_are_trained_exported_and_scored(
     undrawn(monkeypatch)
     from w2v_jax.embeddings import load
 
-    rules = ["--config.data.tokens=characters", "--config.data.document=blank"]
+    rules = [f"--config.data.{rule}" for rule in ("tokens=characters", "document=blank", "unknown=drop")]
     words = arguments(trained, tmp_path / "run", *rules, *SMALLEST)
     for split in SPLITS:
         text = (trained / f"{SPLITS[split]}.txt").read_text()
@@ -332,3 +346,14 @@ def test_characters_are_trained_exported_and_scored(
     assert done.status == 0, done.err
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["test"]
     assert found["tokens"] > 1.5 * found["words"], "blanks are tokens too"
+    assert found["word_perplexity"] > 1 and "dropped_tokens" not in found and "*" not in done.out
+    # Of another text, of which a part is left out.
+    (tmp_path / "other.txt").write_text("a b мир c\n\nd e\n", encoding="utf-8")
+    at = [f"--workdir={tmp_path / 'run'}", f"--text=text:{tmp_path / 'other.txt'}"]
+    done = run("experiments.evaluate", *at)
+    assert done.status == 0 and "3 outside the vocabulary (25.0%) are left out" in done.err, done.err
+    found = json.loads((tmp_path / "run" / "evaluation_text.json").read_text())["text"]
+    assert found["dropped_tokens"] and found["word_perplexity"] is None
+    assert f"{found['bits_per_byte']:.4f}*" in done.out and "is left out (data.unknown=drop)" in done.out
+    (tmp_path / "other.txt").write_text("мир\n\nщит\n", encoding="utf-8")
+    refused(run("experiments.evaluate", *at), r"--text=text:.*: none of its 6 tokens is in the vocab", alone=False)

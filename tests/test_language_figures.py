@@ -81,3 +81,16 @@ def test_the_table_marks_the_figures_of_a_tokeniser_from_outside() -> None:
     result = language.summarise(scores, known, words=2, size=10, outside=True)
     row, note = language.table({"test": result}).splitlines()[1:]
     assert row.count("*") == 2 and note.startswith("* comparable with other vocabularies only where the own tokeniser")
+
+
+def test_the_table_marks_what_is_left_out_and_says_what_its_words_are() -> None:
+    scores, known = language.Scores(np.ones(4), np.ones(4, bool)), np.ones(4, bool)
+    of_words = language.summarise(scores, known, words=3, size=10, ends=1, dropped=True)
+    text = language.table({"heldout, blocks of 8": of_words, "heldout, by counts alone": of_words})
+    _, row, _, star, words = text.splitlines()
+    assert [cell[-1] for cell in row.split("  ") if cell.strip()][-4:] == ["*", "*", "%", "%"]
+    assert star.endswith("is left out (data.unknown=drop)")
+    assert words == "words, with the end of every document counted as one: 1 of 3 are ends"
+    of_characters = language.summarise(scores, known, words=None, size=10, ends=1, dropped=True)
+    assert of_characters["word_perplexity"] is None
+    assert "- not known: nobody has counted the words" in language.table({"test": of_characters})

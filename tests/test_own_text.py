@@ -84,7 +84,8 @@ def test_the_nats_of_each_token_add_up_to_the_printed_perplexity(
     done = run("experiments.evaluate", f"--workdir={trained / 'run'}", text, f"--tokens={file}", json_file)
     assert done.status == 0, done.err
     head, *rows = [line.split("\t") for line in file.read_text().splitlines()]
-    assert head == ["line", "position", "token", "nats", "known"] and {row[4] for row in rows} == {"1"}
+    assert head == ["line", "position", "token", "nats", "known", "written"] and {row[4] for row in rows} == {"1"}
+    assert all(row[5] == row[2] for row in rows)
     model = open_model(trained / "run")
     index = {w: i for i, w in enumerate(model.tokenizer.words)}
     expected, nats = [], []

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.common.language import score_strided
 from tests.commands import ROOT, at_call, final_arrays, refused, run
-from tests.examples import whole_logits
+from tests.examples import saved, whole_logits
+from w2v_jax.data.corpus import Tokens
 from w2v_jax.evaluation import language
 from w2v_jax.train.restore import open_model
 
@@ -131,3 +133,24 @@ def test_perplexity_by_blocks_and_by_overlapping_windows(trained: Path) -> None:
         done_to = stop
     assert found["strided"]["stride"] == 3 and found["strided"]["tokens"] == len(strided) == len(words)
     assert found["strided"]["nats_per_token"] == pytest.approx(np.mean(strided), rel=1e-4)
+
+
+@pytest.mark.parametrize("end", ["<eos>", ""])
+def test_overlapping_windows_read_what_training_does_of_the_documents(tmp_path: Path, end: str) -> None:
+    """A model whose attention stays within documents scores each as if it stood alone, in any window that holds it."""
+    sizes = {"layers": 2, "dim": 8, "heads": 2, "length": 12, "keys_values": "shared_kv"}
+    model = open_model(saved(tmp_path, "transformer", tuple("abcdef"), end, within_documents=True, **sizes))
+    rng = np.random.default_rng(3)
+    texts = [rng.integers(0, 6, rng.integers(1, 8)) for _ in range(9)]
+    if end:
+        texts = [np.append(words, 6) for words in texts]
+    stream = np.concatenate(texts).astype(np.int32)
+    offsets = np.cumsum([0, 0, *map(len, texts)])  # the first is empty
+    nats, before = [], [6] if end else []
+    for document in texts:
+        whole = np.concatenate([before, document]).astype(np.int32)
+        odds = whole_logits(model.spec, model.cfg, model.params, {}, jnp.asarray(whole[None, :-1]))[0]
+        nats += (-np.asarray(jax.nn.log_softmax(odds))[np.arange(len(whole) - 1), whole[1:]]).tolist()
+        before = [6] if end else document[-1:].tolist()  # the token before a document is read with it
+    found = score_strided(model, Tokens(stream, offsets), 4)
+    np.testing.assert_allclose(found.nats, nats, atol=2e-5)

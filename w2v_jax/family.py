@@ -197,6 +197,9 @@ class Encode(NamedTuple):
     """(cfg) -> most tokens of a text, as in training; None: any number."""
     mask: Callable[[Cfg], int | None] = lambda cfg: None
     """(cfg) -> the id that hides a token, beyond those of the vocabulary; None where the model has no such id."""
+    documents: Callable[[Cfg], bool] = lambda cfg: False
+    """(cfg) -> whether a token sees its own document only. `states` and `attention` of such a model may be given, last,
+    the document int32 [B, T] of every token, by `states.documents_of`; without it each row is one."""
 
 
 class Classify(Protocol):

@@ -66,20 +66,34 @@ def attention_of(model: Model, ids: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(layer[0]) for layer in found])
 
 
-def states_of(model: Model, windows: np.ndarray) -> Iterator[tuple[list[np.ndarray], list[np.ndarray] | None]]:
+def documents_of(model: Model, offsets: np.ndarray) -> np.ndarray | None:
+    """The document of every token of a text as the model kept them apart in training, int32 [N], from int64 [D + 1]
+    `offsets`; None for a model that reads across documents. A token that predicts the next one is of that one's."""
+    encode = encode_of(model)
+    if not encode.documents(model.cfg):
+        return None
+    places = np.arange(int(offsets[-1])) + encode.causal(model.cfg)
+    return np.searchsorted(offsets[1:], places, side="right").astype(np.int32)
+
+
+def states_of(
+    model: Model, windows: np.ndarray, documents: np.ndarray | None = None
+) -> Iterator[tuple[list[np.ndarray], list[np.ndarray] | None]]:
     """For each chunk of windows int32 [W, T]: float32 states [B, T, D] after 0 to L layers, and attention [B, N, T, T]
-    of each layer or None."""
+    of each layer or None. `documents` int32 [W, T] are the windows of `documents_of`."""
     encode_of(model)
     inside, length = model.applied.inside, windows.shape[1]
-    one = jax.eval_shape(inside, model.params, model.consts, windows[:1], np.full(1, length, np.int32))
+    given = [windows] if documents is None else [windows, documents]
+    first = windows[:1], np.full(1, length, np.int32), *(x[:1] for x in given[1:])
+    one = jax.eval_shape(inside, model.params, model.consts, *first)
     entries = sum(x.size for x in jax.tree.leaves(one[1])) or length
     size = max(1, min(len(windows), ENTRIES // entries))
     lengths = np.full(size, length, np.int32)
     for at in range(0, len(windows), size):
-        chunk = windows[at : at + size]
-        whole = np.pad(chunk, ((0, size - len(chunk)), (0, 0)))  # one shape, so that one program is compiled
-        states, seen = jax.device_get(inside(model.params, model.consts, whole, lengths))
-        there = slice(len(chunk))
+        there = slice(len(windows[at : at + size]))
+        # One shape, so that one program is compiled.
+        whole, *apart = (np.pad(x[at : at + size], ((0, size - there.stop), (0, 0))) for x in given)
+        states, seen = jax.device_get(inside(model.params, model.consts, whole, lengths, *apart))
         yield [x[there] for x in states], None if seen is None else [x[there] for x in seen]
 
 

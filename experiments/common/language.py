@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from w2v_jax.config import own_tokens
 from w2v_jax.data import alone
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
+from w2v_jax.data.counter import SOURCES
 from w2v_jax.data.unigram import known_of, targets_of, unigram
 from w2v_jax.errors import UserError, renamed
 from w2v_jax.evaluation import language, optimum
@@ -43,11 +45,15 @@ def say(line: str) -> None:
 
 def alone_of(model: Model, text: str, **changes: Any) -> alone.Alone:
     """The data source `text` of --text by the run's tokeniser, with `changes` of its `DataConfig`, such as those of
-    `changes_of_flags`. UserError: no such text, a word that the run refuses."""
+    `changes_of_flags`. UserError: no such text, a word that the run refuses, only words that it leaves out."""
     try:
-        return alone.encode(dataclasses.replace(model.config.data, test_source=text, **changes), model.tokenizer, say)
+        found = alone.encode(dataclasses.replace(model.config.data, test_source=text, **changes), model.tokenizer, say)
     except UserError as e:
         raise UserError(renamed(str(e), _FLAGS)) from None
+    if found.outside and not (np.asarray(found.tokens.tokens) != model.tokenizer.end_id).any():
+        none = f"none of its {found.outside:,} tokens is in the vocabulary of the run"
+        raise UserError(f"--text={text}: {none}, which leaves such out (data.unknown=drop); give another text")
+    return found
 
 
 def changes_of_flags() -> dict[str, Any]:
@@ -63,13 +69,19 @@ def changes_of_flags() -> dict[str, Any]:
 
 def corpus_of(model: Model, text: str = "", **changes: Any) -> Corpus:
     """The run's corpus, with `changes` of its `DataConfig`. With `text` (a data source) that text alone is read, and is
-    the test split; see `alone_of`. UserError: another vocabulary."""
+    the test split; see `alone_of`. UserError: another text or vocabulary than the run was trained with."""
     if text:
         return alone.corpus(alone_of(model, text, **changes), model.tokenizer)
     data = dataclasses.replace(model.config.data, **changes)
     corpus = build_corpus(data, say)
     if tuple(corpus.vocab.words) != tuple(model.tokenizer.words):
         raise UserError(f"data.source={data.source}: gives another vocabulary than the run was trained with")
+    if data == model.config.data and model.corpus not in (None, corpus.digest):
+        sources = ", ".join(f"data.{key}={getattr(data, key)}" for key in SOURCES.values() if getattr(data, key))
+        raise UserError(
+            f"{sources}: not the text that the run was trained with, or cut by other rules; restore it, or "
+            "give another text with --text"
+        )
     return corpus
 
 
@@ -112,7 +124,8 @@ def score_strided(model: Model, tokens: Tokens, stride: int, answers: np.ndarray
     """
     score, start = _score(model, model.cfg, WINDOWS), model.spec.trained.carry(model.cfg, WINDOWS)
     text = np.asarray(tokens.tokens)
-    windows = language.strided_windows(text, model.tokenizer.end_id, model.cfg.length, stride, WINDOWS)
+    sizes = model.cfg.length, stride, WINDOWS
+    windows = language.strided_windows(text, model.tokenizer.end_id, *sizes, np.asarray(tokens.offsets))
     if answers is not None:
         table = answers.astype(np.int32)
         windows = (b | {"targets": np.where(b["targets"] < 0, b["targets"], table[b["targets"]])} for b in windows)
@@ -132,8 +145,7 @@ def _by_document(model: Model, found: alone.Alone, corpus: Corpus, stride: int |
         raise UserError(f"--tokens={file}: no document of the text has a token to predict; give longer ones")
     surprisal.write(file, found, model.tokenizer, scores.nats)
     targets = np.concatenate([document[int(first is None) :] for document in texts])
-    known, outside = known_of(corpus, targets), own_tokens(model.tokenizer.kind)
-    return language.summarise(scores, known, found.tokens.words, found.tokens.bytes, outside)
+    return _summarise(model, corpus, "test", targets)(scores)
 
 
 def _by_position(model: Model, corpus: Corpus, split: str, tokens: Tokens, carried: np.ndarray) -> dict[str, Any]:
@@ -182,6 +194,22 @@ def _show(rows: dict[str, Any], results: dict[str, Any]) -> None:
             print(f"\n{TEXTS[split]} text: distance to the best possible loss\n{optimum.table(result['optimum'])}")
 
 
+def _summarise(model: Model, corpus: Corpus, split: str, targets: np.ndarray) -> Callable[[Scores], dict[str, Any]]:
+    """`language.summarise` of the scores of `targets`, which are those of a split."""
+    tokens, tokenizer = getattr(corpus, split), model.tokenizer
+    # Of the run's own texts it is not known which of them lacks what the report counts.
+    dropped = tokenizer.unknown == "drop" and bool(corpus.report.get("oov_words"))
+    return partial(
+        language.summarise,
+        known=known_of(corpus, targets),
+        words=None if dropped and tokenizer.kind == "characters" else tokens.words,  # they are those of the whole text
+        size=tokens.bytes,
+        ends=tokens.documents if tokenizer.end_token else 0,
+        outside=own_tokens(tokenizer.kind),
+        dropped=dropped,
+    )
+
+
 def _of_split(
     model: Model, corpus: Corpus, split: str, name: str, step: int | None
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -190,8 +218,7 @@ def _of_split(
     targets = targets_of(corpus, split) if tokens.documents else np.zeros(0)
     if not len(targets):
         return None  # of one token, too
-    known, outside = known_of(corpus, targets), own_tokens(model.tokenizer.kind)
-    summarise = partial(language.summarise, known=known, words=tokens.words, size=tokens.bytes, outside=outside)
+    summarise = _summarise(model, corpus, split, targets)
     scores = score_split(model, corpus, split, 1, None)
     result = summarise(scores)
     result["by_position"] = _by_position(model, corpus, split, tokens, scores.nats)
@@ -261,7 +288,9 @@ def evaluate(
 
 
 def described(model: Model) -> str:
-    """The first line of a report: the family, the step of the checkpoint and the size."""
-    return (
-        f"{model.config.family}, step {model.step:,}, {parameters_without_padding(model.spec, model.cfg):,} parameters"
-    )
+    """The first line of a report: the family, the step of the checkpoint, whether it is the best or the last of a
+    finished run, and the size."""
+    step, of = f"step {model.step:,}", model.best_of
+    if of is not None:
+        step += f", the {'last' if of == model.step else f'best of {of:,} by held-out loss'}"
+    return f"{model.config.family}, {step}, {parameters_without_padding(model.spec, model.cfg):,} parameters"

@@ -11,10 +11,11 @@ import numpy as np
 
 from w2v_jax.data.alone import Alone
 from w2v_jax.data.tokenizer import Tokenizer
+from w2v_jax.data.vocabulary import escape
 from w2v_jax.evaluation.language import Score, Scores, score_stream, strided_windows
 from w2v_jax.files import write_text
 
-HEAD = ("line", "position", "token", "nats", "known")
+HEAD = ("line", "position", "token", "nats", "known", "written")
 Batch = dict[str, np.ndarray]
 
 
@@ -36,7 +37,7 @@ def windows(documents: Sequence[np.ndarray], first: int | None, length: int, str
     """The overlapping windows of each document, `rows` of them in a batch, for a model that carries nothing."""
     single = itertools.chain.from_iterable(strided_windows(d, first, length, stride, 1) for d in documents)
     while some := list(itertools.islice(single, rows)):
-        empty = {"tokens": 0, "targets": -1, "start": 1, "words": 0}
+        empty = {"tokens": 0, "targets": -1, "doc": -1, "start": 1, "words": 0}
         pads = {k: np.full((rows - len(some), *v.shape[1:]), empty[k], v.dtype) for k, v in some[0].items()}
         yield {k: np.concatenate([*(window[k] for window in some), pads[k]]) for k in pads}
 
@@ -75,14 +76,18 @@ def documents_of(found: Alone) -> list[np.ndarray]:
 
 
 def write(path: Path, found: Alone, tokenizer: Tokenizer, nats: np.ndarray) -> None:
-    """Writes a line for every scored token, whole or not at all: see `HEAD`; lines and positions are counted from 1."""
+    """Writes a line for every scored token, whole or not at all: see `HEAD`. Lines and positions are counted from 1,
+    and what is left out of a text counts."""
+    offsets = found.tokens.offsets
     left = int(tokenizer.end_id is None)  # the first token of a document, which nothing predicts
+    positions, ids, names = found.written
     rows, at = ["\t".join(HEAD)], 0
-    for place, document in zip(found.places.tolist(), documents_of(found), strict=True):
-        for position, (i, token) in enumerate(zip(document.tolist(), tokenizer.pieces(document), strict=True), 1):
-            if position > left:
-                known = int(i != tokenizer.unknown_id)
-                rows.append(f"{place + 1}\t{position}\t{token}\t{nats[at]:.6f}\t{known}")
-                at += 1
+    for line, begin, document in zip(found.places.tolist(), offsets.tolist(), documents_of(found), strict=False):
+        pieces = tokenizer.pieces(document)
+        for j in range(left, len(document)):
+            known, piece, place = int(document[j] != tokenizer.unknown_id), pieces[j], begin + j
+            written = piece if known else escape(names[ids[place]])
+            rows.append(f"{line + 1}\t{positions[place]}\t{piece}\t{nats[at]:.6f}\t{known}\t{written}")
+            at += 1
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "\n".join(rows) + "\n")

@@ -16,7 +16,7 @@ from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation import attention, probes
 from w2v_jax.figures.attention import Layers
-from w2v_jax.states import encode_of, states_of
+from w2v_jax.states import documents_of, encode_of, states_of
 from w2v_jax.tables import aligned
 from w2v_jax.train.restore import Model
 
@@ -29,6 +29,14 @@ Chunk = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 """Of B windows: {measure: [L, B, N]}, attention by distance [L, B, bins] and received [L, B, T], means over heads."""
 
 
+class Flat(NamedTuple):
+    """Attention without preference: means over windows."""
+
+    heads: dict[str, float]  # of `attention.summary`
+    distance: np.ndarray  # [bins]
+    received: np.ndarray  # [W, T], or [1, T] where it is that of all windows
+
+
 class Attention(NamedTuple):
     """Means over windows, of L layers with N heads."""
 
@@ -36,6 +44,7 @@ class Attention(NamedTuple):
     windows: dict[str, np.ndarray]  # [L, W] of the same, means over heads
     distance: np.ndarray  # [L, bins] share of attention, mean over heads
     kinds: np.ndarray  # [L, len(KINDS)] of `attention.by_kind`, mean over heads
+    flat: Flat
 
 
 class Bands(NamedTuple):
@@ -55,20 +64,26 @@ class Found(NamedTuple):
     probes: dict[str, list[probes.Probe]]  # by label, after 0 to L layers
 
 
-def windows_of(model: Model, count: int | None) -> tuple[np.ndarray, str]:
-    """(int32 [W, T], name of the split): windows of `model.length` that do not overlap, spread over the run's text.
+def windows_of(model: Model, count: int | None) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """(int32 [W, T], the same of `documents_of`, name of the split): windows of `model.length` that do not overlap,
+    spread over the run's text.
 
     W is at most `count`; None is about `TOKENS` tokens. UserError: fewer than two windows in the text.
     """
     corpus, length = corpus_of(model), model.cfg.length
     split = "heldout" if corpus.heldout.documents else "train"
-    stream = np.asarray(getattr(corpus, split).tokens)
+    tokens = getattr(corpus, split)
+    stream, documents = np.asarray(tokens.tokens), documents_of(model, np.asarray(tokens.offsets))
     there = len(stream) // length
     if there < 2:
         raise UserError(f"data.source={model.config.data.source}: its {split} text has no two windows of {length}")
     wanted = min(there, max(2, count or TOKENS // length))
     places = np.linspace(0, there - 1, wanted).astype(np.int64)
-    return stream[: there * length].reshape(there, length)[places].astype(np.int32), split
+
+    def cut(values: np.ndarray) -> np.ndarray:
+        return values[: there * length].reshape(there, length)[places].astype(np.int32)
+
+    return cut(stream), None if documents is None else cut(documents), split
 
 
 def measure(model: Model, count: int | None) -> Found:
@@ -78,14 +93,15 @@ def measure(model: Model, count: int | None) -> Found:
         raise UserError(f"--layers: is for language models, not family={model.config.family!r}")
     if model.cfg.length < 2:
         raise UserError("--layers: needs a model of model.length=2 at least")
-    windows, split = windows_of(model, count)
+    windows, documents, split = windows_of(model, count)
     states, chunks = [], []
-    for chunk, weights in states_of(model, windows):
+    for chunk, weights in states_of(model, windows, documents):
         states.append(chunk)
         if weights is not None:
             chunks.append(_of_chunk(weights))
     causal = encode_of(model).causal(model.cfg)
-    found = _attention(chunks, model.tokenizer, windows, causal) if chunks else None
+    flat = flat_of(windows.shape[1], causal, documents)
+    found = _attention(chunks, model.tokenizer, windows, flat) if chunks else None
     hidden = [np.concatenate(layer) for layer in zip(*states, strict=True)]
     return Found(windows, split, causal, found, read_all(model.tokenizer, windows, hidden))
 
@@ -98,14 +114,23 @@ def _of_chunk(weights: list[np.ndarray]) -> Chunk:
     return by_name, attention.by_distance(mean), attention.received(mean)
 
 
-def _attention(chunks: list[Chunk], tokenizer: Tokenizer, windows: np.ndarray, causal: bool) -> Attention:
+def flat_of(length: int, causal: bool, documents: np.ndarray | None) -> Flat:
+    """What attention without preference gives in windows of `length` tokens, of `documents` int [W, T] or of one."""
+    rows = [None] if documents is None else documents
+    each = (attention.uniform(length, causal, row) for row in rows)  # one matrix at a time
+    found = [(attention.summary(x), attention.by_distance(x), attention.received(x)) for x in each]
+    heads, distance, received = zip(*found, strict=True)
+    names = {name: float(np.mean([one[name] for one in heads])) for name in heads[0]}
+    return Flat(names, np.mean(distance, axis=0), np.stack(received))
+
+
+def _attention(chunks: list[Chunk], tokenizer: Tokenizer, windows: np.ndarray, flat: Flat) -> Attention:
     heads, distance, received = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *chunks)
     names = [tokenizer.decode([i]) for i in range(tokenizer.size)]
     kinds = attention.kinds_of(names, tokenizer.vocab.counts, tokenizer.end_id, tokenizer.unknown_id)[windows]
-    expected = attention.received(attention.uniform(windows.shape[1], causal))
-    by_kind = np.stack([attention.by_kind(got, expected, kinds) for got in received])
+    by_kind = np.stack([attention.by_kind(got, flat.received, kinds) for got in received])
     of_heads, of_windows = ({name: x.mean(axis=axis) for name, x in heads.items()} for axis in (1, 2))
-    return Attention(of_heads, of_windows, distance.mean(axis=1), by_kind)
+    return Attention(of_heads, of_windows, distance.mean(axis=1), by_kind, flat)
 
 
 def labels_of(tokenizer: Tokenizer, windows: np.ndarray) -> dict[str, np.ndarray]:
@@ -135,21 +160,15 @@ def read_all(tokenizer: Tokenizer, windows: np.ndarray, hidden: list[np.ndarray]
 # ---- the report ----
 
 
-def _flat(found: Found) -> np.ndarray:
-    """Attention without preference, [T, T]."""
-    return attention.uniform(found.windows.shape[1], found.causal)
-
-
 def text(found: Found) -> str:
     """All tables, and the verdict."""
     lines = [f"{where(found)}\n"]
     if (seen := found.attention) is not None:
-        names, flat = columns(found.causal), _flat(found)
+        names, flat = columns(found.causal), seen.flat
         heads = np.stack([seen.heads[m].mean(axis=1) for m in names], axis=1)
-        free = attention.summary(flat)
-        of_heads = _layers(heads, list(names.values()), np.array([float(free[m]) for m in names]))
+        of_heads = _layers(heads, list(names.values()), np.array([flat.heads[m] for m in names]))
         bins = attention.bin_names(seen.distance.shape[1])
-        of_distance = _layers(seen.distance, bins, attention.by_distance(flat))
+        of_distance = _layers(seen.distance, bins, flat.distance)
         lines += [
             f"attention, means over heads and tokens\n{of_heads}\n",
             f"share of attention by {'tokens back' if found.causal else 'distance'}\n{of_distance}\n",
@@ -245,13 +264,12 @@ def record(found: Found) -> dict[str, Any]:
     """All numbers, for JSON."""
     out: dict[str, Any] = {"split": found.split, "windows": len(found.windows), "length": found.windows.shape[1]}
     if (seen := found.attention) is not None:
-        flat = _flat(found)
         out["attention"] = {
             "heads": {name: values.tolist() for name, values in seen.heads.items()},
-            "uniform": {name: float(value) for name, value in attention.summary(flat).items()},
+            "uniform": seen.flat.heads,
             "bins": attention.bin_names(seen.distance.shape[1]),
             "distance": seen.distance.tolist(),
-            "distance_uniform": attention.by_distance(flat).tolist(),
+            "distance_uniform": seen.flat.distance.tolist(),
             "kinds": list(attention.KINDS),
             "kind": [[None if np.isnan(v) else float(v) for v in row] for row in seen.kinds],
         }
@@ -267,7 +285,7 @@ def picture(found: Found) -> Layers:
     return Layers(
         bins=[] if seen is None else attention.bin_names(seen.distance.shape[1]),
         distance=None if seen is None else seen.distance,
-        distance_uniform=None if seen is None else attention.by_distance(_flat(found)),
+        distance_uniform=None if seen is None else seen.flat.distance,
         kinds=list(attention.KINDS),
         kind=None if seen is None else seen.kinds,
         accuracy={name: [p.accuracy for p in ps] for name, ps in found.probes.items()},

@@ -11,6 +11,7 @@ import pytest
 from w2v_jax.config import DataConfig
 from w2v_jax.data import alone
 from w2v_jax.data.corpus import build_corpus
+from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
 
 TRAIN = "the cat sat on the mat\n\nthe dog saw the cat\na new york cat is a new york cat\nthe end\n" * 4
@@ -48,19 +49,36 @@ def test_a_text_alone_has_the_tokens_of_the_corpus(rules: dict[str, Any], tmp_pa
     cfg = config(tmp_path, rules)
     corpus = build_corpus(cfg)
     (tmp_path / "train.txt").unlink()
-    found, places, *_ = alone.encode(cfg, corpus.tokenizer)
+    read = alone.encode(cfg, corpus.tokenizer)
+    found, places, *_ = read
     np.testing.assert_array_equal(np.asarray(found.tokens), np.asarray(corpus.test.tokens))
     np.testing.assert_array_equal(found.offsets, corpus.test.offsets)
     assert (found.words, found.bytes) == (corpus.test.words, corpus.test.bytes)
     assert len(places) == found.documents
+    _check_written(read, corpus.tokenizer, cfg)
     if cfg.document == "line" and cfg.tokens == "words" and not cfg.reversed and not cfg.phrases:
         assert (np.diff(places) > 0).all() and places[0] == (0 if cfg.end_token else 1)
+
+
+def _check_written(read: alone.Alone, tokenizer: Tokenizer, cfg: DataConfig) -> None:
+    """Every token is that of what is written in its place, and those of a document are in order."""
+    positions, ids, names = read.written
+    tokens, offsets = np.asarray(read.tokens.tokens), read.tokens.offsets
+    assert len(positions) == len(ids) == len(tokens)
+    for token, i in zip(tokens.tolist(), ids.tolist(), strict=True):
+        word = cfg.end_token if not i else names[i]
+        assert token == tokenizer.vocab.index.get(word, tokenizer.unknown_id)
+    steps = np.diff(positions)[np.setdiff1d(np.arange(len(tokens) - 1), offsets[1:-1] - 1)]
+    assert (steps == 1).all() if cfg.unknown == "keep" else (steps > 0).all()
 
 
 def test_documents_keep_the_numbers_of_their_lines(tmp_path: Path) -> None:
     cfg = config(tmp_path, {"tokens": "words", "unknown": "drop"})
     tokenizer = build_corpus(cfg).tokenizer
     found = alone.encode(cfg, tokenizer)
+    words = [found.written.names[i] for i in found.written.ids]
+    assert (words[:3], found.written.positions[:3].tolist()) == (["the", "cat", "the"], [1, 2, 3])
+    assert (words[3], found.written.positions[3]) == ("new", 2), "of a document whose first word is left out"
     assert found.places.tolist() == [1, 5, 7, 8], "line 4 has no known word, others are empty"
     assert found.numbers.tolist() == [0, 2, 3, 4] and found.total == 10
 
@@ -72,3 +90,22 @@ def test_a_word_that_the_run_refuses_is_named(tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("the zebra\n")
     with pytest.raises(UserError, match=r"other\.txt': 'zebra' is not in the vocabulary"):
         alone.encode(cfg, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (
+            {"tokens": "whitespace", "unknown": "drop", "end_token": "<eos>"},
+            "3 outside the vocabulary (60.0%) are left out",
+        ),
+        ({"tokens": "whitespace", "unknown": "keep"}, "3 outside the vocabulary (60.0%) are read as <unk>"),
+        ({"tokens": "characters", "unknown": "drop"}, "9 outside the vocabulary (50.0%) are left out"),
+    ],
+)
+def test_what_is_outside_the_vocabulary_is_counted(rules: dict[str, Any], told: str, tmp_path: Path) -> None:
+    cfg, said = config(tmp_path, rules), []
+    tokenizer = build_corpus(cfg).tokenizer
+    (tmp_path / "other.txt").write_text("the cat мир\nщит щук\n", encoding="utf-8")
+    found = alone.encode(cfg, tokenizer, said.append)
+    assert said[-1].endswith(f" words; {told}") and alone.corpus(found, tokenizer).report["oov_words"] == found.outside

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from w2v_jax.config import DataConfig, own_tokens
+from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.corpus import Corpus, Tokens, backward
 from w2v_jax.data.counter import keeps_empty
 from w2v_jax.data.counting import check_words
@@ -23,6 +24,14 @@ from w2v_jax.errors import UserError
 from w2v_jax.types import Say
 
 
+class Written(NamedTuple):
+    """What the tokens stand for in the source."""
+
+    positions: np.ndarray  # int64 [T], of each in its document, from 1; what is left out counts
+    ids: np.ndarray  # uint32 [T], in `names`; 0 is the end of a document
+    names: list[str]
+
+
 class Alone(NamedTuple):
     """A text in tokens, in memory."""
 
@@ -30,6 +39,8 @@ class Alone(NamedTuple):
     places: np.ndarray  # int64 [D], which document of the source each is, from 0; those without a token are left out
     numbers: np.ndarray  # int64 [D], the same without counting empty ones: what decides which are held out
     total: int  # documents of the source
+    outside: int  # tokens of the source outside the vocabulary: left out, or read as `<unk>`
+    written: Written
 
 
 class _Read(NamedTuple):
@@ -42,7 +53,8 @@ class _Read(NamedTuple):
 def corpus(found: Alone, tokenizer: Tokenizer) -> Corpus:
     """The text as the test split of a corpus whose other splits are empty."""
     nothing = Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64))
-    return Corpus(Path(), tokenizer, nothing, nothing, found.tokens, report={}, digest="")
+    report = {"oov_words": found.outside}
+    return Corpus(Path(), tokenizer, nothing, nothing, found.tokens, report=report, digest="")
 
 
 def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) -> Alone:
@@ -52,6 +64,7 @@ def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) 
     """
     read = _joined(_read(cfg, tokenizer, say), tokenizer)
     table, outside = _table(cfg, read, tokenizer)
+    strange = int(outside[read.ids].sum())
     ends = np.flatnonzero(read.ids == 0)
     final = table[read.ids]
     lengths = np.diff(ends, prepend=-1) - 1  # of the documents, before words are dropped
@@ -63,11 +76,14 @@ def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) 
     offsets = np.concatenate([[0], np.cumsum(counts[places])]).astype(np.int64)
     tokens = final[kept]
     texts = Tokens(tokens, offsets, *_measured(cfg, read, outside, counts[places], real))
-    say(f"corpus: the text: {texts.documents:,} documents with {len(tokens):,} tokens, {texts.words:,} words")
+    fate = "read as <unk>" if cfg.unknown == "keep" else "left out"
+    more = f"; {strange:,} outside the vocabulary ({strange / (read.ids > 0).sum():.1%}) are {fate}" if strange else ""
+    say(f"corpus: the text: {texts.documents:,} documents with {len(tokens):,} tokens, {texts.words:,} words{more}")
     numbers: np.ndarray = (np.cumsum(real) - real)[places]
+    written = _written(cfg, read, ends, kept, offsets)
     if cfg.reversed:
-        return Alone(backward(texts, ended=bool(cfg.end_token)), places[::-1], numbers[::-1], len(ends))
-    return Alone(texts, places, numbers, len(ends))
+        texts, places, numbers = backward(texts, ended=bool(cfg.end_token)), places[::-1], numbers[::-1]
+    return Alone(texts, places, numbers, len(ends), strange, written)
 
 
 def _read(cfg: DataConfig, tokenizer: Tokenizer, say: Say) -> _Read:
@@ -123,6 +139,20 @@ def _table(cfg: DataConfig, read: _Read, tokenizer: Tokenizer) -> tuple[np.ndarr
     if tokenizer.end_id is not None:
         table[0] = tokenizer.end_id
     return table, outside
+
+
+def _written(cfg: DataConfig, read: _Read, ends: np.ndarray, kept: np.ndarray, offsets: np.ndarray) -> Written:
+    """Of the tokens that are `kept`, in the order in which they are read; `offsets` are those of the text forward."""
+    sizes = np.diff(ends, prepend=-1)  # of the documents, with their ends
+    positions, ids = np.arange(len(read.ids)) - np.repeat(ends - sizes, sizes), read.ids[kept]
+    if not cfg.reversed:
+        return Written(positions[kept], ids, read.names)
+    ended = bool(cfg.end_token)
+    positions, ids = (np.asarray(Backward(x, ended)) for x in ((np.repeat(sizes, sizes) - positions)[kept], ids))
+    if ended:  # the end of a document stands behind another than before
+        positions = positions.copy()
+        positions[turned(offsets)[1:] - 1] = sizes[kept[ends]][::-1]
+    return Written(positions, ids, read.names)
 
 
 def _measured(

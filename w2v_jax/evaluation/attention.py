@@ -18,9 +18,12 @@ RARE = 0.1  # share of the text made up of the rarest types
 BANDS = ((1, 12), (5, 12), (9, 12), (12, 12))  # ends of 1, 2-5, 6-9, 10-12 as shares of the layers
 
 
-def uniform(length: int, causal: bool) -> np.ndarray:
-    """Uniform attention: 1 / (number of positions seen), float64 [T, T]."""
+def uniform(length: int, causal: bool, documents: np.ndarray | None = None) -> np.ndarray:
+    """Uniform attention: 1 / (number of positions seen), float64 [T, T]; with `documents` int [T] only positions of the
+    same document are seen."""
     seen = np.tri(length) if causal else np.ones((length, length))
+    if documents is not None:
+        seen = seen * (documents[:, None] == documents[None])
     return seen / seen.sum(axis=1, keepdims=True)
 
 
@@ -104,8 +107,8 @@ def received(weights: np.ndarray) -> np.ndarray:
 def by_kind(got: np.ndarray, expected: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     """Attention that a kind of word receives, relative to uniform attention: float64 [len(KINDS)].
 
-    sum of `got` ([W, T], `received` of each text) / sum of `expected` ([T], `received` of `uniform`) over the positions
-    of each kind, `kinds` int [W, T]; NaN for a kind that does not occur.
+    sum of `got` ([W, T], `received` of each text) / sum of `expected` ([T] or [W, T], `received` of `uniform`) over the
+    positions of each kind, `kinds` int [W, T]; NaN for a kind that does not occur.
     """
     there = [kinds == kind for kind in range(len(KINDS))]
     seen = np.broadcast_to(expected, got.shape)

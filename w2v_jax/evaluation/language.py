@@ -6,7 +6,7 @@ is also divided by the numbers of words and bytes, which do not:
     perplexity = exp(total / tokens),  word perplexity = exp(total / words),  bits per byte = total / (ln 2 * bytes)
 
 Of `<unk>` a model predicts only that some rare word comes, which is easy where many are rare. So its share is stated,
-and figures by word and byte compare with those of other vocabularies only where it is 0.
+and figures by word and byte compare with those of other vocabularies only where it is 0 and nothing is left out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,12 @@ def score_stream(score: Score, carry: Any, steps: Iterable[Mapping[str, np.ndarr
 
 
 def strided_windows(
-    stream: np.ndarray, first: int | None, length: int, stride: int, rows: int
+    stream: np.ndarray,
+    first: int | None,
+    length: int,
+    stride: int,
+    rows: int,
+    offsets: np.ndarray | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Overlapping windows of a text; each scores only the tokens that the window before did not reach.
 
@@ -59,19 +64,24 @@ def strided_windows(
       length: T.
       stride: S, 1 to T.
       rows: windows per batch.
+      offsets: of the documents of the text, int64 [D + 1]; None: it is one.
 
     Yields:
-      {'tokens', 'targets' int32 [rows, T], 'start', 'words' int32 [rows]}; targets are -1 where nothing is scored.
+      {'tokens', 'targets', 'doc' int32 [rows, T], 'start', 'words' int32 [rows]}; targets are -1 where nothing is
+      scored, 'doc' is the number of the document of the token that follows, scored or not; -1 beyond the text.
     """
     whole = np.asarray(stream) if first is None else np.concatenate([[first], stream])
     inputs, targets = whole[:-1].astype(np.int32), whole[1:].astype(np.int32)
+    ends = [len(stream)] if offsets is None else offsets[1:]
+    doc = np.searchsorted(ends, np.arange(int(first is None), len(stream)), side="right").astype(np.int32)
     starts = np.arange(0, max(len(targets) - length, 0) + stride, stride)
     for at in range(0, len(starts), rows):
         some = starts[at : at + rows]
         place = some[:, None] + np.arange(length)[None]
-        new = (place >= np.where(some, some + length - stride, 0)[:, None]) & (place < len(targets))
-        safe = np.minimum(place, len(targets) - 1)
+        there, safe = place < len(targets), np.minimum(place, len(targets) - 1)
+        new = (place >= np.where(some, some + length - stride, 0)[:, None]) & there
         batch = {"tokens": inputs[safe], "targets": np.where(new, targets[safe], -1)}
+        batch["doc"] = np.where(there, doc[safe], -1)
         padded = {k: np.pad(v, ((0, rows - len(some)), (0, 0)), constant_values=-1) for k, v in batch.items()}
         padded["tokens"] = np.maximum(padded["tokens"], 0)
         yield padded | {"start": np.ones(rows, np.int32), "words": (padded["targets"] >= 0).sum(1).astype(np.int32)}
@@ -82,12 +92,22 @@ def perplexity(nats: float) -> float:
     return math.exp(min(nats, 700.0))
 
 
-def summarise(scores: Scores, known: np.ndarray, words: int, size: int, outside: bool = False) -> dict[str, Any]:
+def summarise(
+    scores: Scores,
+    known: np.ndarray,
+    words: int | None,
+    size: int,
+    *,
+    ends: int = 0,
+    outside: bool = False,
+    dropped: bool = False,
+) -> dict[str, Any]:
     """The usual figures from the scores of all tokens of a text of `words` words and `size` bytes.
 
     `known` bool [N] says which tokens are not `<unk>`. 'known_accuracy' is the accuracy on these, None without any.
-    'outside_tokens' is there with `outside`, where the tokens are of a tokeniser from outside, which may leave out a
-    part of the text.
+    'word_perplexity' is None where nobody has counted the words of the tokens. `ends` of the words are ends of
+    documents. 'outside_tokens' is there with `outside`, where the tokens are of a tokeniser from outside, which may
+    leave out a part of the text; 'dropped_tokens' with `dropped`, where words outside the vocabulary are left out.
     """
     nats, correct = scores
     total = float(nats.sum())
@@ -95,14 +115,15 @@ def summarise(scores: Scores, known: np.ndarray, words: int, size: int, outside:
         "tokens": len(nats),
         "unknown": 1.0 - float(known.mean()),
         "words": words,
+        "ends": ends,
         "bytes": size,
         "nats_per_token": total / len(nats),
         "perplexity": perplexity(total / len(nats)),
-        "word_perplexity": perplexity(total / max(words, 1)),
+        "word_perplexity": None if words is None else perplexity(total / max(words, 1)),
         "bits_per_byte": total / (math.log(2) * max(size, 1)),
         "accuracy": float(correct.mean()),
         "known_accuracy": float(correct[known].mean()) if known.any() else None,
-    } | ({"outside_tokens": True} if outside else {})
+    } | {name: True for name, there in (("outside_tokens", outside), ("dropped_tokens", dropped)) if there}
 
 
 def by_position(nats: np.ndarray, places: np.ndarray, most: int) -> list[dict[str, float]]:
@@ -142,19 +163,37 @@ _BY_TEXT = ("word_perplexity", "bits_per_byte")  # figures that are made to comp
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """An aligned table, one line per result of `summarise`. A star marks figures that do not compare, said below."""
+    """An aligned table, one line per result of `summarise`, and what to know of it. A star marks figures that do not
+    compare."""
 
     def cell(result: Mapping[str, Any], key: str) -> str:
         if result[key] is None:
             return "-"
-        star = "*" if key in _BY_TEXT and (result["unknown"] or result.get("outside_tokens")) else ""
+        partly = result["unknown"] or result.get("outside_tokens") or result.get("dropped_tokens")
+        star = "*" if key in _BY_TEXT and partly else ""
         return _COLUMNS[key][1].format(result[key]) + star
 
     rows = [[name, *(cell(result, key) for key in _COLUMNS)] for name, result in results.items()]
     lines = [aligned([["split", *(head for head, _ in _COLUMNS.values())], *rows])]
-    if any(result["unknown"] for result in results.values()):
-        lines.append("* not comparable with other vocabularies: <unk> stands for any rare word, and is not spelt")
-    if any(result.get("outside_tokens") for result in results.values()):
+    return "\n".join(lines + _notes(results))
+
+
+def _notes(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the stars of `table` mean, and what its words are."""
+    notes, every = [], results.values()
+    if any(result["unknown"] for result in every):
+        notes.append("* not comparable with other vocabularies: <unk> stands for any rare word, and is not spelt")
+    if any(result.get("dropped_tokens") for result in every):
+        notes.append(
+            "* not comparable with other vocabularies: what is outside this one is left out (data.unknown=drop)"
+        )
+    if any(result["word_perplexity"] is None for result in every):
+        notes.append("- not known: nobody has counted the words of the text without the characters that are left out")
+    if any(result.get("outside_tokens") for result in every):
         whole = "holds the whole text in its tokens, and none of them is dropped (data.unknown, data.min_count)"
-        lines.append(f"* comparable with other vocabularies only where the own tokeniser {whole}")
-    return "\n".join(lines)
+        notes.append(f"* comparable with other vocabularies only where the own tokeniser {whole}")
+    # Every row of a text has the same.
+    counts = dict.fromkeys(f"{r['ends']:,} of {r['words']:,}" for r in every if r.get("ends") and r["words"])
+    if counts:
+        notes.append(f"words, with the end of every document counted as one: {', '.join(counts)} are ends")
+    return notes

@@ -147,15 +147,19 @@ def hidden_states(
     if drop.row is not None:
         x = dropout(x, cfg.dropout, drop.rng, drop.row, 0, axis=0)
     stack = cfg.stack._replace(scan=cfg.loop == "scan")
-    mask = None if document is None else (document[:, :, None] == document[:, None, :])[:, None]
-    return read_out(cfg, params, run_layers(stack, params, x, drop, lengths=lengths, mask=mask))
+    return read_out(cfg, params, run_layers(stack, params, x, drop, lengths=lengths, mask=_same(document)))
+
+
+def _same(document: Array | None) -> Array | None:
+    """Which tokens of a row are of the same `document` int32 [B, T], bool [B, 1, T, T]; None where all are."""
+    return None if document is None else (document[:, :, None] == document[:, None, :])[:, None]
 
 
 def _scored(
     cfg: TransformerConfig, params: Params, consts: Consts, batch: Batch, rng: Array | None
 ) -> tuple[tuple[Array, Array, Array], Array]:
     """(`score_targets`, targets [M]), row by row: M is B x T, or B x K under the masked objective."""
-    drop, document = Drop(rng, batch["row"]), batch.get("doc")
+    drop, document = Drop(rng, batch["row"]), batch["doc"] if cfg.within_documents else None
     if cfg.masked:
         text = batch["targets"]  # every token of the text is a target once a pass
         fold = None if rng is None else jax.random.fold_in(rng, MASKS)
@@ -192,15 +196,20 @@ def score(cfg: TransformerConfig, params: Params, consts: Consts, carry: Any, ba
     return nats.reshape(shape), correct.reshape(shape), carry
 
 
-def states(cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
-    """The embeddings and x after every layer; under the masked objective token V is the mask."""
+def states(
+    cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array, lengths: Array, document: Array | None = None
+) -> list[Array]:
+    """The embeddings and x after every layer; under the masked objective token V is the mask. `document` is that of
+    `hidden_states`: None for rows of one document."""
     x = embed_tokens(cfg, params, tokens)
-    return [x, *trace_layers(cfg.stack, params, x, lengths)[0]]
+    return [x, *trace_layers(cfg.stack, params, x, lengths, _same(document))[0]]
 
 
-def attention(cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array, lengths: Array) -> list[Array]:
-    """Where each token looks, float32 [B, N, T, T] per layer."""
-    return trace_layers(cfg.stack, params, embed_tokens(cfg, params, tokens), lengths)[1]
+def attention(
+    cfg: TransformerConfig, params: Params, consts: Consts, tokens: Array, lengths: Array, document: Array | None = None
+) -> list[Array]:
+    """Where each token looks, float32 [B, N, T, T] per layer; arguments as for `states`."""
+    return trace_layers(cfg.stack, params, embed_tokens(cfg, params, tokens), lengths, _same(document))[1]
 
 
 def weights(cfg: TransformerConfig, params: Params) -> Params:
@@ -289,6 +298,7 @@ FAMILY = Family(
         attention,
         context=lambda cfg: cfg.length,
         mask=lambda cfg: cfg.vocab_size if cfg.masked else None,
+        documents=lambda cfg: cfg.within_documents,
     ),
     place=place,
 )

@@ -63,7 +63,7 @@ class TransformerConfig:
     encoding_errors: str = "strict"  # words of that file that are not UTF-8: strict | replace | ignore
     mask_share: float = masking.SHARE  # of the tokens that objective=masked hides and predicts
     whole_words: bool = False  # objective=masked hides all tokens of a word, where they are byte pairs
-    within_documents: bool = False  # in training, attention sees only tokens of the same document
+    within_documents: bool = False  # attention sees only tokens of the same document
     noise_words: int = 0  # words that stand for the vocabulary in the softmax of training; 0: all of it
     dtype: str = "float32"  # float32 | bfloat16, of the computation; parameters are float32
     loop: str = "auto"  # scan: compiles one layer | unrolled: all | auto: scan on TPUs, unrolled elsewhere

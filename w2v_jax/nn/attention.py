@@ -76,12 +76,16 @@ def attend(
     )
 
 
-def attention_weights(query: Array, key: Array, *, causal: bool, lengths: Array | None = None) -> Array:
+def attention_weights(
+    query: Array, key: Array, *, causal: bool, mask: Array | None = None, lengths: Array | None = None
+) -> Array:
     """p above, float32 [B, N, T, S], for inspection; arguments as for `attend`."""
     shape = (query.shape[1], key.shape[1])
     similar = jnp.einsum("btnh,bsnh->bnts", query, key, preferred_element_type=jnp.float32)
     similar = similar / math.sqrt(query.shape[-1])
     seen = (jnp.tril(jnp.ones(shape, bool)) if causal else jnp.ones(shape, bool))[None, None]
+    if mask is not None:
+        seen = seen & mask
     if lengths is not None:
         seen = seen & (jnp.arange(shape[1])[None, None, None] < lengths[:, None, None, None])
     return masked_softmax(similar, jnp.broadcast_to(seen, similar.shape))

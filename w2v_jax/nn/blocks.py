@@ -229,14 +229,15 @@ def run_layers(
 
 
 def trace_layers(
-    stack: Stack, params: Params, x: Array, lengths: Array | None = None
+    stack: Stack, params: Params, x: Array, lengths: Array | None = None, mask: Array | None = None
 ) -> tuple[list[Array], list[Array]]:
-    """(x after each layer [B, T, D], attention weights of each layer [B, N, T, T])."""
+    """(x after each layer [B, T, D], attention weights of each layer [B, N, T, T]), as `run_layers`."""
     shared, states, looks = shared_keys_values(stack, params, x), [], []
+    seen: dict[str, Any] = {"causal": stack.causal, "mask": mask, "lengths": lengths}
     for i, layer in enumerate(unstacked(stack, params)):
         query, key, value = queries_keys_values(stack, layer, shared, x)
-        mixed = attend(query, key, value, causal=stack.causal, lengths=lengths, implementation=stack.implementation)
+        mixed = attend(query, key, value, **seen, implementation=stack.implementation)
         x = finish_layer(stack, layer, x, mixed, NO_DROP, i)
         states.append(x)
-        looks.append(attention_weights(query, key, causal=stack.causal, lengths=lengths))
+        looks.append(attention_weights(query, key, **seen))
     return states, looks

@@ -35,6 +35,8 @@ class Model(NamedTuple):
     consts: Consts
     tokenizer: Tokenizer
     step: int  # of the checkpoint
+    corpus: str | None = None  # digest of the text and how it is cut, where the checkpoint says it
+    best_of: int | None = None  # steps of the finished run of which `step` is the best by held-out loss
 
     @property
     def applied(self) -> Applied:
@@ -76,8 +78,9 @@ def open_model(workdir: Path) -> Model:
     consts = jax.tree.map(jnp.asarray, spec.consts(cfg, words))
     ended = (workdir / RESULT).is_file()
     with Checkpointer(workdir / CHECKPOINTS, read_only=True) as checkpoints:
+        best, last = best_of(workdir, checkpoints.latest_meta() or {}), checkpoints.latest_step()
         if ended:
-            tell_gone(checkpoints, best_of(workdir, checkpoints.latest_meta() or {}))
+            tell_gone(checkpoints, best)
         restore = checkpoints.restore_best if ended else checkpoints.restore_part
         found = restore("params", here(spec.arrays(cfg)))
     if found is None:
@@ -102,4 +105,5 @@ def open_model(workdir: Path) -> Model:
         )
     if not ended:
         _tell_unfinished(workdir, step, meta)
-    return Model(spec, config, cfg, params, consts, tokenizer, step)
+    steps = last if ended and step == best else None
+    return Model(spec, config, cfg, params, consts, tokenizer, step, meta.get("corpus"), steps)
