@@ -13,24 +13,29 @@ def draw(result: Mapping[str, Any], out: PathLike, source: str = "") -> None:
     """Left, loss by parameters at the most tokens, a line an arm; right, nats gained by tokens at the largest size.
 
     `result` has 'runs', rows with arm, parameters, tokens, heldout_loss, gained, and longest for those of the most
-    tokens.
+    tokens. An arm is called STUDY, MODEL: a model has one colour, and all studies but the first have broken lines.
     """
     from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
     rows = result["runs"]
-    with drawing(out, (10.5, 4.6), source) as figure:
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    models = list(dict.fromkeys(arm.partition(", ")[2] for arm in arms))
+    study = arms[0].partition(", ")[0]
+    with drawing(out, (10.5, 5.2), source) as figure:
         left, right = figure.subplots(1, 2)
-        for i, arm in enumerate(dict.fromkeys(row["arm"] for row in rows)):
+        for arm in arms:
+            i, of = models.index(arm.partition(", ")[2]), arm.partition(", ")[0]
+            line = look(i, arm) | ({} if of == study else {"linestyle": "--"})
             own = [row for row in rows if row["arm"] == arm]
             points = sorted((row["parameters"], row["heldout_loss"]) for row in own if row["longest"])
-            left.plot(*zip(*points, strict=True), **look(i, arm))
+            left.plot(*zip(*points, strict=True), **line)
             size = max(row["parameters"] for row in own)
             curve = sorted((row["tokens"], row["gained"]) for row in own if row["parameters"] == size)
-            right.plot(*zip(*curve, strict=True), **look(i, f"{arm}, {size:,}"))
+            right.plot(*zip(*curve, strict=True), **line)
         left.set(xscale="log", xlabel="parameters", ylabel="held-out loss, nats a word")
-        right.set(xscale="log", xlabel="training words", ylabel="nats gained by the words before")
+        right.set(xscale="log", xlabel="training words", ylabel="nats gained by the words before, largest size")
         for axes in (left, right):
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-            axes.legend(fontsize=8)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)

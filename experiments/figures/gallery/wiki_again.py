@@ -22,6 +22,7 @@ NAMES = {
     "lstm": "LSTM",
     "lstm_unscaled": "LSTM, logits not scaled",
     "shared_kv": "keys and values shared",
+    "elementwise": "elementwise",
 }
 NEAR, FAR = slice(1, 3), slice(64, None)  # words of a window: the second and third, and from the 65th on
 
