@@ -249,6 +249,12 @@ def test_list_has_every_machine_of_a_name_with_its_price(tmp_path: Path) -> None
         "b  FAILED  us-central1-a  true",
         "# asked: us-central1-a of project-1, us-central1-b of project-1; --zone=ZONE asks in another zone",
     ]
+    for state, end in (("PROVISIONING", ""), ("ACTIVE", ", 1.0 hours left")):
+        folder.save(dataclasses.replace(folder.known("a"), queued=0.0 if end else 3600.0))
+        said, _ = listed(folder, {"us-central1-b project-1": [request("a", state={"state": state})]})
+        assert said[0] == f"a  {state}  us-central1-b  {price}{end}  true", (
+            "the hours of a request that waits: none yet"
+        )
     said, _ = listed(folder, {"us-central1-b project-1": ours}, zone="us-central1-b")
     assert said[1:3] == [
         "b  absent  us-central1-a of project-1  true",

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.common import cli
-from launch.cloud import ship
+from launch.cloud import plan, ship
+from launch.cloud.gcloud import Cloud
 from launch.cloud.plan import Machine
+from launch.cloud.trouble import Trouble
 from w2v_jax.errors import UserError, nearest
 
 
@@ -162,6 +164,17 @@ def _local_path(source: str) -> str:
 def _is_among(path: str, shipped: Sequence[str]) -> bool:
     path = os.path.normpath(path)
     return path == "." or any(fnmatch.fnmatch(name, path) or name.startswith(f"{path}/") for name in shipped)
+
+
+def no_bucket(cloud: Cloud, bucket: str, machine: Machine) -> Trouble | None:
+    """A bucket that does not exist. Whether the machine may use it, only the machine can tell."""
+    done = cloud(plan.bucket(bucket), 60)
+    if not done.status or not ("404" in done.err or "not found" in done.err or "does not exist" in done.err):
+        return None
+    place = f"--location={machine.zone.rpartition('-')[0]}"
+    return Trouble(
+        "no_bucket", f"the bucket gs://{bucket} does not exist", f"gcloud storage buckets create gs://{bucket} {place}"
+    )
 
 
 def _check_shipped(flag: str, file: str, root: Path) -> None:
