@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NoReturn
 
 from launch.cloud import plan, trouble
 from launch.cloud.gcloud import Cloud
@@ -55,24 +56,20 @@ def ensure(
                 remove(cloud, machine, patience)
             elif state in DEAD:
                 _clear(cloud, machine, patience, found, mine)
+            elif state == ABSENT and mine and now - since < 60:  # it may not be listed yet
+                cloud.clock.sleep(min(patience.poll_s, 10))
             elif state == ABSENT:
-                if mine and now - since < 60:  # it may not be listed yet
-                    cloud.clock.sleep(min(patience.poll_s, 10))
-                    continue
                 script, seconds = may_create()
                 mine, asked, since = True, asked + 1, cloud.clock.now()
                 line = plan.create(machine, script, seconds, patience.waiting_s)
                 _ask(cloud, line, machine, last=asked == _ASKS)
             elif now - since > patience.of(state):
-                if state == "PROVISIONING" or state in WAITING:
-                    remove(cloud, machine, patience)
-                raise Stopped(late(machine, state, patience.of(state)))
+                _give_up(cloud, machine, patience, state)
             else:
                 cloud.clock.sleep(patience.poll_s)
     except KeyboardInterrupt as e:
         if state in ("", "ACTIVE"):  # it may have a run
             raise
-        cloud.tell(f"{machine.name}: interrupted; the request is withdrawn")
         withdraw(cloud, machine, patience)
         raise Withdrawn(*e.args) from None
 
@@ -84,6 +81,13 @@ def _clear(cloud: Cloud, machine: Machine, patience: Patience, found: Look, mine
         raise Stopped(trouble.of_gcloud(found.error, machine, f"the request for {machine.name}"))
     if mine:
         raise Stopped(trouble.preempted(machine))
+
+
+def _give_up(cloud: Cloud, machine: Machine, patience: Patience, state: str) -> NoReturn:
+    """Stopped: the phase took too long; a request that has no machine yet is deleted."""
+    if state == "PROVISIONING" or state in WAITING:
+        remove(cloud, machine, patience)
+    raise Stopped(late(machine, state, patience.of(state)))
 
 
 def _ask(cloud: Cloud, line: plan.Line, machine: Machine, last: bool) -> None:
@@ -114,6 +118,7 @@ def _undisturbed(cloud: Cloud, machine: Machine) -> Iterator[None]:
 
 def withdraw(cloud: Cloud, machine: Machine, patience: Patience) -> None:
     """`remove`, for an interrupted request: it may still be on its way, so that this looks twice."""
+    cloud.tell(f"{machine.name}: interrupted; the request is withdrawn")
     with _undisturbed(cloud, machine):
         remove(cloud, machine, patience)
         cloud.clock.sleep(10)
