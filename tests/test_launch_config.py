@@ -112,10 +112,17 @@ def test_the_flags_of_a_package_are_checked_and_others_are_not_started(tmp_path:
 
 
 def test_a_text_of_this_machine_is_told() -> None:
-    def told(source: str) -> list[str]:
-        words = f"python -m {TRAIN} --config.data.source={source}"
+    def told(value: str, key: str = "data.source", start: str = TRAIN) -> list[str]:
+        words = f"python -m {start} --config.{key}={value}"
         return command.sources(command.check_config(shlex.split(words), ROOT), ROOT)
 
     [said] = told("text:/home/me/t.txt")
     assert said.startswith("warning: --config.data.source=text:/home/me/t.txt is not in the checkout")
-    assert told("text:gs://there/t.txt") == told("text:docs/*.md") == told("text:docs") == []
+    assert told("text:gs://there/t.txt") == told("text:docs/*.md") == told("text:docs") == told("text:./docs") == []
+    assert told("text:.") == told("tfds:lm1b") == []
+    for key in ("data.heldout_source", "data.test_source"):
+        [said] = told("pairs:mine.tsv@1,2,3", key)
+        assert said.startswith(f"warning: --config.{key}=pairs:mine.tsv@1,2,3 is not in the checkout")
+        assert told("tsv:README.md", key) == told("pairs:README.md@1,2,3", key) == []
+    [said] = told("/home/me/glove.txt", "model.vectors", "experiments.train --config=configs/sentiment.py")
+    assert said.startswith("warning: --config.model.vectors=/home/me/glove.txt is not in the checkout")

@@ -12,14 +12,15 @@ import pytest
 
 from launch.cloud import listing, verbs
 from launch.cloud.gcloud import Cloud, Done
-from launch.cloud.machine import Look, Withdrawn, foreign, told
+from launch.cloud.machine import Look, foreign, told
 from launch.cloud.plan import Line, Machine
+from launch.cloud.request import Withdrawn
 from launch.cloud.state import Folder, Record
 from launch.cloud.trouble import Trouble
 from launch.cloud.watch import Watch
 from launch.fake import gcloud as fake
 from launch.fake.play import Play, training
-from tests.launching import ONE, STEPS, run, status
+from tests.launching import ONE, run, status
 from tests.launching import play as play  # a fixture
 from tests.launching import source as source  # a fixture
 from w2v_jax.errors import UserError
@@ -65,18 +66,6 @@ def test_a_machine_of_another_folder_is_left_alone(play: Play, tmp_path: Path) -
         assert play.state.names() == ([] if command is down else ["w2v"])
     assert found is not None and "down w2v --zone=us-west4-a --project=my-project-1 --yes" in found.next
     assert down(play) is None and play.left() == [], "a zone was given"
-
-
-def test_a_machine_is_adopted_when_that_is_said(play: Play, tmp_path: Path) -> None:
-    assert up(play) is None
-    another(play, tmp_path)
-    asked = play.asked(training(STEPS), down=False, accelerator="v5litepod-16")._replace(adopt=True)
-    found = verbs.run(play.cloud("w2v"), play.state, "w2v", asked)
-    assert found is not None and found.sentence.endswith("is 1 x v5litepod-8, not 1 x v5litepod-16")
-    asked = play.asked(training(STEPS), down=False, **ONE)._replace(adopt=True)
-    assert verbs.run(play.cloud("w2v"), play.state, "w2v", asked) is None
-    assert run(play, down=False, **ONE) is None, "it is this folder's own now"
-    assert down(play) is None and play.left() == []
 
 
 def test_whose_machine_it_is() -> None:
@@ -260,6 +249,12 @@ def test_list_has_every_machine_of_a_name_with_its_price(tmp_path: Path) -> None
         "b  FAILED  us-central1-a  true",
         "# asked: us-central1-a of project-1, us-central1-b of project-1; --zone=ZONE asks in another zone",
     ]
+    for state, end in (("PROVISIONING", ""), ("ACTIVE", ", 1.0 hours left")):
+        folder.save(dataclasses.replace(folder.known("a"), queued=0.0 if end else 3600.0))
+        said, _ = listed(folder, {"us-central1-b project-1": [request("a", state={"state": state})]})
+        assert said[0] == f"a  {state}  us-central1-b  {price}{end}  true", (
+            "the hours of a request that waits: none yet"
+        )
     said, _ = listed(folder, {"us-central1-b project-1": ours}, zone="us-central1-b")
     assert said[1:3] == [
         "b  absent  us-central1-a of project-1  true",

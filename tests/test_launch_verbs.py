@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from launch.cloud import listing, plan, verbs, workers
+from launch.cloud import listing, plan, ship, verbs, workers
 from launch.cloud.gcloud import execute
 from launch.cloud.names import bucket_of
 from launch.cloud.plan import Machine
@@ -244,12 +244,27 @@ def test_files_that_git_does_not_know_are_told_or_refused(play: Play, tmp_path: 
     (root / "big.bin").write_bytes(b"x" * (3 * 2**20))
     asked = play.asked(training(STEPS), yes=False, **ONE)._replace(root=root)
     verbs.run(play.cloud("w2v"), play.state, "w2v", asked)
-    assert "2 files that git does not know, 3.0 MiB together: .env (5 bytes), big.bin (3.0 MiB)" in play.said[0]
+    told = (
+        "2 files that git does not know, 3.0 MiB together: .env (5 bytes), big.bin (3.0 MiB); by its name the first may"
+    )
+    assert f"{told} be a secret; .gitignore" in play.said[0]
     with pytest.raises(UserError, match=r"--untracked_mib=2 is the most that is shipped: name them in .gitignore"):
         verbs.run(play.cloud("w2v"), play.state, "w2v", asked._replace(yes=True, untracked_mib=2.0))
     (root / ".gitignore").write_text("big.bin\n.env\n")
     verbs.run(play.cloud("w2v"), play.state, "w2v", asked._replace(untracked_mib=2.0))
     assert play.world()["calls"] == 0
+
+
+def test_what_looks_like_a_secret(tmp_path: Path) -> None:
+    root = checkout(tmp_path / "new")
+    for name in ("tokenizer.py", "tokens.tsv", "tokenised.txt"):
+        (root / name).write_text("many words")
+    assert "secret" not in ship.untracked(root)[0]
+    for name in ("hf_token", "token.txt", "access_token.json"):
+        (root / name).write_text("x")
+    [said] = ship.untracked(root)
+    assert "together: access_token.json (1 bytes), hf_token (1 bytes), token.txt (1 bytes), token" in said
+    assert "; by their names the first 3 may be secrets; .gitignore" in said
 
 
 def test_lines_between_two_looks_are_not_dropped_silently(play: Play) -> None:

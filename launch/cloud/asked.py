@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from launch.cloud import command, names, plan, prices, ship
 from launch.cloud import machine as machines
 from launch.cloud.gcloud import Cloud
+from launch.cloud.holder import startup_file
 from launch.cloud.machine import ABSENT, Patience
 from launch.cloud.plan import Line, Machine
 from launch.cloud.state import Folder, Record
 from launch.cloud.trouble import Stopped
-from launch.cloud.watch import Limits, startup_file
+from launch.cloud.watch import Limits
 from w2v_jax.errors import UserError
 
 TPU = "python -m launch.tpu"
@@ -56,6 +57,7 @@ def record_of(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Record:
                 f"{TPU} down {name} --yes first, or take another name"
             )
         record.asked, record.until, record.queued, record.run_id = 0.0, 0.0, 0.0, ""  # of the machine that is gone
+        record.adopted = False
     record.machine = dataclasses.replace(record.machine, **changed)
     if asked.max_hours is not None:
         record.max_hours = asked.max_hours
@@ -86,10 +88,11 @@ def no_zone(record: Record, stopped: Stopped) -> bool:
 
 def _end(cloud: Cloud, record: Record, asked: Asked) -> float:
     """When the paid hours are over: those that are running end when the machine, as it was made, deletes itself. Those
-    of a request that waits begin when it is served: the earliest end."""
+    of a request that waits begin when it is served: the earliest end. One that was adopted takes new hours at
+    any time."""
     now = cloud.clock.now()
     wanted, made = now + record.max_hours * 3600, now + record.queued if record.queued else record.until
-    if record.withdrawn or not record.asked or now > made:
+    if record.withdrawn or not record.asked or now > made or (record.adopted and asked.max_hours is not None):
         return wanted
     return made if asked.max_hours is None else min(made, wanted)
 
@@ -105,7 +108,13 @@ def tell_cost(cloud: Cloud, record: Record, asked: Asked) -> None:
             f"{TPU} down {name} --yes and then up --yes give more"
         )
     what = (machine.accelerator, machine.slices, machine.spot, hours, machine.zone)
-    cloud.tell(prices.sentence(*what, asked.prices, plan.LATER_S))
+    adopted = asked.adopt or (record.adopted and not record.withdrawn)
+    cloud.tell(prices.sentence(*what, asked.prices, plan.LATER_S, ends=not adopted))
+    if adopted:
+        cloud.tell(
+            f"warning: a machine that is adopted deletes itself when the folder that made it said, which is not known "
+            f"here: it may cost more, until {TPU} down {machine.name} --yes"
+        )
     if not machine.service_account:
         cloud.tell(
             "warning: without --service-account the machine is the default account of Compute Engine, which may lack "

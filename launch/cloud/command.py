@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.common import cli
-from launch.cloud import ship
+from launch.cloud import plan, ship
+from launch.cloud.gcloud import Cloud
 from launch.cloud.plan import Machine
+from launch.cloud.trouble import Trouble
 from w2v_jax.errors import UserError, nearest
 
 
@@ -130,19 +132,49 @@ def check_mesh(argv: Sequence[str], configs: Sequence[Any], chips: int, processe
         make_mesh(config.mesh, [AbsentGpu(i, i * processes // chips, "chip") for i in range(chips)])  # type: ignore[misc]
 
 
+_TEXTS = ("data.source", "data.heldout_source", "data.test_source")
+_FILES = ("data.stop_words", "model.vectors", "model.counts")
+
+
 def sources(configs: Sequence[Any], root: Path) -> list[str]:
-    """A line for each text of a run that is on this machine alone."""
-    found = []
+    """A line for each text and each other file of a run that is on this machine alone."""
+    found: dict[str, None] = {}
+    shipped = ship.files(root)
     for config in configs:
-        kind, _, path = str(getattr(getattr(config, "data", None), "source", "")).partition(":")
-        if kind not in ("text", "jsonl") or not path or path.startswith("gs://"):
-            continue
-        if not any(fnmatch.fnmatch(name, path) or name.startswith(f"{path}/") for name in ship.files(root)):
-            found.append(
-                f"warning: --config.data.source={kind}:{path} is not in the checkout that is shipped, and the machine "
-                "has no other file of yours; take gs://BUCKET/FILE"
-            )
-    return found
+        for key in (*_TEXTS, *_FILES):
+            part, _, name = key.partition(".")
+            value = str(getattr(getattr(config, part, None), name, ""))
+            path = _local_path(value) if key in _TEXTS else value
+            if path and not path.startswith("gs://") and not _is_among(path, shipped):
+                found[
+                    f"warning: --config.{key}={value} is not in the checkout that is shipped, and the machine "
+                    "has no other file of yours; take gs://BUCKET/FILE"
+                ] = None
+    return list(found)
+
+
+def _local_path(source: str) -> str:
+    """The file, folder or glob of a text; empty where it is of another kind."""
+    kind, _, path = source.partition(":")
+    if kind == "pairs":
+        path = re.sub(r"@[0-9]+,[0-9]+,[0-9]+(,[0-9]+=.*)?$", "", path)
+    return path if kind in ("text", "jsonl", "tsv", "pairs") else ""
+
+
+def _is_among(path: str, shipped: Sequence[str]) -> bool:
+    path = os.path.normpath(path)
+    return path == "." or any(fnmatch.fnmatch(name, path) or name.startswith(f"{path}/") for name in shipped)
+
+
+def no_bucket(cloud: Cloud, bucket: str, machine: Machine) -> Trouble | None:
+    """A bucket that does not exist. Whether the machine may use it, only the machine can tell."""
+    done = cloud(plan.bucket(bucket), 60)
+    if not done.status or not ("404" in done.err or "not found" in done.err or "does not exist" in done.err):
+        return None
+    place = f"--location={machine.zone.rpartition('-')[0]}"
+    return Trouble(
+        "no_bucket", f"the bucket gs://{bucket} does not exist", f"gcloud storage buckets create gs://{bucket} {place}"
+    )
 
 
 def _check_shipped(flag: str, file: str, root: Path) -> None:

@@ -102,7 +102,7 @@ def _line(cloud: Cloud, record: Record | None, answer: _Answer, name: str, where
     bill = _bill(found, where.partition(" ")[0], table)
     if record is None or machines.foreign(record.machine, found, bool(record.asked)) is not None:
         return f"{found.state}  {where}{bill}  asked for by another folder or person"
-    left = (record.until - cloud.clock.now()) / 3600
+    left = record.hours_left(cloud.clock.now())
     end = f", {left:.1f} hours left" if bill and left > 0 else ""
     return f"{found.state}  {where}{bill}{end}  {run}"
 

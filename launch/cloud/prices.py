@@ -56,10 +56,12 @@ def money(usd: float) -> str:
 
 
 def sentence(
-    accelerator: str, slices: int, spot: bool, hours: float, zone: str, path: str = "", later_s: float = 0.0
-) -> str:
+    accelerator: str, slices: int, spot: bool, hours: float, zone: str, path: str = "", later_s: float = 0.0,
+    ends: bool = True,
+) -> str:  # fmt: skip
     """One line: the price of an hour, and the most that `hours` can cost, with `later_s` seconds until the machine has
-    deleted itself. Where the price of the zone is not known it says so. `path`: the user's own table of chips."""
+    deleted itself; no most where it is not known that it `ends` then. Where the price of the zone is not known it says
+    so. `path`: the user's own table of chips."""
     piece = slice_of(accelerator)
     what = f"{slices} x {accelerator}" if slices > 1 else accelerator
     kind = "spot" if spot else "on demand"
@@ -69,7 +71,8 @@ def sentence(
     rate = price.usd * piece.chips * slices
     time = f"{hours:.4g} hours" + (f" and {later_s / 60:g} minutes" if later_s else "")
     most = rate * (hours + later_s / 3600)
-    total = f"{money(rate)} an hour, {'at most ' if price.certain and most >= 0.01 else ''}{money(most)} in {time}"
+    bound = "at most " if ends and price.certain and most >= 0.01 else ""
+    total = f"{money(rate)} an hour, {bound}{money(most)} in {time}"
     where = f"list prices of {price.place}, {price.date}" if price.place != "-" else f"prices of {path}"
     unsure = "" if price.certain else f"; those of {zone or 'your region'} are not known here, and may be far higher"
     return f"cost: {what} {kind}, {piece.chips * slices} chips: {total} ({where}{unsure})"

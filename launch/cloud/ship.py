@@ -23,7 +23,9 @@ from w2v_jax.files import write_json
 ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = "3.12"  # the images bring 3.10, for which JAX makes no wheels any more; uv fetches this one
 _CONSTRAINTS = "constraints-py312.txt"
-_SECRET = re.compile(r"(^|/)\.env|\.(pem|key|p12|pfx)$|id_(rsa|dsa|ecdsa|ed25519)|credential|secret|token|passw", re.I)
+_SECRET = re.compile(
+    r"(^|/)\.env|\.(pem|key|p12|pfx)$|id_(rsa|dsa|ecdsa|ed25519)|credential|secret|token(?![a-z])|passw", re.I
+)
 _MAIN = "import sys\nfrom launch.cloud.agent.main import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
@@ -84,12 +86,13 @@ def files(root: Path = ROOT) -> list[str]:
 
 def untracked(root: Path = ROOT, most_mib: float = 20.0) -> list[str]:
     """A line about the files that are shipped though git does not know them; none where there are none. Those that
-    look like secrets are named first, then the largest. UserError: they are too large together."""
+    look like secrets are named first, and counted, then the largest. UserError: they are too large together."""
     listed = _git(root, "ls-files", "-z", "--others", "--exclude-standard").decode(errors="replace")
     sizes = {name: (root / name).lstat().st_size for name in listed.split("\0") if name and (root / name).exists()}
     if not sizes:
         return []
-    order = sorted(sizes, key=lambda name: (not _SECRET.search(name), -sizes[name], name))
+    secret = {name for name in sizes if _SECRET.search(name)}
+    order = sorted(sizes, key=lambda name: (name not in secret, -sizes[name], name))
     some = ", ".join(f"{name} ({_size(sizes[name])})" for name in order[:5])
     more = f" and {len(order) - 5} more" if len(order) > 5 else ""
     total = sum(sizes.values())
@@ -99,7 +102,10 @@ def untracked(root: Path = ROOT, most_mib: float = 20.0) -> list[str]:
             f"{root}: {what}; --untracked_mib={most_mib:g} is the most that is shipped: name them in .gitignore, or "
             "give a larger one"
         )
-    return [f"warning: shipped with the commit, and kept with the run: {what}; .gitignore leaves files out"]
+    said = "; by its name the first may be a secret" if len(secret) == 1 else ""
+    if len(secret) > 1:
+        said = f"; by their names the first {len(secret)} may be secrets"
+    return [f"warning: shipped with the commit, and kept with the run: {what}{said}; .gitignore leaves files out"]
 
 
 def _size(size: int) -> str:

@@ -38,6 +38,11 @@ class Record:
     trouble: list[str] = dataclasses.field(default_factory=list)  # of the last command: its kind, sentence and next
     done: bool = False  # it ended well
     withdrawn: bool = False  # `down` or Ctrl-C: nothing may be made again
+    adopted: bool = False  # another folder made the machine: only that one knows when it deletes itself
+
+    def hours_left(self, now: float) -> float:
+        """Of the machine; 0 where they are over or have not begun, or where nobody here knows them."""
+        return 0.0 if self.queued or self.adopted else max(0.0, (self.until - now) / 3600)
 
 
 class Folder:

@@ -45,7 +45,7 @@ def of(cloud: Cloud, record: Record, patience: Patience) -> Trouble:
         return _costs(trouble.of_failed(failed, machine), name) if failed else trouble.missing(reports, machine)
     told = of_run(record, reports, patience)
     if {r.state for r in reports} == {"none"}:
-        left = (record.until - cloud.clock.now()) / 3600
+        left = record.hours_left(cloud.clock.now())
         end = f" ({left:.1f} hours left)" if left > 0 else ""
         return told._replace(next=f"{told.next}; {name} costs money{end}, {_TPU} down {name} --yes deletes it")
     return _costs(told, name) if any(r.failed or r.state == "lost" for r in reports) else told

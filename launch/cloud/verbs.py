@@ -69,7 +69,7 @@ def run(cloud: Cloud, folder: Folder, name: str, asked: Asked) -> Trouble | None
         tell_cost(cloud, record, asked)
         tell_warning(cloud, record, asked)
         for bucket in buckets:
-            if (found := _no_bucket(cloud, bucket, record.machine)) is not None:
+            if (found := command.no_bucket(cloud, bucket, record.machine)) is not None:
                 return found
         open_hours(cloud, folder, record, asked)
         watch = Watch(cloud, folder, record, asked.patience, asked.limits, asked.adopt)
@@ -134,17 +134,6 @@ def _tell_bill(cloud: Cloud, record: Record, found: Trouble | None) -> None:
             if state == "ACTIVE" and found.key == "preempted":
                 still = "may still cost"
     cloud.tell(f"{name} {still} money; {TPU} down {name} --yes deletes it")
-
-
-def _no_bucket(cloud: Cloud, bucket: str, machine: Machine) -> Trouble | None:
-    """A bucket that does not exist. Whether the machine may use it, only the machine can tell."""
-    done = cloud(plan.bucket(bucket), 60)
-    if not done.status or not ("404" in done.err or "not found" in done.err or "does not exist" in done.err):
-        return None
-    place = f"--location={machine.zone.rpartition('-')[0]}"
-    return Trouble(
-        "no_bucket", f"the bucket gs://{bucket} does not exist", f"gcloud storage buckets create gs://{bucket} {place}"
-    )
 
 
 def _tell_later(folder: Folder, record: Record, found: Trouble | None) -> None:

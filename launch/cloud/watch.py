@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from launch.cloud import machine as machines
 from launch.cloud import plan, ship, trouble, workers
 from launch.cloud.gcloud import Cloud
-from launch.cloud.machine import Look, Patience, Withdrawn
+from launch.cloud.holder import Holder, over
+from launch.cloud.machine import Patience
 from launch.cloud.state import Folder, Record
 from launch.cloud.trouble import MACHINE, NO, RUN, Stopped, Trouble
 from launch.cloud.workers import Report
@@ -30,14 +30,14 @@ class Limits:
     max_tries: int = 3  # starts of the run, all together
 
 
-class Watch:
+class Watch(Holder):
     """One run of one machine, as the command `run` or `attach` sees it."""
 
     def __init__(
         self, cloud: Cloud, folder: Folder, record: Record, patience: Patience, limits: Limits, adopt: bool = False
     ) -> None:
-        self.cloud, self.folder, self.record = cloud, folder, record
-        self.patience, self.limits, self.adopt = patience, limits, adopt
+        super().__init__(cloud, folder, record, patience, adopt)
+        self.limits = limits
         self._printed: dict[str, list[str]] = {}
         self._progress_at_failure = -1
 
@@ -78,68 +78,10 @@ class Watch:
             self.cloud.clock.sleep(pause)
             pause = min(2 * pause, 600.0)
 
-    def seconds_left(self) -> float:
-        """Of the paid hours, which do not run while a request waits."""
-        return self.record.queued or self.record.until - self.cloud.clock.now()
-
     def truly(self, found: Trouble | None) -> Trouble | None:
         """Where a machine ended its run or itself as its paid hours were over, that is the reason."""
         ended = found is not None and (found.key == "preempted" or "(ended by signal 15)" in found.sentence)
         return over(self.record) if ended and self.seconds_left() <= 0 else found
-
-    def _may_create(self) -> tuple[str, float]:
-        """Notes that a machine is asked for, and writes the script of its workers; returns its file, and after how many
-        seconds it ends the machine. Stopped: another command has withdrawn it, or the paid hours are over."""
-        name = self.record.machine.name
-        with self.folder.alone(name, "request", wait=True):
-            latest = self.folder.load(name)
-            if latest is None or latest.withdrawn:
-                self.record.withdrawn = True
-                raise Stopped(
-                    Trouble("withdrawn", f"{name} was taken down by another command", "nothing is left to do")
-                )
-            if self.seconds_left() <= 0:
-                raise Stopped(over(self.record))
-            self.record.asked, self.record.queued = self.cloud.clock.now(), self.seconds_left()
-            self.folder.save(self.record)
-            script, seconds = startup_file(self.folder, name), self.record.queued + plan.LATER_S
-            write_text(script, plan.startup(self.record.machine, seconds))
-            return str(script), seconds
-
-    def _known(self, found: Look) -> Trouble | None:
-        return machines.foreign(self.record.machine, found, bool(self.record.asked), self.adopt)
-
-    def _keep_project(self) -> None:
-        """Writes gcloud's default project into the record: it may be another one tomorrow. Stopped: there is none."""
-        if not self.record.machine.project:
-            self.record.machine = machines.placed(self.cloud, self.record.machine)
-            if self.folder.load(self.record.machine.name) is not None:  # not taken down meanwhile
-                self._save()
-
-    def bring_up(self) -> None:
-        """Waits until the machine is ACTIVE. Stopped: it cannot be had, or is not that of the record. Withdrawn: the
-        request is deleted."""
-        self._keep_project()
-        try:
-            found = machines.ensure(self.cloud, self.record.machine, self.patience, self._may_create, self._known)
-        except Withdrawn:
-            self.record.withdrawn = True
-            self.folder.save(self.record)
-            raise
-        self._begin_hours()
-        if not self.record.asked or (found.owner and found.owner != self.record.machine.owner):  # adopted
-            self.record.asked = self.cloud.clock.now()
-            self.record.machine = dataclasses.replace(self.record.machine, owner=found.owner)
-            self._save()
-
-    def _begin_hours(self) -> None:
-        """The machine is ACTIVE: the hours of its request run from now, unless it was made long before. They are over
-        before it deletes itself, which it counts from its first start."""
-        if self.record.queued:
-            now, made = self.cloud.clock.now(), machines.made(self.cloud, self.record.machine)
-            began = min(now, made + plan.LATER_S / 2) if made else now
-            self.record.until, self.record.queued = began + self.record.queued, 0.0
-            self._save()
 
     # ---- ship and start ----
 
@@ -179,7 +121,7 @@ class Watch:
         self._printed.clear()
         record.run_id = f"{machine.name}-{int(self.cloud.clock.now())}-{record.tries}"
         record.commit, record.tree, record.outcome = source.commit, source.tree, ""
-        self._save()
+        self.save()
         run = ship.Run(
             record.run_id, record.argv, source, self.seconds_left(), plan.delete(machine), self.patience.install_s
         )
@@ -190,12 +132,6 @@ class Watch:
         self.cloud.tell(
             f"{machine.name}: the run {record.run_id} is started on {plan.count(machine.workers, 'worker')}"
         )
-
-    def _save(self) -> None:
-        latest = self.folder.load(self.record.machine.name)
-        if latest is not None:
-            self.record.withdrawn = self.record.withdrawn or latest.withdrawn
-        self.folder.save(self.record)
 
     def _reports(self, verb: str, *words: str, reach_s: float) -> list[Report]:
         """What the workers answer. Stopped: some are silent for `reach_s` seconds, or the machine is gone. With
@@ -255,7 +191,7 @@ class Watch:
             moved = self.cloud.clock.now()
         if latest > self.record.progress:
             self.record.progress = latest
-            self._save()
+            self.save()
         return total, max(step, latest), moved
 
     def _failure(self, reports: Sequence[Report]) -> Trouble | None:
@@ -319,16 +255,3 @@ def _gone(report: Report) -> bool:
 
 def given_up(found: Trouble, sentence: str) -> Trouble:
     return found._replace(sentence=sentence, retry=NO)
-
-
-def over(record: Record) -> Trouble:
-    """The paid hours are used up."""
-    name = record.machine.name
-    return Trouble(
-        "max_hours", "the paid hours of --max_hours are over; the run was stopped with a checkpoint",
-        f"python -m launch.tpu run {name} --yes --max_hours=... goes on", NO,
-    )  # fmt: skip
-
-
-def startup_file(folder: Folder, name: str) -> Path:
-    return folder.room(name) / "startup.sh"
