@@ -7,8 +7,8 @@ a transformer shares keys and values, and for all cells of a recurrent model.
 The total of a transformer leaves out norms, rows of padding and the mask's row, which have lines of their own; that of
 a recurrent model leaves out rows of padding. FLOPs are those of matrix products in training, forward and backward, with
 attention over model.length tokens. The size of the vocabulary is that of the run, or of a config model.vocab_size where
-it states it (--vocab is refused then), else --vocab, else what data.max_vocab lets in: <eos> and <unk> come on top of so
-many words. A text with fewer words has a smaller one.
+it states it (--vocab is refused then), else --vocab, else what data.max_vocab lets in: <eos> and <unk> come on top of
+so many words. A text with fewer words has a smaller one.
 """
 
 from __future__ import annotations

@@ -42,7 +42,11 @@ def test_pairs_in_json_lines(tmp_path: Path) -> None:
     assert read_pairs(cfg.source, cfg) == [Pair(0.875, "x", "y", f"{path}:1")]
     for text, changes, message in (
         ('{"label": 1, "first": "x"}', {}, r"p.jsonl:1: no field 'second' \(data.field\), only 'label', 'first'"),
-        ('{"label": null, "first": "x", "second": "y"}', {}, r"p.jsonl:1: the label is missing \(null\); give the pair a"),
+        (
+            '{"label": null, "first": "x", "second": "y"}',
+            {},
+            r"p.jsonl:1: the label is missing \(null\); give the pair a",
+        ),
         ('{"label": NaN, "first": "x", "second": "y"}', {}, r"p.jsonl:1: the label is missing \(NaN\)"),
         ('{"label": true, "first": "x", "second": "y"}', {}, r"p.jsonl:1: field 'label' .* is true; it must be"),
         ('{"label": 0.5, "first": "x", "second": "y"}', {}, r"p.jsonl:1: label '0.5' is none of .* such as 1..5$"),

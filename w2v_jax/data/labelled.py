@@ -16,7 +16,18 @@ from typing import IO, Any, NamedTuple
 
 from w2v_jax.config import DataConfig, score_range
 from w2v_jax.data import tfds_source
-from w2v_jax.data.records import KINDS, check_label, decoded, filled, of_files, records, text_of, value_of, whole, whole_number
+from w2v_jax.data.records import (
+    KINDS,
+    check_label,
+    decoded,
+    filled,
+    of_files,
+    records,
+    text_of,
+    value_of,
+    whole,
+    whole_number,
+)
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.types import Say
 
