@@ -44,6 +44,7 @@ from w2v_jax.train.restore import Model, open_model
 
 # Advice of `w2v_jax.data.counting.check` that no flag follows.
 _NOT_HERE = ", set data.heldout_every=0, or name another text in data.heldout_source"
+_DOTTED = re.compile(r"(?<![\w./-])[a-z]+(?:\.[a-z_]\w*)+")
 GATE = papers.value("notes", "forget gate, half left after 13 steps")
 BINS = 50
 SHOWN = (1, 5, 10, 13, 20, 30)  # distances in the printed table
@@ -99,9 +100,20 @@ def in_flags(message: str) -> str:
     """A message about keys of the config as one about the flags that decide them; no flag decides the words."""
     named = renamed(message, {key: f"--{name}" for key, name in KEYS.items()})
     named = named.replace("more tokens or fewer words", "more tokens").replace(_NOT_HERE, "")
-    if left := re.search(r"(?<![\w./-])(?:data|model|train|optimizer|log|checkpoint|mesh)\.[a-z_]\w*", named):
-        named += f" ({left[0]} is a key of a config, for which this command has no flag)"
+    config = synthetic.get_config()
+    if left := next((name for name in _DOTTED.findall(named) if _is_key(config, name)), ""):
+        named += f" ({left} is a key of a config, for which this command has no flag)"
     return named
+
+
+def _is_key(config: Config, name: str) -> bool:
+    """Whether a dotted name is a key of the config: a file may be called `data.txt`."""
+    part: Any = config
+    for field in name.split("."):
+        if not dataclasses.is_dataclass(part) or not hasattr(part, field):
+            return False
+        part = getattr(part, field)
+    return True
 
 
 def untrained(model: Model) -> Model:

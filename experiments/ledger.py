@@ -7,8 +7,8 @@ a transformer shares keys and values, and for all cells of a recurrent model.
 The total of a transformer leaves out norms, rows of padding and the mask's row, which have lines of their own; that of
 a recurrent model leaves out rows of padding. FLOPs are those of matrix products in training, forward and backward, with
 attention over model.length tokens. The size of the vocabulary is that of the run, or of a config model.vocab_size where
-it states it, else --vocab, else what data.max_vocab lets in: <eos> and <unk> come on top of so many words. A text with
-fewer words has a smaller one.
+it states it (--vocab is refused then), else --vocab, else what data.max_vocab lets in: <eos> and <unk> come on top of
+so many words. A text with fewer words has a smaller one.
 """
 
 from __future__ import annotations
@@ -98,7 +98,13 @@ def chosen() -> tuple[Config, int]:
     f = flags.FLAGS
     if f.workdir is None:
         config = config_flag.parsed(example="configs/notes_transformer.py")
-        return config, getattr(config.model, "vocab_size", 0) or f.vocab or full_vocabulary(config.data)
+        stated = getattr(config.model, "vocab_size", 0)
+        if stated and f.vocab:
+            raise UserError(
+                f"--vocab={f.vocab}: the config states model.vocab_size={stated}; leave --vocab out, or set "
+                "--config.model.vocab_size=0"
+            )
+        return config, stated or f.vocab or full_vocabulary(config.data)
     for name in ("config", "config.KEY", "vocab"):
         if f[name].present:
             raise UserError(f"--workdir, --{name}: the run has its own; give one of the two")

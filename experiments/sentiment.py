@@ -30,7 +30,7 @@ from absl import flags
 
 from experiments.classify import report
 from experiments.classify.texts import Texts
-from experiments.common import cli, config_flag, label_texts
+from experiments.common import cli, config_flag, label_texts, shares
 from experiments.common.label_texts import LAST_FAMILY, TRANSFORMER, chances_of
 from experiments.common.measuring import parameters
 from experiments.common.processes import by_first
@@ -177,10 +177,11 @@ def table(results: dict[str, Any]) -> str:
     """The results as text."""
     rows = [["model", "trained parameters", "held-out accuracy", "test accuracy", "macro F1", "seconds"]]
     for row in results["models"]:
-        test = f"{row['test_accuracy']:.2%} ± {row['test_error']:.2%}"
+        test = shares.told(row["test_accuracy"], int(np.sum(row["confusion"])))
         scores = [f"{row['heldout_accuracy']:.2%}", test, f"{row['test_macro_f1']:.4f}", f"{row['seconds']:.0f}"]
         rows.append([row["model"], f"{row['parameters']:,}", *scores])
-    shares = [
+    error = shares.about(row["test_accuracy"] for row in results["models"])
+    cuts = [
         f"{split} {part['cut_examples'] / part['examples']:.1%} of the texts and {part['cut_share']:.1%} of the words"
         for split, part in results["cut"].items()
     ]
@@ -191,8 +192,8 @@ def table(results: dict[str, Any]) -> str:
     ]
     return (
         f"{aligned(rows)}\n\n"
-        f"± one standard error; always the most frequent class: {results['majority']:.2%}\n"
-        f"texts are cut after {results['max_length']} words: {', '.join(shares)}\n"
+        f"{error}; {report.MAJORITY}: {results['majority']:.2%}\n"
+        f"texts are cut after {results['max_length']} words: {', '.join(cuts)}\n"
         f"frozen vectors, SHA-256 before {vectors['sha256_before'][:16]}, after {vectors['sha256_after'][:16]}\n\n"
         f"{report.labels({'methods': rungs, 'labels': results['corpus']['labels']})}"
     )

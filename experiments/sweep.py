@@ -44,7 +44,7 @@ from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
 from w2v_jax.storage import remove_tree
 from w2v_jax.tables import aligned
-from w2v_jax.train import folder, loop
+from w2v_jax.train import folder, logs, loop
 
 SETS = ("ws353", "men", "simlex999")
 KEPT = ("words_per_second", "seconds", "passes", "words", "vocabulary", "loss")  # of result.json
@@ -193,7 +193,7 @@ def main(argv: Sequence[str]) -> int:
     if is_language_model(config) and f.data_dir is not None:
         raise UserError(f"--data_dir={f.data_dir}: is for word vectors; language models are scored on held-out text")
     if f.data_dir is not None:
-        chosen_tests(f.data_dir, SETS)  # what is wrong with a file is said before anything is trained
+        chosen_tests(f.data_dir, SETS, logs.tell)  # what is wrong with a file is said before anything is trained
     runs = planned(config, f.vary, [int(seed) for seed in f.seeds])
     config_flag.set_compile_cache(config.data.cache_dir)
     found = []

@@ -18,9 +18,14 @@ import numpy as np
 import pytest
 
 from benchmarks.classify import SAME, compared, joined
+from experiments import sentiment
 from experiments.classify import digests, features, report
+from experiments.classify.digests import TEXTS
+from experiments.classify.rows import finished
 from experiments.classify.texts import Texts, bags, read
+from experiments.common import shares
 from experiments.common.labels import label_of
+from experiments.pairs import report as pairs_report
 from tests import commands
 from w2v_jax.config import Config, DataConfig
 from w2v_jax.data.tokenizer import Tokenizer
@@ -142,8 +147,35 @@ def test_rows_that_say_little_are_told(tmp_path: Path) -> None:
         "C is the largest that is tried, and further ones may be better: a",
         "warning: b gives every test text one label, ham",
     ]
+    assert "± one standard error (in brackets, where it is 0: the 95 % interval); always the most" in report.table(
+        results
+    )
     (tmp_path / "predictions_b.tsv").unlink()
     assert not report.against_best(tmp_path, results)["methods"]
+
+
+def test_tables_have_one_form_of_a_share_without_a_standard_error() -> None:
+    cut = {"heldout": {"cut_examples": 0, "examples": 4, "cut_share": 0.0}}
+    found = {"model": "a", "threshold": 0.5, "accuracy": 1.0, "area": None, "pairs": 4}
+    pairs = {"models": [found], "majority": {"kind": "SAME", "accuracy": 0.5}, "cut": cut, "max_length": 9}
+    pairs |= {"also_in_training": {"heldout": 0}, "corpus": {"heldout_wordless": 0}}
+    row = {"model": "a", "parameters": 1, "heldout_accuracy": 1.0, "test_accuracy": 1.0, "test_macro_f1": 1.0}
+    row |= {"confusion": [[2, 0], [0, 2]], "seconds": 1.0}
+    vectors = dict.fromkeys(("sha256_before", "sha256_after"), "0")
+    ladder = {"models": [row], "majority": 0.5, "cut": cut, "max_length": 9, "vectors": vectors}
+    ladder |= {"corpus": {"labels": ["0", "1"]}}
+    for text in (pairs_report.table(pairs), sentiment.table(ladder)):
+        assert "100.00% (51.01% to 100.00%)" in text and "(in brackets, where it is 0: the 95 % interval)" in text
+    assert "; always the most frequent label of training: 50.00%" in sentiment.table(ladder)
+    assert shares.told(0.8, 25, 1, "") == "80.0 ± 8.0" and shares.about([0.5]) == "± one standard error"
+
+
+def test_rows_of_earlier_versions_get_their_interval(tmp_path: Path) -> None:
+    about = {TEXTS: "digest", "test_texts": 4}
+    row = {"method": "a", "task": "a", "settings": {}, "accuracy": 1.0}
+    (tmp_path / "r.json").write_text(json.dumps(about | {"methods": [row, row | {"interval": [0.5, 1.0]}]}))
+    first, second = finished(tmp_path / "r.json", about, {})
+    assert first == row | {"interval": pytest.approx((0.5101, 1.0), abs=1e-4)} and second["interval"] == [0.5, 1.0]
 
 
 def test_the_line_that_makes_json_lines_of_a_table(tmp_path: Path) -> None:

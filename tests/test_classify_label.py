@@ -106,6 +106,7 @@ def test_texts_of_the_command_line_and_the_best_method(files: Files) -> None:
         ),
         (["--text=moon", "--train=tsv:x"], "--train: is for a comparison, not for new texts; leave it out"),
         (["--text=moon", "--config.data.field=x"], "--config: is for a comparison, not for new texts; leave it out"),
+        (["--text=moon", "--field=body"], "--text, --field: a text of the command line has no fields; leave --field"),
         (["--texts=tsv:x"], "--texts=tsv:x: names no texts without labels; they are text:GLOB"),
         (["--texts=text:none.txt"], "--texts: none.txt: no such file"),
         (["--texts=jsonl:{test}", "--field=boddy"], r"no field 'boddy' \(--field\), only 'group', 'body'"),
@@ -118,6 +119,19 @@ def test_what_is_refused(words: list[str], message: str, files: Files) -> None:
     done = of_command(out, *(word.replace("{test}", str(test)) for word in words))
     commands.refused(done, message, alone=False)
     assert sorted(out.iterdir()) == before and not done.out
+
+
+def test_a_data_set_is_where_the_comparison_read_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = DataConfig(data_dir=str(tmp_path), tfds_split="valid", encoding_errors="replace")
+    with pytest.raises(UserError, match=f"tfds:none is not prepared under {tmp_path}: prepare it there$"):
+        list(label._texts_of_flags(None, "tfds:none", None, data))
+    with pytest.raises(UserError, match="prepare it there, or set TFDS_DATA_DIR$"):
+        list(label._texts_of_flags(None, "tfds:none", None, DataConfig()))
+    seen: list[DataConfig] = []
+    monkeypatch.setattr(label, "raw_text", lambda cfg: seen.append(cfg) or tmp_path.none)
+    with pytest.raises(AttributeError):
+        list(label._texts_of_flags(None, "tfds:none", None, data))
+    assert (seen[0].data_dir, seen[0].tfds_split, seen[0].encoding_errors) == (str(tmp_path), "valid", "replace")
 
 
 def test_files_that_changed_are_refused(files: Files, tmp_path: Path) -> None:

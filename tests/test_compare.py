@@ -79,6 +79,15 @@ def test_tests_of_your_own_are_scored(tmp_path: Path) -> None:
     (tmp_path / "analogy").mkdir()
     (tmp_path / "analogy" / "questions-words.txt").write_text(": s\na b c d\n")
     assert list(arms.scores(emb, plan)["scores"]) == ["men", "analogies"], "those that are compared elsewhere, if any"
+    said: list[str] = []
+    (tmp_path / "similarity" / "simlex999.txt").write_text("a\tb\t1\n")
+    arms.asked(plan, said.append)
+    assert said == [
+        f"note: {tmp_path}: not there, and not scored: similarity/ws353.tsv, similarity/simlex999.tsv",
+        f"note: {tmp_path}: there, but not read by this command: similarity/own.tsv, similarity/simlex999.txt",
+    ]
+    quality(emb, str(tmp_path), note=said.append)
+    assert len(said) == 4
     assert set(sweep.scores(emb, str(tmp_path), 0)) == {"semantic", "syntactic", "total", "asked", "men"}
 
 

@@ -239,6 +239,8 @@ def test_messages_advise_what_the_flags_can_do() -> None:
     assert other.endswith("(data.encoding_errors is a key of a config, for which this command has no flag)")
     plain = "--source='text:x/data.txt': no such file"
     assert gradients.in_flags(plain.replace("--source", "data.source")) == plain
+    for name in ("data.txt", "model.txt", "train.tsv", "log.d", "data.source.txt"):  # files, and no keys
+        assert gradients.in_flags(f"{name}: no such file or folder") == f"{name}: no such file or folder"
 
 
 def test_one_config_for_all_cells() -> None:

@@ -119,6 +119,7 @@ def test_bad_flags_are_one_line(tmp_path: Path) -> None:
     refused(run("experiments.keys_values", at, CONFIG, "--rungs=shared"), "--rungs='shared': must be one of")
     refused(run("experiments.ledger"), "--config is missing")
     refused(run("experiments.ledger", f"--config={ROOT / 'configs/demo.py'}"), "family word2vec is no language model")
+    refused(run("experiments.ledger", CONFIG, "--config.model.vocab_size=5", "--vocab=9"), "states model.vocab_size=5")
     refused(run("experiments.ledger", f"--workdir={tmp_path}"), "holds no run")
     refused(run("experiments.ledger", CONFIG, f"--workdir={tmp_path}"), "--workdir, --config: the run has its own")
     assert not list(tmp_path.iterdir())

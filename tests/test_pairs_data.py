@@ -42,7 +42,15 @@ def test_pairs_in_json_lines(tmp_path: Path) -> None:
     assert read_pairs(cfg.source, cfg) == [Pair(0.875, "x", "y", f"{path}:1")]
     for text, changes, message in (
         ('{"label": 1, "first": "x"}', {}, r"p.jsonl:1: no field 'second' \(data.field\), only 'label', 'first'"),
-        ('{"label": null, "first": "x", "second": "y"}', {}, r"p.jsonl:1: field 'label' .* is null; it must be"),
+        (
+            '{"label": null, "first": "x", "second": "y"}',
+            {},
+            r"p.jsonl:1: the label is missing \(null\); give the pair a",
+        ),
+        ('{"label": NaN, "first": "x", "second": "y"}', {}, r"p.jsonl:1: the label is missing \(NaN\)"),
+        ('{"label": true, "first": "x", "second": "y"}', {}, r"p.jsonl:1: field 'label' .* is true; it must be"),
+        ('{"label": 0.5, "first": "x", "second": "y"}', {}, r"p.jsonl:1: label '0.5' is none of .* such as 1..5$"),
+        ('{"label": "x", "first": "x", "second": "y"}', {"labels": "1..5"}, r"score 'x' .* \(data.labels\)$"),
         ('{"label": 1, "first": "x", "second": " "}', {}, r"p.jsonl:1: the text in field 'second' is empty"),
         ('{"label": 1, "first": "x", "second": 2}', {}, r"field 'second' \(data.field\) is a number, not a string"),
         ("{}", {"field": "a"}, "data.field='a': a pair has two texts; name two fields"),
@@ -52,6 +60,10 @@ def test_pairs_in_json_lines(tmp_path: Path) -> None:
         cfg = DataConfig(**{"source": f"pairs:{path}"} | changes)
         with pytest.raises(UserError, match=message):
             read_pairs(cfg.source, cfg)
+    path.write_text("".join(f'{{"label": {i % 2}.0, "a": "x", "b": "y"}}\n' for i in range(20)))
+    cfg = DataConfig(source=f"pairs:{tmp_path}/p.j*", field="a+b", min_count=1)
+    assert build_pair_corpus(cfg).train.documents == 18, "the file's name decides, and not that of the glob"
+    (tmp_path / "p.tsv").write_text("1\tx\ty\n")
     with pytest.raises(UserError, match=r"data.field='a\+b': has no effect on pairs of texts without fields"):
         build_pair_corpus(DataConfig(source=f"pairs:{tmp_path}/p.tsv", field="a+b"))
 
@@ -61,6 +73,7 @@ def test_pairs_in_json_lines(tmp_path: Path) -> None:
     [
         ("SAME\ta\n", "", "binary", r"p.tsv:1: has 2 columns, and column 3 is needed"),
         ("SAME\ta\tb\n1\t \tb\n", "", "binary", r"p.tsv:2: the text in column 2 is empty"),
+        (" \ta\tb\n", "", "binary", r"p.tsv:1: the label is missing; give the pair a label"),
         ("SAEM\ta\tb\n", "", "binary", r"p.tsv:1: label 'SAEM' is none of SAME, DIFFERENT, 1, 0"),
         ("3.5\ta\tb\n", "", "binary", r"p.tsv:1: label '3.5'.* data.labels to their range"),
         ("label\ta\tb\n", "", "binary", r"p.tsv:1: label 'label'.*; delete the line if it is a header$"),

@@ -88,6 +88,7 @@ def test_pairs_that_training_has_too_are_counted() -> None:
     row = {"model": "x", "chosen": "layer 1", "train": 1, "dev": 1, "error": 0, "dev_by_training_threshold": 1}
     found = {"pairs": {"train": 1, "dev": 2}, "majority": {"train": 1.0}, "rows": [row | {"threshold": 0.5}]}
     assert "\nalso among the training pairs: 1 of dev\n" in report.wic(found | {"also_in_training": {"dev": 1}})
+    assert "100.00% (34.24% to 100.00%)" in report.wic(found)
     assert "also among" not in report.wic(found | {"also_in_training": {"dev": 0}})
 
 

@@ -129,3 +129,8 @@ def test_the_picture_shows_each_pair(tmp_path: Path) -> None:
     ]
     shown = picture.draw(pairs, ("LSA", "LDA"), {"words": 0.1, "documents": 0.02}, tmp_path / "a.png", "command")
     assert shown.tolist() == [[0.5, 0.7], [0.0, 0.1]] and (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_advice_for_more_held_out_documents_does_not_meet_a_refusal() -> None:
+    said = fits.heldout_told({"of": 9, "documents": 4, "words": 50})
+    assert said.endswith("50 known words; --lda.model.heldout_documents=0 with another --workdir takes all")

@@ -24,6 +24,7 @@ from w2v_jax.data import documents
 from w2v_jax.data.in_memory import words_told
 from w2v_jax.data.raw import whole_documents
 from w2v_jax.data.sources import raw_text
+from w2v_jax.data.tfds_source import NOT_PREPARED
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.data.weighting import Collection
@@ -45,6 +46,7 @@ OTHERS = (  # of a comparison
     *("train", "heldout", "test", "test_share", "methods", "vectors", "encoding_errors", "run", "max_tokens"),
     *("config", "config.KEY", "lda", "lda.KEY"),
 )
+_AS_COMPARED = ("encoding_errors", "data_dir", "offline", "tfds_split")  # keys of the data that new texts have too
 
 
 class Made(NamedTuple):
@@ -76,6 +78,8 @@ def wanted() -> bool:
         return False
     if f.text is not None and f.texts is not None:
         raise UserError("--text, --texts: give one of the two")
+    if f.text is not None and f["field"].present:
+        raise UserError("--text, --field: a text of the command line has no fields; leave --field out")
     for flag in OTHERS:
         if f[flag].present:
             raise UserError(f"--{flag.removesuffix('.KEY')}: is for a comparison, not for new texts; leave it out")
@@ -129,11 +133,14 @@ def _texts_of_flags(
     if not source.startswith(("text:", "jsonl:", "tfds:")):
         need = "text:GLOB, one a line, jsonl:GLOB or tfds:NAME[@SPLIT]"
         raise UserError(f"--texts={source}: names no texts without labels; they are {need}")
-    cfg = DataConfig(source=source, field=field or data.field, encoding_errors=data.encoding_errors)
+    cfg = DataConfig(source=source, field=field or data.field, **{key: getattr(data, key) for key in _AS_COMPARED})
+    # The comparison decides where data sets are; where it says nothing, TFDS's own variable does.
+    there = "prepare it there" + (", or set TFDS_DATA_DIR" if not data.data_dir else "")
+    names = {"data.source": "--texts", "data.field": "--field", NOT_PREPARED: there}
     try:
         yield from whole_documents(raw_text(cfg).chunks(hashlib.blake2b()))
     except UserError as e:
-        raise UserError(renamed(str(e), {"data.source": "--texts", "data.field": "--field"})) from None
+        raise UserError(renamed(str(e), names)) from None
 
 
 # ---- features ----

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from experiments.classify.texts import Texts
-from experiments.common import predictions
+from experiments.common import predictions, shares
 from w2v_jax.evaluation import linear
-from w2v_jax.evaluation.classification import interval, paired, per_class
+from w2v_jax.evaluation.classification import paired, per_class
 from w2v_jax.tables import aligned
 
 HEADER = ("line", "label", "predicted", "probability")
+MAJORITY = "always the most frequent label of training"
 CLASSES = 40  # rows of the table of labels, at most
 
 
@@ -25,29 +26,20 @@ def table(results: dict[str, Any]) -> str:
     beside = results["paired"]
     for row in results["methods"]:
         one = beside["methods"].get(row["method"])
-        cells = [f"{row['dimensions']:,}", _accuracy(row, results["test_texts"]), f"{one['p']:.2g}" if one else "-"]
+        accuracy = shares.told(row["accuracy"], results["test_texts"])
+        cells = [f"{row['dimensions']:,}", accuracy, f"{one['p']:.2g}" if one else "-"]
         cells += [f"{row['macro_f1']:.4f}", f"{row['strength']:g}"]
         rows.append([row["method"], *cells, f"{row['seconds_features']:.1f}", f"{row['seconds_fit']:.1f}"])
-    error = "± one standard error"
-    if not all(row["error"] for row in results["methods"]):
-        error += " (in brackets: the 95 % interval)"
+    error = shares.about(row["accuracy"] for row in results["methods"])
     lines = [
         aligned(rows),
         "",
-        f"{results['test_texts']:,} test texts, {len(results['labels'])} labels; {error}; always the most frequent "
-        f"label of training: {results['majority']:.2%}",
+        f"{results['test_texts']:,} test texts, {len(results['labels'])} labels; {error}; {MAJORITY}: "
+        f"{results['majority']:.2%}",
     ]
     if beside["methods"]:
         lines.append(f"p: McNemar's exact test against {beside['best']}, on the same texts; of each method alone")
     return "\n".join([*lines, *_notes(results)])
-
-
-def _accuracy(row: Mapping[str, Any], texts: int) -> str:
-    """With its standard error, or where that is 0, as all are right or none, with the interval of Wilson."""
-    if row["error"]:
-        return f"{row['accuracy']:.2%} ± {row['error']:.2%}"
-    low, high = interval(row["accuracy"], texts)
-    return f"{row['accuracy']:.2%} ({low:.2%} to {high:.2%})"
 
 
 def _notes(results: Mapping[str, Any]) -> list[str]:

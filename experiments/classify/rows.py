@@ -10,6 +10,7 @@ from experiments.classify import kept
 from experiments.classify.digests import TEXTS
 from experiments.common import predictions
 from w2v_jax.errors import UserError
+from w2v_jax.evaluation.classification import interval
 from w2v_jax.files import read_json
 
 Rows = list[dict[str, Any]]
@@ -32,7 +33,8 @@ def finished(file: Path, about: Mapping[str, Any], tasks: Mapping[str, Mapping[s
     if before[TEXTS] != about[TEXTS]:
         what = "the texts or labels have changed since"
         raise UserError(f"{file}: holds results of other texts ({what}); choose another --workdir")
-    return list(rows)
+    # Rows of earlier versions lack the interval.
+    return [{"interval": interval(row["accuracy"], about["test_texts"])} | row for row in rows]
 
 
 def check_names(names: Sequence[str], made: Iterable[str]) -> None:

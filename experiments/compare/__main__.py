@@ -117,7 +117,7 @@ def main(argv: Sequence[str]) -> int:
         write_json(workdir / f"{name}-{seed}.json", made)
         return 0
     check_folder(workdir, plan)
-    asked(plan)  # a missing file is said before anything is made
+    asked(plan, say)  # a missing file is said before anything is made
     text = build_corpus(data, say)
     found = run_all(workdir, models, [int(s) for s in f.seeds], plan)
     print(table(found))

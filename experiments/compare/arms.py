@@ -29,6 +29,7 @@ from w2v_jax.models.lsa import LSAConfig
 from w2v_jax.models.ppmi_svd import PPMIConfig, matrix, pmi
 from w2v_jax.overrides import override
 from w2v_jax.train import loop
+from w2v_jax.types import Say
 
 RAW = "ppmi"  # rows of a matrix: nothing is trained or decomposed
 MODELS = ("lsa", RAW, "svd", "glove", "skipgram", "cbow")
@@ -96,11 +97,12 @@ def told(command: Sequence[str]) -> tuple[int, str]:
     return process.returncode, last
 
 
-def asked(plan: Plan) -> tuple[dict[str, Any], Any]:
-    """(word pairs by test of similarity, analogies by section) that all models answer. UserError: as `chosen_tests`."""
+def asked(plan: Plan, say: Say = lambda line: None) -> tuple[dict[str, Any], Any]:
+    """(word pairs by test of similarity, analogies by section) that all models answer. `say` and UserError: as of
+    `chosen_tests`."""
     if plan.data_dir is None:
         return {"builtin": builtin.similarity_pairs()}, builtin.analogy_sections()
-    return chosen_tests(plan.data_dir, TESTS)
+    return chosen_tests(plan.data_dir, TESTS, say)
 
 
 def scores(emb: Embeddings, plan: Plan) -> dict[str, Any]:

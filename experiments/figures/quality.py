@@ -52,31 +52,39 @@ def evaluate_checkpoints(workdir: Path, data_dir: str | None, note: Callable[[st
     if not steps:
         raise UserError(f"{folder}: no checkpoint to evaluate")
     passes_a_step = result["passes"] / result["steps"]
-    rows = []
+    rows: list[dict[str, Any]] = []
     with Checkpointer(folder, read_only=True) as checkpoints:
         for step in [0] * (start is not None) + steps:
             found = checkpoints.restore_part("params", target, step) if step else (0, start, {})
             if found is None:
                 continue
             matrix = np.asarray(next(iter(spec.vectors(cfg, found[1], consts).values())))
-            row = {"pass": step * passes_a_step, "step": step, **quality(Embeddings(words, matrix), data_dir)}
+            told = (lambda line: None) if rows else note  # the folder is the same at every checkpoint
+            scores = quality(Embeddings(words, matrix), data_dir, note=told)
+            row = {"pass": step * passes_a_step, "step": step, **scores}
             values = ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
             note(f"{workdir.name}: {values}")
             rows.append(row)
     write_text(workdir / QUALITY, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
 
-def quality(emb: Embeddings, data_dir: str | None, restrict: int = 30_000) -> dict[str, Any]:
+def quality(
+    emb: Embeddings,
+    data_dir: str | None,
+    restrict: int = 30_000,
+    note: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
     """Spearman on MEN, WS-353 and SimLex-999, or on a folder's own sets where it has none of these, and 3CosAdd on the
     Google analogies; None where undefined.
 
-    Scores the test files in `data_dir`, or the built-in list without a folder. UserError: as `chosen_tests`.
+    Scores the test files in `data_dir`, or the built-in list without a folder. `note` and UserError: as of
+    `chosen_tests`.
     """
     out: dict[str, Any]
     if data_dir is None:
         out, sections = {"similarity": similarity(emb, similarity_pairs()).spearman}, analogy_sections()
     else:
-        sets, sections = chosen_tests(data_dir, ("men", "ws353", "simlex999"))
+        sets, sections = chosen_tests(data_dir, ("men", "ws353", "simlex999"), note)
         out = {name: similarity(emb, pairs).spearman for name, pairs in sets.items()}
     if sections:
         scores = analogies(emb, sections, restrict)

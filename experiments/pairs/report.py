@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common import predictions
+from experiments.common import predictions, shares
 from experiments.pairs.scoring import Judged
 from w2v_jax.data.pair_corpus import PairExamples
 from w2v_jax.evaluation.classification import accuracy_error
@@ -45,14 +45,15 @@ def table(results: dict[str, Any]) -> str:
     heading = ["model", "threshold", "accuracy", "area"]
     rows = [heading + (["Pearson", "Spearman", "squared error"] if graded else []) + ["seconds"]]
     often = results["majority"]
-    cells = [f"always {often['kind']}", "-", f"{often['accuracy']:.2%} ± {often['accuracy_error']:.2%}"]
+    count = results["models"][0]["pairs"]
+    cells = [f"always {often['kind']}", "-", shares.told(often["accuracy"], count)]
     rows.append([*cells, *("-" for _ in rows[0][3:])])
 
     def shown(value: float | None, digits: int = 4) -> str:
         return "-" if value is None else f"{value:.{digits}f}"
 
     for found in results["models"]:
-        accuracy = f"{found['accuracy']:.2%} ± {found['accuracy_error']:.2%}"
+        accuracy = shares.told(found["accuracy"], found["pairs"])
         cells = [found["model"], f"{found['threshold']:.4f}", accuracy, shown(found["area"])]
         if graded:
             cells += [shown(found["pearson"]), shown(found["spearman"]), shown(found.get("error"))]
@@ -70,16 +71,17 @@ def table(results: dict[str, Any]) -> str:
     if split == "test":
         twice.append(f"{results['also_in_heldout']:,} among the held-out pairs")
         twice.append(f"{results['also_in_training']['heldout']:,} of the held-out pairs stand in training too")
-    shares = [
+    error = shares.about(found["accuracy"] for found in (often, *results["models"]))
+    cuts = [
         f"{name} {part['cut_examples'] / part['examples']:.1%} of the pairs and {part['cut_share']:.1%} of the words"
         for name, part in results["cut"].items()
     ]
     return (
-        f"{aligned(rows)}\n\n{results['models'][0]['pairs']:,} pairs; ± one standard error; area under the ROC curve, "
+        f"{aligned(rows)}\n\n{count:,} pairs; {error}; area under the ROC curve, "
         f"- with one class only; always {often['kind']}, as at least half of the training pairs are\n"
         f"{results['corpus'][f'{split}_wordless']:,} of their texts have no known word and "
         f"are a vector of zeros\n{'; '.join(twice)}\n"
-        f"texts are cut after {results['max_length']} known words: {', '.join(shares)}"
+        f"texts are cut after {results['max_length']} known words: {', '.join(cuts)}"
     )
 
 

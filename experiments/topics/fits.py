@@ -118,7 +118,7 @@ def heldout_told(found: Mapping[str, int] | None) -> str:
     of, rest = f"all {found['of']:,}", ""
     if found["documents"] < found["of"]:
         of = f"the first {found['documents']:,} of {found['of']:,}"
-        rest = "; --lda.model.heldout_documents=0 takes all"
+        rest = "; --lda.model.heldout_documents=0 with another --workdir takes all"
     return f"held-out perplexity: of {of} held-out documents with a known word, {found['words']:,} known words{rest}"
 
 

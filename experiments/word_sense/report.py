@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.common import shares
 from experiments.word_sense.seeds import pooled
-from w2v_jax.evaluation.classification import accuracy_error, interval
 from w2v_jax.papers import cited, value
 from w2v_jax.tables import aligned
 
@@ -27,12 +27,13 @@ def wic(results: Mapping[str, Any]) -> str:
     for row in results["rows"]:
         cells = [
             f"{row['train']:.2%}",
-            f"{row['dev']:.2%} ± {row['error']:.2%}",
+            shares.told(row["dev"], results["pairs"]["dev"]),
             f"{row['dev_by_training_threshold']:.2%}",
         ]
         cells.append("none: SAME" if row["threshold"] is None else f"{row['threshold']:.3f}")
-        cells += [f"{row['test']:.2%} ± {row['test_error']:.2%}"] if final else []
+        cells += [shares.told(row["test"], results["pairs"]["test"])] if final else []
         rows.append([row["model"], row["chosen"], *cells])
+    scored = [row[name] for row in results["rows"] for name in ("dev", *(["test"] if final else []))]
     sizes = ", ".join(f"{count:,} {name}" for name, count in results["pairs"].items())
     common = ", ".join(f"{name} {share:.1%}" for name, share in results["majority"].items())
     # Results of earlier versions lack the counts.
@@ -43,7 +44,7 @@ def wic(results: Mapping[str, Any]) -> str:
             f"Words in Context: {sizes} pairs; always the more frequent answer of train: {common}",
             *([f"also among the training pairs: {twice}"] if twice else []),
             aligned(rows, left=(0, 1)),
-            f"train chose layers and mixtures, dev the threshold of column dev (± one standard error), test: {used}",
+            f"train chose layers and mixtures, dev the threshold of column dev, test: {used}; {shares.about(scored)}",
             published(),
         ]
     )
@@ -55,7 +56,10 @@ def labelled(results: Mapping[str, Any]) -> str:
     head = ["model", "classifier", "micro", "by word", "recall", "macro F1", *names, "folds", "layers, chosen on train"]
     rows, texts = [head], sum(word["test"] for word in results["words"].values())
     for row in results["rows"]:
-        cells = [_micro(row["micro"], texts), *(f"{100 * row[key]:.1f}" for key in ("words", "recall", "f1"))]
+        cells = [
+            shares.told(row["micro"], texts, 1, ""),
+            *(f"{100 * row[key]:.1f}" for key in ("words", "recall", "f1")),
+        ]
         cells += [f"{100 * w['accuracy']:.1f}/{100 * w['recall']:.1f}" for w in (row["by_word"][n] for n in names)]
         chosen = [f"{100 * row['folds']:.1f}", row["chosen"]] if "chosen" in row else ["-", "-"]
         rows.append([row["model"], row["classifier"], *cells, *chosen])
@@ -65,19 +69,11 @@ def labelled(results: Mapping[str, Any]) -> str:
     lines = [
         f"training/test occurrences: {counts}",
         aligned(rows, left=(0, 1, len(head) - 1)),
-        "in per cent. micro: right of all ± one standard error over test occurrences (where it is 0, in brackets the "
-        "95 % interval); by word: mean over words of the right; recall: mean over words of the mean "
-        "recall of their senses; by word: right/recall. folds: recall of training folds (regression: right of one), "
-        "which chose the layers",
+        f"in per cent. micro: right of all {shares.ERROR} over test occurrences ({shares.BRACKETS}); by word: mean "
+        "over words of the right; recall: mean over words of the mean recall of their senses; by word: right/recall. "
+        "folds: recall of training folds (regression: right of one), which chose the layers",
     ]
     return "\n".join([*lines, *results["notes"]])
-
-
-def _micro(share: float, texts: int) -> str:
-    if error := accuracy_error(share, texts):
-        return f"{100 * share:.1f} ± {100 * error:.1f}"
-    low, high = interval(share, texts)
-    return f"{100 * share:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def few(rows: Sequence[Mapping[str, Any]], seed: int, notes: Sequence[str] = ()) -> str:

@@ -97,10 +97,10 @@ def test_a_word_that_the_run_refuses_is_named(tmp_path: Path) -> None:
     [
         (
             {"tokens": "whitespace", "unknown": "drop", "end_token": "<eos>"},
-            "3 outside the vocabulary (60.0%) are left out",
+            "3 outside the vocabulary (60.0% of 5 tokens without ends) are left out",
         ),
-        ({"tokens": "whitespace", "unknown": "keep"}, "3 outside the vocabulary (60.0%) are read as <unk>"),
-        ({"tokens": "characters", "unknown": "drop"}, "9 outside the vocabulary (50.0%) are left out"),
+        ({"tokens": "whitespace", "unknown": "keep"}, "3 outside the vocabulary (60.0% of 5 tokens) are read as <unk>"),
+        ({"tokens": "characters", "unknown": "drop"}, "9 outside the vocabulary (50.0% of 18 tokens) are left out"),
     ],
 )
 def test_what_is_outside_the_vocabulary_is_counted(rules: dict[str, Any], told: str, tmp_path: Path) -> None:

@@ -166,3 +166,9 @@ def test_numbers_and_truth_values_of_json_are_labels(tmp_path: Path) -> None:
     source = f"jsonl:{tmp_path}/t.jsonl"
     assert [label for label, _ in read_labelled(source, DataConfig(), None).examples] == [1, 0, 1]
     assert read_labelled(source, DataConfig(labels="named"), None).names == ("0", "1", "true")
+
+
+def test_whole_numbers_with_a_point_are_labels(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "a", "label": 1.0}\n{"text": "b", "label": 0}\n')
+    assert read_labelled(f"jsonl:{path}", DataConfig()).examples == [(1, "a"), (0, "b")]

@@ -64,7 +64,7 @@ def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) 
     """
     read = _joined(_read(cfg, tokenizer, say), tokenizer)
     table, outside = _table(cfg, read, tokenizer)
-    strange = int(outside[read.ids].sum())
+    strange, given = int(outside[read.ids].sum()), int((read.ids > 0).sum())
     ends = np.flatnonzero(read.ids == 0)
     final = table[read.ids]
     lengths = np.diff(ends, prepend=-1) - 1  # of the documents, before words are dropped
@@ -77,7 +77,8 @@ def encode(cfg: DataConfig, tokenizer: Tokenizer, say: Say = lambda line: None) 
     tokens = final[kept]
     texts = Tokens(tokens, offsets, *_measured(cfg, read, outside, counts[places], real))
     fate = "read as <unk>" if cfg.unknown == "keep" else "left out"
-    more = f"; {strange:,} outside the vocabulary ({strange / (read.ids > 0).sum():.1%}) are {fate}" if strange else ""
+    share = f"{strange / max(1, given):.1%} of {given:,} tokens{' without ends' if cfg.end_token else ''}"
+    more = f"; {strange:,} outside the vocabulary ({share}) are {fate}" if strange else ""
     say(f"corpus: the text: {texts.documents:,} documents with {len(tokens):,} tokens, {texts.words:,} words{more}")
     numbers: np.ndarray = (np.cumsum(real) - real)[places]
     written = _written(cfg, read, ends, kept, offsets)

@@ -16,7 +16,18 @@ from typing import IO, Any, NamedTuple
 
 from w2v_jax.config import DataConfig, score_range
 from w2v_jax.data import tfds_source
-from w2v_jax.data.records import KINDS, decoded, filled, of_files, records, text_of, value_of, whole
+from w2v_jax.data.records import (
+    KINDS,
+    check_label,
+    decoded,
+    filled,
+    of_files,
+    records,
+    text_of,
+    value_of,
+    whole,
+    whole_number,
+)
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.types import Say
 
@@ -89,7 +100,7 @@ def read_labelled(
     examples: list[tuple[Any, str]] = []
     places: list[str] = []
     for where, raw, text in read:
-        _check_there(where, raw)
+        check_label(where, raw, "text")
         if cfg.labels == "named":
             label = _name(where, raw, names)
         else:
@@ -116,14 +127,6 @@ def read_labelled(
 
 
 # ---- labels ----
-
-
-def _check_there(where: str, raw: Any) -> None:
-    """UserError: a missing label: null, NaN (which pandas writes for one), or nothing but white space."""
-    blank = isinstance(raw, str) and not raw.strip()
-    if raw is None or blank or (isinstance(raw, float) and math.isnan(raw)):
-        shown = "" if blank else " (null)" if raw is None else " (NaN)"
-        raise UserError(f"{where}: the label is missing{shown}; give the text a label, or delete the line")
 
 
 def _tell_alike(source: str, names: Sequence[str], say: Say) -> None:
@@ -168,7 +171,7 @@ def _check_names(source: str, names: Sequence[str], texts: Sequence[str]) -> Non
 def _number(where: str, raw: Any, mapping: dict[int, int | None] | None, labels: str, first: bool) -> int | None:
     """The label of the task under the other values of data.labels; None where the example is left out. `first`: of the
     first line of a file, which may be a header."""
-    raw = raw.strip() if isinstance(raw, str) else raw
+    raw = raw.strip() if isinstance(raw, str) else whole_number(raw)
     if not isinstance(raw, int) and not (isinstance(raw, str) and re.fullmatch("-?[0-9]{1,18}", raw)):
         shown = raw[:_SHOWN] if isinstance(raw, str) else raw if isinstance(raw, float) else type(raw).__name__
         advice = "for labels that are names set data.labels=named, or --labels=named of experiments.sentiment"

@@ -16,7 +16,7 @@ import numpy as np
 from w2v_jax.config import DataConfig
 from w2v_jax.data.examples import Order, split_tenth
 from w2v_jax.data.in_memory import characters_left_out, one_alone, refuse_unused, words_told
-from w2v_jax.data.pairs import SAME_FROM, Pair, read_pairs
+from w2v_jax.data.pairs import SAME_FROM, Pair, any_records, read_pairs
 from w2v_jax.data.pipeline import Source
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
@@ -129,7 +129,7 @@ def _check(cfg: DataConfig) -> None:
         raise UserError(f"data.tokens={cfg.tokens!r}: pairs of texts are cut into words; set data.tokens=words")
     if cfg.end_token:
         raise UserError(f"data.end_token={cfg.end_token!r}: pairs of texts have none; leave it empty")
-    if any(".jsonl" in source for source in (cfg.source, cfg.heldout_source, cfg.test_source)):
+    if any(any_records(source) for source in (cfg.source, cfg.heldout_source, cfg.test_source) if source):
         refuse_unused(cfg, _OF_RECORDS, "on pairs of texts")
     else:
         refuse_unused(cfg, (), "on pairs of texts without fields (files called *.jsonl have them)")

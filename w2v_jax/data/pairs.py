@@ -13,14 +13,17 @@ from typing import IO, NamedTuple
 
 from w2v_jax.config import DataConfig, score_range
 from w2v_jax.data.records import (
+    check_label,
     decoded,
     filled,
     header_advice,
     of_files,
+    paths_of,
     records,
     text_of,
     value_of,
     whole,
+    whole_number,
 )
 from w2v_jax.errors import UserError
 from w2v_jax.storage import to_path
@@ -89,11 +92,17 @@ def read_pairs(source: str, cfg: DataConfig, say: Say = lambda line: None) -> li
         for text, place in zip(row.texts, row.places, strict=True):
             if not text.strip():
                 raise UserError(f"{row.where}: the text in {place} is empty; remove the pair")
-        out.append(Pair(_score(row.where, row.label.strip(), bounds), *row.texts, row.where))
+        check_label(row.where, row.label, "pair")
+        out.append(Pair(_score(row, bounds), *row.texts, row.where))
     if not out:
         assert columns is not None
         raise UserError(f"{source}: no line has {columns.value!r} in column {columns.where}")
     return out
+
+
+def any_records(source: str) -> bool:
+    """Whether a source has files of JSON Lines. UserError: no such form, or no file."""
+    return any(_RECORDS.fullmatch(path.name) for path in paths_of("pairs", _split(source)[0]))
 
 
 def _split(source: str) -> tuple[str, Columns | None]:
@@ -115,26 +124,6 @@ def _split(source: str) -> tuple[str, Columns | None]:
     return pattern, columns
 
 
-def _score(where: str, label: str, bounds: tuple[float, float] | None) -> float:
-    """A label as 0 to 1."""
-    if bounds is None:
-        if label.upper() not in _LABELS:
-            raise UserError(
-                f"{where}: label {label[:40]!r} is none of SAME, DIFFERENT, 1, 0; for scores set data.labels to their "
-                f"range, such as 1..5{header_advice(where)}"
-            )
-        return _LABELS[label.upper()]
-    try:
-        value = float(label)
-        advice = ""
-    except ValueError:
-        value, advice = math.nan, header_advice(where)
-    low, high = bounds
-    if not low <= value <= high:
-        raise UserError(f"{where}: score {label[:40]!r} is no number from {low:g} to {high:g} (data.labels){advice}")
-    return (value - low) / (high - low)
-
-
 class _Row(NamedTuple):
     """A label and two texts as a file has them."""
 
@@ -142,6 +131,28 @@ class _Row(NamedTuple):
     label: str
     texts: tuple[str, str]
     places: tuple[str, str]  # of the texts, in words
+    advice: str = ""  # the end of a message on a wrong label
+
+
+def _score(row: _Row, bounds: tuple[float, float] | None) -> float:
+    """A label as 0 to 1."""
+    where, label = row.where, row.label.strip()
+    if bounds is None:
+        if label.upper() not in _LABELS:
+            raise UserError(
+                f"{where}: label {label[:40]!r} is none of SAME, DIFFERENT, 1, 0; for scores set data.labels to their "
+                f"range, such as 1..5{row.advice}"
+            )
+        return _LABELS[label.upper()]
+    try:
+        value = float(label)
+        advice = ""
+    except ValueError:
+        value, advice = math.nan, row.advice
+    low, high = bounds
+    if not low <= value <= high:
+        raise UserError(f"{where}: score {label[:40]!r} is no number from {low:g} to {high:g} (data.labels){advice}")
+    return (value - low) / (high - low)
 
 
 def _rows(path: Path, file: IO[bytes], cfg: DataConfig, columns: Columns | None, say: Say) -> Iterator[_Row | None]:
@@ -168,7 +179,7 @@ def _of_lines(path: Path, file: IO[bytes], errors: str, columns: Columns, say: S
             yield None
             continue
         texts = (fields[columns.first - 1], fields[columns.second - 1])
-        yield _Row(where, fields[columns.label - 1], texts, places)
+        yield _Row(where, fields[columns.label - 1], texts, places, header_advice(where))
     if len(sizes) > 1:
         (one, here), (other, there), *_ = sizes.items()
         say(
@@ -183,9 +194,10 @@ def _of_records(path: Path, file: IO[bytes], cfg: DataConfig, say: Say) -> Itera
         raise UserError(f"data.field={cfg.field!r}: a pair has two texts; name two fields, such as first+second")
     for where, record in records(path, file, cfg.encoding_errors, say):
         label = value_of(where, record, cfg.label_field, "data.label_field")
+        check_label(where, label, "pair")
         if isinstance(label, bool) or not isinstance(label, str | int | float):
             need = "it must be a string or a number; give it a label, or remove the pair"
             shown = json.dumps(label)[:40]
             raise UserError(f"{where}: field {cfg.label_field!r} (data.label_field) is {shown}; {need}")
         first, second = (text_of(where, record, (name,), cfg.encoding_errors) for name in names)
-        yield _Row(where, str(label), (first, second), (f"field {names[0]!r}", f"field {names[1]!r}"))
+        yield _Row(where, str(whole_number(label)), (first, second), (f"field {names[0]!r}", f"field {names[1]!r}"))

@@ -23,17 +23,22 @@ LONGEST_LINE = 1 << 24  # bytes of a record
 _CHUNK = 1 << 20  # characters of the documents that are handed on together
 
 
-def of_files(kind: str, pattern: str, extension: str, read: Callable[[Path, IO[bytes]], Iterator[T]]) -> Iterator[T]:
-    """What `read` finds in the unpacked files of a source KIND:PATTERN, which are sorted by name.
-
-    UserError: no file matches, one is no regular file, or nothing is found in one.
-    """
+def paths_of(kind: str, pattern: str) -> list[Path]:
+    """The files of a source KIND:PATTERN, sorted by name. UserError: none matches."""
     root = os.path.expanduser(pattern)
     alone = not in_bucket(root) and os.path.exists(root)
     paths = [to_path(p) for p in ([root] if alone else sorted(matches(root)))]
     if not paths:
         raise UserError(f"{kind}:{pattern}: matches no file; check the path after '{kind}:'")
-    for path in paths:
+    return paths
+
+
+def of_files(kind: str, pattern: str, extension: str, read: Callable[[Path, IO[bytes]], Iterator[T]]) -> Iterator[T]:
+    """What `read` finds in the unpacked files of a source KIND:PATTERN, which are sorted by name.
+
+    UserError: no file matches, one is no regular file, or nothing is found in one.
+    """
+    for path in paths_of(kind, pattern):
         if not path.is_file():
             raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.{extension}")
         empty = True
@@ -102,6 +107,20 @@ def records(
         if not isinstance(entry, dict):
             raise UserError(f'{where}: not a JSON object; a line must be one, such as {{"text": "..."}}')
         yield where, entry
+
+
+def check_label(where: str, raw: Any, of: str) -> None:
+    """UserError: a missing label of what `of` names: null, NaN (which pandas writes for one), or nothing but white
+    space."""
+    blank = isinstance(raw, str) and not raw.strip()
+    if raw is None or blank or (isinstance(raw, float) and math.isnan(raw)):
+        shown = "" if blank else " (null)" if raw is None else " (NaN)"
+        raise UserError(f"{where}: the label is missing{shown}; give the {of} a label, or delete the line")
+
+
+def whole_number(raw: Any) -> Any:
+    """1 of 1.0, which pandas writes for every whole number of a column with a gap; anything else as it is."""
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
 
 
 def value_of(where: str, record: dict[str, Any], name: str, key: str) -> Any:

@@ -17,6 +17,7 @@ from w2v_jax.errors import UserError, nearest
 from w2v_jax.storage import stat, to_path
 
 _BATCH = 512  # examples joined into one chunk
+NOT_PREPARED = "run once with --config.data.offline=False to download it, or set data.data_dir"
 GROUP = 16 * _BATCH  # examples that have a digest of their own: slices of several processes consist of whole groups
 
 
@@ -136,10 +137,7 @@ def _offline_builder(name: str, cfg: DataConfig) -> Any:
             raise UserError(
                 f"tfds:{name}: name one of its prepared configs: " + ", ".join(f"{base}/{c}" for c in configs)
             )
-        raise UserError(
-            f"tfds:{name} is not prepared under {_data_root(cfg)}: run once with --config.data.offline=False "
-            "to download it, or set data.data_dir"
-        )
+        raise UserError(f"tfds:{name} is not prepared under {_data_root(cfg)}: {NOT_PREPARED}")
     import tensorflow_datasets as tfds
 
     return tfds.builder_from_directory(str(max(found, key=lambda p: [int(n) for n in p.name.split(".")])))

@@ -71,6 +71,21 @@ def fit(
         raise UserError(f"{len(labels)} training texts leave fewer than two labels to fit, or none to hold out")
     scale = scale_of(train, np.ones_like(held) if refit else ~held)
     train = scale.applied(train)
+    best, last, found = _chosen(train, labels, held, strengths, say)
+    # Where the texts held out have a label that the others lack, the solution has too few rows to start from.
+    if refit:
+        whole = len(last.classes) == len(np.unique(labels))
+        last = _solved(train, labels, best, last if whole else None)
+    made = Classifier(scale, last)
+    chances = made.probabilities(test, classes)
+    return Fitted(best, found, scale.divisor, last.steps, last.converged, chances, made)
+
+
+def _chosen(
+    train: Rows, labels: np.ndarray, held: np.ndarray, strengths: Sequence[float], say: Callable[[str], None]
+) -> tuple[float, Solution, dict[float, float]]:
+    """(the best of `strengths` by the texts `held`, its solution for the other texts, accuracies of those that were
+    tried), as `fit` states."""
     found: dict[float, float] = {}
     losses: dict[float, float] = {}
     models: dict[float, Solution] = {}
@@ -85,14 +100,7 @@ def fit(
         best = min(found, key=lambda c: (-found[c], losses[c], c))
         if len(found) - 1 - list(found).index(best) >= PATIENCE:
             break
-    last = models[best]
-    # Where the texts held out have a label that the others lack, the solution has too few rows to start from.
-    if refit:
-        whole = len(last.classes) == len(np.unique(labels))
-        last = _solved(train, labels, best, last if whole else None)
-    made = Classifier(scale, last)
-    chances = made.probabilities(test, classes)
-    return Fitted(best, found, scale.divisor, last.steps, last.converged, chances, made)
+    return best, models[best], found
 
 
 def at_strength(train: Rows, labels: np.ndarray, test: Rows, strength: float) -> np.ndarray:

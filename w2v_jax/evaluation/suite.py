@@ -76,22 +76,33 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
     return out
 
 
-def chosen_tests(data_dir: PathLike, names: Sequence[str]) -> tuple[dict[str, list[Pair]], Sections]:
+def chosen_tests(
+    data_dir: PathLike, names: Sequence[str], say: Callable[[str], object] = lambda line: None
+) -> tuple[dict[str, list[Pair]], Sections]:
     """(pairs by set of similarity, the sections of the Google analogies) of a folder as that of `evaluate_all`: of the
-    sets `names` those that are there; where none of these is, all in similarity/. Either part may be empty.
+    sets `names` those that are there; where none of these is, all in similarity/. Either part may be empty. `say` takes
+    a line on what of `names` and the analogies is not there, and one on what of the folder is not read.
 
     UserError: no such folder, none of these files in it, two of one name, or a malformed file by its line.
     """
     folder = os.fspath(data_dir)
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; give one with similarity/ or analogy/ in it")
-    files, _ = _files(folder)
+    files, other = _files(folder)
     there = files["similarity"]
     chosen = {name: there[name] for name in names if name in there} or there
     file, reader = _ANALOGIES["questions-words"]
     path = files["analogy"].get(file)
     if not chosen and path is None:
         raise UserError(f"{folder}: no test file in it; expected similarity/*.tsv or analogy/{file}")
+    gone = [f"similarity/{name}.tsv" for name in names if name not in there]
+    wanted = (gone if len(gone) < len(names) else []) + [f"analogy/{file}"] * (path is None)
+    if wanted:
+        say(f"note: {folder}: not there, and not scored: {', '.join(wanted)}")
+    read = {*chosen.values(), path}
+    left = sorted(os.path.relpath(at, folder) for part in files.values() for at in part.values() if at not in read)
+    if left := left + other:
+        say(f"note: {folder}: there, but not read by this command: {_first(left)}")
     return {name: read_pairs(path) for name, path in chosen.items()}, {} if path is None else reader(path)
 
 
@@ -115,6 +126,11 @@ def _files(folder: str) -> tuple[dict[str, dict[str, str]], list[str]]:
             else:
                 found[key] = path
     return files, left
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _listed(folder: str) -> list[str]:
@@ -155,8 +171,7 @@ def table(results: Mapping[str, Any]) -> str:
     if "note" in results:
         about += f" ({results['note']})"
     if left := results.get("left_out"):
-        more = f" and {len(left) - SHOWN:,} more" if len(left) > SHOWN else ""
-        about += f"\nleft out, no test files by their names: {', '.join(left[:SHOWN])}{more}"
+        about += f"\nleft out, no test files by their names: {_first(left)}"
     similar = [["similarity", "Spearman", "Pearson", "pairs found"]]
     for name, r in results["similarity"].items():
         similar.append([name, _number(r["spearman"]), _number(r["pearson"]), _part(r["found"], r["total"])])

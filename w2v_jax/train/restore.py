@@ -56,6 +56,29 @@ def _tell_unfinished(workdir: Path, step: int, meta: Mapping[str, Any]) -> None:
     tell(f"note: {workdir}: not finished: step {step:,}" + (f" of {total:,}" if total else ""))
 
 
+def _check_belongs(
+    workdir: Path, step: int, meta: Mapping[str, Any], config: Config, tokenizer: Tokenizer, consts: Consts
+) -> None:
+    """UserError: the checkpoint of `step`, with its `meta`, is of another config, vocabulary or other constants."""
+    keys = differences(to_dict(freeze(meta["config"], MODELS)), to_dict(config))
+    if keys:
+        raise UserError(
+            f"{workdir / CHECKPOINTS / str(step)}: its config differs from {CONFIG} in {', '.join(keys)}: "
+            "not of the same run; restore either"
+        )
+    if meta.get("tokenizer") != tokenizer.digest:
+        raise UserError(
+            f"{workdir / 'tokenizer.json'}: another tokeniser or vocabulary than checkpoint {step} was trained with; "
+            "restore the run's own tokenizer.json and vocab.txt"
+        )
+    if meta["consts"] != fingerprint(consts):
+        what = ", ".join(consts) or "none"
+        raise UserError(
+            f"{workdir / CHECKPOINTS / str(step)}: was trained with other constants than are found here ({what}); "
+            "restore the files that the config names"
+        )
+
+
 def open_model(workdir: Path) -> Model:
     """A run's best checkpoint by held-out loss, or the newest where none was scored, on this process's first device.
     One that is damaged or gone gives a warning and way to the next best. Of a run that has not ended it is the newest,
@@ -86,23 +109,7 @@ def open_model(workdir: Path) -> Model:
     if found is None:
         raise UserError(f"{workdir / CHECKPOINTS}: no checkpoint; the run's own command continues it")
     step, params, meta = found
-    keys = differences(to_dict(freeze(meta["config"], MODELS)), to_dict(config))
-    if keys:
-        raise UserError(
-            f"{workdir / CHECKPOINTS / str(step)}: its config differs from {CONFIG} in {', '.join(keys)}: "
-            "not of the same run; restore either"
-        )
-    if meta.get("tokenizer") != tokenizer.digest:
-        raise UserError(
-            f"{workdir / 'tokenizer.json'}: another tokeniser or vocabulary than checkpoint {step} was trained with; "
-            "restore the run's own tokenizer.json and vocab.txt"
-        )
-    if meta["consts"] != fingerprint(consts):
-        what = ", ".join(consts) or "none"
-        raise UserError(
-            f"{workdir / CHECKPOINTS / str(step)}: was trained with other constants than are found here ({what}); "
-            "restore the files that the config names"
-        )
+    _check_belongs(workdir, step, meta, config, tokenizer, consts)
     if not ended:
         _tell_unfinished(workdir, step, meta)
     steps = last if ended and step == best else None
