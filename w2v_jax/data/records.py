@@ -11,10 +11,10 @@ from typing import IO, Any, TypeVar
 from w2v_jax.config import DataConfig
 from w2v_jax.data.raw import END, MARK, matches
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.files import MAC_ADVICE, WIDE, WIDE_ADVICE, parse_json
+from w2v_jax.files import MAC_ADVICE, not_text, parse_json
 from w2v_jax.storage import in_bucket, open_read, to_path
 from w2v_jax.types import Say
-from w2v_jax.unpack import unpacked
+from w2v_jax.unpack import is_archive, place, unpacked
 
 KINDS = {dict: "an object", list: "an array", bool: "true or false", int: "a number", float: "a number"}
 KINDS[type(None)] = "null"
@@ -46,20 +46,26 @@ def of_files(kind: str, pattern: str, extension: str, read: Callable[[Path, IO[b
 
 
 def lines(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
-    """(file and number of the line, the line) of an open file. A byte-order mark at the start is dropped.
+    """(file and number of the line, the line) of an open file, in an archive by member. A byte-order mark at the start
+    is dropped.
 
     UserError: a line of more than `LONGEST_LINE` bytes, lines that end in carriage returns alone.
     """
-    count = 0
+    count = at = 0
+    name, archive = str(path), is_archive(file)
     while line := file.readline(LONGEST_LINE + 1):
         count += 1
-        if count == 1 and line.startswith(WIDE):
-            raise UserError(f"{path}: {WIDE_ADVICE}")
+        if archive:
+            name, within = place(path, file, at)
+            count = count if within else 1
+            at += len(line)
+        if count == 1 and (what := not_text(line)):
+            raise UserError(f"{name}: {what}")
         if len(line) > LONGEST_LINE:
-            raise UserError(f"{path}:{count}: the line is longer than {LONGEST_LINE:,} bytes: is it a text?")
+            raise UserError(f"{name}:{count}: the line is longer than {LONGEST_LINE:,} bytes: is it a text?")
         if count == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip():
-            raise UserError(f"{path}: {MAC_ADVICE}")
-        yield f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line
+            raise UserError(f"{name}: {MAC_ADVICE}")
+        yield f"{name}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line
 
 
 def filled(path: Path, file: IO[bytes], say: Say) -> Iterator[tuple[str, bytes]]:

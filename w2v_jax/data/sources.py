@@ -25,9 +25,9 @@ from w2v_jax.config import DataConfig
 from w2v_jax.data import pydocs, records, synthetic, tfds_source
 from w2v_jax.data.raw import MARK, WHITE, Hash, RawText, matches, stamp_of
 from w2v_jax.errors import UserError
-from w2v_jax.files import MAC_ADVICE, WIDE, WIDE_ADVICE
+from w2v_jax.files import HEAD, MAC_ADVICE, not_text
 from w2v_jax.storage import in_bucket, open_read, real, stat, to_path
-from w2v_jax.unpack import READ, unpacked
+from w2v_jax.unpack import READ, is_archive, place, unpacked
 
 LONGEST_RUN = 1 << 24  # characters without white space, which are held in memory; no text has a longer run
 CHUNK = 1 << 20  # bytes read at a time: larger chunks are slower, as their words leave the processor's cache
@@ -197,21 +197,28 @@ def _decoded(path: Path, file: IO[bytes], errors: str) -> Iterator[str]:
     offset = 0
     while True:
         data = file.read(CHUNK)
-        if offset == 0 and data.startswith(WIDE):
-            raise UserError(f"{path}: {WIDE_ADVICE}")
+        if offset == 0 and (what := not_text(data[:HEAD])):
+            raise UserError(f"{place(path, file, 0)[0]}: {what}")
         nul = data.find(b"\0")
         if nul >= 0:
-            raise UserError(f"{path}: binary file (NUL at byte {offset + nul}); give UTF-8 text: {', '.join(READ)}")
+            raise _binary(path, file, data, offset, nul)
         held = len(decoder.getstate()[0])
         try:
             text = decoder.decode(data, final=not data)
         except UnicodeDecodeError as e:
-            where = offset - held + e.start
+            name, where = place(path, file, offset - held + e.start)
             raise UserError(
-                f"{path}: not UTF-8 at byte {where} ({e.reason}); convert it to UTF-8 first, or set "
+                f"{name}: not UTF-8 at byte {where} ({e.reason}); convert it to UTF-8 first, or set "
                 "data.encoding_errors=replace"
             ) from None
         yield text.removeprefix("\ufeff") if offset == 0 else text
         if not data:
             return
         offset += len(data)
+
+
+def _binary(path: Path, file: IO[bytes], data: bytes, offset: int, nul: int) -> UserError:
+    """The error on a NUL at byte `nul` of the `data` that stand at byte `offset` of a file."""
+    name, where = place(path, file, offset + nul)
+    what = not_text(data[nul - where :][:HEAD]) if is_archive(file) and where <= nul else ""
+    return UserError(f"{name}: {what or f'binary file (NUL at byte {where}); give UTF-8 text: ' + ', '.join(READ)}")
