@@ -31,11 +31,11 @@ MAC_ADVICE = "its lines end in carriage returns alone; convert them first: tr '\
 def not_text(head: bytes) -> str:
     """What a file that begins with these (`HEAD`) bytes is in place of UTF-8 text, and what to do; '' where that is not
     known."""
-    for marks, name in (
+    for wide, name in (
         ((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "UTF-32"),  # before UTF-16: one begins with that of the other
         ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "UTF-16"),
     ):
-        if head.startswith(marks):
+        if head.startswith(wide):
             return f"is {name}; convert it first: iconv -f {name} -t UTF-8 <OLD >NEW"
     for ending, marks in PACKED_BY.items():
         if head.startswith(marks):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data.raw import END, MARK, matches
+from w2v_jax.data.raw import END, MARK, Met, matches
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import MAC_ADVICE, not_text, parse_json
 from w2v_jax.storage import in_bucket, open_read, to_path
@@ -95,14 +95,31 @@ def decoded(where: str, line: bytes, errors: str) -> str:
         ) from None
 
 
+class _Twice(Exception):
+    """A field that an object has twice: Python's parser would take the last one."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return found
+
+
 def records(
-    path: Path, file: IO[bytes], errors: str, say: Say = lambda line: None
+    path: Path, file: IO[bytes], errors: str, say: Say = lambda line: None, met: Met | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(file and line, JSON object) of every line that is not blank (see `filled`). UserError: a line that is no JSON
-    object."""
+    object, or has a field twice."""
     for where, line in filled(path, file, say):
+        text = decoded(where, line, errors)
+        if met and "\ufffd" in text:
+            met.replaced += text.count("\ufffd") - line.count("\ufffd".encode())
         try:
-            entry = parse_json(decoded(where, line, errors))
+            entry = parse_json(text, object_pairs_hook=_object)
+        except _Twice as e:
+            raise UserError(f"{where}: the field {e.args[0]!r} is there twice; delete one of them") from None
         except ValueError as e:
             raise UserError(f"{where}: not JSON ({e}); a line must be one JSON object") from None
         if not isinstance(entry, dict):
@@ -148,11 +165,13 @@ def text_of(where: str, record: dict[str, Any], fields: Sequence[str], errors: s
     return whole(where, "\n".join(parts), errors)
 
 
-def chunks(path: Path, file: IO[bytes], cfg: DataConfig) -> Iterator[str]:
+def chunks(path: Path, file: IO[bytes], cfg: DataConfig, met: Met) -> Iterator[str]:
     """The text of every record of an open JSON Lines file, each with a `MARK` at its end, as `raw` describes."""
     fields, held, size = cfg.field.split("+"), [], 0
-    for where, record in records(path, file, cfg.encoding_errors):
+    for where, record in records(path, file, cfg.encoding_errors, met.say, met):
         held.append(text_of(where, record, fields, cfg.encoding_errors))
+        if "\ufffd" in held[-1]:  # halves of surrogate pairs
+            met.replaced += held[-1].count("\ufffd") - sum(record[name].count("\ufffd") for name in fields)
         size += len(held[-1])
         if size > _CHUNK:
             yield MARK.join(held) + MARK
