@@ -125,6 +125,7 @@ def read_all(
                 if now - told > _TELL_SECONDS:
                     told = now
                     say(_progress(int(counter.words.sum()), before + done, size, now - start))
+            # Past a limit of a text that also holds U+FFFD itself, some of those may be taken for the others.
             replaced += min(marks, text.met.replaced) if text.met else marks
             if not counter.sliced:
                 check_words(cfg, split, int(counter.words.sum() - words))
