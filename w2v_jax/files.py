@@ -19,9 +19,34 @@ from w2v_jax.storage import stat as stat_of
 # What a packed file may unpack to: so many times its size, or so many bytes if that is more. Text is a third to a
 # tenth of its size when packed; a file made to fill the memory is a thousandth.
 MOST_TIMES, FREE_BYTES = 100, 64 << 20
-WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what a text in UTF-16 begins with
-WIDE_ADVICE = "is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8 <OLD >NEW"
+# What packed files begin with, by their ending.
+PACKED_BY: dict[str, tuple[bytes, ...]] = {".gz": (b"\x1f\x8b",), ".xz": (b"\xfd7zXZ\0",)}
+PACKED_BY |= {".zst": (b"\x28\xb5\x2f\xfd",)}
+PACKED_BY |= {".zip": (b"PK\3\4", b"PK\5\6"), ".bz2": tuple(b"BZh%d1AY&SY" % i for i in range(1, 10))}
+_OTHER = {b"\x1f\x9d": ".Z", b"7z\xbc\xaf\x27\x1c": ".7z", b"Rar!\x1a\7": ".rar"}
+HEAD = 512  # bytes that tell what a file is
 MAC_ADVICE = "its lines end in carriage returns alone; convert them first: tr '\\r' '\\n' <OLD >NEW"
+
+
+def not_text(head: bytes) -> str:
+    """What a file that begins with these (`HEAD`) bytes is in place of UTF-8 text, and what to do; '' where that is not
+    known."""
+    for wide, name in (
+        ((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "UTF-32"),  # before UTF-16: one begins with that of the other
+        ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "UTF-16"),
+    ):
+        if head.startswith(wide):
+            return f"is {name}; convert it first: iconv -f {name} -t UTF-8 <OLD >NEW"
+    for ending, marks in PACKED_BY.items():
+        if head.startswith(marks):
+            more = ", or a document of an office program" if ending == ".zip" else ""
+            return f"is a {ending} file by its content{more}; end its name in {ending}, or unpack it first"
+    for mark, ending in _OTHER.items():
+        if head.startswith(mark):
+            return f"is a {ending} file by its content; unpack it first"
+    if head.startswith(b"%PDF-"):
+        return "is a PDF, no text; convert it first, as by pdftotext"
+    return "is a tar archive; unpack it first" if head[257:262] == b"ustar" else ""
 
 
 @contextlib.contextmanager
@@ -98,6 +123,11 @@ class _Bounded(io.RawIOBase):
         self._path, self._file = path, file
         self._most = max(FREE_BYTES, MOST_TIMES * packed_bytes)
 
+    @property
+    def inside(self) -> IO[bytes]:
+        """The file that unpacks."""
+        return self._file
+
     def readable(self) -> bool:
         return True
 
@@ -121,6 +151,12 @@ class _Bounded(io.RawIOBase):
 def bounded(path: PathLike, file: IO[bytes]) -> IO[bytes]:
     """The file that unpacks `path`, made to stop at `MOST_TIMES` the size of the packed file."""
     return cast(IO[bytes], io.BufferedReader(_Bounded(path, stat_of(path).st_size, file), 1 << 16))
+
+
+def inside(file: Any) -> Any:
+    """What a file of `bounded` reads; the file itself where it is another."""
+    raw = getattr(file, "raw", None)
+    return raw.inside if isinstance(raw, _Bounded) else file
 
 
 def write_text(path: PathLike, text: str) -> None:

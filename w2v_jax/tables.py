@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 
 from w2v_jax.errors import UserError
-from w2v_jax.files import MAC_ADVICE, WIDE, WIDE_ADVICE
+from w2v_jax.files import MAC_ADVICE, not_text
 from w2v_jax.storage import open_read, to_path
 from w2v_jax.unpack import READ, unpacked
 
@@ -24,8 +24,8 @@ def read_lines(path: str | os.PathLike[str], comments: bool = False) -> Iterator
     number = 0
     with open_read(path) as packed, unpacked(to_path(path), packed) as f:
         for number, raw in enumerate(f, 1):
-            if number == 1 and raw.startswith(WIDE):
-                raise UserError(f"{path}: {WIDE_ADVICE}")
+            if number == 1 and (what := not_text(raw)):
+                raise UserError(f"{path}: {what}")
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError:

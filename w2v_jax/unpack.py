@@ -10,16 +10,17 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 from w2v_jax.errors import UserError
-from w2v_jax.files import bounded
+from w2v_jax.files import HEAD, PACKED_BY, bounded, inside
 from w2v_jax.storage import open_read
 
 READ = ("plain", ".gz", ".bz2", ".xz", ".zst", ".zip")
-_UNREAD = (".7z", ".rar", ".lz4", ".tar", ".tgz")
+_UNREAD = (".7z", ".rar", ".lz", ".lz4", ".lzma", ".z", ".tar", ".tgz", ".taz", ".tbz", ".tbz2", ".txz", ".tzst")
 
 
 @contextlib.contextmanager
@@ -32,25 +33,103 @@ def unpacked(path: Path, file: Any) -> Iterator[IO[bytes]]:
     not read, or unpacks without end.
     """
     ending = path.suffix.lower()
-    if ending in _UNREAD:
+    if ending in _UNREAD or path.stem.lower().endswith(".tar"):
+        ending = ending if ending in _UNREAD else f".tar{ending}"
         raise UserError(f"{path}: {ending} files are not read; unpack it first, or give one of {', '.join(READ)}")
     damage: list[type[Exception]] = [EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile]
     if ending == ".bz2":
         damage.append(OSError)  # what its decompressor raises for bytes of another kind
-    opened: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": lambda _: _Members(path)}.get(ending)
+    opened: Any = {".gz": gzip.open, ".bz2": _bz2, ".xz": _xz, ".zip": lambda _: _Members(path)}.get(ending)
     if ending == ".zst":
         import zstandard
 
         damage.append(zstandard.ZstdError)
         opened = _Zst
+    content = file
     try:
-        yield bounded(path, cast(IO[bytes], opened(file))) if opened else file
+        content = bounded(path, cast(IO[bytes], opened(file))) if opened else file
+        yield content
     except tuple(damage) as e:
         if isinstance(e, OSError) and e.errno:  # of the disk
             raise
-        raise UserError(f"{path}: damaged or truncated compressed file ({e})") from None
+        members = _members(content)
+        name = "/".join([str(path), *(members.names[-1:] if members else [])])
+        raise UserError(f"{name}: damaged or truncated compressed file ({e}){_other_kind(path, ending)}") from None
     except _Unread as e:
         raise UserError(f"{path}: {e}; unpack it first") from None
+
+
+def place(path: Path, file: IO[bytes], at: int) -> tuple[str, int]:
+    """Where byte `at` of a file that `unpacked` gives stands: the file and the byte; in an archive the member, as
+    ARCHIVE/MEMBER, and the byte in it, without the byte-order mark at its start."""
+    members = _members(file)
+    if members is None or not members.starts:
+        return str(path), at
+    i = max(bisect_right(members.starts, at) - 1, 0)
+    return f"{path}/{members.names[i]}", at - members.starts[i]
+
+
+def is_archive(file: IO[bytes]) -> bool:
+    """Whether a file that `unpacked` gives is several, end to end."""
+    return _members(file) is not None
+
+
+def _members(file: Any) -> _Members | None:
+    found = inside(file)
+    return found if isinstance(found, _Members) else None
+
+
+def _other_kind(path: Path, ending: str) -> str:
+    """The end of a message on a file that does not unpack: it may not be packed at all."""
+    with open_read(path) as file:
+        head = file.read(HEAD)
+    if head.startswith(PACKED_BY.get(ending, b"")):
+        return ""
+    return f"; it does not begin as a {ending} file does: if it is not packed, take {ending} off its name"
+
+
+class _Streams(io.RawIOBase):
+    """Streams of a packer end to end, and nothing else. Python's own readers take whatever follows the first stream and
+    is none itself, such as a damaged one, for the end of the file."""
+
+    def __init__(self, file: IO[bytes], new: Callable[[], Any], padding: bytes) -> None:
+        """`padding`: what may stand behind a stream."""
+        self._file, self._new, self._padding = file, new, padding
+        self._stream, self._read = new(), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._read
+
+    def read(self, size: int = -1) -> bytes:
+        data = b""
+        while not data:
+            packed = b""
+            if self._stream.eof:
+                packed = self._stream.unused_data.lstrip(self._padding)
+                while not packed:
+                    more = self._file.read(1 << 16)
+                    if not more:
+                        return b""
+                    packed = more.lstrip(self._padding)
+                self._stream = self._new()
+            elif self._stream.needs_input:
+                packed = self._file.read(1 << 16)
+                if not packed:
+                    raise EOFError("it ends inside a stream")
+            data = self._stream.decompress(packed, size)
+        self._read += len(data)
+        return data
+
+
+def _bz2(file: IO[bytes]) -> _Streams:
+    return _Streams(file, bz2.BZ2Decompressor, b"")
+
+
+def _xz(file: IO[bytes]) -> _Streams:
+    return _Streams(file, lzma.LZMADecompressor, b"\0")
 
 
 class _Zst(io.RawIOBase):
@@ -111,6 +190,8 @@ class _Members(io.RawIOBase):
         self._left = [m for m in names if not m.is_dir() and not any(_hidden(p) for p in m.filename.split("/"))]
         self._open: zipfile.ZipExtFile | None = None
         self._read, self._last = 0, b"\n"
+        self.starts: list[int] = []  # of the members so far, among all bytes that were read
+        self.names: list[str] = []
 
     def readable(self) -> bool:
         return True
@@ -130,8 +211,10 @@ class _Members(io.RawIOBase):
             if not self._left:
                 return b""
             member = self._left.pop(0)
+            self.starts.append(self._read)
+            self.names.append(member.filename)
             if member.flag_bits & 1:
-                raise _Unread("holds an encrypted file")
+                raise _Unread(f"holds an encrypted file ({member.filename})")
             with _told():
                 self._open = cast(zipfile.ZipExtFile, self._archive.open(member))
             if self._open.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):

@@ -59,8 +59,74 @@ def test_a_damaged_archive_is_named(tmp_path, ending):
         build_corpus(config(tmp_path, path))
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(UserError, match=f"t.txt{ending}: (damaged or truncated|not UTF-8|binary file)"):
+    with pytest.raises(UserError, match=f"t.txt{ending}(/a.txt)?: (damaged or truncated|not UTF-8|binary file)"):
         build_corpus(config(tmp_path, path))
+
+
+@pytest.mark.parametrize("ending", PACKED)
+@pytest.mark.parametrize("rest", ["damaged", "junk"])
+def test_what_follows_the_first_stream_is_read_or_refused(tmp_path, ending, rest):
+    """Python's readers of .bz2 and .xz take a second stream that does not begin as one for the end."""
+    data, path = PACKED[ending]("".join(LINES).encode()), tmp_path / f"t.txt{ending}"
+    path.write_bytes(data + (b"x" + data[1:] if rest == "damaged" else b"junk"))
+    with pytest.raises(UserError, match=f"t.txt{ending}: damaged or truncated"):
+        build_corpus(config(tmp_path, path))
+
+
+def test_padding_behind_a_stream_of_xz_is_none_of_the_text(tmp_path):
+    data = lzma.compress(b"some words\n")
+    (tmp_path / "t.xz").write_bytes(data + bytes(8) + data + bytes(4))
+    assert build_corpus(config(tmp_path, tmp_path / "t.xz", heldout_every=0)).train.tokens.size == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.tar.gz", gzip.compress(b"x"), "t.tar.gz: .tar.gz files are not read; unpack it first"),
+        ("t.tbz2", bz2.compress(b"x"), "t.tbz2: .tbz2 files are not read"),
+        ("t.Z", b"\x1f\x9d\x90ab", "t.Z: .z files are not read"),
+        ("t.txt", gzip.compress(b"some words"), "t.txt: is a .gz file by its content; end its name in .gz, or unpack"),
+        ("t.txt", bz2.compress(b"some words"), "t.txt: is a .bz2 file by its content"),
+        ("t.txt", b"\x1f\x9d\x90ab", "t.txt: is a .Z file by its content; unpack it first"),
+        ("t.pdf", b"%PDF-1.7\n\xe2\xe3\n", "t.pdf: is a PDF, no text; convert it first"),
+        ("t.txt", "some words\n".encode("utf-32"), "t.txt: is UTF-32; convert it first: iconv -f UTF-32"),
+        ("t.gz", gzip.compress(b"a" * 257 + b"ustar\0" + b"b" * 300), "t.gz: is a tar archive; unpack it first"),
+        ("t.gz", b"some plain words\n", "t.gz: damaged .*if it is not packed, take .gz off its name"),
+        ("t.gz", gzip.compress(b"some words\n" * 99)[:-9], r"t.gz: damaged or truncated compressed file \([^;]*\)$"),
+    ],
+)
+def test_what_is_no_text_is_named_by_its_content(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    for errors in ("strict", "replace"):
+        for source in ("text", "jsonl"):
+            with pytest.raises(UserError, match=message):
+                found = f"{source}:{tmp_path / name}"
+                build_corpus(config(tmp_path, "", source=found, encoding_errors=errors))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (b"\x89PNG\0\1", "z.zip/b/pic: binary file .NUL at byte 4."),
+        (b"caf\xe9 x", "z.zip/b/pic: not UTF-8 at byte 3"),
+        (gzip.compress(b"some words", mtime=0), "z.zip/b/pic: is a .gz file by its content"),
+    ],
+)
+def test_what_is_no_text_in_an_archive_is_named_by_member(tmp_path, bad, message):
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("a.txt", "\ufeffsome words")
+        archive.writestr("b/pic", bad)
+        archive.writestr("c.txt", "more words\n")
+    with pytest.raises(UserError, match=message):
+        build_corpus(config(tmp_path, tmp_path / "z.zip"))
+
+
+def test_a_bad_line_in_an_archive_is_named_by_member(tmp_path):
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("a.jsonl", '\ufeff{"text": "a"}\n{"text": "b"}')
+        archive.writestr("b.jsonl", '{"text": "a"}\n[1]\n')
+    with pytest.raises(UserError, match=r"z.zip/b.jsonl:2: not a JSON object"):
+        build_corpus(config(tmp_path, "", source=f"jsonl:{tmp_path}/z.zip"))
 
 
 def test_a_zip_with_a_password_is_refused(tmp_path):

@@ -91,7 +91,7 @@ def _read(cfg: DataConfig, tokenizer: Tokenizer, say: Say) -> _Read:
     """The source, whole. UserError: no word in it."""
     read, parts, words = reader(cfg, tokenizer.model, tokenizer.kept), [], 0
     amounts = [np.zeros((1, 2), np.int64)]
-    for chunk, _ in raw_text(cfg, "test_source").chunks(hashlib.blake2b()):
+    for chunk, _ in raw_text(cfg, "test_source", say).chunks(hashlib.blake2b()):
         found = read(chunk)
         words += int((found.ids > 0).sum() if found.words is None else found.words.sum())
         parts.append(found.ids)

@@ -23,6 +23,7 @@ from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
 from w2v_jax.data.counter import SOURCES, SPLITS, heldout_every
 from w2v_jax.data.counting import check, count
+from w2v_jax.data.doubts import tell_keys
 from w2v_jax.data.encode import encode
 from w2v_jax.data.raw import RawText
 from w2v_jax.data.remote import Remote
@@ -106,7 +107,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
         a refused word.
       OSError: the cache cannot be written; nothing half-written stays.
     """
-    texts = {split: raw_text(cfg, key) for split, key in SOURCES.items() if getattr(cfg, key)}
+    texts = {split: raw_text(cfg, key, say) for split, key in SOURCES.items() if getattr(cfg, key)}
     if cfg.tokens_limit:  # to hash the whole text could take longer than to read the part that is wanted
         texts["train"] = dataclasses.replace(texts["train"], rehash=None)
     root = shared.local_root(cfg.cache_dir)
@@ -127,6 +128,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
             corpus = corpus or _build(cfg, texts, root, note, say)
     tell(say, corpus.report, cfg)
     tell_doubts(say, corpus.report, cfg, corpus.blankless)
+    tell_keys(say, corpus.tokenizer, corpus.report, cfg)
     return corpus
 
 

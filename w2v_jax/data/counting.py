@@ -110,13 +110,14 @@ def read_all(
         for split, text in texts.items():
             words = counter.begin(SPLITS.index(split))
             limited = cfg.tokens_limit > 0 and split == "train"
+            marks = 0  # U+FFFD, which the text itself may hold as well
             part = hashlib.blake2b(digest_size=32)  # of what is read, where that is not all
             for chunk, done in text.chunks(hashes[split]):
                 part.update(chunk.encode("utf-8", "surrogatepass") if limited else b"")
                 counter.add(read(chunk), len(read), out)
                 rest = MARK.join(chunk.split(MARK)[counter.taken :]) if limited and counter.full else ""
                 _forget(cfg, read, rest)
-                replaced += chunk.count("\ufffd") - rest.count("\ufffd") if cfg.encoding_errors == "replace" else 0
+                marks += chunk.count("\ufffd") - rest.count("\ufffd") if cfg.encoding_errors == "replace" else 0
                 now = time.monotonic()
                 if limited and counter.full:
                     say(f"corpus: data.tokens_limit={cfg.tokens_limit:,}: the rest of data.source is not read")
@@ -124,6 +125,8 @@ def read_all(
                 if now - told > _TELL_SECONDS:
                     told = now
                     say(_progress(int(counter.words.sum()), before + done, size, now - start))
+            # Past a limit of a text that also holds U+FFFD itself, some of those may be taken for the others.
+            replaced += min(marks, text.met.replaced) if text.met else marks
             if not counter.sliced:
                 check_words(cfg, split, int(counter.words.sum() - words))
             before += text.size

@@ -12,7 +12,7 @@ from w2v_jax.data import own
 from w2v_jax.data.phrases import Pass
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
-from w2v_jax.data.words import Rules, prepared
+from w2v_jax.data.words import Rules, prepared, words_of
 from w2v_jax.errors import UserError
 from w2v_jax.storage import to_path
 
@@ -94,10 +94,23 @@ def stop_words(cfg: DataConfig) -> frozenset[str]:
         ) from None
     except UnicodeDecodeError:
         raise UserError(f"data.stop_words={cfg.stop_words}: not UTF-8; convert it first") from None
-    found = frozenset(filter(None, (prepared(line.strip(), Rules.of(cfg)) for line in text.splitlines())))
+    rules = Rules.of(cfg)
+    lines = (prepared(line.strip(), rules) for line in text.splitlines())
+    if cfg.tokens == "letters" and cfg.lowercase:  # whose cutter folds
+        lines = (line.lower() for line in lines)
+    found = frozenset(filter(None, lines))
     if not found:
         raise UserError(f"data.stop_words={cfg.stop_words}: holds no word; leave it empty for none")
     return found
+
+
+def stop_words_cut(cfg: DataConfig) -> list[str]:
+    """The stop words that no text can have, sorted: the rule of its tokens cuts them. Not looked for where pairs of
+    words are joined, nor of a tokeniser from outside."""
+    if cfg.phrases or cfg.vocabulary_from or own_tokens(cfg.tokens) or cfg.tokens in ("characters", "bpe"):
+        return []
+    rules = Rules.of(cfg)
+    return sorted(word for word in stop_words(cfg) if words_of(word, rules) != [word])
 
 
 def stop_words_met(cfg: DataConfig, words: Collection[str]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from w2v_jax.errors import UserError
 from w2v_jax.storage import Stat, in_bucket, listing
+from w2v_jax.types import Say
 
 END = "\0"
 MARK = f" {END} "
@@ -44,6 +45,20 @@ class Fed:
         self.data += data
 
 
+class Met:
+    """What is met while local files are read."""
+
+    def __init__(self, say: Say) -> None:
+        self._say, self._said = say, set[str]()
+        self.replaced = 0  # characters U+FFFD that stand for what is not UTF-8, in this reading
+
+    def say(self, line: str) -> None:
+        """Says a line once, however often the text is read."""
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
+
+
 @dataclasses.dataclass(frozen=True)
 class RawText:
     """Text to be tokenised, with a cheap test whether it is the same text as last time."""
@@ -58,6 +73,7 @@ class RawText:
     cut: Callable[[int, int], RawText] | None = None
     """(i, n) -> slice i of n, whole files in their order. The texts and the hashed bytes of the slices, end to end, are
     those of the whole. None: it is read as a whole."""
+    met: Met | None = None  # of local files
 
     def emptied(self) -> RawText:
         """The same text without any content: a slice of another process has all of it."""

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from w2v_jax.config import DataConfig
-from w2v_jax.data.raw import END, MARK, matches
+from w2v_jax.data.raw import END, MARK, Met, matches
 from w2v_jax.errors import UserError, nearest
-from w2v_jax.files import MAC_ADVICE, WIDE, WIDE_ADVICE, parse_json
+from w2v_jax.files import MAC_ADVICE, not_text, parse_json
 from w2v_jax.storage import in_bucket, open_read, to_path
 from w2v_jax.types import Say
-from w2v_jax.unpack import unpacked
+from w2v_jax.unpack import is_archive, place, unpacked
 
 KINDS = {dict: "an object", list: "an array", bool: "true or false", int: "a number", float: "a number"}
 KINDS[type(None)] = "null"
@@ -51,20 +51,26 @@ def of_files(kind: str, pattern: str, extension: str, read: Callable[[Path, IO[b
 
 
 def lines(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
-    """(file and number of the line, the line) of an open file. A byte-order mark at the start is dropped.
+    """(file and number of the line, the line) of an open file, in an archive by member. A byte-order mark at the start
+    is dropped.
 
     UserError: a line of more than `LONGEST_LINE` bytes, lines that end in carriage returns alone.
     """
-    count = 0
+    count = at = 0
+    name, archive = str(path), is_archive(file)
     while line := file.readline(LONGEST_LINE + 1):
         count += 1
-        if count == 1 and line.startswith(WIDE):
-            raise UserError(f"{path}: {WIDE_ADVICE}")
+        if archive:
+            name, within = place(path, file, at)
+            count = count if within else 1
+            at += len(line)
+        if count == 1 and (what := not_text(line)):
+            raise UserError(f"{name}: {what}")
         if len(line) > LONGEST_LINE:
-            raise UserError(f"{path}:{count}: the line is longer than {LONGEST_LINE:,} bytes: is it a text?")
+            raise UserError(f"{name}:{count}: the line is longer than {LONGEST_LINE:,} bytes: is it a text?")
         if count == 1 and not line.endswith(b"\n") and b"\r" in line.rstrip():
-            raise UserError(f"{path}: {MAC_ADVICE}")
-        yield f"{path}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line
+            raise UserError(f"{name}: {MAC_ADVICE}")
+        yield f"{name}:{count}", line.removeprefix(b"\xef\xbb\xbf") if count == 1 else line
 
 
 def filled(path: Path, file: IO[bytes], say: Say) -> Iterator[tuple[str, bytes]]:
@@ -94,14 +100,31 @@ def decoded(where: str, line: bytes, errors: str) -> str:
         ) from None
 
 
+class _Twice(Exception):
+    """A field that an object has twice: Python's parser would take the last one."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return found
+
+
 def records(
-    path: Path, file: IO[bytes], errors: str, say: Say = lambda line: None
+    path: Path, file: IO[bytes], errors: str, say: Say = lambda line: None, met: Met | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(file and line, JSON object) of every line that is not blank (see `filled`). UserError: a line that is no JSON
-    object."""
+    object, or has a field twice."""
     for where, line in filled(path, file, say):
+        text = decoded(where, line, errors)
+        if met and "\ufffd" in text:
+            met.replaced += text.count("\ufffd") - line.count("\ufffd".encode())
         try:
-            entry = parse_json(decoded(where, line, errors))
+            entry = parse_json(text, object_pairs_hook=_object)
+        except _Twice as e:
+            raise UserError(f"{where}: the field {e.args[0]!r} is there twice; delete one of them") from None
         except ValueError as e:
             raise UserError(f"{where}: not JSON ({e}); a line must be one JSON object") from None
         if not isinstance(entry, dict):
@@ -161,11 +184,13 @@ def text_of(where: str, record: dict[str, Any], fields: Sequence[str], errors: s
     return whole(where, "\n".join(parts), errors)
 
 
-def chunks(path: Path, file: IO[bytes], cfg: DataConfig) -> Iterator[str]:
+def chunks(path: Path, file: IO[bytes], cfg: DataConfig, met: Met) -> Iterator[str]:
     """The text of every record of an open JSON Lines file, each with a `MARK` at its end, as `raw` describes."""
     fields, held, size = cfg.field.split("+"), [], 0
-    for where, record in records(path, file, cfg.encoding_errors):
+    for where, record in records(path, file, cfg.encoding_errors, met.say, met):
         held.append(text_of(where, record, fields, cfg.encoding_errors))
+        if "\ufffd" in held[-1]:  # halves of surrogate pairs
+            met.replaced += held[-1].count("\ufffd") - sum(record[name].count("\ufffd") for name in fields)
         size += len(held[-1])
         if size > _CHUNK:
             yield MARK.join(held) + MARK
