@@ -79,7 +79,13 @@ def test_tests_of_your_own_are_scored(tmp_path: Path) -> None:
     (tmp_path / "analogy").mkdir()
     (tmp_path / "analogy" / "questions-words.txt").write_text(": s\na b c d\n")
     assert list(arms.scores(emb, plan)["scores"]) == ["men", "analogies"], "those that are compared elsewhere, if any"
-    assert set(sweep.scores(emb, sweep.read_tests(str(tmp_path)), 0)) == {"semantic", "syntactic", "total", "asked", "men"}
+    assert set(sweep.scores(emb, sweep.read_tests(str(tmp_path)), 0)) == {
+        "semantic",
+        "syntactic",
+        "total",
+        "asked",
+        "men",
+    }
 
 
 def test_the_command_makes_continues_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

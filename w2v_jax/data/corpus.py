@@ -28,7 +28,7 @@ from w2v_jax.data.raw import RawText
 from w2v_jax.data.remote import Remote
 from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
-from w2v_jax.data.told import tell, tell_doubts
+from w2v_jax.data.told import tell, tell_doubts, tell_unknown
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
 from w2v_jax.files import parse_json, write_text
@@ -127,6 +127,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
             corpus = corpus or _build(cfg, texts, root, note, say)
     tell(say, corpus.report, cfg)
     tell_doubts(say, corpus.report, cfg, corpus.blankless)
+    tell_unknown(say, corpus.tokenizer)
     return corpus
 
 

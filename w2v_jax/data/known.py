@@ -12,7 +12,7 @@ from w2v_jax.data import own
 from w2v_jax.data.phrases import Pass
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import UNKNOWN, Vocabulary
-from w2v_jax.data.words import Rules, prepared
+from w2v_jax.data.words import Rules, prepared, words_of
 from w2v_jax.errors import UserError
 from w2v_jax.storage import to_path
 
@@ -98,6 +98,20 @@ def stop_words(cfg: DataConfig) -> frozenset[str]:
     if not found:
         raise UserError(f"data.stop_words={cfg.stop_words}: holds no word; leave it empty for none")
     return found
+
+
+def never_met(cfg: DataConfig) -> list[str]:
+    """The stop words that the rule `cfg.tokens` cuts otherwise, so that no text has them as a word. The parts of a
+    phrase are words; what a tokeniser from outside makes of a text is not known from its single tokens."""
+    if own_tokens(cfg.tokens):
+        return []
+    rules, joined = Rules.of(cfg), bool(cfg.phrases or cfg.vocabulary_from)
+
+    def whole(word: str) -> bool:
+        return words_of(word, rules) == [word]
+
+    found = (word for word in stop_words(cfg) if not whole(word))
+    return sorted(word for word in found if not (joined and all(map(whole, filter(None, word.split("_"))))))
 
 
 def stop_words_met(cfg: DataConfig, words: Collection[str]) -> dict[str, int]:
