@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import skipgram
-from experiments.sweep import KEPT, planned, scores, read_tests, variants
+from experiments.sweep import KEPT, planned, read_tests, scores, variants
 from tests.commands import refused, run
 from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings, save
