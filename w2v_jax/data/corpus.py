@@ -109,9 +109,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     texts = {split: raw_text(cfg, key) for split, key in SOURCES.items() if getattr(cfg, key)}
     if cfg.tokens_limit:  # to hash the whole text could take longer than to read the part that is wanted
         texts["train"] = dataclasses.replace(texts["train"], rehash=None)
-    root = shared.local_root(cfg.cache_dir)
-    for folder in (root, root / "index"):
-        folder.mkdir(parents=True, exist_ok=True)
+    root = shared.made_root(cfg.cache_dir, "index")
     note = root / "index" / f"{key_of([[t.name for t in texts.values()], _rules(cfg)])}.json"
     corpus = _cached(cfg, note, texts, root, say)
     if (crew := meeting.crew()) is not None:
