@@ -5,10 +5,11 @@
 
 --vary, which may be given again, has the variants of one thing, KEY=VALUE,KEY=VALUE each, with a semicolon between
 two; several --vary are combined, each variant with each. All runs are made in one process, the first seed of every
-variant first, in DIR/runs; the same command continues what was interrupted. Prints a line for each variant: per cent
-of the Google analogies that 3CosAdd answers, by kind, and Spearman's correlation on three sets; of a language model the
-lowest held-out loss, in nats a token, and the perplexity there. They are means over the seeds with their 95 % intervals
-(Student's t); beside them stands the median of the seconds of training. Writes DIR/sweep.json.
+variant first, in DIR/runs; the same command continues what was interrupted, and with other tests, or tests of another
+content, scores the same runs again. Prints a line for each variant: per cent of the Google analogies that 3CosAdd
+answers, by kind, and Spearman's correlation on three sets; of a language model the lowest held-out loss, in nats a
+token, and the perplexity there. They are means over the seeds with their 95 % intervals (Student's t); beside them
+stands the median of the seconds of training. Writes DIR/sweep.json.
 
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n.
 """
