@@ -86,7 +86,8 @@ def parts() -> dict[str, list[Key]]:
 
 
 def chosen(names: Sequence[str]) -> dict[str, list[Key]]:
-    """The parts, families and single keys of these names. UserError: there is no such one."""
+    """The parts, families, single keys and groups of keys, such as data.synthetic, of these names. UserError: there is
+    no such one."""
     known = parts()
     if not names:
         return known
@@ -96,9 +97,9 @@ def chosen(names: Sequence[str]) -> dict[str, list[Key]]:
     for name in names:
         if name in known:
             out[name] = known[name]
-        elif name in single:
-            part, key = single[name]
-            out.setdefault(part, []).append(key)
+        elif found := [at for key, at in single.items() if key == name or key.startswith(f"{name}.")]:
+            for part, key in found:
+                out.setdefault(part, []).append(key)
         else:
             raise UserError(f"{name}: no part, family or key of a config{nearest(name, [*known, *single])}")
     return out

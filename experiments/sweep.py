@@ -5,10 +5,11 @@
 
 --vary, which may be given again, has the variants of one thing, KEY=VALUE,KEY=VALUE each, with a semicolon between
 two; several --vary are combined, each variant with each. All runs are made in one process, the first seed of every
-variant first, in DIR/runs; the same command continues what was interrupted. Prints a line for each variant: per cent
-of the Google analogies that 3CosAdd answers, by kind, and Spearman's correlation on three sets; of a language model the
-lowest held-out loss, in nats a token, and the perplexity there. They are means over the seeds with their 95 % intervals
-(Student's t); beside them stands the median of the seconds of training. Writes DIR/sweep.json.
+variant first, in DIR/runs; the same command continues what was interrupted, and with other tests, or tests of another
+content, scores the same runs again. Prints a line for each variant: per cent of the Google analogies that 3CosAdd
+answers, by kind, and Spearman's correlation on three sets; of a language model the lowest held-out loss, in nats a
+token, and the perplexity there. They are means over the seeds with their 95 % intervals (Student's t); beside them
+stands the median of the seconds of training. Writes DIR/sweep.json.
 
 Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n.
 """
@@ -16,7 +17,9 @@ Exit status: 0 done, 1 a loss diverged, 2 bad input, 128 + n stopped by signal n
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
+import json
 import math
 import os
 import statistics
@@ -34,10 +37,10 @@ from experiments.common.seeds import interval
 from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.errors import UserError
-from w2v_jax.evaluation.analogies import add_up, analogies
+from w2v_jax.evaluation.analogies import Sections, add_up, analogies
 from w2v_jax.evaluation.builtin import analogy_sections, similarity_pairs
 from w2v_jax.evaluation.language import perplexity
-from w2v_jax.evaluation.similarity import similarity
+from w2v_jax.evaluation.similarity import Pair, similarity
 from w2v_jax.evaluation.suite import chosen_tests
 from w2v_jax.files import read_json, write_json
 from w2v_jax.models import MODELS
@@ -45,11 +48,24 @@ from w2v_jax.overrides import override
 from w2v_jax.storage import remove_tree
 from w2v_jax.tables import aligned
 from w2v_jax.train import folder, logs, loop
+from w2v_jax.types import Say
 
 SETS = ("ws353", "men", "simlex999")
 KEPT = ("words_per_second", "seconds", "passes", "words", "vocabulary", "loss")  # of result.json
 SCORES = "scores.json"
 DIGITS = {"semantic": 1, "syntactic": 1, "total": 1, "held-out": 4, "perplexity": 2}
+
+
+class Tests(NamedTuple):
+    """What word vectors are scored on."""
+
+    pairs: Mapping[str, list[Pair]]  # by set of similarity
+    sections: Sections  # of analogies
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of their content."""
+        return hashlib.sha256(json.dumps(self, sort_keys=True).encode()).hexdigest()
 
 
 class Run(NamedTuple):
@@ -71,6 +87,8 @@ def variants(vary: Sequence[str]) -> list[dict[str, str]]:
             if not all(key and equals for key, equals, _ in pairs):
                 raise UserError(f"--vary={flag}: {variant!r} must be KEY=VALUE, such as model.dim=50;model.dim=100")
             found.append({key.strip(): value.strip() for key, _, value in pairs})
+            if "train.seed" in found[-1]:
+                raise UserError(f"--vary={flag}: train.seed would have no effect: --seeds decides the seeds")
         options.append(found)
     combined = []
     for parts in itertools.product(*options):
@@ -82,16 +100,23 @@ def variants(vary: Sequence[str]) -> list[dict[str, str]]:
     return combined
 
 
+def labels(chosen: Sequence[Mapping[str, str]]) -> list[str]:
+    """What variants are called: the ends of their keys and values, and the whole of both where those of several are
+    alike."""
+    short = ["-".join(k.rpartition(".")[2] + os.path.basename(v) for k, v in one.items()) for one in chosen]
+    whole = ["-".join(k + v.replace("/", "_") for k, v in one.items()) for one in chosen]
+    return [(b if short.count(a) > 1 else a) or "base" for a, b in zip(short, whole, strict=True)]
+
+
 def planned(config: Config, vary: Sequence[str], seeds: Sequence[int]) -> list[Run]:
     """Every run, all variants of a seed before the next seed. UserError: an impossible key or value, two alike."""
-    runs = []
+    runs, chosen = [], variants(vary)
     for seed in seeds:
-        for changes in variants(vary):
+        for changes, label in zip(chosen, labels(chosen), strict=True):
             varied = override(config, {**changes, "train.seed": seed}, MODELS)
             if MODELS[varied.family].embed is None and not is_language_model(varied):
                 raise UserError(f"family {varied.family} has no word vectors to score")
-            label = "-".join(key.rpartition(".")[2] + os.path.basename(value) for key, value in changes.items())
-            runs.append(Run(f"{label or 'base'}-s{seed}", changes, seed, varied))
+            runs.append(Run(f"{label}-s{seed}", changes, seed, varied))
     names = [run.name for run in runs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
@@ -99,17 +124,19 @@ def planned(config: Config, vary: Sequence[str], seeds: Sequence[int]) -> list[R
     return runs
 
 
-def scores(emb: Embeddings, data_dir: str | None, restrict: int) -> dict[str, float | int | None]:
-    """Per cent of the questions asked that 3CosAdd answers ('semantic', 'syntactic', 'total'), how many those are
-    ('asked'), where there are any; and Spearman by similarity set, None where undefined. UserError: as
-    `chosen_tests`."""
+def read_tests(data_dir: str | None, say: Say) -> Tests:
+    """Those of a folder, or the built-in ones. UserError: as `chosen_tests`."""
     if data_dir is None:
-        sections, pairs = analogy_sections(), {"built-in": similarity_pairs()}
-    else:
-        pairs, sections = chosen_tests(data_dir, SETS)
+        return Tests({"built-in": similarity_pairs()}, analogy_sections())
+    return Tests(*chosen_tests(data_dir, SETS, say))
+
+
+def scores(emb: Embeddings, tests: Tests, restrict: int) -> dict[str, float | int | None]:
+    """Per cent of the questions asked that 3CosAdd answers ('semantic', 'syntactic', 'total'), how many those are
+    ('asked'), where there are any; and Spearman by similarity set, None where undefined."""
     out: dict[str, float | int | None] = {}
-    if sections:
-        found = analogies(emb, sections, restrict)
+    if tests.sections:
+        found = analogies(emb, tests.sections, restrict)
         kinds = {
             "semantic": [score for name, score in found.items() if not name.startswith("gram")],
             "syntactic": [score for name, score in found.items() if name.startswith("gram")],
@@ -119,7 +146,7 @@ def scores(emb: Embeddings, data_dir: str | None, restrict: int) -> dict[str, fl
             share = add_up(own).shares()["accuracy_add"] if own else None
             out[kind] = None if share is None else 100.0 * share
         out["asked"] = add_up(kinds["total"]).asked
-    return out | {name: similarity(emb, own).spearman for name, own in pairs.items()}
+    return out | {name: similarity(emb, own).spearman for name, own in tests.pairs.items()}
 
 
 def is_language_model(config: Config) -> bool:
@@ -137,22 +164,24 @@ def held_out(config: Config, result: Mapping[str, Any]) -> dict[str, float | int
     return {"held-out": best, "perplexity": None if best is None else perplexity(best)}
 
 
-def made(run: Run, workdir: Path, data_dir: str | None, restrict: int) -> dict[str, Any]:
-    """Trains or continues a run and scores it, or reads what was made before. As `loop.train`."""
+def made(run: Run, workdir: Path, tests: Tests | None, restrict: int) -> dict[str, Any]:
+    """Trains or continues a run and scores it, or reads what was made before by the same tests; they are None for a
+    language model. As `loop.train`."""
     where = workdir / "runs" / run.name
     begin = time.process_time()
     result = loop.train(run.config, where, say=lambda line: None)
     busy = time.process_time() - begin
-    kept, language = read_json(where / SCORES), is_language_model(run.config)
-    # An earlier version scored language models as word vectors.
-    if kept is None or kept.get("restrict") != restrict or ("held-out" in kept["scores"]) != language:
-        measured = {key: result[key] for key in KEPT} | {"processor_seconds": busy, "restrict": restrict}
+    kept = read_json(where / SCORES)
+    asked = {"restrict": restrict, "tests": tests and tests.digest}
+    # Earlier versions did not write down the tests, and one scored language models as word vectors.
+    if kept is None or any(kept.get(key, "") != value for key, value in asked.items()):
+        measured = {key: result[key] for key in KEPT} | {"processor_seconds": busy} | asked
         if kept is not None:  # trained before
             measured["processor_seconds"] = kept["processor_seconds"]
-        if language:
+        if tests is None:
             found = held_out(run.config, result)
         else:
-            found = scores(load(str(where / "vectors.bin")), data_dir, restrict)
+            found = scores(load(str(where / "vectors.bin")), tests, restrict)
         kept = {"changes": dict(run.changes), "seed": run.seed, **measured, "scores": found}
         write_json(where / SCORES, kept)
     with contextlib.suppress(FileNotFoundError):
@@ -192,14 +221,13 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--seeds={','.join(f.seeds)}: must be different whole numbers such as 0,1")
     if is_language_model(config) and f.data_dir is not None:
         raise UserError(f"--data_dir={f.data_dir}: is for word vectors; language models are scored on held-out text")
-    if f.data_dir is not None:
-        chosen_tests(f.data_dir, SETS, logs.tell)  # what is wrong with a file is said before anything is trained
+    tests = read_tests(f.data_dir, logs.tell)  # what is wrong with a file is said before anything is trained
     runs = planned(config, f.vary, [int(seed) for seed in f.seeds])
     config_flag.set_compile_cache(config.data.cache_dir)
     found = []
     for i, run in enumerate(runs, 1):
         print(f"--- run {i} of {len(runs)}: {run.name}", file=sys.stderr, flush=True)
-        found.append(made(run, workdir, f.data_dir, f.restrict))
+        found.append(made(run, workdir, None if is_language_model(run.config) else tests, f.restrict))
     print(table(found))
     about = {"command": cli.command("experiments.sweep"), "machine": machine(), "restrict": f.restrict}
     write_json(workdir / "sweep.json", {**about, "runs": found})

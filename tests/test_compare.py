@@ -74,7 +74,7 @@ def test_tests_of_your_own_are_scored(tmp_path: Path) -> None:
     plan = arms.Plan(DataConfig(), 2, 2, str(tmp_path))
     assert arms.scores(emb, plan) == {"scores": {"own": pytest.approx(1.0)}, "asked": {"own": [3, 3]}}
     assert quality(emb, str(tmp_path)) == {"own": pytest.approx(1.0), "data": tmp_path.name}
-    assert sweep.scores(emb, str(tmp_path), 0) == {"own": pytest.approx(1.0)}
+    assert sweep.scores(emb, sweep.read_tests(str(tmp_path), lambda _: None), 0) == {"own": pytest.approx(1.0)}
     (tmp_path / "similarity" / "men.tsv").write_text("a\tb\t1\na\td\t9\n")
     (tmp_path / "analogy").mkdir()
     (tmp_path / "analogy" / "questions-words.txt").write_text(": s\na b c d\n")
@@ -88,7 +88,13 @@ def test_tests_of_your_own_are_scored(tmp_path: Path) -> None:
     ]
     quality(emb, str(tmp_path), note=said.append)
     assert len(said) == 4
-    assert set(sweep.scores(emb, str(tmp_path), 0)) == {"semantic", "syntactic", "total", "asked", "men"}
+    assert set(sweep.scores(emb, sweep.read_tests(str(tmp_path), said.append), 0)) == {
+        "semantic",
+        "syntactic",
+        "total",
+        "asked",
+        "men",
+    }
 
 
 def test_the_command_makes_continues_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

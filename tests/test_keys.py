@@ -54,3 +54,5 @@ def test_parts_and_single_keys_are_chosen_by_name() -> None:
     assert "--config.data.tokens='words'" in keys.text(found)
     with pytest.raises(UserError, match=r"data\.token: no part.*data\.tokens"):
         keys.chosen(["data.token"])
+    group = [key.name for key in keys.chosen(["data.synthetic"])["data"]]
+    assert len(group) > 3 and all(name.startswith("data.synthetic.") for name in group)

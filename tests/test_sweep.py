@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import skipgram
-from experiments.sweep import KEPT, planned, scores, variants
+from experiments.sweep import KEPT, planned, read_tests, scores, variants
 from tests.commands import refused, run
 from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings, save
@@ -38,8 +38,12 @@ def test_variants_are_combined_and_two_alike_are_refused() -> None:
         ("dim8-s4", 4, 8),
         ("dim16-s4", 4, 16),
     ]
-    with pytest.raises(UserError, match="two variants are called dim8-s0"):
+    with pytest.raises(UserError, match="two variants are called model.dim8-s0"):
         planned(skipgram.get_config(), ["model.dim=8;model.dim=8"], (0,))
+    with pytest.raises(UserError, match=r"--vary=train.seed=5;model.dim=8: train.seed would have no effect"):
+        planned(skipgram.get_config(), ["train.seed=5;model.dim=8"], (0,))
+    alike = planned(skipgram.get_config(), ["data.source=text:t/a.txt;data.source=text:u/a.txt;model.dim=8"], (0,))
+    assert [r.name for r in alike] == ["data.sourcetext:t_a.txt-s0", "data.sourcetext:u_a.txt-s0", "dim8-s0"]
     with pytest.raises(UserError, match="no key 'model.dims'"):
         planned(skipgram.get_config(), ["model.dims=8"], (0,))
 
@@ -59,7 +63,7 @@ def test_scores_are_by_kind_of_question(tmp_path: Path) -> None:
         matrix[first, axis] = matrix[second, axis] = 1.0
         matrix[second, 0] = 1.0
     matrix[6, 6] = matrix[7, 7] = 1.0
-    found = scores(Embeddings(words, matrix), str(tmp_path), 0)
+    found = scores(Embeddings(words, matrix), read_tests(str(tmp_path), lambda _: None), 0)
     assert (found["semantic"], found["syntactic"], found["asked"]) == (100.0, 0.0, 3)
     assert found["total"] == pytest.approx(200.0 / 3.0) and {"ws353", "men", "simlex999"} < set(found)
 
@@ -91,6 +95,15 @@ def test_a_sweep_is_made_once_and_tabled(tmp_path: Path, monkeypatch: pytest.Mon
     second = run(*words)
     assert second.status == 0 and made == ["dim4-s1", "dim8-s1", "dim4-s2", "dim8-s2"]
     assert json.loads((tmp_path / "s" / "sweep.json").read_text())["runs"] == kept
+    file = tmp_path / "tests" / "similarity" / "mine.tsv"
+    file.parent.mkdir(parents=True)
+    for lines in ("array\tmatrix\t3\nrow\tcolumn\t2\n", "array\tmatrix\t2\nrow\tcolumn\t3\n"):
+        file.write_text(lines)  # of one name, and then of another content: scored again, not trained
+        again = run(*words, f"--data_dir={tmp_path / 'tests'}")
+        assert again.status == 0 and len(made) == 4, again.err
+        before, kept = kept, json.loads((tmp_path / "s" / "sweep.json").read_text())["runs"]
+        assert [list(one["scores"]) for one in kept] == [["mine"]] * 4
+        assert all(one["scores"] != then["scores"] for one, then in zip(kept, before, strict=True))
     refused(run(*words, "--config.train.seed=4"), "--config.train.seed: would have no effect")
     refused(run(*words[:-1], "--seeds=1,1"), "--seeds=1,1: must be different whole numbers")
 

@@ -124,6 +124,8 @@ def test_a_run_holds_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("parts", "def cut(text):\n    return [b'a']", "token \"b'a'\" of type bytes: tokens must be str"),
         ("empty", "def cut(text):\n    return ['a', '']", "returned an empty token: leave it out"),
         ("blank", "def cut(text):\n    return ['a b']", "the token 'a b': .*join its parts by _"),
+        ("half", "def cut(text):\n    return ['a\\ud800']", r"the token 'a\\ud800', which UTF-8 cannot hold"),
+        ("ends", "def cut(text):\n    raise SystemExit(3)", "SystemExit for 'a b'"),
     ],
 )
 def test_bad_modules_are_one_line(
@@ -144,6 +146,27 @@ def test_a_file_whose_tokens_hold_blanks_is_not_supported(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="its token 'a b' has white space: no such tokeniser is supported") as e:
         own.tokens_of(f"json:{tmp_path}/w.json")("a b")
     assert not re.search("join|\n", str(e.value))
+
+
+def test_what_a_file_does_not_know_is_refused_or_counted(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    (tmp_path / "t.txt").write_text("a b q\na z b\n")
+    cfg = config(tmp_path, tmp_path / "t.txt", tokens=f"json:{tmp_path}/w.json", heldout_every=0)
+    for known, share in (({"a": 1, "b": 2}, "2 of 6 training tokens (33.3%) are [?]"), ({"a": 1}, "4 of 6")):
+        model = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[?]": 0, **known}, unk_token="[?]"))
+        model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        model.save(str(tmp_path / "w.json"))
+        said: list[str] = []
+        build_corpus(cfg, said.append)
+        assert any(line.startswith(f"warning: corpus: {share}") for line in said)
+    entry = json.loads((tmp_path / "w.json").read_text())
+    entry["model"] |= {"unk_token": "none"}
+    (tmp_path / "w.json").write_text(json.dumps(entry))
+    with pytest.raises(UserError, match="data.tokens=json:.*w.json: Exception for 'a b q': WordLevel error") as e:
+        build_corpus(cfg)
+    assert "\n" not in str(e.value)
+    unigram = json.dumps({"model": {"type": "Unigram", "unk_id": 1, "vocab": [["a", 0.0], ["<u>", 0.0]]}})
+    assert own.unknown_of(unigram) == "<u>" and own.unknown_of("") == own.unknown_of('{"model": {}}') == ""
 
 
 def test_what_is_printed_of_tokens_from_outside(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_profile_is_written(text: Path, tmp_path: Path) -> None:
     assert metrics(tmp_path / "run")[-1]["learning_rate"] > 0.2
     traces = list((tmp_path / "run" / "profile").glob("plugins/profile/*/*.xplane.pb"))
     assert len(traces) == 1 and traces[0].stat().st_size > 1000
+    assert "warning: --profile_steps: a finished run makes no step" in commands.run("experiments.train", *words).err
 
 
 def test_the_norm_of_the_parameters_is_that_of_the_checkpoint(whole: tuple[Path, commands.Done]) -> None:

@@ -19,7 +19,7 @@ from tests.commands import at_call, checkpoints, final_arrays, metrics, refused,
 from w2v_jax.config import Config, TrainConfig
 from w2v_jax.errors import UserError
 from w2v_jax.models.word2vec import Word2VecConfig
-from w2v_jax.train import folder, stop
+from w2v_jax.train import folder, prepare, stop
 
 pytestmark = pytest.mark.xdist_group("loop")  # one worker: they share trained runs
 
@@ -83,6 +83,7 @@ def test_stopped_by_ctrl_c_it_continues_to_the_same_end(
     workdir = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
         kill_self(patch, 5, signal.SIGINT)
+        patch.setattr(prepare, "native", lambda *args: (True, ""))  # named only: its programs are those of XLA
         done = train(text, workdir, checkpoint__every_steps=1000)
     assert done.status == 130 and "stopped by SIGINT at step" in done.err
     (step,) = checkpoints(workdir)
@@ -97,10 +98,12 @@ def test_stopped_by_ctrl_c_it_continues_to_the_same_end(
         done = train(text, workdir, checkpoint__every_steps=32, log__every_steps=4)
     assert f"continuing at step {step} of" in done.err and not (workdir / ".projector.123.tmp").exists()
     assert "note: computes with 9 threads, with 32 before; NPROC=32 keeps the last bits equal" in done.err
+    assert "note: steps are made by train.kernel=jax, by native before; W2V_JAX_KERNEL=native keeps" in done.err
     same_end(workdir, whole[0])
     steps = [row["step"] for row in metrics(workdir)]
     assert steps == sorted(set(steps))
     result, wanted = done.result(), whole[1].result()
+    assert result["kernel"] == wanted["kernel"] == "jax"
     for key in ("steps", "words", "loss", "heldout_loss", "passes"):
         assert key == "loss" or result[key] == wanted[key], key
     scored, expected = held_out(workdir), held_out(whole[0])
@@ -133,7 +136,7 @@ def test_a_damaged_newest_checkpoint_costs_one_interval(
     assert done.status == 0
     warnings = [line for line in done.err.splitlines() if "warning" in line]
     assert len(warnings) == 1 and f"checkpoint {newest} in" in warnings[0], done.err
-    assert f"continuing at step {older} of" in done.err and "threads" not in done.err
+    assert f"continuing at step {older} of" in done.err and "threads" not in done.err and "kernel" not in done.err
     same_end(copy, whole[0])
     rows = metrics(copy)
     assert all(row["loss"] > 0 for row in rows)
@@ -293,6 +296,11 @@ def test_another_config_is_refused(
     done = train(text, workdir, checkpoint__every_steps=32, **change)
     refused(done, f"differs in {', '.join(names)};", str(workdir))
     assert stamps(workdir) == before
+
+
+def test_bad_input_leaves_no_folder(tmp_path: Path) -> None:
+    refused(train(tmp_path / "none.txt", tmp_path / "run"), "no such file or folder")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_another_command_trains_in_keeps_its_config(text: Path, tmp_path: Path) -> None:

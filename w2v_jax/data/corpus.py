@@ -23,13 +23,12 @@ from w2v_jax.data.backward import Backward, turned
 from w2v_jax.data.cache import blocks_in, building, damaged_at_once, discard, key_of, put, seal, unseal
 from w2v_jax.data.counter import SOURCES, SPLITS, heldout_every
 from w2v_jax.data.counting import check, count
-from w2v_jax.data.doubts import tell_keys
 from w2v_jax.data.encode import encode
 from w2v_jax.data.raw import RawText
 from w2v_jax.data.remote import Remote
 from w2v_jax.data.sources import raw_text
 from w2v_jax.data.tokenizer import Tokenizer
-from w2v_jax.data.told import tell, tell_doubts
+from w2v_jax.data.told import tell, tell_doubts, tell_ends, tell_unknown
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.errors import UserError
 from w2v_jax.files import parse_json, write_text
@@ -110,9 +109,7 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
     texts = {split: raw_text(cfg, key, say) for split, key in SOURCES.items() if getattr(cfg, key)}
     if cfg.tokens_limit:  # to hash the whole text could take longer than to read the part that is wanted
         texts["train"] = dataclasses.replace(texts["train"], rehash=None)
-    root = shared.local_root(cfg.cache_dir)
-    for folder in (root, root / "index"):
-        folder.mkdir(parents=True, exist_ok=True)
+    root = shared.made_root(cfg.cache_dir, "index")
     note = root / "index" / f"{key_of([[t.name for t in texts.values()], _rules(cfg)])}.json"
     corpus = _cached(cfg, note, texts, root, say)
     if (crew := meeting.crew()) is not None:
@@ -128,7 +125,8 @@ def build_corpus(cfg: DataConfig, say: Say = lambda line: None) -> Corpus:
             corpus = corpus or _build(cfg, texts, root, note, say)
     tell(say, corpus.report, cfg)
     tell_doubts(say, corpus.report, cfg, corpus.blankless)
-    tell_keys(say, corpus.tokenizer, corpus.report, cfg)
+    tell_ends(say, corpus.tokenizer, corpus.report, cfg)
+    tell_unknown(say, corpus.tokenizer)
     return corpus
 
 

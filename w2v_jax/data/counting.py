@@ -162,7 +162,13 @@ def blankless_share(cfg: DataConfig, counted: Counted) -> float:
 
 def check(cfg: DataConfig, counted: Counted) -> None:
     """UserError: nothing would be left to train on or to hold out."""
+    cut = 0 < cfg.tokens_limit <= int(counted.counts[0].sum())  # that is why the text is so short
     if heldout_every(cfg) and int(counted.documents.sum() - counted.documents[SPLITS.index("test")]) == 1:
+        if cut:
+            raise UserError(
+                f"data.tokens_limit={cfg.tokens_limit}: the text up to there is one document, and none can be held "
+                "out: raise it, set data.heldout_every=0, or name another text in data.heldout_source"
+            )
         raise UserError(
             f"data.source={cfg.source!r}: the text is one document, and none can be held out: "
             + ("the files in a .zip are one; " if cfg.document == "file" and ".zip" in cfg.source.lower() else "")
@@ -174,7 +180,8 @@ def check(cfg: DataConfig, counted: Counted) -> None:
     top = int(counted.counts[0, 1:].max(initial=0))
     if cfg.tokens != "bpe" and top < cfg.min_count:
         uncut = blankless_share(cfg, counted) > BLANKLESS
-        advice = f"the text writes no blanks between words: {CUT_OTHERWISE}" if uncut else "lower it or give more text"
+        more = f"raise data.tokens_limit={cfg.tokens_limit}" if cut else "give more text"
+        advice = f"the text writes no blanks between words: {CUT_OTHERWISE}" if uncut else f"lower it or {more}"
         often = f"no word occurs that often (the most frequent occurs {top} times)"
         raise UserError(f"data.min_count={cfg.min_count}: {often}; {advice}")
     names = np.array([name != cfg.end_token for name in counted.names])

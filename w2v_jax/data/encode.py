@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -161,7 +161,7 @@ def vocabulary(cfg: DataConfig, counted: Counted) -> tuple[Vocabulary, np.ndarra
         entries[cfg.end_token] = int(train[ends].sum())
         outside[ends] = False
     if cfg.unknown == "error":
-        _refuse(cfg, counted, outside)
+        _refuse(cfg, counted, outside, stop)
     if cfg.unknown == "keep" and cfg.tokens != "bpe":
         entries[UNKNOWN] = entries.get(UNKNOWN, 0) + int(train[outside].sum())
     rows = sorted(entries.items(), key=lambda e: (-e[1], e[0]))
@@ -179,14 +179,18 @@ def _with(names: Sequence[str], order: list[int], earlier: Mapping[str, int]) ->
     return [*order, *(i for i, name in enumerate(names) if i and name in earlier and i not in chosen)]
 
 
-def _refuse(cfg: DataConfig, counted: Counted, outside: np.ndarray) -> None:
+def _refuse(cfg: DataConfig, counted: Counted, outside: np.ndarray, stop: Collection[str]) -> None:
+    """UserError: a word is outside the vocabulary, be it one of `stop`, those of data.stop_words and skip_top."""
     for split, counts in zip(SPLITS, counted.counts, strict=True):
         missing = np.flatnonzero(outside & (counts > 0))
         if len(missing):
             key = SOURCES[split] if getattr(cfg, SOURCES[split]) else "source"
+            word = counted.names[missing[0]]
+            listed = word in stop and word in known.stop_words(cfg)
+            cause = "data.stop_words" if listed else "data.skip_top" if word in stop else "data.min_count"
             raise UserError(
-                f"data.{key}={getattr(cfg, key)!r}: {counted.names[missing[0]]!r} is not in the vocabulary of the "
-                "training documents; set data.unknown=keep, or change data.min_count or data.max_vocab"
+                f"data.{key}={getattr(cfg, key)!r}: {word!r} is not in the vocabulary of the training documents; "
+                f"set data.unknown=keep, or change {cause}" + ("" if word in stop else " or data.max_vocab")
             )
 
 

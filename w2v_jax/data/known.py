@@ -104,13 +104,18 @@ def stop_words(cfg: DataConfig) -> frozenset[str]:
     return found
 
 
-def stop_words_cut(cfg: DataConfig) -> list[str]:
-    """The stop words that no text can have, sorted: the rule of its tokens cuts them. Not looked for where pairs of
-    words are joined, nor of a tokeniser from outside."""
-    if cfg.phrases or cfg.vocabulary_from or own_tokens(cfg.tokens) or cfg.tokens in ("characters", "bpe"):
+def never_met(cfg: DataConfig) -> list[str]:
+    """The stop words that the rule `cfg.tokens` cuts otherwise, so that no text has them as a word. The parts of a
+    phrase are words; what a tokeniser from outside makes of a text is not known from its single tokens."""
+    if own_tokens(cfg.tokens):
         return []
-    rules = Rules.of(cfg)
-    return sorted(word for word in stop_words(cfg) if words_of(word, rules) != [word])
+    rules, joined = Rules.of(cfg), bool(cfg.phrases or cfg.vocabulary_from)
+
+    def whole(word: str) -> bool:
+        return words_of(word, rules) == [word]
+
+    found = (word for word in stop_words(cfg) if not whole(word))
+    return sorted(word for word in found if not (joined and all(map(whole, filter(None, word.split("_"))))))
 
 
 def stop_words_met(cfg: DataConfig, words: Collection[str]) -> dict[str, int]:

@@ -68,6 +68,8 @@ def _why_not(token: Any, kind: str) -> str:
         return f"returned the token {str(token)[:40]!r} of type {type(token).__name__}: tokens must be str"
     if not token:
         return "returned an empty token: leave it out"
+    if any("\ud800" <= c <= "\udfff" for c in token):
+        return f"returned the token {token[:40]!r}, which UTF-8 cannot hold (half a surrogate pair): leave it out"
     if token.split() == [token] and "\0" not in token:
         return ""
     if kind == "python":
@@ -81,6 +83,17 @@ def content_of(tokens: str) -> str:
     or not UTF-8."""
     kind, _, rest = tokens.partition(":")
     return _text(rest, _content(rest)) if kind == "json" else ""
+
+
+def unknown_of(content: str) -> str:
+    """The token by which the file of a tokeniser, of this content, stands for what it does not know; '' where it has
+    none."""
+    try:
+        model = json.loads(content)["model"]
+        number = model.get("unk_id")
+        return str(model.get("unk_token") or (model["vocab"][number][0] if number is not None else ""))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""
 
 
 def unseen(tokens: str) -> str:
@@ -145,6 +158,10 @@ def _short(error: BaseException) -> str:
     return " ".join(str(error).split())[:100]
 
 
+def _failed(tokens: str, text: str, error: BaseException) -> UserError:
+    return UserError(f"data.tokens={tokens}: {type(error).__name__} for {text[:40]!r}: {_short(error)}")
+
+
 def _function(rest: str) -> Callable[[str], Iterable[str]]:
     module, _, name = rest.rpartition(":")
     try:
@@ -166,8 +183,8 @@ def _from_module(rest: str) -> Callable[[str], list[Any]]:
         try:
             found = function(text)
             tokens = [] if isinstance(found, (str, bytes)) else list(found)
-        except Exception as e:
-            raise UserError(f"data.tokens=python:{rest}: {type(e).__name__} for {text[:40]!r}: {_short(e)}") from e
+        except (Exception, SystemExit) as e:
+            raise _failed(f"python:{rest}", text, e) from e
         if isinstance(found, (str, bytes)):
             raise UserError(f"data.tokens=python:{rest}: returned {type(found).__name__}, not a list of str")
         return tokens
@@ -185,4 +202,11 @@ def _from_file(path: str, content: str) -> Callable[[str], list[Any]]:
         raise _no_tokenizer(path, e) from None
     model.no_truncation()  # a file may state both, for models that read texts of one length
     model.no_padding()
-    return lambda text: list(model.encode(text, add_special_tokens=False).tokens)
+
+    def cut(text: str) -> list[Any]:
+        try:
+            return list(model.encode(text, add_special_tokens=False).tokens)
+        except Exception as e:  # such as of a model of whole words without an unknown token
+            raise _failed(f"json:{path}", text, e) from None
+
+    return cut

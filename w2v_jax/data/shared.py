@@ -13,6 +13,7 @@ from pathlib import Path
 
 from w2v_jax import storage
 from w2v_jax.data.cache import blocks_in
+from w2v_jax.errors import UserError
 from w2v_jax.files import parse_json
 from w2v_jax.lease import Lease
 from w2v_jax.types import Say
@@ -28,6 +29,19 @@ def local_root(cache_dir: str) -> Path:
     if storage.in_bucket(cache_dir):
         return storage.local_cache() / "shared" / hashlib.sha256(cache_dir.rstrip("/").encode()).hexdigest()[:16]
     return Path(storage.real(Path(cache_dir).expanduser())) if cache_dir else storage.local_cache()
+
+
+def made_root(cache_dir: str, *inside: str) -> Path:
+    """`local_root`, made with these folders in it. UserError: it is a file, or within one."""
+    root = local_root(cache_dir)
+    try:
+        for name in ("", *inside):
+            (root / name).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as e:
+        local = cache_dir and not storage.in_bucket(cache_dir)
+        key = f"data.cache_dir={cache_dir}" if local else f"the cache {root} (W2V_JAX_CACHE)"
+        raise UserError(f"{key}: {e.filename} is a file, where a folder is needed; name another folder") from None
+    return root
 
 
 def fetch(cache_dir: str, target: Path, say: Say) -> None:

@@ -43,19 +43,21 @@ PROJECTED = 10_000  # words for the TensorBoard projector, which draws no more
 
 
 def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
-    """Makes or opens a run folder; returns the result of a finished run of the same config, else None.
+    """Opens a run folder; returns the result of a finished run of the same config, else None.
 
     None also where exported files of a finished run are damaged or gone while a checkpoint is there, with a warning:
     the run then continues at its end, and writes them again.
 
-    `opened` writes config.json, once the input is good. UserError: the folder holds a run of another config (the
-    differing keys are named), or it is a file. OSError: it cannot be written.
+    Whether the folder can be written is only tried here: `opened` makes it and writes config.json, once the input is
+    good. UserError: the folder holds a run of another config (the differing keys are named), or it is a file. OSError:
+    it cannot be written.
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir}: is a file; choose a folder")
     if world.index() == 0 and in_bucket(workdir):
         check_writable(workdir)
     elif world.index() == 0:
+        new = not workdir.exists()
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / f".writable.{os.getpid()}.tmp"
         try:
@@ -63,6 +65,8 @@ def open_run(workdir: Path, config: Config) -> dict[str, Any] | None:
         finally:
             with contextlib.suppress(OSError):
                 probe.unlink()
+                if new:
+                    workdir.rmdir()
     return _finished(workdir) if _holds(workdir, config) else None
 
 
@@ -112,7 +116,7 @@ def _longer(workdir: Path, saved: Config, config: Config) -> str:
 
 @contextlib.contextmanager
 def claimed(workdir: Path, config: Config) -> Iterator[None]:
-    """Holds the run folder for this process until the end of the block, or of the process.
+    """Holds the run folder, which is made, for this process until the end of the block, or of the process.
 
     UserError: another process trains in it, or has begun a run of another config there since it was opened.
     """
@@ -125,6 +129,7 @@ def claimed(workdir: Path, config: Config) -> Iterator[None]:
         finally:
             lease.release()
         return
+    workdir.mkdir(parents=True, exist_ok=True)
     with open(workdir / ".lock", "wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

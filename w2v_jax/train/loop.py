@@ -101,6 +101,11 @@ class Trainer:
             self.log.note(
                 f"note: computes with {has} threads, with {had} before; NPROC={had} keeps the last bits equal"
             )
+        if meta.get("kernel", run.kernel) != run.kernel:  # older checkpoints do not say it
+            self.log.note(
+                f"note: steps are made by train.kernel={run.kernel}, by {meta['kernel']} before; "
+                f"W2V_JAX_KERNEL={meta['kernel']} keeps the last bits equal"
+            )
         return state
 
     def fit(self, profile: tuple[int, int] | None) -> TrainState:
@@ -209,6 +214,7 @@ class Trainer:
         meta = self.fixed | self.meter.to_meta() | {"held": self.held, "best": self.best}
         meta |= {
             "threads": threads(self.run.mesh),
+            "kernel": self.run.kernel,
             "plateau": self.plateau.to_meta(),
             "reached": step == self.stop_step < self.run.stop_step,
             "config": to_dict(self.run.config),
@@ -247,10 +253,14 @@ def train(
     if done is not None:
         folder.check_text(workdir, config, family, done.get("corpus_digest"), say)
         say(f"{workdir} holds this run, finished")
+        if profile is not None:
+            say("warning: --profile_steps: a finished run makes no step that could be traced; use a new --workdir")
         return done
     if config.train.start and not has_checkpoint(workdir):
         continued.check(config, workdir)
     if family.fit is not None:
+        if profile is not None:
+            say(f"warning: --profile_steps: family {config.family} makes no steps that could be traced")
         return fitting.fit(family, config, workdir, say)
     run = prepare(config, say)
     passes = run.stop_step / run.source.steps_per_epoch
@@ -296,4 +306,4 @@ def summary(trainer: Trainer) -> dict[str, Any]:
         **({"shared": trainer.shared._asdict()} if trainer.shared else {}),
         **({"continued_from": trainer.begun._asdict()} if trainer.begun else {}),
     }
-    return {"family": run.config.family, **own, **folder.about(run.config, run.corpus)}
+    return {"family": run.config.family, **own, "kernel": run.kernel, **folder.about(run.config, run.corpus)}

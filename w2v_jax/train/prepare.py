@@ -37,6 +37,7 @@ class Run(NamedTuple):
     horizon: Horizon
     stop_step: int  # where this run ends
     baseline: dict[str, float]  # of the held-out text, see `w2v_jax.data.unigram`; {} for other than language models
+    kernel: str  # what makes the steps, native or jax: see `train.kernel`
 
     @property
     def config(self) -> Config:
@@ -63,7 +64,7 @@ def prepare(config: Config, say: Say) -> Run:
     words = Words(corpus.vocab.words, corpus.vocab.counts)
     check_memory(spec, config, mesh, words)
     made = programs(config, words)
-    _, warning = native(spec, config, made.cfg, mesh)
+    by_kernels, warning = native(spec, config, made.cfg, mesh)
     if warning:
         say(warning)
     if config.train.stop_at and "correct" not in _metrics(made):
@@ -85,7 +86,8 @@ def prepare(config: Config, say: Say) -> Run:
             f"held-out text: {known['unknown']:.1%} of its tokens are <unk>; by the counts of tokens alone: "
             f"loss {known['unigram_loss']:.4f}, accuracy {known['unigram_accuracy']:.2%}"
         )
-    return Run(made, corpus, consts, source, Horizon(total, source.steps_per_epoch), stop, known)
+    horizon, kernel = Horizon(total, source.steps_per_epoch), "native" if by_kernels else "jax"
+    return Run(made, corpus, consts, source, horizon, stop, known, kernel)
 
 
 def steps_of(train: TrainConfig, steps_per_epoch: int) -> int:
