@@ -11,7 +11,7 @@ too. With 32 units, rates and starts were tried (results/transfer_recurrent_tria
     python -m experiments.scaling --config=configs/scaling/transfer_recurrent.py --workdir=runs/transfer_recurrent \
         --config.data.source='text:wiki_en/*.txt.xz'
 
-Hardware: 1 CPU core, about two hours.
+Hardware: 1 CPU core, about two and a half hours.
 """
 
 import dataclasses

@@ -12,10 +12,14 @@ _STUDY = "configs/scaling/transfer_recurrent.py"
 _TEXT = "--config.data.source=text:{wiki_en.*.txt}"
 _ONCE = "lstm_standard,rnn,rnn_unscaled,rnn_standard,elementwise_standard"
 _TABLES, _SIZES = "--arms=rnn_tables --config.rates=(0.5,0.6,0.7)", "--config.arms.rnn_tables.sizes="
+_BOUNDED = "--arms=elementwise_bounded"
+_OF_BOUNDED = "--config.arms.elementwise_bounded.sizes="
+_STANDARD = "--config.arms.elementwise_bounded_standard.sizes="
+_2048 = '"model.dim=2048 model.hidden=2048"'
 _32, _256 = '"model.dim=32 model.hidden=32"', '"model.dim=256 model.hidden=256"'
 
 FIGURE = Figure(
-    shows="loss by learning rate of an LSTM, an elementwise cell and an RNN of 32 units and more: with a scale rule, "
+    shows="loss by learning rate of an LSTM, an RNN and elementwise cells of 32 units and more: with a scale rule, "
     "without its factor of logits, with a rate of their own for tables (RNN), and with none",
     paper="Yang et al. 2022, arXiv 2203.03466",
     recipe=(
@@ -26,6 +30,12 @@ FIGURE = Figure(
         study(_STUDY, f"{_TEXT} --arms=rnn_unscaled --config.seeds=(1,2,3) --config.rates=(0.35,0.5,0.7,1.0,1.4)"),
         study(_STUDY, f"{_TEXT} --arms=rnn_unscaled --config.seeds=(0,) --config.rates=(0.35,)"),
         study(_STUDY, f"{_TEXT} --arms=rnn_standard --config.seeds=(0,) --config.rates=(0.125,0.175)"),
+        study(_STUDY, f"{_TEXT} {_BOUNDED} --config.rates=(0.5,0.7,0.85,1.0)"),
+        study(_STUDY, f"{_TEXT} {_BOUNDED} --config.rates=(1.4,) '{_OF_BOUNDED}({_32},{_256})'"),
+        study(_STUDY, f"{_TEXT} {_BOUNDED}_standard --config.seeds=(0,) --config.rates=(0.5,0.7,0.85,1.0,1.4)"),
+        study(
+            _STUDY, f"{_TEXT} {_BOUNDED}_standard --config.seeds=(0,) --config.rates=(0.25,0.5) '{_STANDARD}({_2048},)'"
+        ),
         study(_STUDY, f"{_TEXT} {_TABLES}"),
         study(_STUDY, f"{_TEXT} {_TABLES} --config.seeds=(2,3) '{_SIZES}({_32},{_256})'"),
         study(_STUDY, f"{_TEXT} {_TABLES} --config.seeds=(4,5,6,7) '{_SIZES}({_32},)'"),
