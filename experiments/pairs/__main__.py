@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,10 +112,13 @@ def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, A
     fits, model, lines = compare.regresses(config.model), None, []
     last = scored_of(splits)
     rows: list[dict[str, Any]] = []
+    predictions = list[Callable[[], None]]()  # written when all rows are there: what is refused leaves no file
 
     def add(name: str, found: dict[str, Judged], threshold: float = 0.0, fits: bool = False) -> None:
         rows.append(row(name, found, bounds, threshold, fits))
-        write_predictions(workdir, rows[-1], found[last], getattr(corpus, last), bounds, fits)
+        predictions.append(
+            partial(write_predictions, workdir, rows[-1], found[last], getattr(corpus, last), bounds, fits)
+        )
 
     add("TF-IDF, cosine", tfidf(corpus, config.data))
     if config.model.vectors:
@@ -135,6 +138,8 @@ def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, A
         if model is None:
             model, lines = opened, [_line("held-out", found["heldout"])]
             lines += [_line("test", found["test"])] if "test" in found else []
+    for write in predictions:
+        write()
     assert model is not None
     first = next(r for r in rows if "seed" in r)
     shown = panels(workdir / f"seed_{config.train.seed}", model, corpus, source.steps_per_epoch)

@@ -129,7 +129,9 @@ def _check(cfg: DataConfig) -> None:
         raise UserError(f"data.tokens={cfg.tokens!r}: pairs of texts are cut into words; set data.tokens=words")
     if cfg.end_token:
         raise UserError(f"data.end_token={cfg.end_token!r}: pairs of texts have none; leave it empty")
-    if any(any_records(source) for source in (cfg.source, cfg.heldout_source, cfg.test_source) if source):
+    sources = [source for source in (cfg.source, cfg.heldout_source, cfg.test_source) if source]
+    named = any(getattr(cfg, key) != getattr(DataConfig, key) for key in _OF_RECORDS)
+    if named and any(map(any_records, sources)):
         refuse_unused(cfg, _OF_RECORDS, "on pairs of texts")
     else:
         refuse_unused(cfg, (), "on pairs of texts without fields (files called *.jsonl have them)")
