@@ -55,6 +55,7 @@ class Options:
     """The options of a study, each with the help text of its flag."""
 
     source: str = cli.option("synthetic", "Text: synthetic, pydocs or text:GLOB.")
+    # Without the bounded cell, whose gradients are those of elementwise within its bounds.
     cells: tuple[str, ...] = cli.option(tuple(c for c in CELLS if c != "elementwise_bounded"), "Cells to train.")
     tokens: int = cli.option(1_000_000, "Length of the synthetic training text.")
     hidden: int = cli.option(64, "Units of the only layer, and width of the embedding.")

@@ -2,11 +2,12 @@
 
 The cells are an LSTM and an RNN, with 63 times the weights in their layers then, and one whose state is weighted number
 by number (`model.cell=elementwise`), with 8 times. A fourth is the third with weights between -1 and 1, and has 2,048
-units, too: 64 times all parameters. Each is made in three ways: under the scale rule of `w2v_jax.nn.transfer`; under
-this rule with logits that it leaves as they are (`model.logits_power=0`; arms that end in _unscaled); and without it
-(_standard). Of the elementwise cells the last two are one model, as their layers have no matrices. The RNN has a fourth
-way, rnn_tables: as rnn_unscaled, with tables that learn faster, the less so the wider the model is, and with 512 units,
-too. With 32 units, rates and starts were tried (results/transfer_recurrent_trials.jsonl).
+units, too: 64 times the weights in its layers, 62 times all parameters. Each is made in three ways: under the scale
+rule of `w2v_jax.nn.transfer`; under this rule with logits that it leaves as they are (`model.logits_power=0`; arms that
+end in _unscaled); and without it (_standard). Of the elementwise cells the last two are one model, as their layers have
+no matrices. The RNN has a fourth way, rnn_tables: as rnn_unscaled, with tables that learn faster, the less so the wider
+the model is, and with 512 units, too. With 32 units, rates and starts were tried
+(results/transfer_recurrent_trials.jsonl).
 
     python -m experiments.scaling --config=configs/scaling/transfer_recurrent.py --workdir=runs/transfer_recurrent \
         --config.data.source='text:wiki_en/*.txt.xz'

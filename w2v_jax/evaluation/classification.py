@@ -63,13 +63,10 @@ def majority(known: np.ndarray, asked: np.ndarray) -> float:
 def interval(accuracy: float, texts: int) -> tuple[float, float]:
     """Wilson's interval of 95 % of a share of N independent texts. Unlike `accuracy_error` it has a width where none or
     all are right."""
-    z = 1.959964
-    middle, spread = (
-        accuracy + z * z / (2 * texts),
-        z * math.sqrt(accuracy_error(accuracy, texts) ** 2 + (z / (2 * texts)) ** 2),
-    )
-    low, high = ((middle + side * spread) / (1 + z * z / texts) for side in (-1, 1))
-    return max(0.0, low), min(1.0, high)
+    from scipy.stats import binomtest
+
+    found = binomtest(round(accuracy * texts), texts).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 class Paired(NamedTuple):
