@@ -275,7 +275,11 @@ if __name__ == "__main__":
         "size", None, "Parameters such as 300K, or several: in the place of the study's sizes; see --laws."
     )
     flags.DEFINE_enum(
-        "floor", "free", ["free", "known"], "--forecast: a floor that is fitted, or the recorded best possible loss."
+        "floor",
+        "free",
+        ["free", "fitted", "known"],
+        "--forecast: free, a law of N and D has a fitted floor, that of --law=frontier none; fitted, both have one; "
+        "known, the recorded best possible loss.",
     )
     flags.DEFINE_enum(
         "law",

@@ -33,7 +33,7 @@ from w2v_jax.scaling.study import Planned, Study
 from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
 from w2v_jax.tables import aligned
 
-FREE, KNOWN = "free", "known"  # floors of a law
+FREE, FITTED, KNOWN = FLOORS = "free", "fitted", "known"  # floors of a law
 FRONTIER = "frontier"  # the form of law of `w2v_jax.scaling.frontier`
 
 
@@ -58,7 +58,8 @@ class Law(NamedTuple):
 def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> dict[str, Law]:
     """L(N, D) of each arm by the results of a finished study, of one of the `FORMS` or the `BEST` of them; or L(C).
 
-    With `floor` "known" the best possible loss is that of the records, and the distance from it is fitted.
+    With `floor` "known" the best possible loss is that of the records, and the distance from it is fitted. "free" fits
+    the floor of a law of N and D, and gives L(C) none; "fitted" fits that of L(C), too.
 
     UserError: an arm without runs, or without a fit; a known floor that the records do not have.
     """
@@ -81,7 +82,7 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
             why = f"its loss, {below.heldout_loss}, is not above {zero}, the best possible one"
             raise UserError(f"--floor=known: {results}: the run {below.run}: {why}; leave --floor out")
         least = frontier(n, d, c, loss) if form == FRONTIER else None
-        fit = _of_sizes(n, d, loss, zero, floor, form) if least is None else fit_frontier(least, zero)
+        fit = _of_sizes(n, d, loss, zero, floor, form) if least is None else fit_frontier(least, zero, floor == FITTED)
         if isinstance(fit, Refusal):
             raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
         steps = tasks.second_steps(runs, optimum)

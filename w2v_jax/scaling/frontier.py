@@ -3,8 +3,9 @@
     L(C) = A/C^alpha
 
 C are training FLOPs at the best split between parameters and tokens (Kaplan et al. 2020, arXiv 2001.08361, equation
-1.3: .050 for alpha). No floor is fitted: a frontier of some ten runs says nothing of it. A law of N and D has to hold
-where runs are far from the frontier too, and pays for it with a wrong form; this one says nothing of such runs.
+1.3: .050 for alpha). A floor is fitted only where it is asked for, L(C) = E + A/C^alpha: some ten points of a grid lie
+too far from the law to say anything of it. A law of N and D has to hold where runs are far from the frontier too, and
+pays for it with a wrong form; this one says nothing of such runs.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ def _frontier(
     return means, cell, order[means[order, 3] < lowest]
 
 
-def fit_frontier(found: Frontier, floor: float = 0.0) -> Fit | Refusal:
-    """L(C) - floor = A/C^alpha, with the intervals and refusals of `fit.fit_power`."""
-    fit = fit_power(found.flops, found.loss - floor, floor=False, symbol="C")
+def fit_frontier(found: Frontier, floor: float = 0.0, fitted: bool = False) -> Fit | Refusal:
+    """L(C) - floor = A/C^alpha, with the intervals and refusals of `fit.fit_power`; `fitted`: L(C) = E + A/C^alpha."""
+    fit = fit_power(found.flops, found.loss - floor, floor=fitted, symbol="C")
     if not floor or isinstance(fit, Refusal):
         return fit
     return fit._replace(law=fit.law._replace(formula="L(C) - E = A C^-alpha"))
