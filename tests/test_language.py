@@ -177,6 +177,8 @@ def test_a_text_that_is_not_utf_8(trained: Path, tmp_path: Path, monkeypatch: py
     refused(run("experiments.evaluate", *at, "--encoding_errors=ignore"), "--encoding_errors='ignore': must be one of")
     at[1] = f"--text=text:{tmp_path / 'none.txt'}"
     refused(run("experiments.evaluate", *at), r"--text: .*none\.txt: no such file", alone=False)
+    at[1] = "--text=tfds:none"
+    refused(run("experiments.evaluate", *at), "not prepared under .*: prepare it there, or set TFDS", alone=False)
     refused(run("experiments.evaluate", at[0], "--encoding_errors=replace"), "--encoding_errors: is for the text of")
     refused(run("experiments.evaluate", at[0], "--restrict=5"), "--restrict: is for word vectors, and --workdir=")
 
