@@ -18,14 +18,13 @@ from typing import IO, Any, cast
 from w2v_jax.errors import UserError
 from w2v_jax.files import HEAD, PACKED_BY, bounded, inside
 from w2v_jax.storage import open_read
-from w2v_jax.types import Say
 
 READ = ("plain", ".gz", ".bz2", ".xz", ".zst", ".zip")
 _UNREAD = (".7z", ".rar", ".lz", ".lz4", ".lzma", ".z", ".tar", ".tgz", ".taz", ".tbz", ".tbz2", ".txz", ".tzst")
 
 
 @contextlib.contextmanager
-def unpacked(path: Path, file: Any, say: Say = lambda line: None) -> Iterator[IO[bytes]]:
+def unpacked(path: Path, file: Any, say: Callable[[str], object] = lambda line: None) -> Iterator[IO[bytes]]:
     """The content of an open binary file, unpacked by the ending of `path`.
 
     The files of a .zip are read one after the other in the order of their names, as if they were one. `say` takes how
