@@ -42,6 +42,7 @@ from w2v_jax.data.labelled import read_labelled
 from w2v_jax.errors import UserError
 from w2v_jax.evaluation.classification import classification, macro_f1, majority
 from w2v_jax.figures import ladder
+from w2v_jax.figures.style import MAJORITY
 from w2v_jax.models import MODELS
 from w2v_jax.models.recurrent_classifier import AVERAGE
 from w2v_jax.models.vectors import read_vectors
@@ -192,7 +193,7 @@ def table(results: dict[str, Any]) -> str:
     ]
     return (
         f"{aligned(rows)}\n\n"
-        f"{error}; {report.MAJORITY}: {results['majority']:.2%}\n"
+        f"{error}; {MAJORITY}: {results['majority']:.2%}\n"
         f"texts are cut after {results['max_length']} words: {', '.join(cuts)}\n"
         f"frozen vectors, SHA-256 before {vectors['sha256_before'][:16]}, after {vectors['sha256_after'][:16]}\n\n"
         f"{report.labels({'methods': rungs, 'labels': results['corpus']['labels']})}"

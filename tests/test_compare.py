@@ -121,7 +121,9 @@ def test_the_command_makes_continues_and_refuses(tmp_path: Path, monkeypatch: py
     refused(run("experiments.compare", *words, "--models=word3vec"), "--models='word3vec': must be one of")
     del words[1]
     for more, message in (
-        (f"--source=text:{tmp_path}/none.txt", "none.txt: no such file"),
+        (f"--source=text:{tmp_path}/none.txt", "--source: .*none.txt: no such file"),
+        ("--source=tfds:none", "tfds:none is not prepared under .*: prepare it there, or set TFDS_DATA_DIR$"),
+        ("--tokens=word", "--tokens='word': must be one of"),
         (f"--source=text:{tmp_path}/t.txt --data_dir={tmp_path}", "no test file in it; expected similarity"),
         (f"--source=text:{tmp_path}/t.txt --one=svd", "--one=svd: must be a model and a seed"),
     ):

@@ -74,6 +74,8 @@ def check_imdb_ladder(panels: list[Axes], result: dict[str, Any]) -> None:
     assert [text.get_text() for text in panels[0].texts] == [f"{a:.1f}" for a in accuracy]
     ticks = [label.get_text().split("\n")[0] for label in panels[0].get_xticklabels()]
     assert ticks == [row["model"] for row in rows]
+    usual = [text.get_text() for text in panels[0].get_legend().get_texts()][1]
+    assert usual == f"always the most frequent label of training, {100 * result['majority']:.1f} %"
 
 
 def check_topics(panels: list[Axes], result: dict[str, Any]) -> None:

@@ -69,6 +69,20 @@ def test_every_text_draws_for_itself_and_anew_at_every_place() -> None:
     assert ended == [text[: text.index(6) + 1] for text in many], "texts end apart, and the others go on"
 
 
+def test_probabilities_that_are_not_asked_for_change_no_draw() -> None:
+    decode = counting(10)
+    logits, kept = prefill(decode, 0.5, 3, 21, {}, {}, jnp.asarray([7, 3], jnp.int32))
+    found, bare = (
+        quick(
+            lambda *given, scored=scored: write(decode, 0.5, Sampling(), 20, 6, None, {}, {}, *given, scored=scored),
+            *(kept, logits, text_keys(5, 3)),
+        )
+        for scored in (True, False)
+    )
+    assert found.tokens.tolist() == bare.tokens.tolist() and found.lengths.tolist() == bare.lengths.tolist()
+    assert found.nats.shape == (3, 20) and bare.nats.shape == (3, 0)
+
+
 # ---- the command ----
 
 

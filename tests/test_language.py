@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.commands import ROOT, at_call, checkpoints, final_arrays, refused, run
+from tests.commands import at_call, checkpoints, final_arrays, refused, run
 from tests.examples import saved, whole_logits
+from tests.tiny_language import SMALLEST, SPLITS, arguments, tiny, undrawn
 
 pytestmark = pytest.mark.xdist_group("language")  # one worker: they share a trained model
 
@@ -26,31 +27,6 @@ pytestmark = pytest.mark.xdist_group("language")  # one worker: they share a tra
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny(tmp_path_factory.mktemp("language"))
-
-
-def tiny(home: Path) -> Path:
-    """`home` with the run folder of a tiny model, and the files it was trained and is tested on."""
-    rng = np.random.default_rng(0)
-    for name, lines in (("train", 80), ("valid", 20), ("test", 15)):
-        words = [" ".join(rng.choice(list("abcdefgh"), rng.integers(3, 9))) for _ in range(lines)]
-        (home / f"{name}.txt").write_text("\n".join(words) + "\n")
-    done = run("experiments.train", *arguments(home, home / "run"))
-    assert done.status == 0, done.err
-    return home
-
-
-def arguments(home: Path, workdir: Path, *more: str) -> list[str]:
-    sources = [f"--config.data.{k}=text:{home / f}.txt" for k, f in SPLITS.items()]
-    sizes = {"hidden": 12, "dim": 12, "length": 8, "dropout": 0.4}
-    model = [f"--config.model.{k}={v}" for k, v in sizes.items()]
-    train = ["--config.train.batch_size=4", "--config.train.passes=1", "--config.train.steps_per_call=2"]
-    save = ["--config.checkpoint.every_steps=1000", "--config.log.every_steps=4"]
-    where = [f"--config={ROOT / 'configs/ptb.py'}", f"--workdir={workdir}", "--config.mesh.data=1"]
-    return [*where, *sources, *model, *train, *save, "--config.log.tensorboard=False", *more]
-
-
-SMALLEST = ["--config.model.cell=rnn", "--config.model.layers=1"]
-SPLITS = {"source": "train", "heldout_source": "valid", "test_source": "test"}
 
 
 class Evaluated(NamedTuple):
@@ -72,13 +48,6 @@ def evaluated(trained: Path) -> Evaluated:
         done = run("experiments.evaluate", f"--workdir={trained / 'run'}")
     assert done.status == 0, done.err
     return Evaluated(done.out, json.loads((trained / "run" / "evaluation.json").read_text()), drawn)
-
-
-def undrawn(patch: pytest.MonkeyPatch) -> None:
-    """No picture, which has tests of its own."""
-    from w2v_jax.figures import positions
-
-    patch.setattr(positions, "draw", lambda *_: None)
 
 
 def test_perplexity_of_the_command_is_that_of_one_pass_over_the_text(trained: Path, evaluated: Evaluated) -> None:
@@ -177,6 +146,8 @@ def test_a_text_that_is_not_utf_8(trained: Path, tmp_path: Path, monkeypatch: py
     refused(run("experiments.evaluate", *at, "--encoding_errors=ignore"), "--encoding_errors='ignore': must be one of")
     at[1] = f"--text=text:{tmp_path / 'none.txt'}"
     refused(run("experiments.evaluate", *at), r"--text: .*none\.txt: no such file", alone=False)
+    at[1] = "--text=tfds:none"
+    refused(run("experiments.evaluate", *at), "not prepared under .*: prepare it there, or set TFDS", alone=False)
     refused(run("experiments.evaluate", at[0], "--encoding_errors=replace"), "--encoding_errors: is for the text of")
     refused(run("experiments.evaluate", at[0], "--restrict=5"), "--restrict: is for word vectors, and --workdir=")
 
@@ -285,46 +256,6 @@ def test_a_checkpoint_of_another_model_or_vocabulary_is_refused(trained: Path, t
     for name in ("tokenizer.json", "vocab.txt"):
         shutil.copy(tmp_path / "vocabulary" / name, swapped / name)
     refused(run("experiments.evaluate", f"--workdir={swapped}"), "another tokeniser or vocabulary")
-
-
-def test_the_distance_to_the_synthetic_languages_optimum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside the forward algorithm on the text as the config draws it, not as the corpus holds it."""
-    undrawn(monkeypatch)
-    small = {"words": 30, "topics": 2, "senses": 2, "tokens": 2000, "heldout_tokens": 300, "test_tokens": 400}
-    model = {"cell": "elementwise", "layers": 1, "hidden": 6, "dim": 6, "length": 16}
-    settings = {f"data.synthetic.{k}": v for k, v in small.items()} | {f"model.{k}": v for k, v in model.items()}
-    settings |= {"train.passes": 1.0, "train.batch_size": 4, "mesh.data": 1, "log.tensorboard": False}
-    overrides = [f"--config.{k}={v}" for k, v in settings.items()]
-    runs = [tmp_path / "one", tmp_path / "two"]
-    done = run("experiments.train", f"--config={ROOT / 'configs/synthetic.py'}", f"--workdir={runs[0]}", *overrides)
-    assert done.status == 0, done.err
-    nowhere = run("experiments.figures", "optimum", f"--workdir={runs[0]}")
-    refused(nowhere, "evaluation.json: no such file; first run python -m experiments.evaluate")
-    done = run("experiments.evaluate", f"--workdir={runs[0]}")
-    assert done.status == 0 and "test text: distance to the best possible loss" in done.out, done.err
-
-    from w2v_jax.config import SyntheticConfig
-    from w2v_jax.data.bayes import Language
-    from w2v_jax.data.synthetic import plan
-
-    cfg = SyntheticConfig(**small)
-    spoken = Language.from_config(cfg, "<eos>")
-    text = spoken.generate(*plan(cfg, "test"))
-    found = json.loads((runs[0] / "evaluation.json").read_text())["test"]
-    kinds = found["optimum"]
-    assert kinds["all"]["positions"] == found["tokens"] == len(text.ids)
-    assert kinds["all"]["optimum"] == pytest.approx(spoken.log_likelihood(text.ids)[0].mean(), rel=1e-9)
-    assert kinds["all"]["gap"] == pytest.approx(found["nats_per_token"] - kinds["all"]["optimum"], abs=1e-9)
-    for d in (1, 2, 4, 8, 16):
-        assert kinds[f"verb {d}"]["positions"] == int((text.distance == d).sum())
-
-    shutil.copytree(runs[0], runs[1])
-    pair = f"--workdir={runs[0]},{runs[1]}"
-    drawn = run("experiments.figures", "optimum", pair, f"--out={tmp_path / 'optimum.png'}")
-    assert drawn.status == 0 and "elementwise, 1 x 6 (two)" in drawn.out, drawn.err
-    assert (tmp_path / "optimum.png").stat().st_size > 5000
-    (runs[1] / "evaluation.json").write_text('{"test": {"optimum": null}}')
-    refused(run("experiments.figures", "optimum", pair), "has no distance to an optimum")
 
 
 def test_characters_are_trained_exported_and_scored(

@@ -16,7 +16,7 @@ import pytest
 from experiments.common import surprisal
 from tests.commands import run
 from tests.examples import whole_logits
-from tests.test_language import tiny, undrawn
+from tests.tiny_language import tiny, undrawn
 
 pytestmark = pytest.mark.xdist_group("own_text")  # one worker: they share a trained model
 

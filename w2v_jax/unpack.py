@@ -24,10 +24,11 @@ _UNREAD = (".7z", ".rar", ".lz", ".lz4", ".lzma", ".z", ".tar", ".tgz", ".taz", 
 
 
 @contextlib.contextmanager
-def unpacked(path: Path, file: Any) -> Iterator[IO[bytes]]:
+def unpacked(path: Path, file: Any, say: Callable[[str], object] = lambda line: None) -> Iterator[IO[bytes]]:
     """The content of an open binary file, unpacked by the ending of `path`.
 
-    The files of a .zip are read one after the other in the order of their names, as if they were one.
+    The files of a .zip are read one after the other in the order of their names, as if they were one. `say` takes how
+    many hidden ones are left out.
 
     UserError: an archive of another kind; while it is read: the file is damaged, cut short, packed by a method that is
     not read, or unpacks without end.
@@ -48,6 +49,8 @@ def unpacked(path: Path, file: Any) -> Iterator[IO[bytes]]:
     content = file
     try:
         content = bounded(path, cast(IO[bytes], opened(file))) if opened else file
+        if (members := _members(content)) and members.hidden:
+            say(f"{path}: {members.hidden:,} hidden files in it are left out")
         yield content
     except tuple(damage) as e:
         if isinstance(e, OSError) and e.errno:  # of the disk
@@ -179,7 +182,8 @@ class _Members(io.RawIOBase):
     """The files of a zip archive end to end, without byte-order marks at their starts. A line feed ends each that lacks
     one: two texts share no line.
 
-    Folders and what archivers add for themselves (names that begin with a dot, `__MACOSX`) are left out.
+    Folders and what archivers add for themselves (names that begin with a dot, `__MACOSX`) are left out; `hidden` is
+    how many files that are.
     """
 
     def __init__(self, path: Path) -> None:
@@ -187,7 +191,9 @@ class _Members(io.RawIOBase):
         with _told():
             self._archive = zipfile.ZipFile(open_read(path))
         names = sorted(self._archive.infolist(), key=lambda member: member.filename)
-        self._left = [m for m in names if not m.is_dir() and not any(_hidden(p) for p in m.filename.split("/"))]
+        files = [m for m in names if not m.is_dir()]
+        self._left = [m for m in files if not any(_hidden(p) for p in m.filename.split("/"))]
+        self.hidden = len(files) - len(self._left)
         self._open: zipfile.ZipExtFile | None = None
         self._read, self._last = 0, b"\n"
         self.starts: list[int] = []  # of the members so far, among all bytes that were read

@@ -24,7 +24,7 @@ from w2v_jax.data import documents
 from w2v_jax.data.in_memory import words_told
 from w2v_jax.data.raw import whole_documents
 from w2v_jax.data.sources import raw_text
-from w2v_jax.data.tfds_source import NOT_PREPARED
+from w2v_jax.data.tfds_source import prepare_advice
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.data.vocabulary import Vocabulary
 from w2v_jax.data.weighting import Collection
@@ -135,8 +135,7 @@ def _texts_of_flags(
         raise UserError(f"--texts={source}: names no texts without labels; they are {need}")
     cfg = DataConfig(source=source, field=field or data.field, **{key: getattr(data, key) for key in _AS_COMPARED})
     # The comparison decides where data sets are; where it says nothing, TFDS's own variable does.
-    there = "prepare it there" + (", or set TFDS_DATA_DIR" if not data.data_dir else "")
-    names = {"data.source": "--texts", "data.field": "--field", NOT_PREPARED: there}
+    names = {"data.source": "--texts", "data.field": "--field"} | prepare_advice(data)
     try:
         yield from whole_documents(raw_text(cfg).chunks(hashlib.blake2b()))
     except UserError as e:

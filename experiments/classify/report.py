@@ -13,10 +13,10 @@ from experiments.classify.texts import Texts
 from experiments.common import predictions, shares
 from w2v_jax.evaluation import linear
 from w2v_jax.evaluation.classification import paired, per_class
+from w2v_jax.figures.style import MAJORITY
 from w2v_jax.tables import aligned
 
 HEADER = ("line", "label", "predicted", "probability")
-MAJORITY = "always the most frequent label of training"
 CLASSES = 40  # rows of the table of labels, at most
 
 

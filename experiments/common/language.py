@@ -20,6 +20,7 @@ from w2v_jax.data import alone
 from w2v_jax.data.bayes import optimum_of_split
 from w2v_jax.data.corpus import Corpus, Tokens, build_corpus
 from w2v_jax.data.counter import SOURCES
+from w2v_jax.data.tfds_source import prepare_advice
 from w2v_jax.data.unigram import known_of, targets_of, unigram
 from w2v_jax.errors import UserError, renamed
 from w2v_jax.evaluation import language, optimum
@@ -46,10 +47,11 @@ def say(line: str) -> None:
 def alone_of(model: Model, text: str, **changes: Any) -> alone.Alone:
     """The data source `text` of --text by the run's tokeniser, with `changes` of its `DataConfig`, such as those of
     `changes_of_flags`. UserError: no such text, a word that the run refuses, only words that it leaves out."""
+    data = model.config.data
     try:
-        found = alone.encode(dataclasses.replace(model.config.data, test_source=text, **changes), model.tokenizer, say)
+        found = alone.encode(dataclasses.replace(data, test_source=text, **changes), model.tokenizer, say)
     except UserError as e:
-        raise UserError(renamed(str(e), _FLAGS)) from None
+        raise UserError(renamed(str(e), _FLAGS | prepare_advice(data))) from None
     if found.outside and not (np.asarray(found.tokens.tokens) != model.tokenizer.end_id).any():
         none = f"none of its {found.outside:,} tokens is in the vocabulary of the run"
         raise UserError(f"--text={text}: {none}, which leaves such out (data.unknown=drop); give another text")

@@ -31,12 +31,16 @@ from experiments.common.seeds import interval
 from experiments.compare.arms import MODELS, RAW, TESTS, Plan, asked, one, told
 from w2v_jax.config import DataConfig, check_choice
 from w2v_jax.data.corpus import build_corpus
-from w2v_jax.errors import UserError
+from w2v_jax.data.tfds_source import prepare_advice
+from w2v_jax.errors import UserError, renamed
 from w2v_jax.figures import compare as figure
 from w2v_jax.files import read_json, write_json
 from w2v_jax.tables import aligned
 
 PLAN = "plan.json"
+# There is no --config here: what messages call its keys.
+_FLAGS = {f"data.{key}": f"--{key}" for key in ("source", "min_count", "tokens")}
+_FLAGS |= prepare_advice(DataConfig())
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
@@ -96,6 +100,14 @@ def run_all(workdir: Path, models: Sequence[str], seeds: Sequence[int], plan: Pl
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit status."""
+    try:
+        return compare()
+    except UserError as e:
+        raise UserError(renamed(str(e), _FLAGS)) from None
+
+
+def compare() -> int:
+    """The command's work; returns its exit status. UserError: it may name keys of a config, see `_FLAGS`."""
     f = flags.FLAGS
     workdir = cli.workdir("give the folder of the comparison, e.g. --workdir=runs/compare", several=True)
     if not all(s.isdecimal() for s in f.seeds) or len(set(f.seeds)) < len(f.seeds) or not f.seeds:

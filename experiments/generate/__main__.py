@@ -104,7 +104,7 @@ def write() -> None:
     writing.check_room(model, decode, capacity, max(count for _, count in prompts), f.samples)
     if f.known:
         sampling = dataclasses.replace(sampling, never=model.tokenizer.unknown_id)
-    writer = writing.Writer(model, f.samples, sampling, f.seed)
+    writer = writing.Writer(model, f.samples, sampling, f.seed, scored=target is not None)
     heading, rows = f"{described(model)}: {f.workdir}\n", []
     for number, ((prompt, count), (name, text)) in enumerate(zip(prompts, texts, strict=True), 1):
         part = prompt if slide is None else prompt[-slide.context :]
@@ -116,7 +116,8 @@ def write() -> None:
         heading = ""
         tell_outside(model.tokenizer, text)
         tell_cut(name, len(prompt), len(part), count, any(one.ended == "context" for one in found))
-        for sample, (one, new, nats) in enumerate(zip(found, written.texts, written.nats, strict=True), 1):
+        every = zip(found, written.texts, written.nats, strict=True) if target is not None else ()
+        for sample, (one, new, nats) in enumerate(every, 1):
             rows.append(shown.row(model.tokenizer, text, one, new, nats, f.seed, sample))
     print(decode.describe(model.cfg))
     if target is not None:

@@ -30,7 +30,9 @@ class Written(NamedTuple):
 
     logits: np.ndarray  # float32 [V], of the first new token
     texts: list[np.ndarray]  # int32, the new tokens of each text, including its end token
-    nats: list[np.ndarray]  # float32, of each of them: -ln of its probability under the model itself
+    nats: list[
+        np.ndarray
+    ]  # float32, of each of them: -ln of its probability under the model itself; empty where not asked for
     read_seconds: float  # the prompt
     write_seconds: float  # all texts together
 
@@ -115,8 +117,9 @@ def check_room(model: Model, decode: Decode, tokens: int, count: int, samples: i
 class Writer:
     """Writes `samples` texts after each prompt; a program is compiled once for all prompts of its sizes."""
 
-    def __init__(self, model: Model, samples: int, sampling: Sampling, seed: int) -> None:
-        self.model, self.samples, self.sampling = model, samples, sampling
+    def __init__(self, model: Model, samples: int, sampling: Sampling, seed: int, scored: bool) -> None:
+        """`scored`: `Written.nats` is asked for."""
+        self.model, self.samples, self.sampling, self.scored = model, samples, sampling, scored
         self.weights = model.applied.weights(model.params), model.consts
         self.keys = text_keys(seed, samples)
         self.programs: dict[Any, Any] = {}
@@ -134,7 +137,9 @@ class Writer:
         read = self._compiled((len(prompt), capacity), lambda: applied.prefill(self.samples, capacity), *given)
         (logits, kept), read_seconds = _timed(read, *given)
         given = *self.weights, kept, logits, self.keys, *([] if slide is None else [before(slide, prompt)])
-        on = self._compiled((count, capacity, slide), lambda: applied.write(self.sampling, count, end, slide), *given)
+        on = self._compiled(
+            (count, capacity, slide), lambda: applied.write(self.sampling, count, end, slide, self.scored), *given
+        )
         texts, write_seconds = _timed(on, *given)
         lengths = np.asarray(texts.lengths).tolist()
         tokens, nats = ([row[:n] for row, n in zip(np.asarray(a), lengths, strict=True)] for a in (texts[0], texts[2]))

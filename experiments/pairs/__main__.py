@@ -97,51 +97,45 @@ def one_kind(scores: np.ndarray) -> str:
     return "SAME" if same.all() else "" if same.any() else "DIFFERENT"
 
 
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The rows of a table as they are made, and how to write what each says of the pairs of the split `last`."""
+
+    workdir: Path
+    corpus: Any
+    last: str
+    bounds: tuple[float, float] | None
+    made: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    predictions: list[Callable[[], None]] = dataclasses.field(default_factory=list)
+
+    def add(self, name: str, found: dict[str, Judged], threshold: float = 0.0, fits: bool = False) -> dict[str, Any]:
+        """Returns the new row."""
+        made = row(name, found, self.bounds, threshold, fits)
+        part = getattr(self.corpus, self.last)
+        self.made.append(made)
+        self.predictions.append(
+            partial(write_predictions, self.workdir, made, found[self.last], part, self.bounds, fits)
+        )
+        return made
+
+
 def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, Any]:
     """results.json after training `seeds` runs. UserError, Interrupted, Diverged: see `loop.train`."""
     corpus = corpus_of(config, say)
-    if not corpus.test.documents:
-        say("no data.test_source: the held-out pairs are scored, on which the checkpoint and the threshold are chosen")
-    if alone := one_kind(corpus.heldout.scores):
-        say(
-            f"warning: the held-out pairs are all {alone}: no threshold can be chosen by them; give pairs of both kinds"
-        )
+    _tell_doubts(corpus)
     splits = [split for split in SPLITS if getattr(corpus, split).documents]
-    bounds, compare = score_range(config.data.labels), MODELS[FAMILY].compare
-    assert compare is not None
-    fits, model, lines = compare.regresses(config.model), None, []
-    last = scored_of(splits)
-    rows: list[dict[str, Any]] = []
-    predictions = list[Callable[[], None]]()  # written when all rows are there: what is refused leaves no file
-
-    def add(name: str, found: dict[str, Judged], threshold: float = 0.0, fits: bool = False) -> None:
-        rows.append(row(name, found, bounds, threshold, fits))
-        predictions.append(
-            partial(write_predictions, workdir, rows[-1], found[last], getattr(corpus, last), bounds, fits)
-        )
-
-    add("TF-IDF, cosine", tfidf(corpus, config.data))
+    rows = Rows(workdir, corpus, scored_of(splits), score_range(config.data.labels))
+    rows.add("TF-IDF, cosine", tfidf(corpus, config.data))
     if config.model.vectors:
-        add("mean of vectors, cosine", untrained(config.model, "mean", counts, corpus))
-        add("SIF of vectors, cosine", untrained(config.model, "sif", counts, corpus))
+        rows.add("mean of vectors, cosine", untrained(config.model, "mean", counts, corpus))
+        rows.add("SIF of vectors, cosine", untrained(config.model, "sif", counts, corpus))
     spec, size = MODELS[FAMILY], config.train.batch_size
     source = spec.trained.source(config.model, corpus, "train", size, 0)
     reports = {s: dict(spec.trained.source(config.model, corpus, s, size, 0).report) for s in splits}
-    for seed in range(config.train.seed, config.train.seed + seeds):
-        folder = workdir / f"seed_{seed}"
-        result = loop.train(of_seed(config, seed, source.steps_per_epoch), folder)
-        opened = open_model(folder)
-        found = {split: judge(opened.cfg, opened.params, opened.consts, corpus, split) for split in splits}
-        add(f"{config.model.tower}, seed {seed}", found, config.model.threshold, fits)
-        passes = {"passes": result["passes"], "best_pass": opened.step / source.steps_per_epoch}
-        rows[-1] |= {"seed": seed, "seconds": result["seconds"], **passes}
-        if model is None:
-            model, lines = opened, [_line("held-out", found["heldout"])]
-            lines += [_line("test", found["test"])] if "test" in found else []
-    for write in predictions:
+    model, lines = train_seeds(config, seeds, source.steps_per_epoch, splits, rows)
+    for write in rows.predictions:  # when all rows are there: what is refused leaves no file
         write()
-    assert model is not None
-    first = next(r for r in rows if "seed" in r)
+    first = next(r for r in rows.made if "seed" in r)
     shown = panels(workdir / f"seed_{config.train.seed}", model, corpus, source.steps_per_epoch)
     drawn = picture.histograms(shown, first["threshold"]) | {"lines": lines}
     about = {"labels": config.data.labels, "corpus": corpus.report, "tower": config.model.tower}
@@ -149,8 +143,40 @@ def train(config: Config, seeds: int, counts: str, workdir: Path) -> dict[str, A
     about |= {"max_length": config.model.max_length, "cut": {"train": dict(source.report)} | reports}
     about |= {"also_in_training": {s: repeated(getattr(corpus, s), corpus.train) for s in splits}}
     about |= {"also_in_heldout": repeated(corpus.test, corpus.heldout)}
-    about |= {"majority": majority(corpus.train, getattr(corpus, last))}
-    return about | {"models": rows, "picture": drawn}
+    about |= {"majority": majority(corpus.train, getattr(corpus, rows.last))}
+    return about | {"models": rows.made, "picture": drawn}
+
+
+def _tell_doubts(corpus: Any) -> None:
+    if not corpus.test.documents:
+        say("no data.test_source: the held-out pairs are scored, on which the checkpoint and the threshold are chosen")
+    if alone := one_kind(corpus.heldout.scores):
+        say(
+            f"warning: the held-out pairs are all {alone}: no threshold can be chosen by them; give pairs of both kinds"
+        )
+
+
+def train_seeds(
+    config: Config, seeds: int, steps: int, splits: Sequence[str], rows: Rows
+) -> tuple[Model, list[dict[str, Any]]]:
+    """Trains the runs of `steps` a pass and adds their rows. Returns the first seed's model and its lines of the
+    picture, of each split."""
+    compare, corpus = MODELS[FAMILY].compare, rows.corpus
+    assert compare is not None
+    model, lines, fits = None, list[dict[str, Any]](), compare.regresses(config.model)
+    for seed in range(config.train.seed, config.train.seed + seeds):
+        folder = rows.workdir / f"seed_{seed}"
+        result = loop.train(of_seed(config, seed, steps), folder)
+        opened = open_model(folder)
+        found = {split: judge(opened.cfg, opened.params, opened.consts, corpus, split) for split in splits}
+        made = rows.add(f"{config.model.tower}, seed {seed}", found, config.model.threshold, fits)
+        passes = {"passes": result["passes"], "best_pass": opened.step / steps}
+        made |= {"seed": seed, "seconds": result["seconds"], **passes}
+        if model is None:
+            model, lines = opened, [_line("held-out", found["heldout"])]
+            lines += [_line("test", found["test"])] if "test" in found else []
+    assert model is not None
+    return model, lines
 
 
 def _line(name: str, judged: Judged) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def results_of(laws: str) -> Path:
     if not files:
         raise UserError(f"--laws={laws}: has no results.jsonl; name the results of a finished study")
     names = ", ".join(file.name for file in files)
-    raise UserError(f"--laws={laws}: has the parts {names}; join all of them into one file, and name that")
+    how = f"name one, such as --laws={files[0]}; parts of one study first join into one file"
+    raise UserError(f"--laws={laws}: has several, {names}; {how}")
 
 
 def make(shard: tuple[int, int]) -> int:

@@ -14,7 +14,8 @@ from w2v_jax.config import DataConfig
 from w2v_jax.context import Encoder
 from w2v_jax.data.raw import whole_documents
 from w2v_jax.data.sources import raw_text
-from w2v_jax.errors import UserError
+from w2v_jax.data.tfds_source import prepare_advice
+from w2v_jax.errors import UserError, renamed
 
 AROUND = 28  # most words of a passage before and after the word
 _FAR = 600  # characters on each side that are cut into words
@@ -47,7 +48,10 @@ class Found:
 def read(data: DataConfig, text: str, words: Sequence[str], encoder: Encoder, most: int, seed: int) -> list[Found]:
     """At most `most` occurrences of each word in the documents of a data source (`text`, '' for the run's own), drawn
     with `seed`: the ones drawn do not depend on the other words. UserError: no such text."""
-    source = raw_text(dataclasses.replace(data, source=text) if text else data)
+    try:
+        source = raw_text(dataclasses.replace(data, source=text) if text else data)
+    except UserError as e:
+        raise UserError(renamed(str(e), prepare_advice(data) | ({"data.source": "--text"} if text else {}))) from None
     rngs = {w: np.random.default_rng([seed, *hashlib.blake2b(w.encode(), digest_size=8).digest()]) for w in words}
     patterns = {word: re.compile(rf"(?<!\w){re.escape(word.lower())}(?!\w)") for word in words}
     total, kept = dict.fromkeys(words, 0), {word: dict[int, Occurrence]() for word in words}

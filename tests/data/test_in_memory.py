@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,24 @@ def test_every_key_is_used_or_refused(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", LINES)
 def test_what_is_left_out_is_counted_in_every_split(tmp_path: Path, kind: str) -> None:
-    (tmp_path / "test.tsv").write_text(LINES[kind].format(1, "new 99") + "\n \n")
+    (tmp_path / "test.tsv").write_text(LINES[kind].format(1, "n\u00adew 99") + "\n \n")
     said: list[str] = []
     found = build(kind, tmp_path, say=said.append, test_source=f"{kind}:{tmp_path}/test.tsv")
     digits = 10 + 2 * 10 + 2
-    assert f"corpus: in no word: {digits} digits" in said and found.report["lost"]["digits"] == digits
+    assert f"corpus: in no word: {digits} digits, 1 other characters" in said
+    assert found.report["lost"]["digits"] == digits
     assert any("outside the vocabulary are dropped" in line for line in said)
     assert found.report["test_oov_words"] == 1 and f"{tmp_path}/test.tsv: 2 blank lines are skipped" in said
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_hidden_files_of_an_archive_are_counted(tmp_path: Path, kind: str) -> None:
+    with zipfile.ZipFile(tmp_path / "test.zip", "w") as archive:
+        archive.writestr("test.tsv", LINES[kind].format(1, "new"))
+        archive.writestr("__MACOSX/._test.tsv", b"\0\1")
+    said: list[str] = []
+    found = build(kind, tmp_path, say=said.append, test_source=f"{kind}:{tmp_path}/test.zip")
+    assert found.test.documents == 1 and f"{tmp_path}/test.zip: 1 hidden files in it are left out" in said
 
 
 @pytest.mark.parametrize("kind", LINES)

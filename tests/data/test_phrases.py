@@ -125,6 +125,12 @@ def test_pairs_are_counted_in_training_documents_and_joined_in_all(tmp_path) -> 
     assert words_in(made, "heldout") == [["new_york"]] * 20
 
 
+@pytest.mark.parametrize(("given", "used", "joined"), [(0.0, "10", "new york"), (1e-12, "1e-12", "new_york")])
+def test_no_threshold_is_that_of_the_score_and_a_tiny_one_is_zero(tmp_path, given, used, joined) -> None:
+    made, said = corpus(tmp_path, [["new", "york"]] * 40, phrases=1, phrase_threshold=given)
+    assert words_in(made)[0] == joined.split() and any(f"above {used}" in line for line in said)
+
+
 def test_a_phrase_that_is_a_word_of_the_text_already(tmp_path) -> None:
     text = [["new", "york"]] * 30 + [["new_york", "york"]] * 3 + [["a"], ["new", "b"], ["new", "c"], ["new", "d"]] * 4
     made, _ = corpus(tmp_path, text, phrases=1, phrase_threshold=1.0, tokens="whitespace")

@@ -42,7 +42,9 @@ def test_every_kind_of_packed_file_gives_the_same_tokens(tmp_path):
         archive.writestr("a.txt", "".join(LINES[:200]).rstrip("\n"))  # the archive ends its last line
         archive.writestr("__MACOSX/._a.txt", b"\0\1")
         archive.writestr(".hidden", "no\n")
-    assert tokens(build_corpus(config(tmp_path, tmp_path / "t.zip"))) == expected
+    said: list[str] = []
+    assert tokens(build_corpus(config(tmp_path, tmp_path / "t.zip"), said.append)) == expected
+    assert f"corpus: {tmp_path}/t.zip: 2 hidden files in it are left out" in said
 
 
 @pytest.mark.parametrize("ending", [*PACKED, ".zip"])

@@ -113,6 +113,15 @@ def test_letters_are_exactly_the_pattern_on_every_code_point():
     assert words_of(text, Rules("letters", False)) == re.findall("[a-zA-Z]+", text)
 
 
+@pytest.mark.parametrize(("tokens", "lost"), [("words", 2), ("letters", 2), ("punctuation", 2), ("characters", 0)])
+def test_soft_hyphens_are_counted_with_what_leaves_a_text(tokens, lost, tmp_path):
+    (tmp_path / "t.txt").write_text("Donau\u00addampf\nno\u00ad ab\n", encoding="utf-8")
+    said = []
+    report = build_corpus(config(tmp_path, tmp_path / "t.txt", tokens=tokens, heldout_every=2), said.append).report
+    assert report["lost"]["other characters"] == lost
+    assert (f"corpus: in no word: {lost} other characters" in said) == bool(lost)
+
+
 @pytest.mark.parametrize("tokens", ["words", "letters", "punctuation"])
 def test_what_leaves_a_text_is_counted_by_kind(tokens, tmp_path):
     """Against a count character by character of the text and of its words."""

@@ -203,7 +203,7 @@ def test_laws_may_be_the_folder_of_a_study(small: Study, tmp_path: Path) -> None
     own = made(runs(small, 200), tmp_path / "results-0-of-2.jsonl")
     assert results_of(str(tmp_path)) == own and results_of(str(own)) == own
     made(runs(small, 200), tmp_path / "results-1-of-2.jsonl")
-    with pytest.raises(UserError, match="has the parts results-0-of-2.jsonl, results-1-of-2.jsonl; join all of them"):
+    with pytest.raises(UserError, match="results-0-of-2.jsonl, results-1-of-2.jsonl; name one, such as --laws=.*/"):
         results_of(str(tmp_path))
 
 

@@ -17,7 +17,7 @@ from w2v_jax.data.counter import SOURCES, SPLITS, Counter, heldout_every, is_hel
 from w2v_jax.data.provisional import Reader, lost, reader, sizes
 from w2v_jax.data.raw import END, MARK, Hash, RawText, pieces
 from w2v_jax.data.vocabulary import escape
-from w2v_jax.data.words import Rules, blankless, of_kinds, prepared
+from w2v_jax.data.words import Rules, blankless, kinds_met, prepared
 from w2v_jax.errors import UserError
 from w2v_jax.tables import duration
 from w2v_jax.types import Say
@@ -139,7 +139,8 @@ def read_all(
 def _forget(cfg: DataConfig, read: Reader, rest: str) -> None:
     """Takes the text `rest`, which was read past the limit, out of what the reader has met."""
     if rest and read.met:
-        for kind, number in of_kinds(prepared(rest, Rules.of(cfg))).items():
+        rules = Rules.of(cfg)
+        for kind, number in kinds_met(prepared(rest, rules), rest, rules).items():
             read.met[kind] -= number
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from w2v_jax.config import DataConfig, own_tokens
 from w2v_jax.data.told import left_out
-from w2v_jax.data.words import NAMES, Rules, as_str, cutter, of_kinds, prepared
+from w2v_jax.data.words import NAMES, Rules, as_str, cutter, kinds_met, of_kinds, prepared
 from w2v_jax.errors import UserError
 from w2v_jax.types import Say
 
@@ -37,8 +37,9 @@ def characters_left_out(cfg: DataConfig, texts: Iterable[str], say: Say) -> dict
     rules = Rules.of(cfg)
     if rules.tokens == "whitespace" or own_tokens(rules.tokens):
         return {}
-    whole = prepared("\n".join(texts), rules)
-    met, kept = of_kinds(whole), of_kinds("".join(map(as_str, cutter(rules)(whole))))
+    joined = "\n".join(texts)
+    whole = prepared(joined, rules)
+    met, kept = kinds_met(whole, joined, rules), of_kinds("".join(map(as_str, cutter(rules)(whole))))
     lost = {name: met[kind] - kept[kind] for kind, name in NAMES.items()}
     left_out(say, met["L"], lost, cfg.tokens)
     return {"letters": met["L"], "lost": lost}

@@ -91,9 +91,9 @@ def read_labelled(
     if kind == "tfds":
         read = _examples(rest, cfg)
     elif kind == "jsonl":
-        read = of_files(kind, rest, kind, partial(_jsonl, cfg=cfg, say=say))
+        read = of_files(kind, rest, kind, partial(_jsonl, cfg=cfg, say=say), say)
     else:
-        files = list(of_files(kind, rest, kind, partial(_tsv, cfg=cfg, known=names is not None, say=say)))
+        files = list(of_files(kind, rest, kind, partial(_tsv, cfg=cfg, known=names is not None, say=say), say))
         read, named_rows = _texts(files, named_rows, say)
     left_out = 0
     label: str | int | None

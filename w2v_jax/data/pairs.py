@@ -86,7 +86,7 @@ def read_pairs(source: str, cfg: DataConfig, say: Say = lambda line: None) -> li
             "range such as data.labels=1..5"
         )
     out = []
-    for row in of_files("pairs", pattern, "tsv", partial(_rows, cfg=cfg, columns=columns, say=say)):
+    for row in of_files("pairs", pattern, "tsv", partial(_rows, cfg=cfg, columns=columns, say=say), say):
         if row is None:
             continue
         for text, place in zip(row.texts, row.places, strict=True):

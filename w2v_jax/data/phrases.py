@@ -72,7 +72,7 @@ def _repeated(cfg: DataConfig, counted: Counted, work: Path, say: Say, given: tu
 
 
 def threshold(cfg: DataConfig) -> float:
-    """`cfg.phrase_threshold`, 0 by its score."""
+    """`cfg.phrase_threshold`; where that is 0, the usual one of the score."""
     return cfg.phrase_threshold or AUTO[cfg.phrase_score]
 
 

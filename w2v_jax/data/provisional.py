@@ -24,7 +24,7 @@ from w2v_jax.data.words import (
     characters_of,
     codes_of,
     cutter,
-    of_kinds,
+    kinds_met,
     prepared,
 )
 
@@ -94,7 +94,7 @@ class _Words:
         whole = prepared(chunk, self._rules)
         text = whole.encode() if self._rules.tokens == "letters" else whole  # once for both that read it
         if self._rules.tokens != "whitespace":
-            for kind, number in of_kinds(text).items():
+            for kind, number in kinds_met(text, chunk, self._rules).items():
                 self.met[kind] = self.met.get(kind, 0) + number
         words = self._cut(text)
         return Read(np.fromiter(map(self._ids.__getitem__, words), np.uint32, len(words)))

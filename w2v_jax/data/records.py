@@ -33,8 +33,11 @@ def paths_of(kind: str, pattern: str) -> list[Path]:
     return paths
 
 
-def of_files(kind: str, pattern: str, extension: str, read: Callable[[Path, IO[bytes]], Iterator[T]]) -> Iterator[T]:
-    """What `read` finds in the unpacked files of a source KIND:PATTERN, which are sorted by name.
+def of_files(
+    kind: str, pattern: str, extension: str, read: Callable[[Path, IO[bytes]], Iterator[T]], say: Say
+) -> Iterator[T]:
+    """What `read` finds in the unpacked files of a source KIND:PATTERN, which are sorted by name. `say` is that of
+    `unpacked`.
 
     UserError: no file matches, one is no regular file, or nothing is found in one.
     """
@@ -42,7 +45,7 @@ def of_files(kind: str, pattern: str, extension: str, read: Callable[[Path, IO[b
         if not path.is_file():
             raise UserError(f"{path}: not a regular file; name files or a glob such as {path}/*.{extension}")
         empty = True
-        with open_read(path) as packed, unpacked(path, packed) as file:
+        with open_read(path) as packed, unpacked(path, packed, say) as file:
             for found in read(path, file):
                 empty = False
                 yield found

@@ -98,7 +98,7 @@ def read_pairs(source: str, say: Say = lambda line: None) -> list[Pair]:
 def _rows(source: str, count: int, say: Say) -> Iterator[tuple[Any, ...]]:
     if not to_path(source).is_file():
         raise UserError(f"{source}: no such file; check the name")
-    yield from of_files("tsv", source, "tsv", partial(_fields, count=count, say=say))
+    yield from of_files("tsv", source, "tsv", partial(_fields, count=count, say=say), say)
 
 
 def _fields(path: Path, file: IO[bytes], count: int, say: Say) -> Iterator[tuple[Any, ...]]:

@@ -137,11 +137,14 @@ def _local(kind: str, pattern: str, cfg: DataConfig, key: str, say: Say) -> RawT
     stamp, settled = stamp_of(stats)
     sizes = [st.st_size for _, st in stats]
 
+    def left_out(line: str) -> None:
+        met.say(f"corpus: {line}")
+
     def chunks(content: Hash, begin: int = 0, end: int | None = None, head: bool = True) -> Iterator[tuple[str, int]]:
         content.update(about.encode() if head else b"")
         done = met.replaced = 0
         for path in paths[begin:end]:
-            with _Hashed(path) as raw, unpacked(path, io.BufferedReader(raw, CHUNK)) as file:
+            with _Hashed(path) as raw, unpacked(path, io.BufferedReader(raw, CHUNK), left_out) as file:
                 for text in read(path, file, cfg, met):
                     yield text, done + raw.count
                 raw.drain()  # here: a reader that is collected closes its file

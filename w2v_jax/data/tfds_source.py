@@ -118,6 +118,11 @@ def _read(
         raise UserError(f"{label}: the examples end at {seen} where {total} are recorded; prepare the data set again")
 
 
+def prepare_advice(cfg: DataConfig) -> dict[str, str]:
+    """For `renamed`: what a command that takes no keys of a config advises on a data set that is not prepared."""
+    return {NOT_PREPARED: "prepare it there" + ("" if cfg.data_dir else ", or set TFDS_DATA_DIR")}
+
+
 def _data_root(cfg: DataConfig) -> Path:
     return to_path(os.path.expanduser(cfg.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"))
 

@@ -11,9 +11,9 @@ whitespace: `str.split`.
 python:MODULE:FUNCTION, json:FILE: a tokeniser from outside, see `w2v_jax.data.own`. It gets each document, folded to
     lower case where that is on, without any normal form unless `normalise` names one.
 
-Under `words` and `punctuation` the soft hyphen, which only says where a line may break, is taken out of words first.
-No rule finds words where a script writes no blanks between them (Chinese, Japanese, Thai): a run of letters is one
-word there.
+Under `words` and `punctuation` the soft hyphen, which only says where a line may break, is taken out of words first,
+and counted as a character in no word. No rule finds words where a script writes no blanks between them (Chinese,
+Japanese, Thai): a run of letters is one word there.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 from w2v_jax.config import own_tokens
 
 SOFT_HYPHEN = "\u00ad"
+_WITHOUT_HYPHENS = ("words", "punctuation")
 JOINERS = "'\u2019\u200c\u200d"  # apostrophes, and the zero-width non-joiner and joiner
 # The only two characters outside ASCII whose lower-case form holds an ASCII letter (a test tries all of Unicode).
 _KELVIN, _DOTTED_I = "\u212a", "\u0130"
@@ -88,11 +89,19 @@ def prepared(text: str, rules: Rules) -> str:
     changed = bool(rules.form) and bool((bits & SUSPECT).any())
     if changed:
         text = unicodedata.normalize(rules.form, text)  # type: ignore[arg-type]  # it is one of their names
-    if SOFT_HYPHEN in text and rules.tokens in ("words", "punctuation"):
+    if SOFT_HYPHEN in text and rules.tokens in _WITHOUT_HYPHENS:
         text, changed = text.replace(SOFT_HYPHEN, ""), True
     if not rules.lowercase:
         return text
     return folded(text) if changed else _folded(text, codes, encoding, bits)
+
+
+def kinds_met(text: str | bytes, whole: str, rules: Rules) -> dict[str, int]:
+    """`of_kinds` of a text as `prepared` gives it (`text`, or its UTF-8), and of the soft hyphens that this took out of
+    `whole`, the text itself."""
+    found = of_kinds(text)
+    found["C"] += whole.count(SOFT_HYPHEN) if rules.tokens in _WITHOUT_HYPHENS else 0
+    return found
 
 
 def folded(text: str) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.figures.style import GREY, colour, drawing, plain
+from w2v_jax.figures.style import GREY, MAJORITY, colour, drawing, plain
 from w2v_jax.files import PathLike
 
 
 def draw(rows: Sequence[Mapping[str, Any]], majority: float, out: PathLike, source: str = "") -> np.ndarray:
-    """One bar per model: its test accuracy, with two standard errors each way; `majority` is a line.
+    """One bar per model: its test accuracy, with two standard errors each way; `majority`, the accuracy of
+    always the most frequent label of training, is a line.
 
     Each of the M rows has 'model', 'parameters' and the shares 'test_accuracy', 'test_error' and 'heldout_accuracy'.
     Returns float64 [M, 3] in per cent: test accuracy, twice its error, held-out accuracy.
@@ -29,7 +30,7 @@ def draw(rows: Sequence[Mapping[str, Any]], majority: float, out: PathLike, sour
         mark: dict[str, Any] = {"color": "white", "markeredgecolor": "black", "markersize": 6, "zorder": 4}
         axes.plot(place + 0.2, held, "D", label="held-out tenth of the training set", **mark)
         usual = 100.0 * majority
-        axes.axhline(usual, color=GREY, linestyle="--", label=f"most frequent class, {usual:.1f} %")
+        axes.axhline(usual, color=GREY, linestyle="--", label=f"{MAJORITY}, {usual:.1f} %")
         above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontweight": "bold"}
         for x, y, error in zip(place, accuracy, spread, strict=True):
             axes.annotate(f"{y:.1f}", (x, y + error), (0, 3), **above)

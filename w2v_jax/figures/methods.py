@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from w2v_jax.figures.style import BARS, GREY, colour, drawing, plain
+from w2v_jax.figures.style import BARS, GREY, MAJORITY, colour, drawing, plain
 from w2v_jax.files import PathLike
 
 _ROW = 0.42  # inches
@@ -16,7 +16,8 @@ _ROW = 0.42  # inches
 def draw(
     rows: Sequence[Mapping[str, Any]], majority: float, out: PathLike, title: str = "", source: str = ""
 ) -> np.ndarray:
-    """One line per method: its test accuracy with two standard errors each way beside `majority`, and its seconds.
+    """One line per method: its test accuracy with two standard errors each way beside `majority`, that of always
+    the most frequent label of training, and its seconds.
 
     Each of the M rows has 'method', 'dimensions', the shares 'accuracy' and 'error', 'seconds_features' and
     'seconds_fit'. Returns float64 [M, 4]: accuracy and twice its error in per cent, the two times.
@@ -28,7 +29,7 @@ def draw(
     with drawing(out, (9.0, 1.9 + _ROW * len(rows)), source) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         left.errorbar(accuracy, place, xerr=spread, fmt="o", color=colour(0), markersize=5, **BARS)
-        left.axvline(100.0 * majority, color=GREY, linestyle="--", label=f"most frequent label, {majority:.1%}")
+        left.axvline(100.0 * majority, color=GREY, linestyle="--", label=f"{MAJORITY}, {majority:.1%}")
         for x, y, half in zip(accuracy, place, spread, strict=True):
             left.annotate(f"{x:.1f}", (x + half, y), (5, 0), textcoords="offset points", va="center", fontsize=9)
         left.set_yticks(place, [plain(f"{row['method']} ({row['dimensions']:,})") for row in rows])

@@ -27,6 +27,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#8A8A8A"
 DASHED: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}  # a line to compare with
+MAJORITY = "always the most frequent label of training"  # what classifiers are compared with
 BARS: dict[str, Any] = {"markeredgecolor": "white", "capsize": 2}  # of points with error bars
 ENDINGS = (".png", ".pdf", ".svg")
 FONT = "DejaVu Sans"

@@ -19,7 +19,8 @@ class Texts(NamedTuple):
     lengths: Array
     """int32 [B], new tokens of each text, including its end token."""
     nats: Array
-    """float32 [B, N], -ln of each new token's probability under the model itself, whatever `Sampling` made of it."""
+    """float32 [B, N], -ln of each new token's probability under the model itself, whatever `Sampling` made of it;
+    [B, 0] where it is not asked for."""
 
 
 class Slide(NamedTuple):
@@ -82,6 +83,7 @@ def write(
     logits: Array,
     keys: Array,
     past: Before | None = None,
+    scored: bool = True,
 ) -> Texts:
     """At most `count` new tokens of every text. A text ends with its end token, the loop with the last text.
 
@@ -96,15 +98,18 @@ def write(
       kept, logits: of `prefill`.
       keys: of `text_keys`; token n of a text is drawn with `fold_in(key, n)`.
       past: what `kept` has read, with `slide` only.
+      scored: whether `Texts.nats` is asked for.
     """
     rows, end = keys.shape[0], -1 if end_id is None else end_id
     old = jnp.zeros(0, jnp.int32) if past is None else past.tokens
     size = len(old)  # the first new token stands at this place of the buffer
 
-    def draw(logits: Array, place: Array | int) -> tuple[Array, Array]:
+    def draw(logits: Array, place: Array | int, nats: Array) -> tuple[Array, Array]:
         token = sample(logits, jax.vmap(jax.random.fold_in, (0, None))(keys, place), sampling)
-        at_token = jnp.take_along_axis(logits, token[:, None], axis=1)[:, 0]
-        return token, (jax.nn.logsumexp(logits, axis=1) - at_token).astype(jnp.float32)
+        if not scored:
+            return token, nats
+        own = jax.nn.logsumexp(logits, axis=1) - jnp.take_along_axis(logits, token[:, None], axis=1)[:, 0]
+        return token, jax.lax.dynamic_update_slice(nats, own.astype(jnp.float32)[:, None], (0, place))
 
     def unfinished(held: Any) -> Array:
         place, *_, alive = held
@@ -127,15 +132,14 @@ def write(
             logits, kept, read = read_last(*given)
         else:
             logits, kept, read = jax.lax.cond(read == slide.context, read_again, read_last, *given)
-        token, own = draw(logits, place)
+        token, nats = draw(logits, place, texts.nats)
         tokens = jax.lax.dynamic_update_slice(texts.tokens, token[:, None], (0, size + place))
-        nats = jax.lax.dynamic_update_slice(texts.nats, own[:, None], (0, place))
         return place + 1, read, kept, Texts(tokens, texts.lengths + alive, nats), alive & (token != end)
 
-    first, own = draw(jnp.broadcast_to(logits[None], (rows, *logits.shape)), 0)
+    none = jnp.zeros((rows, count if scored else 0), jnp.float32)
+    first, nats = draw(jnp.broadcast_to(logits[None], (rows, *logits.shape)), 0, none)
     tokens = jnp.zeros((rows, size + count), jnp.int32).at[:, :size].set(old).at[:, size].set(first)
     read = jnp.int32(0) if past is None else past.read
-    nats = jnp.zeros((rows, count), jnp.float32).at[:, 0].set(own)
     start = (jnp.int32(1), read, kept, Texts(tokens, jnp.ones(rows, jnp.int32), nats), first != end)
     texts = jax.lax.while_loop(unfinished, one, start)[3]
     return texts._replace(tokens=texts.tokens[:, size:])

@@ -101,10 +101,18 @@ class Applied:
         """(weights, consts, prompt int32 [T]) -> (logits, memory of `rows` texts): `generation.prefill`."""
         return jax.jit(partial(generation.prefill, self._part("decode"), self.cfg, rows, capacity))
 
-    def write(self, sampling: Sampling, count: int, end_id: int | None, slide: generation.Slide | None = None) -> Any:
+    def write(
+        self,
+        sampling: Sampling,
+        count: int,
+        end_id: int | None,
+        slide: generation.Slide | None = None,
+        scored: bool = True,
+    ) -> Any:
         """(weights, consts, memory, logits, keys, with `slide` also `Before`) -> `Texts` of at most `count` new tokens:
         `generation.write`."""
-        return jax.jit(partial(generation.write, self._part("decode"), self.cfg, sampling, count, end_id, slide))
+        given = self._part("decode"), self.cfg, sampling, count, end_id, slide
+        return jax.jit(partial(generation.write, *given, scored=scored))
 
     def _part(self, name: str) -> Any:
         part = getattr(self.spec, name)
