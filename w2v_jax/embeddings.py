@@ -197,13 +197,13 @@ def load(
       binary: whether a file with a header is binary; None detects it.
       encoding_errors: words that are not UTF-8: 'strict' refuses them, 'replace' puts U+FFFD for what is none, 'ignore'
         leaves it out. Words that become empty are dropped, and of equal ones all but the first, with a warning.
-      mmap: leave the float32 vectors of a native folder or of NAME.npy on disk. Other formats cannot be mapped.
+      mmap: leave the float32 vectors of a native folder or of NAME.npy on disk. Others are refused.
       counts: a file of `word count` lines, for formats without counts.
       skip_nan: leave out rows with a NaN or an infinity, with a warning, instead of refusing the file.
 
     Raises:
       UserError: missing, unreadable, empty, truncated or malformed file, with its line or byte; a NaN; words that are
-        not UTF-8; a file of a run folder that differs from its digest in result.json (see `w2v_jax.exported`).
+        not UTF-8; a map of what cannot be mapped; a file of a run folder that differs from its digest in result.json (see `w2v_jax.exported`).
     """
     path = given_path("path", path, "the path of a file or a folder")
     table = formats.read(path, 0 if limit is None else limit, binary, encoding_errors, mmap, counts, skip_nan)

@@ -127,8 +127,9 @@ def smaller(vectors: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | N
 def _check_words(table: Table, path: str, format: str) -> None:
     """UserError: a word that the format cannot hold."""
     blanks = r"[\t\n\r]" if format in (*_SMALL, "projector") else r"[ \t\n\r\v\f]"
-    bad = re.compile(r"[ \t\n\r\v\f\0]" if format == "fasttext" else blanks)
-    what = "white space or a zero byte" if format == "fasttext" else "white space"
+    zero = format in ("binary", "fasttext")
+    bad = re.compile(r"[ \t\n\r\v\f\0]" if zero else blanks)
+    what = "white space or a zero byte" if zero else "white space"
     for word in table.words:
         if not word or bad.search(word):
             raise UserError(f"{path}: word {word!r} is empty or has {what}, which {format} cannot hold")

@@ -14,7 +14,7 @@ from absl import flags
 
 from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.errors import UserError
-from w2v_jax.formats import read_ngrams, read_vocab
+from w2v_jax.formats import Unmapped, read_ngrams, read_vocab
 from w2v_jax.storage import to_path
 
 flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
@@ -83,7 +83,10 @@ def open_vectors() -> Embeddings:
     path, f = source(), flags.FLAGS
     with warnings_in_lines():
         options = {"limit": f.limit, "encoding_errors": f.encoding_errors, "skip_nan": f.skip_nan}
-        emb = load(path, mmap=to_path(path).is_dir(), **options)
+        try:
+            emb = load(path, mmap=to_path(path).is_dir(), **options)
+        except Unmapped:  # smaller numbers
+            emb = load(path, **options)
     if f.workdir:
         known = _check_run(emb, to_path(f.workdir))
         emb = dataclasses.replace(emb, counts=known, subwords=read_ngrams(f.workdir, emb.dim))
