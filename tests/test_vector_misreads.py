@@ -55,7 +55,8 @@ def test_numbers_that_no_training_makes_are_told(tmp_path: Path) -> None:
 
 def test_a_wrong_dimension_is_seen_beside_a_phrase(tmp_path: Path) -> None:
     vectors = rows(0, 8, 30)
-    lines = [f"{'new york' if i == 29 else f'w{i}'} {' '.join(f'{x:.4f}' for x in row)}" for i, row in enumerate(vectors)]
+    words = [*map("w{}".format, range(29)), "new york"]
+    lines = [f"{word} {' '.join(f'{x:.4f}' for x in row)}" for word, row in zip(words, vectors, strict=True)]
     (tmp_path / "v.txt").write_text("30 5\n" + "\n".join(lines) + "\n")
     with pytest.raises(UserError, match="line 2: more than 5 numbers in 30 of 30 lines, but 5 were expected"):
         load(tmp_path / "v.txt")

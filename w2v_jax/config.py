@@ -119,7 +119,7 @@ class DataConfig:
     vocabulary_from: str = ""
     phrases: int = 0  # passes that join frequent pairs of words, as new_york; more passes make longer phrases
     phrase_score: str = "word2phrase"  # word2phrase | npmi; `w2v_jax.data.phrases` has the formulas
-    phrase_threshold: float = 0.0  # pairs with a higher score are joined; 0 is 10 for word2phrase, 0.5 for npmi
+    phrase_threshold: float = 0.0  # pairs with a higher score are joined; 0 is 100 for word2phrase, 0.5 for npmi
     phrase_min_count: int = 5  # pairs that occur less often are not joined
     unknown: str = "drop"  # words outside the vocabulary: drop | keep (as <unk>) | error (stops at the first one)
     # Reading `source` ends with the document that brings the training documents to so many tokens; 0 reads all. Byte

@@ -51,6 +51,11 @@ def write(table: Table, path: PathLike, format: str, dtype: str = "float32") -> 
     {"binary": _binary, "text": _text, "fasttext": _fasttext, "projector": _projector}[format](table, path)
 
 
+def holds_counts(path: PathLike, format: str) -> bool:
+    """Whether the format that a path or a name says has a place for counts. UserError: as `write`."""
+    return _format(os.fspath(path), format) not in ("binary", "text", "glove")
+
+
 def files_of(path: PathLike, format: str = "auto") -> list[str]:
     """The files that `write` makes, or removes where it needs them not; the last is read first. UserError: as there."""
     path = os.fspath(path)

@@ -87,7 +87,8 @@ def settled(
     vocab: str = "",
 ) -> Table:
     """The first `limit` rows (0: all) of a table read as arrays, as float32, checked and without what is left out by
-    choice. `scales` float32 [V] are the factors of int8 rows; `vocab` is the file of the words, if not `path`. UserError: a NaN, or a word that is left with nothing."""
+    choice. `scales` float32 [V] are the factors of int8 rows; `vocab` is the file of the words, if not `path`.
+    UserError: a NaN, or a word that is left with nothing."""
     n = limit or len(table.words)
     words, vectors, counts = table.words[:n], table.vectors[:n], None if table.counts is None else table.counts[:n]
     with np.errstate(over="ignore"):  # of a larger type: an infinity is named below
