@@ -16,19 +16,23 @@ from itertools import zip_longest
 from absl import flags
 
 from experiments.common import cli
-from experiments.common.vectors import define_source_flags, open_vectors
+from experiments.common.vectors import define_source_flags, known_words, open_vectors
 from w2v_jax.embeddings import Embeddings, Scored
 from w2v_jax.errors import UserError
 from w2v_jax.tables import aligned
 
 
 def _neighbours(emb: Embeddings, words: Sequence[str]) -> str:
-    """One table of nearest neighbours per word."""
+    """One table of nearest neighbours per word. UserError: words have no vector, once the others are answered."""
     f, blocks = flags.FLAGS, []
-    for word in words:
+    there, lacking = known_words(emb, words)
+    for word in there:
         found = emb.nearest(word, topn=f.topn, metric=f.metric, restrict=f.restrict)
         heading = [f"nearest to {word}", "distance" if f.metric == "euclidean" else "cosine"]
         blocks.append(aligned([heading, *([f"  {w}", f"{score:.4f}"] for w, score in found)]))
+    if lacking:
+        print("\n\n".join(blocks), end="\n" if blocks else "", flush=True)
+        raise UserError(lacking)
     return "\n\n".join(blocks)
 
 

@@ -55,6 +55,9 @@ def test_counts_of_a_worked_example() -> None:
     counts, words = w2v.count(["The dog saw a dog and a cat, each a pet."])
     found = dict(zip(words, counts.toarray()[0].tolist(), strict=True))
     assert [found.get(word, 0) for word in ("dog", "cat", "feline", "canine", "pet")] == [2, 1, 0, 0, 1]
+    mixed = (text for text in ("the king", ["The", "king", "king"]))  # read once
+    counts, words = w2v.count(mixed)
+    assert words == ("king", "The", "the") and counts.toarray().tolist() == [[1, 0, 1], [2, 1, 0]]
 
 
 def test_errors_of_the_system_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,10 +97,14 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         (lambda: w2v.open_run(None), "workdir=None: must be the path of a folder"),
         (lambda: w2v.load_documents(None), "workdir=None: must be the path of a folder"),
         (lambda: w2v.save(Embeddings(["a"], np.ones((1, 2))), None), "path=None: must be the path of a file"),
-        (lambda: w2v.save([1], tmp_path / "a.bin"), "emb is of type list: must be vectors of words"),
+        (lambda: w2v.save([1], tmp_path / "a.bin"), "emb is of type list: must be vectors of words.*Embeddings.kv.ind"),
         (lambda: w2v.evaluate([1]), "words is of type list: must be vectors"),
         (lambda: w2v.evaluate(Embeddings(["a"], np.ones((1, 2))), 3), "data_dir=3: must be the path of a folder"),
         (lambda: w2v.evaluate(Embeddings(["a"], np.ones((1, 2))), restrict=None), "restrict=None: must be a whole"),
+        (lambda: w2v.count("the king"), "texts='the king': is one text; give a list of texts"),
+        (lambda: w2v.count({"a": "the king"}), "texts is a mapping, .*: give its .values"),
+        (lambda: w2v.count(["the king", None]), r"texts\[1\]=None: must be a string or a list of tokens"),
+        (lambda: w2v.documents(None, "the king"), "texts='the king': is one text"),
         (lambda: w2v.count([]), "no word of the 0 texts occurs data.min_count=1 times"),
     ):
         with pytest.raises(UserError, match=message):

@@ -25,8 +25,9 @@ TEXTS = ["The king, the cat!", ["sat", "nowhere"], "nothing known", ["king", "ki
 
 def test_means_by_hand() -> None:
     x = EMB.vectors
-    with pytest.warns(UserWarning, match=r"\d of \d texts have no word with a vector, and get zeros"):
+    with pytest.warns(UserWarning, match=r"\d of \d texts have no word with a vector, and get zeros") as told:
         found = averages.mean(EMB).vectors(TEXTS)
+    assert str(told[0].message) == "3 of 14 words of the texts without a vector left out: 'nowhere' is the first"
     want = [(2 * x[0] + x[1] + x[2]) / 4, x[3], np.zeros(5), (2 * x[1] + x[2]) / 3, x[0]]
     np.testing.assert_allclose(found, want, atol=1e-6)
     assert found.dtype == np.float32 and averages.mean(EMB).vectors([]).shape == (0, 5)
@@ -53,7 +54,7 @@ def test_unseen_words_that_ngrams_make_count() -> None:
 
 def test_mistakes_are_one_line() -> None:
     for call, message in (
-        (lambda: averages.sif(Embeddings(EMB.words, EMB.vectors), TEXTS), "needs the counts"),
+        (lambda: averages.sif(Embeddings(EMB.words, EMB.vectors), TEXTS), "needs the counts.*kv.get_vecattr"),
         (lambda: averages.sif(EMB, TEXTS, a=0), "a=0: must be a number above 0"),
         (lambda: averages.sif(EMB, TEXTS, a="x"), "a='x': must be a number above 0"),
         (lambda: averages.sif(EMB, TEXTS, components=1.5), "components=1.5: must be a whole number"),
@@ -63,6 +64,7 @@ def test_mistakes_are_one_line() -> None:
         (lambda: averages.mean(EMB).vectors([b"king"]), "word 107: must be a string"),
         (lambda: averages.mean(EMB).vectors([["king", 3]]), "word 3: must be a string"),
         (lambda: averages.mean(EMB).vectors(["king", None]), "texts.1.=None: must be a string or a list of words"),
+        (lambda: averages.mean(EMB).vectors({"king": "the"}), "texts is a mapping, .*: give its .values"),
         (lambda: averages.mean(EMB).vectors(None), "texts=None: give a list of texts"),
     ):
         with pytest.raises(UserError, match=message):

@@ -219,7 +219,8 @@ def test_damage_is_one_line(tmp_path: Path, name: str, harm, message: str) -> No
 
 def test_the_command_says_what_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    save(make().head(59), "v.bin")
+    with pytest.warns(UserWarning, match="v.bin: the counts of the words are not in the file; a native folder, .npy"):
+        save(make().head(59), "v.bin")
     for dtype, kept in (("float32", "100.0%"), ("int8", "")):
         done = run("experiments.convert", "--vectors=v.bin", "--out=w.npy", f"--dtype={dtype}")
         assert done.status == 0 and kept in done.out and f"59 words of 5 dimensions as {dtype}" in done.out

@@ -200,7 +200,8 @@ def test_a_vector_depends_on_its_text_and_seed_alone(home: Path) -> None:
         with pytest.raises(UserError, match=f"passes={passes!r}: must be a whole number"):
             infer(model, [], passes=passes)
     for bad, message in (
-        (None, "texts=None: must be a text"),
+        (None, "texts=None: give a list of texts"),
+        ({"a": "cat"}, "texts is a mapping, whose keys are no text: give its .values"),
         (["a", None], "texts.1.=None: must be a string"),
         ([["cat", 3]], "texts.0.: token 3: must be a string"),
     ):
@@ -221,6 +222,25 @@ def test_what_the_numbers_leave_out_is_told(
     (tmp_path / "text.txt").write_text("a b a\n\n???\nb a b\n")
     docs = train_documents(tmp_path / "text.txt", **SMALL | {"passes": 1.0})
     assert docs.words == ["0", "1"] and "warning: 2 of 4 documents hold no known word" in capsys.readouterr().err
+
+
+def test_documents_without_a_known_word_are_told(fresh_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    docs = train_documents({"x": "a b a", "y": "c", "z": "b a"}, **SMALL | {"passes": 1.0, "min_count": 2})
+    assert docs.words == ["x", "z"]
+    assert "warning: 1 of 3 documents hold no known word and have no vector: 'y' is" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="2 of 3 words of the texts that the model does not know left out: 'c' is"):
+        docs.infer([["c", "a"], "d"])
+
+
+def test_phrases_are_joined_in_tokens_too(fresh_cache: Path) -> None:
+    texts = ["new york is new", "york in new york", "is in new york"] * 9
+    phrases = {"phrases": 1, "phrase_threshold": 0.5, "phrase_min_count": 2}
+    docs = train_documents(texts, **SMALL | {"passes": 1.0} | phrases)
+    assert docs.model is not None and "new_york" in docs.model.tokenizer.words
+    found = docs.infer("new york new york")
+    assert found.any()
+    np.testing.assert_array_equal(docs.infer([["new", "york"] * 2])[0], found)
+    np.testing.assert_array_equal(documents(docs.model, [["new", "york"] * 2])[0], found)
 
 
 def test_other_ids_of_the_same_texts_are_refused(home: Path, tmp_path: Path, fresh_cache: Path) -> None:

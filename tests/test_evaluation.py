@@ -161,6 +161,8 @@ def test_similarity_without_enough_pairs(tmp_path):
     (tmp_path / "p").write_text("a\tb\t1\na b 2\n")
     with pytest.raises(UserError, match="line 2: must be 3 fields"):
         read_pairs(tmp_path / "p")
+    (tmp_path / "p").write_text("a \t b\t 1 \n")
+    assert read_pairs(tmp_path / "p") == [("a", "b", 1.0)]
 
 
 def test_purity(tmp_path):
@@ -252,6 +254,22 @@ def test_what_is_no_test_of_a_folder_is_named_and_packed_files_are_read(tmp_path
     assert packed == plain | {"left_out": left}
     assert f"left out, no test files by their names: {', '.join(left)}\n" in table(packed)
     assert "and 2 more\n" in table(packed | {"left_out": [f"f{i}" for i in range(10)]})
+
+
+def test_one_file_is_a_test_whatever_its_name(tmp_path):
+    folder, emb = data_folder(tmp_path), vectors(300, 12, True)
+    whole = evaluate_all(emb, folder)
+    for part, name in (("similarity", "tiny.tsv"), ("categorization", "tiny.tsv"), ("analogy", "questions-words.txt")):
+        alone = evaluate_all(emb, folder / part / name)
+        assert alone[part] == whole[part] and alone["data"] == name and alone["left_out"] == []
+        assert not any(alone[other] for other in ("similarity", "analogy", "categorization") if other != part)
+    own = folder / "mine.txt.gz"
+    own.write_bytes(gzip.compress((folder / "analogy" / "questions-words.txt").read_bytes()))
+    found = evaluate_all(emb, own)
+    assert found["analogy"] == {"mine": whole["analogy"]["questions-words"]} and "mine" in table(found)
+    (folder / "prose.txt").write_text("# a note\nIt was the best of times.\n")
+    with pytest.raises(UserError, match="prose.txt: line 2: no test of word vectors, which are lines of"):
+        evaluate_all(emb, folder / "prose.txt")
 
 
 def test_all_without_a_folder_and_with_a_wrong_one(tmp_path):

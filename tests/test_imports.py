@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "keyed": ("asked", "errors", "embeddings"),  # the latter for annotations only
     "word_table": ("errors", "formats"),
     "embeddings": ("asked", "errors", "export", "exported", "files", "formats", "keyed", "word_table"),
-    "averages": ("errors", "data", "embeddings"),
+    "averages": ("asked", "errors", "data", "embeddings"),
     "approximate": ("errors", "embeddings", "files"),
     "data": (*BASE, "lease"),
     "nn": BASE,
@@ -68,9 +68,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "senses": (*BASE, "embeddings", "train"),
     "elsewhere": (),
     "quick": (*BASE, "elsewhere", "embeddings", "models", "overrides", "train"),
-    "doc_vectors": (*BASE, "embeddings", "export", "exported", "models", "overrides", "quick", "train"),
+    "doc_vectors": (*BASE, "asked", "embeddings", "export", "exported", "models", "overrides", "quick", "train"),
     "api": (
         *BASE,
+        "asked",
         "context",
         "data",
         "doc_vectors",

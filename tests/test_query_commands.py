@@ -69,6 +69,9 @@ def test_analogy_and_odd_one_out(run_folder):
 def test_a_missing_word_gets_suggestions(run_folder):
     done = command("neighbours", f"--workdir={run_folder}", "king", "doctr")
     refused(done, "'doctr'", "doctor")
+    assert done.out.startswith("nearest to king") and done.out.count("\n") == 10, "what is known is answered"
+    done = command("neighbours", f"--workdir={run_folder}", "doctr", "xyzzy", "vale")
+    refused(done, "3 words are not among the 10 words", "'doctr' (nearest in spelling: doctor), 'xyzzy', 'vale' (n")
     assert done.out == ""
 
 

@@ -126,7 +126,7 @@ def test_strings_are_cut_and_tokens_are_taken_as_they_are(tmp_path: Path) -> Non
         ),
         ([NamedTuple("Tagged", [("words", list), ("tags", list)])(["a"], ["b"])], {}, "is a Tagged: give .tag: words."),
         ([["a", "b "]], {}, "token 'b ' is empty or has white space"),
-        (["a b"], {"start": 5}, "start=5: must be the path of a folder"),
+        (["a b"], {"start": 5}, "start=5: must be the path of a run folder, or of a file"),
         (["a b"], {"workdir": ""}, "workdir='': must be the path of a folder"),
         (["a b"], {"dmi": 5}, "dmi: no setting of this name .did you mean 'dim'"),
         (["a b"], {"dim": "many"}, "model.dim"),
@@ -141,6 +141,16 @@ def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(UserError, match=message) as caught:
         train_vectors(text, progress=False, **{"changes": {"mesh.data": 1}} | settings)
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_a_start_from_text_that_was_cut_otherwise_says_what_to_give(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("a b c\n" * 20)
+    train_vectors(tmp_path / "text.txt", tmp_path / "file", **SMALL, progress=False)
+    train_vectors([["a", "b"]] * 20, tmp_path / "lists", **SMALL, progress=False)
+    with pytest.raises(UserError, match="start=.*file: that run's .*=words, and lists .*: give the sentences as str"):
+        train_vectors([["a", "b"]] * 20, start=tmp_path / "file", **SMALL, progress=False)
+    with pytest.raises(UserError, match="start=.*lists: that run's .*=whitespace, as lists .*: give such lists"):
+        train_vectors(["a b"] * 20, start=tmp_path / "lists", **SMALL, progress=False)
 
 
 def test_sentences_of_another_text_are_never_overwritten(tmp_path: Path) -> None:

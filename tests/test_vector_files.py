@@ -166,7 +166,7 @@ def test_binary_words_are_the_same_in_blocks_of_any_size(
         b"\xc3\xa9t\xc3\xa9",
         b"the",
         b"\xff",
-        b"a\nb",
+        b"a-b",
         b"o",
         *map(b"%d".__mod__, range(40)),
     ]

@@ -5,19 +5,20 @@ A mistake raises `w2v_jax.errors.UserError`, whose message is one line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from w2v_jax.asked import texts_of, tokens_of
 from w2v_jax.config import Config, DataConfig
 from w2v_jax.context import ContextEncoder
 from w2v_jax.data import documents as rows
 from w2v_jax.data.corpus import Tokens
 from w2v_jax.data.labelled_corpus import vocabulary_of
 from w2v_jax.data.tokenizer import Tokenizer
-from w2v_jax.doc_vectors import load_documents, train_documents
+from w2v_jax.doc_vectors import Text, load_documents, train_documents
 from w2v_jax.embeddings import Embeddings, load_run, save
 from w2v_jax.embeddings import load as load_vectors
 from w2v_jax.errors import UserError, nearest, python_errors, user_errors
@@ -96,22 +97,23 @@ def load(
 
 @user_errors()
 def evaluate(words: Embeddings, data_dir: PathLike | None = None, restrict: int = 30_000) -> dict[str, Any]:
-    """Similarity, analogies and categories: `w2v_jax.evaluation.evaluate_all`. UserError: no word vectors, no test
-    files, an impossible number."""
+    """Similarity, analogies and categories of a folder or a file of tests: `w2v_jax.evaluation.evaluate_all`.
+    UserError: no word vectors, no test files, an impossible number."""
     if not isinstance(words, Embeddings):
         how = "Embeddings(kv.index_to_key, kv.vectors) of w2v_jax.embeddings makes them of gensim's"
         raise UserError(f"words is of type {type(words).__name__}: must be vectors as load returns them; {how}")
     if data_dir is not None:
-        given_path("data_dir", data_dir)
+        given_path("data_dir", data_dir, "the path of a folder or a file of tests")
     return evaluate_all(words, data_dir, restrict)
 
 
-def count(texts: Sequence[str], rules: DataConfig | None = None) -> tuple[sp.csr_matrix, tuple[str, ...]]:
-    """(counts int32 [N, V], the V words) of texts, cut and counted by `rules` (default: every word counts).
+def count(texts: Iterable[Text], rules: DataConfig | None = None) -> tuple[sp.csr_matrix, tuple[str, ...]]:
+    """(counts int32 [N, V], the V words) of texts, cut and counted by `rules` (default: every word counts). A
+    text is a string, or a list of tokens, which are taken as they are.
 
     `w2v_jax.data.weighting` turns counts into shares, TF-IDF and more. UserError: no word is frequent enough.
     """
-    rules = rules or DataConfig(min_count=1)
+    texts, rules = _given(texts), rules or DataConfig(min_count=1)
     try:
         tokenizer = Tokenizer.of(rules, vocabulary_of(rules, texts), None)
     except UserError:
@@ -119,11 +121,13 @@ def count(texts: Sequence[str], rules: DataConfig | None = None) -> tuple[sp.csr
     return _counted(tokenizer, texts), tokenizer.words
 
 
-def documents(model: Model, texts: Sequence[str]) -> np.ndarray:
+def documents(model: Model, texts: Iterable[Text]) -> np.ndarray:
     """Vectors of texts by a model of documents (lsa, doc2vec; lda: topic mixtures), float32 [N, D].
 
-    A text without a known word gets the vector that the family states for it. UserError: the family has none.
+    A text is a string, or a list of tokens, whose phrases are joined. One without a known word gets the vector that the
+    family states for it. UserError: the family has none.
     """
+    texts = _given(texts)
     represent = model.spec.represent
     if model.spec.documents is not None:
         return infer(model, [model.tokenizer.encode(text) for text in texts])
@@ -134,7 +138,12 @@ def documents(model: Model, texts: Sequence[str]) -> np.ndarray:
     return represent(model.cfg, model.params, model.consts, _counted(model.tokenizer, texts))
 
 
-def _counted(tokenizer: Tokenizer, texts: Sequence[str]) -> sp.csr_matrix:
+def _given(texts: Iterable[Text]) -> list[str | list[str]]:
+    """Strings, and lists of tokens; an iterable is read once. UserError: one string, or something else."""
+    return [text if isinstance(text, str) else tokens_of(text, i) for i, text in enumerate(texts_of(texts))]
+
+
+def _counted(tokenizer: Tokenizer, texts: Sequence[str | Sequence[str]]) -> sp.csr_matrix:
     ids = [tokenizer.encode(text) for text in texts]
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
     return rows.counts(Tokens(np.concatenate([*ids, np.zeros(0, np.int32)]), offsets), tokenizer.size)

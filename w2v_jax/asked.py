@@ -1,9 +1,9 @@
-"""What queries of word vectors are asked with, checked: words, vectors, weights. See `keyed` and `embeddings`."""
+"""What queries are asked with, checked: words, vectors, weights, texts. See `keyed`, `embeddings` and `averages`."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,34 @@ def listed(words: Any) -> list[Any]:
     if isinstance(words, str) or not isinstance(words, Iterable):
         raise UserError(f"words={repr(words)[:60]}: must be a list of words")
     return list(words)
+
+
+def texts_of(given: Any) -> list[Any]:
+    """The texts of an iterable, which is read once. UserError: one text, a mapping, whose keys would be read, or no
+    iterable."""
+    if isinstance(given, (str, bytes)):
+        raise UserError(f"texts={given[:40]!r}: is one text; give a list of texts")
+    if isinstance(given, Mapping):
+        raise UserError("texts is a mapping, whose keys are no text: give its .values() in a list")
+    if not isinstance(given, Iterable):
+        raise UserError(f"texts={repr(given)[:60]}: give a list of texts")
+    return list(given)
+
+
+def tokens_of(text: Any, number: int) -> list[str]:
+    """The tokens of a text, number `number` of several, that is no string. UserError: it is no list of strings."""
+    if isinstance(text, (bytes, Mapping)) or not isinstance(text, Iterable):
+        raise UserError(f"texts[{number}]={repr(text)[:60]}: must be a string or a list of tokens")
+    for token in (tokens := list(text)):
+        if not isinstance(token, str):
+            raise UserError(f"texts[{number}]: token {repr(token)[:60]}: must be a string")
+    return tokens
+
+
+def words_left_out(missing: int, total: int, first: str, why: str = "without a vector", level: int = 3) -> None:
+    """Warns of words of texts that are not used, of which `first` is one; `level` calls above is the caller's line."""
+    told = repr(first) if missing == 1 else f"{first!r} is the first"
+    warnings.warn(f"{missing:,} of {total:,} words of the texts {why} left out: {told}", stacklevel=level)
 
 
 def known(emb: Embeddings, words: Any) -> list[str]:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from w2v_jax.asked import texts_of, words_left_out
 from w2v_jax.data.words import Rules, words_of
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError, check, check_whole
@@ -36,12 +37,14 @@ class Averages:
 
     def vectors(self, texts: Iterable[str | Sequence[str]]) -> np.ndarray:
         """float32 [N, D] of texts: strings, cut into words of letters in lower case, or lists of words. UserError: one
-        string in the place of several, a text that is neither, a word that is no string."""
-        if isinstance(texts, (str, bytes)):
-            raise UserError(f"texts={texts[:40]!r}: is one text; give a list of texts")
-        if not isinstance(texts, Iterable):
-            raise UserError(f"texts={texts!r}: give a list of texts")
-        known = [self._known(_words(text, i)) for i, text in enumerate(texts)]
+        string in the place of several, a mapping, a text that is neither, a word that is no string. Words without a
+        vector are left out, and a warning counts them."""
+        given = [_words(text, i) for i, text in enumerate(texts_of(texts))]
+        known = [self._known(words) for words in given]
+        total = sum(map(len, given))
+        if missing := total - sum(map(len, known)):
+            first = next(w for words, own in zip(given, known, strict=True) for w in words if w not in own)
+            words_left_out(missing, total, first)
         if bare := [i for i, words in enumerate(known) if not words]:
             what = f"{len(bare)} of {len(known)} texts have no word with a vector, and get zeros"
             warnings.warn(f"{what}: the first is texts[{bare[0]}]", stacklevel=2)
@@ -90,7 +93,11 @@ def sif(emb: Embeddings, texts: Iterable[str | Sequence[str]], a: float = 1e-3, 
     UserError: vectors without counts, an impossible number, fewer texts than components.
     """
     if emb.counts is None or not np.sum(emb.counts):
-        raise UserError("SIF needs the counts of words: w2v_jax.load of a run folder has them, else pass counts=FILE")
+        gensim = 'counts=np.array([kv.get_vecattr(w, "count") for w in kv.index_to_key])'
+        raise UserError(
+            "SIF needs the counts of words: w2v_jax.load of a run folder has them, a file gets them by counts=FILE, "
+            f"and Embeddings(kv.index_to_key, kv.vectors, counts) of gensim's vectors by {gensim}"
+        )
     check(isinstance(a, numbers.Real) and 0 < a < float("inf"), "a", a, "a number above 0")
     need = f"a whole number, 0 or more and below the {emb.dim} dimensions"
     check_whole("components", components, 0, need)

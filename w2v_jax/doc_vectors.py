@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from w2v_jax import exported
+from w2v_jax.asked import texts_of, tokens_of, words_left_out
 from w2v_jax.config import Config
 from w2v_jax.embeddings import Embeddings
 from w2v_jax.errors import UserError, python_errors
@@ -53,36 +54,27 @@ class DocumentVectors(Embeddings):
         """The vector of a new text, float32 [D], or of several, [N, D]; see `w2v_jax.train.inference.infer`.
 
         A text is a string, which is cut as the training text was, or a list of tokens; a list of strings is several
-        texts. A text without a known word gets zeros, and a warning. UserError: an impossible number, no text, no
-        model.
+        texts. Phrases are joined in both. A text without a known word gets zeros, and a warning; another counts the
+        words that are left out. UserError: an impossible number, no text, a mapping, no model.
         """
         if self.model is None:
             raise UserError("these vectors have no model to infer others with: load the run folder by load_documents")
         if isinstance(texts, str):
             return np.asarray(self.infer([texts], passes, seed)[0])
-        if isinstance(texts, bytes) or not isinstance(texts, Iterable):
-            raise UserError(f"texts={texts!r}: must be a text or a list of texts")
-        texts = list(texts)
+        texts = texts_of(texts)
         if len(texts) > 1 and all(isinstance(text, str) and len(text.split()) == 1 for text in texts):
             what = f"{len(texts)} texts of one word each, as a list of strings is several texts"
             warnings.warn(f"{what}; the tokens of one text are given as infer([tokens])", stacklevel=2)
-        ids = [self._ids(text, i) for i, text in enumerate(texts)]
+        given = [text if isinstance(text, str) else tokens_of(text, i) for i, text in enumerate(texts)]
+        tokenizer = self.model.tokenizer
+        ids, outside = map(list, zip(*map(tokenizer.encode_counted, given), strict=True)) if given else ([], [])
+        if tokenizer.unknown == "drop" and (missing := sum(outside)):
+            first = next(word for text in given for word in tokenizer.outside(text))
+            words_left_out(missing, missing + sum(map(len, ids)), first, "that the model does not know")
         if bare := [i for i, text in enumerate(ids) if not len(text)]:
             what = f"{len(bare)} of {len(ids)} texts have no word that the model knows, and get zeros"
             warnings.warn(f"{what}: the first is texts[{bare[0]}]", stacklevel=2)
         return infer(self.model, ids, passes, seed)
-
-    def _ids(self, text: Text, number: int) -> np.ndarray:
-        assert self.model is not None
-        if isinstance(text, str):
-            return self.model.tokenizer.encode(text)
-        if isinstance(text, bytes) or not isinstance(text, Iterable):
-            raise UserError(f"texts[{number}]={text!r}: must be a string or a list of tokens")
-        index, text = self.model.tokenizer.vocab.index, list(text)
-        for token in text:
-            if not isinstance(token, str):
-                raise UserError(f"texts[{number}]: token {repr(token)[:60]}: must be a string")
-        return np.array([index[token] for token in text if token in index], np.int32)
 
     @functools.cached_property
     def word_vectors(self) -> Embeddings:
@@ -145,7 +137,10 @@ def train_documents(
         if ids is None:
             _tell_left_out(result["corpus"])
         else:
-            _name(folder, ids)
+            known = set(_name(folder, ids))
+            if gone := [key for key in ids if key not in known]:
+                what = f"{len(gone):,} of {len(ids):,} documents hold no known word and have no vector"
+                tell(f"warning: {what}: {gone[0]!r} is the first; data.min_count says how rare a known word may be")
         return load_documents(folder)
 
 
@@ -168,8 +163,9 @@ def _tell_left_out(report: Mapping[str, Any]) -> None:
         tell(f"warning: {what} and have no vector; the others are numbered without them: give {{id: text}} to name all")
 
 
-def _name(folder: Path, ids: Sequence[str]) -> None:
-    """Writes the ids of the documents that hold a known word: the others have no row. UserError: others are there."""
+def _name(folder: Path, ids: Sequence[str]) -> list[str]:
+    """Writes the ids of the documents that hold a known word, and returns them: the others have no row. UserError:
+    others are there."""
     tokenizer = open_model(folder).tokenizer
     with open_read(folder / SENTENCES) as lines:
         texts = (line.decode("utf-8").rstrip("\n") for line in lines)
@@ -179,6 +175,7 @@ def _name(folder: Path, ids: Sequence[str]) -> None:
         what = "holds other ids than the given ones for the same texts, and stays"
         raise UserError(f"{folder / IDS}: {what}; give another workdir, or remove the file")
     write_text(folder / IDS, text)
+    return known
 
 
 @python_errors()

@@ -197,13 +197,14 @@ def load(
       binary: whether a file with a header is binary; None detects it.
       encoding_errors: words that are not UTF-8: 'strict' refuses them, 'replace' puts U+FFFD for what is none, 'ignore'
         leaves it out. Words that become empty are dropped, and of equal ones all but the first, with a warning.
-      mmap: leave the float32 vectors of a native folder or of NAME.npy on disk. Other formats cannot be mapped.
+      mmap: leave the float32 vectors of a native folder or of NAME.npy on disk. Others are refused.
       counts: a file of `word count` lines, for formats without counts.
       skip_nan: leave out rows with a NaN or an infinity, with a warning, instead of refusing the file.
 
     Raises:
       UserError: missing, unreadable, empty, truncated or malformed file, with its line or byte; a NaN; words that are
-        not UTF-8; a file of a run folder that differs from its digest in result.json (see `w2v_jax.exported`).
+        not UTF-8; a map of what cannot be mapped; a file of a run folder that differs from its digest in result.json
+        (see `w2v_jax.exported`).
     """
     path = given_path("path", path, "the path of a file or a folder")
     table = formats.read(path, 0 if limit is None else limit, binary, encoding_errors, mmap, counts, skip_nan)
@@ -237,14 +238,18 @@ def save(emb: Embeddings, path: PathLike, format: str = "auto", dtype: str = "fl
         that may not be written to, or is one that a run has exported.
 
     'fasttext' alone has what vectors of unseen words are made from. It has no output layer (zeros), no settings of the
-    training (fastText's defaults), and counts of at least 1; vectors of known words are the same but for rounding. A
-    warning counts rows with a NaN, which `load` refuses.
+    training (fastText's defaults), and counts of at least 1; vectors of known words are the same but for rounding.
+    Warnings say that the counts are lost ('binary', 'text', 'glove'), and count rows with a NaN, which `load` refuses.
     """
     if not isinstance(emb, WordTable):
-        what = "must be vectors of words, as train_vectors and load return them"
-        raise UserError(f"emb is of type {type(emb).__name__}: {what}; save(emb, path) takes them first")
+        what = "must be vectors of words, as train_vectors and load return them; save(emb, path) takes them first"
+        how = "Embeddings(kv.index_to_key, kv.vectors) of w2v_jax.embeddings makes them of gensim's"
+        raise UserError(f"emb is of type {type(emb).__name__}: {what}; {how}")
     path = given_path("path", path, "the path of a file or a folder")
     exported.check_free(export.files_of(path, format))
+    if emb.counts is not None and not export.holds_counts(path, format):
+        keep = "a native folder, .npy, .safetensors and fasttext hold them"
+        warnings.warn(f"{os.fspath(path)}: the counts of the words are not in the file; {keep}", stacklevel=3)
     if not (good := formats.finite(emb.vectors)).all():
         what = f"{np.sum(~good):,} rows hold a NaN or an infinity ({emb.words[int(np.argmin(good))]!r} is the first)"
         warnings.warn(f"{os.fspath(path)}: {what}: load refuses the file without skip_nan", stacklevel=3)

@@ -51,6 +51,11 @@ def write(table: Table, path: PathLike, format: str, dtype: str = "float32") -> 
     {"binary": _binary, "text": _text, "fasttext": _fasttext, "projector": _projector}[format](table, path)
 
 
+def holds_counts(path: PathLike, format: str) -> bool:
+    """Whether the format that a path or a name says has a place for counts. UserError: as `write`."""
+    return _format(os.fspath(path), format) not in ("binary", "text", "glove")
+
+
 def files_of(path: PathLike, format: str = "auto") -> list[str]:
     """The files that `write` makes, or removes where it needs them not; the last is read first. UserError: as there."""
     path = os.fspath(path)
@@ -127,8 +132,9 @@ def smaller(vectors: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | N
 def _check_words(table: Table, path: str, format: str) -> None:
     """UserError: a word that the format cannot hold."""
     blanks = r"[\t\n\r]" if format in (*_SMALL, "projector") else r"[ \t\n\r\v\f]"
-    bad = re.compile(r"[ \t\n\r\v\f\0]" if format == "fasttext" else blanks)
-    what = "white space or a zero byte" if format == "fasttext" else "white space"
+    zero = format in ("binary", "fasttext")
+    bad = re.compile(r"[ \t\n\r\v\f\0]" if zero else blanks)
+    what = "white space or a zero byte" if zero else "white space"
     for word in table.words:
         if not word or bad.search(word):
             raise UserError(f"{path}: word {word!r} is empty or has {what}, which {format} cannot hold")

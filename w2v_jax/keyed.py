@@ -3,9 +3,10 @@
 A name that stands here means what it means in gensim 4, with the same numbers (tests compare them) and the same
 arguments in the same order. But `most_similar` has no `clip_start` and `clip_end`, so that what follows `topn` is given
 by name; `distance` of `Embeddings` is Euclidean, where gensim's is 1 - cosine; words are named by strings, not by
-numbers; `doesnt_match` needs three words; and nothing is added or trained in place. docs/vectors.md says which names
-are not there. A mistake is a `UserError` of one line; a missing word is a `KeyError` too. Words that are left out are
-counted in a warning.
+numbers; `doesnt_match` needs three words; `most_similar_cosmul` scales given vectors to length 1 and searches the first
+`restrict_vocab` words, where gensim does neither; and nothing is added or trained in place. docs/vectors.md says which
+names are not there. A mistake is a `UserError` of one line; a missing word is a `KeyError` too. Words that are left out
+are counted in a warning.
 """
 
 from __future__ import annotations

@@ -82,7 +82,9 @@ def train_vectors(
     keys = keys_of(settings, changes, PARTS)
     if start is not None:
         _once("train.start", keys, "start", start)
-        keys["train.start"] = str(to_path(given_path("start", start)))
+        keys["train.start"] = str(
+            to_path(given_path("start", start, "the path of a run folder, or of a file of vectors"))
+        )
     with place(workdir, progress) as (folder, own):
         return _trained(text, folder, own | keys)
 
@@ -116,10 +118,25 @@ def _trained(text: PathLike | Iterable[Any], folder: Path, keys: dict[str, Any])
     override(base, keys, MODELS)  # a mistake among the keys shows before an iterable is read
     with given(text, folder) as source:
         config = override(base, source | keys, MODELS)
+        if "data.vocabulary_from" not in keys and "data.tokens" not in keys:
+            _check_cut(config, "data.tokens" in source)
         if config.train.start and "data.vocabulary_from" not in keys:
             config = override(config, {"data.vocabulary_from": _earlier_words(config)}, MODELS)
         loop.train(config, folder)
     return load_run(folder, folder / "vectors.bin")
+
+
+def _check_cut(config: Config, lists: bool) -> None:
+    """UserError: lists of tokens where the run to start from cut its text, or text where it had lists."""
+    earlier = load_config(to_path(config.train.start) / CONFIG, MODELS) if config.train.start else None
+    if earlier is None or lists == (earlier.data.tokens == "whitespace"):
+        return
+    said = f"start={config.train.start}: that run's text was cut by data.tokens={earlier.data.tokens}"
+    if lists:
+        raise UserError(f"{said}, and lists of tokens are taken as they are: give the sentences as strings")
+    plain = "tokens='whitespace', lowercase=False, normalise='none'"
+    if earlier.data.tokens == "whitespace":
+        raise UserError(f"{said}, as lists of tokens are: give such lists, or {plain}")
 
 
 def _earlier_words(config: Config) -> str:

@@ -26,7 +26,10 @@ LATER_RULES = (
 
 def later_rules(cfg: DataConfig) -> dict[str, Any]:
     """The `LATER_RULES` that are not at their defaults."""
-    return {name: getattr(cfg, name) for name in LATER_RULES if getattr(cfg, name) != getattr(DataConfig, name)}
+    found = {name: getattr(cfg, name) for name in LATER_RULES if getattr(cfg, name) != getattr(DataConfig, name)}
+    if cfg.phrases and not cfg.phrase_threshold and cfg.phrase_score == "word2phrase":
+        found["phrase_threshold"] = 100.0  # until 2026-12 it stood for 10: what was cached so is another text
+    return found
 
 
 def to_dict(cfg: Any) -> dict[str, Any]:

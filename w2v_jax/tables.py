@@ -39,11 +39,11 @@ def read_lines(path: str | os.PathLike[str], comments: bool = False) -> Iterator
 
 
 def read_tsv(path: str | os.PathLike[str], columns: int) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of a file without header or quoting, where lines that begin with # are comments. UserError:
-    a line with another number of fields."""
+    """(line number, fields without blanks around them) of a file without header or quoting, where lines that begin with
+    # are comments. UserError: a line with another number of fields."""
     for number, line in read_lines(path, comments=True):
-        fields = line.split("\t")
-        if len(fields) != columns or not all(field.strip() for field in fields):
+        fields = [field.strip() for field in line.split("\t")]
+        if len(fields) != columns or not all(fields):
             raise UserError(f"{os.fspath(path)}: line {number:,}: must be {columns} fields separated by tabs")
         yield number, fields
 

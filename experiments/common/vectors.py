@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from absl import flags
 
 from w2v_jax.embeddings import Embeddings, load
 from w2v_jax.errors import UserError
-from w2v_jax.formats import read_ngrams, read_vocab
+from w2v_jax.formats import Unmapped, read_ngrams, read_vocab
 from w2v_jax.storage import to_path
 
 flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
@@ -83,11 +83,30 @@ def open_vectors() -> Embeddings:
     path, f = source(), flags.FLAGS
     with warnings_in_lines():
         options = {"limit": f.limit, "encoding_errors": f.encoding_errors, "skip_nan": f.skip_nan}
-        emb = load(path, mmap=to_path(path).is_dir(), **options)
+        try:
+            emb = load(path, mmap=to_path(path).is_dir(), **options)
+        except Unmapped:  # smaller numbers
+            emb = load(path, **options)
     if f.workdir:
         known = _check_run(emb, to_path(f.workdir))
         emb = dataclasses.replace(emb, counts=known, subwords=read_ngrams(f.workdir, emb.dim))
     return emb
+
+
+def known_words(emb: Embeddings, words: Sequence[str]) -> tuple[list[str], str]:
+    """(the words that have a vector, one line on all that have none, or '')."""
+    missing = [word for word in dict.fromkeys(words) if word not in emb and not emb.makes(word)]
+    there = [word for word in words if word not in missing]
+    if not missing:
+        return there, ""
+    if len(missing) == 1:
+        try:
+            emb.row(missing[0])
+        except UserError as e:
+            return there, str(e)
+    near = [(word, ", ".join(emb.suggest(word, 3))) for word in missing]
+    named = ", ".join(f"{word!r}{f' (nearest in spelling: {others})' if others else ''}" for word, others in near)
+    return there, f"{len(missing)} words are not among the {len(emb):,} {emb.NAME}s of these vectors: {named}"
 
 
 def _check_run(emb: Embeddings, workdir: Path) -> np.ndarray | None:

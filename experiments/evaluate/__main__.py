@@ -16,6 +16,7 @@ Vectors are word2vec text or binary, GloVe text, a fastText model or a native fo
 `experiments.train`.
 Of several processes the first does all of this, on its own devices.
 The data folder has similarity/, analogy/ and categorization/; without it a small built-in list gives an indication.
+--data_dir may also be one file of a test.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def scored() -> None:
 
 if __name__ == "__main__":
     define_source_flags()
-    flags.DEFINE_string("data_dir", None, "Folder of test files; a small built-in list by default.")
+    flags.DEFINE_string("data_dir", None, "Folder of test files, or one such file; a small built-in list by default.")
     flags.DEFINE_integer("restrict", 30_000, "Analogies use only the n most frequent words; 0 is all.", 0)
     flags.DEFINE_string("text", None, "Language models: the data source to score, e.g. text:FILE.")
     flags.DEFINE_string("tokens", None, "With --text: a TSV file to write, with the nats of each token of that text.")

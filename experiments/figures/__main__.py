@@ -37,7 +37,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import cli
-from experiments.common.vectors import define_source_flags, open_vectors, source
+from experiments.common.vectors import define_source_flags, known_words, open_vectors, source
 from experiments.figures import show
 from experiments.figures.gallery import figures
 from w2v_jax.errors import UserError, nearest
@@ -107,10 +107,9 @@ def draw_map(out: str | None) -> None:
     emb = open_vectors()
     words = list(dict.fromkeys(asked)) or [w for group in (groups or {}).values() for w in group]
     words = words or list(emb.words[: f.top])
-    try:
-        vectors = np.stack([emb.vector(word) for word in words])
-    except UserError as e:  # a word that the vectors lack
-        raise UserError(f"--{'groups' if groups else 'words'}: {e}") from None
+    if lacking := known_words(emb, words)[1]:
+        raise UserError(f"--{'groups' if groups else 'words'}: {lacking}")
+    vectors = np.stack([emb.vector(word) for word in words])
     facts = small_print(f"vectors: {name_of(path)}", f"seed {f.seed}")
     known: dict[str, Any] = {"clusters": f.clusters, "seed": f.seed, "vocabulary": len(emb), "source": facts}
     plane = maps.draw_map(words, vectors, target, groups, f.projection, **known)

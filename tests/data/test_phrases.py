@@ -21,6 +21,7 @@ from w2v_jax.data import own, phrases
 from w2v_jax.data.corpus import Corpus, build_corpus
 from w2v_jax.data.tokenizer import Tokenizer
 from w2v_jax.errors import UserError
+from w2v_jax.recorded import later_rules
 
 STEMS = ["new", "york", "city", "los", "angeles", "the", "of", "in", "big", "old", "ice", "cream"]
 
@@ -97,7 +98,7 @@ def test_joined_text_is_that_of_a_plain_loop(tmp_path, monkeypatch, score, thres
     assert dict(zip(made.vocab.words, made.vocab.counts.tolist(), strict=True)) == dict(counts)
     plain = " ".join(w for line in text for w in line)
     assert made.train.bytes == len(plain.encode()) + 1
-    assert any("pass 1:" in line and "joined, such as" in line for line in said)
+    assert any("pass 1:" in line and "joined, such as" in line and "by score, and new_york, " in line for line in said)
     # The tokeniser joins a new text in the same way, also when it was written and read.
     made.tokenizer.save(tmp_path / "saved")
     loaded = Tokenizer.load(tmp_path / "saved")
@@ -137,6 +138,14 @@ def test_a_phrase_that_is_a_word_of_the_text_already(tmp_path) -> None:
     counts = dict(zip(made.vocab.words, made.vocab.counts.tolist(), strict=True))
     assert counts == {"new_york": 33, "new": 12, "a": 4, "b": 4, "c": 4, "d": 4, "york": 3}
     assert len(set(made.vocab.words)) == len(made.vocab.words)
+
+
+def test_the_default_threshold_is_that_of_the_c_tool_and_another_corpus_than_it_was() -> None:
+    """`threshold = 100` of word2phrase.c, which multiplies by the words of the text as we do."""
+    assert phrases.threshold(DataConfig(phrases=1)) == 100 and phrases.threshold(DataConfig(phrase_score="npmi")) == 0.5
+    assert later_rules(DataConfig(phrases=1)) == later_rules(DataConfig(phrases=1, phrase_threshold=100.0))
+    assert later_rules(DataConfig(phrases=1, phrase_threshold=10.0)) != later_rules(DataConfig(phrases=1))
+    assert later_rules(DataConfig()) == {}
 
 
 def test_other_rules_make_another_corpus(tmp_path) -> None:

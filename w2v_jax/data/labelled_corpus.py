@@ -145,12 +145,12 @@ def check_rules(cfg: DataConfig, classes: int | None) -> None:
         raise UserError(f"model.classes={classes}: data.labels={cfg.labels} makes 2; set data.labels=as_is for more")
 
 
-def vocabulary_of(cfg: DataConfig, texts: Sequence[str], words: Sequence[str] = ()) -> Vocabulary:
-    """`words`, or those of the texts by `cfg.min_count` and `cfg.max_vocab`, with their counts in the texts. UserError:
-    no word is frequent enough."""
+def vocabulary_of(cfg: DataConfig, texts: Sequence[str | Sequence[str]], words: Sequence[str] = ()) -> Vocabulary:
+    """`words`, or those of the texts (strings, or lists of words) by `cfg.min_count` and `cfg.max_vocab`, with their
+    counts in the texts. UserError: no word is frequent enough."""
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(words_of(text, Rules.of(cfg)))
+        counts.update(words_of(text, Rules.of(cfg)) if isinstance(text, str) else text)
     if not words:
         ranked = sorted((-n, w) for w, n in counts.items() if n >= cfg.min_count)
         words = [w for _, w in ranked][: cfg.max_vocab or None]

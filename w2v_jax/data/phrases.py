@@ -3,7 +3,7 @@
 With n(a), n(b) and n(ab) the counts of two words and of the pair in the training documents, N words in all, and m
 `data.phrase_min_count`, a pair with n(ab) >= m is joined where its score is above `data.phrase_threshold`:
 
-    word2phrase:  (n(ab) - m) N / (n(a) n(b))                     of the C tool; the threshold may be any number
+    word2phrase:  (n(ab) - m) N / (n(a) n(b))        of the C tool, whose threshold is 100; it may be any number
     npmi:         ln(p(ab) / (p(a) p(b))) / -ln p(ab),  p = n / N     from -1 to 1 (Bouma 2009)
 
 A pass counts all pairs, and then joins from left to right; a word belongs to one pair at most. The next pass sees the
@@ -29,7 +29,7 @@ from w2v_jax.data.provisional import sizes
 from w2v_jax.types import Say
 
 JOINT = "_"
-AUTO = {"word2phrase": 10.0, "npmi": 0.5}  # the thresholds of `data.phrase_threshold` = 0
+AUTO = {"word2phrase": 100.0, "npmi": 0.5}  # the thresholds of `data.phrase_threshold` = 0
 Pass = tuple[tuple[str, str], ...]  # the pairs that one pass joins
 _CHUNK = 1 << 20  # ids at a time
 _SHOWN = 5
@@ -48,14 +48,17 @@ def join(
         return _repeated(cfg, counted, work, say, given)
     for number in range(1, cfg.phrases + 1):
         barred = np.array([i == 0 or name in stop for i, name in enumerate(counted.names)], bool)
-        keys, scores = scored(cfg, counted, barred, work / SCRATCH)
+        keys, scores, pairs = scored(cfg, counted, barred, work / SCRATCH)
         if not len(keys):
             say(f"corpus: phrases, pass {number}: no pair scores above {threshold(cfg):g}")
             break
         counted = _joined(cfg, counted, keys, work / SCRATCH)
-        best = [f"{a}{JOINT}{b}" for a, b in (_words(counted, int(keys[i])) for i in np.argsort(-scores)[:_SHOWN])]
+        best, often = (
+            ", ".join(JOINT.join(_words(counted, int(keys[i]))) for i in np.argsort(-by, kind="stable")[:_SHOWN])
+            for by in (scores, pairs)
+        )
         above = f"{len(keys):,} pairs score above {threshold(cfg):g} and are joined"
-        say(f"corpus: phrases, pass {number}: {above}, such as {', '.join(best)}")
+        say(f"corpus: phrases, pass {number}: {above}, such as {best} by score, and {often} by count")
     return counted
 
 
@@ -76,8 +79,10 @@ def threshold(cfg: DataConfig) -> float:
     return cfg.phrase_threshold or AUTO[cfg.phrase_score]
 
 
-def scored(cfg: DataConfig, counted: Counted, barred: np.ndarray, scratch: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(keys a << 32 | b of the pairs that are phrases, uint64, rising; their scores, float64)."""
+def scored(
+    cfg: DataConfig, counted: Counted, barred: np.ndarray, scratch: Path
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(keys a << 32 | b of the pairs that are phrases, uint64, rising; their scores, float64; their counts)."""
     keys, pairs = _pairs(counted, scratch, barred, cfg.phrase_min_count)
     one = counted.counts[0].astype(np.float64)
     first, second = one[(keys >> np.uint64(32)).astype(np.int64)], one[(keys & _LOW).astype(np.int64)]
@@ -88,7 +93,7 @@ def scored(cfg: DataConfig, counted: Counted, barred: np.ndarray, scratch: Path)
     else:
         scores = (both - cfg.phrase_min_count) * total / (first * second)
     kept = scores > threshold(cfg)
-    return keys[kept], scores[kept]
+    return keys[kept], scores[kept], pairs[kept]
 
 
 def _pairs(counted: Counted, scratch: Path, barred: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:

@@ -100,17 +100,17 @@ class Tokenizer:
     def _bytes(self) -> list[bytes]:
         return [w.encode() if w == self.end_token else bpe.as_bytes(w) for w in self.vocab.words]
 
-    def encode(self, text: str) -> np.ndarray:
-        """Token ids of one document, int32 [T], without the end token.
+    def encode(self, text: str | Sequence[str]) -> np.ndarray:
+        """Token ids of one document, int32 [T], without the end token. Of a list of words phrases are joined.
 
         Words outside the vocabulary are dropped with `unknown='drop'`, otherwise they become `<unk>`. UserError: such a
         word, and the vocabulary has no `<unk>`.
         """
         return self.encode_counted(text)[0]
 
-    def encode_counted(self, text: str) -> tuple[np.ndarray, int]:
+    def encode_counted(self, text: str | Sequence[str]) -> tuple[np.ndarray, int]:
         """(`encode`, the number of words outside the vocabulary)."""
-        if self.kind == "bpe":
+        if self.kind == "bpe" and isinstance(text, str):
             return self._final[bpe.joined(bpe.encode(self.model, [prepared(text, self.rules)]))], 0
         return self.encode_words(self._words(text))
 
@@ -127,7 +127,9 @@ class Tokenizer:
             ids[outside] = self.unknown_id
         return ids, int(outside.sum())
 
-    def _words(self, text: str) -> list[str]:
+    def _words(self, text: str | Sequence[str]) -> list[str]:
+        if not isinstance(text, str):
+            return applied(text, self._joins)
         if self.kind == "characters":
             return list(prepared(text, self.rules))
         return applied(words_of(text, self.rules), self._joins)
@@ -136,9 +138,9 @@ class Tokenizer:
     def _joins(self) -> list[frozenset[tuple[str, str]]]:
         return [frozenset(pairs) for pairs in self.phrases]
 
-    def outside(self, text: str) -> list[str]:
+    def outside(self, text: str | Sequence[str]) -> list[str]:
         """Words of the text outside the vocabulary, each once, in their order; none for bpe."""
-        words = [] if self.kind == "bpe" else self._words(text)
+        words = [] if self.kind == "bpe" and isinstance(text, str) else self._words(text)
         return [w for w in dict.fromkeys(words) if w not in self.vocab.index]
 
     def decode(self, ids: Iterable[int]) -> str:

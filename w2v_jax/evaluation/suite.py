@@ -14,7 +14,7 @@ from w2v_jax.evaluation.categorisation import purity, read_classes
 from w2v_jax.evaluation.frequency import similarity_by_frequency
 from w2v_jax.evaluation.similarity import Pair, read_pairs, similarity
 from w2v_jax.files import PathLike
-from w2v_jax.tables import PACKED, aligned
+from w2v_jax.tables import PACKED, aligned, read_lines
 
 Results = dict[str, Any]
 
@@ -34,7 +34,8 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
     Args:
       emb: the vectors, by falling frequency.
       data_dir: has any of similarity/*.tsv, analogy/questions-words.txt, analogy/msr.tsv, analogy/bats_pairs.tsv and
-        categorization/*.tsv, plain or packed (.tsv.gz); None takes the built-in list.
+        categorization/*.tsv, plain or packed (.tsv.gz); None takes the built-in list. Or one file with the content of
+        any of these, whatever its name: questions by their sections (`: name`), the others by their columns.
       restrict: analogies use this many of the most frequent words; 0 for all.
 
     Returns:
@@ -55,17 +56,22 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
         out["categorization"] = {}
         return out
     folder = os.fspath(data_dir)
-    if not os.path.isdir(folder):
-        raise UserError(f"{folder}: no such folder; give one with similarity/, analogy/ or categorization/ in it")
     out["data"] = os.path.basename(os.path.abspath(folder))
-    files, out["left_out"] = _files(folder)
+    if os.path.isfile(folder):
+        files, out["left_out"] = _of_one(folder), []
+    elif os.path.isdir(folder):
+        files, out["left_out"] = _files(folder)
+    else:
+        need = "give one with similarity/, analogy/ or categorization/ in it, or one file of a test"
+        raise UserError(f"{folder}: no such folder; {need}")
     sets = {name: read_pairs(path) for name, path in files["similarity"].items()}
     out["similarity"] = {name: similarity(emb, graded)._asdict() for name, graded in sets.items()}
     out["frequency"] = similarity_by_frequency(emb, sets)
     out["analogy"] = {}
-    for name, (file, reader) in _ANALOGIES.items():
-        if file in files["analogy"]:
-            out["analogy"][name] = _analogy(emb, reader(files["analogy"][file]), restrict)
+    known = {file: (name, reader) for name, (file, reader) in _ANALOGIES.items()}
+    for file in [file for file in known if file in files["analogy"]] or files["analogy"]:
+        name, reader = known.get(file, (file, read_questions))
+        out["analogy"][name] = _analogy(emb, reader(files["analogy"][file]), restrict)
     classes = files["categorization"]
     out["categorization"] = {name: purity(emb, read_classes(path))._asdict() for name, path in classes.items()}
     if not (out["similarity"] or out["analogy"] or out["categorization"]):
@@ -104,6 +110,23 @@ def chosen_tests(
     if left := left + other:
         say(f"note: {folder}: there, but not read by this command: {_first(left)}")
     return {name: read_pairs(path) for name, path in chosen.items()}, {} if path is None else reader(path)
+
+
+def _of_one(path: str) -> dict[str, dict[str, str]]:
+    """`_files` of one file, by its name or else its content. UserError: it is none of a test."""
+    name = os.path.basename(path)
+    plain = name.removesuffix(next((end for end in PACKED if name.endswith(end)), ""))
+    number, line = next(read_lines(path, comments=True), (0, ""))
+    if plain in {file for file, _ in _ANALOGIES.values()}:
+        part = "analogy"
+    elif line.startswith(":"):
+        part, plain = "analogy", plain.removesuffix(".txt")
+    elif (columns := len(line.split("\t"))) in (2, 3):
+        part, plain = "similarity" if columns == 3 else "categorization", plain.removesuffix(".tsv")
+    else:
+        need = "`: name` before lines of four words, word<TAB>word<TAB>score, or class<TAB>word"
+        raise UserError(f"{path}: line {number:,}: no test of word vectors, which are lines of {need}")
+    return {**{other: {} for other in _PARTS}, part: {plain: path}}
 
 
 def _files(folder: str) -> tuple[dict[str, dict[str, str]], list[str]]:

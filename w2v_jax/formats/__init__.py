@@ -6,6 +6,7 @@ Nothing is unpickled. `w2v_jax.embeddings` is the interface; `w2v_jax.export` wr
 """
 
 from w2v_jax.formats.fasttext import write_fasttext as write_fasttext
+from w2v_jax.formats.native import Unmapped as Unmapped
 from w2v_jax.formats.native import read_vocab as read_vocab
 from w2v_jax.formats.ngrams import NGRAMS as NGRAMS
 from w2v_jax.formats.ngrams import NGRAMS_JSON as NGRAMS_JSON

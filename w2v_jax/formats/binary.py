@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import BinaryIO
 
 import numpy as np
 
-from w2v_jax.formats.rows import MAX_WORD, Options, Rows, Table
+from w2v_jax.formats.rows import MAX_WORD, MISREAD, Options, Rows, Table
 
+# What no word holds, and what a writer puts between records: bytes of numbers are read as a word.
+_NO_WORD = re.compile(rb"[\x00\t-\r]")
+_HUGE = 1e15
 _READ = 1 << 20
 _SAMPLE = 1 << 16
 
@@ -38,6 +42,7 @@ def read_binary(f: BinaryIO, path: str, options: Options, total: int, dim: int, 
     """The table of records from byte `offset` on. The C tool ends each with a newline, some tools with CR and LF."""
     wanted = min(total, limit) if limit else total
     rows = Rows(path, "byte", options, dim, wanted)
+    rows.misread = MISREAD
     width, buffer, base, at, found = 4 * dim, b"", offset, 0, 0
     while found < wanted:
         words, starts, places = list[bytes](), list[int](), list[int]()  # of the records that the buffer holds
@@ -50,6 +55,9 @@ def read_binary(f: BinaryIO, path: str, options: Options, total: int, dim: int, 
             places.append(base + at)
             at = blank + 1 + width
         if words:
+            if _NO_WORD.search(b" ".join(words)):
+                i = next(i for i, word in enumerate(words) if _NO_WORD.search(word))
+                rows.fail(places[i], f"word {words[i][:40]!r} holds bytes of numbers: {MISREAD}")
             rows.add_block(words, buffer, starts, places)
             found += len(words)
             continue
@@ -62,4 +70,16 @@ def read_binary(f: BinaryIO, path: str, options: Options, total: int, dim: int, 
         buffer, base, at = buffer[at:] + more, base + at, 0
     if not limit and (buffer[at:] + f.read(16)).strip(b"\r\n"):
         rows.fail(base + at, f"more data after the header's {total:,} words; limit={total} reads these only")
-    return rows.table()
+    table = rows.table()
+    _say_huge(path, table)
+    return table
+
+
+def _say_huge(path: str, table: Table) -> None:
+    """Warns of numbers that no training makes, but four bytes of two numbers do."""
+    for start in range(0, len(table.words), 8192):
+        huge = (np.abs(table.vectors[start : start + 8192]) > _HUGE).any(axis=1)
+        if huge.any():
+            word = table.words[start + int(np.argmax(huge))]
+            warnings.warn(f"{path}: vector of {word[:40]!r} has a number above {_HUGE:g}: {MISREAD}", stacklevel=2)
+            return

@@ -17,6 +17,11 @@ from w2v_jax.formats.rows import MARK, Options, Table, finite, say_skipped
 from w2v_jax.storage import open_read, to_path
 
 _TABS = "put a tab between a word and its count, and behind a word with a blank and no count"
+_NEED = "floats, or int8 with the scale of each row, [words, dimensions]"
+
+
+class Unmapped(UserError):
+    """Vectors that cannot stay on disk, as they are no float32."""
 
 
 def read_native(path: str, limit: int, options: Options, mmap: bool) -> Table:
@@ -42,7 +47,10 @@ def _read_arrays(file: str, vocab: str, scale: str, hint: str, limit: int, optio
     vectors = _array(file, mmap)
     whole = vectors.dtype == np.int8
     if vectors.ndim != 2 or not (vectors.dtype.kind == "f" or whole) or 0 in vectors.shape:
-        raise UserError(f"{file}: {vectors.dtype} {vectors.shape}: must be float32 [words, dimensions]")
+        raise UserError(f"{file}: {vectors.dtype} {vectors.shape}: must be {_NEED}")
+    if mmap and vectors.dtype != np.float32:
+        how = "must be float32 for a memory map; leave mmap out, which reads it as float32, or save it again"
+        raise Unmapped(f"{file}: {vectors.dtype}: {how}")
     words, counts = read_vocab(vocab, options.errors, tabs=True)
     if len(words) != len(vectors):
         said = f"{len(words):,} words, but {os.path.basename(file)} has {len(vectors):,}"
@@ -54,7 +62,7 @@ def _read_arrays(file: str, vocab: str, scale: str, hint: str, limit: int, optio
         scales = _array(scale, False)
         if scales.dtype != np.float32 or scales.shape != (len(words),):
             raise UserError(f"{scale}: {scales.dtype} {scales.shape}: must be float32 [{len(words)}]")
-    return settled(file, Table(words, vectors, counts), scales, limit, options, mmap)
+    return settled(file, Table(words, vectors, counts), scales, limit, options, mmap, vocab)
 
 
 def _array(file: str, mmap: bool) -> np.ndarray:
@@ -65,22 +73,29 @@ def _array(file: str, mmap: bool) -> np.ndarray:
     except Exception as e:  # numpy reads a header as Python's source: a damaged one raises whatever Python's parsers do
         raise UserError(f"{file}: not a whole .npy array ({' '.join(str(e).split())[:120]}); write it again") from None
     if not isinstance(found, np.ndarray):
-        raise UserError(f"{file}: no single array: must be float32 [words, dimensions]")
+        raise UserError(f"{file}: no single array: must be {_NEED}")
     return found
 
 
 def settled(
-    path: str, table: Table, scales: np.ndarray | None, limit: int, options: Options, mmap: bool = False
+    path: str,
+    table: Table,
+    scales: np.ndarray | None,
+    limit: int,
+    options: Options,
+    mmap: bool = False,
+    vocab: str = "",
 ) -> Table:
     """The first `limit` rows (0: all) of a table read as arrays, as float32, checked and without what is left out by
-    choice. `scales` float32 [V] are the factors of int8 rows. UserError: a NaN, or a word that is left with nothing."""
+    choice. `scales` float32 [V] are the factors of int8 rows; `vocab` is the file of the words, if not `path`.
+    UserError: a NaN, or a word that is left with nothing."""
     n = limit or len(table.words)
     words, vectors, counts = table.words[:n], table.vectors[:n], None if table.counts is None else table.counts[:n]
     with np.errstate(over="ignore"):  # of a larger type: an infinity is named below
         vectors = vectors if vectors.dtype == np.float32 else vectors.astype(np.float32)
     if scales is not None:
         vectors *= scales[:n, None]
-    kept = np.ones(len(words), bool) if options.errors == "strict" else _distinct(path, words)
+    kept = _distinct(path, words, options.errors == "strict", vocab)
     # A map is checked when `Embeddings.norms` first reads it, not read whole now.
     if options.skip_nan or not mmap:
         good = finite(vectors)
@@ -97,14 +112,25 @@ def settled(
     return Table(words, vectors, counts)
 
 
-def _distinct(path: str, words: Sequence[str]) -> np.ndarray:
+def say_repeated(path: str, unit: str, word: str, number: int, count: int) -> None:
+    """Warns of `count` words that are there a second time, of which `word` is the first."""
+    first = f"kept the first ({word[:40]!r} at {unit} {number:,})"
+    warnings.warn(f"{path}: {count:,} repeated words, {first}", stacklevel=4)
+
+
+def _distinct(path: str, words: Sequence[str], strict: bool, vocab: str) -> np.ndarray:
     """Which words are the first of their kind, bool [V]: bytes that are no UTF-8, left out or replaced, make more equal
     or empty. The rest is dropped, which a warning says."""
+    if strict and len(set(words)) == len(words):
+        return np.ones(len(words), bool)
     first = {word: i for i, word in reversed(list(enumerate(words)))}
     kept = np.array([word != "" and first[word] == i for i, word in enumerate(words)], bool)
     if not kept.any():
         raise UserError(f"{path}: no word is UTF-8, and none is left; pass encoding_errors=replace")
-    if not kept.all():
+    if strict:
+        i = int(np.argmin(kept))
+        say_repeated(vocab or path, "line" if vocab else "row", words[i], i + bool(vocab), int(np.sum(~kept)))
+    elif not kept.all():
         what = f"{np.sum(~kept):,} words, empty or repeated without their bytes that are no UTF-8, were dropped"
         warnings.warn(f"{path}: {what}", stacklevel=3)
     return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import os
@@ -15,10 +16,10 @@ import numpy as np
 
 from w2v_jax.errors import UserError
 from w2v_jax.exported import check, family_of
-from w2v_jax.files import FREE_BYTES, MOST_TIMES, PathLike, bounded
+from w2v_jax.files import FREE_BYTES, MOST_TIMES, PathLike, bounded, not_text
 from w2v_jax.formats.binary import looks_binary, read_binary
 from w2v_jax.formats.fasttext import MAGIC, read_fasttext
-from w2v_jax.formats.native import read_native, read_npy, read_vocab
+from w2v_jax.formats.native import read_native, read_npy, read_vocab, say_repeated
 from w2v_jax.formats.rows import MARK, MAX_DIM, MAX_WORDS, Options, Table
 from w2v_jax.formats.tensors import ENDING, read_safetensors
 from w2v_jax.formats.text import read_text
@@ -68,7 +69,7 @@ def read(
         try:
             return read(copy, limit, binary, encoding_errors, mmap, counts, skip_nan)
         except UserError as e:
-            raise UserError(str(e).replace(copy, path)) from None
+            raise type(e)(str(e).replace(copy, path)) from None
     if not os.path.exists(path):
         raise UserError(f"{path}: no such file or folder; check the name")
     options = Options(encoding_errors, skip_nan)
@@ -98,7 +99,13 @@ def _with_counts(table: Table, path: str, errors: str) -> Table:
     names, known = read_vocab(path, errors)
     if known is None:
         raise UserError(f"{path}: has words without counts; each line must be a word and its count")
-    found = dict(zip(names, known.tolist(), strict=True))
+    found: dict[str, int] = {}
+    twice = 0  # index of the first word that is there again
+    for i, (word, count) in enumerate(zip(names, known.tolist(), strict=True)):
+        twice = twice or (i if word in found else 0)
+        found.setdefault(word, count)
+    if twice:
+        say_repeated(path, "line", names[twice], twice + 1, len(names) - len(found))
     missing = [word for word in table.words if word not in found]
     if missing:
         what = f"{len(missing):,} words have no count, which is taken as 0 ({missing[0]!r})"
@@ -139,6 +146,7 @@ def _read_file(path: str, limit: int, binary: bool | None, options: Options) -> 
         if match is None:
             if binary:
                 raise UserError(f"{path}: line 1: no header of two numbers (words, dimensions): not word2vec binary")
+            _check_text(path, head)
             f.seek(mark)
             return read_text(f, path, options, 0, 0, limit, size, 1)
         total, dim = int(match[1]), int(match[2])
@@ -160,3 +168,13 @@ def _read_file(path: str, limit: int, binary: bool | None, options: Options) -> 
         if binary:
             return read_binary(f, path, options, total, dim, limit, start)
         return read_text(f, path, options, total, dim, limit, size, 2)
+
+
+def _check_text(path: str, head: bytes) -> None:
+    """UserError: a file without a header begins with text in two or four bytes a character."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        raise UserError(f"{path}: {not_text(head)}")
+    halves = {"UTF-16BE": head[::2], "UTF-16LE": head[1::2]}
+    for name, other in (("UTF-16BE", "UTF-16LE"), ("UTF-16LE", "UTF-16BE")):
+        if 2 * halves[name].count(0) > len(halves[name]) and not halves[other].count(0):
+            raise UserError(f"{path}: seems to be {name}; convert it first: iconv -f {name} -t UTF-8 <OLD >NEW")

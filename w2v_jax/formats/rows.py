@@ -21,6 +21,8 @@ MAX_WORDS = 1 << 32
 # Bytes of one word, for reading and for writing: no text gives a longer one, as it may have 2**24 characters without
 # white space.
 MAX_WORD = 1 << 26
+# Why bytes of numbers are read as a word.
+MISREAD = "a blank in the word before, another dimension than the header's, or not float32"
 _ENCODED = "B64:"  # what DL4J writes before the base64 of each word
 
 
@@ -72,6 +74,7 @@ class Rows:
         self.vectors = np.empty((capacity, dim), "<f4")
         self.repeated, self.first_repeated = 0, ""
         self.emptied, self.first_emptied = 0, 0
+        self.misread = ""  # why bytes may be no word, where no line ends keep the records apart
 
     def fail(self, place: int, what: str) -> NoReturn:
         raise UserError(f"{self.path}: {self.unit} {place:,}: {what}")
@@ -80,7 +83,10 @@ class Rows:
         try:
             text = word.decode("utf-8", self.errors)
         except UnicodeDecodeError:
-            self.fail(place, f"word {word[:40]!r} is not UTF-8; convert the file, or pass encoding_errors=replace")
+            told = f"word {word[:40]!r} is not UTF-8"
+            if self.misread:
+                self.fail(place, f"{told}: {self.misread}; encoding_errors=replace is for words in another encoding")
+            self.fail(place, f"{told}; convert the file, or pass encoding_errors=replace")
         if not text:
             if not word:
                 self.fail(place, "the word is empty")
@@ -137,6 +143,7 @@ class Rows:
             where = f"{self.unit} {places[i]:,}"
             if not self.skip_nan:
                 what = "a NaN, an infinity or too large a number; skip_nan leaves such rows out"
+                what += f"; or there is {self.misread}" if self.misread else ""
                 self.fail(places[i], f"vector of {words[i][:40]!r}: {what}")
             say_skipped(self.path, good, words, where)
             kept = np.flatnonzero(good).tolist()

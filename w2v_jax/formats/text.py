@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import BinaryIO, NoReturn
 
 import numpy as np
@@ -19,7 +20,8 @@ def read_text(
     rows: Rows | None = None
     longest = MAX_WORD + _MAX_NUMBER * (dim or MAX_DIM)
     wanted = min(filter(None, (total, limit)), default=0)
-    read = wide = 0
+    read = wide = decimal = 0
+    whole = True  # whether the last line has its end
     while not wanted or read < wanted:
         line = f.readline(longest + 1)
         place = number + read
@@ -37,13 +39,18 @@ def read_text(
             if not total:
                 _unexpected(rows, place, f"{len(line.split()) - 1:,} numbers", dim)
             wide += all(map(_number, parts[1:]))
+            decimal += b"." in parts[-1]  # no year or part of a title
         with np.errstate(over="ignore"):
             rows.add(word, values, place)
-        read += 1
+        read, whole = read + 1, line.endswith(b"\n")
     if rows is None:
         raise UserError(f"{path}: line {number:,}: the file ends before the first word: truncated")
-    if wide == read > 1:
-        _unexpected(rows, number, f"more than {dim:,} numbers in every line", dim)
+    if wide == read > 1 or 2 * decimal > read > 1:
+        many = "every line" if wide == read else f"{decimal:,} of {read:,} lines"
+        _unexpected(rows, number, f"more than {dim:,} numbers in {many}", dim)
+    if not whole:
+        what = "the last line has no line end: if the file was cut, its last number has lost digits"
+        warnings.warn(f"{path}: line {number + read - 1:,}: {what}", stacklevel=2)
     if wanted and read < wanted and total:
         there = f"the file ends after {read:,} of the {total:,} words of its header: truncated"
         rows.fail(number + read, f"{there}; limit={read} reads these only")
