@@ -13,8 +13,7 @@ from w2v_jax.evaluation.analogies import RULES, Score, Sections, add_up, analogi
 from w2v_jax.evaluation.categorisation import purity, read_classes
 from w2v_jax.evaluation.frequency import similarity_by_frequency
 from w2v_jax.evaluation.similarity import Pair, read_pairs, similarity
-from w2v_jax.files import PathLike
-from w2v_jax.storage import expanded
+from w2v_jax.files import PathLike, expanded
 from w2v_jax.tables import PACKED, aligned
 
 Results = dict[str, Any]
