@@ -39,7 +39,7 @@ $(STAMP): setup.cfg pyproject.toml constraints-py311.txt constraints-py312.txt
 	  rm -rf "$(VENV)"; "$$found" -m venv "$(VENV)"; \
 	fi; \
 	pins=$$($(BIN)/python -c 'import sys; print("constraints-py3%d.txt" % min(sys.version_info[1], 12))'); \
-	echo "installing the dependencies of $$pins (a few minutes the first time; log in $(VENV)/install.log)"; \
+	echo "installing the dependencies of $$pins (2 to 3 minutes the first time; log in $(VENV)/install.log)"; \
 	if ! $(BIN)/python -m pip install --disable-pip-version-check --no-input -e '.[dev]' -c "$$pins" 2>&1 \
 	  | tee $(VENV)/install.log \
 	  | awk '/^Collecting|^Requirement already/ {if (++n % 10 == 0) {printf "  %d packages found\n", n; fflush()}} \

@@ -1,6 +1,6 @@
 """Our vectors of documents beside gensim's Doc2Vec: the same tokens, settings and classifier.
 
-    python -m benchmarks.doc2vec --train=jsonl:newsgroups20/train.jsonl.xz --test=jsonl:newsgroups20/test.jsonl.xz \
+    python -m benchmarks.doc2vec --train=jsonl:newsgroups20/train.jsonl.xz --test=jsonl:newsgroups20/test.jsonl.xz
         --out=results/doc2vec.json [--forms=dbow,dm] [--seeds=0,1,2] [--minutes=3] [--render]
 
 Each run is a process of its own: it trains on the training texts without their labels, infers the test texts, and a

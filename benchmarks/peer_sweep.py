@@ -1,6 +1,6 @@
 """gensim's Word2Vec by size of the vectors and seed: words/s and scores, in the form of `experiments.sweep`.
 
-    python -m benchmarks.peer_sweep --text=FILE --workdir=DIR [--runs=skip-gram:100,CBOW:300] [--seeds=0,1] \
+    python -m benchmarks.peer_sweep --text=FILE --workdir=DIR [--runs=skip-gram:100,CBOW:300] [--seeds=0,1]
         [--data_dir=DIR]
 
 Trains skip-gram and CBOW with negative sampling, or `hierarchical`, skip-gram with the tree, with the arguments of

@@ -1,6 +1,6 @@
 """Vectors made of n-grams beside gensim's FastText on one text: similarity by how rare the words are, and analogies.
 
-    python -m benchmarks.subword --text=wiki_en.00.txt --data_dir=word_eval --out=results/subword.json \
+    python -m benchmarks.subword --text=wiki_en.00.txt --data_dir=word_eval --out=results/subword.json
         [--seeds=0,1,2] [--passes=5] [--minutes=3] [--render]
 
 Each run is a process of its own. Both sides read the same words (letters in lower case, at least 5 times in the text),

@@ -1,6 +1,6 @@
 """Settings of word2vec tried on a text, one after another in one process, by the scores of the development part.
 
-    python -m benchmarks.trials --text=FILE --data_dir=DIR [--setting=skipgram-100] [--side=ours] [--seeds=0,1] \
+    python -m benchmarks.trials --text=FILE --data_dir=DIR [--setting=skipgram-100] [--side=ours] [--seeds=0,1]
         '{}' '{"optimizer.initial_square": 1.0}'
 
 Each argument is a JSON object of changes: keys of our config, or arguments of gensim with --side=gensim. Prints a row

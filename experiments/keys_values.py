@@ -1,6 +1,6 @@
 """The cost and savings of sharing keys and values over all layers: the same transformer under all four switches.
 
-  python -m experiments.keys_values --workdir=DIR --config=configs/keys_values.py [--seeds=0,1] \
+  python -m experiments.keys_values --workdir=DIR --config=configs/keys_values.py [--seeds=0,1]
       [--rungs=per_layer,shared_kv] [--config.KEY=VALUE ...]
 
 Trains one model per rung: `per_layer`, `shared_k`, `shared_v` and `shared_kv` at equal width, and `shared_kv_wide`,

@@ -1,8 +1,8 @@
 """A ladder of sentiment classifiers over the same frozen word vectors, from their mean to a transformer.
 
-  python -m experiments.sentiment --vectors=FILE --train=tsv:GLOB --test=tsv:GLOB --workdir=DIR \
-      [--labels=binary|sst2|as_is|named] [--encoding_errors=strict|replace|ignore] \
-      [--models=average,elementwise,rnn,lstm,transformer] [--max_length=400] \
+  python -m experiments.sentiment --vectors=FILE --train=tsv:GLOB --test=tsv:GLOB --workdir=DIR
+      [--labels=binary|sst2|as_is|named] [--encoding_errors=strict|replace|ignore]
+      [--models=average,elementwise,rnn,lstm,transformer] [--max_length=400]
       [--config=FILE [...]] [--transformer=FILE [...]]
   python -m experiments.sentiment --workdir=DIR --text='The dog was cute'
 

@@ -1,6 +1,6 @@
 """Trains variants of one config with several seeds, and scores each: word vectors, or a language model.
 
-  python -m experiments.sweep --config=configs/skipgram.py --workdir=DIR --vary='model.dim=50;model.dim=100' \
+  python -m experiments.sweep --config=configs/skipgram.py --workdir=DIR --vary='model.dim=50;model.dim=100'
       [--vary='model.sample=0;model.sample=1e-3'] [--seeds=0,1,2] [--data_dir=word_eval] [--config.KEY=VALUE ...]
 
 --vary, which may be given again, has the variants of one thing, KEY=VALUE,KEY=VALUE each, with a semicolon between

@@ -25,7 +25,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -44,7 +43,7 @@ from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.scaling.study import Study, sized
-from w2v_jax.storage import check_writable, in_bucket
+from w2v_jax.storage import check_writable, in_bucket, to_path
 from w2v_jax.train.programs import check_rows, programs, stand_in
 from w2v_jax.train.sharding import make_mesh
 
@@ -92,7 +91,7 @@ def check_workdir(workdir: str) -> str:
         except OSError as e:
             raise UserError(f"{e.filename}: {e.strerror}") from None
         return f"{workdir} can be written"
-    folder = Path(workdir).absolute()
+    folder = to_path(workdir).absolute()
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():

@@ -119,8 +119,13 @@ def test_every_number_is_checked() -> None:
 
 
 def test_files_that_are_no_configs(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such config file"):
+    with pytest.raises(UserError, match="no such config file$"):
         load_config(str(tmp_path / "none.py"))
+    # From another folder than the checkout, or of an installed package.
+    with pytest.raises(
+        UserError, match=f"no such config file; the one that comes with w2v_jax is {FOLDER / 'demo.py'}"
+    ):
+        load_config(str(tmp_path / "configs" / "demo.py"))
     (tmp_path / "empty.py").write_text("x = 1\n")
     with pytest.raises(UserError, match="has no get_config"):
         load_config(str(tmp_path / "empty.py"))

@@ -267,7 +267,9 @@ def test_without_a_compiler_xla_trains_and_says_so(
     assert not list((tmp_path / "cache").rglob("*.*o"))
 
 
-def test_the_cache_has_one_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_has_one_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Four at once, by a compiler that writes in two halves."""
     fake = tmp_path / "compiler"
     half = 'head -c 10000 /dev/zero >> "$1"'
@@ -278,6 +280,9 @@ def test_the_cache_has_one_whole_file(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("W2V_JAX_CACHE", str(tmp_path / "cache"))
     with ThreadPoolExecutor(4) as pool:
         made = set(pool.map(lambda _: kernels.build(), range(4)))
+    assert "kernels: compiles them once for this machine" in capfd.readouterr().err
+    kernels.build()
+    assert not capfd.readouterr().err
     (path,) = made
     assert path.stat().st_size == 20_000 and os.listdir(path.parent) == [path.name]
 

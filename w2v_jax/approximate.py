@@ -5,7 +5,7 @@
 
 The exact search reads every vector: 100 million numbers a query for a million words of 100 dimensions. The graph reads
 a few thousand vectors and finds most of the same neighbours; docs/vectors.md states how many. The graph is that of
-faiss, an optional package: `pip install 'w2v_jax[approximate]'`.
+faiss, an optional package: `pip install -e '.[approximate]'`.
 """
 
 from __future__ import annotations
@@ -98,5 +98,5 @@ def _faiss() -> Any:
     try:
         import faiss
     except ImportError:
-        raise UserError("approximate neighbours need faiss: pip install 'w2v_jax[approximate]'") from None
+        raise UserError("approximate neighbours need faiss: pip install -e '.[approximate]'") from None
     return faiss

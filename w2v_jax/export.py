@@ -15,7 +15,7 @@ import numpy as np
 from w2v_jax.errors import UserError, nearest
 from w2v_jax.files import PathLike, atomic, write_json, write_text
 from w2v_jax.formats import MAX_WORD, NGRAMS, NGRAMS_JSON, Subwords, Table, to_safetensors, write_fasttext
-from w2v_jax.storage import in_bucket, open_read, to_path
+from w2v_jax.storage import expanded, in_bucket, open_read, to_path
 from w2v_jax.together import together
 
 FORMATS = ("binary", "text", "glove", "fasttext", "native", "npy", "safetensors", "projector")
@@ -32,7 +32,7 @@ _ROWS = 4096  # rows formatted at a time
 
 def write(table: Table, path: PathLike, format: str, dtype: str = "float32") -> None:
     """Writes a table in one of `FORMATS`; see `w2v_jax.embeddings.save` for the arguments and the errors."""
-    path = os.fspath(path)
+    path = expanded(path)
     format = _format(path, format)
     if dtype not in DTYPES:
         raise UserError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}{nearest(dtype, DTYPES)}")
@@ -58,7 +58,7 @@ def holds_counts(path: PathLike, format: str) -> bool:
 
 def files_of(path: PathLike, format: str = "auto") -> list[str]:
     """The files that `write` makes, or removes where it needs them not; the last is read first. UserError: as there."""
-    path = os.fspath(path)
+    path = expanded(path)
     format = _format(path, format)
     if format in ("native", "projector"):
         names = ("vectors.npy", "scale.npy", "vocab.txt") if format == "native" else ("vectors.tsv", *_PROJECTOR)

@@ -16,7 +16,7 @@ from typing import Any
 
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike, read_json, write_json
-from w2v_jax.storage import in_bucket, real, sha256_of, to_path
+from w2v_jax.storage import expanded, in_bucket, real, sha256_of, to_path
 
 RESULT, CONFIG, CHECKPOINTS = "result.json", "config.json", "checkpoints"
 DIGEST, EXPORTS = "sha256", "exports"  # keys of result.json
@@ -61,7 +61,7 @@ def damaged(workdir: Path) -> list[str]:
 def check(path: PathLike) -> None:
     """Compares a file with its digest where it is one that a run has exported into its folder; reads all of it, at
     about a gigabyte a second. UserError: it differs, or the folder's result.json is damaged."""
-    given = to_path(path if in_bucket(path) else os.path.abspath(path))
+    given = to_path(path if in_bucket(path) else os.path.abspath(expanded(path)))
     for place in {given, to_path(real(given))}:  # a link to such a file, and a link in the place of one
         workdir, name = place.parent, place.name
         if not (workdir / CONFIG).is_file():
@@ -77,7 +77,7 @@ def check(path: PathLike) -> None:
 def check_free(files: Iterable[str]) -> None:
     """UserError: one of the files to be written is one that a run has exported into its folder."""
     for file in files:
-        given = to_path(file if in_bucket(file) else os.path.abspath(file))
+        given = to_path(file if in_bucket(file) else os.path.abspath(expanded(file)))
         for place in {given, to_path(real(given))}:
             if (place.parent / CONFIG).is_file() and place.name in _exports(place.parent):
                 raise UserError(f"{file}: a file of the run in this folder, which stays as it is; give another name")

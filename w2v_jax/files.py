@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import IO, Any, cast
 
 from w2v_jax.errors import UserError, from_caller
-from w2v_jax.storage import PathLike, in_bucket, open_read, spool
+from w2v_jax.storage import PathLike, expanded, in_bucket, open_read, real, spool, to_path
 from w2v_jax.storage import stat as stat_of
 
 # What a packed file may unpack to: so many times its size, or so many bytes if that is more. Text is a third to a
@@ -63,7 +63,7 @@ def atomic(path: PathLike) -> Iterator[IO[bytes]]:
         with spool(path) as f:
             yield f
         return
-    given, path = os.fspath(path), os.path.realpath(path)
+    given, path = os.fspath(path), real(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         with _named(given), open(path, "wb") as f:
             yield f
@@ -83,7 +83,7 @@ def given_path(name: str, value: Any, need: str = "the path of a folder") -> Pat
     """The value of the argument `name`. UserError: it is no path, or empty, and must be `need`."""
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise UserError(f"{name}={value!r}: must be {need}")
-    return value
+    return expanded(value)
 
 
 def part_of(path: str) -> str:
@@ -180,7 +180,9 @@ def parse_json(text: str | bytes, **options: Any) -> Any:
 
 def read_json(path: PathLike, advice: str = "restore it, or choose another workdir") -> dict[str, Any] | None:
     """The JSON object in a file; None where there is no file. UserError: the file has no JSON object, with `advice`."""
-    if not in_bucket(path) and os.path.exists(path) and not os.path.isfile(path):  # to read a pipe would wait for ever
+    if (
+        not in_bucket(path) and to_path(path).exists() and not to_path(path).is_file()
+    ):  # to read a pipe would wait for ever
         raise UserError(f"{path}: not a regular file; {advice}")
     try:
         with open_read(path) as f:

@@ -56,10 +56,16 @@ def in_bucket(path: PathLike) -> bool:
     return True
 
 
+def expanded(path: PathLike) -> str:
+    """The path with the home folder in the place of `~`, which a shell leaves as it is after `--workdir=`."""
+    return os.path.expanduser(os.fspath(path))
+
+
 def to_path(path: PathLike) -> Path:
-    """`pathlib.Path` of a local path; for `gs://` the same interface over the bucket. UserError: as `in_bucket`."""
+    """`pathlib.Path` of a local path, with `~` replaced; for `gs://` the same interface over the bucket. UserError: as
+    `in_bucket`."""
     if not in_bucket(path):
-        return Path(path)
+        return Path(expanded(path))
     _connected()
     from etils import epath
 
@@ -69,19 +75,19 @@ def to_path(path: PathLike) -> Path:
 def real(path: PathLike) -> str:
     """The path without links; the address in a bucket."""
     # Path.resolve would raise RuntimeError for links in a circle.
-    return os.fspath(path) if in_bucket(path) else os.path.realpath(path)
+    return os.fspath(path) if in_bucket(path) else os.path.realpath(expanded(path))
 
 
 def name_of(path: PathLike) -> str:
     """The last part of a path."""
-    name = os.fspath(path)
+    name = expanded(path)
     return os.path.basename(name.rstrip("/") if in_bucket(name) else os.path.abspath(name))
 
 
 def open_read(path: PathLike) -> IO[bytes]:
     """A binary file to read and seek in. OSError."""
     if not in_bucket(path):
-        return open(path, "rb")
+        return open(expanded(path), "rb")
     return cast(IO[bytes], _connected().open(os.fspath(path), "rb"))
 
 
@@ -93,7 +99,7 @@ def sha256_of(path: PathLike) -> str:
 
 def read_bytes(path: PathLike) -> bytes:
     """The whole content. OSError."""
-    return cast(bytes, _connected().cat_file(os.fspath(path))) if in_bucket(path) else Path(path).read_bytes()
+    return cast(bytes, _connected().cat_file(os.fspath(path))) if in_bucket(path) else to_path(path).read_bytes()
 
 
 def read_range(path: PathLike, begin: int, end: int) -> bytes:
@@ -129,7 +135,7 @@ def check_writable(folder: PathLike) -> None:
 def stat(path: PathLike) -> os.stat_result | Stat:
     """Size and times of change; of an object its generation, which each write raises. OSError."""
     if not in_bucket(path):
-        return os.stat(path)
+        return os.stat(expanded(path))
     info = _connected().info(os.fspath(path))
     if info["type"] != "file":
         return Stat(0, 0, 0)
@@ -174,7 +180,7 @@ def local_copy(path: PathLike) -> str:
 
     Copies are named by the address and the generation, so that a changed object is fetched again. OSError.
     """
-    name = os.fspath(path)
+    name = expanded(path)
     if not in_bucket(name):
         return name
     generation = cast(Stat, stat(name)).st_ctime_ns
@@ -187,7 +193,7 @@ def local_copy(path: PathLike) -> str:
 
 def local_folder(path: PathLike) -> str:
     """A folder of this machine with the files of `path`: itself, or a new copy of a folder of a bucket. OSError."""
-    name = os.fspath(path)
+    name = expanded(path)
     if not in_bucket(name) or not to_path(name).is_dir():
         return name
     files = [f for f in listing(name) if "/" not in f.removeprefix(name.rstrip("/") + "/")]
@@ -220,7 +226,7 @@ def local_cache() -> Path:
         raise UserError(
             f"W2V_JAX_CACHE={root}: must be a folder of this machine; set data.cache_dir={root} to share it"
         )
-    return Path(os.path.realpath(os.path.expanduser(root)))
+    return Path(real(root))
 
 
 @contextlib.contextmanager

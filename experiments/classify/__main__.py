@@ -1,7 +1,7 @@
 """Logistic regression from features of texts to their labels: what each way to represent a text is good for.
 
-  python -m experiments.classify --train=SOURCE --test=SOURCE --workdir=DIR \
-      [--methods=counts,shares,tfidf,lsa,lda] [--vectors=[NAME=]FILE ...] [--run=[NAME=]DIR ...] \
+  python -m experiments.classify --train=SOURCE --test=SOURCE --workdir=DIR
+      [--methods=counts,shares,tfidf,lsa,lda] [--vectors=[NAME=]FILE ...] [--run=[NAME=]DIR ...]
       [--config=FILE] [--config.data.KEY=VALUE ...] [--config.model.KEY=VALUE ...] [--lda=FILE] [--lda.model.KEY=VALUE]
 
 SOURCE is tsv:GLOB (label<TAB>text), jsonl:GLOB or tfds:NAME[@SPLIT]; without --test a fifth of the distinct texts is

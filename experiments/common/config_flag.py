@@ -15,11 +15,12 @@ from w2v_jax.config import Config
 from w2v_jax.errors import UserError
 from w2v_jax.models import MODELS
 from w2v_jax.overrides import override
-from w2v_jax.storage import in_bucket, local_cache
+from w2v_jax.storage import expanded, in_bucket, local_cache
 
 flags.disclaim_key_flags()  # --help lists flags by the module that defines them: the command, not this one
 
 T = TypeVar("T")
+SHIPPED = Path(__file__).resolve().parents[2] / "configs"
 
 
 def define(name: str = "config", text: str = "Config file, e.g. configs/demo.py") -> None:
@@ -68,8 +69,9 @@ def load_config(path: str, **changes: Any) -> Config:
 
 def load(path: str, kind: type[T], changes: Mapping[str, Any] | None = None) -> T:
     """The result of a config file's get_config(), with dotted keys replaced. UserError: names the file or the key."""
+    path = expanded(path)
     if not Path(path).is_file():
-        raise UserError(f"{path}: no such config file")
+        raise UserError(f"{path}: no such config file{_shipped(Path(path))}")
     try:
         names = runpy.run_path(path)
         if "get_config" not in names:
@@ -88,12 +90,19 @@ def load(path: str, kind: type[T], changes: Mapping[str, Any] | None = None) -> 
     return override(config, changes or {}, MODELS)
 
 
+def _shipped(path: Path) -> str:
+    """Where a config file of that name comes with this project, as the end of a message; '' where none does."""
+    found = sorted(file for file in SHIPPED.rglob("*.py") if file.name == path.name)
+    same = [file for file in found if file.parts[-len(path.parts) :] == path.parts]
+    return f"; the one that comes with w2v_jax is {(same or found)[0]}" if found else ""
+
+
 def set_compile_cache(cache_dir: str, least_seconds: float = 1.0) -> None:
     """Puts JAX's persistent compile cache below the data cache, unless the environment names one. It does not keep
     programs that compile in less than `least_seconds`. Below a bucket it does not lie: the local cache has it then."""
     import jax
 
-    root = local_cache() if in_bucket(cache_dir) else Path(cache_dir or local_cache()).expanduser()
+    root = local_cache() if in_bucket(cache_dir) else Path(expanded(cache_dir or local_cache()))
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(root / "compiled"))
     if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):

@@ -1,6 +1,6 @@
 """Word models on one text under one evaluation: LSA, PPMI, its SVD, GloVe, skip-gram and CBOW.
 
-  python -m experiments.compare --workdir=DIR --source='text:corpus/*.txt' [--data_dir=word_eval] [--seeds=0,1,2] \
+  python -m experiments.compare --workdir=DIR --source='text:corpus/*.txt' [--data_dir=word_eval] [--seeds=0,1,2]
       [--models=lsa,ppmi,svd,glove,skipgram,cbow] [--dim=100] [--window=5] [--min_count=5] [--tokens=words]
 
 Every model and seed is trained in a process of its own, in DIR/MODEL-SEED, so that peak memory is its own; the same

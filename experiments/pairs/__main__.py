@@ -1,6 +1,6 @@
 """Trains an encoder of pairs of texts and asks which pairs are alike: SAME or DIFFERENT, or how much.
 
-  python -m experiments.pairs --config=configs/pairs_sick.py --workdir=DIR [--seeds=3] [--counts=vocab.txt] \
+  python -m experiments.pairs --config=configs/pairs_sick.py --workdir=DIR [--seeds=3] [--counts=vocab.txt]
       [--config.data.source='pairs:GLOB'] [--config.train.stop_at=0.9]
   python -m experiments.pairs --workdir=DIR --first='A dog runs' --second='A cat sleeps'
   python -m experiments.pairs --newsgroups=FOLDER --workdir=DIR [--pairs=20000] [--seed=0]

@@ -26,6 +26,7 @@ from w2v_jax.scaling.rates import fit_rates
 from w2v_jax.scaling.robust import LOGS, Misfit, mean_misfit
 from w2v_jax.scaling.run_table import read_columns, read_table
 from w2v_jax.scaling.where import parse
+from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
 
 _SIDED = 1.959964  # standard errors each way for 95 %
@@ -213,7 +214,7 @@ def make(folder: Path, out: str | None, source: str) -> int:
         f"\n{held} of {len(rows)} numbers are inside; every number of {len(whole)} studies: {', '.join(sorted(whole))}"
     )
     if out is not None:
-        target = Path(out)
+        target = to_path(out)
         target.mkdir(parents=True, exist_ok=True)
         write_json(target / "published.json", as_json(rows, about, came))
         draw(rows, str(target / "published.png"), source)

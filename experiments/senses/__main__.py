@@ -1,6 +1,6 @@
 """The senses of words: the contexts of a word on a map, in clusters, with the words that tell them apart.
 
-  python -m experiments.senses --workdir=RUN --words=mole,doctor,bank [--text=text:FILES] \
+  python -m experiments.senses --workdir=RUN --words=mole,doctor,bank [--text=text:FILES]
       [--sentence='I saw a mole at the zoo' --sentence='I have a mole on my hip']
   python -m experiments.senses --workdir=RUN --planted [--beside=RUN]
 

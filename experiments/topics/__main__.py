@@ -1,6 +1,6 @@
 """Topics of a text: LSA beside LDA, how far both find the same, nearest documents, and a page to browse.
 
-  python -m experiments.topics --config=configs/topics.py --workdir=DIR [--models=lsa,lda] [--lda=FILE [...]] \
+  python -m experiments.topics --config=configs/topics.py --workdir=DIR [--models=lsa,lda] [--lda=FILE [...]]
       [--reference]
   python -m experiments.topics --workdir=DIR --query='words' | --query_document=N
   python -m experiments.topics --explain

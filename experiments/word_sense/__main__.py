@@ -1,7 +1,7 @@
 """What vectors of words in context know of senses: Words in Context, and files labelled with senses.
 
-  python -m experiments.word_sense --workdirs=[NAME=]DIR,... --workdir=DIR [--wic=FOLDER [--final]] \
-      [--train=FILE --test=FILE] [--join=NAME+NAME ...] [--hide_target] [--window=10] [--pool=mean] [--any_form] \
+  python -m experiments.word_sense --workdirs=[NAME=]DIR,... --workdir=DIR [--wic=FOLDER [--final]]
+      [--train=FILE --test=FILE] [--join=NAME+NAME ...] [--hide_target] [--window=10] [--pool=mean] [--any_form]
       [--results=FILE,...]
 
 --workdirs are runs of any family. --wic names the folder of train.tsv, dev.tsv and test.tsv of Words in Context: T or

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from w2v_jax import storage
 from w2v_jax.data.cache import blocks_in
-from w2v_jax.errors import UserError
+from w2v_jax.errors import UserError, describe
 from w2v_jax.files import parse_json
 from w2v_jax.lease import Lease
 from w2v_jax.types import Say
@@ -28,20 +28,30 @@ def local_root(cache_dir: str) -> Path:
     in a bucket a folder in the local cache, to which the shared files are copied."""
     if storage.in_bucket(cache_dir):
         return storage.local_cache() / "shared" / hashlib.sha256(cache_dir.rstrip("/").encode()).hexdigest()[:16]
-    return Path(storage.real(Path(cache_dir).expanduser())) if cache_dir else storage.local_cache()
+    return Path(storage.real(cache_dir)) if cache_dir else storage.local_cache()
 
 
 def made_root(cache_dir: str, *inside: str) -> Path:
-    """`local_root`, made with these folders in it. UserError: it is a file, or within one."""
+    """`local_root`, made with these folders in it. UserError: it is a file, or within one, or cannot be made."""
     root = local_root(cache_dir)
-    try:
+    with _as_cache(cache_dir):
         for name in ("", *inside):
             (root / name).mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as e:
-        local = cache_dir and not storage.in_bucket(cache_dir)
-        key = f"data.cache_dir={cache_dir}" if local else f"the cache {root} (W2V_JAX_CACHE)"
-        raise UserError(f"{key}: {e.filename} is a file, where a folder is needed; name another folder") from None
     return root
+
+
+@contextlib.contextmanager
+def _as_cache(cache_dir: str) -> Iterator[None]:
+    """Errors of the block say that the cache is meant, and how to name another one."""
+    try:
+        yield
+    except OSError as e:
+        local = cache_dir and not storage.in_bucket(cache_dir)
+        key = f"data.cache_dir={cache_dir}" if local else f"the cache {local_root(cache_dir)}"
+        file = isinstance(e, FileExistsError | NotADirectoryError)
+        what = f"{e.filename} is a file, where a folder is needed" if file else describe(e).partition(": choose")[0]
+        how = "name another folder" if local else "name another folder by W2V_JAX_CACHE or data.cache_dir"
+        raise UserError(f"{key}: {what}; {how}") from None
 
 
 def fetch(cache_dir: str, target: Path, say: Say) -> None:
@@ -79,7 +89,9 @@ def publish(cache_dir: str, made: Path) -> None:
 @contextlib.contextmanager
 def building_alone(cache_dir: str, note: Path, done: Callable[[], bool], say: Say) -> Iterator[bool]:
     """Until the end of the block no other process builds what `note` names. Where one does, waits until it ends, or
-    until `done()` holds, and gives True. OSError."""
+    until `done()` holds, and gives True. UserError: nothing may be written there. OSError."""
+    with _as_cache(cache_dir):
+        open(note.with_suffix(".lock"), "ab").close()
     with _locked(note.with_suffix(".lock"), say) as waited:
         if storage.in_bucket(cache_dir):
             with _claimed(address(cache_dir, note.with_suffix(".lock")), done, say) as waited_longer:

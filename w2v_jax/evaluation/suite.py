@@ -13,7 +13,7 @@ from w2v_jax.evaluation.analogies import RULES, Score, Sections, add_up, analogi
 from w2v_jax.evaluation.categorisation import purity, read_classes
 from w2v_jax.evaluation.frequency import similarity_by_frequency
 from w2v_jax.evaluation.similarity import Pair, read_pairs, similarity
-from w2v_jax.files import PathLike
+from w2v_jax.files import PathLike, expanded
 from w2v_jax.tables import PACKED, aligned, read_lines
 
 Results = dict[str, Any]
@@ -55,7 +55,7 @@ def evaluate_all(emb: Embeddings, data_dir: PathLike | None = None, restrict: in
         out["analogy"] = {"builtin": _analogy(emb, builtin.analogy_sections(), restrict)}
         out["categorization"] = {}
         return out
-    folder = os.fspath(data_dir)
+    folder = expanded(data_dir)
     out["data"] = os.path.basename(os.path.abspath(folder))
     if os.path.isfile(folder):
         files, out["left_out"] = _of_one(folder), []
@@ -91,7 +91,7 @@ def chosen_tests(
 
     UserError: no such folder, none of these files in it, two of one name, or a malformed file by its line.
     """
-    folder = os.fspath(data_dir)
+    folder = expanded(data_dir)
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; give one with similarity/ or analogy/ in it")
     files, other = _files(folder)

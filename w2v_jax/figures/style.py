@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from w2v_jax.errors import UserError
 from w2v_jax.files import PathLike, atomic
-from w2v_jax.storage import in_bucket
+from w2v_jax.storage import expanded, in_bucket
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
@@ -71,7 +71,7 @@ def drawing(out: PathLike, size: tuple[float, float] = (8.0, 6.0), source: str =
       UserError: another ending.
       OSError: the file cannot be written; what was there before stays.
     """
-    path = os.fspath(out)
+    path = expanded(out)
     check_ending(path)
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg

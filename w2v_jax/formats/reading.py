@@ -23,7 +23,7 @@ from w2v_jax.formats.native import read_native, read_npy, read_vocab, say_repeat
 from w2v_jax.formats.rows import MARK, MAX_DIM, MAX_WORDS, Options, Table
 from w2v_jax.formats.tensors import ENDING, read_safetensors
 from w2v_jax.formats.text import read_text
-from w2v_jax.storage import in_bucket, local_copy, local_folder, to_path
+from w2v_jax.storage import expanded, in_bucket, local_copy, local_folder, to_path
 
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 HEADER_BYTES = 256  # at most, of a line of two numbers
@@ -50,7 +50,7 @@ def read(
     skip_nan: bool = False,
 ) -> Table:
     """Reads any of the formats; see `w2v_jax.embeddings.load` for the arguments and the errors."""
-    path = os.fspath(path)
+    path = expanded(path)
     if isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 0:
         raise UserError(f"limit={limit!r}: must be 0 (all) or more")
     if encoding_errors not in ENCODING_ERRORS:
@@ -92,7 +92,7 @@ def read(
             table = read_safetensors(path, limit, options)
         else:
             table = _read_file(path, limit, binary, options)
-    return table if counts is None else _with_counts(table, os.fspath(counts), encoding_errors)
+    return table if counts is None else _with_counts(table, expanded(counts), encoding_errors)
 
 
 def _with_counts(table: Table, path: str, errors: str) -> Table:

@@ -91,6 +91,11 @@ def build() -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as folder:
             made = Path(folder) / target.name
+            print(
+                "kernels: compiles them once for this machine, most often in 5 to 15 seconds",
+                file=sys.stderr,
+                flush=True,
+            )
             include = f"-I{jax.ffi.include_dir()}"
             _run([*command, include, str(SOURCES / "kernels.cc"), "-o", str(made)])
             os.replace(made, target)

@@ -281,7 +281,7 @@ class Checkpointer:
 
 def _folder(directory: str | os.PathLike[str]) -> epath.Path:
     """The whole path of a folder; an address has no other form."""
-    return epath.Path(to_path(directory) if in_bucket(directory) else epath.Path(directory).expanduser().resolve())
+    return epath.Path(to_path(directory) if in_bucket(directory) else to_path(directory).resolve())
 
 
 def _shared(state: Any) -> Any:

@@ -133,7 +133,10 @@ def _unbuffered(stream: TextIO) -> TextIO:
 
 
 def streams() -> None:
-    """From now on errors of standard output name it, and those of standard error end nothing."""
+    """From now on errors of standard output name it, and those of standard error end nothing. What the encoding of
+    standard output lacks is written as the number of the letter."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not isinstance(sys.stdout, Output):
         sys.stdout = cast(TextIO, Output(sys.stdout))
     _tolerant()
