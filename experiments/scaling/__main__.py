@@ -260,9 +260,12 @@ if __name__ == "__main__":
     flags.DEFINE_string("fit", None, "Table of runs to fit, .csv or .jsonl; train nothing.")
     flags.DEFINE_integer("drop_fewest_tokens_per_parameter", 0, "--fit: number of runs to leave out.", 0)
     flags.DEFINE_string(
-        "where", None, "--fit: rows to keep: column=value, column<=number, column>=number; several with commas."
+        "where",
+        None,
+        "--fit: rows to keep: column=value, !=, or with a number <, >, <=, >=; several with commas; names and values "
+        'with such signs in "...".',
     )
-    flags.DEFINE_bool("best", False, "--fit: of runs of equal parameters and tokens, the one of the lowest loss.")
+    flags.DEFINE_bool("best", False, "--fit: of runs of equal parameters, tokens and seed, the one of the lowest loss.")
     flags.DEFINE_bool("repeats", False, "--fit: count rows that repeat a run.")
     flags.DEFINE_enum(
         "misfit", "log", ["log", "loss"], "--fit: the errors whose Huber loss is least, of log loss or loss."

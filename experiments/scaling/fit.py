@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.scaling import budget
+from w2v_jax.errors import UserError, one_line
 from w2v_jax.figures import scaling as figures
 from w2v_jax.files import write_json
 from w2v_jax.scaling.allocation import Allocation
@@ -17,12 +19,14 @@ from w2v_jax.scaling.isoflop import Isoflop, fit_isoflop
 from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.published import PUBLISHED
 from w2v_jax.scaling.robust import LOGS, Misfit
-from w2v_jax.scaling.run_table import Rated, Runs, read_arms, read_rates, read_table
+from w2v_jax.scaling.run_table import NoRun, Rated, Runs, read_arms, read_rates, read_table
 from w2v_jax.scaling.single import Single, fit_single
 from w2v_jax.scaling.where import Condition
 from w2v_jax.storage import to_path
 from w2v_jax.tables import aligned
 
+_MEANT = '/\\:*?"<>|%#'  # signs that are not a part of a plain name everywhere
+_LONGEST = 200  # bytes of a folder's name
 SHOWN = ("E", "A", "B", "alpha", "beta", "a")
 
 
@@ -59,27 +63,65 @@ def fit(path: Path, options: Options, out: str | None) -> int:
     """Fits the laws of N and D, of each size alone and IsoFLOP parabolas to each arm of a table, and prints them beside
     published laws.
 
-    Returns the exit status: 1 where --budget has no answer for an arm. Errors as `read_table`; fit.json and pictures go
-    to the folder `out`, if any.
+    An arm without a run to fit gets a line that says why. Returns the exit status: 1 where --budget has no answer for
+    an arm. Errors as `read_table`, before anything is printed or written; fit.json and pictures go to the folder `out`,
+    if any, of several arms to folders in it.
     """
     arms = read_arms(path, options.where)
     several, answered = len(arms.names) > 1, True  # a law describes one family of models
+    wanted: Sequence[str | None] = arms.names if several else [None]
+    found = _read_all(path, options, wanted)
     if arms.unnamed:
         alone = f"fitted with those of {arms.names[0]}"
         print(f"{path}: {arms.unnamed} run(s) have no arm, and are {'in no fit' if several else alone}")
     if arms.names and arms.unfinished:
         print(f"{path}: no finished run, so no law, of the arm(s) {', '.join(arms.unfinished)}")
-    for i, arm in enumerate(arms.names if several else [None]):
-        if several:
-            print(f"{chr(10) if i else ''}arm {arm}")
-        answered &= fit_one(path, options, None if out is None else to_path(out) / (arm or ""), arm)
+    for i, (arm, runs) in enumerate(zip(wanted, found, strict=True)):
+        if arm is not None:
+            print(f"{chr(10) if i else ''}arm {one_line(arm)}")
+        if isinstance(runs, NoRun):
+            print(f"no law of this arm: {runs}")
+            answered &= not options.budgets
+            continue
+        folder = None if out is None else to_path(out)
+        answered &= fit_one(path, options, runs, folder if folder is None or arm is None else folder / named(arm), arm)
     return 0 if answered else 1
 
 
-def fit_one(path: Path, options: Options, out: Path | None, arm: str | None) -> bool:
-    """Fits the runs of one arm; None takes the whole table. False: --budget has no answer."""
-    runs = options.read(path, arm)
-    print(f"{path}: {len(runs.loss)} runs")
+def _read_all(path: Path, options: Options, wanted: Sequence[str | None]) -> list[Runs | NoRun]:
+    """The runs of each arm, or why it has none. UserError: as `read_table`, or no arm has a run."""
+    found = list[Runs | NoRun]()
+    for arm in wanted:
+        try:
+            found.append(options.read(path, arm))
+        except NoRun as e:
+            found.append(e)
+    if all(isinstance(runs, NoRun) for runs in found):
+        raise UserError(f"{found[0]}{'' if len(found) == 1 else f' (arm {wanted[0]}; no other arm has one either)'}")
+    return found
+
+
+def named(arm: str) -> str:
+    """The arm as the name of one folder, another for each arm: what a path or a file system would read is written %XX,
+    and the end of a long name is a digest."""
+    safe = "".join(c if _plain(c) else "".join(f"%{byte:02X}" for byte in _bytes(c)) for c in arm)
+    safe = f"%2E{safe[1:]}" if safe.startswith(".") else safe or "%"
+    if len(safe.encode()) <= _LONGEST:
+        return safe
+    return f"{safe.encode()[: _LONGEST // 2].decode(errors='ignore')}%-{hashlib.sha256(_bytes(arm)).hexdigest()[:16]}"
+
+
+def _plain(c: str) -> bool:
+    return c.isprintable() and c not in _MEANT
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def fit_one(path: Path, options: Options, runs: Runs, out: Path | None, arm: str | None) -> bool:
+    """Fits the runs of one arm; None is the whole table. False: --budget has no answer."""
+    print(f"{path}: {len(runs.loss)} run(s)")
     for note in runs.notes:
         print(f"  {note}")
     parametric = closest(
@@ -179,7 +221,7 @@ def _write(
 def _how(options: Options, runs: Runs, parametric: Fit | Refusal) -> dict[str, Any]:
     """What was fitted to which runs."""
     found: dict[str, Any] = {
-        "where": ",".join(f"{c.column}{c.compare}{c.value}" for c in options.where),
+        "where": ",".join(c.text for c in options.where),
         "repeats": options.repeats,
         "best": options.best,
         "misfit": str(options.misfit),

@@ -20,11 +20,11 @@ from w2v_jax.errors import UserError
 from w2v_jax.files import write_json
 from w2v_jax.recorded import to_dict
 from w2v_jax.scaling import analysis, records, tasks
-from w2v_jax.scaling.describe import number
+from w2v_jax.scaling.describe import number, show
 from w2v_jax.scaling.expected import Expected, expect
 from w2v_jax.scaling.fit import closest, fit_excess, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value, finite
-from w2v_jax.scaling.frontier import Frontier, fit_frontier, frontier, off, on_frontier
+from w2v_jax.scaling.frontier import WORSE, Frontier, fit_frontier, frontier, off, on_frontier, with_floor
 from w2v_jax.scaling.ladder import SecondStep
 from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.left_out import LeftOut, counts, left_out, warning
@@ -139,12 +139,18 @@ def write(
     _warn_of_impossible(targets, laws)
     for arm, law in laws.items():
         what = "distance from the floor" if law.floor else "loss"
-        print(f"{arm}: {law.fit.law.formula}, off by {law.fit.noise:.2%} of the {what} at the runs")
+        values = law.fit.values
+        ends = f"; {show('E', values['E'])}, 95 % interval" if "E" in values else ""
+        print(f"{arm}: {law.fit.law.formula}, off by {law.fit.noise:.2%} of the {what} at the runs{ends}")
+        for note in law.fit.notes:
+            print(f"{arm}: {note}")
         print_rests_on(arm, law, results)
         if law.frontier is None:
             print_doubt(arm, lack_of_fit(law.fit))
         else:
             _print_frontier(arm, law.frontier, [run for run in planned if run.arm == arm])
+            if not law.floor and not law.fit.law.floor:
+                print_no_floor(arm, law.fit, law.frontier)
     print_tasks(targets, laws)
     print(f"intervals: 95 %, of one further run each\nforecast: {file}; make the runs, then give it to --grade")
     return 0
@@ -189,6 +195,22 @@ def _print_frontier(arm: str, found: Frontier, planned: Sequence[Planned]) -> No
         if off(found, run.ledger.parameters, run.tokens):
             per = run.tokens / run.ledger.parameters
             print(f"warning: {run.name}: has {per:.3g} tokens a parameter: the law is of the best split of its cost")
+
+
+def print_no_floor(arm: str, fit: Fit, found: Frontier) -> None:
+    """That a law of the frontier has no floor, what a fitted one would be, and a warning where that is closer."""
+    print(f"{arm}: this law has no floor, which is an assumption: where the loss has one, the intervals are too low")
+    test = with_floor(found)
+    if isinstance(test.fit, Refusal):
+        print(f"{arm}: with a fitted floor there is no law: {test.fit.reason}")
+    else:
+        noises = f"off by {test.fit.noise:.2%} at the runs, without it by {fit.noise:.2%}"
+        print(f"{arm}: with a fitted floor, {show('E', test.fit.values['E'])}, the law is {noises}")
+    if test.worse:
+        chance = f"F = {test.ratio:.3g}, chance {test.chance:.1g}, below {WORSE:g}"
+        print(
+            f"warning: {arm}: a law with a floor is closer to the runs ({chance}): use --floor=fitted or --floor=known"
+        )
 
 
 def print_tasks(targets: Sequence[Mapping[str, Any]], laws: Mapping[str, Law]) -> None:

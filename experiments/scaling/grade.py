@@ -32,7 +32,8 @@ def read(file: Path) -> dict[str, Any]:
         raise UserError(f"--grade={file}: no such file; --forecast writes one")
     targets = found.get("targets")
     if not isinstance(targets, list) or not targets or not all(map(_is_target, targets)):
-        raise UserError(f"--grade={file}: is no forecast; --forecast writes one")
+        why = "a run of it lacks a value, or is forecast outside of its own interval" if targets else "has no runs"
+        raise UserError(f"--grade={file}: is no forecast: {why}; take the file that --forecast wrote")
     if not isinstance(found.get("made"), str):
         raise UserError(f"--grade={file}: does not say when it was made; take the file that --forecast wrote")
     if DIGEST in found and found[DIGEST] != digest(found):
@@ -52,8 +53,11 @@ def _is_target(target: Any) -> bool:
 
 
 def _interval(value: Any) -> bool:
-    """Three numbers, of which None is free."""
-    return isinstance(value, list) and len(value) == 3 and all(x is None or _number(x) for x in value)
+    """A value between two ends; None is free."""
+    if not isinstance(value, list) or len(value) != 3 or not all(x is None or _number(x) for x in value):
+        return False
+    middle, low, high = value
+    return middle is None or ((low is None or low <= middle) and (high is None or middle <= high))
 
 
 def _number(value: Any) -> bool:
@@ -66,14 +70,20 @@ def grade(file: Path, workdir: Path) -> int:
     UserError: no forecast; a run that is not there, or did not finish, after the table of those that are.
     """
     forecast = read(file)
+    if DIGEST not in forecast:
+        print(f"{file}: has no {DIGEST}: an edit cannot be seen; the commit is the proof")
+    if not workdir.is_dir():
+        why = "is a file; name its folder" if workdir.exists() else "no such folder; name that of the study"
+        raise UserError(f"--workdir={workdir}: {why}")
     every = records.read(sorted(workdir.glob("results*.jsonl")))
     came = {r.config_hash: r for r in every if r.heldout_loss is not None}
+    lossless = {r.config_hash: r for r in every if r.heldout_loss is None}
     rows = [["run", "of the largest fitted", "forecast", "from", "to", "came", "error", "inside"]]
-    outside, missing = 0, []
+    outside, missing = 0, list[tuple[str, Record | None]]()
     for t in forecast["targets"]:
         record = came.get(t["config_hash"])
         if record is None:
-            missing.append(t["run"])
+            missing.append((t["run"], lossless.get(t["config_hash"])))
             continue
         row, inside = _graded(t, record)
         rows.append(row)
@@ -83,9 +93,26 @@ def grade(file: Path, workdir: Path) -> int:
         print(f"{graded - outside} of {graded} inside")
     outside += _grade_tasks(forecast["targets"], came)
     if missing:
-        why = f"{len(missing)} run(s) are not in {workdir} or did not finish, such as {missing[0]}"
-        raise UserError(f"--grade={file}: {why}; make them, then grade again")
+        raise UserError(f"--grade={file}: {_why(missing, workdir)}")
     return int(outside > 0)
+
+
+def _why(missing: Sequence[tuple[str, Record | None]], workdir: Path) -> str:
+    """What is the matter with runs that cannot be graded, and what to do."""
+    absent = [name for name, record in missing if record is None]
+    ended = [record for _, record in missing if record is not None]
+    parts = (
+        [f"{len(absent)} run(s) are not in {workdir}, such as {absent[0]}; make them, then grade again"]
+        if absent
+        else []
+    )
+    if ended:
+        first = ended[0]
+        status = "finished without a held-out loss" if first.status == records.FINISHED else first.status
+        error = f" ({first.error})" if first.error else ""
+        said = f"{len(ended)} run(s) in {workdir} have no loss, such as {first.run}, which {status}{error}"
+        parts.append(f"{said}; remove their lines from the results, and the study makes them again")
+    return "; ".join(parts)
 
 
 def _grade_tasks(targets: Sequence[Mapping[str, Any]], came: Mapping[str, Record]) -> int:

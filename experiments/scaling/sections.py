@@ -21,7 +21,7 @@ from w2v_jax.scaling.fitted import Fit, Refusal
 from w2v_jax.scaling.plateau import RULE
 from w2v_jax.scaling.published import others
 from w2v_jax.scaling.records import FINISHED, Record
-from w2v_jax.scaling.transferred import tried
+from w2v_jax.scaling.transferred import Tried, tried
 
 
 def sections(found: Found) -> list[Section]:
@@ -97,8 +97,10 @@ def over_training(found: Found) -> list[Section]:
 
 
 def optimum(found: Found) -> float | None:
-    """The best possible loss, where known."""
-    return next((r.optimum for r in found.usable if r.optimum is not None), None)
+    """The best possible loss, where known and the same for all runs."""
+    return (
+        None if analysis.apart(found.usable) else next((r.optimum for r in found.usable if r.optimum is not None), None)
+    )
 
 
 def floor_check(found: Found) -> list[Section]:
@@ -115,6 +117,8 @@ def floor_check(found: Found) -> list[Section]:
         verdict += ", which is free below" if f.holds and f.low <= 0 else ""
         span = f"{f.low:.4f} to {f.high:.4f}"
         rows.append([f.arm, f"{f.fitted:.4f}", span, f"{f.optimum:.4f}", f"{f.fitted - f.optimum:+.4f}", verdict])
+    if differ := analysis.apart(found.usable):
+        text.append(f"The runs were scored on different positions, so no floor is checked: {differ}.")
     if not found.floors:
         text.append("No arm has a law with a floor, so nothing can be checked, and the command ends with status 1.")
     return [Section("The fitted floor and the truth", tuple(text), rows if found.floors else ())]
@@ -240,14 +244,16 @@ def rates(found: Found) -> list[Section]:
     first = ["arm", "parameters", "without emb.", "tokens", "rates", "best", "loss there", "at an end", "regret"]
     rows = [[*first, "at most"]]
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    left = []
     for (arm, tokens), sizes in tried(found.made).items():
         rate = float(sizes[0].rates[sizes[0].best])
+        left += [left_rates(f"{arm}, {size.parameters:,} parameters, {tokens:,} tokens", size) for size in sizes]
         for size in sizes:
             own = [arm, f"{size.parameters:,}", f"{size.without_embeddings:,}", f"{tokens:,}", str(len(size.rates))]
             best = [f"{size.rates[size.best]:.2g}", f"{size.losses[size.best]:.4f}"]
-            edge = "yes: widen it" if size.at_an_end else "no"
-            most = size.most_regret(rate)
-            regrets = [f"{size.regret(rate):.2%}", f"{most:.2%}" if math.isfinite(most) else "-"]
+            edge = "no" if not size.at_an_end else "yes, of those that count" if size.wider else "yes: widen it"
+            most = "" if size is sizes[0] else _text(size.most_regret(rate), ".2%") or "-"
+            regrets = [f"{size.regret(rate):.2%}", most]
             rows.append([*own, *best, edge, *regrets])
             curves = panels.setdefault(f"{arm}, {tokens:,} tokens", {})
             curves[f"{size.parameters:,} parameters"] = size.rates, size.losses
@@ -257,9 +263,20 @@ def rates(found: Found) -> list[Section]:
         "Regret: the loss at the best rate of the arm's smallest size over the lowest loss of this size, less 1. "
         "Losses are means over the seeds. At most: the regret among the rates tried is below this with 95 % "
         "confidence, by Student's t of the difference in loss between two rates, seed by seed; -: one seed alone, or a "
-        "run at that rate diverged."
+        "run at that rate diverged. The smallest size has no such limit: its own runs chose the rate."
     )
-    return [Section("Learning rate by size", (text,), rows, pictures=(out,))]
+    return [Section("Learning rate by size", (text, *filter(None, left)), rows, pictures=(out,))]
+
+
+def left_rates(name: str, size: Tried) -> str:
+    """The rates of a size that do not count, with their runs; empty without any."""
+    parts = []
+    for d in size.dropped:
+        lossless = f", of which {', '.join(map(str, d.lossless))} ended without a loss" if d.lossless else ""
+        parts.append(f"{d.rate:.3g} ({len(d.seeds)} run(s), of seed(s) {', '.join(map(str, d.seeds))}{lossless})")
+    counted = ", ".join(map(str, size.seeds))
+    said = f"{name}: {len(parts)} rate(s) left out, for want of the seed(s) {counted} that the others have"
+    return f"{said}: {'; '.join(parts)}." if parts else ""
 
 
 def word_vectors(found: Found) -> list[Section]:

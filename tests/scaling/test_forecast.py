@@ -152,6 +152,8 @@ def test_a_forecast_is_written_once_and_graded(
     folder.mkdir()
     with pytest.raises(UserError, match=r"2 run\(s\) are not in .* such as transformer_dim96"):
         grade.grade(file, folder)
+    with pytest.raises(UserError, match="--workdir=.*none: no such folder"):
+        grade.grade(file, tmp_path / "none")
     made(larger, folder / "results.jsonl")
     assert grade.grade(file, folder) == 0
     assert "2 of 2 inside" in capsys.readouterr().out
@@ -162,6 +164,21 @@ def test_a_forecast_is_written_once_and_graded(
     made(larger[:1], folder / "results.jsonl")
     with pytest.raises(UserError, match=r"1 run\(s\) are not in .* make them, then grade again"):
         grade.grade(file, folder)
+    ended = dataclasses.replace(
+        records.read([folder / "results.jsonl"])[0], status="diverged", heldout_loss=None, error="not finite at step 3"
+    )
+    records.write(folder / "results.jsonl", [ended])
+    why = (
+        r"1 run\(s\) are not in .* make them, .*; 1 run\(s\) in .* such as transformer_.*, which diverged \(not finite"
+    )
+    with pytest.raises(UserError, match=why):
+        grade.grade(file, folder)
+    assert "has no digest" not in capsys.readouterr().out
+    bare = tmp_path / "bare.json"
+    bare.write_text(json.dumps({key: value for key, value in found.items() if key != grade.DIGEST}))
+    made(larger, folder / "results.jsonl")
+    assert grade.grade(bare, folder) == 0
+    assert f"{bare}: has no digest: an edit cannot be seen; the commit is the proof" in capsys.readouterr().out
     found["targets"][0]["loss"] = [3.2, 3.1, 3.3]
     file.write_text(json.dumps(found), encoding="utf-8")
     with pytest.raises(UserError, match="was changed after it was written"):
@@ -252,6 +269,9 @@ def test_a_loss_at_a_known_floor_is_named(small: Study, larger: list[Planned], t
         {"loss": [1.0, 2.0]},
         {"loss": [None, 1.0, 2.0]},
         {"times": None},
+        {"loss": [3.2, 2.0, 3.1]},
+        {"law": [3.0, 3.1, None]},
+        {"tasks": {"a": [0.5, 0.6, 0.7]}},
         {"tasks": {"a": [1, None, 2]}},
     ],
     ids=str,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import curve_fit
+from scipy.stats import f, linregress
 
 from configs.scaling import synthetic
 from experiments.scaling import forecast
@@ -16,8 +18,8 @@ from tests.scaling.planted import record
 from w2v_jax.errors import UserError
 from w2v_jax.scaling import analysis, records
 from w2v_jax.scaling.expected import expect
-from w2v_jax.scaling.fitted import Fit
-from w2v_jax.scaling.frontier import fit_frontier, frontier, off, on_frontier
+from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.frontier import Frontier, fit_frontier, frontier, off, on_frontier, with_floor
 from w2v_jax.scaling.study import Planned, Study, runs
 
 
@@ -73,7 +75,7 @@ def loss_of(run: Planned, optimum: float = 0.0) -> float:
     return float(optimum + 40.0 * run.flops**-0.08)
 
 
-@pytest.mark.parametrize(("optimum", "floor"), [(None, "free"), (1.25, "known"), (1.25, "fitted")])
+@pytest.mark.parametrize(("optimum", "floor"), [(None, "free"), (1.25, "free"), (1.25, "known"), (1.25, "fitted")])
 def test_a_forecast_by_the_frontier(
     small: Study, optimum: float | None, floor: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,14 +92,40 @@ def test_a_forecast_by_the_frontier(
     assert forecast.write(file, results, small, larger, floor, "the command", "frontier") == 0
     found = json.loads(file.read_text(encoding="utf-8"))
     for target, run in zip(found["targets"], larger, strict=True):
-        assert target["loss"][0] == pytest.approx(loss_of(run, optimum or 0.0), rel=1e-4)
+        near = target["loss"][0] == pytest.approx(loss_of(run, optimum or 0.0), rel=1e-4)
+        assert near == (optimum is None or floor != "free")
         assert target["times"] == pytest.approx(run.flops / max(r.flops for r in planned))
     law = found["laws"]["transformer"]
-    assert law["values"]["alpha"][0] == pytest.approx(0.08, rel=1e-3)
+    assert (law["values"]["alpha"][0] == pytest.approx(0.08, rel=1e-3)) == (optimum is None or floor != "free")
     assert len(law["frontier"]["flops"]) == len({run.flops for run in planned})
     said = capsys.readouterr().out
     warned = [line for line in said.splitlines() if line.startswith("warning")]
-    assert len(warned) == 1 and larger[1].name in warned[0] and "tokens a parameter" in warned[0]
+    contradicted = optimum is not None and floor == "free"
+    assert len(warned) == 1 + contradicted and larger[1].name in warned[0] and "tokens a parameter" in warned[0]
+    assert ("a law with a floor is closer to the runs (F = " in warned[-1]) == contradicted
+    assert ("this law has no floor, which is an assumption" in said) == (floor == "free")
+    assert ("; E = 1.25" in said and ", 95 % interval" in said) == (floor == "fitted")
+
+
+def test_the_comparison_with_a_floor_is_the_f_test_of_one_parameter() -> None:
+    """By scipy's own fits; a planted floor is found, and where there is none that is rarely said."""
+    c, rng = np.geomspace(1e9, 1e13, 9), np.random.default_rng(0)
+    logs = np.log(c) - 25.0
+    bare = 30.0 * c**-0.08 * np.exp(rng.normal(0, 0.003, (8, 9)))
+
+    def law(x: np.ndarray, a: float, b: float, e: float) -> np.ndarray:
+        return np.log(np.exp(a - b * x) + e)
+
+    log_y = np.log(bare[0] + 2.0)
+    line, theta = linregress(logs, log_y), curve_fit(law, logs, log_y, (1.4, 0.1, 1.0))[0]
+    one = ((log_y - line.intercept - line.slope * logs) ** 2).sum()
+    two = ((log_y - law(logs, *theta)) ** 2).sum()
+    found = with_floor(Frontier(c, bare[0] + 2.0, c))
+    assert found.worse and found.ratio == pytest.approx((one - two) / (two / 6), rel=1e-3)
+    assert found.chance == pytest.approx(f.sf(found.ratio, 1, 6), rel=1e-2)
+    assert sum(with_floor(Frontier(c, loss, c)).worse for loss in bare) <= 1
+    few = with_floor(Frontier(c[:3], bare[0, :3], c[:3]))
+    assert isinstance(few.fit, Refusal) and not few.worse
 
 
 def test_too_few_runs_have_no_frontier(small: Study, tmp_path: Path) -> None:

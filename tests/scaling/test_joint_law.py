@@ -144,7 +144,7 @@ def test_a_table_is_fitted_by_the_law_that_is_named(tmp_path: Path, capsys: pyte
     table.write_text("\n".join(["parameters,tokens,loss", *rows]), encoding="utf-8")
     fit(table, Options(law="joint"), str(tmp_path / "out"))
     shown = capsys.readouterr().out
-    assert f"joint law: {JOINT.formula}, 21 runs" in shown and "Hoffmann" not in shown
+    assert f"joint law: {JOINT.formula}, 21 run(s)" in shown and "Hoffmann" not in shown
     found = json.loads((tmp_path / "out" / "fit.json").read_text(encoding="utf-8"))["parametric"]
     assert found["beta"]["value"] == pytest.approx(TRUE[4], rel=0.02)
     assert all((tmp_path / "out" / f"{name}.png").stat().st_size > 10_000 for name in ("parametric", "isoflop"))

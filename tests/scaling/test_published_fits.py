@@ -38,7 +38,9 @@ def test_a_budget_buys_the_optimum_of_the_surface(table: Path, capsys: pytest.Ca
     options = Options(where=tuple(parse("schedule=cosine")), best=True, budgets=(1e21, 1e24), device="v5e:256")
     assert fit(table, options, None) == 0
     said = capsys.readouterr().out
-    assert "35 runs" in said and "35 run(s) left out: another of equal parameters and tokens has a lower loss" in said
+    assert (
+        "35 run(s)\n" in said and "35 run(s) left out: another of equal parameters and tokens has a lower loss" in said
+    )
     row = next(line for line in said.splitlines() if line.startswith("1.000e+24"))
     ours = [float(x) for x in re.findall(r"(\S+) \[", row)]
     g = (0.34 * 406.4 / (0.28 * 410.7)) ** (1 / 0.62)
@@ -65,6 +67,10 @@ def test_a_budget_buys_the_optimum_of_the_surface(table: Path, capsys: pytest.Ca
     [
         ("schedule", "must be column=value"),
         ("=3", "must be column=value"),
+        ("a==3", "must be column=value"),
+        ("a=<3", "must be column=value"),
+        ('a="b', "must be column=value"),
+        ("a=b, c", r"' c' must be .*; put what holds such signs or a comma in"),
         ("schedule=", "must be column=value"),
         ("shedule=cosine", "no column 'shedule' .did you mean 'schedule'"),
         ("schedule<=3", "cannot be compared with 'schedule<=3'"),

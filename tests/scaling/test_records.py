@@ -163,5 +163,6 @@ def test_a_planted_law_and_floor_are_found_from_records() -> None:
     (floor,) = analysis.floors([found], made)
     assert floor.holds and floor.fitted == pytest.approx(2.0, abs=1e-3)
     assert not floor._replace(optimum=2.5).holds
-    with pytest.raises(ValueError, match="different positions"):
-        analysis.floors([found], [*made, record(optimum=2.1)])
+    other = [*made, record(run="other", optimum=2.1)]
+    assert not analysis.floors([found], other) and analysis.apart(made) is None
+    assert analysis.apart(other) == f"{made[0].run} and other record the best possible losses 2 and 2.1"

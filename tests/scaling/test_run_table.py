@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands import ROOT
 from w2v_jax.errors import UserError
-from w2v_jax.scaling.run_table import read_arms, read_table
+from w2v_jax.scaling.run_table import NoRun, read_arms, read_table
 from w2v_jax.scaling.where import parse
 
 
@@ -143,7 +143,7 @@ def test_the_fewest_tokens_a_parameter_are_dropped(tmp_path: Path) -> None:
     runs = read_table(path, drop_fewest_tokens_per_parameter=2)
     np.testing.assert_array_equal(runs.loss, [1, 3])
     assert "2 run(s)" in runs.notes[-1] and "up to 2" in runs.notes[-1]
-    with pytest.raises(UserError, match="cannot drop 4 of 4 runs"):
+    with pytest.raises(UserError, match="cannot drop 4 of 4 run"):
         read_table(path, drop_fewest_tokens_per_parameter=4)
 
 
@@ -180,6 +180,23 @@ def test_the_fewest_tokens_a_parameter_are_dropped(tmp_path: Path) -> None:
         ("a.csv", b"parameters,tokens,loss\n-1,2,3\n", "line 2: column 'parameters': -1 is not a positive number"),
         ("a.csv", b"parameters,tokens,loss\n1,0,3\n", "line 2: column 'tokens': 0 is not a positive number"),
         ("a.csv", b"parameters,tokens,loss\n1,,3\n", "line 2: no column 'tokens'"),
+        (
+            "a.csv",
+            b"parameters,tokens,loss\n1,2,3\n1e300,2,3\n",
+            "line 3: column 'parameters': 1e300 is not from 1e-50 to",
+        ),
+        (
+            "a.csv",
+            b"parameters,tokens,loss\n1,2,3\n1,2,3\n1e12,2,3\n",
+            "line 4: column 'parameters': 1e+12 is more than",
+        ),
+        ("a.csv", b"parameters,tokens,loss\n1,2,1e-300\n", "line 2: column 'loss': 1e-300 is not from 1e-50 to 1e+50"),
+        (
+            "a.csv",
+            b'parameters,tokens,loss,x\n1,2,3,"a\n2,3,4,b\n',
+            "line 2: not a row of a .csv file (unexpected end of data)",
+        ),
+        ("a.csv", b'parameters,tokens,loss,x\n1,2,3,"a\n2,3,4,"b"\n', 'is a quote (") not closed, or not doubled'),
         ("a.jsonl", b"{\n", "line 1: not JSON"),
         ("a.jsonl", b"[1]\n", "line 1: not an object"),
         ("a.jsonl", b'{"parameters": 1, "tokens": true, "loss": 1}\n', "column 'tokens': 'True' is not a number"),
@@ -196,6 +213,65 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, name: str, content: bytes,
     with pytest.raises(UserError) as e:
         read_table(path)
     assert message in str(e.value) and str(path) in str(e.value) and "\n" not in str(e.value)
+
+
+def test_a_run_without_a_held_out_loss_is_left_out_and_counted(tmp_path: Path) -> None:
+    """Its block loss is another quantity, and no other row is to be renamed."""
+    path = tmp_path / "runs.jsonl"
+    first = {"run": "a", "parameters": 1000, "tokens": 5000, "heldout_loss": 4.0, "heldout_block_loss": 4.1}
+    rows = [
+        first,
+        first | {"run": "b", "heldout_loss": None},
+        {"parameters": 9, "heldout_loss": None, "status": "failed"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    runs = read_table(path)
+    assert runs.loss.tolist() == [4.0] and "1 run(s) left out: without a held-out loss" in runs.notes
+    path.write_text(json.dumps(rows[1]))
+    with pytest.raises(NoRun, match=r"no run to fit; 1 run\(s\) have no held-out loss"):
+        read_table(path)
+    path.write_text(json.dumps({"parameters": 1000, "tokens": 5000, "heldout_block_loss": 4.1}))
+    with pytest.raises(UserError, match=r"no column 'heldout_loss' or 'loss'; add one"):
+        read_table(path)
+    csv = tmp_path / "runs.csv"
+    csv.write_text("parameters,tokens,heldout_loss\n10,100,3.5\n20,100,\n")
+    assert read_table(csv).loss.tolist() == [3.5]
+
+
+def test_of_a_search_the_best_run_of_each_seed_counts(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("parameters,tokens,loss,seed\n10,100,3.5,0\n10,100,3.4,0\n10,100,3.1,b\n20,100,3.0,0\n")
+    runs = read_table(path, best=True)
+    assert runs.loss.tolist() == [3.4, 3.1, 3.0]
+    assert "1 run(s) left out: another of equal parameters, tokens and seed has a lower loss" in runs.notes
+    path.write_text("parameters,tokens,loss\n10,100,3.5\n10,100,3.1\n")
+    runs = read_table(path, best=True)
+    assert runs.loss.tolist() == [3.1] and "no column 'seed' tells seeds" in runs.notes[0]
+
+
+def test_a_field_may_go_on_over_lines(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    text = 'parameters,tokens,note,loss\n10,100,"two\n\nlines, ""quoted""",3.5\n20,100,,x\n'
+    path.write_text(text)
+    with pytest.raises(UserError, match="line 5: column 'loss': 'x' is not a number"):
+        read_table(path)
+    path.write_text(text.replace(",x", ',3.25\n30,100,"a",3.1'))
+    assert read_table(path).loss.tolist() == [3.5, 3.25, 3.1]
+    assert len(read_table(path, where=parse("note=a")).loss) == 1
+
+
+def test_conditions_with_spaces_commas_and_other_signs(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text('parameters,tokens,loss,my note\n10,100,3,"a, b"\n20,100,2,a=b\n30,100,1,\n')
+    for text, sizes in {
+        'my note="a, b"': [10],
+        "my note = a=b,": [20],
+        '"my note"!="a, b"': [20],
+        "parameters>10,parameters<30": [20],
+        'parameters!=10,parameters<="30"': [20, 30],
+    }.items():
+        assert read_table(path, where=parse(text)).parameters.tolist() == sizes, text
+        assert parse(",".join(condition.text for condition in parse(text))) == parse(text)
 
 
 def test_a_missing_file_is_a_user_error(tmp_path: Path) -> None:

@@ -60,7 +60,24 @@ def test_the_best_rate_of_each_size_and_whether_it_is_at_an_end(tmp_path: Path) 
     assert [row[5] for row in section.table[1:]] == ["0.01", "0.04"]
     assert [row[7] for row in section.table[1:]] == ["yes: widen it", "no"]
     assert [row[8] for row in section.table[1:]] == ["0.00%", f"{np.log(4) ** 2 / 3:.2%}"]
+    assert not section.table[1][9] and section.table[2][9] == "-", "the runs of the smallest size chose the rate"
+    assert len(section.text) == 1
     drawn(section)
+    config = {"optimizer": {"learning_rate": 0.005}}
+    made.append(record(run="wider", heldout_loss=3.5, seed=1, config=config))
+    made.append(record(run="failed", heldout_loss=None, status="failed", parameters=5000, config=config))
+    (section,) = sections.rates(found(tmp_path, made, rates=(0.5, 1.0)))
+    assert [row[7] for row in section.table[1:]] == ["yes, of those that count", "no"]
+    assert section.text[1].startswith("lstm, 1,000 parameters, 10,000 tokens: 1 rate(s) left out") and (
+        section.text[1].endswith("seed(s) 0 that the others have: 0.005 (1 run(s), of seed(s) 1).")
+    )
+    assert "0.005 (1 run(s), of seed(s) 0, of which 0 ended without a loss)" in section.text[2]
+
+
+def test_floors_of_runs_on_different_positions_are_not_checked(tmp_path: Path) -> None:
+    made = [record(run="a", optimum=2.0), record(run="b", optimum=2.1, parameters=9)]
+    (section,) = sections.floor_check(found(tmp_path, made, optimum=True))
+    assert "so no floor is checked: a and b record the best possible losses 2 and 2.1" in section.text[1]
 
 
 def test_word_vectors_by_dimensions_and_words(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from tests.scaling.planted import record
 from w2v_jax.scaling.records import Record
-from w2v_jax.scaling.transferred import Tried, tried
+from w2v_jax.scaling.transferred import Dropped, Tried, tried
 
 PLANTED = {0.01: [3.02, 3.05, 3.03], 0.02: [3.01, 3.02, 3.01]}  # losses of three seeds by rate
 
@@ -57,5 +57,12 @@ def test_the_limit_of_a_regret_is_students_of_the_seeds_differences_and_covers_a
 def test_a_rate_without_all_seeds_and_a_failed_run_are_left_out() -> None:
     runs = [run(100, 0.01, 4.0, 0), run(100, 0.01, 4.2, 1), run(100, 0.02, 1.0, 0)]
     runs += [run(100, 0.04, 1.0, 1), run(100, 0.04, 1.0, 2)]  # as many seeds, but others
-    (size,) = tried([*runs, record(status="failed", heldout_loss=None)])["lstm", 10000]
-    assert size.rates.tolist() == [0.01] and size.losses[0] == pytest.approx(4.1)
+    failed = record(parameters=100, seed=1, status="failed", heldout_loss=None, config=runs[2].config)
+    for order in (runs, runs[::-1]):
+        (size,) = tried([failed, *order, record(status="failed", heldout_loss=None)])["lstm", 10000]
+        assert size.rates.tolist() == [0.01] and size.losses[0] == pytest.approx(4.1), "the least seeds of as many"
+        assert size.seeds == (0, 1) and size.dropped == (Dropped(0.02, (0, 1), (1,)), Dropped(0.04, (1, 2), ()))
+        assert size.wider
+    (size,) = tried([*runs, run(100, 0.005, 9.0, 1), run(100, 0.005, 9.0, 2)])["lstm", 10000]
+    assert size.rates.tolist() == [0.005, 0.04], "of as many seeds those that the most rates have"
+    assert not size.wider, "the best is the greatest rate"

@@ -18,6 +18,8 @@ from w2v_jax.scaling.plateau import Score, on_plateau
 from w2v_jax.scaling.records import FINISHED, Record
 from w2v_jax.scaling.single import MOST, Single, fit_single
 
+_SAME_OPTIMUM = 1e-9  # nats within which best possible losses are of the same positions
+
 Result = Fit | Isoflop | Refusal
 Curve = tuple[np.ndarray, np.ndarray]
 
@@ -162,15 +164,22 @@ def laws(arm: str, records: Sequence[Record], budgets: Sequence[float] = ()) -> 
 
 
 def floors(found: Sequence[Laws], records: Sequence[Record]) -> list[Floor]:
-    """Fitted floor and optimum of every arm with a parametric law. ValueError: runs scored on different positions."""
-    known = {r.optimum for r in records if r.optimum is not None}
-    if len(known) > 1 and max(known) - min(known) > 1e-9:
-        raise ValueError(f"runs were scored on different positions: optima {sorted(known)}")
+    """Fitted floor and optimum of every arm with a parametric law; none where the runs have several, see `apart`."""
+    known = [] if apart(records) else [r.optimum for r in records if r.optimum is not None]
     return [
-        Floor(laws.arm, *laws.parametric.values["E"], optimum=next(iter(known)))
+        Floor(laws.arm, *laws.parametric.values["E"], optimum=known[0])
         for laws in found
         if known and isinstance(laws.parametric, Fit)
     ]
+
+
+def apart(records: Sequence[Record]) -> str | None:
+    """Which runs were scored on different positions of the text, so that their best possible losses differ."""
+    known = sorted((r.optimum, r.run) for r in records if r.optimum is not None)
+    if not known or known[-1][0] - known[0][0] <= _SAME_OPTIMUM:
+        return None
+    (least, one), (most, other) = known[0], known[-1]
+    return f"{one} and {other} record the best possible losses {least:.10g} and {most:.10g}"
 
 
 def by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from w2v_jax.scaling.fitted import FAR, FREE_EXPONENT, Fit, Heldout, Refusal, Value
-from w2v_jax.scaling.isoflop import Isoflop
+from w2v_jax.scaling.isoflop import FEW, SAME, Isoflop
 from w2v_jax.scaling.published import PUBLISHED, Published
 from w2v_jax.tables import aligned
 
-SHOWN = 5  # budgets without a parabola that are listed one by one
+SHOWN = 5  # budgets with too few sizes for a parabola that have a line each
 
 
 def number(value: float) -> str:
@@ -60,7 +60,7 @@ def published_table() -> list[list[str]]:
 
 
 def _fit(fit: Fit) -> str:
-    lines = [f"{fit.law.name}: {fit.law.formula}, {fit.points} runs"]
+    lines = [f"{fit.law.name}: {fit.law.formula}, {fit.points} run(s)"]
     lines += [
         show(name, value, FREE_EXPONENT if name in fit.law.exponents else np.inf) for name, value in fit.values.items()
     ]
@@ -94,14 +94,25 @@ def _errors(errors: np.ndarray) -> str:
 
 
 def _isoflop(result: Isoflop) -> str:
-    lines = [f"IsoFLOP parabolas: {len(result.parabolas)} budget(s), {result.points} runs"]
+    tolerance = f"runs with up to {SAME - 1:.0%} more FLOPs than the least of a budget belong to it"
+    how = "every run belongs to the nearest of the study's budgets" if result.nominal else tolerance
+    lines = [f"IsoFLOP parabolas: {len(result.parabolas)} budget(s), {result.points} run(s); {how}"]
     lines += [show(name, value) for name, value in result.values.items()]
     if result.reason:
         lines.append(f"no power law of the minima: {result.reason}")
-    rows = [["FLOPs", "runs", "best parameters", "tokens", "loss"]]
+    rows = [["FLOPs", "apart by", "runs", "best parameters", "tokens", "loss"]]
     for p in result.parabolas:
-        rows.append([number(p.flops), str(len(p.sizes)), cell(p.best), number(p.tokens), f"{p.lowest:.4f}"])
-    lines += aligned(rows).splitlines() + [f"{r.law}: left out: {r.reason}" for r in result.refused[:SHOWN]]
-    if len(result.refused) > SHOWN:
-        lines.append(f"and {len(result.refused) - SHOWN} more budgets left out")
-    return "\n".join([*lines, *result.notes])
+        own = [number(p.flops), f"{p.spread - 1:.1%}", str(len(p.sizes))]
+        rows.append([*own, cell(p.best), number(p.tokens), f"{p.lowest:.4f}"])
+    return "\n".join([*lines, *aligned(rows).splitlines(), *_left_out(result.refused), *result.notes])
+
+
+def _left_out(refused: Sequence[Refusal]) -> list[str]:
+    """A line for each budget without a parabola; one for many that have too few sizes, as most of a table's may."""
+    few = [r for r in refused if r.reason.endswith(FEW)]
+    apart = [r for r in refused if len(few) <= SHOWN or r not in few]
+    lines = [f"{r.law}: left out: {r.reason}" for r in apart]
+    if len(few) > SHOWN:
+        names = ", ".join(r.reason.removesuffix(f"; {FEW}") for r in few)
+        lines.append(f"IsoFLOP: {len(few)} budgets left out, as {FEW}: {names}")
+    return lines

@@ -4,7 +4,8 @@
 
 C are training FLOPs at the best split between parameters and tokens (Kaplan et al. 2020, arXiv 2001.08361, equation
 1.3: .050 for alpha). A floor is fitted only where it is asked for, L(C) = E + A/C^alpha: some ten points of a grid lie
-too far from the law to say anything of it. A law of N and D has to hold where runs are far from the frontier too, and
+too far from the law to say anything of it. No floor is an assumption then, and the intervals rest on it: `with_floor`
+compares the two. A law of N and D has to hold where runs are far from the frontier too, and
 pays for it with a wrong form; this one says nothing of such runs.
 """
 
@@ -13,11 +14,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import f as fisher
+from threadpoolctl import threadpool_limits
 
 from w2v_jax.scaling.cells import cells
 from w2v_jax.scaling.fit import fit_power
 from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.laws import FLOOR, POWER, Law
+from w2v_jax.scaling.projection import least_squares, nearest
 
+WORSE = 0.05  # chance below which the law without a floor is called worse
+_ROUNDING = 1e-7  # least deviation of log loss: what the digits of a table leave
 APART = 2.0  # factor outside the tokens a parameter of the frontier from which a run is not taken to be on it
 
 
@@ -62,6 +69,40 @@ def fit_frontier(found: Frontier, floor: float = 0.0, fitted: bool = False) -> F
     if not floor or isinstance(fit, Refusal):
         return fit
     return fit._replace(law=fit.law._replace(formula="L(C) - E = A C^-alpha"))
+
+
+class WithFloor(NamedTuple):
+    """L(C) = E + A/C^alpha beside the same without E, by least squares of log loss (Draper & Smith 1998, section 6.1).
+
+    The test takes the noise for normal, and the law with a floor for the right one."""
+
+    fit: Fit | Refusal  # with the floor
+    ratio: float  # F: squares that the floor takes away, over the mean square that is left; nan for three points
+    chance: float  # of an F as large where there is no floor
+
+    @property
+    def worse(self) -> bool:
+        """Whether the points contradict a law without a floor."""
+        return self.chance < WORSE
+
+
+def with_floor(found: Frontier) -> WithFloor:
+    """What a fitted floor changes."""
+    fit, points = fit_frontier(found, fitted=True), len(found.loss)
+    if points <= FLOOR.parameters:
+        return WithFloor(fit, np.nan, 1.0)
+    bare, floored = (max(_squares(law, found), points * _ROUNDING**2) for law in (POWER, FLOOR))
+    freedom = points - FLOOR.parameters
+    ratio = max(bare - floored, 0.0) / (floored / freedom)
+    return WithFloor(fit, ratio, float(fisher.sf(ratio, 1, freedom)))
+
+
+def _squares(law: Law, found: Frontier) -> float:
+    """The least sum of squared residuals of log loss."""
+    logs = np.log(found.flops)[:, None]
+    logs, log_y = logs - logs.mean(), np.log(found.loss)
+    with threadpool_limits(1, "blas"):
+        return least_squares(law, nearest(law, logs, log_y), logs, log_y)[1]
 
 
 def off(found: Frontier, parameters: float, tokens: float) -> bool:

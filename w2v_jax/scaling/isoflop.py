@@ -13,7 +13,8 @@ from w2v_jax.scaling.fitted import Refusal, Value, interval
 
 NAME = "IsoFLOP"
 FLOPS_A_TOKEN = 6.0  # of training, a parameter: C = 6 N D (Kaplan et al. 2020, section 2.1)
-_SAME = 1.25  # runs within this factor of the smallest of a budget belong to it
+SAME = 1.25  # runs within this factor of the smallest of a budget belong to it
+FEW = "a parabola needs three"
 _LOST = 0.05  # share of draws without a minimum above which a note says so
 _LEVEL = 1e-9  # losses that differ by less than this share of them have no curvature, but rounding errors
 
@@ -30,6 +31,7 @@ class Parabola(NamedTuple):
     tokens: float  # there
     lowest: float  # loss at the minimum
     per_token: np.ndarray  # float [n], log FLOPs a parameter and token: log 6 where C = 6 N D
+    spread: float  # the greatest FLOPs of its runs over the least
 
 
 class Isoflop(NamedTuple):
@@ -43,6 +45,7 @@ class Isoflop(NamedTuple):
     largest: float  # budget, FLOPs
     samples: np.ndarray  # float [B, 2]: log k_N and a of each draw; B = 0 without residuals
     notes: tuple[str, ...]
+    nominal: bool = False  # whether the budgets were given; otherwise runs within a factor of `SAME` share one
 
 
 class Optimum(NamedTuple):
@@ -112,7 +115,8 @@ def fit_isoflop(
     for k, p in enumerate(kept):
         kept[k] = p._replace(best=_interval(p.best.value, np.exp(minima[np.isfinite(minima[:, k]), k])))
     points, largest = sum(len(p.sizes) for p in kept), kept[-1].flops
-    return Isoflop(tuple(kept), tuple(refused), values, reason, points, largest, samples, notes)
+    nominal = budgets is not None
+    return Isoflop(tuple(kept), tuple(refused), values, reason, points, largest, samples, notes, nominal)
 
 
 def _interval(value: float, draws: np.ndarray) -> Value:
@@ -129,7 +133,7 @@ def _groups(flops: np.ndarray, budgets: np.ndarray | None) -> list[np.ndarray]:
     order = np.argsort(flops, kind="stable")
     starts = [0]
     for i in range(len(order)):
-        if flops[order[i]] > _SAME * flops[order[starts[-1]]]:
+        if flops[order[i]] > SAME * flops[order[starts[-1]]]:
             starts.append(i)
     return np.split(order, starts[1:])
 
@@ -145,7 +149,7 @@ def _parabola(sizes: np.ndarray, flops: np.ndarray, loss: np.ndarray, per_token:
     name = f"{NAME} {budget:.3g} FLOPs"
     count = len(np.unique(sizes))
     if count < 3:
-        return Refusal(name, f"{count} size(s) at {budget:.3g} FLOPs; a parabola needs three")
+        return Refusal(name, f"{count} size(s) at {budget:.3g} FLOPs; {FEW}")
     if np.ptp(loss) <= _LEVEL * np.abs(loss).max():
         return Refusal(name, f"no minimum at {budget:.3g} FLOPs: all losses are {loss[0]:.6g}")
     design, centre = _design(sizes)
@@ -157,7 +161,8 @@ def _parabola(sizes: np.ndarray, flops: np.ndarray, loss: np.ndarray, per_token:
         seen = f"{sizes.min():.3g} to {sizes.max():.3g}"
         return Refusal(name, f"minimum at {at:.3g} parameters, outside the sizes seen at {budget:.3g} FLOPs ({seen})")
     lowest = float(c[0] - c[1] ** 2 / (4 * c[2]))
-    found = Parabola(budget, sizes, loss, c, centre, Value(at, np.nan, np.nan), np.nan, lowest, per_token)
+    spread = float(flops.max() / flops.min())
+    found = Parabola(budget, sizes, loss, c, centre, Value(at, np.nan, np.nan), np.nan, lowest, per_token, spread)
     return found._replace(tokens=float(np.exp(_log_tokens(found, np.log(at)))))
 
 

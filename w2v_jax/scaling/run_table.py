@@ -12,6 +12,7 @@ import numpy as np
 from w2v_jax.errors import UserError
 from w2v_jax.scaling.isoflop import FLOPS_A_TOKEN
 from w2v_jax.scaling.plateau import RULE, Score, on_plateau
+from w2v_jax.scaling.repeats import Keyed, check_one_loss, check_spread, lowest, once
 from w2v_jax.scaling.table_rows import (
     ARM,
     COLUMNS,
@@ -20,6 +21,7 @@ from w2v_jax.scaling.table_rows import (
     PER_TOKEN,
     RUN,
     SCORES,
+    SEED,
     STATUS,
     VOCABULARY,
     check_known,
@@ -33,7 +35,9 @@ FAR = 10.0  # FLOPs beyond this multiple of 6 N D, or its inverse, are taken for
 LARGEST_VOCABULARY = 1e6  # where the table states none
 _RATES = ("learning_rate", "batch_tokens")
 
-Keyed = tuple[tuple[Any, Any], dict[str, float]]  # ((name, config's hash), numbers) of a row
+
+class NoRun(UserError):
+    """A table, or an arm of it, has no run that a law could be fitted to."""
 
 
 class Runs(NamedTuple):
@@ -92,12 +96,12 @@ def read_table(
     Missing tokens are FLOPs / (6 parameters), missing FLOPs 6 parameters tokens. Runs with a status other than
     "finished" are left out. A run that is there twice counts once: repeats would narrow every interval. It is known by
     its name in the column "run" and its config (column "config_hash", or without that its parameters, tokens and
-    FLOPs), or by all of its numbers where it has no name. A name with two configs is two runs. Runs on the
-    plateau of single words are left out, see `plateau`. `notes` says all this, and what looks like another unit: FLOPs
-    far from 6 N D (or from the column "flops_per_token"), a loss above the logarithm of the vocabulary (column
-    "vocabulary"; otherwise of a million tokens). Of an export from Weights & Biases, which has the columns Name and
-    State, State and Group are read as status and arm, and Name as run where there is a config_hash, as in a study's
-    runs.csv. Other columns are ignored.
+    FLOPs), or by all of its numbers where it has no name. A name with two configs is two runs. Runs on the plateau of
+    single words are left out, see `plateau`, and those with an empty cell of the loss. `notes` says all this, and what
+    looks like another unit: FLOPs far from 6 N D (or from the column "flops_per_token"), a loss above the logarithm of
+    the vocabulary (column "vocabulary"; otherwise of a million tokens). Of an export from Weights & Biases, which has
+    the columns Name and State, State and Group are read as status and arm, and Name as run where there is a
+    config_hash, as in a study's runs.csv. Other columns are ignored.
 
     Args:
       path: .csv with a header line, or .jsonl with one object per line; also packed, such as .csv.xz.
@@ -105,19 +109,20 @@ def read_table(
       arm: only runs with this value in the column "arm"; None takes all.
       where: conditions that the rows must hold; others are left out.
       repeats: count rows that repeat a run, as some published fits do.
-      best: of runs of equal parameters and tokens, take the one of the lowest loss, as after a search for rates.
+      best: of runs of equal parameters and tokens, and of one seed where there is a column "seed", take the one of the
+        lowest loss, as after a search for rates.
 
     Raises:
       UserError: naming file, line and column: a missing, empty or unreadable file, a missing or doubled column, a
-        value that is not a positive number, no run left.
+        value that is not a positive number. NoRun, which is one: no run left.
     """
     path = os.fspath(path)
-    once, notes = _read(path, arm, where, repeats)
+    found, notes = _read(path, arm, where, repeats, seeds=best)
     if best:
-        tried, once = len(once), _lowest(once)
-        notes.append(f"{tried - len(once)} run(s) left out: another of equal parameters and tokens has a lower loss")
-    notes += _odd_units(once)
-    return _columns(path, once, notes, drop_fewest_tokens_per_parameter)
+        found, note = lowest(found)
+        notes.append(note)
+    notes += _odd_units(found)
+    return _columns(path, found, notes, drop_fewest_tokens_per_parameter)
 
 
 def read_rates(
@@ -144,7 +149,7 @@ def read_columns(
     """
     path, found = os.fspath(path), list[list[float]]()
     for place, row in rows(path, where, names, of_runs=False):
-        if _holds(place, row, where) and all(name in row for name in names):
+        if _holds(place, row, where) and all(row.get(name) is not None for name in names):
             found.append([positive(f"{place}: column {name!r}", row[name]) for name in names])
     if not found:
         raise UserError(f"{path}: no row has {' and '.join(names)}{' and holds --where' if where else ''}")
@@ -156,10 +161,18 @@ def _holds(place: str, row: dict[str, Any], where: Sequence[Condition]) -> bool:
 
 
 def _read(
-    path: str, arm: str | None, where: Sequence[Condition], repeats: bool, extra: Sequence[str] = ()
+    path: str,
+    arm: str | None,
+    where: Sequence[Condition],
+    repeats: bool,
+    extra: Sequence[str] = (),
+    seeds: bool = False,
 ) -> tuple[list[dict[str, float]], list[str]]:
-    """(numbers of each run, notes on what was left out), the columns `extra` with them where a row has these."""
-    found, unfinished, others = list[tuple[str, Keyed, str]](), 0, 0
+    """(numbers of each run, notes on what was left out), the columns `extra` with them where a row has these.
+
+    With `seeds` also a number for each different text of the column "seed"."""
+    found, unfinished, unscored, others = list[tuple[str, Keyed, str]](), 0, 0, 0
+    known = dict[str, float]()
     for place, row in rows(path, where, extra):
         if arm is not None and str(row.get(ARM)) != arm:
             continue
@@ -167,69 +180,39 @@ def _read(
             others += 1
         elif row.get(STATUS, FINISHED) != FINISHED:
             unfinished += 1
+        elif _unscored(row):
+            unscored += 1
         else:
             numbers, loss = _numbers(place, row, extra)
+            if seeds and SEED in row:
+                numbers[SEED] = known.setdefault(str(row[SEED]), float(len(known)))
             found.append((place, ((row.get(RUN), row.get(HASH)), numbers), loss))
     if not found:
         left = f"; {unfinished} run(s) have another status than {FINISHED!r}" if unfinished else ""
+        left += f"; {unscored} run(s) have no held-out loss" if unscored else ""
         left += "; no other row holds the conditions of --where" if where else ""
-        raise UserError(f"{path}: no run to fit{left}")
-    _check_one_loss([(place, loss) for place, _, loss in found])
+        raise NoRun(f"{path}: no run to fit{left}")
+    check_one_loss([(place, loss) for place, _, loss in found])
+    check_spread([(place, numbers) for place, (_, numbers), _ in found])
     notes = [f"{unfinished} run(s) left out: status is not {FINISHED!r}"] if unfinished else []
+    notes += [f"{unscored} run(s) left out: without a held-out loss"] if unscored else []
     notes += [f"{others} row(s) left out: they do not hold --where"] if others else []
     every = [keyed for _, keyed, _ in found]
-    once = [row for _, row in every] if repeats else _once(every, notes)
-    flat = on_plateau([Score(row["loss"], *(row.get(name) for name in SCORES)) for row in once])
+    kept, repeated = ([row for _, row in every], list[str]()) if repeats else once(every)
+    notes += repeated
+    flat = on_plateau([Score(row["loss"], *(row.get(name) for name in SCORES)) for row in kept])
     if any(flat):
         notes.append(f"{sum(flat)} run(s) left out, {RULE}")
-        once = [row for row, out in zip(once, flat, strict=True) if not out]
-    if not once:
-        raise UserError(f"{path}: no run to fit; all of them are on the plateau of single words")
-    return once, notes
+        kept = [row for row, out in zip(kept, flat, strict=True) if not out]
+    if not kept:
+        raise NoRun(f"{path}: no run to fit; all {len(flat)} are on the plateau of single words")
+    return kept, notes
 
 
-def _check_one_loss(found: Sequence[tuple[str, str]]) -> None:
-    """UserError: rows (place, column of the loss) have it in columns of two names, which may be two quantities."""
-    first = min((name for _, name in found), key=COLUMNS["loss"].index)
-    place, other = next(((place, name) for place, name in found if name != first), ("", ""))
-    if place:
-        mend = "fill the cell, remove the line, or keep one of the two columns"
-        raise UserError(f"{place}: no {first!r}, which other rows have, and {other!r} may be another loss; {mend}")
-
-
-def _once(every: Sequence[Keyed], notes: list[str]) -> list[dict[str, float]]:
-    """The rows less repeats: of a run the last, as in a study; see `_identity`. Adds to the notes."""
-    last = {_identity(key, row): (key, row) for key, row in every}
-    if len(last) < len(every):
-        notes.append(f"{len(every) - len(last)} row(s) repeat a run, and count once")
-    bare = ((key, row) for key, row in every if key[0] is not None and key[1] is None)
-    if moved := [key[0] for key, row in bare if row["loss"] != last[_identity(key, row)][1]["loss"]]:
-        why = f"such as {moved[0]}, have another loss than the last row of their name and sizes, which counts"
-        notes.append(f"warning: {len(moved)} of them, {why}: are they other seeds? then give each a name of its own")
-    names = [str(name) for (name, config), _ in last.values() if name is not None and config is not None]
-    if several := sorted({name for name in names if names.count(name) > 1}):
-        why = f"such as {several[0]}, have several configs, and each counts: are two studies in one file?"
-        notes.append(f"warning: {len(several)} name(s), {why}")
-    return [row for _, row in last.values()]
-
-
-def _identity(key: tuple[Any, Any], row: dict[str, float]) -> tuple[Any, ...]:
-    """What tells a run: its name and config; without a config its name and sizes; without a name all of its numbers."""
-    name, config = key
-    if name is None:
-        return tuple(sorted(row.items()))
-    sizes = (row.get(size) for size in COLUMNS if size != "loss")
-    return (str(name), str(config)) if config is not None else (str(name), *sizes)
-
-
-def _lowest(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
-    """The row of the lowest loss of each size and amount of text, in the order of the sizes' first rows."""
-    lowest: dict[tuple[float | None, ...], dict[str, float]] = {}
-    for row in rows:
-        key = row["parameters"], row.get("tokens"), row.get("flops")
-        if key not in lowest or row["loss"] < lowest[key]["loss"]:
-            lowest[key] = row
-    return list(lowest.values())
+def _unscored(row: dict[str, Any]) -> bool:
+    """Whether the cells of the loss are empty."""
+    cells = [row[name] for name in COLUMNS["loss"] if name in row]
+    return bool(cells) and all(cell is None for cell in cells)
 
 
 def _odd_units(rows: Sequence[dict[str, float]]) -> list[str]:
@@ -263,7 +246,7 @@ def _columns(path: str, rows: Sequence[dict[str, float]], notes: list[str], drop
         notes.append(f"FLOPs of {missing} run(s) are 6 parameters tokens: the table has none")
     d, c = np.where(np.isnan(d), c / (FLOPS_A_TOKEN * n), d), np.where(np.isnan(c), FLOPS_A_TOKEN * n * d, c)
     if not 0 <= drop < len(rows):
-        raise UserError(f"{path}: cannot drop {drop} of {len(rows)} runs; give a number from 0 to {len(rows) - 1}")
+        raise NoRun(f"{path}: cannot drop {drop} of {len(rows)} run(s); give a number from 0 to {len(rows) - 1}")
     keep = np.sort(np.argsort(d / n, kind="stable")[drop:])
     if drop:
         notes.append(f"{drop} run(s) of the fewest tokens a parameter left out, up to {np.sort(d / n)[drop - 1]:.3g}")
@@ -275,7 +258,7 @@ def _numbers(where: str, row: dict[str, Any], extra: Sequence[str] = ()) -> tupl
     check_known(where, list(row))
     found, column = {}, dict[str, str]()
     for key, names in COLUMNS.items():
-        name = next((n for n in names if n in row), None)
+        name = next((n for n in names if row.get(n) is not None), None)
         if name is not None:
             found[key], column[key] = positive(f"{where}: column {name!r}", row[name]), name
     for name in SCORES:

@@ -26,32 +26,36 @@ STATUS, FINISHED = "status", "finished"
 ARM = "arm"  # of a study; a law is fitted to the runs of one
 RUN = "run"  # name of a run within its study
 VOCABULARY = "vocabulary"
+SEED = "seed"
+LARGEST = 1e50  # of a number; its inverse is the least: products of three such are finite
 HASH = "config_hash"  # two configs are two runs, even of one name
 SCORES = ("heldout_accuracy", "heldout_unigram_loss", "heldout_unigram_accuracy")  # for `plateau`
 PER_TOKEN = "flops_per_token"  # stated by studies: word vectors are far from 6 N
-_READ = {STATUS, ARM, RUN, HASH, VOCABULARY, PER_TOKEN, *SCORES}.union(*COLUMNS.values())
+_READ = {STATUS, ARM, RUN, HASH, VOCABULARY, SEED, PER_TOKEN, *SCORES}.union(*COLUMNS.values())
+# Columns of a study's results that are other quantities than those of near names.
+_OTHERS = {"heldout_block_loss", "heldout_unigram_loss", "train_loss", "parameters_without_embeddings", "made_flops"}
 _ENDINGS = (".csv", ".jsonl")  # with or without that of a packed file, such as .csv.xz
 
 
 def rows(
     path: str, conditions: Sequence[Condition] = (), wanted: Sequence[str] = (), *, of_runs: bool = True
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file and line, values by column) of each row. A missing value is left out.
+    """(file and line, values by column) of each row. A missing value is left out, but for that of a loss: None.
 
-    The table must have the columns of the conditions, the columns `wanted`, and where it is `of_runs` those of runs.
+    A row of a .csv whose quoted field goes on over several lines is named by the first. The table must have the columns
+    of the conditions, the columns `wanted`, and where it is `of_runs` those of runs.
     """
     stem, ending = os.path.splitext(path.lower())
     ending, header = os.path.splitext(stem)[1] if ending in READ else ending, list[str]()
     if ending not in _ENDINGS:
         raise UserError(f"{path}: a table of runs must end in {' or '.join(_ENDINGS)}")
-    for place, line in read_lines(path):
-        where, line = f"{path}: line {place:,}", line.removeprefix("\ufeff")
-        if ending == ".jsonl":
-            pairs = _json_pairs(where, line)
+    for place, line in read_lines(path) if ending == ".jsonl" else _csv_rows(path):
+        where = f"{path}: line {place:,}"
+        if isinstance(line, str):
+            pairs = _json_pairs(where, line.removeprefix("\ufeff"))
             names = [name for name, _ in pairs]
         else:
-            fields = _fields(where, line)
-            names = header or fields
+            fields, names = line, header or line
             if len(fields) != len(names):
                 raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; mend the line")
             pairs = [(name, field or None) for name, field in zip(names, fields, strict=True)]
@@ -66,7 +70,8 @@ def rows(
             there = _of_export(dict.fromkeys(header, ""), header)
             check_columns(where, [*(condition.column for condition in conditions), *wanted], list(there))
             continue
-        yield where, _of_export({name: value for name, value in pairs if value is not None}, names)
+        kept = {name: value for name, value in pairs if value is not None or name in COLUMNS["loss"]}
+        yield where, _of_export(kept, names)
 
 
 def _of_export(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -81,11 +86,27 @@ def _of_export(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return known | row
 
 
-def _fields(where: str, line: str) -> list[str]:
-    try:
-        return [field.strip() for field in next(csv.reader([line]))]
-    except (csv.Error, StopIteration) as e:
-        raise UserError(f"{where}: not a line of a .csv file ({e}); mend the line") from None
+def _csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
+    """(number of its first line, fields) of each row. UserError: a quote that is not closed, or not doubled."""
+    numbers = list[int]()  # of the lines of a row
+
+    def fed() -> Iterator[str]:
+        for number, line in read_lines(path):
+            numbers.append(number)
+            yield line.removeprefix("\ufeff") + "\n"
+
+    reader = csv.reader(fed(), strict=True)
+    while True:
+        numbers.clear()
+        try:
+            fields = next(reader, None)
+        except csv.Error as e:
+            why = f"not a row of a .csv file ({e})"
+            mend = 'is a quote (") not closed, or not doubled inside of a field? mend the line'
+            raise UserError(f"{path}: line {numbers[0]:,}: {why}; {mend}") from None
+        if fields is None:
+            return
+        yield numbers[0], [field.strip() for field in fields]
 
 
 def _json_pairs(where: str, line: str) -> Sequence[tuple[str, Any]]:
@@ -124,7 +145,8 @@ def _close(wanted: Sequence[str], names: Sequence[str]) -> str:
     symbol = next((name for name in names if name.upper() in {SYMBOLS.get(w) for w in wanted}), None)
     if symbol:
         return f" (is it {symbol!r}? then rename it)"
-    close = next((hint for hint in (nearest(w, names) for w in wanted) if hint), "")
+    others = [name for name in names if name not in _OTHERS]
+    close = next((hint for hint in (nearest(w, others) for w in wanted) if hint), "")
     return close.replace("did you mean", "is it").replace("?", "? then rename it")
 
 
@@ -141,4 +163,6 @@ def positive(where: str, value: Any) -> float:
     found = number(where, value)
     if not (math.isfinite(found) and found > 0):
         raise UserError(f"{where}: {value} is not a positive number; mend or remove the line")
+    if not 1 / LARGEST <= found <= LARGEST:
+        raise UserError(f"{where}: {value} is not from {1 / LARGEST:g} to {LARGEST:g}; mend or remove the line")
     return found

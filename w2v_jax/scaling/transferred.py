@@ -12,6 +12,14 @@ from scipy import stats
 from w2v_jax.scaling.records import DIVERGED, FINISHED, Record
 
 
+class Dropped(NamedTuple):
+    """A rate of one size whose runs are not of the seeds that count."""
+
+    rate: float
+    seeds: tuple[int, ...]
+    lossless: tuple[int, ...]  # seeds of them that failed, diverged or have no held-out loss
+
+
 class Tried(NamedTuple):
     """One size at every rate."""
 
@@ -19,6 +27,8 @@ class Tried(NamedTuple):
     without_embeddings: int
     rates: np.ndarray  # float [k], rising
     by_seed: np.ndarray  # float [k, s], the loss of each seed; inf where a run diverged
+    seeds: tuple[int, ...] = ()  # of the columns
+    dropped: tuple[Dropped, ...] = ()  # rates that are not among those, rising
 
     @property
     def losses(self) -> np.ndarray:
@@ -60,11 +70,18 @@ class Tried(NamedTuple):
         """Whether the best rate is the least or the greatest that was tried."""
         return self.best in (0, len(self.rates) - 1)
 
+    @property
+    def wider(self) -> bool:
+        """Whether a dropped rate lies beyond the end at which the best one is."""
+        least, most, best = self.rates[0], self.rates[-1], self.rates[self.best]
+        return any((best == least and d.rate < least) or (best == most and d.rate > most) for d in self.dropped)
+
 
 def tried(records: Sequence[Record]) -> dict[tuple[str, int], list[Tried]]:
-    """By arm and tokens, its sizes, the smallest first. A run that failed is left out, one that diverged has loss inf.
+    """By arm and tokens, its sizes, the smallest first. A run that diverged has loss inf; one that failed has none.
 
-    Of a size only those rates are kept that have the same seeds as the rate that has most.
+    Of a size only those rates are kept that have the same seeds: the most seeds that a rate has; of several such, those
+    that the most rates have, and then the least ones. The other rates are in `dropped`.
     """
     found: dict[tuple[str, int], dict[tuple[int, int], dict[float, dict[int, float]]]] = {}
     for r in records:
@@ -73,6 +90,12 @@ def tried(records: Sequence[Record]) -> dict[tuple[str, int], list[Tried]]:
             rates = sizes.setdefault((r.parameters, r.parameters_without_embeddings), {})
             loss = math.inf if r.heldout_loss is None else r.heldout_loss
             rates.setdefault(float(r.config["optimizer"]["learning_rate"]), {})[r.seed] = loss
+    for r in records:  # now all sizes with a loss are known
+        sizes = found.get((r.arm, _near(r.tokens, [t for a, t in found if a == r.arm])), {})
+        rate = r.config.get("optimizer", {}).get("learning_rate")
+        size = r.parameters, r.parameters_without_embeddings
+        if r.status != DIVERGED and r.heldout_loss is None and rate is not None and size in sizes:
+            sizes[size].setdefault(float(rate), {}).setdefault(r.seed, math.nan)
     return {key: [_tried(size, rates) for size, rates in sorted(sizes.items())] for key, sizes in found.items()}
 
 
@@ -82,6 +105,16 @@ def _near(tokens: float, known: Sequence[int]) -> int:
 
 
 def _tried(size: tuple[int, int], rates: dict[float, dict[int, float]]) -> Tried:
-    every = max(map(frozenset[int], rates.values()), key=len)
-    whole = sorted((rate, [seeds[s] for s in sorted(seeds)]) for rate, seeds in rates.items() if set(seeds) == every)
-    return Tried(*size, np.array([rate for rate, _ in whole]), np.array([losses for _, losses in whole]))
+    """Of {rate: {seed: loss}}; nan is the loss of a run that failed."""
+    scored = {rate: tuple(sorted(s for s, loss in own.items() if not math.isnan(loss))) for rate, own in rates.items()}
+    sets = list(scored.values())
+    every = min(sets, key=lambda seeds: (-len(seeds), -sets.count(seeds), seeds))
+    whole = sorted((rate, [rates[rate][s] for s in every]) for rate, seeds in scored.items() if seeds == every)
+    dropped = [
+        Dropped(rate, tuple(sorted(own)), tuple(s for s in sorted(own) if not math.isfinite(own[s])))
+        for rate, own in sorted(rates.items())
+        if scored[rate] != every
+    ]
+    return Tried(
+        *size, np.array([rate for rate, _ in whole]), np.array([losses for _, losses in whole]), every, tuple(dropped)
+    )
