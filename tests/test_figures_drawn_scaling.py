@@ -264,6 +264,7 @@ CHECKS = {
     "coordinates": check_coordinates,
     "forecasts": check_forecasts,
     "forecasts_further": check_forecasts,
+    "forecasts_frontier": check_forecasts,
     "forecasts_language": check_forecasts,
     "forecasts_language_further": check_forecasts,
     "rate_transfer": check_rate_transfer,

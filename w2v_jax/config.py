@@ -119,7 +119,7 @@ class DataConfig:
     vocabulary_from: str = ""
     phrases: int = 0  # passes that join frequent pairs of words, as new_york; more passes make longer phrases
     phrase_score: str = "word2phrase"  # word2phrase | npmi; `w2v_jax.data.phrases` has the formulas
-    # Pairs with a higher score are joined. 0 is no threshold: it stands for 100 with word2phrase, and for 0.5 with npmi;
+    # Pairs with a higher score are joined. 0 is no threshold: it stands for 100 with word2phrase, for 0.5 with npmi;
     # a tiny one such as 1e-12 joins all pairs above 0.
     phrase_threshold: float = 0.0
     phrase_min_count: int = 5  # pairs that occur less often are not joined

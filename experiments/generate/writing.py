@@ -30,9 +30,8 @@ class Written(NamedTuple):
 
     logits: np.ndarray  # float32 [V], of the first new token
     texts: list[np.ndarray]  # int32, the new tokens of each text, including its end token
-    nats: list[
-        np.ndarray
-    ]  # float32, of each of them: -ln of its probability under the model itself; empty where not asked for
+    # float32, of each of them: -ln of its probability under the model itself; empty where not asked for
+    nats: list[np.ndarray]
     read_seconds: float  # the prompt
     write_seconds: float  # all texts together
 
