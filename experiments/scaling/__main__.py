@@ -281,9 +281,9 @@ if __name__ == "__main__":
     flags.DEFINE_enum(
         "floor",
         "free",
-        ["free", "fitted", "known"],
+        ["free", "fitted", "signed", "known"],
         "--forecast: free, a law of N and D has a fitted floor, that of --law=frontier none; fitted, both have one; "
-        "known, the recorded best possible loss.",
+        "signed, that of --law=frontier has an offset of either sign; known, the recorded best possible loss.",
     )
     flags.DEFINE_enum(
         "law",

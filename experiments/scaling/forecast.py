@@ -21,19 +21,29 @@ from w2v_jax.files import write_json
 from w2v_jax.recorded import to_dict
 from w2v_jax.scaling import analysis, records, tasks
 from w2v_jax.scaling.describe import number, show
-from w2v_jax.scaling.expected import Expected, expect
+from w2v_jax.scaling.expected import Expected, expect, widened
 from w2v_jax.scaling.fit import closest, fit_excess, fit_parametric
 from w2v_jax.scaling.fitted import Fit, Refusal, Value, finite
-from w2v_jax.scaling.frontier import WORSE, Frontier, fit_frontier, frontier, off, on_frontier, with_floor
+from w2v_jax.scaling.frontier import (
+    WORSE,
+    Frontier,
+    fit_frontier,
+    frontier,
+    off,
+    on_frontier,
+    seeds_apart,
+    with_floor,
+)
 from w2v_jax.scaling.ladder import SecondStep
 from w2v_jax.scaling.laws import BEST, FORMS
 from w2v_jax.scaling.left_out import LeftOut, counts, left_out, warning
+from w2v_jax.scaling.offset import Offset, as_fit, fit_offset
 from w2v_jax.scaling.records import Record
 from w2v_jax.scaling.study import Planned, Study
 from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
 from w2v_jax.tables import aligned
 
-FREE, FITTED, KNOWN = FLOORS = "free", "fitted", "known"  # floors of a law
+FREE, FITTED, SIGNED, KNOWN = FLOORS = "free", "fitted", "signed", "known"  # floors of a law
 FRONTIER = "frontier"  # the form of law of `w2v_jax.scaling.frontier`
 
 
@@ -47,11 +57,14 @@ class Law(NamedTuple):
     frontier: Frontier | None = None  # what the law rests on, where it is one of compute
     runs: tuple[Record, ...] = ()  # that the law is fitted to
     left: LeftOut = LeftOut()
+    offset: Offset | None = None  # the law itself, where its floor is of either sign
+    seeds: float = 0.0  # `frontier.seeds_apart`
 
     def expect(self, run: Planned) -> Expected:
         """The loss of one further run."""
         sizes = [run.flops] if self.frontier else [float(run.ledger.parameters), run.tokens]
-        found = expect(self.fit, *sizes)
+        found = expect(self.fit, *sizes) if self.offset is None else self.offset.expect(*sizes)
+        found = widened(found, self.seeds)
         return Expected(*(Value(*(self.floor + x for x in value)) for value in found))
 
 
@@ -59,10 +72,13 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
     """L(N, D) of each arm by the results of a finished study, of one of the `FORMS` or the `BEST` of them; or L(C).
 
     With `floor` "known" the best possible loss is that of the records, and the distance from it is fitted. "free" fits
-    the floor of a law of N and D, and gives L(C) none; "fitted" fits that of L(C), too.
+    the floor of a law of N and D, and gives L(C) none; "fitted" fits that of L(C), too, and "signed" an offset of L(C)
+    of either sign.
 
-    UserError: an arm without runs, or without a fit; a known floor that the records do not have.
+    UserError: an arm without runs, or without a fit; a known floor that the records do not have; "signed" without L(C).
     """
+    if floor == SIGNED and form != FRONTIER:
+        raise UserError("--floor=signed: is for --law=frontier; leave --floor out, or add --law=frontier")
     every = analysis.by_arm(records.read([results]))
     by_arm = {arm: own for arm, runs in every.items() if (own := analysis.usable(runs))}
     found = {}
@@ -82,13 +98,19 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
             why = f"its loss, {below.heldout_loss}, is not above {zero}, the best possible one"
             raise UserError(f"--floor=known: {results}: the run {below.run}: {why}; leave --floor out")
         least = frontier(n, d, c, loss) if form == FRONTIER else None
-        fit = _of_sizes(n, d, loss, zero, floor, form) if least is None else fit_frontier(least, zero, floor == FITTED)
+        offset = fit_offset(least) if least is not None and floor == SIGNED else None
+        if least is None:
+            fit = _of_sizes(n, d, loss, zero, floor, form)
+        else:
+            fit = as_fit(least, offset) if offset else fit_frontier(least, zero, floor == FITTED)
         if isinstance(fit, Refusal):
             raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
         steps = tasks.second_steps(runs, optimum)
+        seeds = 0.0
         if least is not None:
             runs = [r for r, on in zip(runs, on_frontier(n, d, c, loss), strict=True) if on]
-        found[arm] = Law(fit, zero, steps, optimum, least, tuple(runs), left_out(every[arm]))
+            seeds = seeds_apart(n, d, c, loss - zero)
+        found[arm] = Law(fit, zero, steps, optimum, least, tuple(runs), left_out(every[arm]), offset, seeds)
     return found
 
 
@@ -149,7 +171,7 @@ def write(
             print_doubt(arm, lack_of_fit(law.fit))
         else:
             _print_frontier(arm, law.frontier, [run for run in planned if run.arm == arm])
-            if not law.floor and not law.fit.law.floor:
+            if not law.floor and not law.fit.law.floor and law.offset is None:
                 print_no_floor(arm, law.fit, law.frontier)
     print_tasks(targets, laws)
     print(f"intervals: 95 %, of one further run each\nforecast: {file}; make the runs, then give it to --grade")
@@ -211,6 +233,11 @@ def print_no_floor(arm: str, fit: Fit, found: Frontier) -> None:
         print(
             f"warning: {arm}: a law with a floor is closer to the runs ({chance}): use --floor=fitted or --floor=known"
         )
+    elif isinstance(offset := fit_offset(found), Offset) and (below := offset.values()["E"]).high < 0:
+        print(
+            f"warning: {arm}: the loss falls faster than a power of the FLOPs ({show('E', below)} below zero, by the "
+            "law of --floor=signed): the intervals are too high; use --floor=signed"
+        )
 
 
 def print_tasks(targets: Sequence[Mapping[str, Any]], laws: Mapping[str, Law]) -> None:
@@ -229,7 +256,7 @@ def print_tasks(targets: Sequence[Mapping[str, Any]], laws: Mapping[str, Law]) -
 
 def _law(law: Law) -> dict[str, Any]:
     fit = law.fit
-    values = {name: list(value) for name, value in fit.values.items()}
+    values = {name: [finite(x) for x in value] for name, value in fit.values.items()}
     values |= {"E": [law.floor] * 3} if law.floor else {}
     doubt = lack_of_fit(fit)
     curves = {

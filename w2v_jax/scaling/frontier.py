@@ -5,8 +5,8 @@
 C are training FLOPs at the best split between parameters and tokens (Kaplan et al. 2020, arXiv 2001.08361, equation
 1.3: .050 for alpha). A floor is fitted only where it is asked for, L(C) = E + A/C^alpha: some ten points of a grid lie
 too far from the law to say anything of it. No floor is an assumption then, and the intervals rest on it: `with_floor`
-compares the two. A law of N and D has to hold where runs are far from the frontier too, and
-pays for it with a wrong form; this one says nothing of such runs.
+compares the two. `offset` has a law that may also fall faster than a power. A law of N and D has to hold where runs are
+far from the frontier too, and pays for it with a wrong form; this one says nothing of such runs.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import f as fisher
+from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
 from w2v_jax.scaling.cells import cells
 from w2v_jax.scaling.fit import fit_power
-from w2v_jax.scaling.fitted import Fit, Refusal
+from w2v_jax.scaling.fitted import LEVEL, Fit, Refusal
 from w2v_jax.scaling.laws import FLOOR, POWER, Law
 from w2v_jax.scaling.projection import least_squares, nearest
 
@@ -46,6 +47,22 @@ def on_frontier(n: np.ndarray, d: np.ndarray, c: np.ndarray, loss: np.ndarray) -
     """Which of the runs `frontier` has, those that differ by their seeds all together; bool [n]."""
     _, cell, best = _frontier(n, d, c, loss)
     return np.isin(cell, best)
+
+
+def seeds_apart(n: np.ndarray, d: np.ndarray, c: np.ndarray, loss: np.ndarray) -> float:
+    """What a single run has that the points lack, as half a 95 % interval of its log loss.
+
+    The points are means of k runs, whose residuals hold s^2/k of the s^2 between seeds: t s sqrt(mean(1 - 1/k)), with s
+    pooled over the frontier and t Student's quantile. 0 where no two runs differ by their seeds.
+    """
+    means, cell, best = _frontier(n, d, c, loss)
+    runs = np.bincount(cell)[best]
+    freedom = int((runs - 1).sum())
+    if not freedom:
+        return 0.0
+    off_mean = (np.log(loss) - means[cell, 3])[np.isin(cell, best)]
+    variance = (off_mean**2).sum() / freedom
+    return float(student.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(variance * (1.0 - 1.0 / runs).mean()))
 
 
 def _frontier(
