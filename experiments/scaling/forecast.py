@@ -105,6 +105,7 @@ def fits(results: Path, arms: Sequence[str], floor: str, form: str = "sum") -> d
             fit = as_fit(least, offset) if offset else fit_frontier(least, zero, floor == FITTED)
         if isinstance(fit, Refusal):
             raise UserError(f"--laws={results}: arm {arm}: no law, so no forecast: {fit.reason}")
+        assert not isinstance(offset, Refusal)  # `as_fit` returns it
         steps = tasks.second_steps(runs, optimum)
         seeds = 0.0
         if least is not None:
