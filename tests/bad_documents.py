@@ -93,7 +93,7 @@ DOCUMENTS = {
         "--models=svd,lsa --one=x/0": "must be a model and a seed",
         "--window=0": "window",
         "--min_count=1000": "no word occurs that often",
-        "--tokens=x": "data.tokens='x'",
+        "--tokens=x": "--tokens='x'",
         "--data_dir={h}/none": "none: no such folder; give one with similarity/",
         "--data_dir={h}/sim_empty": "no test file in it",
         "--data_dir={h}/sim_word": "line 1: 'high' is not a score",

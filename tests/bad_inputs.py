@@ -109,7 +109,7 @@ TABLES = {
     "minus.csv": "line 2: column 'tokens': -2 is not a positive number",
     "endless.csv": "not a positive number",
     "runs.txt": "must end in .csv or .jsonl",
-    "few.jsonl --drop_fewest_tokens_per_parameter=5": "cannot drop 5 of 1 runs",
+    "few.jsonl --drop_fewest_tokens_per_parameter=5": "cannot drop 5 of 1 run",
 }
 VECTORS = {
     "none.bin": "no such file or folder",

@@ -286,7 +286,7 @@ def test_a_graph_finds_the_neighbours(tmp_path):
 
 def test_a_missing_package_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(UserError, match=r"pip install 'w2v_jax\[approximate\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[approximate\]'"):
         Approximate.build(make())
 
 
