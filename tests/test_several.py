@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from orbax.checkpoint._src.futures.future import AwaitableSignalsContract
 
 from tests import commands
 from tests.test_sentiment import files as files  # a fixture
@@ -103,6 +104,20 @@ def words(files: dict[str, str], at: Path, generated: Path) -> list[list[str]]:
     ]
 
 
+def test_orbax_of_one_process_alone_hears_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of its signals are of this process; where it is the only one, they stay as they are."""
+    usual = AwaitableSignalsContract.awaitable_signals_contract_prefix
+    with world.alone():
+        assert AwaitableSignalsContract.awaitable_signals_contract_prefix == usual
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    with world.alone():
+        assert AwaitableSignalsContract.awaitable_signals_contract_prefix == f"{usual}_alone_1"
+        with world.alone():
+            assert AwaitableSignalsContract.awaitable_signals_contract_prefix == f"{usual}_alone_1"
+    assert AwaitableSignalsContract.awaitable_signals_contract_prefix == usual
+
+
 def test_two_processes_do_what_one_does(files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two, one = tmp_path / "two", tmp_path / "one"
     arguments = json.dumps(words(files, two, two / "study" / "runs" / LARGE))
@@ -114,6 +129,7 @@ def test_two_processes_do_what_one_does(files: dict[str, str], tmp_path: Path, m
             process.terminate()
     assert process.returncode == 0, err
     told = {n: json.loads(text) for n, text in re.findall(r"^\[([01])\] (\[\[.*)", out, re.M)}
+    print(json.dumps(told, indent=1))  # shown where it fails, with what each process said
     for number, (stopped, study, ladder, evaluated, refused, generated, classified) in told.items():
         first = number == "0"
         assert stopped[0] == 143 and "SIGTERM" in stopped[2], stopped

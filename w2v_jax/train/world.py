@@ -35,15 +35,25 @@ _keys = itertools.count(1)  # of names that all processes ask for in the same or
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """Within it this process is the only one, and has its own devices: it must not wait for the others."""
+    own = contextlib.nullcontext() if _alone or jax.process_count() == 1 else _own_signals()
     _alone.append(True)
     try:
         # Orbax asks JAX for these, and would wait for the other processes, or refuse arrays that only this one has. Its
         # MultiprocessingOptions (active_processes, primary_host) end the waiting alone: in version 0.12.8 arrays of one
         # process are refused wherever JAX has several, and numpy arrays are written by process 0 only.
-        with mock.patch.multiple(jax, process_index=lambda: 0, process_count=lambda: 1):
+        with own, mock.patch.multiple(jax, process_index=lambda: 0, process_count=lambda: 1):
             yield
     finally:
         _alone.pop()
+
+
+def _own_signals() -> contextlib.AbstractContextManager[Any]:
+    """Names of this process's own for what the threads of an Orbax save tell one another through the store of all
+    processes: it counts its saves from 0 in each, and one would write where only another has made the folder yet."""
+    from orbax.checkpoint._src.futures import future  # no public name; few commands have several processes
+
+    contract, name = future.AwaitableSignalsContract, "awaitable_signals_contract_prefix"
+    return mock.patch.object(contract, name, f"{getattr(contract, name)}_alone_{jax.process_index()}")
 
 
 def index() -> int:
