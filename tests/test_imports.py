@@ -95,7 +95,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 # Third-party packages that only these modules may import.
 ONLY_IN = {
-    "orbax": ("w2v_jax.train.checkpoint", "w2v_jax.train.stored"),
+    "orbax": ("w2v_jax.train.checkpoint", "w2v_jax.train.stored", "w2v_jax.train.world"),
     "gcsfs": ("w2v_jax.buckets",),
     "fsspec": ("w2v_jax.buckets",),
     "faiss": ("w2v_jax.approximate",),
