@@ -1,4 +1,4 @@
-"""Runs along the frontier of Wikipedia: seven widths with as much text as suits them, three seeds, up to 9.2e12 FLOPs.
+"""Runs along the frontier of Wikipedia: seven widths with as much text as suits them, three seeds, up to 9.3e12 FLOPs.
 
     python -m experiments.scaling --config=configs/scaling/forecast_frontier_wiki.py --workdir=runs/frontier_wiki \
         --config.data.source='text:wiki_en/*.txt.xz'
@@ -10,7 +10,7 @@ grow with the width to the power of 1.5.
 The rate is that of a scale rule with a rate of its own for the embedding (`transfer_large.py`). It falls a little with
 the text: at a width of 32 the best of .003, .0042, .006 and .0084 is .0042 with 1.8 million tokens, and with 7.2
 million .0021 to .006 are level; at 128 units and 1.8 million .003 is the best of .0021 to .006
-(results/forecasts/frontier_trials.jsonl).
+(results/forecasts/frontier_trials.jsonl: `forecast_wiki_further.py` with these sizes and rates, and `RULE` or none).
 
 Hardware: one core of an AMD EPYC, about 35 minutes.
 """

@@ -43,7 +43,7 @@ from w2v_jax.scaling.study import Planned, Study
 from w2v_jax.scaling.trust import LackOfFit, lack_of_fit
 from w2v_jax.tables import aligned
 
-FREE, FITTED, SIGNED, KNOWN = FLOORS = "free", "fitted", "signed", "known"  # floors of a law
+FREE, FITTED, SIGNED, KNOWN = "free", "fitted", "signed", "known"  # floors of a law
 FRONTIER = "frontier"  # the form of law of `w2v_jax.scaling.frontier`
 
 
