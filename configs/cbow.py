@@ -1,9 +1,10 @@
 """CBOW on any text; the settings of the benchmark in docs/benchmarks_word2vec.md.
 
     python -m experiments.train --config=configs/cbow.py --workdir=runs/cbow --config.data.source='text:corpus/*.txt' \
-        [--config.model.dim=300 --config.train.batch_size=4096 --config.model.noise_dtype=bfloat16]
+        [--config.model.dim=300 --config.train.batch_size=4096 --config.model.noise_dtype=bfloat16 \
+         --config.model.gradient_dtype=bfloat16]
 
-Batches of 4,096 suit d = 300, and so do products of bfloat16; with model.loss=hierarchical, batches of 8,192 and
+Batches of 4,096 suit d = 300, and so do products and gradients of bfloat16; with model.loss=hierarchical, batches of 8,192 and
 optimizer.learning_rate=0.45 do. A run that was begun with the earlier first sums of Adagrad is continued with
 --config.optimizer.initial_square=1.
 

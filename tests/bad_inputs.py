@@ -24,6 +24,8 @@ OVERRIDES = {
     "model.shared_negatives=100000000000": "would need at least",
     "model.noise_every=3": "must be a divisor of model.segment=32",
     "model.noise_dtype=float16": "must be one of float32, bfloat16",
+    "model.gradient_dtype=half": "must be one of float32, bfloat16",
+    "model.gradient_dtype=bfloat16 --config.model.loss=hierarchical": "needs model.loss=negative, not hierarchical",
     "model.dmi=9": "did you mean 'model.dim'.",
     "modle.dim=9": "did you mean 'model.dim'.",
     "model.loss=negativ": "did you mean 'negative'",

@@ -40,6 +40,15 @@ def scale_forward(x: Array, factor: Array) -> Array:
 scale_forward.defvjp(lambda x, factor: (x * factor, factor), lambda factor, g: (g, jnp.zeros_like(factor)))
 
 
+@jax.custom_vjp
+def round_gradient(x: Array) -> Array:
+    """x, whose gradient is rounded to the nearest bfloat16."""
+    return x
+
+
+round_gradient.defvjp(lambda x: (x, None), lambda _, g: (g.astype(jnp.bfloat16).astype(g.dtype),))
+
+
 # Three linear maps along the band of a window, each the transpose of the next. Scores are small matrix products over
 # blocks of centres; the other two are sums of shifted products, which fuse into one loop over memory. (Gather the
 # contexts before: XLA would fuse the gather into the loop and read the table once per neighbour.)

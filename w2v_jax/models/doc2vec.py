@@ -69,7 +69,8 @@ class Doc2VecConfig:
     @property
     def of_words(self) -> Word2VecConfig:
         """The word2vec whose rows and losses are used: skip-gram where words are trained beside, else CBOW."""
-        shared = {f.name: getattr(self, f.name) for f in dataclasses.fields(Word2VecConfig) if f.name != "architecture"}
+        names = {f.name for f in dataclasses.fields(Word2VecConfig)} - {"architecture", "gradient_dtype"}
+        shared = {name: getattr(self, name) for name in names}
         return Word2VecConfig(architecture="skipgram" if self.words else "cbow", **shared)
 
     @property

@@ -26,6 +26,7 @@ from w2v_jax.losses import (
     node_loss,
     path_loss,
     scale_forward,
+    round_gradient,
     shared_noise,
     softplus,
     window_path_loss,
@@ -223,6 +224,8 @@ def loss(
 
     Metrics: 'loss' (sum, pairs or centres) and 'words' (raw words of the text before subsampling, rows).
     """
+    if cfg.gradient_dtype == "bfloat16":
+        params = params | {name: round_gradient(params[name]) for name in ("E", "C")}
     weigh = partial(window_weights, window=cfg.window, draw=cfg.draw)
     weights = compute_apart(weigh, batch["doc"], batch["doc"], batch["reach"])
     if cfg.architecture == "skipgram":

@@ -30,6 +30,8 @@ class Word2VecConfig:
     noise_every: int = 1
     noise_power: float = 0.75  # noise words are drawn by count ** noise_power
     noise_dtype: str = "float32"  # float32 | bfloat16, of what is multiplied for noise words; sums are float32
+    # float32 | bfloat16, of the gradient of each row of a table that a row of the batch names; sums are float32
+    gradient_dtype: str = "float32"
     # CBOW averages its window. tool: each of its words gets the whole gradient of the average, as in the C tool | mean:
     # its share, the true derivative (Irsoy et al. 2021, arXiv 2012.15332)
     context_gradient: str = "tool"
@@ -41,6 +43,9 @@ class Word2VecConfig:
         check_choice("model.loss", self.loss, ("negative", "hierarchical", "softmax"))
         check_choice("model.context_gradient", self.context_gradient, ("tool", "mean"))
         check_choice("model.noise_dtype", self.noise_dtype, ("float32", "bfloat16"))
+        check_choice("model.gradient_dtype", self.gradient_dtype, ("float32", "bfloat16"))
+        if self.gradient_dtype == "bfloat16" and self.loss != "negative":
+            raise UserError(f"model.gradient_dtype='bfloat16': needs model.loss=negative, not {self.loss}")
         check_choice("model.window_draw", self.window_draw, ("auto", "expected", "sampled", "full"))
         check_least(1, "model", self, "dim", "window", "negatives", "shared_negatives", "segment", "noise_every")
         check_most(MOST_WINDOW, "model", self, "window")

@@ -25,7 +25,7 @@ DRAWS = ("sampled", "expected", "full")  # in the order of the kernel
 def gradients(
     cfg: Any, params: Params, consts: Consts, ids: dict[str, Array], batch: Batch
 ) -> tuple[dict[str, tuple[Array, Array]], Metrics]:
-    """({table: (ids int32 [M], gradients float32 [M, D and zeros])}, metrics of `word2vec.loss`).
+    """({table: (ids int32 [M], gradients of `cfg.gradient_dtype` [M, D and zeros])}, metrics of `word2vec.loss`).
 
     `ids` and `batch` are the results of `word2vec.rows`; the loss is negative or hierarchical.
     """
@@ -56,5 +56,6 @@ def gradients(
 
 def _shapes(cfg: Any, rows: int, *named: tuple[int, ...]) -> list[jax.ShapeDtypeStruct]:
     """Of the gradients of the named rows of E and C, and of the sums of each row of the batch."""
-    wide = kernels.padded(cfg.dim)
-    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (*((*x, wide) for x in named), (rows, 2))]
+    wide, dtype = kernels.padded(cfg.dim), jnp.dtype(cfg.gradient_dtype)
+    by_row = [jax.ShapeDtypeStruct((*x, wide), dtype) for x in named]
+    return [*by_row, jax.ShapeDtypeStruct((rows, 2), jnp.float32)]

@@ -29,8 +29,8 @@ LATER_OF: dict[str, dict[str, Any]] = {
         **{"base_dim": 0, "base_heads": 0, "base_layers": 0, "table_rate": 1.0, "table_power": 0.0},
         "logits_power": 1.0,
     },
-    "word2vec": {"noise_dtype": "float32"},
-    "subword": {"noise_dtype": "float32"},
+    "word2vec": {"noise_dtype": "float32", "gradient_dtype": "float32"},
+    "subword": {"noise_dtype": "float32", "gradient_dtype": "float32"},
     "recurrent_lm": {"noise_words": 0, "base_dim": 0, "table_rate": 1.0, "table_power": 0.0, "logits_power": 1.0},
 }
 

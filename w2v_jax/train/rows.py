@@ -46,7 +46,7 @@ def update(
 
     `ids` int32 [M] may have duplicates; `grads` [M, D] are the gradients of the gathered rows of `table` [V, D], which
     the caller donates. `clip` is the largest norm of a row's summed SGD update, 0 for none. `native`: adagrad
-    by a kernel, which leaves ids beyond the table out.
+    by a kernel, which leaves ids beyond the table out; for it `grads` may also be bfloat16, and are summed in float32.
     """
     if native:
         return _adagrad(table, state["square"], ids, grads, rate)

@@ -10,6 +10,7 @@ namespace ffi = xla::ffi;
 using namespace w2v;
 using Floats = ffi::Buffer<ffi::F32>;
 using Ints = ffi::Buffer<ffi::S32>;
+using Any = ffi::AnyBuffer;  // of float32 or bfloat16
 using Signs = ffi::Buffer<ffi::S8>;
 
 namespace {
@@ -19,25 +20,28 @@ namespace {
 constexpr int GROUPS = 8, CENTRES = 1024;
 constexpr int TOPS = 32;  // nodes of a tree that all vectors of skip-gram are scored against
 
-Text text_of(Floats& inputs, Floats& outputs, Ints& tokens, Ints& doc, Ints& reach, ffi::Result<Floats>& by_inputs,
-             ffi::Result<Floats>& by_outputs, ffi::Result<Floats>& stats, bool cbow, bool whole, int64_t draw) {
+template <typename T>
+Text text_of(Floats& inputs, Floats& outputs, Ints& tokens, Ints& doc, Ints& reach, ffi::Result<T>& by_inputs,
+             ffi::Result<T>& by_outputs, ffi::Result<Floats>& stats, bool cbow, bool whole, int64_t draw) {
   const int rows = tokens.dimensions()[0], wide = tokens.dimensions()[1], length = reach.dimensions()[1];
   const int dim = inputs.dimensions()[1], padded = by_inputs->dimensions().back();
   return {inputs.typed_data(), outputs.typed_data(), tokens.typed_data(), doc.typed_data(), reach.typed_data(),
-          by_inputs->typed_data(), by_outputs->typed_data(), stats->typed_data(), rows, length, wide,
+          by_inputs->untyped_data(), by_outputs->untyped_data(), stats->typed_data(), rows, length, wide,
           (wide - length) / 2, dim, padded, int(draw), cbow, whole};
 }
 
 ffi::Error noise_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, Ints tokens, Ints doc, Ints reach,
-                           Ints words, Ints turn, ffi::Result<Floats> by_inputs, ffi::Result<Floats> by_outputs,
+                           Ints words, Ints turn, ffi::Result<Any> by_inputs, ffi::Result<Any> by_outputs,
                            ffi::Result<Floats> stats, bool cbow, bool whole, int64_t draw, int64_t every,
                            float negatives, bool half) {
   const Text t = text_of(inputs, outputs, tokens, doc, reach, by_inputs, by_outputs, stats, cbow, whole, draw);
   const int count = words.dimensions()[1];
   const Noise noise{words.typed_data(), count, int(every), turn.typed_data()[0], negatives * every / count, half};
+  auto row = cbow ? cbow_noise<float> : skipgram_noise<float>;
+  if (by_inputs->element_type() == ffi::BF16) row = cbow ? cbow_noise<Half> : skipgram_noise<Half>;
   parallel(pool, t.rows, [&](int r) {
     static thread_local Scratch scratch;
-    (cbow ? cbow_noise : skipgram_noise)(t, noise, scratch, r);
+    row(t, noise, scratch, r);
   });
   return ffi::Error::Success();
 }
@@ -77,13 +81,16 @@ void use_large_pages(void* table, size_t bytes) {
 
 // Row-wise Adagrad of the rows that `ids` [M] name, in place: gradients of one row are summed in their order. Ids
 // beyond the table are left out. `grads` [M, D or more]: what is beyond D is not read.
-ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, Floats grads, Floats rate,
-                   ffi::Result<Floats> new_table, ffi::Result<Floats> new_square, ffi::Result<Floats> norms, float eps) {
+template <typename T>
+ffi::Error update(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, Any grads, Floats rate,
+                  ffi::Result<Floats> new_table, ffi::Result<Floats> new_square, ffi::Result<Floats> norms, float eps) {
+  constexpr int LINE = 64 / sizeof(T);  // gradients
   constexpr int PARTS = 32;  // fixed, so that sums over parts do not depend on the threads
   const int size = table.dimensions()[0], dim = table.dimensions()[1], count = ids.dimensions()[0];
   const int whole = dim / LANES * LANES, *id = ids.typed_data();
   const long wide = grads.dimensions()[1];
-  const float step = -rate.typed_data()[0], *given = grads.typed_data();
+  const float step = -rate.typed_data()[0];
+  const T* given = static_cast<const T*>(grads.untyped_data());
   float *rows = new_table->typed_data(), *squares = new_square->typed_data(), found[PARTS][2] = {};
   if (rows != table.typed_data()) std::memcpy(rows, table.typed_data(), table.size_bytes());
   if (squares != square.typed_data()) std::memcpy(squares, square.typed_data(), square.size_bytes());
@@ -120,18 +127,21 @@ ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, 
     for (int g = begin; g < end; g++) {
       if (g + 4 < end) {
         __builtin_prefetch(squares + id[first[g + 4]], 1);
-        for (int d = 0; d < dim; d += 16) {
-          __builtin_prefetch(rows + long(id[first[g + 4]]) * dim + d, 1);
-          __builtin_prefetch(given + first[g + 4] * wide + d);
-        }
+        for (int d = 0; d < dim; d += 16) __builtin_prefetch(rows + long(id[first[g + 4]]) * dim + d, 1);
+        for (int d = 0; d < dim; d += LINE) __builtin_prefetch(given + first[g + 4] * wide + d);
         for (int m = after[first[g + 2]]; m >= 0; m = after[m])
-          for (int d = 0; d < dim; d += 16) __builtin_prefetch(given + m * wide + d);
+          for (int d = 0; d < dim; d += LINE) __builtin_prefetch(given + m * wide + d);
       }
       const int row = id[first[g]];
       seen[row].first = -1;  // a row is of one part alone
-      const float* sum_of = given + first[g] * wide;
-      for (int m = after[first[g]]; m >= 0; m = after[m], sum_of = total)
-        for (int d = 0; d < dim; d++) total[d] = sum_of[d] + given[m * wide + d];
+      const T* begun = given + first[g] * wide;
+      const float* sum_of = total;
+      if (sizeof(T) == sizeof(float) && after[first[g]] < 0)
+        sum_of = reinterpret_cast<const float*>(begun);
+      else
+        for (int d = 0; d < dim; d++) total[d] = number(begun[d]);
+      for (int m = after[first[g]]; m >= 0; m = after[m])
+        for (int d = 0; d < dim; d++) total[d] += number(given[m * wide + d]);
       Vector sums{};
       float rest = 0, *to = rows + long(row) * dim;
       for (int d = 0; d < whole; d += LANES) sums += load(sum_of + d) * load(sum_of + d);
@@ -150,16 +160,22 @@ ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, 
   return ffi::Error::Success();
 }
 
+ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, Any grads, Floats rate,
+                   ffi::Result<Floats> new_table, ffi::Result<Floats> new_square, ffi::Result<Floats> norms, float eps) {
+  return (grads.element_type() == ffi::BF16 ? update<Half> : update<float>)(pool, table, square, ids, grads, rate,
+                                                                            new_table, new_square, norms, eps);
+}
+
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(noise_gradients_handler, noise_gradients,
                               ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Ints>()
-                                  .Arg<Ints>().Arg<Ints>().Arg<Ints>().Arg<Ints>().Ret<Floats>().Ret<Floats>()
+                                  .Arg<Ints>().Arg<Ints>().Arg<Ints>().Arg<Ints>().Ret<Any>().Ret<Any>()
                                   .Ret<Floats>().Attr<bool>("cbow").Attr<bool>("whole").Attr<int64_t>("draw")
                                   .Attr<int64_t>("every").Attr<float>("negatives").Attr<bool>("half"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(adagrad_handler, adagrad,
                               ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Ints>()
-                                  .Arg<Floats>().Arg<Floats>().Ret<Floats>().Ret<Floats>().Ret<Floats>()
+                                  .Arg<Any>().Arg<Floats>().Ret<Floats>().Ret<Floats>().Ret<Floats>()
                                   .Attr<float>("eps"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(path_gradients_handler, path_gradients,
                               ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Ints>()

@@ -79,10 +79,12 @@ struct Shared {
   }
 };
 
-inline void skipgram_noise(const Text& t, const Noise& noise, Scratch& scratch, int r) {
+template <typename T>
+void skipgram_noise(const Text& t, const Noise& noise, Scratch& scratch, int r) {
   Row row(t, scratch, r);
-  float* by_hidden = t.by_inputs + long(r) * t.length * t.padded;
-  float* by_contexts = t.by_outputs + long(r) * (t.wide + noise.count) * t.padded;
+  const long hiddens = long(t.length) * t.padded, outputs = long(t.wide + noise.count) * t.padded;
+  T *to_inputs = static_cast<T*>(t.by_inputs) + r * hiddens, *to_outputs = static_cast<T*>(t.by_outputs) + r * outputs;
+  float *by_hidden = sums_of(scratch, to_inputs, hiddens), *by_contexts = sums_of(scratch, to_outputs, outputs);
   float *hidden = row.take(t.length), *contexts = row.take(t.wide);
   float *band = scratch.take(TALL * row.span), *pull = scratch.take(TALL * row.span);
   Shared shared(row, noise, r, by_contexts + long(t.wide) * t.padded);
@@ -122,15 +124,20 @@ inline void skipgram_noise(const Text& t, const Noise& noise, Scratch& scratch, 
     }
     shared.score(hidden, row.size, by_hidden, begin, end);
   }
+  leave(by_hidden, to_inputs, hiddens);
+  leave(by_contexts, to_outputs, outputs);
   row.finish(r, total(row.size, t.length));
 }
 
-inline void cbow_noise(const Text& t, const Noise& noise, Scratch& scratch, int r) {
+template <typename T>
+void cbow_noise(const Text& t, const Noise& noise, Scratch& scratch, int r) {
   Row row(t, scratch, r);
-  Means means(row, t.by_inputs + long(r) * t.wide * t.padded);
-  float* by_words = t.by_outputs + long(r) * (t.length + noise.count) * t.padded;
+  Means<T> means(row, static_cast<T*>(t.by_inputs) + long(r) * t.wide * t.padded);
+  T* by_words = static_cast<T*>(t.by_outputs) + long(r) * (t.length + noise.count) * t.padded;
+  T* to_noise = by_words + long(t.length) * t.padded;
+  float* by_noise = sums_of(scratch, to_noise, long(noise.count) * t.padded);
   float *words = row.take(t.length), *pull = scratch.zeros(t.length + LANES);
-  Shared shared(row, noise, r, by_words + long(t.length) * t.padded);
+  Shared shared(row, noise, r, by_noise);
   for (int begin = 0, end; begin < t.length; begin = end) {
     end = std::min(begin + row.block, t.length);
     means.average(begin, end);
@@ -158,6 +165,7 @@ inline void cbow_noise(const Text& t, const Noise& noise, Scratch& scratch, int 
     shared.score(means.hidden, means.counted, means.by_hidden, begin, end);
     means.spread(end);
   }
+  leave(by_noise, to_noise, long(noise.count) * t.padded);
   row.finish(r, total(means.counted, t.length));
 }
 

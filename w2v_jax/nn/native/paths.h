@@ -234,12 +234,12 @@ struct Paths {
 inline void path_rows(const Text& t, const Tree& tree, Scratch& shared, Scratch& scratch, int begin, int end) {
   const long size = tree.all + long(t.length) * tree.depth, first = begin * size, most = (end - begin) * size;
   shared.restart();
-  Named named(t, tree, shared, tree.ids + first, t.by_outputs + first * t.padded, most);
+  Named named(t, tree, shared, tree.ids + first, static_cast<float*>(t.by_outputs) + first * t.padded, most);
   for (int r = begin; r < end; r++) {
     Row row(t, scratch, r);
-    float* by_inputs = t.by_inputs + long(r) * t.wide * t.padded;
+    float* by_inputs = static_cast<float*>(t.by_inputs) + long(r) * t.wide * t.padded;
     if (t.cbow) {
-      Means means(row, by_inputs);
+      Means<float> means(row, by_inputs);
       means.average(0, t.length);
       Paths(row, named, means.hidden, means.by_hidden).score_rest(means.counted);
       means.spread(t.length);

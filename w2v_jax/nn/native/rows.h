@@ -12,7 +12,8 @@ enum Draw { SAMPLED, EXPECTED, FULL };
 struct Text {
   const float *inputs, *outputs;  // tables [V', D]
   const int *tokens, *doc, *reach;
-  float *by_inputs, *by_outputs, *stats;  // gradients of the rows that the batch names; (loss, count) of every row
+  void *by_inputs, *by_outputs;  // gradients of the rows that the batch names, float or Half
+  float* stats;                  // (loss, count) of every row
   int rows, length, wide, window, dim, padded, draw;
   bool cbow, whole;  // whole: every word of CBOW's window gets the whole gradient of the average
 
@@ -22,8 +23,9 @@ struct Text {
   }
 
   // Of a row of gradients that is written later: stores leave in their order, and each would wait for its line.
-  void expect(const float* row) const {
-    for (int d = 0; d < padded; d += 16) __builtin_prefetch(row + d, 1);
+  template <typename T>
+  void expect(const T* row) const {
+    for (int d = 0; d < padded; d += 64 / sizeof(T)) __builtin_prefetch(row + d, 1);
   }
 
   // Rows begin to end - 1 of the `known` ones that `ids` name, to their places in `out`.
@@ -105,8 +107,8 @@ inline void add_scaled(float by, const float* from, bool add, float* to, int cou
 
 // The sum of `count` rows of `from`, which lie `row` numbers apart: those at the places `list`, each times its own number
 // of `by`, or all times the first.
-template <bool EACH, int N>
-void sum_chunk(const float* from, const int* list, int count, long row, const float* by, float* out) {
+template <bool EACH, int N, typename T>
+void sum_chunk(const float* from, const int* list, int count, long row, const float* by, T* out) {
   Vector total[N] = {};
   for (int k = 0; k < count; k++)
 #pragma GCC unroll 8
@@ -114,24 +116,34 @@ void sum_chunk(const float* from, const int* list, int count, long row, const fl
 #pragma GCC unroll 8
   for (int n = 0; n < N; n++) store(out + n * LANES, EACH ? total[n] : *by * total[n]);
 }
-template <bool EACH = false>
-void sum_rows(const float* from, const int* list, int count, long row, const float* by, float* out) {
-  static constexpr decltype(&sum_chunk<EACH, 1>) chunks[] = {
-      sum_chunk<EACH, 1>, sum_chunk<EACH, 2>, sum_chunk<EACH, 3>, sum_chunk<EACH, 4>,
-      sum_chunk<EACH, 5>, sum_chunk<EACH, 6>, sum_chunk<EACH, 7>, sum_chunk<EACH, 8>};
+template <bool EACH = false, typename T>
+void sum_rows(const float* from, const int* list, int count, long row, const float* by, T* out) {
+  static constexpr decltype(&sum_chunk<EACH, 1, T>) chunks[] = {
+      sum_chunk<EACH, 1, T>, sum_chunk<EACH, 2, T>, sum_chunk<EACH, 3, T>, sum_chunk<EACH, 4, T>,
+      sum_chunk<EACH, 5, T>, sum_chunk<EACH, 6, T>, sum_chunk<EACH, 7, T>, sum_chunk<EACH, 8, T>};
   for (int d = 0; d < row; d += 8 * LANES)
     chunks[std::min<int>(8, (row - d) / LANES) - 1](from + d, list, count, row, by, out + d);
 }
 
+// Where `count` gradients are summed before they leave for `to`: there, or in the memory of the thread, to be rounded once.
+inline float* sums_of(Scratch&, float* to, long) { return to; }
+inline float* sums_of(Scratch& scratch, Half*, long count) { return scratch.take(count); }
+inline void leave(const float*, float*, long) {}
+inline void leave(const float* sums, Half* to, long count) {
+  for (long d = 0; d < count; d += LANES) store(to + d, load(sums + d));
+}
+
 // What both losses of CBOW begin and end with: the means of the windows, or their sums, and what they pass on. All pairs
 // have weight 1.
+template <typename T>
 struct Means {
   Row& row;
-  float *share, *counted, *hidden, *by_hidden, *contexts, *to;  // counted: 1 where a centre has a neighbour
+  T* to;
+  float *share, *counted, *hidden, *by_hidden, *contexts;  // counted: 1 where a centre has a neighbour
   std::vector<int> list;
   int copied = 0, passed = 0;
 
-  Means(Row& row, float* to) : row(row), to(to), list(2 * row.near + 2) {
+  Means(Row& row, T* to) : row(row), to(to), list(2 * row.near + 2) {
     const Text& t = row.text;
     share = row.scratch.take(t.length);
     counted = row.scratch.take(t.length);

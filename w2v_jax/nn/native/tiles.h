@@ -64,26 +64,42 @@ inline void add_product(Vector& total, int left, Whole right) {
 #endif
 }
 
-// The nearest bfloat16 is the upper half of each number; the lower half is 0. NaN stays NaN.
-inline Whole nearest_half(Vector x) {
+// Numbers of bfloat16: the upper halves of the nearest float32 whose lower half is 0. NaN stays NaN.
+struct Half {
+  uint16_t bits;
+};
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+inline Halves nearest_half(Vector x) {
+#ifdef __AVX512BF16__
+  return (Halves)_mm512_cvtneps_pbh((__m512)x);  // numbers below 1.2e-38 become 0
+#else
   const Whole bits = (Whole)x, up = bits + 0x7FFF + ((bits >> 16) & 1);
-  return (x == x ? up : bits | 0x400000) & 0xFFFF0000;
+  return __builtin_convertvector((x == x ? up : bits | 0x400000) >> 16, Halves);
+#endif
+}
+inline Whole upper_half(Halves x) { return __builtin_convertvector(x, Whole) << 16; }
+inline Vector load(const Half* p) { return (Vector)upper_half(*reinterpret_cast<const Halves*>(p)); }
+inline void store(Half* p, Vector x) { *reinterpret_cast<Halves*>(p) = nearest_half(x); }
+inline float number(float x) { return x; }
+inline float number(Half x) {
+  const uint32_t bits = uint32_t(x.bits) << 16;
+  float out;
+  std::memcpy(&out, &bits, sizeof out);
+  return out;
 }
 
 // [count, width / 2] pairs of neighbours in each row of `from` [count, width]: the left side of a product.
 inline void pair_columns(const float* from, long row, int count, int width, int* out) {
-  typedef int16_t Half __attribute__((vector_size(2 * LANES), aligned(4), may_alias));
   for (int i = 0; i < count; i++, from += row, out += width / 2)
-    for (int d = 0; d < width; d += LANES)
-      *reinterpret_cast<Half*>(out + d / 2) = __builtin_convertvector(nearest_half(load(from + d)) >> 16, Half);
+    for (int d = 0; d < width; d += LANES) store(reinterpret_cast<Half*>(out + d / 2), load(from + d));
 }
 
 // [(count + 1) / 2, width] pairs of rows of `from` [count, width], the last with zeros if count is odd: the right side.
 inline void pair_rows(const float* from, long row, int count, int width, int* out) {
   for (int i = 0; i < count; i += 2, from += 2 * row, out += width)
     for (int d = 0; d < width; d += LANES) {
-      const Whole high = i + 1 < count ? nearest_half(load(from + row + d)) : Whole{};
-      store(out + d, high | ((nearest_half(load(from + d)) >> 16) & 0xFFFF));
+      const Halves high = i + 1 < count ? nearest_half(load(from + row + d)) : Halves{};
+      store(out + d, upper_half(high) | __builtin_convertvector(nearest_half(load(from + d)), Whole));
     }
 }
 
