@@ -19,12 +19,15 @@ struct Shared {
   int most, broad;  // N, padded; D, padded
   float *words, *columns, *scores, *to;  // to: N rows of gradients
   int *half_words, *half_columns, *left, *right;
+  // Centres whose slopes are in `scores` and not in `to` yet: reading and writing `to` for a few costs more than they do.
+  int waiting = 0;
+  const float* first_waiting = nullptr;
   bool begun = false;
 
   Shared(Row& row, const Noise& noise, int r, float* to)
       : row(row), noise(noise), most(round_up(noise.count)), broad(row.text.padded), to(to) {
     words = row.rows(row.text.outputs, noise.words + long(r) * noise.count, noise.count, most);
-    scores = row.scratch.take(long(row.block) * most);
+    scores = row.scratch.take(2L * row.block * most);
     if (!noise.half) {
       columns = row.scratch.take(long(row.text.dim) * most);
       transpose(words, broad, most, row.text.dim, columns, most);
@@ -32,8 +35,8 @@ struct Shared {
     }
     half_words = ints(most * broad / 2);
     half_columns = ints(most * broad / 2);
-    left = ints(std::max(row.block, most) * std::max(broad, most) / 2);
-    right = ints((row.block + 1) / 2 * broad);
+    left = ints(std::max(2 * row.block, most) * std::max(broad, most) / 2);
+    right = ints(row.block * broad);
     pair_rows(words, broad, most, broad, half_words);
     pair_columns(words, broad, most, broad, left);
     transpose(left, broad / 2, most, broad / 2, half_columns, most);
@@ -49,33 +52,47 @@ struct Shared {
     if (count <= 0) return;
     hidden += long(first) * broad;
     by_hidden += long(first) * broad;
+    if (!waiting) first_waiting = hidden;
+    float* slopes = scores + long(waiting) * most;
+    waiting += count;
     if (noise.half) {
       pair_columns(hidden, step, count, broad, left);
-      product(count, most, broad / 2, left, broad / 2, 1, half_columns, most, scores, most, false);
+      product(count, most, broad / 2, left, broad / 2, 1, half_columns, most, slopes, most, false);
     } else {
-      product(count, most, row.text.dim, hidden, step, 1, columns, most, scores, most, false);
+      product(count, most, row.text.dim, hidden, step, 1, columns, most, slopes, most, false);
     }
     for (int i = 0; i < count; i++) {
       const float weight = noise.scale * factor[first + i * noise.every];
       for (int n = 0; n < most; n += LANES) {
         Vector curve, slope, live = Vector{} + weight;
         for (int k = noise.count - n; k < LANES; k++) live[k] = 0.f;
-        logistic(load(scores + long(i) * most + n), curve, slope);
+        logistic(load(slopes + long(i) * most + n), curve, slope);
         row.loss += live * curve;
-        store(scores + long(i) * most + n, live * slope);
+        store(slopes + long(i) * most + n, live * slope);
       }
     }
     if (noise.half) {
-      pair_columns(scores, most, count, most, left);
+      pair_columns(slopes, most, count, most, left);
       product(count, broad, most / 2, left, most / 2, 1, half_words, broad, by_hidden, step, true);
-      pair_rows(scores, most, count, most, left);
-      pair_rows(hidden, step, count, broad, right);
-      product(noise.count, broad, (count + 1) / 2, left, 1, most, right, broad, to, broad, begun);
     } else {
-      product(count, broad, noise.count, scores, most, 1, words, broad, by_hidden, step, true);
-      product(noise.count, broad, count, scores, 1, most, hidden, step, to, broad, begun);
+      product(count, broad, noise.count, slopes, most, 1, words, broad, by_hidden, step, true);
+    }
+    if (waiting >= row.block) add_waiting();
+  }
+
+  // Adds the gradients of the noise words by the centres that wait.
+  void add_waiting() {
+    if (!waiting) return;
+    const long step = long(noise.every) * broad;
+    if (noise.half) {
+      pair_rows(scores, most, waiting, most, left);
+      pair_rows(first_waiting, step, waiting, broad, right);
+      product(noise.count, broad, (waiting + 1) / 2, left, 1, most, right, broad, to, broad, begun);
+    } else {
+      product(noise.count, broad, waiting, scores, 1, most, first_waiting, step, to, broad, begun);
     }
     begun = true;
+    waiting = 0;
   }
 };
 
@@ -124,6 +141,7 @@ void skipgram_noise(const Text& t, const Noise& noise, Scratch& scratch, int r) 
     }
     shared.score(hidden, row.size, by_hidden, begin, end);
   }
+  shared.add_waiting();
   leave(by_hidden, to_inputs, hiddens);
   leave(by_contexts, to_outputs, outputs);
   row.finish(r, total(row.size, t.length));
@@ -165,6 +183,7 @@ void cbow_noise(const Text& t, const Noise& noise, Scratch& scratch, int r) {
     shared.score(means.hidden, means.counted, means.by_hidden, begin, end);
     means.spread(end);
   }
+  shared.add_waiting();
   leave(by_noise, to_noise, long(noise.count) * t.padded);
   row.finish(r, total(means.counted, t.length));
 }
