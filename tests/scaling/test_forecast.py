@@ -37,6 +37,7 @@ KEPT = {  # SHA-256 of every committed forecast: one that was graded is never ed
     "frontier_wiki_floor.json": "7ca4be9681b3f7253e59f93bd1682b4bf95e1423d44f25c6761f46523836c075",
     "frontier_wiki_signed.json": "49c3d0ec1d56e67d2b688e4282f228ac23a09617d54f0fc406751680698295d0",
     "frontier_wiki_second.json": "e76dd9adf2276be5a6518a35cd94a9a22d2ba8c89fa541f359a0d983d9bd14f7",
+    "frontier_wiki_third.json": "cfa2fd36abaed2c6927b8b9e32d76a0e2b430b4fd0fb8b1eb597fa63f903f3f3",
     "wiki_further.json": "9ba85fe255298908ba4551613dc0700dad208a93100b7e3082122f307a95794b",
     "wiki_further_joint.json": "860f5eab1678ffd01efe858aa5e7a7667ed87e2e74a39d178837f5cccfc1265c",
     "wiki_further_second_joint.json": "89d613748d9a08f39d41285831436a29ae71371b7250160319e51285a81c1c41",

@@ -21,6 +21,7 @@ FIGURE = Figure(
             "a power and a floor": ("frontier_wiki_floor.json",),
             "a power and an offset": ("frontier_wiki_signed.json",),
             "the same, the run at 10 times known": ("frontier_wiki_second.json",),
+            "the same, those at 10 and 30 times known": ("frontier_wiki_third.json",),
         },
     ),
     measure=forecasts.measure,
