@@ -22,12 +22,14 @@ from w2v_jax.tables import markdown
 
 SHOWN = ("ws353", "men", "simlex999", "analogies")
 Row = tuple[str, str, str]
-FLOATS = {"model.noise_dtype": "float32", "model.gradient_dtype": "float32"}
 # Values of settings that older lines do not name.
 UNNAMED = {
-    "skipgram-300": {"model.segment": "128"} | FLOATS,
+    "skipgram-300": {"model.segment": "128", "model.noise_dtype": "float32"},
     "cbow-100": {"optimizer.initial_square": "1.0"},
-    "cbow-300": {"optimizer.initial_square": "1.0", "train.batch_size": "2048"} | FLOATS,
+    "cbow-300": {
+        **{"optimizer.initial_square": "1.0", "train.batch_size": "2048"},
+        **{"model.noise_dtype": "float32", "model.gradient_dtype": "float32"},
+    },
     "hs-cbow-100": {"optimizer.initial_square": "1.0", "train.batch_size": "2048"},
 }
 

@@ -55,7 +55,7 @@ class Setting:
         }
 
 
-HALF = ("--config.model.noise_dtype=bfloat16", "--config.model.gradient_dtype=bfloat16")
+HALF = "--config.model.noise_dtype=bfloat16"
 SUMS = "--config.optimizer.initial_square=10.0"  # as in configs/cbow.py; named, so that a run's line has it
 
 SETTINGS = (
@@ -71,7 +71,7 @@ SETTINGS = (
             "--config.model.segment=64",
             "--config.optimizer.learning_rate=0.2",
             "--config.optimizer.initial_square=0.0",
-            *HALF,
+            HALF,
         ),
     ),
     Setting("cbow-100", "configs/cbow.py", 100, False, speed_gate=1.0, speed_aim=2.0, extra=(SUMS,)),
@@ -81,7 +81,7 @@ SETTINGS = (
         300,
         False,
         speed_aim=2.0,
-        extra=(SUMS, "--config.train.batch_size=4096", *HALF),
+        extra=(SUMS, "--config.train.batch_size=4096", HALF, "--config.model.gradient_dtype=bfloat16"),
     ),
     Setting("hs-100", "configs/skipgram.py", 100, True, hierarchical=True, speed_aim=2.0),
     Setting(

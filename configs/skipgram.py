@@ -3,8 +3,7 @@
     python -m experiments.train --config=configs/skipgram.py --workdir=runs/skipgram \
         --config.data.source='text:corpus/*.txt' \
         [--config.model.dim=300 --config.model.segment=64 --config.optimizer.learning_rate=0.2 \
-         --config.optimizer.initial_square=0.0 --config.model.noise_dtype=bfloat16 \
-         --config.model.gradient_dtype=bfloat16]
+         --config.optimizer.initial_square=0.0 --config.model.noise_dtype=bfloat16]
 
 Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5 passes, d = 100: about half a minute with negative sampling;
 what that gives on the similarity sets and the analogies is tabled in docs/benchmarks_word2vec.md. `--config.model.loss`
