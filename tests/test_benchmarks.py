@@ -154,7 +154,14 @@ def test_recorded_runs_are_averaged_by_what_was_changed() -> None:
     text = runs.table(runs.grouped(records, 5, "ab"), ["men", "ws353"])
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
     assert lines == [
-        ["cbow-300", "ours", "optimizer.initial_square=1.0 model.noise_dtype=float32 model.gradient_dtype=float32", "1", "0.200", "-"],
+        [
+            "cbow-300",
+            "ours",
+            "optimizer.initial_square=1.0 model.noise_dtype=float32 model.gradient_dtype=float32",
+            "1",
+            "0.200",
+            "-",
+        ],
         ["skipgram-300", "gensim", "alpha=0.05", "1", "0.500", "-"],
         ["skipgram-300", "ours", "", "2", "0.700 (0.600 to 0.800)", "-"],
         ["skipgram-300", "ours", "model.segment=128 model.noise_dtype=float32", "1", "0.400", "-"],
