@@ -4,8 +4,8 @@
         [--config.model.dim=300 --config.train.batch_size=4096 --config.model.noise_dtype=bfloat16 \
          --config.model.gradient_dtype=bfloat16]
 
-Batches of 4,096 suit d = 300, and so do products and gradients of bfloat16; with model.loss=hierarchical, batches of 8,192 and
-optimizer.learning_rate=0.45 do. A run that was begun with the earlier first sums of Adagrad is continued with
+Batches of 4,096 suit d = 300, and so do products and gradients of bfloat16; with model.loss=hierarchical, batches of
+8,192 and optimizer.learning_rate=0.45 do. A run that was begun with the earlier first sums of Adagrad is continued with
 --config.optimizer.initial_square=1.
 
 Hardware: 2 CPU cores. 12.5 million words of Wikipedia, 5 passes, d = 100: under a minute with negative sampling; what
