@@ -27,8 +27,10 @@ UNNAMED = {
     "skipgram-300": {"model.segment": "128", "model.noise_dtype": "float32"},
     "cbow-100": {"optimizer.initial_square": "1.0"},
     "cbow-300": {
-        **{"optimizer.initial_square": "1.0", "train.batch_size": "2048"},
-        **{"model.noise_dtype": "float32", "model.gradient_dtype": "float32"},
+        "optimizer.initial_square": "1.0",
+        "train.batch_size": "2048",
+        "model.noise_dtype": "float32",
+        "model.gradient_dtype": "float32",
     },
     "hs-cbow-100": {"optimizer.initial_square": "1.0", "train.batch_size": "2048"},
 }

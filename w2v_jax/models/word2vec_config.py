@@ -30,7 +30,8 @@ class Word2VecConfig:
     noise_every: int = 1
     noise_power: float = 0.75  # noise words are drawn by count ** noise_power
     noise_dtype: str = "float32"  # float32 | bfloat16, of what is multiplied for noise words; sums are float32
-    # float32 | bfloat16, of the gradient of each row of a table that a row of the batch names; sums are float32
+    # float32 | bfloat16, of gradients on their way from the loss to the update of a table, which sums them in float32;
+    # saves memory traffic where kernels for CPUs train
     gradient_dtype: str = "float32"
     # CBOW averages its window. tool: each of its words gets the whole gradient of the average, as in the C tool | mean:
     # its share, the true derivative (Irsoy et al. 2021, arXiv 2012.15332)

@@ -37,8 +37,11 @@ ffi::Error noise_gradients(ffi::ThreadPool pool, Floats inputs, Floats outputs, 
   const Text t = text_of(inputs, outputs, tokens, doc, reach, by_inputs, by_outputs, stats, cbow, whole, draw);
   const int count = words.dimensions()[1];
   const Noise noise{words.typed_data(), count, int(every), turn.typed_data()[0], negatives * every / count, half};
+  const auto type = by_inputs->element_type();
+  if (by_outputs->element_type() != type || (type != ffi::BF16 && type != ffi::F32))
+    return ffi::Error::InvalidArgument("both gradients must be float32, or both bfloat16");
   auto row = cbow ? cbow_noise<float> : skipgram_noise<float>;
-  if (by_inputs->element_type() == ffi::BF16) row = cbow ? cbow_noise<Half> : skipgram_noise<Half>;
+  if (type == ffi::BF16) row = cbow ? cbow_noise<Half> : skipgram_noise<Half>;
   parallel(pool, t.rows, [&](int r) {
     static thread_local Scratch scratch;
     row(t, noise, scratch, r);
@@ -162,6 +165,8 @@ ffi::Error update(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, A
 
 ffi::Error adagrad(ffi::ThreadPool pool, Floats table, Floats square, Ints ids, Any grads, Floats rate,
                    ffi::Result<Floats> new_table, ffi::Result<Floats> new_square, ffi::Result<Floats> norms, float eps) {
+  if (grads.element_type() != ffi::BF16 && grads.element_type() != ffi::F32)
+    return ffi::Error::InvalidArgument("gradients must be float32 or bfloat16");
   return (grads.element_type() == ffi::BF16 ? update<Half> : update<float>)(pool, table, square, ids, grads, rate,
                                                                             new_table, new_square, norms, eps);
 }

@@ -19,7 +19,7 @@ struct Shared {
   int most, broad;  // N, padded; D, padded
   float *words, *columns, *scores, *to;  // to: N rows of gradients
   int *half_words, *half_columns, *left, *right;
-  // Centres whose slopes are in `scores` and not in `to` yet: reading and writing `to` for a few costs more than they do.
+  // Centres whose slopes are in `scores` and not in `to` yet: reading and writing `to` for a few costs more than their products.
   int waiting = 0;
   const float* first_waiting = nullptr;
   bool begun = false;
@@ -27,16 +27,17 @@ struct Shared {
   Shared(Row& row, const Noise& noise, int r, float* to)
       : row(row), noise(noise), most(round_up(noise.count)), broad(row.text.padded), to(to) {
     words = row.rows(row.text.outputs, noise.words + long(r) * noise.count, noise.count, most);
-    scores = row.scratch.take(2L * row.block * most);
+    const long block = row.block;
+    scores = row.scratch.take(2 * block * most);
     if (!noise.half) {
       columns = row.scratch.take(long(row.text.dim) * most);
       transpose(words, broad, most, row.text.dim, columns, most);
       return;
     }
-    half_words = ints(most * broad / 2);
-    half_columns = ints(most * broad / 2);
-    left = ints(std::max(2 * row.block, most) * std::max(broad, most) / 2);
-    right = ints(row.block * broad);
+    half_words = ints(long(most) * broad / 2);
+    half_columns = ints(long(most) * broad / 2);
+    left = ints(std::max(std::max<long>(most, block) * broad / 2, block * most));
+    right = ints(block * broad);
     pair_rows(words, broad, most, broad, half_words);
     pair_columns(words, broad, most, broad, left);
     transpose(left, broad / 2, most, broad / 2, half_columns, most);

@@ -146,7 +146,7 @@ struct Means {
   Means(Row& row, T* to) : row(row), to(to), list(2 * row.near + 2) {
     const Text& t = row.text;
     share = row.scratch.take(t.length);
-    counted = row.scratch.take(t.length);
+    counted = row.scratch.take(t.length + LANES);  // whole vectors are read
     for (int i = 0; i < t.length; i++) {
       counted[i] = row.size[i] > 0 ? 1.f : 0.f;
       share[i] = 1.f / std::max(row.size[i], 1.f);
