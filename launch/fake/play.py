@@ -42,7 +42,8 @@ def training(steps: int, every: int = 5, pause: float = 0.004) -> list[str]:
 class Play:
     """A fake cloud in `folder`, and launchers that work in it.
 
-    `real_s` seconds really pass in each wait of the launcher, so that the workers get on meanwhile.
+    `real_s` seconds really pass in each wait of the launcher, so that the workers get on meanwhile, and up to a second
+    while one of them computes.
     """
 
     def __init__(self, folder: Path, source: Path, world: w.Json | None = None, real_s: float = 0.01) -> None:
@@ -62,7 +63,10 @@ class Play:
         self.before(["sleep"])
         with w.opened(self.folder) as world:
             w.advance(self.folder, world, seconds)
+        end = time.monotonic() + 1.0
         time.sleep(self.real_s)
+        while w.computing(f"{self.folder}/nodes") and time.monotonic() < end:
+            time.sleep(0.005)  # a busy computer gives workers less of its time than the clock of the play
 
     def run(self, line: Line, seconds: float) -> Done:
         self.before(line)

@@ -113,6 +113,15 @@ def processes(below: str) -> list[int]:
     return found
 
 
+def computing(below: str) -> bool:
+    """Whether a process of these workers is at work, or waits for a core that others have: it does not sleep."""
+    for pid in processes(below):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as f:
+            if f.read().rpartition(")")[2].split()[0] in "RD":
+                return True
+    return False
+
+
 def kill(below: str, number: int = signal.SIGKILL, only: str = "") -> int:
     """Sends a signal to the processes of workers, or to those with `only` in their command line; returns how many."""
     count = 0
