@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,24 @@ def test_words_per_second_add_up_to_the_words(whole: tuple[Path, commands.Done])
     seconds = np.diff([0.0] + [row["seconds"] for row in rows])
     words = sum(row["words_per_second"] * s for row, s in zip(rows, seconds, strict=True))
     assert words == pytest.approx(whole[1].result()["words"], rel=1e-3)
+
+
+def test_a_wait_for_data_counts_where_nothing_is_computed_meanwhile(text: Path, tmp_path: Path) -> None:
+    real = loop.trunk.stacks
+
+    def late(*given: Any) -> Iterator[Any]:
+        for stack in real(*given):
+            time.sleep(0.2)
+            yield stack
+
+    few: dict[str, Any] = {"train__max_steps": 32, "log__every_steps": 32}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.trunk, "stacks", late)
+        starved = train(text, tmp_path / "starved", **few).result()
+        patch.setattr(loop.Trainer, "busy", lambda trainer: bool(trainer.pending))  # calls that take for ever
+        fed = train(text, tmp_path / "fed", **few).result()
+    assert starved["data_wait"] * starved["seconds"] > 7 * 0.2  # the first of eight stacks comes before the clock
+    assert fed["data_wait"] * fed["seconds"] < 0.2
 
 
 def test_vectors_are_the_trained_tables(whole: tuple[Path, commands.Done]) -> None:

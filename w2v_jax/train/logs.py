@@ -40,7 +40,7 @@ class Record:
     loss: float | None = None  # nats per counted unit, mean over the interval
     heldout_loss: float | None = None
     words_per_second: float | None = None
-    data_wait: float | None = None  # share of the interval spent waiting for data, 0 to 1
+    data_wait: float | None = None  # share of the interval without a call to compute, for lack of data; an upper limit
     learning_rate: float | None = None
     seconds: float | None = None  # of training, since the run began
 

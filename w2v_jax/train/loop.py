@@ -140,7 +140,8 @@ class Trainer:
                 with jax.transfer_guard("disallow"):  # what sends its own numbers would wait for the calls in flight
                     asked = time.perf_counter()
                     stack = send(run.mesh, next(stacks))
-                    self.meter.total["waited"] += time.perf_counter() - asked
+                    if not self.busy():
+                        self.meter.total["waited"] += time.perf_counter() - asked
                     count, flags = place(run.mesh, np.int32(step - before)), send_flag(run.mesh, seen[0] if seen else 0)
                     state, metrics, flag = call(state, stack, count, flags)
                     self.pending.append((step, metrics, flag, logged(state.params, state.step) if logging else None))
@@ -165,6 +166,10 @@ class Trainer:
                     raise Interrupted(step, self.stopping)
             self.stopping = world.largest(max([self.stopping, *seen]))  # during the last save, too
         return state
+
+    def busy(self) -> bool:
+        """Whether the newest call still runs, so that the device has not waited for the stack that is here by now."""
+        return bool(self.pending) and not all(x.is_ready() for x in jax.tree.leaves(self.pending[-1][1]))
 
     def lower_rate(self, state: TrainState) -> TrainState:
         """Multiplies the rate by `optimizer.decay` from here on."""
