@@ -61,4 +61,4 @@ def _forecasts(axes: Axes, study: Mapping[str, Any], unit: str) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(f"{unit}; bars: forecasts, crosses: what came")
+    axes.set_xlabel(f"{unit}\nbars: forecasts, crosses: what came")
