@@ -59,6 +59,8 @@ CASES = (
     {"loss": "hierarchical", "architecture": "cbow"},
     {"loss": "hierarchical", "architecture": "cbow", "context_gradient": "mean", "window": 2},
     {"loss": "hierarchical", "architecture": "cbow", "segment": 700},  # a row is a group
+    {"loss": "hierarchical", "architecture": "cbow", "dim": 3},  # whole vectors would be read beyond the table
+    {"loss": "hierarchical", "dim": 3},
     {"loss": "hierarchical", "architecture": "cbow", "dim": 150},  # more vectors of a row than stay in registers
     {"loss": "hierarchical", "vocab_size": 2},  # all nodes are upper ones
     {"loss": "hierarchical", "architecture": "cbow", "vocab_size": 2, "segment": 1},

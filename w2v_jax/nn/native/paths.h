@@ -21,63 +21,81 @@ struct Tree {
         if (const int8_t sign = exit_signs[e * long(all) + n]) top.push_back(n), top_turn.push_back(sign > 0);
       begin.push_back(top.size());
     }
-  }
-
-  // The nodes of a word's path from `tops` on, and 1 where it turns to code 0; `upper` of them are below T.
-  int path(int word, int* node, float* turn, int& upper) const {
-    const int first = begin[exits[word]], *below = nodes + long(word) * depth;
-    const int8_t* rest = signs + long(word) * depth;
-    int count = upper = begin[exits[word] + 1] - first;
-    std::copy_n(top.data() + first, count, node);
-    std::copy_n(top_turn.data() + first, count, turn);
-    for (int q = 0; q < depth && rest[q]; q++) {
-      turn[count] = rest[q] > 0;
-      node[count++] = below[q];
-    }
-    return count;
+    top_turn.resize(top_turn.size() + LANES);  // whole vectors are read
   }
 };
 
-// The nodes that a group of rows shares. Each has one place, for its row of C and for the gradients that it collects.
+// A word's path from `tops` on: `upper` nodes below T, and then `rest` others.
+struct Path {
+  const int *top, *below;
+  const float* top_turn;
+  const int8_t* signs;
+  int upper, rest;
+
+  Path(const Tree& tree, int word) {
+    below = tree.nodes + long(word) * tree.depth;
+    signs = tree.signs + long(word) * tree.depth;
+    const int exit = tree.exits[word], first = tree.begin[exit];
+    top = tree.top.data() + first;
+    top_turn = tree.top_turn.data() + first;
+    upper = tree.begin[exit + 1] - first;
+    const void* end = std::memchr(signs, 0, tree.depth);
+    rest = end ? static_cast<const int8_t*>(end) - signs : tree.depth;
+  }
+};
+
+// The nodes that a group of rows shares. Each has one place for the gradients that it collects.
 struct Named {
   const Tree& tree;
-  float *kept, *to;  // rows of C and their gradients, by place
-  float* columns;    // [D, broad] the first `tops` rows of C, and zeros
-  int* ids;          // the node of each place
-  int* places;       // the place of each node; -1 where it has none, and between calls
-  int found;         // places that are taken
+  float* kept;        // the first T rows of C, padded with zeros
+  const float* rows;  // all rows of C, `stride` numbers apart, padded with whatever follows
+  long stride;
+  float* to;       // gradients, by place
+  float* columns;  // [D, broad] the first `tops` rows of C, and zeros
+  int* ids;        // the node of each place
+  int* places;     // the place of each node; -1 where it has none, and between calls
+  int found;       // places that are taken
 
-  // `most`: places that the group has.
-  Named(const Text& t, const Tree& tree, Scratch& scratch, int* ids, float* to, long most)
-      : tree(tree), to(to), ids(ids), found(tree.all) {
+  Named(const Text& t, const Tree& tree, Scratch& scratch, int* ids, float* to)
+      : tree(tree), rows(t.outputs), stride(t.dim), to(to), ids(ids), found(tree.all) {
     const int broad = round_up(tree.tops);
     static thread_local std::vector<int> kept_places;
     if (int(kept_places.size()) < tree.absent) kept_places.assign(tree.absent, -1);
     places = kept_places.data();
     std::iota(ids, ids + found, 0);
-    kept = scratch.take(std::max<long>(std::min<long>(most, tree.absent), broad) * t.padded);
+    kept = scratch.take(long(std::max(tree.all, broad)) * t.padded);
     t.copy(t.outputs, ids, 0, tree.all, tree.all, kept);
     if (broad > tree.all) std::memset(kept + long(tree.all) * t.padded, 0, long(broad - tree.all) * t.padded * sizeof(float));
     columns = scratch.take(long(t.dim) * broad);
     transpose(kept, t.padded, broad, t.dim, columns, broad);
     std::memset(to, 0, long(tree.all) * t.padded * sizeof(float));
+    if (2 * t.dim >= t.padded) return;  // the table goes on for `padded` numbers from a node on: its last row is no node
+    float* all = scratch.zeros(long(tree.absent) * t.padded);
+    for (long n = 0; n < tree.absent; n++) std::copy_n(t.outputs + n * t.dim, t.dim, all + n * t.padded);
+    rows = all;
+    stride = t.padded;
   }
 
   // On their way to the caches: the path of the centre `later`, and for the nearer centre `next` the nodes of its path,
-  // from C, or from `kept` and `to` where they have a place.
+  // from C, and from `to` where they have a place.
   void prefetch(const Text& t, int later, int next) const {
     __builtin_prefetch(tree.exits + later);
     __builtin_prefetch(tree.signs + long(later) * tree.depth);
     __builtin_prefetch(tree.nodes + long(later) * tree.depth);
-    for (long q = long(next) * tree.depth, end = q + tree.depth; q < end && tree.signs[q]; q++)
-      if (const int place = places[tree.nodes[q]]; place < 0) {
-        t.prefetch(t.outputs, tree.nodes[q]);
-      } else {
-        for (int d = 0; d < t.padded; d += 16) {
-          __builtin_prefetch(kept + long(place) * t.padded + d);
-          __builtin_prefetch(to + long(place) * t.padded + d, 1);
-        }
-      }
+    for (long q = long(next) * tree.depth, end = q + tree.depth; q < end && tree.signs[q]; q++) {
+      t.prefetch(t.outputs, tree.nodes[q]);
+      if (const int place = places[tree.nodes[q]]; place >= 0) t.expect(to + long(place) * t.padded);
+    }
+  }
+
+  // The places of `count` nodes.
+  void place(const int* nodes, int count, int* out) {
+    for (int q = 0; q < count; q++) {  // without branches, which would be guessed wrong
+      const int node = nodes[q], at = places[node], place = at < 0 ? found : at;
+      found += at < 0;
+      out[q] = places[node] = place;
+      ids[place] = node;
+    }
   }
 
   void finish(long most) {
@@ -86,7 +104,7 @@ struct Named {
   }
 };
 
-// N vectors of the rows at the places `list`, which lie `row` numbers apart: their dot products with `from`, added if
+// N vectors of the rows that `list` names, which lie `row` numbers apart: their dot products with `from`, added if
 // asked; and `from` times the numbers `by`, added to the rows whose place is before `first`, or written.
 template <int N>
 void dot_chunk(const float* rows, const int* list, int count, long row, const float* from, float* out, bool add) {
@@ -118,11 +136,12 @@ void push_chunk(float* rows, const int* list, int count, long row, const float* 
     }
   }
 }
-inline void dot_rows(const float* rows, const int* list, int count, long row, const float* from, float* out) {
+inline void dot_rows(const float* rows, const int* list, int count, long row, int width, const float* from,
+                     float* out) {
   static constexpr decltype(&dot_chunk<1>) chunks[] = {dot_chunk<1>, dot_chunk<2>, dot_chunk<3>, dot_chunk<4>,
                                                        dot_chunk<5>, dot_chunk<6>, dot_chunk<7>, dot_chunk<8>};
-  for (int d = 0; d < row; d += 8 * LANES)
-    chunks[std::min<int>(8, (row - d) / LANES) - 1](rows + d, list, count, row, from + d, out, d);
+  for (int d = 0; d < width; d += 8 * LANES)
+    chunks[std::min(8, (width - d) / LANES) - 1](rows + d, list, count, row, from + d, out, d);
 }
 inline void push_rows(float* rows, const int* list, int count, long row, const float* from, const float* by, int first) {
   static constexpr decltype(&push_chunk<1>) chunks[] = {push_chunk<1>, push_chunk<2>, push_chunk<3>, push_chunk<4>,
@@ -138,13 +157,13 @@ struct Paths {
   const Tree& tree;
   const float* hidden;
   float *by_hidden, *turns, *pull;
-  std::vector<int> path, slots;
+  std::vector<int> slots;  // of the rest of a path
 
   Paths(Row& row, Named& named, const float* hidden, float* by_hidden)
-      : row(row), named(named), tree(named.tree), hidden(hidden), by_hidden(by_hidden), path(tree.all + tree.depth),
-        slots(path.size()) {
-    turns = row.scratch.zeros(path.size() + LANES);
-    pull = row.scratch.zeros((path.size() + LANES) * round_up(row.near + 1));
+      : row(row), named(named), tree(named.tree), hidden(hidden), by_hidden(by_hidden), slots(tree.depth) {
+    const int most = tree.all + tree.depth + LANES;
+    turns = row.scratch.zeros(most);
+    pull = row.scratch.zeros(long(most) * round_up(row.near + 1));
   }
 
   // The loss of scores x that count `weight`, plus of them with code 0; its derivative.
@@ -183,49 +202,67 @@ struct Paths {
     product(tree.tops, padded, count, scores, 1, broad, hidden, padded, named.to, padded, true);
   }
 
+  // Nodes against one vector. Their rows of C are `list` of `rows`, `stride` numbers apart, their places `to`.
+  void score_one(const float* rows, long stride, const int* list, const int* to, int count, const float* turned,
+                 const float* from, float* by_from, bool add, int first) {
+    const int padded = row.text.padded;
+    dot_rows(rows, list, count, stride, padded, from, pull);
+    for (int q = 0; q < count; q += LANES) {
+      Vector live{};
+      for (int k = 0; k < std::min(LANES, count - q); k++) live[k] = 1.f;
+      store(pull + q, turn(load(pull + q), live, live * load(turned + q)));
+    }
+    sum_rows<true>(rows, list, count, stride, padded, pull, by_from, add);
+    push_rows(named.to, to, count, padded, from, pull, first);
+  }
+
+  // Nodes against the vectors of all neighbours, with their weights.
+  void score_many(const Path& path, const float* weights, float* nodes, float* by_nodes, const float* from,
+                  float* by_from, int first) {
+    const Text& t = row.text;
+    const int width = row.near + 1, broad = round_up(width), padded = t.padded, count = path.upper + path.rest;
+    std::copy_n(path.top_turn, path.upper, turns);
+    t.copy(t.outputs, path.below, 0, path.rest, path.rest, nodes + long(path.upper) * padded);
+    for (int q = 0; q < path.upper; q++)
+      std::memcpy(nodes + long(q) * padded, named.kept + long(path.top[q]) * padded, padded * sizeof(float));
+    dots(count, width, padded, nodes, padded, from, padded, pull, broad);
+    for (int q = 0; q < count; q++)
+      for (int n = 0; n < broad; n += LANES) {
+        float* x = pull + q * broad + n;
+        store(x, turn(load(x), load(weights + n), turns[q] * load(weights + n)));
+      }
+    product(width, padded, count, pull, 1, broad, nodes, padded, by_from, padded, true);
+    product(count, padded, width, pull, broad, 1, from, padded, by_nodes, padded, false);
+    for (int q = 0; q < count; q++) {
+      const int place = q < path.upper ? path.top[q] : slots[q - path.upper];
+      add_scaled(1, by_nodes + long(q) * padded, place < first, named.to + long(place) * padded, padded);
+    }
+  }
+
   // The rest of every centre's path against the vectors that predict it, the first at its place: all neighbours, or one.
   void score_rest(const float* counted) {
     const Text& t = row.text;
-    const int width = counted ? 1 : row.near + 1, broad = counted ? 1 : round_up(width), padded = t.padded;
-    float *nodes = row.take(path.size()), *by_nodes = row.take(path.size()), *weights = row.scratch.zeros(round_up(width));
-    float *const kept = named.kept, *const to = named.to;
-    for (int i = 0, upper; i < t.length; i++) {
-      named.prefetch(t, row.centres[std::min(i + 8, t.length - 1)], row.centres[std::min(i + 3, t.length - 1)]);
-      const int count = tree.path(row.centres[i], path.data(), turns, upper), first = named.found;
-      std::copy_n(path.data(), upper, slots.data());
-      for (int q = upper; q < count; q++) {
-        int& place = named.places[path[q]];
-        if (place < 0) {
-          named.ids[place = named.found++] = path[q];
-          t.copy(t.outputs, &path[q], 0, 1, 0, kept + long(place) * padded);
-        }
-        slots[q] = place;
-      }
-      const float* from = hidden + long(i) * padded;
-      float* by_from = by_hidden + long(i) * padded;
-      if (counted) {
-        dot_rows(kept, slots.data(), count, padded, from, pull);
-        for (int q = 0; q < count; q += LANES) {
-          Vector live{};
-          for (int k = 0; k < std::min(LANES, count - q); k++) live[k] = counted[i];
-          store(pull + q, turn(load(pull + q), live, live * load(turns + q)));
-        }
-        sum_rows<true>(kept, slots.data(), count, padded, pull, by_from);
-        push_rows(to, slots.data(), count, padded, from, pull, first);
+    const int most = counted ? 0 : tree.all + tree.depth, ahead = t.length - 1;
+    float *nodes = row.take(most), *by_nodes = row.take(most), *weights = row.scratch.zeros(round_up(row.near + 1));
+    for (int i = 0; i < t.length; i++) {
+      named.prefetch(t, row.centres[std::min(i + 8, ahead)], row.centres[std::min(i + 3, ahead)]);
+      if (row.size[i] <= 0) {
+        if (counted) std::memset(by_hidden + long(i) * t.padded, 0, t.padded * sizeof(float));
         continue;
       }
-      for (int q = 0; q < count; q++) add_scaled(1, kept + long(slots[q]) * padded, false, nodes + long(q) * padded, padded);
-      for (int j = 0; j < width; j++) weights[j] = row.weights[long(j) * t.length + i];
-      dots(count, width, padded, nodes, padded, from, padded, pull, broad);
-      for (int q = 0; q < count; q++)
-        for (int n = 0; n < broad; n += LANES) {
-          float* x = pull + q * broad + n;
-          store(x, turn(load(x), load(weights + n), turns[q] * load(weights + n)));
-        }
-      product(width, padded, count, pull, 1, broad, nodes, padded, by_from, padded, true);
-      product(count, padded, width, pull, broad, 1, from, padded, by_nodes, padded, false);
-      for (int q = 0; q < count; q++)
-        add_scaled(1, by_nodes + long(q) * padded, slots[q] < first, to + long(slots[q]) * padded, padded);
+      const Path path(tree, row.centres[i]);
+      const int first = named.found;
+      const float* from = hidden + long(i) * t.padded;
+      float* by_from = by_hidden + long(i) * t.padded;
+      named.place(path.below, path.rest, slots.data());
+      for (int q = 0; q < path.rest; q++) turns[(counted ? 0 : path.upper) + q] = path.signs[q] > 0;
+      if (counted) {
+        score_one(named.kept, t.padded, path.top, path.top, path.upper, path.top_turn, from, by_from, false, first);
+        score_one(named.rows, named.stride, path.below, slots.data(), path.rest, turns, from, by_from, true, first);
+      } else {
+        for (int j = 0; j <= row.near; j++) weights[j] = row.weights[long(j) * t.length + i];
+        score_many(path, weights, nodes, by_nodes, from, by_from, first);
+      }
     }
   }
 };
@@ -234,7 +271,7 @@ struct Paths {
 inline void path_rows(const Text& t, const Tree& tree, Scratch& shared, Scratch& scratch, int begin, int end) {
   const long size = tree.all + long(t.length) * tree.depth, first = begin * size, most = (end - begin) * size;
   shared.restart();
-  Named named(t, tree, shared, tree.ids + first, static_cast<float*>(t.by_outputs) + first * t.padded, most);
+  Named named(t, tree, shared, tree.ids + first, static_cast<float*>(t.by_outputs) + first * t.padded);
   for (int r = begin; r < end; r++) {
     Row row(t, scratch, r);
     float* by_inputs = static_cast<float*>(t.by_inputs) + long(r) * t.wide * t.padded;

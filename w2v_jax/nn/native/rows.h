@@ -105,11 +105,13 @@ inline void add_scaled(float by, const float* from, bool add, float* to, int cou
   for (int d = 0; d < count; d += LANES) store(to + d, add ? load(to + d) + by * load(from + d) : by * load(from + d));
 }
 
-// The sum of `count` rows of `from`, which lie `row` numbers apart: those at the places `list`, each times its own number
-// of `by`, or all times the first.
+// The sum of `width` numbers of `count` rows of `from`, which lie `row` numbers apart: those at the places `list`, each
+// times its own number of `by`, or all times the first. Added to `out` if asked.
 template <bool EACH, int N, typename T>
-void sum_chunk(const float* from, const int* list, int count, long row, const float* by, T* out) {
-  Vector total[N] = {};
+void sum_chunk(const float* from, const int* list, int count, long row, const float* by, T* out, bool add) {
+  Vector total[N];
+#pragma GCC unroll 8
+  for (int n = 0; n < N; n++) total[n] = add ? load(out + n * LANES) : Vector{};
   for (int k = 0; k < count; k++)
 #pragma GCC unroll 8
     for (int n = 0; n < N; n++) total[n] += (EACH ? by[k] : 1.f) * load(from + list[k] * row + n * LANES);
@@ -117,12 +119,13 @@ void sum_chunk(const float* from, const int* list, int count, long row, const fl
   for (int n = 0; n < N; n++) store(out + n * LANES, EACH ? total[n] : *by * total[n]);
 }
 template <bool EACH = false, typename T>
-void sum_rows(const float* from, const int* list, int count, long row, const float* by, T* out) {
+void sum_rows(const float* from, const int* list, int count, long row, int width, const float* by, T* out,
+              bool add = false) {
   static constexpr decltype(&sum_chunk<EACH, 1, T>) chunks[] = {
       sum_chunk<EACH, 1, T>, sum_chunk<EACH, 2, T>, sum_chunk<EACH, 3, T>, sum_chunk<EACH, 4, T>,
       sum_chunk<EACH, 5, T>, sum_chunk<EACH, 6, T>, sum_chunk<EACH, 7, T>, sum_chunk<EACH, 8, T>};
-  for (int d = 0; d < row; d += 8 * LANES)
-    chunks[std::min<int>(8, (row - d) / LANES) - 1](from + d, list, count, row, by, out + d);
+  for (int d = 0; d < width; d += 8 * LANES)
+    chunks[std::min(8, (width - d) / LANES) - 1](from + d, list, count, row, by, out + d, add);
 }
 
 // Where `count` gradients are summed before they leave for `to`: there, or in the memory of the thread, to be rounded once.
@@ -166,7 +169,7 @@ struct Means {
         list[count] = i + j;
         count += row.weights[long(j) * t.length + i] > 0;
       }
-      sum_rows(contexts, list.data(), count, t.padded, share + i, hidden + long(i) * t.padded);
+      sum_rows(contexts, list.data(), count, t.padded, t.padded, share + i, hidden + long(i) * t.padded);
     }
   }
 
@@ -186,7 +189,7 @@ struct Means {
         list[count] = passed - j;
         count += row.weights[long(j) * t.length + passed - j] > 0;
       }
-      sum_rows(by_hidden, list.data(), count, t.padded, &one, to + long(passed) * t.padded);
+      sum_rows(by_hidden, list.data(), count, t.padded, t.padded, &one, to + long(passed) * t.padded);
     }
   }
 };
