@@ -61,6 +61,7 @@ KEPT = {  # SHA-256 of every committed forecast: one that was graded is never ed
     "synthetic_10_known.json": "5034fc47816487fda9ac6cb904d3231e23e899876c122da77aaed205386665f2",
     "synthetic_second_free.json": "9093029f4f0cfc61930e0f3dfe2614dd199e84822f29b82ba7cfcae931695fbc",
     "synthetic_second_known.json": "59d71afa277a59509e199400b561ddd4e4f35a508e0d7b21992313be31618804",
+    "frontier_tasks.json": "f21e431caa3e2fa9e18437558da046401329c42d99c440bd4f0c226d788cc74d",
 }
 TRUE = (3.04, 40.0, 900.0, 0.6, 0.5)  # E, A, B, alpha, beta
 
