@@ -62,6 +62,7 @@ KEPT = {  # SHA-256 of every committed forecast: one that was graded is never ed
     "synthetic_second_free.json": "9093029f4f0cfc61930e0f3dfe2614dd199e84822f29b82ba7cfcae931695fbc",
     "synthetic_second_known.json": "59d71afa277a59509e199400b561ddd4e4f35a508e0d7b21992313be31618804",
     "frontier_tasks.json": "f21e431caa3e2fa9e18437558da046401329c42d99c440bd4f0c226d788cc74d",
+    "frontier_tasks_thirty.json": "7c6de8de6cc6b3df6986841af0573bc8a1d877ecd7adaff0abb83575f1a14b00",
 }
 TRUE = (3.04, 40.0, 900.0, 0.6, 0.5)  # E, A, B, alpha, beta
 
