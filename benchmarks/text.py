@@ -23,6 +23,7 @@ from w2v_jax.errors import UserError
 from w2v_jax.files import atomic
 
 _WORD = re.compile("[a-z]+")
+_LETTERS = b"abcdefghijklmnopqrstuvwxyz \n"
 
 
 def prepare(shards: str, path: str, column: int = 0) -> int:
@@ -64,12 +65,21 @@ def prepare(shards: str, path: str, column: int = 0) -> int:
 
 
 def describe(path: str) -> dict[str, Any]:
-    """{'words', 'lines', 'bytes', 'sha256'} of a text file. Raises UserError when it is missing or has no word."""
+    """{'words', 'lines', 'bytes', 'sha256'} of a text as `prepare` makes it.
+
+    UserError: it is missing or has no word, or a character that is not in a-z: our side and its peer would cut this text
+    into different words.
+    """
     if not os.path.isfile(path):
         raise UserError(f"--text={path}: no such file; --shards=GLOB of wiki_en.*.txt.xz makes it")
     digest, words, lines = hashlib.sha256(), 0, 0
     with open(path, "rb") as f:
         for line in f:
+            if other := line.translate(None, _LETTERS):
+                raise UserError(
+                    f"--text={path}: line {lines + 1} has {other.decode(errors='replace')[:1]!r}; only a-z and spaces may "
+                    "stand there, or both sides would read different words: make the text anew with --shards=GLOB"
+                )
             digest.update(line)
             words += len(line.split())
             lines += 1

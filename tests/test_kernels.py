@@ -59,7 +59,7 @@ CASES = (
     {"loss": "hierarchical", "architecture": "cbow"},
     {"loss": "hierarchical", "architecture": "cbow", "context_gradient": "mean", "window": 2},
     {"loss": "hierarchical", "architecture": "cbow", "segment": 700},  # a row is a group
-    {"loss": "hierarchical", "architecture": "cbow", "dim": 3},  # whole vectors would be read beyond the table
+    {"loss": "hierarchical", "architecture": "cbow", "dim": 3, "vocab_size": 1024},  # the last rows; narrower than half a vector
     {"loss": "hierarchical", "dim": 3},
     {"loss": "hierarchical", "architecture": "cbow", "dim": 150},  # more vectors of a row than stay in registers
     {"loss": "hierarchical", "vocab_size": 2},  # all nodes are upper ones
@@ -96,7 +96,7 @@ def summed(cfg: Word2VecConfig, ids: Any, grads: Any) -> np.ndarray:
     """The dense gradient of a table; ids beyond it are left out."""
     out, ids = np.zeros((cfg.padded_vocab, cfg.dim)), np.asarray(ids)
     known = ids < cfg.padded_vocab
-    np.add.at(out, ids[known], np.asarray(grads)[known, : cfg.dim])  # zeros follow
+    np.add.at(out, ids[known], np.asarray(grads)[known, : cfg.dim])  # what follows is not used
     return out
 
 

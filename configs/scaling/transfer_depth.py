@@ -6,8 +6,8 @@
 The base is that of `transfer_large.py`, so its best rate is known. The arm layers_standard has the same depth without
 the scale rule.
 
-Hardware: 1 CPU core, 13 minutes a run of 128 layers, so about five hours for all. Made were the arm `layers` with seed
-0 and the rates 1, 1.4 and 2 (results/transfer_depth.jsonl).
+Hardware: 1 CPU core, 6 to 16 minutes a run of 128 layers, so some four hours for all. Made were the arm `layers` with
+the rates 1, 1.4 and 2, and `layers_standard` with seed 0 and .125, .25, .5 and 1.4 (results/transfer_depth.jsonl).
 """
 
 import dataclasses

@@ -25,7 +25,7 @@ DRAWS = ("sampled", "expected", "full")  # in the order of the kernel
 def gradients(
     cfg: Any, params: Params, consts: Consts, ids: dict[str, Array], batch: Batch
 ) -> tuple[dict[str, tuple[Array, Array]], Metrics]:
-    """({table: (ids int32 [M], gradients of `cfg.gradient_dtype` [M, D and zeros])}, metrics of `word2vec.loss`).
+    """({table: (ids int32 [M], gradients of `cfg.gradient_dtype` [M, D or more])}, metrics of `word2vec.loss`).
 
     `ids` and `batch` are the results of `word2vec.rows`; the loss is negative or hierarchical.
     """

@@ -112,7 +112,7 @@ def _lanes() -> int:
 
 
 def padded(dim: int) -> int:
-    """Numbers of a row of gradients: `dim` and zeros up to a whole number of the processor's vectors."""
+    """Numbers of a row of gradients: `dim`, and unused ones up to a whole number of the processor's vectors."""
     return -(-dim // _lanes()) * _lanes()
 
 

@@ -14,8 +14,14 @@ STUDIES = {  # by folder, the title of each arm
     "transfer_wiki": "{}, one rate, base 16",
     "transfer_eight": "{}, embedding at 8 times the rate, base 64",
     "transfer_large": "{}, 16 times, falling with the root of the width",
+    "transfer_depth": "{}, 16 times",
 }
-LARGE = "configs/scaling/transfer_large.py"
+_NAMES = {  # of arms whose title would be too long, or not clear
+    "width_standard, 16 times, falling with the root of the width": "width, no scale rule, 16 times",
+    "layers, 16 times": "2 and 128 layers, 16 times",
+    "layers_standard, 16 times": "2 and 128 layers, no scale rule, 16 times",
+}
+LARGE, DEEP = "configs/scaling/transfer_large.py", "configs/scaling/transfer_depth.py"
 _TEXT = "--config.data.source=text:{wiki_en.*.txt}"
 _EIGHT = " ".join(
     f"--config.arms.{arm}.run.model.{key}" for arm in ("width", "depth") for key in ("table_rate=8", "table_power=0")
@@ -40,9 +46,9 @@ def collect(run: Path) -> dict[str, Any]:
     """The runs of all studies."""
     found = [row for folder, title in STUDIES.items() for row in rows(read(run, folder), title)]
     for row in found:
-        if row["arm"].startswith("width_standard"):
-            row["arm"] = "width, no scale rule, 16 times"
-    return {"runs": found}
+        row["arm"] = _NAMES.get(row["arm"], row["arm"])
+    # Panels of a row share their losses: those without the rule, which are far above, stand beside each other.
+    return {"runs": sorted(found, key=lambda row: row["arm"] == _NAMES["layers, 16 times"])}
 
 
 FIGURE = Figure(
@@ -59,6 +65,12 @@ FIGURE = Figure(
             LARGE,
             f"{_TEXT} --arms=width_standard --config.seeds=(0,) --config.rates=(0.125,0.25,0.5,1.4)",
             "transfer_large",
+        ),
+        study(DEEP, f"{_TEXT} --arms=layers --config.rates=(1.0,1.4,2.0)", "transfer_depth"),
+        study(
+            DEEP,
+            f"{_TEXT} --arms=layers_standard --config.seeds=(0,) --config.rates=(0.125,0.25,0.5,1.4)",
+            "transfer_depth",
         ),
     ),
     data="English Wikipedia (spring 2015), 500,000 byte pairs of 2,048 a run; with 8 times one seed at 256 x 8",

@@ -12,9 +12,12 @@ from w2v_jax.papers import cited
 STUDIES = {
     "first forecast, four free numbers": ("wiki_tasks.json", ("small", "large")),
     "second forecast, two numbers unless four are better": ("wiki_tasks_second.json", ("small", "large")),
+    "along the frontier": ("frontier_tasks.json", ("frontier_small", "frontier_large")),
 }
 _TEXT = "--keep --config.data.source=text:{wiki_en.*.txt}"
 _LARGE = """'--config.arms.transformer.sizes=("model.dim=64 model.heads=8 tokens=7.5e6",)' '--config.seeds=(1,)'"""
+_136 = "model.dim=136 model.heads=4 tokens=16000000 optimizer.learning_rate=0.0029"  # as the config has it
+_FURTHER = f"""'--config.arms.transformer.sizes=("{_136}",)' '--config.seeds=(1,2)'"""
 _SST2 = "sst2 source=tsv:{sst/train.tsv} test_source=tsv:{sst/test.tsv} labels=sst2 max_tokens=127"
 _IMDB = "imdb source=tsv:{imdb/train.tsv} test_source=tsv:{imdb/test.tsv} max_tokens=127 texts=8000"
 
@@ -37,9 +40,13 @@ FIGURE = Figure(
         _score("small"),
         study("configs/scaling/forecast_wiki_large.py", f"{_TEXT} {_LARGE}", "large"),
         _score("large"),
+        study("configs/scaling/forecast_frontier_wiki.py", _TEXT, "frontier_small"),
+        _score("frontier_small"),
+        study("configs/scaling/forecast_frontier_wiki_large.py", f"{_TEXT} {_FURTHER}", "frontier_large"),
+        _score("frontier_large"),
     ),
-    data="English Wikipedia (spring 2015), at most 7.5 of 25.4 million words; SST-2, 8,000 texts of IMDB, WiC",
-    seed=(0, 1),
+    data="English Wikipedia (spring 2015), at most 8 of 25.4 million words; SST-2, 8,000 texts of IMDB, WiC",
+    seed=(0, 1, 2),
     collect=collect,
     measure=measure,
     draw=draw,

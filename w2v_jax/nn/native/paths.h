@@ -69,7 +69,8 @@ struct Named {
     columns = scratch.take(long(t.dim) * broad);
     transpose(kept, t.padded, broad, t.dim, columns, broad);
     std::memset(to, 0, long(tree.all) * t.padded * sizeof(float));
-    if (2 * t.dim >= t.padded) return;  // the table goes on for `padded` numbers from a node on: its last row is no node
+    // Only CBOW reads `rows`. The table goes on for `padded` numbers from a node on, as its last row is no node.
+    if (!t.cbow || 2 * t.dim >= t.padded) return;
     float* all = scratch.zeros(long(tree.absent) * t.padded);
     for (long n = 0; n < tree.absent; n++) std::copy_n(t.outputs + n * t.dim, t.dim, all + n * t.padded);
     rows = all;
@@ -239,15 +240,16 @@ struct Paths {
     }
   }
 
-  // The rest of every centre's path against the vectors that predict it, the first at its place: all neighbours, or one.
-  void score_rest(const float* counted) {
+  // The rest of every centre's path against the vectors that predict it, the first at its place: all neighbours, or
+  // `one`.
+  void score_rest(bool one) {
     const Text& t = row.text;
-    const int most = counted ? 0 : tree.all + tree.depth, ahead = t.length - 1;
+    const int most = one ? 0 : tree.all + tree.depth, ahead = t.length - 1;
     float *nodes = row.take(most), *by_nodes = row.take(most), *weights = row.scratch.zeros(round_up(row.near + 1));
     for (int i = 0; i < t.length; i++) {
       named.prefetch(t, row.centres[std::min(i + 8, ahead)], row.centres[std::min(i + 3, ahead)]);
       if (row.size[i] <= 0) {
-        if (counted) std::memset(by_hidden + long(i) * t.padded, 0, t.padded * sizeof(float));
+        if (one) std::memset(by_hidden + long(i) * t.padded, 0, t.padded * sizeof(float));
         continue;
       }
       const Path path(tree, row.centres[i]);
@@ -255,8 +257,8 @@ struct Paths {
       const float* from = hidden + long(i) * t.padded;
       float* by_from = by_hidden + long(i) * t.padded;
       named.place(path.below, path.rest, slots.data());
-      for (int q = 0; q < path.rest; q++) turns[(counted ? 0 : path.upper) + q] = path.signs[q] > 0;
-      if (counted) {
+      for (int q = 0; q < path.rest; q++) turns[(one ? 0 : path.upper) + q] = path.signs[q] > 0;
+      if (one) {
         score_one(named.kept, t.padded, path.top, path.top, path.upper, path.top_turn, from, by_from, false, first);
         score_one(named.rows, named.stride, path.below, slots.data(), path.rest, turns, from, by_from, true, first);
       } else {
@@ -278,7 +280,7 @@ inline void path_rows(const Text& t, const Tree& tree, Scratch& shared, Scratch&
     if (t.cbow) {
       Means<float> means(row, by_inputs);
       means.average(0, t.length);
-      Paths(row, named, means.hidden, means.by_hidden).score_rest(means.counted);
+      Paths(row, named, means.hidden, means.by_hidden).score_rest(true);
       means.spread(t.length);
       row.finish(r, total(means.counted, t.length));
       continue;
@@ -287,7 +289,7 @@ inline void path_rows(const Text& t, const Tree& tree, Scratch& shared, Scratch&
     t.copy(t.inputs, row.tokens, 0, t.wide, t.wide, contexts);
     Paths paths(row, named, contexts, by_inputs);
     paths.score_top(t.wide);
-    paths.score_rest(nullptr);
+    paths.score_rest(false);
     row.finish(r, total(row.size, t.length));
   }
   named.finish(most);

@@ -1,5 +1,5 @@
 // One row of a batch of word2vec, while a thread works on it. Rows of D numbers are kept padded with zeros to a multiple
-// of LANES, and so are the gradients.
+// of LANES. Gradients are as wide; what follows their D numbers is not read by anybody.
 #pragma once
 
 #include "tiles.h"
@@ -106,7 +106,7 @@ inline void add_scaled(float by, const float* from, bool add, float* to, int cou
 }
 
 // The sum of `width` numbers of `count` rows of `from`, which lie `row` numbers apart: those at the places `list`, each
-// times its own number of `by`, or all times the first. Added to `out` if asked.
+// times its own number of `by`, and added to `out` if asked; or all times the first, and never added.
 template <bool EACH, int N, typename T>
 void sum_chunk(const float* from, const int* list, int count, long row, const float* by, T* out, bool add) {
   Vector total[N];
