@@ -67,8 +67,8 @@ def prepare(shards: str, path: str, column: int = 0) -> int:
 def describe(path: str) -> dict[str, Any]:
     """{'words', 'lines', 'bytes', 'sha256'} of a text as `prepare` makes it.
 
-    UserError: it is missing or has no word, or a character that is not in a-z: our side and its peer would cut this text
-    into different words.
+    UserError: it is missing or has no word, or a character that is not in a-z: our side and its peer would cut such a
+    text into different words.
     """
     if not os.path.isfile(path):
         raise UserError(f"--text={path}: no such file; --shards=GLOB of wiki_en.*.txt.xz makes it")
@@ -77,8 +77,8 @@ def describe(path: str) -> dict[str, Any]:
         for line in f:
             if other := line.translate(None, _LETTERS):
                 raise UserError(
-                    f"--text={path}: line {lines + 1} has {other.decode(errors='replace')[:1]!r}; only a-z and spaces may "
-                    "stand there, or both sides would read different words: make the text anew with --shards=GLOB"
+                    f"--text={path}: line {lines + 1} has {other.decode(errors='replace')[:1]!r}; both sides read the same "
+                    "words only where there are a-z and spaces alone: make another text with --shards=GLOB"
                 )
             digest.update(line)
             words += len(line.split())

@@ -43,7 +43,7 @@ class Play:
     """A fake cloud in `folder`, and launchers that work in it.
 
     `real_s` seconds really pass in each wait of the launcher, so that the workers get on meanwhile, and up to a second
-    while one of them computes.
+    more until a look finds none of them at work: that helps on a busy computer, and promises nothing.
     """
 
     def __init__(self, folder: Path, source: Path, world: w.Json | None = None, real_s: float = 0.01) -> None:

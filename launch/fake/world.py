@@ -114,7 +114,7 @@ def processes(below: str) -> list[int]:
 
 
 def computing(below: str) -> bool:
-    """Whether a process of these workers is at work, or waits for a core that others have: it does not sleep."""
+    """Whether a process of these workers is at work now, or waits for a core that others have: it does not sleep."""
     for pid in processes(below):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as f:
             if f.read().rpartition(")")[2].split()[0] in "RD":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import logging
 import os
 import signal
@@ -73,11 +74,26 @@ def test_a_wait_for_data_counts_where_nothing_is_computed_meanwhile(text: Path, 
     few: dict[str, Any] = {"train__max_steps": 32, "log__every_steps": 32}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.trunk, "stacks", late)
+        patch.setattr(loop.Trainer, "busy", lambda trainer: False)  # all calls end at once
         starved = train(text, tmp_path / "starved", **few).result()
         patch.setattr(loop.Trainer, "busy", lambda trainer: bool(trainer.pending))  # calls that take for ever
         fed = train(text, tmp_path / "fed", **few).result()
     assert starved["data_wait"] * starved["seconds"] > 7 * 0.2  # the first of eight stacks comes before the clock
     assert fed["data_wait"] * fed["seconds"] < 0.2
+
+
+def test_a_call_is_busy_until_its_metrics_are_there() -> None:
+    class Metric:
+        def __init__(self, ready: bool) -> None:
+            self.is_ready = lambda: ready
+
+    trainer = object.__new__(loop.Trainer)
+    trainer.pending = collections.deque()
+    assert not trainer.busy()
+    for ready, busy in ((False, True), (True, False)):
+        old, new = {"loss": (Metric(True), Metric(True))}, {"loss": (Metric(True), Metric(ready))}
+        trainer.pending = collections.deque([(4, old, jnp.zeros(()), None), (8, new, jnp.zeros(()), None)])
+        assert trainer.busy() is busy
 
 
 def test_vectors_are_the_trained_tables(whole: tuple[Path, commands.Done]) -> None:
