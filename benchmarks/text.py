@@ -75,10 +75,10 @@ def describe(path: str) -> dict[str, Any]:
     digest, words, lines = hashlib.sha256(), 0, 0
     with open(path, "rb") as f:
         for line in f:
-            if other := line.translate(None, _LETTERS):
+            if other := line.translate(None, _LETTERS).decode(errors="replace"):
                 raise UserError(
-                    f"--text={path}: line {lines + 1} has {other.decode(errors='replace')[:1]!r}; both sides read the same "
-                    "words only where there are a-z and spaces alone: make another text with --shards=GLOB"
+                    f"--text={path}: line {lines + 1} has {other[0]!r}; both sides read the same words only where there "
+                    "are a-z and spaces alone: make another text with --shards=GLOB"
                 )
             digest.update(line)
             words += len(line.split())

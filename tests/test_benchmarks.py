@@ -45,6 +45,9 @@ def test_bad_text_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.xz"]
     with pytest.raises(UserError, match="no such file"):
         text.describe(str(out))
+    out.write_text("all letters\nThe rest\n")  # gensim would read The, and ours the
+    with pytest.raises(UserError, match=r"text\.txt: line 2 has 'T'"):
+        text.describe(str(out))
 
 
 def test_store_finds_runs_again_after_a_cut_line(tmp_path: Path) -> None:

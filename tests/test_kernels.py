@@ -59,12 +59,7 @@ CASES = (
     {"loss": "hierarchical", "architecture": "cbow"},
     {"loss": "hierarchical", "architecture": "cbow", "context_gradient": "mean", "window": 2},
     {"loss": "hierarchical", "architecture": "cbow", "segment": 700},  # a row is a group
-    {
-        "loss": "hierarchical",
-        "architecture": "cbow",
-        "dim": 3,
-        "vocab_size": 1024,
-    },  # the last rows; narrower than half a vector
+    {"loss": "hierarchical", "architecture": "cbow", "dim": 3, "vocab_size": 1024},  # up to the last rows
     {"loss": "hierarchical", "dim": 3},
     {"loss": "hierarchical", "architecture": "cbow", "dim": 150},  # more vectors of a row than stay in registers
     {"loss": "hierarchical", "vocab_size": 2},  # all nodes are upper ones
