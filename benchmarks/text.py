@@ -77,8 +77,8 @@ def describe(path: str) -> dict[str, Any]:
         for line in f:
             if other := line.translate(None, _LETTERS).decode(errors="replace"):
                 raise UserError(
-                    f"--text={path}: line {lines + 1} has {other[0]!r}; both sides read the same words only where there "
-                    "are a-z and spaces alone: make another text with --shards=GLOB"
+                    f"--text={path}: line {lines + 1} has {other[0]!r}; both sides read the same words only where "
+                    "there are a-z and spaces alone: make another text with --shards=GLOB"
                 )
             digest.update(line)
             words += len(line.split())
