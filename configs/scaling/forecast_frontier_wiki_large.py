@@ -3,8 +3,8 @@
     python -m experiments.scaling --config=configs/scaling/forecast_frontier_wiki_large.py \
         --config.data.source='text:wiki_en/*.txt.xz' --workdir=runs/frontier_wiki_large
 
-Hardware: an AMD EPYC. Seed 0 of the first took 35 minutes of one core, that of the others 132 and 258 minutes by the
-clock, on one core (the last third of the last on two) and with other work in between. Seeds 1 and 2 were not made.
+Hardware: one core of an AMD EPYC. The first took 20 to 35 minutes, three seeds. Seed 0 of the others took 132 and 258
+minutes by the clock, the last third of the last on two cores, with other work in between; seeds 1 and 2 were not made.
 """
 
 import dataclasses

@@ -19,7 +19,7 @@ FIGURE = Figure(
         committed={
             "a power": ("frontier_wiki.json",),
             "a power and a floor": ("frontier_wiki_floor.json",),
-            "a power and an offset": ("frontier_wiki_signed.json",),
+            "a power and an offset": ("frontier_tasks.json", "frontier_wiki_signed.json"),
             "the same, the run at 10 times known": ("frontier_wiki_second.json",),
             "the same, those at 10 and 30 times known": ("frontier_wiki_third.json",),
         },
